@@ -1,0 +1,32 @@
+"""Run many `adaptive` learners on many cores of a SLURM or PBS cluster.
+
+The public names are imported on first use (PEP 562): importing this package
+costs milliseconds, because it is imported on every node of every job.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adaptive_scheduler import client_support, scheduler, server_support
+    from adaptive_scheduler.manager.run_manager import RunManager
+
+__all__ = ["RunManager", "__version__", "client_support", "scheduler", "server_support"]
+__version__ = "0.1.0"
+
+_MODULES = ("client_support", "scheduler", "server_support")
+_NAMES = {"RunManager": "adaptive_scheduler.manager.run_manager"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""WORK: what runs in each job."""

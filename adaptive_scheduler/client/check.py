@@ -1,0 +1,127 @@
+"""What the job of ``adaptive-scheduler check`` tries, from inside."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from adaptive_scheduler.client import environment
+from adaptive_scheduler.client.environment import Job
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.findings import Finding
+from adaptive_scheduler.core.messages import Hello
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import AdaptiveSchedulerError, RunError
+from adaptive_scheduler.executors.registry import executor_for
+from adaptive_scheduler.io import files
+from adaptive_scheduler.io.addresses import read_address
+from adaptive_scheduler.io.callables import read_callable
+from adaptive_scheduler.io.locking import try_folder
+from adaptive_scheduler.io.transport import Connection
+
+#: Seconds that one address of the manager's host has for its answer.
+_PATIENCE = 5.0
+#: Seconds that the workers have for their first answer.
+_POOL_PATIENCE = 60.0
+
+
+def main() -> None:
+    """Try everything; what is found goes into the run folder, one file a process."""
+    job = Job.of(os.environ)
+    folder = environment.run_folder(os.environ)
+    if folder is None:
+        raise RunError("$ADAPTIVE_SCHEDULER_RUN is not set: a job script starts this.")
+    config = environment.read_config(folder)
+    findings = [
+        _tried("Python and packages", lambda: _packages(config)),
+        _tried("MPI and workers", lambda: _workers(job, folder)),
+        *_ways_back(job, folder),
+        *(_writing(path) for path in dict.fromkeys([folder.folder, Path.cwd()])),
+    ]
+    path = folder.folder / f"found-{socket.gethostname()}-{os.getpid()}.json"
+    files.write_atomically(path, msgspec.json.encode(findings))
+    job.mark_end()
+
+
+def _tried(what: str, attempt: Callable[[], str]) -> Finding:
+    """The attempt says what it found; what it raises says what to do."""
+    try:
+        return Finding(what, True, attempt())
+    except (AdaptiveSchedulerError, OSError, ImportError, RuntimeError, TimeoutError) as error:
+        return Finding(what, False, type(error).__name__, str(error))
+
+
+def _packages(config: RunConfig) -> str:
+    import adaptive
+
+    assert config.environment is not None
+    environment.check(config.environment)
+    return f"Python {config.environment.python} ({sys.executable}), adaptive {adaptive.__version__}"
+
+
+def _workers(job: Job, folder: RunFolder) -> str:
+    callables = read_callable(folder.callables, "executors", [])
+    executor = executor_for(job.executor, callables)
+    pool = executor.open(job.cores)
+    n = executor.workers(job.cores)
+    hosts = {
+        future.result(_POOL_PATIENCE)
+        for future in [pool.submit(socket.gethostname) for _ in range(4 * n)]
+    }
+    executor.close(pool, _PATIENCE)
+    return f"{job.executor}: {job.cores} cores, {n} workers answer from {', '.join(sorted(hosts))}"
+
+
+def _ways_back(job: Job, folder: RunFolder) -> list[Finding]:
+    """One address that answers is enough; the others are told all the same."""
+    connection = Connection(folder)
+    urls = read_address(folder).urls
+    hello = Hello(socket.gethostname(), os.getpid(), job.cores)
+    answered: list[str] = []
+    for number, url in enumerate(urls, start=1):
+        try:
+            connection.ask(job.owner, number, hello, _PATIENCE, only=url)
+            answered.append(url)
+        except AdaptiveSchedulerError:
+            continue
+    connection.close()
+    silent = ", ".join(url for url in urls if url not in answered)
+    if answered:
+        told = f"answered: {', '.join(answered)}" + f"; silent: {silent}" * bool(silent)
+        return [Finding("way back to the manager", True, told)]
+    return [
+        Finding(
+            "way back to the manager", False, f"silent: {silent}",
+            f"{socket.gethostname()} reaches none of these addresses: a firewall is between. Ask "
+            "for the ports or the network that are open between the nodes and this host, and give "
+            'them as ports="50000-50100" or interface=; or run the manager on a node '
+            "(adaptive-scheduler manager RUN --as-job).",
+        )
+    ]  # fmt: skip
+
+
+def _writing(folder: Path) -> Finding:
+    what = "writing and locking in " + (
+        "the run folder" if folder.suffix == ".run" else "the data folder"
+    )
+    finding = _tried(what, lambda: _write(folder))
+    if finding.ok:
+        return finding
+    return Finding(
+        what, False, finding.found,
+        f"{finding.remedy} Choose a folder on a file system that the nodes share and may write to.",
+    )  # fmt: skip
+
+
+def _write(folder: Path) -> str:
+    try_folder(folder)
+    return f"{folder} on {socket.gethostname()}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""The thread that carries a session's words to the manager."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+
+from adaptive_scheduler.client.session import Sending, Session
+from adaptive_scheduler.core.config import Timing
+from adaptive_scheduler.core.messages import Owner, Reply, Report, Request
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import (
+    AdaptiveSchedulerError,
+    FileError,
+    ManagerUnreachableError,
+    PermissionsError,
+)
+from adaptive_scheduler.io import files
+from adaptive_scheduler.io.transport import Connection
+
+#: Seconds between two looks around while there is nothing to say.
+_LOOK = 0.5
+#: Seconds between two complaints of one job: each is a write to a shared file system.
+_COMPLAINT = 60.0
+
+
+class Conversation:
+    """A client's talk with the manager: heartbeats by themselves, requests when asked.
+
+    Its thread is the only user of the connection.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        Of the run.
+    owner : Owner
+        Who speaks.
+    timing : Timing
+        Until the manager tells its own.
+    """
+
+    def __init__(self, folder: RunFolder, owner: Owner, timing: Timing) -> None:
+        self._folder = folder
+        self._owner = owner
+        self._session = Session(timing, time.monotonic(), lambda: random.uniform(0.8, 1.2))  # noqa: S311
+        self._changed = threading.Condition()
+        self._closing = threading.Event()
+        self._fault: AdaptiveSchedulerError | None = None
+        self._complaint = folder.complaints / owner.job.replace(os.sep, "_")
+        self._complained = float("-inf")
+        self._thread = threading.Thread(target=self._talk, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Conversation:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop talking, whatever has not been answered."""
+        self._closing.set()
+        with self._changed:
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(2.0)  # one that still waits for an answer dies with the process
+
+    # ------------------------------------------------------------- for other threads
+
+    def say(self, body: Request) -> int:
+        """Hand over a request that is sent until it is answered; a ticket for `wait`."""
+        with self._changed:
+            ticket = self._session.say(body, time.monotonic())
+            self._changed.notify_all()
+            return ticket
+
+    def wait(
+        self, ticket: int, patience: float, gives_up: Callable[[], bool] = lambda: False
+    ) -> Reply | None:
+        """Wait for an answer.
+
+        Parameters
+        ----------
+        ticket : int
+            From `say`.
+        patience : float
+            Seconds that the manager may be silent.
+        gives_up : callable
+            Asked now and then; True gives the request up.
+
+        Returns
+        -------
+        Reply or None
+            None if it was given up, or the manager was silent for too long.
+
+        Raises
+        ------
+        AdaptiveSchedulerError
+            No answer can be understood, or keys are missing: waiting makes no sense.
+        """
+        end = time.monotonic() + patience
+        with self._changed:
+            while True:
+                reply = self._session.reply(ticket)
+                if reply is not None:
+                    return reply
+                if self._fault is not None:
+                    raise self._fault
+                if not self._thread.is_alive():
+                    raise ManagerUnreachableError("the talk with the manager has ended.")
+                if gives_up() or time.monotonic() > end:
+                    self._session.unsay(ticket)
+                    return None
+                self._changed.wait(min(_LOOK, max(0.0, end - time.monotonic()) + 0.01))
+
+    def ask(
+        self, body: Request, patience: float, gives_up: Callable[[], bool] = lambda: False
+    ) -> Reply | None:
+        """`say`, then `wait`."""
+        return self.wait(self.say(body), patience, gives_up)
+
+    @property
+    def timing(self) -> Timing:
+        """As the manager told it."""
+        return self._session.timing
+
+    def tell(self, report: Report) -> None:
+        """What the next heartbeats say."""
+        self._session.report = report
+
+    def refusal(self) -> str | None:
+        """The code with which the manager took the item back; None as long as it has not."""
+        refusal = self._session.refusal
+        return None if refusal is None else refusal.code
+
+    def is_lease_good(self) -> bool:
+        """Whether no other client can have the item by now."""
+        return self._session.is_lease_good(time.monotonic())
+
+    @property
+    def has_broken(self) -> bool:
+        """Whether no further word is possible."""
+        return self._fault is not None
+
+    def silence(self) -> float:
+        """Seconds since the manager was last heard."""
+        return self._session.silence(time.monotonic())
+
+    # ------------------------------------------------------------- the thread
+
+    def _talk(self) -> None:
+        connection = Connection(self._folder)
+        try:
+            while not self._closing.is_set():
+                sending = self._next(connection)
+                if sending is not None:
+                    self._send(connection, sending)
+        except AdaptiveSchedulerError as error:  # a key, a version: no later try is better
+            self._fault = error
+        finally:
+            connection.close()
+            with self._changed:
+                self._changed.notify_all()
+
+    def _next(self, connection: Connection) -> Sending | None:
+        with self._changed:
+            now = time.monotonic()
+            sending = self._session.next(now)
+            if sending is None:
+                self._changed.wait(max(0.0, min(self._session.due() - now, _LOOK)))
+                if self._session.silence(now) > _LOOK and connection.has_moved():
+                    self._session.manager_moved(now)
+            return sending
+
+    def _send(self, connection: Connection, sending: Sending) -> None:
+        try:
+            reply = connection.ask(self._owner, sending.number, sending.body, sending.timeout)
+        except PermissionsError:
+            raise
+        except (ManagerUnreachableError, FileError) as error:
+            with self._changed:
+                self._session.unanswered(sending)
+            self._complain(str(error))
+            return
+        with self._changed:
+            self._session.answered(sending, reply, time.monotonic())
+            self._changed.notify_all()
+        if self._complained > 0:
+            self._complained = float("-inf")
+            with suppress(OSError):
+                self._complaint.unlink()
+
+    def _complain(self, text: str) -> None:
+        """Leave a word where `status` finds it: the network may be the fault."""
+        if time.monotonic() < self._complained + _COMPLAINT:
+            return
+        self._complained = time.monotonic()
+        with suppress(FileError, OSError):  # nobody is left to be told
+            self._complaint.parent.mkdir(mode=0o700, exist_ok=True)
+            line = f"{time.strftime('%F %T')} host {os.uname().nodename}: {text}\n"
+            files.write_atomically(self._complaint, line.encode(), mode=0o600)

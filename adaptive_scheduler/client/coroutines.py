@@ -1,0 +1,86 @@
+"""Points of an ``async def`` function, evaluated on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from adaptive_scheduler.client.durations import Durations
+from adaptive_scheduler.client.tasks import Result, Task, user_error
+from adaptive_scheduler.executors import worker
+
+
+class Coroutines:
+    """Evaluates points of an ``async def`` on the event loop, as adaptive's runner does.
+
+    Has the methods of `Evaluations`.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, workers: int, wake: Callable[[], None]
+    ) -> None:
+        self.durations = Durations()
+        self._loop = loop
+        self._workers = workers
+        self._wake = wake
+        self._running: dict[asyncio.Task[Any], tuple[Task, float]] = {}
+        self._returned: deque[asyncio.Task[Any]] = deque()
+        self.failure: BaseException | None = None
+
+    @property
+    def n_in_flight(self) -> int:
+        """Coroutines that have not returned."""
+        return len(self._running)
+
+    def in_flight(self) -> list[tuple[Any, Any]]:
+        """The tasks and points that have not come back."""
+        return [(running, task.x) for running, (task, _) in self._running.items()]
+
+    def room(self) -> int:
+        """How many more may run now."""
+        return max(0, self._workers - len(self._running))
+
+    def submit(self, tasks: Iterable[Task]) -> None:
+        """Start coroutines."""
+        for task in tasks:
+            running = self._loop.create_task(_call(task))
+            self._running[running] = (task, self._loop.time())
+            running.add_done_callback(self._on_done)
+
+    def _on_done(self, running: asyncio.Task[Any]) -> None:
+        self._returned.append(running)
+        self._wake()
+
+    def returned(self) -> list[Result]:
+        """What has come back since the last call."""
+        results = []
+        while self._returned:
+            running = self._returned.popleft()
+            found = self._running.pop(running, None)
+            if found is None or running.cancelled():
+                continue
+            task, begin = found
+            seconds = self._loop.time() - begin
+            self.durations.add([seconds])
+            error = running.exception()
+            if error is None:
+                results.append(Result(task, running.result(), seconds))
+            else:
+                reason = user_error("function", worker.describe(error))
+                results.append(Result(task, None, seconds, reason))
+        return results
+
+    def drop_waiting(self) -> None:
+        """Nothing waits: all have begun."""
+
+    def forget(self) -> None:
+        """Cancel what runs."""
+        for running in self._running:
+            running.cancel()
+        self._running.clear()
+
+
+async def _call(task: Task) -> Any:
+    return await task.function(task.argument)

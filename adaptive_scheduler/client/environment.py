@@ -1,0 +1,134 @@
+"""What a job is told by its script, and whether its Python is the one that the run needs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import socket
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from adaptive_scheduler.core import paths
+from adaptive_scheduler.core.config import Environment, RunConfig
+from adaptive_scheduler.core.messages import Owner
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import EnvironmentMismatchError, RunError
+from adaptive_scheduler.io import files
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the job script exported.
+
+    Attributes
+    ----------
+    owner : Owner
+        This life of this client.
+    is_batch : bool
+        Whether a job script started this process.
+    submit, cores, executor
+        Number of the submit; MPI ranks or workers; name of the executor.
+    walltime, started : float or None
+        Seconds asked for; seconds since 1970 at which the job began.
+    end : Path or None
+        The mark that says: no further try.
+    logs : Path or None
+        Folder of the log.
+    """
+
+    owner: Owner
+    is_batch: bool = False
+    submit: int = -1
+    cores: int = 1
+    executor: str = "mpi4py"
+    walltime: float | None = None
+    started: float | None = None
+    end: Path | None = None
+    logs: Path | None = None
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Job:
+        """Read it from the environment; a process outside of a job is a job of its own."""
+        job = environ.get(paths.JOB_VARIABLE)
+        name = job or f"local:{socket.gethostname()}:{os.getpid()}"
+        end, logs = environ.get(paths.END_VARIABLE), environ.get(paths.LOGS_VARIABLE)
+        return cls(
+            owner=Owner(
+                name,
+                int(environ.get(paths.RESTART_VARIABLE) or 0),
+                int(environ.get(paths.TRY_VARIABLE) or 0),
+                uuid.uuid4().hex,
+            ),
+            is_batch=bool(job),
+            submit=int(environ.get(paths.SUBMIT_VARIABLE) or -1),
+            cores=int(environ.get(paths.CORES_VARIABLE) or 1),
+            executor=environ.get(paths.EXECUTOR_VARIABLE) or "mpi4py",
+            walltime=float(environ.get(paths.WALLTIME_VARIABLE) or 0) or None,
+            started=float(environ.get(paths.STARTED_VARIABLE) or 0) or None,
+            end=Path(end) if end else None,
+            logs=Path(logs) if logs else None,
+        )
+
+    def mark_end(self) -> None:
+        """Say to the job script that no further try makes sense."""
+        if self.end is not None:
+            self.end.parent.mkdir(mode=0o700, exist_ok=True)
+            self.end.touch()
+
+
+def run_folder(environ: Mapping[str, str]) -> RunFolder | None:
+    """The run folder that the job script named."""
+    text = environ.get(paths.RUN_VARIABLE)
+    return RunFolder(text) if text else None
+
+
+def read_config(folder: RunFolder) -> RunConfig:
+    """Read ``run.json``; RunError if it is not there or not understood."""
+    if not folder.config.exists():
+        raise RunError(f"{folder.config} is not there: this is no run folder, or not a whole one.")
+    try:
+        return msgspec.json.decode(files.read_private(folder.config), type=RunConfig)
+    except msgspec.MsgspecError as error:
+        raise RunError(f"{folder.config} cannot be read: {error}. Start the run again.") from error
+
+
+def check(environment: Environment) -> None:
+    """Refuse a Python that may misread the run's pickles.
+
+    Raises
+    ------
+    EnvironmentMismatchError
+        Another minor version of Python, or of a package; says both in one line.
+    """
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if here != environment.python:
+        raise EnvironmentMismatchError(_mismatch("Python", here, environment.python))
+    for name, wanted in environment.versions.items():
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found = "none"
+        if _minor(found) != _minor(wanted):
+            raise EnvironmentMismatchError(_mismatch(name, found, wanted))
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
+
+
+def _mismatch(name: str, found: str, wanted: str) -> str:
+    return (
+        f"{name} {found} on {socket.gethostname()} ({sys.executable}), but the run was started "
+        f"with {name} {wanted}: give python_executable= or setup= so that jobs use the same one."
+    )
+
+
+def restore(environment: Environment) -> None:
+    """Go where `start()` was called, with what could be imported there."""
+    os.chdir(environment.cwd)
+    sys.path.extend(entry for entry in environment.sys_path if entry not in sys.path)

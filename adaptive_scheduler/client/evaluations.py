@@ -1,0 +1,239 @@
+"""Points on their way to the workers and back, in messages of a fitting size.
+
+One completion costs O(1) whatever is in flight: the futures' callbacks append
+to one queue and wake the loop once.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Future
+from concurrent.futures import Executor as Pool
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from adaptive_scheduler.client.durations import Durations
+from adaptive_scheduler.client.tasks import Function, Result, Setup, Task, user_error
+from adaptive_scheduler.executors import worker
+from adaptive_scheduler.io.pickles import dumps_by_value
+
+#: Evaluations slower than this (seconds) are sent one by one, one to a worker.
+SLOW = 0.02
+#: Seconds of work in a message, and points at most: for learners that choose by
+#: the values, and for those that do not.
+MESSAGE, BLIND_MESSAGE = 0.002, 0.01
+MAX_BATCH, MAX_BLIND_BATCH = 16, 512
+#: Messages to a worker at a time, so that a fast one does not wait for the next.
+AHEAD = 2
+#: A worker begins no other point of a message after so many seconds.
+BUDGET = 0.05
+
+
+@dataclass(slots=True)
+class _Program:
+    key: bytes
+    blob: bytes
+    function: Function  # kept alive, because its id() is its name
+    sent: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Message:
+    program: _Program
+    tasks: Sequence[Task]
+    future: Future[Any] | None = None
+
+
+class Evaluations:
+    """Evaluates points in a pool.
+
+    Parameters
+    ----------
+    pool : concurrent.futures.Executor
+        Where they are evaluated.
+    workers : int
+        How many it evaluates at a time.
+    wake : callable
+        Called, in any thread, when something came back.
+    setup : Setup
+        What workers do first.
+    is_blind : bool
+        Whether many points may be in flight without harm; see `adaptive_parts.is_blind`.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        workers: int,
+        wake: Callable[[], None],
+        setup: Setup,
+        *,
+        is_blind: bool = False,
+    ) -> None:
+        self.durations = Durations()
+        self.n_in_flight = 0
+        self._pool = pool
+        self._workers = workers
+        self._wake = wake
+        self._setup = setup
+        self._is_blind = is_blind
+        self._programs: dict[int, _Program] = {}
+        self._messages: set[_Message] = set()
+        self._returned: deque[tuple[_Message, Future[Any]]] = deque()
+        self._is_closing = False
+        #: What ended the evaluations: a broken pool, or an initializer that raised.
+        self.failure: BaseException | None = None
+
+    # -------------------------------------------------------------- out
+
+    def batch(self) -> int:
+        """How many points the next message should hold."""
+        average = self.durations.average
+        if not self.durations.n or average > SLOW:
+            return 1
+        seconds, most = (BLIND_MESSAGE, MAX_BLIND_BATCH) if self._is_blind else (MESSAGE, MAX_BATCH)
+        return max(1, min(most, int(seconds / max(average, 1e-9))))
+
+    def room(self) -> int:
+        """How many more points should be in flight now."""
+        is_fast = self.durations.n and self.durations.average <= SLOW
+        ahead = AHEAD if is_fast else 1
+        return max(0, self._workers * ahead * self.batch() - self.n_in_flight)
+
+    def submit(self, tasks: Iterable[Task]) -> None:
+        """Send points to the workers.
+
+        Raises
+        ------
+        UserCodeError
+            The function cannot be pickled.
+        """
+        by_function: dict[int, list[Task]] = {}
+        for task in tasks:
+            by_function.setdefault(id(task.function), []).append(task)
+        size = self.batch()
+        for group in by_function.values():
+            rest = iter(group)
+            while part := list(islice(rest, size)):
+                self._send(_Message(self._program(part[0].function), part))
+
+    def _program(self, function: Function) -> _Program:
+        program = self._programs.get(id(function))
+        if program is None:
+            try:
+                key, blob = self._setup.program(function)
+            except Exception as error:  # the border to the user's code
+                raise user_error("function", worker.describe(error)) from error
+            program = self._programs[id(function)] = _Program(key, blob, function)
+        return program
+
+    def _send(self, message: _Message, *, with_program: bool = False) -> None:
+        program = message.program
+        with_program = with_program or program.sent < self._workers
+        program.sent += 1
+        message.future = self._pool.submit(
+            worker.evaluate,
+            program.key,
+            program.blob if with_program else None,
+            _arguments(message.tasks),
+            BUDGET,
+        )
+        self.n_in_flight += len(message.tasks)
+        self._messages.add(message)
+        message.future.add_done_callback(lambda future: self._on_done(message, future))
+
+    def in_flight(self) -> list[tuple[Future[Any] | None, Any]]:
+        """The futures and points that have not come back."""
+        return [(m.future, task.x) for m in self._messages for task in m.tasks]
+
+    def _on_done(self, message: _Message, future: Future[Any]) -> None:
+        self._returned.append((message, future))
+        self._wake()
+
+    # -------------------------------------------------------------- back
+
+    def returned(self) -> list[Result]:
+        """What has come back since the last call; look at `failure` afterwards."""
+        results: list[Result] = []
+        while self._returned:
+            message, future = self._returned.popleft()
+            if message in self._messages:
+                self._messages.discard(message)
+                self.n_in_flight -= len(message.tasks)
+                results += self._results(message, future)
+        return results
+
+    def _results(self, message: _Message, future: Future[Any]) -> list[Result]:
+        try:
+            kind, records = future.result()
+        except CancelledError:
+            return []
+        except Exception as error:  # noqa: BLE001  the border to the pool: whatever it raises ends the run
+            self.failure = error
+            return []
+        if kind == worker.MISSING:
+            self._send_again(message)
+            return []
+        if kind == worker.SETUP_FAILED:
+            where = "initializer, or the loading of your function in a worker,"
+            self.failure = user_error(where, records[0][1])
+            return []
+        self.durations.add(seconds for _, _, seconds in records)
+        left = message.tasks[len(records) :]
+        if left:
+            self._send_again(_Message(message.program, left))
+        return [_result(task, record) for task, record in zip(message.tasks, records, strict=False)]
+
+    def _send_again(self, message: _Message) -> None:
+        if self._is_closing:
+            return
+        try:
+            self._send(message, with_program=True)
+        except (BrokenExecutor, RuntimeError) as error:
+            self.failure = error
+
+    def drop_waiting(self) -> None:
+        """Take back the points that no worker has begun; nothing more is sent."""
+        self._is_closing = True
+        for message in list(self._messages):
+            if message.future is not None and message.future.cancel():
+                self._forget(message)
+
+    def forget(self) -> None:
+        """Expect nothing more of what is in flight."""
+        for message in list(self._messages):
+            self._forget(message)
+
+    def _forget(self, message: _Message) -> None:
+        if message in self._messages:
+            self._messages.discard(message)
+            self.n_in_flight -= len(message.tasks)
+
+
+def _arguments(tasks: Sequence[Task]) -> bytes | list[Any]:
+    arguments = [task.argument for task in tasks]
+    if all(_is_plain(argument) for argument in arguments):
+        return arguments
+    return dumps_by_value(arguments)
+
+
+def _is_plain(argument: object) -> bool:
+    kind = type(argument)
+    return kind in worker.PLAIN or (
+        kind is tuple and all(type(part) in worker.PLAIN for part in argument)  # type: ignore[attr-defined]
+    )
+
+
+def _result(task: Task, record: tuple[int, Any, float]) -> Result:
+    kind, value, seconds = record
+    if kind == worker.ERROR:
+        return Result(task, None, seconds, user_error("function", value))
+    if kind == worker.PICKLED:
+        try:
+            value = pickle.loads(value)
+        except Exception as error:  # noqa: BLE001  the border to the user's classes
+            return Result(task, None, seconds, user_error("value", worker.describe(error)))
+    return Result(task, value, seconds)

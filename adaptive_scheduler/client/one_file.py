@@ -1,0 +1,168 @@
+"""One data file of one learner: read, kept aside, replaced."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adaptive_scheduler.client import adaptive_parts
+from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, UserCodeError
+from adaptive_scheduler.executors.worker import describe
+from adaptive_scheduler.io import files
+
+#: inode, size, mtime_ns of a file; None if there is none
+Seen = tuple[int, int, int] | None
+
+
+class LeaseLostError(DataFileError):
+    """Not saved, because the learner may have another owner by now; the journal has the points."""
+
+
+class ChangedError(DataFileError):
+    """Not saved yet, because somebody else saved: call `DataFile.merge`, then save again."""
+
+
+@dataclass
+class Report:
+    """What loading or merging found.
+
+    Attributes
+    ----------
+    n_loaded : int
+        Points of the data file.
+    n_merged : int
+        Points that only journals (or another owner's save) had.
+    memo : dict
+        Values of points that the learner takes only when it asks for them.
+    kept_aside : list of Path
+        Files that could not be read, under their new names.
+    notes : list of str
+        What a person should know.
+    """
+
+    n_loaded: int = 0
+    n_merged: int = 0
+    memo: dict[Any, Any] = field(default_factory=dict)
+    kept_aside: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class OneFile:
+    """A data file, and whose it is.
+
+    Attributes
+    ----------
+    learner : adaptive.BaseLearner
+        Its learner.
+    path : Path
+        The file.
+    seen : tuple or None
+        What it was when we last read or wrote it.
+    checksum : int or None
+        Of the data in it, if we wrote them.
+    """
+
+    learner: Any
+    path: Path
+    seen: Seen = None
+    checksum: int | None = None
+
+    def load(self, report: Report) -> None:
+        """Load it into the learner. Raises as `DataFile.load` does."""
+        if adaptive_parts.saves_itself(self.learner):
+            try:
+                self.learner.load(os.fspath(self.path))
+            except Exception as error:  # the border to the user's code
+                raise user_code_error("load", error) from error
+            self.learner.remove_unfinished()
+            return
+        data = self.read(report)
+        if data is None:
+            return
+        try:
+            adaptive_parts.set_data(self.learner, data[0])
+        except Exception as error:  # whatever data of another learner lead to
+            raise DataFileError(
+                self.path,
+                f"does not hold the data of this {type(self.learner).__name__} "
+                f"({type(error).__name__}: {error}). Move it away, or give another fname.",
+            ) from error
+
+    def read(self, report: Report) -> tuple[Any] | None:
+        """The data in a file; None if it cannot be read and was kept aside."""
+        with files.naming(self.path, DataFileError):
+            content = self.path.read_bytes()
+        try:
+            return (adaptive_parts.read_data(content),)
+        except MemoryError:
+            raise
+        except (ImportError, AttributeError) as error:
+            raise EnvironmentMismatchError(
+                f"{self.path}: its values cannot be unpickled here: {error}. "
+                "Use the environment in which it was written."
+            ) from error
+        except Exception as error:  # noqa: BLE001  a damaged pickle may raise anything
+            self.keep_aside(report, f"{type(error).__name__}: {error}")
+            return None
+
+    def keep_aside(self, report: Report, reason: str) -> None:
+        """Rename a file that cannot be used; it is never deleted."""
+        kept = files.name_beside(self.path, f"damaged-{time.time_ns() // 10**6}")
+        with files.naming(self.path, DataFileError):
+            files.operations.rename(self.path, kept)
+        self.seen = None
+        report.kept_aside.append(kept)
+        report.notes.append(f"{self.path} cannot be read ({reason}): kept as {kept.name}")
+
+    def sweep(self, token: int) -> None:
+        """Delete what former owners who were killed in mid-save left."""
+        for left in self.path.parent.glob(f".{files.short_hash(self.path)}.*.tmp"):
+            tag = left.name.split(".")[2]
+            if tag.isdecimal() and int(tag) < token:
+                with suppress(FileNotFoundError):
+                    files.operations.unlink(left)
+
+    def replace(self, blob: bytes | None, temporary: Path, lease_ok: Callable[[], bool]) -> None:
+        """Put a snapshot in its place. Raises OSError, or as `DataFile.write` does."""
+        if blob is None:
+            if not temporary.exists() or not temporary.stat().st_size:
+                raise DataFileError(
+                    self.path, "your learner's save wrote nothing. Is the disk full?"
+                )
+            files.sync_file(temporary)
+        else:
+            content = adaptive_parts.compress(blob)
+            files.write_durably(temporary, content)
+            if temporary.read_bytes() != content:
+                raise DataFileError(self.path, "what was written does not read back the same")
+        if not lease_ok():
+            raise LeaseLostError(self.path, "not saved: the lease on this learner ran out")
+        if look(self.path) != self.seen:
+            raise ChangedError(self.path, "not saved: another process saved it meanwhile")
+        mine = look(temporary)
+        files.publish(temporary, self.path)
+        self.seen = mine
+
+
+def look(path: Path) -> Seen:
+    """What tells a file from another one of its name."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def user_code_error(where: str, error: BaseException) -> UserCodeError:
+    """The error of the user's own save or load."""
+    name, message, text, _ = describe(error)
+    if isinstance(error, pickle.PicklingError):
+        message = f"{message} (its data cannot be pickled)"
+    return UserCodeError(where, f"{name}: {message}", text)

@@ -1,0 +1,46 @@
+"""How a `Runner` runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Seconds, and multiples of p95, that points in flight are waited for when no more are asked for.
+GRACE, GRACE_FACTOR = 10.0, 3.0
+
+
+@dataclass
+class Options:
+    """How a `Runner` runs.
+
+    Attributes
+    ----------
+    retries : int
+        How often a point whose function raised is tried again.
+    raise_if_retries_exceeded : bool
+        Whether a point that still fails ends the run; else it is left out.
+    grace : float, optional
+        Seconds that points in flight are waited for after the goal; default
+        `GRACE` + `GRACE_FACTOR` times the p95 of their durations.
+    deadline : float, optional
+        `time.monotonic` after which nothing is waited for.
+    memo : dict
+        Known values of points that the learner takes only when it asks for them.
+    record : callable, optional
+        Called with (x, y) for every point that was evaluated and told.
+    log : bool
+        Keep the calls made to the learner in ``runner.log``.
+    """
+
+    retries: int = 0
+    raise_if_retries_exceeded: bool = True
+    grace: float | None = None
+    deadline: float | None = None
+    memo: dict[Any, Any] = field(default_factory=dict)
+    record: Callable[[Any, Any], None] | None = None
+    log: bool = False
+
+    def grace_after(self, p95: float) -> float:
+        """Seconds that points in flight are waited for, if p95 of them took so many seconds."""
+        return GRACE + GRACE_FACTOR * p95 if self.grace is None else self.grace

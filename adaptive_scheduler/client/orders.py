@@ -1,0 +1,121 @@
+"""What a client is to run, and how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor as Pool
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from adaptive_scheduler.client.runner import Goal, Runner
+from adaptive_scheduler.client.saving import Report
+from adaptive_scheduler.errors import AdaptiveSchedulerError
+
+Reason = Literal["goal", "deadline", "signal", "lost", "error"]
+
+
+@dataclass
+class Work:
+    """A learner to run, and how.
+
+    Attributes
+    ----------
+    learner : adaptive.BaseLearner
+        The learner, without its data.
+    fname : str or list of str
+        Where its data are.
+    goal : callable or None
+        Given the learner, whether it is done. None: until it asks for nothing more.
+    pool : concurrent.futures.Executor
+        Where points are evaluated; stays open.
+    workers : int
+        How many points it evaluates at a time.
+    token : int
+        The lease.
+    save_interval, points_interval : float
+        Seconds between two saves, and between two writes of the point journal.
+    deadline : float or None
+        `time.monotonic` after which no value is waited for; the last save comes after it.
+    lease_ok : callable
+        Whether the lease is good; called from threads.
+    on_progress : callable or None
+        Called in the loop, each `progress_interval` seconds, with a dict of
+        npoints, new_points, loss, points_per_second, overhead (percent),
+        elapsed (seconds), in_flight, p95 (seconds), unwritten, problem (text or "").
+    runner_kwargs : dict
+        ``retries``, ``raise_if_retries_exceeded``, ``grace``, ``log``: see `Options`.
+    initializers : tuple of callables
+        Run once in each worker before its first point.
+    """
+
+    learner: Any
+    fname: Any
+    goal: Goal | None
+    pool: Pool
+    workers: int
+    token: int = 0
+    save_interval: float = 300.0
+    points_interval: float = 1.0
+    progress_interval: float = 1.0
+    deadline: float | None = None
+    lease_ok: Callable[[], bool] = lambda: True
+    on_progress: Callable[[dict[str, Any]], None] | None = None
+    runner_kwargs: dict[str, Any] = field(default_factory=dict)
+    initializers: tuple[Callable[[], object], ...] = ()
+    stops: list[tuple[Reason, float]] = field(default_factory=list, repr=False)
+    runner: Runner | None = field(default=None, repr=False)
+
+    def stop(self, reason: Reason, patience: float) -> None:
+        """Stop soon: ask for nothing more, take what returns within `patience` seconds, save.
+
+        From any thread, or a signal handler; also before `run_learner`. With
+        the reason ``"lost"`` only the point journal is written.
+        """
+        self.stops.append((reason, time.monotonic() + patience))
+        if self.runner is not None:
+            self.runner.stop(reason, patience)
+
+
+@dataclass
+class Outcome:
+    """How the work ended.
+
+    Attributes
+    ----------
+    reason : str
+        ``"goal"``, ``"deadline"``, ``"signal"``, ``"lost"`` or ``"error"``.
+    npoints, new_points : int
+        Points of the learner, and those of them that were evaluated now.
+    loss : float or None
+        None where the learner cannot tell.
+    seconds : float
+        From load to the last save.
+    saved : bool
+        Whether the data file has all points; else the point journal has them.
+    error : Exception or None
+        Why, if the reason is ``"error"``.
+    is_exhausted : bool
+        The learner asked for nothing more (its goal may not be met).
+    is_pool_broken : bool
+        A worker process died: the pool is of no more use.
+    failed_points : int
+        Points that were left out because their function raised.
+    problem : str
+        What could not be written in the end; "" if nothing.
+    report : Report
+        What loading found.
+    """
+
+    reason: Reason
+    npoints: int
+    new_points: int
+    loss: float | None
+    seconds: float
+    saved: bool
+    error: AdaptiveSchedulerError | None = None
+    is_exhausted: bool = False
+    is_pool_broken: bool = False
+    failed_points: int = 0
+    problem: str = ""
+    report: Report = field(default_factory=Report)

@@ -1,0 +1,77 @@
+"""Which of a script's learners a row of the database means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adaptive_scheduler.core.messages import Assigned
+from adaptive_scheduler.errors import InputError
+
+
+def find_learner(assigned: Assigned, learners: Sequence[Any], names: Sequence[Any]) -> Any:
+    """The learner of a row: the one in its place if its name fits, else the one whose name does.
+
+    Parameters
+    ----------
+    assigned : Assigned
+        The row, its fname and its combo.
+    learners : sequence
+    names : sequence
+        The learners' fnames, or their combos.
+
+    Raises
+    ------
+    InputError
+        None fits, or the lengths differ; shows both sides.
+    """
+    if len(learners) != len(names):
+        raise InputError(
+            f"get_learner was given {len(learners)} learners but {len(names)} fnames or combos: "
+            "each learner needs one."
+        )
+    by_combo = bool(names) and isinstance(names[0], Mapping)
+    if by_combo and assigned.combo is None:
+        raise InputError(
+            "get_learner was given combos, but the database was made without them. Make it with "
+            "create_empty_db(db_fname, fnames, combos), or give get_learner the fnames."
+        )
+    wanted = plain(assigned.combo) if by_combo else assigned.fname
+    same = _same_combo if by_combo else same_fname
+    order = sorted(range(len(names)), key=lambda index: index != assigned.item)
+    for index in order:
+        if same(names[index], wanted):
+            return learners[index]
+    at_row = repr(names[assigned.item]) if assigned.item < len(names) else "nothing"
+    raise InputError(
+        f"Row {assigned.item} of the database is {wanted!r}, but the learners here have {at_row} "
+        f"in that place and {wanted!r} nowhere (of {len(names)}). Make the database anew from "
+        "this learners_file, or bring back the one that it was made from."
+    )
+
+
+def plain(value: Any) -> Any:
+    """A combo as the database stores it: NumPy's scalars and arrays as Python's, tuples as lists."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    if hasattr(value, "tolist") and hasattr(value, "shape"):  # NumPy's scalars have both
+        return plain(value.tolist())
+    return value
+
+
+def same_fname(one: Any, other: Any) -> bool:
+    """Whether two fnames, or lists of them, are the same files."""
+    return bool(_absolute(one) == _absolute(other))
+
+
+def _absolute(fname: Any) -> Any:
+    if isinstance(fname, (list, tuple)):
+        return [_absolute(part) for part in fname]
+    return os.path.abspath(os.path.expanduser(os.fspath(fname)))  # noqa: PTH100 keep symlinks
+
+
+def _same_combo(combo: Any, wanted: Any) -> bool:
+    return bool(plain(combo) == wanted)

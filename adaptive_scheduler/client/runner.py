@@ -1,0 +1,285 @@
+"""Drives one learner: asks for points, has them evaluated, tells the values."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
+from contextlib import suppress
+from typing import Any
+
+import adaptive
+
+from adaptive_scheduler.client import adaptive_parts
+from adaptive_scheduler.client.coroutines import Coroutines
+from adaptive_scheduler.client.evaluations import Evaluations
+from adaptive_scheduler.client.options import Options
+from adaptive_scheduler.client.tasks import Evaluator, Result, Setup, Task, user_error
+from adaptive_scheduler.errors import UserCodeError
+from adaptive_scheduler.executors import worker
+
+Goal = Callable[[Any], bool]
+
+
+class _NoPool(concurrent.futures.Executor):
+    """Stands for the executor of an async function; adaptive refuses a true one."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
+    """An `adaptive.AsyncRunner` whose cost per point does not grow with the number of workers.
+
+    Points that are in flight when the goal is met are waited for and told.
+
+    Parameters
+    ----------
+    learner : adaptive.BaseLearner
+        The learner.
+    goal : callable, optional
+        Given the learner, whether to stop. None: until the learner is done,
+        or never.
+    executor : concurrent.futures.Executor
+        The pool; it stays open.
+    workers : int
+        How many points it evaluates at a time.
+    setup : Setup, optional
+        What workers do before the first point.
+    options : Options, optional
+        Retries, deadline, ...
+
+    Attributes
+    ----------
+    reason : str
+        Why it ended: ``"goal"``, ``"exhausted"`` (the learner asks for nothing
+        more), ``"deadline"``, ``"error"``, or what `stop` was given.
+    error : Exception or None
+        A `UserCodeError`, or the `BrokenExecutor` of a pool whose worker died.
+    """
+
+    def __init__(
+        self,
+        learner: Any,
+        goal: Goal | None = None,
+        *,
+        executor: concurrent.futures.Executor,
+        workers: int,
+        setup: Setup | None = None,
+        options: Options | None = None,
+    ) -> None:
+        self.options = options or Options()
+        self.reason = ""
+        self.error: BaseException | None = None
+        self.n_new = 0
+        self._event = asyncio.Event()
+        self._is_woken = False
+        self._stops: list[tuple[str, float]] = []
+        self._retry: deque[Task] = deque()
+        self._failures: dict[int, tuple[Task, str]] = {}
+        self._given_up: list[Task] = []
+        is_async = adaptive_parts.is_async(learner)
+        super().__init__(
+            learner,
+            goal,
+            executor=_NoPool() if is_async else executor,
+            ntasks=workers,
+            log=self.options.log,
+            retries=self.options.retries,
+            raise_if_retries_exceeded=self.options.raise_if_retries_exceeded,
+        )
+        self.evaluations: Evaluator = (
+            Coroutines(self.ioloop, workers, self._wake)
+            if is_async
+            else Evaluations(
+                executor,
+                workers,
+                self._wake,
+                setup or Setup(),
+                is_blind=adaptive_parts.is_blind(learner),
+            )
+        )
+
+    # -------------------------------------------------------------- from outside
+
+    def stop(self, reason: str, patience: float) -> None:
+        """Ask for nothing more; take what returns within `patience` seconds. From any thread."""
+        self._stops.append((reason, time.monotonic() + patience))
+        self._wake()
+
+    @property
+    def failed(self) -> set[int]:
+        """Numbers of the points that failed more often than `retries`."""
+        return {id(task) for task in self._given_up}
+
+    @property
+    def tracebacks(self) -> list[tuple[Any, str]]:
+        """Points that failed, with the traceback of the last time."""
+        return [(task.x, text) for task, text in self._failures.values()]
+
+    @property
+    def to_retry(self) -> list[tuple[Any, int]]:
+        """Points that failed and will be tried again, with how often they failed."""
+        return [(task.x, task.fails) for task in self._retry]
+
+    @property
+    def pending_points(self) -> list[tuple[Any, Any]]:
+        """Futures and points that are in flight."""
+        return self.evaluations.in_flight()
+
+    def _wake(self) -> None:
+        if not self._is_woken:
+            self._is_woken = True
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self.ioloop.call_soon_threadsafe(self._event.set)
+
+    # -------------------------------------------------------------- the loop
+
+    async def _run(self) -> None:
+        adaptive_parts.prepare(self.learner)
+        timer = self._ring_at(self.options.deadline)
+        try:
+            while not self._should_end():
+                self._refill()
+                if self.evaluations.failure is None and not self.evaluations.n_in_flight:
+                    self.reason = "exhausted"
+                    break
+                await self._next()
+            await self._drain()
+        finally:
+            timer.cancel()
+            self.evaluations.forget()
+            self.learner.remove_unfinished()
+            self._cleanup()
+
+    def _ring_at(self, moment: float | None) -> asyncio.TimerHandle:
+        seconds = 1e6 if moment is None else max(0.0, moment - time.monotonic())
+        timer: asyncio.TimerHandle = self.ioloop.call_later(seconds, self._event.set)
+        return timer
+
+    async def _next(self) -> None:
+        await self._event.wait()
+        self._event.clear()
+        self._is_woken = False  # before the look: what comes later wakes again
+        for result in self.evaluations.returned():
+            self._take(result)
+
+    def _should_end(self) -> bool:
+        if self.evaluations.failure is not None and self.error is None:
+            self.error = self.evaluations.failure
+        if self.error is not None:
+            self.reason = "error"
+        elif self._stops:
+            self.reason = self._stops[0][0]
+        elif self._is_met():
+            self.reason = "error" if self.error is not None else "goal"
+        elif self._is_late():
+            self.reason = "deadline"
+        return bool(self.reason)
+
+    def _is_met(self) -> bool:
+        try:
+            return bool(self.goal(self.learner))
+        except Exception as error:  # noqa: BLE001  the border to the user's code
+            self.error = user_error("goal", worker.describe(error))
+            return True
+
+    def _is_late(self) -> bool:
+        deadline = self.options.deadline
+        return deadline is not None and (
+            time.monotonic() + self.evaluations.durations.p95 >= deadline
+        )
+
+    def _refill(self) -> None:
+        while (room := self.evaluations.room()) > 0:
+            tasks = [self._retry.popleft() for _ in range(min(room, len(self._retry)))]
+            points = self._ask_for(room - len(tasks)) if room > len(tasks) else []
+            told = self._tell_remembered(points) if self.options.memo else set()
+            function = self.learner.function
+            tasks += [
+                Task(x, *adaptive_parts.target(function, x))
+                for i, x in enumerate(points)
+                if i not in told
+            ]
+            self._submit_tasks(tasks)
+            if not told or self.error is not None:
+                return
+
+    def _ask_for(self, n: int) -> list[Any]:
+        if self.do_log:
+            self.log.append(("ask", n))
+        try:
+            return adaptive_parts.ask(self.learner, n)
+        except Exception as error:  # noqa: BLE001  the border to the user's code: losses, own learners
+            self.error = user_error("learner's ask", worker.describe(error))
+            return []
+
+    def _submit_tasks(self, tasks: list[Task]) -> None:
+        try:
+            self.evaluations.submit(tasks)
+        except (UserCodeError, BrokenExecutor, RuntimeError) as error:
+            self.error = error
+
+    def _tell_remembered(self, points: list[Any]) -> set[int]:
+        known = {i for i, x in enumerate(points) if x in self.options.memo}
+        for i in known:
+            self._tell(points[i], self.options.memo.pop(points[i]))
+        return known
+
+    async def _drain(self) -> None:
+        """Keep what is in flight, as long as the end's reason allows."""
+        self.evaluations.drop_waiting()
+        begin = time.monotonic()
+        while self.evaluations.n_in_flight:
+            end = self._end_of_drain(begin)
+            if time.monotonic() >= end:
+                break
+            timer = self._ring_at(end)
+            await self._next()
+            timer.cancel()
+        for result in self.evaluations.returned():
+            self._take(result)
+
+    def _end_of_drain(self, begin: float) -> float:
+        grace = self.options.grace_after(self.evaluations.durations.p95)
+        ends = [end for _, end in self._stops]
+        if self.reason == "deadline" and self.options.deadline is not None:
+            return min([*ends, self.options.deadline])
+        if self.options.deadline is not None:
+            ends.append(self.options.deadline)
+        return min([*ends, begin + grace]) if not self._stops else min(ends)
+
+    # -------------------------------------------------------------- results
+
+    def _take(self, result: Result) -> None:
+        if result.error is None:
+            self._elapsed_function_time += result.seconds / self._get_max_tasks()
+            self._failures.pop(id(result.task), None)
+            self._tell(result.task.x, result.value)
+            return
+        task = result.task
+        task.fails += 1
+        self._failures[id(task)] = (task, result.error.traceback_text or str(result.error))
+        if task.fails <= self.retries:
+            self._retry.append(task)
+            return
+        self._given_up.append(task)
+        if self.raise_if_retries_exceeded and self.error is None:
+            self.error = result.error
+
+    def _tell(self, x: Any, y: Any) -> None:
+        try:
+            self.learner.tell(x, y)
+        except Exception as error:  # noqa: BLE001  the border to the user's code: values, losses, arg_picker
+            if self.error is None:
+                what = f"value for {x!r} was refused: the learner"
+                self.error = user_error(what, worker.describe(error))
+            return
+        self.n_new += 1
+        if self.do_log:
+            self.log.append(("tell", x, y))
+        if self.options.record is not None:
+            self.options.record(adaptive_parts.compact(self.learner, x), y)

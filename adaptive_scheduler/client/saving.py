@@ -1,0 +1,226 @@
+"""A learner's data on disk: loaded with its journals, saved so that nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adaptive_scheduler.client import adaptive_parts, points
+from adaptive_scheduler.client.one_file import (
+    ChangedError,
+    LeaseLostError,
+    OneFile,
+    Report,
+    look,
+    user_code_error,
+)
+from adaptive_scheduler.errors import DataFileError
+from adaptive_scheduler.io import files
+
+
+@dataclass
+class Snapshot:
+    """The data of all files at one moment: pickles, or temporary files that are written already."""
+
+    blobs: list[tuple[OneFile, bytes | None, Path]]
+
+
+__all__ = ["ChangedError", "DataFile", "LeaseLostError", "Report", "Snapshot"]
+
+
+class DataFile:
+    """The data file of one learner, or the files of a BalancingLearner's children.
+
+    Parameters
+    ----------
+    learner : adaptive.BaseLearner
+        The learner.
+    fname : str, path or list of str
+        Where its data are; a list for a BalancingLearner.
+    token : int
+        The owner's lease: its journal and temporary files carry it.
+    lease_ok : callable
+        Whether the lease is good by this process's own clock.
+    """
+
+    def __init__(
+        self,
+        learner: Any,
+        fname: Any,
+        token: int = 0,
+        lease_ok: Callable[[], bool] = lambda: True,
+    ) -> None:
+        if isinstance(fname, os.PathLike):
+            fname = os.fspath(fname)
+        self.learner = learner
+        self.token = token
+        self._lease_ok = lease_ok
+        self._files = [
+            OneFile(child, Path(name).expanduser())
+            for child, name in adaptive_parts.files_of(learner, fname)
+        ]
+        self.main = str(self._files[0].path)
+        self.report = Report()
+        self._former: list[points.ReadJournal] = []
+
+    # -------------------------------------------------------------- load
+
+    def load(self) -> Report:
+        """Load the file and merge all journals beside it.
+
+        Raises
+        ------
+        DataFileError
+            A file is there but cannot be opened, or is not this learner's.
+        EnvironmentMismatchError
+            Its values need a module that is not here.
+        UserCodeError
+            The user's own ``load`` raised.
+        """
+        for file in self._files:
+            with files.naming(file.path, DataFileError):
+                file.path.parent.mkdir(parents=True, exist_ok=True)
+            file.sweep(self.token)
+            file.seen = look(file.path)
+            if file.seen is not None:
+                file.load(self.report)
+        self.report.n_loaded = adaptive_parts.npoints(self.learner)
+        self._former = list(points.read_journals(self.main))
+        for journal in self._former:
+            self._tell(journal.points)
+            self._note_damage(journal)
+        return self.report
+
+    def _note_damage(self, journal: points.ReadJournal) -> None:
+        if journal.torn:
+            self.report.notes.append(f"{journal.path}: {journal.torn} bytes at its end are torn")
+        if journal.damaged:
+            self.report.notes.append(f"{journal.path}: {journal.damaged} bytes are damaged")
+
+    def _tell(self, pairs: points.Points) -> None:
+        """Tell points that are not known; keep those that the learner does not take yet."""
+        refused = 0
+        for short, y in pairs:
+            try:
+                x = adaptive_parts.expand(self.learner, short)
+                if adaptive_parts.is_known(self.learner, x):
+                    continue
+                if not adaptive_parts.can_tell(self.learner, x):
+                    self.report.memo[x] = y
+                    continue
+                adaptive_parts.tell_loaded(self.learner, x, y)
+                self.report.n_merged += 1
+            except Exception:  # noqa: BLE001  a point of a learner that was made otherwise
+                refused += 1
+        if refused:
+            self.report.notes.append(
+                f"{self.main}: its learner refused {refused} journalled points"
+            )
+
+    # -------------------------------------------------------------- save
+
+    def snapshot(self) -> Snapshot:
+        """The data of now, in memory; a learner with a ``save`` of its own writes it here.
+
+        Raises
+        ------
+        UserCodeError
+            The data cannot be pickled, or the user's ``save`` raised.
+        """
+        blobs: list[tuple[OneFile, bytes | None, Path]] = []
+        for file in self._files:
+            temporary = files.temporary_name(file.path, str(self.token))
+            try:
+                if adaptive_parts.saves_itself(file.learner):
+                    file.learner.save(os.fspath(temporary))
+                    blobs.append((file, None, temporary))
+                else:
+                    blobs.append((file, adaptive_parts.dump_data(file.learner), temporary))
+            except Exception as error:  # the border to the user's code
+                raise user_code_error("save", error) from error
+        return Snapshot(blobs)
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Bring a snapshot to disk; may run in a thread, one at a time.
+
+        Raises
+        ------
+        LeaseLostError, ChangedError
+            The learner may have, or has, another owner.
+        DataFileError
+            The disk did not take it; with the file's name. The old file is untouched.
+        """
+        for file, blob, temporary in snapshot.blobs:
+            checksum = None if blob is None else zlib.crc32(blob)
+            if checksum is not None and (checksum, look(file.path)) == (file.checksum, file.seen):
+                continue
+            with files.naming(file.path, DataFileError):
+                try:
+                    file.replace(blob, temporary, self._lease_ok)
+                except BaseException:
+                    with suppress(OSError):
+                        files.operations.unlink(temporary)
+                    raise
+            file.checksum = checksum
+
+    def merge(self) -> None:
+        """Take over the points of files that somebody else saved (in the runner's loop).
+
+        A file whose points cannot be told apart (the learner has its own
+        ``load``) is kept aside.
+        """
+        for file in self._files:
+            seen = look(file.path)
+            if seen == file.seen or seen is None:
+                file.seen = seen
+                continue
+            if adaptive_parts.saves_itself(file.learner):
+                file.keep_aside(self.report, "another process saved it")
+                continue
+            data = file.read(self.report)
+            if data is not None:
+                pairs = list(adaptive_parts.points_of(file.learner, data[0]))
+                part = DataFile(file.learner, file.path)
+                part._tell([(adaptive_parts.compact(file.learner, x), y) for x, y in pairs])
+                self.report.n_merged += part.report.n_merged
+                file.seen = seen
+
+    def save(self) -> None:
+        """Snapshot and write, merging first what another process saved.
+
+        Raises
+        ------
+        DataFileError, UserCodeError
+            As `snapshot` and `write` do.
+        """
+        for _ in range(5):
+            try:
+                return self.write(self.snapshot())
+            except ChangedError:
+                self.merge()
+        raise ChangedError(self.main, "another process keeps saving it; it was not saved")
+
+    def retire_journals(self) -> points.Points:
+        """Delete former owners' journals, after a save that holds their points.
+
+        Returns
+        -------
+        list of (x, y)
+            Points that a former owner added meanwhile; they are told, and
+            belong into this owner's journal.
+        """
+        if any(not adaptive_parts.is_known(self.learner, x) for x in self.report.memo):
+            return []
+        late: points.Points = []
+        while self._former:
+            journal = self._former[0]
+            if journal.token < self.token:
+                late += points.retire(journal)
+            del self._former[0]
+        self._tell(late)
+        return late

@@ -1,0 +1,192 @@
+"""The learner that a user's own script runs, from its claim to its report."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from adaptive_scheduler.client.conversation import Conversation
+from adaptive_scheduler.client.environment import Job
+from adaptive_scheduler.client.rows import same_fname
+from adaptive_scheduler.client.shift import IDLE_PATIENCE, LAST_WORD
+from adaptive_scheduler.core.config import Timing
+from adaptive_scheduler.core.messages import (
+    Assigned,
+    Claim,
+    Fail,
+    Finish,
+    Goodbye,
+    Hello,
+    Idle,
+    Refused,
+    Reply,
+    Report,
+)
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import (
+    EnvironmentMismatchError,
+    InputError,
+    ManagerUnreachableError,
+    RequestRefusedError,
+)
+
+#: Seconds between two looks at how far the learner is.
+_LOOK = 5.0
+
+
+class Script:
+    """One script's right to one learner; it ends with the process at the latest.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    timing : Timing
+
+    Raises
+    ------
+    EnvironmentMismatchError
+        The MPI world is not what the job was given.
+    ManagerUnreachableError, RequestRefusedError
+    """
+
+    def __init__(self, folder: RunFolder, timing: Timing) -> None:
+        self._job = Job.of(os.environ)
+        self._talk = Conversation(folder, self._job.owner, timing)
+        self._orphan = timing.orphan
+        self._assigned: Assigned | None = None
+        self._learner: Any = None
+        self._begin = time.monotonic()
+        self._talk.__enter__()
+        atexit.register(self._at_exit)
+        self._hook = sys.excepthook
+        sys.excepthook = self._on_exception
+        self._hello()
+
+    def _hello(self) -> None:
+        size = world_size()
+        self._ask(Hello(socket.gethostname(), os.getpid(), size, self._job.submit), IDLE_PATIENCE)
+        if self._job.is_batch and self._job.executor == "mpi4py" and size != self._job.cores:
+            text = (
+                f"This job was given {self._job.cores} MPI ranks, but this process sees an MPI "
+                f"world of {size}: mpiexec and mpi4py do not match, or the script was not started "
+                "with 'mpiexec -n N python -m mpi4py.futures'. Use the mpiexec of mpi4py's MPI."
+            )
+            self._job.mark_end()
+            self._talk.ask(Goodbye(text, broken=True), LAST_WORD)
+            raise EnvironmentMismatchError(text)
+
+    def claim(self) -> Assigned:
+        """Wait for a row; SystemExit if there is nothing to do."""
+        since = time.monotonic()
+        while True:
+            reply = self._ask(Claim(), IDLE_PATIENCE)
+            if isinstance(reply, Assigned):
+                self._assigned, self._begin = reply, time.monotonic()
+                return reply
+            assert isinstance(reply, Idle)
+            if reply.over or time.monotonic() - since > self._talk.timing.idle:
+                self._job.mark_end()
+                raise SystemExit(0)
+            time.sleep(reply.wait)
+
+    def watch(self, learner: Any) -> None:
+        """Remember the learner, and report how far it is."""
+        self._learner = learner
+        threading.Thread(target=self._report_on, name="progress", daemon=True).start()
+
+    def _report_on(self) -> None:
+        while self._assigned is not None:
+            with suppress(RuntimeError):  # it changes while we look
+                seconds = time.monotonic() - self._begin
+                self._talk.tell(Report(npoints=self._learner.npoints, seconds=seconds))
+            time.sleep(_LOOK)
+
+    def finish(self, fname: Any) -> None:
+        """Save the learner, verify, and only then report that it is done."""
+        assigned = self._assigned
+        if assigned is None or not same_fname(fname, assigned.fname):
+            given = "none" if assigned is None else repr(assigned.fname)
+            raise InputError(
+                f"is_done(url, {fname!r}): get_learner gave this process {given}. "
+                "Give is_done the fname that get_learner returned."
+            )
+        self._save(assigned)
+        report = Report(
+            npoints=self._learner.npoints,
+            loss=_loss(self._learner),
+            seconds=time.monotonic() - self._begin,
+        )
+        self._ask(Finish(assigned.token, report), self._orphan)
+        self._assigned = None
+        self._job.mark_end()
+
+    def _save(self, assigned: Assigned) -> None:
+        from adaptive_scheduler.client.saving import DataFile
+
+        end = time.monotonic() + self._orphan
+        while not self._talk.is_lease_good() and time.monotonic() < end:
+            refusal = self._talk.refusal()
+            if refusal is not None:
+                raise RequestRefusedError(
+                    refusal, f"{assigned.fname!r} was not saved: another job has this learner now."
+                )
+            time.sleep(0.1)  # the manager is away
+        names = assigned.fname if isinstance(assigned.fname, list) else [assigned.fname]
+        for name in names:
+            Path(name).expanduser().parent.mkdir(parents=True, exist_ok=True)
+        DataFile(self._learner, assigned.fname, assigned.token, self._talk.is_lease_good).save()
+
+    # ------------------------------------------------------------- the end of the script
+
+    def _on_exception(
+        self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        text = "".join(traceback.format_exception(kind, error, trace))
+        self._give_up(f"your script raised {kind.__name__}: {error}", text)
+        self._hook(kind, error, trace)
+
+    def _at_exit(self) -> None:
+        self._give_up("the script ended without is_done(url, fname)", "")
+        self._talk.ask(Goodbye("the script ended"), LAST_WORD)
+        self._talk.close()
+
+    def _give_up(self, reason: str, text: str) -> None:
+        if self._assigned is None:
+            return
+        npoints = getattr(self._learner, "npoints", 0)
+        report = Report(npoints=npoints, seconds=time.monotonic() - self._begin)
+        self._talk.ask(Fail(self._assigned.token, reason, text, report), LAST_WORD)
+        self._assigned = None
+        self._job.mark_end()
+
+    def _ask(self, request: Any, patience: float) -> Reply:
+        reply = self._talk.ask(request, patience)
+        if reply is None:
+            raise ManagerUnreachableError(
+                f"the manager did not answer for {patience:g} s. Is it running? "
+                "The run folder's 'complaints' say what was tried."
+            )
+        if isinstance(reply, Refused):
+            raise RequestRefusedError(reply.code, reply.reason)
+        return reply
+
+
+def world_size() -> int:
+    """Ranks of this MPI world; 1 where nobody has started MPI."""
+    mpi = sys.modules.get("mpi4py.MPI")
+    return 1 if mpi is None else int(mpi.COMM_WORLD.Get_size())
+
+
+def _loss(learner: Any) -> float | None:
+    with suppress(Exception):  # not defined yet, or the user's own
+        return float(learner.loss())
+    return None

@@ -1,0 +1,40 @@
+"""What all learners of one client are run with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor as Pool
+from dataclasses import dataclass, field
+from typing import Any
+
+from adaptive_scheduler.core.goals import Goal
+from adaptive_scheduler.core.messages import Assigned
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How learners are made, and when they are done.
+
+    Attributes
+    ----------
+    learner : callable
+        Makes the learner of an `Assigned`, without its data.
+    goal, goal_function
+        See `core.goals`.
+    initializers, runner_kwargs
+        See `client.orders.Work`.
+    """
+
+    learner: Callable[[Assigned], Any]
+    goal: Goal
+    goal_function: Callable[[Any], bool] | None = None
+    initializers: tuple[Callable[[], object], ...] = ()
+    runner_kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where points are evaluated, and how many at a time."""
+
+    pool: Pool
+    count: int

@@ -1,0 +1,102 @@
+"""What the logs of a run tell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from adaptive_scheduler.core.snapshot import ItemView
+
+#: Facts that every line has and nobody wants to read again.
+_HIDDEN = frozenset({"timestamp", "event", "level", "job", "run", "item", "fname"})
+_STYLES = {"warning": "yellow", "error": "red", "critical": "bold red"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event of a log.
+
+    Attributes
+    ----------
+    time : str
+        ISO 8601, UTC.
+    source : str
+        The job, or ``manager``.
+    event : str
+    facts : dict
+        Everything that the line says.
+    """
+
+    time: str
+    source: str
+    event: str
+    facts: dict[str, Any]
+
+
+def read_entries(path: Path, source: str) -> Iterator[Entry]:
+    """Events of one log file. Bytes that are no UTF-8 are shown as a mark; a torn line is left out."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                facts = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(facts, dict) and "event" in facts:
+                told = facts.get("job") or source
+                yield Entry(str(facts.get("timestamp", "")), str(told), str(facts["event"]), facts)
+
+
+def entries_of(paths: Iterable[Path], item: int) -> list[Entry]:
+    """The events of one learner in all job logs, in the order of their times."""
+    found = [
+        entry
+        for path in paths
+        for entry in read_entries(path, path.stem)
+        if entry.facts.get("item") == item
+    ]
+    return sorted(found, key=lambda entry: entry.time)
+
+
+def entry_line(entry: Entry) -> Text:
+    """One event on one line."""
+    facts = "  ".join(
+        f"{key}={_short(value)}" for key, value in entry.facts.items() if key not in _HIDDEN
+    )
+    return Text.assemble(
+        (entry.time[:19].replace("T", " "), "dim"),
+        f"  {entry.source}  ",
+        (entry.event, _STYLES.get(str(entry.facts.get("level")), "bold")),
+        f"  {facts}",
+    )
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = value if isinstance(value, str) else json.dumps(value)
+    first = text.strip().splitlines()[0] if text.strip() else ""
+    return first if len(first) <= 200 else f"{first[:200]}…"
+
+
+def traceback_text(item: ItemView) -> Text:
+    """Why a learner is where it is, with the traceback of the user's code."""
+    head = f"learner {item.id} is {item.phase.value}"
+    counts = f"{item.attempts} attempts, {item.fails} failures, {item.crashes} crashes"
+    text = Text.assemble((head, "bold"), f": {item.reason or 'nothing to report'} ({counts})\n")
+    return text.append(item.traceback)
+
+
+def tail(path: Path, lines: int) -> str:
+    """The last lines of a text file, whatever bytes it holds; "" if there is none."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(0, file.tell() - 200 * lines - 1000))
+        data = file.read()
+    return "\n".join(data.decode(errors="replace").splitlines()[-lines:])

@@ -1,0 +1,117 @@
+"""Learners, fnames and the goal, taken from the user's Python file."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from adaptive_scheduler.commandline.values import parse_goal_text
+from adaptive_scheduler.errors import InputError, UserCodeError
+
+
+@dataclass(frozen=True)
+class LearnersFile:
+    """What a learners file defines.
+
+    Attributes
+    ----------
+    learners, fnames : list
+        Of equal length.
+    goal : object
+        What the file calls ``goal``; None if it has none.
+    module : module
+        The file, imported.
+    """
+
+    learners: list[Any]
+    fnames: list[Any]
+    goal: Any
+    module: ModuleType
+
+
+def load_learners_file(path: Path) -> LearnersFile:
+    """Import a file that defines ``learners`` and ``fnames``.
+
+    Its folder goes to the front of ``sys.path``, as if Python ran it.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it lacks one of the names.
+    UserCodeError
+        It raised.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is no file. Give a Python file that defines learners and fnames.")
+    module = _import(path.absolute())
+    missing = [name for name in ("learners", "fnames") if not hasattr(module, name)]
+    if missing:
+        raise InputError(
+            f"{path} does not define {' and '.join(missing)}. It needs two lists of equal length: "
+            "learners, and fnames (where the data of each go)."
+        )
+    return LearnersFile(
+        list(module.learners), list(module.fnames), getattr(module, "goal", None), module
+    )
+
+
+def _import(path: Path) -> ModuleType:
+    sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} cannot be imported: its name must end in .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    with _as_user_code(str(path)):
+        spec.loader.exec_module(module)
+    return module
+
+
+def goal_of(file: LearnersFile, text: str | None) -> Any:
+    """Return the goal that was typed, or the file's own.
+
+    Raises
+    ------
+    InputError
+        There is no goal, or no function of this name.
+    """
+    if text is None:
+        return file.goal
+    goal = parse_goal_text(text)
+    return _function(file.module, goal) if isinstance(goal, str) else goal
+
+
+def _function(module: ModuleType, name: str) -> Callable[[Any], bool]:
+    where, colon, attribute = name.rpartition(":")
+    if colon:
+        with _as_user_code(f"module {where}"):
+            module = importlib.import_module(where)
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        raise InputError(f"--goal {name}: {module.__name__} has no function {attribute!r}.")
+    return function  # type: ignore[no-any-return]
+
+
+class _as_user_code:  # noqa: N801  reads as a verb in a with statement
+    """The border to the user's code: what it raises becomes a `UserCodeError`."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: Any
+    ) -> None:
+        if isinstance(error, Exception):
+            text = "".join(traceback.format_exception(error))
+            reason = f"{type(error).__name__}: {error}"
+            raise UserCodeError(self._where, reason, text) from error

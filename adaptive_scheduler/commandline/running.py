@@ -1,0 +1,87 @@
+"""Starting a run and staying with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+
+from adaptive_scheduler.commandline import exits
+from adaptive_scheduler.commandline.watching import Watched, watch
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.snapshot import Snapshot
+from adaptive_scheduler.manager import views
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.manager.run_manager import RunManager
+
+console = Console()
+
+
+def start_and_stay(manager: RunManager, detach: bool) -> int:
+    """Start a run; watch it to its end, or leave it to itself; returns the exit code.
+
+    Ctrl-C cancels the run: its jobs save and leave the queue, its manager ends.
+    """
+    try:
+        manager.start()
+        if detach:
+            say(
+                f"Started. Watch it with: adaptive-scheduler status --watch {quoted(manager.folder)}"
+            )
+            return exits.DONE
+        say("Ctrl-C cancels the run (its data are kept). To leave it running, use --detach.", "dim")
+        return conclude(watch(manager.snapshot, console, Watched()), manager.folder)
+    except KeyboardInterrupt:
+        return cancel(manager)
+
+
+def cancel(manager: RunManager) -> int:
+    """End a run that a person interrupted."""
+    say("\nCancelling: the jobs save their data and leave. Ctrl-C again gives up waiting.")
+    try:
+        manager.cancel()
+        say(f"Cancelled. To go on: adaptive-scheduler retry {quoted(manager.folder)}")
+    except KeyboardInterrupt:
+        say(
+            "Jobs may be left. Look, and cancel them, with: "
+            f"adaptive-scheduler cancel {quoted(manager.folder)}",
+            "bold red",
+        )
+    return exits.INTERRUPTED
+
+
+def conclude(last: Snapshot, folder: Any) -> int:
+    """Tell how a watched run ended; returns the exit code."""
+    for text in [views.headline(last), views.line(last), *views.notes(last), *views.failures(last)]:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    code = exits.code_of(last)
+    advice = {
+        exits.FAILED: f"See why: adaptive-scheduler logs {quoted(folder)} LEARNER; "
+        f"run them again: adaptive-scheduler retry {quoted(folder)}",
+        exits.NO_MANAGER: f"The manager is gone. Go on with: adaptive-scheduler resume {quoted(folder)}",
+        exits.HELD: f"When that is mended: adaptive-scheduler resume {quoted(folder)}",
+    }
+    if code in advice:
+        say(advice[code])
+    return code
+
+
+def say(text: str, style: str = "") -> None:
+    """Print one plain line."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def quoted(folder: Any) -> str:
+    """A run's path as a shell takes it."""
+    import shlex
+
+    path = folder.home if isinstance(folder, RunFolder) else folder
+    return shlex.quote(str(path))
+
+
+def leave(code: int) -> None:
+    """End the command with an exit code."""
+    if code:
+        raise typer.Exit(code)

@@ -1,0 +1,100 @@
+"""Watching a run until something ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.live import Live
+
+from adaptive_scheduler.core.snapshot import Snapshot
+from adaptive_scheduler.manager import views
+
+#: Seconds between two looks of a live view, and between two lines where there is no terminal.
+REFRESH, LINES = 1.0, 15.0
+
+
+def watch(
+    look: Callable[[], Snapshot], console: Console, is_end: Callable[[Snapshot], bool]
+) -> Snapshot:
+    """Show a run until `is_end` says so: live in a terminal, as lines elsewhere.
+
+    Parameters
+    ----------
+    look : callable
+        Gives the run's present snapshot.
+    console : rich.console.Console
+    is_end : callable
+
+    Returns
+    -------
+    Snapshot
+        The last one.
+    """
+    return _live(look, console, is_end) if console.is_terminal else _lines(look, console, is_end)
+
+
+def _live(
+    look: Callable[[], Snapshot], console: Console, is_end: Callable[[Snapshot], bool]
+) -> Snapshot:
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            snapshot = look()
+            live.update(views.overview(snapshot, rows=_rows(console)), refresh=True)
+            if is_end(snapshot):
+                return snapshot
+            time.sleep(REFRESH)
+
+
+def _rows(console: Console) -> int:
+    """Lines for each of the two tables, so that all fits on the screen."""
+    return max(3, (console.height - 12) // 2)
+
+
+def _lines(
+    look: Callable[[], Snapshot], console: Console, is_end: Callable[[Snapshot], bool]
+) -> Snapshot:
+    shown, due = "", 0.0
+    while True:
+        snapshot = look()
+        state = f"{snapshot.phases} {snapshot.notes}"
+        end = is_end(snapshot)
+        if (
+            end
+            or (state != shown and time.monotonic() >= due - LINES + REFRESH)
+            or time.monotonic() >= due
+        ):
+            shown, due = state, time.monotonic() + LINES
+            for text in [views.line(snapshot), *(note.plain for note in views.notes(snapshot))]:
+                console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if end:
+            return snapshot
+        time.sleep(REFRESH)
+
+
+class Watched:
+    """Says when there is no more to watch.
+
+    Parameters
+    ----------
+    patience : float
+        Seconds that jobs have to leave after the last learner has ended.
+    """
+
+    def __init__(self, patience: float = 60.0) -> None:
+        self._patience = patience
+        self._over_since: float | None = None
+
+    def __call__(self, snapshot: Snapshot) -> bool:
+        """Whether the run is over and its jobs are gone, or needs a person."""
+        if not snapshot.alive:
+            return True
+        if views.is_held(snapshot) and not snapshot.jobs:
+            return True
+        if not snapshot.over:
+            self._over_since = None
+            return False
+        if self._over_since is None:
+            self._over_since = time.monotonic()
+        return not snapshot.jobs or time.monotonic() - self._over_since > self._patience

@@ -1,0 +1,1 @@
+"""DECIDE: pure functions and records. No clock, no I/O, no log, no adaptive."""

@@ -1,0 +1,260 @@
+"""All rows with their indexes: what is free, who runs what, who waits for whom."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from adaptive_scheduler.core.events import (
+    Blocked,
+    Cancelled,
+    Claimed,
+    Event,
+    Raised,
+    Retried,
+    Unblocked,
+)
+from adaptive_scheduler.core.items import Budget, Item, Phase, step
+from adaptive_scheduler.core.messages import Owner, Refused, Report
+from adaptive_scheduler.errors import InputError
+
+#: Seconds until an item whose function raised is tried again: doubled at each failure.
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 300.0
+
+
+class Book:
+    """The rows of a run. Mutable, without I/O; no operation scans or copies the rows.
+
+    Parameters
+    ----------
+    items : iterable of Item
+        Their ids are 0, 1, 2, …
+    budget : Budget
+        How often an item may fail.
+
+    Attributes
+    ----------
+    changed : dict of int to Item
+        Rows changed since somebody last emptied it: what the journal must write.
+    """
+
+    def __init__(self, items: Iterable[Item], budget: Budget | None = None) -> None:
+        self.budget = budget or Budget()
+        self.rows: list[Item] = []
+        self.changed: dict[int, Item] = {}
+        self.phases: Counter[Phase] = Counter()
+        self.queued: Counter[int] = Counter()  # by shape
+        self.running: Counter[int] = Counter()  # by shape
+        self._by_job: dict[str, int] = {}
+        self._children: defaultdict[int, list[int]] = defaultdict(list)
+        self._by_token: dict[int, int] = {}
+        self._missing: dict[int, int] = {}  # how many parents of a WAITING item are not DONE
+        self._free: defaultdict[int, list[tuple[float, int, int]]] = defaultdict(list)
+        self._delayed: list[tuple[float, int]] = []
+        self._delay_until: dict[int, float] = {}
+        self._consequences: list[tuple[int, Event]] = []
+        self.last_token = 0
+        for item in items:
+            self._add(item)
+        self._settle()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def _add(self, item: Item) -> None:
+        if item.id != len(self.rows):
+            raise InputError(f"row {len(self.rows)} of the database has the id {item.id}.")
+        self.rows.append(item)
+        self.last_token = max(self.last_token, item.token)
+        for parent in item.depends_on:
+            self._children[parent].append(item.id)
+        self._enter(item)
+
+    def _settle(self) -> None:
+        """Count parents: rows may come in any phase, from a new run or from a journal."""
+        for item in self.rows:
+            if item.depends_on:
+                self._missing[item.id] = self._count_missing(item)
+                if item.phase is Phase.WAITING and self._missing[item.id] == 0:
+                    self.apply(item.id, Unblocked(), 0.0)
+
+    def _count_missing(self, item: Item) -> int:
+        return sum(self.rows[parent].phase is not Phase.DONE for parent in set(item.depends_on))
+
+    # ------------------------------------------------------------------- indexes
+
+    def _enter(self, item: Item) -> None:
+        if item.token:
+            self._by_token[item.token] = item.id
+        self.phases[item.phase] += 1
+        if item.phase is Phase.QUEUED:
+            self.queued[item.shape] += 1
+            if item.id not in self._delay_until:
+                self._push(item)
+        elif item.phase is Phase.RUNNING:
+            assert item.job is not None
+            self.running[item.shape] += 1
+            self._by_job[item.job] = item.id
+
+    def _leave(self, item: Item) -> None:
+        self.phases[item.phase] -= 1
+        if item.phase is Phase.QUEUED:
+            self.queued[item.shape] -= 1
+            self._delay_until.pop(item.id, None)
+        elif item.phase is Phase.RUNNING:
+            assert item.job is not None
+            self.running[item.shape] -= 1
+            del self._by_job[item.job]
+
+    def _push(self, item: Item) -> None:
+        # one that failed goes behind its equals, so that it cannot starve them
+        heapq.heappush(self._free[item.shape], (-item.priority, item.fails + item.crashes, item.id))
+
+    def _first_free(self, shape: int) -> Item | None:
+        """Drop heap entries that are no longer true until one is."""
+        heap = self._free[shape]
+        while heap:
+            priority, trouble, row = heap[0]
+            item = self.rows[row]
+            if (
+                item.phase is Phase.QUEUED
+                and (-item.priority, item.fails + item.crashes) == (priority, trouble)
+                and row not in self._delay_until
+            ):
+                return item
+            heapq.heappop(heap)
+        return None
+
+    # -------------------------------------------------------------------- events
+
+    def apply(self, row: int, event: Event, now: float) -> Item | Refused:
+        """Apply one event to one row, and what follows from it to its children.
+
+        Parameters
+        ----------
+        row : int
+        event : Event
+        now : float
+            Seconds since 1970.
+        """
+        answer = self._apply_one(row, event, now)
+        while self._consequences:  # not by recursion: chains of dependencies are long
+            child, consequence = self._consequences.pop()
+            self._apply_one(child, consequence, now)
+        return answer
+
+    def _apply_one(self, row: int, event: Event, now: float) -> Item | Refused:
+        before = self.rows[row]
+        after = step(before, event, now, self.budget)
+        if isinstance(after, Refused) or after is before:
+            return after
+        self._leave(before)
+        self.rows[row] = after
+        self.changed[row] = after
+        self.last_token = max(self.last_token, after.token)
+        if isinstance(event, Raised) and after.phase is Phase.QUEUED:
+            self._delay_until[row] = -1.0  # held back until `delay` says how long
+        self._enter(after)
+        if after.phase is not before.phase:
+            self._tell_children(before, after)
+        return after
+
+    def _tell_children(self, before: Item, after: Item) -> None:
+        for child in self._children.get(after.id, ()):
+            if after.phase is Phase.DONE:
+                self._missing[child] -= 1
+                if self._missing[child] == 0:
+                    self._consequences.append((child, Unblocked()))
+            elif before.phase is Phase.DONE:
+                self._missing[child] += 1
+            elif after.phase in (Phase.FAILED, Phase.CANCELLED):
+                why = f"depends on item {after.id}, which {_end(after)}"
+                self._consequences.append((child, Blocked(why)))
+
+    def delay(self, row: int, monotonic: float) -> None:
+        """Hold back an item that has just failed, the longer the more often it did."""
+        seconds = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (self.rows[row].fails - 1))
+        self._delay_until[row] = monotonic + seconds
+        heapq.heappush(self._delayed, (monotonic + seconds, row))
+
+    def wake_delayed(self, monotonic: float) -> None:
+        """Make free what was held back long enough."""
+        while self._delayed and self._delayed[0][0] <= monotonic:
+            until, row = heapq.heappop(self._delayed)
+            if self._delay_until.get(row) == until:
+                del self._delay_until[row]
+                self._push(self.rows[row])
+
+    def claim(
+        self, owner: Owner, shape: int, now: float, last: Report | None = None
+    ) -> Item | Refused | None:
+        """Give the best free item of a shape, or the one that this client holds; None if there is none.
+
+        Parameters
+        ----------
+        owner : Owner
+        shape : int
+        now : float
+            Seconds since 1970.
+        last : Report, optional
+            What a former life of this job last reported.
+        """
+        held = self._by_job.get(owner.job)
+        if held is not None:
+            taken = self.apply(held, Claimed(owner, self.last_token + 1, last), now)
+            if isinstance(taken, Refused) or taken.phase is Phase.RUNNING:
+                return taken
+        item = self._first_free(shape)
+        if item is None:
+            return None
+        return self.apply(item.id, Claimed(owner, self.last_token + 1), now)
+
+    def held_by(self, job: str) -> Item | None:
+        """The item that a job runs."""
+        row = self._by_job.get(job)
+        return None if row is None else self.rows[row]
+
+    def row_of(self, token: int) -> int | None:
+        """The row that a token was given for; None if no row remembers it."""
+        return self._by_token.get(token)
+
+    # ------------------------------------------------------------------- people
+
+    def cancel(self, now: float) -> None:
+        """End every item that has not ended."""
+        for item in list(self.rows):
+            if item.phase in (Phase.WAITING, Phase.QUEUED, Phase.RUNNING):
+                self.apply(item.id, Cancelled(), now)
+
+    def retry(self, rows: Sequence[int], now: float) -> int:
+        """Queue ended items again; returns how many."""
+        return sum(self._retry_one(row, now) for row in rows)
+
+    def _retry_one(self, row: int, now: float) -> int:
+        item = self.rows[row]
+        waiting = bool(item.depends_on) and self._count_missing(item) > 0
+        after = self.apply(row, Retried(waiting), now)
+        if isinstance(after, Refused):
+            return 0
+        return 1 + sum(
+            self._retry_one(child, now)
+            for child in self._children.get(row, ())
+            if self.rows[child].phase is Phase.FAILED and self.rows[child].attempts == 0
+        )
+
+    # ------------------------------------------------------------------- counts
+
+    @property
+    def unfinished(self) -> int:
+        """Items that have not ended."""
+        return sum(self.phases[p] for p in (Phase.WAITING, Phase.QUEUED, Phase.RUNNING))
+
+    def may_become_free(self, shape: int) -> bool:
+        """Whether a client of this shape may get something later."""
+        return bool(self.queued[shape] or self.running[shape] or self.phases[Phase.WAITING])
+
+
+def _end(item: Item) -> str:
+    return "failed" if item.phase is Phase.FAILED else "was cancelled"

@@ -1,0 +1,112 @@
+"""How a run is to be run: what its manager and its clients read from ``run.json``."""
+
+from __future__ import annotations
+
+import msgspec
+
+from adaptive_scheduler.core.goals import Goal
+from adaptive_scheduler.core.resources import Resources
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """Where `start()` was called: what a client restores, or refuses.
+
+    Attributes
+    ----------
+    cwd : str
+        The working directory.
+    sys_path : list of str
+        Entries of ``sys.path`` that do not belong to the Python environment.
+    python : str
+        Python's minor version, ``"3.11"``.
+    versions : dict
+        Of adaptive, cloudpickle and numpy.
+    """
+
+    cwd: str
+    sys_path: list[str]
+    python: str
+    versions: dict[str, str]
+
+
+class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Seconds that managers and clients agree on.
+
+    Attributes
+    ----------
+    beat : float
+        Between two heartbeats of a client.
+    lease : float
+        A client that is silent for longer loses its lease (not yet its item).
+    idle : float
+        A client without work stays this long.
+    grace : float
+        A job that never spoke is not believed dead earlier after its submit.
+    patience : float
+        A listed job that is silent is cancelled after this time.
+    interval : float
+        The longest time between two looks at the queue.
+    orphan : float
+        A client whose manager is away goes on computing this long.
+    """
+
+    beat: float = 5.0
+    lease: float = 30.0
+    idle: float = 30.0
+    grace: float = 60.0
+    patience: float = 900.0
+    interval: float = 30.0
+    orphan: float = 86400.0
+
+
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What must not be exceeded."""
+
+    max_simultaneous_jobs: int = 100
+    max_fails_per_job: int = 3
+    max_crashes: int = 5
+
+
+class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Everything plain about a run; what must be pickled lies in ``callables.pickle``.
+
+    Attributes
+    ----------
+    run : str
+        The run's id; marks its jobs in the queue.
+    shapes : list of Resources
+        An item's `shape` is a place in this list.
+    goal : Goal
+        The same for all learners.
+    environment : Environment, optional
+        None for a low-level run, whose script sees to itself.
+    job_names : list of str
+        One for all jobs (they are submitted as arrays), or one for each.
+    run_script : str, optional
+        What jobs run; None is the package's own client.
+    log_folder : str
+        Absolute; of the jobs' output.
+    save_interval, points_interval, log_interval : float
+        Seconds between saves, commits of the point journal, and log lines.
+    point_timeout : float, optional
+        Seconds that one evaluation may take.
+    url, interface, ports : str, optional
+        Where the manager is to listen.
+    """
+
+    run: str
+    shapes: list[Resources]
+    job_names: list[str]
+    log_folder: str
+    goal: Goal = Goal("exhausted")
+    environment: Environment | None = None
+    run_script: str | None = None
+    timing: Timing = Timing()
+    limits: Limits = Limits()
+    save_interval: float = 300.0
+    points_interval: float = 1.0
+    log_interval: float = 30.0
+    point_timeout: float | None = None
+    url: str | None = None
+    interface: str | None = None
+    ports: str | None = None

@@ -1,0 +1,75 @@
+"""What can happen to an item."""
+
+from __future__ import annotations
+
+import msgspec
+
+from adaptive_scheduler.core.messages import Owner, Report
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A client takes it. `token` is fresh; a client that holds it already keeps its own.
+
+    `last` is what the former life of the same job had reported.
+    """
+
+    owner: Owner
+    token: int
+    last: Report | None = None
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """Its goal is met and its data are saved."""
+
+    token: int
+    report: Report = Report()
+
+
+class Raised(msgspec.Struct, frozen=True):
+    """The user's code raised."""
+
+    token: int
+    reason: str
+    traceback: str = ""
+    report: Report = Report()
+
+
+class Released(msgspec.Struct, frozen=True):
+    """Its client stopped working on it in good order."""
+
+    token: int
+    reason: str
+    report: Report = Report()
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """Its job is gone, without a word. `crash`: by its own fault, as far as anybody can tell."""
+
+    reason: str
+    crash: bool = False
+    last: Report | None = None
+
+
+class Unblocked(msgspec.Struct, frozen=True):
+    """All that it depends on is DONE."""
+
+
+class Blocked(msgspec.Struct, frozen=True):
+    """Something that it depends on will not be done."""
+
+    reason: str
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """A person ends it."""
+
+    reason: str = "cancelled"
+
+
+class Retried(msgspec.Struct, frozen=True):
+    """A person wants it again. `waiting`: what it depends on is not DONE yet."""
+
+    waiting: bool = False
+
+
+Event = Claimed | Finished | Raised | Released | Lost | Unblocked | Blocked | Cancelled | Retried

@@ -1,0 +1,106 @@
+"""What "done" means for a learner."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+
+from adaptive_scheduler.errors import InputError
+
+GoalKind = Literal["npoints", "loss", "duration", "until", "callable", "exhausted"]
+
+
+class Goal(msgspec.Struct, frozen=True):
+    """A goal as plain data; a callable itself travels beside it, as a pickle.
+
+    Attributes
+    ----------
+    kind : str
+        ``npoints`` (points), ``loss``, ``duration`` (seconds of work),
+        ``until`` (seconds since 1970), ``callable``, or ``exhausted``: until
+        the learner has no more points to ask for.
+    value : float
+        In the unit of the kind; 0 for ``callable`` and ``exhausted``.
+    """
+
+    kind: GoalKind
+    value: float = 0.0
+
+
+def parse_goal(goal: object) -> Goal:
+    """Turn what users give as a goal into a `Goal`.
+
+    Parameters
+    ----------
+    goal : callable, int, float, timedelta, datetime or None
+        An int is a number of points, a float a loss, a timedelta the time that
+        clients worked on the learner, a datetime a moment.
+
+    Raises
+    ------
+    InputError
+        The goal is of another type, or cannot be reached.
+    """
+    if goal is None:
+        return Goal("exhausted")
+    if isinstance(goal, bool):
+        raise InputError(f"goal={goal!r} is neither a number of points nor a function.")
+    if isinstance(goal, timedelta):
+        return Goal("duration", _positive(goal.total_seconds(), goal))
+    if isinstance(goal, datetime):
+        return Goal("until", goal.timestamp())
+    if isinstance(goal, numbers.Integral):
+        return Goal("npoints", _positive(int(goal), goal))
+    if isinstance(goal, numbers.Real):
+        return Goal("loss", _positive(float(goal), goal))
+    if callable(goal):
+        return Goal("callable")
+    raise InputError(
+        f"goal={goal!r} is of type {type(goal).__name__}. Give a function of the learner, "
+        "a number of points (int), a loss (float), a timedelta, a datetime or None."
+    )
+
+
+def _positive(value: float, goal: object) -> float:
+    if not value > 0:
+        raise InputError(f"goal={goal!r} must be greater than zero.")
+    return value
+
+
+def predicate(
+    goal: Goal,
+    function: Callable[[Any], bool] | None,
+    worked: Callable[[], float],
+    now: Callable[[], float],
+) -> Callable[[Any], bool] | None:
+    """Make the test that a runner calls.
+
+    Parameters
+    ----------
+    goal : Goal
+        What is asked.
+    function : callable, optional
+        The user's own function, for a goal of kind ``callable``.
+    worked : callable
+        Gives the seconds that clients have worked on this learner, this one included.
+    now : callable
+        Gives the seconds since 1970.
+
+    Returns
+    -------
+    callable or None
+        ``learner -> bool``; None means until the learner has no more points.
+    """
+    tests: dict[str, Callable[[Any], bool] | None] = {
+        "npoints": lambda learner: bool(learner.npoints >= goal.value),
+        "loss": lambda learner: bool(learner.loss() <= goal.value),
+        "duration": lambda _: worked() >= goal.value,
+        "until": lambda _: now() >= goal.value,
+        "callable": function,
+        "exhausted": None,
+    }
+    return tests[goal.kind]

@@ -1,0 +1,250 @@
+"""One row of the database, the events that change it, and the table of its transitions."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from adaptive_scheduler.core.events import (
+    Blocked,
+    Cancelled,
+    Claimed,
+    Event,
+    Finished,
+    Lost,
+    Raised,
+    Released,
+    Retried,
+    Unblocked,
+)
+from adaptive_scheduler.core.messages import Owner, Refused, Report
+
+replace = msgspec.structs.replace
+
+
+class Phase(enum.StrEnum):
+    """Where an item stands. A job is set exactly while it is RUNNING."""
+
+    WAITING = "waiting"  # for the items it depends on
+    QUEUED = "queued"  # free
+    RUNNING = "running"  # a job holds it
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+#: Phases that an item leaves only when a person asks for it.
+ENDED = frozenset({Phase.DONE, Phase.FAILED, Phase.CANCELLED})
+
+
+class Item(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A unit of work that one job runs at a time. Today: a learner.
+
+    Attributes
+    ----------
+    id : int
+        The row: the learner's place in the list.
+    fname : str or list of str
+        Where its data go.
+    phase : Phase
+        Where it stands; always written, so that people can query for it.
+    kind : str
+        What it is; later also a single call or a shell command.
+    priority : float
+        Higher goes first; ties go by age.
+    depends_on : tuple of int
+        Items that must be DONE before.
+    shape : int
+        Which of the run's resources it needs.
+    job : str, optional
+        The job that runs it, exactly while RUNNING.
+    owner : Owner, optional
+        That job's client.
+    token : int
+        The last right given to it; 0 is none.
+    attempts, fails, crashes : int
+        Times it was claimed; its function raised; its client died.
+    reason, traceback : str
+        Why it is where it is.
+    worked : float
+        Seconds that clients worked on it, without the present one.
+    npoints, loss
+        As last reported.
+    changed : float
+        Seconds since 1970 of the last transition.
+    """
+
+    id: int
+    fname: str | list[str]
+    phase: Phase
+    kind: str = "learner"
+    priority: float = 0.0
+    depends_on: tuple[int, ...] = ()
+    shape: int = 0
+    job: str | None = None
+    owner: Owner | None = None
+    token: int = 0
+    attempts: int = 0
+    fails: int = 0
+    crashes: int = 0
+    reason: str = ""
+    traceback: str = ""
+    worked: float = 0.0
+    npoints: int = 0
+    loss: float | None = None
+    changed: float = 0.0
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """How often an item may fail before it is given up."""
+
+    max_fails: int = 3
+    max_crashes: int = 5
+
+
+# -------------------------------------------------------------------- transitions
+
+
+def _claim(item: Item, event: Claimed, _: Budget) -> Item:
+    return replace(
+        item, phase=Phase.RUNNING, job=event.owner.job, owner=event.owner, token=event.token,
+        attempts=item.attempts + 1, reason="",
+    )  # fmt: skip
+
+
+def _claim_again(item: Item, event: Claimed, budget: Budget) -> Item | Refused:
+    """A client that asks twice, or the next life of the same job."""
+    assert item.owner is not None
+    if event.owner == item.owner:
+        return item
+    if event.owner.job != item.job or event.owner.life <= item.owner.life:
+        return Refused("not_free", f"item {item.id} is run by job {item.job}.")
+    crashed = event.owner.restart == item.owner.restart  # a requeue is not the learner's fault
+    lost = Lost("its client died and was started again", crashed, event.last)
+    freed = _lose(item, lost, budget)
+    if freed.phase is Phase.FAILED:
+        return freed
+    return _claim(freed, event, budget)
+
+
+def _finish(item: Item, event: Finished, _: Budget) -> Item:
+    return _let_go(item, event.report, phase=Phase.DONE, reason="goal met", traceback="")
+
+
+def _raise(item: Item, event: Raised, budget: Budget) -> Item:
+    fails = item.fails + 1
+    phase = Phase.FAILED if fails > budget.max_fails else Phase.QUEUED
+    return _let_go(
+        item, event.report, phase=phase, fails=fails, reason=event.reason, traceback=event.traceback
+    )
+
+
+def _release(item: Item, event: Released, _: Budget) -> Item:
+    return _let_go(item, event.report, phase=Phase.QUEUED, reason=event.reason)
+
+
+def _lose(item: Item, event: Lost, budget: Budget) -> Item:
+    crashes = item.crashes + event.crash
+    given_up = crashes > budget.max_crashes
+    reason = f"{event.reason} ({crashes} times)" if given_up else event.reason
+    phase = Phase.FAILED if given_up else Phase.QUEUED
+    return _let_go(item, event.last, phase=phase, crashes=crashes, reason=reason)
+
+
+def _let_go(item: Item, report: Report | None, **changes: Any) -> Item:
+    if report is not None:
+        changes |= {
+            "worked": item.worked + report.seconds,
+            "npoints": max(item.npoints, report.npoints),
+            "loss": report.loss,
+        }
+    return replace(item, job=None, owner=None, **changes)
+
+
+def _end(item: Item, event: Blocked | Cancelled, _: Budget) -> Item:
+    phase = Phase.FAILED if isinstance(event, Blocked) else Phase.CANCELLED
+    return replace(item, phase=phase, job=None, owner=None, reason=event.reason)
+
+
+def _unblock(item: Item, _event: Unblocked, _: Budget) -> Item:
+    return replace(item, phase=Phase.QUEUED, reason="")
+
+
+def _retry(item: Item, event: Retried, _: Budget) -> Item:
+    phase = Phase.WAITING if event.waiting else Phase.QUEUED
+    return replace(item, phase=phase, fails=0, crashes=0, reason="retried", traceback="")
+
+
+def _same(item: Item, _event: Event, _: Budget) -> Item:
+    """Heard before: the same answer, no change."""
+    return item
+
+
+_Handler = Callable[[Item, Any, Budget], "Item | Refused"]
+
+#: Every legal transition: (phase, event) -> (what happens, the phases it may lead to).
+#: What is not here is refused. The picture in docs/architecture.md is drawn from it.
+TRANSITIONS: dict[tuple[Phase, type], tuple[_Handler, tuple[Phase, ...]]] = {
+    (Phase.WAITING, Unblocked): (_unblock, (Phase.QUEUED,)),
+    (Phase.WAITING, Blocked): (_end, (Phase.FAILED,)),
+    (Phase.WAITING, Cancelled): (_end, (Phase.CANCELLED,)),
+    (Phase.QUEUED, Claimed): (_claim, (Phase.RUNNING,)),
+    (Phase.QUEUED, Cancelled): (_end, (Phase.CANCELLED,)),
+    (Phase.RUNNING, Claimed): (_claim_again, (Phase.RUNNING, Phase.FAILED)),
+    (Phase.RUNNING, Finished): (_finish, (Phase.DONE,)),
+    (Phase.RUNNING, Raised): (_raise, (Phase.QUEUED, Phase.FAILED)),
+    (Phase.RUNNING, Released): (_release, (Phase.QUEUED,)),
+    (Phase.RUNNING, Lost): (_lose, (Phase.QUEUED, Phase.FAILED)),
+    (Phase.RUNNING, Cancelled): (_end, (Phase.CANCELLED,)),
+    (Phase.DONE, Finished): (_same, (Phase.DONE,)),
+    (Phase.DONE, Retried): (_retry, (Phase.QUEUED, Phase.WAITING)),
+    (Phase.FAILED, Retried): (_retry, (Phase.QUEUED, Phase.WAITING)),
+    (Phase.CANCELLED, Retried): (_retry, (Phase.QUEUED, Phase.WAITING)),
+}
+
+#: Events that only the holder of the present token may send.
+_FENCED = (Finished, Raised, Released)
+
+
+def step(item: Item, event: Event, now: float, budget: Budget) -> Item | Refused:
+    """Apply one event to one row: the only way a row changes.
+
+    Parameters
+    ----------
+    item : Item
+    event : Event
+    now : float
+        Seconds since 1970, for `Item.changed`.
+    budget : Budget
+        How often an item may fail.
+
+    Returns
+    -------
+    Item or Refused
+        The same object where nothing changes.
+    """
+    if isinstance(event, _FENCED) and event.token != item.token:
+        return _stale(item)
+    entry = TRANSITIONS.get((item.phase, type(event)))
+    if entry is None:
+        if isinstance(event, _FENCED):  # e.g. released already, or given up meanwhile
+            return _stale(item)
+        return Refused("not_possible", f"item {item.id} is {item.phase.value}.")
+    handler, _ = entry
+    after = handler(item, event, budget)
+    if after is item or isinstance(after, Refused):
+        return after
+    return replace(after, changed=now)
+
+
+def _stale(item: Item) -> Refused:
+    if item.phase is Phase.CANCELLED:
+        return Refused("cancelled", f"item {item.id} was cancelled: save it, then let go.")
+    who = f"run by job {item.job}" if item.job else item.phase.value
+    why = f" ({item.reason})" if item.reason else ""
+    return Refused(
+        "stale_token", f"this right to item {item.id} is over: the item is {who} now{why}."
+    )

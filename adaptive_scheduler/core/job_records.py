@@ -1,0 +1,88 @@
+"""What the database keeps of jobs and of submits."""
+
+from __future__ import annotations
+
+import msgspec
+
+from adaptive_scheduler.core.messages import Owner
+
+
+class JobRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One job, as the database keeps it.
+
+    Attributes
+    ----------
+    id : str
+    submit : int
+        The submit that made it; -1 for a script started by hand.
+    shape : int
+        Its resources.
+    name : str
+        Its name in the queue.
+    owner : Owner, optional
+        The client that was last heard of it.
+    claims : int
+        Items it was given.
+    goodbye : str
+        What its client said when it ended.
+    broken : bool
+        That client could not work on its node at all.
+    host : str
+        Where that client ran.
+    ended : str
+        Why it is believed dead; "" while it is not.
+    submitted : float
+        Seconds since 1970.
+    """
+
+    id: str
+    submit: int = -1
+    shape: int = 0
+    name: str = ""
+    owner: Owner | None = None
+    claims: int = 0
+    goodbye: str = ""
+    broken: bool = False
+    host: str = ""
+    ended: str = ""
+    submitted: float = 0.0
+
+    @property
+    def external(self) -> bool:
+        """Whether somebody started its script by hand, so that no queue lists it."""
+        return self.id.startswith("local:")
+
+
+class SubmitRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One submit. `jobs` is None while nobody knows whether it reached the batch system."""
+
+    number: int
+    shape: int
+    n: int
+    name: str
+    sent: float
+    jobs: list[str] | None = None
+
+
+def died_early(record: JobRecord) -> bool:
+    """Whether it is dead before its first claim, and nobody meant it to be."""
+    meant = record.ended in ("", "cancelled", "preempted", "node_fail")
+    return (
+        not record.external
+        and not record.claims
+        and (record.broken or not record.goodbye)
+        and not meant
+    )
+
+
+def tag(run: str, number: int) -> str:
+    """What marks the jobs of one submit in the queue."""
+    return f"as:{run}:{number}"
+
+
+def submit_number(comment: str, run: str) -> int | None:
+    """The submit's number, if a listed job's tag is of this run."""
+    parts = comment.split(":")
+    if len(parts) != 3 or parts[:2] != ["as", run] or not parts[2].isdigit():
+        return None
+    return int(parts[2])

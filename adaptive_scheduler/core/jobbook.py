@@ -1,0 +1,263 @@
+"""All jobs of a run: what each said, what the queue shows of it, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from adaptive_scheduler.core.job_records import (
+    JobRecord,
+    SubmitRecord,
+    died_early,
+    submit_number,
+)
+from adaptive_scheduler.core.jobs import Ending, JobState, ListedJob
+from adaptive_scheduler.core.messages import Owner, Refused
+from adaptive_scheduler.core.reconcile import JobView, SubmitView
+
+replace = msgspec.structs.replace
+
+
+class _Signs(msgspec.Struct):
+    """What is seen and heard of a living job; not kept over a restart of the manager."""
+
+    heard: float  # on the manager's monotonic clock: a lease begins anew with each manager
+    known: float
+    spoke: bool = False
+    listed: ListedJob | None = None
+    absences: int = 0
+    ending: Ending | None = None
+    uuids: set[str] = msgspec.field(default_factory=set)
+
+
+class JobBook:
+    """Jobs and submits, with what is known of each.
+
+    Parameters
+    ----------
+    records, submits : iterable
+        From the database.
+    now : float
+        The manager's monotonic clock: leases begin anew.
+    """
+
+    def __init__(
+        self, records: Iterable[JobRecord], submits: Iterable[SubmitRecord], now: float
+    ) -> None:
+        self.records = {record.id: record for record in records}
+        self.submits = {submit.number: submit for submit in submits}
+        self.changed_jobs: dict[str, JobRecord] = {}
+        self.changed_submits: dict[int, SubmitRecord | None] = {}
+        self._signs = {
+            r.id: _Signs(heard=now, known=now, spoke=r.owner is not None)
+            for r in self.records.values()
+            if not r.ended
+        }
+        self._absences: dict[int, int] = {n: 0 for n, s in self.submits.items() if s.jobs is None}
+        self._sent = dict.fromkeys(self._absences, now)
+        self.lived = sum(record.claims > 0 for record in self.records.values())
+        self.early_deaths = sum(died_early(record) for record in self.records.values())
+
+    # ------------------------------------------------------------------- writing
+
+    def _keep(self, record: JobRecord) -> JobRecord:
+        before = self.records.get(record.id)
+        self.lived += (record.claims > 0) - (before is not None and before.claims > 0)
+        self.early_deaths += died_early(record) - (before is not None and died_early(before))
+        self.records[record.id] = record
+        self.changed_jobs[record.id] = record
+        return record
+
+    def _keep_submit(self, submit: SubmitRecord) -> None:
+        self.submits[submit.number] = submit
+        self.changed_submits[submit.number] = submit
+
+    def begin_submit(self, shape: int, n: int, name: str, wall: float, now: float) -> SubmitRecord:
+        """Note the intention, so that a manager that dies over it can be followed by one that knows."""
+        number = max(self.submits, default=0) + 1
+        submit = SubmitRecord(number, shape, n, name, wall)
+        self._keep_submit(submit)
+        self._absences[number], self._sent[number] = 0, now
+        return submit
+
+    def end_submit(self, number: int, jobs: Sequence[str], now: float) -> None:
+        """The batch system said which jobs a submit made (none: it refused)."""
+        submit = self.submits[number]
+        self._keep_submit(replace(submit, jobs=list(jobs)))
+        self._absences.pop(number, None)
+        for job in jobs:
+            self._meet(job, number, now)
+
+    def _meet(self, job: str, number: int, now: float) -> JobRecord:
+        """Know a job: by its submit's answer, by the listing, or because it speaks first."""
+        if job in self.records:
+            return self.records[job]
+        submit = self.submits.get(number)
+        self._signs[job] = _Signs(heard=now, known=now)
+        if submit is None:
+            return self._keep(JobRecord(job, number))
+        return self._keep(JobRecord(job, number, submit.shape, submit.name, submitted=submit.sent))
+
+    def hear(self, owner: Owner, submit: int, now: float) -> JobRecord | Refused:
+        """A client spoke: renew its lease, unless another life or another process of its job did.
+
+        Parameters
+        ----------
+        owner : Owner
+        submit : int
+            Number of the submit that made its job, as the job script says.
+        now : float
+            Monotonic seconds.
+        """
+        record = self._meet(owner.job, submit, now)
+        signs = self._signs.setdefault(owner.job, _Signs(heard=now, known=now))
+        known = record.owner
+        if known is not None and known != owner:
+            refusal = self._intruder(record, known, owner, signs)
+            if refusal is not None:
+                return refusal
+        signs.heard, signs.spoke = now, True
+        if known != owner or record.ended:
+            record = self._keep(replace(record, owner=owner, ended="", goodbye="", broken=False))
+        return record
+
+    def _intruder(
+        self, record: JobRecord, known: Owner, owner: Owner, signs: _Signs
+    ) -> Refused | None:
+        if owner.life < known.life:
+            return Refused(
+                "old_life", f"job {owner.job} was started again since; this client is of its past."
+            )
+        if owner.life > known.life or record.goodbye:
+            return None
+        signs.uuids |= {known.uuid, owner.uuid}
+        return Refused(
+            "many_clients",
+            f"job {owner.job} has {len(signs.uuids)} clients: mpiexec and mpi4py do not match, so "
+            "each rank takes itself for the only one. Install both from one source "
+            "(pip install mpi4py mpich), or with srun give mpiexec_executable='srun --mpi=pmi2'.",
+        )
+
+    def note_host(self, job: str, host: str) -> None:
+        """Remember where a client runs."""
+        if self.records[job].host != host:
+            self._keep(replace(self.records[job], host=host))
+
+    def note_claim(self, job: str) -> None:
+        """The job was given an item."""
+        self._keep(replace(self.records[job], claims=self.records[job].claims + 1))
+
+    def note_goodbye(self, job: str, reason: str, broken: bool) -> None:
+        """The job's client ended in good order."""
+        self._keep(replace(self.records[job], goodbye=reason or "goodbye", broken=broken))
+
+    def bury(self, job: str, cause: str) -> JobRecord:
+        """The job is dead."""
+        self._signs.pop(job, None)
+        return self._keep(replace(self.records[job], ended=cause))
+
+    def forget_submit(self, number: int) -> None:
+        """It never reached the batch system."""
+        self._keep_submit(replace(self.submits[number], jobs=[]))
+        self._absences.pop(number, None)
+
+    # ----------------------------------------------------------------- observing
+
+    def observe(
+        self, listing: Sequence[ListedJob], endings: Sequence[Ending], now: float, run: str
+    ) -> None:
+        """Take in a good listing of the queue and what accounting tells of the jobs it lacks.
+
+        Parameters
+        ----------
+        listing : sequence of ListedJob
+            Of all the user's jobs.
+        endings : sequence of Ending
+        now : float
+            Monotonic seconds.
+        run : str
+            This run's id: jobs tagged with it are ours, known or not.
+        """
+        seen = {listed.id for listed in listing if self._notice(listed, now, run)}
+        for job, signs in self._signs.items():
+            if job not in seen:
+                signs.listed, signs.absences = None, signs.absences + 1
+        for ending in endings:
+            if ending.id in self._signs:
+                self._signs[ending.id].ending = ending
+        for number in self._absences:
+            self._absences[number] += 1
+
+    def _notice(self, listed: ListedJob, now: float, run: str) -> bool:
+        """Take in one row of the listing; returns whether it is of a job that lives."""
+        if listed.id not in self.records:
+            number = submit_number(listed.comment, run)
+            if number is None or listed.state is JobState.ENDED:
+                return False
+            self._adopt(listed.id, number, now)
+        signs = self._signs.get(listed.id)
+        if signs is None:
+            return False
+        self._see(signs, listed, now)
+        return True
+
+    def _see(self, signs: _Signs, listed: ListedJob, now: float) -> None:
+        was_waiting = signs.listed is None or signs.listed.state is JobState.PENDING
+        if listed.state is not JobState.PENDING and was_waiting and not signs.spoke:
+            signs.heard = now  # it has just started: only now its silence begins to count
+        signs.listed, signs.absences = listed, 0
+
+    def _adopt(self, job: str, number: int, now: float) -> None:
+        """A listed job of a submit whose answer never came."""
+        self._meet(job, number, now)
+        submit = self.submits.get(number)
+        if submit is not None and number in self._absences:
+            jobs = [*(submit.jobs or []), job]
+            self._keep_submit(replace(submit, jobs=jobs))
+            if len(jobs) >= submit.n:
+                del self._absences[number]
+
+    # ------------------------------------------------------------------- showing
+
+    def living(self) -> Iterable[tuple[JobRecord, ListedJob | None, float]]:
+        """Jobs not buried, with their row of the queue and when they were last heard."""
+        for job, signs in self._signs.items():
+            yield self.records[job], signs.listed, signs.heard
+
+    def missing(self) -> list[str]:
+        """Jobs not buried that the last listing lacked: of these one asks how they ended."""
+        return [
+            job for job, signs in self._signs.items()
+            if signs.absences and not self.records[job].external and signs.ending is None
+        ]  # fmt: skip
+
+    def views(self, holders: Iterable[str], now: float) -> list[JobView]:
+        """What `reconcile` sees of each job."""
+        holding = set(holders)
+        return [
+            _view(self.records[job], signs, job in holding, now)
+            for job, signs in self._signs.items()
+        ]
+
+    def submit_views(self, now: float) -> list[SubmitView]:
+        """What `reconcile` sees of each submit whose result is unknown."""
+        return [
+            SubmitView(
+                number, self.submits[number].shape,
+                self.submits[number].n - len(self.submits[number].jobs or []),
+                now - self._sent[number], absences,
+            )
+            for number, absences in self._absences.items()
+        ]  # fmt: skip
+
+
+def _view(record: JobRecord, signs: _Signs, holds: bool, now: float) -> JobView:
+    listed = signs.listed.state if signs.listed else None
+    not_started = not signs.spoke and listed in (None, JobState.PENDING)
+    return JobView(
+        id=record.id, shape=record.shape, submit=record.submit, holds=holds, spoke=signs.spoke,
+        goodbye=bool(record.goodbye), silent=0.0 if not_started else now - signs.heard,
+        age=now - signs.known, listed=listed, absences=signs.absences,
+        ending=signs.ending.cause if signs.ending else "", external=record.external,
+    )  # fmt: skip

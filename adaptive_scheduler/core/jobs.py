@@ -1,0 +1,85 @@
+"""Jobs as the batch system tells of them."""
+
+from __future__ import annotations
+
+import enum
+from typing import NewType
+
+import msgspec
+
+from adaptive_scheduler.core.resources import Resources
+
+#: One array *task*, the same text in the listing and in the client: ``1234_7``, ``1007[2].vm``.
+JobId = NewType("JobId", str)
+
+
+class CommandResult(msgspec.Struct, frozen=True):
+    """What a finished command left behind."""
+
+    argv: tuple[str, ...]
+    rc: int
+    stdout: str
+    stderr: str
+
+
+class JobState(enum.StrEnum):
+    """What a listing says of a job. Whatever is not understood is ALIVE."""
+
+    PENDING = "pending"  # has not started; may be cancelled without loss
+    RUNNING = "running"  # holds its nodes
+    ALIVE = "alive"  # anything else: held, suspended, completing, requeued, unknown
+    ENDED = "ended"  # the listing itself says that it is over
+
+
+class ListedJob(msgspec.Struct, frozen=True):
+    """One row of the batch system's queue."""
+
+    id: JobId
+    state: JobState
+    native_state: str  # the scheduler's own word, for people
+    name: str = ""
+    comment: str = ""  # the tag given at the submit: says which run and which submit
+    nodes: tuple[str, ...] = ()
+    reason: str = ""  # why it waits, in the scheduler's words
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How a job ended, as far as the batch system tells."""
+
+    id: JobId
+    cause: str  # completed | failed | timeout | cancelled | node_fail | preempted | out_of_memory | unknown
+    detail: str = ""
+    nodes: tuple[str, ...] = ()
+
+
+class Refusal(enum.StrEnum):
+    """What a failed submit means for the next one."""
+
+    BUSY = "busy"  # the controller is down or overloaded: the same again, later
+    LIMIT = "limit"  # too many jobs: the same again, when some have ended
+    IMPOSSIBLE = "impossible"  # these resources will never be given: tell the user
+
+
+class JobRequest(msgspec.Struct, frozen=True):
+    """One submit: n jobs of one shape from one script.
+
+    Attributes
+    ----------
+    name : str
+        The job name people see in the queue.
+    tag : str
+        Names the run and the submit (``as:RUNID:NUMBER``); travels as the
+        job's comment (or in its environment) and comes back in the listing.
+    resources : Resources
+        The shape.
+    log_folder : str
+        Absolute; job output goes to ``<log_folder>/<job id>.out``.
+    excluded_nodes : tuple of str
+        Hosts that killed earlier jobs.
+    """
+
+    name: str
+    tag: str
+    resources: Resources
+    log_folder: str
+    excluded_nodes: tuple[str, ...] = ()

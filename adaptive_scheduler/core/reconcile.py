@@ -1,0 +1,282 @@
+"""Compare what is wanted with what the batch system shows, and say what to do."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from adaptive_scheduler.core.config import Limits, Timing
+from adaptive_scheduler.core.jobs import JobState
+
+#: Ends that are not the learner's fault.
+_INNOCENT = frozenset({"timeout", "cancelled", "node_fail", "preempted", "goodbye"})
+#: So many jobs that die before their first claim, and none that lived, hold the run.
+EARLY_DEATHS = 10
+#: After the last item has ended, clients have this many seconds to leave by themselves.
+FAREWELL = 4.0
+
+
+class JobView(msgspec.Struct, frozen=True):
+    """What is known of one job that is not buried.
+
+    Attributes
+    ----------
+    id : str
+    shape, submit : int
+        Its resources, and the submit that made it.
+    holds : bool
+        It runs an item.
+    spoke, goodbye : bool
+        A client of it was heard; and said that it ends.
+    silent : float
+        Seconds since it was last heard, or since the listing first showed it
+        running; 0 for a job that has not started.
+    age : float
+        Seconds since its submit.
+    listed : JobState, optional
+        In the last good listing; None: that listing lacks it.
+    absences : int
+        Good listings in a row that lack it.
+    ending : str
+        How it ended, by the batch system's accounting; "" if unknown.
+    external : bool
+        A script that somebody started by hand: no listing shows it.
+    """
+
+    id: str
+    shape: int
+    submit: int
+    holds: bool = False
+    spoke: bool = False
+    goodbye: bool = False
+    silent: float = 0.0
+    age: float = 0.0
+    listed: JobState | None = None
+    absences: int = 0
+    ending: str = ""
+    external: bool = False
+
+
+class SubmitView(msgspec.Struct, frozen=True):
+    """A submit whose result is not known: it timed out, or the manager died over it."""
+
+    number: int
+    shape: int
+    n: int
+    age: float
+    absences: int
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Items by shape; the Book's numbers, never its rows."""
+
+    queued: Mapping[int, int]
+    running: Mapping[int, int]
+    waiting: int = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether every item has ended."""
+        return not (self.waiting or any(self.queued.values()) or any(self.running.values()))
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """Everything that the decision rests on.
+
+    Attributes
+    ----------
+    jobs, submits
+        What is known of each.
+    held : str
+        Why nothing is submitted; "" if it is.
+    over_for : float
+        Seconds since the last item ended.
+    early_deaths, lived : int
+        Jobs that died before their first claim; jobs that claimed.
+    """
+
+    jobs: Sequence[JobView]
+    submits: Sequence[SubmitView] = ()
+    held: str = ""
+    over_for: float = 0.0
+    early_deaths: int = 0
+    lived: int = 0
+
+
+# ------------------------------------------------------------------------ actions
+
+
+class SubmitJobs(msgspec.Struct, frozen=True):
+    """n more jobs of a shape are useful."""
+
+    shape: int
+    n: int
+
+
+class CancelJobs(msgspec.Struct, frozen=True):
+    """These are of no use any more, or silent for too long."""
+
+    jobs: list[str]
+    reason: str
+
+
+class BuryJob(msgspec.Struct, frozen=True):
+    """It is dead; what it held goes back. `crash`: as far as known by its own fault."""
+
+    job: str
+    cause: str
+    crash: bool
+
+
+class FreeItem(msgspec.Struct, frozen=True):
+    """It lives on in the queue, but the client that held an item does not."""
+
+    job: str
+    reason: str
+
+
+class ForgetSubmit(msgspec.Struct, frozen=True):
+    """It never reached the batch system."""
+
+    number: int
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """Submit nothing more until a person has looked."""
+
+    reason: str
+
+
+Action = SubmitJobs | CancelJobs | BuryJob | FreeItem | ForgetSubmit | Hold
+
+
+# ----------------------------------------------------------------------- decisions
+
+
+def reconcile(counts: Counts, observed: Observed, limits: Limits, timing: Timing) -> list[Action]:
+    """Decide what to do after a good look at the queue.
+
+    Parameters
+    ----------
+    counts : Counts
+        Of items.
+    observed : Observed
+        Of jobs.
+    limits : Limits
+    timing : Timing
+
+    Returns
+    -------
+    list of Action
+        Deaths alone, if there are any: carry them out, count anew, ask again.
+        No job that holds an item and is heard is ever cancelled.
+    """
+    deaths = [verdict for job in observed.jobs if (verdict := _judge(job, timing)) is not None]
+    lost = [ForgetSubmit(s.number) for s in observed.submits if _never_arrived(s, timing)]
+    if deaths or lost:
+        return [*deaths, *lost]  # the counts change by these: look at them again first
+    if counts.over:
+        return _farewell(observed.jobs, observed.over_for)
+    if not observed.held and _all_died(observed):
+        n = observed.early_deaths
+        return [Hold(f"all of the first {n} jobs died before they asked for work")]
+    return _balance(counts.queued, observed, limits)
+
+
+def _judge(job: JobView, timing: Timing) -> BuryJob | FreeItem | CancelJobs | None:
+    """What one job's silence and the listing say together."""
+    lease_out = job.silent > timing.lease
+    if job.external:
+        dead = job.goodbye or lease_out
+        return (
+            BuryJob(job.id, "goodbye" if job.goodbye else "unknown", not job.goodbye)
+            if dead
+            else None
+        )
+    if _is_gone(job, timing, lease_out):
+        cause = job.ending or ("goodbye" if job.goodbye else "unknown")
+        return BuryJob(job.id, cause, cause not in _INNOCENT and not job.goodbye)
+    if job.listed is JobState.PENDING:
+        # it waits again, so the client that held the item is no more
+        return FreeItem(job.id, "its job was requeued") if job.holds and lease_out else None
+    if job.listed is not None and job.silent > timing.lease + timing.patience:
+        return CancelJobs([job.id], f"silent for {job.silent:.0f} s")
+    return None
+
+
+def _is_gone(job: JobView, timing: Timing, lease_out: bool) -> bool:
+    """Dead only when two sources agree."""
+    not_listed = job.absences > 0 or job.listed is JobState.ENDED
+    if not not_listed:
+        return False
+    if job.goodbye:
+        return True
+    if job.spoke:
+        return lease_out
+    if job.ending or job.listed is JobState.ENDED:
+        return True
+    return job.absences >= 2 and job.age >= timing.grace
+
+
+def _all_died(observed: Observed) -> bool:
+    """The first jobs, at most ten of them, and not one has lived."""
+    if observed.lived or not observed.early_deaths:
+        return False
+    return observed.early_deaths >= EARLY_DEATHS or not (observed.jobs or observed.submits)
+
+
+def _never_arrived(submit: SubmitView, timing: Timing) -> bool:
+    return submit.absences >= 2 and submit.age >= timing.grace
+
+
+def _farewell(living: Sequence[JobView], over_for: float) -> list[Action]:
+    """All is done: what waits goes at once, what runs may leave by itself first."""
+    useless = [
+        job.id
+        for job in living
+        if not job.external and not job.holds and (_is_waiting(job) or over_for > FAREWELL)
+    ]
+    return [CancelJobs(useless, "all work is done")] if useless else []
+
+
+def _is_waiting(job: JobView) -> bool:
+    """It has not started, as far as anybody knows; one just submitted is not listed yet."""
+    return not job.spoke and job.listed in (JobState.PENDING, None)
+
+
+def _balance(queued: Mapping[int, int], observed: Observed, limits: Limits) -> list[Action]:
+    """Compare the free items of each shape with the jobs that will take them."""
+    actions: list[Action] = []
+    needs: dict[int, int] = {}
+    takers: defaultdict[int, list[JobView]] = defaultdict(list)
+    for job in observed.jobs:
+        if not job.holds and not job.goodbye:
+            takers[job.shape].append(job)
+    coming: Counter[int] = Counter()
+    for submit in observed.submits:
+        coming[submit.shape] += submit.n
+    for shape in sorted({*queued, *takers}):
+        need = queued.get(shape, 0) - len(takers[shape]) - coming[shape]
+        if need < 0:
+            waiting = [job.id for job in takers[shape] if job.listed is JobState.PENDING]
+            surplus = waiting[max(0, len(waiting) + need) :]
+            actions += [CancelJobs(surplus, "no work is left for it")] if surplus else []
+        elif need > 0:
+            needs[shape] = need
+    in_queue = sum(not job.external for job in observed.jobs) + sum(s.n for s in observed.submits)
+    room = limits.max_simultaneous_jobs - in_queue
+    if not observed.held and room > 0:
+        actions += [SubmitJobs(shape, n) for shape, n in _share(needs, room).items() if n]
+    return actions
+
+
+def _share(needs: Mapping[int, int], room: int) -> dict[int, int]:
+    """Give each shape an equal part of the room, and what one does not need to the others."""
+    given: dict[int, int] = {}
+    for place, (shape, need) in enumerate(sorted(needs.items(), key=lambda pair: pair[1])):
+        part = -(-room // (len(needs) - place))
+        given[shape] = min(need, part)
+        room -= given[shape]
+    return given

@@ -1,0 +1,156 @@
+"""What one job asks of the batch system."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+
+import msgspec
+
+from adaptive_scheduler.errors import InputError
+
+#: Executor types that run their workers on one node as children of the client.
+SINGLE_PROCESS_EXECUTORS = frozenset({"process-pool", "loky", "sequential"})
+
+_MEMORY_UNITS = {"": 1, "K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
+_MEMORY = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE)
+_CLOCK = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})")
+
+
+class Resources(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The shape of one job: jobs of equal resources serve any item that asks for them.
+
+    Attributes
+    ----------
+    cores : int
+        MPI ranks (or worker processes) of the whole job, on all its nodes.
+    nodes, cores_per_node : int, optional
+        How the cores are spread; None leaves it to the batch system.
+    memory : int, optional
+        MiB on each node.
+    walltime : int, optional
+        Seconds; None takes the limit of the partition or queue.
+    partition : str, optional
+        SLURM's partition or PBS's queue.
+    gpus : int, optional
+        GPUs on each node.
+    exclusive : bool
+        No other job on the nodes.
+    extra_scheduler : tuple of str
+        Options that are passed on to the batch system as they are.
+    extra_env_vars : tuple of (str, str)
+        Exported to the job literally: no shell expands them.
+    extra_script : str
+        Shell lines run before the client starts.
+    executor_type : str
+        How the job uses its cores; see `adaptive_scheduler.executors`.
+    num_threads : int
+        Threads of each worker (``OMP_NUM_THREADS`` and its kin).
+    """
+
+    cores: int = 1
+    nodes: int | None = None
+    cores_per_node: int | None = None
+    memory: int | None = None
+    walltime: int | None = None
+    partition: str | None = None
+    gpus: int | None = None
+    exclusive: bool = False
+    extra_scheduler: tuple[str, ...] = ()
+    extra_env_vars: tuple[tuple[str, str], ...] = ()
+    extra_script: str = ""
+    executor_type: str = "mpi4py"
+    num_threads: int = 1
+
+    @property
+    def is_single_process(self) -> bool:
+        """Whether the client is one task that owns all cores of one node."""
+        return self.executor_type in SINGLE_PROCESS_EXECUTORS or ":" in self.executor_type
+
+
+def parse_walltime(value: float | str | timedelta | None, name: str = "walltime") -> int | None:
+    """Turn what people write for a walltime into whole seconds.
+
+    Parameters
+    ----------
+    value : int, float, str, timedelta or None
+        Seconds, ``"MM:SS"``, ``"HH:MM:SS"``, ``"D-HH:MM:SS"``, or a timedelta.
+        A text without a colon is refused: SLURM reads it as minutes, PBS as
+        seconds.
+    name : str
+        The argument's name, for the error.
+
+    Returns
+    -------
+    int or None
+        Seconds, rounded up.
+    """
+    if value is None:
+        return None
+    seconds = _walltime_seconds(value, name)
+    if not 0 < seconds < math.inf:
+        raise InputError(
+            f"{name}={value!r} must be longer than zero seconds, with an end. Leave it out "
+            "for the limit of the partition."
+        )
+    return math.ceil(seconds)
+
+
+def _walltime_seconds(value: float | str | timedelta, name: str) -> float:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    match = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or ":" not in str(value):
+        raise InputError(
+            f"{name}={value!r} is not understood. Write a number of seconds, a "
+            "timedelta, or a text such as '30:00' (MM:SS), '12:00:00' or '2-00:00:00'."
+        )
+    parts = [int(part) for part in match["clock"].split(":")]
+    seconds = 0
+    for part in parts:
+        seconds = seconds * 60 + part
+    return float(seconds + 86400 * int(match["days"] or 0))
+
+
+def parse_memory(value: int | str | None, name: str = "memory") -> int | None:
+    """Turn ``"4GB"``, ``"500M"`` or a number of MiB into whole MiB (rounded up)."""
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    match = _MEMORY.fullmatch(value.strip()) if isinstance(value, str) else None
+    amount = float(match["number"]) * _MEMORY_UNITS[match["unit"].upper()] if match else 0.0
+    if not amount > 0:
+        raise InputError(
+            f"{name}={value!r} is not understood. Write MiB as a number, or a text such as '4GB'."
+        )
+    return math.ceil(amount)
+
+
+def parse_environment(
+    value: Mapping[str, object] | None, name: str = "extra_env_vars"
+) -> tuple[tuple[str, str], ...]:
+    """Check a mapping of environment variables; values are kept literally.
+
+    Returns
+    -------
+    tuple of (str, str)
+        In the order given, so that equal mappings make equal `Resources`.
+    """
+    if not value:
+        return ()
+    if not isinstance(value, Mapping):
+        raise InputError(
+            f"{name} must be a mapping such as {{'KEY': 'value'}}, not {value!r}. What a "
+            "shell must expand goes into extra_script."
+        )
+    for key, text in value.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(key)):
+            raise InputError(f"{name}: {key!r} cannot be the name of an environment variable.")
+        if "\0" in str(text):
+            raise InputError(f"{name}[{key!r}] holds a NUL character, which no environment can.")
+    return tuple((str(key), str(text)) for key, text in value.items())

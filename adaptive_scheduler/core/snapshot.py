@@ -1,0 +1,150 @@
+"""What any view of a run shows, computed from rows and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from adaptive_scheduler.core.items import Item, Phase
+from adaptive_scheduler.core.job_records import JobRecord
+from adaptive_scheduler.core.jobs import ListedJob
+from adaptive_scheduler.core.messages import Report
+
+
+class ItemView(msgspec.Struct, omit_defaults=True):
+    """One learner, for people. Seconds, MiB, percent; as in `Report` and `Item`."""
+
+    id: int
+    fname: str | list[str]
+    phase: Phase
+    job: str | None = None
+    npoints: int = 0
+    loss: float | None = None
+    points_per_second: float = 0.0
+    overhead: float = 0.0
+    cpu: float = 0.0
+    memory: float = 0.0
+    idle_since: float = 0.0
+    worked: float = 0.0
+    attempts: int = 0
+    fails: int = 0
+    crashes: int = 0
+    reason: str = ""
+    traceback: str = ""
+
+
+class JobRow(msgspec.Struct, omit_defaults=True):
+    """One job, for people. `silent`: seconds since it was heard; `suspect`: for too long."""
+
+    id: str
+    name: str = ""
+    state: str = ""
+    reason: str = ""
+    host: str = ""
+    item: int | None = None
+    silent: float = 0.0
+    suspect: bool = False
+
+
+class Snapshot(msgspec.Struct, omit_defaults=True):
+    """A run at one instant.
+
+    Attributes
+    ----------
+    run, database, scheduler : str
+    time : float
+        Seconds since 1970 at which the manager drew it.
+    alive : bool
+        Whether a manager drew it; else it was read from the database.
+    manager : str
+        ``host:pid``.
+    phases : dict
+        Items by phase.
+    items : list of ItemView
+    jobs : list of JobRow
+    submitted : int
+        Jobs submitted so far.
+    points : int
+        In all learners.
+    points_per_second : float
+        Of all running learners.
+    started : float
+        Seconds since 1970 at which this manager started.
+    finished : int
+        Items done since then.
+    notes : list of str
+        What a person should know: held, waiting for the batch system, ...
+    """
+
+    run: str
+    database: str
+    time: float
+    alive: bool = True
+    scheduler: str = ""
+    manager: str = ""
+    phases: dict[str, int] = {}
+    items: list[ItemView] = []
+    jobs: list[JobRow] = []
+    submitted: int = 0
+    points: int = 0
+    points_per_second: float = 0.0
+    started: float = 0.0
+    finished: int = 0
+    notes: list[str] = []
+
+    @property
+    def total(self) -> int:
+        """Items in all."""
+        return sum(self.phases.values())
+
+    @property
+    def over(self) -> bool:
+        """Whether every item has ended."""
+        return not any(self.phases.get(p, 0) for p in ("waiting", "queued", "running"))
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until all is done if it goes on like this; None while nobody can tell."""
+        elapsed = self.time - self.started
+        left = sum(self.phases.get(p, 0) for p in ("waiting", "queued", "running"))
+        if not self.alive or self.finished < 1 or elapsed <= 0:
+            return None
+        return left * elapsed / self.finished
+
+
+def item_view(item: Item, report: Report | None) -> ItemView:
+    """Join a row with what its client last reported."""
+    view = ItemView(
+        id=item.id, fname=item.fname, phase=item.phase, job=item.job, npoints=item.npoints,
+        loss=item.loss, worked=item.worked, attempts=item.attempts, fails=item.fails,
+        crashes=item.crashes, reason=item.reason, traceback=item.traceback,
+    )  # fmt: skip
+    if report is not None and item.phase is Phase.RUNNING:
+        view.npoints, view.loss = max(report.npoints, item.npoints), report.loss
+        view.points_per_second, view.overhead = report.points_per_second, report.overhead
+        view.cpu, view.memory, view.idle_since = report.cpu, report.memory, report.idle_since
+        view.worked += report.seconds
+    return view
+
+
+def item_views(rows: Iterable[Item], reports: Mapping[int, Report], which: str) -> list[ItemView]:
+    """Rows for people: ``all``, only ``active`` and failed ones, or ``none``."""
+    if which == "none":
+        return []
+    shown = (Phase.RUNNING, Phase.FAILED) if which == "active" else tuple(Phase)
+    return [item_view(row, reports.get(row.id)) for row in rows if row.phase in shown]
+
+
+def job_row(
+    record: JobRecord, listed: ListedJob | None, silent: float, item: int | None, lease: float
+) -> JobRow:
+    """Join what a job said with what the queue says of it."""
+    return JobRow(
+        id=record.id, name=record.name,
+        state=listed.native_state if listed else ("by hand" if record.external else "not listed"),
+        reason=listed.reason if listed else record.goodbye,
+        host=record.host or (listed.nodes[0] if listed and listed.nodes else ""),
+        item=item, silent=silent if record.owner else 0.0,
+        suspect=bool(record.owner) and silent > lease,
+    )  # fmt: skip

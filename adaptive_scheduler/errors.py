@@ -1,0 +1,148 @@
+"""Every error that this package raises on purpose.
+
+The tree::
+
+    AdaptiveSchedulerError
+    ├── InputError              an argument is wrong; nothing was submitted   (also a ValueError)
+    ├── UserCodeError           the user's function, goal, initializer, load or save raised
+    ├── EnvironmentMismatchError  Python, a module or MPI on the node is not what the run needs
+    ├── FileError               a file cannot be read or written
+    │   ├── DatabaseError         the database or its journal
+    │   ├── DataFileError         a learner's data or its point journal
+    │   └── PermissionsError      a secret file or folder is open to others
+    ├── RunError                the run folder is missing, locked or belongs to another run
+    ├── SchedulerError          the batch system
+    │   ├── NoObservation         its answer cannot be believed; not the same as "no jobs"
+    │   ├── SubmitRefusedError    it refuses the jobs, with its own words
+    │   └── CommandMissingError   its programs are not installed here
+    └── ManagerError            the database manager
+        ├── ManagerUnreachableError   it does not answer (it may come back: wait)
+        ├── ProtocolError         a message that cannot be understood
+        └── RequestRefusedError   it answered no; `code` says why
+
+Each message names the thing, the reason and the remedy.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class AdaptiveSchedulerError(Exception):
+    """Base of every error raised on purpose by this package."""
+
+
+class InputError(AdaptiveSchedulerError, ValueError):
+    """An argument is wrong. Raised before anything is written or submitted."""
+
+
+class UserCodeError(AdaptiveSchedulerError):
+    """Code of the user's (function, goal, initializer, load or save) raised.
+
+    Parameters
+    ----------
+    where : str
+        Which code raised, e.g. ``"function"``.
+    reason : str
+        One line: the type and the text of the exception.
+    traceback_text : str
+        The whole traceback, as text, because the exception itself may come
+        from another process.
+    """
+
+    def __init__(self, where: str, reason: str, traceback_text: str = "") -> None:
+        super().__init__(f"your {where} raised {reason}")
+        self.where = where
+        self.reason = reason
+        self.traceback_text = traceback_text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.where, self.reason, self.traceback_text))
+
+
+class EnvironmentMismatchError(AdaptiveSchedulerError):
+    """Python, a module or MPI on the node is not what the run was made with."""
+
+
+class FileError(AdaptiveSchedulerError):
+    """A file cannot be read or written.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    reason : str
+        What is wrong and what to do about it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        super().__init__(f"{os.fspath(path)}: {reason}")
+        self.path = os.fspath(path)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.path, self.reason))
+
+
+class DatabaseError(FileError):
+    """The database file or its journal cannot be read or written."""
+
+
+class DataFileError(FileError):
+    """A learner's data file or point journal cannot be read or written."""
+
+
+class PermissionsError(FileError):
+    """A key, a pickle or its folder is open to other users, or is not ours."""
+
+
+class RunError(AdaptiveSchedulerError):
+    """The run folder is missing, is locked, or belongs to another run."""
+
+
+class SchedulerError(AdaptiveSchedulerError):
+    """The batch system did not do what was asked."""
+
+
+class NoObservation(SchedulerError):  # noqa: N818  a fact about the world, not a fault
+    """The batch system's answer cannot be believed, so nothing follows from it."""
+
+
+class SubmitRefusedError(SchedulerError):
+    """The batch system refuses the jobs; the message holds its own words."""
+
+
+class CommandMissingError(SchedulerError):
+    """A program of the batch system is not installed on this host."""
+
+
+class ManagerError(AdaptiveSchedulerError):
+    """Something about the database manager or the talk with it."""
+
+
+class ManagerUnreachableError(ManagerError):
+    """The manager does not answer; it may come back, so waiting makes sense."""
+
+
+class ProtocolError(ManagerError):
+    """A message that cannot be decoded, or of another version."""
+
+
+class RequestRefusedError(ManagerError):
+    """The manager said no.
+
+    Parameters
+    ----------
+    code : str
+        A word a program can compare, e.g. ``"stale_token"``.
+    reason : str
+        A sentence for a person.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.code, self.reason))

@@ -1,0 +1,57 @@
+"""What every executor is: a way to launch the client on a job's cores and to open a pool in it."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from concurrent.futures import Executor as Pool
+from typing import ClassVar
+
+
+class Executor(abc.ABC):
+    """One way to use the cores of a job. It knows nothing of the batch system."""
+
+    #: The name that users type as ``executor_type``.
+    name: ClassVar[str]
+    #: Whether the client is started by the MPI launcher, one rank per core.
+    uses_launcher: ClassVar[bool] = False
+
+    def command(self, launcher: Sequence[str], python: str, target: Sequence[str]) -> list[str]:
+        """Argument list that starts the client in the job.
+
+        Parameters
+        ----------
+        launcher : sequence of str
+            The MPI launcher with its count of ranks; used if `uses_launcher`.
+        python : str
+            Python of the job.
+        target : sequence of str
+            What Python runs: ``["-m", "adaptive_scheduler.client", ...]`` or a script.
+        """
+        return [*(launcher if self.uses_launcher else ()), python, *target]
+
+    def workers(self, cores: int) -> int:
+        """How many points a job of so many cores evaluates at a time, at least 1."""
+        return max(cores, 1)
+
+    @abc.abstractmethod
+    def open(self, cores: int) -> Pool:
+        """Open the pool; its workers ignore the signals that are meant for the client.
+
+        Raises
+        ------
+        EnvironmentMismatchError
+            The processes that were started are not those that were asked for.
+        """
+
+    def close(self, pool: Pool, patience: float) -> bool:  # noqa: ARG002
+        """Drop what waits, end the workers; False if some still evaluate after `patience` seconds.
+
+        Only where this returns False the caller has to end its own process
+        with `abort`.
+        """
+        pool.shutdown(wait=False, cancel_futures=True)
+        return True
+
+    def abort(self, status: int) -> None:  # noqa: B027
+        """End what would outlive this process; returns where there is nothing to end."""

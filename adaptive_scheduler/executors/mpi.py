@@ -1,0 +1,94 @@
+"""The executor that spreads a job's points over the ranks of one MPI world."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor as Pool
+from typing import Any, ClassVar
+
+from adaptive_scheduler.errors import EnvironmentMismatchError
+from adaptive_scheduler.executors import worker
+from adaptive_scheduler.executors.base import Executor
+from adaptive_scheduler.executors.pools import ProcessPool
+
+
+class MPI4Py(Executor):
+    """``"mpi4py"``: rank 0 is the client, the other ranks evaluate points.
+
+    The client runs inside ``python -m mpi4py.futures``. A job of one core has
+    no rank to spare: its one worker is a child process of the client.
+    """
+
+    name: ClassVar[str] = "mpi4py"
+    uses_launcher: ClassVar[bool] = True
+
+    def command(self, launcher: Sequence[str], python: str, target: Sequence[str]) -> list[str]:
+        """``mpiexec -n N python -m mpi4py.futures TARGET``."""
+        return [*launcher, python, "-m", "mpi4py.futures", *target]
+
+    def workers(self, cores: int) -> int:
+        """All ranks but the client's, at least 1."""
+        return max(cores - 1, 1)
+
+    def open(self, cores: int) -> Pool:
+        """Open the pool of this MPI world and wait until its ranks are there.
+
+        Raises
+        ------
+        EnvironmentMismatchError
+            The world has another size than the job was given ranks.
+        """
+        from mpi4py import MPI
+        from mpi4py.futures import MPIPoolExecutor
+
+        size = MPI.COMM_WORLD.Get_size()
+        if size != cores:
+            raise EnvironmentMismatchError(_mismatch(size, cores, MPI))
+        if size == 1:
+            return ProcessPool().open(1)
+        if not _in_mpi4py_futures():
+            raise EnvironmentMismatchError(
+                "The client was not started by 'python -m mpi4py.futures', so the other "
+                f"{size - 1} ranks do not wait for points. Start it with the job script's command."
+            )
+        # main=False: ranks need nothing of the client's own __main__
+        pool: Any = MPIPoolExecutor(initializer=worker.ignore_signals, main=False)
+        pool.bootup()
+        return pool  # type: ignore[no-any-return]
+
+    def close(self, pool: Pool, patience: float) -> bool:
+        """Drop what waits; False if ranks still evaluate after `patience` seconds."""
+        if not hasattr(pool, "num_workers"):
+            return ProcessPool().close(pool, patience)
+        pool.shutdown(wait=False, cancel_futures=True)
+        thread = pool._pool.thread  # type: ignore[attr-defined]  # noqa: SLF001
+        end = time.monotonic() + patience
+        while thread.is_alive() and time.monotonic() < end:
+            thread.join(min(0.05, patience))
+        return not thread.is_alive()
+
+    def abort(self, status: int) -> None:
+        """End all ranks of the world at once, this one included."""
+        from mpi4py import MPI
+
+        if MPI.COMM_WORLD.Get_size() > 1:
+            MPI.COMM_WORLD.Abort(status)
+
+
+def _in_mpi4py_futures() -> bool:
+    from mpi4py.futures import _core
+
+    return _core.SharedPool is not None
+
+
+def _mismatch(size: int, cores: int, mpi: Any) -> str:
+    library = mpi.Get_library_version().splitlines()[0].strip("\0 ")
+    worlds = f" (so there are {cores} clients instead of 1)" if size == 1 else ""
+    return (
+        f"This job was given {cores} MPI ranks, but this process sees an MPI world of {size}"
+        f"{worlds}: the launcher and mpi4py belong to different MPI libraries. mpi4py here uses "
+        f"{library!r}. Give mpiexec_executable= the launcher of that library (for srun the "
+        "plug-in that it speaks, such as 'srun --mpi=pmi2'), or install the mpi4py that fits "
+        "the launcher."
+    )

@@ -1,0 +1,47 @@
+"""The executors by the name that users type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor as Pool
+
+from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.executors.base import Executor
+from adaptive_scheduler.executors.mpi import MPI4Py
+from adaptive_scheduler.executors.pools import Custom, Loky, ProcessPool, Sequential
+
+EXECUTORS: dict[str, Callable[[], Executor]] = {
+    executor.name: executor for executor in (MPI4Py, ProcessPool, Loky, Sequential)
+}
+
+
+def executor_for(
+    executor_type: str | Callable[[int], Pool], callables: Sequence[Callable[[int], Pool]] = ()
+) -> Executor:
+    """Find an executor.
+
+    Parameters
+    ----------
+    executor_type : str or callable
+        A name of `EXECUTORS`, ``"callable:INDEX"`` (a place in `callables`), or a callable
+        that takes the number of workers and returns a `concurrent.futures.Executor`.
+    callables : sequence of callable
+        The scheduler's ``executor_callables``.
+
+    Raises
+    ------
+    InputError
+        No executor has this name.
+    """
+    if not isinstance(executor_type, str):
+        return Custom(executor_type)
+    name, colon, index = executor_type.partition(":")
+    if name == Custom.name and colon and index.isdecimal() and int(index) < len(callables):
+        return Custom(callables[int(index)])
+    if executor_type not in EXECUTORS:
+        known = ", ".join(map(repr, EXECUTORS))
+        raise InputError(
+            f"executor_type={executor_type!r} is not known. Use one of {known}, or a callable that "
+            "takes the number of workers and returns a concurrent.futures.Executor."
+        )
+    return EXECUTORS[executor_type]()

@@ -1,0 +1,208 @@
+"""What a worker process runs: points of a function that came by value.
+
+Imports only the standard library and cloudpickle, so that a worker costs what
+its function needs.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from typing import Any
+
+import cloudpickle
+
+#: Meant for the client, which saves and then ends its workers itself.
+IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+#: Values of these types go into the message as they are.
+PLAIN = frozenset({float, int, bool, str, bytes, complex, type(None)})
+
+#: Functions kept by one worker, and the bytes of their pickles.
+MAX_FUNCTIONS, MAX_BYTES = 4096, 256 * 2**20
+
+#: Kinds of answers to a message, and of values in an answer.
+DONE, MISSING, SETUP_FAILED = "done", "missing", "setup failed"
+VALUE, PICKLED, ERROR = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Program:
+    """A function and what must be done in a worker before its first point.
+
+    Attributes
+    ----------
+    folder : str
+        Working directory of the worker.
+    path : tuple of str
+        Entries that `sys.path` must have.
+    initializers_key : bytes
+        Initializers of one key run once in a worker.
+    initializers, function : bytes
+        Pickles of a list of callables, and of one.
+    """
+
+    folder: str
+    path: tuple[str, ...]
+    initializers_key: bytes
+    initializers: bytes
+    function: bytes
+
+
+_functions: dict[bytes, tuple[Callable[[Any], Any], int]] = {}
+_initialized: set[bytes] = set()
+
+
+def ignore_signals() -> None:
+    """Leave to the client what the batch system says to all processes of a job."""
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
+
+
+def start(client: int) -> None:
+    """Begin the life of a worker of a process pool: no signals, and no life after the client.
+
+    Parameters
+    ----------
+    client : int
+        The client's process id.
+    """
+    ignore_signals()
+    threading.Thread(target=_end_with_client, args=(client,), daemon=True).start()
+
+
+def _end_with_client(client: int) -> None:
+    parent = multiprocessing.parent_process()
+    sentinel = getattr(parent, "sentinel", None)  # loky has a parent process without one
+    if sentinel is not None:
+        wait([sentinel])
+    else:
+        while os.getppid() == client:
+            time.sleep(1)
+    os._exit(1)
+
+
+def evaluate(
+    key: bytes, program: bytes | None, arguments: bytes | list[Any], budget: float
+) -> tuple[str, list[tuple[int, Any, float]]]:
+    """Evaluate points one after the other, until done or until the time is used up.
+
+    Parameters
+    ----------
+    key : bytes
+        Names the program.
+    program : bytes or None
+        Pickle of the `Program`; None where this worker should have it.
+    arguments : bytes or list
+        What the function is called with, one each; bytes are a pickle of the list.
+    budget : float
+        Seconds after which no other point is begun: those that are done
+        must not wait for slow ones.
+
+    Returns
+    -------
+    kind : str
+        ``DONE``, ``MISSING`` (send the program) or ``SETUP_FAILED``.
+    records : list of (int, object, float)
+        For the points that were evaluated: kind, value, seconds. An ``ERROR``'s
+        value is (type name, message, traceback text, pickled exception or None).
+    """
+    if key not in _functions:
+        if program is None:
+            return MISSING, []
+        try:
+            _install(key, program)
+        except BaseException as error:  # noqa: BLE001  the border to the user's code
+            return SETUP_FAILED, [(ERROR, describe(error), 0.0)]
+    function = _functions[key][0]
+    calls = pickle.loads(arguments) if isinstance(arguments, bytes) else arguments
+    return DONE, _packed(_evaluated(function, calls, budget))
+
+
+def _evaluated(
+    function: Callable[[Any], Any], calls: list[Any], budget: float
+) -> list[tuple[int, Any, float]]:
+    clock = time.perf_counter
+    records: list[tuple[int, Any, float]] = []
+    begin = before = clock()
+    for argument in calls:
+        try:
+            value, kind = function(argument), VALUE
+        except BaseException as error:  # noqa: BLE001  the border to the user's code
+            value, kind = describe(error), ERROR
+        now = clock()
+        records.append((kind, value, now - before))
+        if now - begin > budget:
+            break
+        before = now
+    return records
+
+
+def _packed(records: list[tuple[int, Any, float]]) -> list[tuple[int, Any, float]]:
+    """Pickle the values that are not plain; one that cannot be is an error of its point."""
+    return [
+        record if record[0] == ERROR or type(record[1]) in PLAIN else _pickled(record)
+        for record in records
+    ]
+
+
+def _pickled(record: tuple[int, Any, float]) -> tuple[int, Any, float]:
+    _, value, seconds = record
+    try:
+        return PICKLED, cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL), seconds
+    except Exception as error:  # noqa: BLE001  the border to the user's code
+        name, message, text, _ = describe(error)
+        reason = (
+            f"the function returned a {type(value).__qualname__}, which cannot be sent from its "
+            f"worker because it cannot be pickled ({name}: {message}). Return plain data instead."
+        )
+        return ERROR, ("TypeError", reason, text, None), seconds
+
+
+def describe(error: BaseException) -> tuple[str, str, str, bytes | None]:
+    """Type name, message, traceback text, and the exception's pickle where it has one."""
+    text = "".join(traceback.format_exception(error))
+    pickled = None
+    with suppress(Exception):  # the text says it all; the object is an extra
+        pickled = cloudpickle.dumps(error)
+        pickle.loads(pickled)
+    return type(error).__name__, _message(error), text, pickled
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  a broken __str__ of the user's
+        return "(its text cannot be made)"
+
+
+def _install(key: bytes, pickled: bytes) -> None:
+    program: Program = pickle.loads(pickled)
+    _enter(program.folder, program.path)
+    if program.initializers_key not in _initialized:
+        for initializer in pickle.loads(program.initializers):
+            initializer()
+        _initialized.add(program.initializers_key)
+    while _functions and (
+        len(_functions) >= MAX_FUNCTIONS
+        or sum(size for _, size in _functions.values()) + len(pickled) > MAX_BYTES
+    ):
+        del _functions[next(iter(_functions))]
+    _functions[key] = (pickle.loads(program.function), len(pickled))
+
+
+def _enter(folder: str, path: tuple[str, ...]) -> None:
+    if folder and os.path.realpath(folder) != os.path.realpath("."):
+        os.chdir(folder)
+    sys.path.extend(entry for entry in path if entry not in sys.path)

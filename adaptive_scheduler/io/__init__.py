@@ -1,0 +1,1 @@
+"""TOUCH: the only subprocess, the only zmq, the only tinydb."""

@@ -1,0 +1,47 @@
+"""Objects by name in one private file, each a pickle of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from adaptive_scheduler.errors import FileError, InputError
+from adaptive_scheduler.io import files, pickles
+from adaptive_scheduler.io.blame import unpicklable
+
+
+def write_callables(path: files.Name, objects: Mapping[str, Any]) -> None:
+    """Write objects by name, in one step and readable by this user only.
+
+    Raises
+    ------
+    InputError
+        One cannot be pickled; says which, and which attribute of it.
+    """
+    pickled: dict[str, bytes] = {}
+    for name, value in objects.items():
+        try:
+            pickled[name] = pickles.dumps_by_value(value)
+        except Exception as error:  # the border to the user's code: anybody's __reduce__
+            raise InputError(unpicklable(value, name, "", error)) from error
+    files.write_atomically(path, msgspec.msgpack.encode(pickled), mode=0o600)
+
+
+def read_callable(path: files.Name, name: str, default: Any = None) -> Any:
+    """Load one object without the others; `default` if there is none of that name.
+
+    Raises
+    ------
+    FileError, PermissionsError
+        The file cannot be read, or others could have written it.
+    """
+    data = files.read_private(path)
+    try:
+        pickled = msgspec.msgpack.decode(data, type=dict[str, bytes])
+    except msgspec.MsgspecError as error:
+        raise FileError(
+            path, f"is not a file of callables ({error}). Start the run again."
+        ) from error
+    return pickles.loads(pickled[name]) if name in pickled else default

@@ -1,0 +1,73 @@
+"""The only place that runs programs of a batch system."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from adaptive_scheduler.core.jobs import CommandResult
+from adaptive_scheduler.errors import CommandMissingError
+
+#: The exit status that stands for a command that did not end in time.
+TIMED_OUT = -1
+
+#: A manager that itself runs in a job must not hand that job's environment to
+#: the jobs it submits: `srun: fatal: SLURM_MEM_PER_CPU … mutually exclusive`.
+_OF_ANOTHER_JOB = re.compile(r"(SLURM|SBATCH|SRUN|PBS|PMI|OMPI|HYDRA|LOCALBATCH)_|PMI(X)?_")
+
+
+def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Leave out what belongs to a job that this process may run in; keep ``SLURM_CONF``."""
+    return {
+        key: value
+        for key, value in environ.items()
+        if key == "SLURM_CONF" or not _OF_ANOTHER_JOB.match(key)
+    }
+
+
+def run(argv: Sequence[str], timeout: float, env: Mapping[str, str] | None = None) -> CommandResult:
+    """Run a program to its end, with no shell and nothing on its standard input.
+
+    Parameters
+    ----------
+    argv : sequence of str
+    timeout : float
+        Seconds; every program of a batch system can hang. One that does is
+        killed and gives the exit status `TIMED_OUT`: its effect is unknown.
+    env : mapping, optional
+        Default: `clean_environment` of this process.
+
+    Raises
+    ------
+    CommandMissingError
+        The program is not installed here.
+    """
+    try:
+        done = subprocess.run(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            env=dict(env) if env is not None else clean_environment(os.environ),
+            check=False,
+            start_new_session=True,  # Ctrl-C in the terminal is not meant for it
+        )
+    except FileNotFoundError as error:
+        raise CommandMissingError(
+            f"the program {argv[0]!r} is not installed on this host, or not on PATH. "
+            "Run on a host of the cluster, or choose another scheduler."
+        ) from error
+    except subprocess.TimeoutExpired as late:
+        return CommandResult(
+            tuple(argv),
+            TIMED_OUT,
+            _text(late.stdout),
+            f"{_text(late.stderr)}\nno answer in {timeout:g} s",
+        )
+    return CommandResult(tuple(argv), done.returncode, _text(done.stdout), _text(done.stderr))
+
+
+def _text(data: bytes | None) -> str:
+    return (data or b"").decode(errors="replace")

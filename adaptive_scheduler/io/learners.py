@@ -1,0 +1,194 @@
+"""All learners of a run in one file, each of which can be read alone.
+
+The file holds one pickle behind the other, then a table of their places::
+
+    magic | record … record | table: (offset, length) of each | n learners, n shared, offset of table, magic
+
+Functions that travel by value, and large objects that functions hold, are
+records of their own and stored once, however many learners use them.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import struct
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from adaptive_scheduler.errors import FileError, InputError
+from adaptive_scheduler.io import files, pickles
+from adaptive_scheduler.io.blame import unpicklable
+from adaptive_scheduler.io.callables import read_callable, write_callables
+from adaptive_scheduler.io.sharing import Shared
+
+__all__ = ["LearnerFile", "read_callable", "write_callables", "write_learners"]
+
+_MAGIC = b"adaptive_scheduler learners 1\n"
+_END = b"end of learners\n"
+_PLACE = struct.Struct("<QQ")
+_FOOTER = struct.Struct(f"<QQQ{len(_END)}s")
+_BUFFER = 2**20
+
+
+def write_learners(
+    path: files.Name, learners: Sequence[Any], fnames: Sequence[Any] | None = None
+) -> None:
+    """Write all learners, in one step and readable by this user only.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; its folder must exist.
+    learners : sequence
+    fnames : sequence, optional
+        Only to name a learner in an error.
+
+    Raises
+    ------
+    InputError
+        A learner cannot be pickled; says which, and which attribute of it.
+    FileError
+        The file cannot be written.
+    """
+    temporary = files.temporary_name(path)
+    with suppress(FileNotFoundError):
+        temporary.unlink()
+    out = _Output(files.Appender(temporary, mode=0o600))
+    try:
+        _write_all(out, learners, fnames)
+        out.finish()
+        with files.naming(path):
+            files.publish(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    finally:
+        out.close()
+
+
+def _write_all(out: _Output, learners: Sequence[Any], fnames: Sequence[Any] | None) -> None:
+    shared = Shared(out, learners)
+    places: list[tuple[int, int]] = []
+    out.write(_MAGIC)
+    with pickles.by_value():
+        for index, learner in enumerate(learners):
+            try:
+                places.append(out.write(shared.dumps(learner)))
+            except Exception as error:  # the border to the user's code: anybody's __reduce__
+                name = f"learners[{index}]"
+                known = f" (fname {fnames[index]!r})" if fnames is not None else ""
+                raise InputError(unpicklable(learner, name, known, error)) from error
+    table = b"".join(_PLACE.pack(*place) for place in [*places, *shared.places])
+    offset, _ = out.write(table)
+    out.write(_FOOTER.pack(len(places), len(shared.places), offset, _END))
+
+
+class _Output:
+    """A file written from its beginning to its end, in large pieces."""
+
+    def __init__(self, appender: files.Appender) -> None:
+        self._appender = appender
+        self._pieces: list[bytes] = []
+        self._waiting = 0
+        self._offset = 0
+
+    def write(self, data: bytes) -> tuple[int, int]:
+        """Append; returns offset and length."""
+        place = (self._offset, len(data))
+        self._pieces.append(data)
+        self._waiting += len(data)
+        self._offset += len(data)
+        if self._waiting > _BUFFER:
+            self._flush()
+        return place
+
+    def _flush(self) -> None:
+        self._appender.append(b"".join(self._pieces))
+        self._pieces, self._waiting = [], 0
+
+    def finish(self) -> None:
+        self._flush()
+        self._appender.sync()
+
+    def close(self) -> None:
+        self._appender.close()
+
+
+# --------------------------------------------------------------------------- reading
+
+
+class LearnerFile:
+    """The learners that `write_learners` wrote, read one at a time.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Raises
+    ------
+    PermissionsError
+        Another user could have written it: loading it would run that user's code.
+    FileError
+        It is not there, or not such a file.
+    """
+
+    def __init__(self, path: files.Name) -> None:
+        self._path = Path(path)
+        self._file = files.open_private(path)
+        self._loaded: dict[int, Any] = {}
+        with files.naming(path):
+            size = os.fstat(self._file.fileno()).st_size
+            footer = self._bytes(size - _FOOTER.size, _FOOTER.size)
+        if len(footer) != _FOOTER.size or not footer.endswith(_END):
+            raise FileError(path, "is not a whole file of learners. Start the run again.")
+        self._n: int
+        self._n, n_shared, table, _ = _FOOTER.unpack(footer)
+        packed = self._bytes(table, _PLACE.size * (self._n + n_shared))
+        self._places = list(_PLACE.iter_unpack(packed))
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __enter__(self) -> LearnerFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def read(self, index: int) -> Any:
+        """Unpickle one learner, a new one at each call; what it shares is loaded once.
+
+        Raises whatever the user's classes raise.
+        """
+        if not 0 <= index < self._n:
+            raise InputError(f"{self._path} holds {self._n} learners, none has the index {index}.")
+        return self._load(index)
+
+    def _load(self, record: int) -> Any:
+        unpickler = pickle.Unpickler(io.BytesIO(self._bytes(*self._places[record])))
+        unpickler.persistent_load = self._shared  # type: ignore[method-assign]
+        return unpickler.load()
+
+    def _shared(self, number: Any) -> Any:
+        if number not in self._loaded:
+            self._loaded[number] = self._load(self._n + number)
+        return self._loaded[number]
+
+    def _bytes(self, offset: int, length: int) -> bytes:
+        with files.naming(self._path):
+            return os.pread(self._file.fileno(), length, max(offset, 0))

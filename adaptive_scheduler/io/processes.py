@@ -1,0 +1,39 @@
+"""Managers in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.io import files
+from adaptive_scheduler.io.commands import clean_environment
+
+#: Kept, so that Python does not warn of processes that outlive our interest in them.
+_started: list[subprocess.Popen[bytes]] = []
+
+
+def start_manager(folder: RunFolder) -> subprocess.Popen[bytes]:
+    """Start the manager of a run in a session of its own: it outlives this process.
+
+    What it prints goes to `RunFolder.manager_output`.
+    """
+    files.private_folder(folder.folder)
+    with files.naming(folder.manager_output):
+        fd = os.open(folder.manager_output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        process = subprocess.Popen(
+            # -P: a json.py in the working directory must not be taken for Python's
+            [sys.executable, "-P", "-m", "adaptive_scheduler.manager", os.fspath(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=fd,
+            stderr=fd,
+            env=clean_environment(os.environ),
+            start_new_session=True,
+        )
+    finally:
+        os.close(fd)
+    _started[:] = [other for other in _started if other.poll() is None]
+    _started.append(process)
+    return process

@@ -1,0 +1,164 @@
+"""Pickles of learners that refer to what they share instead of repeating it."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from types import FunctionType
+from typing import Any, Protocol
+
+import cloudpickle
+from cloudpickle.cloudpickle import _should_pickle_by_reference
+
+#: Bytes from which an object that a function holds is stored once.
+_LARGE = 16_384
+_PLAIN = frozenset({bool, int, float, str, type(None)})
+
+
+class Output(Protocol):
+    """Where records go."""
+
+    def write(self, data: bytes) -> tuple[int, int]:
+        """Append; returns offset and length."""
+
+
+class Shared:
+    """What several learners use, written at first sight and referred to by its number."""
+
+    def __init__(self, out: Output, learners: Sequence[Any]) -> None:
+        self._out = out
+        self.places: list[tuple[int, int]] = []
+        self._numbers: dict[int, int | None] = {}
+        self._apart: set[int] = set()
+        #: An id names an object only as long as it lives.
+        self._alive: list[Any] = list(learners)
+        seen: set[int] = set()
+        for function in (f for learner in learners for f in _functions(learner)):
+            (self._apart if id(function) in seen else seen).add(id(function))
+            self._alive.append(function)
+
+    def dumps(self, obj: Any, root: Any = None) -> bytes:
+        """Pickle `obj`, what is stored apart as its number; `root` itself is not."""
+        buffer = io.BytesIO()
+        _Pickler(buffer, self, root).dump(obj)
+        return buffer.getvalue()
+
+    def number(self, obj: Any) -> int | None:
+        """The record of `obj`, or None if it is not stored apart."""
+        key = id(obj)
+        if key not in self._apart and not isinstance(obj, FunctionType):
+            return None
+        if key not in self._numbers:
+            self._alive.append(obj)
+            self._numbers[key] = None  # while it is being stored: no record refers to itself
+            if not (isinstance(obj, FunctionType) and _should_pickle_by_reference(obj)):
+                self.hold(obj)
+                self.places.append(self._out.write(self.dumps(obj, root=obj)))
+                self._numbers[key] = len(self.places) - 1
+        return self._numbers[key]
+
+    def hold(self, function: Any) -> None:
+        """Note the large objects that a function or a partial holds: they are stored apart."""
+        for value in _held(function):
+            if _size(value) >= _LARGE and id(value) not in self._apart:
+                self._apart.add(id(value))
+                self._alive.append(value)
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """Puts a number in the place of what is stored apart."""
+
+    def __init__(self, buffer: io.BytesIO, shared: Shared, root: Any) -> None:
+        super().__init__(buffer, protocol=pickle.HIGHEST_PROTOCOL)
+        self._shared = shared
+        self._root = root
+
+    def persistent_id(self, obj: Any) -> int | None:
+        """The number of the shared record; None pickles the object here.
+
+        Within a shared function, other functions are pickled along: two that
+        call each other could otherwise not be read.
+        """
+        if type(obj) is partial:
+            self._shared.hold(obj)
+        if obj is self._root:
+            return None
+        if isinstance(obj, FunctionType) and isinstance(self._root, FunctionType):
+            return None
+        return self._shared.number(obj)
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Take a learner apart: adaptive's own way hides the function in bytes."""
+        return _apart(obj) if _is_learner(obj) else super().reducer_override(obj)
+
+
+def _is_learner(obj: Any) -> bool:
+    kind = type(obj)
+    return (
+        hasattr(kind, "ask")
+        and hasattr(kind, "tell")
+        and hasattr(kind, "__setstate__")
+        and kind.__reduce__ is object.__reduce__  # type: ignore[comparison-overlap]
+        and "function" in vars(obj)
+        and not {"learner", "learners"} & vars(obj).keys()  # their state is that of their parts
+    )
+
+
+def _apart(learner: Any) -> tuple[Any, ...]:
+    """A learner as (how to make it, its parts).
+
+    Its plain settings go along, because adaptive 1.5 pickles not all of them:
+    an AverageLearner1D comes back with the default ``delta``.
+    """
+    own = vars(learner)
+    functions = {key: own[key] for key in ("function", "_original_function") if key in own}
+    plain = {key: value for key, value in own.items() if type(value) in _PLAIN}
+    hollow = object.__new__(type(learner))
+    vars(hollow).update(own | dict.fromkeys(functions, _hole))
+    return _together, (type(learner), hollow.__getstate__(), plain, functions)
+
+
+def _together(kind: type[Any], state: Any, plain: dict[str, Any], functions: dict[str, Any]) -> Any:
+    learner = object.__new__(kind)
+    learner.__setstate__(state)
+    vars(learner).update(plain)
+    vars(learner).update(functions)
+    return learner
+
+
+def _hole(*_: object) -> None:
+    """Stands in a learner's state where its function is."""
+
+
+def _functions(learner: Any) -> Iterator[Any]:
+    """The functions of a learner and of the learners in it (BalancingLearner, DataSaver)."""
+    own = vars(learner) if hasattr(learner, "__dict__") else {}
+    if own.get("function") is not None:
+        yield own["function"]
+    inner = own.get("learners")
+    for part in inner if isinstance(inner, list) else [own.get("learner")]:
+        if part is not None:
+            yield from _functions(part)
+
+
+def _held(obj: Any) -> list[Any]:
+    if isinstance(obj, partial):
+        return [*obj.args, *obj.keywords.values()]
+    if not isinstance(obj, FunctionType):
+        return []
+    cells = []
+    for cell in obj.__closure__ or ():
+        with suppress(ValueError):  # an empty cell
+            cells.append(cell.cell_contents)
+    names = (obj.__globals__.get(name) for name in obj.__code__.co_names)
+    return [*cells, *(obj.__defaults__ or ()), *(obj.__kwdefaults__ or {}).values(), *names]
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, (bytes, bytearray, str)):
+        return len(value)
+    size = getattr(value, "nbytes", 0)
+    return size if isinstance(size, int) else 0

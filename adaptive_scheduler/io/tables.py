@@ -1,0 +1,78 @@
+"""A database that no manager holds: read without touching it, or put aside."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import DatabaseError
+from adaptive_scheduler.io import database, files
+from adaptive_scheduler.io.database import Database, Tables
+
+#: A fold that goes on while we read is met again only by a very busy manager.
+_TRIES = 20
+
+
+def read_tables(folder: RunFolder) -> Tables:
+    """Read the TinyDB file with its journal; changes nothing, also while a manager writes.
+
+    Raises
+    ------
+    DatabaseError
+        There is no database, or it cannot be read.
+    """
+    for _ in range(_TRIES):
+        before = _identity(folder.database)
+        with suppress(FileNotFoundError):  # a segment that was folded between our two looks
+            tables = _read_once(folder)
+            if _identity(folder.database) == before:
+                return tables
+    raise DatabaseError(folder.database, "changes faster than it can be read. Try again.")
+
+
+def _read_once(folder: RunFolder) -> Tables:
+    tables = database.AtomicStorage(folder.database).read()
+    if tables is None:
+        raise DatabaseError(folder.database, "does not exist. Name the database of a run.")
+    last = int(tables.get(database.META, {}).get("1", {}).get("segment", 0))
+    if folder.journals.is_dir():
+        for number in database.segments(folder):
+            if number > last:
+                database.replay(folder.journals / f"{number:08d}.jsonl", tables)
+    return tables
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def put_aside(folder: RunFolder) -> Path:
+    """Rename the database to ``NAME.old`` (or ``.old1``, …), brought up to date before.
+
+    One that cannot be read is renamed as it is, with its journal.
+    """
+    try:
+        store = Database(folder)
+    except DatabaseError:
+        pass  # what is damaged is kept, not mended
+    else:
+        store.fold()
+        store.close()
+        for number in database.segments(folder):  # empty ones: all is in the file
+            (folder.journals / f"{number:08d}.jsonl").unlink()
+    kept = _unused(folder.database.with_name(folder.database.name + ".old"))
+    with files.naming(folder.database):
+        folder.database.rename(kept)
+        if folder.journals.is_dir() and any(folder.journals.iterdir()):
+            folder.journals.rename(_unused(folder.journals.with_name("journal.old")))
+    return kept
+
+
+def _unused(path: Path) -> Path:
+    candidates = (path.with_name(f"{path.name}{n or ''}") for n in range(10_000))
+    return next(candidate for candidate in candidates if not candidate.exists())

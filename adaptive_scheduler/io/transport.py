@@ -1,0 +1,291 @@
+"""The wire: a ROUTER in the manager, a DEALER in everybody else, CURVE on both."""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import time
+from typing import Any
+
+import zmq
+from zmq.auth.thread import ThreadAuthenticator
+
+from adaptive_scheduler.core.messages import Owner, Reply, Request, decode_reply, encode_request
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import InputError, ManagerUnreachableError
+from adaptive_scheduler.io import keys
+from adaptive_scheduler.io.addresses import (
+    Address,
+    host_addresses,
+    port_range,
+    read_address,
+    split_url,
+)
+
+#: Clients that may stand in the kernel's queue; the default of 100 makes 8,000
+#: clients that come at once wait four times longer (measured: 31.9 s, 7.4 s).
+_BACKLOG = 8192
+_MAX_SOCKETS = 65536
+#: Seconds between two looks at whether the manager has moved, while it does not answer.
+_LOOK = 0.5
+#: Nobody sends more than a traceback; larger messages close their connection.
+_MAX_MESSAGE = 16 * 2**20
+
+
+class _OneClientKey:
+    """Lets in who owns this run's client key; counts who does not."""
+
+    def __init__(self, allowed: bytes) -> None:
+        self._allowed = allowed
+        self.refused = 0
+
+    def callback(self, domain: str, key: bytes) -> bool:  # noqa: ARG002 the interface of zmq.auth
+        allowed = key == self._allowed
+        self.refused += not allowed
+        return allowed
+
+
+class Server:
+    """The manager's socket.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        Its keys are made if need be.
+    url : str, optional
+        Bind here exactly, ``tcp://host:port``.
+    interface : str, optional
+        A network interface (``eth0``) or an address to listen on; default all.
+    ports : str, optional
+        ``"50000-50100"``: choose from these.
+
+    Raises
+    ------
+    InputError
+        Nothing can be bound there.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        url: str | None = None,
+        interface: str | None = None,
+        ports: str | None = None,
+    ) -> None:
+        _raise_file_limit()
+        self._context = zmq.Context()
+        self._context.set(zmq.MAX_SOCKETS, _MAX_SOCKETS)
+        server, client = (
+            keys.load_or_make(folder.keys, "server"),
+            keys.load_or_make(folder.keys, "client"),
+        )
+        self._gate = _OneClientKey(client.public)
+        self._authenticator = ThreadAuthenticator(self._context)
+        self._authenticator.start()
+        self._authenticator.configure_curve_callback("*", credentials_provider=self._gate)
+        self._socket = self._context.socket(zmq.ROUTER)
+        for option, value in _SERVER_OPTIONS.items():
+            self._socket.set(option, value)
+        self._socket.curve_server = True
+        self._socket.curve_secretkey, self._socket.curve_publickey = server.secret, server.public
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._wake, zmq.POLLIN)
+        self.server_key = server.public.decode()
+        try:
+            self.urls = self._bind(url, interface, ports)
+        except BaseException:
+            self.close()
+            raise
+
+    def _bind(self, url: str | None, interface: str | None, ports: str | None) -> list[str]:
+        hosts = [split_url(url)[0]] if url else host_addresses(interface)
+        where = f"tcp://{hosts[0]}" if url or interface else "tcp://*"
+        low, high = port_range(ports)
+        try:
+            if url:
+                port = split_url(url)[1]
+                self._socket.bind(f"{where}:{port}")
+            elif ports:
+                port = self._socket.bind_to_random_port(
+                    where, low, high + 1, max_tries=10 * (high - low + 1)
+                )
+            else:
+                self._socket.bind(f"{where}:*")
+                port = split_url(self._socket.getsockopt_string(zmq.LAST_ENDPOINT))[1]
+        except zmq.ZMQError as error:
+            raise InputError(
+                f"cannot listen on {url or where + ':' + (ports or '*')}: {error}. "
+                "Another program may hold the port: choose another url, interface or ports."
+            ) from error
+        return [f"tcp://{host}:{port}" for host in hosts]
+
+    @property
+    def refused(self) -> int:
+        """How many connections had no key of this run."""
+        return self._gate.refused
+
+    def receive(self, timeout: float, most: int = 1000) -> list[tuple[bytes, bytes]]:
+        """Wait up to `timeout` seconds, then drain the socket: (connection, message) pairs."""
+        ready = dict(self._poller.poll(max(0, int(timeout * 1000))))
+        if self._wake in ready:
+            os.eventfd_read(self._wake)
+        messages: list[tuple[bytes, bytes]] = []
+        while len(messages) < most:
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            if len(frames) >= 2:  # a REQ puts an empty frame between
+                messages.append((frames[0], frames[-1]))
+        return messages
+
+    def send(self, connection: bytes, message: bytes) -> None:
+        """Answer; a connection that is gone or full gets nothing and asks again."""
+        try:
+            self._socket.send_multipart([connection, message], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
+                raise
+
+    def wake(self) -> None:
+        """Make `receive` return at once; may be called from any thread."""
+        os.eventfd_write(self._wake, 1)
+
+    def close(self) -> None:
+        """Close everything; replies not yet sent get a second to leave."""
+        self._socket.close(linger=1000)
+        self._authenticator.stop()
+        self._context.term()
+        os.close(self._wake)
+
+
+_SERVER_OPTIONS: dict[int, Any] = {
+    zmq.LINGER: 1000,
+    zmq.BACKLOG: _BACKLOG,
+    zmq.MAXMSGSIZE: _MAX_MESSAGE,
+    zmq.ROUTER_MANDATORY: 1,
+    zmq.IPV6: 0,
+    zmq.TCP_KEEPALIVE: 1,
+    zmq.TCP_KEEPALIVE_IDLE: 120,
+    zmq.HANDSHAKE_IVL: 30_000,
+}
+
+
+class Connection:
+    """The other end: finds the manager by the run folder, also after it has moved.
+
+    Not for several threads at once.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        Of the run.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._context = zmq.Context()
+        self._socket: zmq.Socket[bytes] | None = None
+        self._connected: tuple[str, Address] | None = None
+        self._asked: tuple[int, int] | None = None
+
+    def ask(
+        self, sender: Owner, number: int, body: Request, timeout: float, only: str | None = None
+    ) -> Reply:
+        """Send a request and wait for its reply.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds, for each address of the manager.
+        only : str, optional
+            Try only this one of its addresses.
+
+        Raises
+        ------
+        ManagerUnreachableError
+            No address answered; says which were tried.
+        """
+        message = encode_request(sender, number, body)
+        self._asked = _stamp(self._folder)
+        address = read_address(self._folder)
+        if only is not None:
+            urls = [only]
+        elif self._connected and self._connected[1] == address:
+            urls = [self._connected[0]] + [u for u in address.urls if u != self._connected[0]]
+        else:
+            urls = address.urls
+        for url in urls:
+            reply = self._ask_at(url, address, message, number, timeout)
+            if reply is not None:
+                return reply
+        raise ManagerUnreachableError(
+            f"the manager of {self._folder.database} does not answer at {', '.join(urls)} "
+            f"(host {address.host}, process {address.pid})."
+        )
+
+    def _ask_at(
+        self, url: str, address: Address, message: bytes, number: int, timeout: float
+    ) -> Reply | None:
+        if self._socket is None or self._connected != (url, address):
+            self._connect(url, address)
+        assert self._socket is not None
+        self._socket.send(message)
+        reply = self._receive(number, timeout)
+        if reply is None:
+            self._disconnect()
+        return reply
+
+    def _receive(self, number: int, timeout: float) -> Reply | None:
+        assert self._socket is not None
+        end = time.monotonic() + timeout
+        while (left := end - time.monotonic()) > 0:
+            if self._socket.poll(math.ceil(min(left, _LOOK) * 1000)):
+                answered, reply = decode_reply(self._socket.recv())
+                if answered == number:  # an earlier number is a late reply to a resent request
+                    return reply
+            elif self.has_moved():
+                return None
+        return None
+
+    def has_moved(self) -> bool:
+        """Whether ``manager.json`` was written anew since the last request: ask again at once."""
+        return _stamp(self._folder) != self._asked
+
+    def _connect(self, url: str, address: Address) -> None:
+        self._disconnect()
+        pair = keys.load(self._folder.keys, "client")
+        dealer = self._context.socket(zmq.DEALER)
+        dealer.linger = 0
+        dealer.set(zmq.MAXMSGSIZE, 256 * 2**20)
+        dealer.curve_publickey, dealer.curve_secretkey = pair.public, pair.secret
+        dealer.curve_serverkey = address.server_key.encode()
+        dealer.connect(url)
+        self._socket, self._connected = dealer, (url, address)
+
+    def _disconnect(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._socket, self._connected = None, None
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._disconnect()
+        self._context.term()
+
+
+def _stamp(folder: RunFolder) -> tuple[int, int] | None:
+    try:
+        status = folder.manager.stat()
+    except OSError:  # none, or the file system is away: nothing new to be read
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _raise_file_limit() -> None:
+    """A connection is a file: the soft limit, often 1024, is raised to the hard one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,177 @@
+"""The processes of jobs: starting, finding, signalling."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from adaptive_scheduler.localbatch.rules import Job, Spec, interpreter, output_path
+from adaptive_scheduler.localbatch.state import FOLDER_VARIABLE, Folder, try_lock
+
+JOB_VARIABLE = "LOCALBATCH_JOB_ID"
+RESTART_VARIABLE = "LOCALBATCH_RESTART"
+
+# The watcher of a job. Its standard input is the job's record: the lock on it
+# lives as long as the watcher does, and the job itself does not get it. Traps
+# keep the watcher alive when its job is signalled; dash resets them in children.
+_WATCHER = """
+trap : TERM INT HUP QUIT USR1 USR2 ALRM
+echo "started $$" >&0
+"$@" </dev/null
+echo "exit $?" >&0
+"""
+
+
+class Process(NamedTuple):
+    """A living process of this user."""
+
+    pid: int
+    session: int
+    job_id: str | None  # by its environment, if it belongs to this batch system
+
+
+def start(folder: Folder, job: Job, spec: Spec, script: bytes) -> subprocess.Popen[bytes]:
+    """Start a job as the leader of its own session.
+
+    Raises
+    ------
+    OSError
+        Its folder, its output or its script cannot be opened.
+    """
+    record = try_lock(folder.record(job.id, job.restart))
+    if record is None:
+        raise BlockingIOError(f"{folder.record(job.id, job.restart)} is locked")
+    try:
+        output = _open_output(output_path(spec, job), spec.umask)
+        try:
+            return subprocess.Popen(
+                [
+                    "/bin/sh",
+                    "-c",
+                    _WATCHER,
+                    "localbatch",
+                    *interpreter(script),
+                    _copy(folder, job.submit, script),
+                ],
+                stdin=record,
+                stdout=output,
+                stderr=output,
+                cwd=spec.chdir,
+                env=_environment(folder, job, spec),
+                umask=spec.umask,
+                start_new_session=True,
+            )
+        finally:
+            os.close(output)
+    finally:
+        os.close(record)
+
+
+def _environment(folder: Folder, job: Job, spec: Spec) -> dict[str, str]:
+    own = {
+        JOB_VARIABLE: job.id,
+        RESTART_VARIABLE: str(job.restart),
+        FOLDER_VARIABLE: folder.path,
+    }
+    return spec.environ | own
+
+
+def _open_output(path: str, umask: int) -> int:
+    previous = os.umask(umask)  # groups share results: the user's umask, not the server's
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    finally:
+        os.umask(previous)
+
+
+def _copy(folder: Folder, submit: int, script: bytes) -> str:
+    """The script as it was when it was submitted, whatever its author writes meanwhile."""
+    path = Path(folder.script(submit))
+    if not path.exists():
+        fresh = path.with_name(f"{path.name}.new")
+        fresh.write_bytes(script)
+        fresh.rename(path)
+    return str(path)
+
+
+def is_alive(folder: Folder, job: Job) -> bool:
+    """Whether the job's watcher lives."""
+    lock = try_lock(folder.record(job.id, job.restart))
+    if lock is None:
+        return True
+    os.close(lock)
+    return False
+
+
+def read_record(folder: Folder, job: Job) -> str:
+    """What the job's watcher wrote: ``started PID``, ``exit CODE``."""
+    try:
+        return Path(folder.record(job.id, job.restart)).read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def leader(folder: Folder, job: Job) -> int | None:
+    """The session of the job, which is the pid of its watcher."""
+    words = read_record(folder, job).split()
+    return int(words[1]) if len(words) > 1 else None
+
+
+def scan(folder: Folder) -> list[Process]:
+    """All living processes of this user."""
+    return [process for pid in _own_pids() if (process := _look(pid, folder))]
+
+
+def members(
+    processes: Iterable[Process], job_ids: Collection[str], sessions: Collection[int]
+) -> list[int]:
+    """The pids that belong to these jobs, by their environment or by their session."""
+    return [p.pid for p in processes if p.job_id in job_ids or p.session in sessions]
+
+
+def _own_pids() -> Iterator[int]:
+    user = os.geteuid()
+    for entry in os.scandir("/proc"):
+        if entry.name.isdecimal():
+            try:
+                if entry.stat().st_uid == user:
+                    yield int(entry.name)
+            except FileNotFoundError:  # it ended just now
+                continue
+
+
+def _look(pid: int, folder: Folder) -> Process | None:
+    """None if it is a zombie, or not there any more."""
+    try:
+        # the name, in parentheses, may hold anything; after it come state, parent, group, session
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    if fields[0] in (b"Z", b"X"):
+        return None
+    return Process(pid, int(fields[3]), _job_of(environ, folder))
+
+
+def _job_of(environ: list[bytes], folder: Folder) -> str | None:
+    if os.fsencode(f"{FOLDER_VARIABLE}={folder.path}") not in environ:
+        return None
+    prefix = f"{JOB_VARIABLE}=".encode()
+    found = [entry for entry in environ if entry.startswith(prefix)]
+    return os.fsdecode(found[0][len(prefix) :]) if found else None
+
+
+def send(pids: Iterable[int], number: signal.Signals) -> None:
+    """Signal processes; those that ended meanwhile are no fault."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+            if number is signal.SIGTERM:
+                os.kill(pid, signal.SIGCONT)  # a stopped process would not notice
+        except (ProcessLookupError, PermissionError):
+            continue

@@ -1,0 +1,38 @@
+"""A manager in a process of its own: ``python -m adaptive_scheduler.manager RUN_FOLDER``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import structlog
+
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.io.callables import read_callable
+from adaptive_scheduler.manager.engine import Engine
+from adaptive_scheduler.manager.log import log_to
+from adaptive_scheduler.manager.state import read_config
+
+
+def main(path: str) -> int:
+    """Be the manager of a run until it is over; returns the exit status."""
+    folder = RunFolder(path)
+    try:
+        config = read_config(folder)
+        log_to(folder.manager_log)
+        engine = Engine(folder, config, read_callable(folder.callables, "scheduler"))
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: engine.stop())
+        engine.run()
+    except AdaptiveSchedulerError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 3
+    except Exception:
+        structlog.get_logger().exception("manager_died")
+        raise
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,185 @@
+"""A thread that talks with the batch system, so that answers to clients never wait for it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.job_records import tag
+from adaptive_scheduler.core.jobs import CommandResult, Ending, JobId, JobRequest, Refusal
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import (
+    AdaptiveSchedulerError,
+    CommandMissingError,
+    FileError,
+    NoObservation,
+    SchedulerError,
+    UserCodeError,
+)
+from adaptive_scheduler.io import commands, files
+from adaptive_scheduler.manager.jobscript import job_script
+from adaptive_scheduler.manager.tasks import (
+    CancelDone,
+    CancelTask,
+    Listing,
+    Look,
+    NoLook,
+    NotSubmitted,
+    Result,
+    Submit,
+    Submitted,
+    SubmitUnknown,
+    Task,
+)
+from adaptive_scheduler.schedulers.base import Scheduler
+
+#: A busy controller answers within this many seconds, or is not asked any longer.
+TIMEOUT = 60.0
+
+ScriptWriter = Callable[[Scheduler, JobRequest, RunConfig, RunFolder, int], str]
+
+
+class BatchSystem(threading.Thread):
+    """Carries out tasks one after the other.
+
+    Parameters
+    ----------
+    scheduler : Scheduler
+        Knows the words.
+    config : RunConfig
+    folder : RunFolder
+        Scripts are written into it.
+    tell : callable
+        Given each `Result`, in this thread.
+    write_script : callable
+        Makes the text of a job script; a user may give another.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        config: RunConfig,
+        folder: RunFolder,
+        tell: Callable[[Result], None],
+        write_script: ScriptWriter = job_script,
+    ) -> None:
+        super().__init__(name="batch-system", daemon=True)
+        self._scheduler = scheduler
+        self._config = config
+        self._folder = folder
+        self._tell = tell
+        self._write_script = write_script
+        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._pace = 60.0 / scheduler.max_commands_per_minute
+        self._burst = float(scheduler.max_commands_per_minute) / 4
+        self._last = time.monotonic()
+
+    def ask(self, task: Task) -> None:
+        """Queue a task."""
+        self._tasks.put(task)
+
+    def stop(self) -> None:
+        """End after the tasks that are queued."""
+        self._tasks.put(None)
+
+    def run(self) -> None:
+        """Carry out tasks until told to stop."""
+        while (task := self._tasks.get()) is not None:
+            self._tell(self._carry_out(task))
+
+    def _carry_out(self, task: Task) -> Result:
+        match task:
+            case Look():
+                return self._look(task)
+            case Submit():
+                return self._submit(task)
+            case CancelTask():
+                return self._cancel(task.jobs)
+
+    def _run(self, argv: Sequence[str]) -> CommandResult:
+        """Run one command, not faster than the site's system bears."""
+        now = time.monotonic()
+        self._burst = min(
+            self._scheduler.max_commands_per_minute / 4,
+            self._burst + (now - self._last) / self._pace,
+        )
+        self._last = now
+        if self._burst < 1:
+            time.sleep(self._pace)
+        self._burst -= 1
+        return commands.run(argv, TIMEOUT)
+
+    # ------------------------------------------------------------------- looking
+
+    def _look(self, task: Look) -> Result:
+        try:
+            result = self._run(self._scheduler.queue_command())
+            jobs = self._scheduler.parse_queue(result)
+        except SchedulerError as error:
+            return NoLook(str(error))
+        listed = {job.id for job in jobs}
+        missing = [JobId(job) for job in task.missing if job not in listed]
+        return Listing(jobs, self._endings(missing))
+
+    def _endings(self, missing: list[JobId]) -> list[Ending]:
+        argv = self._scheduler.history_command(missing) if missing else None
+        if argv is None:
+            return []
+        try:
+            return self._scheduler.parse_history(self._run(argv))
+        except SchedulerError:
+            return []  # no accounting here: leases and listings decide alone
+
+    # ---------------------------------------------------------------- submitting
+
+    def _submit(self, task: Submit) -> Result:
+        submit = task.submit
+        request = JobRequest(
+            submit.name, tag(self._config.run, submit.number), self._config.shapes[submit.shape],
+            self._config.log_folder, task.excluded,
+        )  # fmt: skip
+        try:
+            script = self._write(request, submit.number)
+            result = self._run(self._scheduler.submit_command(request, script, submit.n))
+            if result.rc == commands.TIMED_OUT:
+                return SubmitUnknown(submit.number, result.stderr.strip())
+            if result.rc != 0:
+                refusal = self._scheduler.refusal(result)
+                return NotSubmitted(submit.number, refusal, _words(result))
+            return Submitted(submit.number, self._scheduler.parse_submit(result, submit.n))
+        except NoObservation as error:
+            return SubmitUnknown(submit.number, str(error))
+        except FileError as error:
+            return NotSubmitted(submit.number, Refusal.BUSY, str(error))
+        except (CommandMissingError, UserCodeError) as error:
+            return NotSubmitted(submit.number, Refusal.IMPOSSIBLE, str(error))
+        except AdaptiveSchedulerError as error:
+            return NotSubmitted(submit.number, Refusal.BUSY, str(error))
+
+    def _write(self, request: JobRequest, number: int) -> Path:
+        """Write the script; jobs of one submit share it."""
+        text = self._write_script(self._scheduler, request, self._config, self._folder, number)
+        Path(request.log_folder).mkdir(parents=True, exist_ok=True)
+        path = self._folder.scripts / f"{number:06d}.sh"
+        files.write_atomically(path, text.encode(), mode=0o700)
+        return path
+
+    # ---------------------------------------------------------------- cancelling
+
+    def _cancel(self, jobs: Sequence[str]) -> Result:
+        words = ""
+        for argv in self._scheduler.cancel_commands([JobId(job) for job in jobs]):
+            try:
+                self._scheduler.parse_cancel(self._run(argv))
+            except SchedulerError as error:
+                words = str(error)
+        return CancelDone(words)
+
+
+def _words(result: CommandResult) -> str:
+    """What the batch system said, on one line."""
+    return " ".join((result.stderr.strip() or result.stdout.strip()).split())[-500:]

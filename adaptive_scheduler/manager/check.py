@@ -1,0 +1,268 @@
+"""One small job that tries everything a run will need."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.findings import Finding, merge
+from adaptive_scheduler.core.job_records import tag
+from adaptive_scheduler.core.jobs import JobId, JobRequest, JobState, ListedJob
+from adaptive_scheduler.core.messages import Welcome, decode_request, encode_reply
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.errors import (
+    AdaptiveSchedulerError,
+    CommandMissingError,
+    NoObservation,
+    ProtocolError,
+    SchedulerError,
+    SubmitRefusedError,
+)
+from adaptive_scheduler.io import commands, files
+from adaptive_scheduler.io.addresses import Address, write_address
+from adaptive_scheduler.io.callables import write_callables
+from adaptive_scheduler.io.locking import try_folder
+from adaptive_scheduler.io.transport import Server
+from adaptive_scheduler.manager.environment import record_environment
+from adaptive_scheduler.manager.jobscript import job_script
+from adaptive_scheduler.schedulers.base import Scheduler
+
+#: The walltime of the job, if more was asked for (seconds).
+WALLTIME = 600
+#: Seconds between two looks at the queue, and that one command may take.
+_LOOK, _TIMEOUT = 2.0, 60.0
+#: Seconds that a shared file system may take to show what a node wrote.
+_VISIBLE = 30.0
+#: What the job runs; its failures to import are seen in its output.
+_SCRIPT = (
+    "if __name__ == '__main__':\n    from adaptive_scheduler.client.check import main\n    main()\n"
+)
+
+
+@dataclass
+class Trial:
+    """What is tried.
+
+    Attributes
+    ----------
+    scheduler : Scheduler
+    resources : Resources
+        Of the job; its walltime is cut to `WALLTIME`.
+    folder : Path
+        Where the run's folder would be: the check makes a folder of its own in it,
+        and removes it.
+    data_folder : Path
+        Where data would be saved.
+    timeout : float
+        Seconds that the job has to wait in the queue and to run.
+    interface, ports : str, optional
+        Where to listen.
+    """
+
+    scheduler: Scheduler
+    resources: Resources
+    folder: Path
+    data_folder: Path
+    timeout: float = 600.0
+    interface: str | None = None
+    ports: str | None = None
+    tell: Callable[[str], None] = field(default=lambda _: None)
+
+
+def check(trial: Trial) -> list[Finding]:
+    """Try everything with one job.
+
+    Returns
+    -------
+    list of Finding
+        One for each thing, with what to do about those that failed.
+    """
+    before = [_programs(trial.scheduler), _tried("writing here", lambda: _writing(trial))]
+    if not all(finding.ok for finding in before):
+        return before
+    home = trial.folder / f"adaptive-scheduler-check-{secrets.token_hex(4)}"
+    try:
+        return [*before, *_with_job(trial, RunFolder(home))]
+    except AdaptiveSchedulerError as error:
+        return [*before, Finding("starting the check", False, type(error).__name__, str(error))]
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _programs(scheduler: Scheduler) -> Finding:
+    missing = [program for program in scheduler.programs if shutil.which(program) is None]
+    if not missing:
+        return Finding("the batch system's programs", True, f"{scheduler.name}: all are here")
+    return Finding(
+        "the batch system's programs", False, f"missing: {', '.join(missing)}",
+        "They are not on PATH: run this on a host of the cluster (a login node), load its module, "
+        "or choose another --scheduler.",
+    )  # fmt: skip
+
+
+def _writing(trial: Trial) -> str:
+    for folder in dict.fromkeys([trial.folder, trial.data_folder]):
+        with files.naming(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        try_folder(folder)
+    return f"{trial.folder}, {trial.data_folder}"
+
+
+def _tried(what: str, attempt: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, attempt())
+    except AdaptiveSchedulerError as error:
+        return Finding(what, False, type(error).__name__, str(error))
+
+
+def _with_job(trial: Trial, folder: RunFolder) -> list[Finding]:
+    folder.home.mkdir(parents=True)
+    files.private_folder(folder.folder)
+    config = _write_run(trial, folder)
+    server = Server(folder, None, trial.interface, trial.ports)
+    address = Address(server.urls, server.server_key, os.uname().nodename, os.getpid(), config.run)
+    write_address(folder, address)
+    stopping = threading.Event()
+    answering = threading.Thread(target=_answer, args=(server, config, stopping), daemon=True)
+    answering.start()
+    try:
+        return _submit_and_wait(trial, folder, config)
+    finally:
+        stopping.set()
+        answering.join(_TIMEOUT)
+        server.close()
+
+
+def _write_run(trial: Trial, folder: RunFolder) -> RunConfig:
+    script = folder.folder / "check.py"
+    log_folder = trial.scheduler.log_folder or str(folder.logs)
+    here = msgspec.structs.replace(record_environment(), cwd=str(trial.data_folder.absolute()))
+    walltime = min(trial.resources.walltime or WALLTIME, WALLTIME)
+    config = RunConfig(
+        run=f"check{secrets.token_hex(4)}",
+        shapes=[msgspec.structs.replace(trial.resources, walltime=walltime)],
+        job_names=["adaptive-scheduler-check"],
+        log_folder=os.path.abspath(log_folder),  # noqa: PTH100  links stay links
+        environment=here,
+        run_script=str(script),
+    )
+    files.write_atomically(script, _SCRIPT.encode())
+    files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
+    write_callables(folder.callables, {"executors": trial.scheduler.executor_callables})
+    return config
+
+
+def _answer(server: Server, config: RunConfig, stopping: threading.Event) -> None:
+    """Be enough of a manager to say welcome."""
+    timing = config.timing
+    welcome = Welcome(config.run, timing.beat, timing.lease, timing.idle)
+    while not stopping.is_set():
+        for connection, message in server.receive(0.2):
+            with suppress(ProtocolError):
+                _, number, _ = decode_request(message)
+                server.send(connection, encode_reply(number, welcome))
+
+
+# ------------------------------------------------------------------------ the job
+
+
+def _submit_and_wait(trial: Trial, folder: RunFolder, config: RunConfig) -> list[Finding]:
+    scheduler = trial.scheduler
+    request = JobRequest(
+        config.job_names[0], tag(config.run, 0), config.shapes[0], config.log_folder
+    )
+    text = job_script(scheduler, request, config, folder, 0)
+    script = folder.folder / "check.sh"
+    files.write_atomically(script, text.encode(), mode=0o700)
+    Path(config.log_folder).mkdir(parents=True, exist_ok=True)
+    try:
+        result = commands.run(scheduler.submit_command(request, script, 1), _TIMEOUT)
+        job = scheduler.parse_submit(result, 1)[0]
+    except (SubmitRefusedError, CommandMissingError, NoObservation) as error:
+        remedy = "These are the batch system's own words: change the options that it names."
+        return [Finding("submitting a job", False, str(error), remedy)]
+    trial.tell(f"Job {job} is submitted.")
+    try:
+        return [Finding("submitting a job", True, f"job {job}"), *_wait(trial, folder, config, job)]
+    finally:
+        _cancel(scheduler, job)
+
+
+def _wait(trial: Trial, folder: RunFolder, config: RunConfig, job: JobId) -> list[Finding]:
+    deadline = time.monotonic() + trial.timeout
+    gone_at: float | None = None
+    told = ""
+    while time.monotonic() < deadline:
+        if found := _found(folder):
+            return [Finding("running the job", True, "it ran and told what follows"), *found]
+        listed = _listed(trial.scheduler, job)
+        if listed is None:
+            gone_at = gone_at or time.monotonic()
+            if time.monotonic() - gone_at > min(_VISIBLE, trial.timeout / 4):
+                return [_died(config, job)]
+        else:
+            gone_at = None
+            state = f"Job {job}: {listed.native_state} {listed.reason}".rstrip()
+            if state != told:
+                told = state
+                trial.tell(state)
+        time.sleep(_LOOK / 4 if gone_at else _LOOK)
+    return [
+        Finding(
+            "running the job", False, told or f"job {job} cannot be seen in the queue",
+            f"It did not end within {trial.timeout:.0f} s. If it waits in the queue, give more "
+            "time (--timeout 1h); if it ran, its output says more: "
+            f"{_output(config, job) or 'it is empty.'}",
+        )
+    ]  # fmt: skip
+
+
+def _found(folder: RunFolder) -> list[Finding]:
+    """What the job's processes wrote; several, where an MPI world fell apart."""
+    reports = [path.read_bytes() for path in sorted(folder.folder.glob("found-*.json"))]
+    return merge([f for data in reports for f in msgspec.json.decode(data, type=list[Finding])])
+
+
+def _listed(scheduler: Scheduler, job: JobId) -> ListedJob | None:
+    """The job's row; None if it is gone. A look that fails counts as one that shows it."""
+    try:
+        result = commands.run(scheduler.queue_command(), _TIMEOUT)
+        rows = [row for row in scheduler.parse_queue(result) if row.state is not JobState.ENDED]
+    except SchedulerError as error:
+        return ListedJob(job, JobState.ALIVE, "unknown", reason=str(error))
+    return next((row for row in rows if row.id == job), None)
+
+
+def _died(config: RunConfig, job: JobId) -> Finding:
+    output = _output(config, job)
+    return Finding(
+        "running the job", False, f"job {job} ended without a word",
+        f"The last lines of its output: {output}" if output else
+        f"It has no output in {config.log_folder}: the nodes cannot write there, or cannot see "
+        "this folder. Choose a folder on a shared file system (--folder), or --log-folder.",
+    )  # fmt: skip
+
+
+def _output(config: RunConfig, job: JobId) -> str:
+    path = Path(config.log_folder, f"{job}.out")
+    if not path.is_file():
+        return ""
+    return "\n".join(path.read_text(errors="replace").splitlines()[-15:])
+
+
+def _cancel(scheduler: Scheduler, job: JobId) -> None:
+    """Leave nothing in the queue; a job that has ended is no fault."""
+    for argv in scheduler.cancel_commands([job]):
+        with suppress(SchedulerError):
+            scheduler.parse_cancel(commands.run(argv, _TIMEOUT))

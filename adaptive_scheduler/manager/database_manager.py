@@ -1,0 +1,197 @@
+"""Answer clients: who runs what. No socket, no file, no clock in here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from adaptive_scheduler.core.book import Book
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.events import Finished, Lost, Raised, Released
+from adaptive_scheduler.core.items import Item, Phase
+from adaptive_scheduler.core.job_records import JobRecord
+from adaptive_scheduler.core.jobbook import JobBook
+from adaptive_scheduler.core.messages import (
+    Assigned,
+    Beat,
+    Claim,
+    Fail,
+    Finish,
+    Goodbye,
+    Hello,
+    Idle,
+    Ok,
+    Owner,
+    Refused,
+    Release,
+    Reply,
+    Report,
+    Request,
+    Welcome,
+)
+
+#: Seconds until a client without work asks again: soon while items may come free.
+WAIT = 1.0
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One instant on both clocks: seconds since 1970, and the host's monotonic seconds."""
+
+    wall: float
+    monotonic: float
+
+
+class DatabaseManager:
+    """The clients' side of the manager.
+
+    Parameters
+    ----------
+    book : Book
+    jobs : JobBook
+    combos : mapping of int to object
+        The rows' combinations of parameters, if the database was made with them.
+    config : RunConfig
+
+    Attributes
+    ----------
+    reports : dict of int to Report
+        The last report of each running row.
+    news : bool
+        Something happened that the job manager should look at.
+    """
+
+    def __init__(
+        self, book: Book, jobs: JobBook, combos: Mapping[int, Any], config: RunConfig
+    ) -> None:
+        self.book = book
+        self.jobs = jobs
+        self.config = config
+        self.reports: dict[int, Report] = {}
+        self.news = True
+        self.closing = False
+        self._combos = combos
+        self._submits: dict[str, int] = {}
+        self._replies: dict[str, tuple[int, Reply]] = {}
+
+    def handle(self, owner: Owner, number: int, request: Request, now: Moment) -> Reply:
+        """Answer one request of a client.
+
+        Parameters
+        ----------
+        owner : Owner
+            Who asks.
+        number : int
+            Of its requests; the same number gets the same reply.
+        request : Request
+        now : Moment
+        """
+        last = self._replies.get(owner.uuid)
+        if last is not None and number <= last[0]:
+            return last[1] if number == last[0] else Refused("old_request", "answered before.")
+        if isinstance(request, Hello):
+            self._submits[owner.job] = request.submit
+        record = self.jobs.hear(owner, self._submits.get(owner.job, -1), now.monotonic)
+        if isinstance(record, Refused):
+            reply: Reply = record
+        else:
+            reply = self._answer(owner, record, request, now)
+        self._replies[owner.uuid] = (number, reply)
+        return reply
+
+    def _answer(self, owner: Owner, record: JobRecord, request: Request, now: Moment) -> Reply:
+        match request:
+            case Hello():
+                return self._welcome(owner, request)
+            case Claim():
+                return self._claim(owner, record, now)
+            case Beat():
+                return self._beat(request)
+            case Finish() | Fail() | Release():
+                return self._end(request, now)
+            case Goodbye():
+                return self._goodbye(owner, request, now)
+            case _:
+                return Refused("not_for_clients", f"{type(request).__name__} is for people.")
+
+    def _welcome(self, owner: Owner, request: Hello) -> Reply:
+        self.jobs.note_host(owner.job, request.host)
+        timing = self.config.timing
+        return Welcome(self.config.run, timing.beat, timing.lease, timing.idle)
+
+    def _claim(self, owner: Owner, record: JobRecord, now: Moment) -> Reply:
+        held = self.book.held_by(owner.job)
+        last = self.reports.get(held.id) if held is not None else None
+        item = self.book.claim(owner, record.shape, now.wall, last)
+        if isinstance(item, Refused):
+            return item
+        if item is None:
+            self.news = True
+            over = self.closing or not self.book.may_become_free(record.shape)
+            return Idle(WAIT, over)
+        if held is None or held.token != item.token:
+            self.reports.pop(item.id, None)
+            self.jobs.note_claim(owner.job)
+        return Assigned(
+            item.id, item.token, item.fname, item.worked, self._combos.get(item.id), item.kind
+        )
+
+    def _holder(self, token: int) -> Item | Refused:
+        """Return the row that a token is good for."""
+        row = self.book.row_of(token)
+        if row is None:
+            return Refused("stale_token", "this right is of no item that this run knows.")
+        item = self.book.rows[row]
+        if item.phase is Phase.CANCELLED and item.token == token:
+            return Refused("cancelled", f"item {row} was cancelled: save it, then let go.")
+        if item.phase is not Phase.RUNNING or item.token != token:
+            return Refused(
+                "stale_token", f"item {row} is {item.phase.value} by now ({item.reason})."
+            )
+        return item
+
+    def _beat(self, request: Beat) -> Reply:
+        if not request.token:
+            return Ok()
+        item = self._holder(request.token)
+        if isinstance(item, Refused):
+            return item
+        self.reports[item.id] = request.report
+        return Ok()
+
+    def _end(self, request: Finish | Fail | Release, now: Moment) -> Reply:
+        row = self.book.row_of(request.token)
+        if row is None:
+            return Refused("stale_token", "this right is of no item that this run knows.")
+        event: Finished | Raised | Released
+        match request:
+            case Finish():
+                event = Finished(request.token, request.report)
+            case Fail():
+                event = Raised(request.token, request.reason, request.traceback, request.report)
+            case _:
+                event = Released(request.token, request.reason, request.report)
+        after = self.book.apply(row, event, now.wall)
+        if isinstance(after, Refused):
+            return after
+        self.reports.pop(row, None)
+        if isinstance(event, Raised) and after.phase is Phase.QUEUED:
+            self.book.delay(row, now.monotonic)
+        self.news = self.news or not isinstance(event, Finished)
+        return Ok()
+
+    def _goodbye(self, owner: Owner, request: Goodbye, now: Moment) -> Reply:
+        self.jobs.note_goodbye(owner.job, request.reason, request.broken)
+        self.free(owner.job, Lost(request.reason or "its client left"), now)
+        self.news = True
+        return Ok()
+
+    def free(self, job: str, event: Lost, now: Moment) -> None:
+        """Take back what a job holds, if it holds anything."""
+        item = self.book.held_by(job)
+        if item is None:
+            return
+        last = self.reports.pop(item.id, None)
+        self.book.apply(item.id, Lost(event.reason, event.crash, last), now.wall)
+        self.news = True

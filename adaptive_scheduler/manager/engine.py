@@ -1,0 +1,258 @@
+"""The one loop of a manager: clients on one side, the batch system on the other."""
+
+from __future__ import annotations
+
+import os
+import queue
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.messages import decode_request, encode_reply
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import DatabaseError, ProtocolError
+from adaptive_scheduler.io.database import Database
+from adaptive_scheduler.io import files
+from adaptive_scheduler.io.addresses import Address, write_address
+from adaptive_scheduler.io.transport import Server
+from adaptive_scheduler.io.whereabouts import publish
+from adaptive_scheduler.manager import state
+from adaptive_scheduler.manager.batch import BatchSystem, ScriptWriter
+from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
+from adaptive_scheduler.manager.job_manager import JobManager
+from adaptive_scheduler.manager.jobscript import job_script
+from adaptive_scheduler.manager.lock import Lock
+from adaptive_scheduler.manager.people import People
+from adaptive_scheduler.manager.tasks import Result
+from adaptive_scheduler.schedulers.base import Scheduler
+
+#: Seconds between two folds of the journal into the TinyDB file.
+FOLD_INTERVAL = 50.0
+#: Seconds that the manager stays after the end, for clients that have something to say.
+LINGER = 1.0
+
+
+class Engine:
+    """A manager: takes the lock, opens the database, listens, and runs until all is done.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        Of a run whose database exists.
+    config : RunConfig
+    scheduler : Scheduler, optional
+        None: serve clients, submit nothing, until `manage_jobs`.
+    write_script : callable, optional
+        Makes the text of a job script.
+
+    Attributes
+    ----------
+    url : str
+        Where it listens.
+
+    Raises
+    ------
+    RunError
+        Another manager of this run lives.
+    DatabaseError
+        The database cannot be read.
+    InputError
+        It cannot listen there.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: RunConfig,
+        scheduler: Scheduler | None = None,
+        write_script: ScriptWriter = job_script,
+    ) -> None:
+        self.folder = folder
+        self._log = structlog.get_logger().bind(run=config.run)
+        self._results: queue.SimpleQueue[Callable[[], None] | Result] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self.ended = threading.Event()
+        self._batch: BatchSystem | None = None
+        files.private_folder(folder.folder)
+        self._lock = Lock(folder)
+        self._lock.acquire()
+        try:
+            self._open(config)
+        except BaseException:
+            self._lock.release()
+            raise
+        if scheduler is not None:
+            self._begin_jobs(scheduler, config, write_script)
+
+    def _open(self, config: RunConfig) -> None:
+        self._store = Database(self.folder)
+        now = _now()
+        book, jobs = state.open_books(self._store.tables, self.folder, config, now.monotonic)
+        self._run_row = state.read_run(self._store.tables)
+        combos = state.read_combos(self._store.tables)
+        self._store.tables = {}  # the rows live in the books from here on
+        self.clients = DatabaseManager(book, jobs, combos, config)
+        self.clients.closing = self._run_row.cancelled
+        self.jobs = JobManager(self.clients, config, self._run_row.held)
+        self._server = Server(self.folder, config.url, config.interface, config.ports)
+        self.url = self._server.urls[0]
+        self._publish()
+        who = f"{self.address.host}:{self.address.pid}"
+        self._people = People(self.folder, self.clients, self.jobs, who, now.wall, self.stop)
+        self._next_fold = now.monotonic + FOLD_INTERVAL
+        self._over_since: float | None = None
+        self._rejected = 0
+        for remark in self._store.remarks:
+            self._log.warning("database_remark", remark=remark)
+
+    def _publish(self) -> None:
+        """Only after the bind: who reads this must be able to connect."""
+        self.address = Address(
+            self._server.urls,
+            self._server.server_key,
+            socket.gethostname(),
+            os.getpid(),
+            secrets.token_hex(8),
+        )
+        write_address(self.folder, self.address)
+        for url in self._server.urls:
+            publish(url, self.folder)
+
+    # ---------------------------------------------------------------- from outside
+
+    def manage_jobs(
+        self, scheduler: Scheduler, config: RunConfig, write_script: ScriptWriter = job_script
+    ) -> None:
+        """Submit jobs too, from now on; may be called from any thread."""
+        self._results.put(lambda: self._begin_jobs(scheduler, config, write_script))
+        self._server.wake()
+
+    def _begin_jobs(self, scheduler: Scheduler, config: RunConfig, write: ScriptWriter) -> None:
+        self.clients.config = config
+        self.jobs = JobManager(self.clients, config, self.jobs.notes.held)
+        self._people.jobs, self._people.scheduler = self.jobs, scheduler.name
+        self._batch = BatchSystem(scheduler, config, self.folder, self._tell, write)
+        self._batch.start()
+        self.clients.news = True
+
+    def _tell(self, result: Result) -> None:
+        self._results.put(result)
+        self._server.wake()
+
+    def stop(self) -> None:
+        """End the loop; jobs go on and wait for the next manager. From any thread."""
+        self._stopping.set()
+        self._server.wake()
+
+    # -------------------------------------------------------------------- the loop
+
+    def run(self) -> None:
+        """Serve until every item has ended and no job is left, or `stop`."""
+        self._log.info("manager_started", url=self.url, pid=os.getpid())
+        try:
+            while not self._stopping.is_set() and not self._is_over():
+                self._turn()
+            self._store.fold()
+        finally:
+            self._end()
+        self._log.info("manager_ended", over=self.clients.book.unfinished == 0)
+
+    def _turn(self) -> None:
+        """Drain the socket, step each request, commit once, then answer."""
+        messages = self._server.receive(self._patience())
+        now = _now()
+        replies = [(connection, self._answer(message, now)) for connection, message in messages]
+        self._take_results(now)
+        self.clients.book.wake_delayed(now.monotonic)
+        if self._batch is not None:
+            for task in self.jobs.tasks(now):
+                self._batch.ask(task)
+        self._people.refused = self._server.refused
+        self._commit()
+        for connection, reply in replies:
+            if reply is not None:
+                self._server.send(connection, reply)
+        self._housekeeping(now)
+
+    def _patience(self) -> float:
+        if not self._results.empty():
+            return 0.0
+        due = self.jobs.next_due(_now()) if self._batch is not None else 1.0
+        return min(1.0, max(0.02, due))
+
+    def _take_results(self, now: Moment) -> None:
+        while not self._results.empty():
+            result = self._results.get()
+            if callable(result):
+                result()
+                continue
+            for task in self.jobs.take(result, now):
+                assert self._batch is not None
+                self._batch.ask(task)
+        for event, facts in self.jobs.notes.log:
+            self._log.info(event, **facts)
+        self.jobs.notes.log.clear()
+
+    def _commit(self) -> None:
+        """Make everything durable that this turn changed."""
+        row = state.RunRow(self.jobs.notes.held, self.clients.closing)
+        if row != self._run_row:
+            self._run_row = row
+            self._store.put(state.RUN_TABLE, state.RUN_ROW, row)
+        state.note_changes(self._store, self.clients.book, self.clients.jobs)
+        self._store.commit()
+
+    def _housekeeping(self, now: Moment) -> None:
+        self._lock.bump()
+        try:
+            self._store.fold_runs()
+            if now.monotonic >= self._next_fold:
+                self._next_fold = now.monotonic + FOLD_INTERVAL
+                if self._store.lines:
+                    self._store.begin_fold()
+        except DatabaseError as error:
+            self._log.exception("fold_failed", reason=str(error))
+
+    def _is_over(self) -> bool:
+        """All items have ended, no job is left, and nobody has spoken for a moment."""
+        left = any(True for _ in self.clients.jobs.living()) or self.clients.jobs.submit_views(0.0)
+        if self.clients.book.unfinished or (left and self._batch is not None):
+            self._over_since = None
+            return False
+        if self._over_since is None:
+            self._over_since = time.monotonic()
+        return time.monotonic() - self._over_since >= LINGER
+
+    def _end(self) -> None:
+        if self._batch is not None:
+            self._batch.stop()
+        self._server.close()
+        self._store.close()
+        self.folder.manager.unlink(missing_ok=True)
+        self._lock.release()
+        self.ended.set()
+
+    # ------------------------------------------------------------------- answering
+
+    def _answer(self, message: bytes, now: Moment) -> bytes | None:
+        """Answer one message; what is no request of this version is dropped and counted."""
+        try:
+            owner, number, request = decode_request(message)
+        except ProtocolError as error:
+            self._rejected += 1
+            if self._rejected in (1, 10, 100, 1000) or self._rejected % 10000 == 0:
+                self._log.warning("message_dropped", reason=str(error), dropped=self._rejected)
+            return None
+        reply = self._people.answer(owner, request, now)
+        if reply is None:
+            reply = self.clients.handle(owner, number, request, now)
+        return encode_reply(number, reply)
+
+
+def _now() -> Moment:
+    return Moment(time.time(), time.monotonic())

@@ -1,0 +1,273 @@
+"""Decide which jobs the batch system is to run. No command is run in here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from adaptive_scheduler.core.book import Book
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.events import Lost
+from adaptive_scheduler.core.jobbook import JobBook
+from adaptive_scheduler.core.jobs import Refusal
+from adaptive_scheduler.core.nodes import NodeBook
+from adaptive_scheduler.core.reconcile import (
+    Action,
+    BuryJob,
+    CancelJobs,
+    Counts,
+    ForgetSubmit,
+    FreeItem,
+    Hold,
+    Observed,
+    SubmitJobs,
+    reconcile,
+)
+from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
+from adaptive_scheduler.manager.tasks import (
+    CancelDone,
+    CancelTask,
+    Listing,
+    Look,
+    NoLook,
+    NotSubmitted,
+    Result,
+    Submit,
+    Submitted,
+    SubmitUnknown,
+    Task,
+)
+
+#: Looks at the queue that events ask for are at least this far apart (seconds):
+#: administrators count them.
+SPACING = 1.0
+FIRST_BACKOFF = 5.0
+LONGEST_BACKOFF = 300.0
+
+
+@dataclass
+class Notes:
+    """What people should know; shown by `status`."""
+
+    held: str = ""
+    waiting: str = ""  # why nothing is submitted just now
+    blind: str = ""  # why the queue cannot be seen
+    cancel: str = ""
+    log: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+
+    def say(self, event: str, **facts: object) -> None:
+        """Note an event for the log."""
+        self.log.append((event, facts))
+
+
+class JobManager:
+    """The batch system's side of the manager.
+
+    Parameters
+    ----------
+    clients : DatabaseManager
+        Has the Book and the jobs.
+    config : RunConfig
+    held : str
+        Why an earlier manager had stopped submitting.
+    """
+
+    def __init__(self, clients: DatabaseManager, config: RunConfig, held: str = "") -> None:
+        self._clients = clients
+        self._config = config
+        self.notes = Notes(held=held)
+        self.nodes = NodeBook()
+        self._looking = False
+        self._last_look = float("-inf")
+        self._last_good = float("-inf")
+        self._backoff = 0.0
+        self._submit_after = float("-inf")
+        self._over_since: float | None = None
+        self._cancelled: dict[str, float] = {}
+        self._submitting = 0
+
+    @property
+    def _book(self) -> Book:
+        return self._clients.book
+
+    @property
+    def _jobs(self) -> JobBook:
+        return self._clients.jobs
+
+    # -------------------------------------------------------------------- asking
+
+    def tasks(self, now: Moment) -> list[Task]:
+        """Return what is to be asked of the batch system at this moment."""
+        since = now.monotonic - self._last_look
+        wanted = self._clients.news and since >= SPACING
+        if self._looking or not (wanted or since >= self._interval()):
+            return []
+        self._clients.news = False
+        self._looking, self._last_look = True, now.monotonic
+        return [Look(self._jobs.missing())]
+
+    def _interval(self) -> float:
+        """Look more often while somebody is expected to leave or has said goodbye."""
+        soon = self._over_since is not None or any(
+            record.goodbye for record, _, _ in self._jobs.living()
+        )
+        return min(SPACING, self._config.timing.interval) if soon else self._config.timing.interval
+
+    def next_due(self, now: Moment) -> float:
+        """Seconds until `tasks` may have something."""
+        wait = SPACING if self._clients.news else self._interval()
+        return max(0.0, self._last_look + wait - now.monotonic)
+
+    # ------------------------------------------------------------------- hearing
+
+    def take(self, result: Result, now: Moment) -> list[Task]:
+        """Take in what came of a task; returns what follows from it."""
+        match result:
+            case Listing():
+                return self._take_listing(result, now)
+            case NoLook():
+                self._looking = False
+                self.notes.blind = result.reason
+                self.notes.say("queue_not_seen", reason=result.reason)
+            case Submitted():
+                self._submitting -= 1
+                self._backoff, self.notes.waiting = 0.0, ""
+                self._jobs.end_submit(result.number, result.jobs, now.monotonic)
+                self.notes.say("jobs_submitted", jobs=list(result.jobs))
+                self._clients.news = True
+            case NotSubmitted():
+                self._submitting -= 1
+                self._refused(result, now)
+            case SubmitUnknown():
+                self._submitting -= 1
+                self._wait(f"a submit did not answer: {result.reason}", now)
+            case CancelDone():
+                self.notes.cancel = result.words
+                self._clients.news = True
+        return []
+
+    def _take_listing(self, result: Listing, now: Moment) -> list[Task]:
+        self._looking = False
+        self._last_good = now.monotonic
+        self.notes.blind = ""
+        self._jobs.observe(result.jobs, result.endings, now.monotonic, self._config.run)
+        return self.reconcile(now)
+
+    def _refused(self, result: NotSubmitted, now: Moment) -> None:
+        self._jobs.forget_submit(result.number)
+        if result.refusal is Refusal.IMPOSSIBLE:
+            self.hold(f"the batch system refuses these jobs: {result.words}")
+        else:
+            self._wait(result.words, now)
+
+    def _wait(self, words: str, now: Moment) -> None:
+        self._backoff = min(LONGEST_BACKOFF, max(FIRST_BACKOFF, 2 * self._backoff))
+        self._submit_after = now.monotonic + self._backoff
+        self.notes.waiting = f"{words} (again in {self._backoff:.0f} s)"
+        self.notes.say("submit_postponed", reason=words, seconds=self._backoff)
+
+    def hold(self, reason: str) -> None:
+        """Submit nothing more until `resume`."""
+        self.notes.held = reason
+        self.notes.say("run_held", reason=reason)
+
+    def resume(self) -> None:
+        """Submit again."""
+        self.notes.held = ""
+        self._submit_after, self._backoff = float("-inf"), 0.0
+        self._jobs.early_deaths = 0
+        self._clients.news = True
+
+    # ------------------------------------------------------------------ deciding
+
+    def reconcile(self, now: Moment) -> list[Task]:
+        """Compare and act until nothing more follows."""
+        tasks: list[Task] = []
+        for _ in range(len(self._jobs.records) + 2):  # each round buries at least one job
+            actions = reconcile(
+                self._counts(), self._observed(now), self._config.limits, self._config.timing
+            )
+            tasks += [task for action in actions for task in self._carry_out(action, now)]
+            if not any(isinstance(action, (BuryJob, FreeItem, ForgetSubmit)) for action in actions):
+                break
+        return tasks
+
+    def _counts(self) -> Counts:
+        return Counts(self._book.queued, self._book.running, self._book.phases["waiting"])  # type: ignore[index]
+
+    def _observed(self, now: Moment) -> Observed:
+        over = self._book.unfinished == 0 or self._clients.closing
+        if not over:
+            self._over_since = None
+        elif self._over_since is None:
+            self._over_since = now.monotonic
+        holders = {
+            record.id for record, _, _ in self._jobs.living() if self._book.held_by(record.id)
+        }
+        return Observed(
+            jobs=self._jobs.views(holders, now.monotonic),
+            submits=self._jobs.submit_views(now.monotonic),
+            held=self.notes.held or self._postponed(now),
+            over_for=now.monotonic - self._over_since if self._over_since is not None else 0.0,
+            early_deaths=self._jobs.early_deaths,
+            lived=self._jobs.lived,
+        )
+
+    def _postponed(self, now: Moment) -> str:
+        """Submit one thing at a time, and not before a back-off is over."""
+        if self._submitting:
+            return "a submit is under way"
+        return self.notes.waiting if now.monotonic < self._submit_after else ""
+
+    def _carry_out(self, action: Action, now: Moment) -> list[Task]:
+        match action:
+            case BuryJob():
+                self._bury(action, now)
+            case FreeItem():
+                self._clients.free(action.job, Lost(action.reason), now)
+            case ForgetSubmit():
+                self._jobs.forget_submit(action.number)
+            case Hold():
+                self.hold(action.reason)
+            case CancelJobs():
+                return self._cancel(action, now)
+            case SubmitJobs():
+                return self._submit(action, now)
+        return []
+
+    def _bury(self, action: BuryJob, now: Moment) -> None:
+        item = self._book.held_by(action.job)
+        reason = f"job {action.job} ended: {action.cause}"
+        self._clients.free(action.job, Lost(reason, action.crash), now)
+        record = self._jobs.bury(action.job, action.cause)
+        self.nodes.note_death(record, item.id if item else None, action.crash, now.monotonic)
+        self.notes.say("job_ended", job=action.job, cause=action.cause, crash=action.crash)
+
+    def _cancel(self, action: CancelJobs, now: Moment) -> list[Task]:
+        """Cancel each job once in a while, not at every look."""
+        due = [
+            job for job in action.jobs
+            if now.monotonic - self._cancelled.get(job, float("-inf")) > 15.0
+        ]  # fmt: skip
+        if not due:
+            return []
+        self._cancelled.update(dict.fromkeys(due, now.monotonic))
+        self.notes.say("jobs_cancelled", jobs=due, reason=action.reason)
+        return [CancelTask(due)]
+
+    def _submit(self, action: SubmitJobs, now: Moment) -> list[Task]:
+        names = self._free_names(action.n)
+        tasks: list[Task] = []
+        for name, n in Counter(names).items():
+            submit = self._jobs.begin_submit(action.shape, n, name, now.wall, now.monotonic)
+            self._submitting += 1
+            tasks.append(Submit(submit, self.nodes.excluded()))
+        return tasks
+
+    def _free_names(self, n: int) -> list[str]:
+        """One name for all jobs, or for each job one that no living job has."""
+        names = self._config.job_names
+        if len(names) == 1:
+            return names * n
+        taken = {record.name for record, _, _ in self._jobs.living()}
+        return [name for name in names if name not in taken][:n]

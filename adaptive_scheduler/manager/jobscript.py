@@ -1,0 +1,143 @@
+"""The text of a job script: the same for every batch system but for its header."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.jobs import JobRequest
+from adaptive_scheduler.core.paths import (
+    CORES_VARIABLE,
+    END_VARIABLE,
+    EXECUTOR_VARIABLE,
+    EXECUTOR_VARIABLE,
+    JOB_VARIABLE,
+    LOGS_VARIABLE,
+    RESTART_VARIABLE,
+    RUN_VARIABLE,
+    STARTED_VARIABLE,
+    SUBMIT_VARIABLE,
+    TRY_VARIABLE,
+    WALLTIME_VARIABLE,
+    RunFolder,
+)
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.executors.registry import executor_for
+from adaptive_scheduler.schedulers.base import Scheduler
+
+#: Job output beyond this many bytes is cut: a loop that prints must not fill a disk.
+OUTPUT_LIMIT = 100 * 2**20
+#: MPI worlds that one job starts: a world that always dies must not do so for ever.
+MAX_TRIES = 50
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+#: Runs the client until it ends in good order. A dead MPI rank takes its world with
+#: it, so the world is started again in the same allocation. A signal of the batch
+#: system reaches the client by itself: the script only has to outlive it.
+_BODY = r"""
+mkdir -p -- "${logs}"
+limit() {{
+    trap '' TERM INT HUP USR1 USR2
+    head -c {limit}
+    if [ "$(head -c 1 | wc -c)" -gt 0 ]; then
+        echo
+        echo "[adaptive_scheduler] The output is cut here, at {limit} bytes."
+        exec cat > /dev/null
+    fi
+}}
+stopped=
+trap 'stopped=1' TERM INT
+trap : HUP USR1 USR2
+exec > >(limit >> "${logs}/${job}.out") 2>&1
+limiter=$!
+for (( attempt = 0; attempt < {tries}; attempt++ )); do
+    export {try_variable}=$attempt
+    began=$SECONDS
+    {command} < /dev/null &
+    client=$!
+    wait "$client"; status=$?
+    while kill -0 "$client" 2> /dev/null; do wait "$client"; status=$?; done
+    if [ "$status" -eq 0 ] || [ -n "$stopped" ] || [ -e "${end}" ]; then break; fi
+    echo "[adaptive_scheduler] The client ended with status $status; it is started again in this job."
+    if [ $(( SECONDS - began )) -lt 5 ]; then sleep $(( attempt < 10 ? attempt : 10 )); fi
+    if [ -n "$stopped" ]; then break; fi
+done
+rm -f -- "${end}"
+exec > /dev/null 2>&1
+wait "$limiter"
+exit "$status"
+"""
+
+
+def job_script(
+    scheduler: Scheduler, job: JobRequest, config: RunConfig, folder: RunFolder, number: int
+) -> str:
+    """Write the script of one submit.
+
+    Parameters
+    ----------
+    scheduler : Scheduler
+        Whose jobs they are.
+    job : JobRequest
+        What is asked of it.
+    config : RunConfig
+    folder : RunFolder
+        The only thing that jobs are told of the run: no address, no key.
+    number : int
+        Of the submit.
+
+    Returns
+    -------
+    str
+        For ``bash``. Every name and value in it is quoted.
+    """
+    command = client_command(scheduler, job.resources, config)
+    literal = {
+        RUN_VARIABLE: os.fspath(folder),
+        SUBMIT_VARIABLE: str(number),
+        CORES_VARIABLE: str(job.resources.cores),
+        EXECUTOR_VARIABLE: job.resources.executor_type,
+        EXECUTOR_VARIABLE: job.resources.executor_type,
+        WALLTIME_VARIABLE: str(job.resources.walltime or ""),
+        LOGS_VARIABLE: job.log_folder,
+        "PYTHONUNBUFFERED": "1",
+        **dict.fromkeys(_THREAD_VARIABLES, str(job.resources.num_threads)),
+        **dict(job.resources.extra_env_vars),
+    }
+    lines = [
+        "#!/bin/bash -l",
+        *scheduler.header(job),
+        *scheduler.setup,
+        *(f"export {key}={shlex.quote(value)}" for key, value in literal.items()),
+        *scheduler.own_id_script(),
+        f"export {JOB_VARIABLE} {RESTART_VARIABLE}",
+        f"export {STARTED_VARIABLE}=$(date +%s)",
+        f'export {END_VARIABLE}="${RUN_VARIABLE}/ends/${JOB_VARIABLE}.${RESTART_VARIABLE}"',
+    ]
+    if config.environment is not None:
+        lines.append(f"cd -- {shlex.quote(config.environment.cwd)} || exit 1")
+    if job.resources.extra_script:
+        lines.append(job.resources.extra_script)
+    body = _BODY.format(
+        logs=LOGS_VARIABLE, job=JOB_VARIABLE, end=END_VARIABLE, try_variable=TRY_VARIABLE,
+        limit=OUTPUT_LIMIT, tries=MAX_TRIES, command=shlex.join(command),
+    )  # fmt: skip
+    return "\n".join(lines) + body
+
+
+def client_command(scheduler: Scheduler, resources: Resources, config: RunConfig) -> list[str]:
+    """How a client is started on the cores of one job."""
+    target: Sequence[str] = ["-m", "adaptive_scheduler.client"]
+    if config.run_script is not None:
+        target = [config.run_script]
+    executor = executor_for(resources.executor_type, scheduler.executor_callables)
+    return executor.command(scheduler.launcher(resources), scheduler.python_executable, target)

@@ -1,0 +1,170 @@
+"""One manager per run: a lock file that works on NFS, where flock may not."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from pathlib import Path
+
+import msgspec
+
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import RunError
+from adaptive_scheduler.io import files
+
+#: Seconds between two signs of life in the lock file.
+BUMP = 10.0
+#: A holder on another host that gave no sign for so long is dead.
+STALE = 6 * BUMP
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who holds the lock. `counter` is bumped each `BUMP` seconds."""
+
+    host: str
+    pid: int
+    boot: str
+    started: float
+    secret: str
+    counter: int = 0
+
+
+class Lock:
+    """The right to be the manager of a run.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._path = folder.lock
+        self._me = Holder(
+            socket.gethostname(),
+            os.getpid(),
+            boot_id(),
+            started_at(os.getpid()),
+            secrets.token_hex(8),
+        )
+        self._next = 0.0
+
+    def acquire(self) -> None:
+        """Take the lock; RunError if a manager that lives has it."""
+        while not self._create():
+            other = holder(self._path)
+            if other is None:
+                continue  # given back between our two looks
+            if lives(self._path, other):
+                raise RunError(
+                    f"{self._path.parent}: the manager of this run is process {other.pid} on "
+                    f"{other.host}. Attach to it, or stop it first."
+                )
+            self._break(other)
+        self._next = time.monotonic() + BUMP
+
+    def _create(self) -> bool:
+        try:
+            fd = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        except FileExistsError:
+            return False
+        with os.fdopen(fd, "wb") as file:
+            file.write(msgspec.json.encode(self._me))
+        return True
+
+    def _break(self, other: Holder) -> None:
+        """Remove a dead manager's lock: by a rename, so that only one of two does it."""
+        grave = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
+        try:
+            self._path.rename(grave)
+        except FileNotFoundError:
+            return
+        moved = _read(grave)
+        if moved is not None and moved.secret != other.secret:  # somebody was faster than we
+            os.link(grave, self._path)
+        grave.unlink()
+
+    def bump(self) -> None:
+        """Give a sign of life if it is time; RunError if the lock was taken from us."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + BUMP
+        now = holder(self._path)
+        if now is None or now.secret != self._me.secret:
+            raise RunError(
+                f"{self._path}: another manager has taken over this run (this one was silent for "
+                "too long); this one ends, jobs go on."
+            )
+        self._me = msgspec.structs.replace(self._me, counter=self._me.counter + 1)
+        files.write_atomically(self._path, msgspec.json.encode(self._me), mode=0o600)
+
+    def release(self) -> None:
+        """Give the lock back, if it is still ours."""
+        now = holder(self._path)
+        if now is not None and now.secret == self._me.secret:
+            self._path.unlink()
+
+
+def holder(path: Path) -> Holder | None:
+    """Return who holds the lock; None if nobody does."""
+    try:
+        found = _read(path)
+    except FileNotFoundError:
+        return None
+    if found is not None:
+        return found
+    time.sleep(0.1)  # made, but not yet written
+    try:
+        found = _read(path)
+    except FileNotFoundError:
+        return None
+    return found or Holder("unknown", -1, "", 0.0, "")
+
+
+def _read(path: Path) -> Holder | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Holder)
+    except msgspec.MsgspecError:
+        return None
+
+
+def lives(path: Path, other: Holder) -> bool:
+    """Whether the holder lives: looked up on this host, judged by its signs on another."""
+    if other.host == socket.gethostname():
+        return other.boot == boot_id() and started_at(other.pid) == other.started
+    deadline = time.monotonic() + 2.5 * BUMP
+    if _age(path) > STALE:
+        # clocks of two hosts are not compared: only whether the file still changes
+        while time.monotonic() < deadline:
+            time.sleep(0.5)
+            now = holder(path)
+            if now is None or now != other:
+                return now is not None
+        return False
+    return True
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def boot_id() -> str:
+    """Tell this boot of the host from every other."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def started_at(pid: int) -> float:
+    """Clock ticks from the boot to the start of a process; 0 if there is none: pids come again."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0.0
+    fields = text[text.rindex(")") + 2 :].split()
+    return 0.0 if fields[0] == "Z" else float(fields[19])

@@ -1,0 +1,165 @@
+"""Answer people: how the run stands, end it, go on, try again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from adaptive_scheduler.core.items import Item, Phase
+from adaptive_scheduler.core.messages import (
+    Cancel,
+    Ok,
+    Owner,
+    Picture,
+    Refused,
+    Reply,
+    Request,
+    Resume,
+    Retry,
+    Status,
+    Stop,
+)
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.snapshot import JobRow, Snapshot, item_views, job_row
+from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
+from adaptive_scheduler.manager.job_manager import JobManager
+
+#: Complaints of clients that reached no manager which one look shows.
+_COMPLAINTS = 5
+
+
+class People:
+    """The side of the manager that people talk to.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    clients : DatabaseManager
+    jobs : JobManager
+    manager : str
+        ``host:pid``, for people.
+    started : float
+        Seconds since 1970.
+    stop : callable
+        Ends the manager.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        clients: DatabaseManager,
+        jobs: JobManager,
+        manager: str,
+        started: float,
+        stop: Callable[[], None],
+    ) -> None:
+        self.jobs = jobs
+        self.scheduler = ""
+        self.refused = 0
+        self._folder = folder
+        self._clients = clients
+        self._manager = manager
+        self._started = started
+        self._stop = stop
+        self._done_before = clients.book.phases[Phase.DONE]
+
+    def answer(self, owner: Owner, request: Request, now: Moment) -> Reply | None:
+        """Answer one request; None if it is not of the kind that people send."""
+        match request:
+            case Status():
+                picture = self.snapshot(request.rows, now)
+                return Picture(msgspec.Raw(msgspec.msgpack.encode(picture)))
+            case Cancel():
+                self._cancel(now)
+            case Resume():
+                self._go_on()
+            case Retry():
+                return self._retry(request, now)
+            case Stop():
+                self._stop()
+            case _:
+                return None
+        self.jobs.notes.say("asked", request=type(request).__name__, by=owner.job)
+        return Ok()
+
+    def _cancel(self, now: Moment) -> None:
+        self._clients.book.cancel(now.wall)
+        self._clients.closing = True
+        self._clients.news = True
+
+    def _go_on(self) -> None:
+        self._clients.closing = False
+        self.jobs.resume()
+
+    def _retry(self, request: Retry, now: Moment) -> Reply:
+        book = self._clients.book
+        unknown = [row for row in request.items or () if not 0 <= row < len(book)]
+        if unknown:
+            return Refused(
+                "no_such_item", f"there is no learner {unknown[0]}: they are 0 to {len(book) - 1}."
+            )
+        wanted = {Phase.FAILED, Phase.CANCELLED} | ({Phase.DONE} if request.reopen else set())
+        rows = range(len(book)) if request.items is None else request.items
+        n = book.retry([row for row in rows if book.rows[row].phase in wanted], now.wall)
+        self._go_on()
+        self.jobs.notes.say("retried", items=n)
+        return Ok()
+
+    # ------------------------------------------------------------------- drawing
+
+    def snapshot(self, rows: str, now: Moment) -> Snapshot:
+        """Draw the run as it is at this moment."""
+        book, reports = self._clients.book, self._clients.reports
+        return Snapshot(
+            run=self._clients.config.run,
+            database=str(self._folder.database),
+            time=now.wall,
+            scheduler=self.scheduler,
+            manager=self._manager,
+            phases={phase.value: n for phase, n in book.phases.items() if n},
+            items=item_views(book.rows, reports, rows),
+            jobs=self._job_rows(now),
+            submitted=sum(len(s.jobs or ()) for s in self._clients.jobs.submits.values()),
+            points=sum(self._points(row) for row in book.rows),
+            points_per_second=sum(report.points_per_second for report in reports.values()),
+            started=self._started,
+            finished=book.phases[Phase.DONE] - self._done_before,
+            notes=self._notes(),
+        )
+
+    def _points(self, row: Item) -> int:
+        report = self._clients.reports.get(row.id)
+        return max(row.npoints, report.npoints if report else 0)
+
+    def _job_rows(self, now: Moment) -> list[JobRow]:
+        rows = []
+        for record, listed, heard in self._clients.jobs.living():
+            item = self._clients.book.held_by(record.id)
+            rows.append(
+                job_row(
+                    record, listed, now.monotonic - heard, item.id if item else None,
+                    self._clients.config.timing.lease,
+                )
+            )  # fmt: skip
+        return rows
+
+    def _notes(self) -> list[str]:
+        notes = self.jobs.notes
+        shown = {
+            "held": notes.held and f"{notes.held}. Mend it, then resume.",
+            "waiting for the batch system": notes.waiting,
+            "the queue cannot be seen": notes.blind,
+            "cancelling": notes.cancel,
+            "excluded nodes": ", ".join(self.jobs.nodes.excluded()),
+            "connections without this run's key": str(self.refused or ""),
+        }
+        return [f"{what}: {why}" for what, why in shown.items() if why] + self._complaints()
+
+    def _complaints(self) -> list[str]:
+        if not self._folder.complaints.is_dir():
+            return []
+        return [
+            f"job {path.name} reached no manager: {path.read_text(errors='replace')[:300]}"
+            for path in sorted(self._folder.complaints.iterdir())[:_COMPLAINTS]
+        ]

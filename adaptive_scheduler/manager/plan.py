@@ -1,0 +1,225 @@
+"""What a user asked for, checked before anything is written or submitted."""
+
+from __future__ import annotations
+
+import graphlib
+import operator
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adaptive_scheduler.core.goals import Goal, parse_goal
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.io.addresses import split_url
+from adaptive_scheduler.manager.fnames import Fname, absolute_fnames
+from adaptive_scheduler.schedulers.base import Scheduler
+
+#: What users may say about the runner; the rest is decided by the scheduler and the run.
+RUNNER_KWARGS = frozenset({"retries", "raise_if_retries_exceeded", "grace", "log"})
+_ELSEWHERE = {
+    "goal": "give goal= to RunManager",
+    "executor": "give executor_type= to the scheduler",
+    "ntasks": "give cores= to the scheduler",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run; described in `RunManager`."""
+
+    goal: Any = None
+    dependencies: Mapping[int, Any] | None = None
+    runner_kwargs: Mapping[str, Any] | None = None
+    initializers: Sequence[Callable[[], object]] | None = None
+    job_name: str = "adaptive-scheduler"
+    max_simultaneous_jobs: int = 100
+    max_fails_per_job: int = 3
+    max_crashes: int = 5
+    log_interval: float = 30.0
+    save_interval: float = 300.0
+    job_manager_interval: float = 30.0
+    check_goal_on_start: bool = True
+    run_script: str | os.PathLike[str] | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked wish.
+
+    Attributes
+    ----------
+    learners : list
+    fnames : list
+        Absolute; one per learner.
+    goal : Goal
+    depends_on : list of tuple of int
+        For each learner, those that must be done before.
+    shapes, shape_of
+        The different resources, and for each learner its place in them.
+    """
+
+    scheduler: Scheduler
+    learners: list[Any]
+    fnames: list[Fname]
+    goal: Goal
+    depends_on: list[tuple[int, ...]]
+    shapes: list[Resources]
+    shape_of: list[int]
+    settings: Settings = field(default_factory=Settings)
+
+
+def make_plan(scheduler: Any, learners: Any, fnames: Any, settings: Settings) -> Plan:
+    """Check everything that can be checked without touching the run folder.
+
+    Raises
+    ------
+    InputError
+        Names the argument, what is wrong and what to do.
+    """
+    if not isinstance(scheduler, Scheduler):
+        raise InputError(
+            f"scheduler={scheduler!r} is no scheduler. Give for example "
+            "adaptive_scheduler.scheduler.SLURM(cores=10)."
+        )
+    checked = check_learners(learners)
+    absolute = absolute_fnames(fnames, checked)
+    goal = parse_goal(settings.goal)
+    check_goal_fits(goal, checked)
+    depends_on = check_dependencies(settings.dependencies, len(checked))
+    check_settings(settings)
+    shapes, shape_of = scheduler.shapes(len(checked))
+    return Plan(scheduler, checked, absolute, goal, depends_on, shapes, shape_of, settings)
+
+
+def check_learners(learners: Any) -> list[Any]:
+    """Return them as a list; InputError if one is no learner."""
+    if hasattr(learners, "ask") or not hasattr(learners, "__len__"):
+        raise InputError(
+            f"learners must be a list of learners, not {type(learners).__name__}: "
+            "for one learner write [learner]."
+        )
+    if not len(learners):
+        raise InputError("learners is empty: there is nothing to run.")
+    for place, learner in enumerate(learners):
+        if not (hasattr(learner, "ask") and hasattr(learner, "tell") and hasattr(learner, "load")):
+            raise InputError(
+                f"learners[{place}] is a {type(learner).__name__}, which is no learner of adaptive."
+            )
+    return list(learners)
+
+
+def check_goal_fits(goal: Goal, learners: Sequence[Any]) -> None:
+    """Refuse goal=None for a learner that has no end of its own."""
+    if goal.kind != "exhausted":
+        return
+    for place, learner in enumerate(learners):
+        if not has_end(learner):
+            raise InputError(
+                f"goal=None means: until a learner has no more points. learners[{place}], a "
+                f"{type(learner).__name__}, never has: give a goal, or, to go on until you cancel, "
+                "goal=lambda learner: False."
+            )
+
+
+def has_end(learner: Any) -> bool:
+    """Whether it knows by itself when it is done, as SequenceLearner and IntegratorLearner do."""
+    children = getattr(learner, "learners", None)
+    if isinstance(children, list):
+        return all(has_end(child) for child in children)
+    return callable(getattr(learner, "done", None))
+
+
+def is_exhausted(learner: Any) -> bool:
+    """Whether a learner that `has_end` is done."""
+    children = getattr(learner, "learners", None)
+    if isinstance(children, list):
+        return all(is_exhausted(child) for child in children)
+    return bool(learner.done())
+
+
+def check_dependencies(dependencies: Any, n: int) -> list[tuple[int, ...]]:
+    """For each of n learners those that it waits for.
+
+    Raises
+    ------
+    InputError
+        An index is out of range, or some wait for each other in a circle.
+    """
+    parents: list[tuple[int, ...]] = [()] * n
+    if dependencies is None:
+        return parents
+    if not isinstance(dependencies, Mapping):
+        raise InputError(
+            f"dependencies must be a mapping {{child: [parents]}} of places in learners, "
+            f"not {dependencies!r}."
+        )
+    for child, given in dependencies.items():
+        place = _place(child, n, "a child")
+        several = given if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+        parents[place] = tuple(
+            dict.fromkeys(_place(one, n, f"a parent of {place}") for one in several)
+        )
+    try:
+        graphlib.TopologicalSorter(dict(enumerate(parents))).prepare()
+    except graphlib.CycleError as error:
+        circle = " -> ".join(map(str, error.args[1]))
+        raise InputError(
+            f"dependencies are cyclic: {circle}: these learners would wait for each other for "
+            "ever. Remove one of these arrows."
+        ) from error
+    return parents
+
+
+def _place(value: Any, n: int, what: str) -> int:
+    try:
+        place = operator.index(value)
+    except TypeError as error:
+        raise InputError(
+            f"dependencies: {value!r} ({what}) must be the place of a learner, 0 to {n - 1}."
+        ) from error
+    if not 0 <= place < n:
+        raise InputError(
+            f"dependencies: {place} ({what}) is out of range: there are {n} learners, 0 to {n - 1}."
+        )
+    return place
+
+
+def check_settings(settings: Settings) -> None:
+    """Check plain values; InputError names the argument."""
+    for name, least in (("max_simultaneous_jobs", 1), ("max_fails_per_job", 0), ("max_crashes", 0)):
+        value = getattr(settings, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise InputError(f"{name}={value!r} must be a whole number of at least {least}.")
+    for name in ("log_interval", "save_interval", "job_manager_interval"):
+        value = getattr(settings, name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+            raise InputError(f"{name}={value!r} must be a number of seconds above zero.")
+    if not isinstance(settings.job_name, str) or not settings.job_name.strip():
+        raise InputError(f"job_name={settings.job_name!r} must be a text that is not empty.")
+    _check_runner_kwargs(settings.runner_kwargs)
+    _check_initializers(settings.initializers)
+    if settings.url is not None:
+        split_url(settings.url)
+    if settings.run_script is not None and not Path(settings.run_script).expanduser().is_file():
+        raise InputError(f"run_script={os.fspath(settings.run_script)!r} is no file.")
+
+
+def _check_runner_kwargs(given: Any) -> None:
+    for name in given or {}:
+        if name not in RUNNER_KWARGS:
+            remedy = _ELSEWHERE.get(name, f"known are {', '.join(sorted(RUNNER_KWARGS))}")
+            raise InputError(f"runner_kwargs: {name!r} cannot be given here: {remedy}.")
+
+
+def _check_initializers(given: Any) -> None:
+    if given is None:
+        return
+    if not isinstance(given, (list, tuple)) or not all(map(callable, given)):
+        raise InputError(
+            f"initializers={given!r} must be a list of functions without arguments, which each "
+            "worker calls once before its first point."
+        )

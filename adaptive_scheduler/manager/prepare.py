@@ -1,0 +1,184 @@
+"""A plan written into its run folder, so that a manager can start."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from adaptive_scheduler.core.config import Limits, RunConfig, Timing
+from adaptive_scheduler.core.items import Item, Phase
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import CommandMissingError, FileError, InputError
+from adaptive_scheduler.io import database, files
+from adaptive_scheduler.io.callables import write_callables
+from adaptive_scheduler.io.learners import write_learners
+from adaptive_scheduler.manager import fnames, state
+from adaptive_scheduler.manager.early import met_on_disk
+from adaptive_scheduler.manager.environment import record_environment
+from adaptive_scheduler.manager.lock import Lock
+from adaptive_scheduler.manager.plan import Plan
+from adaptive_scheduler.manager.rows import former_rows, match_rows, new_rows, rewrite_rows
+from adaptive_scheduler.schedulers.base import Scheduler
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What came of it.
+
+    Attributes
+    ----------
+    row_of : list of int
+        For each learner its row in the database.
+    remarks : list of str
+        What a person should know.
+    """
+
+    row_of: list[int]
+    remarks: list[str]
+
+
+def prepare(plan: Plan, folder: RunFolder, overwrite: bool = False) -> Prepared:
+    """Check the surroundings, then write learners, settings and database.
+
+    An existing database is carried on: rows are found by their fname, what is
+    done stays done, the rest gets the new functions, goal and resources.
+
+    Parameters
+    ----------
+    plan : Plan
+    folder : RunFolder
+    overwrite : bool
+        Begin anew; the old database is kept as ``.old``.
+
+    Raises
+    ------
+    InputError, CommandMissingError, FileError
+        Nothing was submitted; says what is wrong.
+    RunError
+        A manager of this run lives.
+    """
+    check_surroundings(plan, folder)
+    with held(folder):
+        former = former_rows(folder, overwrite)
+        order, row_of = match_rows(former.rows, plan.fnames)
+        old = state.read_config(folder) if folder.config.exists() else None
+        config = make_config(plan, folder, old)
+        _write_pickles(plan, folder, order)
+        items = new_rows(plan, former, order, row_of, config.shapes)
+        done = _mark_met(plan, folder, items) if plan.settings.check_goal_on_start else 0
+        if done:
+            former.remarks.append(f"{done} learners meet the goal with the data they have.")
+        files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
+        if former.rows:
+            former.remarks += rewrite_rows(folder, items, config)
+        else:
+            tables = state.new_tables(items, None)
+            database.create(folder.database, {**tables, **former.tables})
+    return Prepared(row_of, former.remarks)
+
+
+@contextmanager
+def held(folder: RunFolder) -> Iterator[None]:
+    """Hold the run's lock, so that no manager starts meanwhile; RunError if one lives."""
+    lock = Lock(folder)
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+# -------------------------------------------------------------------- surroundings
+
+
+def check_surroundings(plan: Plan, folder: RunFolder) -> None:
+    """Check programs and folders; makes the run folder."""
+    refuse_missing_programs(plan.scheduler)
+    fnames.refuse_unwritable_folder(str(folder.home), "folder")
+    fnames.refuse_unwritable(plan.fnames)
+    try:
+        for path in (folder.folder, folder.scripts, folder.ends):
+            files.private_folder(path)
+    except FileError as error:
+        raise InputError(
+            f"folder: {folder.home} cannot be used: {error}. Choose another folder."
+        ) from error
+
+
+def refuse_missing_programs(scheduler: Scheduler) -> None:
+    """CommandMissingError if the batch system is not here."""
+    missing = [program for program in scheduler.programs if shutil.which(program) is None]
+    if missing:
+        raise CommandMissingError(
+            f"{type(scheduler).__name__} needs {', '.join(missing)}, not found on PATH. Run on a "
+            "login node of the cluster, or use LocalScheduler(cores=...) on this machine."
+        )
+
+
+def _mark_met(plan: Plan, folder: RunFolder, items: list[Item]) -> int:
+    """Mark as DONE what meets the goal with the data on disk; returns how many."""
+    free = [item for item in items if item.phase in (Phase.WAITING, Phase.QUEUED)]
+    done = 0
+    for row, npoints in met_on_disk(folder, plan.goal, plan.settings.goal, free):
+        items[row] = msgspec.structs.replace(
+            items[row], phase=Phase.DONE, reason="goal met before", npoints=npoints,
+            changed=time.time(),
+        )  # fmt: skip
+        done += 1
+    return done
+
+
+# ------------------------------------------------------------------------- writing
+
+
+def make_config(plan: Plan, folder: RunFolder, old: RunConfig | None) -> RunConfig:
+    """Settings for ``run.json``; the run's id and the places of its shapes stay what they were."""
+    settings = plan.settings
+    script = settings.run_script
+    return RunConfig(
+        run=old.run if old else secrets.token_hex(4),
+        shapes=list(dict.fromkeys([*(old.shapes if old else []), *plan.shapes])),
+        job_names=[settings.job_name],
+        log_folder=os.path.abspath(plan.scheduler.log_folder or folder.logs),  # noqa: PTH100
+        goal=plan.goal,
+        environment=record_environment(),
+        run_script=None if script is None else str(Path(script).expanduser().absolute()),
+        timing=Timing(interval=float(settings.job_manager_interval)),
+        limits=Limits(
+            settings.max_simultaneous_jobs, settings.max_fails_per_job, settings.max_crashes
+        ),
+        save_interval=float(settings.save_interval),
+        log_interval=float(settings.log_interval),
+        url=settings.url,
+    )
+
+
+def _write_pickles(plan: Plan, folder: RunFolder, order: Sequence[int]) -> None:
+    write_learners(
+        folder.learners,
+        [plan.learners[place] for place in order],
+        [plan.fnames[place] for place in order],
+    )
+    write_callables(folder.callables, callables(plan))
+
+
+def callables(plan: Plan) -> Mapping[str, Any]:
+    """What of the plan must be pickled."""
+    settings = plan.settings
+    given = {
+        "scheduler": plan.scheduler,
+        "goal": settings.goal if plan.goal.kind == "callable" else None,
+        "initializers": list(settings.initializers or ()) or None,
+        "runner_kwargs": dict(settings.runner_kwargs or {}) or None,
+        "executors": plan.scheduler.executor_callables or None,
+    }
+    return {name: value for name, value in given.items() if value is not None}

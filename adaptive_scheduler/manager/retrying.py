@@ -1,0 +1,104 @@
+"""Which learners a retry means, and what it gives them anew."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from adaptive_scheduler.core.items import Item, Phase
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.io import files
+from adaptive_scheduler.io.callables import write_callables
+from adaptive_scheduler.io.learners import write_learners
+from adaptive_scheduler.io.tables import read_tables
+from adaptive_scheduler.manager import fnames, state
+from adaptive_scheduler.manager.early import met_on_disk
+from adaptive_scheduler.manager.plan import Plan
+from adaptive_scheduler.manager.prepare import callables
+
+
+def places(
+    wanted: Sequence[Any], learners: Sequence[Any] | None, names: Sequence[fnames.Fname]
+) -> list[int]:
+    """Places of the learners that a user names by place, fname or the learner itself."""
+    by_name = {fnames.key(name): place for place, name in enumerate(names)}
+    by_id = {id(learner): place for place, learner in enumerate(learners or ())}
+    return [_place(one, by_name, by_id, len(names)) for one in wanted]
+
+
+def _place(one: Any, by_name: dict[fnames.Key, int], by_id: dict[int, int], n: int) -> int:
+    if id(one) in by_id:
+        return by_id[id(one)]
+    if isinstance(one, (str, os.PathLike)):
+        found = by_name.get(fnames.key(os.fspath(one)))
+    elif isinstance(one, (list, tuple)):
+        found = by_name.get(fnames.key(list(one)))
+    else:
+        found = _in_range(one, n)
+    if found is None:
+        raise InputError(
+            f"learners: {one!r} is not of this run. Give places (0 to {n - 1}), fnames or the "
+            "learners themselves."
+        )
+    return found
+
+
+def _in_range(one: Any, n: int) -> int | None:
+    try:
+        place = operator.index(one)
+    except TypeError:
+        return None
+    return place if 0 <= place < n else None
+
+
+def rows_to_retry(
+    folder: RunFolder, plan: Plan | None, row_of: Sequence[int], wanted: Sequence[int] | None
+) -> list[int]:
+    """Write functions and goal anew, and say which rows are to be queued again.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    plan : Plan or None
+        What is to hold from now on; None (after `attach`): as it is.
+    row_of : sequence of int
+        For each learner its row.
+    wanted : sequence of int or None
+        Places; None: all that failed or were cancelled, and those done that do not meet
+        the goal.
+    """
+    if plan is not None:
+        _renew(folder, plan, row_of)
+    if wanted is not None:
+        return [row_of[place] for place in wanted]
+    items = state.read_items(read_tables(folder), folder)
+    ended = [item.id for item in items if item.phase in (Phase.FAILED, Phase.CANCELLED)]
+    return ended if plan is None else ended + _unmet(folder, plan, items)
+
+
+def _renew(folder: RunFolder, plan: Plan, row_of: Sequence[int]) -> None:
+    place_of = sorted(range(len(row_of)), key=row_of.__getitem__)
+    write_learners(
+        folder.learners,
+        [plan.learners[place] for place in place_of],
+        [plan.fnames[place] for place in place_of],
+    )
+    write_callables(folder.callables, callables(plan))
+    config = msgspec.structs.replace(state.read_config(folder), goal=plan.goal)
+    files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
+
+
+def _unmet(folder: RunFolder, plan: Plan, items: Sequence[Item]) -> list[int]:
+    """Done rows that do not meet the goal with the data they have."""
+    done = [item for item in items if item.phase is Phase.DONE]
+    if plan.goal.kind == "duration":
+        return [item.id for item in done if item.worked < plan.goal.value]
+    if plan.goal.kind == "until":
+        return []
+    met = {row for row, _ in met_on_disk(folder, plan.goal, plan.settings.goal, done)}
+    return [item.id for item in done if item.id not in met]

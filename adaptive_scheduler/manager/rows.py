@@ -1,0 +1,173 @@
+"""Rows of the database when a run is started, or started again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import msgspec
+
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.items import Item, Phase
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.errors import DatabaseError, InputError
+from adaptive_scheduler.io import database
+from adaptive_scheduler.io.database import Database, Tables
+from adaptive_scheduler.io.tables import put_aside, read_tables
+from adaptive_scheduler.manager import fnames, state
+from adaptive_scheduler.manager.plan import Plan
+
+
+@dataclass
+class Former:
+    """What the folder holds of an earlier start.
+
+    Attributes
+    ----------
+    rows : list of Item
+        To carry on; empty for a new run.
+    tables : dict
+        Jobs and submits that a new run takes over.
+    token : int
+        The last right that was given away: new ones must be higher.
+    """
+
+    rows: list[Item] = field(default_factory=list)
+    tables: Tables = field(default_factory=dict)
+    token: int = 0
+    remarks: list[str] = field(default_factory=list)
+
+
+def former_rows(folder: RunFolder, overwrite: bool) -> Former:
+    """Read what the folder holds; with `overwrite` put its database aside."""
+    if not folder.database.exists():
+        return Former()
+    if not overwrite:
+        return Former(state.read_items(read_tables(folder), folder))
+    former = Former()
+    try:
+        tables = read_tables(folder)
+        former.token = max((row.token for row in state.read_items(tables, folder)), default=0)
+        former.tables = _jobs_that_live(tables)
+    except DatabaseError as error:
+        former.remarks.append(f"The old database is kept, although it is damaged: {error}")
+    former.remarks.append(f"The old database is kept as {put_aside(folder)}.")
+    return former
+
+
+def _jobs_that_live(tables: Tables) -> Tables:
+    """Jobs of the old run serve the new one: else two jobs would write to one file."""
+    alive = {key: row for key, row in tables.get(database.JOBS, {}).items() if not row.get("ended")}
+    return {database.JOBS: alive, database.SUBMITS: tables.get(database.SUBMITS, {})}
+
+
+def match_rows(rows: Sequence[Item], names: Sequence[fnames.Fname]) -> tuple[list[int], list[int]]:
+    """Find each fname's row; rows keep their numbers, because running jobs know them.
+
+    Returns
+    -------
+    order : list of int
+        For each row its place in `names`.
+    row_of : list of int
+        The opposite.
+
+    Raises
+    ------
+    InputError
+        A row's fname is not among the names.
+    """
+    places = {fnames.key(name): place for place, name in enumerate(names)}
+    order = [places.pop(fnames.key(row.fname), -1) for row in rows]
+    gone = [row.fname for row, place in zip(rows, order, strict=True) if place < 0]
+    if gone:
+        raise InputError(
+            f"The run in this folder has {len(rows)} learners, of which {len(gone)} are missing in "
+            f"fnames, first {gone[0]!r}. Give all of them again (new ones may be added), or "
+            "another folder=..., or overwrite_db=True to begin anew."
+        )
+    order += places.values()
+    row_of = [0] * len(order)
+    for row, place in enumerate(order):
+        row_of[place] = row
+    return order, row_of
+
+
+def new_rows(
+    plan: Plan,
+    former: Former,
+    order: Sequence[int],
+    row_of: Sequence[int],
+    shapes: Sequence[Resources],
+) -> list[Item]:
+    """Rows as they are to be now; only what has not ended changes its phase."""
+    items = []
+    for row, place in enumerate(order):
+        parents = tuple(row_of[parent] for parent in plan.depends_on[place])
+        fresh = Phase.WAITING if parents else Phase.QUEUED
+        shape = shapes.index(plan.shapes[plan.shape_of[place]])
+        if row >= len(former.rows):
+            items.append(
+                Item(
+                    row, plan.fnames[place], fresh, depends_on=parents, shape=shape,
+                    token=former.token,
+                )
+            )  # fmt: skip
+            continue
+        old = former.rows[row]
+        phase = fresh if old.phase in (Phase.WAITING, Phase.QUEUED) else old.phase
+        items.append(msgspec.structs.replace(old, phase=phase, depends_on=parents, shape=shape))
+    return items
+
+
+def rewrite_rows(folder: RunFolder, items: Sequence[Item], config: RunConfig) -> list[str]:
+    """Write what changed; failed and cancelled learners are queued again."""
+    with open_store(folder) as store:
+        rows = store.tables.setdefault(database.ITEMS, {})
+        for item in items:
+            store.put(database.ITEMS, item.id, item)
+            rows[str(item.id)] = msgspec.to_builtins(item)
+        n = requeue(store, config, (Phase.FAILED, Phase.CANCELLED))
+        return [
+            *store.remarks,
+            *([f"{n} failed or cancelled learners are queued again."] if n else []),
+        ]
+
+
+def requeue(
+    store: Database, config: RunConfig, phases: Container[Phase], only: Container[int] | None = None
+) -> int:
+    """Queue ended learners again in the database of a run without a manager; returns how many.
+
+    The run is neither held nor cancelled afterwards.
+
+    Parameters
+    ----------
+    store : Database
+    config : RunConfig
+    phases : container of Phase
+        Those that are to be queued again.
+    only : container of int, optional
+        Of these rows; None: of all.
+    """
+    book, jobs = state.open_books(store.tables, store.folder, config, time.monotonic())
+    ended = [
+        row.id for row in book.rows if row.phase in phases and (only is None or row.id in only)
+    ]
+    n = book.retry(ended, time.time())
+    state.note_changes(store, book, jobs)
+    store.put(state.RUN_TABLE, state.RUN_ROW, None)
+    store.commit()
+    return n
+
+
+@contextmanager
+def open_store(folder: RunFolder) -> Iterator[Database]:
+    """Open the database of a run without a manager; hold the run's lock meanwhile."""
+    store = Database(folder)
+    try:
+        yield store
+    finally:
+        store.close()

@@ -1,0 +1,229 @@
+"""A run that exists: watched, waited for, ended, tried again, and its results."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.snapshot import Snapshot
+from adaptive_scheduler.errors import RunError
+from adaptive_scheduler.io.learners import LearnerFile
+from adaptive_scheduler.io.tables import read_tables
+from adaptive_scheduler.manager import display, offline, results, retrying, state, status
+from adaptive_scheduler.manager.fnames import Fname
+from adaptive_scheduler.manager.plan import Plan
+from adaptive_scheduler.manager.rows import match_rows
+from adaptive_scheduler.manager.starting import start_and_wait
+from adaptive_scheduler.manager.status import Status
+from adaptive_scheduler.manager.viewer import Rows, Viewer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Seconds between two looks of `wait`.
+_LOOK = 0.5
+
+
+class Run:
+    """What can be done with a run, however it was found.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    fnames : list
+        Of all learners.
+    plan : Plan, optional
+        What the user described in this process.
+
+    Attributes
+    ----------
+    folder : RunFolder
+        Every path of the run.
+    fnames : list
+        Absolute.
+    """
+
+    def __init__(self, folder: RunFolder, fnames: list[Fname], plan: Plan | None = None) -> None:
+        self.folder = folder
+        self.fnames = fnames
+        self._plan = plan
+        self._learners = plan.learners if plan is not None else None
+        self._row_of: list[int] = []
+        self._viewer = Viewer(folder)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} of {len(self.fnames)} learners in {self.folder.home}"
+
+    @property
+    def learners(self) -> list[Any]:
+        """The learners; after `attach` they are read from the run's folder."""
+        if self._learners is None:
+            with closing(LearnerFile(self.folder.learners)) as file:
+                self._learners = [file.read(row) for row in range(len(file))]
+        return self._learners
+
+    # ----------------------------------------------------------------- going on and ending
+
+    def cancel(self) -> None:
+        """End the run: its learners are CANCELLED, its jobs save and leave the queue.
+
+        Returns when the manager has it in its books; `wait` waits for the last job.
+        """
+        if not self._viewer.lives():
+            now = self.snapshot("none")
+            if now.over and not now.jobs:
+                return
+            start_and_wait(self.folder, self._viewer)  # somebody must cancel the jobs
+        self._viewer.cancel()
+
+    def resume(self) -> None:
+        """Go on: after a HELD, after `cancel`, or after the manager died."""
+        if not self._viewer.lives():
+            offline.resume(self.folder)
+            start_and_wait(self.folder, self._viewer)
+            return
+        cancelled = [row.id for row in self.snapshot("all").items if row.phase == "cancelled"]
+        if cancelled:
+            self._viewer.retry(cancelled)
+        self._viewer.resume()
+
+    def retry(self, learners: Sequence[Any] | None = None) -> None:
+        """Run learners again, their budgets reset, their data kept, with functions and goal as now.
+
+        Parameters
+        ----------
+        learners : sequence, optional
+            Places in the list, fnames or the learners themselves; done ones are run again,
+            too. Default: all that failed or were cancelled, and those done that do not
+            meet the goal.
+
+        Raises
+        ------
+        InputError
+            One is not of this run.
+        """
+        places = (
+            None if learners is None else retrying.places(learners, self._learners, self.fnames)
+        )
+        rows = retrying.rows_to_retry(self.folder, self._plan, self._rows(), places)
+        if self._viewer.lives():
+            self._viewer.retry(rows, reopen=True)
+            self._viewer.resume()
+            return
+        offline.retry(self.folder, rows)
+        start_and_wait(self.folder, self._viewer)
+
+    def _rows(self) -> list[int]:
+        if not self._row_of:
+            self._must_have_started()
+            rows = state.read_items(read_tables(self.folder), self.folder)
+            self._row_of = match_rows(rows, self.fnames)[1]
+        return self._row_of
+
+    # ------------------------------------------------------------------------- looking
+
+    def snapshot(self, rows: Rows = "active") -> Snapshot:
+        """Return the run at this instant.
+
+        Parameters
+        ----------
+        rows : str
+            ``"all"`` learners, only ``"active"`` and failed ones, or ``"none"``.
+        """
+        self._must_have_started()
+        return self._viewer.snapshot(rows)
+
+    def _must_have_started(self) -> None:
+        if not self.folder.config.exists():
+            raise RunError(f"The run in {self.folder.home} was never started: call start().")
+
+    def status(self) -> Status:
+        """One word, with ``.text`` for people.
+
+        Returns
+        -------
+        Status
+            A str: ``not started``, ``running``, ``held`` (nothing is submitted until
+            `resume`; the text says why), ``finished``, ``failed`` (ended, some learners
+            failed), ``cancelled`` or ``manager dead``.
+        """
+        if not self.folder.config.exists():
+            return Status(status.NOT_STARTED, "call start().")
+        return status.status_of(self.snapshot())
+
+    def info(self, interval: float = 2.0) -> None:
+        """Show the run: a table in a terminal; in a notebook a picture that updates itself.
+
+        Parameters
+        ----------
+        interval : float
+            Seconds between two updates.
+        """
+        self._must_have_started()
+        display.show(self.snapshot, interval)
+
+    def wait(self, timeout: float | None = None) -> Snapshot:
+        """Wait until every learner has ended and no job is left.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds.
+
+        Returns
+        -------
+        Snapshot
+            How it ended, with the failed learners.
+
+        Raises
+        ------
+        TimeoutError
+            It has not ended; it goes on.
+        RunError
+            The run is HELD, or its manager is dead: it would not end by itself.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (end := self._ended()) is None:
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"not over after {timeout} s: {self.status().text}")
+            time.sleep(_LOOK)
+        return end
+
+    def __await__(self) -> Generator[Any, None, Snapshot]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> Snapshot:
+        while (end := await asyncio.to_thread(self._ended)) is None:
+            await asyncio.sleep(_LOOK)
+        return end
+
+    def _ended(self) -> Snapshot | None:
+        now = self.snapshot()
+        if now.over:
+            return None if now.alive else now
+        word = status.word_of(now)
+        if word == status.HELD or (word == status.DEAD and not self._viewer.lives()):
+            raise RunError(f"{self.folder.home}: {status.status_of(now)!r}")
+        return None
+
+    # ------------------------------------------------------------------------- results
+
+    def load_learners(self, progress: bool = True) -> list[Any]:
+        """Load the data that the jobs have saved so far into the learners, and return them.
+
+        Raises
+        ------
+        DataFileError
+            Some data cannot be loaded; the others are.
+        """
+        results.load_learners(self.learners, self.fnames, progress)
+        return self.learners
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Load the learners and join their data, with the columns ``learner`` and ``fname``."""
+        results.import_pandas()
+        return results.to_dataframe(self.load_learners(progress=False), self.fnames)

@@ -1,0 +1,222 @@
+"""What a user holds in hand: a run, described, started and found again."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
+from adaptive_scheduler.errors import InputError, RunError
+from adaptive_scheduler.io.tables import read_tables
+from adaptive_scheduler.manager import state
+from adaptive_scheduler.manager.plan import Settings, make_plan
+from adaptive_scheduler.manager.prepare import prepare
+from adaptive_scheduler.manager.rows import match_rows
+from adaptive_scheduler.manager.run import Run
+from adaptive_scheduler.manager.starting import start_and_wait, try_cluster
+
+#: Runs that are given no folder get one in here, below the working directory.
+DEFAULT_HOME = "adaptive-scheduler-runs"
+
+
+class RunManager(Run):
+    """Many learners, run to their goal by jobs of a batch system.
+
+    Parameters
+    ----------
+    scheduler : Scheduler
+        ``SLURM(...)``, ``PBS(...)`` or ``LocalScheduler(...)``: says what a job asks for.
+    learners : sequence of adaptive.BaseLearner
+        At least one. They travel to the jobs as pickles.
+    fnames : sequence of str, path or list of str
+        Where the data of each learner go; a list for a BalancingLearner whose learners
+        each have a file. Made absolute. No two may be the same file.
+    goal : callable, int, float, timedelta, datetime or None
+        When a learner is done: ``goal(learner) -> bool``; a number of points; a loss; the
+        time that clients worked on it (waiting in the queue does not count); a moment;
+        None: when it has no more points (SequenceLearner, IntegratorLearner).
+    folder : path-like, optional
+        The run's folder: database, logs, and all that is needed to find the run again.
+        Default: ``adaptive-scheduler-runs/JOB_NAME`` in the working directory. All nodes
+        must see it.
+    dependencies : mapping of int to int or list of int, optional
+        ``{child: [parents]}``, places in `learners`: a child starts when its parents are done.
+    runner_kwargs : mapping, optional
+        Of the runner: ``retries``, ``raise_if_retries_exceeded``, ``grace`` (seconds that
+        points in flight are waited for after the goal), ``log``.
+    initializers : list of callable, optional
+        Called without arguments by each worker before its first point.
+    job_name : str
+        What the jobs are called in the queue.
+    max_simultaneous_jobs : int
+        Most jobs in the queue at a time, waiting ones included.
+    max_fails_per_job : int
+        Times that a learner's function may raise before the learner is given up.
+    max_crashes : int
+        Times that a learner's job may die by its own fault before the learner is given up.
+    log_interval : float
+        Seconds between two lines of progress in a job's log.
+    save_interval : float
+        Seconds between two saves; finished points are safe within a second in any case.
+    check_goal_on_start : bool
+        Load the data that exist and do not run learners that meet the goal already.
+    check : bool
+        Submit one small job first that tries Python, imports, MPI and the way back.
+    job_manager_interval : float
+        Most seconds between two looks at the queue.
+    run_script : path-like, optional
+        A script of yours that jobs run in place of the package's own client; see
+        `adaptive_scheduler.client_support`.
+    url : str, optional
+        ``tcp://host:port`` at which the manager is to listen. Default: any free port.
+    overwrite_db : bool
+        Begin anew although the folder holds a run; its database is kept as ``.old``.
+        Otherwise that run is carried on: learners that are done stay done, and failed
+        ones are tried again.
+
+    Raises
+    ------
+    InputError
+        An argument is wrong; nothing was written or submitted.
+
+    Examples
+    --------
+    >>> scheduler = adaptive_scheduler.scheduler.SLURM(cores=10)
+    >>> run_manager = adaptive_scheduler.server_support.RunManager(
+    ...     scheduler, learners, fnames, goal=lambda learner: learner.npoints > 200)
+    >>> run_manager.start()
+    >>> run_manager.info()
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        learners: Sequence[Any],
+        fnames: Sequence[Any],
+        *,
+        goal: Any = None,
+        folder: str | os.PathLike[str] | None = None,
+        dependencies: Mapping[int, Any] | None = None,
+        runner_kwargs: Mapping[str, Any] | None = None,
+        initializers: Sequence[Callable[[], object]] | None = None,
+        job_name: str = "adaptive-scheduler",
+        max_simultaneous_jobs: int = 100,
+        max_fails_per_job: int = 3,
+        max_crashes: int = 5,
+        log_interval: float = 30.0,
+        save_interval: float = 300.0,
+        check_goal_on_start: bool = True,
+        check: bool = False,
+        job_manager_interval: float = 30.0,
+        run_script: str | os.PathLike[str] | None = None,
+        url: str | None = None,
+        overwrite_db: bool = False,
+    ) -> None:
+        settings = Settings(
+            goal, dependencies, runner_kwargs, initializers, job_name, max_simultaneous_jobs,
+            max_fails_per_job, max_crashes, log_interval, save_interval, job_manager_interval,
+            check_goal_on_start, run_script, url,
+        )  # fmt: skip
+        plan = make_plan(scheduler, learners, fnames, settings)
+        super().__init__(run_folder(folder, job_name), plan.fnames, plan)
+        self._check, self._overwrite = check, overwrite_db
+
+    @classmethod
+    def attach(cls, folder: str | os.PathLike[str]) -> RunManager:
+        """Find a run again, from any process on any host that sees its folder.
+
+        Parameters
+        ----------
+        folder : path-like
+            The run's folder, or its database.
+
+        Raises
+        ------
+        RunError, DatabaseError
+            There is no run.
+        """
+        run = cls.__new__(cls)
+        run._find(RunFolder(folder))
+        return run
+
+    def _find(self, folder: RunFolder) -> None:
+        """Be the run that this folder holds."""
+        state.read_config(folder)
+        rows = state.read_items(read_tables(folder), folder)
+        super().__init__(folder, [row.fname for row in rows])
+        self._check = self._overwrite = False
+
+    # ----------------------------------------------------------------- start and end
+
+    def start(self, check: bool | None = None) -> None:
+        """Start the run, or carry it on: its manager is a process that outlives this one.
+
+        A second start finds the manager that lives and attaches to it.
+
+        Parameters
+        ----------
+        check : bool, optional
+            Try the cluster with one small job first; default as given to `RunManager`.
+
+        Raises
+        ------
+        AdaptiveSchedulerError
+            Something is wrong with an argument, a folder or the batch system; nothing
+            was submitted.
+        """
+        if self._plan is None:
+            self.resume()
+            return
+        if self._viewer.lives():
+            self._attach_to_living()
+            return
+        if self._check if check is None else check:
+            try_cluster(self._plan, self.folder)
+        prepared = prepare(self._plan, self.folder, self._overwrite)
+        self._overwrite = False  # a second start of this object carries its run on
+        self._row_of = prepared.row_of
+        start_and_wait(self.folder, self._viewer)
+        for remark in prepared.remarks:
+            print(remark)
+
+    def _attach_to_living(self) -> None:
+        rows = state.read_items(read_tables(self.folder), self.folder)
+        if self._overwrite:
+            raise RunError(
+                f"overwrite_db=True: a manager of the run in {self.folder.home} lives. "
+                "cancel() that run first, or give another folder=..."
+            )
+        try:
+            _, row_of = match_rows(rows, self.fnames)
+        except InputError as error:
+            raise self._of_another_run() from error
+        if len(row_of) != len(rows):
+            raise self._of_another_run()
+        self._row_of = row_of
+        print(
+            f"The run in {self.folder.home} has a manager already: attached to it. Its functions "
+            "and goal stay; retry() gives it new ones."
+        )
+
+    def _of_another_run(self) -> RunError:
+        return RunError(
+            f"folder: {self.folder.home} belongs to another run, whose manager lives. Give another "
+            "folder=... or job_name=..., or RunManager.attach(folder) to see that one."
+        )
+
+
+def run_folder(folder: str | os.PathLike[str] | None, job_name: str) -> RunFolder:
+    """Name the run folder below the folder that a user gave, or did not give."""
+    if folder is None:
+        safe = re.sub(r"[^\w.+=@-]+", "-", job_name).lstrip(".")[:100] or "run"
+        folder = Path(DEFAULT_HOME) / safe
+    home = Path(folder).expanduser().absolute()
+    if home.is_file() or home.name.endswith(".run"):
+        raise InputError(
+            f"folder={os.fspath(folder)!r} must be a folder of its own, and not end in '.run'. "
+            "To see a run that exists: RunManager.attach(folder)."
+        )
+    return RunFolder(home / DATABASE_NAME)

@@ -1,0 +1,78 @@
+"""Starting a manager, seen from outside."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+from adaptive_scheduler.core.messages import Status
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import ManagerUnreachableError, RunError, SchedulerError
+from adaptive_scheduler.io.addresses import read_address
+from adaptive_scheduler.io.processes import start_manager
+from adaptive_scheduler.manager.check import Trial, check
+from adaptive_scheduler.manager.plan import Plan
+from adaptive_scheduler.manager.viewer import Viewer, output_tail
+
+#: Seconds that a manager may take until it answers: Python starts slowly on a busy file system.
+PATIENCE = 120.0
+
+
+def start_and_wait(folder: RunFolder, viewer: Viewer, patience: float = PATIENCE) -> None:
+    """Start a manager in a process of its own and wait until it answers, or has ended well.
+
+    Raises
+    ------
+    RunError
+        It died, or does not answer; with what it printed.
+    """
+    process = start_manager(folder)
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            _judge_end(process, folder, viewer)
+            return
+        if _answers(process, folder, viewer):
+            return
+        time.sleep(0.05)
+    raise RunError(
+        f"The manager (process {process.pid}) does not answer after {patience:.0f} s. "
+        f"See {folder.manager_log}, then try resume()."
+    )
+
+
+def _answers(process: subprocess.Popen[bytes], folder: RunFolder, viewer: Viewer) -> bool:
+    try:
+        if read_address(folder).pid != process.pid:  # of the manager before
+            return False
+        viewer.ask(Status("none"))
+    except ManagerUnreachableError:
+        return False
+    return True
+
+
+def _judge_end(process: subprocess.Popen[bytes], folder: RunFolder, viewer: Viewer) -> None:
+    """One that ended at once had nothing to do, or another was faster, or it died."""
+    if process.returncode == 0 or viewer.lives():
+        return
+    raise RunError(
+        f"The manager could not start (exit status {process.returncode}): "
+        f"{output_tail(folder.manager_output) or f'see {folder.manager_log}'}"
+    )
+
+
+def try_cluster(plan: Plan, folder: RunFolder) -> None:
+    """Submit one small job that tries everything.
+
+    Raises
+    ------
+    SchedulerError
+        Something does not work; names each such thing and its remedy.
+    """
+    first = plan.fnames[0] if isinstance(plan.fnames[0], str) else plan.fnames[0][0]
+    trial = Trial(plan.scheduler, plan.shapes[0], folder.home, Path(first).parent, tell=print)
+    bad = [finding for finding in check(trial) if not finding.ok]
+    if bad:
+        lines = [f"{finding.what}: {finding.detail} {finding.remedy}" for finding in bad]
+        raise SchedulerError("The check failed, nothing was started.\n" + "\n".join(lines))

@@ -1,0 +1,96 @@
+"""Rows of the database as records, there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from adaptive_scheduler.core.book import Book
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.items import Budget, Item
+from adaptive_scheduler.core.job_records import JobRecord, SubmitRecord
+from adaptive_scheduler.core.jobbook import JobBook
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import DatabaseError, RunError
+from adaptive_scheduler.io import database
+from adaptive_scheduler.io.database import Database, Tables
+
+#: The one row of the table of things that belong to the run as a whole.
+RUN_TABLE = "run"
+RUN_ROW = "1"
+
+
+class RunRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a manager leaves to the next one. `held`: why nothing is submitted; `cancelled`: all is to end."""
+
+    held: str = ""
+    cancelled: bool = False
+
+
+def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
+    """Items in the order of their ids."""
+    rows = tables.get(database.ITEMS, {})
+    try:
+        return [msgspec.convert(rows[str(n)], Item) for n in range(len(rows))]
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise DatabaseError(
+            folder.database, f"holds a row that is no item of this version ({error})."
+        ) from error
+
+
+def open_books(
+    tables: Tables, folder: RunFolder, config: RunConfig, monotonic: float
+) -> tuple[Book, JobBook]:
+    """Make the Book and the jobs from what the database holds."""
+    budget = Budget(config.limits.max_fails_per_job, config.limits.max_crashes)
+    book = Book(read_items(tables, folder), budget)
+    records = [msgspec.convert(row, JobRecord) for row in tables.get(database.JOBS, {}).values()]
+    submits = [
+        msgspec.convert(row, SubmitRecord) for row in tables.get(database.SUBMITS, {}).values()
+    ]
+    return book, JobBook(records, submits, monotonic)
+
+
+def read_combos(tables: Tables) -> dict[int, Any]:
+    """Combinations of parameters by row; empty if the database was made without."""
+    return {int(key): row["combo"] for key, row in tables.get(database.COMBOS, {}).items()}
+
+
+def read_run(tables: Tables) -> RunRow:
+    """What the last manager left."""
+    return msgspec.convert(tables.get(RUN_TABLE, {}).get(RUN_ROW, {}), RunRow)
+
+
+def new_tables(items: Sequence[Item], combos: Sequence[Mapping[str, Any]] | None) -> Tables:
+    """Tables of a database in which nothing has happened yet."""
+    tables: Tables = {database.ITEMS: {str(item.id): msgspec.to_builtins(item) for item in items}}
+    if combos is not None:
+        tables[database.COMBOS] = {str(n): {"combo": combo} for n, combo in enumerate(combos)}
+    return tables
+
+
+def note_changes(store: Database, book: Book, jobs: JobBook) -> None:
+    """Put everything that changed since the last call into the journal's buffer."""
+    for item in book.changed.values():
+        store.put(database.ITEMS, item.id, item)
+    for record in jobs.changed_jobs.values():
+        store.put(database.JOBS, record.id, record)
+    for number, submit in jobs.changed_submits.items():
+        store.put(database.SUBMITS, number, submit)
+    book.changed.clear()
+    jobs.changed_jobs.clear()
+    jobs.changed_submits.clear()
+
+
+def read_config(folder: RunFolder) -> RunConfig:
+    """``run.json``; RunError if there is none, or it is of another version."""
+    try:
+        return msgspec.json.decode(folder.config.read_bytes(), type=RunConfig)
+    except FileNotFoundError as error:
+        raise RunError(
+            f"{folder.home} holds no run: {folder.config} is missing. Name the folder of a run."
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise RunError(f"{folder.config} cannot be read: {error}.") from error

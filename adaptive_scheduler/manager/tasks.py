@@ -1,0 +1,89 @@
+"""What the job manager asks of the batch system, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from adaptive_scheduler.core.job_records import SubmitRecord
+from adaptive_scheduler.core.jobs import Ending, ListedJob, Refusal
+
+# ---------------------------------------------------------- tasks for the batch system
+
+
+@dataclass(frozen=True)
+class Look:
+    """List the queue; ask accounting about `missing`."""
+
+    missing: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Submit:
+    """Write the script of a submit and hand it in."""
+
+    submit: SubmitRecord
+    excluded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CancelTask:
+    """Cancel jobs."""
+
+    jobs: Sequence[str]
+
+
+Task = Look | Submit | CancelTask
+
+
+# ------------------------------------------------------------------ what came of them
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A good look."""
+
+    jobs: Sequence[ListedJob]
+    endings: Sequence[Ending] = ()
+
+
+@dataclass(frozen=True)
+class NoLook:
+    """A look that says nothing."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """These jobs exist now."""
+
+    number: int
+    jobs: Sequence[str]
+
+
+@dataclass(frozen=True)
+class NotSubmitted:
+    """The batch system refused, with its words."""
+
+    number: int
+    refusal: Refusal
+    words: str
+
+
+@dataclass(frozen=True)
+class SubmitUnknown:
+    """Nobody knows whether the jobs exist: the listings will tell."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class CancelDone:
+    """The cancel was carried out, or not: `words` say why."""
+
+    words: str = ""
+
+
+Result = Listing | NoLook | Submitted | NotSubmitted | SubmitUnknown | CancelDone

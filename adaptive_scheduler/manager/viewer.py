@@ -1,0 +1,212 @@
+"""How a person talks with the manager of a run, or sees the run where none lives."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import msgspec
+
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.items import Phase
+from adaptive_scheduler.core.job_records import JobRecord, SubmitRecord
+from adaptive_scheduler.core.messages import (
+    Cancel,
+    Owner,
+    Picture,
+    Refused,
+    Reply,
+    Request,
+    Resume,
+    Retry,
+    Status,
+    Stop,
+)
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.snapshot import JobRow, Snapshot, item_views
+from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedError
+from adaptive_scheduler.io import database
+from adaptive_scheduler.io.database import Tables
+from adaptive_scheduler.io.tables import read_tables
+from adaptive_scheduler.io.transport import Connection
+from adaptive_scheduler.manager import state
+from adaptive_scheduler.manager.lock import holder, lives
+
+Rows = Literal["all", "active", "none"]
+
+
+class Viewer:
+    """A view of a run, and a voice. For any number of threads.
+
+    Parameters
+    ----------
+    folder : RunFolder or path-like
+        The run: its folder, its database or a `RunManager`'s folder.
+    timeout : float
+        Seconds that the manager may take to answer at each of its addresses.
+    """
+
+    def __init__(self, folder: RunFolder | str | os.PathLike[str], timeout: float = 10.0) -> None:
+        self.folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
+        self._timeout = timeout
+        host = socket.gethostname()
+        self._me = Owner(f"viewer:{host}:{os.getpid()}", 0, 0, uuid.uuid4().hex)
+        self._number = 0
+        self._connection: Connection | None = None
+        self._one_at_a_time = threading.Lock()
+
+    def __enter__(self) -> Viewer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        with self._one_at_a_time:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    # -------------------------------------------------------------------- talking
+
+    def ask(self, body: Request) -> Reply:
+        """Ask the manager.
+
+        Raises
+        ------
+        ManagerUnreachableError
+            It does not answer.
+        RequestRefusedError
+            It said no.
+        """
+        with self._one_at_a_time:
+            if self._connection is None:
+                self._connection = Connection(self.folder)
+            self._number += 1
+            reply = self._connection.ask(self._me, self._number, body, self._timeout)
+        if isinstance(reply, Refused):
+            raise RequestRefusedError(reply.code, reply.reason)
+        return reply
+
+    def cancel(self) -> None:
+        """End the run: its learners and its jobs."""
+        self.ask(Cancel())
+
+    def resume(self) -> None:
+        """Submit again after a HELD."""
+        self.ask(Resume())
+
+    def retry(self, items: Sequence[int] | None = None, reopen: bool = False) -> None:
+        """Queue learners again, their budgets reset.
+
+        Parameters
+        ----------
+        items : sequence of int, optional
+            Rows; None: all failed and cancelled ones.
+        reopen : bool
+            Also those of `items` that are done.
+        """
+        self.ask(Retry(None if items is None else list(items), reopen))
+
+    def stop(self) -> None:
+        """End the manager's process; jobs go on and wait for the next one."""
+        self.ask(Stop())
+
+    # -------------------------------------------------------------------- looking
+
+    def lives(self) -> bool:
+        """Whether a manager of this run lives, as far as its lock tells."""
+        found = holder(self.folder.lock)
+        return found is not None and lives(self.folder.lock, found)
+
+    def snapshot(self, rows: Rows = "active") -> Snapshot:
+        """Draw the run: the manager does, or else the database tells.
+
+        Raises
+        ------
+        RunError, DatabaseError
+            There is no run in this folder.
+        """
+        if not self.lives():
+            return snapshot_on_disk(self.folder, rows)
+        try:
+            reply = self.ask(Status(rows))
+        except ManagerUnreachableError as error:
+            silent = snapshot_on_disk(self.folder, rows)
+            if self.lives():
+                silent.notes.append(f"a manager lives, but: {error}")
+            return silent
+        assert isinstance(reply, Picture), reply
+        return msgspec.msgpack.decode(reply.snapshot, type=Snapshot)
+
+
+def snapshot_on_disk(folder: RunFolder, rows: Rows = "active") -> Snapshot:
+    """Draw a run from its database alone; changes nothing."""
+    config = state.read_config(folder)
+    tables = read_tables(folder)
+    items = state.read_items(tables, folder)
+    phases: dict[str, int] = {}
+    for item in items:
+        phases[item.phase.value] = phases.get(item.phase.value, 0) + 1
+    submits = [
+        msgspec.convert(row, SubmitRecord) for row in tables.get(database.SUBMITS, {}).values()
+    ]
+    return Snapshot(
+        run=config.run,
+        database=str(folder.database),
+        time=time.time(),
+        alive=False,
+        phases=phases,
+        items=item_views(items, {}, rows),
+        jobs=_job_rows(tables),
+        submitted=sum(len(submit.jobs or ()) for submit in submits),
+        points=sum(item.npoints for item in items),
+        notes=_notes(folder, tables, config),
+    )
+
+
+def _job_rows(tables: Tables) -> list[JobRow]:
+    """Jobs that nobody has seen the end of."""
+    holders = {
+        row["job"]: row["id"]
+        for row in tables.get(database.ITEMS, {}).values()
+        if row["phase"] == Phase.RUNNING
+    }
+    records = (msgspec.convert(row, JobRecord) for row in tables.get(database.JOBS, {}).values())
+    return [
+        JobRow(
+            id=record.id, name=record.name, state="unknown", host=record.host,
+            item=holders.get(record.id),
+        )
+        for record in records
+        if not record.ended
+    ]  # fmt: skip
+
+
+def _notes(folder: RunFolder, tables: Tables, config: RunConfig) -> list[str]:
+    row = state.read_run(tables)
+    notes = [f"held: {row.held}. Mend it, then resume."] if row.held else []
+    if folder.manager_output.exists() and (tail := output_tail(folder.manager_output)):
+        notes.append(f"the last manager of run {config.run} printed: {tail}")
+    return notes
+
+
+def output_tail(path: Path, length: int = 2000) -> str:
+    """Return the end of what a process printed."""
+    with path.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - length))
+        return file.read().decode(errors="replace").strip()

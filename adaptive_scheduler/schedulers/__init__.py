@@ -1,0 +1,1 @@
+"""SPEAK: pure translators, one per batch system. Argument lists out, text in."""

@@ -1,0 +1,274 @@
+"""What every scheduler is: a pure translator between jobs and one batch system's texts.
+
+A scheduler runs nothing and touches nothing. It builds argument lists, and
+reads the `CommandResult` that somebody else got from running them. Every
+``parse_*`` returns, or raises `NoObservation` when the answer cannot be
+believed: an answer without jobs is a strong statement, and a busy server
+must never make it.
+"""
+
+from __future__ import annotations
+
+import abc
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from adaptive_scheduler.core.jobs import (
+    CommandResult,
+    Ending,
+    JobId,
+    JobRequest,
+    ListedJob,
+    Refusal,
+)
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.schedulers.options import PER_LEARNER, spread
+
+
+class Scheduler(abc.ABC):
+    """Base of all schedulers: the options that all share, and the methods each must have.
+
+    Parameters
+    ----------
+    cores : int or tuple of int
+        MPI ranks (or worker processes) of each job. Here and in every option
+        that says "or tuple", a tuple gives one value per learner.
+    nodes, cores_per_node : int or tuple of int, optional
+        How the cores are spread over nodes. ``nodes`` and ``cores_per_node``
+        together replace ``cores``.
+    memory : int or str or tuple, optional
+        Memory on each node: MiB, or a text such as ``"4GB"``.
+    walltime : int, str, timedelta or tuple, optional
+        Seconds, ``"HH:MM:SS"``, ``"D-HH:MM:SS"`` or a timedelta.
+    partition, queue : str or tuple, optional
+        Two names for one thing: SLURM's partition, PBS's queue.
+    gpus : int or tuple, optional
+        GPUs on each node.
+    exclusive : bool or tuple
+        Ask for whole nodes.
+    extra_scheduler : list of str or tuple of lists, optional
+        Options passed to the batch system as they are, e.g. ``["--account=x"]``.
+    extra_env_vars : mapping or tuple of mappings, optional
+        Environment of the jobs; values are literal.
+    extra_script : str or tuple, optional
+        Shell lines run in the job before the client; here a shell expands.
+    executor_type : str, callable or tuple
+        ``"mpi4py"``, ``"process-pool"``, ``"loky"``, ``"sequential"`` or a callable
+        that takes the number of workers and returns a ``concurrent.futures.Executor``.
+    num_threads : int or tuple
+        Threads of each worker.
+    setup : str or list of str
+        Lines at the top of each job script (``module load ...``), run by ``bash -l``.
+    python_executable : str, optional
+        Python of the jobs; ``~`` is expanded here. Default: this Python.
+    mpiexec_executable : str or list of str, optional
+        The MPI launcher. A text is split like a shell does, so
+        ``"srun --mpi=pmi2"`` works; a list is taken as it is.
+    log_folder : str or path, optional
+        Where job output goes. Default: ``logs`` in the run's folder.
+
+    Raises
+    ------
+    InputError
+        An option is of a wrong type or value.
+    """
+
+    #: The name in the registry, on the command line and in ``$ADAPTIVE_SCHEDULER_SYSTEM``.
+    name: ClassVar[str]
+    #: Programs that must be on PATH.
+    programs: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        cores: int | tuple[int, ...] | None = None,
+        *,
+        partition: str | tuple[str, ...] | None = None,
+        queue: str | tuple[str, ...] | None = None,
+        setup: str | Sequence[str] = (),
+        python_executable: str | None = None,
+        mpiexec_executable: str | Sequence[str] | None = None,
+        log_folder: str | os.PathLike[str] | None = None,
+        **per_learner: Any,
+    ) -> None:
+        if partition is not None and queue is not None:
+            raise InputError("partition and queue are two names for one thing: give one of them.")
+        unknown = sorted(set(per_learner) - set(PER_LEARNER))
+        if unknown:
+            raise InputError(
+                f"{type(self).__name__}: unknown option {unknown[0]!r}. "
+                f"Known: {', '.join(sorted(PER_LEARNER))}, queue, setup, python_executable, "
+                "mpiexec_executable, log_folder."
+            )
+        options = {"cores": cores, "partition": partition if queue is None else queue}
+        options.update(per_learner)
+        self._options = {key: value for key, value in options.items() if value is not None}
+        #: User functions given as ``executor_type``; resources say ``callable:INDEX``.
+        self.executor_callables: list[Callable[[int], Any]] = []
+        self.setup: tuple[str, ...] = (setup,) if isinstance(setup, str) else tuple(setup)
+        self.python_executable = os.path.expanduser(python_executable or sys.executable)
+        self.mpiexec_executable = _launcher(mpiexec_executable)
+        self.log_folder = None if log_folder is None else os.path.expanduser(os.fspath(log_folder))
+        self._check()
+
+    # ---------------------------------------------------------------- resources
+
+    def _check(self) -> None:
+        """Check every option at once, so that a mistake shows in the line that made it."""
+        for row in range(self._tuple_length() or 1):
+            self._row(row)
+
+    def _tuple_length(self) -> int | None:
+        lengths = {key: len(v) for key, v in self._options.items() if isinstance(v, tuple)}
+        if len(set(lengths.values())) > 1:
+            found = ", ".join(f"{key} has {n}" for key, n in lengths.items())
+            raise InputError(
+                f"A tuple means one value per learner, but their lengths differ: {found}."
+            )
+        if 0 in lengths.values():
+            raise InputError(
+                f"{next(iter(lengths))}=() is empty: a tuple means one value per learner."
+            )
+        return next(iter(lengths.values()), None)
+
+    def _row(self, row: int) -> Resources:
+        values: dict[str, Any] = {}
+        for key, value in self._options.items():
+            one = value[row] if isinstance(value, tuple) else value
+            where = f"{key}[{row}]" if isinstance(value, tuple) else key
+            if key == "executor_type" and callable(one):
+                one = self._callable_name(one)
+            if one is not None:
+                values[key] = PER_LEARNER[key](one, where)
+        return spread(values)
+
+    def _callable_name(self, function: Callable[[int], Any]) -> str:
+        """``callable:0``, ...: resources are plain data, so they name a function by its place."""
+        if function not in self.executor_callables:
+            self.executor_callables.append(function)
+        return f"callable:{self.executor_callables.index(function)}"
+
+    def shapes(self, n: int) -> tuple[list[Resources], list[int]]:
+        """Resources of n learners.
+
+        Parameters
+        ----------
+        n : int
+            Number of learners.
+
+        Returns
+        -------
+        shapes : list of Resources
+            The different ones.
+        index : list of int
+            For each learner, its place in `shapes`; length n.
+
+        Raises
+        ------
+        InputError
+            A tuple's length is not n.
+        """
+        length = self._tuple_length()
+        if length is None:
+            return [self._row(0)], [0] * n
+        if length != n:
+            raise InputError(
+                f"{type(self).__name__} was given tuples of {length} values for {n} learners: "
+                "a tuple means one value per learner."
+            )
+        shapes: dict[Resources, int] = {}
+        index = [shapes.setdefault(self._row(row), len(shapes)) for row in range(n)]
+        return list(shapes), index
+
+    # ------------------------------------------------- what each batch system says
+
+    @abc.abstractmethod
+    def header(self, job: JobRequest) -> list[str]:
+        """Directive lines of the job script, e.g. ``#SBATCH --ntasks=32``."""
+
+    @abc.abstractmethod
+    def submit_command(self, job: JobRequest, script: Path, n: int) -> list[str]:
+        """Submit n jobs, as an array where the system has them (at most `max_array`)."""
+
+    @abc.abstractmethod
+    def parse_submit(self, result: CommandResult, n: int) -> list[JobId]:
+        """Ids of the n submitted jobs; SubmitRefusedError or NoObservation otherwise."""
+
+    @abc.abstractmethod
+    def refusal(self, result: CommandResult) -> Refusal:
+        """What a failed submit means for the next try."""
+
+    @abc.abstractmethod
+    def queue_command(self) -> list[str]:
+        """One command that lists all jobs of this user."""
+
+    @abc.abstractmethod
+    def parse_queue(self, result: CommandResult) -> list[ListedJob]:
+        """All jobs of this user, of any run; NoObservation if the answer is not to be believed."""
+
+    @abc.abstractmethod
+    def cancel_commands(self, jobs: Sequence[JobId]) -> list[list[str]]:
+        """SLURM cancels many at once; PBS takes one id each."""
+
+    @abc.abstractmethod
+    def parse_cancel(self, result: CommandResult) -> None:
+        """Raise SchedulerError if jobs may still be there; a job already gone is no fault."""
+
+    @abc.abstractmethod
+    def history_command(self, jobs: Sequence[JobId]) -> list[str] | None:
+        """Ask how jobs ended; None where the system does not keep it."""
+
+    @abc.abstractmethod
+    def parse_history(self, result: CommandResult) -> list[Ending]:
+        """The endings that are known; jobs still alive and unknown ones are left out."""
+
+    @abc.abstractmethod
+    def time_left_command(self, job: JobId) -> list[str] | None:
+        """Ask for the seconds until the walltime; run in the job itself."""
+
+    @abc.abstractmethod
+    def parse_time_left(self, result: CommandResult) -> float | None:
+        """Seconds, or None for no limit; NoObservation if it is not told."""
+
+    @abc.abstractmethod
+    def own_id(self, environ: Mapping[str, str]) -> tuple[JobId, int] | None:
+        """Id and restart count of the job that has this environment; None outside of a job."""
+
+    @abc.abstractmethod
+    def own_id_script(self) -> list[str]:
+        """Shell lines that set ``ADAPTIVE_SCHEDULER_JOB`` and ``ADAPTIVE_SCHEDULER_RESTART``,
+        the same values as `own_id` gives.
+        """
+
+    #: The most jobs one submit may make.
+    max_array: int = 1000
+    #: Commands a minute that the site's system bears.
+    max_commands_per_minute: int = 600
+
+    def launcher(self, resources: Resources) -> list[str]:
+        """The MPI launcher with its count of ranks, for this batch system."""
+        argv = list(self.mpiexec_executable or default_mpiexec(self.python_executable))
+        if Path(argv[0]).name == "srun" and not any("kill-on-bad-exit" in word for word in argv):
+            # srun otherwise leaves rank 0 waiting for ever for a dead rank
+            argv.append("--kill-on-bad-exit=1")
+        return [*argv, "-n", str(resources.cores)]
+
+
+def default_mpiexec(python_executable: str) -> list[str]:
+    """The ``mpiexec`` that was installed with this Python, else the one on PATH."""
+    beside = Path(python_executable).parent / "mpiexec"
+    return [str(beside) if beside.exists() else shutil.which("mpiexec") or "mpiexec"]
+
+
+def _launcher(value: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    words = shlex.split(value) if isinstance(value, str) else [str(word) for word in value]
+    if not words:
+        raise InputError("mpiexec_executable is empty; leave it out to use the default.")
+    return (os.path.expanduser(words[0]), *words[1:])

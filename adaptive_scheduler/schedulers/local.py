@@ -1,0 +1,245 @@
+"""The embedded batch system of processes, spoken to by ``python -m adaptive_scheduler.localbatch``.
+
+Its commands print one JSON object a line and, last, ``{"rows": N}``: an answer
+that was cut off is not believed. Exit codes are those of `localbatch.commands`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adaptive_scheduler.core.jobs import (
+    CommandResult,
+    Ending,
+    JobId,
+    JobRequest,
+    JobState,
+    ListedJob,
+    Refusal,
+)
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.errors import (
+    InputError,
+    NoObservation,
+    SchedulerError,
+    SubmitRefusedError,
+)
+from adaptive_scheduler.schedulers.base import Scheduler
+
+_TRY_AGAIN = 75  # localbatch.commands.TRY_AGAIN: its folder cannot be written just now
+_TIMED_OUT = 124  # as coreutils' timeout says it
+#: "completing" (its processes are being ended) is alive.
+_STATES = {"pending": JobState.PENDING, "running": JobState.RUNNING}
+
+
+class LocalScheduler(Scheduler):
+    """The machine itself as a small cluster: jobs are processes that outlive the notebook.
+
+    Takes the options of `Scheduler`, of which ``partition``, ``queue`` and ``gpus`` are
+    refused: there are none. All nodes are this machine, so ``nodes`` and
+    ``cores_per_node`` only give ``cores``. ``memory`` is not enforced.
+    ``extra_scheduler`` goes to ``python -m adaptive_scheduler.localbatch submit``.
+
+    Parameters
+    ----------
+    cores : int or tuple of int
+        Slots of each job. They are counted, not bound to processors.
+    max_cores : int, optional
+        Slots of the whole batch system, shared by all runs of this user that
+        use the same `state`; the last submit's value holds. Default: the
+        number of processors.
+    kill_wait : float
+        Seconds from SIGTERM to SIGKILL when a job is cancelled or its walltime
+        is over. Default 30, Slurm's.
+    state : str or path, optional
+        Folder of the batch system. Default: ``$ADAPTIVE_SCHEDULER_LOCALBATCH``,
+        else ``~/.local/state/adaptive_scheduler/localbatch/HOST``.
+    **options
+        The options of `Scheduler`.
+
+    Raises
+    ------
+    InputError
+        An option is wrong, or a job would be larger than the batch system.
+    """
+
+    name = "local"
+    programs = ("bash",)  # for the job scripts; all else comes with Python
+    max_array = 10_000
+    max_commands_per_minute = 1200
+
+    def __init__(
+        self,
+        cores: int | tuple[int, ...] | None = None,
+        *,
+        max_cores: int | None = None,
+        kill_wait: float = 30.0,
+        state: str | os.PathLike[str] | None = None,
+        **options: Any,
+    ) -> None:
+        if max_cores is not None and (not isinstance(max_cores, int) or max_cores < 1):
+            raise InputError(f"max_cores={max_cores!r} must be a whole number of at least 1.")
+        if not 0 <= kill_wait < float("inf"):
+            raise InputError(f"kill_wait={kill_wait!r} must be a number of seconds.")
+        self.max_cores = max_cores or os.cpu_count() or 1
+        self.kill_wait = float(kill_wait)
+        self.state = None if state is None else str(Path(state).expanduser().absolute())
+        super().__init__(cores, **options)
+
+    def _row(self, row: int) -> Resources:
+        resources = super()._row(row)
+        for option, value in (("partition", resources.partition), ("gpus", resources.gpus)):
+            if value is not None:
+                raise InputError(f"{option}={value!r}: LocalScheduler has none; leave it out.")
+        if resources.cores > self.max_cores:
+            raise InputError(
+                f"cores={resources.cores}: LocalScheduler has max_cores={self.max_cores}, so the "
+                "job could never start. Ask for fewer cores, or set max_cores (it may be more "
+                "than the machine has)."
+            )
+        return resources
+
+    def _command(self, name: str, *words: str) -> list[str]:
+        # -P: a json.py in the working directory must not be taken for Python's
+        argv = [sys.executable, "-P", "-m", "adaptive_scheduler.localbatch", name]
+        return [*argv, *([] if self.state is None else [f"--state={self.state}"]), *words]
+
+    # ------------------------------------------------------------------ submit
+
+    def header(self, job: JobRequest) -> list[str]:  # noqa: ARG002
+        """None: everything is on the command line, where nothing needs quotes."""
+        return []
+
+    def submit_command(self, job: JobRequest, script: Path, n: int) -> list[str]:
+        """One submit makes all n jobs, or none."""
+        resources = job.resources
+        output = job.log_folder.rstrip("/").replace("%", "%%") + "/%j.out"
+        cores = self.max_cores if resources.exclusive else resources.cores
+        words = [
+            f"--count={n}",
+            f"--cores={cores}",
+            f"--slots={self.max_cores}",
+            f"--kill-wait={self.kill_wait:g}",
+            f"--name={job.name}",
+            f"--comment={job.tag}",
+            f"--output={output}",
+        ]
+        if resources.walltime is not None:
+            words.append(f"--walltime={resources.walltime}")
+        return self._command("submit", *words, *resources.extra_scheduler, "--", str(script))
+
+    def parse_submit(self, result: CommandResult, n: int) -> list[JobId]:
+        """One id a line."""
+        if result.rc < 0 or result.rc == _TIMED_OUT:
+            raise NoObservation(f"{_words(result)}: the jobs may or may not be in the queue")
+        if result.rc != 0:
+            raise SubmitRefusedError(_words(result))
+        ids = result.stdout.split()
+        if len(ids) != n:
+            raise NoObservation(f"{_words(result)}: {result.stdout!r} are not {n} ids")
+        return [JobId(word) for word in ids]
+
+    def refusal(self, result: CommandResult) -> Refusal:
+        """There is no limit on the number of jobs, so never LIMIT."""
+        if result.rc < 0 or result.rc in (_TRY_AGAIN, _TIMED_OUT):
+            return Refusal.BUSY
+        return Refusal.IMPOSSIBLE
+
+    # --------------------------------------------------------------- the queue
+
+    def queue_command(self) -> list[str]:
+        """All jobs in the state folder; it is one user's."""
+        return self._command("queue")
+
+    def parse_queue(self, result: CommandResult) -> list[ListedJob]:
+        """Jobs that wait or run."""
+        return [
+            ListedJob(
+                id=JobId(row["id"]),
+                state=_STATES.get(row["state"], JobState.ALIVE),
+                native_state=row["state"],
+                name=row["name"],
+                comment=row["comment"],
+                nodes=tuple(row["nodes"]),
+                reason=row["reason"],
+            )
+            for row in _rows(result)
+        ]
+
+    def cancel_commands(self, jobs: Sequence[JobId]) -> list[list[str]]:
+        """Many at once."""
+        return [
+            self._command("cancel", "--", *jobs[first : first + 1000])
+            for first in range(0, len(jobs), 1000)
+        ]
+
+    def parse_cancel(self, result: CommandResult) -> None:
+        """Jobs that are gone are no fault, and not mentioned."""
+        if result.rc != 0:
+            raise SchedulerError(f"{_words(result)}: the jobs may still be there.")
+
+    # ----------------------------------------------------------------- one job
+
+    def history_command(self, jobs: Sequence[JobId]) -> list[str]:
+        """Kept for a day."""
+        return self._command("history", "--", *jobs)
+
+    def parse_history(self, result: CommandResult) -> list[Ending]:
+        """The causes are those of `Ending` already."""
+        return [
+            Ending(id=JobId(row["id"]), cause=row["cause"], detail=row["detail"])
+            for row in _rows(result)
+        ]
+
+    def time_left_command(self, job: JobId) -> list[str]:
+        """The job finds the state folder in its environment."""
+        return self._command("time-left", "--", job)
+
+    def parse_time_left(self, result: CommandResult) -> float | None:
+        """To a millisecond, by the clock that the walltime runs on."""
+        text = result.stdout.strip()
+        if result.rc != 0 or not text:
+            raise NoObservation(_words(result))
+        if text == "unlimited":
+            return None
+        try:
+            return float(text)
+        except ValueError:
+            raise NoObservation(f"{_words(result)}: {text!r} is no number of seconds") from None
+
+    def own_id(self, environ: Mapping[str, str]) -> tuple[JobId, int] | None:
+        """Told by ``LOCALBATCH_JOB_ID`` and ``LOCALBATCH_RESTART``."""
+        job = environ.get("LOCALBATCH_JOB_ID")
+        restart = environ.get("LOCALBATCH_RESTART", "")
+        return (JobId(job), int(restart) if restart.isdecimal() else 0) if job else None
+
+    def own_id_script(self) -> list[str]:
+        """Both are in the job's environment."""
+        return [
+            'export ADAPTIVE_SCHEDULER_JOB="$LOCALBATCH_JOB_ID"',
+            'export ADAPTIVE_SCHEDULER_RESTART="${LOCALBATCH_RESTART:-0}"',
+        ]
+
+
+def _words(result: CommandResult) -> str:
+    told = result.stderr.strip().splitlines()[-1:] or ["localbatch: no message"]
+    return f"{told[0]} (exit status {result.rc})"
+
+
+def _rows(result: CommandResult) -> list[dict[str, Any]]:
+    """The JSON lines of a whole answer; NoObservation if it is anything else."""
+    if result.rc != 0:
+        raise NoObservation(_words(result))
+    try:
+        *rows, last = [json.loads(line) for line in result.stdout.splitlines()]
+        whole = last["rows"] == len(rows)
+    except (ValueError, TypeError, KeyError) as error:
+        raise NoObservation(f"localbatch printed no list of jobs: {error}") from None
+    if not whole:
+        raise NoObservation(f"localbatch printed {len(rows)} of {last['rows']} rows")
+    return rows

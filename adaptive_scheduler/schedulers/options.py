@@ -1,0 +1,75 @@
+"""The options that all schedulers share, checked one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from adaptive_scheduler.core.resources import (
+    Resources,
+    parse_environment,
+    parse_memory,
+    parse_walltime,
+)
+from adaptive_scheduler.errors import InputError
+
+
+def count(value: object, name: str, *, optional: bool = False) -> int | None:
+    if value is None and optional:
+        return None
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
+        raise InputError(f"{name}={value!r} must be a whole number of at least 1.")
+    return int(value)
+
+
+def text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{name}={value!r} must be a text.")
+    return value
+
+
+def words(value: object, name: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, Sequence) or not all(isinstance(word, str) for word in value):
+        raise InputError(f"{name}={value!r} must be a list of texts such as ['--account=x'].")
+    return tuple(value)
+
+
+def spread(values: dict[str, Any]) -> Resources:
+    """Fill in cores from nodes x cores_per_node and check that they agree."""
+    cores, nodes, per_node = (values.get(k) for k in ("cores", "nodes", "cores_per_node"))
+    if nodes and per_node:
+        if cores not in (None, nodes * per_node):
+            raise InputError(
+                f"cores={cores} does not equal nodes={nodes} x cores_per_node={per_node}: "
+                "leave cores out."
+            )
+        values["cores"] = nodes * per_node
+    elif cores is None:
+        raise InputError("Give cores, or nodes and cores_per_node.")
+    resources = Resources(**values)
+    if resources.is_single_process and (resources.nodes or 1) > 1:
+        raise InputError(
+            f"executor_type={resources.executor_type!r} runs on one node, but nodes={nodes}. "
+            "Use executor_type='mpi4py' for several."
+        )
+    return resources
+
+
+#: The per-learner options of every scheduler, and how each value is checked.
+PER_LEARNER: Mapping[str, Callable[[Any, str], Any]] = {
+    "cores": lambda value, name: count(value, name),
+    "nodes": lambda value, name: count(value, name, optional=True),
+    "cores_per_node": lambda value, name: count(value, name, optional=True),
+    "memory": parse_memory,
+    "walltime": parse_walltime,
+    "partition": lambda value, name: text(value, name),
+    "gpus": lambda value, name: count(value, name, optional=True),
+    "exclusive": lambda value, name: bool(value),
+    "extra_scheduler": lambda value, name: words(value, name),
+    "extra_env_vars": parse_environment,
+    "extra_script": lambda value, name: text(value, name) or "",
+    "executor_type": lambda value, name: text(value, name),
+    "num_threads": lambda value, name: count(value, name),
+}

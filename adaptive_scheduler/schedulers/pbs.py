@@ -1,0 +1,227 @@
+"""OpenPBS, also known as PBS Professional, spoken to by qsub, qstat, qdel.
+
+Sources: the "PBS Professional 2022.1" User's Guide (chapter 2 submitting,
+chapter 4 select and place) and Reference Guide (chapter 8 "States", chapter 13
+"Error Codes"), OpenPBS's ``src/include/pbs_error.h`` and ``job.h``, and what a real
+OpenPBS 23.06 printed (``tests/data/pbs``). Torque's dialect is another one.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pwd
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adaptive_scheduler.core.jobs import (
+    CommandResult,
+    Ending,
+    JobId,
+    JobRequest,
+    ListedJob,
+    Refusal,
+)
+from adaptive_scheduler.errors import NoObservation, SchedulerError, SubmitRefusedError
+from adaptive_scheduler.schedulers import pbs_requests as requests
+from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.pbs_answers import (
+    TAG,
+    ending,
+    listed_job,
+    time_left,
+    told_jobs,
+    whole,
+    words,
+)
+
+_ID = re.compile(r"(?P<number>\d+)(?P<array>\[\])?(?P<server>\.\S+)")
+
+# Exit statuses of the commands are the error's number (pbs_error.h) & 255.
+_UNKNOWN_ID, _FINISHED, _NO_HISTORY = 153, 35, 36
+#: Unknown, in history, already exiting, delete under way, history gone, finished subjob.
+_GONE = frozenset({_UNKNOWN_ID, _FINISHED, 168, 202, 237, 54, 55})
+#: No reply to be trusted (PROTOCOL, DISPROTO), killed by our own time limit (124).
+_UNCERTAIN = frozenset({183, 208, 124})
+_LIMIT = frozenset({38, 39, 198})  # ENTLIMCT, ENTLIMRESC, MAXQUED
+#: TOOMANY, SYSTEM (no connection), INTERNAL, QUNOENB (a disabled queue: maintenance ends),
+#: OBJBUSY, NOCONNECTS, NOSERVER, RESCUNAV, SVRDOWN, licences, NOSCHEDULER, CONNFULL,
+#: FORCE_QSUB_UPDATE, SAVE_ERR, TRYAGAIN.
+_BUSY = _UNCERTAIN | {158, 162, 163, 173, 179, 185, 186, 196, 212, 242, 250, 251} | {255}
+_BUSY |= {13, 17, 56, 57, 104}
+_BUSY_WORDS = re.compile(r"cannot connect|reserved ports|timed? ?out|try again", re.IGNORECASE)
+_TOO_LONG_ARRAY = 3  # MaxArraySize
+
+
+class PBS(Scheduler):
+    """OpenPBS and PBS Professional.
+
+    Takes the options of `Scheduler`. What PBS makes of them:
+
+    - ``cores`` alone asks for that many chunks of one core, which PBS spreads as it
+      likes; ``nodes`` or ``cores_per_node`` ask for that many ranks on each of
+      different hosts.
+    - ``memory`` is on each node; without ``nodes`` or ``cores_per_node`` nobody knows the
+      nodes, so each core gets its share of it: a job that is put on one node has all
+      of it.
+    - ``gpus`` without ``nodes`` puts the whole job on one node.
+    - ``extra_scheduler`` becomes ``#PBS`` lines. ``-v`` there has no effect, as it is
+      given on the command line: use ``extra_env_vars``.
+
+    Notes
+    -----
+    PBS can name hosts to use, but none to avoid: `JobRequest.excluded_nodes` has no
+    effect. Ask for a mail by ``extra_scheduler=["-m a"]``; by default there is none,
+    because PBS would send one for each deleted job.
+    """
+
+    name = "pbs"
+    programs = ("qsub", "qstat", "qdel")
+    #: About 512 calls a minute use up the host's reserved ports, which all its users share.
+    max_commands_per_minute = 200
+
+    def __init__(self, cores: int | tuple[int, ...] | None = None, **options: Any) -> None:
+        super().__init__(cores, **options)
+        #: Whose jobs are ours: ``qstat`` cannot select by user and print JSON.
+        self.user = _own_user()
+
+    # ------------------------------------------------------------------ submit
+
+    def header(self, job: JobRequest) -> list[str]:
+        """``#PBS`` lines; output and tag are in `submit_command`, where nothing needs quotes."""
+        resources = job.resources
+        options = [
+            f"-N {requests.name(job.name)}",
+            f"-l select={requests.select(resources)}",
+            f"-l place={requests.place(resources)}",
+        ]
+        if resources.walltime is not None:
+            options.append(f"-l walltime={requests.clock(resources.walltime)}")
+        if resources.partition is not None:
+            options.append(f"-q {resources.partition}")
+        options += ["-j oe", "-r y", "-m n", *resources.extra_scheduler]
+        return [f"#PBS {option}" for option in options]
+
+    def submit_command(self, job: JobRequest, script: Path, n: int) -> list[str]:
+        """An array for two or more; PBS has none of one job.
+
+        The log folder must exist: PBS accepts a missing one and then keeps the
+        job's cores for half a minute at its end.
+        """
+        array = ["-J", f"0-{n - 1}"] if n > 1 else []
+        folder = job.log_folder.rstrip("/") + "/"
+        return ["qsub", *array, "-v", f"{TAG}={job.tag}", "-o", folder, str(script)]
+
+    def parse_submit(self, result: CommandResult, n: int) -> list[JobId]:
+        """Subjobs of an array are counted from 0."""
+        if result.rc < 0 or result.rc in _UNCERTAIN:
+            raise NoObservation(f"{words(result)}: the jobs may or may not be in the queue")
+        if result.rc != 0:
+            remedy = ""
+            if result.rc == _TOO_LONG_ARRAY:
+                remedy = f" {n} jobs in one array: set scheduler.max_array to a smaller number."
+            raise SubmitRefusedError(words(result) + remedy)
+        lines = result.stdout.split()
+        match = _ID.fullmatch(lines[-1]) if lines else None
+        if match is None or bool(match["array"]) != (n > 1):
+            raise NoObservation(f"{words(result)}: {result.stdout!r} is no id of {n} jobs")
+        if n == 1:
+            return [JobId(match[0])]
+        return [JobId(f"{match['number']}[{index}]{match['server']}") for index in range(n)]
+
+    def refusal(self, result: CommandResult) -> Refusal:
+        """By exit status; an unknown one is for the user to read, not to be repeated for ever."""
+        if result.rc in _LIMIT:
+            return Refusal.LIMIT
+        if result.rc < 0 or result.rc in _BUSY or _BUSY_WORDS.search(result.stderr):
+            return Refusal.BUSY
+        return Refusal.IMPOSSIBLE
+
+    # ------------------------------------------------------------- the queue
+
+    def queue_command(self) -> list[str]:
+        """All jobs of all users, subjobs too: ``-u`` does not go with ``-f``."""
+        return ["qstat", "-t", "-f", "-F", "json"]
+
+    def parse_queue(self, result: CommandResult) -> list[ListedJob]:
+        """Our user's jobs; an array is listed as its subjobs."""
+        if result.rc != 0:  # 255: no server. 153 and 35 speak of ids, and none was asked for.
+            raise NoObservation(words(result))
+        jobs = told_jobs(result)
+        listed = []
+        for name, job in jobs.items():
+            if "[]" in name:
+                continue
+            job = {**jobs.get(re.sub(r"\[\d+\]", "[]", name), {}), **job}
+            if str(job.get("Job_Owner")).rpartition("@")[0] == self.user:
+                listed.append(listed_job(name, job))
+        return listed
+
+    def cancel_commands(self, jobs: Sequence[JobId]) -> list[list[str]]:
+        """One id for each ``qdel``; neighbours in an array are one id, ``1007[2-9].vm``.
+
+        Of several ids, one that is unknown makes ``qdel`` drop the others silently,
+        or the server crash (OpenPBS of April 2026).
+        """
+        return [["qdel", one] for one in requests.ranges(jobs)]
+
+    def parse_cancel(self, result: CommandResult) -> None:
+        """Raise SchedulerError unless the job ends or is gone."""
+        if result.rc != 0 and result.rc not in _GONE:
+            raise SchedulerError(f"{words(result)}: the job may still be there.")
+
+    # ------------------------------------------------------------ one job
+
+    def history_command(self, jobs: Sequence[JobId]) -> list[str]:
+        """``-E``: without it only the first of several ids is printed (OpenPBS of April 2026)."""
+        return ["qstat", "-x", "-E", "-f", "-F", "json", *jobs]
+
+    def parse_history(self, result: CommandResult) -> list[Ending]:
+        """PBS keeps it for two weeks by default, or, if the site says so, not at all."""
+        if result.rc == _NO_HISTORY:
+            return []
+        if result.rc not in (0, _UNKNOWN_ID, _FINISHED):
+            raise NoObservation(words(result))
+        jobs = told_jobs(result).items()
+        endings = [ending(name, job) for name, job in jobs if "[]" not in name]
+        return [known for known in endings if known is not None]
+
+    def time_left_command(self, job: JobId) -> list[str]:
+        """Ask the server; a job's environment does not tell its walltime."""
+        return ["qstat", "-f", "-F", "json", job]
+
+    def parse_time_left(self, result: CommandResult) -> float | None:
+        """To about a second, also between PBS's own looks at the job."""
+        jobs = told_jobs(result)
+        if result.rc != 0 or len(jobs) != 1:
+            raise NoObservation(words(result))
+        (job,) = jobs.values()
+        return time_left(result, job)
+
+    def own_id(self, environ: Mapping[str, str]) -> tuple[JobId, int] | None:
+        """The restart count is not in PBS's environment: `own_id_script` asks the server for it."""
+        job = environ.get("PBS_JOBID")
+        if not job:
+            return None
+        told = environ.get("ADAPTIVE_SCHEDULER_JOB") == job
+        restart = whole(environ.get("ADAPTIVE_SCHEDULER_RESTART")) if told else None
+        return JobId(job), restart or 0
+
+    def own_id_script(self) -> list[str]:
+        """0 where the nodes cannot reach the server; qstat then says why in the job's output."""
+        run_count = r"sed -n 's/^    run_count = \([1-9][0-9]*\)$/\1/p'"
+        return [
+            'export ADAPTIVE_SCHEDULER_JOB="$PBS_JOBID"',
+            f'ADAPTIVE_SCHEDULER_RESTART=$(timeout 75 qstat -f "$PBS_JOBID" | {run_count} || true)',
+            "export ADAPTIVE_SCHEDULER_RESTART=$(( ${ADAPTIVE_SCHEDULER_RESTART:-1} - 1 ))",
+        ]
+
+
+def _own_user() -> str:
+    """Who PBS takes us for: the name of our uid, also after ``su``, where $LOGNAME may differ."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container without a passwd entry
+        return getpass.getuser()

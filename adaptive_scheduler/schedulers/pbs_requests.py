@@ -1,0 +1,87 @@
+"""The words of a request to PBS: names, chunks, ranges of subjobs."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from adaptive_scheduler.core.jobs import JobId
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.errors import InputError
+
+LONGEST_NAME = 230
+_SUBJOB = re.compile(r"(?P<number>\d+)\[(?P<index>\d+)\](?P<server>\..+)")
+
+
+def name(name: str) -> str:
+    """What ``-N`` takes: letters, digits, ``_ . + -``, at most 230 of them."""
+    return re.sub(r"[^A-Za-z0-9_.+-]", "_", name)[:LONGEST_NAME].lstrip("-") or "job"
+
+
+def clock(walltime: int) -> str:
+    """``-l walltime=HH:MM:SS``; PBS does not take SLURM's days."""
+    return f"{walltime // 3600:02d}:{walltime // 60 % 60:02d}:{walltime % 60:02d}"
+
+
+def select(resources: Resources) -> str:
+    """The chunks of a job: ``2:ncpus=4:mpiprocs=4:ompthreads=1+1:ncpus=3:...``."""
+    memory = resources.memory
+    if _is_free(resources) and memory is not None:
+        memory = math.ceil(memory / resources.cores)
+    extra = f":ompthreads={resources.num_threads}"  # else OMP_NUM_THREADS is ncpus
+    extra += f":mem={memory}mb" if memory is not None else ""
+    extra += f":ngpus={resources.gpus}" if resources.gpus is not None else ""
+    chunks = []
+    for count, cores in _spread(resources):
+        ranks = 1 if resources.is_single_process else cores
+        chunks.append(f"{count}:ncpus={cores}:mpiprocs={ranks}{extra}")
+    return "+".join(chunks)
+
+
+def _spread(resources: Resources) -> list[tuple[int, int]]:
+    """How many chunks of how many cores."""
+    cores, nodes = resources.cores, resources.nodes
+    if _is_free(resources):
+        return [(cores, 1)]
+    if resources.is_single_process or not (nodes or resources.cores_per_node):
+        return [(1, cores)]
+    if nodes is None:
+        full, rest = divmod(cores, resources.cores_per_node or cores)
+        return [(n, c) for n, c in ((full, resources.cores_per_node or cores), (1, rest)) if n * c]
+    if nodes > cores:
+        raise InputError(f"nodes={nodes} are more than cores={cores}: each node needs a core.")
+    each, more = divmod(cores, nodes)
+    return [(n, c) for n, c in ((more, each + 1), (nodes - more, each)) if n]
+
+
+def _is_free(resources: Resources) -> bool:
+    """Whether PBS may put each core where it likes."""
+    tied = resources.nodes or resources.cores_per_node or resources.gpus
+    return not (tied or resources.is_single_process)
+
+
+def place(resources: Resources) -> str:
+    """``-l place=``: chunks on hosts of their own unless each is one core."""
+    arrangement = "free" if _is_free(resources) else "scatter"
+    return f"{arrangement}:exclhost" if resources.exclusive else arrangement
+
+
+def ranges(jobs: Sequence[JobId]) -> list[str]:
+    """Jobs as few ids: ``7[1].vm 7[2].vm 7[5].vm`` are ``7[1-2].vm 7[5].vm``."""
+    ids: list[str] = []
+    arrays: dict[tuple[str, str], set[int]] = {}
+    for job in dict.fromkeys(jobs):
+        match = _SUBJOB.fullmatch(job)
+        if match is None:
+            ids.append(job)
+        else:
+            arrays.setdefault((match["number"], match["server"]), set()).add(int(match["index"]))
+    for (number, server), found in arrays.items():
+        indices = sorted(found)
+        gaps = [place for place, (a, b) in enumerate(pairwise(indices), 1) if b != a + 1]
+        for first, last in pairwise([0, *gaps, len(indices)]):
+            a, b = indices[first], indices[last - 1]
+            ids.append(f"{number}[{a}]{server}" if a == b else f"{number}[{a}-{b}]{server}")
+    return ids

@@ -1,0 +1,272 @@
+"""SLURM 22.05 and later, spoken to by ``sbatch``, ``squeue`` and ``scancel``.
+
+Measured on a real Slurm 22.05.8 (``tests/integration/test_slurm_cluster.py``),
+and what follows for a job:
+
+- ``scancel JOB`` and the walltime send SIGCONT and SIGTERM to *every* process
+  of every step and of the batch script, twice or thrice within 0.1 s, and
+  SIGKILL after KillWait (30 s by default). With workers that ignore SIGTERM and
+  a batch script that traps it and waits again, rank 0 goes on until KillWait
+  and its exit status 0 arrives, under ``mpiexec`` (which starts its proxies by
+  ``srun``), ``mpiexec -launcher fork`` and ``srun``.
+- ``--signal=USR1@S`` reaches all ranks of a step, never the batch script, and
+  nothing at all under ``-launcher fork`` or without a launcher; it comes up to
+  a minute early. So it is only a hint to look at the clock.
+- The status of the launcher says zero or not, no more: rank 0's own ``exit(3)``
+  comes as 3 from ``mpiexec`` but as 137 from ``srun``; a killed rank as 255 or
+  9 from ``mpiexec`` and 137 from ``srun``.
+- ``srun --kill-on-bad-exit=1`` sends SIGTERM to the other ranks when one dies
+  and waits KillWait before SIGKILL, and nothing shortens that once it has begun.
+  Therefore each rank runs under a line of shell (`RANK`) that kills the step
+  *before* its end is noticed: 0.2 s instead of KillWait.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from adaptive_scheduler.core.jobs import (
+    CommandResult,
+    Ending,
+    JobId,
+    JobRequest,
+    JobState,
+    ListedJob,
+    Refusal,
+)
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.errors import NoObservation, SchedulerError, SubmitRefusedError
+from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.slurm_words import (
+    ENDINGS,
+    REFUSALS,
+    RESULT_UNKNOWN,
+    STATES,
+    expand_nodes,
+)
+
+# Rows start, fields and rows end, with characters that no sane name holds: job
+# names and comments may have blanks, bars and even newlines in them.
+ROW, FIELD = "\x1e", "\x1f"
+#: squeue(1), --format: array or job id, array task, state, nodes, reason, comment, name.
+COLUMNS = ("%F", "%K", "%T", "%N", "%r", "%k", "%j")
+FORMAT = ROW + FIELD.join(COLUMNS) + FIELD
+
+#: Runs one rank under srun; ``"$@"`` is the rank's command. When it fails, the whole
+#: step is killed before srun notices (see the module's docstring).
+RANK = (
+    'trap : TERM INT HUP USR1 USR2; "$@"; status=$?; [ "$status" -eq 0 ] || '
+    'scancel --signal=KILL "$SLURM_JOB_ID.$SLURM_STEP_ID"; exit "$status"'
+)
+
+#: Seconds: with shorter walltimes an early signal would come at once (DESIGN 7).
+SHORTEST_WALLTIME_WITH_SIGNAL = 600
+LONGEST_SIGNAL_TIME = 300
+
+_SUBMITTED = re.compile(r"^(\d+)(;\S+)?$", re.MULTILINE)
+_TIME_LEFT = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
+
+
+class SLURM(Scheduler):
+    """SLURM; all options are those of `Scheduler`.
+
+    Notes
+    -----
+    Walltimes are rounded up to whole minutes, because Slurm counts in minutes;
+    a job may live up to half a minute longer than its limit and, after SIGTERM,
+    KillWait seconds (30 by default). Every core gets `num_threads` CPUs.
+    """
+
+    name = "slurm"
+    programs = ("sbatch", "squeue", "scancel")
+    #: One less than the default of MaxArraySize, see slurm.conf(5).
+    max_array = 1000
+
+    # ------------------------------------------------------------------ submit
+
+    def header(self, job: JobRequest) -> list[str]:
+        resources = job.resources
+        options = [*_shape(resources), "--open-mode=append", "--requeue"]
+        if resources.memory:
+            options.append(f"--mem={resources.memory}M")
+        if resources.walltime:
+            options.append(f"--time={_walltime(resources.walltime)}")
+            if resources.walltime >= SHORTEST_WALLTIME_WITH_SIGNAL:
+                early = min(LONGEST_SIGNAL_TIME, resources.walltime // 4)
+                options.append(f"--signal=USR1@{early}")
+        if resources.partition:
+            options.append(f"--partition={shlex.quote(resources.partition)}")
+        if resources.gpus:
+            options.append(f"--gpus-per-node={resources.gpus}")
+        if resources.exclusive:
+            options.append("--exclusive")
+        if job.excluded_nodes:
+            options.append(f"--exclude={','.join(job.excluded_nodes)}")
+        return [f"#SBATCH {option}" for option in (*options, *resources.extra_scheduler)]
+
+    def submit_command(self, job: JobRequest, script: Path, n: int) -> list[str]:
+        # sbatch(1), filename pattern: %% is a percent sign, %A_%a the array's id and index
+        folder = job.log_folder.replace("%", "%%")
+        array = [f"--array=0-{n - 1}"] if n > 1 else []
+        return [
+            "sbatch",
+            "--parsable",
+            *array,
+            f"--job-name={job.name}",
+            f"--comment={job.tag}",
+            f"--output={folder}/{'%A_%a' if n > 1 else '%j'}.out",
+            str(script),
+        ]
+
+    def parse_submit(self, result: CommandResult, n: int) -> list[JobId]:
+        said = f"sbatch (exit status {result.rc}): {_words(result)}"
+        if result.rc != 0:
+            if RESULT_UNKNOWN.search(result.stderr):
+                raise NoObservation(f"{said}: the job may have been submitted all the same")
+            raise SubmitRefusedError(said)
+        match = _SUBMITTED.search(result.stdout)
+        if match is None:
+            raise NoObservation(f"{said}: no job id in it")
+        if n == 1:
+            return [JobId(match[1])]
+        return [JobId(f"{match[1]}_{index}") for index in range(n)]
+
+    def refusal(self, result: CommandResult) -> Refusal:
+        """Words that are not in the tables are BUSY: tried again later, and shown."""
+        for refusal, words in REFUSALS:
+            if words.search(result.stderr):
+                return refusal
+        return Refusal.BUSY
+
+    # ------------------------------------------------------------------ look
+
+    def queue_command(self) -> list[str]:
+        # All states: without it squeue leaves out REQUEUE_HOLD, STAGE_OUT and others that
+        # live, and with it an end is seen, for MinJobAge seconds, instead of inferred.
+        return ["squeue", "--noheader", "--array", "--me", "--states=all", f"--format={FORMAT}"]
+
+    def parse_queue(self, result: CommandResult) -> list[ListedJob]:
+        if result.rc != 0:
+            raise NoObservation(f"squeue (exit status {result.rc}): {_words(result)}")
+        if not result.stdout.strip() and result.stderr.strip():
+            raise NoObservation(f"squeue listed nothing and said: {_words(result)}")
+        before, *rows = result.stdout.split(ROW)
+        if before.strip():
+            raise NoObservation(f"squeue's answer is not understood: {before.strip()[:200]!r}")
+        return [_listed(row) for row in rows]
+
+    def history_command(self, jobs: Sequence[JobId]) -> list[str] | None:
+        """Slurm remembers an ended job for MinJobAge seconds (300 by default).
+
+        ``sacct`` remembers longer, but many sites run without accounting, and
+        ``scontrol show job`` takes one job at a time.
+        """
+        command = [word for word in self.queue_command() if word != "--me"]
+        return [*command, f"--jobs={','.join(jobs)}"]
+
+    def parse_history(self, result: CommandResult) -> list[Ending]:
+        if result.rc != 0 and "Invalid job id specified" in result.stderr:
+            return []  # one job was asked for, and Slurm has forgotten it
+        return [
+            Ending(job.id, ENDINGS[job.native_state], job.reason, job.nodes)
+            for job in self.parse_queue(result)
+            if job.state is JobState.ENDED
+        ]
+
+    # ------------------------------------------------------------------ cancel
+
+    def cancel_commands(self, jobs: Sequence[JobId]) -> list[list[str]]:
+        starts = range(0, len(jobs), self.max_array)
+        return [["scancel", *jobs[start : start + self.max_array]] for start in starts]
+
+    def parse_cancel(self, result: CommandResult) -> None:
+        gone = r"Invalid job id specified|already completing or completed|already finished"
+        rest = [line for line in result.stderr.splitlines() if not re.search(gone, line)]
+        if result.rc != 0 and (any(rest) or not result.stderr.strip()):
+            raise SchedulerError(f"scancel (exit status {result.rc}): {_words(result)}")
+
+    # ------------------------------------------------------------------ inside a job
+
+    def time_left_command(self, job: JobId) -> list[str] | None:
+        return ["squeue", "--noheader", f"--jobs={job}", "--format=%L"]
+
+    def parse_time_left(self, result: CommandResult) -> float | None:
+        text = result.stdout.strip()
+        if result.rc == 0 and text in {"UNLIMITED", "NOT_SET"}:
+            return None
+        match = _TIME_LEFT.fullmatch(text)
+        if result.rc != 0 or match is None:
+            raise NoObservation(f"squeue does not tell the time left: {_words(result)}")
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+
+    def own_id(self, environ: Mapping[str, str]) -> tuple[JobId, int] | None:
+        array, task = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
+        job = f"{array}_{task}" if array and task else environ.get("SLURM_JOB_ID")
+        if not job:
+            return None
+        return JobId(job), int(environ.get("SLURM_RESTART_COUNT") or 0)
+
+    def own_id_script(self) -> list[str]:
+        array, task = (
+            "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}",
+            "${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}",
+        )
+        return [
+            f'ADAPTIVE_SCHEDULER_JOB="{array}{task}"',
+            'ADAPTIVE_SCHEDULER_RESTART="${SLURM_RESTART_COUNT:-0}"',
+            "export ADAPTIVE_SCHEDULER_JOB ADAPTIVE_SCHEDULER_RESTART",
+        ]
+
+    def launcher(self, resources: Resources) -> list[str]:
+        argv = super().launcher(resources)
+        if Path(argv[0]).name != "srun":
+            return argv
+        # since 22.05 srun does not take over the job's --cpus-per-task, see srun(1)
+        threads = [f"--cpus-per-task={resources.num_threads}"] if resources.num_threads > 1 else []
+        return [*argv, *threads, "sh", "-c", RANK, "rank"]
+
+
+def _shape(resources: Resources) -> list[str]:
+    """One task for each MPI rank; a single-process executor is one task with all CPUs."""
+    if resources.is_single_process:
+        cpus = resources.cores * resources.num_threads
+        return ["--nodes=1", "--ntasks=1", f"--cpus-per-task={cpus}"]
+    options = [f"--ntasks={resources.cores}"]
+    if resources.nodes:
+        options.append(f"--nodes={resources.nodes}")
+    if resources.cores_per_node:
+        options.append(f"--ntasks-per-node={resources.cores_per_node}")
+    if resources.num_threads > 1:
+        options.append(f"--cpus-per-task={resources.num_threads}")
+    return options
+
+
+def _walltime(seconds: int) -> str:
+    """``D-HH:MM:SS``, rounded up to a whole minute."""
+    hours, minutes = divmod(-(-seconds // 60), 60)
+    return f"{hours // 24}-{hours % 24:02}:{minutes:02}:00"
+
+
+def _listed(row: str) -> ListedJob:
+    fields = row.rstrip("\n").split(FIELD, len(COLUMNS) - 1)
+    if len(fields) < len(COLUMNS) or not fields[-1].endswith(FIELD) or not fields[0].isdigit():
+        raise NoObservation(f"squeue printed a row that is cut or not ours: {row[:200]!r}")
+    job, task, state, nodes, reason, comment, name = fields
+    return ListedJob(
+        id=JobId(f"{job}_{task}" if task.isdigit() else job),
+        state=STATES.get(state, JobState.ALIVE),
+        native_state=state,
+        name=name.removesuffix(FIELD),
+        comment="" if comment == "(null)" else comment,
+        nodes=expand_nodes(nodes),
+        reason="" if reason == "None" else reason,
+    )
+
+
+def _words(result: CommandResult) -> str:
+    """What the command said, for a person, on one line."""
+    return " ".join((result.stderr.strip() or result.stdout.strip() or "(nothing)").split())[:1000]

@@ -1,0 +1,89 @@
+"""What the words that Slurm prints mean, as tables with their sources."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+
+from adaptive_scheduler.core.jobs import JobState, Refusal
+
+#: squeue(1), JOB STATE CODES. All others (COMPLETING, CONFIGURING, REQUEUED,
+#: REQUEUE_HOLD, RESIZING, REVOKED, SIGNALING, SPECIAL_EXIT, STAGE_OUT, STOPPED,
+#: SUSPENDED, and what later versions invent) hold nodes or may come back: ALIVE.
+STATES = {"PENDING": JobState.PENDING, "RUNNING": JobState.RUNNING}
+#: The same table: states that a job does not leave, and what they say of its end.
+ENDINGS = {
+    "BOOT_FAIL": "node_fail",
+    "CANCELLED": "cancelled",
+    "COMPLETED": "completed",
+    "DEADLINE": "timeout",
+    "FAILED": "failed",
+    "NODE_FAIL": "node_fail",
+    "OUT_OF_MEMORY": "out_of_memory",
+    "PREEMPTED": "preempted",
+    "TIMEOUT": "timeout",
+}
+STATES |= dict.fromkeys(ENDINGS, JobState.ENDED)
+
+# What a failed sbatch says. The words are those of slurm_strerror() in Slurm's
+# src/common/slurm_errno.c, of src/sbatch/sbatch.c, and the reasons of
+# src/common/slurm_protocol_defs.c (job_state_reason_string).
+LIMIT_WORDS = (
+    r"(Assoc|QOS)(Max|Grp)Submit\w*Limit",
+    r"job queue full, sleeping and retrying",
+    r"temporarily unable to accept job",
+    r"Step limit reached",
+)
+IMPOSSIBLE_WORDS = (
+    r"(Assoc|QOS)\w*(PerJob|PerNode|MinCpu|MinGRES)\w*",
+    r"Requested node configuration is not available",
+    r"Requested time limit is invalid",
+    r"[Ii]nvalid (partition|account|qos|wckey|feature|license|generic resource|job array|user id)",
+    r"Invalid (job dependency|Trackable|node name|time|GRES|--)",
+    r"(No partition specified|not permitted to use this partition|nodes not in this partition)",
+    r"(More processors|more tasks than available|Node count spec|CPU count spec|Task count spec)",
+    r"(Access/permission denied|Memory required by task|requested reservation|too long)",
+    r"sbatch: (unrecognized option|invalid option|option .* requires|fatal:)",
+    r"sbatch: error: (Invalid|Unable to open file|This does not look like a batch script)",
+)
+#: QOS or association without its reason: the submit limit, the likeliest of the three it names.
+POLICY_WORDS = (r"violates accounting/QOS policy",)
+REFUSALS = (
+    (Refusal.LIMIT, re.compile("|".join(LIMIT_WORDS))),
+    (Refusal.IMPOSSIBLE, re.compile("|".join(IMPOSSIBLE_WORDS))),
+    (Refusal.LIMIT, re.compile("|".join(POLICY_WORDS))),
+)
+#: After these the controller may still have taken the job: the request had been sent.
+RESULT_UNKNOWN = re.compile(
+    r"Socket timed out|Zero Bytes were transmitted|Unexpected message received"
+    r"|\((receive|shutdown) failure\)|Message receive failure|Transport endpoint"
+)
+
+_NODE_GROUP = re.compile(r"\[([^\]]*)\]")
+
+
+def expand_nodes(text: str) -> tuple[str, ...]:
+    """Names of a node list: ``n[1-2,07],m3`` gives ``n1 n2 n07 m3``, see scontrol(1)."""
+    return _expand_nodes(text) if text and text != "(null)" else ()
+
+
+@functools.lru_cache(maxsize=10_000)
+def _expand_nodes(text: str) -> tuple[str, ...]:
+    names: list[str] = []
+    for word in re.findall(r"(?:\[[^\]]*\]|[^,\[])+", text):
+        parts = _NODE_GROUP.split(word)  # fixed, ranges, fixed, ranges, ..., fixed
+        choices = [_numbers(part) if i % 2 else [part] for i, part in enumerate(parts)]
+        names.extend("".join(choice) for choice in itertools.product(*choices))
+    return tuple(names)
+
+
+def _numbers(ranges: str) -> list[str]:
+    numbers: list[str] = []
+    for item in ranges.split(","):
+        first, _, last = item.partition("-")
+        if last.isdigit() and first.isdigit():
+            numbers.extend(str(n).zfill(len(first)) for n in range(int(first), int(last) + 1))
+        else:
+            numbers.append(item)
+    return numbers

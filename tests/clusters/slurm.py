@@ -1,0 +1,301 @@
+"""A real Slurm of several nodes on this host, private to a test session.
+
+Facts and sources: ``docs`` of Slurm 22.05 (slurm.conf(5), munged(8)) and what
+was tried on Debian 12; nothing in ``/etc`` is touched and all daemons run as
+the current user. They are found by ``SLURM_CONF``, which is also how whatever
+outlives its job is found at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import random
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import psutil
+import pytest
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "srun")
+#: Debian installs the daemons here, which is not on everybody's PATH.
+DAEMON_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+#: A path of a Unix socket has at most 107 bytes; Slurm appends names such as ``/n4_1234.0``.
+LONGEST_FOLDER = 60
+
+
+def missing_programs() -> list[str]:
+    """Slurm's programs that are not installed here."""
+    return [name for name in PROGRAMS if shutil.which(name, path=DAEMON_PATH) is None]
+
+
+class PrivateSlurm:
+    """A whole cluster in one folder: munged, slurmctld and a slurmd for each node.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Must be short (sockets live in it). Default: a new folder in ``/tmp``,
+        removed by `stop`.
+    nodes, cores_per_node : int
+        Nodes are called ``n1``, ``n2``, …; they may claim more cores than the host has.
+    kill_wait : int
+        Seconds between SIGTERM and SIGKILL at the end of a job.
+    ports : int, optional
+        The first of ``nodes + 1`` ports in a row. Default: free ones.
+    settings : mapping, optional
+        Lines of ``slurm.conf``, e.g. ``{"MaxJobCount": "5"}``; they replace ours.
+
+    Notes
+    -----
+    Partitions: ``normal`` (the default, no limit) and ``minute`` (``MaxTime=1``).
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        nodes: int = 4,
+        cores_per_node: int = 8,
+        kill_wait: int = 5,
+        ports: int | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self._owns_folder = folder is None
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="as-slurm-", dir="/tmp"))
+        if len(str(self.folder)) > LONGEST_FOLDER or " " in str(self.folder):
+            raise ValueError(f"{self.folder}: too long, or with a blank, for Slurm's sockets")
+        self.nodes = nodes
+        self.cores_per_node = cores_per_node
+        self.kill_wait = kill_wait
+        self.first_port = ports or _free_ports(nodes + 1)
+        self.settings = dict(settings or {})
+
+    # ------------------------------------------------------------------ life
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What a process needs in its environment to use this cluster.
+
+        An empty home keeps the login files of whoever runs the tests out of the
+        jobs: ``bash -l`` with ``pyenv init`` waits a minute for a lock that a
+        killed job has left behind.
+        """
+        return {"SLURM_CONF": str(self.folder / "slurm.conf"), "HOME": str(self.folder / "home")}
+
+    def start(self) -> PrivateSlurm:
+        """Return when all nodes are idle; RuntimeError with the logs after 60 s."""
+        self._write()
+        munge = {"key-file": "key", "socket": "munge.s", "pid-file": "munge.pid"}
+        munge |= {"log-file": "munge.log", "seed-file": "munge.seed"}
+        self._daemon(
+            "munged", "--force", *(f"--{key}={self.folder / name}" for key, name in munge.items())
+        )
+        self._daemon("slurmctld", "-c")
+        for node in range(1, self.nodes + 1):
+            self._daemon("slurmd", "-N", f"n{node}")
+        self._wait(self._all_idle, f"{self.nodes} idle nodes")
+        return self
+
+    def stop(self) -> None:
+        """End the daemons, and all processes of jobs that outlived their job."""
+        deadline = time.monotonic() + 20
+        while processes := self._processes():
+            for process in processes:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(processes, timeout=1)
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.folder}: these do not end: {processes}")
+        if self._owns_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def stop_controller(self) -> None:
+        """End slurmctld, as an administrator would for a while; its state stays."""
+        process = self._by_pid_file("slurmctld.pid")
+        if process is not None:
+            process.terminate()
+            psutil.wait_procs([process], timeout=15)
+        self._wait(lambda: self._by_pid_file("slurmctld.pid") is None, "the end of slurmctld")
+
+    def start_controller(self) -> None:
+        """Start slurmctld with the state it had; return when it answers."""
+        self._daemon("slurmctld")
+        self._wait(lambda: self.run("squeue", check=False).returncode == 0, "slurmctld")
+
+    def restart_controller(self) -> None:
+        """Stop and start slurmctld; jobs go on meanwhile."""
+        self.stop_controller()
+        self.start_controller()
+
+    # ------------------------------------------------------------------ use
+
+    def run(
+        self, *argv: str, check: bool = True, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command on this cluster; its output is text."""
+        done = subprocess.run(
+            argv, capture_output=True, text=True, env=self._environment(), timeout=timeout
+        )
+        if check and done.returncode != 0:
+            raise RuntimeError(f"{' '.join(argv)}: {done.returncode}: {done.stdout}{done.stderr}")
+        return done
+
+    def scontrol(self, *args: str) -> str:
+        return self.run("scontrol", *args).stdout
+
+    def report(self) -> str:
+        """What the cluster is doing, for the message of a failed test."""
+        looks = (("squeue", "-r", "--states=all", "-o", "%F_%K %T %r %N %S"), ("sinfo", "-N", "-l"))
+        said = [done.stdout + done.stderr for done in (self.run(*a, check=False) for a in looks)]
+        logs = [f"{p.name}: {p.read_text()[-1500:]}" for p in sorted(self.folder.glob("*.log"))]
+        return "\n".join(["not in time:", *said, *logs])
+
+    def processes_of(self, job: str) -> list[psutil.Process]:
+        """Processes of a job, also those that have outlived it (not the slurmstepd)."""
+        return [p for p in self._processes() if _environ(p).get("SLURM_JOB_ID") == job]
+
+    # ------------------------------------------------------------------ inside
+
+    def _write(self) -> None:
+        for name in ("state", "d", "home"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o755)  # munged refuses a socket that others cannot reach
+        (self.folder / "key").write_bytes(os.urandom(128))
+        (self.folder / "key").chmod(0o600)
+        lines = [f"{key}={value}" for key, value in (self._defaults() | self.settings).items()]
+        last, cores = self.first_port + self.nodes, self.cores_per_node
+        lines += [
+            f"NodeName=DEFAULT CPUs={cores} Boards=1 SocketsPerBoard=1 CoresPerSocket={cores}",
+            "NodeName=DEFAULT ThreadsPerCore=1 RealMemory=4000",
+            f"NodeName=n[1-{self.nodes}] NodeHostname=localhost Port=[{self.first_port + 1}-{last}]",
+            "PartitionName=normal Nodes=ALL Default=YES MaxTime=INFINITE State=UP",
+            "PartitionName=minute Nodes=ALL MaxTime=1 State=UP",
+        ]
+        (self.folder / "slurm.conf").write_text("\n".join(lines) + "\n")
+
+    def _defaults(self) -> dict[str, str]:
+        user = pwd.getpwuid(os.getuid()).pw_name
+        f = self.folder
+        return {
+            "ClusterName": "private",
+            "SlurmUser": user,
+            "SlurmdUser": user,
+            "SlurmctldHost": "localhost",
+            "SlurmctldPort": str(self.first_port),
+            "AuthType": "auth/munge",
+            "AuthInfo": f"socket={f}/munge.s",
+            "StateSaveLocation": f"{f}/state",
+            "SlurmdSpoolDir": f"{f}/d/%n",
+            "SlurmctldPidFile": f"{f}/slurmctld.pid",
+            "SlurmdPidFile": f"{f}/slurmd-%n.pid",
+            "SlurmctldLogFile": f"{f}/slurmctld.log",
+            "SlurmdLogFile": f"{f}/slurmd-%n.log",
+            "ProctrackType": "proctrack/linuxproc",
+            "TaskPlugin": "task/none",
+            "SelectType": "select/cons_tres",
+            "SelectTypeParameters": "CR_Core",
+            "SlurmdParameters": "config_overrides",
+            "SchedulerParameters": "batch_sched_delay=0,sched_interval=1,bf_interval=1",
+            "AccountingStorageType": "accounting_storage/none",
+            "ReturnToService": "2",
+            "MpiDefault": "none",
+            "MailProg": "/bin/true",
+            "KillWait": str(self.kill_wait),
+        }
+
+    def _environment(self) -> dict[str, str]:
+        outer = {k: v for k, v in os.environ.items() if not k.startswith("SLURM_")}
+        return outer | self.env | {"PATH": DAEMON_PATH}
+
+    def _daemon(self, *argv: str) -> None:
+        """Start a program that turns itself into a daemon."""
+        log = self.folder / "start.log"
+        with log.open("a") as out:
+            done = subprocess.run(
+                argv,
+                env=self._environment(),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                timeout=30,
+            )
+        if done.returncode != 0:
+            raise RuntimeError(f"{argv[0]} does not start:\n{log.read_text()[-2000:]}")
+
+    def _all_idle(self) -> bool:
+        done = self.run("sinfo", "-h", "-N", "-p", "normal", "-t", "idle", "-o", "%N", check=False)
+        return done.returncode == 0 and len(done.stdout.split()) == self.nodes
+
+    def _wait(self, is_done: Callable[[], bool], what: str, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not is_done():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"no {what} after {seconds} s\n{self.report()}")
+            time.sleep(0.05)
+
+    def _by_pid_file(self, name: str) -> psutil.Process | None:
+        """The daemon of a pid file, if that number is still ours."""
+        try:
+            process = psutil.Process(int((self.folder / name).read_text()))
+        except (OSError, ValueError, psutil.NoSuchProcess):
+            return None
+        return process if self._is_ours(process) else None
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        environ = _environ(process)
+        if environ:
+            return environ.get("SLURM_CONF") == self.env["SLURM_CONF"]
+        # slurmstepd writes its title over its environment, but keeps the node's log open
+        return any(name.startswith(f"{self.folder}/") for name in _open_files(process))
+
+    def _processes(self) -> list[psutil.Process]:
+        """Daemons, steps, jobs, orphans."""
+        me = psutil.Process()
+        spared = {me.pid, *(parent.pid for parent in me.parents())}
+        return [p for p in psutil.process_iter() if p.pid not in spared and self._is_ours(p)]
+
+
+def _environ(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except psutil.Error:  # it has ended, is a zombie, or belongs to another user
+        return {}
+
+
+def _open_files(process: psutil.Process) -> list[str]:
+    try:
+        return [file.readlink().as_posix() for file in Path(f"/proc/{process.pid}/fd").iterdir()]
+    except OSError:  # it has ended, or belongs to another user
+        return []
+
+
+def _free_ports(n: int) -> int:
+    """The first of n neighbouring ports below the range that the kernel hands out."""
+    for _ in range(100):
+        first = random.randrange(20000, 32000 - n)
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(first, first + n):
+                    stack.enter_context(socket.socket()).bind(("", port))
+            except OSError:
+                continue
+            return first
+    raise RuntimeError(f"no {n} free ports in a row")
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[PrivateSlurm]:
+    """Four nodes of eight cores, shared by the tests of a session."""
+    cluster = PrivateSlurm()
+    try:
+        yield cluster.start()
+    finally:
+        cluster.stop()

@@ -1,0 +1,54 @@
+"""Fixtures of all rings, and what a test does where its programs are missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Job scripts are login shells (`bash -l`): they must not read the profile of whoever
+# runs the tests, nor may tests write into that person's home.
+_home = tempfile.TemporaryDirectory(prefix="as-home-", ignore_cleanup_errors=True)
+os.environ["HOME"] = _home.name
+os.environ.pop("XDG_STATE_HOME", None)
+
+# Modules with fixtures; add yours as a line.
+pytest_plugins = [
+    "tests.clusters.slurm",
+    "tests.clusters.pbs",
+]
+
+
+def _missing(item: pytest.Item) -> str | None:
+    """What this test needs and this host lacks, with the remedy."""
+    from tests.clusters.slurm import missing_programs  # pytest rewrites it first
+
+    if _needs(item, "slurm") and (absent := missing_programs()):
+        return f"Slurm is missing ({', '.join(absent)}): apt-get install slurm-wlm munge"
+    if _needs(item, "mpi") and _mpiexec() is None:
+        return "mpiexec is missing: pip install mpich"
+    return None
+
+
+def _needs(item: pytest.Item, name: str) -> bool:
+    return item.get_closest_marker(name) is not None or name in getattr(item, "fixturenames", ())
+
+
+def _mpiexec() -> str | None:
+    beside = Path(sys.executable).parent / "mpiexec"
+    return str(beside) if beside.exists() else shutil.which("mpiexec")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip by name what cannot run here; where CI=true, fail instead."""
+    reason = _missing(item)
+    if reason is None:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason} (CI=true: a missing program is a failure)", pytrace=False)
+    pytest.skip(reason)

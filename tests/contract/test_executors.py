@@ -1,0 +1,154 @@
+"""Every executor: evaluates in other processes, takes lambdas, ignores signals, ends with us."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import adaptive
+import psutil
+import pytest
+
+from adaptive_scheduler.client.work import Work, run_learner
+from adaptive_scheduler.errors import InputError, UserCodeError
+from adaptive_scheduler.executors.pools import Custom, ProcessPool
+from adaptive_scheduler.executors.registry import EXECUTORS, executor_for
+
+ROOT = Path(__file__).parents[2]
+MAKERS = {
+    "spawn": lambda: ProcessPool("spawn"),
+    "forkserver": lambda: ProcessPool("forkserver"),
+    "loky": lambda: executor_for("loky"),
+    "sequential": lambda: executor_for("sequential"),
+    "callable": lambda: executor_for(ProcessPoolExecutor),
+    "mpi4py on one core": lambda: executor_for("mpi4py"),
+}
+
+
+@pytest.fixture(params=list(MAKERS))
+def opened(request):
+    executor = MAKERS[request.param]()
+    cores = 1 if request.param.startswith("mpi4py") else 2
+    pool = executor.open(cores)
+    yield executor, pool, executor.workers(cores)
+    executor.close(pool, 5)
+
+
+def where(x):
+    time.sleep(0.02)
+    return os.getpid(), [name for name in ("adaptive", "numpy") if name in sys.modules]
+
+
+def test_a_lambda_runs_in_worker_processes(opened, tmp_path):
+    _, pool, workers = opened
+    offset = 3
+    learner = adaptive.SequenceLearner(lambda x: x + offset, range(20))
+    outcome = run_learner(Work(learner, str(tmp_path / "a.pickle"), None, pool, workers))
+    assert (outcome.reason, outcome.error) == ("goal", None)
+    assert learner.result() == [x + 3 for x in range(20)]
+    learner = adaptive.SequenceLearner(where, range(30))
+    run_learner(Work(learner, str(tmp_path / "b.pickle"), None, pool, workers))
+    pids = {pid for pid, _ in learner.result()}
+    assert os.getpid() not in pids
+    assert len(pids) == workers
+
+
+def test_signals_for_the_client_do_not_end_workers(opened, tmp_path):
+    executor, pool, workers = opened
+    if isinstance(executor, Custom):
+        pytest.skip("a pool of the user's own")
+
+    def signalled(x):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            os.kill(os.getpid(), number)
+        return x
+
+    learner = adaptive.SequenceLearner(signalled, range(4))
+    outcome = run_learner(Work(learner, str(tmp_path / "a.pickle"), None, pool, workers))
+    assert (outcome.reason, outcome.npoints) == ("goal", 4)
+
+
+def test_workers_of_a_pool_import_neither_adaptive_nor_numpy(tmp_path):
+    executor = ProcessPool()
+    pool = executor.open(1)
+    learner = adaptive.SequenceLearner(where, range(2))
+    run_learner(Work(learner, str(tmp_path / "a.pickle"), None, pool, 1))
+    executor.close(pool, 5)
+    assert [modules for _, modules in learner.result()] == [[], []]
+
+
+def test_initializers_run_once_in_each_worker(opened, tmp_path):
+    _, pool, workers = opened
+    path = tmp_path / "started"
+
+    def note(path):
+        with Path(path).open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    work = Work(
+        adaptive.SequenceLearner(where, range(20)), str(tmp_path / "a.pickle"), None, pool, workers
+    )
+    work.initializers = (functools.partial(note, str(path)),)
+    assert run_learner(work).reason == "goal"
+    lines = path.read_text().split()
+    assert len(lines) == len(set(lines)) == workers
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_workers_end_when_the_client_is_killed(method, tmp_path):
+    script = tmp_path / "client.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "from adaptive_scheduler.executors.pools import ProcessPool\n"
+        "if __name__ == '__main__':\n"
+        f"    pool = ProcessPool({method!r}).open(2)\n"
+        "    pids = [pool.submit(os.getpid).result(), pool.submit(os.getpid).result()]\n"
+        "    pool.submit(time.sleep, 100)\n"
+        "    print(*pids, flush=True)\n"
+        "    time.sleep(100)\n"
+        "else:\n    print('main was imported again', flush=True)\n"
+    )
+    client = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    line = client.stdout.readline()
+    workers = [psutil.Process(int(pid)) for pid in line.split()]
+    client.kill()
+    client.wait()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert alive == []
+
+
+def test_close_kills_what_does_not_return():
+    executor = ProcessPool()
+    pool = executor.open(1)
+    pid = pool.submit(os.getpid).result()
+    pool.submit(time.sleep, 100)
+    begin = time.monotonic()
+    assert executor.close(pool, 0.2)
+    assert time.monotonic() - begin < 5
+    assert not psutil.pid_exists(pid)
+
+
+def test_commands_and_workers():
+    launcher, target = ["mpiexec", "-n", "4"], ["-m", "adaptive_scheduler.client"]
+    mpi, pool, sequential = map(executor_for, ("mpi4py", "process-pool", "sequential"))
+    assert mpi.command(launcher, "py", target) == [*launcher, "py", "-m", "mpi4py.futures", *target]
+    assert pool.command(launcher, "py", target) == ["py", *target]
+    assert [one.workers(4) for one in (mpi, pool, sequential)] == [3, 4, 1]
+    assert [one.workers(1) for one in (mpi, pool, sequential)] == [1, 1, 1]
+    assert list(EXECUTORS) == ["mpi4py", "process-pool", "loky", "sequential"]
+
+
+def test_executor_types_that_cannot_be():
+    with pytest.raises(InputError, match="'dask' is not known"):
+        executor_for("dask")
+    assert isinstance(executor_for("callable:0", [ProcessPoolExecutor]), Custom)
+    with pytest.raises(InputError):
+        executor_for("callable:1", [ProcessPoolExecutor])
+    with pytest.raises(UserCodeError, match=r"no concurrent\.futures\.Executor"):
+        executor_for(lambda n: n).open(2)

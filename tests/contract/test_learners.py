@@ -1,0 +1,111 @@
+"""Every kind of learner: reaches its goal, keeps every evaluation, comes back from disk."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from adaptive_scheduler.client import adaptive_parts, points
+from adaptive_scheduler.client.points import PointJournal
+from adaptive_scheduler.client.saving import DataFile
+from adaptive_scheduler.client.work import Work, run_learner
+from adaptive_scheduler.executors.pools import ProcessPool
+from tests.contract.learner_kinds import count, fname_of, kinds
+from tests.integration.ledger import Ledger
+
+KINDS = list(kinds())
+
+
+@pytest.fixture(scope="module")
+def pool():
+    executor = ProcessPool()
+    pool = executor.open(2)
+    yield pool
+    executor.close(pool, 10)
+
+
+def ledgers(tmp_path):
+    made = []
+
+    def wrap(function):
+        made.append(Ledger(tmp_path / f"ledger-{len(made)}", function))
+        return made[-1]
+
+    return wrap, lambda: [line for ledger in made for line in ledger.lines()]
+
+
+def held(learner):
+    return dict(adaptive_parts.points_of(learner, learner._get_data()))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_goal_is_reached_and_every_evaluation_is_kept_once(name, pool, tmp_path):
+    wrap, lines = ledgers(tmp_path)
+    make, goal = kinds(wrap)[name]
+    learner = make()
+    fname = fname_of(name, tmp_path / "made" / "folder")
+    outcome = run_learner(Work(learner, fname, goal, pool, 2))
+    assert (outcome.reason, outcome.error, outcome.saved) == ("goal", None, True)
+    assert goal is None or goal(learner)
+    assert len(lines()) == count(learner) == outcome.new_points
+    again = make()
+    report = DataFile(again, fname).load()
+    assert report.kept_aside == report.notes == []
+    assert held(again) == held(learner)
+    first = fname if isinstance(fname, str) else fname[0]
+    assert list(points.read_journals(first)) == []
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_loaded_learner_that_met_its_goal_evaluates_nothing(name, pool, tmp_path):
+    wrap, lines = ledgers(tmp_path)
+    make, goal = kinds(wrap)[name]
+    fname = fname_of(name, tmp_path)
+    run_learner(Work(make(), fname, goal, pool, 2, token=1))
+    before = len(lines())
+    outcome = run_learner(Work(make(), fname, goal, pool, 2, token=2))
+    assert (outcome.reason, outcome.new_points, len(lines())) == ("goal", 0, before)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_only_the_journal_has_is_not_evaluated_again(name, pool, tmp_path):
+    """As after kill -9: no data file, only the journal of a former owner."""
+    wrap, lines = ledgers(tmp_path)
+    make, goal = kinds(wrap)[name]
+    fname = fname_of(name, tmp_path)
+    first = fname if isinstance(fname, str) else fname[0]
+    done = make()
+    run_learner(Work(done, fname_of(name, tmp_path / "other"), goal, pool, 2))
+    journal = PointJournal(first, token=3)
+    n = 0
+    for x, y in adaptive_parts.points_of(done, done._get_data()):
+        journal.add(adaptive_parts.compact(done, x), y)
+        n += 1
+    journal.close()
+    before = len(lines())
+    assert n == before
+    learner = make()
+    outcome = run_learner(Work(learner, fname, goal, pool, 2, token=4))
+    assert (outcome.reason, outcome.error) == ("goal", None)
+    repeated = set(lines()[:before]) & set(lines()[before:])
+    assert not repeated
+    if name != "IntegratorLearner":  # it is done before it asked for all that the journal has
+        assert list(points.read_journals(first)) == []
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_stop_keeps_what_returned_and_the_next_owner_goes_on(name, pool, tmp_path):
+    wrap, lines = ledgers(tmp_path)
+    make, goal = kinds(lambda f: wrap(lambda x: (time.sleep(0.002), f(x))[1]))[name]
+    fname = fname_of(name, tmp_path)
+    work = Work(make(), fname, goal, pool, 2, token=1)
+    work.on_progress = lambda report: work.stop("signal", 5.0)
+    work.progress_interval = 0.03
+    outcome = run_learner(work)
+    assert outcome.reason in ("signal", "goal")
+    assert len(lines()) == outcome.new_points == count(work.learner)
+    learner = make()
+    outcome = run_learner(Work(learner, fname, goal, pool, 2, token=2))
+    assert outcome.reason == "goal"
+    assert len(lines()) == count(learner)

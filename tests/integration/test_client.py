@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import adaptive
+import pytest
+
+from adaptive_scheduler.core.config import Environment
+from adaptive_scheduler.core.items import Phase
+from tests.integration.client_runs import ClientRun, finish, wait_for
+
+
+def square(x, offset=0.0, pause=0.0):
+    import time
+
+    time.sleep(pause)
+    return (x - offset) ** 2
+
+
+def fail_at(x, limit):
+    if x > limit:
+        raise ArithmeticError(f"x={x} is too large")
+    return x
+
+
+def n_on_disk(path: Path) -> int:
+    learner = adaptive.Learner1D(square, (-1, 1))
+    learner.load(str(path))
+    return learner.npoints
+
+
+def learners_of(n: int, **more: float) -> list[adaptive.Learner1D]:
+    return [adaptive.Learner1D(partial(square, offset=i / n, **more), (-1, 1)) for i in range(n)]
+
+
+def phases(engine) -> list[Phase]:
+    return [item.phase for item in engine.clients.book.rows]
+
+
+def test_one_job_runs_many_learners(tmp_path: Path) -> None:
+    run = ClientRun(tmp_path, 20)
+    names = [str(tmp_path / f"data/{i}") for i in range(4)]
+    run.fill(learners_of(4), names)
+    with run.manage() as engine:
+        code, output = finish(run.client("1_1"))
+        assert phases(engine) == [Phase.DONE] * 4
+    assert code == 0, output
+    assert [n_on_disk(Path(name)) >= 20 for name in names] == [True] * 4
+    assert run.has_ended("1_1")
+    events = [event["event"] for event in run.events("1_1")]
+    assert events.count("item_finished") == 4
+    assert events[0] == "client_started"
+    assert events[-1] == "client_ended"
+
+
+def test_sigterm_saves_what_returned_and_releases(tmp_path: Path) -> None:
+    run = ClientRun(tmp_path, 10**6, save_interval=600.0)
+    name = tmp_path / "data/0"
+    run.fill(learners_of(1, pause=0.02), [str(name)])
+    with run.manage() as engine:
+        client = run.client("1_1")
+        wait_for(lambda: getattr(engine.clients.reports.get(0), "npoints", 0) > 10)
+        begin = time.monotonic()
+        client.send_signal(signal.SIGTERM)
+        code, output = finish(client)
+        assert code == 0, output
+        assert time.monotonic() - begin < 15
+        item = engine.clients.book.rows[0]
+        assert (item.phase, item.job) == (Phase.QUEUED, None)
+        assert "signal" in item.reason
+        assert n_on_disk(name) == item.npoints > 10
+    assert run.has_ended("1_1")
+
+
+def test_an_exception_fails_with_its_traceback_and_keeps_the_points(tmp_path: Path) -> None:
+    run = ClientRun(tmp_path, 1000, save_interval=600.0)
+    name = tmp_path / "data/0"
+    learner = adaptive.SequenceLearner(partial(fail_at, limit=20), range(100))
+    run.fill([learner], [str(name)])
+    with run.manage() as engine:
+        client = run.client("1_1")
+        item = wait_for(lambda: next((i for i in engine.clients.book.rows if i.fails), None))
+        client.send_signal(signal.SIGTERM)
+        finish(client)
+        assert "ArithmeticError: x=" in item.reason
+        assert "in fail_at" in item.traceback
+    again = adaptive.SequenceLearner(partial(fail_at, limit=20), range(100))
+    again.load(str(name))
+    assert again.npoints >= 20
+
+
+def test_a_manager_that_comes_back_elsewhere_is_found(tmp_path: Path) -> None:
+    run = ClientRun(tmp_path, 150)
+    run.fill(learners_of(2, pause=0.02), [str(tmp_path / "data/0"), str(tmp_path / "data/1")])
+    with run.manage() as engine:
+        first = engine.url
+        client = run.client("1_1")
+        wait_for(lambda: engine.clients.reports)
+    time.sleep(1.5)  # it is away for some beats
+    with run.manage() as engine:
+        assert engine.url != first
+        begin = time.monotonic()
+        wait_for(lambda: engine.clients.reports)
+        assert time.monotonic() - begin < 5
+        code, output = finish(client)
+        assert phases(engine) == [Phase.DONE] * 2
+        assert {item.attempts for item in engine.clients.book.rows} == {1}
+    assert code == 0, output
+    assert not list(run.folder.complaints.glob("*"))
+
+
+def test_the_walltime_is_respected(tmp_path: Path) -> None:
+    run = ClientRun(tmp_path, 10**6, save_interval=600.0)
+    name = tmp_path / "data/0"
+    run.fill(learners_of(1, pause=0.02), [str(name)])
+    started = time.time()
+    walltime = {
+        "ADAPTIVE_SCHEDULER_WALLTIME": "10",
+        "ADAPTIVE_SCHEDULER_STARTED": str(started),
+    }
+    with run.manage() as engine:
+        code, output = finish(run.client("1_1", **walltime))
+        assert code == 0, output
+        assert 5 < time.time() - started < 10
+        item = engine.clients.book.rows[0]
+        assert (item.phase, item.reason) == (Phase.QUEUED, "deadline")
+        assert n_on_disk(name) == item.npoints > 10
+
+
+def test_another_python_is_refused_in_one_line_that_names_both(tmp_path: Path) -> None:
+    environment = Environment(str(tmp_path), [], "2.7", {})
+    run = ClientRun(tmp_path, 10, environment=environment)
+    run.fill(learners_of(1), [str(tmp_path / "data/0")])
+    with run.manage() as engine:
+        code, output = finish(run.client("1_1"))
+        record = engine.clients.jobs.records["1_1"]
+        assert record.broken
+        assert "Python 2.7" in record.goodbye
+    assert code == 1
+    assert "Python 3." in output
+    assert "Python 2.7" in output
+    assert len(output.strip().splitlines()) == 1
+    assert run.has_ended("1_1")
+
+
+def test_an_orphan_of_its_job_script_stops(tmp_path: Path) -> None:
+    run = ClientRun(tmp_path, 10**6)
+    run.fill(learners_of(1, pause=0.02), [str(tmp_path / "data/0")])
+    script = ["bash", "-c", f"{__import__('sys').executable} -m adaptive_scheduler.client & wait"]
+    with run.manage() as engine:
+        bash = run.client("1_1", script)
+        wait_for(lambda: engine.clients.reports)
+        bash.kill()
+        wait_for(lambda: engine.clients.book.rows[0].phase is Phase.QUEUED)
+        bash.communicate(timeout=20)
+    assert "job_script_gone" in [event["event"] for event in run.events("1_1")]
+
+
+def test_goal_functions_and_lambdas_travel(tmp_path: Path) -> None:
+    learner = adaptive.Learner1D(lambda x: x**2, (-1, 1))
+    run = ClientRun(tmp_path, lambda learner: learner.npoints >= 7)
+    run.fill([learner], [str(tmp_path / "data/0")])
+    with run.manage() as engine:
+        code, output = finish(run.client("1_1"))
+        assert phases(engine) == [Phase.DONE]
+    assert code == 0, output
+
+
+@pytest.mark.mpi
+def test_ranks_of_an_mpi_world(tmp_path: Path) -> None:
+    import sys
+
+    mpiexec = str(Path(sys.executable).parent / "mpiexec")
+    client = ["-m", "mpi4py.futures", "-m", "adaptive_scheduler.client"]
+    run = ClientRun(tmp_path, 30)
+    run.fill(learners_of(3), [str(tmp_path / f"data/{i}") for i in range(3)])
+    with run.manage() as engine:
+        command = [mpiexec, "-n", "3", sys.executable, *client]
+        mpi = {"ADAPTIVE_SCHEDULER_EXECUTOR": "mpi4py", "ADAPTIVE_SCHEDULER_CORES": "3"}
+        code, output = finish(run.client("1_1", command, **mpi))
+        assert phases(engine) == [Phase.DONE] * 3, output
+    assert code == 0, output

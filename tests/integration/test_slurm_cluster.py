@@ -1,0 +1,263 @@
+"""SLURM, spoken to a real one of four nodes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import pytest
+
+from adaptive_scheduler.core.jobs import (
+    CommandResult,
+    JobId,
+    JobRequest,
+    JobState,
+    ListedJob,
+    Refusal,
+)
+from adaptive_scheduler.errors import NoObservation
+from adaptive_scheduler.schedulers.base import Scheduler, default_mpiexec
+from adaptive_scheduler.schedulers.slurm import SLURM
+from tests.clusters.slurm import PrivateSlurm
+
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(120)]
+
+T = TypeVar("T")
+LAUNCHERS = {"mpiexec": default_mpiexec(sys.executable), "srun": ["srun", "--mpi=pmi2"]}
+
+
+class User:
+    """Submits and looks as the job manager does, in a folder with an odd name."""
+
+    def __init__(self, cluster: PrivateSlurm, folder: Path) -> None:
+        self.cluster = cluster
+        self.folder = folder
+
+    def ask(self, argv: list[str]) -> CommandResult:
+        done = self.cluster.run(*argv, check=False)
+        return CommandResult(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+    def submit(self, scheduler: Scheduler, body: str, n: int = 1, **job: object) -> list[JobId]:
+        (resources,), _ = scheduler.shapes(1)
+        request = JobRequest("-n |a$(b)\nc", "as:test:1", resources, str(self.folder))
+        request = msgspec.structs.replace(request, **job)
+        lines = ["#!/bin/bash -l", *scheduler.header(request), *scheduler.own_id_script()]
+        script = self.folder / "job $x.sh"
+        script.write_text("\n".join([*lines, f"cd {quoted(self.folder)}", body]) + "\n")
+        answer = self.ask(scheduler.submit_command(request, script, n))
+        return scheduler.parse_submit(answer, n)
+
+    def jobs(self) -> dict[JobId, ListedJob]:
+        listed = SLURM(cores=1).parse_queue(self.ask(SLURM(cores=1).queue_command()))
+        return {job.id: job for job in listed}
+
+    def cancel(self, *ids: JobId) -> None:
+        for argv in SLURM(cores=1).cancel_commands(ids):
+            SLURM(cores=1).parse_cancel(self.ask(argv))
+
+    def wait(self, job: JobId, state: JobState | str) -> ListedJob:
+        def found() -> ListedJob | None:
+            listed = self.jobs()[job]
+            return listed if state in (listed.state, listed.native_state) else None
+
+        return self.until(found)
+
+    def until(self, look: Callable[[], T | None], seconds: float = 40) -> T:
+        """Wait for a truth; at the deadline tell what the cluster was doing."""
+        deadline = time.monotonic() + seconds
+        while not (seen := look()):
+            assert time.monotonic() < deadline, self.cluster.report()
+            time.sleep(0.1)
+        return seen
+
+    def text(self, name: str) -> str:
+        path = self.folder / name
+        return path.read_text() if path.exists() else ""
+
+
+def quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "'\"'\"'") + "'"
+
+
+@pytest.fixture
+def user(slurm: PrivateSlurm, tmp_path: Path) -> Iterator[User]:
+    folder = tmp_path / "a $x 100%d; b"
+    folder.mkdir()
+    user = User(slurm, folder)
+    yield user
+    left = [job.id for job in user.jobs().values() if job.state is not JobState.ENDED]
+    user.cancel(*left)
+
+
+WHO = 'echo "$ADAPTIVE_SCHEDULER_JOB $ADAPTIVE_SCHEDULER_RESTART" >> who; exec sleep 60'
+
+
+def test_an_array_from_submit_to_cancel(user: User) -> None:
+    (one,) = user.submit(SLURM(cores=1), WHO)
+    array = user.submit(SLURM(cores=1), WHO, n=3)
+    ids = {one, *array}
+    user.until(lambda: len(user.text("who").splitlines()) == 4)
+    assert {line.split()[0] for line in user.text("who").splitlines()} == ids
+    jobs = user.jobs()
+    for job in ids:
+        assert jobs[job].state is JobState.RUNNING
+        assert (jobs[job].name, jobs[job].comment) == ("-n |a$(b)\nc", "as:test:1")
+        assert (user.folder / f"{job}.out").exists()
+    user.cancel(*ids)
+    for job in ids:
+        user.wait(job, JobState.ENDED)
+    scheduler = SLURM(cores=1)
+    history = user.ask(scheduler.history_command(sorted(ids)) or [])
+    assert {end.id: end.cause for end in scheduler.parse_history(history)} == dict.fromkeys(
+        ids, "cancelled"
+    )
+    user.cancel(one, JobId("999999"))  # gone already: no fault
+
+
+def test_a_suspended_job_lives(user: User) -> None:
+    (job,) = user.submit(SLURM(cores=1), WHO)
+    user.wait(job, JobState.RUNNING)
+    user.cluster.scontrol("suspend", job)
+    assert user.wait(job, "SUSPENDED").state is JobState.ALIVE
+
+
+def test_a_requeued_job_keeps_its_id_and_counts_its_restarts(user: User) -> None:
+    (job,) = user.submit(SLURM(cores=1), WHO)
+    user.until(lambda: user.text("who"))
+    user.cluster.scontrol("requeue", job)
+    assert user.wait(job, JobState.PENDING).id == job
+    user.cluster.scontrol("update", f"JobId={job}", "StartTime=now")  # else after two minutes
+    user.until(lambda: user.text("who") == f"{job} 0\n{job} 1\n")
+
+
+def test_drained_and_excluded_nodes_are_avoided(user: User) -> None:
+    user.cluster.scontrol("update", "NodeName=n1", "State=DRAIN", "Reason=test")
+    try:
+        (job,) = user.submit(SLURM(cores=2, nodes=2), WHO, excluded_nodes=("n2",))
+        assert user.wait(job, JobState.RUNNING).nodes == ("n3", "n4")
+    finally:
+        user.cluster.scontrol("update", "NodeName=n1", "State=RESUME")
+
+
+def test_slurm_takes_every_option_and_tells_the_time_left(user: User) -> None:
+    scheduler = SLURM(
+        nodes=2,
+        cores_per_node=3,
+        num_threads=2,
+        memory="100MB",
+        walltime=700,
+        partition="normal",
+        exclusive=True,
+        extra_scheduler=["--nice=5"],
+    )
+    (job,) = user.submit(scheduler, WHO)
+    user.wait(job, JobState.RUNNING)
+    shown = user.cluster.scontrol("show", "job", job)
+    for word in ("NumNodes=2", "NumTasks=6", "CPUs/Task=2", "TimeLimit=00:12:00", "Requeue=1"):
+        assert word in shown
+    left = scheduler.parse_time_left(user.ask(scheduler.time_left_command(job) or []))
+    assert left is not None
+    assert 600 < left <= 720
+
+
+@pytest.mark.slow
+def test_a_refusal_and_a_controller_that_is_away(user: User) -> None:
+    (job,) = user.submit(SLURM(cores=1), WHO)
+    scheduler = SLURM(cores=1)
+    request = JobRequest("x", "t", scheduler.shapes(1)[0][0], "/tmp")
+    argv = scheduler.submit_command(request, user.folder / "job $x.sh", 1)
+    refused = user.ask([*argv[:-1], "--partition=nowhere", argv[-1]])
+    assert scheduler.refusal(refused) is Refusal.IMPOSSIBLE
+    user.cluster.stop_controller()
+    try:
+        with pytest.raises(NoObservation, match="Unable to contact slurm controller"):
+            user.jobs()
+        assert scheduler.refusal(user.ask(argv)) is Refusal.BUSY
+    finally:
+        user.cluster.start_controller()
+    user.wait(job, JobState.RUNNING)
+
+
+# ------------------------------------------------------------------ MPI
+
+RANKS = """
+import os, signal, sys, time
+from mpi4py import MPI
+from mpi4py.futures import MPIPoolExecutor
+
+def say(word):
+    with open("said", "a") as file:
+        file.write(f"{MPI.COMM_WORLD.rank} {word}\\n")
+
+def begin():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    say(f"pid {os.getpid()}")
+
+def work(x):
+    time.sleep(0.1)
+    return x
+
+ended = []
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: (ended.append(time.monotonic()), say("SIGTERM")))
+    say(f"size {MPI.COMM_WORLD.size} pid {os.getpid()}")
+    with MPIPoolExecutor(initializer=begin) as pool:
+        while not ended or time.monotonic() < ended[0] + 2:
+            list(pool.map(work, range(6)))
+            say("round")
+    say("end")
+"""
+#: What a batch script does so that rank 0 may end by itself: trap, wait, and wait again.
+BATCH = """
+got= ; trap 'got=1' TERM
+{launcher} {python} -m mpi4py.futures ranks.py & pid=$!
+while got= ; wait "$pid"; status=$?; [ -n "$got" ]; do :; done
+echo "$status" > status
+"""
+
+
+def start_ranks(user: User, launcher: str) -> JobId:
+    scheduler = SLURM(cores=4, nodes=2, mpiexec_executable=LAUNCHERS[launcher])
+    (user.folder / "ranks.py").write_text(RANKS)
+    (resources,), _ = scheduler.shapes(1)
+    argv = " ".join(quoted(Path(word)) for word in scheduler.launcher(resources))
+    (job,) = user.submit(scheduler, BATCH.format(launcher=argv, python=sys.executable))
+    user.until(lambda: "0 round" in user.text("said"))
+    assert user.text("said").count("size 4") == 1, "one world of four ranks"
+    return job
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_rank_0_ends_by_itself_after_a_cancel(user: User, launcher: str) -> None:
+    job = start_ranks(user, launcher)
+    user.cancel(job)
+    user.until(lambda: user.text("status"))
+    said = user.text("said")
+    assert "0 round" in said.partition("0 SIGTERM")[2], "work went on after SIGTERM"
+    assert said.endswith("0 end\n")
+    assert user.text("status") == "0\n"
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("rank", [0, 3])
+def test_a_killed_rank_ends_its_world_before_kill_wait(
+    user: User, launcher: str, rank: int
+) -> None:
+    start_ranks(user, launcher)
+    line = next(
+        x for x in user.text("said").splitlines() if x.startswith(f"{rank} ") and "pid" in x
+    )
+    pid = int(line.split()[-1])
+    os.kill(pid, signal.SIGKILL)
+    user.until(lambda: user.text("status"))
+    assert user.text("status") != "0\n"
+    assert "SIGTERM" not in user.text("said"), "srun's own way, which takes KillWait"

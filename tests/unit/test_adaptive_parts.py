@@ -1,0 +1,160 @@
+"""Each private part of adaptive that we touch, by name: fails first when adaptive changes."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.metadata
+import inspect
+from functools import partial
+
+import adaptive
+import cloudpickle
+import pytest
+from adaptive.learner import balancing_learner, sequence_learner
+from adaptive.learner.base_learner import BaseLearner
+
+from adaptive_scheduler.client import adaptive_parts as parts
+from tests.contract.learner_kinds import kinds
+
+KINDS = kinds()
+
+
+def simple(learner, n):
+    """Ask and tell n points, each in turn."""
+    for _ in range(n):
+        for x in parts.ask(learner, 1):
+            function, argument = parts.target(learner.function, x)
+            learner.tell(x, function(argument))
+    learner.remove_unfinished()
+    return learner
+
+
+@pytest.fixture(params=list(KINDS))
+def made(request):
+    make, _ = KINDS[request.param]
+    learner = make()
+    parts.prepare(learner)
+    return make, simple(learner, 25)
+
+
+def test_the_version_is_the_pinned_one():
+    assert importlib.metadata.version("adaptive").startswith("1.5.")
+
+
+def test_the_private_names_are_there():
+    assert inspect.signature(sequence_learner._IgnoreFirstArgument).parameters.keys() == {
+        "function"
+    }
+    assert list(inspect.signature(balancing_learner.dispatch).parameters) == [
+        "child_functions",
+        "arg",
+    ]
+    average = adaptive.AverageLearner1D(abs, (0, 1))
+    for name in ("_data_samples", "_ask_for_more_samples", "_ask_for_new_point"):
+        assert hasattr(average, name)
+    assert hasattr(adaptive.SequenceLearner(abs, [1]), "_to_do_indices")
+    integrator = adaptive.IntegratorLearner(abs, (0, 1), 0.1)
+    assert integrator._stack
+    assert integrator.x_mapping
+    for name in ("_get_data", "_set_data", "save", "load"):
+        assert hasattr(BaseLearner, name)
+
+
+def test_target_is_the_users_function():
+    learner = adaptive.BalancingLearner(
+        [adaptive.DataSaver(adaptive.SequenceLearner(f, ["a", "b"]), id) for f in (len, str)]
+    )
+    assert parts.target(learner.function, (1, (0, "a"))) == (str, "a")
+    assert parts.target(learner.function, (0, (1, "b"))) == (len, "b")
+    plain = partial(int, base=2)
+    assert parts.target(plain, "1") == (plain, "1")
+
+
+def test_every_told_point_is_known_and_in_the_data(made):
+    _, learner = made
+    pairs = list(parts.points_of(learner, learner._get_data()))
+    assert pairs
+    for x, _ in pairs:
+        assert parts.is_known(learner, x)
+        assert parts.expand(learner, parts.compact(learner, x)) == x
+
+
+def test_what_we_write_is_what_adaptive_writes(made, tmp_path):
+    make, learner = made
+    if isinstance(learner, adaptive.BalancingLearner):
+        learner = learner.learners[0]
+        make = learner.new
+    learner.save(str(tmp_path / "theirs"))
+    blob = parts.dump_data(learner)
+    (tmp_path / "ours").write_bytes(parts.compress(blob))
+    theirs = cloudpickle.loads(gzip.decompress((tmp_path / "theirs").read_bytes()))
+    assert type(theirs) is type(parts.read_data((tmp_path / "ours").read_bytes()))
+    one, other = make(), make()
+    one.load(str(tmp_path / "ours"))
+    parts.set_data(other, parts.read_data((tmp_path / "theirs").read_bytes()))
+    assert dict(parts.points_of(one, one._get_data())) == dict(
+        parts.points_of(other, other._get_data())
+    )
+    assert parts.npoints(one) == parts.npoints(learner)
+
+
+def test_a_loaded_learner_nd_keeps_the_function_of_today():
+    old = simple(adaptive.LearnerND(lambda xy: xy[0], [(0, 1), (0, 1)]), 10)
+    new = adaptive.LearnerND(sum, [(0, 1), (0, 1)])
+    parts.set_data(new, parts.read_data(parts.compress(parts.dump_data(old))))
+    assert new.function is sum
+    assert new.npoints == 10
+    assert new.pending_points == set()
+
+
+def test_an_average_learner_1d_asks_for_no_seed_twice_also_after_a_restart():
+    learner = adaptive.AverageLearner1D(lambda sx: sx[0] % 3 + sx[1], (0, 1), min_samples=20)
+    parts.prepare(learner)
+    asked = [x for _ in range(10) for x in parts.ask(learner, 4)]
+    assert len(set(asked)) == 40
+    for seed, x in asked[::2]:  # the others are lost
+        learner.tell((seed, x), learner.function((seed, x)))
+    again = learner.new()
+    parts.set_data(again, parts.read_data(parts.compress(parts.dump_data(learner))))
+    parts.prepare(again)
+    for _ in range(40):
+        (x,) = parts.ask(again, 1)
+        assert not parts.is_known(again, x)
+        again.tell(x, again.function(x))
+    assert cloudpickle.loads(cloudpickle.dumps(again)).npoints == again.npoints
+
+
+@pytest.mark.parametrize("strategy", ["loss_improvements", "loss", "npoints", "cycle"])
+def test_a_balancing_learner_of_sequences_asks_for_each_point_once(strategy):
+    children = [adaptive.SequenceLearner(abs, range(n)) for n in (1, 9, 4)]
+    learner = adaptive.BalancingLearner(children, strategy=strategy)
+    points = [x for _ in range(4) for x in parts.ask(learner, 4)]
+    assert len(points) == len(set(points)) == 14
+    assert parts.ask(learner, 3) == []
+    for x in points:
+        learner.tell(x, 0)
+    assert all(child.done() for child in children)
+
+
+def test_an_integrator_takes_loaded_points_and_asks_only_for_others():
+    learner = adaptive.IntegratorLearner(abs, (-1, 1), 1e-3)
+    first = list(learner._stack)
+    parts.tell_loaded(learner, first[3], 1.0)
+    assert parts.is_known(learner, first[3])
+    assert first[3] not in parts.ask(learner, len(first) - 1)
+    assert not parts.can_tell(learner, 0.123)
+
+
+def test_blindness():
+    sequence = adaptive.SequenceLearner(abs, range(3))
+    assert parts.is_blind(adaptive.DataSaver(sequence, abs))
+    assert parts.is_blind(adaptive.BalancingLearner([sequence]))
+    assert not parts.is_blind(adaptive.Learner1D(abs, (0, 1)))
+
+
+def test_files_of_a_balancing_learner():
+    children = [adaptive.SequenceLearner(abs, range(3)) for _ in range(2)]
+    learner = adaptive.BalancingLearner(children)
+    assert parts.files_of(learner, ["a", "b"]) == [(children[0], "a"), (children[1], "b")]
+    with pytest.raises(ValueError, match="3 fnames for a BalancingLearner of 2"):
+        parts.files_of(learner, ["a", "b", "c"])

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import os
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import adaptive
+import numpy as np
+import pytest
+
+from adaptive_scheduler.errors import FileError, InputError, PermissionsError
+from adaptive_scheduler.io.learners import (
+    LearnerFile,
+    read_callable,
+    write_callables,
+    write_learners,
+)
+
+
+def f(x, offset=0):
+    return g(x) + offset
+
+
+def g(x, depth=0):
+    return x if depth == 0 else f(x)  # f and g call each other
+
+
+def learners_of(n: int) -> list[adaptive.Learner1D]:
+    return [adaptive.Learner1D(partial(f, offset=i), (-1, 1)) for i in range(n)]
+
+
+def test_each_learner_is_read_alone(tmp_path: Path) -> None:
+    path = tmp_path / "learners"
+    write_learners(path, learners_of(5))
+    with LearnerFile(path) as file:
+        assert len(file) == 5
+        assert [file.read(i).function(1) for i in (4, 0, 2)] == [5, 1, 3]
+        assert file.read(1) is not file.read(1)
+        with pytest.raises(InputError, match="holds 5 learners"):
+            file.read(5)
+
+
+def test_ten_thousand_learners_of_one_function(tmp_path: Path) -> None:
+    big = np.ones(100_000)
+    learners = [adaptive.Learner1D(partial(f, offset=big), (-1, 1 + i)) for i in range(10_000)]
+    begin = time.perf_counter()
+    write_learners(tmp_path / "learners", learners)
+    assert time.perf_counter() - begin < 2.5  # five times what it takes
+    assert (tmp_path / "learners").stat().st_size < 4_000_000
+    assert [path.name for path in tmp_path.iterdir()] == ["learners"]
+    begin = time.perf_counter()
+    with LearnerFile(tmp_path / "learners") as file:
+        assert file.read(9_999).bounds == [-1, 10_000]
+    assert time.perf_counter() - begin < 0.5
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: adaptive.Learner1D(lambda x: x, (0, 1)),
+        lambda: adaptive.Learner2D(lambda xy: 1.0, ((0, 1), (0, 1))),
+        lambda: adaptive.LearnerND(lambda xy: 1.0, ((0, 1), (0, 1))),
+        lambda: adaptive.SequenceLearner(lambda x: x, [1, 2, 3]),
+        lambda: adaptive.IntegratorLearner(lambda x: x, (0, 1), 1e-3),
+        lambda: adaptive.AverageLearner(lambda seed: 1.0, atol=0.1),
+        lambda: adaptive.AverageLearner1D(lambda sx: 1.0, (0, 1), delta=0.05, min_samples=7),
+        lambda: adaptive.DataSaver(adaptive.Learner1D(lambda x: x, (0, 1)), lambda r: r),
+        lambda: adaptive.BalancingLearner([adaptive.Learner1D(lambda x: x, (0, 1))] * 2),
+    ],
+)
+def test_learners_of_every_kind(tmp_path: Path, make) -> None:
+    learner = make()
+    write_learners(tmp_path / "learners", [learner])
+    again = LearnerFile(tmp_path / "learners").read(0)
+    assert type(again) is type(learner)
+    assert again.ask(3) == learner.ask(3)
+    for name in ("delta", "min_samples", "atol"):
+        assert getattr(again, name, None) == getattr(learner, name, None)
+
+
+def test_data_go_along(tmp_path: Path) -> None:
+    learner = adaptive.Learner1D(f, (0, 1))
+    adaptive.runner.simple(learner, npoints_goal=10)
+    write_learners(tmp_path / "learners", [learner])
+    assert LearnerFile(tmp_path / "learners").read(0).data == learner.data
+
+
+def test_which_learner_and_which_attribute_cannot_be_pickled(tmp_path: Path) -> None:
+    lock = threading.Lock()
+    learners = [*learners_of(1), adaptive.Learner1D(partial(f, offset=lock), (0, 1))]
+    with pytest.raises(InputError, match=r"learners\[1\] \(fname 'b'\).*keywords\['offset'\]"):
+        write_learners(tmp_path / "learners", learners, ["a", "b"])
+    with pytest.raises(InputError, match="variable 'lock'"):
+        write_learners(tmp_path / "learners", [adaptive.Learner1D(lambda x: lock, (0, 1))])
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_its_user_can_read_or_have_written_it(tmp_path: Path) -> None:
+    path = tmp_path / "learners"
+    write_learners(path, learners_of(1))
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o620)
+    with pytest.raises(PermissionsError, match="chmod"):
+        LearnerFile(path)
+
+
+def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "learners"
+    write_learners(path, learners_of(3))
+    os.truncate(path, path.stat().st_size - 5)
+    with pytest.raises(FileError, match="not a whole file"):
+        LearnerFile(path)
+
+
+def test_callables_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "callables"
+    write_callables(path, {"goal": lambda learner: learner.npoints > 3, "initializers": [f]})
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert read_callable(path, "initializers")[0](1) == 1
+    assert read_callable(path, "goal")(learners_of(1)[0]) is False
+    assert read_callable(path, "missing", 5) == 5
+    with pytest.raises(InputError, match="^goal cannot be pickled"):
+        write_callables(path, {"goal": threading.Lock()})

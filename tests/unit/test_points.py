@@ -1,0 +1,106 @@
+"""The point journal: what was flushed comes back, whatever happens to the file's end."""
+
+from __future__ import annotations
+
+import math
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adaptive_scheduler.client import points
+from adaptive_scheduler.client.points import PointJournal, decode, encode
+from adaptive_scheduler.errors import DataFileError, PermissionsError
+
+pairs = st.lists(st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False)), max_size=5)
+
+
+@given(st.lists(pairs, max_size=4))
+def test_decode_is_the_opposite_of_encode(batches):
+    content = b"".join(map(encode, batches))
+    assert decode(content) == ([pair for batch in batches for pair in batch], 0, 0)
+
+
+@given(st.lists(pairs, min_size=1, max_size=4), st.data())
+def test_a_torn_tail_costs_only_its_record(batches, data):
+    whole = b"".join(map(encode, batches[:-1]))
+    last = encode(batches[-1])
+    cut = data.draw(st.integers(0, len(last) - 1))
+    found, torn, damaged = decode(whole + last[:cut])
+    assert found == [pair for batch in batches[:-1] for pair in batch]
+    assert (torn, damaged) == (cut, 0)
+
+
+def test_damage_in_the_middle_costs_only_its_record():
+    records = [encode([(i, i)]) for i in range(3)]
+    records[1] = records[1][:-1] + b"\0"
+    assert decode(b"".join(records)) == ([(0, 0), (2, 2)], 0, len(records[1]))
+
+
+def test_journals_are_read_by_token(tmp_path):
+    fname = str(tmp_path / ("n" * 255))
+    for token in (12, 3, 100):
+        journal = PointJournal(fname, token)
+        journal.add(token, math.inf)
+        assert journal.n_waiting == 1
+        journal.flush()
+        journal.flush(sync=True)
+        assert (journal.n_waiting, journal.n_written) == (0, 1)
+        journal.close()
+    PointJournal(str(tmp_path / "other"), 5).close()
+    found = list(points.read_journals(fname))
+    assert [journal.token for journal in found] == [3, 12, 100]
+    assert [journal.points for journal in found] == [[(t, math.inf)] for t in (3, 12, 100)]
+
+
+def test_one_that_others_may_write_is_refused(tmp_path):
+    journal = PointJournal(str(tmp_path / "a"), 1)
+    journal.add(1, 2)
+    journal.close()
+    assert journal.path.stat().st_mode & 0o077 == 0
+    journal.path.chmod(0o620)
+    with pytest.raises(PermissionsError, match="chmod"):
+        list(points.read_journals(str(tmp_path / "a")))
+
+
+def test_values_that_cannot_be_unpickled_are_told_with_the_file(tmp_path):
+    payload = pickle.dumps([(1, 2)]).replace(b"K\x01", b"cnowhere\nat_all\n")
+    head = points._HEAD.pack(points._MARK, len(payload), points.zlib.crc32(payload))
+    path = points.journal_path(str(tmp_path / "a"), 1)
+    path.write_bytes(head + payload)
+    path.chmod(0o600)
+    with pytest.raises(DataFileError, match="nowhere"):
+        list(points.read_journals(str(tmp_path / "a")))
+
+
+def test_points_wait_in_memory_while_the_disk_is_full(tmp_path, monkeypatch):
+    from tests.unit.test_files import Failing
+
+    journal = PointJournal(str(tmp_path / "a"), 1)
+    journal.add(1, 2)
+    monkeypatch.setattr(points.files, "operations", Failing(2))
+    with pytest.raises(DataFileError, match="No space left"):
+        journal.flush()
+    assert journal.n_waiting == 1
+    journal.add(3, 4)
+    journal.close()
+    (read,) = points.read_journals(str(tmp_path / "a"))
+    assert read.points == [(1, 2), (3, 4)]
+
+
+def test_a_point_costs_at_most_100_bytes(tmp_path):
+    journal = PointJournal(str(tmp_path / "a"), 1)
+    for i in range(1000):
+        journal.add(i / 7, i / 11)
+    journal.close()
+    assert journal.path.stat().st_size <= 100_000
+
+
+def test_discard_deletes_it(tmp_path):
+    journal = PointJournal(str(tmp_path / "a"), 1)
+    journal.discard()
+    journal.add(1, 2)
+    journal.flush()
+    journal.discard()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,202 @@
+"""Data files: verified, fenced, never lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import adaptive
+import pytest
+
+from adaptive_scheduler.client import saving
+from adaptive_scheduler.client.points import PointJournal
+from adaptive_scheduler.client.saving import ChangedError, DataFile, LeaseLostError
+from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, UserCodeError
+from tests.unit.test_files import Failing
+
+
+def names(folder):
+    return [path.name for path in folder.iterdir()]
+
+
+def square(x):
+    return x * x
+
+
+def learner(n=0):
+    made = adaptive.Learner1D(square, (-1, 1))
+    for i in range(n):
+        made.tell(i / max(n, 1), float(i))
+    return made
+
+
+def test_what_we_save_adaptive_loads_and_back(tmp_path):
+    fname = str(tmp_path / "new" / ("n" * 255))
+    data = DataFile(learner(5), fname)
+    data.load()
+    data.save()
+    theirs = learner()
+    theirs.load(fname)
+    assert theirs.data == data.learner.data
+    other = str(tmp_path / "other.pickle")
+    theirs.save(other)
+    ours = learner()
+    assert DataFile(ours, other).load().n_loaded == 5
+    assert names(tmp_path / "new") == ["n" * 255]
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x1f\x8b\x08garbage"])
+def test_a_damaged_file_is_kept_aside_and_reported(tmp_path, content):
+    path = tmp_path / ("n" * 255)
+    path.write_bytes(content)
+    report = DataFile(learner(), str(path)).load()
+    (kept,) = report.kept_aside
+    assert kept.read_bytes() == content
+    assert ".damaged-" in kept.name
+    assert str(path) in report.notes[0]
+    assert not path.exists()
+
+
+def test_a_file_of_another_learner_is_an_error_and_stays(tmp_path):
+    path = tmp_path / "a"
+    adaptive.AverageLearner(square, atol=1).save(str(path))
+    with pytest.raises(DataFileError, match="does not hold the data of this Learner1D"):
+        DataFile(learner(), path).load()
+    assert path.exists()
+
+
+def test_a_missing_module_is_not_damage(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(saving.adaptive_parts.compress(b"cnowhere\nat_all\n."))
+    with pytest.raises(EnvironmentMismatchError, match="nowhere"):
+        DataFile(learner(), path).load()
+    assert path.exists()
+
+
+def test_a_full_disk_leaves_the_old_file_and_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    DataFile(learner(3), path).save()
+    data = DataFile(learner(), path, token=1)
+    data.load()
+    data.learner.tell(0.9, 1.0)
+    for n in range(1, 6):
+        monkeypatch.setattr(saving.files, "operations", Failing(n))
+        with pytest.raises(DataFileError, match="No space left"):
+            data.save()
+        monkeypatch.setattr(saving.files, "operations", saving.files.Operations())
+        again = learner()
+        assert DataFile(again, path).load().n_loaded == 3
+        assert names(tmp_path) == ["a"]
+    data.save()
+    assert DataFile(learner(), path).load().n_loaded == 4
+
+
+def test_without_a_lease_nothing_is_replaced(tmp_path):
+    path = tmp_path / "a"
+    lease = [True]
+    data = DataFile(learner(3), path, lease_ok=lambda: lease[0])
+    data.save()
+    lease[0] = False
+    data.learner.tell(0.9, 1.0)
+    with pytest.raises(LeaseLostError):
+        data.save()
+    assert DataFile(learner(), path).load().n_loaded == 3
+    assert names(tmp_path) == ["a"]
+
+
+def test_what_another_process_saved_meanwhile_is_merged(tmp_path):
+    path = tmp_path / "a"
+    mine, other = DataFile(learner(3), path), DataFile(learner(), path)
+    mine.save()
+    other.load()
+    other.learner.tell(0.77, 7.0)
+    other.save()
+    mine.learner.tell(-0.5, 5.0)
+    with pytest.raises(ChangedError):
+        mine.write(mine.snapshot())
+    mine.save()
+    again = learner()
+    DataFile(again, path).load()
+    assert again.data == {0.0: 0.0, 1 / 3: 1.0, 2 / 3: 2.0, 0.77: 7.0, -0.5: 5.0}
+
+
+class Own(adaptive.Learner1D):
+    """Saves in its own way."""
+
+    fails = False
+
+    def save(self, fname):
+        if self.fails:
+            raise RuntimeError("my own fault")
+        Path(fname).write_text(repr(dict(self.data)))
+
+    def load(self, fname):
+        for x, y in eval(Path(fname).read_text()).items():
+            self.tell(x, y)
+
+
+def test_a_learners_own_save_and_load_are_used(tmp_path):
+    path = tmp_path / "a"
+    mine = Own(square, (-1, 1))
+    mine.tell(0.5, 1.0)
+    data = DataFile(mine, path)
+    data.save()
+    assert path.read_text() == "{0.5: 1.0}"
+    again = Own(square, (-1, 1))
+    DataFile(again, path).load()
+    assert again.data == {0.5: 1.0}
+    mine.fails = True
+    with pytest.raises(UserCodeError, match="my own fault"):
+        data.save()
+    mine.fails = False
+    path.write_text("{0.1: 2.0}")
+    data.save()
+    (kept,) = data.report.kept_aside
+    assert kept.read_text() == "{0.1: 2.0}"
+
+
+def test_an_own_save_that_writes_nothing_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(Own, "save", lambda self, fname: None)
+    with pytest.raises(DataFileError, match="wrote nothing"):
+        DataFile(Own(square, (-1, 1)), tmp_path / "a").save()
+
+
+def test_journals_are_merged_once_and_retired_after_the_save(tmp_path):
+    path = tmp_path / "a"
+    for token in (1, 2):
+        journal = PointJournal(str(path), token)
+        journal.add(0.25, 1.0)
+        journal.add(token / 10, 2.0)
+        journal.close()
+    data = DataFile(learner(), path, token=2)
+    assert data.load().n_merged == 3
+    data.save()
+    data.retire_journals()
+    left = sorted(name for name in names(tmp_path) if name.endswith(".points"))
+    assert [name.split(".")[2] for name in left] == [f"{2:012d}"]
+    assert DataFile(learner(), path, token=3).load().n_merged == 0
+
+
+def test_a_journal_with_damage_inside_is_kept_aside(tmp_path):
+    path = tmp_path / "a"
+    journal = PointJournal(str(path), 1)
+    journal.add(0.25, 1.0)
+    journal.close()
+    content = journal.path.read_bytes()
+    journal.path.write_bytes(b"garbage" + content + content[:-1])
+    data = DataFile(learner(), path, token=2)
+    report = data.load()
+    assert report.n_merged == 1
+    assert len(report.notes) == 2
+    data.save()
+    data.retire_journals()
+    assert [name for name in names(tmp_path) if ".damaged-" in name]
+
+
+def test_temporary_files_of_killed_owners_are_swept(tmp_path):
+    path = tmp_path / "a"
+    old = saving.files.temporary_name(path, "3")
+    newer = saving.files.temporary_name(path, "9")
+    old.write_bytes(b"")
+    newer.write_bytes(b"")
+    DataFile(learner(), path, token=5).load()
+    assert (old.exists(), newer.exists()) == (False, True)

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from adaptive_scheduler.client.session import LAST_PAUSE, Sending, Session
+from adaptive_scheduler.core.config import Timing
+from adaptive_scheduler.core.messages import (
+    Assigned,
+    Beat,
+    Claim,
+    Finish,
+    Goodbye,
+    Hello,
+    Ok,
+    Refused,
+    Release,
+    Report,
+    Welcome,
+)
+
+TIMING = Timing(beat=5.0, lease=30.0)
+HELLO = Hello("host", 1, 1)
+WELCOME = Welcome("run", beat=5.0, lease=30.0, idle=10.0)
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session(TIMING, 0.0, lambda: 1.0)
+
+
+def exchange(session: Session, now: float, reply: object) -> Sending:
+    sending = session.next(now)
+    assert sending is not None
+    session.answered(sending, reply, now)
+    return sending
+
+
+def holding(session: Session, token: int = 7) -> None:
+    session.say(HELLO, 0.0)
+    exchange(session, 0.0, WELCOME)
+    session.say(Claim(), 0.0)
+    exchange(session, 0.0, Assigned(0, token, "a"))
+
+
+def test_nothing_is_said_unasked(session: Session) -> None:
+    assert session.next(100.0) is None
+    assert session.due() == math.inf
+
+
+def test_a_request_is_sent_again_with_its_number_at_growing_intervals(session: Session) -> None:
+    session.say(HELLO, 0.0)
+    times, numbers, now = [], set(), 0.0
+    for _ in range(8):
+        sending = session.next(now)
+        assert sending is not None
+        numbers.add(sending.number)
+        times.append(sending.timeout)
+        session.unanswered(sending)
+        assert session.next(now + 0.5 * sending.timeout) is None
+        now = session.due()
+    assert numbers == {1}
+    assert times == [1, 2, 4, 8, 16, 30, 30, 30]
+    assert now == sum(times)
+
+
+def test_an_answer_is_given_once_and_resets_the_pause(session: Session) -> None:
+    ticket = session.say(HELLO, 0.0)
+    sending = session.next(0.0)
+    session.unanswered(sending)
+    assert session.reply(ticket) is None
+    assert exchange(session, 1.0, WELCOME).number == sending.number
+    assert session.reply(ticket) == WELCOME
+    assert session.reply(ticket) is None
+    session.say(Claim(), 1.0)
+    assert session.next(1.0).timeout == 1.0
+
+
+def test_requests_keep_their_order(session: Session) -> None:
+    session.say(HELLO, 0.0)
+    session.say(Claim(), 0.0)
+    assert exchange(session, 0.0, WELCOME).body == HELLO
+    assert exchange(session, 0.0, Ok()).body == Claim()
+
+
+def test_a_late_duplicate_answer_changes_nothing(session: Session) -> None:
+    session.say(HELLO, 0.0)
+    first = exchange(session, 0.0, WELCOME)
+    claim = session.say(Claim(), 0.0)
+    session.answered(first, WELCOME, 0.1)
+    assert session.reply(claim) is None
+    assert exchange(session, 0.1, Assigned(0, 7, "a")).body == Claim()
+
+
+def test_beats_carry_token_and_report(session: Session) -> None:
+    holding(session)
+    session.report = Report(npoints=3)
+    assert session.next(4.9) is None
+    assert exchange(session, 5.0, Ok()).body == Beat(7, Report(npoints=3))
+    assert session.due() == 10.0
+
+
+def test_a_lost_beat_is_not_repeated_but_made_anew(session: Session) -> None:
+    holding(session)
+    lost = session.next(5.0)
+    session.unanswered(lost)
+    session.report = Report(npoints=9)
+    sending = session.next(session.due())
+    assert sending.number > lost.number
+    assert sending.body.report.npoints == 9
+
+
+def test_the_lease_counts_from_the_sending_of_the_last_beat_that_was_answered(
+    session: Session,
+) -> None:
+    assert not session.is_lease_good(0.0)
+    holding(session)
+    assert session.is_lease_good(29.9)
+    assert not session.is_lease_good(30.0)
+    sending = session.next(5.0)
+    session.answered(sending, Ok(), 9.0)
+    assert session.is_lease_good(34.9)
+    assert not session.is_lease_good(35.0)
+
+
+def test_the_lease_of_a_claim_counts_from_its_first_try(session: Session) -> None:
+    session.say(HELLO, 0.0)
+    exchange(session, 0.0, WELCOME)
+    session.say(Claim(), 0.0)
+    session.unanswered(session.next(0.0))
+    exchange(session, 40.0, Assigned(0, 7, "a"))
+    assert not session.is_lease_good(40.0)
+    assert isinstance(exchange(session, 40.0, Ok()).body, Beat)
+    assert session.is_lease_good(40.0)
+
+
+def test_a_stale_token_takes_the_item_back(session: Session) -> None:
+    holding(session)
+    exchange(session, 5.0, Refused("stale_token", "another has it"))
+    assert session.refusal.code == "stale_token"
+    assert not session.is_lease_good(5.0)
+    assert exchange(session, 10.0, Ok()).body == Beat(0)
+
+
+def test_a_cancelled_item_may_still_be_saved(session: Session) -> None:
+    holding(session)
+    exchange(session, 5.0, Refused("cancelled", "by a person"))
+    assert session.refusal.code == "cancelled"
+    assert session.is_lease_good(6.0)
+
+
+def test_a_new_claim_forgets_the_refusal(session: Session) -> None:
+    holding(session)
+    exchange(session, 5.0, Refused("stale_token", "another has it"))
+    session.say(Claim(), 6.0)
+    exchange(session, 6.0, Assigned(1, 8, "b"))
+    assert session.refusal is None
+    assert session.is_lease_good(6.0)
+
+
+@pytest.mark.parametrize("word", [Finish(7), Release(7, "deadline")])
+def test_the_last_word_ends_the_lease_and_no_beat_overtakes_it(session: Session, word) -> None:
+    holding(session)
+    session.say(word, 5.0)
+    assert session.next(5.0).body == word
+    exchange(session, 50.0, Ok())
+    assert not session.is_lease_good(5.0)
+    assert exchange(session, 60.0, Ok()).body == Beat(0)
+
+
+def test_hours_without_a_manager_lose_no_word(session: Session) -> None:
+    holding(session)
+    ticket = session.say(Finish(7, Report(npoints=5)), 10.0)
+    now, tries = 10.0, 0
+    while now < 4 * 3600:
+        sending = session.next(now)
+        session.unanswered(sending)
+        now, tries = session.due(), tries + 1
+    assert tries < 4 * 3600 / LAST_PAUSE + 10
+    assert session.silence(now) == now
+    assert exchange(session, now, Ok()).body == Finish(7, Report(npoints=5))
+    assert session.reply(ticket) == Ok()
+
+
+def test_a_manager_that_moved_is_asked_soon(session: Session) -> None:
+    holding(session)
+    session.say(Finish(7), 10.0)
+    for _ in range(8):
+        session.unanswered(session.next(session.due()))
+    now = session.due() - 20
+    session.manager_moved(now)
+    assert session.due() <= now + 0.5
+    assert session.next(session.due()).timeout == 1.0
+
+
+def test_what_nobody_waits_for_is_not_sent(session: Session) -> None:
+    holding(session)
+    ticket = session.say(Claim(), 6.0)
+    sending = session.next(6.0)
+    session.unsay(ticket)
+    session.say(Goodbye("signal"), 6.0)
+    session.answered(sending, Assigned(2, 9, "c"), 6.1)
+    assert session.reply(ticket) is None
+    after = session.next(6.1)
+    assert after.body == Goodbye("signal")
+    assert after.number > sending.number

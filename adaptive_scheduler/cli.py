@@ -15,7 +15,6 @@ from adaptive_scheduler.commandline import exits
 from adaptive_scheduler.commandline.exits import answers
 from adaptive_scheduler.commandline.options import with_scheduler
 
-
 app = typer.Typer(
     name="adaptive-scheduler",
     no_args_is_help=True,
@@ -151,12 +150,10 @@ def logs(
 @answers
 def cancel(run: NamedRun) -> None:
     """End a run: its jobs save, release their learners and leave the queue."""
+    from adaptive_scheduler.commandline import changing
     from adaptive_scheduler.commandline.finding import find_run
-    from adaptive_scheduler.commandline.running import say
-    from adaptive_scheduler.manager.run_manager import RunManager
 
-    RunManager.attach(find_run(run).home).cancel()
-    say("Cancelled: data and database are kept; retry or resume goes on.")
+    changing.cancel(find_run(run))
 
 
 @app.command()
@@ -177,11 +174,11 @@ def resume(
 
     Learners that are done stay done; jobs that still run are taken over.
     """
-    from adaptive_scheduler.commandline import showing
+    from adaptive_scheduler.commandline import changing
     from adaptive_scheduler.commandline.finding import find_run
     from adaptive_scheduler.commandline.running import leave
 
-    leave(showing.resume(find_run(run), if_dead, watch))
+    leave(changing.resume(find_run(run), if_dead, watch))
 
 
 @app.command()
@@ -200,10 +197,10 @@ def retry(
     ] = None,
 ) -> None:
     """Run learners again: budgets start anew, data are kept."""
-    from adaptive_scheduler.commandline import showing
+    from adaptive_scheduler.commandline import changing
     from adaptive_scheduler.commandline.finding import find_run
 
-    showing.retry(find_run(run), learners or [], learners_file, goal)
+    changing.retry(find_run(run), changing.Again(learners or [], learners_file, goal))
 
 
 @app.command()

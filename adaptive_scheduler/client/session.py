@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.messages import (
     Assigned,
@@ -165,11 +167,9 @@ class Session:
         return None
 
     def _welcomed(self, reply: Welcome) -> None:
-        old = self.timing
-        self.timing = Timing(
-            beat=reply.beat, lease=reply.lease, idle=reply.idle,
-            grace=old.grace, patience=old.patience, interval=old.interval, orphan=old.orphan,
-        )  # fmt: skip
+        self.timing = msgspec.structs.replace(
+            self.timing, beat=reply.beat, lease=reply.lease, idle=reply.idle
+        )
 
     def _take(self, reply: Assigned, sent: float, now: float) -> None:
         self._token, self._lease_from = reply.token, sent

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from adaptive_scheduler.client.conversation import Conversation
 from adaptive_scheduler.client.deadline import Deadline
 from adaptive_scheduler.client.measure import Meter
-from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.client.tools import Recipe, Workers
+from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.goals import predicate
 from adaptive_scheduler.core.messages import (
     Assigned,

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from adaptive_scheduler.commandline import exits
 from adaptive_scheduler.commandline.finding import find_learner
-from adaptive_scheduler.commandline.running import console, conclude, quoted, say
+from adaptive_scheduler.commandline.loading import goal_of, load_learners_file
+from adaptive_scheduler.commandline.running import conclude, console, quoted, say, wait_for_the_last
 from adaptive_scheduler.commandline.watching import Watched, watch
+from adaptive_scheduler.core.goals import unparse_goal
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.io.callables import read_callable
 from adaptive_scheduler.manager.run_manager import RunManager
+from adaptive_scheduler.manager.state import read_config
 from adaptive_scheduler.manager.viewer import Viewer
 
 
 def cancel(folder: RunFolder) -> None:
-    """End a run."""
-    RunManager.attach(folder.home).cancel()
-    say(f"Cancelled; data and database are kept. To go on: adaptive-scheduler resume {quoted(folder)}")
+    """End a run, and wait until its jobs have left."""
+    manager = RunManager.attach(folder)
+    manager.cancel()
+    wait_for_the_last(manager)
+    say(f"To go on: adaptive-scheduler resume {quoted(folder)}")
 
 
 def resume(folder: RunFolder, if_dead: bool, stay: bool) -> int:
@@ -25,9 +32,12 @@ def resume(folder: RunFolder, if_dead: bool, stay: bool) -> int:
     with Viewer(folder) as viewer:
         snapshot = viewer.snapshot("none")
         if if_dead and (snapshot.over or viewer.lives()):
-            say("Nothing to do: " + ("all learners have ended." if snapshot.over else "its manager lives."))
+            say(
+                "Nothing to do: "
+                + ("all learners have ended." if snapshot.over else "its manager lives.")
+            )
             return exits.DONE
-    RunManager.attach(folder.home).resume()
+    RunManager.attach(folder).resume()
     say(f"Going on. Watch it with: adaptive-scheduler status --watch {quoted(folder)}")
     return follow(folder) if stay else exits.DONE
 
@@ -40,3 +50,55 @@ def follow(folder: RunFolder) -> int:
     except KeyboardInterrupt:
         say(f"\nThe run goes on. To end it: adaptive-scheduler cancel {quoted(folder)}")
         return exits.INTERRUPTED
+
+
+@dataclass(frozen=True)
+class Again:
+    """What is to be retried.
+
+    Attributes
+    ----------
+    learners : list of str
+        Numbers or fnames; none: all that failed, and those that miss a new goal.
+    file : Path, optional
+        Where functions and goal are taken from anew.
+    goal : str, optional
+        As typed.
+    """
+
+    learners: list[str]
+    file: Path | None = None
+    goal: str | None = None
+
+
+def retry(folder: RunFolder, again: Again) -> None:
+    """Run learners again, with functions and goal as now."""
+    run = RunManager.attach(folder)
+    if again.file is not None or again.goal is not None:
+        run = _renewed(run, again)
+    rows = [find_learner(name, run.fnames) for name in again.learners]
+    run.retry(rows or None)
+    say(f"Queued again. Watch it with: adaptive-scheduler status --watch {quoted(folder)}")
+
+
+def _renewed(run: RunManager, again: Again) -> RunManager:
+    """The same run, described anew; what was not given stays."""
+    path = run.folder.callables
+    file = None if again.file is None else load_learners_file(again.file)
+    goal = goal_of(file, again.goal)
+    return RunManager(
+        read_callable(path, "scheduler"),
+        run.learners if file is None else file.learners,
+        run.fnames if file is None else file.fnames,
+        goal=_old_goal(run) if goal is None else goal,
+        folder=run.folder.home,
+        runner_kwargs=read_callable(path, "runner_kwargs"),
+        initializers=read_callable(path, "initializers"),
+    )
+
+
+def _old_goal(run: RunManager) -> Any:
+    goal = read_config(run.folder).goal
+    if goal.kind == "callable":
+        return read_callable(run.folder.callables, "goal")
+    return unparse_goal(goal)

@@ -74,25 +74,31 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
-def goal_of(file: LearnersFile, text: str | None) -> Any:
-    """Return the goal that was typed, or the file's own.
+def goal_of(file: LearnersFile | None, text: str | None) -> Any:
+    """Return the goal that was typed, else the file's own, else None.
 
     Raises
     ------
     InputError
-        There is no goal, or no function of this name.
+        There is no function of this name.
     """
     if text is None:
-        return file.goal
+        return None if file is None else file.goal
     goal = parse_goal_text(text)
-    return _function(file.module, goal) if isinstance(goal, str) else goal
+    if not isinstance(goal, str):
+        return goal
+    return _function(None if file is None else file.module, goal)
 
 
-def _function(module: ModuleType, name: str) -> Callable[[Any], bool]:
+def _function(module: ModuleType | None, name: str) -> Callable[[Any], bool]:
     where, colon, attribute = name.rpartition(":")
     if colon:
         with _as_user_code(f"module {where}"):
             module = importlib.import_module(where)
+    if module is None:
+        raise InputError(
+            f"--goal {name}: write module:{name}, or give a learners file that has it."
+        )
     function = getattr(module, attribute, None)
     if not callable(function):
         raise InputError(f"--goal {name}: {module.__name__} has no function {attribute!r}.")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 console = Console()
 
+#: Seconds that jobs have to save and leave after a cancel: KillWait is 30 s as a rule.
+_LEAVING = 90.0
+
 
 def start_and_stay(manager: RunManager, detach: bool) -> int:
     """Start a run; watch it to its end, or leave it to itself; returns the exit code.
@@ -38,18 +41,27 @@ def start_and_stay(manager: RunManager, detach: bool) -> int:
 
 
 def cancel(manager: RunManager) -> int:
-    """End a run that a person interrupted."""
+    """End a run that a person interrupted; returns the exit code."""
     say("\nCancelling: the jobs save their data and leave. Ctrl-C again gives up waiting.")
     try:
-        manager.cancel()
-        say(f"Cancelled. To go on: adaptive-scheduler retry {quoted(manager.folder)}")
+        if manager.folder.config.exists():
+            manager.cancel()
+            wait_for_the_last(manager)
+            say(f"To go on: adaptive-scheduler resume {quoted(manager.folder)}")
     except KeyboardInterrupt:
-        say(
-            "Jobs may be left. Look, and cancel them, with: "
-            f"adaptive-scheduler cancel {quoted(manager.folder)}",
-            "bold red",
-        )
+        again = f"adaptive-scheduler cancel {quoted(manager.folder)}"
+        say(f"Jobs may be left. Look again with: {again}", "bold red")
     return exits.INTERRUPTED
+
+
+def wait_for_the_last(manager: RunManager) -> None:
+    """Wait until the last job of a cancelled run has left, as long as a person would."""
+    try:
+        manager.wait(timeout=_LEAVING)
+        say("Cancelled: nothing is left in the queue. Data and database are kept.")
+    except TimeoutError:
+        jobs = len(manager.snapshot("none").jobs)
+        say(f"Cancelled; {jobs} jobs are still leaving, the manager sees to it.", "yellow")
 
 
 def conclude(last: Snapshot, folder: Any) -> int:

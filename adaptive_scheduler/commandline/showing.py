@@ -19,7 +19,7 @@ from adaptive_scheduler.core.findings import Finding
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.snapshot import Snapshot
 from adaptive_scheduler.manager import views
-from adaptive_scheduler.manager.viewer import Viewer
+from adaptive_scheduler.manager.viewer import Rows, Viewer
 
 #: Lines of each table where the output is no terminal.
 _ROWS = 30
@@ -28,7 +28,7 @@ _ROWS = 30
 def status(folder: RunFolder, stay: bool, as_json: bool, everything: bool) -> int:
     """Show a run once, or until it is over; returns the exit code."""
     rows = None if everything else _ROWS
-    which = "all" if everything or as_json else "active"
+    which: Rows = "all" if everything or as_json else "active"
     with Viewer(folder) as viewer:
         if stay and not as_json:
             try:
@@ -76,7 +76,10 @@ def run_logs(folder: RunFolder, lines: int) -> None:
             console.print(history.entry_line(entry), soft_wrap=True)
     for text in views.failures(snapshot):
         console.print(text, soft_wrap=True)
-    say(f"Jobs write to {log_folder(folder)}: ID.out (what they printed), ID.log (their events).", "dim")
+    say(
+        f"Jobs write to {log_folder(folder)}: ID.out (what they printed), ID.log (their events).",
+        "dim",
+    )
     say(f"One learner's history: adaptive-scheduler logs {quoted(folder)} LEARNER", "dim")
 
 

@@ -19,6 +19,8 @@ from adaptive_scheduler.core.items import Budget, Item, Phase, step
 from adaptive_scheduler.core.messages import Owner, Refused, Report
 from adaptive_scheduler.errors import InputError
 
+#: What depends on such an item will never be free.
+_NEVER_DONE = (Phase.FAILED, Phase.CANCELLED)
 #: Seconds until an item whose function raised is tried again: doubled at each failure.
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
@@ -68,17 +70,32 @@ class Book:
             raise InputError(f"row {len(self.rows)} of the database has the id {item.id}.")
         self.rows.append(item)
         self.last_token = max(self.last_token, item.token)
-        for parent in item.depends_on:
+        for parent in set(item.depends_on):
             self._children[parent].append(item.id)
         self._enter(item)
 
     def _settle(self) -> None:
         """Count parents: rows may come in any phase, from a new run or from a journal."""
-        for item in self.rows:
-            if item.depends_on:
-                self._missing[item.id] = self._count_missing(item)
-                if item.phase is Phase.WAITING and self._missing[item.id] == 0:
-                    self.apply(item.id, Unblocked(), 0.0)
+        if any(not 0 <= parent < len(self.rows) for parent in self._children):
+            raise InputError("an item of the database depends on a row that does not exist.")
+        dependent = [item for item in self.rows if item.depends_on]
+        for item in dependent:
+            self._missing[item.id] = self._count_missing(item)
+        for item in dependent:
+            self._settle_waiting(item.id, item.changed)
+
+    def _settle_waiting(self, row: int, now: float) -> None:
+        """A row that waits although nothing is left to wait for: free it, or give it up."""
+        item = self.rows[row]
+        if item.phase is not Phase.WAITING:
+            return
+        if self._missing[row] == 0:
+            self.apply(row, Unblocked(), now)
+            return
+        ended = (self.rows[p] for p in item.depends_on if self.rows[p].phase in _NEVER_DONE)
+        parent = next(ended, None)
+        if parent is not None:
+            self.apply(row, _blocked_by(parent), now)
 
     def _count_missing(self, item: Item) -> int:
         return sum(self.rows[parent].phase is not Phase.DONE for parent in set(item.depends_on))
@@ -112,11 +129,11 @@ class Book:
         # one that failed goes behind its equals, so that it cannot starve them
         heapq.heappush(self._free[item.shape], (-item.priority, item.fails + item.crashes, item.id))
 
-    def _first_free(self, shape: int) -> Item | None:
-        """Drop heap entries that are no longer true until one is."""
+    def _take_first(self, shape: int) -> Item | None:
+        """Take entries off the heap until one is still true."""
         heap = self._free[shape]
         while heap:
-            priority, trouble, row = heap[0]
+            priority, trouble, row = heapq.heappop(heap)
             item = self.rows[row]
             if (
                 item.phase is Phase.QUEUED
@@ -124,7 +141,6 @@ class Book:
                 and row not in self._delay_until
             ):
                 return item
-            heapq.heappop(heap)
         return None
 
     # -------------------------------------------------------------------- events
@@ -169,13 +185,13 @@ class Book:
                     self._consequences.append((child, Unblocked()))
             elif before.phase is Phase.DONE:
                 self._missing[child] += 1
-            elif after.phase in (Phase.FAILED, Phase.CANCELLED):
-                why = f"depends on item {after.id}, which {_end(after)}"
-                self._consequences.append((child, Blocked(why)))
+            elif after.phase in _NEVER_DONE:
+                self._consequences.append((child, _blocked_by(after)))
 
     def delay(self, row: int, monotonic: float) -> None:
         """Hold back an item that has just failed, the longer the more often it did."""
-        seconds = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (self.rows[row].fails - 1))
+        doublings = min(self.rows[row].fails - 1, 60)  # beyond it, floats overflow
+        seconds = min(LONGEST_DELAY, FIRST_DELAY * 2.0**doublings)
         self._delay_until[row] = monotonic + seconds
         heapq.heappush(self._delayed, (monotonic + seconds, row))
 
@@ -206,7 +222,7 @@ class Book:
             taken = self.apply(held, Claimed(owner, self.last_token + 1, last), now)
             if isinstance(taken, Refused) or taken.phase is Phase.RUNNING:
                 return taken
-        item = self._first_free(shape)
+        item = self._take_first(shape)
         if item is None:
             return None
         return self.apply(item.id, Claimed(owner, self.last_token + 1), now)
@@ -224,25 +240,27 @@ class Book:
 
     def cancel(self, now: float) -> None:
         """End every item that has not ended."""
-        for item in list(self.rows):
-            if item.phase in (Phase.WAITING, Phase.QUEUED, Phase.RUNNING):
-                self.apply(item.id, Cancelled(), now)
+        for row in range(len(self.rows)):
+            self._apply_one(row, Cancelled(), now)
+        self._consequences.clear()  # all end alike: none is blocked by another
 
     def retry(self, rows: Sequence[int], now: float) -> int:
-        """Queue ended items again; returns how many."""
-        return sum(self._retry_one(row, now) for row in rows)
-
-    def _retry_one(self, row: int, now: float) -> int:
-        item = self.rows[row]
-        waiting = bool(item.depends_on) and self._count_missing(item) > 0
-        after = self.apply(row, Retried(waiting), now)
-        if isinstance(after, Refused):
-            return 0
-        return 1 + sum(
-            self._retry_one(child, now)
-            for child in self._children.get(row, ())
-            if self.rows[child].phase is Phase.FAILED and self.rows[child].attempts == 0
-        )
+        """Queue ended items again, with those that they had blocked; returns how many."""
+        retried: list[int] = []
+        wanted = list(reversed(rows))
+        while wanted:  # not by recursion: chains of dependencies are long
+            row = wanted.pop()
+            waiting = row in self._missing and self._missing[row] > 0
+            if isinstance(self.apply(row, Retried(waiting), now), Refused):
+                continue
+            retried.append(row)
+            wanted += [
+                child for child in self._children.get(row, ())
+                if self.rows[child].phase is Phase.FAILED and self.rows[child].attempts == 0
+            ]  # fmt: skip
+        for row in retried:
+            self._settle_waiting(row, now)  # another parent may not have been retried
+        return len(retried)
 
     # ------------------------------------------------------------------- counts
 
@@ -256,5 +274,6 @@ class Book:
         return bool(self.queued[shape] or self.running[shape] or self.phases[Phase.WAITING])
 
 
-def _end(item: Item) -> str:
-    return "failed" if item.phase is Phase.FAILED else "was cancelled"
+def _blocked_by(parent: Item) -> Blocked:
+    how = "failed" if parent.phase is Phase.FAILED else "was cancelled"
+    return Blocked(f"depends on item {parent.id}, which {how}")

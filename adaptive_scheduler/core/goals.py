@@ -65,6 +65,21 @@ def parse_goal(goal: object) -> Goal:
     )
 
 
+def unparse_goal(goal: Goal) -> int | float | timedelta | datetime | None:
+    """Turn a `Goal` into what `parse_goal` makes it of; a callable is not in it, so None."""
+    match goal.kind:
+        case "npoints":
+            return int(goal.value)
+        case "loss":
+            return goal.value
+        case "duration":
+            return timedelta(seconds=goal.value)
+        case "until":
+            return datetime.fromtimestamp(goal.value).astimezone()
+        case _:
+            return None
+
+
 def _positive(value: float, goal: object) -> float:
     if not value > 0:
         raise InputError(f"goal={goal!r} must be greater than zero.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -157,11 +158,16 @@ def _lose(item: Item, event: Lost, budget: Budget) -> Item:
 def _let_go(item: Item, report: Report | None, **changes: Any) -> Item:
     if report is not None:
         changes |= {
-            "worked": item.worked + report.seconds,
+            "worked": item.worked + _seconds(report),
             "npoints": max(item.npoints, report.npoints),
             "loss": report.loss,
         }
     return replace(item, job=None, owner=None, **changes)
+
+
+def _seconds(report: Report) -> float:
+    """What JSON cannot hold (NaN, infinity) must not get into a row: nobody could read it again."""
+    return max(0.0, report.seconds) if math.isfinite(report.seconds) else 0.0
 
 
 def _end(item: Item, event: Blocked | Cancelled, _: Budget) -> Item:

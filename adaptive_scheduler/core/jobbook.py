@@ -25,10 +25,20 @@ class _Signs(msgspec.Struct):
     heard: float  # on the manager's monotonic clock: a lease begins anew with each manager
     known: float
     spoke: bool = False
+    claimed: float | None = None
     listed: ListedJob | None = None
+    node: str = ""  # as the queue says
     absences: int = 0
     ending: Ending | None = None
     uuids: set[str] = msgspec.field(default_factory=set)
+
+
+class _Unknown(msgspec.Struct):
+    """A submit whose answer has not come: `jobs` are those of it that were met already."""
+
+    sent: float
+    jobs: list[str]
+    absences: int = 0
 
 
 class JobBook:
@@ -54,17 +64,21 @@ class JobBook:
             for r in self.records.values()
             if not r.ended
         }
-        self._absences: dict[int, int] = {n: 0 for n, s in self.submits.items() if s.jobs is None}
-        self._sent = dict.fromkeys(self._absences, now)
+        self._unknown = {n: _Unknown(now, []) for n, s in self.submits.items() if s.jobs is None}
+        for record in self.records.values():
+            if record.submit in self._unknown:
+                self._unknown[record.submit].jobs.append(record.id)
         self.lived = sum(record.claims > 0 for record in self.records.values())
-        self.early_deaths = sum(died_early(record) for record in self.records.values())
+        #: Jobs in a row that died before they asked for work.
+        self.early_deaths = (
+            0 if self.lived else sum(died_early(record) for record in self.records.values())
+        )
 
     # ------------------------------------------------------------------- writing
 
     def _keep(self, record: JobRecord) -> JobRecord:
         before = self.records.get(record.id)
         self.lived += (record.claims > 0) - (before is not None and before.claims > 0)
-        self.early_deaths += died_early(record) - (before is not None and died_early(before))
         self.records[record.id] = record
         self.changed_jobs[record.id] = record
         return record
@@ -78,14 +92,12 @@ class JobBook:
         number = max(self.submits, default=0) + 1
         submit = SubmitRecord(number, shape, n, name, wall)
         self._keep_submit(submit)
-        self._absences[number], self._sent[number] = 0, now
+        self._unknown[number] = _Unknown(now, [])
         return submit
 
     def end_submit(self, number: int, jobs: Sequence[str], now: float) -> None:
         """The batch system said which jobs a submit made (none: it refused)."""
-        submit = self.submits[number]
-        self._keep_submit(replace(submit, jobs=list(jobs)))
-        self._absences.pop(number, None)
+        self._settle(number, jobs)
         for job in jobs:
             self._meet(job, number, now)
 
@@ -97,7 +109,17 @@ class JobBook:
         self._signs[job] = _Signs(heard=now, known=now)
         if submit is None:
             return self._keep(JobRecord(job, number))
+        unknown = self._unknown.get(number)
+        if unknown is not None:
+            unknown.jobs.append(job)
+            if len(unknown.jobs) >= submit.n:
+                self._settle(number, unknown.jobs)
         return self._keep(JobRecord(job, number, submit.shape, submit.name, submitted=submit.sent))
+
+    def _settle(self, number: int, jobs: Sequence[str]) -> None:
+        """It is known now which jobs a submit made."""
+        self._unknown.pop(number, None)
+        self._keep_submit(replace(self.submits[number], jobs=list(jobs)))
 
     def hear(self, owner: Owner, submit: int, now: float) -> JobRecord | Refused:
         """A client spoke: renew its lease, unless another life or another process of its job did.
@@ -118,6 +140,8 @@ class JobBook:
             if refusal is not None:
                 return refusal
         signs.heard, signs.spoke = now, True
+        if died_early(record):
+            self.early_deaths = max(0, self.early_deaths - 1)
         if known != owner or record.ended:
             record = self._keep(replace(record, owner=owner, ended="", goodbye="", broken=False))
         return record
@@ -144,8 +168,10 @@ class JobBook:
         if self.records[job].host != host:
             self._keep(replace(self.records[job], host=host))
 
-    def note_claim(self, job: str) -> None:
+    def note_claim(self, job: str, now: float) -> None:
         """The job was given an item."""
+        self._signs[job].claimed = now
+        self.early_deaths = 0
         self._keep(replace(self.records[job], claims=self.records[job].claims + 1))
 
     def note_goodbye(self, job: str, reason: str, broken: bool) -> None:
@@ -155,12 +181,14 @@ class JobBook:
     def bury(self, job: str, cause: str) -> JobRecord:
         """The job is dead."""
         self._signs.pop(job, None)
-        return self._keep(replace(self.records[job], ended=cause))
+        record = self._keep(replace(self.records[job], ended=cause))
+        self.early_deaths += died_early(record)
+        return record
 
     def forget_submit(self, number: int) -> None:
-        """It never reached the batch system."""
-        self._keep_submit(replace(self.submits[number], jobs=[]))
-        self._absences.pop(number, None)
+        """It never reached the batch system, or only a part of it did."""
+        unknown = self._unknown.get(number)
+        self._settle(number, unknown.jobs if unknown else [])
 
     # ----------------------------------------------------------------- observing
 
@@ -185,9 +213,10 @@ class JobBook:
                 signs.listed, signs.absences = None, signs.absences + 1
         for ending in endings:
             if ending.id in self._signs:
-                self._signs[ending.id].ending = ending
-        for number in self._absences:
-            self._absences[number] += 1
+                signs = self._signs[ending.id]
+                signs.ending, signs.node = ending, (*ending.nodes, signs.node)[0]
+        for unknown in self._unknown.values():
+            unknown.absences += 1
 
     def _notice(self, listed: ListedJob, now: float, run: str) -> bool:
         """Take in one row of the listing; returns whether it is of a job that lives."""
@@ -195,28 +224,33 @@ class JobBook:
             number = submit_number(listed.comment, run)
             if number is None or listed.state is JobState.ENDED:
                 return False
-            self._adopt(listed.id, number, now)
-        signs = self._signs.get(listed.id)
-        if signs is None:
-            return False
-        self._see(signs, listed, now)
+            self._meet(listed.id, number, now)  # of a submit whose answer never came
+        elif listed.id not in self._signs:
+            if listed.state is JobState.ENDED:
+                return False
+            self._revive(listed.id, now)  # a listing had lied, or came late
+        self._see(self._signs[listed.id], listed, now)
         return True
 
-    def _see(self, signs: _Signs, listed: ListedJob, now: float) -> None:
-        was_waiting = signs.listed is None or signs.listed.state is JobState.PENDING
-        if listed.state is not JobState.PENDING and was_waiting and not signs.spoke:
-            signs.heard = now  # it has just started: only now its silence begins to count
-        signs.listed, signs.absences = listed, 0
+    def _revive(self, job: str, now: float) -> None:
+        """It was believed dead: what it held is given away, but it still fills the queue."""
+        record = self._keep(replace(self.records[job], ended=""))
+        self._signs[job] = _Signs(heard=now, known=now, spoke=record.owner is not None)
 
-    def _adopt(self, job: str, number: int, now: float) -> None:
-        """A listed job of a submit whose answer never came."""
-        self._meet(job, number, now)
-        submit = self.submits.get(number)
-        if submit is not None and number in self._absences:
-            jobs = [*(submit.jobs or []), job]
-            self._keep_submit(replace(submit, jobs=jobs))
-            if len(jobs) >= submit.n:
-                del self._absences[number]
+    def hold(self, owner: Owner, shape: int, now: float) -> None:
+        """A row says that this job runs it, so the job must be watched, whatever its own row says."""
+        if owner.job in self._signs:
+            return
+        record = self.records.get(owner.job, JobRecord(owner.job, shape=shape))
+        self._keep(replace(record, owner=owner, claims=max(1, record.claims), ended=""))
+        self._signs[owner.job] = _Signs(heard=now, known=now, spoke=True)
+
+    def _see(self, signs: _Signs, listed: ListedJob, now: float) -> None:
+        waited = not signs.spoke if signs.listed is None else signs.listed.state is JobState.PENDING
+        if waited and listed.state is not JobState.PENDING:
+            signs.heard = now  # it has just started, perhaps again: now its silence begins
+        signs.listed, signs.absences = listed, 0
+        signs.node = (*listed.nodes, signs.node)[0]
 
     # ------------------------------------------------------------------- showing
 
@@ -225,11 +259,24 @@ class JobBook:
         for job, signs in self._signs.items():
             yield self.records[job], signs.listed, signs.heard
 
-    def missing(self) -> list[str]:
-        """Jobs not buried that the last listing lacked: of these one asks how they ended."""
+    def node_of(self, job: str) -> str:
+        """Where a living job runs, by its own word or the queue's; "" if nobody knows."""
+        return self.records[job].host or self._signs[job].node
+
+    def worked_for(self, job: str) -> float | None:
+        """Seconds from a job's last claim to its last word; None if it has not claimed."""
+        signs = self._signs[job]
+        return None if signs.claimed is None else signs.heard - signs.claimed
+
+    def unknown_names(self) -> set[str]:
+        """Names of jobs that may exist: of submits whose result is unknown."""
+        return {self.submits[number].name for number in self._unknown}
+
+    def unexplained(self) -> list[str]:
+        """Jobs not buried whose end nobody has told: if the queue lacks one, accounting is asked."""
         return [
             job for job, signs in self._signs.items()
-            if signs.absences and not self.records[job].external and signs.ending is None
+            if signs.ending is None and not (self.records[job].external or self.records[job].goodbye)
         ]  # fmt: skip
 
     def views(self, holders: Iterable[str], now: float) -> list[JobView]:
@@ -245,10 +292,9 @@ class JobBook:
         return [
             SubmitView(
                 number, self.submits[number].shape,
-                self.submits[number].n - len(self.submits[number].jobs or []),
-                now - self._sent[number], absences,
+                self.submits[number].n - len(unknown.jobs), now - unknown.sent, unknown.absences,
             )
-            for number, absences in self._absences.items()
+            for number, unknown in self._unknown.items()
         ]  # fmt: skip
 
 

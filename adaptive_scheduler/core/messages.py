@@ -146,19 +146,9 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
 
 
 Request = (
-    Hello
-    | Claim
-    | Beat
-    | Finish
-    | Fail
-    | Release
-    | Goodbye
-    | Status
-    | Cancel
-    | Resume
-    | Retry
-    | Stop
-)
+    Hello | Claim | Beat | Finish | Fail | Release | Goodbye  # of clients
+    | Status | Cancel | Resume | Retry | Stop  # of people
+)  # fmt: skip
 
 
 class Welcome(msgspec.Struct, frozen=True, tag=True):
@@ -242,6 +232,12 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     body: msgspec.Raw
 
 
+class _Head(msgspec.Struct, frozen=True, array_like=True):
+    """What messages of every version have in common."""
+
+    version: int
+
+
 class Answer(msgspec.Struct, frozen=True, array_like=True):
     """A reply on the wire: the number of its request, and the body."""
 
@@ -250,6 +246,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     body: msgspec.Raw
 
 
+_heads = msgspec.msgpack.Decoder(_Head)
 _envelopes = msgspec.msgpack.Decoder(Envelope)
 _answers = msgspec.msgpack.Decoder(Answer)
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
@@ -265,8 +262,8 @@ def encode_request(sender: Owner, number: int, body: Request) -> bytes:
 def decode_request(data: bytes) -> tuple[Owner, int, Request]:
     """Sender, number and body of a request; ProtocolError for anything else."""
     try:
+        _check_version(data)
         envelope = _envelopes.decode(data)
-        _check_version(envelope.version)
         return envelope.sender, envelope.number, _requests.decode(envelope.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(f"not a request: {error}") from error
@@ -280,14 +277,15 @@ def encode_reply(number: int, body: Reply) -> bytes:
 def decode_reply(data: bytes) -> tuple[int, Reply]:
     """Number and body of a reply; ProtocolError for anything else."""
     try:
+        _check_version(data)
         answer = _answers.decode(data)
-        _check_version(answer.version)
         return answer.number, _replies.decode(answer.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(f"not a reply: {error}") from error
 
 
-def _check_version(version: int) -> None:
+def _check_version(data: bytes) -> None:
+    version = _heads.decode(data).version
     if version != VERSION:
         raise ProtocolError(
             f"a message of version {version}, but this is version {VERSION}: the manager and the "

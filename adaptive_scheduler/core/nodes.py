@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from adaptive_scheduler.core.job_records import JobRecord
-
 #: Deaths on one node that make it a suspect: before the first claim, or with different items.
 DEATHS = 3
+#: A job that was heard for longer after a claim (seconds) does not speak against its node.
+QUICK = 60.0
 #: Seconds after its last death in which a node is avoided; nodes get repaired.
 AVOIDED = 3600.0
 
@@ -20,32 +20,34 @@ class NodeBook:
         self._deaths: defaultdict[str, set[object]] = defaultdict(set)
         self._last: dict[str, float] = {}
 
-    def note_life(self, node: str) -> None:
-        """A job got work on this node, so it is not broken."""
+    def see(self, node: str) -> None:
+        """A job runs on this node."""
         self._seen.add(node)
-        self._deaths.pop(node, None)
 
-    def note_death(self, record: JobRecord, item: int | None, crash: bool, now: float) -> None:
-        """A job died.
+    def note_death(self, node: str, job: str, item: int | None, now: float) -> None:
+        """A job died by its own fault, before its first claim or soon after one.
 
         Parameters
         ----------
-        record : JobRecord
+        node : str
+            "" if nobody knows.
+        job : str
         item : int, optional
             What it held: three deaths with one item are that item's fault.
-        crash : bool
-            By its own fault, as far as known.
         now : float
             Monotonic seconds.
         """
-        if not record.host or not (crash or record.broken):
+        if not node:
             return
-        self._seen.add(record.host)
-        self._deaths[record.host].add(("item", item) if item is not None else ("job", record.id))
-        self._last[record.host] = now
+        self._seen.add(node)
+        self._deaths[node].add(("job", job) if item is None else ("item", item))
+        self._last[node] = now
 
-    def excluded(self) -> tuple[str, ...]:
+    def excluded(self, now: float) -> tuple[str, ...]:
         """Hosts to avoid, the worst first."""
-        suspects = [node for node, deaths in self._deaths.items() if len(deaths) >= DEATHS]
+        suspects = [
+            node for node, deaths in self._deaths.items()
+            if len(deaths) >= DEATHS and now - self._last[node] < AVOIDED
+        ]  # fmt: skip
         suspects.sort(key=lambda node: -len(self._deaths[node]))
         return tuple(suspects[: len(self._seen) // 2])

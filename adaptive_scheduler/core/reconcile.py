@@ -94,7 +94,7 @@ class Observed(msgspec.Struct, frozen=True):
     over_for : float
         Seconds since the last item ended.
     early_deaths, lived : int
-        Jobs that died before their first claim; jobs that claimed.
+        Jobs in a row that died before they asked for work; jobs that were given any.
     """
 
     jobs: Sequence[JobView]
@@ -177,15 +177,16 @@ def reconcile(counts: Counts, observed: Observed, limits: Limits, timing: Timing
     lost = [ForgetSubmit(s.number) for s in observed.submits if _never_arrived(s, timing)]
     if deaths or lost:
         return [*deaths, *lost]  # the counts change by these: look at them again first
+    silent = [_end_silent(job) for job in observed.jobs if _is_silent_for_too_long(job, timing)]
     if counts.over:
-        return _farewell(observed.jobs, observed.over_for)
+        return [*silent, *_farewell(observed.jobs, observed.over_for)]
     if not observed.held and _all_died(observed):
         n = observed.early_deaths
-        return [Hold(f"all of the first {n} jobs died before they asked for work")]
-    return _balance(counts.queued, observed, limits)
+        return [*silent, Hold(f"all of the first {n} jobs died before they asked for work")]
+    return [*silent, *_balance(counts.queued, observed, limits, timing)]
 
 
-def _judge(job: JobView, timing: Timing) -> BuryJob | FreeItem | CancelJobs | None:
+def _judge(job: JobView, timing: Timing) -> BuryJob | FreeItem | None:
     """What one job's silence and the listing say together."""
     lease_out = job.silent > timing.lease
     if job.external:
@@ -198,12 +199,19 @@ def _judge(job: JobView, timing: Timing) -> BuryJob | FreeItem | CancelJobs | No
     if _is_gone(job, timing, lease_out):
         cause = job.ending or ("goodbye" if job.goodbye else "unknown")
         return BuryJob(job.id, cause, cause not in _INNOCENT and not job.goodbye)
-    if job.listed is JobState.PENDING:
-        # it waits again, so the client that held the item is no more
-        return FreeItem(job.id, "its job was requeued") if job.holds and lease_out else None
-    if job.listed is not None and job.silent > timing.lease + timing.patience:
-        return CancelJobs([job.id], f"silent for {job.silent:.0f} s")
+    if job.listed is JobState.PENDING and job.holds and lease_out:
+        return FreeItem(job.id, "its job was requeued")  # it waits again: its client is no more
     return None
+
+
+def _is_silent_for_too_long(job: JobView, timing: Timing) -> bool:
+    """Listed as alive, but nobody has heard of it: such a one is no death until it has left."""
+    alive = job.listed in (JobState.RUNNING, JobState.ALIVE)
+    return alive and not job.external and job.silent > timing.lease + timing.patience
+
+
+def _end_silent(job: JobView) -> CancelJobs:
+    return CancelJobs([job.id], f"silent for {job.silent:.0f} s")
 
 
 def _is_gone(job: JobView, timing: Timing, lease_out: bool) -> bool:
@@ -246,13 +254,16 @@ def _is_waiting(job: JobView) -> bool:
     return not job.spoke and job.listed in (JobState.PENDING, None)
 
 
-def _balance(queued: Mapping[int, int], observed: Observed, limits: Limits) -> list[Action]:
+def _balance(
+    queued: Mapping[int, int], observed: Observed, limits: Limits, timing: Timing
+) -> list[Action]:
     """Compare the free items of each shape with the jobs that will take them."""
     actions: list[Action] = []
     needs: dict[int, int] = {}
     takers: defaultdict[int, list[JobView]] = defaultdict(list)
     for job in observed.jobs:
-        if not job.holds and not job.goodbye:
+        mute = job.silent > timing.lease  # e.g. its MPI hangs: nobody should wait for it
+        if not (job.holds or job.goodbye or mute):
             takers[job.shape].append(job)
     coming: Counter[int] = Counter()
     for submit in observed.submits:

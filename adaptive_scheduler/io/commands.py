@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from adaptive_scheduler.core.jobs import CommandResult
-from adaptive_scheduler.errors import CommandMissingError
+from adaptive_scheduler.errors import CommandMissingError, SchedulerError
 
 #: The exit status that stands for a command that did not end in time.
 TIMED_OUT = -1
@@ -43,15 +45,28 @@ def run(argv: Sequence[str], timeout: float, env: Mapping[str, str] | None = Non
     ------
     CommandMissingError
         The program is not installed here.
+    SchedulerError
+        This host cannot start it just now.
     """
+    with _started(argv, env) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired as late:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # a wrapper's children too
+            words = f"{_text(late.stderr)}\nno answer in {timeout:g} s"
+            return CommandResult(tuple(argv), TIMED_OUT, _text(late.stdout), words)
+    return CommandResult(tuple(argv), process.returncode, _text(stdout), _text(stderr))
+
+
+def _started(argv: Sequence[str], env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
     try:
-        done = subprocess.run(
+        return subprocess.Popen(
             list(argv),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=dict(env) if env is not None else clean_environment(os.environ),
-            check=False,
             start_new_session=True,  # Ctrl-C in the terminal is not meant for it
         )
     except FileNotFoundError as error:
@@ -59,14 +74,10 @@ def run(argv: Sequence[str], timeout: float, env: Mapping[str, str] | None = Non
             f"the program {argv[0]!r} is not installed on this host, or not on PATH. "
             "Run on a host of the cluster, or choose another scheduler."
         ) from error
-    except subprocess.TimeoutExpired as late:
-        return CommandResult(
-            tuple(argv),
-            TIMED_OUT,
-            _text(late.stdout),
-            f"{_text(late.stderr)}\nno answer in {timeout:g} s",
-        )
-    return CommandResult(tuple(argv), done.returncode, _text(done.stdout), _text(done.stderr))
+    except OSError as error:  # e.g. no more processes are allowed to this user
+        raise SchedulerError(
+            f"the program {argv[0]!r} cannot be started on this host: {error.strerror}."
+        ) from error
 
 
 def _text(data: bytes | None) -> str:

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,15 +90,11 @@ class Database:
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.remarks: list[str] = []
-        self._storage = AtomicStorage(folder.database)
-        tables = self._storage.read()
-        if tables is None:
-            raise DatabaseError(folder.database, "does not exist. Make it with create_empty_db.")
-        self.tables = tables
         files.private_folder(folder.folder)
         files.private_folder(folder.journals)
-        self._segment = self._replay()
-        self._appender = files.Appender(self._path(self._segment), mode=0o600)
+        self.tables: Tables = {}
+        self._segment = self._load()
+        self._appender = self._begin_segment()
         self._buffer: list[bytes] = []
         self._encoder = msgspec.json.Encoder()
         self._folding: subprocess.Popen[bytes] | None = None
@@ -107,6 +105,29 @@ class Database:
 
     def _path(self, segment: int) -> Path:
         return self.folder.journals / f"{segment:08d}.jsonl"
+
+    def _begin_segment(self) -> files.Appender:
+        appender = files.Appender(self._path(self._segment), mode=0o600, kind=DatabaseError)
+        with files.naming(appender.path, DatabaseError):
+            files.sync_folder(self.folder.journals)  # its name must survive a power cut, too
+        return appender
+
+    def _load(self) -> int:
+        """Read file and journal; the fold of a manager that just died may end meanwhile."""
+        while True:
+            before = _stamp(self.folder.database)
+            tables = AtomicStorage(self.folder.database).read()
+            if tables is None:
+                raise DatabaseError(
+                    self.folder.database, "does not exist. Make it with create_empty_db."
+                )
+            self.tables = tables
+            try:
+                segment = self._replay()
+            except FileNotFoundError:
+                continue  # folded between our two looks
+            if _stamp(self.folder.database) == before:
+                return segment
 
     def _replay(self) -> int:
         """Apply the segments that the file lacks; returns the number of a new one."""
@@ -144,25 +165,33 @@ class Database:
 
     def close(self) -> None:
         """Commit, wait for a fold that runs, and close."""
-        self.commit()
-        if self._folding is not None:
-            self._folding.wait()
-        self._appender.close()
+        try:
+            self.commit()
+        finally:
+            if self._folding is not None:
+                self._folding.wait()
+            self._appender.close()
 
     # ------------------------------------------------------------------- folding
 
-    def begin_fold(self) -> None:
-        """Begin a new segment and let another process fold the older ones."""
+    def begin_fold(self, anew: bool = False) -> None:
+        """Begin a new segment and let another process fold the older ones.
+
+        Parameters
+        ----------
+        anew : bool
+            The journal holds every row, so that the file's own are not needed.
+        """
         if self.fold_runs():
             return
         self.commit()
-        self._keep_edited()
         before, self._segment = self._segment, self._segment + 1
         self._appender.close()
-        self._appender = files.Appender(self._path(self._segment), mode=0o600)
+        self._appender = self._begin_segment()
         self.lines = 0
+        argv = [str(self.folder.database), str(before), str(os.getpid()), "anew" * anew]
         self._folding = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__, str(self.folder.database), str(before)],
+            [sys.executable, "-P", "-m", "adaptive_scheduler.io.folding", *argv],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -176,6 +205,7 @@ class Database:
             return True
         self._folding = None
         if rc:
+            self.lines += 1  # so that it is tried again
             raise DatabaseError(
                 self.folder.database,
                 f"could not be brought up to date (exit status {rc}); the journal holds all.",
@@ -183,26 +213,36 @@ class Database:
         self._stamp = _stamp(self.folder.database)
         return False
 
-    def fold(self) -> None:
+    def fold(self, anew: bool = False) -> None:
         """Fold now and wait: the file is exact afterwards."""
-        while self.fold_runs():
-            time.sleep(0.01)
-        self.begin_fold()
+        if self._folding is not None:
+            self._folding.wait()
+        with suppress(DatabaseError):  # of the one that ran: this one does its work too
+            self.fold_runs()
+        self.begin_fold(anew)
         assert self._folding is not None
         self._folding.wait()
         self.fold_runs()
 
-    def _keep_edited(self) -> None:
-        """Somebody else changed the file: keep it, say so, and go on with what is true."""
-        if _stamp(self.folder.database) == self._stamp:
-            return
-        if self.folder.database.exists():
-            kept = self.folder.database.with_name(self.folder.database.name + ".edited")
-            os.link(self.folder.database, _unused(kept))
-            self.remarks.append(
-                f"{self.folder.database} was changed by somebody else; kept as {kept}"
-            )
-        self._stamp = _stamp(self.folder.database)
+    def keep_edited(self) -> bool:
+        """Keep the file if somebody else changed it, and say so.
+
+        Returns
+        -------
+        bool
+            Whether it is not ours any more: then `put` every row again, and fold anew.
+        """
+        path = self.folder.database
+        if self.fold_runs() or _stamp(path) == self._stamp:
+            return False
+        remark = f"{path} was removed by somebody else; it is written anew"
+        if path.exists():
+            kept = _unused(path.with_name(path.name + ".edited"))
+            with files.naming(kept, DatabaseError):
+                shutil.copy2(path, kept)
+            remark = f"{path} was changed by somebody else; that file is kept as {kept}"
+        self.remarks.append(remark)
+        return True
 
 
 def segments(folder: RunFolder) -> list[int]:
@@ -237,25 +277,11 @@ def _drop_tail(path: Path, torn: int) -> None:
 def create(path: Path, tables: Tables) -> None:
     """Write a new database file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    AtomicStorage(path).write({**tables, META: {"1": _meta(0)}})
+    AtomicStorage(path).write({**tables, META: {"1": meta(0)}})
 
 
-def fold(folder: RunFolder, last: int) -> None:
-    """Fold all segments up to `last` into the TinyDB file, then remove them."""
-    storage = AtomicStorage(folder.database)
-    tables = storage.read() or {}
-    known = int(tables.get(META, {}).get("1", {}).get("segment", 0))
-    old = [number for number in segments(folder) if number <= last]
-    for number in old:
-        if number > known:
-            replay(folder.journals / f"{number:08d}.jsonl", tables)
-    tables[META] = {"1": _meta(last)}
-    storage.write(tables)
-    for number in old:
-        (folder.journals / f"{number:08d}.jsonl").unlink()
-
-
-def _meta(segment: int) -> dict[str, Any]:
+def meta(segment: int) -> dict[str, Any]:
+    """What the file says of itself: `segment` is the last one that it holds."""
     return {"version": 1, "segment": segment, "written": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
 
 
@@ -270,7 +296,3 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 def _unused(path: Path) -> Path:
     candidates = (path.with_name(f"{path.name}{n or ''}") for n in range(1000))
     return next(candidate for candidate in candidates if not candidate.exists())
-
-
-if __name__ == "__main__":
-    fold(RunFolder(sys.argv[1]), int(sys.argv[2]))

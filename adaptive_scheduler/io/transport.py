@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import resource
+import threading
 import time
 from typing import Any
 
@@ -90,6 +91,7 @@ class Server:
         self._socket.curve_server = True
         self._socket.curve_secretkey, self._socket.curve_publickey = server.secret, server.public
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._waking = threading.Lock()
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._wake, zmq.POLLIN)
@@ -151,15 +153,19 @@ class Server:
                 raise
 
     def wake(self) -> None:
-        """Make `receive` return at once; may be called from any thread."""
-        os.eventfd_write(self._wake, 1)
+        """Make `receive` return at once; may be called from any thread, also after `close`."""
+        with self._waking:
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
 
     def close(self) -> None:
         """Close everything; replies not yet sent get a second to leave."""
         self._socket.close(linger=1000)
         self._authenticator.stop()
         self._context.term()
-        os.close(self._wake)
+        with self._waking:  # the number may soon be another file's
+            wake, self._wake = self._wake, -1
+        os.close(wake)
 
 
 _SERVER_OPTIONS: dict[int, Any] = {

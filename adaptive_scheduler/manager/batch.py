@@ -10,7 +10,7 @@ from pathlib import Path
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.job_records import tag
-from adaptive_scheduler.core.jobs import CommandResult, Ending, JobId, JobRequest, Refusal
+from adaptive_scheduler.core.jobs import CommandResult, Ending, JobId, JobRequest, JobState, Refusal
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
@@ -54,7 +54,7 @@ class BatchSystem(threading.Thread):
     folder : RunFolder
         Scripts are written into it.
     tell : callable
-        Given each `Result`, in this thread.
+        Given each `Result`, in this thread; or what it died of.
     write_script : callable
         Makes the text of a job script; a user may give another.
     """
@@ -64,7 +64,7 @@ class BatchSystem(threading.Thread):
         scheduler: Scheduler,
         config: RunConfig,
         folder: RunFolder,
-        tell: Callable[[Result], None],
+        tell: Callable[[Result | Exception], None],
         write_script: ScriptWriter = job_script,
     ) -> None:
         super().__init__(name="batch-system", daemon=True)
@@ -89,7 +89,11 @@ class BatchSystem(threading.Thread):
     def run(self) -> None:
         """Carry out tasks until told to stop."""
         while (task := self._tasks.get()) is not None:
-            self._tell(self._carry_out(task))
+            try:
+                result: Result | Exception = self._carry_out(task)
+            except Exception as error:  # noqa: BLE001  the top of a thread: the manager ends with it
+                result = error
+            self._tell(result)
 
     def _carry_out(self, task: Task) -> Result:
         match task:
@@ -121,12 +125,11 @@ class BatchSystem(threading.Thread):
             jobs = self._scheduler.parse_queue(result)
         except SchedulerError as error:
             return NoLook(str(error))
-        listed = {job.id for job in jobs}
-        missing = [JobId(job) for job in task.missing if job not in listed]
-        return Listing(jobs, self._endings(missing))
+        alive = {job.id for job in jobs if job.state is not JobState.ENDED}
+        return Listing(jobs, self._endings([JobId(job) for job in task.jobs if job not in alive]))
 
-    def _endings(self, missing: list[JobId]) -> list[Ending]:
-        argv = self._scheduler.history_command(missing) if missing else None
+    def _endings(self, ended: list[JobId]) -> list[Ending]:
+        argv = self._scheduler.history_command(ended) if ended else None
         if argv is None:
             return []
         try:

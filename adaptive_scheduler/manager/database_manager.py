@@ -60,6 +60,10 @@ class DatabaseManager:
         The last report of each running row.
     news : bool
         Something happened that the job manager should look at.
+    closing : bool
+        The run was cancelled.
+    leaving : dict of str to float
+        Jobs that are being cancelled, and since when: they get no more work.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class DatabaseManager:
         self.reports: dict[int, Report] = {}
         self.news = True
         self.closing = False
+        self.leaving: dict[str, float] = {}
         self._combos = combos
         self._submits: dict[str, int] = {}
         self._replies: dict[str, tuple[int, Reply]] = {}
@@ -123,16 +128,19 @@ class DatabaseManager:
     def _claim(self, owner: Owner, record: JobRecord, now: Moment) -> Reply:
         held = self.book.held_by(owner.job)
         last = self.reports.get(held.id) if held is not None else None
+        if held is None and owner.job in self.leaving:
+            return Idle(WAIT, over=True)
         item = self.book.claim(owner, record.shape, now.wall, last)
         if isinstance(item, Refused):
             return item
+        if held is not None and (item is None or item.token != held.token):
+            self.reports.pop(held.id, None)
         if item is None:
-            self.news = True
             over = self.closing or not self.book.may_become_free(record.shape)
+            self.news = self.news or over
             return Idle(WAIT, over)
         if held is None or held.token != item.token:
-            self.reports.pop(item.id, None)
-            self.jobs.note_claim(owner.job)
+            self.jobs.note_claim(owner.job, now.monotonic)
         return Assigned(
             item.id, item.token, item.fname, item.worked, self._combos.get(item.id), item.kind
         )
@@ -172,13 +180,15 @@ class DatabaseManager:
                 event = Raised(request.token, request.reason, request.traceback, request.report)
             case _:
                 event = Released(request.token, request.reason, request.report)
+        free = self.book.phases[Phase.QUEUED]
         after = self.book.apply(row, event, now.wall)
         if isinstance(after, Refused):
             return after
         self.reports.pop(row, None)
         if isinstance(event, Raised) and after.phase is Phase.QUEUED:
             self.book.delay(row, now.monotonic)
-        self.news = self.news or not isinstance(event, Finished)
+        more_free = self.book.phases[Phase.QUEUED] > free  # itself again, or what waited for it
+        self.news = self.news or more_free or self.book.unfinished == 0
         return Ok()
 
     def _goodbye(self, owner: Owner, request: Goodbye, now: Moment) -> Reply:

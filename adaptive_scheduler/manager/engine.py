@@ -9,16 +9,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 
 import structlog
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.messages import decode_request, encode_reply
+from adaptive_scheduler.core.messages import Picture, Reply, decode_request, encode_reply
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.errors import DatabaseError, ProtocolError
-from adaptive_scheduler.io.database import Database
+from adaptive_scheduler.errors import FileError, ManagerUnreachableError, ProtocolError
 from adaptive_scheduler.io import files
-from adaptive_scheduler.io.addresses import Address, write_address
+from adaptive_scheduler.io.addresses import Address, read_address, write_address
+from adaptive_scheduler.io.database import Database
 from adaptive_scheduler.io.transport import Server
 from adaptive_scheduler.io.whereabouts import publish
 from adaptive_scheduler.manager import state
@@ -28,7 +29,7 @@ from adaptive_scheduler.manager.job_manager import JobManager
 from adaptive_scheduler.manager.jobscript import job_script
 from adaptive_scheduler.manager.lock import Lock
 from adaptive_scheduler.manager.people import People
-from adaptive_scheduler.manager.tasks import Result
+from adaptive_scheduler.manager.tasks import Result, Task
 from adaptive_scheduler.schedulers.base import Scheduler
 
 #: Seconds between two folds of the journal into the TinyDB file.
@@ -74,7 +75,9 @@ class Engine:
     ) -> None:
         self.folder = folder
         self._log = structlog.get_logger().bind(run=config.run)
-        self._results: queue.SimpleQueue[Callable[[], None] | Result] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Callable[[], None] | Result | Exception] = (
+            queue.SimpleQueue()
+        )
         self._stopping = threading.Event()
         self.ended = threading.Event()
         self._batch: BatchSystem | None = None
@@ -94,9 +97,9 @@ class Engine:
         now = _now()
         book, jobs = state.open_books(self._store.tables, self.folder, config, now.monotonic)
         self._run_row = state.read_run(self._store.tables)
-        combos = state.read_combos(self._store.tables)
+        self._combos = state.read_combos(self._store.tables)
         self._store.tables = {}  # the rows live in the books from here on
-        self.clients = DatabaseManager(book, jobs, combos, config)
+        self.clients = DatabaseManager(book, jobs, self._combos, config)
         self.clients.closing = self._run_row.cancelled
         self.jobs = JobManager(self.clients, config, self._run_row.held)
         self._server = Server(self.folder, config.url, config.interface, config.ports)
@@ -107,8 +110,13 @@ class Engine:
         self._next_fold = now.monotonic + FOLD_INTERVAL
         self._over_since: float | None = None
         self._rejected = 0
+        self._tasks: list[Task] = []
+        self._say_remarks()
+
+    def _say_remarks(self) -> None:
         for remark in self._store.remarks:
             self._log.warning("database_remark", remark=remark)
+        self._store.remarks.clear()
 
     def _publish(self) -> None:
         """Only after the bind: who reads this must be able to connect."""
@@ -134,13 +142,13 @@ class Engine:
 
     def _begin_jobs(self, scheduler: Scheduler, config: RunConfig, write: ScriptWriter) -> None:
         self.clients.config = config
-        self.jobs = JobManager(self.clients, config, self.jobs.notes.held)
+        self.jobs = JobManager(self.clients, config, self.jobs.notes.held, scheduler.max_array)
         self._people.jobs, self._people.scheduler = self.jobs, scheduler.name
         self._batch = BatchSystem(scheduler, config, self.folder, self._tell, write)
         self._batch.start()
         self.clients.news = True
 
-    def _tell(self, result: Result) -> None:
+    def _tell(self, result: Result | Exception) -> None:
         self._results.put(result)
         self._server.wake()
 
@@ -157,7 +165,7 @@ class Engine:
         try:
             while not self._stopping.is_set() and not self._is_over():
                 self._turn()
-            self._store.fold()
+            self._fold(wait=True)
         finally:
             self._end()
         self._log.info("manager_ended", over=self.clients.book.unfinished == 0)
@@ -165,19 +173,22 @@ class Engine:
     def _turn(self) -> None:
         """Drain the socket, step each request, commit once, then answer."""
         messages = self._server.receive(self._patience())
+        self._lock.bump()  # first of all: who lost the run must not answer
         now = _now()
-        replies = [(connection, self._answer(message, now)) for connection, message in messages]
+        replies = [(connection, *self._answer(message, now)) for connection, message in messages]
         self._take_results(now)
         self.clients.book.wake_delayed(now.monotonic)
         if self._batch is not None:
-            for task in self.jobs.tasks(now):
-                self._batch.ask(task)
+            self._tasks += self.jobs.tasks(now)
         self._people.refused = self._server.refused
-        self._commit()
-        for connection, reply in replies:
-            if reply is not None:
-                self._server.send(connection, reply)
-        self._housekeeping(now)
+        is_durable = self._commit()
+        for connection, number, reply in replies:
+            if reply is not None and (is_durable or isinstance(reply, Picture)):
+                self._server.send(connection, encode_reply(number, reply))
+        if is_durable:  # a submit must be known to whoever follows on this manager
+            while self._batch is not None and self._tasks:
+                self._batch.ask(self._tasks.pop(0))
+            self._housekeeping(now)
 
     def _patience(self) -> float:
         if not self._results.empty():
@@ -188,35 +199,54 @@ class Engine:
     def _take_results(self, now: Moment) -> None:
         while not self._results.empty():
             result = self._results.get()
+            if isinstance(result, Exception):
+                raise result
             if callable(result):
                 result()
-                continue
-            for task in self.jobs.take(result, now):
-                assert self._batch is not None
-                self._batch.ask(task)
+            else:
+                self._tasks += self.jobs.take(result, now)
         for event, facts in self.jobs.notes.log:
             self._log.info(event, **facts)
         self.jobs.notes.log.clear()
 
-    def _commit(self) -> None:
-        """Make everything durable that this turn changed."""
+    def _commit(self) -> bool:
+        """Make everything durable that has changed; False while the disk does not take it."""
         row = state.RunRow(self.jobs.notes.held, self.clients.closing)
         if row != self._run_row:
             self._run_row = row
             self._store.put(state.RUN_TABLE, state.RUN_ROW, row)
         state.note_changes(self._store, self.clients.book, self.clients.jobs)
-        self._store.commit()
+        try:
+            self._store.commit()
+        except FileError as error:
+            if not self._people.stuck:
+                self._log.exception("journal_not_written", reason=str(error))
+            self._people.stuck = f"{error} Clients wait until it can be written."
+            return False
+        self._people.stuck = ""
+        return True
 
     def _housekeeping(self, now: Moment) -> None:
-        self._lock.bump()
         try:
             self._store.fold_runs()
             if now.monotonic >= self._next_fold:
                 self._next_fold = now.monotonic + FOLD_INTERVAL
-                if self._store.lines:
-                    self._store.begin_fold()
-        except DatabaseError as error:
+                self._fold()
+        except FileError as error:
             self._log.exception("fold_failed", reason=str(error))
+
+    def _fold(self, wait: bool = False) -> None:
+        """Bring the TinyDB file up to date, in the background unless `wait`."""
+        edited = self._store.keep_edited()
+        if edited:
+            book, jobs = self.clients.book, self.clients.jobs
+            state.note_everything(self._store, book, jobs, self._combos)
+            self._store.put(state.RUN_TABLE, state.RUN_ROW, self._run_row)
+        if wait:
+            self._store.fold(edited)
+        elif edited or self._store.lines:
+            self._store.begin_fold(edited)
+        self._say_remarks()
 
     def _is_over(self) -> bool:
         """All items have ended, no job is left, and nobody has spoken for a moment."""
@@ -229,17 +259,24 @@ class Engine:
         return time.monotonic() - self._over_since >= LINGER
 
     def _end(self) -> None:
-        if self._batch is not None:
-            self._batch.stop()
-        self._server.close()
-        self._store.close()
-        self.folder.manager.unlink(missing_ok=True)
-        self._lock.release()
-        self.ended.set()
+        with ExitStack() as last:  # the last one first; each, whatever becomes of the others
+            last.callback(self.ended.set)
+            last.callback(self._lock.release)
+            last.callback(self._unpublish)
+            last.callback(self._store.close)
+            last.callback(self._server.close)
+            if self._batch is not None:
+                last.callback(self._batch.stop)
+
+    def _unpublish(self) -> None:
+        """Remove ``manager.json``, unless another manager has taken over and written its own."""
+        with suppress(ManagerUnreachableError):
+            if read_address(self.folder).instance == self.address.instance:
+                self.folder.manager.unlink(missing_ok=True)
 
     # ------------------------------------------------------------------- answering
 
-    def _answer(self, message: bytes, now: Moment) -> bytes | None:
+    def _answer(self, message: bytes, now: Moment) -> tuple[int, Reply | None]:
         """Answer one message; what is no request of this version is dropped and counted."""
         try:
             owner, number, request = decode_request(message)
@@ -247,11 +284,11 @@ class Engine:
             self._rejected += 1
             if self._rejected in (1, 10, 100, 1000) or self._rejected % 10000 == 0:
                 self._log.warning("message_dropped", reason=str(error), dropped=self._rejected)
-            return None
+            return 0, None
         reply = self._people.answer(owner, request, now)
         if reply is None:
             reply = self.clients.handle(owner, number, request, now)
-        return encode_reply(number, reply)
+        return number, reply
 
 
 def _now() -> Moment:

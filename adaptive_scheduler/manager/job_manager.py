@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 
+from adaptive_scheduler.core.backoff import Backoff
 from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.events import Lost
+from adaptive_scheduler.core.job_records import died_early
 from adaptive_scheduler.core.jobbook import JobBook
 from adaptive_scheduler.core.jobs import Refusal
-from adaptive_scheduler.core.nodes import NodeBook
+from adaptive_scheduler.core.nodes import QUICK, NodeBook
 from adaptive_scheduler.core.reconcile import (
+    EARLY_DEATHS,
     Action,
     BuryJob,
     CancelJobs,
@@ -24,6 +26,7 @@ from adaptive_scheduler.core.reconcile import (
     reconcile,
 )
 from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
+from adaptive_scheduler.manager.notes import Notes
 from adaptive_scheduler.manager.tasks import (
     CancelDone,
     CancelTask,
@@ -41,23 +44,8 @@ from adaptive_scheduler.manager.tasks import (
 #: Looks at the queue that events ask for are at least this far apart (seconds):
 #: administrators count them.
 SPACING = 1.0
-FIRST_BACKOFF = 5.0
-LONGEST_BACKOFF = 300.0
-
-
-@dataclass
-class Notes:
-    """What people should know; shown by `status`."""
-
-    held: str = ""
-    waiting: str = ""  # why nothing is submitted just now
-    blind: str = ""  # why the queue cannot be seen
-    cancel: str = ""
-    log: list[tuple[str, dict[str, object]]] = field(default_factory=list)
-
-    def say(self, event: str, **facts: object) -> None:
-        """Note an event for the log."""
-        self.log.append((event, facts))
+#: A cancel that had no effect is sent again after this time (seconds).
+AGAIN = 15.0
 
 
 class JobManager:
@@ -70,20 +58,22 @@ class JobManager:
     config : RunConfig
     held : str
         Why an earlier manager had stopped submitting.
+    max_array : int
+        The most jobs that one submit may make.
     """
 
-    def __init__(self, clients: DatabaseManager, config: RunConfig, held: str = "") -> None:
+    def __init__(
+        self, clients: DatabaseManager, config: RunConfig, held: str = "", max_array: int = 1000
+    ) -> None:
         self._clients = clients
+        self._max_array = max_array
         self._config = config
         self.notes = Notes(held=held)
         self.nodes = NodeBook()
         self._looking = False
         self._last_look = float("-inf")
-        self._last_good = float("-inf")
-        self._backoff = 0.0
-        self._submit_after = float("-inf")
+        self.backoff = Backoff()
         self._over_since: float | None = None
-        self._cancelled: dict[str, float] = {}
         self._submitting = 0
 
     @property
@@ -104,7 +94,7 @@ class JobManager:
             return []
         self._clients.news = False
         self._looking, self._last_look = True, now.monotonic
-        return [Look(self._jobs.missing())]
+        return [Look(self._jobs.unexplained())]
 
     def _interval(self) -> float:
         """Look more often while somebody is expected to leave or has said goodbye."""
@@ -131,7 +121,7 @@ class JobManager:
                 self.notes.say("queue_not_seen", reason=result.reason)
             case Submitted():
                 self._submitting -= 1
-                self._backoff, self.notes.waiting = 0.0, ""
+                self.backoff.clear()
                 self._jobs.end_submit(result.number, result.jobs, now.monotonic)
                 self.notes.say("jobs_submitted", jobs=list(result.jobs))
                 self._clients.news = True
@@ -148,23 +138,27 @@ class JobManager:
 
     def _take_listing(self, result: Listing, now: Moment) -> list[Task]:
         self._looking = False
-        self._last_good = now.monotonic
         self.notes.blind = ""
         self._jobs.observe(result.jobs, result.endings, now.monotonic, self._config.run)
         return self.reconcile(now)
 
     def _refused(self, result: NotSubmitted, now: Moment) -> None:
+        n = self._jobs.submits[result.number].n
         self._jobs.forget_submit(result.number)
+        if result.refusal is not Refusal.BUSY and n > 1:
+            # the array may be what is too large: sites differ in how long one may be
+            self._max_array = max(1, n // 4)
+            self._clients.news = True
+            self.notes.say("smaller_arrays", reason=result.words, jobs=self._max_array)
+            return
         if result.refusal is Refusal.IMPOSSIBLE:
             self.hold(f"the batch system refuses these jobs: {result.words}")
         else:
             self._wait(result.words, now)
 
     def _wait(self, words: str, now: Moment) -> None:
-        self._backoff = min(LONGEST_BACKOFF, max(FIRST_BACKOFF, 2 * self._backoff))
-        self._submit_after = now.monotonic + self._backoff
-        self.notes.waiting = f"{words} (again in {self._backoff:.0f} s)"
-        self.notes.say("submit_postponed", reason=words, seconds=self._backoff)
+        seconds = self.backoff.wait(words, now.monotonic)
+        self.notes.say("submit_postponed", reason=words, seconds=seconds)
 
     def hold(self, reason: str) -> None:
         """Submit nothing more until `resume`."""
@@ -174,7 +168,7 @@ class JobManager:
     def resume(self) -> None:
         """Submit again."""
         self.notes.held = ""
-        self._submit_after, self._backoff = float("-inf"), 0.0
+        self.backoff.clear()
         self._jobs.early_deaths = 0
         self._clients.news = True
 
@@ -201,9 +195,12 @@ class JobManager:
             self._over_since = None
         elif self._over_since is None:
             self._over_since = now.monotonic
-        holders = {
-            record.id for record, _, _ in self._jobs.living() if self._book.held_by(record.id)
-        }
+        holders = set()
+        for record, _, _ in self._jobs.living():
+            if record.claims and record.host:
+                self.nodes.see(record.host)
+            if self._book.held_by(record.id):
+                holders.add(record.id)
         return Observed(
             jobs=self._jobs.views(holders, now.monotonic),
             submits=self._jobs.submit_views(now.monotonic),
@@ -217,7 +214,7 @@ class JobManager:
         """Submit one thing at a time, and not before a back-off is over."""
         if self._submitting:
             return "a submit is under way"
-        return self.notes.waiting if now.monotonic < self._submit_after else ""
+        return self.backoff.why(now.monotonic)
 
     def _carry_out(self, action: Action, now: Moment) -> list[Task]:
         match action:
@@ -236,38 +233,61 @@ class JobManager:
         return []
 
     def _bury(self, action: BuryJob, now: Moment) -> None:
-        item = self._book.held_by(action.job)
-        reason = f"job {action.job} ended: {action.cause}"
-        self._clients.free(action.job, Lost(reason, action.crash), now)
-        record = self._jobs.bury(action.job, action.cause)
-        self.nodes.note_death(record, item.id if item else None, action.crash, now.monotonic)
-        self.notes.say("job_ended", job=action.job, cause=action.cause, crash=action.crash)
+        ours = self._clients.leaving.pop(action.job, None) is not None
+        cause = "cancelled" if ours and action.cause == "unknown" else action.cause
+        crash = action.crash and cause != "cancelled"
+        self._blame_node(action.job, crash, now)
+        self._clients.free(action.job, Lost(f"job {action.job} ended: {cause}", crash), now)
+        record = self._jobs.bury(action.job, cause)
+        self.notes.say("job_ended", job=action.job, cause=cause, crash=crash)
+        if died_early(record) and self._jobs.lived and self._jobs.early_deaths >= EARLY_DEATHS:
+            n = self._jobs.early_deaths
+            self._wait(f"{n} jobs in a row died before they asked for work", now)
+
+    def _blame_node(self, job: str, crash: bool, now: Moment) -> None:
+        """A node is suspected of deaths before the first claim or soon after one."""
+        record, item = self._jobs.records[job], self._book.held_by(job)
+        worked = self._jobs.worked_for(job)
+        if (crash and (item is not None or not record.claims) and (worked or 0.0) < QUICK) or (
+            record.broken and not record.claims
+        ):
+            node, held = self._jobs.node_of(job), item.id if item else None
+            self.nodes.note_death(node, job, held, now.monotonic)
 
     def _cancel(self, action: CancelJobs, now: Moment) -> list[Task]:
         """Cancel each job once in a while, not at every look."""
+        leaving = self._clients.leaving
         due = [
             job for job in action.jobs
-            if now.monotonic - self._cancelled.get(job, float("-inf")) > 15.0
+            if now.monotonic - leaving.get(job, float("-inf")) > AGAIN
         ]  # fmt: skip
         if not due:
             return []
-        self._cancelled.update(dict.fromkeys(due, now.monotonic))
+        leaving.update(dict.fromkeys(due, now.monotonic))
         self.notes.say("jobs_cancelled", jobs=due, reason=action.reason)
         return [CancelTask(due)]
 
     def _submit(self, action: SubmitJobs, now: Moment) -> list[Task]:
         names = self._free_names(action.n)
         tasks: list[Task] = []
-        for name, n in Counter(names).items():
+        for name, n in self._portions(names):
             submit = self._jobs.begin_submit(action.shape, n, name, now.wall, now.monotonic)
             self._submitting += 1
-            tasks.append(Submit(submit, self.nodes.excluded()))
+            tasks.append(Submit(submit, self.nodes.excluded(now.monotonic)))
         return tasks
+
+    def _portions(self, names: list[str]) -> list[tuple[str, int]]:
+        """Jobs of one name are submitted together, as many as one submit may make."""
+        portions: list[tuple[str, int]] = []
+        for name, n in Counter(names).items():
+            whole, rest = divmod(n, self._max_array)
+            portions += [(name, self._max_array)] * whole + [(name, rest)] * (rest > 0)
+        return portions
 
     def _free_names(self, n: int) -> list[str]:
         """One name for all jobs, or for each job one that no living job has."""
         names = self._config.job_names
         if len(names) == 1:
             return names * n
-        taken = {record.name for record, _, _ in self._jobs.living()}
+        taken = self._jobs.unknown_names() | {record.name for record, _, _ in self._jobs.living()}
         return [name for name in names if name not in taken][:n]

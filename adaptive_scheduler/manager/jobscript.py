@@ -12,7 +12,6 @@ from adaptive_scheduler.core.paths import (
     CORES_VARIABLE,
     END_VARIABLE,
     EXECUTOR_VARIABLE,
-    EXECUTOR_VARIABLE,
     JOB_VARIABLE,
     LOGS_VARIABLE,
     RESTART_VARIABLE,
@@ -55,8 +54,8 @@ limit() {{
     fi
 }}
 stopped=
-trap 'stopped=1' TERM INT
-trap : HUP USR1 USR2
+trap 'stopped=1; interrupted=1' TERM INT
+trap 'interrupted=1' HUP USR1 USR2
 exec > >(limit >> "${logs}/${job}.out") 2>&1
 limiter=$!
 for (( attempt = 0; attempt < {tries}; attempt++ )); do
@@ -64,11 +63,10 @@ for (( attempt = 0; attempt < {tries}; attempt++ )); do
     began=$SECONDS
     {command} < /dev/null &
     client=$!
-    wait "$client"; status=$?
-    while kill -0 "$client" 2> /dev/null; do wait "$client"; status=$?; done
+    while interrupted=; wait "$client"; status=$?; [ -n "$interrupted" ]; do :; done
     if [ "$status" -eq 0 ] || [ -n "$stopped" ] || [ -e "${end}" ]; then break; fi
     echo "[adaptive_scheduler] The client ended with status $status; it is started again in this job."
-    if [ $(( SECONDS - began )) -lt 5 ]; then sleep $(( attempt < 10 ? attempt : 10 )); fi
+    if [ $(( SECONDS - began )) -lt 5 ]; then sleep $(( attempt < 10 ? attempt : 10 )) & wait $!; fi
     if [ -n "$stopped" ]; then break; fi
 done
 rm -f -- "${end}"
@@ -101,27 +99,11 @@ def job_script(
         For ``bash``. Every name and value in it is quoted.
     """
     command = client_command(scheduler, job.resources, config)
-    literal = {
-        RUN_VARIABLE: os.fspath(folder),
-        SUBMIT_VARIABLE: str(number),
-        CORES_VARIABLE: str(job.resources.cores),
-        EXECUTOR_VARIABLE: job.resources.executor_type,
-        EXECUTOR_VARIABLE: job.resources.executor_type,
-        WALLTIME_VARIABLE: str(job.resources.walltime or ""),
-        LOGS_VARIABLE: job.log_folder,
-        "PYTHONUNBUFFERED": "1",
-        **dict.fromkeys(_THREAD_VARIABLES, str(job.resources.num_threads)),
-        **dict(job.resources.extra_env_vars),
-    }
     lines = [
         "#!/bin/bash -l",
         *scheduler.header(job),
         *scheduler.setup,
-        *(f"export {key}={shlex.quote(value)}" for key, value in literal.items()),
-        *scheduler.own_id_script(),
-        f"export {JOB_VARIABLE} {RESTART_VARIABLE}",
-        f"export {STARTED_VARIABLE}=$(date +%s)",
-        f'export {END_VARIABLE}="${RUN_VARIABLE}/ends/${JOB_VARIABLE}.${RESTART_VARIABLE}"',
+        *exports(scheduler, job, folder, number),
     ]
     if config.environment is not None:
         lines.append(f"cd -- {shlex.quote(config.environment.cwd)} || exit 1")
@@ -132,6 +114,28 @@ def job_script(
         limit=OUTPUT_LIMIT, tries=MAX_TRIES, command=shlex.join(command),
     )  # fmt: skip
     return "\n".join(lines) + body
+
+
+def exports(scheduler: Scheduler, job: JobRequest, folder: RunFolder, number: int) -> list[str]:
+    """Lines of the shell that tell a job all that it is told: the run, the submit, its own id."""
+    literal = {
+        RUN_VARIABLE: os.fspath(folder),
+        SUBMIT_VARIABLE: str(number),
+        CORES_VARIABLE: str(job.resources.cores),
+        EXECUTOR_VARIABLE: job.resources.executor_type,
+        WALLTIME_VARIABLE: str(job.resources.walltime or ""),
+        LOGS_VARIABLE: job.log_folder,
+        "PYTHONUNBUFFERED": "1",
+        **dict.fromkeys(_THREAD_VARIABLES, str(job.resources.num_threads)),
+        **dict(job.resources.extra_env_vars),
+    }
+    return [
+        *(f"export {key}={shlex.quote(value)}" for key, value in literal.items()),
+        *scheduler.own_id_script(),
+        f"export {JOB_VARIABLE} {RESTART_VARIABLE}",
+        f"export {STARTED_VARIABLE}=$(date +%s)",
+        f'export {END_VARIABLE}="${RUN_VARIABLE}/ends/${JOB_VARIABLE}.${RESTART_VARIABLE}"',
+    ]
 
 
 def client_command(scheduler: Scheduler, resources: Resources, config: RunConfig) -> list[str]:

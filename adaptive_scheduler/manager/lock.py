@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -82,7 +83,8 @@ class Lock:
             return
         moved = _read(grave)
         if moved is not None and moved.secret != other.secret:  # somebody was faster than we
-            os.link(grave, self._path)
+            with suppress(FileExistsError):  # and a third one still faster: `bump` tells the loser
+                os.link(grave, self._path)
         grave.unlink()
 
     def bump(self) -> None:

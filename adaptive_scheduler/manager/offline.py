@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Container
 
 from adaptive_scheduler.core.items import ENDED, Phase
@@ -19,6 +20,20 @@ def resume(folder: RunFolder) -> int:
 def retry(folder: RunFolder, rows: Container[int]) -> int:
     """Queue ended learners again; returns how many."""
     return _requeue(folder, ENDED, rows)
+
+
+def cancel(folder: RunFolder) -> bool:
+    """Cancel a run that has no job; False, with nothing changed, if there may be one."""
+    config = state.read_config(folder)
+    with held(folder), open_store(folder) as store:
+        book, jobs = state.open_books(store.tables, folder, config, time.monotonic())
+        if any(True for _ in jobs.living()) or jobs.submit_views(time.monotonic()):
+            return False
+        book.cancel(time.time())
+        state.note_changes(store, book, jobs)
+        store.put(state.RUN_TABLE, state.RUN_ROW, state.RunRow(cancelled=True))
+        store.commit()
+    return True
 
 
 def _requeue(folder: RunFolder, phases: Container[Phase], rows: Container[int] | None) -> int:

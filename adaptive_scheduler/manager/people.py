@@ -57,6 +57,7 @@ class People:
         self.jobs = jobs
         self.scheduler = ""
         self.refused = 0
+        self.stuck = ""
         self._folder = folder
         self._clients = clients
         self._manager = manager
@@ -85,6 +86,7 @@ class People:
 
     def _cancel(self, now: Moment) -> None:
         self._clients.book.cancel(now.wall)
+        self._clients.reports.clear()
         self._clients.closing = True
         self._clients.news = True
 
@@ -125,7 +127,7 @@ class People:
             points_per_second=sum(report.points_per_second for report in reports.values()),
             started=self._started,
             finished=book.phases[Phase.DONE] - self._done_before,
-            notes=self._notes(),
+            notes=self._notes(now),
         )
 
     def _points(self, row: Item) -> int:
@@ -144,14 +146,15 @@ class People:
             )  # fmt: skip
         return rows
 
-    def _notes(self) -> list[str]:
+    def _notes(self, now: Moment) -> list[str]:
         notes = self.jobs.notes
         shown = {
+            "the database cannot be written": self.stuck,
             "held": notes.held and f"{notes.held}. Mend it, then resume.",
-            "waiting for the batch system": notes.waiting,
+            "waiting for the batch system": self.jobs.backoff.reason,
             "the queue cannot be seen": notes.blind,
             "cancelling": notes.cancel,
-            "excluded nodes": ", ".join(self.jobs.nodes.excluded()),
+            "excluded nodes": ", ".join(self.jobs.nodes.excluded(now.monotonic)),
             "connections without this run's key": str(self.refused or ""),
         }
         return [f"{what}: {why}" for what, why in shown.items() if why] + self._complaints()

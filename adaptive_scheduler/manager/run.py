@@ -74,8 +74,7 @@ class Run:
         Returns when the manager has it in its books; `wait` waits for the last job.
         """
         if not self._viewer.lives():
-            now = self.snapshot("none")
-            if now.over and not now.jobs:
+            if offline.cancel(self.folder):
                 return
             start_and_wait(self.folder, self._viewer)  # somebody must cancel the jobs
         self._viewer.cancel()

@@ -17,6 +17,7 @@ from adaptive_scheduler.manager.prepare import prepare
 from adaptive_scheduler.manager.rows import match_rows
 from adaptive_scheduler.manager.run import Run
 from adaptive_scheduler.manager.starting import start_and_wait, try_cluster
+from adaptive_scheduler.schedulers.base import Scheduler
 
 #: Runs that are given no folder get one in here, below the working directory.
 DEFAULT_HOME = "adaptive-scheduler-runs"
@@ -91,6 +92,9 @@ class RunManager(Run):
     >>> run_manager.info()
     """
 
+    check: bool = False
+    overwrite_db: bool = False
+
     def __init__(
         self,
         scheduler: Scheduler,
@@ -122,7 +126,7 @@ class RunManager(Run):
         )  # fmt: skip
         plan = make_plan(scheduler, learners, fnames, settings)
         super().__init__(run_folder(folder, job_name), plan.fnames, plan)
-        self._check, self._overwrite = check, overwrite_db
+        self.check, self.overwrite_db = check, overwrite_db
 
     @classmethod
     def attach(cls, folder: str | os.PathLike[str]) -> RunManager:
@@ -138,16 +142,12 @@ class RunManager(Run):
         RunError, DatabaseError
             There is no run.
         """
+        where = RunFolder(folder)
+        state.read_config(where)
+        rows = state.read_items(read_tables(where), where)
         run = cls.__new__(cls)
-        run._find(RunFolder(folder))
+        Run.__init__(run, where, [row.fname for row in rows])
         return run
-
-    def _find(self, folder: RunFolder) -> None:
-        """Be the run that this folder holds."""
-        state.read_config(folder)
-        rows = state.read_items(read_tables(folder), folder)
-        super().__init__(folder, [row.fname for row in rows])
-        self._check = self._overwrite = False
 
     # ----------------------------------------------------------------- start and end
 
@@ -173,10 +173,10 @@ class RunManager(Run):
         if self._viewer.lives():
             self._attach_to_living()
             return
-        if self._check if check is None else check:
+        if self.check if check is None else check:
             try_cluster(self._plan, self.folder)
-        prepared = prepare(self._plan, self.folder, self._overwrite)
-        self._overwrite = False  # a second start of this object carries its run on
+        prepared = prepare(self._plan, self.folder, self.overwrite_db)
+        self.overwrite_db = False  # a second start of this object carries its run on
         self._row_of = prepared.row_of
         start_and_wait(self.folder, self._viewer)
         for remark in prepared.remarks:
@@ -184,7 +184,7 @@ class RunManager(Run):
 
     def _attach_to_living(self) -> None:
         rows = state.read_items(read_tables(self.folder), self.folder)
-        if self._overwrite:
+        if self.overwrite_db:
             raise RunError(
                 f"overwrite_db=True: a manager of the run in {self.folder.home} lives. "
                 "cancel() that run first, or give another folder=..."

@@ -74,5 +74,5 @@ def try_cluster(plan: Plan, folder: RunFolder) -> None:
     trial = Trial(plan.scheduler, plan.shapes[0], folder.home, Path(first).parent, tell=print)
     bad = [finding for finding in check(trial) if not finding.ok]
     if bad:
-        lines = [f"{finding.what}: {finding.detail} {finding.remedy}" for finding in bad]
+        lines = [f"{finding.what}: {finding.found} {finding.remedy}" for finding in bad]
         raise SchedulerError("The check failed, nothing was started.\n" + "\n".join(lines))

@@ -50,7 +50,11 @@ def open_books(
     submits = [
         msgspec.convert(row, SubmitRecord) for row in tables.get(database.SUBMITS, {}).values()
     ]
-    return book, JobBook(records, submits, monotonic)
+    jobs = JobBook(records, submits, monotonic)
+    for item in book.rows:  # the rows of one group may have been written in part
+        if item.owner is not None:
+            jobs.hold(item.owner, item.shape, monotonic)
+    return book, jobs
 
 
 def read_combos(tables: Tables) -> dict[int, Any]:
@@ -82,6 +86,16 @@ def note_changes(store: Database, book: Book, jobs: JobBook) -> None:
     book.changed.clear()
     jobs.changed_jobs.clear()
     jobs.changed_submits.clear()
+
+
+def note_everything(store: Database, book: Book, jobs: JobBook, combos: Mapping[int, Any]) -> None:
+    """Put every row into the journal's buffer: the file that had them is not ours any more."""
+    book.changed.update(enumerate(book.rows))
+    jobs.changed_jobs.update(jobs.records)
+    jobs.changed_submits.update(jobs.submits)
+    for row, combo in combos.items():
+        store.put(database.COMBOS, row, {"combo": combo})
+    note_changes(store, book, jobs)
 
 
 def read_config(folder: RunFolder) -> RunConfig:

@@ -13,9 +13,9 @@ from adaptive_scheduler.core.jobs import Ending, ListedJob, Refusal
 
 @dataclass(frozen=True)
 class Look:
-    """List the queue; ask accounting about `missing`."""
+    """List the queue; ask accounting about those of `jobs` that it lacks, or shows as ended."""
 
-    missing: Sequence[str] = ()
+    jobs: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

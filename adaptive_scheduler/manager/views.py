@@ -103,68 +103,56 @@ def is_held(snapshot: Snapshot) -> bool:
 
 def items_table(snapshot: Snapshot, rows: int | None = None) -> Table:
     """One line a learner; those that need a look come first."""
-    table = _table(
-        "learners",
-        [("", True), ("fname", False), ("phase", False), ("job", False), ("points", True),
-         ("loss", True), ("points/s", True), ("overhead", True), ("CPU", True),
-         ("MiB", True), ("worked", True), ("why", False)],
-    )  # fmt: skip
     chosen = sorted(snapshot.items, key=lambda item: (_ORDER.index(item.phase), item.id))
-    for item in chosen[:rows]:
-        table.add_row(*_item_cells(item))
-    _cut(table, len(chosen), rows)
-    return table
+    folder = common_folder(snapshot.items)
+    names = ("", "fname", "phase", "job", "points", "loss", "points/s", "overhead", "CPU", "MiB",
+             "worked", "why")  # fmt: skip
+    lines = [_item_cells(item, folder) for item in chosen[:rows]]
+    title = f"learners in {folder}" if folder else "learners"
+    return _cut(_table(title, names, lines), len(chosen), rows)
 
 
-def _item_cells(item: ItemView) -> list[RenderableType]:
+def _item_cells(item: ItemView, folder: str) -> list[Text]:
     runs = item.phase is Phase.RUNNING
     return [
-        str(item.id),
-        Text(fname_text(item.fname)),
+        Text(str(item.id)),
+        Text(fname_text(item.fname, folder)),
         Text(item.phase.value, STYLES[item.phase]),
         Text(item.job or ""),
-        f"{item.npoints:,}",
-        "" if item.loss is None else f"{item.loss:.3g}",
-        f"{item.points_per_second:.1f}" if runs else "",
-        f"{item.overhead:.0f} %" if runs else "",
-        f"{item.cpu:.0f} %" if runs else "",
-        f"{item.memory:.0f}" if runs else "",
-        duration(item.worked),
+        Text(f"{item.npoints:,}"),
+        Text("" if item.loss is None else f"{item.loss:.3g}"),
+        Text(f"{item.points_per_second:.1f}" if runs else ""),
+        Text(f"{item.overhead:.0f} %" if runs else ""),
+        Text(f"{item.cpu:.0f} %" if runs else ""),
+        Text(f"{item.memory:.0f}" if runs else ""),
+        Text(duration(item.worked)),
         Text(_why(item)),
     ]
 
 
 def _why(item: ItemView) -> str:
-    tries = [
-        f"{item.fails} failures" * bool(item.fails),
-        f"{item.crashes} crashes" * bool(item.crashes),
-    ]
+    counts = {"failures": item.fails, "crashes": item.crashes}
     reason = "" if item.phase is Phase.DONE else item.reason
-    return ", ".join(word for word in (reason, *tries) if word)
+    told = [reason, *(f"{n} {what}" for what, n in counts.items() if n)]
+    return ", ".join(word for word in told if word)
 
 
 def jobs_table(snapshot: Snapshot, rows: int | None = None) -> Table:
     """One line a job of the queue; silent ones come first."""
-    table = _table(
-        "jobs",
-        [("id", False), ("name", False), ("state", False), ("host", False),
-         ("learner", True), ("heard", True), ("why", False)],
-    )  # fmt: skip
     chosen = sorted(snapshot.jobs, key=lambda job: (not job.suspect, job.item is None, job.id))
-    for job in chosen[:rows]:
-        table.add_row(*_job_cells(job))
-    _cut(table, len(chosen), rows)
-    return table
+    names = ("id", "name", "state", "host", "learner", "heard", "why")
+    lines = [_job_cells(job) for job in chosen[:rows]]
+    return _cut(_table("jobs", names, lines), len(chosen), rows)
 
 
-def _job_cells(job: JobRow) -> list[RenderableType]:
+def _job_cells(job: JobRow) -> list[Text]:
     heard = f"{duration(job.silent)} ago" if job.silent else ""
     return [
         Text(job.id),
         Text(job.name),
         Text(job.state),
         Text(job.host),
-        "" if job.item is None else str(job.item),
+        Text("" if job.item is None else str(job.item)),
         Text(f"silent: {heard}" if job.suspect else heard, "bold red" if job.suspect else ""),
         Text(job.reason),
     ]
@@ -181,29 +169,53 @@ def failures(snapshot: Snapshot) -> list[Text]:
     ]
 
 
-def _table(title: str, columns: Sequence[tuple[str, bool]]) -> Table:
+#: Columns whose words may go on in the next line; the others keep theirs together.
+_LONG = frozenset({"fname", "name", "why", "host"})
+_LEFT = _LONG | {"phase", "job", "id", "state"}
+
+
+def _table(title: str, names: Sequence[str], lines: Sequence[Sequence[Text]]) -> Table:
+    """Make a table of the columns that say anything."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, title_style="bold")
-    for name, right in columns:
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    told = [place for place, _ in enumerate(names) if any(cells[place].plain for cells in lines)]
+    for name in (names[place] for place in told):
+        table.add_column(
+            name, justify="left" if name in _LEFT else "right", overflow="fold",
+            no_wrap=name not in _LONG,
+        )  # fmt: skip
+    for cells in lines:
+        table.add_row(*(cells[place] for place in told))
     return table
 
 
-def _cut(table: Table, n: int, rows: int | None) -> None:
+def _cut(table: Table, n: int, rows: int | None) -> Table:
     if rows is not None and n > rows:
         table.caption = f"and {n - rows} more (--all shows them)"
         table.caption_justify = "left"
+    return table
 
 
 # ------------------------------------------------------------------------- texts
 
 
-def fname_text(fname: str | list[str]) -> str:
-    """A name to show: relative to the working directory if it lies below, and the first of a list."""
-    if isinstance(fname, list):
-        first = fname_text(fname[0]) if fname else "(none)"
-        return first if len(fname) < 2 else f"{first} +{len(fname) - 1}"
-    below = os.path.join(os.getcwd(), "")  # noqa: PTH118 a text that stays a text
-    return fname.removeprefix(below)
+def common_folder(items: Sequence[ItemView]) -> str:
+    """The folder that all data are in, to be said once; "" if there is no such folder."""
+    names = [name for item in items for name in _names(item.fname)]
+    folders = {os.path.dirname(name) for name in names}  # noqa: PTH120  texts that stay texts
+    if not folders or not all(map(os.path.isabs, folders)):
+        return ""
+    return os.path.join(os.path.commonpath(folders), "")  # noqa: PTH118
+
+
+def fname_text(fname: str | list[str], folder: str = "") -> str:
+    """A name to show, without its folder; of a list the first."""
+    names = _names(fname) or ["(none)"]
+    more = f" +{len(names) - 1}" if len(names) > 1 else ""
+    return names[0].removeprefix(folder) + more
+
+
+def _names(fname: str | list[str]) -> list[str]:
+    return [fname] if isinstance(fname, str) else fname
 
 
 def duration(seconds: float) -> str:

@@ -1,9 +1,7 @@
 """A real Slurm of several nodes on this host, private to a test session.
 
-Facts and sources: ``docs`` of Slurm 22.05 (slurm.conf(5), munged(8)) and what
-was tried on Debian 12; nothing in ``/etc`` is touched and all daemons run as
-the current user. They are found by ``SLURM_CONF``, which is also how whatever
-outlives its job is found at the end.
+Nothing in ``/etc`` is touched; all daemons run as the current user. They are
+found by ``SLURM_CONF`` (slurm.conf(5)), and so is what outlives its job.
 """
 
 from __future__ import annotations
@@ -206,6 +204,9 @@ class PrivateSlurm:
             "AccountingStorageType": "accounting_storage/none",
             "ReturnToService": "2",
             "MpiDefault": "none",
+            # mpich names its shared memory by job and step: two clusters on one host
+            # with the same ids would take each other's ("MPI_Init: Out of memory", or a hang)
+            "FirstJobId": str(random.randrange(1000, 60_000_000)),
             "MailProg": "/bin/true",
             "KillWait": str(self.kill_wait),
         }

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from functools import partial
 from pathlib import Path
 
 import adaptive
+import psutil
 import pytest
 
 from adaptive_scheduler.core.config import Environment
-from adaptive_scheduler.core.items import Phase
+from adaptive_scheduler.core.items import Lost, Phase
+from adaptive_scheduler.manager.database_manager import Moment
 from tests.integration.client_runs import ClientRun, finish, wait_for
 
 
@@ -149,7 +152,7 @@ def test_another_python_is_refused_in_one_line_that_names_both(tmp_path: Path) -
 def test_an_orphan_of_its_job_script_stops(tmp_path: Path) -> None:
     run = ClientRun(tmp_path, 10**6)
     run.fill(learners_of(1, pause=0.02), [str(tmp_path / "data/0")])
-    script = ["bash", "-c", f"{__import__('sys').executable} -m adaptive_scheduler.client & wait"]
+    script = ["bash", "-c", f"{sys.executable} -m adaptive_scheduler.client & wait"]
     with run.manage() as engine:
         bash = run.client("1_1", script)
         wait_for(lambda: engine.clients.reports)
@@ -157,6 +160,55 @@ def test_an_orphan_of_its_job_script_stops(tmp_path: Path) -> None:
         wait_for(lambda: engine.clients.book.rows[0].phase is Phase.QUEUED)
         bash.communicate(timeout=20)
     assert "job_script_gone" in [event["event"] for event in run.events("1_1")]
+
+
+def die_in_a_worker(x):
+    import os
+    from pathlib import Path
+
+    if not Path("died").exists():
+        Path("died").touch()
+        os._exit(3)
+    return x
+
+
+def test_a_dead_worker_asks_for_another_try_in_the_job(tmp_path: Path) -> None:
+    run = ClientRun(tmp_path, 20)
+    run.fill([adaptive.Learner1D(die_in_a_worker, (-1, 1))], [str(tmp_path / "data/0")])
+    with run.manage() as engine:
+        code, output = finish(run.client("1_1"))
+        assert code == 1, output
+        assert not run.has_ended("1_1")
+        assert "died" in engine.clients.book.rows[0].reason
+        code, output = finish(run.client("1_1", ADAPTIVE_SCHEDULER_TRY="1"))
+        assert code == 0, output
+        assert phases(engine) == [Phase.DONE]
+
+
+def test_a_client_that_slept_past_its_lease_changes_nothing_of_the_new_owner(
+    tmp_path: Path,
+) -> None:
+    run = ClientRun(tmp_path, 200, save_interval=1.0)
+    name = tmp_path / "data/0"
+    run.fill(learners_of(1, pause=0.05), [str(name)])
+    with run.manage() as engine:
+        sleeper = run.client("1_1")
+        wait_for(lambda: getattr(engine.clients.reports.get(0), "npoints", 0) > 10)
+        sleeper.send_signal(signal.SIGSTOP)
+        moment = Moment(time.time(), time.monotonic())
+        engine._results.put(lambda: engine.clients.free("1_1", Lost("it sleeps"), moment))
+        other = run.client("1_2")
+        wait_for(lambda: engine.clients.book.rows[0].job == "1_2")
+        sleeper.send_signal(signal.SIGCONT)
+        code, output = finish(other)
+        assert code == 0, output
+        code, output = finish(sleeper)
+        item = engine.clients.book.rows[0]
+        assert (item.phase, item.attempts) == (Phase.DONE, 2)
+    events = [event["event"] for event in run.events("1_1")]
+    assert "item_taken_back" in events
+    assert "item_finished" not in events
+    assert n_on_disk(name) >= 200
 
 
 def test_goal_functions_and_lambdas_travel(tmp_path: Path) -> None:
@@ -171,8 +223,6 @@ def test_goal_functions_and_lambdas_travel(tmp_path: Path) -> None:
 
 @pytest.mark.mpi
 def test_ranks_of_an_mpi_world(tmp_path: Path) -> None:
-    import sys
-
     mpiexec = str(Path(sys.executable).parent / "mpiexec")
     client = ["-m", "mpi4py.futures", "-m", "adaptive_scheduler.client"]
     run = ClientRun(tmp_path, 30)
@@ -183,3 +233,25 @@ def test_ranks_of_an_mpi_world(tmp_path: Path) -> None:
         code, output = finish(run.client("1_1", command, **mpi))
         assert phases(engine) == [Phase.DONE] * 3, output
     assert code == 0, output
+
+
+@pytest.mark.mpi
+def test_sigterm_to_every_process_of_an_mpi_job_loses_nothing(tmp_path: Path) -> None:
+    mpiexec = str(Path(sys.executable).parent / "mpiexec")
+    client = ["-m", "mpi4py.futures", "-m", "adaptive_scheduler.client"]
+    run = ClientRun(tmp_path, 10**6, save_interval=600.0)
+    name = tmp_path / "data/0"
+    run.fill(learners_of(1, pause=0.05), [str(name)])
+    with run.manage() as engine:
+        command = [mpiexec, "-n", "3", sys.executable, *client]
+        mpi = {"ADAPTIVE_SCHEDULER_EXECUTOR": "mpi4py", "ADAPTIVE_SCHEDULER_CORES": "3"}
+        job = run.client("1_1", command, **mpi)
+        wait_for(lambda: getattr(engine.clients.reports.get(0), "npoints", 0) > 10)
+        for process in psutil.Process(job.pid).children(recursive=True):  # as scancel does
+            process.send_signal(signal.SIGTERM)
+        code, output = finish(job)
+        item = engine.clients.book.rows[0]
+        assert (item.phase, item.crashes) == (Phase.QUEUED, 0), output
+        assert "signal" in item.reason
+    assert code == 0, output
+    assert n_on_disk(name) == item.npoints > 10

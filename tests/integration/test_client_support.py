@@ -112,7 +112,7 @@ def test_another_learners_file_is_refused_and_both_are_shown(tmp_path: Path) -> 
 def test_a_script_that_raises_fails_with_its_traceback(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     with run.manage() as engine:
-        code, output = script(run, COMPUTE.replace("client_support.is_done", "1 / 0"))
+        code, output = script(run, COMPUTE.replace("client_support.is_done(url, fname)", "1 / 0"))
         item = engine.clients.book.rows[0]
     assert (code, item.fails, item.phase) == (1, 1, Phase.QUEUED)
     assert "ZeroDivisionError" in item.reason
@@ -147,8 +147,7 @@ def test_the_url_finds_the_run_without_a_job(
     with run.manage() as engine:
         (tmp_path / "run_learner.py").write_text(
             "from adaptive_scheduler import client_support\nfrom learners_file import *\n"
-            + f"url = {engine.url!r}\n"
-            + textwrap.dedent(COMPUTE)
+            f"url = {engine.url!r}\n" + textwrap.dedent(COMPUTE)
         )
         environ = {k: v for k, v in os.environ.items() if not k.startswith("ADAPTIVE_SCHEDULER")}
         process = subprocess.Popen(

@@ -48,11 +48,11 @@ def test_ten_thousand_learners_of_one_function(tmp_path: Path) -> None:
     begin = time.perf_counter()
     write_learners(tmp_path / "learners", learners)
     assert time.perf_counter() - begin < 2.5  # five times what it takes
-    assert (tmp_path / "learners").stat().st_size < 4_000_000
+    assert (tmp_path / "learners").stat().st_size < 5_000_000
     assert [path.name for path in tmp_path.iterdir()] == ["learners"]
     begin = time.perf_counter()
     with LearnerFile(tmp_path / "learners") as file:
-        assert file.read(9_999).bounds == [-1, 10_000]
+        assert file.read(9_999).bounds == (-1, 10_000)
     assert time.perf_counter() - begin < 0.5
 
 
@@ -121,5 +121,5 @@ def test_callables_by_name(tmp_path: Path) -> None:
     assert read_callable(path, "initializers")[0](1) == 1
     assert read_callable(path, "goal")(learners_of(1)[0]) is False
     assert read_callable(path, "missing", 5) == 5
-    with pytest.raises(InputError, match="^goal cannot be pickled"):
+    with pytest.raises(InputError, match="goal cannot be pickled"):
         write_callables(path, {"goal": threading.Lock()})

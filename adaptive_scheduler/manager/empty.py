@@ -1,0 +1,103 @@
+"""Databases in which nothing has happened yet, for people who manage one themselves."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.items import Item, Phase
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.errors import DatabaseError, InputError
+from adaptive_scheduler.io import database, files
+from adaptive_scheduler.manager import fnames, state
+from adaptive_scheduler.manager.prepare import held
+from adaptive_scheduler.manager.rows import former_rows
+
+
+class _AnyLearner:
+    """Stands for a learner that is not known here: its fname may be a list of any length."""
+
+    def __init__(self, fname: Any) -> None:
+        self.learners = fname
+
+
+def create(
+    folder: RunFolder, names: Sequence[Any], combos: Sequence[Mapping[str, Any]] | None
+) -> None:
+    """Make a database; an old one is kept aside. Raises as `create_empty_db`."""
+    given = names if isinstance(names, str) or not hasattr(names, "__len__") else list(names)
+    learners = [_AnyLearner(name) for name in given] if isinstance(given, list) else []
+    absolute = fnames.absolute_fnames(given, learners)
+    plain_combos = None if combos is None else check_combos(combos, len(absolute))
+    if not absolute:
+        raise InputError("fnames is empty: there is nothing to run.")
+    fnames.refuse_unwritable_folder(str(folder.home), "db_fname")
+    for path in (folder.folder, folder.scripts, folder.ends):
+        files.private_folder(path)
+    with held(folder):
+        former = former_rows(folder, overwrite=True)
+        items = [
+            Item(row, fname, Phase.QUEUED, token=former.token) for row, fname in enumerate(absolute)
+        ]
+        tables = state.new_tables(items, plain_combos)
+        run = state.read_config(folder).run if folder.config.exists() else secrets.token_hex(4)
+        config = RunConfig(run, [Resources()], ["adaptive-scheduler"], str(folder.logs))
+        files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
+        database.create(folder.database, {**tables, **former.tables})
+
+
+def config_of(folder: RunFolder) -> RunConfig:
+    """Read the settings of a database; DatabaseError if there is none."""
+    if not folder.database.exists():
+        raise DatabaseError(
+            folder.database, "does not exist. Make it with create_empty_db(db_fname, fnames)."
+        )
+    return state.read_config(folder)
+
+
+def check_combos(combos: Any, n: int) -> list[dict[str, Any]]:
+    """Return combos as the database stores them: NumPy's scalars and arrays as Python's.
+
+    Raises
+    ------
+    InputError
+        Their number is not n, or one holds what cannot be stored.
+    """
+    if isinstance(combos, (str, Mapping)) or not hasattr(combos, "__len__") or len(combos) != n:
+        count = len(combos) if hasattr(combos, "__len__") else "no"
+        raise InputError(
+            f"There are {n} fnames, but {count} combos: give a list with one combo (a dict) for "
+            "each fname."
+        )
+    return [_checked(combo, f"combos[{place}]") for place, combo in enumerate(combos)]
+
+
+def _checked(combo: Any, where: str) -> dict[str, Any]:
+    if not isinstance(combo, Mapping):
+        raise InputError(f"{where}={combo!r} is no dict of parameters.")
+    for key, value in combo.items():
+        try:
+            msgspec.json.encode(plain(value))
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{where}[{key!r}]={value!r} cannot be stored: {error}. Use numbers, texts, None, "
+                "or lists and dicts of them."
+            ) from error
+    stored: dict[str, Any] = plain(combo)
+    return stored
+
+
+def plain(value: Any) -> Any:
+    """Turn NumPy's scalars and arrays into Python's, tuples into lists, keys into texts."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    if hasattr(value, "tolist") and hasattr(value, "shape"):  # NumPy's scalars have both
+        return plain(value.tolist())
+    return value

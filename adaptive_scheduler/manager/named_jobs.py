@@ -1,0 +1,94 @@
+"""Jobs that each have a name, and run a script of the user's."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from adaptive_scheduler.core.config import Limits, RunConfig
+from adaptive_scheduler.core.job_records import tag
+from adaptive_scheduler.core.jobs import JobRequest
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.io import files
+from adaptive_scheduler.io.callables import write_callables
+from adaptive_scheduler.manager.batch import ScriptWriter
+from adaptive_scheduler.manager.prepare import refuse_missing_programs
+from adaptive_scheduler.schedulers.base import Scheduler
+
+
+@dataclass(frozen=True)
+class NamedJobs:
+    """What `manage_jobs` was asked for; described there."""
+
+    scheduler: Scheduler
+    job_names: list[str]
+    run_script: str | os.PathLike[str]
+    interval: float
+    limits: Limits
+
+    def check(self) -> None:
+        """Refuse what cannot be submitted. Raises InputError, CommandMissingError."""
+        names = self.job_names
+        if not names or not all(isinstance(name, str) and name.strip() for name in names):
+            raise InputError(f"job_names={names!r} must be a list of at least one text.")
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"job_names: {twice!r} is there twice: each job needs its own.")
+        if not isinstance(self.interval, (int, float)) or not self.interval > 0:
+            raise InputError(f"interval={self.interval!r} must be a number of seconds above zero.")
+        if not self._script.is_file():
+            raise InputError(
+                f"run_script={os.fspath(self.run_script)!r} is no file: {self._script} is what "
+                "jobs would run."
+            )
+        self._shape()
+        refuse_missing_programs(self.scheduler)
+
+    @property
+    def _script(self) -> Path:
+        return Path(self.run_script).expanduser().absolute()
+
+    def _shape(self) -> Resources:
+        """Return the one shape of all jobs."""
+        try:
+            return self.scheduler.shapes(1)[0][0]
+        except InputError as error:
+            raise InputError(
+                f"{error} Here all jobs are alike: for resources of each learner use RunManager."
+            ) from error
+
+    def scheduler_here(self) -> Scheduler:
+        """The scheduler, whose jobs begin in the present working directory."""
+        here = copy.copy(self.scheduler)
+        here.setup = (*here.setup, f"cd -- {shlex.quote(os.getcwd())} || exit 1")
+        return here
+
+    def configure(self, config: RunConfig, folder: RunFolder) -> RunConfig:
+        """Write the settings for these jobs into the run folder, and return them."""
+        configured = msgspec.structs.replace(
+            config,
+            shapes=[self._shape()],
+            job_names=self.job_names,
+            run_script=str(self._script),
+            log_folder=os.path.abspath(self.scheduler.log_folder or folder.logs),  # noqa: PTH100
+            timing=msgspec.structs.replace(config.timing, interval=float(self.interval)),
+            limits=self.limits,
+        )
+        pickled = {"scheduler": self.scheduler, "executors": self.scheduler.executor_callables}
+        write_callables(folder.callables, pickled)
+        files.write_atomically(folder.config, msgspec.json.encode(configured), mode=0o600)
+        return configured
+
+    def try_writer(self, write: ScriptWriter, config: RunConfig, folder: RunFolder) -> None:
+        """Let the user's function write a script that is not used. Raises UserCodeError."""
+        request = JobRequest(
+            self.job_names[0], tag(config.run, 0), self._shape(), config.log_folder
+        )
+        write(self.scheduler_here(), request, config, folder, 0)

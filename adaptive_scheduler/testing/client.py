@@ -1,0 +1,180 @@
+"""A client whose work is waiting: the real session, in virtual time."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Literal
+
+from adaptive_scheduler.client.session import Sending, Session
+from adaptive_scheduler.core.config import Timing
+from adaptive_scheduler.core.messages import (
+    Assigned,
+    Claim,
+    Fail,
+    Finish,
+    Goodbye,
+    Hello,
+    Idle,
+    Ok,
+    Owner,
+    Refused,
+    Release,
+    Reply,
+    Report,
+    Welcome,
+    decode_reply,
+    encode_request,
+)
+
+Outcome = Literal["finish", "fail", "release"]
+
+
+class VirtualClient:
+    """Says hello, claims, works, tells, claims again, until there is nothing to do.
+
+    Parameters
+    ----------
+    owner : Owner
+    submit : int
+        Of the submit that made its job.
+    timing : Timing
+    now : float
+        Monotonic seconds.
+    work : float
+        Seconds that an item takes.
+
+    Attributes
+    ----------
+    outcomes : deque
+        How the next items end; "finish" when it is empty.
+    item, token : int
+        What it works on; token 0 is nothing.
+    left : str
+        Why it has ended; "" while it has not.
+    """
+
+    def __init__(
+        self, owner: Owner, submit: int, timing: Timing, now: float, work: float = 5.0
+    ) -> None:
+        self.owner = owner
+        self.work = work
+        self.outcomes: deque[Outcome] = deque()
+        self.item, self.token = -1, 0
+        self.left = ""
+        self.finished: list[int] = []
+        self._session = Session(timing, now, lambda: 1.0)
+        self._timing = timing
+        self._sending: Sending | None = None
+        self._ticket = self._session.say(Hello("node", 1, 1, submit), now)
+        self._asked: str = "hello"
+        self._until = float("inf")  # of its work, or of its waiting
+        self._idle_since: float | None = None
+        self._ending = ""
+
+    @property
+    def waits_for(self) -> int | None:
+        """Number of the request under way."""
+        return None if self._sending is None else self._sending.number
+
+    def holds(self, now: float) -> bool:
+        """Whether it may write to its item's data."""
+        return bool(self.token) and not self.left and self._session.is_lease_good(now)
+
+    def terminate(self, now: float) -> None:
+        """A signal: let go of the item, and leave."""
+        self._ending = self._ending or "signal"
+        if self._asked == "work":
+            self._let_go("release", now)
+        elif self._asked == "idle":
+            self._say("goodbye", Goodbye(self._ending), now)
+
+    # ------------------------------------------------------------------ speaking
+
+    def speak(self, now: float) -> bytes | None:
+        """The message that it sends now, if any."""
+        if self.left:
+            return None
+        if self._sending is not None:
+            if now < self._sending.at + self._sending.timeout:
+                return None
+            self._session.unanswered(self._sending)
+            self._sending = None
+        self._go_on(now)
+        self._sending = self._session.next(now)
+        if self._sending is None:
+            return None
+        return encode_request(self.owner, self._sending.number, self._sending.body)
+
+    def _go_on(self, now: float) -> None:
+        if self._asked == "work":
+            if self._session.refusal is not None:
+                self.token = 0
+                self._next(now)
+            elif now >= self._until:
+                self._let_go(self.outcomes.popleft() if self.outcomes else "finish", now)
+        elif self._asked == "idle" and now >= self._until:
+            self._say("claim", Claim(), now)
+
+    def _let_go(self, outcome: Outcome, now: float) -> None:
+        report = Report(seconds=self.work)
+        match outcome:
+            case "finish":
+                self._say("finish", Finish(self.token, report), now)
+            case "fail":
+                self._say("fail", Fail(self.token, "ValueError: no", "Traceback ...", report), now)
+            case "release":
+                self._say("release", Release(self.token, "deadline", report), now)
+
+    def _say(self, what: str, body: Claim | Finish | Fail | Release | Goodbye, now: float) -> None:
+        self._asked = what
+        self._ticket = self._session.say(body, now)
+
+    def _next(self, now: float) -> None:
+        if self._ending:
+            self._say("goodbye", Goodbye(self._ending), now)
+        else:
+            self._say("claim", Claim(), now)
+
+    # ------------------------------------------------------------------- hearing
+
+    def hear(self, message: bytes, now: float) -> None:
+        """Take in a message; one that nobody waits for is ignored."""
+        number, reply = decode_reply(message)
+        if self.left or self._sending is None or number != self._sending.number:
+            return
+        sending, self._sending = self._sending, None
+        self._session.answered(sending, reply, now)
+        answer = self._session.reply(self._ticket)
+        if answer is not None:
+            self._take(answer, now)
+
+    def _take(self, reply: Reply, now: float) -> None:
+        if self._asked == "goodbye":
+            self.left = self._ending or "nothing to do"
+        elif self._asked in ("finish", "fail", "release"):
+            if self._asked == "finish" and isinstance(reply, Ok):
+                self.finished.append(self.item)
+            self.token = 0
+            self._next(now)
+        elif isinstance(reply, Refused):
+            self.left = reply.code
+        elif isinstance(reply, Welcome):
+            self._next(now)
+        elif isinstance(reply, Assigned):
+            self._begin(reply, now)
+        elif isinstance(reply, Idle):
+            self._wait(reply, now)
+
+    def _begin(self, reply: Assigned, now: float) -> None:
+        self.item, self.token = reply.item, reply.token
+        self._asked, self._until, self._idle_since = "work", now + self.work, None
+        if self._ending:
+            self._let_go("release", now)
+
+    def _wait(self, reply: Idle, now: float) -> None:
+        self._idle_since = now if self._idle_since is None else self._idle_since
+        if reply.over or self._ending or now - self._idle_since > self._timing.idle:
+            self._ending = self._ending or "nothing to do"
+            self._say("goodbye", Goodbye(self._ending), now)
+        else:
+            self._asked, self._until = "idle", now + reply.wait

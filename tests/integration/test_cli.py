@@ -1,0 +1,203 @@
+"""The command line, as a person types it, on the LocalScheduler."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+LEARNERS = """
+import time
+from functools import partial
+import adaptive
+
+def h(x, offset):
+    time.sleep(0.005)
+    if offset in BAD:
+        raise ValueError("no such offset")
+    return x + offset
+
+BAD = {bad}
+learners = [adaptive.Learner1D(partial(h, offset=n), bounds=(-1, 1)) for n in range(3)]
+fnames = [f"data/{{n}}" for n in range(3)]
+
+def enough(learner):
+    return learner.npoints >= 40
+"""
+LOCAL = ("--scheduler", "local", "--cores", "1", "--max-cores", "2", "--executor", "process-pool")
+
+
+class Terminal:
+    """A folder with a blank, and a batch system of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "my runs"
+        self.state = folder / "batch system"
+        (folder / "home").mkdir()
+        self.folder.mkdir()
+        self.environ = os.environ | {
+            "HOME": str(folder / "home"),
+            "ADAPTIVE_SCHEDULER_LOCALBATCH": str(self.state),
+            "ADAPTIVE_SCHEDULER_LOCALBATCH_IDLE": "1",
+            "COLUMNS": "160",
+        }
+
+    def argv(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "adaptive_scheduler.cli", *words]
+
+    def run(self, *words: str, code: int | None = 0) -> str:
+        done = subprocess.run(
+            self.argv(*words), cwd=self.folder, env=self.environ, timeout=120,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        assert code is None or done.returncode == code, done.stdout
+        return done.stdout
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self.argv(*words), cwd=self.folder, env=self.environ)
+
+    def learners_file(self, bad: set[int] = frozenset()) -> str:  # type: ignore[assignment]
+        (self.folder / "study.py").write_text(LEARNERS.format(bad=set(bad) or "set()"))
+        return "study.py"
+
+    def status(self) -> dict[str, object]:
+        text = self.run("status", "study", "--json", code=None)
+        return json.loads(text)  # type: ignore[no-any-return]
+
+    def until(self, is_so: Callable[[dict[str, object]], bool], seconds: float = 60.0) -> None:
+        end = time.monotonic() + seconds
+        while not is_so(status := self.status()):
+            assert time.monotonic() < end, status
+            time.sleep(0.2)
+
+    def queue(self) -> list[str]:
+        argv = [sys.executable, "-m", "adaptive_scheduler.localbatch", "queue"]
+        done = subprocess.run(argv, env=self.environ, capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()[:-1]
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    terminal = Terminal(tmp_path)
+    yield terminal
+    if (terminal.folder / "study" / "db.tinydb.run" / "run.json").exists():
+        terminal.run("cancel", "study", code=None)
+    assert terminal.queue() == []
+
+
+def test_help_teaches(terminal: Terminal) -> None:
+    text = terminal.run("--help")
+    for command in ("run", "status", "logs", "cancel", "resume", "retry", "check", "manager"):
+        assert f" {command} " in text
+    assert "Exit codes" in text
+    began = time.monotonic()
+    terminal.run("run", "--help")
+    assert time.monotonic() - began < 2.0  # expected: 0.2 s
+
+
+def test_a_run_from_start_to_end(terminal: Terminal) -> None:
+    text = terminal.run("run", terminal.learners_file(), *LOCAL, "--goal", "enough")
+    assert "3/3 done" in text
+    assert terminal.status()["points"] >= 120  # type: ignore[operator]
+    assert sorted(path.name for path in (terminal.folder / "data").iterdir()) == ["0", "1", "2"]
+    assert "3/3" in terminal.run("status")  # the only run below this folder
+    assert "learner_stopped" in terminal.run("logs", "study", "1")
+    assert "jobs_submitted" in terminal.run("logs", "study")
+
+
+def test_failures_are_told_and_retried_with_mended_functions(terminal: Terminal) -> None:
+    text = terminal.run("run", terminal.learners_file({1}), *LOCAL, "--goal", "40", code=1)
+    assert "no such offset" in text
+    history = terminal.run("logs", "study", "data/1")
+    assert "Traceback" in history
+    assert "4 failures" in history
+    terminal.learners_file()
+    terminal.run("retry", "study", "1", "--learners-file", "study.py")
+    assert "3/3 done" in terminal.run("status", "study", "--watch")
+    terminal.run("retry", "study", "--goal", "60")
+    terminal.run("status", "study", "--watch")
+    assert terminal.status()["points"] >= 180  # type: ignore[operator]
+
+
+def test_detach_kill_resume_cancel(terminal: Terminal) -> None:
+    terminal.run("run", terminal.learners_file(), *LOCAL, "--goal", "1h", "--detach")
+    terminal.until(lambda status: status["phases"].get("running", 0) == 2)  # type: ignore[attr-defined]
+    assert "lives" in terminal.run("resume", "study", "--if-dead")
+    lock = terminal.folder / "study" / "db.tinydb.run" / "manager.lock"
+    os.kill(json.loads(lock.read_text())["pid"], signal.SIGKILL)
+    assert "no manager runs" in terminal.run("status", "study", code=3)
+    terminal.run("resume", "study", "--if-dead")
+    terminal.until(lambda status: bool(status["alive"]) and status["points"] > 0)  # type: ignore[operator]
+    assert "nothing is left in the queue" in terminal.run("cancel", "study")
+    assert terminal.queue() == []
+    terminal.run("status", "study", code=1)
+
+
+def test_ctrl_c_leaves_nothing_behind(terminal: Terminal) -> None:
+    process = terminal.start("run", terminal.learners_file(), *LOCAL, "--goal", "1h")
+    config = terminal.folder / "study" / "db.tinydb.run" / "run.json"
+    end = time.monotonic() + 60
+    while not config.exists():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    terminal.until(lambda status: status["phases"].get("running", 0) > 0)  # type: ignore[attr-defined]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert terminal.queue() == []
+    assert terminal.status()["alive"] is False
+
+
+def test_the_manager_as_a_job_of_its_own(terminal: Terminal) -> None:
+    one = ("--goal", "1h", "--max-jobs", "1", "--detach")
+    terminal.run("run", terminal.learners_file(), *LOCAL, *one)
+    terminal.until(lambda status: status["phases"].get("running", 0) == 1)  # type: ignore[attr-defined]
+    assert "lives already" in terminal.run("manager", "study", "--as-job", code=2)
+    lock = terminal.folder / "study" / "db.tinydb.run" / "manager.lock"
+    os.kill(json.loads(lock.read_text())["pid"], signal.SIGKILL)
+    terminal.run("manager", "study", "--as-job", "--walltime", "10m")
+    terminal.until(lambda status: bool(status["alive"]) and status["points"] > 0)  # type: ignore[operator]
+    names = [json.loads(row)["name"] for row in terminal.queue()]
+    assert sorted(names) == ["study", "study-manager"]
+    terminal.run("cancel", "study")
+    end = time.monotonic() + 20
+    while terminal.queue():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_check_tells_what_works(terminal: Terminal) -> None:
+    text = terminal.run("check", *LOCAL, "--timeout", "60s")
+    for told in ("Python and packages", "MPI and workers", "way back", "run folder", "data folder"):
+        assert f"ok     {told}" in text or told in text
+    assert "FAILED" not in text
+    assert list(terminal.folder.glob("adaptive-scheduler-check*")) == []
+
+
+def test_check_tells_the_remedy(terminal: Terminal) -> None:
+    text = terminal.run("check", *LOCAL, "--python", "/no/such/python", "--timeout", "30s", code=1)
+    assert "FAILED" in text
+    assert "/no/such/python" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(("run", "none.py", *LOCAL), "is no file"),
+     (("run", "study.py", *LOCAL, "--goal", "soon soon"), "--goal"),
+     (("run", "study.py", *LOCAL), "goal=None"),
+     (("run", "study.py", "--scheduler", "lsf", "--cores", "2"), "no scheduler 'lsf'"),
+     (("run", "study.py", "--scheduler", "local"), "cores"),
+     (("status", "nowhere"), "is no run"),
+     (("status",), "no run below")],
+)  # fmt: skip
+def test_bad_input_is_named_and_exits_with_2(
+    terminal: Terminal, words: tuple[str, ...], told: str
+) -> None:
+    terminal.learners_file()
+    assert told in " ".join(terminal.run(*words, code=2).split())

@@ -1,0 +1,236 @@
+"""A RunManager on the LocalScheduler, with its real manager process and real clients."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import adaptive
+import pytest
+
+from adaptive_scheduler import server_support
+from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, RunError
+from adaptive_scheduler.io.tables import read_tables
+from adaptive_scheduler.manager import results
+from adaptive_scheduler.manager.lock import holder
+from adaptive_scheduler.manager.run_manager import RunManager
+from adaptive_scheduler.manager.viewer import Viewer
+from adaptive_scheduler.schedulers.local import LocalScheduler
+
+
+def f(x: float, offset: float = 0.0, seconds: float = 0.005) -> float:
+    time.sleep(seconds)
+    return x**2 + offset
+
+
+def line(offset: float = 0.0, seconds: float = 0.005) -> adaptive.Learner1D:
+    return adaptive.Learner1D(partial(f, offset=offset, seconds=seconds), bounds=(-1, 1))
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., RunManager]]:
+    """Make a run in this test's folder; at the end none is left."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    home = tmp_path / "a run"
+    options: dict[str, Any] = {
+        "cores": 2,
+        "max_cores": 4,
+        "executor_type": "process-pool",
+        "kill_wait": 5,
+        "state": tmp_path / "localbatch",
+    }
+
+    def run(
+        learners: list[Any], scheduler: dict[str, Any] | None = None, **more: Any
+    ) -> RunManager:
+        names = [tmp_path / f"data/{n}.pickle" for n in range(len(learners))]
+        settings = {"goal": 20, "folder": home, "job_manager_interval": 1, **more}
+        settings.setdefault("max_simultaneous_jobs", 2)
+        return RunManager(
+            LocalScheduler(**{**options, **(scheduler or {})}), learners, names, **settings
+        )
+
+    yield run
+    if (home / "db.tinydb.run/run.json").exists():
+        left = RunManager.attach(home)
+        left.cancel()
+        left.wait(60)
+
+
+def until(condition: Callable[[], Any], timeout: float = 40.0) -> Any:
+    deadline = time.monotonic() + timeout
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.1)
+    return found
+
+
+def kill_manager(run: RunManager) -> None:
+    found = holder(run.folder.lock)
+    assert found is not None
+    os.kill(found.pid, signal.SIGKILL)
+    until(lambda: not Viewer(run.folder).lives())
+
+
+def queue(run: RunManager, tmp_path: Path) -> str:
+    argv = [sys.executable, "-m", "adaptive_scheduler.localbatch", "queue"]
+    argv.append(f"--state={tmp_path / 'localbatch'}")
+    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout
+
+
+def test_learners_reach_their_goals(
+    make: Callable[..., RunManager], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learners = [line(k) for k in range(4)]
+    sequence = adaptive.SequenceLearner(partial(f, seconds=0.0), [float(k) for k in range(30)])
+    run = make([*learners, sequence], dependencies={4: [0, 1]})
+    run.start()
+    assert run.status() in ("running", "finished")
+    run.info()
+    assert "learners" in capsys.readouterr().out or run.status() == "finished"
+    end = run.wait(60)
+    assert end.phases == {"done": 5}
+    assert run.status() == "finished"
+    assert queue(run, tmp_path).strip() == '{"rows": 0}'
+    assert not Viewer(run.folder).lives()
+    assert not run.folder.manager.exists()
+    assert all(learner.npoints >= 20 for learner in run.load_learners(progress=False))
+    frame = run.to_dataframe()
+    assert set(frame["learner"]) == set(range(5))
+    assert frame[frame["learner"] == 3]["y"].min() >= 3
+    found = RunManager.attach(run.folder.home)
+    assert found.fnames == run.fnames
+    assert [learner.npoints for learner in found.load_learners(progress=False)] == [
+        learner.npoints for learner in run.learners
+    ]
+    events = server_support.parse_log_files(run.folder.logs)
+    assert len(set(events["job"])) == end.submitted
+    assert events["timestamp"].is_monotonic_increasing
+
+
+def test_started_twice_and_attached_to(make: Callable[..., RunManager]) -> None:
+    slow = [line(seconds=0.05) for _ in range(3)]
+    first = make(slow, goal=60)
+    first.start()
+    second = make(slow, goal=60)
+    manager = second._viewer.snapshot().manager
+    second.start()
+    assert first.snapshot().manager == second.snapshot().manager == manager
+    found = RunManager.attach(first.folder.home)
+    until(lambda: found.snapshot("active").items)
+    with pytest.raises(TimeoutError, match=r"not over after 0\.1 s"):
+        found.wait(0.1)
+    assert asyncio.run(_awaited(found)).phases == {"done": 3}
+    again = make(slow, goal=60)
+    again.start()  # all is done: nothing to do
+    assert again.wait(30).submitted == first.snapshot().submitted
+
+
+async def _awaited(run: RunManager) -> Any:
+    return await asyncio.wait_for(run, 60)
+
+
+def test_a_killed_manager_is_seen_and_resumed(make: Callable[..., RunManager]) -> None:
+    run = make([line(seconds=0.05) for _ in range(3)], goal=80)
+    run.start()
+    until(lambda: run.snapshot().phases.get("running") == 2)
+    kill_manager(run)
+    assert run.status() == "manager dead"
+    assert run.snapshot("all").items[0].fname == run.fnames[0]
+    with pytest.raises(RunError, match="manager dead"):
+        run.wait(10)
+    run.resume()
+    end = run.wait(90)
+    assert end.phases == {"done": 3}
+    assert all(learner.npoints < 200 for learner in run.load_learners(progress=False))
+
+
+def test_cancelled_and_gone_on_with(make: Callable[..., RunManager], tmp_path: Path) -> None:
+    run = make([line(seconds=0.05) for _ in range(3)], goal=50)
+    run.start()
+    until(lambda: run.snapshot().phases.get("running"))
+    run.cancel()
+    assert run.wait(60).phases == {"cancelled": 3}
+    assert run.status() == "cancelled"
+    assert queue(run, tmp_path).strip() == '{"rows": 0}'
+    run.cancel()  # nothing is left: no manager is started for it
+    assert not Viewer(run.folder).lives()
+    run.resume()
+    assert run.wait(90).phases == {"done": 3}
+
+
+def broken(x: float) -> float:
+    raise ValueError(f"no value at {x}")
+
+
+def test_failed_learners_are_retried_with_a_new_function(make: Callable[..., RunManager]) -> None:
+    learners = [line(), adaptive.Learner1D(broken, bounds=(-1, 1))]
+    run = make(learners, max_fails_per_job=0)
+    run.start()
+    end = run.wait(60)
+    assert end.phases == {"done": 1, "failed": 1}
+    assert run.status() == "failed"
+    assert "ValueError: no value at" in run.status().text
+    assert "no value at" in end.items[0].traceback
+    mended = make([line(), line(1.0)], goal=40)
+    mended.retry()  # the failed one, and the done one that does not meet the wider goal
+    assert mended.wait(60).phases == {"done": 2}
+    assert all(learner.npoints >= 40 for learner in mended.load_learners(progress=False))
+    before = max(row["attempts"] for row in read_tables(run.folder)["_default"].values())
+    mended.retry([0])
+    assert mended.wait(60).phases == {"done": 2}
+    assert max(row["attempts"] for row in read_tables(run.folder)["_default"].values()) > before
+
+
+def test_held_until_resumed(make: Callable[..., RunManager]) -> None:
+    run = make([line()], scheduler={"extra_scheduler": ["--no-such-option"]})
+    run.start()
+    with pytest.raises(RunError, match="held: the batch system refuses these jobs"):
+        run.wait(30)
+    assert run.status() == "held"
+    kill_manager(run)
+    mended = make([line()])
+    mended.start()
+    assert mended.wait(60).phases == {"done": 1}
+
+
+@pytest.mark.mpi
+def test_over_mpi(make: Callable[..., RunManager]) -> None:
+    run = make([line(k) for k in range(3)], scheduler={"executor_type": "mpi4py", "cores": 3})
+    run.start()
+    assert run.wait(90).phases == {"done": 3}
+    assert run.load_learners(progress=False)[2].npoints >= 20
+
+
+def test_a_manager_that_cannot_start_says_why(make: Callable[..., RunManager]) -> None:
+    run = make([line()], url="tcp://192.0.2.1:5555")  # an address that nobody has, RFC 5737
+    with pytest.raises(RunError, match=r"could not start .*cannot listen on tcp://192.0.2.1"):
+        run.start()
+
+
+def test_data_that_cannot_be_loaded_are_named(tmp_path: Path) -> None:
+    good, damaged, cut = (line() for _ in range(3))
+    good.tell(0.0, 1.0)
+    names = [str(tmp_path / name) for name in ("good", "damaged", "cut")]
+    good.save(names[0])
+    Path(names[1]).write_bytes(b"no gzip")
+    Path(names[2]).write_bytes(Path(names[0]).read_bytes()[:30])
+    loaded = line()
+    with pytest.raises(DataFileError, match=r"damaged.*1 more could not be loaded"):
+        results.load_learners([loaded, damaged, cut], names, progress=False)
+    assert loaded.npoints == 1
+    assert results.load_learners([line(), line()], [names[0], "/not/there"]) == 1
+
+
+def test_no_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(EnvironmentMismatchError, match=r"pip install 'adaptive-scheduler-mpi\["):
+        results.to_dataframe([], [])

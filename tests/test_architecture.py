@@ -1,0 +1,222 @@
+"""The limits that keep the house liveable (DESIGN 10). Raising one needs a reason in its commit."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "adaptive_scheduler"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+SOURCES = {path: path.read_text() for path in MODULES}
+TREES = {path: ast.parse(text) for path, text in SOURCES.items()}
+
+MODULE_LINES, BODY_LINES, PARAMETERS = 300, 40, 6
+
+#: Public functions whose keywords the field's users expect, or that are a command line.
+MANY_PARAMETERS = {
+    "manager/run_manager.py:RunManager.__init__",
+    "server_support.py:manage_jobs",
+    "client_support.py:run",
+    "schedulers/base.py:Scheduler.__init__",
+    "cli.py:run",
+}
+
+#: Where everything is caught and not raised again: borders to the user's code (anybody's
+#: function, goal, class, pickle) and tops of processes and threads. Each says why in its line.
+CATCH_ALL = {
+    "client/evaluations.py": 2,
+    "client/main.py": 1,
+    "client/one_file.py": 1,
+    "client/points.py": 1,
+    "client/runner.py": 3,
+    "client/saving.py": 1,
+    "client/tasks.py": 1,
+    "executors/worker.py": 4,
+    "io/blame.py": 1,
+    "manager/batch.py": 1,
+    "manager/early.py": 1,
+    "manager/low_level.py": 1,
+    "manager/results.py": 1,
+}
+
+FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc"}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield prefix + node.name, node  # type: ignore[misc]
+            yield from functions(node, f"{prefix}{node.name}.")
+        elif isinstance(node, ast.ClassDef):
+            yield from functions(node, f"{prefix}{node.name}.")
+        else:
+            yield from functions(node, prefix)
+
+
+ALL_FUNCTIONS = [
+    (f"{name_of(path)}:{name}", node)
+    for path, tree in TREES.items()
+    for name, node in functions(tree)
+]
+
+
+def test_modules_are_short() -> None:
+    lines = {name_of(path): text.count("\n") for path, text in SOURCES.items()}
+    assert {name: n for name, n in lines.items() if n > MODULE_LINES} == {}
+
+
+def test_function_bodies_are_short() -> None:
+    def length(node: ast.FunctionDef) -> int:
+        body = node.body[1:] if ast.get_docstring(node) else node.body
+        return (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+    assert {name: length(node) for name, node in ALL_FUNCTIONS if length(node) > BODY_LINES} == {}
+
+
+def test_functions_have_few_parameters() -> None:
+    def count(node: ast.FunctionDef) -> int:
+        names = [a.arg for a in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]]
+        return len([name for name in names if name not in ("self", "cls")])
+
+    found = {name: count(node) for name, node in ALL_FUNCTIONS if count(node) > PARAMETERS}
+    assert {name: n for name, n in found.items() if name not in MANY_PARAMETERS} == {}
+
+
+def test_everything_is_caught_only_at_borders() -> None:
+    def is_broad(node: ast.ExceptHandler) -> bool:
+        kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+        return any(
+            kind is None
+            or (isinstance(kind, ast.Name) and kind.id in ("Exception", "BaseException"))
+            for kind in kinds
+        )
+
+    def reraises(node: ast.ExceptHandler) -> bool:
+        return any(isinstance(part, ast.Raise) for part in ast.walk(node))
+
+    found: dict[str, int] = {}
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ExceptHandler) and is_broad(node) and not reraises(node):
+                found[name_of(path)] = found.get(name_of(path), 0) + 1
+    assert found == CATCH_ALL, "catch what you expect; a new border goes into the table"
+
+
+def test_adaptives_private_parts_are_touched_in_one_module() -> None:
+    private = re.compile(
+        r"\b(learner|adaptive|runner)\w*\._(?!_)\w+|from adaptive\.\w+ import .*\b_\w+|"
+        r"adaptive\.(runner|learner)\.\w*\._\w+"
+    )
+    touched = {
+        name_of(path): [match.group() for match in private.finditer(text)]
+        for path, text in SOURCES.items()
+        if name_of(path).startswith(("client/", "client_support", "manager/", "io/"))
+        and name_of(path) != "client/adaptive_parts.py"
+        and private.search(text)
+    }
+    assert touched == {}
+
+
+#: Who may use what touches the world.
+TOUCHING = {
+    "subprocess": ("io/", "localbatch/"),
+    "zmq": ("io/",),
+    "tinydb": ("io/",),
+}
+
+
+def calls(tree: ast.AST) -> set[str]:
+    """Modules whose functions are called as ``module.function(...)``."""
+    functions_called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return {
+        function.value.id
+        for function in functions_called
+        if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)
+    }
+
+
+def imports(tree: ast.AST) -> set[str]:
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("module", sorted(TOUCHING))
+def test_the_world_is_touched_in_io(module: str) -> None:
+    # subprocess.Popen may stand in an annotation anywhere
+    used = calls if module == "subprocess" else imports
+    users = {name_of(path) for path, tree in TREES.items() if module in used(tree)}
+    assert {user for user in users if not user.startswith(TOUCHING[module])} == set()
+
+
+def test_core_decides_and_touches_nothing() -> None:
+    world = {"time", "socket", "subprocess", "threading", "structlog", "zmq", "adaptive", "logging"}
+    users = {
+        name_of(path): imports(tree) & world
+        for path, tree in TREES.items()
+        if name_of(path).startswith("core/")
+    }
+    assert {name: found for name, found in users.items() if found} == {}
+
+
+def test_importing_the_package_is_cheap() -> None:
+    code = "import sys, json, adaptive_scheduler; print(json.dumps(sorted(sys.modules)))"
+    output = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    heavy = {"adaptive", "zmq", "pandas", "numpy", "structlog"}
+    assert heavy & set(json.loads(output.stdout)) == set()
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, json, adaptive_scheduler.cli; print(json.dumps(sorted(sys.modules)))"
+    output = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    heavy = {"adaptive", "zmq", "pandas", "numpy", "structlog", "tinydb", "mpi4py"}
+    assert heavy & set(json.loads(output.stdout)) == set()
+
+
+def test_every_module_has_a_name_that_says_something() -> None:
+    parts = {part for path in MODULES for part in path.relative_to(PACKAGE).with_suffix("").parts}
+    assert parts & FORBIDDEN_NAMES == set()
+
+
+def test_every_module_says_one_thing() -> None:
+    first = {
+        name_of(path): (ast.get_docstring(tree) or "").partition("\n")[0]
+        for path, tree in TREES.items()
+    }
+    assert {name for name, line in first.items() if not line} == set()
+
+
+@pytest.mark.parametrize("module", ["", ".scheduler", ".server_support", ".client_support"])
+def test_public_names_exist_and_are_described(module: str) -> None:
+    public = importlib.import_module(f"adaptive_scheduler{module}")
+    names = [name for name in public.__all__ if not name.startswith("__")]
+    assert names
+    undescribed = [name for name in names if not (getattr(public, name).__doc__ or "").strip()]
+    assert undescribed == []
+
+
+def test_import_cycles_and_layers() -> None:
+    lint = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([str(lint)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

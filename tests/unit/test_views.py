@@ -1,0 +1,130 @@
+"""What people see of a run."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from adaptive_scheduler.core.items import Phase
+from adaptive_scheduler.core.snapshot import ItemView, JobRow, Snapshot
+from adaptive_scheduler.manager import views
+
+
+def snapshot(**changes: object) -> Snapshot:
+    fields = {
+        "run": "ab12",
+        "database": "/runs/x/db.tinydb",
+        "time": 1_000_600.0,
+        "started": 1_000_000.0,
+        "scheduler": "slurm",
+        "manager": "login1:77",
+        "phases": {"done": 3, "running": 1, "failed": 1, "queued": 1},
+        "finished": 3,
+        "points": 12_345,
+        "points_per_second": 42.5,
+        "submitted": 9,
+        "items": [
+            ItemView(3, "/data/a/x=1", Phase.RUNNING, job="17_2", npoints=1234, loss=0.0123,
+                     points_per_second=42.5, overhead=3.0, cpu=97.0, memory=512.0, worked=61.0),
+            ItemView(4, "/data/b/[red]x", Phase.FAILED, reason="your function raised E: é", fails=4),
+        ],
+        "jobs": [
+            JobRow("17_2", "run", "RUNNING", host="n1", item=3, silent=2.0),
+            JobRow("17_3", "run", "RUNNING", host="n2", silent=400.0, suspect=True),
+        ],
+    }  # fmt: skip
+    return Snapshot(**(fields | changes))  # type: ignore[arg-type]
+
+
+def lines(view: object, width: int = 200) -> list[str]:
+    return views.as_text(view, width).splitlines()  # type: ignore[arg-type]
+
+
+def line_with(text: str, view: object) -> str:
+    found = [line for line in lines(view) if text in line]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_overview_shows_learners_jobs_rate_and_remaining_time() -> None:
+    text = "\n".join(lines(views.overview(snapshot())))
+    for told in ("12,345 points", "42.5 points/s", "3/6", "9 submitted", "about 400 s left"):
+        assert told.replace("400 s", "6 min") in text or told in text
+    row = line_with("17_2", views.items_table(snapshot()))
+    for told in ("a/x=1", "1,234", "0.0123", "42.5", "3 %", "97 %", "512", "61 s"):
+        assert told in row
+
+
+def test_those_that_need_a_look_come_first() -> None:
+    text = "\n".join(lines(views.items_table(snapshot())))
+    assert text.index("failed") < text.index("running")
+    text = "\n".join(lines(views.jobs_table(snapshot())))
+    assert text.index("17_3") < text.index("17_2")
+    assert "silent" in line_with("17_3", views.jobs_table(snapshot()))
+
+
+def test_a_name_is_never_read_as_markup_nor_cut() -> None:
+    assert "[red]x" in "\n".join(lines(views.overview(snapshot())))
+    long = "x" * 150
+    item = ItemView(0, f"/data/{long}", Phase.QUEUED)
+    narrow = "".join(
+        line.strip() for line in lines(views.items_table(snapshot(items=[item])), width=60)
+    )
+    assert narrow.count("x") >= 150
+
+
+def test_rows_beyond_the_screen_are_counted() -> None:
+    items = [ItemView(n, f"/data/{n}", Phase.RUNNING) for n in range(50)]
+    text = "\n".join(lines(views.items_table(snapshot(items=items), rows=10)))
+    assert "and 40 more" in text
+    assert len(lines(views.items_table(snapshot(items=items)))) >= 50
+
+
+def test_a_dead_manager_and_notes_are_told() -> None:
+    dead = snapshot(alive=False, notes=["held: no such partition. Mend it, then resume."])
+    text = "\n".join(lines(views.overview(dead)))
+    assert "no manager runs" in text
+    assert "no such partition" in text
+    assert views.is_held(dead)
+    assert not views.is_held(snapshot())
+
+
+def test_an_empty_run_can_be_shown() -> None:
+    empty = Snapshot(run="r", database="/x", time=1.0)
+    assert "0/0" in "\n".join(lines(views.overview(empty)))
+
+
+def test_failures_name_learner_and_reason() -> None:
+    (told,) = views.failures(snapshot())
+    assert "learner 4" in told.plain
+    assert "é" in told.plain
+
+
+def test_html_has_colours_and_no_scripts() -> None:
+    html = views.as_html(views.overview(snapshot()))
+    assert "style=" in html
+    assert "<script" not in html
+    assert "[red]x" in html
+
+
+def test_a_list_of_names_shows_the_first_and_how_many_more() -> None:
+    assert views.fname_text(["/d/a", "/d/b", "/d/c"], "/d/") == "a +2"
+    assert views.fname_text([], "") == "(none)"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (-3, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"),
+     (7200, "2 h 00 min"), (11_100, "3 h 05 min"), (200_000, "2 d 07 h")],
+)  # fmt: skip
+def test_durations(seconds: float, text: str) -> None:
+    assert views.duration(seconds) == text
+
+
+def test_views_do_not_change_what_they_show() -> None:
+    import msgspec
+
+    picture = snapshot()
+    before = msgspec.json.encode(picture)
+    Console(quiet=True).print(views.overview(picture))
+    assert msgspec.json.encode(picture) == before

@@ -132,11 +132,11 @@ def run(
     import msgspec
 
     from adaptive_scheduler.client.environment import Job
-    from adaptive_scheduler.client.log import open_log
     from adaptive_scheduler.client.main import Client
     from adaptive_scheduler.client.rows import find_learner
     from adaptive_scheduler.client.tools import Recipe
     from adaptive_scheduler.core.goals import parse_goal
+    from adaptive_scheduler.io.logs import job_log
 
     folder = _folder(url)
     config = msgspec.structs.replace(
@@ -150,7 +150,7 @@ def run(
         runner_kwargs=dict(runner_kwargs or {}),
     )
     job = _with_world(Job.of(os.environ))
-    log = open_log(job.logs, job.owner.job)
+    log = job_log(job.logs, job.owner.job)
     code = Client(job, folder, config, lambda: recipe, log).run()
     if code:
         raise SystemExit(code)

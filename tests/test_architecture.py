@@ -220,3 +220,10 @@ def test_import_cycles_and_layers() -> None:
     lint = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([str(lint)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_documented_transitions_are_those_of_the_code() -> None:
+    from docs import transitions
+
+    text = transitions.DOCUMENT.read_text()
+    assert transitions.table() in text, "run: python -m docs.transitions"

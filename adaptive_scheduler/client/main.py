@@ -14,7 +14,6 @@ from adaptive_scheduler.client import environment
 from adaptive_scheduler.client.conversation import Conversation
 from adaptive_scheduler.client.deadline import Deadline, seconds_left
 from adaptive_scheduler.client.environment import Job
-from adaptive_scheduler.client.log import open_log
 from adaptive_scheduler.client.shift import IDLE_PATIENCE, LAST_WORD, Shift
 from adaptive_scheduler.client.signals import ENDING, Lookout, Parents
 from adaptive_scheduler.client.tools import Recipe, Workers
@@ -33,6 +32,7 @@ from adaptive_scheduler.executors.registry import executor_for
 from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.io.callables import read_callable
 from adaptive_scheduler.io.learners import LearnerFile
+from adaptive_scheduler.io.logs import job_log
 
 #: Why a shift ended although another try in the same job makes sense.
 _WORTH_A_TRY = "a worker died"
@@ -41,7 +41,7 @@ _WORTH_A_TRY = "a worker died"
 def main() -> int:
     """Be the client of the job that this process runs in; returns its exit code."""
     job = Job.of(os.environ)
-    log = open_log(job.logs, job.owner.job)
+    log = job_log(job.logs, job.owner.job)
     try:
         folder = environment.run_folder(os.environ)
         if folder is None:

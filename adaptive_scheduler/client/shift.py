@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 IDLE_PATIENCE = 600.0
 #: Seconds that a client that must end waits for the answer to its last word.
 LAST_WORD = 5.0
-#: Seconds that points in flight get after a signal: a third of Slurm's KillWait (30 s by
-#: default, https://slurm.schedmd.com/slurm.conf.html#OPT_KillWait); after a second one.
-SIGNAL_PATIENCE, HURRY = 10.0, 0.5
+#: Seconds that points in flight get after a second signal; after the first they get a third
+#: of the time until the SIGKILL.
+HURRY = 0.5
 
 
 class Shift:
@@ -84,8 +84,9 @@ class Shift:
 
     # ------------------------------------------------------------- from other threads
 
-    def end(self, why: str, patience: float = SIGNAL_PATIENCE) -> None:
+    def end(self, why: str) -> None:
         """Stop soon; a second time: at once."""
+        patience = self._config.timing.kill_wait / 3
         with self._lock:
             self._signals += 1
             self._ending = self._ending or why

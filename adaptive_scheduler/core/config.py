@@ -48,6 +48,8 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
         The longest time between two looks at the queue.
     orphan : float
         A client whose manager is away goes on computing this long.
+    kill_wait : float
+        Between the batch system's SIGTERM and its SIGKILL.
     """
 
     beat: float = 5.0
@@ -57,6 +59,7 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
     patience: float = 900.0
     interval: float = 30.0
     orphan: float = 86400.0
+    kill_wait: float = 30.0
 
 
 class Limits(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -15,30 +15,9 @@ from adaptive_scheduler.core.job_records import (
 from adaptive_scheduler.core.jobs import Ending, JobState, ListedJob
 from adaptive_scheduler.core.messages import Owner, Refused
 from adaptive_scheduler.core.reconcile import JobView, SubmitView
+from adaptive_scheduler.core.signs import Signs, Unanswered, view
 
 replace = msgspec.structs.replace
-
-
-class _Signs(msgspec.Struct):
-    """What is seen and heard of a living job; not kept over a restart of the manager."""
-
-    heard: float  # on the manager's monotonic clock: a lease begins anew with each manager
-    known: float
-    spoke: bool = False
-    claimed: float | None = None
-    listed: ListedJob | None = None
-    node: str = ""  # as the queue says
-    absences: int = 0
-    ending: Ending | None = None
-    uuids: set[str] = msgspec.field(default_factory=set)
-
-
-class _Unknown(msgspec.Struct):
-    """A submit whose answer has not come: `jobs` are those of it that were met already."""
-
-    sent: float
-    jobs: list[str]
-    absences: int = 0
 
 
 class JobBook:
@@ -60,11 +39,11 @@ class JobBook:
         self.changed_jobs: dict[str, JobRecord] = {}
         self.changed_submits: dict[int, SubmitRecord | None] = {}
         self._signs = {
-            r.id: _Signs(heard=now, known=now, spoke=r.owner is not None)
+            r.id: Signs(heard=now, known=now, spoke=r.owner is not None)
             for r in self.records.values()
             if not r.ended
         }
-        self._unknown = {n: _Unknown(now, []) for n, s in self.submits.items() if s.jobs is None}
+        self._unknown = {n: Unanswered(now, []) for n, s in self.submits.items() if s.jobs is None}
         for record in self.records.values():
             if record.submit in self._unknown:
                 self._unknown[record.submit].jobs.append(record.id)
@@ -92,7 +71,7 @@ class JobBook:
         number = max(self.submits, default=0) + 1
         submit = SubmitRecord(number, shape, n, name, wall)
         self._keep_submit(submit)
-        self._unknown[number] = _Unknown(now, [])
+        self._unknown[number] = Unanswered(now, [])
         return submit
 
     def end_submit(self, number: int, jobs: Sequence[str], now: float) -> None:
@@ -106,7 +85,7 @@ class JobBook:
         if job in self.records:
             return self.records[job]
         submit = self.submits.get(number)
-        self._signs[job] = _Signs(heard=now, known=now)
+        self._signs[job] = Signs(heard=now, known=now)
         if submit is None:
             return self._keep(JobRecord(job, number))
         unknown = self._unknown.get(number)
@@ -133,7 +112,7 @@ class JobBook:
             Monotonic seconds.
         """
         record = self._meet(owner.job, submit, now)
-        signs = self._signs.setdefault(owner.job, _Signs(heard=now, known=now))
+        signs = self._signs.setdefault(owner.job, Signs(heard=now, known=now))
         known = record.owner
         if known is not None and known != owner:
             refusal = self._intruder(record, known, owner, signs)
@@ -147,7 +126,7 @@ class JobBook:
         return record
 
     def _intruder(
-        self, record: JobRecord, known: Owner, owner: Owner, signs: _Signs
+        self, record: JobRecord, known: Owner, owner: Owner, signs: Signs
     ) -> Refused | None:
         if owner.life < known.life:
             return Refused(
@@ -235,7 +214,7 @@ class JobBook:
     def _revive(self, job: str, now: float) -> None:
         """It was believed dead: what it held is given away, but it still fills the queue."""
         record = self._keep(replace(self.records[job], ended=""))
-        self._signs[job] = _Signs(heard=now, known=now, spoke=record.owner is not None)
+        self._signs[job] = Signs(heard=now, known=now, spoke=record.owner is not None)
 
     def hold(self, owner: Owner, shape: int, now: float) -> None:
         """A row says that this job runs it, so the job must be watched, whatever its own row says."""
@@ -243,9 +222,9 @@ class JobBook:
             return
         record = self.records.get(owner.job, JobRecord(owner.job, shape=shape))
         self._keep(replace(record, owner=owner, claims=max(1, record.claims), ended=""))
-        self._signs[owner.job] = _Signs(heard=now, known=now, spoke=True)
+        self._signs[owner.job] = Signs(heard=now, known=now, spoke=True)
 
-    def _see(self, signs: _Signs, listed: ListedJob, now: float) -> None:
+    def _see(self, signs: Signs, listed: ListedJob, now: float) -> None:
         waited = not signs.spoke if signs.listed is None else signs.listed.state is JobState.PENDING
         if waited and listed.state is not JobState.PENDING:
             signs.heard = now  # it has just started, perhaps again: now its silence begins
@@ -283,7 +262,7 @@ class JobBook:
         """What `reconcile` sees of each job."""
         holding = set(holders)
         return [
-            _view(self.records[job], signs, job in holding, now)
+            view(self.records[job], signs, job in holding, now)
             for job, signs in self._signs.items()
         ]
 
@@ -296,14 +275,3 @@ class JobBook:
             )
             for number, unknown in self._unknown.items()
         ]  # fmt: skip
-
-
-def _view(record: JobRecord, signs: _Signs, holds: bool, now: float) -> JobView:
-    listed = signs.listed.state if signs.listed else None
-    not_started = not signs.spoke and listed in (None, JobState.PENDING)
-    return JobView(
-        id=record.id, shape=record.shape, submit=record.submit, holds=holds, spoke=signs.spoke,
-        goodbye=bool(record.goodbye), silent=0.0 if not_started else now - signs.heard,
-        age=now - signs.known, listed=listed, absences=signs.absences,
-        ending=signs.ending.cause if signs.ending else "", external=record.external,
-    )  # fmt: skip

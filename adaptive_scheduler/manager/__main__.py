@@ -5,13 +5,11 @@ from __future__ import annotations
 import signal
 import sys
 
-import structlog
-
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.io.callables import read_callable
+from adaptive_scheduler.io.logs import open_log
 from adaptive_scheduler.manager.engine import Engine
-from adaptive_scheduler.manager.log import log_to
 from adaptive_scheduler.manager.state import read_config
 
 
@@ -20,7 +18,6 @@ def main(path: str) -> int:
     folder = RunFolder(path)
     try:
         config = read_config(folder)
-        log_to(folder.manager_log)
         engine = Engine(folder, config, read_callable(folder.callables, "scheduler"))
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: engine.stop())
@@ -29,7 +26,7 @@ def main(path: str) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 3
     except Exception:
-        structlog.get_logger().exception("manager_died")
+        open_log(folder.manager_log).exception("manager_died")
         raise
     return 0
 

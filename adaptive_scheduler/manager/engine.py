@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
-import structlog
-
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.messages import Picture, Reply, decode_request, encode_reply
 from adaptive_scheduler.core.paths import RunFolder
@@ -20,6 +18,7 @@ from adaptive_scheduler.errors import FileError, ManagerUnreachableError, Protoc
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.addresses import Address, read_address, write_address
 from adaptive_scheduler.io.database import Database
+from adaptive_scheduler.io.logs import open_log
 from adaptive_scheduler.io.transport import Server
 from adaptive_scheduler.io.whereabouts import publish
 from adaptive_scheduler.manager import state
@@ -74,7 +73,7 @@ class Engine:
         write_script: ScriptWriter = job_script,
     ) -> None:
         self.folder = folder
-        self._log = structlog.get_logger().bind(run=config.run)
+        self._log = open_log(folder.manager_log, 0o600, run=config.run)
         self._results: queue.SimpleQueue[Callable[[], None] | Result | Exception] = (
             queue.SimpleQueue()
         )

@@ -152,7 +152,9 @@ def make_config(plan: Plan, folder: RunFolder, old: RunConfig | None) -> RunConf
         goal=plan.goal,
         environment=record_environment(),
         run_script=None if script is None else str(Path(script).expanduser().absolute()),
-        timing=Timing(interval=float(settings.job_manager_interval)),
+        timing=Timing(
+            interval=float(settings.job_manager_interval), kill_wait=plan.scheduler.kill_wait
+        ),
         limits=Limits(
             settings.max_simultaneous_jobs, settings.max_fails_per_job, settings.max_crashes
         ),

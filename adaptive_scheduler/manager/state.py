@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -15,7 +15,7 @@ from adaptive_scheduler.core.jobbook import JobBook
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError, RunError
 from adaptive_scheduler.io import database
-from adaptive_scheduler.io.database import Database, Tables
+from adaptive_scheduler.io.database import Tables
 
 #: The one row of the table of things that belong to the run as a whole.
 RUN_TABLE = "run"
@@ -75,7 +75,14 @@ def new_tables(items: Sequence[Item], combos: Sequence[Mapping[str, Any]] | None
     return tables
 
 
-def note_changes(store: Database, book: Book, jobs: JobBook) -> None:
+class Journal(Protocol):
+    """Where changes are noted; a `Database`, or a test's."""
+
+    def put(self, table: str, key: object, row: object) -> None:
+        """Note a change of one row."""
+
+
+def note_changes(store: Journal, book: Book, jobs: JobBook) -> None:
     """Put everything that changed since the last call into the journal's buffer."""
     for item in book.changed.values():
         store.put(database.ITEMS, item.id, item)
@@ -88,7 +95,7 @@ def note_changes(store: Database, book: Book, jobs: JobBook) -> None:
     jobs.changed_submits.clear()
 
 
-def note_everything(store: Database, book: Book, jobs: JobBook, combos: Mapping[int, Any]) -> None:
+def note_everything(store: Journal, book: Book, jobs: JobBook, combos: Mapping[int, Any]) -> None:
     """Put every row into the journal's buffer: the file that had them is not ours any more."""
     book.changed.update(enumerate(book.rows))
     jobs.changed_jobs.update(jobs.records)

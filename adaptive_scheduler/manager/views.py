@@ -233,7 +233,7 @@ def duration(seconds: float) -> str:
 
 def as_text(view: RenderableType, width: int = 120) -> str:
     """A view as plain text, `width` letters wide."""
-    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False)
     with console.capture() as capture:
         console.print(view)
     return capture.get()
@@ -241,7 +241,9 @@ def as_text(view: RenderableType, width: int = 120) -> str:
 
 def as_html(view: RenderableType, width: int = 120) -> str:
     """A view as HTML for a notebook: one ``pre`` with its styles inside, no scripts."""
-    console = Console(record=True, file=io.StringIO(), width=width, force_terminal=True)
+    console = Console(
+        record=True, file=io.StringIO(), width=width, force_terminal=True, force_jupyter=False
+    )
     console.print(view)
     form = '<pre style="line-height:normal;font-family:monospace;overflow-x:auto">{code}</pre>'
     return console.export_html(inline_styles=True, code_format=form)

@@ -10,6 +10,7 @@ must never make it.
 from __future__ import annotations
 
 import abc
+import math
 import os
 import shlex
 import shutil
@@ -72,6 +73,9 @@ class Scheduler(abc.ABC):
         ``"srun --mpi=pmi2"`` works; a list is taken as it is.
     log_folder : str or path, optional
         Where job output goes. Default: ``logs`` in the run's folder.
+    kill_wait : float, optional
+        Seconds between SIGTERM and SIGKILL, if this site's are not the usual ones
+        (SLURM's KillWait: 30; PBS's kill_delay: 10).
 
     Raises
     ------
@@ -94,6 +98,7 @@ class Scheduler(abc.ABC):
         python_executable: str | None = None,
         mpiexec_executable: str | Sequence[str] | None = None,
         log_folder: str | os.PathLike[str] | None = None,
+        kill_wait: float | None = None,
         **per_learner: Any,
     ) -> None:
         if partition is not None and queue is not None:
@@ -103,7 +108,7 @@ class Scheduler(abc.ABC):
             raise InputError(
                 f"{type(self).__name__}: unknown option {unknown[0]!r}. "
                 f"Known: {', '.join(sorted(PER_LEARNER))}, queue, setup, python_executable, "
-                "mpiexec_executable, log_folder."
+                "mpiexec_executable, log_folder, kill_wait."
             )
         options = {"cores": cores, "partition": partition if queue is None else queue}
         options.update(per_learner)
@@ -114,6 +119,8 @@ class Scheduler(abc.ABC):
         self.python_executable = os.path.expanduser(python_executable or sys.executable)
         self.mpiexec_executable = _launcher(mpiexec_executable)
         self.log_folder = None if log_folder is None else os.path.expanduser(os.fspath(log_folder))
+        if kill_wait is not None:
+            self.kill_wait = _wait(kill_wait)
         self._check()
 
     # ---------------------------------------------------------------- resources
@@ -245,6 +252,8 @@ class Scheduler(abc.ABC):
         the same values as `own_id` gives.
         """
 
+    #: Seconds between SIGTERM and SIGKILL.
+    kill_wait: float = 30.0
     #: The most jobs one submit may make.
     max_array: int = 1000
     #: Commands a minute that the site's system bears.
@@ -272,3 +281,9 @@ def _launcher(value: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if not words:
         raise InputError("mpiexec_executable is empty; leave it out to use the default.")
     return (os.path.expanduser(words[0]), *words[1:])
+
+
+def _wait(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise InputError(f"kill_wait={value!r} must be a number of seconds.")
+    return float(value)

@@ -78,16 +78,12 @@ class LocalScheduler(Scheduler):
         cores: int | tuple[int, ...] | None = None,
         *,
         max_cores: int | None = None,
-        kill_wait: float = 30.0,
         state: str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> None:
         if max_cores is not None and (not isinstance(max_cores, int) or max_cores < 1):
             raise InputError(f"max_cores={max_cores!r} must be a whole number of at least 1.")
-        if not 0 <= kill_wait < float("inf"):
-            raise InputError(f"kill_wait={kill_wait!r} must be a number of seconds.")
         self.max_cores = max_cores or os.cpu_count() or 1
-        self.kill_wait = float(kill_wait)
         self.state = None if state is None else str(Path(state).expanduser().absolute())
         super().__init__(cores, **options)
 

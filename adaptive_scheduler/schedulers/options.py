@@ -15,6 +15,7 @@ from adaptive_scheduler.errors import InputError
 
 
 def count(value: object, name: str, *, optional: bool = False) -> int | None:
+    """Return a whole number of at least 1, or raise InputError."""
     if value is None and optional:
         return None
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
@@ -23,12 +24,14 @@ def count(value: object, name: str, *, optional: bool = False) -> int | None:
 
 
 def text(value: object, name: str) -> str:
+    """Return a text, or raise InputError."""
     if not isinstance(value, str):
         raise InputError(f"{name}={value!r} must be a text.")
     return value
 
 
 def words(value: object, name: str) -> tuple[str, ...]:
+    """Return texts; one alone is taken as a list of one."""
     if isinstance(value, str):
         return (value,)
     if not isinstance(value, Sequence) or not all(isinstance(word, str) for word in value):
@@ -57,19 +60,27 @@ def spread(values: dict[str, Any]) -> Resources:
     return resources
 
 
+def _optional_count(value: object, name: str) -> int | None:
+    return count(value, name, optional=True)
+
+
+def _truth(value: object, _name: str) -> bool:
+    return bool(value)
+
+
 #: The per-learner options of every scheduler, and how each value is checked.
 PER_LEARNER: Mapping[str, Callable[[Any, str], Any]] = {
-    "cores": lambda value, name: count(value, name),
-    "nodes": lambda value, name: count(value, name, optional=True),
-    "cores_per_node": lambda value, name: count(value, name, optional=True),
+    "cores": count,
+    "nodes": _optional_count,
+    "cores_per_node": _optional_count,
     "memory": parse_memory,
     "walltime": parse_walltime,
-    "partition": lambda value, name: text(value, name),
-    "gpus": lambda value, name: count(value, name, optional=True),
-    "exclusive": lambda value, name: bool(value),
-    "extra_scheduler": lambda value, name: words(value, name),
+    "partition": text,
+    "gpus": _optional_count,
+    "exclusive": _truth,
+    "extra_scheduler": words,
     "extra_env_vars": parse_environment,
-    "extra_script": lambda value, name: text(value, name) or "",
-    "executor_type": lambda value, name: text(value, name),
-    "num_threads": lambda value, name: count(value, name),
+    "extra_script": text,
+    "executor_type": text,
+    "num_threads": count,
 }

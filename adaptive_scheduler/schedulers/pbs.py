@@ -81,6 +81,7 @@ class PBS(Scheduler):
     programs = ("qsub", "qstat", "qdel")
     #: About 512 calls a minute use up the host's reserved ports, which all its users share.
     max_commands_per_minute = 200
+    kill_wait = 10.0  # kill_delay's default: PBS Professional Administrator's Guide, "kill_delay"
 
     def __init__(self, cores: int | tuple[int, ...] | None = None, **options: Any) -> None:
         super().__init__(cores, **options)

@@ -24,8 +24,8 @@ from adaptive_scheduler.manager.tasks import (
 )
 
 #: What may go wrong with one look, one submit, one cancel.
-LookFault = Literal["fails", "empty", "late"]
-SubmitFault = Literal["busy", "limit", "lost", "unanswered"]
+LookFault = Literal["fails", "empty", "late", "none"]
+SubmitFault = Literal["busy", "limit", "lost", "unanswered", "none"]
 
 
 @dataclass

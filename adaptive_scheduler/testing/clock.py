@@ -20,7 +20,7 @@ class Clock:
 
     @property
     def moment(self) -> Moment:
-        """This instant, as managers want it."""
+        """The present instant, as managers want it."""
         return Moment(self._wall + self.monotonic, self.monotonic)
 
     def advance(self, seconds: float) -> None:

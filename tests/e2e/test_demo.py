@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -28,7 +27,7 @@ def processes_in(folder: Path) -> list[str]:
     for path in Path("/proc").glob("[0-9]*"):
         try:
             words = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if str(folder) in words or os.readlink(path / "cwd").startswith(str(folder)):
+            if str(folder) in words or str((path / "cwd").readlink()).startswith(str(folder)):
                 found.append(f"{path.name} {words}")
         except OSError:
             continue

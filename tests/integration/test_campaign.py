@@ -213,5 +213,7 @@ def check(campaign: Campaign) -> None:
           f"{picture.submitted} jobs submitted")  # fmt: skip
     for item, owners in ownership(campaign.folder).items():
         for (_, _, stopped), (token, claimed, _) in zip(owners, owners[1:], strict=False):
-            assert stopped <= claimed, f"item {item} had two owners when {token} was given: {owners}"
+            assert stopped <= claimed, (
+                f"item {item} had two owners when {token} was given: {owners}"
+            )
     assert again <= 12, "only the points in flight at the requeue may be evaluated again"

@@ -222,7 +222,7 @@ def test_data_that_cannot_be_loaded_are_named(tmp_path: Path) -> None:
     names = [str(tmp_path / name) for name in ("good", "damaged", "cut")]
     good.save(names[0])
     Path(names[1]).write_bytes(b"no gzip")
-    Path(names[2]).write_bytes(Path(names[0]).read_bytes()[:30])
+    Path(names[2]).write_bytes(Path(names[0]).read_bytes()[:20])
     loaded = line()
     with pytest.raises(DataFileError, match=r"damaged.*1 more could not be loaded"):
         results.load_learners([loaded, damaged, cut], names, progress=False)

@@ -1,0 +1,65 @@
+"""What is seen and heard of jobs by the present manager; not kept over its restart."""
+
+from __future__ import annotations
+
+import msgspec
+
+from adaptive_scheduler.core.job_records import JobRecord
+from adaptive_scheduler.core.jobs import Ending, JobState, ListedJob
+from adaptive_scheduler.core.reconcile import JobView
+
+
+class Signs(msgspec.Struct):
+    """Of one living job.
+
+    Attributes
+    ----------
+    heard : float
+        When a client of it was last heard, or it was seen to start: a lease runs from here.
+    known : float
+        Since when this manager knows of it.
+    spoke : bool
+        A client of it was heard, by this manager or a former one.
+    claimed : float, optional
+        When it was last given an item.
+    listed : ListedJob, optional
+        Its row of the last good listing.
+    node : str
+        Where it runs, by the queue's word.
+    absences : int
+        Good listings in a row that lack it.
+    ending : Ending, optional
+        What accounting tells.
+    uuids : set of str
+        Processes that claim to be the same life of its client.
+    """
+
+    heard: float
+    known: float
+    spoke: bool = False
+    claimed: float | None = None
+    listed: ListedJob | None = None
+    node: str = ""
+    absences: int = 0
+    ending: Ending | None = None
+    uuids: set[str] = msgspec.field(default_factory=set)
+
+
+class Unanswered(msgspec.Struct):
+    """A submit whose answer has not come: `jobs` are those of it that were met already."""
+
+    sent: float
+    jobs: list[str]
+    absences: int = 0
+
+
+def view(record: JobRecord, signs: Signs, holds: bool, now: float) -> JobView:
+    """What `reconcile` sees of one job."""
+    listed = signs.listed.state if signs.listed else None
+    not_started = not signs.spoke and listed in (None, JobState.PENDING)
+    return JobView(
+        id=record.id, shape=record.shape, submit=record.submit, holds=holds, spoke=signs.spoke,
+        goodbye=bool(record.goodbye), silent=0.0 if not_started else now - signs.heard,
+        age=now - signs.known, listed=listed, absences=signs.absences,
+        ending=signs.ending.cause if signs.ending else "", external=record.external,
+    )  # fmt: skip

@@ -1,0 +1,58 @@
+"""`example.ipynb`, executed from top to bottom as a newcomer does."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def read() -> Any:
+    return nbformat.read(ROOT / "example.ipynb", as_version=4)
+
+
+def outputs(notebook: Any, kind: str) -> list[str]:
+    """All outputs of a MIME type."""
+    return [
+        output["data"][kind]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if kind in output.get("data", {})
+    ]
+
+
+def test_it_is_committed_without_outputs() -> None:
+    code = [cell for cell in read().cells if cell.cell_type == "code"]
+    assert code
+    assert [cell for cell in code if cell.outputs or cell.execution_count] == []
+
+
+@pytest.mark.mpi
+@pytest.mark.slow
+def test_it_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "a notebook"
+    folder.mkdir()
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCALBATCH", str(tmp_path / "batch system"))
+    monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCALBATCH_IDLE", "1")
+    notebook = read()
+    client = NotebookClient(
+        notebook, timeout=250, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    )
+    client.execute()  # expected: 50 s; raises what a cell raises
+    printed = "".join(
+        output.get("text", "")
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+    )
+    assert "no solution at x" in printed
+    assert len(outputs(notebook, "image/png")) == 2
+    assert any("points/s" in html for html in outputs(notebook, "text/html"))

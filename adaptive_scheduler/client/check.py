@@ -98,8 +98,8 @@ def _ways_back(job: Job, folder: RunFolder) -> list[Finding]:
         Finding(
             "way back to the manager", False, f"silent: {silent}",
             f"{socket.gethostname()} reaches none of these addresses: a firewall is between. Ask "
-            "for the ports or the network that are open between the nodes and this host, and give "
-            'them as ports="50000-50100" or interface=; or run the manager on a node '
+            "which ports and which network are open between the nodes and this host, and give "
+            'url="tcp://HOST:PORT" to RunManager; or run the manager as a job '
             "(adaptive-scheduler manager RUN --as-job).",
         )
     ]  # fmt: skip

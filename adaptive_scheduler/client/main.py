@@ -86,6 +86,7 @@ class Client:
         self._recipe = recipe
         self._log = log
         self._shift: Shift | None = None
+        self._talk: Conversation | None = None
         self._deadline = Deadline(lambda: None)
         self._parents = Parents(job.owner.job) if job.is_batch else None
         self._ended_by: str | None = None
@@ -95,6 +96,7 @@ class Client:
         self._log.info("client_started", pid=os.getpid(), host=socket.gethostname())
         Lookout(self._on_signal, self._look).start()
         with Conversation(self._folder, self._job.owner, self._config.timing) as talk:
+            self._talk = talk
             hello = talk.say(
                 Hello(socket.gethostname(), os.getpid(), self._job.cores, self._job.submit)
             )
@@ -180,6 +182,9 @@ class Client:
         self._ended_by = self._ended_by or why
         if self._shift is not None:
             self._shift.end(why)
+        elif self._talk is not None:
+            # the main thread may hang in MPI's start until it is killed
+            self._talk.say(Goodbye(why))
 
 
 def _recipe(folder: RunFolder, config: RunConfig) -> Recipe:

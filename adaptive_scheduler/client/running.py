@@ -36,6 +36,7 @@ class Running:
         self.loss: float | None = None
         self.last_save = 0.0
         self._loss_due = 0.0
+        self._counted, self._moved = 0, begin
 
     # -------------------------------------------------------------- while it runs
 
@@ -134,7 +135,10 @@ class Running:
     def progress(self) -> dict[str, Any]:
         """Figures of now; the loss is as old as its cost demands."""
         assert self.runner is not None
-        elapsed = time.monotonic() - self.begin
+        now = time.monotonic()
+        elapsed = now - self.begin
+        if self.runner.n_new != self._counted:
+            self._counted, self._moved = self.runner.n_new, now
         evaluations = self.runner.evaluations
         return {
             "npoints": adaptive_parts.npoints(self.work.learner),
@@ -143,6 +147,7 @@ class Running:
             "points_per_second": self.runner.n_new / max(elapsed, 1e-9),
             "overhead": float(self.runner.overhead()),
             "elapsed": elapsed,
+            "idle_since": now - self._moved,
             "in_flight": evaluations.n_in_flight,
             "p95": evaluations.durations.p95,
             "unwritten": self.journal.n_waiting,

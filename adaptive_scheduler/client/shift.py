@@ -232,6 +232,7 @@ class Shift:
             overhead=progress["overhead"],
             cpu=usage.cpu,
             memory=usage.memory,
+            idle_since=progress["idle_since"],
         )
         self._talk.tell(report)
         now = time.monotonic()

@@ -41,9 +41,11 @@ from adaptive_scheduler.schedulers.base import Scheduler
 #: The walltime of the job, if more was asked for (seconds).
 WALLTIME = 600
 #: Seconds between two looks at the queue, and that one command may take.
-_LOOK, _TIMEOUT = 2.0, 60.0
+_LOOK, _TIMEOUT = 1.0, 60.0
 #: Seconds that a shared file system may take to show what a node wrote.
 _VISIBLE = 30.0
+#: What the job script says when the job's processes have failed: it would try them again.
+_CLIENT_DIED = "[adaptive_scheduler] The client ended with status"
 #: What the job runs; its failures to import are seen in its output.
 _SCRIPT = (
     "if __name__ == '__main__':\n    from adaptive_scheduler.client.check import main\n    main()\n"
@@ -200,6 +202,7 @@ def _submit_and_wait(trial: Trial, folder: RunFolder, config: RunConfig) -> list
 
 
 def _wait(trial: Trial, folder: RunFolder, config: RunConfig, job: JobId) -> list[Finding]:
+    """Wait for what the job's processes write, as long as that makes sense."""
     deadline = time.monotonic() + trial.timeout
     gone_at: float | None = None
     told = ""
@@ -207,25 +210,23 @@ def _wait(trial: Trial, folder: RunFolder, config: RunConfig, job: JobId) -> lis
         if found := _found(folder):
             return [Finding("running the job", True, "it ran and told what follows"), *found]
         listed = _listed(trial.scheduler, job)
-        if listed is None:
-            gone_at = gone_at or time.monotonic()
-            if time.monotonic() - gone_at > min(_VISIBLE, trial.timeout / 4):
-                return [_died(config, job)]
-        else:
-            gone_at = None
-            state = f"Job {job}: {listed.native_state} {listed.reason}".rstrip()
-            if state != told:
-                told = state
-                trial.tell(state)
-        time.sleep(_LOOK / 4 if gone_at else _LOOK)
-    return [
-        Finding(
-            "running the job", False, told or f"job {job} cannot be seen in the queue",
-            f"It did not end within {trial.timeout:.0f} s. If it waits in the queue, give more "
-            "time (--timeout 1h); if it ran, its output says more: "
-            f"{_output(config, job) or 'it is empty.'}",
-        )
-    ]  # fmt: skip
+        gone_at = None if listed else gone_at or time.monotonic()
+        gone = gone_at is not None and time.monotonic() - gone_at > _VISIBLE
+        if gone or _CLIENT_DIED in _output(config, job):
+            return [_died(config, job)]
+        if listed is not None and (state := f"{listed.native_state} {listed.reason}") != told:
+            told = state
+            trial.tell(f"Job {job}: {state}".rstrip())
+        time.sleep(_LOOK)
+    return [_late(trial, config, job, told)]
+
+
+def _late(trial: Trial, config: RunConfig, job: JobId, told: str) -> Finding:
+    return Finding(
+        "running the job", False, told.rstrip() or f"job {job} cannot be seen in the queue",
+        f"It did not end within {trial.timeout:.0f} s. If it waits in the queue, give more time "
+        f"(--timeout 1h); if it ran, its output says more: {_output(config, job) or 'it is empty.'}",
+    )  # fmt: skip
 
 
 def _found(folder: RunFolder) -> list[Finding]:

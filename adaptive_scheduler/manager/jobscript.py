@@ -46,7 +46,7 @@ _BODY = r"""
 mkdir -p -- "${logs}"
 limit() {{
     trap '' TERM INT HUP USR1 USR2
-    head -c {limit}
+    stdbuf -o0 head -c {limit}
     if [ "$(head -c 1 | wc -c)" -gt 0 ]; then
         echo
         echo "[adaptive_scheduler] The output is cut here, at {limit} bytes."

@@ -13,7 +13,7 @@ from typing import Any
 from adaptive_scheduler.core.goals import Goal, parse_goal
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io.addresses import split_url
+from adaptive_scheduler.io.addresses import host_addresses, port_range, split_url
 from adaptive_scheduler.manager.fnames import Fname, absolute_fnames
 from adaptive_scheduler.schedulers.base import Scheduler
 
@@ -44,6 +44,8 @@ class Settings:
     check_goal_on_start: bool = True
     run_script: str | os.PathLike[str] | None = None
     url: str | None = None
+    interface: str | None = None
+    ports: str | None = None
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,8 @@ def check_settings(settings: Settings) -> None:
     _check_initializers(settings.initializers)
     if settings.url is not None:
         split_url(settings.url)
+    host_addresses(settings.interface)
+    port_range(settings.ports)
     if settings.run_script is not None and not Path(settings.run_script).expanduser().is_file():
         raise InputError(f"run_script={os.fspath(settings.run_script)!r} is no file.")
 

@@ -161,6 +161,8 @@ def make_config(plan: Plan, folder: RunFolder, old: RunConfig | None) -> RunConf
         save_interval=float(settings.save_interval),
         log_interval=float(settings.log_interval),
         url=settings.url,
+        interface=settings.interface,
+        ports=settings.ports,
     )
 
 

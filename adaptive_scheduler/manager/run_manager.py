@@ -73,6 +73,10 @@ class RunManager(Run):
         `adaptive_scheduler.client_support`.
     url : str, optional
         ``tcp://host:port`` at which the manager is to listen. Default: any free port.
+    interface : str, optional
+        Listen only on this network interface (``"ib0"``), or on this address.
+    ports : str, optional
+        Listen on one of these, ``"50000-50100"``, where a firewall lets no others through.
     overwrite_db : bool
         Begin anew although the folder holds a run; its database is kept as ``.old``.
         Otherwise that run is carried on: learners that are done stay done, and failed
@@ -117,12 +121,14 @@ class RunManager(Run):
         job_manager_interval: float = 30.0,
         run_script: str | os.PathLike[str] | None = None,
         url: str | None = None,
+        interface: str | None = None,
+        ports: str | None = None,
         overwrite_db: bool = False,
     ) -> None:
         settings = Settings(
             goal, dependencies, runner_kwargs, initializers, job_name, max_simultaneous_jobs,
             max_fails_per_job, max_crashes, log_interval, save_interval, job_manager_interval,
-            check_goal_on_start, run_script, url,
+            check_goal_on_start, run_script, url, interface, ports,
         )  # fmt: skip
         plan = make_plan(scheduler, learners, fnames, settings)
         super().__init__(run_folder(folder, job_name), plan.fnames, plan)

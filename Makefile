@@ -1,5 +1,6 @@
 # make demo    install into .venv, then run the demo (under a minute)
 # make test    install into .venv, then all checks and tests (up to 15 minutes)
+# make soak    try to break it for MINUTES=30, on two private Slurms
 # Nothing is needed but python3 (3.11 or later), python3-venv and make.
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ BIN := .venv/bin
 # A virtual environment holds absolute paths: one that was moved is made anew.
 MOVED := $(shell test "$$(cat .venv/made-in 2>/dev/null)" = "$$(pwd -P)" || echo .venv-anew)
 
-.PHONY: help demo test lint clean .venv-anew
+.PHONY: help demo test soak lint clean .venv-anew
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -17,6 +18,10 @@ demo: .venv/installed-demo
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+MINUTES ?= 30
+soak: .venv/installed-dev
+	$(BIN)/python -m tests.soak $(MINUTES)
 
 lint: .venv/installed-dev
 	$(BIN)/python -m ruff check .

@@ -60,6 +60,10 @@ class UserCodeError(AdaptiveSchedulerError):
         return (type(self), (self.where, self.reason, self.traceback_text))
 
 
+class WorkerDiedError(AdaptiveSchedulerError):
+    """A process that evaluated points was killed, ran out of memory, or crashed."""
+
+
 class EnvironmentMismatchError(AdaptiveSchedulerError):
     """Python, a module or MPI on the node is not what the run was made with."""
 

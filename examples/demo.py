@@ -136,3 +136,5 @@ if __name__ == "__main__":
         sys.exit(run(home))
     except AdaptiveSchedulerError as error:
         sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:  # before anything was started, or a second time
+        sys.exit(130)

@@ -53,6 +53,7 @@ class Conversation:
         self._fault: AdaptiveSchedulerError | None = None
         self._complaint = folder.complaints / owner.job.replace(os.sep, "_")
         self._complained = float("-inf")
+        self._has_complaint = True  # perhaps of a former client of this job
         self._thread = threading.Thread(target=self._talk, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Conversation:
@@ -195,8 +196,8 @@ class Conversation:
         with self._changed:
             self._session.answered(sending, reply, time.monotonic())
             self._changed.notify_all()
-        if self._complained > 0:
-            self._complained = float("-inf")
+        if self._has_complaint:
+            self._has_complaint, self._complained = False, float("-inf")
             with suppress(OSError):
                 self._complaint.unlink()
 
@@ -204,7 +205,7 @@ class Conversation:
         """Leave a word where `status` finds it: the network may be the fault."""
         if time.monotonic() < self._complained + _COMPLAINT:
             return
-        self._complained = time.monotonic()
+        self._complained, self._has_complaint = time.monotonic(), True
         with suppress(FileError, OSError):  # nobody is left to be told
             self._complaint.parent.mkdir(mode=0o700, exist_ok=True)
             line = f"{time.strftime('%F %T')} host {os.uname().nodename}: {text}\n"

@@ -15,7 +15,12 @@ from adaptive_scheduler.client.points import PointJournal
 from adaptive_scheduler.client.runner import Runner
 from adaptive_scheduler.client.saving import ChangedError, DataFile, LeaseLostError, Snapshot
 from adaptive_scheduler.client.tasks import Setup, user_error
-from adaptive_scheduler.errors import AdaptiveSchedulerError, FileError, UserCodeError
+from adaptive_scheduler.errors import (
+    AdaptiveSchedulerError,
+    FileError,
+    UserCodeError,
+    WorkerDiedError,
+)
 from adaptive_scheduler.executors import worker
 
 #: The share of the time that saving, or computing a loss, may take.
@@ -237,7 +242,8 @@ def _as_ours(error: BaseException | None) -> AdaptiveSchedulerError | None:
     if error is None or isinstance(error, AdaptiveSchedulerError):
         return error
     if isinstance(error, BrokenExecutor):
-        return UserCodeError(
-            "function", "nothing, but a worker process died (killed, out of memory, or crashed)"
+        return WorkerDiedError(
+            "a worker process died while it evaluated your function (killed, out of memory, or "
+            "crashed); the job's output may say why"
         )
     return user_error("code", worker.describe(error))

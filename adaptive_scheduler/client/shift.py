@@ -255,7 +255,7 @@ class Shift:
         if outcome.reason == "lost":
             return
         if outcome.error is not None:
-            self._say(_fail(token, outcome.error, report), log)
+            self._say(_fail(token, outcome.error, report, crash=outcome.is_pool_broken), log)
         elif outcome.reason == "goal" and outcome.saved:
             self._say(Finish(token, report), log)
         else:
@@ -286,6 +286,8 @@ class Shift:
         return asked
 
 
-def _fail(token: int, error: AdaptiveSchedulerError, report: Report) -> Fail:
+def _fail(
+    token: int, error: AdaptiveSchedulerError, report: Report, *, crash: bool = False
+) -> Fail:
     text = error.traceback_text if isinstance(error, UserCodeError) else ""
-    return Fail(token, str(error), text, report)
+    return Fail(token, str(error), text, report, crash)

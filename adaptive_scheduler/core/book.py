@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from adaptive_scheduler.core.events import (
     Blocked,
@@ -238,10 +238,10 @@ class Book:
 
     # ------------------------------------------------------------------- people
 
-    def cancel(self, now: float) -> None:
-        """End every item that has not ended."""
+    def cancel(self, now: float, reports: Mapping[int, Report] | None = None) -> None:
+        """End every item that has not ended; `reports` are the last ones of those that run."""
         for row in range(len(self.rows)):
-            self._apply_one(row, Cancelled(), now)
+            self._apply_one(row, Cancelled(last=(reports or {}).get(row)), now)
         self._consequences.clear()  # all end alike: none is blocked by another
 
     def retry(self, rows: Sequence[int], now: float) -> int:

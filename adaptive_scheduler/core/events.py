@@ -26,12 +26,13 @@ class Finished(msgspec.Struct, frozen=True):
 
 
 class Raised(msgspec.Struct, frozen=True):
-    """The user's code raised."""
+    """The user's code raised; or, with `crash`, a process that evaluated it died."""
 
     token: int
     reason: str
     traceback: str = ""
     report: Report = Report()
+    crash: bool = False
 
 
 class Released(msgspec.Struct, frozen=True):
@@ -61,9 +62,10 @@ class Blocked(msgspec.Struct, frozen=True):
 
 
 class Cancelled(msgspec.Struct, frozen=True):
-    """A person ends it."""
+    """A person ends it. `last` is what its client had reported."""
 
     reason: str = "cancelled"
+    last: Report | None = None
 
 
 class Retried(msgspec.Struct, frozen=True):

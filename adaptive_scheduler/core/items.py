@@ -124,7 +124,8 @@ def _claim_again(item: Item, event: Claimed, budget: Budget) -> Item | Refused:
     if event.owner.job != item.job or event.owner.life <= item.owner.life:
         return Refused("not_free", f"item {item.id} is run by job {item.job}.")
     crashed = event.owner.restart == item.owner.restart  # a requeue is not the learner's fault
-    lost = Lost("its client died and was started again", crashed, event.last)
+    why = f"a process of job {item.job} died; the job's output may say why"
+    lost = Lost(why if crashed else f"job {item.job} was requeued", crashed, event.last)
     freed = _lose(item, lost, budget)
     if freed.phase is Phase.FAILED:
         return freed
@@ -136,6 +137,10 @@ def _finish(item: Item, event: Finished, _: Budget) -> Item:
 
 
 def _raise(item: Item, event: Raised, budget: Budget) -> Item:
+    if event.crash:
+        return replace(
+            _lose(item, Lost(event.reason, True, event.report), budget), traceback=event.traceback
+        )
     fails = item.fails + 1
     phase = Phase.FAILED if fails > budget.max_fails else Phase.QUEUED
     return _let_go(
@@ -171,8 +176,9 @@ def _seconds(report: Report) -> float:
 
 
 def _end(item: Item, event: Blocked | Cancelled, _: Budget) -> Item:
-    phase = Phase.FAILED if isinstance(event, Blocked) else Phase.CANCELLED
-    return replace(item, phase=phase, job=None, owner=None, reason=event.reason)
+    if isinstance(event, Blocked):
+        return _let_go(item, None, phase=Phase.FAILED, reason=event.reason)
+    return _let_go(item, event.last, phase=Phase.CANCELLED, reason=event.reason)
 
 
 def _unblock(item: Item, _event: Unblocked, _: Budget) -> Item:

@@ -94,12 +94,13 @@ class Finish(msgspec.Struct, frozen=True, tag=True):
 
 
 class Fail(msgspec.Struct, frozen=True, tag=True):
-    """The user's code raised."""
+    """The user's code raised; or, with `crash`, a process that evaluated it died."""
 
     token: int
     reason: str
     traceback: str = ""
     report: Report = Report()
+    crash: bool = False
 
 
 class Release(msgspec.Struct, frozen=True, tag=True):

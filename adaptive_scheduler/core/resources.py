@@ -13,6 +13,8 @@ from adaptive_scheduler.errors import InputError
 
 #: Executor types that run their workers on one node as children of the client.
 SINGLE_PROCESS_EXECUTORS = frozenset({"process-pool", "loky", "sequential"})
+#: Executor types that have a name; a user's own is ``callable:INDEX``.
+EXECUTOR_TYPES = ("mpi4py", "process-pool", "loky", "sequential")
 
 _MEMORY_UNITS = {"": 1, "K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
 _MEMORY = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE)
@@ -68,6 +70,19 @@ class Resources(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     def is_single_process(self) -> bool:
         """Whether the client is one task that owns all cores of one node."""
         return self.executor_type in SINGLE_PROCESS_EXECUTORS or ":" in self.executor_type
+
+
+def parse_executor_type(value: object, name: str = "executor_type") -> str:
+    """Return the name of an executor, or ``callable:INDEX``; InputError for any other."""
+    if not isinstance(value, str) or (
+        value not in EXECUTOR_TYPES and re.fullmatch(r"callable:\d+", value) is None
+    ):
+        known = ", ".join(map(repr, EXECUTOR_TYPES))
+        raise InputError(
+            f"{name}={value!r} is not known. Use one of {known}, or a callable that takes the "
+            "number of workers and returns a concurrent.futures.Executor."
+        )
+    return value
 
 
 def parse_walltime(value: float | str | timedelta | None, name: str = "walltime") -> int | None:

@@ -53,7 +53,7 @@ class MPI4Py(Executor):
                 f"{size - 1} ranks do not wait for points. Start it with the job script's command."
             )
         # main=False: ranks need nothing of the client's own __main__
-        pool: Any = MPIPoolExecutor(initializer=worker.ignore_signals, main=False)
+        pool: Any = MPIPoolExecutor(initializer=worker.start_rank, main=False)
         pool.bootup()
         return pool  # type: ignore[no-any-return]
 

@@ -70,6 +70,14 @@ def ignore_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
 
 
+def start_rank() -> None:
+    """Begin the life of an MPI rank: no signals, and no standard input that never ends."""
+    ignore_signals()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+
 def start(client: int) -> None:
     """Begin the life of a worker of a process pool: no signals, and no life after the client.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -168,7 +169,7 @@ class BatchSystem(threading.Thread):
         text = self._write_script(self._scheduler, request, self._config, self._folder, number)
         Path(request.log_folder).mkdir(parents=True, exist_ok=True)
         path = self._folder.scripts / f"{number:06d}.sh"
-        files.write_atomically(path, text.encode(), mode=0o700)
+        files.write_atomically(path, os.fsencode(text), mode=0o700)
         return path
 
     # ---------------------------------------------------------------- cancelling

@@ -177,7 +177,9 @@ class DatabaseManager:
             case Finish():
                 event = Finished(request.token, request.report)
             case Fail():
-                event = Raised(request.token, request.reason, request.traceback, request.report)
+                event = Raised(
+                    request.token, request.reason, request.traceback, request.report, request.crash
+                )
             case _:
                 event = Released(request.token, request.reason, request.report)
         free = self.book.phases[Phase.QUEUED]

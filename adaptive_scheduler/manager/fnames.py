@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -133,12 +134,20 @@ def refuse_unwritable(fnames: Sequence[Fname]) -> None:
         Names the first such folder.
     """
     names = [name for fname in fnames for name in ([fname] if isinstance(fname, str) else fname)]
+    tried: set[int] = set()
     for folder in dict.fromkeys(map(os.path.dirname, names)):
-        refuse_unwritable_folder(folder, "fnames")
+        refuse_unwritable_folder(folder, "fnames", tried)
 
 
-def refuse_unwritable_folder(folder: str, argument: str) -> None:
-    """Refuse a folder that cannot be made, or not written to."""
+def refuse_unwritable_folder(folder: str, argument: str, tried: set[int] | None = None) -> None:
+    """Refuse a folder that cannot be made, or not written to.
+
+    Parameters
+    ----------
+    folder, argument : str
+    tried : set of int, optional
+        File systems that took a file; they are not tried again.
+    """
     existing = folder
     while not os.path.lexists(existing):
         existing = os.path.dirname(existing)  # noqa: PTH120
@@ -152,3 +161,19 @@ def refuse_unwritable_folder(folder: str, argument: str) -> None:
             f"{argument}: nothing can be written into {existing}. Choose another folder, or "
             f"mend it with: chmod u+rwx '{existing}'"
         )
+    try:
+        _try_to_write(existing, set() if tried is None else tried)
+    except OSError as error:
+        raise InputError(
+            f"{argument}: nothing can be written into {existing}: {error.strerror}. Choose another "
+            "folder, or make room."
+        ) from error
+
+
+def _try_to_write(folder: str, tried: set[int]) -> None:
+    """Write a file, once in a file system: it may be full, or take none, whatever its modes say."""
+    device = os.stat(folder).st_dev  # noqa: PTH116
+    if device not in tried:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0" * 4096)
+        tried.add(device)

@@ -85,7 +85,7 @@ class People:
         return Ok()
 
     def _cancel(self, now: Moment) -> None:
-        self._clients.book.cancel(now.wall)
+        self._clients.book.cancel(now.wall, self._clients.reports)
         self._clients.reports.clear()
         self._clients.closing = True
         self._clients.news = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import graphlib
+import inspect
 import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,8 +18,20 @@ from adaptive_scheduler.io.addresses import host_addresses, port_range, split_ur
 from adaptive_scheduler.manager.fnames import Fname, absolute_fnames
 from adaptive_scheduler.schedulers.base import Scheduler
 
-#: What users may say about the runner; the rest is decided by the scheduler and the run.
-RUNNER_KWARGS = frozenset({"retries", "raise_if_retries_exceeded", "grace", "log"})
+#: What users may say about the runner, and what it must be; the rest is decided by the
+#: scheduler and the run.
+RUNNER_KWARGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "retries": (
+        "a whole number, 0 or more",
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+    ),
+    "raise_if_retries_exceeded": ("True or False", lambda value: isinstance(value, bool)),
+    "grace": (
+        "a number of seconds or None",
+        lambda value: value is None or (isinstance(value, (int, float)) and value >= 0),
+    ),
+    "log": ("True or False", lambda value: isinstance(value, bool)),
+}
 _ELSEWHERE = {
     "goal": "give goal= to RunManager",
     "executor": "give executor_type= to the scheduler",
@@ -90,6 +103,8 @@ def make_plan(scheduler: Any, learners: Any, fnames: Any, settings: Settings) ->
     checked = check_learners(learners)
     absolute = absolute_fnames(fnames, checked)
     goal = parse_goal(settings.goal)
+    if goal.kind == "callable":
+        check_goal_function(settings.goal)
     check_goal_fits(goal, checked)
     depends_on = check_dependencies(settings.dependencies, len(checked))
     check_settings(settings)
@@ -107,11 +122,29 @@ def check_learners(learners: Any) -> list[Any]:
     if not len(learners):
         raise InputError("learners is empty: there is nothing to run.")
     for place, learner in enumerate(learners):
+        if isinstance(learner, type):
+            raise InputError(
+                f"learners[{place}] is the class {learner.__name__}, not a learner: call it, as in "
+                f"{learner.__name__}(function, ...)."
+            )
         if not (hasattr(learner, "ask") and hasattr(learner, "tell") and hasattr(learner, "load")):
             raise InputError(
                 f"learners[{place}] is a {type(learner).__name__}, which is no learner of adaptive."
             )
     return list(learners)
+
+
+def check_goal_function(goal: Any) -> None:
+    """Refuse a function that cannot be called with a learner; InputError."""
+    try:
+        inspect.signature(goal).bind(object())
+    except ValueError:  # of a builtin, which does not tell
+        return
+    except TypeError as error:
+        raise InputError(
+            f"goal={goal!r} cannot be called with one argument, the learner ({error}): write "
+            "goal=lambda learner: ..."
+        ) from error
 
 
 def check_goal_fits(goal: Goal, learners: Sequence[Any]) -> None:
@@ -213,10 +246,15 @@ def check_settings(settings: Settings) -> None:
 
 
 def _check_runner_kwargs(given: Any) -> None:
-    for name in given or {}:
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError(f"runner_kwargs={given!r} must be a mapping such as {{'retries': 2}}.")
+    for name, value in (given or {}).items():
         if name not in RUNNER_KWARGS:
             remedy = _ELSEWHERE.get(name, f"known are {', '.join(sorted(RUNNER_KWARGS))}")
             raise InputError(f"runner_kwargs: {name!r} cannot be given here: {remedy}.")
+        what, is_right = RUNNER_KWARGS[name]
+        if not is_right(value):
+            raise InputError(f"runner_kwargs: {name}={value!r} must be {what}.")
 
 
 def _check_initializers(given: Any) -> None:

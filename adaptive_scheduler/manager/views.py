@@ -33,7 +33,7 @@ def overview(snapshot: Snapshot, rows: int | None = 20) -> Group:
     if snapshot.jobs:
         parts.append(jobs_table(snapshot, rows))
     if snapshot.items:
-        parts.append(items_table(snapshot, rows))
+        parts += [items_table(snapshot, rows), *reasons(snapshot, rows)]
     return Group(*parts)
 
 
@@ -103,13 +103,29 @@ def is_held(snapshot: Snapshot) -> bool:
 
 def items_table(snapshot: Snapshot, rows: int | None = None) -> Table:
     """One line a learner; those that need a look come first."""
-    chosen = sorted(snapshot.items, key=lambda item: (_ORDER.index(item.phase), item.id))
+    chosen = _by_need(snapshot)
     folder = common_folder(snapshot.items)
     names = ("", "fname", "phase", "job", "points", "loss", "points/s", "overhead", "CPU", "MiB",
-             "worked", "why")  # fmt: skip
+             "worked")  # fmt: skip
     lines = [_item_cells(item, folder) for item in chosen[:rows]]
     title = f"learners in {folder}" if folder else "learners"
     return _cut(_table(title, names, lines), len(chosen), rows)
+
+
+def reasons(snapshot: Snapshot, rows: int | None = None) -> list[Text]:
+    """Why learners are where they are: lines of their own, for a column would be too narrow."""
+    folder = common_folder(snapshot.items)
+    return [
+        Text.assemble(
+            (f"{item.id} ", STYLES[item.phase]), f"{fname_text(item.fname, folder)}: {why}"
+        )
+        for item in _by_need(snapshot)[:rows]
+        if (why := _why(item))
+    ]
+
+
+def _by_need(snapshot: Snapshot) -> list[ItemView]:
+    return sorted(snapshot.items, key=lambda item: (_ORDER.index(item.phase), item.id))
 
 
 def _item_cells(item: ItemView, folder: str) -> list[Text]:
@@ -126,7 +142,6 @@ def _item_cells(item: ItemView, folder: str) -> list[Text]:
         Text(f"{item.cpu:.0f} %" if runs else ""),
         Text(f"{item.memory:.0f}" if runs else ""),
         Text(duration(item.worked)),
-        Text(_why(item)),
     ]
 
 

@@ -277,7 +277,13 @@ def default_mpiexec(python_executable: str) -> list[str]:
 def _launcher(value: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if value is None:
         return None
-    words = shlex.split(value) if isinstance(value, str) else [str(word) for word in value]
+    try:
+        words = shlex.split(value) if isinstance(value, str) else [str(word) for word in value]
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"mpiexec_executable={value!r} cannot be split into words ({error}). Quote it as for a "
+            "shell, or give a list."
+        ) from error
     if not words:
         raise InputError("mpiexec_executable is empty; leave it out to use the default.")
     return (os.path.expanduser(words[0]), *words[1:])

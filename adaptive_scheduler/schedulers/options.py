@@ -8,6 +8,7 @@ from typing import Any
 from adaptive_scheduler.core.resources import (
     Resources,
     parse_environment,
+    parse_executor_type,
     parse_memory,
     parse_walltime,
 )
@@ -81,6 +82,6 @@ PER_LEARNER: Mapping[str, Callable[[Any, str], Any]] = {
     "extra_scheduler": words,
     "extra_env_vars": parse_environment,
     "extra_script": text,
-    "executor_type": text,
+    "executor_type": parse_executor_type,
     "num_threads": count,
 }

@@ -30,7 +30,10 @@ SubmitFault = Literal["busy", "limit", "lost", "unanswered", "none"]
 
 @dataclass
 class VirtualJob:
-    """One job as it really is. `cause` is how it ended; "" while it has not."""
+    """One job as it really is.
+
+    `cause` is how it ended, "" while it has not; `started` when it last began to run.
+    """
 
     id: str
     submit: int
@@ -39,6 +42,7 @@ class VirtualJob:
     state: JobState = JobState.PENDING
     restart: int = 0
     cause: str = ""
+    started: float = 0.0
 
     @property
     def alive(self) -> bool:

@@ -77,8 +77,8 @@ class VirtualClient:
         return None if self._sending is None else self._sending.number
 
     def holds(self, now: float) -> bool:
-        """Whether it may write to its item's data."""
-        return bool(self.token) and not self.left and self._session.is_lease_good(now)
+        """Whether it may write to its item's data: it does not after it has let go."""
+        return self._asked == "work" and not self.left and self._session.is_lease_good(now)
 
     def terminate(self, now: float) -> None:
         """A signal: let go of the item, and leave."""

@@ -10,7 +10,7 @@ from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.items import Item
 from adaptive_scheduler.core.jobs import JobState
 from adaptive_scheduler.core.messages import Owner
-from adaptive_scheduler.manager.tasks import Task
+from adaptive_scheduler.manager.tasks import CancelTask, Task
 from adaptive_scheduler.testing.batch import VirtualBatchSystem, VirtualJob
 from adaptive_scheduler.testing.client import VirtualClient
 from adaptive_scheduler.testing.clock import Clock
@@ -40,6 +40,8 @@ class World:
         What becomes of the next messages.
     check : callable
         Called after each step.
+    decided_cancel, before_cancel : callable
+        Called with a job that the manager wants to be cancelled, and just before it is.
     """
 
     def __init__(self, items: Iterable[Item], config: RunConfig, accounting: bool = True) -> None:
@@ -53,6 +55,7 @@ class World:
         self.message_faults: deque[MessageFault] = deque()
         self.done: set[int] = set()
         self.check: Callable[[], None] = lambda: None
+        self.decided_cancel: Callable[[str], None] = lambda _: None
         self.before_cancel: Callable[[str], None] = lambda _: None
         self.slow_batch = 0.0
         self._late: list[bytes] = []
@@ -70,7 +73,7 @@ class World:
 
     def start(self, job: VirtualJob, work: float = 5.0) -> VirtualClient:
         """Let a waiting job begin; its client says hello by and by."""
-        job.state = JobState.RUNNING
+        job.state, job.started = JobState.RUNNING, self.clock.monotonic
         return self._live(job, 0, work)
 
     def _live(self, job: VirtualJob, attempt: int, work: float) -> VirtualClient:
@@ -158,6 +161,10 @@ class World:
             self._free_at = self.clock.monotonic + self.slow_batch
             follow = self.manager.take(self.batch.carry_out(task))
             self.manager.commit()
+            for job in (
+                job for task in follow if isinstance(task, CancelTask) for job in task.jobs
+            ):
+                self.decided_cancel(job)
             self._queue += follow
             self.check()
 

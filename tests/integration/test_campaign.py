@@ -9,13 +9,14 @@ import sys
 import threading
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from adaptive_scheduler.manager.viewer import Viewer
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.manager.viewer import Viewer
 from tests.clusters.slurm import PrivateSlurm
 from tests.integration import campaign_driver
 
@@ -212,7 +213,7 @@ def check(campaign: Campaign) -> None:
     print(f"{campaign.launcher}: {evaluated} points evaluated, {again} of them again; "
           f"{picture.submitted} jobs submitted")  # fmt: skip
     for item, owners in ownership(campaign.folder).items():
-        for (_, _, stopped), (token, claimed, _) in zip(owners, owners[1:], strict=False):
+        for (_, _, stopped), (token, claimed, _) in pairwise(owners):
             assert stopped <= claimed, (
                 f"item {item} had two owners when {token} was given: {owners}"
             )

@@ -7,6 +7,7 @@ import random
 from adaptive_scheduler.core.config import Limits, RunConfig, Timing
 from adaptive_scheduler.core.items import ENDED, Item, Phase
 from adaptive_scheduler.core.jobs import JobState
+from adaptive_scheduler.core.messages import decode_request
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.testing import VirtualClient, VirtualJob, World
 
@@ -15,7 +16,7 @@ TIMING = Timing(beat=5, lease=30, idle=10, grace=60, patience=120, interval=30)
 BOUND = 3 * 3600.0
 
 CAUSES = ("failed", "timeout", "cancelled", "node_fail", "out_of_memory")
-WORK = (0.0, 5.0, 50.0, 400.0)
+WORK = (5.0, 50.0, 200.0, 400.0)
 
 #: How often each event is chosen.
 WEIGHTS = {
@@ -37,7 +38,7 @@ class Cluster:
 
     def __init__(self, seed: int) -> None:
         rng = random.Random(seed)
-        n, shapes, limit = rng.randint(1, 10), rng.randint(1, 2), rng.randint(1, 6)
+        n, shapes, limit = rng.randint(1, 12), rng.randint(1, 2), rng.randint(1, 6)
         depends = {row: (rng.randrange(row),) for row in range(1, n) if rng.random() < 0.2}
         items = [
             Item(
@@ -53,8 +54,14 @@ class Cluster:
         self.world = World(items, config, accounting=rng.random() < 0.5)
         self.world.check = self.check
         self.world.before_cancel = self.check_cancel
+        self.world.decided_cancel = self.check_decision
         self.world.slow_batch = rng.choice([0.0, 0.0, 3.0, 20.0])
         self.lied = False
+        self.buried_alive: set[str] = set()
+        self.silent: set[str] = set()
+        self._answer = self.world.manager.answer
+        self.world.manager.answer = self.answer  # type: ignore[method-assign]
+        self.rights: dict[int, str] = {}
         self.world.run_for(3.0)
 
     def happen(self, event: str, pick: int) -> None:
@@ -68,6 +75,22 @@ class Cluster:
         self.check_rows()
         self.check_owners()
         self.check_number()
+        self.check_rights()
+
+    def answer(self, message: bytes) -> bytes:
+        """A token that is not the present one changes nothing."""
+        token = getattr(decode_request(message)[2], "token", 0)
+        before = list(self.world.manager.book.rows)
+        reply = self._answer(message)
+        if token and all(item.token != token for item in before):
+            assert self.world.manager.book.rows == before, "a stale token changed a row"
+        return reply
+
+    def check_rights(self) -> None:
+        """A token is the right of one life of one client."""
+        for client in [*self.world.clients.values(), *self.world.zombies]:
+            if client.token:
+                assert self.rights.setdefault(client.token, client.owner.uuid) == client.owner.uuid
 
     def check_rows(self) -> None:
         book = self.world.manager.book
@@ -84,31 +107,46 @@ class Cluster:
             assert book.phases[phase] == sum(item.phase is phase for item in book.rows)
 
     def check_owners(self) -> None:
-        """By their own clocks, no two jobs may write one learner's data."""
+        """By their own clocks, no two jobs may write one learner's data.
+
+        But for a client whose job was started again elsewhere while it lived: what the
+        batch system says of its end is believed, and its token is refused.
+        """
         now = self.world.clock.monotonic
-        clients: list[VirtualClient] = [*self.world.clients.values(), *self.world.zombies]
         writers: dict[int, set[str]] = {}
-        for client in clients:
+        for client in self.world.clients.values():
             if client.holds(now):
                 writers.setdefault(client.item, set()).add(client.owner.job)
         assert all(len(jobs) == 1 for jobs in writers.values()), writers
 
     def check_number(self) -> None:
-        """A job that is alive but was believed dead is the fault of two liars: do not count it."""
+        """A job that lives but was believed dead is the fault of two liars: it does not count."""
         records = self.world.manager.clients.jobs.records
         alive = [job.id for job in self.world.batch.living()]
-        believed = [job for job in alive if job not in records or not records[job].ended]
-        assert len(believed) <= self.world.config.limits.max_simultaneous_jobs
-        assert self.lied or len(believed) == len(alive), "buried alive"
+        ended = {job for job in alive if job in records and records[job].ended}
+        assert self.lied or all(records[job].goodbye for job in ended), "buried alive"
+        self.buried_alive |= ended
+        limit = self.world.config.limits.max_simultaneous_jobs
+        assert len(set(alive) - self.buried_alive) <= limit, "too many jobs"
+
+    def check_decision(self, job: str) -> None:
+        """Only what waits, what is left over, and what was silent for too long is cancelled."""
+        manager, now = self.world.manager, self.world.clock.monotonic
+        known = {r.id: (listed, heard) for r, listed, heard in manager.clients.jobs.living()}
+        listed, heard = known[job]
+        if manager.book.held_by(job) is not None:
+            assert now - heard > TIMING.lease + TIMING.patience, "a job that works is cancelled"
+            self.silent.add(job)
+        elif (
+            manager.book.unfinished and listed is not None and listed.state is not JobState.PENDING
+        ):
+            ran = now - self.world.batch.jobs[job].started
+            assert ran > TIMING.patience, "a job is cancelled before it could speak"
 
     def check_cancel(self, job: str) -> None:
-        """Only what is of no use, or was silent for too long, is cancelled."""
+        """The cancel comes some time after the decision: what was idle has got no work since."""
         if self.world.manager.book.held_by(job) is not None:
-            silence = {
-                record.id: self.world.clock.monotonic - heard
-                for record, _, heard in self.world.manager.clients.jobs.living()
-            }
-            assert silence[job] > TIMING.lease, "a job that works was cancelled"
+            assert job in self.silent, "a job that works was cancelled"
 
     # ------------------------------------------------------------------------ events
 
@@ -179,7 +217,7 @@ class Cluster:
         """Never two bad listings in a row: a queue that lies for ever cannot be lived with."""
         if not self.world.batch.look_faults:
             fault = ("fails", "empty", "late")[pick % 3]
-            self.lied = self.lied or fault == "empty"
+            self.lied = self.lied or fault != "fails"
             self.world.batch.look_faults += [fault, "none", "none"]
 
     def spoil_submit(self, pick: int) -> None:

@@ -47,8 +47,8 @@ TestMachine = Machine.TestCase
 @pytest.mark.parametrize("block", range(4))
 def test_random_histories(block: int) -> None:
     """Longer ones than hypothesis likes; a seed that fails replays its history."""
-    for seed in range(block * 50, block * 50 + 50):
-        replay(seed, events=60)
+    for seed in range(block * 100, block * 100 + 100):
+        replay(seed, events=100)
 
 
 def replay(seed: int, events: int) -> Cluster:

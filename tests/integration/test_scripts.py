@@ -1,0 +1,292 @@
+"""Job scripts, run by a real bash with a client that only says what it was given."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import string
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from adaptive_scheduler.core.config import Environment, RunConfig
+from adaptive_scheduler.core.jobs import JobRequest
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.manager import jobscript
+from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.local import LocalScheduler
+from adaptive_scheduler.schedulers.pbs import PBS
+from adaptive_scheduler.schedulers.slurm import SLURM
+
+SCHEDULERS = [SLURM, PBS, LocalScheduler]
+#: What a batch system tells its jobs.
+TOLD = {
+    "SLURM_JOB_ID": "71", "SLURM_ARRAY_JOB_ID": "70", "SLURM_ARRAY_TASK_ID": "3",
+    "SLURM_RESTART_COUNT": "2", "PBS_JOBID": "70[3].vm", "LOCALBATCH_JOB_ID": "70_3",
+    "LOCALBATCH_RESTART": "2",
+}  # fmt: skip
+ODD = [
+    "", " ", "a b", "'", '"', "''\"\"", "\n", "a\nb\n", "\t", "$(touch owned)", "`touch owned`",
+    "${HOME}", "$HOME", "\\", "\\n", "a\\", "-n", "--", "-", "~", "*", "?", "[a]", "{a,b}", "!!",
+    "a;b", "a&b", "a|b", "<a", ">a", "#a", "ü€😀", "\u202e", "\r", "\x01", "\x7f", "%s", "a=b",
+]  # fmt: skip
+
+
+def odd_strings(n: int, seed: int) -> list[str]:
+    rng = random.Random(seed)
+    letters = string.printable + "ü€😀$`'\"\\\n-"
+    return [*ODD, *("".join(rng.choices(letters, k=rng.randint(1, 20))) for _ in range(n))]
+
+
+class Bench:
+    """A run folder, a client that obeys, and a way to run scripts.
+
+    The client is any Python code; it stands for python_executable.
+    """
+
+    def __init__(self, home: Path, client: str) -> None:
+        self.home = home
+        home.mkdir(parents=True, exist_ok=True)
+        self.client = home / "client"
+        self.client.write_text(f"#!{sys.executable}\n{client}")
+        self.client.chmod(0o755)
+        qstat = home / "bin" / "qstat"
+        qstat.parent.mkdir()
+        qstat.write_text("#!/bin/sh\necho '    run_count = 3'\n")
+        qstat.chmod(0o755)
+        self.folder = RunFolder(home / "run")
+        (self.folder.folder / "ends").mkdir(parents=True)
+        self.logs = home / "logs"
+
+    def script(self, scheduler: Scheduler, resources: Resources, cwd: Path | None = None) -> str:
+        job = JobRequest("job", "as:run:5", resources, str(self.logs))
+        where = Environment(str(cwd or self.home), [], "3.11", {})
+        config = RunConfig("run", [resources], ["job"], str(self.logs), environment=where)
+        return jobscript.job_script(scheduler, job, config, self.folder, 5)
+
+    def start(self, text: str, **environ: str) -> subprocess.Popen[bytes]:
+        path = self.home / "script.sh"
+        path.write_bytes(os.fsencode(text))
+        env = os.environ | TOLD | environ
+        env["PATH"] = f"{self.home / 'bin'}:{env['PATH']}"
+        return subprocess.Popen(
+            ["bash", "-l", path], env=env, cwd="/", stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+    def run(self, text: str, **environ: str) -> int:
+        """Run a script to its end; it prints nothing past its own log."""
+        process = self.start(text, **environ)
+        out, _ = process.communicate(timeout=60)
+        assert out == b"", "what a script prints lands in the batch system's own file"
+        return process.returncode
+
+    def output(self) -> str:
+        (log,) = self.logs.iterdir()
+        return log.read_text(errors="replace")
+
+    def simple(self) -> str:
+        scheduler = LocalScheduler(1, python_executable=str(self.client))
+        return self.script(scheduler, Resources(executor_type="sequential"))
+
+
+SAYS = """
+import json, os, pathlib, sys
+said = {"argv": sys.argv[1:], "env": dict(os.environ), "cwd": os.getcwd()}
+pathlib.Path(os.environ["REPORT"]).write_text(json.dumps(said))
+"""
+
+
+def wait_for(path: Path) -> None:
+    end = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} does not come"
+        time.sleep(0.02)
+
+
+# ------------------------------------------------------------------ quoting (fault 29)
+
+
+@pytest.mark.parametrize("kind", SCHEDULERS)
+def test_every_string_arrives_as_it_was_given(kind: type[Scheduler], tmp_path: Path) -> None:
+    words = odd_strings(300, seed=1)
+    bench = Bench(tmp_path / "a 'b' $(touch owned) \"ü\" -n", SAYS)
+    cwd = bench.home / "- $x\n'y'"
+    cwd.mkdir()
+    variables = tuple((f"ODD_{n}", word) for n, word in enumerate(words))
+    scheduler = kind(1, mpiexec_executable=[str(bench.client), *words])
+    report = bench.home / "report"
+    text = bench.script(scheduler, Resources(cores=7, extra_env_vars=variables), cwd)
+    assert bench.run(text, REPORT=str(report)) == 0
+    said = json.loads(report.read_text())
+    assert said["argv"][: len(words)] == words
+    assert [said["env"][key] for key, _ in variables] == words
+    assert Path(said["cwd"]).samefile(cwd)
+    assert said["env"]["ADAPTIVE_SCHEDULER_RUN"] == os.fspath(bench.folder)
+    assert not list(tmp_path.rglob("owned"))
+
+
+@pytest.mark.parametrize("kind", SCHEDULERS)
+def test_the_job_knows_itself(kind: type[Scheduler], tmp_path: Path) -> None:
+    bench = Bench(tmp_path, SAYS)
+    report = tmp_path / "report"
+    scheduler = kind(1, python_executable=str(bench.client))
+    resources = Resources(cores=2, walltime=90, num_threads=3, executor_type="sequential")
+    assert bench.run(bench.script(scheduler, resources), REPORT=str(report)) == 0
+    env = json.loads(report.read_text())["env"]
+    job = "70[3].vm" if kind is PBS else "70_3"
+    assert env["ADAPTIVE_SCHEDULER_JOB"] == job
+    assert env["ADAPTIVE_SCHEDULER_RESTART"] == "2"
+    assert env["ADAPTIVE_SCHEDULER_TRY"] == "0"
+    assert env["ADAPTIVE_SCHEDULER_SUBMIT"] == "5"
+    assert env["ADAPTIVE_SCHEDULER_WALLTIME"] == "90"
+    assert env["OMP_NUM_THREADS"] == "3"
+    assert [path.name for path in bench.logs.iterdir()] == [f"{job}.out"]
+
+
+def test_no_key_and_no_address_in_a_script(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, SAYS)
+    text = bench.simple()
+    assert "tcp://" not in text
+    assert "key" not in text.lower().replace(str(tmp_path).lower(), "")
+
+
+# ------------------------------------------------------------------- the restart loop
+
+FAILS_TWICE = """
+import os, pathlib, sys
+tries = pathlib.Path(os.environ["REPORT"])
+with tries.open("a") as file:
+    print(os.environ["ADAPTIVE_SCHEDULER_TRY"], file=file)
+print("working", flush=True)
+if len(tries.read_text().split()) < 3:
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_killed_client_is_started_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FAILS_TWICE)
+    report = tmp_path / "report"
+    assert bench.run(bench.simple(), REPORT=str(report)) == 0
+    assert report.read_text().split() == ["0", "1", "2"]
+    assert bench.output().count("started again") == 2
+
+
+ENDS_WITH_A_MARK = """
+import os, pathlib, sys
+pathlib.Path(os.environ["REPORT"]).open("a").write("x")
+pathlib.Path(os.environ["ADAPTIVE_SCHEDULER_END"]).touch()
+sys.exit(4)
+"""
+
+
+def test_a_mark_ends_the_loop(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, ENDS_WITH_A_MARK)
+    report = tmp_path / "report"
+    assert bench.run(bench.simple(), REPORT=str(report)) == 4
+    assert report.read_text() == "x"
+    assert not list(bench.folder.ends.iterdir()), "the mark is removed"
+
+
+def test_no_more_tries_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobscript, "MAX_TRIES", 3)
+    bench = Bench(tmp_path, "import os\nopen(os.environ['REPORT'], 'a').write('x')\nos._exit(9)")
+    report = tmp_path / "report"
+    assert bench.run(bench.simple(), REPORT=str(report)) == 9
+    assert report.read_text() == "xxx"
+
+
+SAVES_SLOWLY = """
+import os, pathlib, signal, sys, time
+report = pathlib.Path(os.environ["REPORT"])
+def save(*_):
+    time.sleep(1.0)
+    print("saved", flush=True)
+    report.write_text("saved")
+    sys.exit(int(os.environ.get("STATUS", "0")))
+signal.signal(signal.SIGTERM, save)
+report.with_name("ready").touch()
+while True:
+    time.sleep(0.1)
+"""
+
+
+@pytest.mark.parametrize("status", ["0", "7"])
+def test_a_signal_is_outlived_until_the_client_has_saved(tmp_path: Path, status: str) -> None:
+    """The batch system's signal goes to every process of the job."""
+    bench = Bench(tmp_path, SAVES_SLOWLY)
+    report = tmp_path / "report"
+    process = bench.start(bench.simple(), REPORT=str(report), STATUS=status)
+    wait_for(tmp_path / "ready")
+    os.killpg(process.pid, signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert report.read_text() == "saved"
+    assert "saved" in bench.output()
+    assert "started again" not in bench.output()
+    assert process.returncode == int(status)
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP])
+def test_an_early_signal_ends_nothing(tmp_path: Path, number: int) -> None:
+    """It means to the client: look at the clock. The script goes on waiting."""
+    client = f"import signal\nsignal.signal({int(number)}, signal.SIG_IGN)\n{SAVES_SLOWLY}"
+    bench = Bench(tmp_path, client)
+    report = tmp_path / "report"
+    process = bench.start(bench.simple(), REPORT=str(report))
+    wait_for(tmp_path / "ready")
+    os.killpg(process.pid, number)
+    time.sleep(0.3)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_a_signal_between_two_tries_ends_the_job(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "import os\nopen(os.environ['REPORT'], 'a').write('x')\nos._exit(9)")
+    report = tmp_path / "report"
+    process = bench.start(bench.simple(), REPORT=str(report))
+    end = time.monotonic() + 30
+    while not (report.exists() and len(report.read_text()) >= 3):  # now it sleeps two seconds
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert report.read_text() == "xxx"
+
+
+# ----------------------------------------------------------------------------- output
+
+PRINTS = "for n in range(20000): print(n, flush=n % 100 == 0)"
+
+
+def test_output_is_whole_and_in_order(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, PRINTS)
+    assert bench.run(bench.simple()) == 0
+    assert bench.output() == "".join(f"{n}\n" for n in range(20000))
+
+
+def test_too_much_output_is_cut_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobscript, "OUTPUT_LIMIT", 1000)
+    bench = Bench(tmp_path, PRINTS + "\nimport sys; sys.exit(0)")
+    assert bench.run(bench.simple()) == 0
+    text = bench.output()
+    assert text.startswith("0\n1\n2\n")
+    assert "cut here, at 1000 bytes" in text
+    assert len(text) < 1200
+
+
+def test_bytes_that_are_no_text_are_kept(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "import os; os.write(1, bytes(range(256)))")
+    assert bench.run(bench.simple()) == 0
+    (log,) = bench.logs.iterdir()
+    assert log.read_bytes() == bytes(range(256))

@@ -136,8 +136,10 @@ class Conversation:
         return self._session.timing
 
     def tell(self, report: Report) -> None:
-        """What the next heartbeats say."""
-        self._session.report = report
+        """How far the item is; people see it after the next heartbeat."""
+        with self._changed:
+            self._session.tell(report, time.monotonic())
+            self._changed.notify_all()
 
     def refusal(self) -> str | None:
         """The code with which the manager took the item back; None as long as it has not."""

@@ -76,9 +76,16 @@ class Job:
 
     def mark_end(self) -> None:
         """Say to the job script that no further try makes sense."""
+        self._mark("")
+
+    def mark_met(self) -> None:
+        """Say to the job script that a client of this job has reached the manager."""
+        self._mark(".met")
+
+    def _mark(self, suffix: str) -> None:
         if self.end is not None:
             self.end.parent.mkdir(mode=0o700, exist_ok=True)
-            self.end.touch()
+            self.end.with_name(self.end.name + suffix).touch()
 
 
 def run_folder(environ: Mapping[str, str]) -> RunFolder | None:

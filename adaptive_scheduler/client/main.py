@@ -123,6 +123,7 @@ class Client:
         if reply is None:
             self._leave(talk, self._ended_by or "the manager does not answer")
             return 0
+        self._job.mark_met()
         executor = self._executor()
         pool = executor.open(self._job.cores)
         claim = talk.say(Claim())  # it is answered while adaptive is being imported

@@ -22,9 +22,12 @@ from adaptive_scheduler.errors import (
     WorkerDiedError,
 )
 from adaptive_scheduler.executors import worker
+from adaptive_scheduler.io import files
 
 #: The share of the time that saving, or computing a loss, may take.
 SHARE = 1 / 20
+#: Seconds between two tries of the last save on a full disk.
+ROOM = 5.0
 
 
 class Running:
@@ -196,8 +199,15 @@ class Running:
 
     def _last_save(self, reason: Reason) -> bool:
         self._flush()
-        if reason == "lost" or self.last_save > self._patience():
-            return False
+        while not (reason == "lost" or self.last_save > self._patience()):
+            is_saved = self._try_last_save()
+            if is_saved is not None:
+                return is_saved
+            self._wait_for_room()
+        return False
+
+    def _try_last_save(self) -> bool | None:
+        """Whether all is saved; None if a full disk may take it later."""
         try:
             self.data.save()
             self.problem = ""
@@ -209,10 +219,24 @@ class Running:
             return False
         except (FileError, UserCodeError) as error:
             self.problem = str(error)
+            if files.is_full(error):
+                return None if self._may_wait() else False
             self.error = self.error or error
             return False
         self._discard_journal()
         return True
+
+    def _may_wait(self) -> bool:
+        late = self.work.deadline is not None and time.monotonic() >= self.work.deadline
+        return not (late or self.work.stops)
+
+    def _wait_for_room(self) -> None:
+        """Hold what was computed until somebody makes room, or the job must end."""
+        end = time.monotonic() + ROOM
+        while time.monotonic() < end and self._may_wait():
+            if self.work.on_progress is not None:
+                self.work.on_progress(self.progress())
+            time.sleep(min(self.work.progress_interval, ROOM))
 
     def _flush(self) -> None:
         try:

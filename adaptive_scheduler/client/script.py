@@ -74,6 +74,7 @@ class Script:
     def _hello(self) -> None:
         size = world_size()
         self._ask(Hello(socket.gethostname(), os.getpid(), size, self._job.submit), IDLE_PATIENCE)
+        self._job.mark_met()
         if self._job.is_batch and self._job.executor == "mpi4py" and size != self._job.cores:
             text = (
                 f"This job was given {self._job.cores} MPI ranks, but this process sees an MPI "

@@ -97,6 +97,12 @@ class Session:
 
     # ------------------------------------------------------------- what is said
 
+    def tell(self, report: Report, now: float) -> None:
+        """How far the item is: the first such news go at once, the others with the heartbeats."""
+        if self.report == Report():
+            self._next_beat = min(self._next_beat, now)
+        self.report = report
+
     def say(self, body: Request, now: float) -> int:
         """Hold a request until it is answered; returns a ticket for `reply`."""
         self._tickets += 1

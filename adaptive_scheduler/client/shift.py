@@ -177,8 +177,8 @@ class Shift:
             work = self._prepare(assigned, begin, log)
             outcome = run_learner(work)
         except AdaptiveSchedulerError as error:  # it could not be loaded: nothing was evaluated
-            seconds = time.monotonic() - begin
-            self._say(_fail(assigned.token, error, Report(seconds=seconds)), log)
+            report = Report(seconds=time.monotonic() - begin)
+            self._say(_fail(assigned.token, error, report), log)
             return
         finally:
             with self._lock:
@@ -233,6 +233,7 @@ class Shift:
             cpu=usage.cpu,
             memory=usage.memory,
             idle_since=progress["idle_since"],
+            problem=progress["problem"],
         )
         self._talk.tell(report)
         now = time.monotonic()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import msgspec
 
 from adaptive_scheduler.core.messages import Owner
@@ -73,6 +75,21 @@ def died_early(record: JobRecord) -> bool:
         and (record.broken or not record.goodbye)
         and not meant
     )
+
+
+def last_words(records: Iterable[JobRecord], output: Callable[[str], str]) -> str:
+    """What the last job that died before its first claim said, or what it printed."""
+    for record in reversed([record for record in records if died_early(record)]):
+        words = record.goodbye if record.broken else _told_once(output(record.id))
+        if words:
+            return f". The last words of job {record.id}: {words.rstrip('.')}"
+    return ""
+
+
+def _told_once(text: str) -> str:
+    """Without what the job script itself says, and without the same again from each try."""
+    lines = (line for line in text.splitlines() if not line.startswith("[adaptive_scheduler]"))
+    return "\n".join(dict.fromkeys(lines))
 
 
 def tag(run: str, number: int) -> str:

@@ -225,8 +225,9 @@ class JobBook:
         self._signs[owner.job] = Signs(heard=now, known=now, spoke=True)
 
     def _see(self, signs: Signs, listed: ListedJob, now: float) -> None:
-        waited = not signs.spoke if signs.listed is None else signs.listed.state is JobState.PENDING
-        if waited and listed.state is not JobState.PENDING:
+        if listed.state is JobState.PENDING:
+            signs.waited = now
+        elif signs.heard <= signs.waited or not (signs.listed or signs.spoke):
             signs.heard = now  # it has just started, perhaps again: now its silence begins
         signs.listed, signs.absences = listed, 0
         signs.node = (*listed.nodes, signs.node)[0]

@@ -53,6 +53,8 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
         of one core and MiB used by the job's own processes.
     idle_since : float
         Seconds since the last point came back.
+    problem : str
+        What cannot be written at present.
     """
 
     npoints: int = 0
@@ -64,6 +66,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     cpu: float = 0.0
     memory: float = 0.0
     idle_since: float = 0.0
+    problem: str = ""
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):

@@ -24,6 +24,8 @@ class Signs(msgspec.Struct):
         When it was last given an item.
     listed : ListedJob, optional
         Its row of the last good listing.
+    waited : float
+        When a listing last showed it waiting.
     node : str
         Where it runs, by the queue's word.
     absences : int
@@ -39,6 +41,7 @@ class Signs(msgspec.Struct):
     spoke: bool = False
     claimed: float | None = None
     listed: ListedJob | None = None
+    waited: float = float("-inf")
     node: str = ""
     absences: int = 0
     ending: Ending | None = None

@@ -125,6 +125,7 @@ def item_view(item: Item, report: Report | None) -> ItemView:
         view.points_per_second, view.overhead = report.points_per_second, report.overhead
         view.cpu, view.memory, view.idle_since = report.cpu, report.memory, report.idle_since
         view.worked += report.seconds
+        view.reason = report.problem or view.reason
     return view
 
 

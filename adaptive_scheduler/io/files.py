@@ -6,6 +6,7 @@ can let any one of them fail, or be the last.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import os
@@ -68,6 +69,12 @@ def naming(path: Name, kind: type[FileError] = FileError) -> Iterator[None]:
         yield
     except OSError as error:
         raise kind(path, f"{error.strerror or error} ({type(error).__name__})") from error
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the reason is a full disk or quota, which others can mend: waiting makes sense."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def short_hash(path: Name) -> str:

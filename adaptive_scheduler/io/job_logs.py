@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,19 @@ def log_files(where: str | Path | Iterable[str | Path]) -> list[Path]:
         else:
             raise InputError(f"{path} is neither a log file nor a folder of log files.")
     return found
+
+
+def output_tail(folder: str | Path, job: str, lines: int = 15) -> str:
+    """Return the last lines that a job printed; "" if nothing is known."""
+    path = Path(folder, f"{job}.out")
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 200 * lines))
+            text = file.read().decode(errors="replace")
+    except OSError:  # not there (yet), or not for us to read: no output is no answer
+        return ""
+    return "\n".join(text.splitlines()[-lines:]).strip()
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:

@@ -167,7 +167,8 @@ class BatchSystem(threading.Thread):
     def _write(self, request: JobRequest, number: int) -> Path:
         """Write the script; jobs of one submit share it."""
         text = self._write_script(self._scheduler, request, self._config, self._folder, number)
-        Path(request.log_folder).mkdir(parents=True, exist_ok=True)
+        with files.naming(request.log_folder):
+            Path(request.log_folder).mkdir(parents=True, exist_ok=True)
         path = self._folder.scripts / f"{number:06d}.sh"
         files.write_atomically(path, os.fsencode(text), mode=0o700)
         return path

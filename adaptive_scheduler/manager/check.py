@@ -32,6 +32,7 @@ from adaptive_scheduler.errors import (
 from adaptive_scheduler.io import commands, files
 from adaptive_scheduler.io.addresses import Address, write_address
 from adaptive_scheduler.io.callables import write_callables
+from adaptive_scheduler.io.job_logs import output_tail
 from adaptive_scheduler.io.locking import try_folder
 from adaptive_scheduler.io.transport import Server
 from adaptive_scheduler.manager.environment import record_environment
@@ -212,7 +213,7 @@ def _wait(trial: Trial, folder: RunFolder, config: RunConfig, job: JobId) -> lis
         listed = _listed(trial.scheduler, job)
         gone_at = None if listed else gone_at or time.monotonic()
         gone = gone_at is not None and time.monotonic() - gone_at > _VISIBLE
-        if gone or _CLIENT_DIED in _output(config, job):
+        if gone or _CLIENT_DIED in output_tail(config.log_folder, job):
             return [_died(config, job)]
         if listed is not None and (state := f"{listed.native_state} {listed.reason}") != told:
             told = state
@@ -225,7 +226,7 @@ def _late(trial: Trial, config: RunConfig, job: JobId, told: str) -> Finding:
     return Finding(
         "running the job", False, told.rstrip() or f"job {job} cannot be seen in the queue",
         f"It did not end within {trial.timeout:.0f} s. If it waits in the queue, give more time "
-        f"(--timeout 1h); if it ran, its output says more: {_output(config, job) or 'it is empty.'}",
+        f"(--timeout 1h); if it ran, its output says more: {output_tail(config.log_folder, job) or 'it is empty.'}",
     )  # fmt: skip
 
 
@@ -246,20 +247,13 @@ def _listed(scheduler: Scheduler, job: JobId) -> ListedJob | None:
 
 
 def _died(config: RunConfig, job: JobId) -> Finding:
-    output = _output(config, job)
+    output = output_tail(config.log_folder, job)
     return Finding(
         "running the job", False, f"job {job} ended without a word",
         f"The last lines of its output: {output}" if output else
         f"It has no output in {config.log_folder}: the nodes cannot write there, or cannot see "
         "this folder. Choose a folder on a shared file system (--folder), or --log-folder.",
     )  # fmt: skip
-
-
-def _output(config: RunConfig, job: JobId) -> str:
-    path = Path(config.log_folder, f"{job}.out")
-    if not path.is_file():
-        return ""
-    return "\n".join(path.read_text(errors="replace").splitlines()[-15:])
 
 
 def _cancel(scheduler: Scheduler, job: JobId) -> None:

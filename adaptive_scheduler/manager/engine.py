@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.messages import Picture, Reply, decode_request, encode_reply
@@ -18,6 +19,7 @@ from adaptive_scheduler.errors import FileError, ManagerUnreachableError, Protoc
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.addresses import Address, read_address, write_address
 from adaptive_scheduler.io.database import Database
+from adaptive_scheduler.io.job_logs import output_tail
 from adaptive_scheduler.io.logs import open_log
 from adaptive_scheduler.io.transport import Server
 from adaptive_scheduler.io.whereabouts import publish
@@ -105,7 +107,7 @@ class Engine:
         self.url = self._server.urls[0]
         self._publish()
         who = f"{self.address.host}:{self.address.pid}"
-        self._people = People(self.folder, self.clients, self.jobs, who, now.wall, self.stop)
+        self._people = People(self.folder, self.clients, self.jobs, who, now, self.stop)
         self._next_fold = now.monotonic + FOLD_INTERVAL
         self._over_since: float | None = None
         self._rejected = 0
@@ -141,7 +143,10 @@ class Engine:
 
     def _begin_jobs(self, scheduler: Scheduler, config: RunConfig, write: ScriptWriter) -> None:
         self.clients.config = config
-        self.jobs = JobManager(self.clients, config, self.jobs.notes.held, scheduler.max_array)
+        self.jobs = JobManager(
+            self.clients, config, self.jobs.notes.held, scheduler.max_array,
+            partial(output_tail, config.log_folder),
+        )  # fmt: skip
         self._people.jobs, self._people.scheduler = self.jobs, scheduler.name
         self._batch = BatchSystem(scheduler, config, self.folder, self._tell, write)
         self._batch.start()
@@ -172,7 +177,7 @@ class Engine:
     def _turn(self) -> None:
         """Drain the socket, step each request, commit once, then answer."""
         messages = self._server.receive(self._patience())
-        self._lock.bump()  # first of all: who lost the run must not answer
+        self._people.unsigned = self._lock.bump()  # first of all: who lost the run must not answer
         now = _now()
         replies = [(connection, *self._answer(message, now)) for connection, message in messages]
         self._take_results(now)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from adaptive_scheduler.core.backoff import Backoff
 from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.events import Lost
-from adaptive_scheduler.core.job_records import died_early
+from adaptive_scheduler.core.job_records import died_early, last_words
 from adaptive_scheduler.core.jobbook import JobBook
 from adaptive_scheduler.core.jobs import Refusal
 from adaptive_scheduler.core.nodes import QUICK, NodeBook
@@ -60,11 +61,15 @@ class JobManager:
         Why an earlier manager had stopped submitting.
     max_array : int
         The most jobs that one submit may make.
+    output : callable
+        Given a job, the last lines that it printed.
     """
 
     def __init__(
-        self, clients: DatabaseManager, config: RunConfig, held: str = "", max_array: int = 1000
-    ) -> None:
+        self, clients: DatabaseManager, config: RunConfig, held: str = "", max_array: int = 1000,
+        output: Callable[[str], str] = lambda _: "",
+    ) -> None:  # fmt: skip
+        self._output = output
         self._clients = clients
         self._max_array = max_array
         self._config = config
@@ -225,7 +230,7 @@ class JobManager:
             case ForgetSubmit():
                 self._jobs.forget_submit(action.number)
             case Hold():
-                self.hold(action.reason)
+                self.hold(action.reason + last_words(self._jobs.records.values(), self._output))
             case CancelJobs():
                 return self._cancel(action, now)
             case SubmitJobs():

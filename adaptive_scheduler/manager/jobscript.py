@@ -30,6 +30,9 @@ from adaptive_scheduler.schedulers.base import Scheduler
 OUTPUT_LIMIT = 100 * 2**20
 #: MPI worlds that one job starts: a world that always dies must not do so for ever.
 MAX_TRIES = 50
+#: Tries of a job in which no client has ever reached the manager: Python, a module or MPI is
+#: missing there, and only the end of the job makes that known.
+MAX_SILENT_TRIES = 3
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -65,11 +68,15 @@ for (( attempt = 0; attempt < {tries}; attempt++ )); do
     client=$!
     while interrupted=; wait "$client"; status=$?; [ -n "$interrupted" ]; do :; done
     if [ "$status" -eq 0 ] || [ -n "$stopped" ] || [ -e "${end}" ]; then break; fi
+    if [ "$attempt" -ge {last_silent} ] && [ ! -e "${end}.met" ]; then
+        echo "[adaptive_scheduler] The client ended with status $status; none has reached the manager."
+        break
+    fi
     echo "[adaptive_scheduler] The client ended with status $status; it is started again in this job."
     if [ $(( SECONDS - began )) -lt 5 ]; then sleep $(( attempt < 10 ? attempt : 10 )) & wait $!; fi
     if [ -n "$stopped" ]; then break; fi
 done
-rm -f -- "${end}"
+rm -f -- "${end}" "${end}.met"
 exec > /dev/null 2>&1
 wait "$limiter"
 exit "$status"
@@ -112,6 +119,7 @@ def job_script(
     body = _BODY.format(
         logs=LOGS_VARIABLE, job=JOB_VARIABLE, end=END_VARIABLE, try_variable=TRY_VARIABLE,
         limit=OUTPUT_LIMIT, tries=MAX_TRIES, command=shlex.join(command),
+        last_silent=MAX_SILENT_TRIES - 1,
     )  # fmt: skip
     return "\n".join(lines) + body
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.errors import RunError
+from adaptive_scheduler.errors import FileError, RunError
 from adaptive_scheduler.io import files
 
 #: Seconds between two signs of life in the lock file.
@@ -50,6 +50,7 @@ class Lock:
             secrets.token_hex(8),
         )
         self._next = 0.0
+        self._problem = ""
 
     def acquire(self) -> None:
         """Take the lock; RunError if a manager that lives has it."""
@@ -70,8 +71,12 @@ class Lock:
             fd = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         except FileExistsError:
             return False
-        with os.fdopen(fd, "wb") as file:
-            file.write(msgspec.json.encode(self._me))
+        try:
+            with files.naming(self._path), os.fdopen(fd, "wb") as file:
+                file.write(msgspec.json.encode(self._me))
+        except FileError:
+            self._path.unlink()
+            raise
         return True
 
     def _break(self, other: Holder) -> None:
@@ -87,10 +92,17 @@ class Lock:
                 os.link(grave, self._path)
         grave.unlink()
 
-    def bump(self) -> None:
-        """Give a sign of life if it is time; RunError if the lock was taken from us."""
+    def bump(self) -> str:
+        """Give a sign of life if it is time; RunError if the lock was taken from us.
+
+        Returns
+        -------
+        str
+            Why no sign can be given (a full disk): as long as nobody takes the lock it is
+            ours all the same.
+        """
         if time.monotonic() < self._next:
-            return
+            return self._problem
         self._next = time.monotonic() + BUMP
         now = holder(self._path)
         if now is None or now.secret != self._me.secret:
@@ -99,7 +111,13 @@ class Lock:
                 "too long); this one ends, jobs go on."
             )
         self._me = msgspec.structs.replace(self._me, counter=self._me.counter + 1)
-        files.write_atomically(self._path, msgspec.json.encode(self._me), mode=0o600)
+        try:
+            files.write_atomically(self._path, msgspec.json.encode(self._me), mode=0o600)
+        except FileError as error:
+            self._problem = str(error)
+        else:
+            self._problem = ""
+        return self._problem
 
     def release(self) -> None:
         """Give the lock back, if it is still ours."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from adaptive_scheduler.core.items import Item, Phase
+from adaptive_scheduler.core.items import Phase
 from adaptive_scheduler.core.messages import (
     Cancel,
     Ok,
@@ -21,6 +21,7 @@ from adaptive_scheduler.core.messages import (
     Stop,
 )
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rate import Rate
 from adaptive_scheduler.core.snapshot import JobRow, Snapshot, item_views, job_row
 from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
 from adaptive_scheduler.manager.job_manager import JobManager
@@ -39,8 +40,8 @@ class People:
     jobs : JobManager
     manager : str
         ``host:pid``, for people.
-    started : float
-        Seconds since 1970.
+    started : Moment
+        Of this manager.
     stop : callable
         Ends the manager.
     """
@@ -51,19 +52,21 @@ class People:
         clients: DatabaseManager,
         jobs: JobManager,
         manager: str,
-        started: float,
+        started: Moment,
         stop: Callable[[], None],
     ) -> None:
         self.jobs = jobs
         self.scheduler = ""
         self.refused = 0
-        self.stuck = ""
+        self.stuck = self.unsigned = ""
         self._folder = folder
         self._clients = clients
         self._manager = manager
-        self._started = started
+        self._started = started.wall
         self._stop = stop
         self._done_before = clients.book.phases[Phase.DONE]
+        self._rate = Rate()
+        self._rate.note(self._points(), started.monotonic)
 
     def answer(self, owner: Owner, request: Request, now: Moment) -> Reply | None:
         """Answer one request; None if it is not of the kind that people send."""
@@ -112,7 +115,8 @@ class People:
 
     def snapshot(self, rows: str, now: Moment) -> Snapshot:
         """Draw the run as it is at this moment."""
-        book, reports = self._clients.book, self._clients.reports
+        book = self._clients.book
+        points = self._points()
         return Snapshot(
             run=self._clients.config.run,
             database=str(self._folder.database),
@@ -120,19 +124,21 @@ class People:
             scheduler=self.scheduler,
             manager=self._manager,
             phases={phase.value: n for phase, n in book.phases.items() if n},
-            items=item_views(book.rows, reports, rows),
+            items=item_views(book.rows, self._clients.reports, rows),
             jobs=self._job_rows(now),
             submitted=sum(len(s.jobs or ()) for s in self._clients.jobs.submits.values()),
-            points=sum(self._points(row) for row in book.rows),
-            points_per_second=sum(report.points_per_second for report in reports.values()),
+            points=points,
+            points_per_second=self._rate.note(points, now.monotonic),
             started=self._started,
             finished=book.phases[Phase.DONE] - self._done_before,
             notes=self._notes(now),
         )
 
-    def _points(self, row: Item) -> int:
-        report = self._clients.reports.get(row.id)
-        return max(row.npoints, report.npoints if report else 0)
+    def _points(self) -> int:
+        """Points of all learners: as the rows have them, and what was reported since."""
+        rows, reports = self._clients.book.rows, self._clients.reports
+        unsaved = (max(0, report.npoints - rows[row].npoints) for row, report in reports.items())
+        return sum(row.npoints for row in rows) + sum(unsaved)
 
     def _job_rows(self, now: Moment) -> list[JobRow]:
         rows = []
@@ -150,6 +156,7 @@ class People:
         notes = self.jobs.notes
         shown = {
             "the database cannot be written": self.stuck,
+            "the lock cannot be renewed": self.unsigned,
             "held": notes.held and f"{notes.held}. Mend it, then resume.",
             "waiting for the batch system": self.jobs.backoff.reason,
             "the queue cannot be seen": notes.blind,

@@ -105,6 +105,8 @@ def check_surroundings(plan: Plan, folder: RunFolder) -> None:
     refuse_missing_programs(plan.scheduler)
     fnames.refuse_unwritable_folder(str(folder.home), "folder")
     fnames.refuse_unwritable(plan.fnames)
+    if plan.scheduler.log_folder is not None:
+        fnames.refuse_unwritable_folder(os.path.abspath(plan.scheduler.log_folder), "log_folder")  # noqa: PTH100
     try:
         for path in (folder.folder, folder.scripts, folder.ends):
             files.private_folder(path)

@@ -41,7 +41,7 @@ class Status(str):
 def status_of(snapshot: Snapshot) -> Status:
     """Judge a snapshot that holds at least the failed learners."""
     word = word_of(snapshot)
-    lines = [views.line(snapshot), *snapshot.notes]
+    lines = [views.line(snapshot), *snapshot.notes, *views.waiting(snapshot)]
     lines += [text.plain for text in views.failures(snapshot)[:10]]
     if word == DEAD:
         lines.append("No manager lives. Jobs that run go on; resume() starts another manager.")

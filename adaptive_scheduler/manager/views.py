@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console, Group, RenderableType
@@ -173,14 +174,22 @@ def _job_cells(job: JobRow) -> list[Text]:
     ]
 
 
+def waiting(snapshot: Snapshot) -> list[str]:
+    """Why jobs wait, in the batch system's words, as long as none has started."""
+    if snapshot.phases.get(Phase.RUNNING) or any(job.silent for job in snapshot.jobs):
+        return []
+    reasons = Counter(job.reason for job in snapshot.jobs if job.reason)
+    return [f"{n} jobs wait in the queue: {reason}" for reason, n in reasons.items()]
+
+
 def failures(snapshot: Snapshot) -> list[Text]:
-    """The learners that failed, each with its reason, for the end of a run."""
+    """The learners that failed, or run but cannot be saved, each with its reason."""
     return [
         Text.assemble(
             (f"learner {item.id} ", "bold red"), f"{fname_text(item.fname)}: {item.reason}"
         )
         for item in snapshot.items
-        if item.phase is Phase.FAILED
+        if item.phase is Phase.FAILED or (item.phase is Phase.RUNNING and item.reason)
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
 import signal
 import string
 import subprocess
@@ -63,6 +64,7 @@ class Bench:
         self.folder = RunFolder(home / "run")
         (self.folder.folder / "ends").mkdir(parents=True)
         self.logs = home / "logs"
+        self.setup = f"PATH={shlex.quote(str(home / 'bin'))}:$PATH"
 
     def script(self, scheduler: Scheduler, resources: Resources, cwd: Path | None = None) -> str:
         job = JobRequest("job", "as:run:5", resources, str(self.logs))
@@ -74,7 +76,6 @@ class Bench:
         path = self.home / "script.sh"
         path.write_bytes(os.fsencode(text))
         env = os.environ | TOLD | environ
-        env["PATH"] = f"{self.home / 'bin'}:{env['PATH']}"
         return subprocess.Popen(
             ["bash", "-l", path], env=env, cwd="/", stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
@@ -120,7 +121,7 @@ def test_every_string_arrives_as_it_was_given(kind: type[Scheduler], tmp_path: P
     cwd = bench.home / "- $x\n'y'"
     cwd.mkdir()
     variables = tuple((f"ODD_{n}", word) for n, word in enumerate(words))
-    scheduler = kind(1, mpiexec_executable=[str(bench.client), *words])
+    scheduler = kind(1, setup=bench.setup, mpiexec_executable=[str(bench.client), *words])
     report = bench.home / "report"
     text = bench.script(scheduler, Resources(cores=7, extra_env_vars=variables), cwd)
     assert bench.run(text, REPORT=str(report)) == 0
@@ -136,7 +137,7 @@ def test_every_string_arrives_as_it_was_given(kind: type[Scheduler], tmp_path: P
 def test_the_job_knows_itself(kind: type[Scheduler], tmp_path: Path) -> None:
     bench = Bench(tmp_path, SAYS)
     report = tmp_path / "report"
-    scheduler = kind(1, python_executable=str(bench.client))
+    scheduler = kind(1, setup=bench.setup, python_executable=str(bench.client))
     resources = Resources(cores=2, walltime=90, num_threads=3, executor_type="sequential")
     assert bench.run(bench.script(scheduler, resources), REPORT=str(report)) == 0
     env = json.loads(report.read_text())["env"]

@@ -7,7 +7,7 @@ import random
 from adaptive_scheduler.core.config import Limits, RunConfig, Timing
 from adaptive_scheduler.core.items import ENDED, Item, Phase
 from adaptive_scheduler.core.jobs import JobState
-from adaptive_scheduler.core.messages import decode_request
+from adaptive_scheduler.core.messages import Finish, decode_reply, decode_request
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.testing import VirtualClient, VirtualJob, World
 
@@ -78,10 +78,16 @@ class Cluster:
         self.check_rights()
 
     def answer(self, message: bytes) -> bytes:
-        """A token that is not the present one changes nothing."""
-        token = getattr(decode_request(message)[2], "token", 0)
+        """A token that is not the present one changes nothing; a finish may be said again."""
+        request = decode_request(message)[2]
+        token = getattr(request, "token", 0)
         before = list(self.world.manager.book.rows)
         reply = self._answer(message)
+        if isinstance(request, Finish) and any(
+            item.token == token and item.phase is Phase.DONE for item in before
+        ):
+            again = decode_reply(reply)[1]
+            assert getattr(again, "code", "") != "stale_token", "a finish that was noted is refused"
         if token and all(item.token != token for item in before):
             assert self.world.manager.book.rows == before, "a stale token changed a row"
         return reply

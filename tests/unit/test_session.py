@@ -95,17 +95,20 @@ def test_a_late_duplicate_answer_changes_nothing(session: Session) -> None:
 
 def test_beats_carry_token_and_report(session: Session) -> None:
     holding(session)
-    session.report = Report(npoints=3)
-    assert session.next(4.9) is None
-    assert exchange(session, 5.0, Ok()).body == Beat(7, Report(npoints=3))
-    assert session.due() == 10.0
+    assert session.next(0.9) is None
+    session.tell(Report(npoints=3), 1.0)
+    assert exchange(session, 1.0, Ok()).body == Beat(7, Report(npoints=3)), "first news at once"
+    session.tell(Report(npoints=5), 2.0)
+    assert session.next(5.9) is None
+    assert exchange(session, 6.0, Ok()).body == Beat(7, Report(npoints=5))
+    assert session.due() == 11.0
 
 
 def test_a_lost_beat_is_not_repeated_but_made_anew(session: Session) -> None:
     holding(session)
     lost = session.next(5.0)
     session.unanswered(lost)
-    session.report = Report(npoints=9)
+    session.tell(Report(npoints=9), 5.5)
     sending = session.next(session.due())
     assert sending.number > lost.number
     assert sending.body.report.npoints == 9

@@ -8,6 +8,7 @@ from rich.console import Console
 from adaptive_scheduler.core.items import Phase
 from adaptive_scheduler.core.snapshot import ItemView, JobRow, Snapshot
 from adaptive_scheduler.manager import views
+from adaptive_scheduler.manager.status import status_of
 
 
 def snapshot(**changes: object) -> Snapshot:
@@ -128,3 +129,21 @@ def test_views_do_not_change_what_they_show() -> None:
     before = msgspec.json.encode(picture)
     Console(quiet=True).print(views.overview(picture))
     assert msgspec.json.encode(picture) == before
+
+
+def test_reasons_have_room_in_a_narrow_terminal() -> None:
+    text = lines(views.overview(snapshot()), width=80)
+    assert any("4 b/[red]x: your function raised E: é, 4 failures" in line for line in text)
+
+
+def test_a_running_learner_that_cannot_be_saved_is_told() -> None:
+    full = ItemView(1, "/d/x", Phase.RUNNING, reason="/d/x: No space left on device (OSError)")
+    (told,) = views.failures(snapshot(items=[full]))
+    assert "No space left" in told.plain
+
+
+def test_what_all_jobs_wait_for_is_told() -> None:
+    jobs = [JobRow(f"1_{n}", "run", "PENDING", reason="(PartitionConfig)") for n in range(2)]
+    none_runs = snapshot(jobs=jobs, items=[], phases={"queued": 3})
+    assert "2 jobs wait in the queue: (PartitionConfig)" in status_of(none_runs).text
+    assert "wait in the queue" not in status_of(snapshot()).text

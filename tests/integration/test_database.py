@@ -1,0 +1,320 @@
+"""The database on a real disk: what survives a crash at any byte, a fold, a kill, a person."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tinydb
+
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import DatabaseError
+from adaptive_scheduler.io import database, files
+from adaptive_scheduler.io.database import Database, create
+from adaptive_scheduler.io.tables import read_tables
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    folder = RunFolder(tmp_path / "x.tinydb")
+    create(folder.database, {database.ITEMS: {str(n): {"id": n, "n": 0} for n in range(3)}})
+    return folder
+
+
+def rows(folder: RunFolder) -> dict[str, int]:
+    store = Database(folder)
+    found = {key: row["n"] for key, row in store.tables[database.ITEMS].items()}
+    store.close()
+    return found
+
+
+def put(store: Database, key: int, n: int) -> None:
+    store.put(database.ITEMS, key, {"id": key, "n": n})
+
+
+def newest(folder: RunFolder) -> Path:
+    written = [path for path in folder.journals.iterdir() if path.stat().st_size]
+    return max(written)
+
+
+# ------------------------------------------------------------------------- opening
+
+
+def test_there_must_be_one(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match="create_empty_db"):
+        Database(RunFolder(tmp_path / "none.tinydb"))
+
+
+def test_a_file_that_is_no_database_is_named_and_not_touched(folder: RunFolder) -> None:
+    folder.database.write_text('{"_default": {"1"')
+    with pytest.raises(DatabaseError, match=r"x\.tinydb: is not a TinyDB file"):
+        Database(folder)
+    assert folder.database.read_text() == '{"_default": {"1"'
+
+
+def test_what_is_committed_is_found_again(folder: RunFolder) -> None:
+    store = Database(folder)
+    put(store, 1, 7)
+    store.commit()
+    put(store, 2, 9)  # never committed
+    assert rows(folder) == {"0": 0, "1": 7, "2": 0}
+    store.put(database.ITEMS, 0, None)
+    store.close()
+    assert rows(folder) == {"1": 7, "2": 9}
+
+
+def test_it_is_private_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        folder = RunFolder(tmp_path / "x.tinydb")
+        create(folder.database, {})
+        store = Database(folder)
+        put(store, 1, 1)
+        store.commit()
+        store.fold()
+        store.close()
+    finally:
+        os.umask(before)
+    for path in [folder.database, *folder.journals.iterdir()]:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    for path in [folder.folder, folder.journals]:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
+
+
+def test_plain_tinydb_reads_and_queries_it(folder: RunFolder) -> None:
+    store = Database(folder)
+    put(store, 1, 7)
+    store.commit()
+    store.fold()
+    store.close()
+    with tinydb.TinyDB(folder.database) as db:
+        assert db.get(tinydb.Query().n == 7) == {"id": 1, "n": 7}
+        assert len(db) == 3
+        assert db.table("_meta").all()[0]["version"] == 1
+
+
+# ------------------------------------------------------------------ a crash at any byte
+
+
+def test_a_crash_at_any_byte_leaves_the_state_before_or_after(folder: RunFolder) -> None:
+    store = Database(folder)
+    for n in range(1, 40):
+        put(store, n % 3, n)
+        store.commit()
+    store.close()
+    whole = newest(folder).read_bytes()
+    rng = random.Random(1)
+    for cut in [0, 1, len(whole) - 1, *rng.sample(range(len(whole)), 60)]:
+        for path in folder.journals.iterdir():
+            path.unlink()
+        (folder.journals / "00000001.jsonl").write_bytes(whole[:cut])
+        complete = whole[:cut].count(b"\n")
+        expected = {"0": 0, "1": 0, "2": 0} | {str(n % 3): n for n in range(1, complete + 1)}
+        torn = not whole[:cut].endswith(b"\n") and cut > 0
+        store = Database(folder)
+        assert bool(store.remarks) == torn, "what is dropped is said"
+        put(store, 1, 1000 + cut)
+        store.close()
+        for _ in range(2):  # a second and a third opening find nothing to complain of
+            store = Database(folder)
+            assert not store.remarks
+            found = {key: row["n"] for key, row in store.tables[database.ITEMS].items()}
+            assert found == expected | {"1": 1000 + cut}
+            store.close()
+
+
+def test_damage_before_the_end_is_an_error_that_names_the_line(folder: RunFolder) -> None:
+    store = Database(folder)
+    for n in range(3):
+        put(store, n, 5)
+    store.close()
+    path = newest(folder)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b"garbage\n" + lines[2])
+    with pytest.raises(DatabaseError, match=r"00000001\.jsonl: line 2 cannot be read"):
+        Database(folder)
+    assert path.read_bytes() == lines[0] + b"garbage\n" + lines[2]
+
+
+class FullDisk(files.Operations):
+    """A disk that takes half of one write, then nothing, until it is emptied."""
+
+    def __init__(self) -> None:
+        self.full = False
+
+    def write(self, fd: int, data: bytes | memoryview) -> int:
+        if not self.full:
+            return super().write(fd, data)
+        if len(data) > 1:
+            super().write(fd, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_is_an_error_and_later_none(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FullDisk()
+    monkeypatch.setattr(files, "operations", disk)
+    store = Database(folder)
+    put(store, 0, 1)
+    store.commit()
+    disk.full = True
+    put(store, 1, 2)
+    for _ in range(3):
+        with pytest.raises(DatabaseError, match="No space left"):
+            store.commit()
+    disk.full = False
+    put(store, 2, 3)
+    store.commit()
+    store.close()
+    assert rows(folder) == {"0": 1, "1": 2, "2": 3}
+
+
+# --------------------------------------------------------------------------- folding
+
+
+def test_writing_goes_on_while_another_process_folds(folder: RunFolder) -> None:
+    store = Database(folder)
+    expected = {"0": 0, "1": 0, "2": 0}
+    folds, n = 0, 0
+    end = time.monotonic() + 60
+    while folds < 3 and time.monotonic() < end:
+        n += 1
+        put(store, n % 7, n)
+        expected[str(n % 7)] = n
+        store.commit()
+        if not store.fold_runs():
+            store.begin_fold()
+            folds += 1
+    assert {key: row["n"] for key, row in read_tables(folder)[database.ITEMS].items()} == expected
+    store.close()
+    assert rows(folder) == expected
+    assert not store.remarks
+
+
+def test_a_killed_fold_loses_nothing_and_is_done_again(folder: RunFolder) -> None:
+    store = Database(folder)
+    put(store, 0, 1)
+    store.begin_fold()
+    assert store._folding is not None
+    store._folding.send_signal(signal.SIGKILL)
+    store._folding.wait()
+    put(store, 1, 2)
+    with pytest.raises(DatabaseError, match="the journal holds all"):
+        store.fold_runs()
+    assert store.lines, "it is to be tried again"
+    store.fold()
+    store.close()
+    with tinydb.TinyDB(folder.database) as db:
+        assert sorted(row["n"] for row in db) == [0, 1, 2]
+    assert rows(folder) == {"0": 1, "1": 2, "2": 0}
+
+
+def test_a_fold_gives_up_when_its_manager_has_died(folder: RunFolder) -> None:
+    """The next manager may fold already: an old fold must not put its file over a newer one."""
+    store = Database(folder)
+    put(store, 0, 1)
+    store.close()
+    before = folder.database.read_bytes()
+    argv = [sys.executable, "-m", "adaptive_scheduler.io.folding", folder.database, "1", "1", ""]
+    assert subprocess.run(argv, check=False, timeout=60).returncode == 0
+    assert folder.database.read_bytes() == before
+    assert rows(folder)["0"] == 1
+
+
+WRITER = """
+import sys
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.io import database
+store = database.Database(RunFolder(sys.argv[1]))
+n = 0
+while True:
+    n += 1
+    for row in range(3):
+        store.put(database.ITEMS, row, {"id": row, "n": n})
+    store.commit()
+    print(n, flush=True)
+    if n % 20 == 0:
+        store.begin_fold()
+"""
+
+
+def test_kill_9_at_random_instants_undoes_nothing_that_was_said(folder: RunFolder) -> None:
+    rng = random.Random(2)
+    for _ in range(6):
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, folder.database], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(rng.uniform(0.0, 0.4))
+        process.kill()
+        said = process.stdout.read().split()
+        process.wait()
+        if said and said[-1]:
+            found = rows(folder)
+            assert min(found.values()) >= int(said[-1])
+            assert max(found.values()) <= int(said[-1]) + 1
+        create_again = Database(folder)
+        for row in range(3):
+            put(create_again, row, 0)
+        create_again.close()
+
+
+# ---------------------------------------------------------------- a person's own edits
+
+
+def test_an_edited_file_is_kept_and_what_is_true_goes_on(folder: RunFolder) -> None:
+    store = Database(folder)
+    put(store, 0, 1)
+    store.commit()
+    assert not store.keep_edited()
+    with tinydb.TinyDB(folder.database) as db:
+        db.update({"n": 77})
+    assert store.keep_edited()
+    assert "is kept as" in store.remarks[-1]
+    for row, n in {0: 1, 1: 0, 2: 0}.items():
+        put(store, row, n)
+    store.fold(anew=True)
+    store.close()
+    assert rows(folder) == {"0": 1, "1": 0, "2": 0}
+    kept = json.loads(Path(f"{folder.database}.edited").read_text())
+    assert {row["n"] for row in kept[database.ITEMS].values()} == {77}
+
+
+def test_a_removed_file_is_written_anew(folder: RunFolder) -> None:
+    store = Database(folder)
+    folder.database.unlink()
+    assert store.keep_edited()
+    put(store, 0, 4)
+    store.fold(anew=True)
+    assert not store.keep_edited()
+    store.close()
+    assert rows(folder) == {"0": 4}
+
+
+# ------------------------------------------------------------------------------ size
+
+
+def test_opening_100_000_rows_is_quick(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "x.tinydb")
+    row = {"fname": "data/some/long/name.pickle", "phase": "queued", "worked": 1.5}
+    create(folder.database, {database.ITEMS: {str(n): {"id": n, **row} for n in range(100_000)}})
+    store = Database(folder)
+    for n in range(100_000):
+        store.put(database.ITEMS, n, {"id": n, **row, "phase": "done"})
+    store.close()
+    began = time.monotonic()
+    store = Database(folder)
+    seconds = time.monotonic() - began
+    store.close()
+    assert store.tables[database.ITEMS]["99999"]["phase"] == "done"
+    assert seconds < 10, f"opening took {seconds:.1f} s"

@@ -1,0 +1,301 @@
+"""The whole manager over real sockets and a real disk, killed as often as it takes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import tinydb
+
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.items import Item, Phase
+from adaptive_scheduler.core.messages import (
+    Assigned,
+    Cancel,
+    Claim,
+    Fail,
+    Finish,
+    Goodbye,
+    Hello,
+    Idle,
+    Ok,
+    Owner,
+    Picture,
+    Refused,
+    Reply,
+    Request,
+    Retry,
+    Status,
+    Stop,
+    Welcome,
+)
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.snapshot import Snapshot
+from adaptive_scheduler.errors import ManagerUnreachableError, RunError
+from adaptive_scheduler.io import database, files
+from adaptive_scheduler.io.tables import read_tables
+from adaptive_scheduler.io.transport import Connection
+from adaptive_scheduler.manager import engine as engine_module
+from adaptive_scheduler.manager import state
+from adaptive_scheduler.manager.engine import Engine
+
+MANAGER = """
+import sys
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.manager.engine import Engine
+from adaptive_scheduler.manager.state import read_config
+folder = RunFolder(sys.argv[1])
+Engine(folder, read_config(folder)).run()
+"""
+
+
+def make_run(path: Path, n: int) -> tuple[RunFolder, RunConfig]:
+    folder = RunFolder(path / "x.tinydb")
+    items = [Item(row, f"data/{row}", Phase.QUEUED) for row in range(n)]
+    database.create(folder.database, state.new_tables(items, None))
+    config = RunConfig("run", [Resources()], ["job"], str(path), interface="127.0.0.1")
+    files.private_folder(folder.folder)
+    folder.config.write_bytes(msgspec.json.encode(config))
+    return folder, config
+
+
+class Talker:
+    """One client's side: numbers its requests, and repeats each until it is answered."""
+
+    def __init__(self, folder: RunFolder, name: str) -> None:
+        self.owner = Owner(f"local:here:{name}", 0, 0, name)
+        self._connection = Connection(folder)
+        self._number = 0
+
+    def ask(self, body: Request, patience: float = 60.0) -> Reply:
+        self._number += 1
+        end = time.monotonic() + patience
+        while True:
+            try:
+                return self._connection.ask(self.owner, self._number, body, 0.5)
+            except ManagerUnreachableError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.02)
+
+    def status(self) -> Snapshot:
+        reply = self.ask(Status("all"))
+        assert isinstance(reply, Picture)
+        return msgspec.msgpack.decode(reply.snapshot, type=Snapshot)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[tuple[Engine, Talker]]:
+    folder, config = make_run(tmp_path, 5)
+    engine = Engine(folder, config)
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    talker = Talker(folder, "me")
+    assert isinstance(talker.ask(Hello("here", 1, 1)), Welcome)
+    yield engine, talker
+    talker.close()
+    engine.stop()
+    thread.join(30)
+    assert engine.ended.is_set()
+    engine.stop()  # harmless afterwards
+
+
+# ------------------------------------------------------------------------- one manager
+
+
+def test_a_run_to_its_end(running: tuple[Engine, Talker]) -> None:
+    engine, me = running
+    for row in range(5):
+        got = me.ask(Claim())
+        assert isinstance(got, Assigned)
+        assert (got.item, got.token, got.fname) == (row, row + 1, f"data/{row}")
+        assert me.ask(Finish(got.token)) == Ok()
+    assert me.ask(Claim()) == Idle(1.0, over=True)
+    assert me.status().phases == {"done": 5}
+    assert me.ask(Goodbye("over")) == Ok()
+    assert engine.ended.wait(20)
+    assert not engine.folder.manager.exists()
+    assert not engine.folder.lock.exists()
+    with tinydb.TinyDB(engine.folder.database) as db:
+        assert [row["phase"] for row in db] == ["done"] * 5
+
+
+def test_a_second_manager_is_refused_and_does_no_harm(running: tuple[Engine, Talker]) -> None:
+    engine, me = running
+    with pytest.raises(RunError, match="Attach to it"):
+        Engine(engine.folder, engine.clients.config)
+    assert isinstance(me.ask(Claim()), Assigned)
+
+
+def test_cancel_and_retry(running: tuple[Engine, Talker]) -> None:
+    _, me = running
+    got = me.ask(Claim())
+    assert isinstance(got, Assigned)
+    assert me.ask(Cancel()) == Ok()
+    refused = me.ask(Finish(got.token))
+    assert isinstance(refused, Refused)
+    assert refused.code == "cancelled"
+    assert me.ask(Retry([9])) == Refused("no_such_item", "there is no learner 9: they are 0 to 4.")
+    assert me.ask(Retry()) == Ok()
+    assert me.status().phases == {"queued": 5}
+
+
+def test_a_failed_one_comes_again_later_and_keeps_its_traceback(
+    running: tuple[Engine, Talker],
+) -> None:
+    _, me = running
+    got = me.ask(Claim())
+    assert isinstance(got, Assigned)
+    assert me.ask(Fail(got.token, "ValueError: no", "Traceback")) == Ok()
+    other = me.ask(Claim())
+    assert isinstance(other, Assigned)
+    assert other.item != got.item
+    (view,) = (item for item in me.status().items if item.id == got.item)
+    assert (view.fails, view.reason, view.traceback) == (1, "ValueError: no", "Traceback")
+
+
+class FullDisk(files.Operations):
+    full = False
+
+    def write(self, fd: int, data: bytes | memoryview) -> int:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        return super().write(fd, data)
+
+
+def test_a_full_disk_holds_answers_back_and_no_longer(
+    running: tuple[Engine, Talker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, me = running
+    disk = FullDisk()
+    monkeypatch.setattr(files, "operations", disk)
+    disk.full = True
+    with pytest.raises(ManagerUnreachableError):
+        me.ask(Claim(), patience=1.5)
+    viewer = Talker(engine.folder, "viewer")
+    assert any("No space left" in note for note in viewer.status().notes)
+    viewer.close()
+    disk.full = False
+    assert isinstance(me.ask(Claim()), Assigned)
+    assert me.status().notes == []
+    rows = read_tables(engine.folder)[database.ITEMS]
+    assert rows["0"]["phase"] == "running"
+
+
+def test_an_edited_database_does_not_change_the_run(
+    running: tuple[Engine, Talker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, me = running
+    got = me.ask(Claim())
+    assert isinstance(got, Assigned)
+    engine.folder.database.write_text("{}")
+    assert me.ask(Finish(got.token)) == Ok()
+    assert me.ask(Stop()) == Ok()
+    assert engine.ended.wait(20)
+    with tinydb.TinyDB(engine.folder.database) as db:
+        assert [row["phase"] for row in db] == ["done"] + ["queued"] * 4
+    assert Path(f"{engine.folder.database}.edited").read_text() == "{}"
+
+
+def test_folds_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "FOLD_INTERVAL", 0.2)
+    folder, config = make_run(tmp_path, 2)
+    engine = Engine(folder, config)
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    me = Talker(folder, "me")
+    me.ask(Hello("here", 1, 1))
+    me.ask(Claim())
+    end = time.monotonic() + 30
+    while '"running"' not in folder.database.read_text():
+        assert time.monotonic() < end, "the file is not brought up to date"
+        time.sleep(0.05)
+    me.close()
+    engine.stop()
+    thread.join(30)
+
+
+# ------------------------------------------------------------------ a killed manager
+
+
+class Worker(threading.Thread):
+    """Claims and finishes until all is over; keeps what was acknowledged."""
+
+    def __init__(self, folder: RunFolder, name: str) -> None:
+        super().__init__(daemon=True)
+        self.talker = Talker(folder, name)
+        self.finished: list[tuple[int, int]] = []
+        self.stale = 0
+        self.fault: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            self.fault = error
+        finally:
+            self.talker.close()
+
+    def _work(self) -> None:
+        self.talker.ask(Hello("here", 1, 1))
+        while True:
+            got = self.talker.ask(Claim())
+            if isinstance(got, Idle):
+                if got.over:
+                    return
+                time.sleep(0.05)
+                continue
+            assert isinstance(got, Assigned), got
+            time.sleep(0.002)
+            if self.talker.ask(Finish(got.token)) == Ok():
+                self.finished.append((got.item, got.token))
+            else:
+                self.stale += 1
+
+
+def start_manager(folder: RunFolder) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", MANAGER, folder.database])
+
+
+def test_nothing_acknowledged_is_undone_by_kill_9(tmp_path: Path) -> None:
+    folder, _ = make_run(tmp_path, 1500)
+    manager = start_manager(folder)
+    workers = [Worker(folder, f"w{n}") for n in range(6)]
+    for worker in workers:
+        worker.start()
+    kills = 0
+    end = time.monotonic() + 120
+    while any(worker.is_alive() for worker in workers) and time.monotonic() < end:
+        before = sum(len(worker.finished) for worker in workers)
+        while (  # let it live until it has done something
+            sum(len(worker.finished) for worker in workers) < before + 200
+            and any(worker.is_alive() for worker in workers)
+            and time.monotonic() < end
+        ):
+            time.sleep(0.01)
+        if kills < 5:
+            manager.kill()
+            manager.wait()
+            kills += 1
+            manager = start_manager(folder)
+    for worker in workers:
+        worker.join(5)
+        assert worker.fault is None
+    manager.wait(60)
+    assert kills == 5
+    acknowledged = [item for worker in workers for item, _ in worker.finished]
+    assert sorted(acknowledged) == list(range(1500)), "each is finished once, by one owner"
+    rows = read_tables(folder)[database.ITEMS]
+    tokens = {item: token for worker in workers for item, token in worker.finished}
+    assert all(rows[str(row)]["token"] == tokens[row] for row in range(1500))
+    assert {row["phase"] for row in rows.values()} == {"done"}

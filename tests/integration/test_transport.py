@@ -1,0 +1,263 @@
+"""The wire: who gets in, who does not, and how a manager that moved is found."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import zmq
+
+from adaptive_scheduler.core.messages import (
+    Beat,
+    Claim,
+    Ok,
+    Owner,
+    Refused,
+    decode_request,
+    encode_reply,
+    encode_request,
+)
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import (
+    InputError,
+    ManagerUnreachableError,
+    PermissionsError,
+    ProtocolError,
+)
+from adaptive_scheduler.io import keys
+from adaptive_scheduler.io.addresses import Address, write_address
+from adaptive_scheduler.io.transport import Connection, Server
+from adaptive_scheduler.io.whereabouts import find, publish
+
+ME = Owner("1", 0, 0, "me")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path / "x.tinydb")
+
+
+class Manager(threading.Thread):
+    """Answers Ok to all that can be decoded; keeps what came."""
+
+    def __init__(self, folder: RunFolder, urls: list[str] | None = None, **options: str) -> None:
+        super().__init__(daemon=True)
+        self.server = Server(folder, interface="127.0.0.1", **options)
+        self.heard: list[object] = []
+        self.garbage = 0
+        self.mute = 0
+        self._ending = threading.Event()
+        address = Address(
+            [*(urls or ()), *self.server.urls],
+            self.server.server_key,
+            "here",
+            1,
+            os.urandom(4).hex(),
+        )
+        write_address(folder, address)
+        self.start()
+
+    def run(self) -> None:
+        while not self._ending.is_set():
+            for connection, message in self.server.receive(0.2):
+                try:
+                    _, number, body = decode_request(message)
+                except ProtocolError:
+                    self.garbage += 1
+                    continue
+                self.heard.append(body)
+                if self.mute:
+                    self.mute -= 1
+                else:
+                    self.server.send(connection, encode_reply(number, Ok()))
+
+    def close(self) -> None:
+        self._ending.set()
+        self.server.wake()
+        self.join()
+        self.server.close()
+        self.server.wake()  # harmless afterwards
+
+
+@contextmanager
+def manager(folder: RunFolder, urls: list[str] | None = None, **options: str) -> Iterator[Manager]:
+    running = Manager(folder, urls, **options)
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+@contextmanager
+def connection(folder: RunFolder) -> Iterator[Connection]:
+    one = Connection(folder)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def dealer(url: str, folder: RunFolder | None, server_key: str, message: bytes) -> bool:
+    """Send one message with foreign keys, or none; whether an answer comes within a second."""
+    context = zmq.Context()
+    client = context.socket(zmq.DEALER)
+    client.linger = 0
+    if folder is not None:
+        client.curve_publickey, client.curve_secretkey = zmq.curve_keypair()
+        client.curve_serverkey = server_key.encode()
+    client.connect(url)
+    client.send(message)
+    answered = bool(client.poll(1000))
+    client.close()
+    context.term()
+    return answered
+
+
+def test_a_question_is_answered(folder: RunFolder) -> None:
+    with manager(folder) as running, connection(folder) as me:
+        for number in range(1, 50):
+            assert me.ask(ME, number, Claim(), 5) == Ok()
+        assert len(running.heard) == 49
+
+
+def test_without_a_manager_it_says_so(folder: RunFolder) -> None:
+    with connection(folder) as me, pytest.raises(ManagerUnreachableError, match="no manager runs"):
+        me.ask(ME, 1, Claim(), 0.2)
+
+
+def test_a_wrong_key_and_no_key_get_no_answer(folder: RunFolder) -> None:
+    message = encode_request(ME, 1, Claim())
+    with manager(folder) as running:
+        url, key = running.server.urls[0], running.server.server_key
+        assert not dealer(url, folder, key, message)
+        assert not dealer(url, None, key, message)
+        assert running.heard == []
+        assert running.server.refused == 1
+        with connection(folder) as me:
+            assert me.ask(ME, 1, Claim(), 5) == Ok()
+
+
+def test_bytes_that_are_no_zmq_are_survived(folder: RunFolder) -> None:
+    with manager(folder) as running:
+        host, port = running.server.urls[0].removeprefix("tcp://").split(":")
+        plugs = [socket.create_connection((host, int(port))) for _ in range(20)]
+        for n, plug in enumerate(plugs):
+            plug.sendall([b"GET / HTTP/1.1\r\n\r\n", os.urandom(5000), b"", b"\xff" * 10][n % 4])
+        with connection(folder) as me:
+            assert me.ask(ME, 1, Claim(), 10) == Ok()
+        for plug in plugs:
+            plug.close()
+
+
+def test_too_large_and_senseless_messages_stop_nothing(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with manager(folder) as running, connection(folder) as me:
+        assert me.ask(ME, 1, Claim(), 5) == Ok()
+        assert me._socket is not None
+        me._socket.send(b"no message of ours")
+        me._socket.send(b"")
+        me._socket.send_multipart([b"a", b"b", b"c"])
+        assert me.ask(ME, 2, Claim(), 5) == Ok()
+        me._socket.send(bytes(17 * 2**20))  # closes the connection, which comes back by itself
+        assert me.ask(ME, 3, Claim(), 20) == Ok()
+        assert running.garbage == 3
+
+
+def test_a_late_reply_is_not_taken_for_the_next(folder: RunFolder) -> None:
+    with manager(folder) as running, connection(folder) as me:
+        assert me.ask(ME, 1, Claim(), 5) == Ok()
+        assert me._socket is not None
+        me._socket.send(encode_request(ME, 2, Beat()))  # its reply waits in the socket
+        end = time.monotonic() + 5
+        while len(running.heard) < 2 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert me.ask(ME, 3, Claim(), 5) == Ok()
+
+
+def test_a_manager_on_another_port_is_found(folder: RunFolder) -> None:
+    with connection(folder) as me:
+        with manager(folder) as first:
+            assert me.ask(ME, 1, Claim(), 5) == Ok()
+            there = first.server.urls
+        with pytest.raises(ManagerUnreachableError, match="does not answer at tcp://"):
+            me.ask(ME, 2, Claim(), 0.3)
+        with manager(folder) as second:
+            assert second.server.urls != there
+            assert me.ask(ME, 2, Claim(), 5) == Ok()
+
+
+def test_one_that_waits_learns_at_once_that_the_manager_has_moved(folder: RunFolder) -> None:
+    def wait() -> None:
+        with pytest.raises(ManagerUnreachableError):
+            me.ask(ME, 1, Claim(), 60)
+
+    with connection(folder) as me, manager(folder) as old:
+        old.mute = 1000
+        asked = threading.Thread(target=wait)
+        began = time.monotonic()
+        asked.start()
+        time.sleep(0.2)
+        with manager(folder):
+            asked.join(20)
+            assert time.monotonic() - began < 15
+            assert me.ask(ME, 1, Claim(), 5) == Ok()
+
+
+def test_a_dead_address_comes_first_once_only(folder: RunFolder) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        dead = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with manager(folder, urls=[dead]), connection(folder) as me:
+            assert me.ask(ME, 1, Claim(), 0.5) == Ok()
+            began = time.monotonic()
+            assert me.ask(ME, 2, Claim(), 5) == Ok()
+            assert time.monotonic() - began < 2, "the address that answered is kept"
+
+
+def test_ports_can_be_chosen_and_a_taken_one_is_said(folder: RunFolder, tmp_path: Path) -> None:
+    with manager(folder, ports="50321-50340") as running:
+        port = int(running.server.urls[0].rpartition(":")[2])
+        assert 50321 <= port <= 50340
+        with pytest.raises(InputError, match="choose another url"):
+            Server(RunFolder(tmp_path / "y.tinydb"), url=running.server.urls[0])
+
+
+def test_open_key_folders_are_refused_with_the_remedy(folder: RunFolder) -> None:
+    keys.load_or_make(folder.keys, "server")
+    folder.keys.chmod(0o750)
+    with pytest.raises(PermissionsError, match="chmod 700"):
+        Server(folder)
+
+
+def test_no_secret_is_shown(folder: RunFolder) -> None:
+    pair = keys.load_or_make(folder.keys, "server")
+    assert pair.secret.decode() not in repr(pair)
+    assert keys.load_or_make(folder.keys, "server") == pair
+
+
+def test_a_url_alone_leads_to_the_run(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert find("tcp://127.0.0.1:5555") is None
+    publish("tcp://127.0.0.1:5555", folder)
+    found = find("tcp://127.0.0.1:5555")
+    assert found is not None
+    assert found.database == folder.database
+
+
+def test_replies_of_another_kind_are_errors_that_say_so(folder: RunFolder) -> None:
+    with manager(folder), connection(folder) as me:
+        assert not isinstance(me.ask(ME, 1, Claim(), 5), Refused)
+    folder.manager.write_bytes(b"{")
+    folder.manager.chmod(0o600)
+    with connection(folder) as me, pytest.raises(ManagerUnreachableError, match="cannot be read"):
+        me.ask(ME, 2, Claim(), 1)

@@ -1,0 +1,202 @@
+"""Answers to clients: idempotent, fenced, and one word for every case."""
+
+from __future__ import annotations
+
+from adaptive_scheduler.core.book import Book
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.events import Lost
+from adaptive_scheduler.core.items import Budget, Item, Phase
+from adaptive_scheduler.core.jobbook import JobBook
+from adaptive_scheduler.core.messages import (
+    Assigned,
+    Beat,
+    Cancel,
+    Claim,
+    Fail,
+    Finish,
+    Goodbye,
+    Hello,
+    Idle,
+    Ok,
+    Owner,
+    Refused,
+    Release,
+    Reply,
+    Report,
+    Request,
+    Welcome,
+)
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
+
+
+class Desk:
+    """A manager, and clients that number their requests."""
+
+    def __init__(self, n: int = 3, combos: dict[int, object] | None = None, **budget: int) -> None:
+        config = RunConfig("run", [Resources()], ["job"], "/logs")
+        book = Book([Item(k, f"f{k}", Phase.QUEUED) for k in range(n)], Budget(**budget))
+        self.manager = DatabaseManager(book, JobBook([], [], 0.0), combos or {}, config)
+        self.numbers: dict[str, int] = {}
+        self.now = 0.0
+
+    def ask(self, owner: Owner, body: Request) -> Reply:
+        self.numbers[owner.uuid] = self.numbers.get(owner.uuid, 0) + 1
+        return self.again(owner, body)
+
+    def again(self, owner: Owner, body: Request, back: int = 0) -> Reply:
+        moment = Moment(1e9 + self.now, self.now)
+        return self.manager.handle(owner, self.numbers[owner.uuid] - back, body, moment)
+
+    def claim(self, owner: Owner) -> Assigned:
+        reply = self.ask(owner, Claim())
+        assert isinstance(reply, Assigned), reply
+        return reply
+
+
+def client(job: str = "1", restart: int = 0, attempt: int = 0) -> Owner:
+    return Owner(job, restart, attempt, f"{job}-{restart}-{attempt}")
+
+
+ANNA, BOB = client("1"), client("2")
+
+
+def code(reply: Reply) -> str:
+    assert isinstance(reply, Refused), reply
+    return reply.code
+
+
+def test_a_whole_visit() -> None:
+    desk = Desk(1, combos={0: {"a": 1}})
+    welcome = desk.ask(ANNA, Hello("n1", 1, 4, submit=3))
+    assert isinstance(welcome, Welcome)
+    assert (welcome.run, welcome.beat, welcome.lease) == ("run", 5.0, 30.0)
+    assert desk.manager.jobs.records["1"].submit == 3
+    got = desk.claim(ANNA)
+    assert (got.item, got.fname, got.combo) == (0, "f0", {"a": 1})
+    assert desk.ask(ANNA, Beat(got.token, Report(npoints=5))) == Ok()
+    assert desk.manager.reports[0].npoints == 5
+    assert desk.ask(ANNA, Finish(got.token, Report(npoints=9))) == Ok()
+    assert 0 not in desk.manager.reports
+    assert desk.ask(ANNA, Claim()) == Idle(1.0, over=True)
+    assert desk.ask(ANNA, Goodbye("over")) == Ok()
+    assert desk.manager.jobs.records["1"].goodbye == "over"
+
+
+def test_the_same_number_gets_the_same_reply_and_does_nothing() -> None:
+    desk = Desk()
+    got = desk.claim(ANNA)
+    desk.ask(ANNA, Fail(got.token, "no", "T"))
+    before = list(desk.manager.book.rows)
+    assert desk.again(ANNA, Fail(got.token, "no", "T")) == Ok()
+    assert desk.manager.book.rows == before
+    assert code(desk.again(ANNA, Claim(), back=1)) == "old_request"
+    assert desk.manager.book.held_by("1") is None, "a late double claim takes nothing"
+
+
+def test_a_claim_repeated_under_another_number_gives_the_same_item() -> None:
+    desk = Desk()
+    assert desk.claim(ANNA) == desk.claim(ANNA)
+
+
+def test_two_clients_get_two_items_and_a_third_waits() -> None:
+    desk = Desk(2)
+    assert {desk.claim(ANNA).item, desk.claim(BOB).item} == {0, 1}
+    desk.manager.news = False
+    assert desk.ask(client("3"), Claim()) == Idle(1.0, over=False)
+    assert not desk.manager.news, "one who waits is no reason to ask the batch system"
+
+
+def test_a_stale_token_is_refused_by_every_word() -> None:
+    desk = Desk()
+    got = desk.claim(ANNA)
+    desk.manager.free("1", Lost("dead"), Moment(0.0, 0.0))
+    taken = desk.claim(BOB)
+    assert taken.item == got.item
+    for body in (Beat(got.token), Finish(got.token), Fail(got.token, "x"), Release(got.token, "x")):
+        assert code(desk.ask(ANNA, body)) == "stale_token"
+    for token in (999, -1):
+        for body in (Beat(token), Finish(token), Fail(token, "x"), Release(token, "x")):
+            assert code(desk.ask(ANNA, body)) == "stale_token"
+    assert desk.ask(BOB, Beat(taken.token)) == Ok()
+
+
+def test_a_cancelled_item_is_told_to_its_client() -> None:
+    desk = Desk()
+    got = desk.claim(ANNA)
+    desk.manager.book.cancel(0.0)
+    desk.manager.closing = True
+    for body in (Beat(got.token), Finish(got.token), Release(got.token, "x")):
+        assert code(desk.ask(ANNA, body)) == "cancelled"
+    assert desk.ask(ANNA, Claim()) == Idle(1.0, over=True)
+
+
+def test_a_next_life_brings_the_last_report() -> None:
+    desk = Desk()
+    got = desk.claim(ANNA)
+    desk.ask(ANNA, Beat(got.token, Report(npoints=7, seconds=11.0)))
+    again = desk.claim(client("1", attempt=1))
+    assert again.item == got.item
+    assert again.worked == 11.0
+    assert desk.manager.book.rows[got.item].npoints == 7
+    assert got.item not in desk.manager.reports
+    assert code(desk.ask(ANNA, Beat(got.token))) == "old_life"
+
+
+def test_a_goodbye_gives_back_what_was_held_without_blame() -> None:
+    desk = Desk()
+    got = desk.claim(ANNA)
+    desk.manager.news = False
+    assert desk.ask(ANNA, Goodbye("signal")) == Ok()
+    row = desk.manager.book.rows[got.item]
+    assert (row.phase, row.crashes, row.reason) == (Phase.QUEUED, 0, "signal")
+    assert desk.manager.news
+
+
+def test_one_that_fails_is_delayed_and_others_go_on() -> None:
+    """Fault 14."""
+    desk = Desk(2, max_fails=1)
+    got = desk.claim(ANNA)
+    desk.ask(ANNA, Fail(got.token, "ValueError: x", "T1"))
+    other = desk.claim(ANNA)
+    assert other.item != got.item
+    assert isinstance(desk.ask(BOB, Claim()), Idle)
+    desk.manager.book.wake_delayed(1.0)
+    assert desk.claim(BOB).item == got.item
+
+
+def test_a_job_that_is_being_cancelled_gets_no_more_work() -> None:
+    """Else a cancel that was decided while it was idle would meet it at work."""
+    desk = Desk()
+    desk.manager.leaving["1"] = 0.0
+    assert desk.ask(ANNA, Claim()) == Idle(1.0, over=True)
+    assert isinstance(desk.ask(BOB, Claim()), Assigned)
+
+
+def test_a_finish_that_frees_others_or_ends_all_is_news() -> None:
+    desk = Desk(2)
+    first, second = desk.claim(ANNA), desk.claim(BOB)
+    desk.manager.news = False
+    desk.ask(ANNA, Finish(first.token))
+    assert not desk.manager.news
+    desk.ask(BOB, Finish(second.token))
+    assert desk.manager.news
+
+
+def test_a_finish_repeated_to_the_next_manager_is_well() -> None:
+    desk = Desk()
+    got = desk.claim(ANNA)
+    desk.ask(ANNA, Finish(got.token))
+    desk.manager._replies.clear()
+    assert desk.again(ANNA, Finish(got.token)) == Ok()
+
+
+def test_words_for_people_are_not_for_clients() -> None:
+    assert code(Desk().ask(ANNA, Cancel())) == "not_for_clients"
+
+
+def test_many_clients_of_one_job_get_one_item() -> None:
+    desk = Desk()
+    desk.claim(Owner("1", 0, 0, "a"))
+    assert code(desk.ask(Owner("1", 0, 0, "b"), Claim())) == "many_clients"
+    assert desk.manager.book.phases[Phase.RUNNING] == 1

@@ -1,0 +1,149 @@
+"""One row: every transition of the table, and no other."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import msgspec
+import pytest
+
+from adaptive_scheduler.core.events import (
+    Blocked,
+    Cancelled,
+    Claimed,
+    Event,
+    Finished,
+    Lost,
+    Raised,
+    Released,
+    Retried,
+    Unblocked,
+)
+from adaptive_scheduler.core.items import TRANSITIONS, Budget, Item, Phase, step
+from adaptive_scheduler.core.messages import Owner, Refused, Report
+
+BUDGET = Budget(max_fails=2, max_crashes=2)
+ANNA = Owner("1", 0, 0, "anna")
+EVENTS: list[Event] = [
+    Claimed(Owner("2", 0, 0, "other"), 8), Finished(7), Raised(7, "no"), Released(7, "deadline"),
+    Lost("gone"), Unblocked(), Blocked("x"), Cancelled(), Retried(), Retried(waiting=True),
+]  # fmt: skip
+
+
+def item(phase: Phase, **changes: object) -> Item:
+    held = {"job": "1", "owner": ANNA} if phase is Phase.RUNNING else {}
+    return msgspec.structs.replace(Item(0, "f", phase, token=7, **held), **changes)
+
+
+def after(before: Item, event: Event, now: float = 5.0) -> Item:
+    found = step(before, event, now, BUDGET)
+    assert isinstance(found, Item), found
+    return found
+
+
+@pytest.mark.parametrize(("phase", "event"), [*itertools.product(Phase, EVENTS)])
+def test_the_table_says_all(phase: Phase, event: Event) -> None:
+    before = item(phase)
+    found = step(before, event, 5.0, BUDGET)
+    entry = TRANSITIONS.get((phase, type(event)))
+    if entry is None:
+        assert isinstance(found, Refused)
+    elif isinstance(found, Item):
+        assert found.phase in entry[1]
+        assert (found.job is None) == (found.owner is None) == (found.phase is not Phase.RUNNING)
+        assert found is before or found.changed == 5.0
+    else:
+        assert (phase, type(event)) == (Phase.RUNNING, Claimed), "only to another job"
+
+
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("kind", [Finished, lambda t: Released(t, "x"), lambda t: Raised(t, "x")])
+@pytest.mark.parametrize("token", [0, 6, 8])
+def test_a_stale_token_is_refused_everywhere(phase: Phase, kind: object, token: int) -> None:
+    found = step(item(phase), kind(token), 5.0, BUDGET)  # type: ignore[operator]
+    assert isinstance(found, Refused)
+    assert found.code == ("cancelled" if phase is Phase.CANCELLED else "stale_token")
+
+
+def test_a_claim_gives_a_right_and_the_same_client_keeps_it() -> None:
+    taken = after(item(Phase.QUEUED, token=0, reason="deadline"), Claimed(ANNA, 3))
+    assert (taken.phase, taken.job, taken.owner, taken.token) == (Phase.RUNNING, "1", ANNA, 3)
+    assert (taken.attempts, taken.reason) == (1, "")
+    assert after(taken, Claimed(ANNA, 4)) is taken
+
+
+def test_the_next_life_of_a_job_takes_over_with_a_new_right() -> None:
+    again = Owner("1", 0, 1, "anna-2")
+    taken = after(item(Phase.RUNNING), Claimed(again, 9, Report(npoints=12, seconds=3.0)))
+    assert (taken.owner, taken.token, taken.crashes) == (again, 9, 1)
+    assert (taken.npoints, taken.worked) == (12, 3.0)
+    requeued = after(item(Phase.RUNNING), Claimed(Owner("1", 1, 0, "x"), 9))
+    assert requeued.crashes == 0, "a requeue is not the learner's fault"
+
+
+@pytest.mark.parametrize("owner", [Owner("1", 0, 0, "twin"), Owner("2", 5, 5, "other")])
+def test_nobody_else_takes_over(owner: Owner) -> None:
+    found = step(item(Phase.RUNNING), Claimed(owner, 9), 5.0, BUDGET)
+    assert isinstance(found, Refused)
+    assert found.code == "not_free"
+
+
+def test_an_older_life_does_not_come_back() -> None:
+    before = item(Phase.RUNNING, owner=Owner("1", 1, 0, "now"))
+    assert isinstance(step(before, Claimed(Owner("1", 0, 3, "old"), 9), 5.0, BUDGET), Refused)
+
+
+def test_fails_are_counted_apart_from_crashes() -> None:
+    row = item(Phase.RUNNING)
+    for n in (1, 2):
+        row = after(row, Raised(row.token, "ValueError: x", "Traceback", Report(seconds=1.0)))
+        assert (row.phase, row.fails, row.crashes) == (Phase.QUEUED, n, 0)
+        row = after(row, Claimed(ANNA, row.token + 1))
+    row = after(row, Raised(row.token, "ValueError: y", "Traceback y"))
+    assert (row.phase, row.fails, row.reason) == (Phase.FAILED, 3, "ValueError: y")
+    assert row.traceback == "Traceback y"
+
+
+def test_crashes_end_it_and_other_losses_do_not() -> None:
+    row = item(Phase.RUNNING)
+    for n in range(20):
+        row = after(after(row, Lost("timeout")), Claimed(ANNA, 10 + n))
+    assert row.crashes == 0
+    for n in (1, 2):
+        row = after(row, Lost("killed", crash=True))
+        assert (row.phase, row.crashes) == (Phase.QUEUED, n)
+        row = after(row, Claimed(ANNA, 50 + n))
+    row = after(row, Lost("killed", crash=True))
+    assert (row.phase, row.reason) == (Phase.FAILED, "killed (3 times)")
+
+
+def test_a_finish_may_be_said_twice() -> None:
+    done = after(item(Phase.RUNNING), Finished(7, Report(npoints=5, loss=0.1, seconds=2.0)))
+    assert (done.phase, done.npoints, done.loss, done.worked) == (Phase.DONE, 5, 0.1, 2.0)
+    assert after(done, Finished(7, Report(seconds=2.0))) is done
+
+
+def test_other_endings_said_twice_are_stale() -> None:
+    free = after(item(Phase.RUNNING), Released(7, "deadline"))
+    assert isinstance(step(free, Released(7, "deadline"), 5.0, BUDGET), Refused)
+
+
+def test_a_cancelled_one_is_told_so() -> None:
+    found = step(after(item(Phase.RUNNING), Cancelled()), Finished(7), 5.0, BUDGET)
+    assert isinstance(found, Refused)
+    assert found.code == "cancelled"
+
+
+def test_a_retry_gives_new_budgets() -> None:
+    failed = item(Phase.FAILED, fails=3, crashes=2, traceback="T")
+    again = after(failed, Retried())
+    assert (again.phase, again.fails, again.crashes, again.traceback) == (Phase.QUEUED, 0, 0, "")
+    assert after(failed, Retried(waiting=True)).phase is Phase.WAITING
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, -math.inf, -5.0])
+def test_no_report_makes_a_row_that_cannot_be_read_again(seconds: float) -> None:
+    row = after(item(Phase.RUNNING), Released(7, "x", Report(seconds=seconds, loss=math.nan)))
+    assert row.worked == 0.0
+    msgspec.json.decode(msgspec.json.encode(row), type=Item)

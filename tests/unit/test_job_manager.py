@@ -1,0 +1,291 @@
+"""The batch system's side: when to look, what to submit, whom to blame."""
+
+from __future__ import annotations
+
+from adaptive_scheduler.core.backoff import FIRST, LONGEST, Backoff
+from adaptive_scheduler.core.config import Limits, RunConfig, Timing
+from adaptive_scheduler.core.items import Item, Phase
+from adaptive_scheduler.core.jobs import JobState, Refusal
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.manager.job_manager import SPACING
+from adaptive_scheduler.manager.tasks import (
+    CancelTask,
+    Look,
+    NoLook,
+    NotSubmitted,
+    Submit,
+    SubmitUnknown,
+)
+from adaptive_scheduler.testing import VirtualJob, World
+
+
+def world(n: int = 4, limit: int = 3, names: tuple[str, ...] = ("job",), **fields: object) -> World:
+    items = [Item(row, f"f{row}", Phase.QUEUED) for row in range(n)]
+    config = RunConfig(
+        "run", [Resources()], list(names), "/logs",
+        timing=Timing(interval=30, lease=30, grace=60, patience=120),
+        limits=Limits(limit, max_crashes=2),
+    )  # fmt: skip
+    return World(items, config, **fields)  # type: ignore[arg-type]
+
+
+def jobs(cluster: World, state: JobState = JobState.PENDING) -> list[VirtualJob]:
+    return [job for job in cluster.batch.living() if job.state is state]
+
+
+def test_it_submits_what_is_useful_and_allowed() -> None:
+    cluster = world()
+    cluster.run_for(3)
+    assert len(jobs(cluster)) == 3
+    cluster = world(n=2)
+    cluster.run_for(3)
+    assert len(jobs(cluster)) == 2
+
+
+def test_a_run_goes_through_and_leaves_nothing_behind() -> None:
+    cluster = world(n=6)
+    cluster.run_for(3)
+    for job in jobs(cluster):
+        cluster.start(job)
+    cluster.run_for(40)
+    assert cluster.over
+    assert cluster.done == set(range(6))
+
+
+def test_when_all_is_done_what_waits_is_gone_within_seconds() -> None:
+    """Fault 23."""
+    cluster = world(n=4)
+    cluster.run_for(3)
+    cluster.start(jobs(cluster)[0], work=1.0)
+    while cluster.manager.book.unfinished:
+        cluster.step(1.0)
+    cluster.run_for(8)
+    assert cluster.over
+
+
+def test_it_looks_at_most_once_a_second_and_not_twice_at_a_time() -> None:
+    """Fault 25."""
+    manager = world().manager
+    assert [type(task) for task in manager.tasks()] == [Look]
+    manager._clock.advance(1000.0)
+    assert manager.tasks() == [], "the last look has not answered"
+    manager.take(NoLook("down"))
+    manager._clock.advance(1.0)
+    manager.clients.news = True
+    assert [type(task) for task in manager.tasks()] == [Look]
+    manager.take(NoLook("down"))
+    manager.clients.news = True
+    assert manager.tasks() == []
+    assert 0 < manager.jobs.next_due(manager._clock.moment) <= SPACING
+
+
+def test_a_look_that_fails_changes_nothing_and_is_told() -> None:
+    """Fault 10."""
+    cluster = world()
+    cluster.run_for(3)
+    for job in jobs(cluster):
+        cluster.start(job, work=1000.0)
+    cluster.run_for(40)
+    before = [item.token for item in cluster.manager.book.rows]
+    cluster.batch.look_faults += ["fails"] * 100
+    cluster.run_for(300, tick=5.0)
+    assert "Unable to contact" in cluster.manager.jobs.notes.blind
+    assert [item.token for item in cluster.manager.book.rows] == before
+    cluster.batch.look_faults.clear()
+    cluster.run_for(40)
+    assert cluster.manager.jobs.notes.blind == ""
+
+
+def test_an_empty_listing_resubmits_nothing() -> None:
+    """Fault 10."""
+    cluster = world()
+    cluster.run_for(3)
+    for job in jobs(cluster):
+        cluster.start(job, work=1000.0)
+    cluster.run_for(40)
+    cluster.batch.look_faults += ["empty"] * 20
+    cluster.run_for(600, tick=5.0)
+    assert len(cluster.batch.jobs) == 3
+    assert len(cluster.manager.book.rows) - cluster.manager.book.phases[Phase.QUEUED] == 3
+
+
+def test_a_refused_submit_is_tried_again_later_and_later() -> None:
+    """Fault 17."""
+    cluster = world(n=1)
+    cluster.batch.submit_faults += ["busy"] * 4
+    cluster.run_for(2)
+    assert not cluster.batch.jobs
+    assert "try again later (again in 5 s)" in cluster.manager.jobs.backoff.reason
+    cluster.run_for(200)
+    assert len(jobs(cluster)) == 1
+    assert cluster.manager.jobs.backoff.reason == ""
+
+
+def test_back_off_grows_to_its_longest() -> None:
+    backoff = Backoff()
+    pauses = [backoff.wait("busy", 0.0) for _ in range(9)]
+    assert pauses[:3] == [FIRST, 2 * FIRST, 4 * FIRST]
+    assert pauses[-1] == LONGEST
+    assert backoff.why(LONGEST - 1) == "busy (again in 300 s)"
+    assert backoff.why(LONGEST + 1) == ""
+    backoff.clear()
+    assert backoff.wait("busy", 0.0) == FIRST
+
+
+def test_what_is_impossible_holds_the_run_until_a_person_says_so() -> None:
+    cluster = world(n=1)
+    manager = cluster.manager
+    (look,) = manager.tasks()
+    (submit,) = manager.take(cluster.batch.carry_out(look))
+    assert isinstance(submit, Submit)
+    manager.take(NotSubmitted(submit.submit.number, Refusal.IMPOSSIBLE, "no such partition"))
+    assert "no such partition" in manager.jobs.notes.held
+    cluster.run_for(100)
+    assert not cluster.batch.jobs
+    manager.jobs.resume()
+    cluster.run_for(3)
+    assert len(jobs(cluster)) == 1
+
+
+def test_a_submit_without_an_answer_is_searched_before_it_is_sent_again() -> None:
+    """Fault 16."""
+    cluster = world(n=3)
+    cluster.batch.submit_faults.append("unanswered")
+    cluster.run_for(120)
+    assert len(cluster.batch.jobs) == 3
+    cluster = world(n=3)
+    cluster.batch.submit_faults.append("lost")
+    cluster.run_for(30)
+    assert not cluster.batch.jobs, "it may still arrive"
+    cluster.run_for(120)
+    assert len(cluster.batch.jobs) == 3
+
+
+def test_a_manager_that_dies_over_a_submit_is_followed_by_one_that_knows() -> None:
+    cluster = world(n=3)
+    manager = cluster.manager
+    (look,) = manager.tasks()
+    (submit,) = manager.take(cluster.batch.carry_out(look))
+    manager.commit()
+    cluster.batch.carry_out(submit)  # its answer reaches nobody
+    manager.restart()
+    cluster.run_for(200)
+    assert len(cluster.batch.jobs) == 3
+
+
+def test_large_arrays_are_split() -> None:
+    cluster = world(n=10, limit=10)
+    cluster.manager.jobs._max_array = 4
+    (look,) = cluster.manager.tasks()
+    submits = cluster.manager.take(cluster.batch.carry_out(look))
+    assert [task.submit.n for task in submits if isinstance(task, Submit)] == [4, 4, 2]
+
+
+def test_names_of_living_and_unknown_jobs_are_not_given_twice() -> None:
+    cluster = world(n=4, limit=4, names=("a", "b", "c", "d"))
+    manager = cluster.manager
+    (look,) = manager.tasks()
+    submits = manager.take(cluster.batch.carry_out(look))
+    assert [task.submit.name for task in submits if isinstance(task, Submit)] == list("abcd")
+    assert manager.jobs._free_names(4) == []
+    for task in submits:
+        assert isinstance(task, Submit)
+        manager.take(SubmitUnknown(task.submit.number, "?"))
+    assert manager.jobs._free_names(4) == []
+
+
+def test_the_run_is_held_when_all_first_jobs_die() -> None:
+    cluster = world(n=20, limit=20)
+    cluster.run_for(3)
+    for job in jobs(cluster)[:10]:
+        cluster.kill(job, "failed")
+    cluster.run_for(60)
+    assert "all of the first 10 jobs died" in cluster.manager.jobs.notes.held
+    n = len(cluster.batch.jobs)
+    cluster.run_for(200)
+    assert len(cluster.batch.jobs) == n
+
+
+def test_jobs_that_die_one_after_the_other_in_mid_run_are_not_resubmitted_each_second() -> None:
+    cluster = world(n=3, limit=2)
+    cluster.run_for(3)
+    cluster.start(jobs(cluster)[0], work=1e6)
+    for _ in range(600):
+        for job in jobs(cluster):
+            cluster.kill(job, "failed")
+        cluster.step(1.0)
+    assert 10 < len(cluster.batch.jobs) < 40
+    assert "in a row died" in cluster.manager.jobs.backoff.reason
+
+
+def test_jobs_that_we_cancelled_are_no_deaths_without_accounting() -> None:
+    cluster = world(n=12, limit=12, accounting=False)
+    cluster.run_for(3)
+    cluster.manager.book.cancel(0.0)
+    cluster.run_for(300)
+    assert cluster.over
+    records = cluster.manager.clients.jobs.records
+    assert {record.ended for record in records.values()} == {"cancelled"}
+    assert cluster.manager.clients.jobs.early_deaths == 0
+
+
+def test_a_bad_node_is_avoided() -> None:
+    """Fault 18."""
+    cluster = world(n=8, limit=8)
+    cluster.run_for(3)
+    records = cluster.manager.clients.jobs
+    first, *others = jobs(cluster)
+    cluster.start(first, work=1e6)
+    cluster.run_for(3)
+    records.note_host(first.id, "good")
+    for job in others[:3]:
+        cluster.start(job, work=1e6)
+        cluster.run_for(3)
+        records.note_host(job.id, "bad")
+        cluster.kill(job, "failed")
+    cluster.run_for(60)
+    assert cluster.manager.jobs.nodes.excluded(cluster.clock.monotonic) == ("bad",)
+
+
+def test_a_long_life_does_not_speak_against_a_node() -> None:
+    cluster = world(n=3)
+    cluster.run_for(3)
+    for job in jobs(cluster):
+        cluster.start(job, work=1e6)
+    cluster.run_for(120)
+    for job in jobs(cluster, JobState.RUNNING):
+        cluster.kill(job, "failed")
+    cluster.run_for(60)
+    assert not cluster.manager.jobs.nodes._deaths
+
+
+def test_a_silent_job_that_cannot_be_cancelled_holds_up_nothing() -> None:
+    cluster = world(n=3, limit=3)
+    cluster.run_for(3)
+    silent, other, _ = jobs(cluster)
+    cluster.start(silent, work=1e6)
+    cluster.run_for(5)
+    cluster.clients.pop(silent.id)
+    cluster.batch.deaf_to_cancels = 10**6
+    cluster.run_for(200, tick=5.0)
+    assert cluster.manager.jobs.notes.cancel
+    cluster.kill(other, "node_fail")
+    cluster.run_for(60)
+    assert len(jobs(cluster)) == 2, "another one is submitted"
+
+
+def test_a_cancel_is_not_sent_at_each_look() -> None:
+    cluster = world(n=3)
+    cluster.run_for(3)
+    cluster.batch.deaf_to_cancels = 10**6
+    sent: list[CancelTask] = []
+    carry_out = cluster.batch.carry_out
+
+    def count(task: object) -> object:
+        sent.extend([task] if isinstance(task, CancelTask) else [])
+        return carry_out(task)  # type: ignore[arg-type]
+
+    cluster.batch.carry_out = count  # type: ignore[assignment, method-assign]
+    cluster.manager.book.cancel(0.0)
+    cluster.run_for(60)
+    assert 2 <= len(sent) <= 5

@@ -1,0 +1,64 @@
+"""What a view shows."""
+
+from __future__ import annotations
+
+import msgspec
+
+from adaptive_scheduler.core.items import Item, Phase
+from adaptive_scheduler.core.job_records import JobRecord
+from adaptive_scheduler.core.jobs import JobId, JobState, ListedJob
+from adaptive_scheduler.core.messages import Owner, Report
+from adaptive_scheduler.core.snapshot import Snapshot, item_view, item_views, job_row
+
+REPORT = Report(npoints=20, loss=0.1, seconds=5.0, points_per_second=2.0, memory=100.0)
+
+
+def test_a_running_item_shows_what_its_client_says() -> None:
+    row = Item(0, "f", Phase.RUNNING, job="1", npoints=15, loss=0.3, worked=10.0)
+    view = item_view(row, REPORT)
+    assert (view.npoints, view.loss, view.worked, view.memory) == (20, 0.1, 15.0, 100.0)
+    assert item_view(row, None).worked == 10.0
+    assert item_view(msgspec.structs.replace(row, npoints=30), REPORT).npoints == 30
+
+
+def test_an_old_report_is_not_shown_of_one_that_stopped() -> None:
+    view = item_view(Item(0, "f", Phase.QUEUED, npoints=15), REPORT)
+    assert (view.npoints, view.points_per_second) == (15, 0.0)
+
+
+def test_which_rows() -> None:
+    rows = [Item(n, "f", phase) for n, phase in enumerate(Phase)]
+    assert len(item_views(rows, {}, "all")) == len(Phase)
+    assert [v.phase for v in item_views(rows, {}, "active")] == [Phase.RUNNING, Phase.FAILED]
+    assert item_views(rows, {}, "none") == []
+
+
+def snapshot(**fields: object) -> Snapshot:
+    shot = Snapshot("run", "db", time=110.0, started=10.0)
+    return msgspec.structs.replace(shot, **fields)
+
+
+def test_the_time_that_remains() -> None:
+    shot = snapshot(phases={"done": 60, "queued": 20, "running": 5, "failed": 3}, finished=50)
+    assert shot.total == 88
+    assert shot.remaining == 25 * 100 / 50
+    assert snapshot(phases={"queued": 5}).remaining is None, "nobody can tell yet"
+    assert snapshot(phases={"queued": 5}, finished=5, alive=False).remaining is None
+    assert not shot.over
+    assert snapshot(phases={"done": 1, "cancelled": 1, "failed": 2}).over
+
+
+def test_jobs() -> None:
+    record = JobRecord("1", 1, 0, "job", Owner("1", 0, 0, "x"), host="n1")
+    listed = ListedJob(JobId("1"), JobState.ALIVE, "SUSPENDED", nodes=("n2",), reason="why")
+    row = job_row(record, listed, 31.0, 4, lease=30.0)
+    assert (row.state, row.host, row.item, row.suspect) == ("SUSPENDED", "n1", 4, True)
+    assert not job_row(record, listed, 29.0, 4, lease=30.0).suspect
+    assert job_row(JobRecord("local:x:1"), None, 0.0, None, 30.0).state == "by hand"
+    assert job_row(JobRecord("2"), None, 999.0, None, 30.0).silent == 0.0
+
+
+def test_it_travels() -> None:
+    shot = snapshot(items=[item_view(Item(0, ["a", "b"], Phase.RUNNING), REPORT)], notes=["x"])
+    for form in (msgspec.msgpack, msgspec.json):
+        assert form.decode(form.encode(shot), type=Snapshot) == shot

@@ -30,6 +30,7 @@ from adaptive_scheduler.core.messages import (
     Request,
     Welcome,
 )
+from adaptive_scheduler.core.reconcile import EARLY_DEATHS
 
 #: Seconds until a client without work asks again: soon while items may come free.
 WAIT = 1.0
@@ -64,6 +65,8 @@ class DatabaseManager:
         The run was cancelled.
     leaving : dict of str to float
         Jobs that are being cancelled, and since when: they get no more work.
+    fruitless : int
+        Times in a row that an item was given back before one point was evaluated.
     """
 
     def __init__(
@@ -76,9 +79,30 @@ class DatabaseManager:
         self.news = True
         self.closing = False
         self.leaving: dict[str, float] = {}
+        self.fruitless = 0
         self._combos = combos
         self._submits: dict[str, int] = {}
         self._replies: dict[str, tuple[int, Reply]] = {}
+
+    @property
+    def bad_luck(self) -> str:
+        """Why more jobs like the last ones would be a waste; "" if they would not."""
+        early = self.jobs.early_deaths
+        if self.jobs.lived and early >= EARLY_DEATHS:
+            return f"{early} jobs in a row died before they asked for work"
+        if self.fruitless >= EARLY_DEATHS:
+            return (
+                f"{self.fruitless} times in a row a job ended before it had evaluated one point: "
+                "its walltime is too short, or its point too long"
+            )
+        return ""
+
+    def _judge(self, report: Report | None, *, is_over: bool) -> None:
+        """See by a report whether jobs get anywhere."""
+        if report is not None and report.new_points:
+            self.fruitless = 0
+        elif is_over:
+            self.fruitless += 1
 
     def handle(self, owner: Owner, number: int, request: Request, now: Moment) -> Reply:
         """Answer one request of a client.
@@ -166,6 +190,7 @@ class DatabaseManager:
         if isinstance(item, Refused):
             return item
         self.reports[item.id] = request.report
+        self._judge(request.report, is_over=False)
         return Ok()
 
     def _end(self, request: Finish | Fail | Release, now: Moment) -> Reply:
@@ -187,6 +212,7 @@ class DatabaseManager:
         if isinstance(after, Refused):
             return after
         self.reports.pop(row, None)
+        self._judge(request.report, is_over=isinstance(event, Released))
         if isinstance(event, Raised) and after.phase is Phase.QUEUED:
             self.book.delay(row, now.monotonic)
         more_free = self.book.phases[Phase.QUEUED] > free  # itself again, or what waited for it
@@ -205,5 +231,6 @@ class DatabaseManager:
         if item is None:
             return
         last = self.reports.pop(item.id, None)
+        self._judge(last, is_over=not event.crash)
         self.book.apply(item.id, Lost(event.reason, event.crash, last), now.wall)
         self.news = True

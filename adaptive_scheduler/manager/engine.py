@@ -12,10 +12,12 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 
+from msgspec.structs import replace
+
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.messages import Picture, Reply, decode_request, encode_reply
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.errors import FileError, ManagerUnreachableError, ProtocolError
+from adaptive_scheduler.errors import ManagerUnreachableError, ProtocolError
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.addresses import Address, read_address, write_address
 from adaptive_scheduler.io.database import Database
@@ -28,13 +30,12 @@ from adaptive_scheduler.manager.batch import BatchSystem, ScriptWriter
 from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
 from adaptive_scheduler.manager.job_manager import JobManager
 from adaptive_scheduler.manager.jobscript import job_script
+from adaptive_scheduler.manager.keeper import Keeper
 from adaptive_scheduler.manager.lock import Lock
 from adaptive_scheduler.manager.people import People
 from adaptive_scheduler.manager.tasks import Result, Task
 from adaptive_scheduler.schedulers.base import Scheduler
 
-#: Seconds between two folds of the journal into the TinyDB file.
-FOLD_INTERVAL = 50.0
 #: Seconds that the manager stays after the end, for clients that have something to say.
 LINGER = 1.0
 
@@ -94,40 +95,31 @@ class Engine:
             self._begin_jobs(scheduler, config, write_script)
 
     def _open(self, config: RunConfig) -> None:
-        self._store = Database(self.folder)
         now = _now()
-        book, jobs = state.open_books(self._store.tables, self.folder, config, now.monotonic)
-        self._run_row = state.read_run(self._store.tables)
-        self._combos = state.read_combos(self._store.tables)
-        self._store.tables = {}  # the rows live in the books from here on
-        self.clients = DatabaseManager(book, jobs, self._combos, config)
-        self.clients.closing = self._run_row.cancelled
-        self.jobs = JobManager(self.clients, config, self._run_row.held)
+        store = Database(self.folder)
+        book, jobs = state.open_books(store.tables, self.folder, config, now.monotonic)
+        run_row, combos = state.read_run(store.tables), state.read_combos(store.tables)
+        self.clients = DatabaseManager(book, jobs, combos, config)
+        self.clients.closing = run_row.cancelled
+        self._keeper = Keeper(store, self.clients, run_row, combos, self._log)
+        none = replace(config, limits=replace(config.limits, max_simultaneous_jobs=0))
+        self.jobs = JobManager(self.clients, none, run_row.held)
         self._server = Server(self.folder, config.url, config.interface, config.ports)
         self.url = self._server.urls[0]
         self._publish()
         who = f"{self.address.host}:{self.address.pid}"
         self._people = People(self.folder, self.clients, self.jobs, who, now, self.stop)
-        self._next_fold = now.monotonic + FOLD_INTERVAL
+        self._next_count = now.monotonic
         self._over_since: float | None = None
         self._rejected = 0
         self._tasks: list[Task] = []
-        self._say_remarks()
-
-    def _say_remarks(self) -> None:
-        for remark in self._store.remarks:
-            self._log.warning("database_remark", remark=remark)
-        self._store.remarks.clear()
 
     def _publish(self) -> None:
         """Only after the bind: who reads this must be able to connect."""
         self.address = Address(
-            self._server.urls,
-            self._server.server_key,
-            socket.gethostname(),
-            os.getpid(),
+            self._server.urls, self._server.server_key, socket.gethostname(), os.getpid(),
             secrets.token_hex(8),
-        )
+        )  # fmt: skip
         write_address(self.folder, self.address)
         for url in self._server.urls:
             publish(url, self.folder)
@@ -169,7 +161,7 @@ class Engine:
         try:
             while not self._stopping.is_set() and not self._is_over():
                 self._turn()
-            self._fold(wait=True)
+            self._keeper.fold(wait=True)
         finally:
             self._end()
         self._log.info("manager_ended", over=self.clients.book.unfinished == 0)
@@ -184,15 +176,19 @@ class Engine:
         self.clients.book.wake_delayed(now.monotonic)
         if self._batch is not None:
             self._tasks += self.jobs.tasks(now)
+        elif now.monotonic >= self._next_count:  # scripts started by hand are in no queue
+            self._next_count = now.monotonic + 1.0
+            self.jobs.reconcile(now)
         self._people.refused = self._server.refused
-        is_durable = self._commit()
+        is_durable = self._keeper.commit(self.jobs.notes.held)
+        self._people.stuck = self._keeper.stuck
         for connection, number, reply in replies:
             if reply is not None and (is_durable or isinstance(reply, Picture)):
                 self._server.send(connection, encode_reply(number, reply))
         if is_durable:  # a submit must be known to whoever follows on this manager
             while self._batch is not None and self._tasks:
                 self._batch.ask(self._tasks.pop(0))
-            self._housekeeping(now)
+            self._keeper.fold_if_due(now.monotonic)
 
     def _patience(self) -> float:
         if not self._results.empty():
@@ -213,45 +209,6 @@ class Engine:
             self._log.info(event, **facts)
         self.jobs.notes.log.clear()
 
-    def _commit(self) -> bool:
-        """Make everything durable that has changed; False while the disk does not take it."""
-        row = state.RunRow(self.jobs.notes.held, self.clients.closing)
-        if row != self._run_row:
-            self._run_row = row
-            self._store.put(state.RUN_TABLE, state.RUN_ROW, row)
-        state.note_changes(self._store, self.clients.book, self.clients.jobs)
-        try:
-            self._store.commit()
-        except FileError as error:
-            if not self._people.stuck:
-                self._log.exception("journal_not_written", reason=str(error))
-            self._people.stuck = f"{error} Clients wait until it can be written."
-            return False
-        self._people.stuck = ""
-        return True
-
-    def _housekeeping(self, now: Moment) -> None:
-        try:
-            self._store.fold_runs()
-            if now.monotonic >= self._next_fold:
-                self._next_fold = now.monotonic + FOLD_INTERVAL
-                self._fold()
-        except FileError as error:
-            self._log.exception("fold_failed", reason=str(error))
-
-    def _fold(self, wait: bool = False) -> None:
-        """Bring the TinyDB file up to date, in the background unless `wait`."""
-        edited = self._store.keep_edited()
-        if edited:
-            book, jobs = self.clients.book, self.clients.jobs
-            state.note_everything(self._store, book, jobs, self._combos)
-            self._store.put(state.RUN_TABLE, state.RUN_ROW, self._run_row)
-        if wait:
-            self._store.fold(edited)
-        elif edited or self._store.lines:
-            self._store.begin_fold(edited)
-        self._say_remarks()
-
     def _is_over(self) -> bool:
         """All items have ended, no job is left, and nobody has spoken for a moment."""
         left = any(True for _ in self.clients.jobs.living()) or self.clients.jobs.submit_views(0.0)
@@ -267,7 +224,7 @@ class Engine:
             last.callback(self.ended.set)
             last.callback(self._lock.release)
             last.callback(self._unpublish)
-            last.callback(self._store.close)
+            last.callback(self._keeper.close)
             last.callback(self._server.close)
             if self._batch is not None:
                 last.callback(self._batch.stop)

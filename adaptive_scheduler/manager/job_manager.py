@@ -9,12 +9,11 @@ from adaptive_scheduler.core.backoff import Backoff
 from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.events import Lost
-from adaptive_scheduler.core.job_records import died_early, last_words
+from adaptive_scheduler.core.job_records import last_words
 from adaptive_scheduler.core.jobbook import JobBook
 from adaptive_scheduler.core.jobs import Refusal
 from adaptive_scheduler.core.nodes import QUICK, NodeBook
 from adaptive_scheduler.core.reconcile import (
-    EARLY_DEATHS,
     Action,
     BuryJob,
     CancelJobs,
@@ -126,7 +125,8 @@ class JobManager:
                 self.notes.say("queue_not_seen", reason=result.reason)
             case Submitted():
                 self._submitting -= 1
-                self.backoff.clear()
+                if not self._clients.bad_luck:
+                    self.backoff.clear()
                 self._jobs.end_submit(result.number, result.jobs, now.monotonic)
                 self.notes.say("jobs_submitted", jobs=list(result.jobs))
                 self._clients.news = True
@@ -174,7 +174,7 @@ class JobManager:
         """Submit again."""
         self.notes.held = ""
         self.backoff.clear()
-        self._jobs.early_deaths = 0
+        self._jobs.early_deaths = self._clients.fruitless = 0
         self._clients.news = True
 
     # ------------------------------------------------------------------ deciding
@@ -243,11 +243,10 @@ class JobManager:
         crash = action.crash and cause != "cancelled"
         self._blame_node(action.job, crash, now)
         self._clients.free(action.job, Lost(f"job {action.job} ended: {cause}", crash), now)
-        record = self._jobs.bury(action.job, cause)
+        self._jobs.bury(action.job, cause)
         self.notes.say("job_ended", job=action.job, cause=cause, crash=crash)
-        if died_early(record) and self._jobs.lived and self._jobs.early_deaths >= EARLY_DEATHS:
-            n = self._jobs.early_deaths
-            self._wait(f"{n} jobs in a row died before they asked for work", now)
+        if why := self._clients.bad_luck:
+            self._wait(why, now)
 
     def _blame_node(self, job: str, crash: bool, now: Moment) -> None:
         """A node is suspected of deaths before the first claim or soon after one."""

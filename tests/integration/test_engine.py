@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import tinydb
 
-from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.config import RunConfig, Timing
 from adaptive_scheduler.core.items import Item, Phase
 from adaptive_scheduler.core.messages import (
     Assigned,
@@ -42,8 +42,7 @@ from adaptive_scheduler.errors import ManagerUnreachableError, RunError
 from adaptive_scheduler.io import database, files
 from adaptive_scheduler.io.tables import read_tables
 from adaptive_scheduler.io.transport import Connection
-from adaptive_scheduler.manager import engine as engine_module
-from adaptive_scheduler.manager import state
+from adaptive_scheduler.manager import keeper, state
 from adaptive_scheduler.manager.engine import Engine
 
 MANAGER = """
@@ -208,7 +207,7 @@ def test_an_edited_database_does_not_change_the_run(
 
 
 def test_folds_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "FOLD_INTERVAL", 0.2)
+    monkeypatch.setattr(keeper, "FOLD_INTERVAL", 0.2)
     folder, config = make_run(tmp_path, 2)
     engine = Engine(folder, config)
     thread = threading.Thread(target=engine.run)
@@ -299,3 +298,24 @@ def test_nothing_acknowledged_is_undone_by_kill_9(tmp_path: Path) -> None:
     tokens = {item: token for worker in workers for item, token in worker.finished}
     assert all(rows[str(row)]["token"] == tokens[row] for row in range(1500))
     assert {row["phase"] for row in rows.values()} == {"done"}
+
+
+def test_a_script_started_by_hand_that_dies_gives_its_item_back(tmp_path: Path) -> None:
+    folder, config = make_run(tmp_path, 1)
+    config = msgspec.structs.replace(config, timing=Timing(lease=0.5))
+    engine = Engine(folder, config)  # nobody manages jobs: no queue tells of a death
+    thread = threading.Thread(target=engine.run, daemon=True)
+    thread.start()
+    try:
+        dead, next_one = Talker(folder, "dead"), Talker(folder, "next")
+        dead.ask(Hello("here", 1, 1))
+        assert isinstance(dead.ask(Claim()), Assigned)
+        next_one.ask(Hello("here", 2, 1))
+        end = time.monotonic() + 15
+        while isinstance(reply := next_one.ask(Claim()), Idle) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert isinstance(reply, Assigned)
+        assert engine.clients.book.rows[0].crashes == 1
+    finally:
+        engine.stop()
+        thread.join(10)

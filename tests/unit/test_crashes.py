@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from adaptive_scheduler.core.book import Book
+from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.events import Raised
 from adaptive_scheduler.core.items import Budget, Item, Phase, step
 from adaptive_scheduler.core.job_records import JobRecord, last_words
-from adaptive_scheduler.core.messages import Owner, Report
+from adaptive_scheduler.core.jobbook import JobBook
+from adaptive_scheduler.core.messages import Assigned, Claim, Owner, Release, Report
+from adaptive_scheduler.core.reconcile import EARLY_DEATHS
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
+from adaptive_scheduler.manager.job_manager import JobManager
 
 OWNER = Owner("1_0", 0, 0, "u")
 
@@ -43,3 +49,28 @@ def test_last_words_tell_each_thing_once() -> None:
     )
     assert told == ". The last words of job 1_0: no such file"
     assert last_words([dead], lambda _: "") == ""
+
+
+def test_jobs_that_get_nowhere_are_told_and_waited_with() -> None:
+    book = Book([Item(0, "/x", Phase.QUEUED)], Budget())
+    manager = DatabaseManager(
+        book, JobBook([], [], 0.0), {}, RunConfig("ab12", [Resources()], ["run"], "/logs")
+    )
+    jobs = JobManager(manager, manager.config)
+
+    def shift(job: int, points: int) -> None:
+        owner, now = Owner(f"{job}", 0, 0, f"u{job}"), Moment(float(job), float(job))
+        given = manager.handle(owner, 1, Claim(), now)
+        assert isinstance(given, Assigned)
+        manager.handle(owner, 2, Release(given.token, "deadline", Report(new_points=points)), now)
+
+    for job in range(EARLY_DEATHS):
+        assert not manager.bad_luck
+        shift(job, points=0)
+    assert "its walltime is too short" in manager.bad_luck
+    jobs.resume()
+    assert not manager.bad_luck
+    for job in range(100, 100 + EARLY_DEATHS):
+        shift(job, points=0)
+    shift(200, points=1)
+    assert not manager.bad_luck

@@ -34,6 +34,11 @@ _LOOK = 0.5
 _MAX_MESSAGE = 16 * 2**20
 
 
+#: Contexts that are in use. Python's garbage collector must never meet one with open sockets:
+#: it may finalize the context before its sockets, and then waits for them for ever.
+_served: set[zmq.Context[zmq.Socket[bytes]]] = set()
+
+
 class _OneClientKey:
     """Lets in who owns this run's client key; counts who does not."""
 
@@ -76,6 +81,7 @@ class Server:
     ) -> None:
         _raise_file_limit()
         self._context = zmq.Context()
+        _served.add(self._context)
         self._context.set(zmq.MAX_SOCKETS, _MAX_SOCKETS)
         server, client = (
             keys.load_or_make(folder.keys, "server"),
@@ -163,6 +169,7 @@ class Server:
         self._socket.close(linger=1000)
         self._authenticator.stop()
         self._context.term()
+        _served.discard(self._context)
         with self._waking:  # the number may soon be another file's
             wake, self._wake = self._wake, -1
         os.close(wake)
@@ -193,7 +200,7 @@ class Connection:
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
-        self._context = zmq.Context()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._socket: zmq.Socket[bytes] | None = None
         self._connected: tuple[str, Address] | None = None
         self._asked: tuple[int, int] | None = None
@@ -280,7 +287,6 @@ class Connection:
     def close(self) -> None:
         """Close the socket."""
         self._disconnect()
-        self._context.term()
 
 
 def _stamp(folder: RunFolder) -> tuple[int, int] | None:

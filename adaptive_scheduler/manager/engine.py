@@ -106,7 +106,11 @@ class Engine:
         self.jobs = JobManager(self.clients, none, run_row.held)
         self._server = Server(self.folder, config.url, config.interface, config.ports)
         self.url = self._server.urls[0]
-        self._publish()
+        try:
+            self._publish()
+        except BaseException:
+            self._server.close()
+            raise
         who = f"{self.address.host}:{self.address.pid}"
         self._people = People(self.folder, self.clients, self.jobs, who, now, self.stop)
         self._next_count = now.monotonic

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -261,3 +263,28 @@ def test_replies_of_another_kind_are_errors_that_say_so(folder: RunFolder) -> No
     folder.manager.chmod(0o600)
     with connection(folder) as me, pytest.raises(ManagerUnreachableError, match="cannot be read"):
         me.ask(ME, 2, Claim(), 1)
+
+
+FORGETFUL = """
+import gc, sys
+from pathlib import Path
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.io.addresses import Address
+from adaptive_scheduler.io.transport import Connection, Server
+folder = RunFolder(Path(sys.argv[1]) / "x.tinydb")
+server, connection = Server(folder, interface="127.0.0.1"), Connection(folder)
+connection._connect(server.urls[0], Address(server.urls, server.server_key, "here", 1, "a"))
+for forgotten in (server, connection):
+    forgotten.itself = forgotten
+del server, connection, forgotten
+gc.collect()
+print("alive")
+"""
+
+
+def test_forgotten_sockets_do_not_hang_the_garbage_collector(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORGETFUL, str(tmp_path)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout == "alive\n", done.stderr

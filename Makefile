@@ -1,5 +1,5 @@
 # make demo    install into .venv, then run the demo (under a minute)
-# make test    install into .venv, then all checks and tests (up to 15 minutes)
+# make test    install into .venv, then all checks and tests (8 minutes on two cores)
 # make soak    try to break it for MINUTES=30, on two private Slurms
 # Nothing is needed but python3 (3.11 or later), python3-venv and make.
 
@@ -16,6 +16,8 @@ help:
 demo: .venv/installed-demo
 	@$(BIN)/python examples/demo.py
 
+# Two at a time, file by file: most tests wait for a clock, a signal or a batch system.
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 

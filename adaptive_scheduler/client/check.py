@@ -21,8 +21,8 @@ from adaptive_scheduler.executors.registry import executor_for
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.addresses import read_address
 from adaptive_scheduler.io.callables import read_callable
+from adaptive_scheduler.io.connection import Connection
 from adaptive_scheduler.io.locking import try_folder
-from adaptive_scheduler.io.transport import Connection
 
 #: Seconds that one address of the manager's host has for its answer.
 _PATIENCE = 5.0

@@ -21,7 +21,7 @@ from adaptive_scheduler.errors import (
     PermissionsError,
 )
 from adaptive_scheduler.io import files
-from adaptive_scheduler.io.transport import Connection
+from adaptive_scheduler.io.connection import Connection
 
 #: Seconds between two looks around while there is nothing to say.
 _LOOK = 0.5

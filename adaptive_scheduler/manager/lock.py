@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -54,29 +56,31 @@ class Lock:
 
     def acquire(self) -> None:
         """Take the lock; RunError if a manager that lives has it."""
-        while not self._create():
-            other = holder(self._path)
-            if other is None:
-                continue  # given back between our two looks
-            if lives(self._path, other):
-                raise RunError(
-                    f"{self._path.parent}: the manager of this run is process {other.pid} on "
-                    f"{other.host}. Attach to it, or stop it first."
-                )
-            self._break(other)
+        with _alone(self._path.parent):
+            while not self._create():
+                other = holder(self._path)
+                if other is None:
+                    continue  # given back between our two looks
+                if lives(self._path, other):
+                    raise RunError(
+                        f"{self._path.parent}: the manager of this run is process {other.pid} on "
+                        f"{other.host}. Attach to it, or stop it first."
+                    )
+                self._break(other)
         self._next = time.monotonic() + BUMP
 
     def _create(self) -> bool:
-        try:
-            fd = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        except FileExistsError:
-            return False
-        try:
-            with files.naming(self._path), os.fdopen(fd, "wb") as file:
-                file.write(msgspec.json.encode(self._me))
-        except FileError:
-            self._path.unlink()
-            raise
+        """Make the lock by a link: it is there with all that it says, or not at all."""
+        draft = files.temporary_name(self._path, secrets.token_hex(4))
+        with files.naming(self._path):
+            try:
+                draft.touch(0o600)
+                draft.write_bytes(msgspec.json.encode(self._me))
+                os.link(draft, self._path)
+            except FileExistsError:
+                return False
+            finally:
+                draft.unlink(missing_ok=True)
         return True
 
     def _break(self, other: Holder) -> None:
@@ -87,7 +91,7 @@ class Lock:
         except FileNotFoundError:
             return
         moved = _read(grave)
-        if moved is not None and moved.secret != other.secret:  # somebody was faster than we
+        if (moved.secret if moved else "") != other.secret:  # somebody was faster than we
             with suppress(FileExistsError):  # and a third one still faster: `bump` tells the loser
                 os.link(grave, self._path)
         grave.unlink()
@@ -126,20 +130,24 @@ class Lock:
             self._path.unlink()
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process of this host at a time try: two that break a dead lock could collide."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):  # a file system without flock: the link and the rename decide
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
 def holder(path: Path) -> Holder | None:
     """Return who holds the lock; None if nobody does."""
     try:
-        found = _read(path)
+        return _read(path) or Holder("unknown", -1, "", 0.0, "")
     except FileNotFoundError:
         return None
-    if found is not None:
-        return found
-    time.sleep(0.1)  # made, but not yet written
-    try:
-        found = _read(path)
-    except FileNotFoundError:
-        return None
-    return found or Holder("unknown", -1, "", 0.0, "")
 
 
 def _read(path: Path) -> Holder | None:

@@ -33,9 +33,9 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.snapshot import JobRow, Snapshot, item_views
 from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.io import database
+from adaptive_scheduler.io.connection import Connection
 from adaptive_scheduler.io.database import Tables
 from adaptive_scheduler.io.tables import read_tables
-from adaptive_scheduler.io.transport import Connection
 from adaptive_scheduler.manager import state
 from adaptive_scheduler.manager.lock import holder, lives
 

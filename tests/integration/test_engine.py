@@ -40,8 +40,8 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.snapshot import Snapshot
 from adaptive_scheduler.errors import ManagerUnreachableError, RunError
 from adaptive_scheduler.io import database, files
+from adaptive_scheduler.io.connection import Connection
 from adaptive_scheduler.io.tables import read_tables
-from adaptive_scheduler.io.transport import Connection
 from adaptive_scheduler.manager import keeper, state
 from adaptive_scheduler.manager.engine import Engine
 

@@ -34,7 +34,8 @@ from adaptive_scheduler.errors import (
 )
 from adaptive_scheduler.io import keys
 from adaptive_scheduler.io.addresses import Address, write_address
-from adaptive_scheduler.io.transport import Connection, Server
+from adaptive_scheduler.io.connection import Connection
+from adaptive_scheduler.io.transport import Server
 from adaptive_scheduler.io.whereabouts import find, publish
 
 ME = Owner("1", 0, 0, "me")
@@ -270,7 +271,8 @@ import gc, sys
 from pathlib import Path
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.io.addresses import Address
-from adaptive_scheduler.io.transport import Connection, Server
+from adaptive_scheduler.io.connection import Connection
+from adaptive_scheduler.io.transport import Server
 folder = RunFolder(Path(sys.argv[1]) / "x.tinydb")
 server, connection = Server(folder, interface="127.0.0.1"), Connection(folder)
 connection._connect(server.urls[0], Address(server.urls, server.server_key, "here", 1, "a"))

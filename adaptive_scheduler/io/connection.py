@@ -1,0 +1,127 @@
+"""The other end of the wire: a DEALER that finds its manager, wherever that has gone."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import zmq
+
+from adaptive_scheduler.core.messages import Owner, Reply, Request, decode_reply, encode_request
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import ManagerUnreachableError
+from adaptive_scheduler.io import keys
+from adaptive_scheduler.io.addresses import Address, read_address
+
+#: Seconds between two looks at whether the manager has moved, while it does not answer.
+_LOOK = 0.5
+
+
+class Connection:
+    """The other end: finds the manager by the run folder, also after it has moved.
+
+    Not for several threads at once.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        Of the run.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+        self._socket: zmq.Socket[bytes] | None = None
+        self._connected: tuple[str, Address] | None = None
+        self._asked: tuple[int, int] | None = None
+
+    def ask(
+        self, sender: Owner, number: int, body: Request, timeout: float, only: str | None = None
+    ) -> Reply:
+        """Send a request and wait for its reply.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds, for each address of the manager.
+        only : str, optional
+            Try only this one of its addresses.
+
+        Raises
+        ------
+        ManagerUnreachableError
+            No address answered; says which were tried.
+        """
+        message = encode_request(sender, number, body)
+        self._asked = _stamp(self._folder)
+        address = read_address(self._folder)
+        if only is not None:
+            urls = [only]
+        elif self._connected and self._connected[1] == address:
+            urls = [self._connected[0]] + [u for u in address.urls if u != self._connected[0]]
+        else:
+            urls = address.urls
+        for url in urls:
+            reply = self._ask_at(url, address, message, number, timeout)
+            if reply is not None:
+                return reply
+        raise ManagerUnreachableError(
+            f"the manager of {self._folder.database} does not answer at {', '.join(urls)} "
+            f"(host {address.host}, process {address.pid})."
+        )
+
+    def _ask_at(
+        self, url: str, address: Address, message: bytes, number: int, timeout: float
+    ) -> Reply | None:
+        if self._socket is None or self._connected != (url, address):
+            self._connect(url, address)
+        assert self._socket is not None
+        self._socket.send(message)
+        reply = self._receive(number, timeout)
+        if reply is None:
+            self._disconnect()
+        return reply
+
+    def _receive(self, number: int, timeout: float) -> Reply | None:
+        assert self._socket is not None
+        end = time.monotonic() + timeout
+        while (left := end - time.monotonic()) > 0:
+            if self._socket.poll(math.ceil(min(left, _LOOK) * 1000)):
+                answered, reply = decode_reply(self._socket.recv())
+                if answered == number:  # an earlier number is a late reply to a resent request
+                    return reply
+            elif self.has_moved():
+                return None
+        return None
+
+    def has_moved(self) -> bool:
+        """Whether ``manager.json`` was written anew since the last request: ask again at once."""
+        return _stamp(self._folder) != self._asked
+
+    def _connect(self, url: str, address: Address) -> None:
+        self._disconnect()
+        pair = keys.load(self._folder.keys, "client")
+        dealer = self._context.socket(zmq.DEALER)
+        dealer.linger = 0
+        dealer.set(zmq.MAXMSGSIZE, 256 * 2**20)
+        dealer.curve_publickey, dealer.curve_secretkey = pair.public, pair.secret
+        dealer.curve_serverkey = address.server_key.encode()
+        dealer.connect(url)
+        self._socket, self._connected = dealer, (url, address)
+
+    def _disconnect(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._socket, self._connected = None, None
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._disconnect()
+
+
+def _stamp(folder: RunFolder) -> tuple[int, int] | None:
+    try:
+        status = folder.manager.stat()
+    except OSError:  # none, or the file system is away: nothing new to be read
+        return None
+    return status.st_ino, status.st_mtime_ns

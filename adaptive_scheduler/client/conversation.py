@@ -153,7 +153,7 @@ class Conversation:
     @property
     def has_broken(self) -> bool:
         """Whether no further word is possible."""
-        return self._fault is not None
+        return self._fault is not None or not self._thread.is_alive()
 
     def silence(self) -> float:
         """Seconds since the manager was last heard."""

@@ -73,6 +73,11 @@ class Deadline:
         return self.stop is not None and self._clock() >= self.stop
 
     @property
+    def spare(self) -> float:
+        """Seconds until the batch system ends the job."""
+        return max(0.0, self._end - self._clock())
+
+    @property
     def is_near(self) -> bool:
         """Whether no other learner is worth beginning."""
         return self.stop is not None and self._clock() + worthwhile(self._total) >= self.stop

@@ -83,9 +83,14 @@ class Job:
         self._mark(".met")
 
     def _mark(self, suffix: str) -> None:
-        if self.end is not None:
-            self.end.parent.mkdir(mode=0o700, exist_ok=True)
-            self.end.with_name(self.end.name + suffix).touch()
+        if self.end is None:
+            return
+        mark = self.end.with_name(self.end.name + suffix)
+        try:
+            mark.parent.mkdir(mode=0o700, exist_ok=True)
+            mark.touch()
+        except OSError as error:  # a full disk: without the mark there is one more try, no harm
+            print(f"adaptive_scheduler: {mark}: {error.strerror}", file=sys.stderr)
 
 
 def run_folder(environ: Mapping[str, str]) -> RunFolder | None:

@@ -6,7 +6,10 @@ import os
 import signal
 import socket
 import sys
+import threading
+import traceback
 from collections.abc import Callable
+from concurrent.futures import Executor as Pool
 from functools import partial
 from typing import Any
 
@@ -88,6 +91,7 @@ class Client:
         self._shift: Shift | None = None
         self._talk: Conversation | None = None
         self._deadline = Deadline(lambda: None)
+        self._pool: tuple[Executor, Pool] | None = None
         self._parents = Parents(job.owner.job) if job.is_batch else None
         self._ended_by: str | None = None
 
@@ -102,15 +106,11 @@ class Client:
             )
             try:
                 return self._greet_and_work(talk, hello)
-            except EnvironmentMismatchError as error:
-                self._leave(talk, str(error), broken=True)
-                raise
-            except RequestRefusedError as error:
-                if error.code == "many_clients":
-                    self._leave(talk, str(error), broken=True)
-                raise
             except BaseException as error:
-                talk.ask(Goodbye(f"{type(error).__name__}: {error}"), LAST_WORD)
+                try:
+                    self._give_up(talk, error)
+                finally:
+                    self._end_pool(1)
                 raise
 
     def _greet_and_work(self, talk: Conversation, hello: int) -> int:
@@ -126,6 +126,7 @@ class Client:
         self._job.mark_met()
         executor = self._executor()
         pool = executor.open(self._job.cores)
+        self._pool = executor, pool
         claim = talk.say(Claim())  # it is answered while adaptive is being imported
         self._deadline = Deadline(partial(seconds_left, self._job, self._folder))
         workers = Workers(pool, executor.workers(self._job.cores))
@@ -137,8 +138,7 @@ class Client:
         self._log.info("client_ended", reason=why)
         again = why == _WORTH_A_TRY
         self._leave(talk, why, again=again)
-        if not executor.close(pool, 1.0):
-            executor.abort(int(again))
+        self._end_pool(int(again))
         return int(again)
 
     def _leave(
@@ -149,6 +149,26 @@ class Client:
             return
         self._job.mark_end()
         talk.ask(Goodbye(why, broken), LAST_WORD)
+
+    def _give_up(self, talk: Conversation, error: BaseException) -> None:
+        """Say why it cannot go on, to a manager that has not itself refused it."""
+        many = isinstance(error, RequestRefusedError) and error.code == "many_clients"
+        if many or isinstance(error, EnvironmentMismatchError):
+            self._leave(talk, str(error), broken=True)
+        elif not isinstance(error, RequestRefusedError):
+            talk.ask(Goodbye(f"{type(error).__name__}: {error}"), LAST_WORD)
+
+    def _end_pool(self, status: int) -> None:
+        """End the workers: Python would wait for those that still evaluate, for hours perhaps."""
+        if self._pool is None:
+            return
+        executor, pool = self._pool
+        self._pool = None
+        if not executor.close(pool, 1.0):
+            if sys.exc_info()[0] is not None:  # nobody else can tell it after the abort
+                self._log.exception("client_failed")
+                traceback.print_exc()
+            executor.abort(status)
 
     # ------------------------------------------------------------- what it needs
 
@@ -169,8 +189,8 @@ class Client:
         if number in ENDING:
             self._end(f"signal {name}")
         else:
-            self._deadline.look()
-            self._look()
+            # the batch system may take seconds to answer: a SIGTERM must be heard meanwhile
+            threading.Thread(target=self._deadline.look, name="deadline", daemon=True).start()
 
     def _look(self) -> None:
         if self._parents is not None and self._parents.are_gone() and self._ended_by is None:

@@ -117,7 +117,7 @@ class OneFile:
         kept = files.name_beside(self.path, f"damaged-{time.time_ns() // 10**6}")
         with files.naming(self.path, DataFileError):
             files.operations.rename(self.path, kept)
-        self.seen = None
+        self.seen = self.checksum = None
         report.kept_aside.append(kept)
         report.notes.append(f"{self.path} cannot be read ({reason}): kept as {kept.name}")
 
@@ -126,7 +126,7 @@ class OneFile:
         for left in self.path.parent.glob(f".{files.short_hash(self.path)}.*.tmp"):
             tag = left.name.split(".")[2]
             if tag.isdecimal() and int(tag) < token:
-                with suppress(FileNotFoundError):
+                with files.naming(left, DataFileError), suppress(FileNotFoundError):
                     files.operations.unlink(left)
 
     def replace(self, blob: bytes | None, temporary: Path, lease_ok: Callable[[], bool]) -> None:
@@ -152,11 +152,12 @@ class OneFile:
 
 
 def look(path: Path) -> Seen:
-    """What tells a file from another one of its name."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
+    """What tells a file from another one of its name. Raises DataFileError."""
+    with files.naming(path, DataFileError):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return None
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 

@@ -64,14 +64,18 @@ class Work:
     runner_kwargs: dict[str, Any] = field(default_factory=dict)
     initializers: tuple[Callable[[], object], ...] = ()
     stops: list[tuple[Reason, float]] = field(default_factory=list, repr=False)
+    saving: float = field(default=float("inf"), repr=False)
     runner: Runner | None = field(default=None, repr=False)
 
     def stop(self, reason: Reason, patience: float) -> None:
         """Stop soon: ask for nothing more, take what returns within `patience` seconds, save.
 
+        The save may take as long again; one that is known to take longer is left out.
+
         From any thread, or a signal handler; also before `run_learner`. With
         the reason ``"lost"`` only the point journal is written.
         """
+        self.saving = min(self.saving, patience)
         self.stops.append((reason, time.monotonic() + patience))
         if self.runner is not None:
             self.runner.stop(reason, patience)

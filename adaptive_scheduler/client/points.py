@@ -19,6 +19,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ class PointJournal:
         self._file: files.Appender | None = None
         self._flushing = threading.Lock()
         self._synced = time.monotonic()
-        self._is_dirty = False
+        self._unsynced: Points = []
 
     def add(self, x: Any, y: Any) -> None:
         """Keep a point for the next `flush`; costs no I/O."""
@@ -86,23 +87,43 @@ class PointJournal:
                 self._write(encode(batch))
                 del self._waiting[: len(batch)]
                 self.n_written += len(batch)
-                self._is_dirty = True
+                self._unsynced += batch
             due = time.monotonic() - self._synced > SYNC_INTERVAL
-            if self._is_dirty and self._file is not None and (sync or due):
-                self._file.sync()
-                self._synced, self._is_dirty = time.monotonic(), False
+            if self._unsynced and self._file is not None and (sync or due):
+                self._sync(self._file)
+
+    def _sync(self, file: files.Appender) -> None:
+        batch, self._unsynced = self._unsynced, []
+        self._synced = time.monotonic()
+        try:
+            file.sync()
+        except DataFileError:
+            # NFS tells of a full disk only here, and what was written may be gone
+            self._waiting[:0] = batch
+            raise
 
     def _write(self, record: bytes) -> None:
         if self._file is None:
-            with files.naming(self.path, DataFileError):
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = files.Appender(self.path, kind=DataFileError)
-        self._file.append(record)
-        if self._file.is_deleted():
-            # a later owner took our points and deleted the file while we thought we were
-            # the owner; it cannot have seen this record
-            self._file.open()
+            self._file = self._open()
+        try:
             self._file.append(record)
+            if not self._file.is_deleted():
+                return
+        except DataFileError as error:
+            if not files.is_stale(error):
+                raise
+        # a later owner took our points and deleted the file while we thought we were
+        # the owner; it cannot have seen this record
+        former, self._file = self._file, None
+        with suppress(DataFileError):  # NFS may refuse even this
+            former.close()
+        self._file = self._open()
+        self._file.append(record)
+
+    def _open(self) -> files.Appender:
+        with files.naming(self.path, DataFileError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        return files.Appender(self.path, kind=DataFileError)
 
     def close(self) -> None:
         """Write what waits and close."""
@@ -117,6 +138,7 @@ class PointJournal:
             self._file.close()
             self._file = None
         self._waiting.clear()
+        self._unsynced.clear()
         with files.naming(self.path, DataFileError):
             if self.path.exists():
                 files.operations.unlink(self.path)
@@ -216,7 +238,13 @@ def read_journals(fname: str) -> Iterator[ReadJournal]:
         One cannot be read, or its values cannot be unpickled here.
     """
     for token, path in sorted(_journals(fname)):
-        content = files.read_private(path, DataFileError)
+        try:
+            content = files.read_private(path, DataFileError)
+        except DataFileError as error:
+            # its owner saved and deleted it; NFS lists it for up to a minute longer
+            if isinstance(error.__cause__, FileNotFoundError):
+                continue
+            raise
         yield _read(path, token, content)
 
 

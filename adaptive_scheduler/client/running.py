@@ -213,6 +213,9 @@ class Running:
             self.problem = ""
             late = self.data.retire_journals()
             if late:  # of a former owner who still thought to be the owner
+                for x, y in late:
+                    self.journal.add(x, y)
+                self._flush()
                 self.data.save()
         except LeaseLostError as error:
             self.problem = str(error)
@@ -251,9 +254,10 @@ class Running:
             self.problem = str(error)
 
     def _patience(self) -> float:
-        """Seconds that a stop leaves for the last save."""
-        ends = [end for _, end in self.work.stops]
-        return max(0.0, min(ends) - time.monotonic()) if ends else float("inf")
+        """Seconds that a stop leaves for the last save: as many as the points in flight had."""
+        saving = self.work.saving
+        ends = [end + saving for _, end in self.work.stops]
+        return max(0.0, min([saving, *(end - time.monotonic() for end in ends)]))
 
 
 def _loss(learner: Any) -> float | None:

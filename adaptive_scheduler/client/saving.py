@@ -176,8 +176,11 @@ class DataFile:
         """
         for file in self._files:
             seen = look(file.path)
-            if seen == file.seen or seen is None:
-                file.seen = seen
+            if seen == file.seen:
+                continue
+            file.checksum = None  # what we wrote last is no longer there
+            if seen is None:
+                file.seen = None
                 continue
             if adaptive_parts.saves_itself(file.learner):
                 file.keep_aside(self.report, "another process saved it")

@@ -193,7 +193,9 @@ class Session:
         if sending.body.token != self._token:
             return
         if not isinstance(reply, Refused):
-            self._lease_from = sending.at
+            # without an item there is nothing to renew: one that was lost stays lost
+            if self._token or (self.refusal is not None and self.refusal.code == "cancelled"):
+                self._lease_from = sending.at
         elif self._token:
             self.refusal = reply
             if reply.code == "cancelled":  # no other client has it: what it computed is saved

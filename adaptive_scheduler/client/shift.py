@@ -79,6 +79,7 @@ class Shift:
         self._ending: str | None = None
         self._signals = 0
         self._is_taken_back = False
+        self._is_late = False
         self._last_line = 0.0
         self._idle_since = 0.0
 
@@ -105,8 +106,9 @@ class Shift:
                 self._is_taken_back = True
                 self._log.warning("item_taken_back", code=refusal)
                 self._work.stop("signal" if refusal == "cancelled" else "lost", HURRY)
-            elif self._deadline.has_come:
-                self._work.stop("deadline", HURRY)
+            elif self._deadline.has_come and not self._is_late:
+                self._is_late = True  # once: each stop shortens what is left for the save
+                self._work.stop("deadline", max(HURRY, self._deadline.spare / 2))
 
     def _is_alone(self) -> bool:
         return self._talk.has_broken or self._talk.silence() > self._config.timing.orphan
@@ -216,7 +218,7 @@ class Shift:
             initializers=recipe.initializers,
         )
         with self._lock:
-            self._work, self._is_taken_back = work, False
+            self._work, self._is_taken_back, self._is_late = work, False, False
             if self._ending is not None:
                 work.stop("signal", HURRY)
         return work

@@ -77,6 +77,12 @@ def is_full(error: BaseException) -> bool:
     return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+def is_stale(error: BaseException) -> bool:
+    """Whether the reason is that another host deleted an open file on NFS."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno == errno.ESTALE
+
+
 def short_hash(path: Name) -> str:
     """16 letters that stand for the last part of a path, which may use all 255 bytes."""
     name = Path(path).name

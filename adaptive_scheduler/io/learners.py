@@ -33,6 +33,8 @@ _END = b"end of learners\n"
 _PLACE = struct.Struct("<QQ")
 _FOOTER = struct.Struct(f"<QQQ{len(_END)}s")
 _BUFFER = 2**20
+#: Bytes of shared records that a reader keeps from one learner to the next.
+_KEPT = 2**26
 
 
 def write_learners(
@@ -142,6 +144,7 @@ class LearnerFile:
         self._path = Path(path)
         self._file = files.open_private(path)
         self._loaded: dict[int, Any] = {}
+        self._kept = 0
         with files.naming(path):
             size = os.fstat(self._file.fileno()).st_size
             footer = self._bytes(size - _FOOTER.size, _FOOTER.size)
@@ -173,10 +176,16 @@ class LearnerFile:
     def read(self, index: int) -> Any:
         """Unpickle one learner, a new one at each call; what it shares is loaded once.
 
+        Beyond `_KEPT` bytes that is forgotten: functions that only one learner has are also
+        shared records, and a client may run thousands of learners.
+
         Raises whatever the user's classes raise.
         """
         if not 0 <= index < self._n:
             raise InputError(f"{self._path} holds {self._n} learners, none has the index {index}.")
+        if self._kept > _KEPT:
+            self._loaded.clear()
+            self._kept = 0
         return self._load(index)
 
     def _load(self, record: int) -> Any:
@@ -187,6 +196,7 @@ class LearnerFile:
     def _shared(self, number: Any) -> Any:
         if number not in self._loaded:
             self._loaded[number] = self._load(self._n + number)
+            self._kept += self._places[self._n + number][1]
         return self._loaded[number]
 
     def _bytes(self, offset: int, length: int) -> bytes:

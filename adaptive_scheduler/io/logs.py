@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import msgspec
 import structlog
@@ -13,6 +14,35 @@ import structlog
 def _line(event: object, **_: Any) -> str:
     # not json.dumps: an infinite loss would become `Infinity`, which is not JSON
     return msgspec.json.encode(event, enc_hook=str).decode()
+
+
+class _Patient:
+    """A log file whose disk may be full for a while: a log must not stop the work."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._is_told = False
+
+    def write(self, text: str) -> None:
+        """Write a line, or say once on standard error why not."""
+        try:
+            self._file.write(text)
+            self._is_told = False
+        except OSError as error:
+            self._tell(error)
+
+    def flush(self) -> None:
+        """Flush, as `write` does."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            self._tell(error)
+
+    def _tell(self, error: OSError) -> None:
+        if not self._is_told:
+            self._is_told = True
+            with suppress(OSError):  # standard error may lie on the same disk
+                print(f"{self._file.name}: lines are missing: {error}", file=sys.stderr)
 
 
 _PROCESSORS: list[Any] = [
@@ -49,7 +79,9 @@ def open_log(path: Path | None, mode: int = 0o666, **facts: object) -> Any:
         except OSError as error:
             print(f"{path}: no log can be written there: {error}", file=sys.stderr)
     log = structlog.wrap_logger(
-        structlog.WriteLogger(file), processors=_PROCESSORS, wrapper_class=structlog.BoundLogger
+        structlog.WriteLogger(cast("TextIO", _Patient(file))),
+        processors=_PROCESSORS,
+        wrapper_class=structlog.BoundLogger,
     )
     return log.bind(**facts)
 

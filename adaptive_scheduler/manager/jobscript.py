@@ -28,6 +28,8 @@ from adaptive_scheduler.schedulers.base import Scheduler
 
 #: Job output beyond this many bytes is cut: a loop that prints must not fill a disk.
 OUTPUT_LIMIT = 100 * 2**20
+#: Seconds that the job waits for the end of its output.
+OUTPUT_PATIENCE = 5
 #: MPI worlds that one job starts: a world that always dies must not do so for ever.
 MAX_TRIES = 50
 #: Tries of a job in which no client has ever reached the manager: Python, a module or MPI is
@@ -78,7 +80,11 @@ for (( attempt = 0; attempt < {tries}; attempt++ )); do
 done
 rm -f -- "${end}" "${end}.met"
 exec > /dev/null 2>&1
-wait "$limiter"
+# what a function has left running may hold the output for ever; it must not hold the job
+for (( i = 0; i < {patience}; i++ )); do
+    kill -0 "$limiter" || break
+    sleep 0.1
+done
 exit "$status"
 """
 
@@ -119,7 +125,7 @@ def job_script(
     body = _BODY.format(
         logs=LOGS_VARIABLE, job=JOB_VARIABLE, end=END_VARIABLE, try_variable=TRY_VARIABLE,
         limit=OUTPUT_LIMIT, tries=MAX_TRIES, command=shlex.join(command),
-        last_silent=MAX_SILENT_TRIES - 1,
+        last_silent=MAX_SILENT_TRIES - 1, patience=OUTPUT_PATIENCE * 10,
     )  # fmt: skip
     return "\n".join(lines) + body
 

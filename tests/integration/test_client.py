@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import time
@@ -152,7 +153,7 @@ def test_another_python_is_refused_in_one_line_that_names_both(tmp_path: Path) -
 def test_an_orphan_of_its_job_script_stops(tmp_path: Path) -> None:
     run = ClientRun(tmp_path, 10**6)
     run.fill(learners_of(1, pause=0.02), [str(tmp_path / "data/0")])
-    script = ["bash", "-c", f"{sys.executable} -m adaptive_scheduler.client & wait"]
+    script = ["bash", "-c", f"{shlex.quote(sys.executable)} -m adaptive_scheduler.client & wait"]
     with run.manage() as engine:
         bash = run.client("1_1", script)
         wait_for(lambda: engine.clients.reports)
@@ -209,6 +210,21 @@ def test_a_client_that_slept_past_its_lease_changes_nothing_of_the_new_owner(
     assert "item_taken_back" in events
     assert "item_finished" not in events
     assert n_on_disk(name) >= 200
+
+
+def test_a_client_that_was_replaced_ends_though_its_workers_evaluate(tmp_path: Path) -> None:
+    run = ClientRun(tmp_path, 200)
+    run.fill(learners_of(1, pause=300), [str(tmp_path / "data/0")])
+    with run.manage() as engine:
+        former = run.client("1_1")
+        wait_for(lambda: engine.clients.reports.get(0))
+        later = run.client("1_1", ADAPTIVE_SCHEDULER_TRY="1")
+        try:
+            code, output = finish(former, 30)
+        finally:
+            later.kill()
+            later.communicate()
+    assert code == 1, output
 
 
 def test_goal_functions_and_lambdas_travel(tmp_path: Path) -> None:

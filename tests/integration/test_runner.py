@@ -99,6 +99,29 @@ def test_no_point_starts_that_cannot_end_before_the_deadline(pool, tmp_path):
     assert outcome.saved
 
 
+def late_ones_are_slow(x):
+    time.sleep(3 if x >= 10 else 0.01)
+    return x
+
+
+def test_points_that_do_not_return_leave_time_for_the_last_save(tmp_path):
+    executor = ProcessPool()
+    pool = executor.open(2)  # its own: its workers sleep when this is over
+    fname = str(tmp_path / "d.pickle")
+    work = Work(sequence(late_ones_are_slow), fname, None, pool, 2, save_interval=0.05)
+    work.progress_interval = 0.05
+
+    def stop(report):
+        if report["npoints"] == 10 and not work.stops:
+            work.stop("signal", 1.0)
+
+    work.on_progress = stop
+    outcome = run_learner(work)
+    executor.close(pool, 0)
+    assert (outcome.reason, outcome.npoints, outcome.saved) == ("signal", 10, True)
+    assert list(points.read_journals(fname)) == []
+
+
 def test_a_stop_from_another_thread_waits_no_longer_than_its_patience(pool, tmp_path):
     work = Work(sequence(slow(2)), str(tmp_path / "d.pickle"), None, pool, 2)
     threading.Timer(0.3, work.stop, ("signal", 0.2)).start()

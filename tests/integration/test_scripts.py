@@ -55,7 +55,11 @@ class Bench:
         self.home = home
         home.mkdir(parents=True, exist_ok=True)
         self.client = home / "client"
-        self.client.write_text(f"#!{sys.executable}\n{client}")
+        code = home / "client.py"
+        code.write_text(client)
+        # Python itself cannot stand in the first line: its path may have a blank in it
+        words = shlex.join([sys.executable, str(code)])
+        self.client.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
         self.client.chmod(0o755)
         qstat = home / "bin" / "qstat"
         qstat.parent.mkdir()
@@ -291,3 +295,21 @@ def test_bytes_that_are_no_text_are_kept(tmp_path: Path) -> None:
     assert bench.run(bench.simple()) == 0
     (log,) = bench.logs.iterdir()
     assert log.read_bytes() == bytes(range(256))
+
+
+LEAVES_A_PROCESS = """
+import os, pathlib, subprocess
+left = subprocess.Popen(["sleep", "300"], start_new_session=True)
+pathlib.Path(os.environ["REPORT"]).write_text(str(left.pid))
+"""
+
+
+def test_what_a_function_left_running_does_not_hold_the_job(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, LEAVES_A_PROCESS)
+    report = tmp_path / "report"
+    process = bench.start(bench.simple(), REPORT=str(report))
+    try:
+        assert process.wait(5 * jobscript.OUTPUT_PATIENCE) == 0
+    finally:
+        os.kill(int(report.read_text()), signal.SIGKILL)
+    assert process.communicate(timeout=60)[0] == b""

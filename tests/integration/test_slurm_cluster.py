@@ -132,6 +132,8 @@ def test_a_requeued_job_keeps_its_id_and_counts_its_restarts(user: User) -> None
     user.until(lambda: user.text("who"))
     user.cluster.scontrol("requeue", job)
     assert user.wait(job, JobState.PENDING).id == job
+    # else the end of its first life can be taken for the end of its second
+    user.until(lambda: not user.cluster.processes_of(job))
     user.cluster.scontrol("update", f"JobId={job}", "StartTime=now")  # else after two minutes
     user.until(lambda: user.text("who") == f"{job} 0\n{job} 1\n")
 
@@ -228,7 +230,9 @@ def start_ranks(user: User, launcher: str) -> JobId:
     (user.folder / "ranks.py").write_text(RANKS)
     (resources,), _ = scheduler.shapes(1)
     argv = " ".join(quoted(Path(word)) for word in scheduler.launcher(resources))
-    (job,) = user.submit(scheduler, BATCH.format(launcher=argv, python=sys.executable))
+    (job,) = user.submit(
+        scheduler, BATCH.format(launcher=argv, python=quoted(Path(sys.executable)))
+    )
     user.until(lambda: "0 round" in user.text("said"))
     assert user.text("said").count("size 4") == 1, "one world of four ranks"
     return job

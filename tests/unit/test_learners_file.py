@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import tracemalloc
 from functools import partial
 from pathlib import Path
 
@@ -123,3 +124,20 @@ def test_callables_by_name(tmp_path: Path) -> None:
     assert read_callable(path, "missing", 5) == 5
     with pytest.raises(InputError, match="goal cannot be pickled"):
         write_callables(path, {"goal": threading.Lock()})
+
+
+def test_a_reader_does_not_keep_what_each_learner_has_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = [
+        adaptive.Learner1D(partial(f, offset=np.full(50_000, float(n))), (-1, 1)) for n in range(9)
+    ]
+    write_learners(tmp_path / "learners", own)
+    monkeypatch.setattr("adaptive_scheduler.io.learners._KEPT", 10**6)
+    tracemalloc.start()
+    with LearnerFile(tmp_path / "learners") as file:
+        for n in range(len(own)):
+            assert file.read(n).function.keywords["offset"][0] == n
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * 10**6, "the arrays of all nine take 3.6 MB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import pickle
 
@@ -104,3 +105,63 @@ def test_discard_deletes_it(tmp_path):
     journal.flush()
     journal.discard()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_points_that_fsync_lost_are_written_again(tmp_path, monkeypatch):
+    journal = PointJournal(str(tmp_path / "a"), 1)
+    journal.add(1, 2)
+    journal.flush()
+
+    class FullAtSync(points.files.Operations):
+        """NFS takes what is written, and says only at fsync that the disk is full."""
+
+        def fsync(self, fd):
+            points.files.operations.truncate(fd, 0)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(points.files, "operations", FullAtSync())
+        with pytest.raises(DataFileError, match="No space left"):
+            journal.flush(sync=True)
+    assert journal.n_waiting == 1
+    journal.close()
+    (read,) = points.read_journals(str(tmp_path / "a"))
+    assert read.points == [(1, 2)]
+
+
+def test_a_journal_that_another_host_deleted_is_made_anew(tmp_path, monkeypatch):
+    journal = PointJournal(str(tmp_path / "a"), 1)
+    journal.add(1, 2)
+    journal.flush()
+    journal.path.unlink()
+
+    class Stale(points.files.Operations):
+        """NFS, where the deleted file's handle is of no more use."""
+
+        def write(self, fd, data):
+            monkeypatch.undo()
+            raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(points.files, "operations", Stale())
+    journal.add(3, 4)
+    journal.close()
+    (read,) = points.read_journals(str(tmp_path / "a"))
+    assert read.points == [(3, 4)]
+
+
+def test_a_journal_that_is_listed_but_gone_is_no_error(tmp_path, monkeypatch):
+    for token in (1, 2):
+        journal = PointJournal(str(tmp_path / "a"), token)
+        journal.add(token, 0)
+        journal.close()
+
+    class LateList(points.files.Operations):
+        """NFS lists a file that another host has deleted."""
+
+        def open(self, path, flags, mode=0o666):
+            if ".000000000001." in str(path):
+                raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+            return super().open(path, flags, mode)
+
+    monkeypatch.setattr(points.files, "operations", LateList())
+    assert [journal.token for journal in points.read_journals(str(tmp_path / "a"))] == [2]

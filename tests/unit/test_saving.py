@@ -119,6 +119,37 @@ def test_what_another_process_saved_meanwhile_is_merged(tmp_path):
     assert again.data == {0.0: 0.0, 1 / 3: 1.0, 2 / 3: 2.0, 0.77: 7.0, -0.5: 5.0}
 
 
+def replaced_by_another(path):
+    other = DataFile(learner(1), path)
+    path.unlink()
+    other.save()
+
+
+def deleted(path):
+    path.unlink()
+
+
+def damaged(path):
+    path.write_bytes(b"no pickle")
+
+
+@pytest.mark.parametrize("change", [replaced_by_another, deleted, damaged])
+def test_a_save_writes_again_what_another_process_took_away(tmp_path, change):
+    path = tmp_path / "a"
+    mine = DataFile(learner(3), path)
+    mine.save()
+    change(path)
+    mine.save()  # the learner has not changed since
+    again = learner()
+    DataFile(again, path).load()
+    assert again.data == mine.learner.data
+
+
+def test_a_name_that_the_file_system_refuses_is_an_error_of_this_learner(tmp_path):
+    with pytest.raises(DataFileError, match="too long"):
+        DataFile(learner(), tmp_path / ("n" * 300)).load()
+
+
 class Own(adaptive.Learner1D):
     """Saves in its own way."""
 

@@ -144,6 +144,7 @@ def test_a_stale_token_takes_the_item_back(session: Session) -> None:
     assert session.refusal.code == "stale_token"
     assert not session.is_lease_good(5.0)
     assert exchange(session, 10.0, Ok()).body == Beat(0)
+    assert not session.is_lease_good(10.0), "a beat without an item renews nothing"
 
 
 def test_a_cancelled_item_may_still_be_saved(session: Session) -> None:
@@ -151,6 +152,9 @@ def test_a_cancelled_item_may_still_be_saved(session: Session) -> None:
     exchange(session, 5.0, Refused("cancelled", "by a person"))
     assert session.refusal.code == "cancelled"
     assert session.is_lease_good(6.0)
+    for now in range(10, 60, 5):
+        exchange(session, float(now), Ok())
+    assert session.is_lease_good(56.0), "while a long save goes on"
 
 
 def test_a_new_claim_forgets_the_refusal(session: Session) -> None:

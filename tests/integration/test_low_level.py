@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
 import sys
 import time
@@ -114,7 +115,7 @@ def test_jobs_with_a_script_of_the_users(here: Path) -> None:
 
     def text(name: str, cores: int, run_script: str, python_executable: str) -> str:
         seen.append({"name": name, "cores": cores, "run_script": run_script})
-        return f"#!/bin/bash\n# mine\n'{python_executable}' '{run_script}'\n"
+        return f"#!/bin/bash\n# mine\n{shlex.join([python_executable, run_script])}\n"
 
     server_support.create_empty_db("running.tinydb", fnames)
     asyncio.run(

@@ -136,11 +136,6 @@ class Session:
         """When `next` has something to send; infinity if it is all said."""
         return self._not_before if self._held else max(self._not_before, self._next_beat)
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether everything said was answered."""
-        return not self._held
-
     # ------------------------------------------------------------- what is heard
 
     def unanswered(self, sending: Sending) -> None:

@@ -91,8 +91,6 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
         Absolute; of the jobs' output.
     save_interval, points_interval, log_interval : float
         Seconds between saves, commits of the point journal, and log lines.
-    point_timeout : float, optional
-        Seconds that one evaluation may take.
     url, interface, ports : str, optional
         Where the manager is to listen.
     """
@@ -109,7 +107,6 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     save_interval: float = 300.0
     points_interval: float = 1.0
     log_interval: float = 30.0
-    point_timeout: float | None = None
     url: str | None = None
     interface: str | None = None
     ports: str | None = None

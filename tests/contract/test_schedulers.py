@@ -215,12 +215,19 @@ def test_a_header_is_lines_that_end_with_the_users_own_options(case: Case) -> No
     assert case.extra_scheduler in (header[-1] if case.has_header else argv)
 
 
+def asked(scheduler: Scheduler) -> list[str]:
+    """All that one submit tells the batch system."""
+    job = request_of(scheduler)
+    return [*scheduler.header(job), *scheduler.submit_command(job, Path("job.sh"), 1)]
+
+
 def test_a_single_process_executor_asks_for_one_task(case: Case) -> None:
-    if not case.has_header:
-        return
-    assert case.make(cores=4, executor_type="process-pool").header(
-        request_of(case.make(cores=4, executor_type="process-pool"))
-    ) != case.make(cores=4).header(request_of(case.make(cores=4)))
+    ranks, pool = case.make(cores=4), case.make(cores=4, executor_type="process-pool")
+    if case.has_header:
+        assert asked(pool) != asked(ranks), "one task of four cores, not four tasks"
+    else:
+        assert asked(pool) == asked(ranks), "cores are only counted: four either way"
+        assert "--cores=4" in asked(pool)
 
 
 def test_a_submit_names_the_script_and_carries_the_tag(scheduler: Scheduler) -> None:

@@ -5,6 +5,8 @@ The tree::
     AdaptiveSchedulerError
     ├── InputError              an argument is wrong; nothing was submitted   (also a ValueError)
     ├── UserCodeError           the user's function, goal, initializer, load or save raised
+    ├── PointTimeoutError       the user's function took longer than `point_timeout`
+    ├── WorkerDiedError         a process that evaluated points died
     ├── EnvironmentMismatchError  Python, a module or MPI on the node is not what the run needs
     ├── FileError               a file cannot be read or written
     │   ├── DatabaseError         the database or its journal
@@ -62,6 +64,26 @@ class UserCodeError(AdaptiveSchedulerError):
 
 class WorkerDiedError(AdaptiveSchedulerError):
     """A process that evaluated points was killed, ran out of memory, or crashed."""
+
+
+class PointTimeoutError(AdaptiveSchedulerError):
+    """An evaluation took longer than `point_timeout`.
+
+    Parameters
+    ----------
+    limit : float
+        Seconds that it may take.
+    which : str
+        The point, e.g. ``"x=0.5"``.
+    """
+
+    def __init__(self, limit: float, which: str) -> None:
+        super().__init__(f"a point took longer than point_timeout={limit:g} s: {which}")
+        self.limit = limit
+        self.which = which
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.limit, self.which))
 
 
 class EnvironmentMismatchError(AdaptiveSchedulerError):

@@ -11,6 +11,7 @@ from adaptive_scheduler.core.events import (
     Cancelled,
     Claimed,
     Event,
+    Postponed,
     Raised,
     Retried,
     Unblocked,
@@ -82,6 +83,8 @@ class Book:
         for item in dependent:
             self._missing[item.id] = self._count_missing(item)
         for item in dependent:
+            if item.phase is Phase.QUEUED and self._missing[item.id]:
+                self.apply(item.id, Postponed(), item.changed)
             self._settle_waiting(item.id, item.changed)
 
     def _settle_waiting(self, row: int, now: float) -> None:
@@ -175,6 +178,8 @@ class Book:
         self._enter(after)
         if after.phase is not before.phase:
             self._tell_children(before, after)
+            if after.phase is Phase.QUEUED and self._missing.get(row):
+                self._consequences.append((row, Postponed()))  # it ran while that was reopened
         return after
 
     def _tell_children(self, before: Item, after: Item) -> None:
@@ -185,6 +190,7 @@ class Book:
                     self._consequences.append((child, Unblocked()))
             elif before.phase is Phase.DONE:
                 self._missing[child] += 1
+                self._consequences.append((child, Postponed()))
             elif after.phase in _NEVER_DONE:
                 self._consequences.append((child, _blocked_by(after)))
 

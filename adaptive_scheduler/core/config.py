@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from datetime import timedelta
+from typing import Any
+
 import msgspec
 
 from adaptive_scheduler.core.goals import Goal
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.errors import InputError
+
+#: Seconds that clients go on without a manager: over a night, and until somebody has looked.
+CLIENT_PATIENCE = 86400.0
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -46,7 +54,7 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
         A listed job that is silent is cancelled after this time.
     interval : float
         The longest time between two looks at the queue.
-    orphan : float
+    client_patience : float
         A client whose manager is away goes on computing this long.
     kill_wait : float
         Between the batch system's SIGTERM and its SIGKILL.
@@ -58,7 +66,7 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
     grace: float = 60.0
     patience: float = 900.0
     interval: float = 30.0
-    orphan: float = 86400.0
+    client_patience: float = CLIENT_PATIENCE
     kill_wait: float = 30.0
 
 
@@ -91,6 +99,8 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
         Absolute; of the jobs' output.
     save_interval, points_interval, log_interval : float
         Seconds between saves, commits of the point journal, and log lines.
+    point_timeout : float, optional
+        Seconds that one evaluation may take.
     url, interface, ports : str, optional
         Where the manager is to listen.
     """
@@ -107,6 +117,27 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     save_interval: float = 300.0
     points_interval: float = 1.0
     log_interval: float = 30.0
+    point_timeout: float | None = None
     url: str | None = None
     interface: str | None = None
     ports: str | None = None
+
+
+def check_seconds(name: str, value: Any) -> None:
+    """Refuse what is no number of seconds above zero; InputError names the argument."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # JSON, which carries it to the jobs, has no infinity
+    if not (is_number and value > 0 and math.isfinite(value)):
+        raise InputError(f"{name}={value!r} must be a number of seconds above zero.")
+
+
+def optional_seconds(name: str, value: Any) -> float | None:
+    """Return the seconds of a number or a timedelta; None stays. InputError names the argument."""
+    return None if value is None else as_seconds(name, value)
+
+
+def as_seconds(name: str, value: Any) -> float:
+    """Return the seconds of a number or a timedelta; InputError names the argument."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    check_seconds(name, seconds)
+    return float(seconds)

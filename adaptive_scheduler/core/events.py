@@ -61,6 +61,10 @@ class Blocked(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Postponed(msgspec.Struct, frozen=True):
+    """Something that it depends on is to be done again."""
+
+
 class Cancelled(msgspec.Struct, frozen=True):
     """A person ends it. `last` is what its client had reported."""
 
@@ -74,4 +78,15 @@ class Retried(msgspec.Struct, frozen=True):
     waiting: bool = False
 
 
-Event = Claimed | Finished | Raised | Released | Lost | Unblocked | Blocked | Cancelled | Retried
+Event = (
+    Claimed
+    | Finished
+    | Raised
+    | Released
+    | Lost
+    | Unblocked
+    | Blocked
+    | Postponed
+    | Cancelled
+    | Retried
+)

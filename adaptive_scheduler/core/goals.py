@@ -80,6 +80,20 @@ def unparse_goal(goal: Goal) -> int | float | timedelta | datetime | None:
             return None
 
 
+def has_passed(goal: Goal, now: float) -> bool:
+    """Whether the goal is a moment that is over at `now` (seconds since 1970)."""
+    return goal.kind == "until" and goal.value <= now
+
+
+def refuse_passed(goal: Goal, now: float) -> None:
+    """Refuse a moment that is over; InputError names it with its time zone."""
+    if has_passed(goal, now):
+        raise InputError(
+            f"goal={unparse_goal(goal)!s} has passed: it is {datetime.fromtimestamp(now).astimezone()!s}. "
+            "Not one point would be evaluated. Give a moment in the future, or a timedelta of work."
+        )
+
+
 def _positive(value: float, goal: object) -> float:
     if not value > 0:
         raise InputError(f"goal={goal!r} must be greater than zero.")

@@ -16,6 +16,7 @@ from adaptive_scheduler.core.events import (
     Event,
     Finished,
     Lost,
+    Postponed,
     Raised,
     Released,
     Retried,
@@ -39,6 +40,8 @@ class Phase(enum.StrEnum):
 
 #: Phases that an item leaves only when a person asks for it.
 ENDED = frozenset({Phase.DONE, Phase.FAILED, Phase.CANCELLED})
+#: Seconds of work that no client has: sums of larger ones would become infinite.
+LONGEST = 1e12
 
 
 class Item(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -74,6 +77,8 @@ class Item(msgspec.Struct, frozen=True, omit_defaults=True):
         Seconds that clients worked on it, without the present one.
     npoints, loss
         As last reported.
+    kept_aside : str
+        Damaged data files of it that were kept, under their new names.
     changed : float
         Seconds since 1970 of the last transition.
     """
@@ -96,6 +101,7 @@ class Item(msgspec.Struct, frozen=True, omit_defaults=True):
     worked: float = 0.0
     npoints: int = 0
     loss: float | None = None
+    kept_aside: str = ""
     changed: float = 0.0
 
 
@@ -166,13 +172,14 @@ def _let_go(item: Item, report: Report | None, **changes: Any) -> Item:
             "worked": item.worked + _seconds(report),
             "npoints": max(item.npoints, report.npoints),
             "loss": report.loss,
+            "kept_aside": report.kept_aside or item.kept_aside,
         }
     return replace(item, job=None, owner=None, **changes)
 
 
 def _seconds(report: Report) -> float:
     """What JSON cannot hold (NaN, infinity) must not get into a row: nobody could read it again."""
-    return max(0.0, report.seconds) if math.isfinite(report.seconds) else 0.0
+    return min(max(0.0, report.seconds), LONGEST) if math.isfinite(report.seconds) else 0.0
 
 
 def _end(item: Item, event: Blocked | Cancelled, _: Budget) -> Item:
@@ -183,6 +190,10 @@ def _end(item: Item, event: Blocked | Cancelled, _: Budget) -> Item:
 
 def _unblock(item: Item, _event: Unblocked, _: Budget) -> Item:
     return replace(item, phase=Phase.QUEUED, reason="")
+
+
+def _postpone(item: Item, _event: Postponed, _: Budget) -> Item:
+    return replace(item, phase=Phase.WAITING, reason="what it depends on is done again")
 
 
 def _retry(item: Item, event: Retried, _: Budget) -> Item:
@@ -204,6 +215,7 @@ TRANSITIONS: dict[tuple[Phase, type], tuple[_Handler, tuple[Phase, ...]]] = {
     (Phase.WAITING, Blocked): (_end, (Phase.FAILED,)),
     (Phase.WAITING, Cancelled): (_end, (Phase.CANCELLED,)),
     (Phase.QUEUED, Claimed): (_claim, (Phase.RUNNING,)),
+    (Phase.QUEUED, Postponed): (_postpone, (Phase.WAITING,)),
     (Phase.QUEUED, Cancelled): (_end, (Phase.CANCELLED,)),
     (Phase.RUNNING, Claimed): (_claim_again, (Phase.RUNNING, Phase.FAILED)),
     (Phase.RUNNING, Finished): (_finish, (Phase.DONE,)),
@@ -238,18 +250,21 @@ def step(item: Item, event: Event, now: float, budget: Budget) -> Item | Refused
     Item or Refused
         The same object where nothing changes.
     """
-    if isinstance(event, _FENCED) and event.token != item.token:
+    is_fenced = type(event) in _FENCED
+    if is_fenced and event.token != item.token:  # type: ignore[union-attr]
         return _stale(item)
     entry = TRANSITIONS.get((item.phase, type(event)))
     if entry is None:
-        if isinstance(event, _FENCED):  # e.g. released already, or given up meanwhile
+        if is_fenced:  # e.g. released already, or given up meanwhile
             return _stale(item)
         return Refused("not_possible", f"item {item.id} is {item.phase.value}.")
     handler, _ = entry
     after = handler(item, event, budget)
     if after is item or isinstance(after, Refused):
         return after
-    return replace(after, changed=now)
+    # `after` is new and nobody has seen it: another copy would cost as much as all the rest
+    msgspec.structs.force_setattr(after, "changed", now)
+    return after
 
 
 def _stale(item: Item) -> Refused:

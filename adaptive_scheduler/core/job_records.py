@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from adaptive_scheduler.core.messages import Owner
+from adaptive_scheduler.core.messages import Owner, Refused
+
+#: Lines of a dead job's output that its learner's reason holds.
+LAST_LINES = 3
 
 
 class JobRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -23,8 +26,8 @@ class JobRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         Its name in the queue.
     owner : Owner, optional
         The client that was last heard of it.
-    claims : int
-        Items it was given.
+    has_worked : bool
+        Whether it was ever given an item.
     goodbye : str
         What its client said when it ended.
     broken : bool
@@ -42,7 +45,7 @@ class JobRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     shape: int = 0
     name: str = ""
     owner: Owner | None = None
-    claims: int = 0
+    has_worked: bool = False
     goodbye: str = ""
     broken: bool = False
     host: str = ""
@@ -70,10 +73,25 @@ def died_early(record: JobRecord) -> bool:
     """Whether it is dead before its first claim, and nobody meant it to be."""
     meant = record.ended in ("", "cancelled", "preempted", "node_fail")
     return (
-        not record.external
-        and not record.claims
+        not record.has_worked
+        and not record.external
         and (record.broken or not record.goodbye)
         and not meant
+    )
+
+
+def count_early_deaths(records: Iterable[JobRecord]) -> int:
+    """How many of these died early."""
+    return sum(map(died_early, records))
+
+
+def many_clients(job: str, n: int) -> Refused:
+    """What a job is told that has several clients at a time."""
+    return Refused(
+        "many_clients",
+        f"job {job} has {n} clients: mpiexec and mpi4py do not match, so each rank takes itself "
+        "for the only one. Install both from one source (pip install mpi4py mpich), or with srun "
+        "give mpiexec_executable='srun --mpi=pmi2'.",
     )
 
 
@@ -84,6 +102,14 @@ def last_words(records: Iterable[JobRecord], output: Callable[[str], str]) -> st
         if words:
             return f". The last words of job {record.id}: {words.rstrip('.')}"
     return ""
+
+
+def obituary(job: str, cause: str, output: Callable[[str], str] | None) -> str:
+    """How a job ended; with `output`, for one that died of itself, the last that it printed."""
+    lines = _told_once(output(job)).strip().splitlines() if output is not None else []
+    # the batch system's own words come in any order: one line of them may not be the reason
+    said = " | ".join(line.strip()[:200] for line in lines[-LAST_LINES:] if line.strip())
+    return f"job {job} ended: {cause}" + (f"; the end of its output: {said}" if said else "")
 
 
 def _told_once(text: str) -> str:

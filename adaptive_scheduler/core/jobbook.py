@@ -9,13 +9,15 @@ import msgspec
 from adaptive_scheduler.core.job_records import (
     JobRecord,
     SubmitRecord,
+    count_early_deaths,
     died_early,
+    many_clients,
     submit_number,
 )
 from adaptive_scheduler.core.jobs import Ending, JobState, ListedJob
 from adaptive_scheduler.core.messages import Owner, Refused
 from adaptive_scheduler.core.reconcile import JobView, SubmitView
-from adaptive_scheduler.core.signs import Signs, Unanswered, view
+from adaptive_scheduler.core.signs import Signs, Unanswered, node_of, view
 
 replace = msgspec.structs.replace
 
@@ -29,10 +31,16 @@ class JobBook:
         From the database.
     now : float
         The manager's monotonic clock: leases begin anew.
+    pardoned : int
+        Early deaths that a person has seen already.
     """
 
     def __init__(
-        self, records: Iterable[JobRecord], submits: Iterable[SubmitRecord], now: float
+        self,
+        records: Iterable[JobRecord],
+        submits: Iterable[SubmitRecord],
+        now: float,
+        pardoned: int = 0,
     ) -> None:
         self.records = {record.id: record for record in records}
         self.submits = {submit.number: submit for submit in submits}
@@ -47,17 +55,21 @@ class JobBook:
         for record in self.records.values():
             if record.submit in self._unknown:
                 self._unknown[record.submit].jobs.append(record.id)
-        self.lived = sum(record.claims > 0 for record in self.records.values())
+        self.lived = sum(record.has_worked for record in self.records.values())
+        self.pardoned = pardoned
         #: Jobs in a row that died before they asked for work.
-        self.early_deaths = (
-            0 if self.lived else sum(died_early(record) for record in self.records.values())
-        )
+        n = count_early_deaths(self.records.values())
+        self.early_deaths = 0 if self.lived else max(0, n - pardoned)
+
+    def pardon(self) -> None:
+        """A person has mended what the first jobs died of: they hold the run no longer."""
+        self.pardoned, self.early_deaths = count_early_deaths(self.records.values()), 0
 
     # ------------------------------------------------------------------- writing
 
     def _keep(self, record: JobRecord) -> JobRecord:
         before = self.records.get(record.id)
-        self.lived += (record.claims > 0) - (before is not None and before.claims > 0)
+        self.lived += record.has_worked - (before is not None and before.has_worked)
         self.records[record.id] = record
         self.changed_jobs[record.id] = record
         return record
@@ -79,6 +91,12 @@ class JobBook:
         self._settle(number, jobs)
         for job in jobs:
             self._meet(job, number, now)
+
+    def doubt_submit(self, number: int, now: float) -> None:
+        """It was given up without an answer: what was sent may still arrive, so look from now on."""
+        unknown = self._unknown.get(number)
+        if unknown is not None:
+            unknown.sent, unknown.absences = now, 0
 
     def _meet(self, job: str, number: int, now: float) -> JobRecord:
         """Know a job: by its submit's answer, by the listing, or because it speaks first."""
@@ -111,15 +129,17 @@ class JobBook:
         now : float
             Monotonic seconds.
         """
-        record = self._meet(owner.job, submit, now)
-        signs = self._signs.setdefault(owner.job, Signs(heard=now, known=now))
+        record = self.records.get(owner.job) or self._meet(owner.job, submit, now)
+        signs = self._signs.get(owner.job)
+        if signs is None:
+            signs = self._signs[owner.job] = Signs(heard=now, known=now)
         known = record.owner
         if known is not None and known != owner:
             refusal = self._intruder(record, known, owner, signs)
             if refusal is not None:
                 return refusal
         signs.heard, signs.spoke = now, True
-        if died_early(record):
+        if not record.has_worked and died_early(record):
             self.early_deaths = max(0, self.early_deaths - 1)
         if known != owner or record.ended:
             record = self._keep(replace(record, owner=owner, ended="", goodbye="", broken=False))
@@ -135,12 +155,7 @@ class JobBook:
         if owner.life > known.life or record.goodbye:
             return None
         signs.uuids |= {known.uuid, owner.uuid}
-        return Refused(
-            "many_clients",
-            f"job {owner.job} has {len(signs.uuids)} clients: mpiexec and mpi4py do not match, so "
-            "each rank takes itself for the only one. Install both from one source "
-            "(pip install mpi4py mpich), or with srun give mpiexec_executable='srun --mpi=pmi2'.",
-        )
+        return many_clients(owner.job, len(signs.uuids))
 
     def note_host(self, job: str, host: str) -> None:
         """Remember where a client runs."""
@@ -151,7 +166,9 @@ class JobBook:
         """The job was given an item."""
         self._signs[job].claimed = now
         self.early_deaths = 0
-        self._keep(replace(self.records[job], claims=self.records[job].claims + 1))
+        record = self.records[job]
+        if not record.has_worked:  # once: each change of a record is a line of the journal
+            self._keep(replace(record, has_worked=True))
 
     def note_goodbye(self, job: str, reason: str, broken: bool) -> None:
         """The job's client ended in good order."""
@@ -172,8 +189,9 @@ class JobBook:
     # ----------------------------------------------------------------- observing
 
     def observe(
-        self, listing: Sequence[ListedJob], endings: Sequence[Ending], now: float, run: str
-    ) -> None:
+        self, listing: Sequence[ListedJob], endings: Sequence[Ending], now: float, run: str,
+        doubt: float = 0.0,
+    ) -> None:  # fmt: skip
         """Take in a good listing of the queue and what accounting tells of the jobs it lacks.
 
         Parameters
@@ -185,11 +203,13 @@ class JobBook:
             Monotonic seconds.
         run : str
             This run's id: jobs tagged with it are ours, known or not.
+        doubt : float
+            Seconds that a job must be missing before it is believed.
         """
         seen = {listed.id for listed in listing if self._notice(listed, now, run)}
         for job, signs in self._signs.items():
             if job not in seen:
-                signs.listed, signs.absences = None, signs.absences + 1
+                signs.miss(now, doubt)
         for ending in endings:
             if ending.id in self._signs:
                 signs = self._signs[ending.id]
@@ -221,7 +241,7 @@ class JobBook:
         if owner.job in self._signs:
             return
         record = self.records.get(owner.job, JobRecord(owner.job, shape=shape))
-        self._keep(replace(record, owner=owner, claims=max(1, record.claims), ended=""))
+        self._keep(replace(record, owner=owner, has_worked=True, ended=""))
         self._signs[owner.job] = Signs(heard=now, known=now, spoke=True)
 
     def _see(self, signs: Signs, listed: ListedJob, now: float) -> None:
@@ -229,7 +249,7 @@ class JobBook:
             signs.waited = now
         elif signs.heard <= signs.waited or not (signs.listed or signs.spoke):
             signs.heard = now  # it has just started, perhaps again: now its silence begins
-        signs.listed, signs.absences = listed, 0
+        signs.listed, signs.absences, signs.missing = listed, 0, None
         signs.node = (*listed.nodes, signs.node)[0]
 
     # ------------------------------------------------------------------- showing
@@ -240,8 +260,8 @@ class JobBook:
             yield self.records[job], signs.listed, signs.heard
 
     def node_of(self, job: str) -> str:
-        """Where a living job runs, by its own word or the queue's; "" if nobody knows."""
-        return self.records[job].host or self._signs[job].node
+        """Where a living job runs, see `signs.node_of`."""
+        return node_of(self.records[job], self._signs[job])
 
     def worked_for(self, job: str) -> float | None:
         """Seconds from a job's last claim to its last word; None if it has not claimed."""

@@ -41,6 +41,7 @@ class ListedJob(msgspec.Struct, frozen=True):
     comment: str = ""  # the tag given at the submit: says which run and which submit
     nodes: tuple[str, ...] = ()
     reason: str = ""  # why it waits, in the scheduler's words
+    remedy: str = ""  # if it will not start for that reason: what to do
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -58,6 +59,16 @@ class Refusal(enum.StrEnum):
     BUSY = "busy"  # the controller is down or overloaded: the same again, later
     LIMIT = "limit"  # too many jobs: the same again, when some have ended
     IMPOSSIBLE = "impossible"  # these resources will never be given: tell the user
+
+    @property
+    def remedy(self) -> str:
+        """What a person can do about it."""
+        return {
+            "busy": "it is tried again by itself",
+            "limit": "it goes on by itself when jobs have ended; a smaller max_simultaneous_jobs= "
+            "stays below the limit",
+            "impossible": "change the options that it names",
+        }[self.value]
 
 
 class JobRequest(msgspec.Struct, frozen=True):

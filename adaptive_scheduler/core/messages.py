@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from adaptive_scheduler.core.report import Report as Report  # noqa: PLC0414  part of the words
 from adaptive_scheduler.errors import ProtocolError
 
 #: Raised whenever an older program could misread a message.
@@ -33,40 +34,6 @@ class Owner(msgspec.Struct, frozen=True, array_like=True):
     def life(self) -> tuple[int, int]:
         """Lives of one job in their order."""
         return (self.restart, self.attempt)
-
-
-class Report(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How far a learner is, as its client sees it.
-
-    Attributes
-    ----------
-    npoints : int
-        Points in the learner.
-    loss : float, optional
-        The learner's real loss; None where it has none.
-    seconds : float
-        Worked under this token.
-    new_points : int
-        Evaluated under this token.
-    points_per_second, overhead, cpu, memory : float
-        Rate; percent of the workers' time not spent in the function; percent
-        of one core and MiB used by the job's own processes.
-    idle_since : float
-        Seconds since the last point came back.
-    problem : str
-        What cannot be written at present.
-    """
-
-    npoints: int = 0
-    loss: float | None = None
-    seconds: float = 0.0
-    new_points: int = 0
-    points_per_second: float = 0.0
-    overhead: float = 0.0
-    cpu: float = 0.0
-    memory: float = 0.0
-    idle_since: float = 0.0
-    problem: str = ""
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):

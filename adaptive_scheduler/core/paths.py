@@ -124,6 +124,11 @@ class RunFolder:
         return self.folder / "complaints"
 
     @property
+    def last_words(self) -> Path:
+        """What clients said that left while no manager heard them, one file a job."""
+        return self.folder / "last-words"
+
+    @property
     def logs(self) -> Path:
         """Job output and client logs, unless the scheduler names another folder."""
         return self.home / "logs"

@@ -30,6 +30,8 @@ class Signs(msgspec.Struct):
         Where it runs, by the queue's word.
     absences : int
         Good listings in a row that lack it.
+    missing : float, optional
+        Since when they do.
     ending : Ending, optional
         What accounting tells.
     uuids : set of str
@@ -44,8 +46,15 @@ class Signs(msgspec.Struct):
     waited: float = float("-inf")
     node: str = ""
     absences: int = 0
+    missing: float | None = None
     ending: Ending | None = None
     uuids: set[str] = msgspec.field(default_factory=set)
+
+    def miss(self, now: float, doubt: float) -> None:
+        """A good listing lacks it; that counts once it has been missing for `doubt` seconds."""
+        self.listed = None
+        self.missing = now if self.missing is None else self.missing
+        self.absences += now - self.missing >= doubt
 
 
 class Unanswered(msgspec.Struct):
@@ -56,9 +65,20 @@ class Unanswered(msgspec.Struct):
     absences: int = 0
 
 
+def node_of(record: JobRecord, signs: Signs) -> str:
+    """Where a job runs, by the queue's word or its own; "" if nobody knows.
+
+    The queue's names are those by which it takes nodes to avoid. A host may well have another
+    one (``n1.cluster.org``), and a submit that names it is refused.
+    """
+    return signs.node or record.host
+
+
 def view(record: JobRecord, signs: Signs, holds: bool, now: float) -> JobView:
     """What `reconcile` sees of one job."""
     listed = signs.listed.state if signs.listed else None
+    if listed is JobState.PENDING and signs.heard > signs.waited:
+        listed = JobState.RUNNING  # its client was heard since that listing: it has started
     not_started = not signs.spoke and listed in (None, JobState.PENDING)
     return JobView(
         id=record.id, shape=record.shape, submit=record.submit, holds=holds, spoke=signs.spoke,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -11,9 +12,20 @@ from adaptive_scheduler.core.job_records import JobRecord
 from adaptive_scheduler.core.jobs import ListedJob
 from adaptive_scheduler.core.messages import Report
 
+#: A learner makes no progress if its last point came longer ago than this (seconds), and
+#: than so many times what nearly all of its points took.
+STALLED, STALLED_FACTOR = 60.0, 5.0
+#: What to do about a learner whose points cannot be written just now.
+UNSAVED = "Its points wait in memory: make room, or mend it, and it goes on by itself"
+#: Learners with damaged data that one look names.
+DAMAGED = 5
+
 
 class ItemView(msgspec.Struct, omit_defaults=True):
-    """One learner, for people. Seconds, MiB, percent; as in `Report` and `Item`."""
+    """One learner, for people. Seconds, MiB, percent; as in `Report` and `Item`.
+
+    `stalled`: it runs, and its last point came long ago (`idle_since` seconds).
+    """
 
     id: int
     fname: str | list[str]
@@ -26,21 +38,28 @@ class ItemView(msgspec.Struct, omit_defaults=True):
     cpu: float = 0.0
     memory: float = 0.0
     idle_since: float = 0.0
+    stalled: bool = False
     worked: float = 0.0
     attempts: int = 0
     fails: int = 0
     crashes: int = 0
     reason: str = ""
     traceback: str = ""
+    kept_aside: str = ""
 
 
 class JobRow(msgspec.Struct, omit_defaults=True):
-    """One job, for people. `silent`: seconds since it was heard; `suspect`: for too long."""
+    """One job, for people.
+
+    `silent`: seconds since it was heard; `suspect`: for too long; `remedy`: what to do about
+    one that will never start.
+    """
 
     id: str
     name: str = ""
     state: str = ""
     reason: str = ""
+    remedy: str = ""
     host: str = ""
     item: int | None = None
     silent: float = 0.0
@@ -119,13 +138,17 @@ def item_view(item: Item, report: Report | None) -> ItemView:
         id=item.id, fname=item.fname, phase=item.phase, job=item.job, npoints=item.npoints,
         loss=item.loss, worked=item.worked, attempts=item.attempts, fails=item.fails,
         crashes=item.crashes, reason=item.reason, traceback=item.traceback,
+        kept_aside=item.kept_aside,
     )  # fmt: skip
     if report is not None and item.phase is Phase.RUNNING:
         view.npoints, view.loss = max(report.npoints, item.npoints), report.loss
         view.points_per_second, view.overhead = report.points_per_second, report.overhead
         view.cpu, view.memory, view.idle_since = report.cpu, report.memory, report.idle_since
+        view.stalled = report.idle_since > max(STALLED, STALLED_FACTOR * report.p95)
+        view.kept_aside = report.kept_aside or view.kept_aside
         view.worked += report.seconds
-        view.reason = report.problem or view.reason
+        if report.problem:
+            view.reason = f"{report.problem}. {UNSAVED}"
     return view
 
 
@@ -137,6 +160,26 @@ def item_views(rows: Iterable[Item], reports: Mapping[int, Report], which: str) 
     return [item_view(row, reports.get(row.id)) for row in rows if row.phase in shown]
 
 
+def damage(rows: Iterable[Item], reports: Mapping[int, Report]) -> str:
+    """Learners whose data files were damaged, and where these are; "" if there is none."""
+    found = [
+        f"learner {row.id}: {kept}"
+        for row in rows
+        if (kept := row.kept_aside or getattr(reports.get(row.id), "kept_aside", ""))
+    ]
+    more = f" and of {len(found) - DAMAGED} more learners" if len(found) > DAMAGED else ""
+    return "; ".join(found[:DAMAGED]) + more
+
+
+def never_start(jobs: Iterable[JobRow]) -> list[str]:
+    """Why jobs in the queue will not start, and what to do; one line a reason."""
+    causes = Counter((job.reason, job.remedy) for job in jobs if job.remedy)
+    return [
+        f"{n} jobs in the queue will not start ({reason}): {remedy}; then cancel, and start again"
+        for (reason, remedy), n in causes.items()
+    ]
+
+
 def job_row(
     record: JobRecord, listed: ListedJob | None, silent: float, item: int | None, lease: float
 ) -> JobRow:
@@ -145,6 +188,7 @@ def job_row(
         id=record.id, name=record.name,
         state=listed.native_state if listed else ("by hand" if record.external else "not listed"),
         reason=listed.reason if listed else record.goodbye,
+        remedy=listed.remedy if listed else "",
         host=record.host or (listed.nodes[0] if listed and listed.nodes else ""),
         item=item, silent=silent if record.owner else 0.0,
         suspect=bool(record.owner) and silent > lease,

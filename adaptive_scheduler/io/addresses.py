@@ -33,11 +33,11 @@ class Address(msgspec.Struct, frozen=True):
 
 def read_address(folder: RunFolder) -> Address:
     """Read ``manager.json``; ManagerUnreachableError if no manager has written it yet."""
-    if not folder.manager.exists():
-        raise ManagerUnreachableError(f"no manager runs for {folder.database}.")
     try:
         return msgspec.json.decode(files.read_private(folder.manager), type=Address)
-    except FileError as error:  # removed between our two looks
+    except FileError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise ManagerUnreachableError(f"no manager runs for {folder.database}.") from error
         raise ManagerUnreachableError(str(error)) from error
     except msgspec.MsgspecError as error:
         raise ManagerUnreachableError(f"{folder.manager} cannot be read: {error}.") from error

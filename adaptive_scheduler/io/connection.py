@@ -11,7 +11,7 @@ from adaptive_scheduler.core.messages import Owner, Reply, Request, decode_reply
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import ManagerUnreachableError
 from adaptive_scheduler.io import keys
-from adaptive_scheduler.io.addresses import Address, read_address
+from adaptive_scheduler.io.addresses import Address, read_address, split_url
 
 #: Seconds between two looks at whether the manager has moved, while it does not answer.
 _LOOK = 0.5
@@ -34,6 +34,7 @@ class Connection:
         self._socket: zmq.Socket[bytes] | None = None
         self._connected: tuple[str, Address] | None = None
         self._asked: tuple[int, int] | None = None
+        self._good = ""
 
     def ask(
         self, sender: Owner, number: int, body: Request, timeout: float, only: str | None = None
@@ -55,20 +56,23 @@ class Connection:
         message = encode_request(sender, number, body)
         self._asked = _stamp(self._folder)
         address = read_address(self._folder)
-        if only is not None:
-            urls = [only]
-        elif self._connected and self._connected[1] == address:
-            urls = [self._connected[0]] + [u for u in address.urls if u != self._connected[0]]
-        else:
-            urls = address.urls
+        urls = [only] if only is not None else self._in_order(address.urls)
         for url in urls:
             reply = self._ask_at(url, address, message, number, timeout)
             if reply is not None:
+                self._good = url
                 return reply
+            if self.has_moved():
+                break  # its other addresses are as old as this one
         raise ManagerUnreachableError(
             f"the manager of {self._folder.database} does not answer at {', '.join(urls)} "
             f"(host {address.host}, process {address.pid})."
         )
+
+    def _in_order(self, urls: list[str]) -> list[str]:
+        """First where this or a former manager answered: of a host's addresses not all are reached."""
+        host = split_url(self._good)[0] if self._good else ""
+        return sorted(urls, key=lambda url: (url != self._good, split_url(url)[0] != host))
 
     def _ask_at(
         self, url: str, address: Address, message: bytes, number: int, timeout: float
@@ -95,8 +99,18 @@ class Connection:
         return None
 
     def has_moved(self) -> bool:
-        """Whether ``manager.json`` was written anew since the last request: ask again at once."""
+        """Whether ``manager.json`` was written anew since the last request: ask again at once.
+
+        One `stat`, no more, because clients ask this twice a second. A network file system
+        answers it from its cache, for up to a minute; `ask` opens the file, which NFS looks
+        up anew ("close-to-open consistency", nfs(5)), so there the next try finds it.
+        """
         return _stamp(self._folder) != self._asked
+
+    @property
+    def peer(self) -> tuple[str, Address] | None:
+        """The url that answered last, and the manager it belongs to."""
+        return self._connected
 
     def _connect(self, url: str, address: Address) -> None:
         self._disconnect()

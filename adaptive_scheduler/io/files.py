@@ -10,6 +10,7 @@ import errno
 import hashlib
 import itertools
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,49 +18,27 @@ from pathlib import Path
 from typing import BinaryIO
 
 from adaptive_scheduler.errors import FileError, PermissionsError
-
-Name = str | os.PathLike[str]
+from adaptive_scheduler.io.operations import Name as Name  # noqa: PLC0414  also known as files.Name
+from adaptive_scheduler.io.operations import Operations as Operations  # noqa: PLC0414
 
 #: Bytes that the last part of a path may have on Linux (NAME_MAX).
 MAX_NAME = 255
 
-
-class Operations:
-    """What this module asks of the operating system."""
-
-    def open(self, path: Name, flags: int, mode: int = 0o666) -> int:
-        """open(2)."""
-        return os.open(path, flags | os.O_CLOEXEC, mode)
-
-    def write(self, fd: int, data: bytes | memoryview) -> int:
-        """write(2)."""
-        return os.write(fd, data)
-
-    def fsync(self, fd: int) -> None:
-        """fsync(2)."""
-        os.fsync(fd)
-
-    def truncate(self, fd: int, size: int) -> None:
-        """ftruncate(2)."""
-        os.ftruncate(fd, size)
-
-    def close(self, fd: int) -> None:
-        """close(2)."""
-        os.close(fd)
-
-    def rename(self, source: Name, target: Name) -> None:
-        """rename(2): replaces the target."""
-        os.replace(source, target)  # noqa: PTH105  one layer, one style
-
-    def unlink(self, path: Name) -> None:
-        """unlink(2)."""
-        os.unlink(path)  # noqa: PTH108  one layer, one style
-
-
-#: Replaced by tests; everything below looks it up at each call.
+#: Looked up at each call, so that `through` can replace it.
 operations = Operations()
 
 _serial = itertools.count()
+
+
+@contextmanager
+def through(other: Operations) -> Iterator[None]:
+    """Inside, files are read and written through `other`, by all threads of this process."""
+    global operations
+    mine, operations = operations, other
+    try:
+        yield
+    finally:
+        operations = mine
 
 
 @contextmanager
@@ -71,10 +50,9 @@ def naming(path: Name, kind: type[FileError] = FileError) -> Iterator[None]:
         raise kind(path, f"{error.strerror or error} ({type(error).__name__})") from error
 
 
-def is_full(error: BaseException) -> bool:
-    """Whether the reason is a full disk or quota, which others can mend: waiting makes sense."""
-    cause = error.__cause__
-    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+def is_of_the_disk(error: BaseException) -> bool:
+    """Whether a disk is the reason: full, broken, away, closed. People mend it: waiting loses nothing."""
+    return isinstance(error, FileError) or isinstance(error.__cause__, OSError)
 
 
 def is_stale(error: BaseException) -> bool:
@@ -129,10 +107,11 @@ def write_atomically(
 
 def write_durably(path: Name, data: bytes, mode: int | None = None) -> None:
     """Write a new file and fsync it. Raises OSError."""
-    fd = operations.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode or 0o666)
+    # 0664: whatever the umask, a file that everybody may write is a file that nobody may trust
+    fd = operations.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode or 0o664)
     try:
         if mode is not None:
-            os.fchmod(fd, mode)
+            operations.fchmod(fd, mode)
         write_all(fd, data)
         operations.fsync(fd)
     finally:
@@ -162,65 +141,48 @@ def sync_file(path: Name) -> None:
 
 
 def sync_folder(folder: Name) -> None:
-    """Bring renames in a folder to disk. Raises OSError."""
-    sync_file(folder)
+    """Bring new names in a folder to disk, where that can be asked for. Raises OSError."""
+    try:
+        sync_file(folder)
+    except OSError as error:
+        # one may write into a folder of mode 0300, but not open it; CIFS does not sync folders
+        if error.errno not in (errno.EACCES, errno.EINVAL):
+            raise
 
 
-class Appender:
-    """A file that only grows.
+def read(path: Name) -> bytes:
+    """Read a whole file. Raises OSError."""
+    fd = operations.open(path, os.O_RDONLY)
+    try:
+        return read_on(fd)
+    finally:
+        operations.close(fd)
 
-    Parameters
-    ----------
-    path : path-like
-        The file; made if missing.
-    mode : int
-        Permissions of a new file, less the umask.
-    kind : type
-        The error to raise, with the file's name.
-    """
 
-    def __init__(self, path: Name, mode: int = 0o600, kind: type[FileError] = FileError) -> None:
-        self.path = Path(path)
-        self._mode = mode
-        self._kind = kind
-        self._fd = -1
-        self.open()
+def read_on(fd: int) -> bytes:
+    """Read from where an open file stands to its end. Raises OSError."""
+    pieces = []
+    size = operations.fstat(fd).st_size
+    while piece := operations.read(fd, size + 1):
+        pieces.append(piece)
+    return b"".join(pieces)
 
-    def open(self) -> None:
-        """Open the file, or make it anew if it was deleted meanwhile."""
-        self.close()
-        with naming(self.path, self._kind):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-            self._fd = operations.open(self.path, flags, self._mode)
-            self.size = os.fstat(self._fd).st_size
 
-    def append(self, data: bytes) -> None:
-        """Append all of `data`, or raise and leave the file as it was (as far as the disk lets)."""
-        with naming(self.path, self._kind):
-            try:
-                write_all(self._fd, data)
-            except OSError:
-                with suppress(OSError):
-                    operations.truncate(self._fd, self.size)
-                raise
-            self.size += len(data)
+def status(path: Name) -> os.stat_result | None:
+    """What stat(2) says; None if there is no such file. Raises OSError."""
+    try:
+        return operations.stat(path)
+    except FileNotFoundError:
+        return None
 
-    def sync(self) -> None:
-        """Bring what was appended to disk."""
-        with naming(self.path, self._kind):
-            operations.fsync(self._fd)
 
-    def is_deleted(self) -> bool:
-        """Whether somebody deleted the file: what is appended then is lost at `close`."""
-        with naming(self.path, self._kind):
-            return os.fstat(self._fd).st_nlink == 0
-
-    def close(self) -> None:
-        """Close it; a second time does nothing."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            with naming(self.path, self._kind):
-                operations.close(fd)
+def make_folder(path: Name) -> None:
+    """Make a folder and those above it; nothing if it is there. Raises OSError."""
+    if status(path) is None:
+        make_folder(Path(path).parent)
+        with suppress(FileExistsError):
+            operations.mkdir(path)
+        sync_folder(Path(path).parent)
 
 
 def read_private(path: Name, kind: type[FileError] = FileError) -> bytes:
@@ -233,8 +195,13 @@ def read_private(path: Name, kind: type[FileError] = FileError) -> bytes:
     FileError
         It cannot be read.
     """
-    with naming(path, kind), open_private(path, kind) as file:
-        return file.read()
+    with naming(path, kind):
+        fd = operations.open(path, os.O_RDONLY)
+        try:
+            _refuse_foreign(path, operations.fstat(fd))
+            return read_on(fd)
+        finally:
+            operations.close(fd)
 
 
 def open_private(path: Name, kind: type[FileError] = FileError) -> BinaryIO:
@@ -242,21 +209,21 @@ def open_private(path: Name, kind: type[FileError] = FileError) -> BinaryIO:
     with naming(path, kind):
         file = os.fdopen(operations.open(path, os.O_RDONLY), "rb")
         try:
-            _refuse_foreign(path, os.fstat(file.fileno()))
+            _refuse_foreign(path, operations.fstat(file.fileno()))
         except BaseException:
             file.close()
             raise
         return file
 
 
-def _refuse_foreign(path: Name, status: os.stat_result) -> None:
-    if status.st_uid != os.getuid():
+def _refuse_foreign(path: Name, found: os.stat_result) -> None:
+    if found.st_uid != os.getuid():
         raise PermissionsError(
             path,
-            f"belongs to user {status.st_uid}, not to you ({os.getuid()}), so it is not loaded. "
+            f"belongs to user {found.st_uid}, not to you ({os.getuid()}), so it is not loaded. "
             "Ask its owner, or delete it.",
         )
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise PermissionsError(
             path,
             "other users may change it, so it is not loaded. If its content is yours: "
@@ -270,22 +237,49 @@ def private_folder(path: Name) -> Path:
     Raises
     ------
     PermissionsError
-        It is another user's, or open to others; with the ``chmod`` that mends it.
+        It is another user's, or open to others; with the ``chmod`` that mends it. Where
+        chmod has no effect, a folder that others can only look into is let pass.
     """
     folder = Path(path)
     with naming(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
         with suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-            folder.chmod(0o700)
-        status = folder.stat()
-    if status.st_uid != os.getuid():
-        raise PermissionsError(folder, f"belongs to user {status.st_uid}, not to you.")
-    if status.st_mode & 0o077:
+            operations.mkdir(folder, 0o700)
+            operations.chmod(folder, 0o700)
+            sync_folder(folder.parent)
+        found = operations.stat(folder)
+    if found.st_uid != os.getuid():
+        raise PermissionsError(folder, f"belongs to user {found.st_uid}, not to you.")
+    if found.st_mode & 0o077 and _keeps_modes(folder):
         raise PermissionsError(
-            folder, f"is open to other users. Mend it with: chmod 700 '{folder}'"
+            folder, f"is open to other users. Mend it with: chmod 700 {shlex.quote(str(folder))}"
+        )
+    if found.st_mode & 0o022:
+        raise PermissionsError(
+            folder,
+            "other users may write here, and chmod has no effect on this file system. Choose a "
+            "folder on another one.",
         )
     return folder
+
+
+def is_open(path: Name) -> bool:
+    """Whether other users can do anything with a file or folder."""
+    with naming(path):
+        return bool(operations.stat(path).st_mode & 0o077)
+
+
+def _keeps_modes(folder: Path) -> bool:
+    """Whether chmod has an effect in a folder: CIFS and FAT show the modes of their mount."""
+    probe = temporary_name(folder / "modes")
+    with naming(folder):
+        fd = operations.open(probe, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            operations.fchmod(fd, 0o600)
+            return not operations.fstat(fd).st_mode & 0o077
+        finally:
+            operations.close(fd)
+            operations.unlink(probe)
 
 
 def name_beside(path: Name, suffix: str) -> Path:

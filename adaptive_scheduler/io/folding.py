@@ -6,7 +6,7 @@ import os
 import sys
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io import database
+from adaptive_scheduler.io import files, journal, storage
 
 
 def fold(folder: RunFolder, last: int, parent: int, anew: bool) -> None:
@@ -14,19 +14,30 @@ def fold(folder: RunFolder, last: int, parent: int, anew: bool) -> None:
 
     Gives up if the manager, process `parent`, has died: the next one may fold already.
     """
-    storage = database.AtomicStorage(folder.database)
-    tables = {} if anew else storage.read() or {}
-    known = int(tables.get(database.META, {}).get("1", {}).get("segment", 0))
-    old = [number for number in database.segments(folder) if number <= last]
+    file = storage.AtomicStorage(folder.database)
+    tables = {} if anew else file.read() or {}
+    known = storage.last_segment(tables)
+    old = [number for number in journal.segments(folder) if number <= last]
     for number in old:
         if number > known:
-            database.replay(folder.journals / f"{number:08d}.jsonl", tables)
-    tables[database.META] = {"1": database.meta(last)}
+            journal.replay(journal.segment_path(folder, number), tables)
+    tables[storage.META] = {"1": storage.meta(last)}
     if os.getppid() != parent:
         return
-    storage.write(tables)
-    for number in old:
-        (folder.journals / f"{number:08d}.jsonl").unlink()
+    file.write(tables)
+    _remove(folder, old)
+
+
+def _remove(folder: RunFolder, numbers: list[int]) -> None:
+    """Delete segments that the file holds; one that stays does no harm, and the next fold tries."""
+    for number in numbers:
+        path = journal.segment_path(folder, number)
+        try:
+            files.operations.unlink(path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            print(f"adaptive_scheduler: {path} stays for now: {error.strerror}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
-"""CURVE keys of a run: made once, kept in its run folder, readable by its user only."""
+"""CURVE keys of a run: made once, kept where only its user can read them."""
 
 from __future__ import annotations
 
+import re
+import secrets
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +13,11 @@ import zmq
 
 from adaptive_scheduler.errors import PermissionsError
 from adaptive_scheduler.io import files
+from adaptive_scheduler.io.whereabouts import state_folder
+
+#: In the key folder of a run whose file system knows no modes: a name in the user's state folder.
+_ELSEWHERE = "elsewhere"
+_NAME = re.compile(rb"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -25,12 +33,13 @@ class KeyPair:
 
 
 def load_or_make(folder: Path, name: str) -> KeyPair:
-    """Load the key pair `name` from a private folder, or make it.
+    """Load the key pair `name` of a run, or make it.
 
     Parameters
     ----------
     folder : Path
-        Made with mode 0700; an existing one that is open to others is refused.
+        The run's key folder, made with mode 0700. Where chmod has no effect (CIFS, FAT),
+        everybody may look into it: the keys then lie in the user's state folder.
     name : str
         ``server`` or ``client``.
 
@@ -40,17 +49,55 @@ def load_or_make(folder: Path, name: str) -> KeyPair:
         The folder or the file is open to others, or belongs to somebody else.
     """
     files.private_folder(folder)
-    path = folder / f"{name}.key"
+    place = _place(folder)
+    if place is None:
+        place = _make_elsewhere(folder) if files.is_open(folder) else folder
+    path = place / f"{name}.key"
     if not path.exists():
         public, secret = zmq.curve_keypair()
         text = msgspec.json.encode({"public": public.decode(), "secret": secret.decode()})
         files.write_atomically(path, text, mode=0o600)
-    return load(folder, name)
+    return _read(path)
 
 
 def load(folder: Path, name: str) -> KeyPair:
     """Load the key pair `name`; PermissionsError if others could have read or changed it."""
-    path = folder / f"{name}.key"
+    if folder.exists():
+        files.private_folder(folder)
+    return _read((_place(folder) or folder) / f"{name}.key")
+
+
+def _place(folder: Path) -> Path | None:
+    """Where the keys of this key folder lie, if not in it."""
+    note = folder / _ELSEWHERE
+    if not note.exists():
+        return None
+    name = files.read_private(note)
+    if not _NAME.fullmatch(name):
+        raise PermissionsError(note, "is not a note of ours. Remove it while no manager runs.")
+    return files.private_folder(state_folder() / "keys" / name.decode())
+
+
+def _make_elsewhere(folder: Path) -> Path:
+    name = secrets.token_hex(16)
+    files.private_folder(state_folder())
+    parent = files.private_folder(state_folder() / "keys")
+    if files.is_open(parent):
+        raise PermissionsError(
+            folder,
+            f"chmod has no effect here, nor in {parent}: there is no place for keys that others "
+            "cannot read. Choose a folder on another file system, or set XDG_STATE_HOME to one.",
+        )
+    files.private_folder(parent / name)
+    files.write_atomically(folder / _ELSEWHERE, name.encode(), mode=0o600)
+    return parent / name
+
+
+def _read(path: Path) -> KeyPair:
+    if path.exists() and files.is_open(path):
+        raise PermissionsError(
+            path, f"is a key that other users can read. Mend it with: chmod 600 {shlex.quote(str(path))}"
+        )  # fmt: skip
     try:
         pair = msgspec.json.decode(files.read_private(path), type=dict[str, str])
         return KeyPair(pair["public"].encode(), pair["secret"].encode())

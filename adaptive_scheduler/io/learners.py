@@ -22,6 +22,7 @@ from typing import Any
 
 from adaptive_scheduler.errors import FileError, InputError
 from adaptive_scheduler.io import files, pickles
+from adaptive_scheduler.io.appender import Appender
 from adaptive_scheduler.io.blame import unpicklable
 from adaptive_scheduler.io.callables import read_callable, write_callables
 from adaptive_scheduler.io.sharing import Shared
@@ -59,8 +60,8 @@ def write_learners(
     """
     temporary = files.temporary_name(path)
     with suppress(FileNotFoundError):
-        temporary.unlink()
-    out = _Output(files.Appender(temporary, mode=0o600))
+        files.operations.unlink(temporary)
+    out = _Output(Appender(temporary, mode=0o600))
     try:
         _write_all(out, learners, fnames)
         out.finish()
@@ -68,7 +69,7 @@ def write_learners(
             files.publish(temporary, path)
     except BaseException:
         with suppress(OSError):
-            temporary.unlink()
+            files.operations.unlink(temporary)
         raise
     finally:
         out.close()
@@ -94,7 +95,7 @@ def _write_all(out: _Output, learners: Sequence[Any], fnames: Sequence[Any] | No
 class _Output:
     """A file written from its beginning to its end, in large pieces."""
 
-    def __init__(self, appender: files.Appender) -> None:
+    def __init__(self, appender: Appender) -> None:
         self._appender = appender
         self._pieces: list[bytes] = []
         self._waiting = 0

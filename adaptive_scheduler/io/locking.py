@@ -9,6 +9,7 @@ from pathlib import Path
 
 from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io import files
+from adaptive_scheduler.io.appender import Appender
 
 
 def try_folder(folder: Path) -> None:
@@ -25,7 +26,7 @@ def try_folder(folder: Path) -> None:
         try:
             files.write_atomically(trial, b"1")
             files.write_atomically(trial, b"2")
-            appender = files.Appender(trial)
+            appender = Appender(trial)
             appender.append(b"3")
             appender.sync()
             appender.close()

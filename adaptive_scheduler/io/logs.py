@@ -10,10 +10,13 @@ from typing import Any, TextIO, cast
 import msgspec
 import structlog
 
+from adaptive_scheduler.core.words import speakable
 
-def _line(event: object, **_: Any) -> str:
+
+def _line(event: dict[str, Any], **_: Any) -> str:
     # not json.dumps: an infinite loss would become `Infinity`, which is not JSON
-    return msgspec.json.encode(event, enc_hook=str).decode()
+    said = {key: speakable(fact) if isinstance(fact, str) else fact for key, fact in event.items()}
+    return msgspec.json.encode(said, enc_hook=str).decode()
 
 
 class _Patient:
@@ -75,7 +78,7 @@ def open_log(path: Path | None, mode: int = 0o666, **facts: object) -> Any:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=mode)
-            file = path.open("a", buffering=1)
+            file = path.open("a", buffering=1, encoding="utf-8")
         except OSError as error:
             print(f"{path}: no log can be written there: {error}", file=sys.stderr)
     log = structlog.wrap_logger(

@@ -1,4 +1,4 @@
-"""Managers in processes of their own."""
+"""Processes of our own: managers, and what they leave to others."""
 
 from __future__ import annotations
 
@@ -37,3 +37,13 @@ def start_manager(folder: RunFolder) -> subprocess.Popen[bytes]:
     _started[:] = [other for other in _started if other.poll() is None]
     _started.append(process)
     return process
+
+
+def start_folding(folder: RunFolder, last: int, anew: bool) -> subprocess.Popen[bytes]:
+    """Let a process fold the journal's segments up to `last` into the TinyDB file."""
+    argv = [str(folder.database), str(last), str(os.getpid()), "anew" * anew]
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "adaptive_scheduler.io.folding", *argv],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )

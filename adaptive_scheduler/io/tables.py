@@ -7,8 +7,9 @@ from pathlib import Path
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io import database, files
-from adaptive_scheduler.io.database import Database, Tables
+from adaptive_scheduler.io import files, journal, storage
+from adaptive_scheduler.io.database import Database
+from adaptive_scheduler.io.storage import Tables
 
 #: A fold that goes on while we read is met again only by a very busy manager.
 _TRIES = 20
@@ -32,23 +33,18 @@ def read_tables(folder: RunFolder) -> Tables:
 
 
 def _read_once(folder: RunFolder) -> Tables:
-    tables = database.AtomicStorage(folder.database).read()
+    tables = storage.AtomicStorage(folder.database).read()
     if tables is None:
         raise DatabaseError(folder.database, "does not exist. Name the database of a run.")
-    last = int(tables.get(database.META, {}).get("1", {}).get("segment", 0))
-    if folder.journals.is_dir():
-        for number in database.segments(folder):
-            if number > last:
-                database.replay(folder.journals / f"{number:08d}.jsonl", tables)
+    if files.status(folder.journals) is not None:
+        journal.replay_all(folder, storage.last_segment(tables), tables)
     return tables
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_ino, status.st_mtime_ns
+    with files.naming(path, DatabaseError):
+        found = files.status(path)
+    return None if found is None else (found.st_ino, found.st_mtime_ns)
 
 
 def put_aside(folder: RunFolder) -> Path:
@@ -63,8 +59,8 @@ def put_aside(folder: RunFolder) -> Path:
     else:
         store.fold()
         store.close()
-        for number in database.segments(folder):  # empty ones: all is in the file
-            (folder.journals / f"{number:08d}.jsonl").unlink()
+        for number in journal.segments(folder):  # empty ones: all is in the file
+            journal.segment_path(folder, number).unlink()
     kept = _unused(folder.database.with_name(folder.database.name + ".old"))
     with files.naming(folder.database):
         folder.database.rename(kept)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
-import resource
+import random
 import threading
+import time
+from contextlib import suppress
 from typing import Any
 
 import zmq
@@ -18,10 +21,11 @@ from adaptive_scheduler.io.addresses import (
     port_range,
     split_url,
 )
+from adaptive_scheduler.io.door import Door
 
-#: Clients that may stand in the kernel's queue; the default of 100 makes 8,000
-#: clients that come at once wait four times longer (measured: 31.9 s, 7.4 s).
-_BACKLOG = 8192
+#: Seconds between two looks at the door: a flood of 17,000 connections a second (measured)
+#: must not fill the house between them.
+_LOOK = 0.1
 _MAX_SOCKETS = 65536
 #: Nobody sends more than a traceback; larger messages close their connection.
 _MAX_MESSAGE = 16 * 2**20
@@ -33,16 +37,13 @@ _served: set[zmq.Context[zmq.Socket[bytes]]] = set()
 
 
 class _OneClientKey:
-    """Lets in who owns this run's client key; counts who does not."""
+    """Lets in who owns this run's client key."""
 
     def __init__(self, allowed: bytes) -> None:
         self._allowed = allowed
-        self.refused = 0
 
     def callback(self, domain: str, key: bytes) -> bool:  # noqa: ARG002 the interface of zmq.auth
-        allowed = key == self._allowed
-        self.refused += not allowed
-        return allowed
+        return key == self._allowed
 
 
 class Server:
@@ -72,7 +73,6 @@ class Server:
         interface: str | None = None,
         ports: str | None = None,
     ) -> None:
-        _raise_file_limit()
         self._context = zmq.Context()
         _served.add(self._context)
         self._context.set(zmq.MAX_SOCKETS, _MAX_SOCKETS)
@@ -80,10 +80,11 @@ class Server:
             keys.load_or_make(folder.keys, "server"),
             keys.load_or_make(folder.keys, "client"),
         )
-        self._gate = _OneClientKey(client.public)
         self._authenticator = ThreadAuthenticator(self._context)
         self._authenticator.start()
-        self._authenticator.configure_curve_callback("*", credentials_provider=self._gate)
+        self._authenticator.configure_curve_callback(
+            "*", credentials_provider=_OneClientKey(client.public)
+        )
         self._socket = self._context.socket(zmq.ROUTER)
         for option, value in _SERVER_OPTIONS.items():
             self._socket.set(option, value)
@@ -95,42 +96,43 @@ class Server:
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._wake, zmq.POLLIN)
         self.server_key = server.public.decode()
+        self._door: Door | None = None
+        self._next_look = 0.0
         try:
-            self.urls = self._bind(url, interface, ports)
+            self.urls = self._listen(url, interface, ports)
         except BaseException:
             self.close()
             raise
 
-    def _bind(self, url: str | None, interface: str | None, ports: str | None) -> list[str]:
+    def _listen(self, url: str | None, interface: str | None, ports: str | None) -> list[str]:
         hosts = [split_url(url)[0]] if url else host_addresses(interface)
-        where = f"tcp://{hosts[0]}" if url or interface else "tcp://*"
-        low, high = port_range(ports)
+        low, high = port_range(ports) if ports else (0, 0)
+        tried = [split_url(url)[1]] if url else random.sample(range(low, high + 1), high - low + 1)
+        self._door = Door(self._context, hosts[0] if url or interface else "")
         try:
-            if url:
-                port = split_url(url)[1]
-                self._socket.bind(f"{where}:{port}")
-            elif ports:
-                port = self._socket.bind_to_random_port(
-                    where, low, high + 1, max_tries=10 * (high - low + 1)
-                )
-            else:
-                self._socket.bind(f"{where}:*")
-                port = split_url(self._socket.getsockopt_string(zmq.LAST_ENDPOINT))[1]
-        except zmq.ZMQError as error:
+            port = _first_free(self._door, tried)
+        except OSError as error:
+            where = url or f"tcp://{hosts[0] if interface else '*'}:{ports or '*'}"
             raise InputError(
-                f"cannot listen on {url or where + ':' + (ports or '*')}: {error}. "
+                f"cannot listen on {where}: {error.strerror or error}. "
                 "Another program may hold the port: choose another url, interface or ports."
             ) from error
+        self._door.open(self._socket)
         return [f"tcp://{host}:{port}" for host in hosts]
 
     @property
     def refused(self) -> int:
         """How many connections had no key of this run."""
-        return self._gate.refused
+        return self._door.refused if self._door is not None else 0
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether nobody else is let in, because too many connections are open."""
+        return self._door is not None and self._door.is_shut
 
     def receive(self, timeout: float, most: int = 1000) -> list[tuple[bytes, bytes]]:
         """Wait up to `timeout` seconds, then drain the socket: (connection, message) pairs."""
-        ready = dict(self._poller.poll(max(0, int(timeout * 1000))))
+        ready = self._poll(timeout)
         if self._wake in ready:
             os.eventfd_read(self._wake)
         messages: list[tuple[bytes, bytes]] = []
@@ -142,6 +144,17 @@ class Server:
             if len(frames) >= 2:  # a REQ puts an empty frame between
                 messages.append((frames[0], frames[-1]))
         return messages
+
+    def _poll(self, timeout: float) -> dict[Any, int]:
+        end = time.monotonic() + timeout
+        while True:
+            now = time.monotonic()
+            if now >= self._next_look and self._door is not None:
+                self._next_look = now + _LOOK
+                self._door.look()
+            ready = dict(self._poller.poll(math.ceil(1000 * max(0.0, min(end - now, _LOOK)))))
+            if ready or now + _LOOK >= end:
+                return ready
 
     def send(self, connection: bytes, message: bytes) -> None:
         """Answer; a connection that is gone or full gets nothing and asks again."""
@@ -159,6 +172,8 @@ class Server:
 
     def close(self) -> None:
         """Close everything; replies not yet sent get a second to leave."""
+        if self._door is not None:
+            self._door.close()
         self._socket.close(linger=1000)
         self._authenticator.stop()
         self._context.term()
@@ -170,7 +185,6 @@ class Server:
 
 _SERVER_OPTIONS: dict[int, Any] = {
     zmq.LINGER: 1000,
-    zmq.BACKLOG: _BACKLOG,
     zmq.MAXMSGSIZE: _MAX_MESSAGE,
     zmq.ROUTER_MANDATORY: 1,
     zmq.IPV6: 0,
@@ -180,7 +194,9 @@ _SERVER_OPTIONS: dict[int, Any] = {
 }
 
 
-def _raise_file_limit() -> None:
-    """A connection is a file: the soft limit, often 1024, is raised to the hard one."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+def _first_free(door: Door, ports: list[int]) -> int:
+    """Listen at the first that can be had; OSError with the last reason if none can."""
+    for port in ports[:-1]:
+        with suppress(OSError):
+            return door.listen(port)
+    return door.listen(ports[-1])

@@ -36,7 +36,12 @@ def find(url: str) -> RunFolder | None:
     return RunFolder(os.fsdecode(files.read_private(path)))
 
 
-def _note(url: str) -> Path:
+def state_folder() -> Path:
+    """Where this user's programs keep what belongs to no run alone (XDG Base Directory)."""
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(state) / "adaptive_scheduler"
+
+
+def _note(url: str) -> Path:
     name = url.removeprefix("tcp://").replace(":", "_").replace("/", "_")
-    return Path(state) / "adaptive_scheduler" / name
+    return state_folder() / name

@@ -1,0 +1,119 @@
+"""The database's journal: segments of lines, each of which holds a whole row."""
+
+from __future__ import annotations
+
+import os
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import DatabaseError
+from adaptive_scheduler.io import files
+from adaptive_scheduler.io.storage import Tables
+
+_SEGMENT = re.compile(r"(\d{8})\.jsonl")
+
+
+def segment_path(folder: RunFolder, number: int) -> Path:
+    """The file of one segment."""
+    return folder.journals / f"{number:08d}.jsonl"
+
+
+def segments(folder: RunFolder) -> list[int]:
+    """Numbers of the journal's segments, oldest first."""
+    with files.naming(folder.journals, DatabaseError):
+        names = files.operations.names(folder.journals)
+    return sorted(int(match[1]) for match in map(_SEGMENT.fullmatch, names) if match)
+
+
+def replay(path: Path, tables: Tables) -> tuple[int, int]:
+    """Apply one segment to `tables`.
+
+    Returns
+    -------
+    lines, torn : int
+        Lines that it holds, and bytes of an unfinished one behind them.
+
+    Raises
+    ------
+    FileNotFoundError
+        It has been folded meanwhile.
+    DatabaseError
+        It cannot be read, or is damaged before its end.
+    """
+    try:
+        data = files.read(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DatabaseError(path, f"cannot be read: {error.strerror}.") from error
+    whole, _, torn = data.rpartition(b"\n")
+    lines = whole.splitlines() if whole else []
+    decode = msgspec.json.Decoder(tuple[str, str, Any]).decode
+    for number, line in enumerate(lines, 1):
+        try:
+            table, key, row = decode(line)
+        except msgspec.MsgspecError as error:
+            raise DatabaseError(path, f"line {number} cannot be read: {error}.") from error
+        rows = tables.setdefault(table, {})
+        if row is None:
+            rows.pop(key, None)
+        else:
+            rows[key] = row
+    return len(lines), len(torn)
+
+
+class Tail(NamedTuple):
+    """A last line that was not finished, by a manager that died; nobody was told of it."""
+
+    path: Path
+    size: int
+
+
+def replay_all(folder: RunFolder, after: int, tables: Tables) -> Tail | None:
+    """Apply all segments behind number `after`; changes no file.
+
+    Returns
+    -------
+    Tail or None
+        What the journal ends with and was left out.
+
+    Raises
+    ------
+    FileNotFoundError
+        A segment has been folded meanwhile: read the TinyDB file again.
+    DatabaseError
+        One cannot be read, is missing, or is damaged before the journal's end.
+    """
+    tail: Tail | None = None
+    numbers = [number for number in segments(folder) if number > after]
+    for number in numbers:
+        path = segment_path(folder, number)
+        lines, torn = replay(path, tables)
+        if tail is not None and (lines or torn):
+            raise DatabaseError(
+                tail.path, "is damaged in the middle of the journal. Nothing was changed."
+            )
+        tail = Tail(path, torn) if torn else tail
+    for number, following in pairwise(numbers):
+        if following != number + 1:
+            raise DatabaseError(
+                segment_path(folder, number + 1),
+                "is missing from the journal. Restore it; nothing was changed.",
+            )
+    return tail
+
+
+def drop(tail: Tail) -> None:
+    """Remove a torn last line: the next manager must not take it for damage in the middle."""
+    with files.naming(tail.path, DatabaseError):
+        fd = files.operations.open(tail.path, os.O_WRONLY)
+        try:
+            files.operations.truncate(fd, files.operations.fstat(fd).st_size - tail.size)
+            files.operations.fsync(fd)
+        finally:
+            files.operations.close(fd)

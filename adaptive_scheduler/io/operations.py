@@ -1,0 +1,83 @@
+"""What is asked of the operating system for files that must survive."""
+
+from __future__ import annotations
+
+import os
+
+Name = str | os.PathLike[str]
+
+
+class Operations:
+    """The real calls, one method each, all of which raise OSError.
+
+    A test puts another one in its place (`files.through`): there any call can
+    fail, be the last of its process, or go to a disk that is only modelled.
+    """
+
+    # ------------------------------------------------------------- open files
+
+    def open(self, path: Name, flags: int, mode: int = 0o666) -> int:
+        """open(2)."""
+        return os.open(path, flags | os.O_CLOEXEC, mode)
+
+    def read(self, fd: int, size: int) -> bytes:
+        """read(2)."""
+        return os.read(fd, size)
+
+    def seek(self, fd: int, offset: int) -> None:
+        """lseek(2), from the beginning."""
+        os.lseek(fd, offset, os.SEEK_SET)
+
+    def write(self, fd: int, data: bytes | memoryview) -> int:
+        """write(2)."""
+        return os.write(fd, data)
+
+    def fsync(self, fd: int) -> None:
+        """fsync(2)."""
+        os.fsync(fd)
+
+    def truncate(self, fd: int, size: int) -> None:
+        """ftruncate(2)."""
+        os.ftruncate(fd, size)
+
+    def fchmod(self, fd: int, mode: int) -> None:
+        """fchmod(2)."""
+        os.fchmod(fd, mode)
+
+    def fstat(self, fd: int) -> os.stat_result:
+        """fstat(2)."""
+        return os.fstat(fd)
+
+    def close(self, fd: int) -> None:
+        """close(2)."""
+        os.close(fd)
+
+    # ------------------------------------------------------------------ names
+
+    def stat(self, path: Name) -> os.stat_result:
+        """stat(2)."""
+        return os.stat(path)  # noqa: PTH116  one layer, one style
+
+    def names(self, folder: Name) -> list[str]:
+        """readdir(3), without ``.`` and ``..``."""
+        return os.listdir(folder)  # noqa: PTH208  one layer, one style
+
+    def mkdir(self, path: Name, mode: int = 0o777) -> None:
+        """mkdir(2)."""
+        os.mkdir(path, mode)  # noqa: PTH102  one layer, one style
+
+    def chmod(self, path: Name, mode: int) -> None:
+        """chmod(2)."""
+        os.chmod(path, mode)  # noqa: PTH101  one layer, one style
+
+    def rename(self, source: Name, target: Name) -> None:
+        """rename(2): replaces the target."""
+        os.replace(source, target)  # noqa: PTH105  one layer, one style
+
+    def link(self, source: Name, target: Name) -> None:
+        """link(2): fails if the target exists."""
+        os.link(source, target)
+
+    def unlink(self, path: Name) -> None:
+        """unlink(2)."""
+        os.unlink(path)  # noqa: PTH108  one layer, one style

@@ -1,0 +1,72 @@
+"""The database's TinyDB file: read and replaced as a whole."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import tinydb
+
+from adaptive_scheduler.errors import DatabaseError
+from adaptive_scheduler.io import files
+
+#: TinyDB's own name for the table that `TinyDB(path).all()` shows.
+ITEMS = "_default"
+JOBS = "jobs"
+SUBMITS = "submits"
+COMBOS = "combos"
+META = "_meta"
+
+Tables = dict[str, dict[str, Any]]
+
+
+class AtomicStorage(tinydb.Storage):
+    """A TinyDB storage that never leaves a half-written file.
+
+    Parameters
+    ----------
+    path : path-like
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def read(self) -> Tables | None:
+        """Return all tables; None if there is no file. DatabaseError if it is not TinyDB's."""
+        try:
+            data = files.read(self.path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise DatabaseError(self.path, f"cannot be read: {error.strerror}.") from error
+        try:
+            return msgspec.json.decode(data, type=Tables)
+        except msgspec.MsgspecError as error:
+            raise DatabaseError(
+                self.path,
+                f"is not a TinyDB file ({error}). Restore it, or move it away to start anew.",
+            ) from error
+
+    def write(self, data: Tables) -> None:
+        """Replace the file in one step, private to its user."""
+        files.write_atomically(self.path, msgspec.json.encode(data), mode=0o600, kind=DatabaseError)
+
+
+def create(path: Path, tables: Tables) -> None:
+    """Write a new database file."""
+    with files.naming(path, DatabaseError):
+        files.make_folder(path.parent)
+    AtomicStorage(path).write({**tables, META: {"1": meta(0)}})
+
+
+def meta(segment: int) -> dict[str, Any]:
+    """What the file says of itself: `segment` is the last one that it holds."""
+    return {"version": 1, "segment": segment, "written": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+
+
+def last_segment(tables: Tables) -> int:
+    """The last segment of the journal that the file holds."""
+    return int(tables.get(META, {}).get("1", {}).get("segment", 0))

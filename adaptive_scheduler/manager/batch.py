@@ -19,6 +19,7 @@ from adaptive_scheduler.errors import (
     FileError,
     NoObservation,
     SchedulerError,
+    SubmitRefusedError,
     UserCodeError,
 )
 from adaptive_scheduler.io import commands, files
@@ -91,12 +92,13 @@ class BatchSystem(threading.Thread):
         """Carry out tasks until told to stop."""
         while (task := self._tasks.get()) is not None:
             try:
-                result: Result | Exception = self._carry_out(task)
+                result: Result | Exception = self.carry_out(task)
             except Exception as error:  # noqa: BLE001  the top of a thread: the manager ends with it
                 result = error
             self._tell(result)
 
-    def _carry_out(self, task: Task) -> Result:
+    def carry_out(self, task: Task) -> Result:
+        """Say a task in the scheduler's words, and read what comes back."""
         match task:
             case Look():
                 return self._look(task)
@@ -127,7 +129,10 @@ class BatchSystem(threading.Thread):
         except SchedulerError as error:
             return NoLook(str(error))
         alive = {job.id for job in jobs if job.state is not JobState.ENDED}
-        return Listing(jobs, self._endings([JobId(job) for job in task.jobs if job not in alive]))
+        endings = self._endings([JobId(job) for job in task.jobs if job not in alive])
+        return Listing(
+            jobs, endings, self._config.timing.grace if self._scheduler.shows_ended else 0.0
+        )
 
     def _endings(self, ended: list[JobId]) -> list[Ending]:
         argv = self._scheduler.history_command(ended) if ended else None
@@ -150,11 +155,10 @@ class BatchSystem(threading.Thread):
             script = self._write(request, submit.number)
             result = self._run(self._scheduler.submit_command(request, script, submit.n))
             if result.rc == commands.TIMED_OUT:
-                return SubmitUnknown(submit.number, result.stderr.strip())
-            if result.rc != 0:
-                refusal = self._scheduler.refusal(result)
-                return NotSubmitted(submit.number, refusal, _words(result))
+                return SubmitUnknown(submit.number, _words(result))
             return Submitted(submit.number, self._scheduler.parse_submit(result, submit.n))
+        except SubmitRefusedError:  # an exit status alone does not tell: a request may have arrived
+            return NotSubmitted(submit.number, self._scheduler.refusal(result), _words(result))
         except NoObservation as error:
             return SubmitUnknown(submit.number, str(error))
         except FileError as error:
@@ -168,7 +172,7 @@ class BatchSystem(threading.Thread):
         """Write the script; jobs of one submit share it."""
         text = self._write_script(self._scheduler, request, self._config, self._folder, number)
         with files.naming(request.log_folder):
-            Path(request.log_folder).mkdir(parents=True, exist_ok=True)
+            files.make_folder(request.log_folder)
         path = self._folder.scripts / f"{number:06d}.sh"
         files.write_atomically(path, os.fsencode(text), mode=0o700)
         return path

@@ -187,7 +187,7 @@ def _submit_and_wait(trial: Trial, folder: RunFolder, config: RunConfig) -> list
     )
     text = job_script(scheduler, request, config, folder, 0)
     script = folder.folder / "check.sh"
-    files.write_atomically(script, text.encode(), mode=0o700)
+    files.write_atomically(script, os.fsencode(text), mode=0o700)
     Path(config.log_folder).mkdir(parents=True, exist_ok=True)
     try:
         result = commands.run(scheduler.submit_command(request, script, 1), _TIMEOUT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,7 +121,7 @@ class DatabaseManager:
             return last[1] if number == last[0] else Refused("old_request", "answered before.")
         if isinstance(request, Hello):
             self._submits[owner.job] = request.submit
-        record = self.jobs.hear(owner, self._submits.get(owner.job, -1), now.monotonic)
+        record = self._hear(owner, request, now)
         if isinstance(record, Refused):
             reply: Reply = record
         else:
@@ -129,27 +129,26 @@ class DatabaseManager:
         self._replies[owner.uuid] = (number, reply)
         return reply
 
-    def _answer(self, owner: Owner, record: JobRecord, request: Request, now: Moment) -> Reply:
-        match request:
-            case Hello():
-                return self._welcome(owner, request)
-            case Claim():
-                return self._claim(owner, record, now)
-            case Beat():
-                return self._beat(request)
-            case Finish() | Fail() | Release():
-                return self._end(request, now)
-            case Goodbye():
-                return self._goodbye(owner, request, now)
-            case _:
-                return Refused("not_for_clients", f"{type(request).__name__} is for people.")
+    def _hear(self, owner: Owner, request: Request, now: Moment) -> JobRecord | Refused:
+        """Know who speaks. A claim that comes after its client's goodbye must not give it work."""
+        known = self.jobs.records.get(owner.job)
+        has_left = known is not None and known.goodbye and known.owner == owner
+        if has_left and not isinstance(request, Goodbye):
+            return Refused("left", f"the client of job {owner.job} has said goodbye before.")
+        return self.jobs.hear(owner, self._submits.get(owner.job, -1), now.monotonic)
 
-    def _welcome(self, owner: Owner, request: Hello) -> Reply:
+    def _answer(self, owner: Owner, record: JobRecord, request: Request, now: Moment) -> Reply:
+        answer = _ANSWERS.get(type(request))
+        if answer is None:
+            return Refused("not_for_clients", f"{type(request).__name__} is for people.")
+        return answer(self, owner, record, request, now)
+
+    def _welcome(self, owner: Owner, _record: JobRecord, request: Hello, _now: Moment) -> Reply:
         self.jobs.note_host(owner.job, request.host)
         timing = self.config.timing
         return Welcome(self.config.run, timing.beat, timing.lease, timing.idle)
 
-    def _claim(self, owner: Owner, record: JobRecord, now: Moment) -> Reply:
+    def _claim(self, owner: Owner, record: JobRecord, _request: Claim, now: Moment) -> Reply:
         held = self.book.held_by(owner.job)
         last = self.reports.get(held.id) if held is not None else None
         if held is None and owner.job in self.leaving:
@@ -183,7 +182,7 @@ class DatabaseManager:
             )
         return item
 
-    def _beat(self, request: Beat) -> Reply:
+    def _beat(self, _owner: Owner, _record: JobRecord, request: Beat, _now: Moment) -> Reply:
         if not request.token:
             return Ok()
         item = self._holder(request.token)
@@ -193,33 +192,43 @@ class DatabaseManager:
         self._judge(request.report, is_over=False)
         return Ok()
 
-    def _end(self, request: Finish | Fail | Release, now: Moment) -> Reply:
-        row = self.book.row_of(request.token)
+    def _finish(self, _owner: Owner, _record: JobRecord, request: Finish, now: Moment) -> Reply:
+        return self._end(Finished(request.token, request.report), now)
+
+    def _fail(self, _owner: Owner, _record: JobRecord, request: Fail, now: Moment) -> Reply:
+        event = Raised(
+            request.token, request.reason, request.traceback, request.report, request.crash
+        )
+        return self._end(event, now)
+
+    def _release(self, _owner: Owner, _record: JobRecord, request: Release, now: Moment) -> Reply:
+        return self._end(Released(request.token, request.reason, request.report), now)
+
+    def _end(self, event: Finished | Raised | Released, now: Moment) -> Reply:
+        row = self.book.row_of(event.token)
         if row is None:
             return Refused("stale_token", "this right is of no item that this run knows.")
-        event: Finished | Raised | Released
-        match request:
-            case Finish():
-                event = Finished(request.token, request.report)
-            case Fail():
-                event = Raised(
-                    request.token, request.reason, request.traceback, request.report, request.crash
-                )
-            case _:
-                event = Released(request.token, request.reason, request.report)
         free = self.book.phases[Phase.QUEUED]
         after = self.book.apply(row, event, now.wall)
         if isinstance(after, Refused):
             return after
         self.reports.pop(row, None)
-        self._judge(request.report, is_over=isinstance(event, Released))
+        self._judge(event.report, is_over=isinstance(event, Released))
         if isinstance(event, Raised) and after.phase is Phase.QUEUED:
             self.book.delay(row, now.monotonic)
         more_free = self.book.phases[Phase.QUEUED] > free  # itself again, or what waited for it
         self.news = self.news or more_free or self.book.unfinished == 0
         return Ok()
 
-    def _goodbye(self, owner: Owner, request: Goodbye, now: Moment) -> Reply:
+    def hear_late(self, owner: Owner, goodbye: Goodbye, now: Moment) -> bool:
+        """Take in a goodbye that no manager heard; False if it is of no client that is missed."""
+        record = self.jobs.records.get(owner.job)
+        if record is None or record.ended or record.goodbye or record.owner not in (None, owner):
+            return False
+        self._goodbye(owner, record, goodbye, now)
+        return True
+
+    def _goodbye(self, owner: Owner, _record: JobRecord, request: Goodbye, now: Moment) -> Reply:
         self.jobs.note_goodbye(owner.job, request.reason, request.broken)
         self.free(owner.job, Lost(request.reason or "its client left"), now)
         self.news = True
@@ -234,3 +243,15 @@ class DatabaseManager:
         self._judge(last, is_over=not event.crash)
         self.book.apply(item.id, Lost(event.reason, event.crash, last), now.wall)
         self.news = True
+
+
+#: Request -> how it is answered. What is not here is not for clients.
+_ANSWERS: dict[type, Callable[[DatabaseManager, Owner, JobRecord, Any, Moment], Reply]] = {
+    Hello: DatabaseManager._welcome,  # noqa: SLF001  the class's own table
+    Claim: DatabaseManager._claim,  # noqa: SLF001
+    Beat: DatabaseManager._beat,  # noqa: SLF001
+    Finish: DatabaseManager._finish,  # noqa: SLF001
+    Fail: DatabaseManager._fail,  # noqa: SLF001
+    Release: DatabaseManager._release,  # noqa: SLF001
+    Goodbye: DatabaseManager._goodbye,  # noqa: SLF001
+}

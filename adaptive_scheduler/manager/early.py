@@ -15,6 +15,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import UserCodeError
 from adaptive_scheduler.io.learners import LearnerFile
 from adaptive_scheduler.manager.plan import is_exhausted
+from adaptive_scheduler.manager.results import load_data
 
 #: Goals that the data on disk can meet; the others are about time.
 _KINDS = ("npoints", "loss", "callable", "exhausted")
@@ -66,7 +67,7 @@ def has_data(fname: str | list[str]) -> bool:
 def _loaded(learners: LearnerFile, item: Item) -> Any:
     learner = learners.read(item.id)
     try:
-        learner.load(item.fname)
+        load_data(learner, item.fname)
     except Exception:  # noqa: BLE001  the border to the user's code: damaged data, or their own load
         return None
     return learner

@@ -9,7 +9,7 @@ from adaptive_scheduler.core.backoff import Backoff
 from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.events import Lost
-from adaptive_scheduler.core.job_records import last_words
+from adaptive_scheduler.core.job_records import last_words, obituary
 from adaptive_scheduler.core.jobbook import JobBook
 from adaptive_scheduler.core.jobs import Refusal
 from adaptive_scheduler.core.nodes import QUICK, NodeBook
@@ -135,6 +135,7 @@ class JobManager:
                 self._refused(result, now)
             case SubmitUnknown():
                 self._submitting -= 1
+                self._jobs.doubt_submit(result.number, now.monotonic)
                 self._wait(f"a submit did not answer: {result.reason}", now)
             case CancelDone():
                 self.notes.cancel = result.words
@@ -142,9 +143,9 @@ class JobManager:
         return []
 
     def _take_listing(self, result: Listing, now: Moment) -> list[Task]:
-        self._looking = False
-        self.notes.blind = ""
-        self._jobs.observe(result.jobs, result.endings, now.monotonic, self._config.run)
+        self._looking, self.notes.blind = False, ""
+        run, doubt = self._config.run, result.doubt
+        self._jobs.observe(result.jobs, result.endings, now.monotonic, run, doubt)
         return self.reconcile(now)
 
     def _refused(self, result: NotSubmitted, now: Moment) -> None:
@@ -159,7 +160,7 @@ class JobManager:
         if result.refusal is Refusal.IMPOSSIBLE:
             self.hold(f"the batch system refuses these jobs: {result.words}")
         else:
-            self._wait(result.words, now)
+            self._wait(f"{result.words}; {result.refusal.remedy}", now)
 
     def _wait(self, words: str, now: Moment) -> None:
         seconds = self.backoff.wait(words, now.monotonic)
@@ -174,7 +175,8 @@ class JobManager:
         """Submit again."""
         self.notes.held = ""
         self.backoff.clear()
-        self._jobs.early_deaths = self._clients.fruitless = 0
+        self._jobs.pardon()
+        self._clients.fruitless = 0
         self._clients.news = True
 
     # ------------------------------------------------------------------ deciding
@@ -202,8 +204,8 @@ class JobManager:
             self._over_since = now.monotonic
         holders = set()
         for record, _, _ in self._jobs.living():
-            if record.claims and record.host:
-                self.nodes.see(record.host)
+            if record.has_worked and (node := self._jobs.node_of(record.id)):
+                self.nodes.see(node)
             if self._book.held_by(record.id):
                 holders.add(record.id)
         return Observed(
@@ -242,7 +244,8 @@ class JobManager:
         cause = "cancelled" if ours and action.cause == "unknown" else action.cause
         crash = action.crash and cause != "cancelled"
         self._blame_node(action.job, crash, now)
-        self._clients.free(action.job, Lost(f"job {action.job} ended: {cause}", crash), now)
+        words = obituary(action.job, cause, self._output if crash else None)
+        self._clients.free(action.job, Lost(words, crash), now)
         self._jobs.bury(action.job, cause)
         self.notes.say("job_ended", job=action.job, cause=cause, crash=crash)
         if why := self._clients.bad_luck:
@@ -252,8 +255,8 @@ class JobManager:
         """A node is suspected of deaths before the first claim or soon after one."""
         record, item = self._jobs.records[job], self._book.held_by(job)
         worked = self._jobs.worked_for(job)
-        if (crash and (item is not None or not record.claims) and (worked or 0.0) < QUICK) or (
-            record.broken and not record.claims
+        if (crash and (item is not None or not record.has_worked) and (worked or 0.0) < QUICK) or (
+            record.broken and not record.has_worked
         ):
             node, held = self._jobs.node_of(job), item.id if item else None
             self.nodes.note_death(node, job, held, now.monotonic)

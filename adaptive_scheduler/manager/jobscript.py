@@ -30,8 +30,9 @@ from adaptive_scheduler.schedulers.base import Scheduler
 OUTPUT_LIMIT = 100 * 2**20
 #: Seconds that the job waits for the end of its output.
 OUTPUT_PATIENCE = 5
-#: MPI worlds that one job starts: a world that always dies must not do so for ever.
-MAX_TRIES = 50
+#: MPI worlds that one job starts: worlds that always die must not do so for ever, also where
+#: each time another learner (which has its `max_crashes`) is blamed.
+MAX_TRIES = 100
 #: Tries of a job in which no client has ever reached the manager: Python, a module or MPI is
 #: missing there, and only the end of the job makes that known.
 MAX_SILENT_TRIES = 3
@@ -46,11 +47,14 @@ _THREAD_VARIABLES = (
 
 #: Runs the client until it ends in good order. A dead MPI rank takes its world with
 #: it, so the world is started again in the same allocation. A signal of the batch
-#: system reaches the client by itself: the script only has to outlive it.
+#: system reaches the client by itself: the script only has to outlive it. What MPI keeps in
+#: the node's shared memory nobody else removes when a world is killed; on the other nodes of
+#: the job it stays. A client that has met the manager is followed by the next one at once: the
+#: learner that kills it has `max_crashes`. One that has not is not tried again as fast.
 _BODY = r"""
 mkdir -p -- "${logs}"
 limit() {{
-    trap '' TERM INT HUP USR1 USR2
+    trap '' TERM INT HUP USR1 USR2 PIPE
     stdbuf -o0 head -c {limit}
     if [ "$(head -c 1 | wc -c)" -gt 0 ]; then
         echo
@@ -61,21 +65,34 @@ limit() {{
 stopped=
 trap 'stopped=1; interrupted=1' TERM INT
 trap 'interrupted=1' HUP USR1 USR2
-exec > >(limit >> "${logs}/${job}.out") 2>&1
+# a client whose output nobody takes would die of its first line: where the file cannot be
+# opened, or is on a full disk, the rest goes to the batch system's own output, or is dropped
+if true >> "${logs}/${job}.out"; then
+    exec > >(limit >> "${logs}/${job}.out") 2>&1
+else
+    exec > >(limit) 2>&1
+fi
 limiter=$!
+met=
+silent=0
 for (( attempt = 0; attempt < {tries}; attempt++ )); do
     export {try_variable}=$attempt
-    began=$SECONDS
     {command} < /dev/null &
     client=$!
     while interrupted=; wait "$client"; status=$?; [ -n "$interrupted" ]; do :; done
+    if [ -e "${end}.memory" ]; then
+        while IFS= read -r segment; do rm -f -- "$segment"; done < "${end}.memory"
+        rm -f -- "${end}.memory"
+    fi
     if [ "$status" -eq 0 ] || [ -n "$stopped" ] || [ -e "${end}" ]; then break; fi
-    if [ "$attempt" -ge {last_silent} ] && [ ! -e "${end}.met" ]; then
+    if [ -e "${end}.met" ]; then met=1 silent=0; else silent=$(( silent + 1 )); fi
+    rm -f -- "${end}.met"
+    if [ "$silent" -ge {silent_tries} ] && [ -z "$met" ]; then
         echo "[adaptive_scheduler] The client ended with status $status; none has reached the manager."
         break
     fi
     echo "[adaptive_scheduler] The client ended with status $status; it is started again in this job."
-    if [ $(( SECONDS - began )) -lt 5 ]; then sleep $(( attempt < 10 ? attempt : 10 )) & wait $!; fi
+    if [ "$silent" -gt 0 ]; then sleep $(( silent < 10 ? silent : 10 )) & wait $!; fi
     if [ -n "$stopped" ]; then break; fi
 done
 rm -f -- "${end}" "${end}.met"
@@ -125,7 +142,7 @@ def job_script(
     body = _BODY.format(
         logs=LOGS_VARIABLE, job=JOB_VARIABLE, end=END_VARIABLE, try_variable=TRY_VARIABLE,
         limit=OUTPUT_LIMIT, tries=MAX_TRIES, command=shlex.join(command),
-        last_silent=MAX_SILENT_TRIES - 1, patience=OUTPUT_PATIENCE * 10,
+        silent_tries=MAX_SILENT_TRIES, patience=OUTPUT_PATIENCE * 10,
     )  # fmt: skip
     return "\n".join(lines) + body
 
@@ -140,6 +157,7 @@ def exports(scheduler: Scheduler, job: JobRequest, folder: RunFolder, number: in
         WALLTIME_VARIABLE: str(job.resources.walltime or ""),
         LOGS_VARIABLE: job.log_folder,
         "PYTHONUNBUFFERED": "1",
+        "PYTHONUTF8": "1",  # whatever a node's locale is: else it knows no file named ä
         **dict.fromkeys(_THREAD_VARIABLES, str(job.resources.num_threads)),
         **dict(job.resources.extra_env_vars),
     }

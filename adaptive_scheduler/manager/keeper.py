@@ -61,7 +61,7 @@ class Keeper:
         held : str
             Why nothing is submitted: what the next manager must know of this one.
         """
-        row = state.RunRow(held, self._clients.closing)
+        row = state.RunRow(held, self._clients.closing, self._clients.jobs.pardoned)
         if row != self._run_row:
             self._run_row = row
             self._store.put(state.RUN_TABLE, state.RUN_ROW, row)
@@ -82,14 +82,23 @@ class Keeper:
             self._next_fold = now + FOLD_INTERVAL
         try:
             self._store.fold_runs()
-            if now >= self._next_fold:
-                self._next_fold = now + FOLD_INTERVAL
-                self.fold()
+        except FileError as error:
+            self._log.exception("fold_failed", reason=str(error))
+        if now >= self._next_fold:
+            self._next_fold = now + FOLD_INTERVAL
+            self.fold()
+
+    def fold(self, *, wait: bool = False) -> None:
+        """Bring the TinyDB file up to date, in the background unless `wait`.
+
+        Where the disk does not take it, the journal beside the file holds all: no reason to end.
+        """
+        try:
+            self._fold(wait)
         except FileError as error:
             self._log.exception("fold_failed", reason=str(error))
 
-    def fold(self, *, wait: bool = False) -> None:
-        """Bring the TinyDB file up to date, in the background unless `wait`."""
+    def _fold(self, wait: bool) -> None:
         edited = self._store.keep_edited()
         if edited:
             books = self._clients.book, self._clients.jobs

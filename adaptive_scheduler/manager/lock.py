@@ -21,10 +21,15 @@ from adaptive_scheduler.io import files
 BUMP = 10.0
 #: A holder on another host that gave no sign for so long is dead.
 STALE = 6 * BUMP
+#: Seconds that one who only writes the run's files may hold the lock: 100,000 learners take 20.
+PREPARING = 120.0
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who holds the lock. `counter` is bumped each `BUMP` seconds."""
+    """Who holds the lock. `counter` is bumped each `BUMP` seconds.
+
+    `prepares`: it is no manager, it only writes what the next manager reads.
+    """
 
     host: str
     pid: int
@@ -32,6 +37,7 @@ class Holder(msgspec.Struct, frozen=True):
     started: float
     secret: str
     counter: int = 0
+    prepares: bool = False
 
 
 class Lock:
@@ -40,9 +46,11 @@ class Lock:
     Parameters
     ----------
     folder : RunFolder
+    prepares : bool
+        Only to write the run's files, before a manager reads them.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, *, prepares: bool = False) -> None:
         self._path = folder.lock
         self._me = Holder(
             socket.gethostname(),
@@ -50,24 +58,37 @@ class Lock:
             boot_id(),
             started_at(os.getpid()),
             secrets.token_hex(8),
+            prepares=prepares,
         )
         self._next = 0.0
         self._problem = ""
 
     def acquire(self) -> None:
-        """Take the lock; RunError if a manager that lives has it."""
+        """Take the lock; RunError if a manager that lives has it.
+
+        One who only prepares the run is waited for: two cells, or two notebooks, start it at once.
+        """
+        end = time.monotonic() + PREPARING
+        while (other := self._try()) is not None:
+            if not other.prepares or time.monotonic() > end:
+                raise RunError(
+                    f"{self._path.parent}: the manager of this run is process {other.pid} on "
+                    f"{other.host}. Attach to it, or stop it first."
+                )
+            time.sleep(0.05)
+        self._next = time.monotonic() + BUMP
+
+    def _try(self) -> Holder | None:
+        """Take the lock, or return who has it and lives."""
         with _alone(self._path.parent):
             while not self._create():
                 other = holder(self._path)
                 if other is None:
                     continue  # given back between our two looks
                 if lives(self._path, other):
-                    raise RunError(
-                        f"{self._path.parent}: the manager of this run is process {other.pid} on "
-                        f"{other.host}. Attach to it, or stop it first."
-                    )
+                    return other
                 self._break(other)
-        self._next = time.monotonic() + BUMP
+        return None
 
     def _create(self) -> bool:
         """Make the lock by a link: it is there with all that it says, or not at all."""
@@ -191,7 +212,7 @@ def boot_id() -> str:
 def started_at(pid: int) -> float:
     """Clock ticks from the boot to the start of a process; 0 if there is none: pids come again."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
         return 0.0
     fields = text[text.rindex(")") + 2 :].split()

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import msgspec
 
-from adaptive_scheduler.core.config import Limits, RunConfig
+from adaptive_scheduler.core.config import CLIENT_PATIENCE, Limits, RunConfig
 from adaptive_scheduler.core.job_records import tag
 from adaptive_scheduler.core.jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.texts import one_line
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.callables import write_callables
@@ -32,12 +33,15 @@ class NamedJobs:
     run_script: str | os.PathLike[str]
     interval: float
     limits: Limits
+    client_patience: float = CLIENT_PATIENCE
 
     def check(self) -> None:
         """Refuse what cannot be submitted. Raises InputError, CommandMissingError."""
         names = self.job_names
         if not names or not all(isinstance(name, str) and name.strip() for name in names):
             raise InputError(f"job_names={names!r} must be a list of at least one text.")
+        for name in names:
+            one_line(name, "job_names")
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise InputError(f"job_names: {twice!r} is there twice: each job needs its own.")
@@ -78,7 +82,11 @@ class NamedJobs:
             job_names=self.job_names,
             run_script=str(self._script),
             log_folder=os.path.abspath(self.scheduler.log_folder or folder.logs),  # noqa: PTH100
-            timing=msgspec.structs.replace(config.timing, interval=float(self.interval)),
+            timing=msgspec.structs.replace(
+                config.timing,
+                interval=float(self.interval),
+                client_patience=self.client_patience,
+            ),
             limits=self.limits,
         )
         pickled = {"scheduler": self.scheduler, "executors": self.scheduler.executor_callables}

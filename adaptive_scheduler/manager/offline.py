@@ -31,7 +31,9 @@ def cancel(folder: RunFolder) -> bool:
             return False
         book.cancel(time.time())
         state.note_changes(store, book, jobs)
-        store.put(state.RUN_TABLE, state.RUN_ROW, state.RunRow(cancelled=True))
+        store.put(
+            state.RUN_TABLE, state.RUN_ROW, state.RunRow(cancelled=True, pardoned=jobs.pardoned)
+        )
         store.commit()
     return True
 

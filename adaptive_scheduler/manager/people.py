@@ -22,7 +22,14 @@ from adaptive_scheduler.core.messages import (
 )
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rate import Rate
-from adaptive_scheduler.core.snapshot import JobRow, Snapshot, item_views, job_row
+from adaptive_scheduler.core.snapshot import (
+    JobRow,
+    Snapshot,
+    damage,
+    item_views,
+    job_row,
+    never_start,
+)
 from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
 from adaptive_scheduler.manager.job_manager import JobManager
 
@@ -57,7 +64,7 @@ class People:
     ) -> None:
         self.jobs = jobs
         self.scheduler = ""
-        self.refused = 0
+        self._refused, self._is_shut = 0, False
         self.stuck = self.unsigned = ""
         self._folder = folder
         self._clients = clients
@@ -67,6 +74,14 @@ class People:
         self._done_before = clients.book.phases[Phase.DONE]
         self._rate = Rate()
         self._rate.note(self._points(), started.monotonic)
+
+    def note_strangers(self, refused: int, is_shut: bool) -> None:
+        """Note how many connections had no key; logged at the first, the tenth, and so on."""
+        if len(str(refused)) > len(str(self._refused or "")) and refused:
+            self.jobs.notes.say("strangers_refused", connections=refused)
+        if is_shut != self._is_shut:
+            self.jobs.notes.say("door_shut" if is_shut else "door_opened", refused=refused)
+        self._refused, self._is_shut = max(refused, self._refused), is_shut
 
     def answer(self, owner: Owner, request: Request, now: Moment) -> Reply | None:
         """Answer one request; None if it is not of the kind that people send."""
@@ -117,6 +132,7 @@ class People:
         """Draw the run as it is at this moment."""
         book = self._clients.book
         points = self._points()
+        jobs = self._job_rows(now)
         return Snapshot(
             run=self._clients.config.run,
             database=str(self._folder.database),
@@ -125,13 +141,13 @@ class People:
             manager=self._manager,
             phases={phase.value: n for phase, n in book.phases.items() if n},
             items=item_views(book.rows, self._clients.reports, rows),
-            jobs=self._job_rows(now),
+            jobs=jobs,
             submitted=sum(len(s.jobs or ()) for s in self._clients.jobs.submits.values()),
             points=points,
             points_per_second=self._rate.note(points, now.monotonic),
             started=self._started,
             finished=book.phases[Phase.DONE] - self._done_before,
-            notes=self._notes(now),
+            notes=[*self._notes(now), *never_start(jobs), *self._complaints()],
         )
 
     def _points(self) -> int:
@@ -155,16 +171,20 @@ class People:
     def _notes(self, now: Moment) -> list[str]:
         notes = self.jobs.notes
         shown = {
-            "the database cannot be written": self.stuck,
-            "the lock cannot be renewed": self.unsigned,
+            "the database cannot be written": self.stuck and f"{self.stuck} It goes on by itself.",
+            "the lock cannot be renewed": self.unsigned
+            and f"{self.unsigned}. Make room, or mend it: it goes on by itself.",
             "held": notes.held and f"{notes.held}. Mend it, then resume.",
             "waiting for the batch system": self.jobs.backoff.reason,
-            "the queue cannot be seen": notes.blind,
+            "the queue cannot be seen": notes.blind
+            and f"{notes.blind}; jobs go on, and it is looked again by itself",
             "cancelling": notes.cancel,
             "excluded nodes": ", ".join(self.jobs.nodes.excluded(now.monotonic)),
-            "connections without this run's key": str(self.refused or ""),
+            "connections without this run's key": str(self._refused or ""),
+            "new clients wait": self._is_shut and "too many connections are open",
+            "damaged data were kept aside": damage(self._clients.book.rows, self._clients.reports),
         }
-        return [f"{what}: {why}" for what, why in shown.items() if why] + self._complaints()
+        return [f"{what}: {why}" for what, why in shown.items() if why]
 
     def _complaints(self) -> list[str]:
         if not self._folder.complaints.is_dir():

@@ -8,11 +8,19 @@ import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from adaptive_scheduler.core.config import (
+    CLIENT_PATIENCE,
+    as_seconds,
+    check_seconds,
+    optional_seconds,
+)
 from adaptive_scheduler.core.goals import Goal, parse_goal
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.texts import one_line
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.addresses import host_addresses, port_range, split_url
 from adaptive_scheduler.manager.fnames import Fname, absolute_fnames
@@ -53,12 +61,15 @@ class Settings:
     max_crashes: int = 5
     log_interval: float = 30.0
     save_interval: float = 300.0
+    points_interval: float = 1.0
     job_manager_interval: float = 30.0
     check_goal_on_start: bool = True
     run_script: str | os.PathLike[str] | None = None
     url: str | None = None
     interface: str | None = None
     ports: str | None = None
+    point_timeout: float | timedelta | None = None
+    client_patience: float | timedelta = CLIENT_PATIENCE
 
 
 @dataclass(frozen=True)
@@ -229,12 +240,13 @@ def check_settings(settings: Settings) -> None:
         value = getattr(settings, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise InputError(f"{name}={value!r} must be a whole number of at least {least}.")
-    for name in ("log_interval", "save_interval", "job_manager_interval"):
-        value = getattr(settings, name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-            raise InputError(f"{name}={value!r} must be a number of seconds above zero.")
+    for name in ("log_interval", "save_interval", "points_interval", "job_manager_interval"):
+        check_seconds(name, getattr(settings, name))
+    optional_seconds("point_timeout", settings.point_timeout)
+    as_seconds("client_patience", settings.client_patience)
     if not isinstance(settings.job_name, str) or not settings.job_name.strip():
         raise InputError(f"job_name={settings.job_name!r} must be a text that is not empty.")
+    one_line(settings.job_name, "job_name")
     _check_runner_kwargs(settings.runner_kwargs)
     _check_initializers(settings.initializers)
     if settings.url is not None:

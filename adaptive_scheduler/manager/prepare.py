@@ -14,7 +14,14 @@ from typing import Any
 
 import msgspec
 
-from adaptive_scheduler.core.config import Limits, RunConfig, Timing
+from adaptive_scheduler.core.config import (
+    Limits,
+    RunConfig,
+    Timing,
+    as_seconds,
+    optional_seconds,
+)
+from adaptive_scheduler.core.goals import has_passed, refuse_passed, unparse_goal
 from adaptive_scheduler.core.items import Item, Phase
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import CommandMissingError, FileError, InputError
@@ -68,6 +75,8 @@ def prepare(plan: Plan, folder: RunFolder, overwrite: bool = False) -> Prepared:
     """
     check_surroundings(plan, folder)
     with held(folder):
+        if overwrite or not folder.database.exists():
+            refuse_passed(plan.goal, time.time())
         former = former_rows(folder, overwrite)
         order, row_of = match_rows(former.rows, plan.fnames)
         old = state.read_config(folder) if folder.config.exists() else None
@@ -77,6 +86,11 @@ def prepare(plan: Plan, folder: RunFolder, overwrite: bool = False) -> Prepared:
         done = _mark_met(plan, folder, items) if plan.settings.check_goal_on_start else 0
         if done:
             former.remarks.append(f"{done} learners meet the goal with the data they have.")
+        if has_passed(plan.goal, time.time()):
+            over = f"goal={unparse_goal(plan.goal)!s} has passed"
+            former.remarks.append(
+                f"{over}: learners that are not done end with the data they have."
+            )
         files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
         if former.rows:
             former.remarks += rewrite_rows(folder, items, config)
@@ -89,7 +103,7 @@ def prepare(plan: Plan, folder: RunFolder, overwrite: bool = False) -> Prepared:
 @contextmanager
 def held(folder: RunFolder) -> Iterator[None]:
     """Hold the run's lock, so that no manager starts meanwhile; RunError if one lives."""
-    lock = Lock(folder)
+    lock = Lock(folder, prepares=True)
     lock.acquire()
     try:
         yield
@@ -155,13 +169,17 @@ def make_config(plan: Plan, folder: RunFolder, old: RunConfig | None) -> RunConf
         environment=record_environment(),
         run_script=None if script is None else str(Path(script).expanduser().absolute()),
         timing=Timing(
-            interval=float(settings.job_manager_interval), kill_wait=plan.scheduler.kill_wait
+            interval=float(settings.job_manager_interval),
+            kill_wait=plan.scheduler.kill_wait,
+            client_patience=as_seconds("client_patience", settings.client_patience),
         ),
         limits=Limits(
             settings.max_simultaneous_jobs, settings.max_fails_per_job, settings.max_crashes
         ),
         save_interval=float(settings.save_interval),
+        points_interval=float(settings.points_interval),
         log_interval=float(settings.log_interval),
+        point_timeout=optional_seconds("point_timeout", settings.point_timeout),
         url=settings.url,
         interface=settings.interface,
         ports=settings.ports,

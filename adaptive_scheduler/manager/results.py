@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import track
 
-from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, InputError
+from adaptive_scheduler.errors import (
+    DataFileError,
+    EnvironmentMismatchError,
+    FileError,
+    InputError,
+)
+from adaptive_scheduler.io import data_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,9 +59,11 @@ def _load(learner: Any, fname: str | list[str]) -> DataFileError | bool:
     if not any(Path(name).exists() for name in names):
         return False
     try:
-        learner.load(fname)
+        load_data(learner, fname)
         if not getattr(learner, "npoints", 1):
             _check_whole(names)
+    except FileError as error:
+        return DataFileError(error.path, error.reason)
     except Exception as error:  # noqa: BLE001  the border to the user's code: damaged data, or their own load
         fault = DataFileError(
             names[0], f"cannot be loaded ({type(error).__name__}: {error}). Move it away."
@@ -63,6 +71,24 @@ def _load(learner: Any, fname: str | list[str]) -> DataFileError | bool:
         fault.__cause__ = error
         return fault
     return True
+
+
+def load_data(learner: Any, fname: str | list[str]) -> None:
+    """``learner.load`` of files that are this user's own.
+
+    Raises
+    ------
+    PermissionsError
+        One is somebody else's, or anybody may change it: it is not unpickled.
+    """
+    if not type(learner).load.__module__.startswith("adaptive."):
+        learner.load(fname)  # the user's own way to read the user's own format
+    elif isinstance(fname, str):
+        with data_files.held(fname) as checked:
+            learner.load(checked)
+    else:  # a BalancingLearner, whose load does the same with each
+        for child, name in zip(learner.learners, fname, strict=True):
+            load_data(child, name)
 
 
 def _check_whole(names: Sequence[str]) -> None:

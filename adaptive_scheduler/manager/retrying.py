@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import operator
 import os
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from adaptive_scheduler.core.config import optional_seconds
+from adaptive_scheduler.core.goals import refuse_passed
 from adaptive_scheduler.core.items import Item, Phase
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import InputError
@@ -73,6 +76,7 @@ def rows_to_retry(
         the goal.
     """
     if plan is not None:
+        refuse_passed(plan.goal, time.time())
         _renew(folder, plan, row_of)
     if wanted is not None:
         return [row_of[place] for place in wanted]
@@ -89,7 +93,10 @@ def _renew(folder: RunFolder, plan: Plan, row_of: Sequence[int]) -> None:
         [plan.fnames[place] for place in place_of],
     )
     write_callables(folder.callables, callables(plan))
-    config = msgspec.structs.replace(state.read_config(folder), goal=plan.goal)
+    config = msgspec.structs.replace(
+        state.read_config(folder), goal=plan.goal,
+        point_timeout=optional_seconds("point_timeout", plan.settings.point_timeout),
+    )  # fmt: skip
     files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
 
 

@@ -157,8 +157,9 @@ def requeue(
         row.id for row in book.rows if row.phase in phases and (only is None or row.id in only)
     ]
     n = book.retry(ended, time.time())
+    jobs.pardon()
     state.note_changes(store, book, jobs)
-    store.put(state.RUN_TABLE, state.RUN_ROW, None)
+    store.put(state.RUN_TABLE, state.RUN_ROW, state.RunRow(pardoned=jobs.pardoned))
     store.commit()
     return n
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from adaptive_scheduler.core.config import CLIENT_PATIENCE
 from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.tables import read_tables
@@ -58,10 +60,22 @@ class RunManager(Run):
         Times that a learner's function may raise before the learner is given up.
     max_crashes : int
         Times that a learner's job may die by its own fault before the learner is given up.
+    point_timeout : float or timedelta, optional
+        Seconds that one evaluation may take. One that takes longer counts as a failure of its
+        learner (see `max_fails_per_job`), and the client is started again in its job, because
+        nothing else ends a call that runs. Default: as long as it likes; `status` then shows
+        what makes no progress.
     log_interval : float
         Seconds between two lines of progress in a job's log.
     save_interval : float
-        Seconds between two saves; finished points are safe within a second in any case.
+        Seconds between two saves.
+    points_interval : float
+        Seconds between two writes of the point journal beside the data file: a job that is
+        killed loses the points in flight, and those that returned in these last seconds.
+    client_patience : float or timedelta
+        Seconds that jobs go on computing while no manager of the run lives. Then they save and
+        leave; their learners go on when somebody resumes the run. Jobs that have nothing to
+        compute leave after ten minutes, or after this time if it is shorter.
     check_goal_on_start : bool
         Load the data that exist and do not run learners that meet the goal already.
     check : bool
@@ -114,8 +128,11 @@ class RunManager(Run):
         max_simultaneous_jobs: int = 100,
         max_fails_per_job: int = 3,
         max_crashes: int = 5,
+        point_timeout: float | timedelta | None = None,
         log_interval: float = 30.0,
         save_interval: float = 300.0,
+        points_interval: float = 1.0,
+        client_patience: float | timedelta = CLIENT_PATIENCE,
         check_goal_on_start: bool = True,
         check: bool = False,
         job_manager_interval: float = 30.0,
@@ -127,8 +144,10 @@ class RunManager(Run):
     ) -> None:
         settings = Settings(
             goal, dependencies, runner_kwargs, initializers, job_name, max_simultaneous_jobs,
-            max_fails_per_job, max_crashes, log_interval, save_interval, job_manager_interval,
-            check_goal_on_start, run_script, url, interface, ports,
+            max_fails_per_job, max_crashes, log_interval, save_interval, points_interval,
+            job_manager_interval,
+            check_goal_on_start, run_script, url, interface, ports, point_timeout,
+            client_patience,
         )  # fmt: skip
         plan = make_plan(scheduler, learners, fnames, settings)
         super().__init__(run_folder(folder, job_name), plan.fnames, plan)
@@ -181,7 +200,13 @@ class RunManager(Run):
             return
         if self.check if check is None else check:
             try_cluster(self._plan, self.folder)
-        prepared = prepare(self._plan, self.folder, self.overwrite_db)
+        try:
+            prepared = prepare(self._plan, self.folder, self.overwrite_db)
+        except RunError:
+            if not self._viewer.lives():
+                raise
+            self._attach_to_living()  # somebody else has started it meanwhile
+            return
         self.overwrite_db = False  # a second start of this object carries its run on
         self._row_of = prepared.row_of
         start_and_wait(self.folder, self._viewer)

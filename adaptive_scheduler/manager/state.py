@@ -23,10 +23,21 @@ RUN_ROW = "1"
 
 
 class RunRow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a manager leaves to the next one. `held`: why nothing is submitted; `cancelled`: all is to end."""
+    """What a manager leaves to the next one.
+
+    Attributes
+    ----------
+    held : str
+        Why nothing is submitted.
+    cancelled : bool
+        All is to end.
+    pardoned : int
+        Jobs that died early, before a person let the run go on.
+    """
 
     held: str = ""
     cancelled: bool = False
+    pardoned: int = 0
 
 
 def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
@@ -50,7 +61,7 @@ def open_books(
     submits = [
         msgspec.convert(row, SubmitRecord) for row in tables.get(database.SUBMITS, {}).values()
     ]
-    jobs = JobBook(records, submits, monotonic)
+    jobs = JobBook(records, submits, monotonic, read_run(tables).pardoned)
     for item in book.rows:  # the rows of one group may have been written in part
         if item.owner is not None:
             jobs.hold(item.owner, item.shape, monotonic)

@@ -41,10 +41,11 @@ Task = Look | Submit | CancelTask
 
 @dataclass(frozen=True)
 class Listing:
-    """A good look."""
+    """A good look; a job must be missing for `doubt` seconds before that is believed."""
 
     jobs: Sequence[ListedJob]
     endings: Sequence[Ending] = ()
+    doubt: float = 0.0
 
 
 @dataclass(frozen=True)

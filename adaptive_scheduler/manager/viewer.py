@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.items import Phase
+from adaptive_scheduler.core.items import Item, Phase
 from adaptive_scheduler.core.job_records import JobRecord, SubmitRecord
 from adaptive_scheduler.core.messages import (
     Cancel,
@@ -30,7 +30,7 @@ from adaptive_scheduler.core.messages import (
     Stop,
 )
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.snapshot import JobRow, Snapshot, item_views
+from adaptive_scheduler.core.snapshot import JobRow, Snapshot, damage, item_views
 from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.io import database
 from adaptive_scheduler.io.connection import Connection
@@ -130,7 +130,7 @@ class Viewer:
     def lives(self) -> bool:
         """Whether a manager of this run lives, as far as its lock tells."""
         found = holder(self.folder.lock)
-        return found is not None and lives(self.folder.lock, found)
+        return found is not None and not found.prepares and lives(self.folder.lock, found)
 
     def snapshot(self, rows: Rows = "active") -> Snapshot:
         """Draw the run: the manager does, or else the database tells.
@@ -174,7 +174,7 @@ def snapshot_on_disk(folder: RunFolder, rows: Rows = "active") -> Snapshot:
         jobs=_job_rows(tables),
         submitted=sum(len(submit.jobs or ()) for submit in submits),
         points=sum(item.npoints for item in items),
-        notes=_notes(folder, tables, config),
+        notes=_notes(folder, tables, config, items),
     )
 
 
@@ -196,9 +196,13 @@ def _job_rows(tables: Tables) -> list[JobRow]:
     ]  # fmt: skip
 
 
-def _notes(folder: RunFolder, tables: Tables, config: RunConfig) -> list[str]:
+def _notes(
+    folder: RunFolder, tables: Tables, config: RunConfig, items: Sequence[Item]
+) -> list[str]:
     row = state.read_run(tables)
     notes = [f"held: {row.held}. Mend it, then resume."] if row.held else []
+    if kept := damage(items, {}):
+        notes.append(f"damaged data were kept aside: {kept}")
     if folder.manager_output.exists() and (tail := output_tail(folder.manager_output)):
         notes.append(f"the last manager of run {config.run} printed: {tail}")
     return notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import os
 from collections import Counter
@@ -107,7 +108,7 @@ def items_table(snapshot: Snapshot, rows: int | None = None) -> Table:
     chosen = _by_need(snapshot)
     folder = common_folder(snapshot.items)
     names = ("", "fname", "phase", "job", "points", "loss", "points/s", "overhead", "CPU", "MiB",
-             "worked")  # fmt: skip
+             "worked", "no point for")  # fmt: skip
     lines = [_item_cells(item, folder) for item in chosen[:rows]]
     title = f"learners in {folder}" if folder else "learners"
     return _cut(_table(title, names, lines), len(chosen), rows)
@@ -121,7 +122,7 @@ def reasons(snapshot: Snapshot, rows: int | None = None) -> list[Text]:
             (f"{item.id} ", STYLES[item.phase]), f"{fname_text(item.fname, folder)}: {why}"
         )
         for item in _by_need(snapshot)[:rows]
-        if (why := _why(item))
+        if (why := _why(item, snapshot.time))
     ]
 
 
@@ -143,14 +144,28 @@ def _item_cells(item: ItemView, folder: str) -> list[Text]:
         Text(f"{item.cpu:.0f} %" if runs else ""),
         Text(f"{item.memory:.0f}" if runs else ""),
         Text(duration(item.worked)),
+        Text(duration(item.idle_since) if item.stalled else "", "bold red"),
     ]
 
 
-def _why(item: ItemView) -> str:
+def _why(item: ItemView, now: float) -> str:
     counts = {"failures": item.fails, "crashes": item.crashes}
-    reason = "" if item.phase is Phase.DONE else item.reason
-    told = [reason, *(f"{n} {what}" for what, n in counts.items() if n)]
+    kept = f"damaged data kept as {item.kept_aside}" if item.kept_aside else ""
+    told = [_trouble(item, now), *(f"{n} {what}" for what, n in counts.items() if n), kept]
     return ", ".join(word for word in told if word)
+
+
+def _trouble(item: ItemView, now: float) -> str:
+    """Why it is where it is, and since when nothing has come of it."""
+    reason = "" if item.phase is Phase.DONE else item.reason
+    return ", ".join(filter(None, [reason, stalled(item, now) if item.stalled else ""]))
+
+
+def stalled(item: ItemView, now: float) -> str:
+    """Since when a learner has made no progress, on this host's clock."""
+    since = dt.datetime.fromtimestamp(now - item.idle_since).astimezone()
+    form = "%H:%M:%S" if item.idle_since < 86400 else "%Y-%m-%d %H:%M"
+    return f"without progress since {since:{form}} ({duration(item.idle_since)})"
 
 
 def jobs_table(snapshot: Snapshot, rows: int | None = None) -> Table:
@@ -183,13 +198,12 @@ def waiting(snapshot: Snapshot) -> list[str]:
 
 
 def failures(snapshot: Snapshot) -> list[Text]:
-    """The learners that failed, or run but cannot be saved, each with its reason."""
+    """The learners that failed, that cannot be saved, or that get no further, each with its reason."""
     return [
-        Text.assemble(
-            (f"learner {item.id} ", "bold red"), f"{fname_text(item.fname)}: {item.reason}"
-        )
+        Text.assemble((f"learner {item.id} ", "bold red"), f"{fname_text(item.fname)}: {trouble}")
         for item in snapshot.items
-        if item.phase is Phase.FAILED or (item.phase is Phase.RUNNING and item.reason)
+        if item.phase in (Phase.FAILED, Phase.RUNNING)
+        and (trouble := _trouble(item, snapshot.time))
     ]
 
 

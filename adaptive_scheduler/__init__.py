@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from adaptive_scheduler.manager.run_manager import RunManager
 
 __all__ = ["RunManager", "__version__", "client_support", "scheduler", "server_support"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULES = ("client_support", "scheduler", "server_support")
 _NAMES = {"RunManager": "adaptive_scheduler.manager.run_manager"}

@@ -72,6 +72,18 @@ def run(
     max_jobs: Annotated[int, typer.Option(help="Most jobs in the queue at a time.", min=1)] = 100,
     name: Annotated[str | None, typer.Option(help="Name of the jobs in the queue.")] = None,
     save_interval: Annotated[str, typer.Option(help="Time between two saves.")] = "5m",
+    points_interval: Annotated[
+        str,
+        typer.Option(help="Finished points are on disk, beside the data, after this time."),
+    ] = "1s",
+    point_timeout: Annotated[
+        str | None,
+        typer.Option(help="One evaluation may take this long, else its learner has failed."),
+    ] = None,
+    client_patience: Annotated[
+        str,
+        typer.Option(help="Jobs without a manager go on computing this long, then save and leave."),
+    ] = "24h",
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Forget what the folder's database says; data are kept."),
@@ -102,6 +114,9 @@ def run(
         job_name=name or learners_file.stem,
         max_simultaneous_jobs=max_jobs,
         save_interval=seconds(save_interval, "--save-interval"),
+        points_interval=seconds(points_interval, "--points-interval"),
+        point_timeout=None if point_timeout is None else seconds(point_timeout, "--point-timeout"),
+        client_patience=seconds(client_patience, "--client-patience"),
         overwrite_db=overwrite,
         check=check_first,
     )

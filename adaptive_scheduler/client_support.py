@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -101,7 +102,9 @@ def run(
     *,
     goal: Any,
     save_interval: float = 300.0,
+    points_interval: float = 1.0,
     log_interval: float = 30.0,
+    point_timeout: float | timedelta | None = None,
     initializers: Sequence[Callable[[], object]] = (),
     runner_kwargs: Mapping[str, Any] | None = None,
 ) -> None:
@@ -114,11 +117,16 @@ def run(
     url : str or None
         As in `get_learner`.
     learners, fnames : sequence
-        All learners, and their fnames or combos.
+        All learners, and their fnames or combos. Copies of them are run: these stay as they
+        are, so that a job holds the data of one learner at a time.
     goal : callable, int, float, timedelta, datetime or None
         When a learner is done.
-    save_interval, log_interval : float
-        Seconds between two saves, and between two lines of progress in the log.
+    save_interval, points_interval, log_interval : float
+        Seconds between two saves, two writes of the point journal (a killed job loses the
+        points that returned after the last one), and two lines of progress in the log.
+    point_timeout : float or timedelta, optional
+        Seconds that one evaluation may take; one that takes longer counts as a failure of its
+        learner, and the script is started again in its job.
     initializers : sequence of callables
         Run once in each worker before its first point.
     runner_kwargs : mapping, optional
@@ -126,28 +134,34 @@ def run(
 
     Raises
     ------
+    InputError
+        No run is found, or an interval is no number of seconds.
     SystemExit
-        With 1, so that the job script starts anew, when a worker died.
+        With 1, so that the job script starts anew, when a worker died or hangs.
     """
     import msgspec
 
     from adaptive_scheduler.client.environment import Job
     from adaptive_scheduler.client.main import Client
-    from adaptive_scheduler.client.rows import find_learner
+    from adaptive_scheduler.client.rows import copy_learner, find_learner
     from adaptive_scheduler.client.tools import Recipe
+    from adaptive_scheduler.core.config import check_seconds, optional_seconds
     from adaptive_scheduler.core.goals import parse_goal
     from adaptive_scheduler.io.logs import job_log
 
+    intervals = {"save_interval": save_interval, "points_interval": points_interval,
+                 "log_interval": log_interval}  # fmt: skip
+    for name, value in intervals.items():
+        check_seconds(name, value)
     folder = _folder(url)
-    config = msgspec.structs.replace(
-        _config(folder), save_interval=save_interval, log_interval=log_interval
-    )
+    config = msgspec.structs.replace(_config(folder), **intervals)
     recipe = Recipe(
-        learner=lambda assigned: find_learner(assigned, learners, fnames),
+        learner=lambda assigned: copy_learner(find_learner(assigned, learners, fnames)),
         goal=parse_goal(goal),
         goal_function=goal if callable(goal) else None,
         initializers=tuple(initializers),
         runner_kwargs=dict(runner_kwargs or {}),
+        point_timeout=optional_seconds("point_timeout", point_timeout),
     )
     job = _with_world(Job.of(os.environ))
     log = job_log(job.logs, job.owner.job)

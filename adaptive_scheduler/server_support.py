@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     import pandas as pd
 
     from adaptive_scheduler.core.paths import RunFolder
@@ -129,6 +131,7 @@ async def manage_jobs(
     max_simultaneous_jobs: int | None = None,
     max_fails_per_job: int = 3,
     max_crashes: int = 5,
+    client_patience: float | timedelta = 86400.0,
     **options: Any,
 ) -> None:
     """Keep jobs in the queue until every learner of a database has ended.
@@ -165,6 +168,10 @@ async def manage_jobs(
         Fewer than there are names.
     max_fails_per_job, max_crashes : int
         As in `RunManager`.
+    client_patience : float or timedelta
+        Seconds that jobs go on while no manager lives: this process has ended, and nobody has
+        called `manage_database` anew. As in `RunManager`; a script of yours that uses
+        `get_learner` and a runner of its own finishes its learner first.
     **options
         More options of the scheduler: ``mpiexec_executable``, ``walltime``, ``partition``, …
 
@@ -175,7 +182,7 @@ async def manage_jobs(
     RunError
         There is no manager of this database in this process.
     """
-    from adaptive_scheduler.core.config import Limits
+    from adaptive_scheduler.core.config import Limits, as_seconds
     from adaptive_scheduler.manager import low_level
     from adaptive_scheduler.manager.named_jobs import NamedJobs
     from adaptive_scheduler.manager.user_script import script_writer
@@ -185,6 +192,7 @@ async def manage_jobs(
     jobs = NamedJobs(
         chosen, list(job_names), run_script, interval,
         Limits(min(most, len(job_names)), max_fails_per_job, max_crashes),
+        as_seconds("client_patience", client_patience),
     )  # fmt: skip
     jobs.check()
     writer = script_writer(job_script_function) if job_script_function else None

@@ -1,4 +1,7 @@
-"""All that we touch of adaptive's private parts (pinned ``adaptive>=1.5,<1.6``)."""
+"""What we touch of adaptive's private parts (pinned ``adaptive>=1.5,<1.6``).
+
+The rest is in `adaptive_load`.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,8 @@ from adaptive import (
 from adaptive.learner.balancing_learner import dispatch
 from adaptive.learner.base_learner import BaseLearner
 from adaptive.learner.sequence_learner import _IgnoreFirstArgument
+
+from adaptive_scheduler.client import adaptive_load
 
 Learner = Any
 Point = Any
@@ -232,10 +237,9 @@ def read_data(content: bytes) -> Any:
 def set_data(learner: Learner, data: Any) -> None:
     """What ``learner.load`` does with the data of a file."""
     function = learner.function
-    learner._set_data(data)  # noqa: SLF001
+    adaptive_load.load(learner, data)
     if isinstance(learner, LearnerND):
         learner.function = function  # its data hold the function of the run that wrote them
-    learner.remove_unfinished()
 
 
 def points_of(learner: Learner, data: Any) -> Iterator[tuple[Point, Any]]:

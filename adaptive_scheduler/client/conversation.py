@@ -14,6 +14,7 @@ from adaptive_scheduler.client.session import Sending, Session
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.messages import Owner, Reply, Report, Request
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.words import with_speakable_words
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     FileError,
@@ -25,6 +26,8 @@ from adaptive_scheduler.io.connection import Connection
 
 #: Seconds between two looks around while there is nothing to say.
 _LOOK = 0.5
+#: Seconds of silence before the first complaint: a manager that is started anew is no fault.
+_FIRST_COMPLAINT = 5.0
 #: Seconds between two complaints of one job: each is a write to a shared file system.
 _COMPLAINT = 60.0
 
@@ -42,11 +45,22 @@ class Conversation:
         Who speaks.
     timing : Timing
         Until the manager tells its own.
+    met : callable
+        Told, in the thread, of each manager that answers for the first time: its url, host,
+        pid and instance, and for how long (seconds) no manager had been heard, as ``away``.
     """
 
-    def __init__(self, folder: RunFolder, owner: Owner, timing: Timing) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        owner: Owner,
+        timing: Timing,
+        met: Callable[..., object] = lambda **_: None,
+    ) -> None:
         self._folder = folder
-        self._owner = owner
+        self.owner = owner
+        self._met = met
+        self._manager = ""
         self._session = Session(timing, time.monotonic(), lambda: random.uniform(0.8, 1.2))  # noqa: S311
         self._changed = threading.Condition()
         self._closing = threading.Event()
@@ -81,7 +95,7 @@ class Conversation:
     def say(self, body: Request) -> int:
         """Hand over a request that is sent until it is answered; a ticket for `wait`."""
         with self._changed:
-            ticket = self._session.say(body, time.monotonic())
+            ticket = self._session.say(with_speakable_words(body), time.monotonic())
             self._changed.notify_all()
             return ticket
 
@@ -159,6 +173,10 @@ class Conversation:
         """Seconds since the manager was last heard."""
         return self._session.silence(time.monotonic())
 
+    def away(self) -> float:
+        """Seconds since the manager was first asked in vain; 0 as long as it answers."""
+        return self._session.away(time.monotonic())
+
     # ------------------------------------------------------------- the thread
 
     def _talk(self) -> None:
@@ -176,18 +194,20 @@ class Conversation:
                 self._changed.notify_all()
 
     def _next(self, connection: Connection) -> Sending | None:
+        # not under the lock: a file system may hang, and others want to speak
+        has_moved = self.silence() > _LOOK and connection.has_moved()
         with self._changed:
             now = time.monotonic()
+            if has_moved:
+                self._session.manager_moved(now)
             sending = self._session.next(now)
             if sending is None:
                 self._changed.wait(max(0.0, min(self._session.due() - now, _LOOK)))
-                if self._session.silence(now) > _LOOK and connection.has_moved():
-                    self._session.manager_moved(now)
             return sending
 
     def _send(self, connection: Connection, sending: Sending) -> None:
         try:
-            reply = connection.ask(self._owner, sending.number, sending.body, sending.timeout)
+            reply = connection.ask(self.owner, sending.number, sending.body, sending.timeout)
         except PermissionsError:
             raise
         except (ManagerUnreachableError, FileError) as error:
@@ -196,16 +216,30 @@ class Conversation:
             self._complain(str(error))
             return
         with self._changed:
+            away = self.silence()
             self._session.answered(sending, reply, time.monotonic())
             self._changed.notify_all()
+        self._note_manager(connection, away)
         if self._has_complaint:
             self._has_complaint, self._complained = False, float("-inf")
             with suppress(OSError):
                 self._complaint.unlink()
 
+    def _note_manager(self, connection: Connection, away: float) -> None:
+        """Tell of a manager that has not answered before."""
+        peer = connection.peer
+        if peer is not None and peer[1].instance != self._manager:
+            url, address = peer
+            self._manager = address.instance
+            self._met(
+                url=url, host=address.host, manager=address.pid, instance=address.instance,
+                away=round(away, 3),
+            )  # fmt: skip
+
     def _complain(self, text: str) -> None:
         """Leave a word where `status` finds it: the network may be the fault."""
-        if time.monotonic() < self._complained + _COMPLAINT:
+        is_soon = self.silence() < _FIRST_COMPLAINT
+        if is_soon or time.monotonic() < self._complained + _COMPLAINT:
             return
         self._complained, self._has_complaint = time.monotonic(), True
         with suppress(FileError, OSError):  # nobody is left to be told

@@ -72,6 +72,19 @@ class Coroutines:
                 results.append(Result(task, None, seconds, reason))
         return results
 
+    def take_overdue(self, limit: float) -> list[list[Any]]:
+        """Cancel the coroutines that have run for longer; returns their points."""
+        begun_before = self._loop.time() - limit
+        late = [one for one, (_, begin) in self._running.items() if begin < begun_before]
+        points = [[self._running.pop(running)[0].x] for running in late]
+        for running in late:
+            running.cancel()
+        return points
+
+    def left(self) -> list[Any]:
+        """Nothing: what was not waited for was cancelled."""
+        return []
+
     def drop_waiting(self) -> None:
         """Nothing waits: all have begun."""
 

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,13 +82,19 @@ class Job:
         """Say to the job script that a client of this job has reached the manager."""
         self._mark(".met")
 
-    def _mark(self, suffix: str) -> None:
+    def mark_memory(self, names: Sequence[str]) -> None:
+        """Tell the job script what it is to delete when this try is over, however it ends."""
+        if names:
+            self._mark(".memory", "".join(f"{name}\n" for name in names))
+
+    def _mark(self, suffix: str, text: str = "") -> None:
         if self.end is None:
             return
         mark = self.end.with_name(self.end.name + suffix)
         try:
             mark.parent.mkdir(mode=0o700, exist_ok=True)
-            mark.touch()
+            mark.touch(mode=0o600)
+            mark.write_text(text)
         except OSError as error:  # a full disk: without the mark there is one more try, no harm
             print(f"adaptive_scheduler: {mark}: {error.strerror}", file=sys.stderr)
 

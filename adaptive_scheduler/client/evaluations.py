@@ -7,6 +7,7 @@ to one queue and wake the loop once.
 from __future__ import annotations
 
 import pickle
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Future
@@ -16,6 +17,7 @@ from itertools import islice
 from typing import Any
 
 from adaptive_scheduler.client.durations import Durations
+from adaptive_scheduler.client.overdue import Begun
 from adaptive_scheduler.client.tasks import Function, Result, Setup, Task, user_error
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.pickles import dumps_by_value
@@ -26,10 +28,15 @@ SLOW = 0.02
 #: the values, and for those that do not.
 MESSAGE, BLIND_MESSAGE = 0.002, 0.01
 MAX_BATCH, MAX_BLIND_BATCH = 16, 512
+#: A learner with many points is not spoiled by a few more in flight: its messages may grow so
+#: far, as long as what is in flight is at most this share of the points that came back.
+MAX_LATE_BATCH, LATE_SHARE = 64, 1 / 25
 #: Messages to a worker at a time, so that a fast one does not wait for the next.
 AHEAD = 2
 #: A worker begins no other point of a message after so many seconds.
 BUDGET = 0.05
+#: Where points are timed: seconds that a worker may take to start and to run the initializers.
+SETUP = 600.0
 
 
 @dataclass(slots=True)
@@ -45,6 +52,7 @@ class _Message:
     program: _Program
     tasks: Sequence[Task]
     future: Future[Any] | None = None
+    with_program: bool = False
 
 
 class Evaluations:
@@ -62,6 +70,8 @@ class Evaluations:
         What workers do first.
     is_blind : bool
         Whether many points may be in flight without harm; see `adaptive_parts.is_blind`.
+    is_timed : bool
+        Whether `take_overdue` will be asked; then a worker begins a message with points alone.
     """
 
     def __init__(
@@ -72,6 +82,7 @@ class Evaluations:
         setup: Setup,
         *,
         is_blind: bool = False,
+        is_timed: bool = False,
     ) -> None:
         self.durations = Durations()
         self.n_in_flight = 0
@@ -81,8 +92,10 @@ class Evaluations:
         self._setup = setup
         self._is_blind = is_blind
         self._programs: dict[int, _Program] = {}
-        self._messages: set[_Message] = set()
-        self._returned: deque[tuple[_Message, Future[Any]]] = deque()
+        self._messages: dict[Future[Any], _Message] = {}
+        self._begun: Begun[_Message] | None = Begun(workers) if is_timed else None
+        self._left: list[Future[Any]] = []
+        self._returned: deque[Future[Any]] = deque()
         self._is_closing = False
         #: What ended the evaluations: a broken pool, or an initializer that raised.
         self.failure: BaseException | None = None
@@ -94,8 +107,15 @@ class Evaluations:
         average = self.durations.average
         if not self.durations.n or average > SLOW:
             return 1
-        seconds, most = (BLIND_MESSAGE, MAX_BLIND_BATCH) if self._is_blind else (MESSAGE, MAX_BATCH)
+        seconds, most = (
+            (BLIND_MESSAGE, MAX_BLIND_BATCH) if self._is_blind else (MESSAGE, self._most())
+        )
         return max(1, min(most, int(seconds / max(average, 1e-9))))
+
+    def _most(self) -> int:
+        """Points of a message, for a learner that chooses by the values."""
+        share = int(self.durations.n * LATE_SHARE / (self._workers * AHEAD))
+        return min(MAX_LATE_BATCH, max(MAX_BATCH, share))
 
     def room(self) -> int:
         """How many more points should be in flight now."""
@@ -118,7 +138,9 @@ class Evaluations:
         for group in by_function.values():
             rest = iter(group)
             while part := list(islice(rest, size)):
-                self._send(_Message(self._program(part[0].function), part))
+                program = self._program(part[0].function)
+                first = program.sent < self._workers
+                self._send(_Message(program, part), with_program=first)
 
     def _program(self, function: Function) -> _Program:
         program = self._programs.get(id(function))
@@ -130,27 +152,29 @@ class Evaluations:
             program = self._programs[id(function)] = _Program(key, blob, function)
         return program
 
-    def _send(self, message: _Message, *, with_program: bool = False) -> None:
+    def _send(self, message: _Message, *, with_program: bool) -> None:
         program = message.program
-        with_program = with_program or program.sent < self._workers
         program.sent += 1
+        message.with_program = with_program
         message.future = self._pool.submit(
-            worker.evaluate,
+            worker.evaluate if self._begun is None else worker.evaluate_when_ready,
             program.key,
             program.blob if with_program else None,
             _arguments(message.tasks),
             BUDGET,
         )
         self.n_in_flight += len(message.tasks)
-        self._messages.add(message)
-        message.future.add_done_callback(lambda future: self._on_done(message, future))
+        self._messages[message.future] = message
+        if self._begun is not None:
+            self._begun.note_sent(message, time.monotonic())
+        message.future.add_done_callback(self._on_done)
 
     def in_flight(self) -> list[tuple[Future[Any] | None, Any]]:
         """The futures and points that have not come back."""
-        return [(m.future, task.x) for m in self._messages for task in m.tasks]
+        return [(m.future, task.x) for m in self._messages.values() for task in m.tasks]
 
-    def _on_done(self, message: _Message, future: Future[Any]) -> None:
-        self._returned.append((message, future))
+    def _on_done(self, future: Future[Any]) -> None:
+        self._returned.append(future)
         self._wake()
 
     # -------------------------------------------------------------- back
@@ -159,11 +183,9 @@ class Evaluations:
         """What has come back since the last call; look at `failure` afterwards."""
         results: list[Result] = []
         while self._returned:
-            message, future = self._returned.popleft()
-            if message in self._messages:
-                self._messages.discard(message)
-                self.n_in_flight -= len(message.tasks)
-                results += self._results(message, future)
+            future = self._returned.popleft()
+            if future in self._messages:
+                results += self._results(self._take_out(future), future)
         return results
 
     def _results(self, message: _Message, future: Future[Any]) -> list[Result]:
@@ -174,8 +196,8 @@ class Evaluations:
         except Exception as error:  # noqa: BLE001  the border to the pool: whatever it raises ends the run
             self.failure = error
             return []
-        if kind == worker.MISSING:
-            self._send_again(message)
+        if kind in (worker.MISSING, worker.READY):
+            self._send_again(message, with_program=kind == worker.MISSING)
             return []
         if kind == worker.SETUP_FAILED:
             where = "initializer, or the loading of your function in a worker,"
@@ -187,30 +209,56 @@ class Evaluations:
             self._send_again(_Message(message.program, left))
         return [_result(task, record) for task, record in zip(message.tasks, records, strict=False)]
 
-    def _send_again(self, message: _Message) -> None:
+    def _send_again(self, message: _Message, *, with_program: bool = True) -> None:
         if self._is_closing:
             return
         try:
-            self._send(message, with_program=True)
+            self._send(message, with_program=with_program)
         except (BrokenExecutor, RuntimeError) as error:
             self.failure = error
 
     def drop_waiting(self) -> None:
         """Take back the points that no worker has begun; nothing more is sent."""
         self._is_closing = True
-        for message in list(self._messages):
-            if message.future is not None and message.future.cancel():
-                self._forget(message)
+        for future in list(self._messages):
+            if future.cancel():
+                self._forget(future)
 
     def forget(self) -> None:
         """Expect nothing more of what is in flight."""
-        for message in list(self._messages):
-            self._forget(message)
+        for future in list(self._messages):
+            self._forget(future)
 
-    def _forget(self, message: _Message) -> None:
-        if message in self._messages:
-            self._messages.discard(message)
-            self.n_in_flight -= len(message.tasks)
+    def _forget(self, future: Future[Any] | None) -> None:
+        if future is not None and future in self._messages:
+            self._take_out(future)
+            if future.running():
+                self._left.append(future)
+
+    def _take_out(self, future: Future[Any]) -> _Message:
+        message = self._messages.pop(future)
+        self.n_in_flight -= len(message.tasks)
+        if self._begun is not None:
+            self._begun.note_end(message, time.monotonic())
+        return message
+
+    # -------------------------------------------------------------- too long
+
+    def take_overdue(self, limit: float) -> list[list[Any]]:
+        """Points of messages that took longer than one point may; they are expected no more."""
+        assert self._begun is not None
+        now = time.monotonic()
+        late = []
+        self._begun.confirm(lambda message: bool(message.future and message.future.running()), now)
+        for message, begin in self._begun.before(now - limit - BUDGET):
+            if not message.with_program or now - begin > limit + BUDGET + SETUP:
+                self._forget(message.future)
+                late.append([task.x for task in message.tasks])
+        return late
+
+    def left(self) -> list[Future[Any]]:
+        """Futures that nobody expects any more although a worker still evaluates them."""
+        return [future for future in self._left if not future.done()]
 
 
 def _arguments(tasks: Sequence[Task]) -> bytes | list[Any]:

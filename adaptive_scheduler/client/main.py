@@ -17,28 +17,26 @@ from adaptive_scheduler.client import environment
 from adaptive_scheduler.client.conversation import Conversation
 from adaptive_scheduler.client.deadline import Deadline, seconds_left
 from adaptive_scheduler.client.environment import Job
-from adaptive_scheduler.client.shift import IDLE_PATIENCE, LAST_WORD, Shift
+from adaptive_scheduler.client.goodbye import say_goodbye
+from adaptive_scheduler.client.patience import first_patience
+from adaptive_scheduler.client.recipes import Recipes
+from adaptive_scheduler.client.shift import Shift
 from adaptive_scheduler.client.signals import ENDING, Lookout, Parents
 from adaptive_scheduler.client.tools import Recipe, Workers
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.messages import Assigned, Claim, Goodbye, Hello, Refused
+from adaptive_scheduler.core.messages import Claim, Goodbye, Hello, Refused
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     EnvironmentMismatchError,
     RequestRefusedError,
     RunError,
-    UserCodeError,
 )
 from adaptive_scheduler.executors.base import Executor
 from adaptive_scheduler.executors.registry import executor_for
 from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.io.callables import read_callable
-from adaptive_scheduler.io.learners import LearnerFile
 from adaptive_scheduler.io.logs import job_log
-
-#: Why a shift ended although another try in the same job makes sense.
-_WORTH_A_TRY = "a worker died"
 
 
 def main() -> int:
@@ -52,7 +50,7 @@ def main() -> int:
                 "$ADAPTIVE_SCHEDULER_RUN is not set: clients are started by job scripts."
             )
         config = environment.read_config(folder)
-        return Client(job, folder, config, partial(_recipe, folder, config), log).run()
+        return Client(job, folder, config, Recipes(folder, config), log).run()
     except AdaptiveSchedulerError as error:
         log.error("client_failed", reason=str(error))
         print(f"adaptive_scheduler: {error}", file=sys.stderr)
@@ -71,7 +69,8 @@ class Client:
     folder : RunFolder
     config : RunConfig
     recipe : callable
-        Gives the `Recipe`; called while the first claim is being answered.
+        Gives the `Recipe`; called before each learner, the first time while the first claim
+        is being answered.
     log : structlog.BoundLogger
     """
 
@@ -99,7 +98,8 @@ class Client:
         """Talk, work, leave; returns the exit code."""
         self._log.info("client_started", pid=os.getpid(), host=socket.gethostname())
         Lookout(self._on_signal, self._look).start()
-        with Conversation(self._folder, self._job.owner, self._config.timing) as talk:
+        met = partial(self._log.info, "manager_met")
+        with Conversation(self._folder, self._job.owner, self._config.timing, met) as talk:
             self._talk = talk
             hello = talk.say(
                 Hello(socket.gethostname(), os.getpid(), self._job.cores, self._job.submit)
@@ -117,38 +117,42 @@ class Client:
         if self._config.environment is not None:
             environment.check(self._config.environment)
             environment.restore(self._config.environment)
-        reply = talk.wait(hello, IDLE_PATIENCE, lambda: self._ended_by is not None)
+        patience = first_patience(self._folder, self._config.timing)
+        reply = talk.wait(hello, patience, lambda: self._ended_by is not None)
         if isinstance(reply, Refused):
             raise RequestRefusedError(reply.code, reply.reason)
         if reply is None:
-            self._leave(talk, self._ended_by or "the manager does not answer")
+            why = self._ended_by or f"no manager answered within {patience:g} s"
+            self._log.warning("client_ended", reason=why)
+            self._leave(talk, why, gave_up=self._ended_by is None)
+            self._end_pool(0)
             return 0
         self._job.mark_met()
         executor = self._executor()
         pool = executor.open(self._job.cores)
+        self._job.mark_memory(executor.left_behind())
         self._pool = executor, pool
         claim = talk.say(Claim())  # it is answered while adaptive is being imported
         self._deadline = Deadline(partial(seconds_left, self._job, self._folder))
         workers = Workers(pool, executor.workers(self._job.cores))
-        recipe = self._recipe()
-        self._shift = Shift(talk, workers, recipe, self._config, self._deadline, self._log)
+        self._recipe()
+        self._shift = Shift(talk, workers, self._recipe, self._config, self._deadline, self._log)
         if self._ended_by is not None:  # a signal that came before there was a shift
             self._shift.end(self._ended_by)
         why = self._shift.work(claim)
         self._log.info("client_ended", reason=why)
-        again = why == _WORTH_A_TRY
-        self._leave(talk, why, again=again)
+        again = bool(why) and why == self._shift.pool_fault
+        if not again:
+            self._leave(talk, why, gave_up=self._shift.gave_up)
         self._end_pool(int(again))
         return int(again)
 
     def _leave(
-        self, talk: Conversation, why: str, *, broken: bool = False, again: bool = False
+        self, talk: Conversation, why: str, *, broken: bool = False, gave_up: bool = False
     ) -> None:
-        """Say goodbye; a next try in the same job is wanted only by `again`."""
-        if again:
-            return
+        """Say goodbye, to the present manager or else to the next; no further try in this job."""
         self._job.mark_end()
-        talk.ask(Goodbye(why, broken), LAST_WORD)
+        say_goodbye(talk, self._folder, Goodbye(why, broken), gave_up=gave_up)
 
     def _give_up(self, talk: Conversation, error: BaseException) -> None:
         """Say why it cannot go on, to a manager that has not itself refused it."""
@@ -156,19 +160,27 @@ class Client:
         if many or isinstance(error, EnvironmentMismatchError):
             self._leave(talk, str(error), broken=True)
         elif not isinstance(error, RequestRefusedError):
-            talk.ask(Goodbye(f"{type(error).__name__}: {error}"), LAST_WORD)
+            say_goodbye(talk, self._folder, Goodbye(f"{type(error).__name__}: {error}"))
 
     def _end_pool(self, status: int) -> None:
         """End the workers: Python would wait for those that still evaluate, for hours perhaps."""
+        if self._parents is not None and self._parents.are_gone():
+            # MPI's own end, and its abort too, would wait for the launcher for ever
+            self._tell_failure()
+            os._exit(status)
         if self._pool is None:
             return
         executor, pool = self._pool
         self._pool = None
         if not executor.close(pool, 1.0):
-            if sys.exc_info()[0] is not None:  # nobody else can tell it after the abort
-                self._log.exception("client_failed")
-                traceback.print_exc()
+            self._tell_failure()
             executor.abort(status)
+
+    def _tell_failure(self) -> None:
+        """Tell the exception that is under way, if one is: nobody else can after an abort."""
+        if sys.exc_info()[0] is not None:
+            self._log.exception("client_failed")
+            traceback.print_exc()
 
     # ------------------------------------------------------------- what it needs
 
@@ -206,36 +218,3 @@ class Client:
         elif self._talk is not None:
             # the main thread may hang in MPI's start until it is killed
             self._talk.say(Goodbye(why))
-
-
-def _recipe(folder: RunFolder, config: RunConfig) -> Recipe:
-    """As the run folder has it."""
-    import adaptive  # noqa: F401  costs a second: here, while the claim is being answered
-
-    def stored(name: str) -> Any:
-        return read_callable(folder.callables, name) if folder.callables.exists() else None
-
-    return Recipe(
-        learner=_learner_reader(folder),
-        goal=config.goal,
-        goal_function=stored("goal"),
-        initializers=tuple(stored("initializers") or ()),
-        runner_kwargs=dict(stored("runner_kwargs") or {}),
-    )
-
-
-def _learner_reader(folder: RunFolder) -> Callable[[Assigned], Any]:
-    file = LearnerFile(folder.learners)
-
-    def read(assigned: Assigned) -> Any:
-        try:
-            return file.read(assigned.item)
-        except AdaptiveSchedulerError:
-            raise
-        except Exception as error:  # the border to the user's code: classes that do not load
-            name, message, text, _ = describe(error)
-            raise UserCodeError(
-                "learner, when it was loaded,", f"{name}: {message}", text
-            ) from error
-
-    return read

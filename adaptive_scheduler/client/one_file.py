@@ -14,7 +14,7 @@ from typing import Any
 from adaptive_scheduler.client import adaptive_parts
 from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, UserCodeError
 from adaptive_scheduler.executors.worker import describe
-from adaptive_scheduler.io import files
+from adaptive_scheduler.io import data_files, files
 
 #: inode, size, mtime_ns of a file; None if there is none
 Seen = tuple[int, int, int] | None
@@ -97,8 +97,7 @@ class OneFile:
 
     def read(self, report: Report) -> tuple[Any] | None:
         """The data in a file; None if it cannot be read and was kept aside."""
-        with files.naming(self.path, DataFileError):
-            content = self.path.read_bytes()
+        content = data_files.read(self.path)
         try:
             return (adaptive_parts.read_data(content),)
         except MemoryError:
@@ -121,18 +120,30 @@ class OneFile:
         report.kept_aside.append(kept)
         report.notes.append(f"{self.path} cannot be read ({reason}): kept as {kept.name}")
 
+    def copy_aside(self, report: Report, reason: str) -> None:
+        """Copy a file that is good but not ours: it stays, we may not be its owner any more."""
+        kept = files.name_beside(self.path, f"other-{time.time_ns() // 10**6}")
+        with files.naming(self.path, DataFileError):
+            files.write_atomically(kept, files.read(self.path), kind=DataFileError)
+        report.kept_aside.append(kept)
+        report.notes.append(f"{self.path} ({reason}): copied to {kept.name}")
+
     def sweep(self, token: int) -> None:
         """Delete what former owners who were killed in mid-save left."""
-        for left in self.path.parent.glob(f".{files.short_hash(self.path)}.*.tmp"):
-            tag = left.name.split(".")[2]
-            if tag.isdecimal() and int(tag) < token:
-                with files.naming(left, DataFileError), suppress(FileNotFoundError):
-                    files.operations.unlink(left)
+        folder, start = self.path.parent, f".{files.short_hash(self.path)}."
+        with files.naming(folder, DataFileError):
+            names = files.operations.names(folder)
+        for name in names:
+            tag = name.removeprefix(start).removesuffix(".tmp")
+            if name == f"{start}{tag}.tmp" and tag.isdecimal() and int(tag) < token:
+                with files.naming(folder / name, DataFileError), suppress(FileNotFoundError):
+                    files.operations.unlink(folder / name)
 
     def replace(self, blob: bytes | None, temporary: Path, lease_ok: Callable[[], bool]) -> None:
         """Put a snapshot in its place. Raises OSError, or as `DataFile.write` does."""
         if blob is None:
-            if not temporary.exists() or not temporary.stat().st_size:
+            written = files.status(temporary)
+            if written is None or not written.st_size:
                 raise DataFileError(
                     self.path, "your learner's save wrote nothing. Is the disk full?"
                 )
@@ -140,25 +151,23 @@ class OneFile:
         else:
             content = adaptive_parts.compress(blob)
             files.write_durably(temporary, content)
-            if temporary.read_bytes() != content:
+            if files.read(temporary) != content:
                 raise DataFileError(self.path, "what was written does not read back the same")
         if not lease_ok():
             raise LeaseLostError(self.path, "not saved: the lease on this learner ran out")
         if look(self.path) != self.seen:
             raise ChangedError(self.path, "not saved: another process saved it meanwhile")
         mine = look(temporary)
-        files.publish(temporary, self.path)
-        self.seen = mine
+        files.operations.rename(temporary, self.path)
+        self.seen = mine  # also if the next line fails: nobody else has saved it
+        files.sync_folder(self.path.parent)
 
 
 def look(path: Path) -> Seen:
     """What tells a file from another one of its name. Raises DataFileError."""
     with files.naming(path, DataFileError):
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
+        found = files.status(path)
+    return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def user_code_error(where: str, error: BaseException) -> UserCodeError:

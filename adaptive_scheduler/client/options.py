@@ -31,6 +31,8 @@ class Options:
         Called with (x, y) for every point that was evaluated and told.
     log : bool
         Keep the calls made to the learner in ``runner.log``.
+    point_timeout : float, optional
+        Seconds that one evaluation may take; one that takes longer ends the run as an error.
     """
 
     retries: int = 0
@@ -40,6 +42,7 @@ class Options:
     memo: dict[Any, Any] = field(default_factory=dict)
     record: Callable[[Any, Any], None] | None = None
     log: bool = False
+    point_timeout: float | None = None
 
     def grace_after(self, p95: float) -> float:
         """Seconds that points in flight are waited for, if p95 of them took so many seconds."""

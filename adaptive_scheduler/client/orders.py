@@ -39,10 +39,13 @@ class Work:
         `time.monotonic` after which no value is waited for; the last save comes after it.
     lease_ok : callable
         Whether the lease is good; called from threads.
+    point_timeout : float or None
+        Seconds that one evaluation may take.
     on_progress : callable or None
         Called in the loop, each `progress_interval` seconds, with a dict of
         npoints, new_points, loss, points_per_second, overhead (percent),
-        elapsed (seconds), in_flight, p95 (seconds), unwritten, problem (text or "").
+        elapsed, idle_since (seconds), in_flight, p95 (seconds), unwritten, problem,
+        kept_aside (texts or "").
     runner_kwargs : dict
         ``retries``, ``raise_if_retries_exceeded``, ``grace``, ``log``: see `Options`.
     initializers : tuple of callables
@@ -59,6 +62,7 @@ class Work:
     points_interval: float = 1.0
     progress_interval: float = 1.0
     deadline: float | None = None
+    point_timeout: float | None = None
     lease_ok: Callable[[], bool] = lambda: True
     on_progress: Callable[[dict[str, Any]], None] | None = None
     runner_kwargs: dict[str, Any] = field(default_factory=dict)
@@ -103,6 +107,8 @@ class Outcome:
         The learner asked for nothing more (its goal may not be met).
     is_pool_broken : bool
         A worker process died: the pool is of no more use.
+    is_pool_stuck : bool
+        Workers evaluate points that nobody waits for, and cannot be interrupted: the same.
     failed_points : int
         Points that were left out because their function raised.
     problem : str
@@ -120,6 +126,7 @@ class Outcome:
     error: AdaptiveSchedulerError | None = None
     is_exhausted: bool = False
     is_pool_broken: bool = False
+    is_pool_stuck: bool = False
     failed_points: int = 0
     problem: str = ""
     report: Report = field(default_factory=Report)

@@ -13,14 +13,11 @@ nothing; fsync, against a crash of the whole node, comes at most each
 from __future__ import annotations
 
 import pickle
-import re
 import struct
 import threading
 import time
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +25,13 @@ import cloudpickle
 
 from adaptive_scheduler.errors import DataFileError
 from adaptive_scheduler.io import files
+from adaptive_scheduler.io.appender import Appender
 
 #: Seconds between two fsyncs of a journal, at least: 10,000 jobs share one file system.
 SYNC_INTERVAL = 10.0
 
 _MARK = b"\x93ASP"
 _HEAD = struct.Struct("<4sII")
-_NAME = re.compile(r"\.(?P<hash>[0-9a-f]{16})\.(?P<token>\d+)\.points")
 
 Points = list[tuple[Any, Any]]
 
@@ -65,7 +62,8 @@ class PointJournal:
         self.path = journal_path(fname, token)
         self.n_written = 0
         self._waiting: Points = []
-        self._file: files.Appender | None = None
+        self._file: Appender | None = None
+        self._is_name_safe = False
         self._flushing = threading.Lock()
         self._synced = time.monotonic()
         self._unsynced: Points = []
@@ -73,6 +71,12 @@ class PointJournal:
     def add(self, x: Any, y: Any) -> None:
         """Keep a point for the next `flush`; costs no I/O."""
         self._waiting.append((x, y))
+
+    def keep(self, points: Points) -> None:
+        """Add points and bring all to disk now; DataFileError as from `flush`."""
+        for x, y in points:
+            self.add(x, y)
+        self.flush(sync=True)
 
     @property
     def n_waiting(self) -> int:
@@ -92,11 +96,15 @@ class PointJournal:
             if self._unsynced and self._file is not None and (sync or due):
                 self._sync(self._file)
 
-    def _sync(self, file: files.Appender) -> None:
+    def _sync(self, file: Appender) -> None:
         batch, self._unsynced = self._unsynced, []
         self._synced = time.monotonic()
         try:
             file.sync()
+            if not self._is_name_safe:  # a power cut may take a new file's name with it
+                with files.naming(self.path, DataFileError):
+                    files.sync_folder(self.path.parent)
+                self._is_name_safe = True
         except DataFileError:
             # NFS tells of a full disk only here, and what was written may be gone
             self._waiting[:0] = batch
@@ -120,56 +128,28 @@ class PointJournal:
         self._file = self._open()
         self._file.append(record)
 
-    def _open(self) -> files.Appender:
+    def _open(self) -> Appender:
         with files.naming(self.path, DataFileError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        return files.Appender(self.path, kind=DataFileError)
+            files.make_folder(self.path.parent)
+        self._is_name_safe = False
+        return Appender(self.path, kind=DataFileError)
 
     def close(self) -> None:
-        """Write what waits and close."""
+        """Write what waits and close; what is added later opens it again."""
         self.flush(sync=True)
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def discard(self) -> None:
         """Delete the file: its points are in a verified save."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
         self._waiting.clear()
         self._unsynced.clear()
-        with files.naming(self.path, DataFileError):
-            if self.path.exists():
-                files.operations.unlink(self.path)
-
-
-@dataclass
-class ReadJournal:
-    """A journal as it was read.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    token : int
-        Its owner's lease.
-    points : list of (x, y)
-        The points of all whole records, in the order they were written.
-    size : int
-        Bytes read.
-    torn : int
-        Bytes of an unfinished record at the end: its writer was killed.
-    damaged : int
-        Bytes that are no record, before the end.
-    """
-
-    path: Path
-    token: int
-    points: Points = field(default_factory=list)
-    size: int = 0
-    torn: int = 0
-    damaged: int = 0
+        with files.naming(self.path, DataFileError), suppress(FileNotFoundError):
+            files.operations.unlink(self.path)
+        if file is not None:
+            file.close()
 
 
 def encode(points: Points) -> bytes:
@@ -225,70 +205,3 @@ def _next_record(content: bytes, position: int) -> int | None:
             return position
         position += 1
     return None
-
-
-def read_journals(fname: str) -> Iterator[ReadJournal]:
-    """All journals beside a data file, by token.
-
-    Raises
-    ------
-    PermissionsError
-        One belongs to another user, or others may write it: journals are pickles.
-    DataFileError
-        One cannot be read, or its values cannot be unpickled here.
-    """
-    for token, path in sorted(_journals(fname)):
-        try:
-            content = files.read_private(path, DataFileError)
-        except DataFileError as error:
-            # its owner saved and deleted it; NFS lists it for up to a minute longer
-            if isinstance(error.__cause__, FileNotFoundError):
-                continue
-            raise
-        yield _read(path, token, content)
-
-
-def _read(path: Path, token: int, content: bytes) -> ReadJournal:
-    try:
-        points, torn, damaged = decode(content)
-    except Exception as error:  # the border to the user's classes
-        raise DataFileError(
-            path,
-            f"its values cannot be unpickled here ({type(error).__name__}: {error}). Their modules "
-            "must be importable on this node.",
-        ) from error
-    return ReadJournal(path, token, points, len(content), torn, damaged)
-
-
-def _journals(fname: str) -> Iterator[tuple[int, Path]]:
-    folder, key = Path(fname).parent, files.short_hash(fname)
-    if not folder.is_dir():
-        return
-    for path in folder.glob(f".{key}.*.points"):
-        match = _NAME.fullmatch(path.name)
-        if match is not None and match["hash"] == key:
-            yield int(match["token"]), path
-
-
-def retire(journal: ReadJournal) -> Points:
-    """Delete a former owner's journal whose points are saved; keep it aside if it is damaged.
-
-    Returns
-    -------
-    list of (x, y)
-        Points that its owner, who still thought to be the owner, added since
-        it was read. Later ones it writes into a new file (see `PointJournal`).
-    """
-    with files.naming(journal.path, DataFileError):
-        try:
-            file = journal.path.open("rb")
-        except FileNotFoundError:
-            return []
-        with file:
-            if journal.damaged:
-                kept = files.name_beside(journal.path, f"damaged-{int(time.time())}")
-                files.operations.rename(journal.path, kept)
-            else:
-                files.operations.unlink(journal.path)
-            file.seek(journal.size - journal.torn)
-            return decode(file.read())[0]

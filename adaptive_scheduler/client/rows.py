@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adaptive_scheduler.core.messages import Assigned
-from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.errors import InputError, UserCodeError
+from adaptive_scheduler.executors.worker import describe
 
 
 def find_learner(assigned: Assigned, learners: Sequence[Any], names: Sequence[Any]) -> Any:
@@ -49,6 +51,21 @@ def find_learner(assigned: Assigned, learners: Sequence[Any], names: Sequence[An
         f"in that place and {wanted!r} nowhere (of {len(names)}). Make the database anew from "
         "this learners_file, or bring back the one that it was made from."
     )
+
+
+def copy_learner(learner: Any) -> Any:
+    """A copy to run, so that the data go with it when it is done.
+
+    Raises
+    ------
+    UserCodeError
+        It cannot be copied.
+    """
+    try:
+        return copy.deepcopy(learner)
+    except Exception as error:  # the border to the user's code: whatever its pickling raises
+        name, message, text, _ = describe(error)
+        raise UserCodeError("learner, when it was copied,", f"{name}: {message}", text) from error
 
 
 def plain(value: Any) -> Any:

@@ -13,12 +13,13 @@ from typing import Any
 
 import adaptive
 
-from adaptive_scheduler.client import adaptive_parts
+from adaptive_scheduler.client import adaptive_load, adaptive_parts
 from adaptive_scheduler.client.coroutines import Coroutines
 from adaptive_scheduler.client.evaluations import Evaluations
 from adaptive_scheduler.client.options import Options
+from adaptive_scheduler.client.overdue import Overseer
 from adaptive_scheduler.client.tasks import Evaluator, Result, Setup, Task, user_error
-from adaptive_scheduler.errors import UserCodeError
+from adaptive_scheduler.errors import PointTimeoutError, UserCodeError
 from adaptive_scheduler.executors import worker
 
 Goal = Callable[[Any], bool]
@@ -100,6 +101,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
                 self._wake,
                 setup or Setup(),
                 is_blind=adaptive_parts.is_blind(learner),
+                is_timed=self.options.point_timeout is not None,
             )
         )
 
@@ -141,6 +143,8 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
     async def _run(self) -> None:
         adaptive_parts.prepare(self.learner)
         timer = self._ring_at(self.options.deadline)
+        overseer = Overseer(self.evaluations, self.options.point_timeout, self._end_by)
+        overseer.start()
         try:
             while not self._should_end():
                 self._refill()
@@ -151,14 +155,21 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
             await self._drain()
         finally:
             timer.cancel()
+            overseer.stop()
             self.evaluations.forget()
-            self.learner.remove_unfinished()
+            adaptive_load.tidy(self.learner)
             self._cleanup()
 
     def _ring_at(self, moment: float | None) -> asyncio.TimerHandle:
         seconds = 1e6 if moment is None else max(0.0, moment - time.monotonic())
         timer: asyncio.TimerHandle = self.ioloop.call_later(seconds, self._event.set)
         return timer
+
+    def _end_by(self, error: PointTimeoutError) -> None:
+        """End the run; what an ordinary point needs is left to the others in flight."""
+        if not self.reason:  # else it ends already: its goal does not need this point
+            self.error = self.error or error
+            self.stop("error", self.evaluations.durations.p95)
 
     async def _next(self) -> None:
         await self._event.wait()
@@ -258,7 +269,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         if result.error is None:
             self._elapsed_function_time += result.seconds / self._get_max_tasks()
             self._failures.pop(id(result.task), None)
-            self._tell(result.task.x, result.value)
+            self.n_new += self._tell(result.task.x, result.value)
             return
         task = result.task
         task.fails += 1
@@ -270,16 +281,17 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         if self.raise_if_retries_exceeded and self.error is None:
             self.error = result.error
 
-    def _tell(self, x: Any, y: Any) -> None:
+    def _tell(self, x: Any, y: Any) -> bool:
+        """Whether the learner took it."""
         try:
             self.learner.tell(x, y)
         except Exception as error:  # noqa: BLE001  the border to the user's code: values, losses, arg_picker
             if self.error is None:
                 what = f"value for {x!r} was refused: the learner"
                 self.error = user_error(what, worker.describe(error))
-            return
-        self.n_new += 1
+            return False
         if self.do_log:
             self.log.append(("tell", x, y))
         if self.options.record is not None:
             self.options.record(adaptive_parts.compact(self.learner, x), y)
+        return True

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any
 
 from adaptive_scheduler.client import adaptive_parts
+from adaptive_scheduler.client.ending import Ending
 from adaptive_scheduler.client.options import Options
 from adaptive_scheduler.client.orders import Outcome, Reason, Work
 from adaptive_scheduler.client.points import PointJournal
 from adaptive_scheduler.client.runner import Runner
-from adaptive_scheduler.client.saving import ChangedError, DataFile, LeaseLostError, Snapshot
+from adaptive_scheduler.client.saving import ChangedError, DataFile
 from adaptive_scheduler.client.tasks import Setup, user_error
-from adaptive_scheduler.errors import (
-    AdaptiveSchedulerError,
-    FileError,
-    UserCodeError,
-    WorkerDiedError,
-)
+from adaptive_scheduler.errors import AdaptiveSchedulerError, FileError, WorkerDiedError
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io import files
 
 #: The share of the time that saving, or computing a loss, may take.
 SHARE = 1 / 20
-#: Seconds between two tries of the last save on a full disk.
-ROOM = 5.0
+#: Seconds after the last save in which workers may come back from points that nobody waits for.
+STUCK = 1.0
 
 
 class Running:
@@ -38,13 +34,18 @@ class Running:
         self.data = data
         self.journal = PointJournal(data.main, work.token)
         self.begin = begin
-        self.problem = ""
+        self._unwritten = self._unsaved = ""
         self.error: BaseException | None = None
         self.runner: Runner | None = None
         self.loss: float | None = None
         self.last_save = 0.0
         self._loss_due = 0.0
         self._counted, self._moved = 0, begin
+
+    @property
+    def problem(self) -> str:
+        """What the disk does not take just now, and why; "" if it takes all."""
+        return "; ".join(filter(None, (self._unsaved, self._unwritten)))
 
     # -------------------------------------------------------------- while it runs
 
@@ -69,6 +70,7 @@ class Running:
         options = Options(
             **work.runner_kwargs,
             deadline=work.deadline,
+            point_timeout=work.point_timeout,
             memo=self.data.report.memo,
             record=self.journal.add,
         )
@@ -101,38 +103,35 @@ class Running:
             await asyncio.sleep(self.work.points_interval)
             try:
                 await loop.run_in_executor(threads, self.journal.flush)
-                self.problem = ""
+                self._unwritten = ""
             except FileError as error:  # a full disk: the points wait in memory
-                self.problem = str(error)
+                self._unwritten = str(error)
 
     async def _save(self, threads: ThreadPoolExecutor) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(max(self.work.save_interval, self.last_save / SHARE))
             begin = time.monotonic()
-            writing = loop.run_in_executor(threads, self._write, self.data.snapshot())
             try:
-                is_merge_needed, is_written = await asyncio.shield(writing)
-            except asyncio.CancelledError:
-                await asyncio.wait([writing])
-                raise
+                await self._save_once(threads)
+                self._unsaved = ""
+            except AdaptiveSchedulerError as error:
+                if not files.is_of_the_disk(error):
+                    raise
+                self._unsaved = str(error)  # the journal has the points; it is tried again
             self.last_save = time.monotonic() - begin
-            if is_merge_needed:
-                self.data.merge()
-            elif is_written:
-                for x, y in self.data.retire_journals():
-                    self.journal.add(x, y)
 
-    def _write(self, snapshot: Snapshot) -> tuple[bool, bool]:
-        """Whether the data must be merged first, and whether they are saved now."""
+    async def _save_once(self, threads: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
+        writing = loop.run_in_executor(threads, self.data.write, self.data.snapshot())
         try:
-            self.data.write(snapshot)
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])
+            raise
         except ChangedError:
-            return True, False
-        except FileError as error:  # a full disk, a lost lease: told, and tried again later
-            self.problem = str(error)
-            return False, False
-        return False, True
+            self.data.merge()
+        else:
+            self.data.retire_journals(self.journal.keep)
 
     async def _progress(self) -> None:
         while True:
@@ -156,6 +155,7 @@ class Running:
             "overhead": float(self.runner.overhead()),
             "elapsed": elapsed,
             "idle_since": now - self._moved,
+            "kept_aside": self._kept_aside(),
             "in_flight": evaluations.n_in_flight,
             "p95": evaluations.durations.p95,
             "unwritten": self.journal.n_waiting,
@@ -170,6 +170,9 @@ class Running:
             self._loss_due = end + (end - begin) / SHARE
         return self.loss
 
+    def _kept_aside(self) -> str:
+        return ", ".join(map(str, self.data.report.kept_aside))
+
     # -------------------------------------------------------------- at the end
 
     def finish(self, ended: str) -> Outcome:
@@ -180,11 +183,12 @@ class Running:
         if any(why == "lost" for why, _ in self.work.stops):
             reason = "lost"
         saved = self._last_save(reason)
+        npoints = self._npoints()
         if self.error is not None and reason != "lost":
             reason = "error"
         return Outcome(
             reason,
-            npoints=adaptive_parts.npoints(self.work.learner),
+            npoints=npoints,
             new_points=self.runner.n_new,
             loss=_loss(self.work.learner),
             seconds=time.monotonic() - self.begin,
@@ -192,72 +196,41 @@ class Running:
             error=_as_ours(self.error),
             is_exhausted=ended == "exhausted",
             is_pool_broken=isinstance(self.error, BrokenExecutor),
+            is_pool_stuck=self._is_pool_stuck(),
             failed_points=len(self.runner.failed),
             problem=self.problem,
             report=self.data.report,
         )
 
+    def _is_pool_stuck(self) -> bool:
+        """Whether workers evaluate what nobody waits for any more, for who knows how long."""
+        assert self.runner is not None
+        if any(why in ("deadline", "signal") for why, _ in self.work.stops):
+            return False  # the job ends anyway
+        left = self.runner.evaluations.left()
+        late = wait(left, STUCK).not_done
+        is_timed = self.work.point_timeout is not None
+        return len(late) >= (1 if is_timed else self.work.workers)
+
     def _last_save(self, reason: Reason) -> bool:
-        self._flush()
-        while not (reason == "lost" or self.last_save > self._patience()):
-            is_saved = self._try_last_save()
-            if is_saved is not None:
-                return is_saved
-            self._wait_for_room()
-        return False
+        ending = Ending(self.work, self.data, self.journal, self._tell_problem)
+        ending.problem = self.problem
+        saved = ending.save(reason, self.last_save)
+        self._unsaved, self._unwritten = ending.problem, ""
+        self.error = self.error or ending.error
+        return saved
 
-    def _try_last_save(self) -> bool | None:
-        """Whether all is saved; None if a full disk may take it later."""
+    def _tell_problem(self, problem: str) -> None:
+        self._unsaved, self._unwritten = problem, ""
+        if self.work.on_progress is not None:
+            self.work.on_progress(self.progress())
+
+    def _npoints(self) -> int:
         try:
-            self.data.save()
-            self.problem = ""
-            late = self.data.retire_journals()
-            if late:  # of a former owner who still thought to be the owner
-                for x, y in late:
-                    self.journal.add(x, y)
-                self._flush()
-                self.data.save()
-        except LeaseLostError as error:
-            self.problem = str(error)
-            return False
-        except (FileError, UserCodeError) as error:
-            self.problem = str(error)
-            if files.is_full(error):
-                return None if self._may_wait() else False
+            return adaptive_parts.npoints(self.work.learner)
+        except Exception as error:  # noqa: BLE001  the border to the user's own learner
             self.error = self.error or error
-            return False
-        self._discard_journal()
-        return True
-
-    def _may_wait(self) -> bool:
-        late = self.work.deadline is not None and time.monotonic() >= self.work.deadline
-        return not (late or self.work.stops)
-
-    def _wait_for_room(self) -> None:
-        """Hold what was computed until somebody makes room, or the job must end."""
-        end = time.monotonic() + ROOM
-        while time.monotonic() < end and self._may_wait():
-            if self.work.on_progress is not None:
-                self.work.on_progress(self.progress())
-            time.sleep(min(self.work.progress_interval, ROOM))
-
-    def _flush(self) -> None:
-        try:
-            self.journal.close()
-        except FileError as error:
-            self.problem = str(error)
-
-    def _discard_journal(self) -> None:
-        try:
-            self.journal.discard()
-        except FileError as error:
-            self.problem = str(error)
-
-    def _patience(self) -> float:
-        """Seconds that a stop leaves for the last save: as many as the points in flight had."""
-        saving = self.work.saving
-        ends = [end + saving for _, end in self.work.stops]
-        return max(0.0, min([saving, *(end - time.monotonic() for end in ends)]))
+            return 0
 
 
 def _loss(learner: Any) -> float | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler.client import adaptive_parts, points
+from adaptive_scheduler.client.former import ReadJournal, read_journals, retire
 from adaptive_scheduler.client.one_file import (
     ChangedError,
     LeaseLostError,
@@ -66,7 +67,7 @@ class DataFile:
         ]
         self.main = str(self._files[0].path)
         self.report = Report()
-        self._former: list[points.ReadJournal] = []
+        self._former: list[ReadJournal] = []
 
     # -------------------------------------------------------------- load
 
@@ -84,19 +85,19 @@ class DataFile:
         """
         for file in self._files:
             with files.naming(file.path, DataFileError):
-                file.path.parent.mkdir(parents=True, exist_ok=True)
+                files.make_folder(file.path.parent)
             file.sweep(self.token)
             file.seen = look(file.path)
             if file.seen is not None:
                 file.load(self.report)
         self.report.n_loaded = adaptive_parts.npoints(self.learner)
-        self._former = list(points.read_journals(self.main))
+        self._former = list(read_journals(self.main))
         for journal in self._former:
             self._tell(journal.points)
             self._note_damage(journal)
         return self.report
 
-    def _note_damage(self, journal: points.ReadJournal) -> None:
+    def _note_damage(self, journal: ReadJournal) -> None:
         if journal.torn:
             self.report.notes.append(f"{journal.path}: {journal.torn} bytes at its end are torn")
         if journal.damaged:
@@ -171,8 +172,9 @@ class DataFile:
     def merge(self) -> None:
         """Take over the points of files that somebody else saved (in the runner's loop).
 
-        A file whose points cannot be told apart (the learner has its own
-        ``load``) is kept aside.
+        A file whose points cannot be told apart (the learner has its own ``load``), or
+        are not all taken now, is also copied aside: it is not ours to move, for this
+        process may have been stopped past its lease.
         """
         for file in self._files:
             seen = look(file.path)
@@ -183,7 +185,8 @@ class DataFile:
                 file.seen = None
                 continue
             if adaptive_parts.saves_itself(file.learner):
-                file.keep_aside(self.report, "another process saved it")
+                file.copy_aside(self.report, "another process saved it")
+                file.seen = seen
                 continue
             data = file.read(self.report)
             if data is not None:
@@ -191,6 +194,9 @@ class DataFile:
                 part = DataFile(file.learner, file.path)
                 part._tell([(adaptive_parts.compact(file.learner, x), y) for x, y in pairs])
                 self.report.n_merged += part.report.n_merged
+                if part.report.memo:  # of an IntegratorLearner, which has not asked for them yet
+                    self.report.memo |= part.report.memo
+                    file.copy_aside(self.report, "another process saved it; not all is used yet")
                 file.seen = seen
 
     def save(self) -> None:
@@ -208,22 +214,38 @@ class DataFile:
                 self.merge()
         raise ChangedError(self.main, "another process keeps saving it; it was not saved")
 
-    def retire_journals(self) -> points.Points:
+    def retire_journals(self, keep: Callable[[points.Points], None]) -> bool:
         """Delete former owners' journals, after a save that holds their points.
+
+        Parameters
+        ----------
+        keep : callable
+            Given points that a former owner added meanwhile (or none), which
+            are told already; brings all to disk, or raises.
 
         Returns
         -------
-        list of (x, y)
-            Points that a former owner added meanwhile; they are told, and
-            belong into this owner's journal.
+        bool
+            Whether there were any: then the save lacks them.
+
+        Raises
+        ------
+        DataFileError
+            One could not be deleted; the next call goes on with it.
         """
         if any(not adaptive_parts.is_known(self.learner, x) for x in self.report.memo):
-            return []
-        late: points.Points = []
+            return False
+        n_late = 0
+
+        def tell_and_keep(late: points.Points) -> None:
+            nonlocal n_late
+            n_late += len(late)
+            self._tell(late)
+            keep(late)
+
         while self._former:
             journal = self._former[0]
             if journal.token < self.token:
-                late += points.retire(journal)
+                retire(journal, tell_and_keep)
             del self._former[0]
-        self._tell(late)
-        return late
+        return n_late > 0

@@ -94,6 +94,7 @@ class Session:
         self._next_beat = math.inf  # nobody beats before it was welcomed
         self._lease_from = -math.inf
         self._heard = now
+        self._missed_since: float | None = None
 
     # ------------------------------------------------------------- what is said
 
@@ -140,17 +141,27 @@ class Session:
 
     def unanswered(self, sending: Sending) -> None:
         """A try failed: the next one later, by and by."""
+        if self._missed_since is None:
+            self._missed_since = sending.at
         self._not_before = sending.at + self._pause * self._jitter()
         self._pause = min(2 * self._pause, LAST_PAUSE)
 
     def manager_moved(self, now: float) -> None:
-        """The manager is back, perhaps elsewhere: the next try is soon."""
+        """The manager is back, perhaps elsewhere: the next try is soon.
+
+        Also of a client that has not noticed that it was away: the new one is to know at once
+        who lives. Clients notice it spread over the time between two of their looks.
+        """
+        soon = now + 0.2 * self._jitter()
         self._pause = FIRST_PAUSE
-        self._not_before = min(self._not_before, now + 0.2 * self._jitter())
+        self._not_before = min(self._not_before, soon)
+        if math.isfinite(self._next_beat):
+            self._next_beat = min(self._next_beat, soon)
 
     def answered(self, sending: Sending, reply: Reply, now: float) -> None:
         """Take in the answer to a try."""
         self._pause, self._not_before, self._heard = FIRST_PAUSE, now, now
+        self._missed_since = None
         if isinstance(sending.body, Beat):
             return self._beat_answered(sending, reply)
         if not self._held or self._held[0][1].number != sending.number:
@@ -206,5 +217,9 @@ class Session:
         return now - self._lease_from < self.timing.lease
 
     def silence(self, now: float) -> float:
-        """Seconds since the manager was last heard."""
+        """Seconds since the manager was last heard; it is seldom asked."""
         return now - self._heard
+
+    def away(self, now: float) -> float:
+        """Seconds since the manager was first asked in vain; 0 as long as it answers."""
+        return 0.0 if self._missed_since is None else now - self._missed_since

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from adaptive_scheduler.client.conversation import Conversation
 from adaptive_scheduler.client.deadline import Deadline
 from adaptive_scheduler.client.measure import Meter
+from adaptive_scheduler.client.patience import LAST_WORD, away_for_too_long, idle_patience
+from adaptive_scheduler.client.reports import Aging, failure, last_report, report_of
 from adaptive_scheduler.client.tools import Recipe, Workers
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.goals import predicate
@@ -24,15 +26,11 @@ from adaptive_scheduler.core.messages import (
     Release,
     Report,
 )
-from adaptive_scheduler.errors import AdaptiveSchedulerError, RequestRefusedError, UserCodeError
+from adaptive_scheduler.errors import AdaptiveSchedulerError, RequestRefusedError
 
 if TYPE_CHECKING:
     from adaptive_scheduler.client.work import Outcome, Work
 
-#: Seconds that a client with nothing to compute waits for a manager that is away.
-IDLE_PATIENCE = 600.0
-#: Seconds that a client that must end waits for the answer to its last word.
-LAST_WORD = 5.0
 #: Seconds that points in flight get after a second signal; after the first they get a third
 #: of the time until the SIGKILL.
 HURRY = 0.5
@@ -45,7 +43,8 @@ class Shift:
     ----------
     talk : Conversation
     workers : Workers
-    recipe : Recipe
+    recipe : callable
+        Gives the `Recipe` of now: a retry may have changed functions and goal.
     config : RunConfig
         Its intervals and timing.
     deadline : Deadline
@@ -53,26 +52,30 @@ class Shift:
 
     Attributes
     ----------
-    is_pool_broken : bool
-        A worker died: the client must be started anew.
+    pool_fault : str
+        Why the client must be started anew: a worker died, or hangs; "" as a rule.
+    gave_up : bool
+        It ended because the manager was away for too long.
     """
 
     def __init__(
         self,
         talk: Conversation,
         workers: Workers,
-        recipe: Recipe,
+        recipe: Callable[[], Recipe],
         config: RunConfig,
         deadline: Deadline,
         log: Any,
     ) -> None:
-        self.is_pool_broken = False
+        self.pool_fault = ""
+        self.gave_up = False
         self._talk = talk
         self._workers = workers
         self._recipe = recipe
         self._config = config
         self._deadline = deadline
         self._meter = Meter()
+        self._aging = Aging()
         self._log = log
         self._lock = threading.Lock()
         self._work: Work | None = None
@@ -96,12 +99,16 @@ class Shift:
 
     def look(self) -> None:
         """Notice what only the clock, or the manager, can tell."""
-        if self._ending is None and self._is_alone():
-            self.end("the manager was away for too long")
+        if self._ending is None and (why := self._why_alone()):
+            self.gave_up = True
+            self._log.warning("manager_given_up", reason=why, away=round(self._talk.away(), 1))
+            self.end(why)
         refusal = self._talk.refusal()
         with self._lock:
             if self._work is None:
                 return
+            if (aged := self._aging.aged()) is not None:
+                self._talk.tell(aged)
             if refusal is not None and not self._is_taken_back:
                 self._is_taken_back = True
                 self._log.warning("item_taken_back", code=refusal)
@@ -110,8 +117,11 @@ class Shift:
                 self._is_late = True  # once: each stop shortens what is left for the save
                 self._work.stop("deadline", max(HURRY, self._deadline.spare / 2))
 
-    def _is_alone(self) -> bool:
-        return self._talk.has_broken or self._talk.silence() > self._config.timing.orphan
+    def _why_alone(self) -> str:
+        if self._talk.has_broken:
+            return "no further word with the manager is possible"
+        timing = self._config.timing
+        return away_for_too_long(timing) if self._talk.away() > timing.client_patience else ""
 
     # ------------------------------------------------------------- the loop
 
@@ -140,6 +150,7 @@ class Shift:
             elif isinstance(reply, Idle):
                 self._wait(reply)
             elif self._ending is None and not self._deadline.is_near:
+                self.gave_up = True
                 self._ending = "the manager does not answer"
         return why
 
@@ -148,13 +159,14 @@ class Shift:
             return self._ending
         if self._deadline.is_near:
             return "deadline"
-        return "a worker died" if self.is_pool_broken else None
+        return self.pool_fault or None
 
     def _claim(self, ticket: int | None) -> Any:
         if ticket is None:
             ticket = self._talk.say(Claim())
+        patience = idle_patience(self._config.timing)
         return self._talk.wait(
-            ticket, IDLE_PATIENCE, lambda: self._ending is not None or self._deadline.is_near
+            ticket, patience, lambda: self._ending is not None or self._deadline.is_near
         )
 
     def _wait(self, reply: Idle) -> None:
@@ -172,20 +184,22 @@ class Shift:
     def _run(self, assigned: Assigned) -> None:
         from adaptive_scheduler.client.work import run_learner
 
-        log = self._log.bind(item=assigned.item, fname=assigned.fname)
-        log.info("item_claimed", token=assigned.token)
+        log = self._log.bind(item=assigned.item, fname=assigned.fname, token=assigned.token)
+        log.info("item_claimed")
         begin = time.monotonic()
         try:
             work = self._prepare(assigned, begin, log)
             outcome = run_learner(work)
         except AdaptiveSchedulerError as error:  # it could not be loaded: nothing was evaluated
             report = Report(seconds=time.monotonic() - begin)
-            self._say(_fail(assigned.token, error, report), log)
+            self._say(failure(assigned.token, error, report), log)
             return
         finally:
             with self._lock:
                 self._work = None
-        self.is_pool_broken = outcome.is_pool_broken
+                self._aging.forget()
+        if outcome.is_pool_broken or outcome.is_pool_stuck:
+            self.pool_fault = "a worker died" if outcome.is_pool_broken else "a worker hangs"
         if outcome.reason == "deadline" and work.deadline is not None:
             late = time.monotonic() - work.deadline
             self._deadline.saving = max(self._deadline.saving, late)
@@ -196,7 +210,7 @@ class Shift:
     def _prepare(self, assigned: Assigned, begin: float, log: Any) -> Work:
         from adaptive_scheduler.client.work import Work
 
-        recipe, config = self._recipe, self._config
+        recipe, config = self._recipe(), self._config
         work = Work(
             learner=recipe.learner(assigned),
             fname=assigned.fname,
@@ -212,6 +226,7 @@ class Shift:
             save_interval=config.save_interval,
             points_interval=config.points_interval,
             deadline=self._deadline.stop,
+            point_timeout=recipe.point_timeout,
             lease_ok=self._talk.is_lease_good,
             on_progress=lambda progress: self._progress(progress, log),
             runner_kwargs=dict(recipe.runner_kwargs),
@@ -225,18 +240,8 @@ class Shift:
 
     def _progress(self, progress: dict[str, Any], log: Any) -> None:
         usage = self._meter.usage()
-        report = Report(
-            npoints=progress["npoints"],
-            loss=progress["loss"],
-            seconds=progress["elapsed"],
-            new_points=progress["new_points"],
-            points_per_second=progress["points_per_second"],
-            overhead=progress["overhead"],
-            cpu=usage.cpu,
-            memory=usage.memory,
-            idle_since=progress["idle_since"],
-            problem=progress["problem"],
-        )
+        report = report_of(progress, usage)
+        self._aging.note(report)
         self._talk.tell(report)
         now = time.monotonic()
         if now >= self._last_line + self._config.log_interval:
@@ -244,12 +249,7 @@ class Shift:
             log.info("progress_made", **progress, cpu=usage.cpu, memory=usage.memory)
 
     def _conclude(self, token: int, outcome: Outcome, log: Any) -> None:
-        report = Report(
-            npoints=outcome.npoints,
-            loss=outcome.loss,
-            seconds=outcome.seconds,
-            new_points=outcome.new_points,
-        )
+        report = last_report(outcome)
         log.info(
             "learner_stopped", reason=outcome.reason, npoints=outcome.npoints, loss=outcome.loss,
             new_points=outcome.new_points, seconds=outcome.seconds, saved=outcome.saved,
@@ -258,7 +258,7 @@ class Shift:
         if outcome.reason == "lost":
             return
         if outcome.error is not None:
-            self._say(_fail(token, outcome.error, report, crash=outcome.is_pool_broken), log)
+            self._say(failure(token, outcome.error, report, crash=outcome.is_pool_broken), log)
         elif outcome.reason == "goal" and outcome.saved:
             self._say(Finish(token, report), log)
         else:
@@ -268,7 +268,7 @@ class Shift:
     def _say(self, word: Finish | Fail | Release, log: Any) -> None:
         """Tell how it ended; held for as long as it takes, unless the job itself ends."""
         ticket = self._talk.say(word)
-        reply = self._talk.wait(ticket, self._config.timing.orphan, self._must_go())
+        reply = self._talk.wait(ticket, self._config.timing.client_patience, self._must_go())
         event = {Finish: "item_finished", Fail: "item_failed", Release: "item_released"}[type(word)]
         if isinstance(reply, Ok):
             log.info(event, reason=getattr(word, "reason", "goal met"))
@@ -287,10 +287,3 @@ class Shift:
             return bool(since) and time.monotonic() - since[0] > LAST_WORD
 
         return asked
-
-
-def _fail(
-    token: int, error: AdaptiveSchedulerError, report: Report, *, crash: bool = False
-) -> Fail:
-    text = error.traceback_text if isinstance(error, UserCodeError) else ""
-    return Fail(token, str(error), text, report, crash)

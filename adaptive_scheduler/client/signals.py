@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import signal
 import threading
@@ -12,6 +11,7 @@ from types import FrameType
 import psutil
 
 from adaptive_scheduler.core.paths import JOB_VARIABLE
+from adaptive_scheduler.executors.worker import Launcher
 
 #: Say: end. The others say: look at the clock.
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -71,12 +71,12 @@ class Parents:
     """
 
     def __init__(self, job: str) -> None:
-        self._parent = os.getppid()
+        self._launcher = Launcher()
         self._script = _script(job)
 
     def are_gone(self) -> bool:
-        """Whether the parent or the job script has ended."""
-        if os.getppid() != self._parent:
+        """Whether the launcher or the job script has ended."""
+        if self._launcher.is_gone():
             return True
         return self._script is not None and not self._script.is_running()
 

@@ -89,6 +89,12 @@ class Evaluator(Protocol):
     def in_flight(self) -> list[tuple[Any, Any]]:
         """Futures and points that have not come back."""
 
+    def take_overdue(self, limit: float) -> list[list[Any]]:
+        """Points of what took longer, one message each; they are expected no more."""
+
+    def left(self) -> list[Any]:
+        """Futures that nobody expects any more although a worker still evaluates them."""
+
     def drop_waiting(self) -> None:
         """Take back what has not begun; send nothing more."""
 

@@ -21,7 +21,7 @@ class Recipe:
         Makes the learner of an `Assigned`, without its data.
     goal, goal_function
         See `core.goals`.
-    initializers, runner_kwargs
+    initializers, runner_kwargs, point_timeout
         See `client.orders.Work`.
     """
 
@@ -30,6 +30,7 @@ class Recipe:
     goal_function: Callable[[Any], bool] | None = None
     initializers: tuple[Callable[[], object], ...] = ()
     runner_kwargs: dict[str, Any] = field(default_factory=dict)
+    point_timeout: float | None = None
 
 
 @dataclass(frozen=True)

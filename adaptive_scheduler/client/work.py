@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from adaptive_scheduler.client.orders import Outcome, Reason, Work
 from adaptive_scheduler.client.running import Running
 from adaptive_scheduler.client.saving import DataFile
+from adaptive_scheduler.client.tasks import user_error
+from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.executors.worker import describe
 
 __all__ = ["Outcome", "Reason", "Work", "run_learner"]
 
@@ -21,9 +26,21 @@ def run_learner(work: Work) -> Outcome:
         The data could not be loaded: nothing was evaluated, no file was changed.
     """
     begin = time.monotonic()
-    data = DataFile(work.learner, work.fname, work.token, work.lease_ok)
-    data.load()
-    running = Running(work, data, begin)
-    with asyncio.Runner() as loop:
+    with _user_code("learner, when it was loaded,"):
+        data = DataFile(work.learner, work.fname, work.token, work.lease_ok)
+        data.load()
+        running = Running(work, data, begin)
+    with _user_code("learner, when it was started,"), asyncio.Runner() as loop:
         ended = loop.run(running.run())
     return running.finish(ended)
+
+
+@contextmanager
+def _user_code(where: str) -> Iterator[None]:
+    """Make an error of the learner's own class one that its item fails with."""
+    try:
+        yield
+    except AdaptiveSchedulerError:
+        raise
+    except Exception as error:  # the border to the user's code: a learner's own methods
+        raise user_error(where, describe(error)) from error

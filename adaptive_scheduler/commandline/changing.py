@@ -92,6 +92,7 @@ def _renewed(run: RunManager, again: Again) -> RunManager:
         run.fnames if file is None else file.fnames,
         goal=_old_goal(run) if goal is None else goal,
         folder=run.folder.home,
+        point_timeout=read_config(run.folder).point_timeout,
         runner_kwargs=read_callable(path, "runner_kwargs"),
         initializers=read_callable(path, "initializers"),
     )

@@ -43,7 +43,9 @@ def submit(folder: RunFolder, walltime: str | None) -> int:
     request = manager_request(config, seconds)
     script = folder.folder / "manager.sh"
     Path(config.log_folder).mkdir(parents=True, exist_ok=True)
-    files.write_atomically(script, manager_script(scheduler, request, folder).encode(), mode=0o700)
+    files.write_atomically(
+        script, os.fsencode(manager_script(scheduler, request, folder)), mode=0o700
+    )
     result = commands.run(scheduler.submit_command(request, script, 1), _TIMEOUT)
     job = scheduler.parse_submit(result, 1)[0]
     say(

@@ -44,6 +44,10 @@ class Executor(abc.ABC):
             The processes that were started are not those that were asked for.
         """
 
+    def left_behind(self) -> list[str]:
+        """Files of this node that its processes leave there if they die by SIGKILL."""
+        return []
+
     def close(self, pool: Pool, patience: float) -> bool:  # noqa: ARG002
         """Drop what waits, end the workers; False if some still evaluate after `patience` seconds.
 

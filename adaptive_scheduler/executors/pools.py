@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import multiprocessing.context
 import os
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor as Pool
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from adaptive_scheduler.errors import EnvironmentMismatchError, UserCodeError
@@ -102,6 +104,7 @@ class ProcessPool(Executor):
 
     def close(self, pool: Pool, patience: float) -> bool:
         """Drop what waits; workers that still evaluate after `patience` seconds are killed."""
+        thread = getattr(pool, "_executor_manager_thread", None)
         pool.shutdown(wait=False, cancel_futures=True)
         end = time.monotonic() + patience
         for process in pool.made if isinstance(pool, _ProcessPool) else ():
@@ -109,6 +112,8 @@ class ProcessPool(Executor):
             if process.is_alive():
                 process.kill()
                 process.join(5)
+        if thread is not None:  # at Python's exit it and Python would close the same pipe
+            thread.join(5)
         return True
 
 
@@ -153,6 +158,22 @@ class Custom(Executor):
 
     def __init__(self, function: Callable[[int], Pool]) -> None:
         self.function = function
+
+    def close(self, pool: Pool, patience: float) -> bool:
+        """Drop what waits; False if something still evaluates after `patience` seconds."""
+        end = partial(pool.shutdown, wait=True, cancel_futures=True)
+        waiting = threading.Thread(target=end, name="pool's end", daemon=True)
+        waiting.start()
+        waiting.join(patience)
+        return not waiting.is_alive()
+
+    def abort(self, status: int) -> None:
+        """End this process and the children of its pool, for which Python would wait."""
+        for child in multiprocessing.active_children():
+            child.kill()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
     def open(self, cores: int) -> Pool:
         """Call the user's function.

@@ -10,7 +10,6 @@ must never make it.
 from __future__ import annotations
 
 import abc
-import math
 import os
 import shlex
 import shutil
@@ -29,7 +28,7 @@ from adaptive_scheduler.core.jobs import (
 )
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.schedulers.options import PER_LEARNER, spread
+from adaptive_scheduler.schedulers.options import PER_LEARNER, seconds, spread, text
 
 
 class Scheduler(abc.ABC):
@@ -115,12 +114,16 @@ class Scheduler(abc.ABC):
         self._options = {key: value for key, value in options.items() if value is not None}
         #: User functions given as ``executor_type``; resources say ``callable:INDEX``.
         self.executor_callables: list[Callable[[int], Any]] = []
-        self.setup: tuple[str, ...] = (setup,) if isinstance(setup, str) else tuple(setup)
-        self.python_executable = os.path.expanduser(python_executable or sys.executable)
+        lines = (setup,) if isinstance(setup, str) else setup
+        self.setup: tuple[str, ...] = tuple(text(line, "setup") for line in lines)
+        python = text(python_executable or sys.executable, "python_executable")
+        self.python_executable = os.path.expanduser(python)
         self.mpiexec_executable = _launcher(mpiexec_executable)
-        self.log_folder = None if log_folder is None else os.path.expanduser(os.fspath(log_folder))
+        self.log_folder = None
+        if log_folder is not None:
+            self.log_folder = os.path.expanduser(text(os.fspath(log_folder), "log_folder"))
         if kill_wait is not None:
-            self.kill_wait = _wait(kill_wait)
+            self.kill_wait = seconds(kill_wait, "kill_wait")
         self._check()
 
     # ---------------------------------------------------------------- resources
@@ -256,6 +259,9 @@ class Scheduler(abc.ABC):
     kill_wait: float = 30.0
     #: The most jobs one submit may make.
     max_array: int = 1000
+    #: Whether a listing tells of a job's end for a while. Then one that lacks a job says nothing
+    #: at first: it may be empty, or cut, by a fault.
+    shows_ended: bool = False
     #: Commands a minute that the site's system bears.
     max_commands_per_minute: int = 600
 
@@ -286,10 +292,5 @@ def _launcher(value: str | Sequence[str] | None) -> tuple[str, ...] | None:
         ) from error
     if not words:
         raise InputError("mpiexec_executable is empty; leave it out to use the default.")
+    words = [text(word, "mpiexec_executable") for word in words]
     return (os.path.expanduser(words[0]), *words[1:])
-
-
-def _wait(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-        raise InputError(f"kill_wait={value!r} must be a number of seconds.")
-    return float(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from adaptive_scheduler.core.resources import (
     parse_memory,
     parse_walltime,
 )
+from adaptive_scheduler.core.texts import a_word, one_line
 from adaptive_scheduler.errors import InputError
 
 
@@ -24,20 +26,32 @@ def count(value: object, name: str, *, optional: bool = False) -> int | None:
     return int(value)
 
 
+def seconds(value: object, name: str) -> float:
+    """Return a number of seconds, 0 or more, or raise InputError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise InputError(f"{name}={value!r} must be a number of seconds.")
+    return float(value)
+
+
 def text(value: object, name: str) -> str:
-    """Return a text, or raise InputError."""
+    """Return a text that a shell can run, or raise InputError."""
     if not isinstance(value, str):
         raise InputError(f"{name}={value!r} must be a text.")
-    return value
+    return a_word(value, name)
+
+
+def line(value: object, name: str) -> str:
+    """Return a text for a directive line of a job script, or raise InputError."""
+    return one_line(text(value, name), name)
 
 
 def words(value: object, name: str) -> tuple[str, ...]:
     """Return texts; one alone is taken as a list of one."""
     if isinstance(value, str):
-        return (value,)
+        return (one_line(value, name),)
     if not isinstance(value, Sequence) or not all(isinstance(word, str) for word in value):
         raise InputError(f"{name}={value!r} must be a list of texts such as ['--account=x'].")
-    return tuple(value)
+    return tuple(one_line(word, name) for word in value)
 
 
 def spread(values: dict[str, Any]) -> Resources:
@@ -76,7 +90,7 @@ PER_LEARNER: Mapping[str, Callable[[Any, str], Any]] = {
     "cores_per_node": _optional_count,
     "memory": parse_memory,
     "walltime": parse_walltime,
-    "partition": text,
+    "partition": line,
     "gpus": _optional_count,
     "exclusive": _truth,
     "extra_scheduler": words,

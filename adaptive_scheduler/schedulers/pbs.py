@@ -24,7 +24,13 @@ from adaptive_scheduler.core.jobs import (
     ListedJob,
     Refusal,
 )
-from adaptive_scheduler.errors import NoObservation, SchedulerError, SubmitRefusedError
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.errors import (
+    InputError,
+    NoObservation,
+    SchedulerError,
+    SubmitRefusedError,
+)
 from adaptive_scheduler.schedulers import pbs_requests as requests
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.pbs_answers import (
@@ -37,6 +43,8 @@ from adaptive_scheduler.schedulers.pbs_answers import (
     words,
 )
 
+#: "destination" of PBS Professional Reference Guide, "List of Formats": QUEUE, @SERVER, QUEUE@SERVER.
+_QUEUE = re.compile(r"[\w.@][\w.@:-]*", re.ASCII)
 _ID = re.compile(r"(?P<number>\d+)(?P<array>\[\])?(?P<server>\.\S+)")
 
 # Exit statuses of the commands are the error's number (pbs_error.h) & 255.
@@ -87,6 +95,15 @@ class PBS(Scheduler):
         super().__init__(cores, **options)
         #: Whose jobs are ours: ``qstat`` cannot select by user and print JSON.
         self.user = _own_user()
+
+    def _row(self, row: int) -> Resources:
+        resources = super()._row(row)
+        if resources.partition is not None and not _QUEUE.fullmatch(resources.partition):
+            raise InputError(
+                f"queue={resources.partition!r} is no name of a queue: letters, digits, '_', '-', "
+                "'.', and '@' before a server."
+            )
+        return resources
 
     # ------------------------------------------------------------------ submit
 

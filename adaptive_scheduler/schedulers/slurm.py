@@ -46,6 +46,7 @@ from adaptive_scheduler.schedulers.slurm_words import (
     RESULT_UNKNOWN,
     STATES,
     expand_nodes,
+    never_starts,
 )
 
 # Rows start, fields and rows end, with characters that no sane name holds: job
@@ -82,6 +83,8 @@ class SLURM(Scheduler):
 
     name = "slurm"
     programs = ("sbatch", "squeue", "scancel")
+    #: With ``--states=all``, for MinJobAge seconds (300 by default, see slurm.conf(5)).
+    shows_ended = True
     #: One less than the default of MaxArraySize, see slurm.conf(5).
     max_array = 1000
 
@@ -264,6 +267,7 @@ def _listed(row: str) -> ListedJob:
         comment="" if comment == "(null)" else comment,
         nodes=expand_nodes(nodes),
         reason="" if reason == "None" else reason,
+        remedy=never_starts(reason) if state == "PENDING" else "",
     )
 
 

@@ -60,6 +60,43 @@ RESULT_UNKNOWN = re.compile(
     r"|\((receive|shutdown) failure\)|Message receive failure|Transport endpoint"
 )
 
+#: squeue(1), JOB REASON CODES, and https://slurm.schedmd.com/job_reason_codes.html: why a job
+#: waits that will not start as things are (a site with EnforcePartLimits=NO, see slurm.conf(5),
+#: takes such jobs), and what to do. The first pattern that fits counts.
+NEVER_STARTS = tuple(
+    (re.compile(words), remedy)
+    for words, remedy in {
+        r"PartitionTimeLimit|(Assoc|QOS)Max(Wall|\w*Min)\w*PerJob":
+            "its walltime is longer than the limit: give a shorter walltime=",
+        r"PartitionNodeLimit":
+            "it asks for more nodes than the partition gives, or its nodes are down: give fewer "
+            "nodes= or cores=, or another partition=",
+        r"BadConstraints":
+            "no node has what it asks for: change extra_scheduler= (--constraint), memory=, "
+            "gpus= or cores_per_node=",
+        r"(Assoc|QOS)Max\w*(PerJob|PerNode)|MaxMemPerLimit":
+            "it asks for more than one job may have: give fewer cores=, nodes=, memory= or gpus=",
+        r"AccountNotAllowed|InvalidAccount":
+            "its account may not use this partition: give another --account in extra_scheduler=",
+        r"QOSNotAllowed|InvalidQOS":
+            "its QOS may not be used here: give another --qos in extra_scheduler=",
+        r"DependencyNeverSatisfied":
+            "it depends on a job that failed: remove --dependency from extra_scheduler=",
+        r"ReservationDeleted":
+            "its reservation is gone: remove --reservation from extra_scheduler=",
+        r"PartitionDown|PartitionInactive":
+            "its partition is closed: wait for an administrator, or give another partition=",
+        r"JobHeld(User|Admin)|JobHoldMaxRequeue|launch.failed.requeued.held":
+            "it is held: 'scontrol release' it, or ask an administrator",
+    }.items()
+)  # fmt: skip
+
+
+def never_starts(reason: str) -> str:
+    """What to do about a job that waits for such a reason; "" if it may start by itself."""
+    return next((remedy for words, remedy in NEVER_STARTS if words.match(reason)), "")
+
+
 _NODE_GROUP = re.compile(r"\[([^\]]*)\]")
 
 

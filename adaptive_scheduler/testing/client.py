@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Literal
 
 from adaptive_scheduler.client.session import Sending, Session
@@ -42,6 +43,8 @@ class VirtualClient:
         Monotonic seconds.
     work : float
         Seconds that an item takes.
+    jitter : callable
+        Gives a factor around 1 for the pauses of its session.
 
     Attributes
     ----------
@@ -54,15 +57,16 @@ class VirtualClient:
     """
 
     def __init__(
-        self, owner: Owner, submit: int, timing: Timing, now: float, work: float = 5.0
-    ) -> None:
+        self, owner: Owner, submit: int, timing: Timing, now: float, work: float = 5.0,
+        jitter: Callable[[], float] = lambda: 1.0,
+    ) -> None:  # fmt: skip
         self.owner = owner
         self.work = work
         self.outcomes: deque[Outcome] = deque()
         self.item, self.token = -1, 0
         self.left = ""
         self.finished: list[int] = []
-        self._session = Session(timing, now, lambda: 1.0)
+        self._session = Session(timing, now, jitter)
         self._timing = timing
         self._sending: Sending | None = None
         self._ticket = self._session.say(Hello("node", 1, 1, submit), now)
@@ -76,9 +80,30 @@ class VirtualClient:
         """Number of the request under way."""
         return None if self._sending is None else self._sending.number
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it has an item, and has not said yet how it ended."""
+        return self._asked == "work" and not self.left
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the manager took the item back."""
+        return self._session.refusal is not None
+
     def holds(self, now: float) -> bool:
         """Whether it may write to its item's data: it does not after it has let go."""
         return self._asked == "work" and not self.left and self._session.is_lease_good(now)
+
+    @property
+    def due(self) -> float:
+        """When `speak` may have something to say."""
+        if self.left:
+            return float("inf")
+        if self._sending is not None:
+            return self._sending.at + self._sending.timeout
+        if self._asked in ("work", "idle"):
+            return min(self._until, self._session.due())
+        return self._session.due()
 
     def terminate(self, now: float) -> None:
         """A signal: let go of the item, and leave."""

@@ -97,7 +97,7 @@ class VirtualManager:
 
     def note(self) -> None:
         """Note all changes, the first half of a commit."""
-        row = state.RunRow(self.jobs.notes.held, self.clients.closing)
+        row = state.RunRow(self.jobs.notes.held, self.clients.closing, self.clients.jobs.pardoned)
         self.store.put(state.RUN_TABLE, state.RUN_ROW, row)
         state.note_changes(self.store, self.clients.book, self.clients.jobs)
 

@@ -1,0 +1,108 @@
+"""The recipe of a run folder, read again when somebody has written it anew."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+from typing import Any
+
+from adaptive_scheduler.client import environment
+from adaptive_scheduler.client.tools import Recipe
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.messages import Assigned
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
+from adaptive_scheduler.executors.worker import describe
+from adaptive_scheduler.io import files
+from adaptive_scheduler.io.callables import read_callable
+from adaptive_scheduler.io.learners import LearnerFile
+
+#: inode, size, mtime_ns of each file; None where there is none
+_Edition = tuple[tuple[int, int, int] | None, ...]
+
+
+class Recipes:
+    """Gives the recipe as the run folder has it now.
+
+    `retry` writes functions and goal anew while clients run: they use them from
+    their next claim on.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    config : RunConfig
+        As the client has read it.
+    """
+
+    def __init__(self, folder: RunFolder, config: RunConfig) -> None:
+        self._folder = folder
+        self._config = config
+        self._learners: LearnerFile | None = None
+        self._recipe: Recipe | None = None
+        self._edition: _Edition = ()
+
+    def __call__(self) -> Recipe:
+        """Return the recipe of now; costs three looks at files if nothing has changed."""
+        edition = tuple(
+            _look(path)
+            for path in (self._folder.config, self._folder.callables, self._folder.learners)
+        )
+        if self._recipe is None:
+            self._recipe = self._read()
+        elif edition != self._edition:
+            self._config = environment.read_config(self._folder)
+            self._recipe = self._read()
+        self._edition = edition
+        return self._recipe
+
+    def _read(self) -> Recipe:
+        if self._learners is None:
+            _import_adaptive()
+        else:
+            self._learners.close()
+        self._learners = LearnerFile(self._folder.learners)
+        return Recipe(
+            learner=self._learner,
+            goal=self._config.goal,
+            goal_function=self._stored("goal"),
+            initializers=tuple(self._stored("initializers") or ()),
+            runner_kwargs=dict(self._stored("runner_kwargs") or {}),
+            point_timeout=self._config.point_timeout,
+        )
+
+    def _stored(self, name: str) -> Any:
+        path = self._folder.callables
+        return read_callable(path, name) if path.exists() else None
+
+    def _learner(self, assigned: Assigned) -> Any:
+        assert self._learners is not None
+        try:
+            return self._learners.read(assigned.item)
+        except AdaptiveSchedulerError:
+            raise
+        except Exception as error:  # the border to the user's code: classes that do not load
+            name, message, text, _ = describe(error)
+            raise UserCodeError(
+                "learner, when it was loaded,", f"{name}: {message}", text
+            ) from error
+
+
+def _import_adaptive() -> None:
+    """Do what takes a second while the claim is being answered."""
+    import adaptive  # noqa: F401
+
+    # Its modules' objects live as long as this process. A collector that goes through them
+    # again and again took a third of the runner's time. Learners, which come and go, come later.
+    gc.freeze()
+
+
+def _look(path: Path) -> tuple[int, int, int] | None:
+    """What tells a file from a later one of its name; opened, because NFS then looks itself."""
+    with files.naming(path):
+        try:
+            with path.open("rb") as file:
+                found = os.fstat(file.fileno())
+        except FileNotFoundError:
+            return None
+    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -1,0 +1,85 @@
+"""How far a learner is, and how it ended, in the words of the wire."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from adaptive_scheduler.core.messages import Fail, Report
+from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.client.measure import Usage
+    from adaptive_scheduler.client.work import Outcome
+
+#: A report that its learner's loop has not renewed for so many seconds is made older by others.
+OLD = 5.0
+
+
+def report_of(progress: dict[str, Any], usage: Usage) -> Report:
+    """Put figures of a running learner and of its job's processes together."""
+    return Report(
+        npoints=progress["npoints"],
+        loss=progress["loss"],
+        seconds=progress["elapsed"],
+        new_points=progress["new_points"],
+        points_per_second=progress["points_per_second"],
+        overhead=progress["overhead"],
+        cpu=usage.cpu,
+        memory=usage.memory,
+        idle_since=progress["idle_since"],
+        p95=progress["p95"],
+        kept_aside=progress["kept_aside"],
+        problem=progress["problem"],
+    )
+
+
+def last_report(outcome: Outcome) -> Report:
+    """What is left to say of a learner that runs no more."""
+    return Report(
+        npoints=outcome.npoints,
+        loss=outcome.loss,
+        seconds=outcome.seconds,
+        new_points=outcome.new_points,
+        kept_aside=", ".join(map(str, outcome.report.kept_aside)),
+    )
+
+
+def failure(
+    token: int, error: AdaptiveSchedulerError, report: Report, *, crash: bool = False
+) -> Fail:
+    """Say what ended it; with the traceback of the user's code."""
+    text = error.traceback_text if isinstance(error, UserCodeError) else ""
+    return Fail(token, str(error), text, report, crash)
+
+
+class Aging:
+    """The last report of a learner, which grows older while its loop hangs.
+
+    A coroutine that blocks stops the loop that reports; another thread asks here.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[Report, float] | None = None
+
+    def note(self, report: Report) -> None:
+        """Take in what the loop reports."""
+        self._last = report, time.monotonic()
+
+    def forget(self) -> None:
+        """No learner runs."""
+        self._last = None
+
+    def aged(self) -> Report | None:
+        """The report with the time since then; None while the loop reports by itself."""
+        if self._last is None:
+            return None
+        report, told = self._last
+        age = time.monotonic() - told
+        if age < OLD:
+            return None
+        return msgspec.structs.replace(
+            report, idle_since=report.idle_since + age, seconds=report.seconds + age
+        )

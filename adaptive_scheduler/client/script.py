@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import pickle
 import socket
 import sys
 import threading
@@ -16,8 +17,9 @@ from typing import Any
 
 from adaptive_scheduler.client.conversation import Conversation
 from adaptive_scheduler.client.environment import Job
+from adaptive_scheduler.client.goodbye import say_goodbye
+from adaptive_scheduler.client.patience import LAST_WORD, first_patience, idle_patience
 from adaptive_scheduler.client.rows import same_fname
-from adaptive_scheduler.client.shift import IDLE_PATIENCE, LAST_WORD
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.messages import (
     Assigned,
@@ -38,6 +40,7 @@ from adaptive_scheduler.errors import (
     ManagerUnreachableError,
     RequestRefusedError,
 )
+from adaptive_scheduler.io.pickles import dumps_with_code
 
 #: Seconds between two looks at how far the learner is.
 _LOOK = 5.0
@@ -61,19 +64,23 @@ class Script:
     def __init__(self, folder: RunFolder, timing: Timing) -> None:
         self._job = Job.of(os.environ)
         self._talk = Conversation(folder, self._job.owner, timing)
-        self._orphan = timing.orphan
+        self._folder = folder
+        self._timing = timing
         self._assigned: Assigned | None = None
         self._learner: Any = None
+        self._gave_up = False
         self._begin = time.monotonic()
         self._talk.__enter__()
         atexit.register(self._at_exit)
         self._hook = sys.excepthook
         sys.excepthook = self._on_exception
+        send_with_code()
         self._hello()
 
     def _hello(self) -> None:
         size = world_size()
-        self._ask(Hello(socket.gethostname(), os.getpid(), size, self._job.submit), IDLE_PATIENCE)
+        hello = Hello(socket.gethostname(), os.getpid(), size, self._job.submit)
+        self._ask(hello, first_patience(self._folder, self._timing))
         self._job.mark_met()
         if self._job.is_batch and self._job.executor == "mpi4py" and size != self._job.cores:
             text = (
@@ -82,14 +89,14 @@ class Script:
                 "with 'mpiexec -n N python -m mpi4py.futures'. Use the mpiexec of mpi4py's MPI."
             )
             self._job.mark_end()
-            self._talk.ask(Goodbye(text, broken=True), LAST_WORD)
+            say_goodbye(self._talk, self._folder, Goodbye(text, broken=True))
             raise EnvironmentMismatchError(text)
 
     def claim(self) -> Assigned:
         """Wait for a row; SystemExit if there is nothing to do."""
         since = time.monotonic()
         while True:
-            reply = self._ask(Claim(), IDLE_PATIENCE)
+            reply = self._ask(Claim(), idle_patience(self._timing))
             if isinstance(reply, Assigned):
                 self._assigned, self._begin = reply, time.monotonic()
                 return reply
@@ -126,14 +133,18 @@ class Script:
             loss=_loss(self._learner),
             seconds=time.monotonic() - self._begin,
         )
-        self._ask(Finish(assigned.token, report), self._orphan)
+        self._ask(Finish(assigned.token, report), self._patience_left())
         self._assigned = None
         self._job.mark_end()
+
+    def _patience_left(self) -> float:
+        """Seconds that a manager which is away may still take to come back."""
+        return max(LAST_WORD, self._timing.client_patience - self._talk.away())
 
     def _save(self, assigned: Assigned) -> None:
         from adaptive_scheduler.client.saving import DataFile
 
-        end = time.monotonic() + self._orphan
+        end = time.monotonic() + self._patience_left()
         while not self._talk.is_lease_good() and time.monotonic() < end:
             refusal = self._talk.refusal()
             if refusal is not None:
@@ -157,11 +168,12 @@ class Script:
 
     def _at_exit(self) -> None:
         self._give_up("the script ended without is_done(url, fname)", "")
-        self._talk.ask(Goodbye("the script ended"), LAST_WORD)
+        goodbye = Goodbye("the script ended")
+        say_goodbye(self._talk, self._folder, goodbye, gave_up=self._gave_up)
         self._talk.close()
 
     def _give_up(self, reason: str, text: str) -> None:
-        if self._assigned is None:
+        if self._assigned is None or self._gave_up:
             return
         npoints = getattr(self._learner, "npoints", 0)
         report = Report(npoints=npoints, seconds=time.monotonic() - self._begin)
@@ -172,6 +184,8 @@ class Script:
     def _ask(self, request: Any, patience: float) -> Reply:
         reply = self._talk.ask(request, patience)
         if reply is None:
+            self._gave_up = True
+            self._job.mark_end()  # another try in this job would wait as long again
             raise ManagerUnreachableError(
                 f"the manager did not answer for {patience:g} s. Is it running? "
                 "The run folder's 'complaints' say what was tried."
@@ -185,6 +199,16 @@ def world_size() -> int:
     """Ranks of this MPI world; 1 where nobody has started MPI."""
     mpi = sys.modules.get("mpi4py.MPI")
     return 1 if mpi is None else int(mpi.COMM_WORLD.Get_size())
+
+
+def send_with_code() -> None:
+    """Spare the worker ranks the import of ``learners_file``, and so of adaptive.
+
+    `mpi4py.MPI.pickle` is what mpi4py documents for other ways to pickle.
+    """
+    mpi = sys.modules.get("mpi4py.MPI")
+    if mpi is not None:
+        mpi.pickle.__init__(dumps_with_code, pickle.loads)
 
 
 def _loss(learner: Any) -> float | None:

@@ -6,6 +6,7 @@ its function needs.
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import pickle
@@ -18,6 +19,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from operator import attrgetter
+from types import ModuleType
 from typing import Any
 
 import cloudpickle
@@ -31,8 +34,17 @@ PLAIN = frozenset({float, int, bool, str, bytes, complex, type(None)})
 #: Functions kept by one worker, and the bytes of their pickles.
 MAX_FUNCTIONS, MAX_BYTES = 4096, 256 * 2**20
 
+#: What stands between slurmstepd and a rank, see `schedulers.slurm.RANK`.
+SHELL = "sh"
+#: Seconds that a rank lives on without its launcher: longer than its client waits for points
+#: (a third of the batch system's KillWait, 30 s by default).
+ORPHANED = 15.0
+
+#: What mpi4py.futures names the user's script in a worker rank (its ``_core.MAIN_RUN_NAME``).
+USERS_MAIN = "__worker__"
+
 #: Kinds of answers to a message, and of values in an answer.
-DONE, MISSING, SETUP_FAILED = "done", "missing", "setup failed"
+DONE, MISSING, SETUP_FAILED, READY = "done", "missing", "setup failed", "ready"
 VALUE, PICKLED, ERROR = 0, 1, 2
 
 
@@ -61,6 +73,7 @@ class Program:
 
 _functions: dict[bytes, tuple[Callable[[Any], Any], int]] = {}
 _initialized: set[bytes] = set()
+_codes: dict[bytes, Any] = {}
 
 
 def ignore_signals() -> None:
@@ -76,6 +89,45 @@ def start_rank() -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
+    threading.Thread(target=_end_with_launcher, args=(Launcher(),), daemon=True).start()
+
+
+class Launcher:
+    """What started this rank (hydra's proxy, slurmstepd): nobody else would ever end it.
+
+    Where `SHELL` started the rank, it is the shell's parent that counts: srun's ranks are
+    children of such a shell, which outlives a slurmstepd that is killed. (A job script is bash;
+    its parent may well be restarted by an administrator, and the job goes on.)
+    """
+
+    def __init__(self) -> None:
+        me, parent = os.getpid(), os.getppid()
+        name, above = _name_and_parent(parent)
+        self._parents = {me: parent} | ({parent: above} if name == SHELL else {})
+
+    def is_gone(self) -> bool:
+        """Whether it has ended, so that its children were given to another."""
+        return any(_name_and_parent(pid)[1] != parent for pid, parent in self._parents.items())
+
+
+def _name_and_parent(pid: int) -> tuple[str, int]:
+    """Of a process, see proc(5), /proc/pid/stat; 0 where it cannot be told."""
+    if pid == os.getpid():
+        return "", os.getppid()
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            name, _, rest = file.read().partition("(")[2].rpartition(")")
+    except OSError:  # it has ended; or no Linux
+        return "", 0
+    return name, int(rest.split()[1])
+
+
+def _end_with_launcher(launcher: Launcher) -> None:
+    """End a while after the launcher: the client, which ends too, takes first what returns."""
+    while not launcher.is_gone():
+        time.sleep(1)
+    time.sleep(ORPHANED)
+    os._exit(1)
 
 
 def start(client: int) -> None:
@@ -138,6 +190,19 @@ def evaluate(
     return DONE, _packed(_evaluated(function, calls, budget))
 
 
+def evaluate_when_ready(
+    key: bytes, program: bytes | None, arguments: bytes | list[Any], budget: float
+) -> tuple[str, list[tuple[int, Any, float]]]:
+    """As `evaluate`; but a worker that was sent a program it lacks installs it and does no more.
+
+    It answers ``READY``. So the time of a message without a program is that of its points.
+    """
+    if program is None or key in _functions:
+        return evaluate(key, None, arguments, budget)
+    kind, records = evaluate(key, program, [], budget)
+    return (READY, []) if kind == DONE else (kind, records)
+
+
 def _evaluated(
     function: Callable[[Any], Any], calls: list[Any], budget: float
 ) -> list[tuple[int, Any, float]]:
@@ -176,6 +241,41 @@ def _pickled(record: tuple[int, Any, float]) -> tuple[int, Any, float]:
             f"worker because it cannot be pickled ({name}: {message}). Return plain data instead."
         )
         return ERROR, ("TypeError", reason, text, None), seconds
+
+
+def resolve(module: str, name: str, key: bytes, blob: bytes) -> Any:
+    """Find what `io.pickles.dumps_with_code` sent: imported here already, or else by value.
+
+    So a rank that has imported the user's module uses that one's functions and globals, and
+    one that has not need not import it.
+
+    Raises
+    ------
+    ImportError, AttributeError
+        It was sent by name only, and there is none of that name.
+    """
+    if not blob:
+        return attrgetter(name)(importlib.import_module(module))
+    with suppress(AttributeError):
+        return attrgetter(name)(_imported(module))
+    if key not in _codes:
+        _codes[key] = pickle.loads(blob)
+        _answer_by_value()
+    return _codes[key]
+
+
+def _imported(module: str) -> ModuleType | None:
+    """A module that this rank has; its ``__main__`` counts where mpi4py has put the user's."""
+    found = sys.modules.get(module)
+    is_launcher = module == "__main__" and getattr(found, "__name__", "") != USERS_MAIN
+    return None if is_launcher else found
+
+
+def _answer_by_value() -> None:
+    """Let this rank's values be of classes that came by value, which have no module here."""
+    from mpi4py import MPI
+
+    MPI.pickle.__init__(cloudpickle.dumps, pickle.loads)  # type: ignore[misc]
 
 
 def describe(error: BaseException) -> tuple[str, str, str, bytes | None]:

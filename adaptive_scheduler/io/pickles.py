@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import pickle
 import site
@@ -11,10 +13,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from types import ModuleType
-from typing import Any
+from types import FunctionType, ModuleType
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import cloudpickle
+
+from adaptive_scheduler.executors import worker
+
+#: Bytes of a function that may go with every message of `dumps_with_code`.
+LONGEST_CODE = 2**18
 
 _registering = threading.Lock()
 
@@ -37,6 +45,44 @@ def by_value() -> Iterator[None]:
     """Inside, cloudpickle treats modules that are not installed as `dumps_by_value` says."""
     with _registering, _by_value(list(_loose_modules())):
         yield
+
+
+def dumps_with_code(obj: object) -> bytes:
+    """Pickle an object; what receives it need not import the user's modules.
+
+    A function or class of a module that is not installed goes along by name and by value
+    (`worker.resolve` prefers what is imported there already, as pickle would); one of more than
+    `LONGEST_CODE` bytes only by name, because it would travel with each message.
+    """
+    with io.BytesIO() as file:
+        _CodePickler(file, protocol=pickle.HIGHEST_PROTOCOL).dump(obj)
+        return file.getvalue()
+
+
+class _CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
+    #: Function or class -> its digest and pickle; (b"", b"") where it goes by name only.
+    _known: ClassVar[WeakKeyDictionary[Any, tuple[bytes, bytes]]] = WeakKeyDictionary()
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, FunctionType | type) and _is_loose(obj):
+            if obj not in self._known:
+                blob = dumps_by_value(obj)
+                is_long = len(blob) > LONGEST_CODE
+                key = hashlib.blake2b(blob, digest_size=16).digest()
+                self._known[obj] = (b"", b"") if is_long else (key, blob)
+            return worker.resolve, (obj.__module__, obj.__qualname__, *self._known[obj])
+        return super().reducer_override(obj)
+
+
+def _is_loose(obj: Any) -> bool:
+    """Whether pickle would name it, and whoever reads that name had to import a user's module."""
+    name = obj.__module__
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return (
+        isinstance(file, str)
+        and "<locals>" not in obj.__qualname__
+        and (name == "__main__" or not _is_installed(name, file))
+    )
 
 
 def loads(data: bytes) -> Any:
@@ -63,8 +109,8 @@ def _is_installed(name: str, file: str) -> bool:
     return (
         top == "adaptive_scheduler"
         or top in sys.stdlib_module_names
-        or os.path.realpath(file).startswith(_installed_folders())
         or os.path.abspath(file).startswith(_installed_folders())  # noqa: PTH100  links count as they are
+        or os.path.realpath(file).startswith(_installed_folders())  # asks the file system: last
     )
 
 

@@ -1,0 +1,102 @@
+"""The three-file way: functions travel by value, so that worker ranks import nothing of the user's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from adaptive_scheduler.schedulers.base import default_mpiexec
+
+LEARNERS_FILE = """
+import dataclasses, os, sys
+import adaptive
+
+SCALE = 3
+BALLAST = None
+
+@dataclasses.dataclass
+class Found:
+    y: float
+
+def helper(x):
+    return SCALE * x
+
+def h(x):
+    return Found(helper(x)), "adaptive" in sys.modules
+
+def weighed(x):
+    return len(BALLAST), "adaptive" in sys.modules
+
+def counted(x, calls=[]):
+    calls.append(x)
+    return os.getpid(), len(calls)
+"""
+
+RUN_LEARNER = """
+import pickle
+import learners_file
+from learners_file import Found, counted, h, weighed
+from mpi4py import MPI
+from mpi4py.futures import MPIPoolExecutor
+from adaptive_scheduler.client.script import send_with_code
+
+def main(x):  # a name that the ranks' own __main__ has, too
+    return x + 1
+
+if __name__ == "__main__":
+    send_with_code()
+    learners_file.BALLAST = bytes({ballast})
+    with MPIPoolExecutor(main={main}) as pool:
+        found, imported = pool.submit(h, 2).result()
+        assert type(found) is Found and found.y == 6, found
+        print("adaptive in the rank:", imported)
+        try:
+            print("long function:", *pool.submit(weighed, 0).result())
+        except TypeError as error:
+            print("long function by name:", error)
+        print("main:", pool.submit(main, 1).result())
+        calls = list(pool.map(counted, range(5)))
+        print("calls of one rank:", max(n for _, n in calls))
+"""
+
+
+def printed(folder: Path, ballast: int, main: bool) -> str:
+    (folder / "learners_file.py").write_text(LEARNERS_FILE)
+    text = RUN_LEARNER.replace("{ballast}", str(ballast)).replace("{main}", str(main))
+    (folder / "run_learner.py").write_text(text)
+    argv = [*default_mpiexec(sys.executable), "-n", "2", sys.executable]
+    done = subprocess.run(
+        [*argv, "-m", "mpi4py.futures", "run_learner.py"],
+        cwd=folder, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.mpi
+def test_a_rank_has_the_function_without_its_module(tmp_path: Path) -> None:
+    said = printed(tmp_path, ballast=10, main=False)
+    assert "adaptive in the rank: False" in said
+    assert "long function: 10 False" in said
+    assert "main: 2" in said
+    assert "calls of one rank: 5" in said, "one function with one state, not one for each point"
+
+
+@pytest.mark.mpi
+def test_a_long_function_goes_by_name(tmp_path: Path) -> None:
+    """It would travel with each point; the rank imports its module, as with mpi4py's own pickle."""
+    said = printed(tmp_path, ballast=2**20, main=False)
+    assert "adaptive in the rank: False" in said
+    assert "long function by name: object of type 'NoneType' has no len()" in said
+
+
+@pytest.mark.mpi
+def test_a_rank_that_has_imported_the_module_uses_it(tmp_path: Path) -> None:
+    """With ``main=True``: its globals are those that an initializer there may have set."""
+    said = printed(tmp_path, ballast=10, main=True)
+    assert "adaptive in the rank: True" in said
+    assert "long function by name: object of type 'NoneType'" in said
+    assert "calls of one rank: 5" in said

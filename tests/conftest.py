@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import sys
@@ -41,6 +42,26 @@ def _needs(item: pytest.Item, name: str) -> bool:
 def _mpiexec() -> str | None:
     beside = Path(sys.executable).parent / "mpiexec"
     return str(beside) if beside.exists() else shutil.which("mpiexec")
+
+
+#: Seconds that one test may take when it tries in full.
+FULL_TIMEOUT = 3600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses tests/effort.py with `effort`; in full, it has an hour."""
+    from tests.effort import FULL
+
+    for item in items:
+        if item.get_closest_marker("effort") is None and "tests.effort" in _source(item.path):
+            item.add_marker("effort")
+        if FULL and item.get_closest_marker("effort") is not None:
+            item.add_marker(pytest.mark.timeout(FULL_TIMEOUT), append=False)
+
+
+@functools.cache
+def _source(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,24 +1,38 @@
 """Try to break it for longer than `make test` has time for: ``python -m tests.soak MINUTES``.
 
 Rounds of random histories of a whole cluster (new seeds in each round), then the campaign of
-forty learners with its accidents on two private Slurms, until the time is over. Ends at the
-first thing that breaks, with what replays it; `make test` runs a sample of both.
+forty learners with its accidents on two private Slurms, then minutes of chaos on a third, until
+the time is over. Ends at the first thing that breaks, with what replays it; `make test` runs a
+sample of each.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from tests.unit.test_cluster_machine import replay
+from rich.console import Console
 
-#: Histories of each round, and events of each history.
-HISTORIES, EVENTS = 3000, 200
+from tests.simulate import Tally, show, simulate_all
+
+#: Histories of each round.
+HISTORIES = 20_000
 #: Seeds below are those of `make test`.
-FIRST_SEED = 10_000
+FIRST_SEED = 100_000
 CAMPAIGN = "tests/integration/test_campaign.py"
+CHAOS_MINUTES = 10
+
+
+def live_through(seeds: range) -> bool:
+    """Live through histories on all cores, and show what they came to; whether all held."""
+    begin, tally = time.monotonic(), Tally()
+    for part in simulate_all(seeds, os.cpu_count() or 1):
+        tally.join(part)
+    show(tally, time.monotonic() - begin, Console(width=120))
+    return not tally.violations
 
 
 def main(minutes: float) -> int:
@@ -26,19 +40,23 @@ def main(minutes: float) -> int:
     end = time.monotonic() + 60 * minutes
     rounds = 0
     while rounds == 0 or time.monotonic() < end:
-        seeds = range(FIRST_SEED + rounds * HISTORIES, FIRST_SEED + (rounds + 1) * HISTORIES)
-        for seed in seeds:
-            replay(seed, EVENTS)
-        campaign = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-s", "-x", CAMPAIGN],
-            cwd=Path(__file__).parents[1], check=False,
-        )  # fmt: skip
-        if campaign.returncode:
-            return campaign.returncode
+        first = FIRST_SEED + rounds * HISTORIES
+        if not live_through(range(first, first + HISTORIES)):
+            return 1
+        for argv in (
+            ["pytest", "-q", "-s", "-x", CAMPAIGN],
+            ["tests.chaos", "--minutes", str(CHAOS_MINUTES), "--seed", str(first)],
+        ):
+            done = subprocess.run(
+                [sys.executable, "-m", *argv], cwd=Path(__file__).parents[1], check=False
+            )
+            if done.returncode:
+                return done.returncode
         rounds += 1
         print(
-            f"round {rounds}: {rounds * HISTORIES} histories of {EVENTS} events and "
-            f"{2 * rounds} campaigns of 40 learners, 0 violations",
+            f"round {rounds}: {rounds * HISTORIES} histories and "
+            f"{2 * rounds} campaigns of 40 learners and {rounds * CHAOS_MINUTES} minutes of "
+            "chaos, 0 violations",
             flush=True,
         )
     return 0

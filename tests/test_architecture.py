@@ -33,11 +33,13 @@ MANY_PARAMETERS = {
 #: Where everything is caught and not raised again: borders to the user's code (anybody's
 #: function, goal, class, pickle) and tops of processes and threads. Each says why in its line.
 CATCH_ALL = {
+    "client/ending.py": 2,
     "client/evaluations.py": 2,
     "client/main.py": 1,
     "client/one_file.py": 1,
     "client/points.py": 1,
     "client/runner.py": 3,
+    "client/running.py": 1,
     "client/saving.py": 1,
     "client/tasks.py": 1,
     "executors/worker.py": 4,
@@ -115,7 +117,8 @@ def test_everything_is_caught_only_at_borders() -> None:
     assert found == CATCH_ALL, "catch what you expect; a new border goes into the table"
 
 
-def test_adaptives_private_parts_are_touched_in_one_module() -> None:
+def test_adaptives_private_parts_are_touched_in_two_modules() -> None:
+    """The second holds what is adaptive's own code done in less time, which is room of its own."""
     private = re.compile(
         r"\b(learner|adaptive|runner)\w*\._(?!_)\w+|from adaptive\.\w+ import .*\b_\w+|"
         r"adaptive\.(runner|learner)\.\w*\._\w+"
@@ -124,7 +127,7 @@ def test_adaptives_private_parts_are_touched_in_one_module() -> None:
         name_of(path): [match.group() for match in private.finditer(text)]
         for path, text in SOURCES.items()
         if name_of(path).startswith(("client/", "client_support", "manager/", "io/"))
-        and name_of(path) != "client/adaptive_parts.py"
+        and name_of(path) not in ("client/adaptive_parts.py", "client/adaptive_load.py")
         and private.search(text)
     }
     assert touched == {}

@@ -1,7 +1,8 @@
 """A real Slurm of several nodes on this host, private to a test session.
 
 Nothing in ``/etc`` is touched; all daemons run as the current user. They are
-found by ``SLURM_CONF`` (slurm.conf(5)), and so is what outlives its job.
+found by ``SLURM_CONF`` (slurm.conf(5)), and so is what outlives its job. They
+end with the process that started them, however that ends.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.clusters import remains
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "srun")
 #: Debian installs the daemons here, which is not on everybody's PATH.
@@ -74,6 +78,7 @@ class PrivateSlurm:
         self.kill_wait = kill_wait
         self.first_port = ports or _free_ports(nodes + 1)
         self.settings = dict(settings or {})
+        self._watch: subprocess.Popen[bytes] | None = None
 
     # ------------------------------------------------------------------ life
 
@@ -90,6 +95,7 @@ class PrivateSlurm:
     def start(self) -> PrivateSlurm:
         """Return when all nodes are idle; RuntimeError with the logs after 60 s."""
         self._write()
+        self._watch = remains.watch(self.folder, self._owns_folder)
         munge = {"key-file": "key", "socket": "munge.s", "pid-file": "munge.pid"}
         munge |= {"log-file": "munge.log", "seed-file": "munge.seed"}
         self._daemon(
@@ -103,24 +109,24 @@ class PrivateSlurm:
 
     def stop(self) -> None:
         """End the daemons, and all processes of jobs that outlived their job."""
-        deadline = time.monotonic() + 20
-        while processes := self._processes():
-            for process in processes:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            psutil.wait_procs(processes, timeout=1)
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{self.folder}: these do not end: {processes}")
+        remains.end(self.folder)
+        if self._watch is not None and self._watch.stdin is not None:
+            self._watch.stdin.close()
+            self._watch.wait(remains.PATIENCE)
         if self._owns_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def stop_controller(self) -> None:
         """End slurmctld, as an administrator would for a while; its state stays."""
-        process = self._by_pid_file("slurmctld.pid")
+        process = self.controller()
         if process is not None:
             process.terminate()
             psutil.wait_procs([process], timeout=15)
-        self._wait(lambda: self._by_pid_file("slurmctld.pid") is None, "the end of slurmctld")
+        self._wait(lambda: self.controller() is None, "the end of slurmctld")
+
+    def controller(self) -> psutil.Process | None:
+        """The process of slurmctld, if it lives."""
+        return self._by_pid_file("slurmctld.pid")
 
     def start_controller(self) -> None:
         """Start slurmctld with the state it had; return when it answers."""
@@ -131,6 +137,11 @@ class PrivateSlurm:
         """Stop and start slurmctld; jobs go on meanwhile."""
         self.stop_controller()
         self.start_controller()
+
+    def reconfigure(self) -> None:
+        """Restart slurmctld with what `settings` says now; jobs go on meanwhile."""
+        self._write_settings()
+        self.restart_controller()
 
     # ------------------------------------------------------------------ use
 
@@ -157,7 +168,11 @@ class PrivateSlurm:
 
     def processes_of(self, job: str) -> list[psutil.Process]:
         """Processes of a job, also those that have outlived it (not the slurmstepd)."""
-        return [p for p in self._processes() if _environ(p).get("SLURM_JOB_ID") == job]
+        return [
+            process
+            for process in remains.processes(self.folder)
+            if remains.environment(process).get("SLURM_JOB_ID") == job
+        ]
 
     # ------------------------------------------------------------------ inside
 
@@ -167,7 +182,11 @@ class PrivateSlurm:
         self.folder.chmod(0o755)  # munged refuses a socket that others cannot reach
         (self.folder / "key").write_bytes(os.urandom(128))
         (self.folder / "key").chmod(0o600)
-        lines = [f"{key}={value}" for key, value in (self._defaults() | self.settings).items()]
+        self._write_settings()
+
+    def _write_settings(self) -> None:
+        settings = self._defaults | self.settings
+        lines = [f"{key}={value}" for key, value in settings.items()]
         last, cores = self.first_port + self.nodes, self.cores_per_node
         lines += [
             f"NodeName=DEFAULT CPUs={cores} Boards=1 SocketsPerBoard=1 CoresPerSocket={cores}",
@@ -178,6 +197,7 @@ class PrivateSlurm:
         ]
         (self.folder / "slurm.conf").write_text("\n".join(lines) + "\n")
 
+    @cached_property
     def _defaults(self) -> dict[str, str]:
         user = pwd.getpwuid(os.getuid()).pw_name
         f = self.folder
@@ -248,34 +268,7 @@ class PrivateSlurm:
             process = psutil.Process(int((self.folder / name).read_text()))
         except (OSError, ValueError, psutil.NoSuchProcess):
             return None
-        return process if self._is_ours(process) else None
-
-    def _is_ours(self, process: psutil.Process) -> bool:
-        environ = _environ(process)
-        if environ:
-            return environ.get("SLURM_CONF") == self.env["SLURM_CONF"]
-        # slurmstepd writes its title over its environment, but keeps the node's log open
-        return any(name.startswith(f"{self.folder}/") for name in _open_files(process))
-
-    def _processes(self) -> list[psutil.Process]:
-        """Daemons, steps, jobs, orphans."""
-        me = psutil.Process()
-        spared = {me.pid, *(parent.pid for parent in me.parents())}
-        return [p for p in psutil.process_iter() if p.pid not in spared and self._is_ours(p)]
-
-
-def _environ(process: psutil.Process) -> dict[str, str]:
-    try:
-        return process.environ()
-    except psutil.Error:  # it has ended, is a zombie, or belongs to another user
-        return {}
-
-
-def _open_files(process: psutil.Process) -> list[str]:
-    try:
-        return [file.readlink().as_posix() for file in Path(f"/proc/{process.pid}/fd").iterdir()]
-    except OSError:  # it has ended, or belongs to another user
-        return []
+        return process if remains.is_of(self.folder, process) else None
 
 
 def _free_ports(n: int) -> int:

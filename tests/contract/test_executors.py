@@ -101,7 +101,7 @@ def test_initializers_run_once_in_each_worker(opened, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_workers_end_when_the_client_is_killed(method, tmp_path):
+def test_fault_31_workers_end_when_the_client_is_killed(method, tmp_path):
     script = tmp_path / "client.py"
     script.write_text(
         "import os, sys, time\n"

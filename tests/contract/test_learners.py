@@ -6,8 +6,10 @@ import time
 
 import pytest
 
-from adaptive_scheduler.client import adaptive_parts, points
+from adaptive_scheduler.client import adaptive_parts
+from adaptive_scheduler.client.former import read_journals
 from adaptive_scheduler.client.points import PointJournal
+from adaptive_scheduler.client.rows import copy_learner
 from adaptive_scheduler.client.saving import DataFile
 from adaptive_scheduler.client.work import Work, run_learner
 from adaptive_scheduler.executors.pools import ProcessPool
@@ -54,7 +56,7 @@ def test_goal_is_reached_and_every_evaluation_is_kept_once(name, pool, tmp_path)
     assert report.kept_aside == report.notes == []
     assert held(again) == held(learner)
     first = fname if isinstance(fname, str) else fname[0]
-    assert list(points.read_journals(first)) == []
+    assert list(read_journals(first)) == []
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -88,10 +90,11 @@ def test_what_only_the_journal_has_is_not_evaluated_again(name, pool, tmp_path):
     learner = make()
     outcome = run_learner(Work(learner, fname, goal, pool, 2, token=4))
     assert (outcome.reason, outcome.error) == ("goal", None)
+    assert outcome.new_points == len(lines()) - before
     repeated = set(lines()[:before]) & set(lines()[before:])
     assert not repeated
     if name != "IntegratorLearner":  # it is done before it asked for all that the journal has
-        assert list(points.read_journals(first)) == []
+        assert list(read_journals(first)) == []
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -109,3 +112,14 @@ def test_a_stop_keeps_what_returned_and_the_next_owner_goes_on(name, pool, tmp_p
     outcome = run_learner(Work(learner, fname, goal, pool, 2, token=2))
     assert outcome.reason == "goal"
     assert len(lines()) == count(learner)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_copy_runs_and_leaves_the_original_as_it_is(name, pool, tmp_path):
+    make, goal = kinds()[name]
+    original = make()
+    copied = copy_learner(original)
+    assert type(copied) is type(original)
+    outcome = run_learner(Work(copied, fname_of(name, tmp_path), goal, pool, 2))
+    assert (outcome.reason, outcome.error) == ("goal", None)
+    assert (count(copied) > 0, count(original)) == (True, 0)

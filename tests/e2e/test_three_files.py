@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from adaptive_scheduler.server_support import get_database
+from tests.effort import times
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
+LEARNERS = times(4, 10)
 #: The notebook's cell; a script must run its loop, a notebook has one that runs.
 CELL = """
 import asyncio, sys
@@ -46,6 +48,8 @@ def test_three_files_on_slurm(slurm, tmp_path):
     folder.mkdir()
     for name in ("learners_file.py", "run_learner.py"):
         shutil.copy(EXAMPLES / name, folder)
+    file = folder / "learners_file.py"  # fewer of the same learners
+    file.write_text(file.read_text().replace("range(10)", f"range({LEARNERS})"))
     done = subprocess.run(
         [sys.executable, "-c", CELL], cwd=folder, env=environment(**slurm.env),
         capture_output=True, text=True, timeout=250, check=False,
@@ -53,7 +57,7 @@ def test_three_files_on_slurm(slurm, tmp_path):
     logs = "\n".join(p.read_text(errors="replace") for p in (folder / "logs").glob("*.out"))
     assert done.returncode == 0, done.stderr + logs
     rows = get_database(folder / "running.tinydb")
-    assert {row["phase"] for row in rows} == {"done"}
+    assert [row["phase"] for row in rows] == ["done"] * LEARNERS
     assert slurm.run("squeue", "-h").stdout.strip() == ""
     sys.path.insert(0, str(folder))
     try:

@@ -38,8 +38,7 @@ class ClientRun:
             job_names=["test"],
             log_folder=str(path / "logs"),
             goal=parse_goal(goal),
-            timing=Timing(beat=0.3, lease=5.0, idle=2.0),
-            **settings,
+            **{"timing": Timing(beat=0.3, lease=5.0, idle=2.0), **settings},
         )
         config = msgspec.json.encode(self.config)
         files.write_atomically(self.folder.config, config, mode=0o600)

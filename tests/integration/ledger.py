@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+
+from adaptive_scheduler.client import adaptive_parts
 
 
 class Ledger:
@@ -25,3 +30,98 @@ class Ledger:
             return Path(self.path).read_text().splitlines()
         except FileNotFoundError:
             return []
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One evaluation that returned.
+
+    Attributes
+    ----------
+    at : float
+        When, on the host's monotonic clock.
+    pid : int
+        In which process.
+    x : str
+        What the function was called with, written as plain Python.
+    """
+
+    at: float
+    pid: int
+    x: str
+
+
+class TimedLedger(Ledger):
+    """A ledger that also says when and where; each call takes `seconds`."""
+
+    def __init__(self, path, function, seconds=0.0):
+        super().__init__(path, function)
+        self.seconds = seconds
+
+    def __call__(self, x):
+        time.sleep(self.seconds)
+        value = self.function(x)
+        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(fd, f"{time.monotonic()!r} {os.getpid()} {plain(x)!r}\n".encode())
+        os.close(fd)
+        return value
+
+    def entries(self):
+        parts = [line.split(" ", 2) for line in self.lines()]
+        return [Entry(float(at), int(pid), x) for at, pid, x in parts]
+
+
+def plain(x):
+    """An argument without NumPy's scalars: the same text wherever it was made."""
+    if isinstance(x, tuple):
+        return tuple(map(plain, x))
+    return x.item() if hasattr(x, "item") else x
+
+
+def held(learner):
+    """How often the learner's data hold each argument (children of one learner may share some)."""
+    points = adaptive_parts.points_of(learner, learner._get_data())
+    arguments = (adaptive_parts.target(learner.function, x)[1] for x, _ in points)
+    return Counter(repr(plain(x)) for x in arguments)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What a ledger and the data say together.
+
+    Attributes
+    ----------
+    evaluated : int
+        Evaluations that returned.
+    again : list of Entry
+        Those whose value is in no data: their points were evaluated again, or never
+        asked for again. (Of several evaluations of a point the last ones are kept.)
+    unknown : list of str
+        Points of the data that were never evaluated.
+    """
+
+    evaluated: int
+    again: list[Entry]
+    unknown: list[str]
+
+    def lost(self, kills, window):
+        """Evaluations that a kill does not excuse: none had come in the `window` seconds after."""
+        return [
+            entry
+            for entry in self.again
+            if not any(entry.at - IN_FLIGHT <= kill <= entry.at + window for kill in kills)
+        ]
+
+
+#: Seconds after the death of a client at which its last worker is dead as well.
+IN_FLIGHT = 3.0
+
+
+def audit(entries, data):
+    """Compare a ledger with the arguments that the data hold (see `held`)."""
+    by_x = {}
+    for entry in sorted(entries, key=lambda entry: entry.at):
+        by_x.setdefault(entry.x, []).append(entry)
+    again = [entry for x, all_of in by_x.items() for entry in all_of[: len(all_of) - data[x]]]
+    unknown = [x for x, n in data.items() if n > len(by_x.get(x, ()))]
+    return Audit(len(entries), again, unknown)

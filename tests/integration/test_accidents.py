@@ -82,7 +82,9 @@ def test_a_run_whose_jobs_cannot_start_is_held_with_what_they_printed(
     assert run.status().text.count(told) == 1
 
 
-def test_a_cancel_in_mid_run_ends_all_soon_and_keeps_the_points(accidents: Accidents) -> None:
+def test_fault_23_a_cancel_in_mid_run_ends_all_soon_and_keeps_the_points(
+    accidents: Accidents,
+) -> None:
     ledger = Ledger(accidents.folder / "ledger", square)
     run = accidents.make([adaptive.Learner1D(ledger, (-1, 1))], goal=100_000)
     run.start()
@@ -120,10 +122,10 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Full:
     return full
 
 
-def test_a_client_waits_for_room_with_what_it_computed(
+def test_fault_04_a_client_waits_for_room_with_what_it_computed(
     tmp_path: Path, disk: Full, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adaptive_scheduler.client.running.ROOM", 0.1)
+    monkeypatch.setattr("adaptive_scheduler.client.ending.PAUSE", 0.1)
     learner = adaptive.SequenceLearner(partial(square, seconds=0), list(range(30)))
     problems: list[str] = []
 

@@ -12,16 +12,17 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.manager.viewer import Viewer
 from tests.clusters.slurm import PrivateSlurm
+from tests.effort import times
 from tests.integration import campaign_driver
+from tests.integration.ownership import ownership
 
 ROOT = Path(__file__).parents[2]
-#: Seconds; the expected figure is 230.
+#: Seconds; expected: 130, and 230 in the full form.
 LIMIT = 300
 IDLE_AFTER = 10
 
@@ -153,29 +154,13 @@ class Campaign(threading.Thread):
         return found
 
 
-def ownership(folder: Path) -> dict[str, list[tuple[int, str, str]]]:
-    """For each item the (token, claimed, stopped) of all that held it, from the clients' logs."""
-    held: dict[str, dict[int, list[str]]] = {}
-    for path in (folder / "run" / "logs").glob("*.log"):
-        for line in path.read_bytes().splitlines():
-            event = msgspec.json.decode(line)
-            if "token" not in event or not event.get("token"):
-                continue
-            times = held.setdefault(str(event["item"]), {}).setdefault(event["token"], [])
-            times.append(event["timestamp"])
-    return {
-        item: [(token, min(times), max(times)) for token, times in sorted(tokens.items())]
-        for item, tokens in held.items()
-    }
-
-
 @pytest.mark.slurm
 @pytest.mark.mpi
 @pytest.mark.slow
 @pytest.mark.timeout(LIMIT + 120)
 def test_forty_learners_reach_their_goals_through_accidents(tmp_path):
     campaigns = []
-    for launcher in ("mpiexec", "srun"):
+    for launcher in ("mpiexec", "srun")[: times(1, 2)]:  # tests/chaos has both, each time
         folder = tmp_path / f"with {launcher}"
         folder.mkdir()
         campaigns.append(Campaign(launcher, folder))
@@ -212,7 +197,7 @@ def check(campaign: Campaign) -> None:
         assert kept == len(noted), f"{fname}: {len(noted)} evaluated, {kept} kept"
     print(f"{campaign.launcher}: {evaluated} points evaluated, {again} of them again; "
           f"{picture.submitted} jobs submitted")  # fmt: skip
-    for item, owners in ownership(campaign.folder).items():
+    for item, owners in ownership(campaign.folder / "run" / "logs").items():
         for (_, _, stopped), (token, claimed, _) in pairwise(owners):
             assert stopped <= claimed, (
                 f"item {item} had two owners when {token} was given: {owners}"

@@ -116,7 +116,7 @@ def test_a_run_from_start_to_end(terminal: Terminal) -> None:
     assert "jobs_submitted" in terminal.run("logs", "study")
 
 
-def test_failures_are_told_and_retried_with_mended_functions(terminal: Terminal) -> None:
+def test_fault_27_failures_are_told_and_retried_with_mended_functions(terminal: Terminal) -> None:
     text = terminal.run("run", terminal.learners_file({1}), *LOCAL, "--goal", "40", code=1)
     assert "no such offset" in text
     history = terminal.run("logs", "study", "data/1")
@@ -144,7 +144,7 @@ def test_detach_kill_resume_cancel(terminal: Terminal) -> None:
     terminal.run("status", "study", code=1)
 
 
-def test_ctrl_c_leaves_nothing_behind(terminal: Terminal) -> None:
+def test_fault_23_ctrl_c_leaves_nothing_behind(terminal: Terminal) -> None:
     process = terminal.start("run", terminal.learners_file(), *LOCAL, "--goal", "1h")
     config = terminal.folder / "study" / "db.tinydb.run" / "run.json"
     end = time.monotonic() + 60

@@ -44,7 +44,7 @@ def phases(engine) -> list[Phase]:
     return [item.phase for item in engine.clients.book.rows]
 
 
-def test_one_job_runs_many_learners(tmp_path: Path) -> None:
+def test_fault_22_one_job_runs_many_learners(tmp_path: Path) -> None:
     run = ClientRun(tmp_path, 20)
     names = [str(tmp_path / f"data/{i}") for i in range(4)]
     run.fill(learners_of(4), names)
@@ -60,7 +60,7 @@ def test_one_job_runs_many_learners(tmp_path: Path) -> None:
     assert events[-1] == "client_ended"
 
 
-def test_sigterm_saves_what_returned_and_releases(tmp_path: Path) -> None:
+def test_fault_01_sigterm_saves_what_returned_and_releases(tmp_path: Path) -> None:
     run = ClientRun(tmp_path, 10**6, save_interval=600.0)
     name = tmp_path / "data/0"
     run.fill(learners_of(1, pause=0.02), [str(name)])
@@ -79,7 +79,9 @@ def test_sigterm_saves_what_returned_and_releases(tmp_path: Path) -> None:
     assert run.has_ended("1_1")
 
 
-def test_an_exception_fails_with_its_traceback_and_keeps_the_points(tmp_path: Path) -> None:
+def test_fault_02_27_an_exception_fails_with_its_traceback_and_keeps_the_points(
+    tmp_path: Path,
+) -> None:
     run = ClientRun(tmp_path, 1000, save_interval=600.0)
     name = tmp_path / "data/0"
     learner = adaptive.SequenceLearner(partial(fail_at, limit=20), range(100))
@@ -96,7 +98,7 @@ def test_an_exception_fails_with_its_traceback_and_keeps_the_points(tmp_path: Pa
     assert again.npoints >= 20
 
 
-def test_a_manager_that_comes_back_elsewhere_is_found(tmp_path: Path) -> None:
+def test_fault_07_a_manager_that_comes_back_elsewhere_is_found(tmp_path: Path) -> None:
     run = ClientRun(tmp_path, 150)
     run.fill(learners_of(2, pause=0.02), [str(tmp_path / "data/0"), str(tmp_path / "data/1")])
     with run.manage() as engine:
@@ -116,7 +118,7 @@ def test_a_manager_that_comes_back_elsewhere_is_found(tmp_path: Path) -> None:
     assert not list(run.folder.complaints.glob("*"))
 
 
-def test_the_walltime_is_respected(tmp_path: Path) -> None:
+def test_fault_01_the_walltime_is_respected(tmp_path: Path) -> None:
     run = ClientRun(tmp_path, 10**6, save_interval=600.0)
     name = tmp_path / "data/0"
     run.fill(learners_of(1, pause=0.02), [str(name)])
@@ -173,7 +175,7 @@ def die_in_a_worker(x):
     return x
 
 
-def test_a_dead_worker_asks_for_another_try_in_the_job(tmp_path: Path) -> None:
+def test_fault_19_a_dead_worker_asks_for_another_try_in_the_job(tmp_path: Path) -> None:
     run = ClientRun(tmp_path, 20)
     run.fill([adaptive.Learner1D(die_in_a_worker, (-1, 1))], [str(tmp_path / "data/0")])
     with run.manage() as engine:
@@ -252,7 +254,7 @@ def test_ranks_of_an_mpi_world(tmp_path: Path) -> None:
 
 
 @pytest.mark.mpi
-def test_sigterm_to_every_process_of_an_mpi_job_loses_nothing(tmp_path: Path) -> None:
+def test_fault_01_sigterm_to_every_process_of_an_mpi_job_loses_nothing(tmp_path: Path) -> None:
     mpiexec = str(Path(sys.executable).parent / "mpiexec")
     client = ["-m", "mpi4py.futures", "-m", "adaptive_scheduler.client"]
     run = ClientRun(tmp_path, 10**6, save_interval=600.0)

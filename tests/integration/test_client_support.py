@@ -10,7 +10,9 @@ from pathlib import Path
 import adaptive
 import pytest
 
+from adaptive_scheduler import client_support
 from adaptive_scheduler.core.items import Phase
+from adaptive_scheduler.errors import InputError
 from tests.integration.client_runs import ClientRun, finish
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -80,7 +82,7 @@ def test_the_script_of_the_docs_has_all_points_on_disk(tmp_path: Path) -> None:
     assert run.has_ended("1_1")
 
 
-def test_combos_of_numpy_find_their_rows(tmp_path: Path) -> None:
+def test_fault_32_combos_of_numpy_find_their_rows(tmp_path: Path) -> None:
     run = a_run(tmp_path, combos=True)
     by_combo = COMPUTE.replace("learners, fnames)", "learners[::-1], combos[::-1])")
     with run.manage() as engine:
@@ -172,3 +174,29 @@ def test_run_has_it_all_in_one_line(tmp_path: Path) -> None:
         assert [item.phase for item in engine.clients.book.rows] == [Phase.DONE] * 3
         assert min(item.npoints for item in engine.clients.book.rows) >= 15
     assert (tmp_path / "data/2").exists()
+
+
+def test_run_forgets_the_data_of_learners_that_are_done(tmp_path: Path) -> None:
+    run = a_run(tmp_path, n=12)
+    text = """
+        import gc
+
+        if __name__ == "__main__":
+            client_support.run(url, learners, fnames, goal=15, points_interval=0.1)
+            gc.collect()
+            alive = [one for one in gc.get_objects() if type(one) is adaptive.Learner1D]
+            print("with data:", sum(bool(one.npoints) for one in alive), "of", len(alive))
+    """
+    with run.manage() as engine:
+        code, output = script(run, text)
+        assert code == 0, output
+        assert min(item.npoints for item in engine.clients.book.rows) >= 15
+    n_with_data, n = map(int, output.partition("with data: ")[2].split(" of "))
+    assert n >= 12
+    assert n_with_data <= 1, "the last one may be in the hands of the client"
+
+
+@pytest.mark.parametrize("name", ["save_interval", "points_interval", "log_interval"])
+def test_run_refuses_intervals_that_are_none(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name}=0 must be a number of seconds above zero"):
+        client_support.run(None, [], [], goal=1, **{name: 0})

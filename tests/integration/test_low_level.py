@@ -21,6 +21,7 @@ from adaptive_scheduler.io import commands
 from adaptive_scheduler.manager import low_level
 from adaptive_scheduler.manager.viewer import Viewer
 from adaptive_scheduler.schedulers.local import LocalScheduler
+from tests.effort import times
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LEARNERS_FILE = """
@@ -85,7 +86,7 @@ def points(folder: Path, fnames: list[str]) -> list[int]:
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize("with_combos", [False, True])
+@pytest.mark.parametrize("with_combos", [True, False][: times(1, 2)])
 def test_three_files(here: Path, with_combos: bool) -> None:
     combos, fnames = names_of()
     server_support.create_empty_db("running.tinydb", fnames, combos if with_combos else None)

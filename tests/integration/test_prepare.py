@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from adaptive_scheduler.errors import InputError, RunError, UserCodeError
 from adaptive_scheduler.io.database import Database
 from adaptive_scheduler.io.learners import LearnerFile
 from adaptive_scheduler.io.tables import read_tables
-from adaptive_scheduler.manager import offline, prepare, state
+from adaptive_scheduler.manager import offline, prepare, retrying, state
 from adaptive_scheduler.manager.lock import Lock
 from adaptive_scheduler.manager.plan import Plan, Settings, make_plan
 from adaptive_scheduler.manager.run_manager import RunManager, run_folder
@@ -58,6 +58,32 @@ def test_a_folder_that_cannot_be_one(tmp_path: Path, folder: RunFolder) -> None:
         prepare.prepare(plan_of(tmp_path), run_folder(tmp_path / "file/run", "job"))
     with pytest.raises(InputError, match="must be a folder of its own"):
         run_folder(tmp_path / "file", "job")
+
+
+PAST = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def test_a_moment_that_has_passed_starts_no_run(tmp_path: Path, folder: RunFolder) -> None:
+    with pytest.raises(InputError, match=r"goal=2020-01-01 .* has passed: it is 20"):
+        prepare.prepare(plan_of(tmp_path, goal=PAST), folder)
+    assert not folder.database.exists()
+    prepare.prepare(plan_of(tmp_path), folder)
+    before = folder.database.read_bytes()
+    with pytest.raises(InputError, match="has passed"):
+        prepare.prepare(plan_of(tmp_path, goal=PAST), folder, overwrite=True)
+    assert folder.database.read_bytes() == before
+    with pytest.raises(InputError, match="has passed"):
+        retrying.rows_to_retry(folder, plan_of(tmp_path, goal=PAST), [0, 1, 2], None)
+
+
+def test_who_comes_back_after_the_moment_is_told_that_it_has_passed(
+    tmp_path: Path, folder: RunFolder
+) -> None:
+    prepare.prepare(plan_of(tmp_path, goal=datetime.now(UTC) + timedelta(seconds=3600)), folder)
+    assert any(
+        "has passed: learners that are not done" in remark
+        for remark in prepare.prepare(plan_of(tmp_path, goal=PAST), folder).remarks
+    )
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
@@ -124,7 +150,7 @@ def carry(tmp_path: Path, folder: RunFolder, *stems: str, **settings: Any) -> pr
     return prepare.prepare(plan, folder)
 
 
-def test_a_run_is_carried_on(tmp_path: Path, folder: RunFolder) -> None:
+def test_fault_08_a_run_is_carried_on(tmp_path: Path, folder: RunFolder) -> None:
     carry(tmp_path, folder, "a", "b", "c", "d")
     run = state.read_config(folder).run
     set_phase(folder, a=Phase.DONE, b=Phase.FAILED, c=Phase.CANCELLED)

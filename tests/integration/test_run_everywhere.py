@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.effort import times
 from tests.integration import run_driver
 
 CASES = [
     pytest.param("slurm", "mpi4py", marks=[pytest.mark.slurm, pytest.mark.mpi]),
     pytest.param("slurm", "process-pool", marks=pytest.mark.slurm),
-    pytest.param("pbs", "mpi4py", marks=pytest.mark.mpi),
     pytest.param("pbs", "loky"),
-    pytest.param("local", "mpi4py", marks=pytest.mark.mpi),
     pytest.param("local", "sequential"),
-]
+    pytest.param("pbs", "mpi4py", marks=pytest.mark.mpi),
+    pytest.param("local", "mpi4py", marks=pytest.mark.mpi),
+][: times(4, 6)]
 
 
 @pytest.fixture
@@ -35,7 +36,9 @@ def cluster_env(request, tmp_path):
 
 
 @pytest.mark.parametrize(("system", "executor"), CASES)
-def test_run(system, executor, cluster_env, tmp_path):
+def test_fault_28_it_runs_whole_on_each_batch_system_with_each_executor(
+    system, executor, cluster_env, tmp_path
+):
     folder = tmp_path / "a folder"
     folder.mkdir()
     done = subprocess.run(

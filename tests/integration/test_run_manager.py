@@ -138,7 +138,7 @@ async def _awaited(run: RunManager) -> Any:
     return await asyncio.wait_for(run, 60)
 
 
-def test_a_killed_manager_is_seen_and_resumed(make: Callable[..., RunManager]) -> None:
+def test_fault_07_08_a_killed_manager_is_seen_and_resumed(make: Callable[..., RunManager]) -> None:
     run = make([line(seconds=0.05) for _ in range(3)], goal=80)
     run.start()
     until(lambda: run.snapshot().phases.get("running") == 2)
@@ -150,6 +150,7 @@ def test_a_killed_manager_is_seen_and_resumed(make: Callable[..., RunManager]) -
     run.resume()
     end = run.wait(90)
     assert end.phases == {"done": 3}
+    assert len(list(run.folder.logs.glob("*.log"))) == 2, "a second job for one that ran on"
     assert all(learner.npoints < 200 for learner in run.load_learners(progress=False))
 
 

@@ -119,7 +119,9 @@ def wait_for(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", SCHEDULERS)
-def test_every_string_arrives_as_it_was_given(kind: type[Scheduler], tmp_path: Path) -> None:
+def test_fault_29_every_string_arrives_as_it_was_given(
+    kind: type[Scheduler], tmp_path: Path
+) -> None:
     words = odd_strings(300, seed=1)
     bench = Bench(tmp_path / "a 'b' $(touch owned) \"ü\" -n", SAYS)
     cwd = bench.home / "- $x\n'y'"
@@ -155,7 +157,7 @@ def test_the_job_knows_itself(kind: type[Scheduler], tmp_path: Path) -> None:
     assert [path.name for path in bench.logs.iterdir()] == [f"{job}.out"]
 
 
-def test_no_key_and_no_address_in_a_script(tmp_path: Path) -> None:
+def test_fault_21_no_key_and_no_address_in_a_script(tmp_path: Path) -> None:
     bench = Bench(tmp_path, SAYS)
     text = bench.simple()
     assert "tcp://" not in text
@@ -175,7 +177,7 @@ if len(tries.read_text().split()) < 3:
 """
 
 
-def test_a_killed_client_is_started_again(tmp_path: Path) -> None:
+def test_fault_19_a_killed_client_is_started_again(tmp_path: Path) -> None:
     bench = Bench(tmp_path, FAILS_TWICE)
     report = tmp_path / "report"
     assert bench.run(bench.simple(), REPORT=str(report)) == 0
@@ -205,6 +207,76 @@ def test_no_more_tries_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     report = tmp_path / "report"
     assert bench.run(bench.simple(), REPORT=str(report)) == 9
     assert report.read_text() == "xxx"
+
+
+MEETS_AND_DIES = """
+import os, pathlib
+pathlib.Path(os.environ["ADAPTIVE_SCHEDULER_END"] + ".met").touch()
+open(os.environ["REPORT"], "a").write("x")
+os._exit(9)
+"""
+
+
+def test_a_client_that_met_the_manager_is_followed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobscript, "MAX_TRIES", 12)  # whose pauses would be 65 s in all
+    bench = Bench(tmp_path, MEETS_AND_DIES)
+    begin = time.monotonic()
+    assert bench.run(bench.simple(), REPORT=str(tmp_path / "report")) == 9
+    assert (tmp_path / "report").read_text() == "x" * 12
+    assert time.monotonic() - begin < 30
+
+
+MEETS_ONCE = """
+import os, pathlib
+report = pathlib.Path(os.environ["REPORT"])
+if not report.exists():
+    pathlib.Path(os.environ["ADAPTIVE_SCHEDULER_END"] + ".met").touch()
+report.open("a").write("x")
+os._exit(9)
+"""
+
+
+def test_clients_that_meet_nobody_are_started_slower_and_slower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobscript, "MAX_TRIES", 5)
+    bench = Bench(tmp_path, MEETS_ONCE)
+    begin = time.monotonic()
+    assert bench.run(bench.simple(), REPORT=str(tmp_path / "report")) == 9
+    assert (tmp_path / "report").read_text() == "xxxxx", "a manager that was met may come back"
+    assert time.monotonic() - begin >= 1 + 2 + 3 + 4
+
+
+def test_clients_that_never_met_anybody_are_given_up(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "import os\nopen(os.environ['REPORT'], 'a').write('x')\nos._exit(9)")
+    assert bench.run(bench.simple(), REPORT=str(tmp_path / "report")) == 9
+    assert (tmp_path / "report").read_text() == "x" * jobscript.MAX_SILENT_TRIES
+    assert "none has reached the manager" in bench.output()
+
+
+LEAVES_MEMORY = """
+import os, pathlib
+tries = pathlib.Path(os.environ["REPORT"])
+n = tries.read_text().count("x") if tries.exists() else 0
+left = tries.with_name(f"segment $x {n}")
+left.touch()
+end = os.environ["ADAPTIVE_SCHEDULER_END"]
+pathlib.Path(end + ".memory").write_text(f"{left}\\n{tries.parent}\\n/dev/shm/not there\\n")
+tries.open("a").write("x")
+if n < 2:
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_shared_memory_of_a_dead_world_is_removed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, LEAVES_MEMORY)
+    report = tmp_path / "report"
+    assert bench.run(bench.simple(), REPORT=str(report)) == 0
+    assert report.read_text() == "xxx"
+    assert not list(tmp_path.glob("segment*"))
+    assert not list(bench.folder.ends.iterdir())
 
 
 SAVES_SLOWLY = """
@@ -290,11 +362,42 @@ def test_too_much_output_is_cut_and_says_so(
     assert len(text) < 1200
 
 
-def test_bytes_that_are_no_text_are_kept(tmp_path: Path) -> None:
+def test_fault_30_bytes_that_are_no_text_are_kept(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "import os; os.write(1, bytes(range(256)))")
     assert bench.run(bench.simple()) == 0
     (log,) = bench.logs.iterdir()
     assert log.read_bytes() == bytes(range(256))
+
+
+PRINTS_ALL = (
+    PRINTS
+    + """
+import os, pathlib
+pathlib.Path(os.environ["REPORT"]).write_text("done")
+"""
+)
+
+
+def test_a_log_on_a_full_disk_ends_no_client(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, PRINTS_ALL)
+    bench.logs.mkdir()
+    (bench.logs / "70_3.out").symlink_to("/dev/full")
+    report = tmp_path / "report"
+    process = bench.start(bench.simple(), REPORT=str(report))
+    words = process.communicate(timeout=60)[0].decode()
+    assert (process.returncode, report.read_text()) == (0, "done")
+    assert "No space left" in words
+
+
+def test_a_log_folder_that_cannot_be_written_to_ends_no_client(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, PRINTS_ALL)
+    bench.logs.write_text("no folder")
+    report = tmp_path / "report"
+    process = bench.start(bench.simple(), REPORT=str(report))
+    words = process.communicate(timeout=60)[0].decode()
+    assert (process.returncode, report.read_text()) == (0, "done")
+    assert "logs" in words.splitlines()[0]
+    assert words.endswith("".join(f"{n}\n" for n in range(20000))), "the batch system's own has it"
 
 
 LEAVES_A_PROCESS = """

@@ -120,14 +120,20 @@ def test_an_array_from_submit_to_cancel(user: User) -> None:
     user.cancel(one, JobId("999999"))  # gone already: no fault
 
 
-def test_a_suspended_job_lives(user: User) -> None:
+def test_fault_29_a_name_longer_than_any_column_comes_back_whole(user: User) -> None:
+    (job,) = user.submit(SLURM(cores=1), WHO, name="n" * 200, tag="as:test:" + "7" * 50)
+    found = user.jobs()[job]
+    assert (found.name, found.comment) == ("n" * 200, "as:test:" + "7" * 50)
+
+
+def test_fault_09_a_suspended_job_lives(user: User) -> None:
     (job,) = user.submit(SLURM(cores=1), WHO)
     user.wait(job, JobState.RUNNING)
     user.cluster.scontrol("suspend", job)
     assert user.wait(job, "SUSPENDED").state is JobState.ALIVE
 
 
-def test_a_requeued_job_keeps_its_id_and_counts_its_restarts(user: User) -> None:
+def test_fault_11_a_requeued_job_keeps_its_id_and_counts_its_restarts(user: User) -> None:
     (job,) = user.submit(SLURM(cores=1), WHO)
     user.until(lambda: user.text("who"))
     user.cluster.scontrol("requeue", job)
@@ -169,7 +175,7 @@ def test_slurm_takes_every_option_and_tells_the_time_left(user: User) -> None:
 
 
 @pytest.mark.slow
-def test_a_refusal_and_a_controller_that_is_away(user: User) -> None:
+def test_fault_17_a_refusal_and_a_controller_that_is_away(user: User) -> None:
     (job,) = user.submit(SLURM(cores=1), WHO)
     scheduler = SLURM(cores=1)
     request = JobRequest("x", "t", scheduler.shapes(1)[0][0], "/tmp")
@@ -253,7 +259,7 @@ def test_rank_0_ends_by_itself_after_a_cancel(user: User, launcher: str) -> None
 @pytest.mark.mpi
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 @pytest.mark.parametrize("rank", [0, 3])
-def test_a_killed_rank_ends_its_world_before_kill_wait(
+def test_fault_19_a_killed_rank_ends_its_world_before_kill_wait(
     user: User, launcher: str, rank: int
 ) -> None:
     start_ranks(user, launcher)

@@ -157,7 +157,7 @@ def test_exit_codes(changes: dict[str, object], code: int) -> None:
     assert exits.code_of(Snapshot(run="r", database="d", time=0.0, **changes)) == code  # type: ignore[arg-type]
 
 
-def test_logs_bear_any_bytes_and_torn_lines(tmp_path: Path) -> None:
+def test_fault_30_logs_bear_any_bytes_and_torn_lines(tmp_path: Path) -> None:
     path = tmp_path / "7.log"
     lines = [
         {"timestamp": "2026-01-01T00:00:02", "event": "item_failed", "item": 1, "reason": "a\nb"},

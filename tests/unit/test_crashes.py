@@ -45,7 +45,7 @@ def test_last_words_tell_each_thing_once() -> None:
     dead = JobRecord("1_0", ended="unknown")
     printed = "no such file\n[adaptive_scheduler] again\nno such file\n"
     told = last_words(
-        [JobRecord("0"), dead, JobRecord("2", claims=1, ended="x")], lambda _: printed
+        [JobRecord("0"), dead, JobRecord("2", has_worked=True, ended="x")], lambda _: printed
     )
     assert told == ". The last words of job 1_0: no such file"
     assert last_words([dead], lambda _: "") == ""

@@ -153,7 +153,7 @@ def test_a_goodbye_gives_back_what_was_held_without_blame() -> None:
     assert desk.manager.news
 
 
-def test_one_that_fails_is_delayed_and_others_go_on() -> None:
+def test_fault_14_one_that_fails_is_delayed_and_others_go_on() -> None:
     """Fault 14."""
     desk = Desk(2, max_fails=1)
     got = desk.claim(ANNA)

@@ -9,6 +9,7 @@ import pytest
 
 from adaptive_scheduler.errors import DataFileError, FileError, PermissionsError
 from adaptive_scheduler.io import files
+from adaptive_scheduler.io.appender import Appender
 
 
 class Failing(files.Operations):
@@ -79,7 +80,7 @@ def test_mode_is_exact_whatever_the_umask(tmp_path):
 
 
 def test_an_append_that_fails_leaves_no_half_record(tmp_path, failing):
-    appender = files.Appender(tmp_path / "a")
+    appender = Appender(tmp_path / "a")
     appender.append(b"first")
     failing(2)
     with pytest.raises(FileError, match="No space left"):
@@ -92,15 +93,45 @@ def test_an_append_that_fails_leaves_no_half_record(tmp_path, failing):
     assert (tmp_path / "a").read_bytes() == b"firstthird"
 
 
+class NoTruncate(files.Operations):
+    """Takes half of a write, and cannot take it back."""
+
+    def write(self, fd, data):
+        if len(data) < 4:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(fd, data[:3])
+
+    def truncate(self, fd, size):
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_half_a_record_that_could_not_be_taken_back_is_removed_before_the_next(tmp_path):
+    appender = Appender(tmp_path / "a")
+    appender.append(b"one\n")
+    with files.through(NoTruncate()):
+        for _ in range(2):
+            with pytest.raises(FileError, match="Input/output"):
+                appender.append(b"second\n")
+    appender.append(b"two\n")
+    appender.close()
+    assert (tmp_path / "a").read_bytes() == b"one\ntwo\n"
+
+
+def test_folders_are_made_with_those_above_them(tmp_path):
+    files.make_folder(tmp_path / "a" / "b")
+    files.make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        files.make_folder(tmp_path / "file" / "a")
+
+
 def test_an_appender_sees_that_its_file_was_deleted(tmp_path):
-    appender = files.Appender(tmp_path / "a")
+    appender = Appender(tmp_path / "a")
     assert not appender.is_deleted()
     (tmp_path / "a").unlink()
     assert appender.is_deleted()
-    appender.open()
-    appender.append(b"x")
     appender.close()
-    assert (tmp_path / "a").read_bytes() == b"x"
 
 
 def test_private_files_and_folders(tmp_path):

@@ -15,6 +15,7 @@ from adaptive_scheduler.core.events import (
     Event,
     Finished,
     Lost,
+    Postponed,
     Raised,
     Released,
     Retried,
@@ -27,7 +28,7 @@ BUDGET = Budget(max_fails=2, max_crashes=2)
 ANNA = Owner("1", 0, 0, "anna")
 EVENTS: list[Event] = [
     Claimed(Owner("2", 0, 0, "other"), 8), Finished(7), Raised(7, "no"), Released(7, "deadline"),
-    Lost("gone"), Unblocked(), Blocked("x"), Cancelled(), Retried(), Retried(waiting=True),
+    Lost("gone"), Unblocked(), Blocked("x"), Postponed(), Cancelled(), Retried(), Retried(waiting=True),
 ]  # fmt: skip
 
 
@@ -94,11 +95,13 @@ def test_an_older_life_does_not_come_back() -> None:
     assert isinstance(step(before, Claimed(Owner("1", 0, 3, "old"), 9), 5.0, BUDGET), Refused)
 
 
-def test_fails_are_counted_apart_from_crashes() -> None:
+def test_fault_14_fails_are_counted_apart_from_crashes() -> None:
     row = item(Phase.RUNNING)
     for n in (1, 2):
         row = after(row, Raised(row.token, "ValueError: x", "Traceback", Report(seconds=1.0)))
-        assert (row.phase, row.fails, row.crashes) == (Phase.QUEUED, n, 0)
+        assert (row.phase, row.fails, row.crashes) == (Phase.QUEUED, n, n - 1)
+        row = after(after(row, Claimed(ANNA, row.token + 1)), Lost("killed", crash=True))
+        assert (row.phase, row.fails, row.crashes) == (Phase.QUEUED, n, n)
         row = after(row, Claimed(ANNA, row.token + 1))
     row = after(row, Raised(row.token, "ValueError: y", "Traceback y"))
     assert (row.phase, row.fails, row.reason) == (Phase.FAILED, 3, "ValueError: y")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from adaptive_scheduler.core.backoff import FIRST, LONGEST, Backoff
 from adaptive_scheduler.core.config import Limits, RunConfig, Timing
 from adaptive_scheduler.core.items import Item, Phase
+from adaptive_scheduler.core.job_records import obituary
 from adaptive_scheduler.core.jobs import JobState, Refusal
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.manager.job_manager import SPACING
@@ -52,7 +53,7 @@ def test_a_run_goes_through_and_leaves_nothing_behind() -> None:
     assert cluster.done == set(range(6))
 
 
-def test_when_all_is_done_what_waits_is_gone_within_seconds() -> None:
+def test_fault_23_when_all_is_done_what_waits_is_gone_within_seconds() -> None:
     """Fault 23."""
     cluster = world(n=4)
     cluster.run_for(3)
@@ -63,7 +64,7 @@ def test_when_all_is_done_what_waits_is_gone_within_seconds() -> None:
     assert cluster.over
 
 
-def test_it_looks_at_most_once_a_second_and_not_twice_at_a_time() -> None:
+def test_fault_25_it_looks_at_most_once_a_second_and_not_twice_at_a_time() -> None:
     """Fault 25."""
     manager = world().manager
     assert [type(task) for task in manager.tasks()] == [Look]
@@ -79,7 +80,7 @@ def test_it_looks_at_most_once_a_second_and_not_twice_at_a_time() -> None:
     assert 0 < manager.jobs.next_due(manager._clock.moment) <= SPACING
 
 
-def test_a_look_that_fails_changes_nothing_and_is_told() -> None:
+def test_fault_10_a_look_that_fails_changes_nothing_and_is_told() -> None:
     """Fault 10."""
     cluster = world()
     cluster.run_for(3)
@@ -96,7 +97,7 @@ def test_a_look_that_fails_changes_nothing_and_is_told() -> None:
     assert cluster.manager.jobs.notes.blind == ""
 
 
-def test_an_empty_listing_resubmits_nothing() -> None:
+def test_fault_10_an_empty_listing_resubmits_nothing() -> None:
     """Fault 10."""
     cluster = world()
     cluster.run_for(3)
@@ -109,13 +110,16 @@ def test_an_empty_listing_resubmits_nothing() -> None:
     assert len(cluster.manager.book.rows) - cluster.manager.book.phases[Phase.QUEUED] == 3
 
 
-def test_a_refused_submit_is_tried_again_later_and_later() -> None:
+def test_fault_17_a_refused_submit_is_tried_again_later_and_later() -> None:
     """Fault 17."""
     cluster = world(n=1)
     cluster.batch.submit_faults += ["busy"] * 4
     cluster.run_for(2)
     assert not cluster.batch.jobs
-    assert "try again later (again in 5 s)" in cluster.manager.jobs.backoff.reason
+    assert (
+        "try again later; it is tried again by itself (again in 5 s)"
+        in cluster.manager.jobs.backoff.reason
+    )
     cluster.run_for(200)
     assert len(jobs(cluster)) == 1
     assert cluster.manager.jobs.backoff.reason == ""
@@ -147,7 +151,7 @@ def test_what_is_impossible_holds_the_run_until_a_person_says_so() -> None:
     assert len(jobs(cluster)) == 1
 
 
-def test_a_submit_without_an_answer_is_searched_before_it_is_sent_again() -> None:
+def test_fault_16_a_submit_without_an_answer_is_searched_before_it_is_sent_again() -> None:
     """Fault 16."""
     cluster = world(n=3)
     cluster.batch.submit_faults.append("unanswered")
@@ -155,8 +159,8 @@ def test_a_submit_without_an_answer_is_searched_before_it_is_sent_again() -> Non
     assert len(cluster.batch.jobs) == 3
     cluster = world(n=3)
     cluster.batch.submit_faults.append("lost")
-    cluster.run_for(30)
-    assert not cluster.batch.jobs, "it may still arrive"
+    cluster.run_for(55)
+    assert not cluster.batch.jobs, "it may still arrive, until the grace (60 s) is over"
     cluster.run_for(120)
     assert len(cluster.batch.jobs) == 3
 
@@ -206,6 +210,25 @@ def test_the_run_is_held_when_all_first_jobs_die() -> None:
     assert len(cluster.batch.jobs) == n
 
 
+def test_a_run_that_was_resumed_is_not_held_again_by_the_next_manager() -> None:
+    cluster = world(n=20, limit=20)
+    cluster.run_for(3)
+    for job in jobs(cluster)[:10]:
+        cluster.kill(job, "failed")
+    cluster.run_for(60)
+    assert cluster.manager.jobs.notes.held
+    cluster.manager.jobs.resume()
+    cluster.run_for(5)
+    cluster.kill_manager()
+    assert cluster.manager.jobs.notes.held == ""
+    cluster.run_for(60)
+    assert cluster.manager.jobs.notes.held == ""
+    for job in jobs(cluster)[:10]:  # nothing was mended: ten more are enough again
+        cluster.kill(job, "failed")
+    cluster.run_for(60)
+    assert "all of the first 10 jobs died" in cluster.manager.jobs.notes.held
+
+
 def test_jobs_that_die_one_after_the_other_in_mid_run_are_not_resubmitted_each_second() -> None:
     cluster = world(n=3, limit=2)
     cluster.run_for(3)
@@ -229,7 +252,7 @@ def test_jobs_that_we_cancelled_are_no_deaths_without_accounting() -> None:
     assert cluster.manager.clients.jobs.early_deaths == 0
 
 
-def test_a_bad_node_is_avoided() -> None:
+def test_fault_18_a_bad_node_is_avoided() -> None:
     """Fault 18."""
     cluster = world(n=8, limit=8)
     cluster.run_for(3)
@@ -289,3 +312,12 @@ def test_a_cancel_is_not_sent_at_each_look() -> None:
     cluster.manager.book.cancel(0.0)
     cluster.run_for(60)
     assert 2 <= len(sent) <= 5
+
+
+def test_a_dead_job_is_remembered_by_the_end_of_its_output() -> None:
+    printed = "a\nb\n[adaptive_scheduler] started again\nc\n\nd\n"
+    assert obituary("1", "failed", lambda _: printed) == (
+        "job 1 ended: failed; the end of its output: c | d"
+    )
+    assert obituary("1", "timeout", None) == "job 1 ended: timeout"
+    assert obituary("1", "failed", lambda _: "") == "job 1 ended: failed"

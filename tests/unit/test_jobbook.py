@@ -45,7 +45,7 @@ def code(answer: object) -> str:
 # ------------------------------------------------------------------- who may speak
 
 
-def test_a_job_may_speak_before_its_submit_is_answered() -> None:
+def test_fault_12_a_job_may_speak_before_its_submit_is_answered() -> None:
     """Fault 12."""
     book = submitted()
     record = book.hear(owner(), 1, 1.0)
@@ -55,7 +55,7 @@ def test_a_job_may_speak_before_its_submit_is_answered() -> None:
     assert list(book.records) == ["1"]
 
 
-def test_a_higher_life_takes_over_and_an_old_one_is_sent_away() -> None:
+def test_fault_11_a_higher_life_takes_over_and_an_old_one_is_sent_away() -> None:
     """Fault 11."""
     book = submitted()
     book.hear(owner(0, 0, "a"), 1, 0.0)
@@ -161,7 +161,11 @@ def test_endings_are_kept_with_their_node() -> None:
     assert book.node_of("1") == "n2"
     book.hear(owner(), 1, 3.0)
     book.note_host("1", "n3")
-    assert book.node_of("1") == "n3", "its own word counts most"
+    assert book.node_of("1") == "n2", "the queue takes no other name"
+    book.end_submit(1, ["2"], 0.0)
+    book.hear(owner(job="2"), 1, 3.0)
+    book.note_host("2", "n3")
+    assert book.node_of("2") == "n3", "better than nothing"
 
 
 def test_the_time_since_the_last_claim_is_known() -> None:
@@ -176,7 +180,7 @@ def test_the_time_since_the_last_claim_is_known() -> None:
 # ----------------------------------------------------------------- unknown submits
 
 
-def test_jobs_of_an_unknown_submit_are_adopted_by_their_tag() -> None:
+def test_fault_16_jobs_of_an_unknown_submit_are_adopted_by_their_tag() -> None:
     """Fault 16."""
     book = submitted(3)
     assert [s.n for s in book.submit_views(1.0)] == [3]
@@ -235,7 +239,7 @@ def test_other_runs_tags_are_not_ours() -> None:
 # --------------------------------------------------------------------- a new manager
 
 
-def test_leases_begin_anew_with_a_new_manager() -> None:
+def test_fault_07_leases_begin_anew_with_a_new_manager() -> None:
     """Fault 7."""
     book = submitted()
     book.hear(owner(), 1, 0.0)
@@ -253,3 +257,20 @@ def test_a_row_that_is_run_makes_its_job_watched() -> None:
         assert view(book, 40.0, job).shape == 1
     assert not book.records["2"].ended
     assert book.lived == 2
+
+
+def test_a_job_that_is_missing_for_a_moment_is_not_absent_where_ends_are_listed() -> None:
+    book = submitted()
+    book.end_submit(1, ["1"], 0.0)
+    book.hear(owner(), 1, 1.0)
+    book.note_goodbye("1", "signal SIGTERM", broken=False)  # it was requeued
+    see(book, 2.0, listed("1", JobState.PENDING))
+    for now in (3.0, 30.0, 62.9):
+        book.observe([], [], now, RUN, 60.0)
+        assert (view(book, now).absences, view(book, now).listed) == (0, None)
+    see(book, 63.0, listed("1", JobState.PENDING))
+    for now in (64.0, 123.9):
+        book.observe([], [], now, RUN, 60.0)
+        assert view(book, now).absences == 0, "it was seen meanwhile"
+    book.observe([], [], 124.0, RUN, 60.0)
+    assert view(book, 124.0).absences == 1

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import tracemalloc
 from functools import partial
 from pathlib import Path
@@ -46,15 +45,12 @@ def test_each_learner_is_read_alone(tmp_path: Path) -> None:
 def test_ten_thousand_learners_of_one_function(tmp_path: Path) -> None:
     big = np.ones(100_000)
     learners = [adaptive.Learner1D(partial(f, offset=big), (-1, 1 + i)) for i in range(10_000)]
-    begin = time.perf_counter()
     write_learners(tmp_path / "learners", learners)
-    assert time.perf_counter() - begin < 2.5  # five times what it takes
-    assert (tmp_path / "learners").stat().st_size < 5_000_000
+    size = (tmp_path / "learners").stat().st_size
+    assert size < big.nbytes + 10_000 * 420, "what they share is written once"
     assert [path.name for path in tmp_path.iterdir()] == ["learners"]
-    begin = time.perf_counter()
     with LearnerFile(tmp_path / "learners") as file:
         assert file.read(9_999).bounds == (-1, 10_000)
-    assert time.perf_counter() - begin < 0.5
 
 
 @pytest.mark.parametrize(

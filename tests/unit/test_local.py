@@ -121,7 +121,7 @@ def test_history() -> None:
     assert endings == [Ending(JobId("3"), "timeout", "the walltime was over")]
 
 
-def test_many_jobs_are_cancelled_by_few_commands() -> None:
+def test_fault_25_many_jobs_are_cancelled_by_few_commands() -> None:
     scheduler = LocalScheduler(cores=1)
     jobs = [JobId(f"7_{n}") for n in range(1500)]
     commands = scheduler.cancel_commands(jobs)

@@ -12,7 +12,7 @@ def book(*seen: str) -> NodeBook:
     return nodes
 
 
-def test_a_node_that_kills_three_jobs_is_avoided() -> None:
+def test_fault_18_a_node_that_kills_three_jobs_is_avoided() -> None:
     """Fault 18."""
     nodes = book("good", "bad")
     for n in range(DEATHS):

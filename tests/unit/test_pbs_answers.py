@@ -53,7 +53,7 @@ def test_the_tag_comes_back_whatever_else_is_in_the_environment() -> None:
 
 
 @pytest.mark.parametrize("letter", ["E", "H", "S", "U", "T", "M", "?", "new word", ""])
-def test_unknown_states_are_alive(letter: str) -> None:
+def test_fault_09_unknown_states_are_alive(letter: str) -> None:
     (job,) = scheduler().parse_queue(_listing(job_state=letter))
     assert job.state is JobState.ALIVE
 
@@ -63,7 +63,7 @@ def test_hosts_of_several_chunks() -> None:
     assert job.nodes == ("n1", "n2")
 
 
-def test_bytes_that_are_not_utf8() -> None:
+def test_fault_30_bytes_that_are_not_utf8() -> None:
     (job,) = scheduler().parse_queue(answer("qstat_json_with_V"))
     assert job.id == "1114.vm"
 
@@ -90,7 +90,7 @@ def test_no_jobs_at_all() -> None:
 
 
 @pytest.mark.parametrize("rc", [255, 153, 35, 162, 1, 2, -9, 124])
-def test_a_failed_listing_is_never_an_empty_one(rc: int) -> None:
+def test_fault_10_a_failed_listing_is_never_an_empty_one(rc: int) -> None:
     """Field fault 10; a PBS whose server is down prints valid JSON without jobs."""
     text = captured("qstat_unknown").stdout
     with pytest.raises(NoObservation):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaptive_scheduler.client import points
+from adaptive_scheduler.client.former import read_journals
 from adaptive_scheduler.client.points import PointJournal, decode, encode
 from adaptive_scheduler.errors import DataFileError, PermissionsError
 
@@ -50,7 +51,7 @@ def test_journals_are_read_by_token(tmp_path):
         assert (journal.n_waiting, journal.n_written) == (0, 1)
         journal.close()
     PointJournal(str(tmp_path / "other"), 5).close()
-    found = list(points.read_journals(fname))
+    found = list(read_journals(fname))
     assert [journal.token for journal in found] == [3, 12, 100]
     assert [journal.points for journal in found] == [[(t, math.inf)] for t in (3, 12, 100)]
 
@@ -62,7 +63,7 @@ def test_one_that_others_may_write_is_refused(tmp_path):
     assert journal.path.stat().st_mode & 0o077 == 0
     journal.path.chmod(0o620)
     with pytest.raises(PermissionsError, match="chmod"):
-        list(points.read_journals(str(tmp_path / "a")))
+        list(read_journals(str(tmp_path / "a")))
 
 
 def test_values_that_cannot_be_unpickled_are_told_with_the_file(tmp_path):
@@ -72,7 +73,7 @@ def test_values_that_cannot_be_unpickled_are_told_with_the_file(tmp_path):
     path.write_bytes(head + payload)
     path.chmod(0o600)
     with pytest.raises(DataFileError, match="nowhere"):
-        list(points.read_journals(str(tmp_path / "a")))
+        list(read_journals(str(tmp_path / "a")))
 
 
 def test_points_wait_in_memory_while_the_disk_is_full(tmp_path, monkeypatch):
@@ -86,7 +87,7 @@ def test_points_wait_in_memory_while_the_disk_is_full(tmp_path, monkeypatch):
     assert journal.n_waiting == 1
     journal.add(3, 4)
     journal.close()
-    (read,) = points.read_journals(str(tmp_path / "a"))
+    (read,) = read_journals(str(tmp_path / "a"))
     assert read.points == [(1, 2), (3, 4)]
 
 
@@ -125,7 +126,7 @@ def test_points_that_fsync_lost_are_written_again(tmp_path, monkeypatch):
             journal.flush(sync=True)
     assert journal.n_waiting == 1
     journal.close()
-    (read,) = points.read_journals(str(tmp_path / "a"))
+    (read,) = read_journals(str(tmp_path / "a"))
     assert read.points == [(1, 2)]
 
 
@@ -145,7 +146,7 @@ def test_a_journal_that_another_host_deleted_is_made_anew(tmp_path, monkeypatch)
     monkeypatch.setattr(points.files, "operations", Stale())
     journal.add(3, 4)
     journal.close()
-    (read,) = points.read_journals(str(tmp_path / "a"))
+    (read,) = read_journals(str(tmp_path / "a"))
     assert read.points == [(3, 4)]
 
 
@@ -164,4 +165,4 @@ def test_a_journal_that_is_listed_but_gone_is_no_error(tmp_path, monkeypatch):
             return super().open(path, flags, mode)
 
     monkeypatch.setattr(points.files, "operations", LateList())
-    assert [journal.token for journal in points.read_journals(str(tmp_path / "a"))] == [2]
+    assert [journal.token for journal in read_journals(str(tmp_path / "a"))] == [2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import adaptive
 import numpy as np
 import pytest
 
+from adaptive_scheduler.client.environment import read_config
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.snapshot import Snapshot
 from adaptive_scheduler.errors import CommandMissingError, InputError, RunError
@@ -18,7 +20,7 @@ from adaptive_scheduler.io.tables import read_tables
 from adaptive_scheduler.manager import empty, fnames, state, status, user_script
 from adaptive_scheduler.manager.environment import foreign_entries
 from adaptive_scheduler.manager.plan import Plan, Settings, make_plan
-from adaptive_scheduler.manager.prepare import check_surroundings
+from adaptive_scheduler.manager.prepare import check_surroundings, prepare
 from adaptive_scheduler.manager.run_manager import RunManager, run_folder
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from adaptive_scheduler.schedulers.slurm import SLURM
@@ -34,6 +36,11 @@ def line(offset: float = 0.0) -> adaptive.Learner1D:
 
 def local(**options: Any) -> LocalScheduler:
     return LocalScheduler(**{"cores": 1, "max_cores": 4, "executor_type": "sequential", **options})
+
+
+def test_the_points_interval_reaches_the_clients(tmp_path: Path, folder: RunFolder) -> None:
+    prepare(plan_of(tmp_path, points_interval=0.25), folder)
+    assert read_config(folder).points_interval == 0.25
 
 
 def plan_of(tmp_path: Path, n: int = 3, **settings: Any) -> Plan:
@@ -125,8 +132,14 @@ def test_bad_learners(learners: Any, words: str) -> None:
         ({"max_simultaneous_jobs": 0}, "max_simultaneous_jobs=0"),
         ({"max_fails_per_job": 1.5}, "max_fails_per_job=1.5"),
         ({"save_interval": 0}, "save_interval=0"),
+        ({"save_interval": math.inf}, "save_interval=inf"),
+        ({"points_interval": -0.1}, "points_interval=-0.1"),
+        ({"points_interval": "1s"}, "points_interval='1s' must be a number of seconds"),
         ({"log_interval": "30"}, "log_interval='30'"),
         ({"job_name": " "}, "job_name"),
+        ({"client_patience": 0}, "client_patience=0"),
+        ({"client_patience": float("inf")}, "client_patience=inf"),
+        ({"client_patience": None}, "client_patience=None"),
         ({"runner_kwargs": {"goal": 1}}, "give goal= to RunManager"),
         ({"runner_kwargs": {"executor": 1}}, "executor_type="),
         ({"runner_kwargs": {"retry": 1}}, "known are"),

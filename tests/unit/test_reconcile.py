@@ -80,7 +80,9 @@ def deaths(*jobs: JobView) -> list[Action]:
         ({"external": True, "goodbye": True}, True),
     ],
 )
-def test_dead_only_when_two_sources_agree(fields: dict[str, object], dead: bool) -> None:
+def test_fault_09_10_dead_only_when_two_sources_agree(
+    fields: dict[str, object], dead: bool
+) -> None:
     """Faults 9 and 10."""
     found = deaths(job(**fields))
     assert [type(action) for action in found] == [BuryJob] * dead
@@ -110,7 +112,7 @@ def test_deaths_come_alone_because_the_counts_change() -> None:
     assert [type(action) for action in found] == [BuryJob]
 
 
-def test_a_requeued_job_gives_back_its_item_when_the_lease_is_out() -> None:
+def test_fault_11_a_requeued_job_gives_back_its_item_when_the_lease_is_out() -> None:
     waits = job(listed=P, spoke=True, holds=True)
     assert deaths(msgspec.structs.replace(waits, silent=29.0)) == []
     assert deaths(msgspec.structs.replace(waits, silent=31.0)) == [
@@ -163,7 +165,7 @@ def test_nobody_waits_for_a_job_that_leaves_or_is_mute() -> None:
     assert decide(*jobs) == [SubmitJobs(0, 5)]
 
 
-def test_unknown_submits_count() -> None:
+def test_fault_16_unknown_submits_count() -> None:
     """Fault 16."""
     unknown = [SubmitView(1, 0, 4, 10.0, 0)]
     assert decide(submits=unknown) == [SubmitJobs(0, 1)]
@@ -228,7 +230,7 @@ def test_the_run_is_held_when_all_first_jobs_died() -> None:
 # ------------------------------------------------------------------------ the farewell
 
 
-def test_at_the_end_what_waits_goes_at_once_and_what_runs_may_leave() -> None:
+def test_fault_23_at_the_end_what_waits_goes_at_once_and_what_runs_may_leave() -> None:
     jobs = [job("1", listed=R, spoke=True), job("2", listed=P), job("3"), job("4", listed=R)]
     end = {"queued": {}, "over_for": 0.0}
     assert decide(*jobs, **end) == [CancelJobs(["2", "3"], "all work is done")]  # type: ignore[arg-type]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from pathlib import Path
 
 import adaptive
@@ -45,7 +48,7 @@ def test_what_we_save_adaptive_loads_and_back(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x1f\x8b\x08garbage"])
-def test_a_damaged_file_is_kept_aside_and_reported(tmp_path, content):
+def test_fault_03_a_data_file_that_cannot_be_read_is_kept_aside(tmp_path, content):
     path = tmp_path / ("n" * 255)
     path.write_bytes(content)
     report = DataFile(learner(), str(path)).load()
@@ -72,7 +75,7 @@ def test_a_missing_module_is_not_damage(tmp_path):
     assert path.exists()
 
 
-def test_a_full_disk_leaves_the_old_file_and_is_told(tmp_path, monkeypatch):
+def test_fault_04_a_full_disk_leaves_the_old_file_and_is_told(tmp_path, monkeypatch):
     path = tmp_path / "a"
     DataFile(learner(3), path).save()
     data = DataFile(learner(), path, token=1)
@@ -201,10 +204,83 @@ def test_journals_are_merged_once_and_retired_after_the_save(tmp_path):
     data = DataFile(learner(), path, token=2)
     assert data.load().n_merged == 3
     data.save()
-    data.retire_journals()
+    assert not data.retire_journals(list)
     left = sorted(name for name in names(tmp_path) if name.endswith(".points"))
     assert [name.split(".")[2] for name in left] == [f"{2:012d}"]
     assert DataFile(learner(), path, token=3).load().n_merged == 0
+
+
+class NoFolderSync(saving.files.Operations):
+    def fsync(self, fd):
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_save_whose_name_was_not_synced_is_our_own_all_the_same(tmp_path):
+    class Own(adaptive.Learner1D):
+        def save(self, fname, compress=True):
+            super().save(fname, compress)
+
+    made = Own(square, (-1, 1))
+    data = DataFile(made, tmp_path / "a", token=1)
+    data.load()
+    for x in (0.5, 0.6):
+        made.tell(x, 1.0)
+        with saving.files.through(NoFolderSync()), pytest.raises(DataFileError):
+            data.save()
+    data.save()
+    assert names(tmp_path) == ["a"], "nothing was kept aside"
+
+
+class Sticky(saving.files.Operations):
+    """Lets nobody delete the journal of one token."""
+
+    def __init__(self, token):
+        self.end = f".{token:012d}.points"
+
+    def unlink(self, path):
+        if str(path).endswith(self.end):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        super().unlink(path)
+
+
+def test_late_points_of_one_journal_are_kept_when_the_next_cannot_be_deleted(tmp_path):
+    path = tmp_path / "a"
+    former = [PointJournal(str(path), token) for token in (1, 2)]
+    for n, journal in enumerate(former):
+        journal.keep([(n / 10, 1.0)])
+    data = DataFile(learner(), path, token=3)
+    data.load()
+    data.save()
+    for n, journal in enumerate(former):
+        journal.keep([(n / 10 + 0.5, 2.0)])  # they think that they are the owners
+    kept = []
+    with saving.files.through(Sticky(2)), pytest.raises(DataFileError, match="Permission"):
+        data.retire_journals(kept.extend)
+    assert kept == [(0.5, 2.0), (0.6, 2.0)]
+    assert not data.retire_journals(kept.extend), "nothing came since"
+    assert len(kept) == 2
+    assert data.learner.data.items() >= {0.5: 2.0, 0.6: 2.0}.items()
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_journal_is_deleted_only_when_its_late_points_are_on_disk(tmp_path):
+    path = tmp_path / "a"
+    zombie = PointJournal(str(path), 1)
+    zombie.keep([(0.1, 1.0)])
+    data = DataFile(learner(), path, token=3)
+    data.load()
+    data.save()
+    zombie.keep([(0.2, 2.0)])
+    mine = PointJournal(str(path), 3)
+    with saving.files.through(Failing(2)), pytest.raises(DataFileError, match="No space left"):
+        data.retire_journals(mine.keep)
+    assert zombie.path.exists()
+    assert data.retire_journals(mine.keep) is False
+    assert not zombie.path.exists()
+    fresh = learner()
+    DataFile(fresh, path, token=4).load()
+    assert fresh.data == {0.1: 1.0, 0.2: 2.0}
 
 
 def test_a_journal_with_damage_inside_is_kept_aside(tmp_path):
@@ -219,7 +295,7 @@ def test_a_journal_with_damage_inside_is_kept_aside(tmp_path):
     assert report.n_merged == 1
     assert len(report.notes) == 2
     data.save()
-    data.retire_journals()
+    data.retire_journals(list)
     assert [name for name in names(tmp_path) if ".damaged-" in name]
 
 
@@ -231,3 +307,34 @@ def test_temporary_files_of_killed_owners_are_swept(tmp_path):
     newer.write_bytes(b"")
     DataFile(learner(), path, token=5).load()
     assert (old.exists(), newer.exists()) == (False, True)
+
+
+def test_what_another_process_saved_by_its_own_save_stays_where_it_is(tmp_path):
+    """A client that was stopped past its lease merges before it notices: the file is not its own."""
+    path = tmp_path / "a"
+    data = DataFile(Own(square, (-1, 1)), path, lease_ok=lambda: False)
+    data.load()
+    path.write_text("{0.1: 2.0}")
+    data.merge()
+    assert path.read_text() == "{0.1: 2.0}"
+    (kept,) = data.report.kept_aside
+    assert kept.read_text() == "{0.1: 2.0}"
+    with pytest.raises(LeaseLostError):
+        data.save()
+    assert path.read_text() == "{0.1: 2.0}"
+
+
+def test_points_that_are_not_taken_yet_survive_a_merge(tmp_path):
+    path = tmp_path / "a"
+    other = adaptive.IntegratorLearner(square, (-1, 1), tol=1e-3)
+    adaptive.runner.simple(other, goal=lambda learner: learner.done())
+    data = DataFile(adaptive.IntegratorLearner(square, (-1, 1), tol=1e-3), path)
+    data.load()
+    other.save(str(path))
+    data.save()  # merges first
+    assert data.report.memo
+    assert data.report.memo | data.learner.data == other.data
+    (kept,) = data.report.kept_aside
+    again = adaptive.IntegratorLearner(square, (-1, 1), tol=1e-3)
+    again.load(str(kept))
+    assert again.data == other.data

@@ -201,6 +201,29 @@ def test_a_manager_that_moved_is_asked_soon(session: Session) -> None:
     assert session.next(session.due()).timeout == 1.0
 
 
+def test_a_new_manager_hears_at_once_of_a_client_that_missed_nobody(session: Session) -> None:
+    session.manager_moved(0.0)
+    assert session.next(1.0) is None  # nobody beats before it was welcomed
+    holding(session)
+    exchange(session, session.due(), Ok())
+    now = session.due() - 4.0
+    session.manager_moved(now)
+    sending = session.next(now + 0.5)
+    assert sending is not None
+    assert isinstance(sending.body, Beat)
+    assert sending.body.token == 7
+
+
+def test_a_manager_is_away_from_the_first_word_in_vain(session: Session) -> None:
+    holding(session)
+    assert session.away(4.9) == 0.0, "it is not asked all the time"
+    for _ in range(3):
+        session.unanswered(session.next(session.due()))
+    assert session.away(20.0) == 15.0
+    exchange(session, session.due(), Ok())
+    assert session.away(100.0) == 0.0
+
+
 def test_what_nobody_waits_for_is_not_sent(session: Session) -> None:
     holding(session)
     ticket = session.say(Claim(), 6.0)

@@ -11,7 +11,7 @@ from adaptive_scheduler.core.jobs import CommandResult, JobId, JobRequest, JobSt
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import NoObservation, SubmitRefusedError
 from adaptive_scheduler.schedulers.slurm import COLUMNS, FIELD, ROW, SLURM
-from adaptive_scheduler.schedulers.slurm_words import ENDINGS, expand_nodes
+from adaptive_scheduler.schedulers.slurm_words import ENDINGS, expand_nodes, never_starts
 from tests.clusters import captures
 
 SCHEDULER = SLURM(cores=4)
@@ -156,7 +156,7 @@ def test_words_of_a_refusal(words: str, refusal: Refusal) -> None:
         SCHEDULER.parse_submit(result, 1)
 
 
-def test_a_submit_that_hangs_at_the_limit_says_so() -> None:
+def test_fault_17_a_submit_that_hangs_at_the_limit_says_so() -> None:
     assert SCHEDULER.refusal(captures.load("slurm/refused_limit_hangs")) is Refusal.LIMIT
 
 
@@ -174,7 +174,7 @@ def test_a_real_listing() -> None:
     assert jobs[JobId("2_1")].native_state == "SUSPENDED"
 
 
-def test_states_that_nobody_knows_are_alive() -> None:
+def test_fault_09_states_that_nobody_knows_are_alive() -> None:
     for state in ("COMPLETING", "CONFIGURING", "REQUEUED", "STAGE_OUT", "NEW_IN_SLURM_99"):
         (job,) = SCHEDULER.parse_queue(answer(row("7", "N/A", state, "n1", "None", "(null)", "x")))
         assert (job.id, job.state, job.comment) == ("7", JobState.ALIVE, "")
@@ -188,7 +188,7 @@ def test_nothing_listed_but_an_error_said_is_no_observation() -> None:
         SCHEDULER.parse_queue(answer(stderr="squeue: error: Socket timed out"))
 
 
-def test_a_row_that_is_cut_is_no_observation() -> None:
+def test_fault_29_a_row_that_is_cut_is_no_observation() -> None:
     full = row("7", "N/A", "RUNNING", "n1", "None", "c", "a name")
     assert len(SCHEDULER.parse_queue(answer(full))) == 1
     for end in range(1, len(full) - 1):
@@ -257,3 +257,25 @@ def test_srun_kills_a_step_whose_rank_died_and_mpiexec_is_left_alone() -> None:
         "-n",
         "3",
     ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "word"),
+    [("PartitionTimeLimit", "walltime="), ("PartitionNodeLimit", "nodes="),
+     ("BadConstraints", "--constraint"), ("AssocMaxWallDurationPerJobLimit", "walltime="),
+     ("QOSMaxCpuPerJobLimit", "cores="), ("AssocMaxCpuMinutesPerJobLimit", "walltime="),
+     ("InvalidQOS", "--qos"), ("AccountNotAllowed", "--account"),
+     ("JobHeldAdmin", "scontrol release"), ("launch failed requeued held", "scontrol release")],
+)  # fmt: skip
+def test_reasons_for_which_a_job_never_starts(reason: str, word: str) -> None:
+    listed = SCHEDULER.parse_queue(answer(row("1", "N/A", "PENDING", "", reason, "(null)", "x")))
+    assert word in listed[0].remedy
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["Priority", "Resources", "None", "AssocMaxJobsLimit", "QOSMaxCpuPerUserLimit", "Dependency",
+     "AssocGrpCpuLimit", "QOSMaxJobsPerUserLimit", "Licenses", "BeginTime", "ReqNodeNotAvail"],
+)  # fmt: skip
+def test_reasons_for_which_a_job_only_waits(reason: str) -> None:
+    assert never_starts(reason) == ""

@@ -8,7 +8,14 @@ from adaptive_scheduler.core.items import Item, Phase
 from adaptive_scheduler.core.job_records import JobRecord
 from adaptive_scheduler.core.jobs import JobId, JobState, ListedJob
 from adaptive_scheduler.core.messages import Owner, Report
-from adaptive_scheduler.core.snapshot import Snapshot, item_view, item_views, job_row
+from adaptive_scheduler.core.snapshot import (
+    Snapshot,
+    damage,
+    item_view,
+    item_views,
+    job_row,
+    never_start,
+)
 
 REPORT = Report(npoints=20, loss=0.1, seconds=5.0, points_per_second=2.0, memory=100.0)
 
@@ -24,6 +31,39 @@ def test_a_running_item_shows_what_its_client_says() -> None:
 def test_an_old_report_is_not_shown_of_one_that_stopped() -> None:
     view = item_view(Item(0, "f", Phase.QUEUED, npoints=15), REPORT)
     assert (view.npoints, view.points_per_second) == (15, 0.0)
+
+
+def test_a_learner_whose_last_point_came_long_ago_makes_no_progress() -> None:
+    row = Item(0, "f", Phase.RUNNING, job="1")
+
+    def stalled(idle: float, p95: float) -> bool:
+        return item_view(row, Report(idle_since=idle, p95=p95)).stalled
+
+    assert [stalled(50, 0), stalled(70, 0), stalled(70, 20), stalled(101, 20)] == [
+        False, True, False, True,
+    ]  # fmt: skip
+    assert not item_view(Item(0, "f", Phase.QUEUED), Report(idle_since=999)).stalled
+
+
+def test_damaged_data_are_named_whether_their_learner_runs_or_not() -> None:
+    rows = [Item(0, "f", Phase.RUNNING), Item(1, "g", Phase.DONE, kept_aside="g.damaged-1")]
+    rows += [Item(n, "h", Phase.QUEUED) for n in (2, 3)]
+    assert damage(rows, {0: Report(kept_aside="f.damaged-2")}) == (
+        "learner 0: f.damaged-2; learner 1: g.damaged-1"
+    )
+    assert damage(rows[2:], {}) == ""
+    many = [Item(n, "g", Phase.DONE, kept_aside="x") for n in range(9)]
+    assert damage(many, {}).endswith("learner 4: x and of 4 more learners")
+
+
+def test_jobs_that_will_not_start_are_counted_by_their_reason() -> None:
+    listed = ListedJob(
+        JobId("1"), JobState.PENDING, "PENDING", reason="BadConstraints", remedy="change memory="
+    )
+    rows = [job_row(JobRecord(str(n)), listed, 0.0, None, 30.0) for n in range(3)]
+    rows.append(job_row(JobRecord("9"), None, 0.0, None, 30.0))
+    (line,) = never_start(rows)
+    assert line.startswith("3 jobs in the queue will not start (BadConstraints): change memory=")
 
 
 def test_which_rows() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from rich.console import Console
 
@@ -64,7 +66,7 @@ def test_those_that_need_a_look_come_first() -> None:
     assert "silent" in line_with("17_3", views.jobs_table(snapshot()))
 
 
-def test_a_name_is_never_read_as_markup_nor_cut() -> None:
+def test_fault_29_a_name_is_never_read_as_markup_nor_cut() -> None:
     assert "[red]x" in "\n".join(lines(views.overview(snapshot())))
     long = "x" * 150
     item = ItemView(0, f"/data/{long}", Phase.QUEUED)
@@ -140,6 +142,18 @@ def test_a_running_learner_that_cannot_be_saved_is_told() -> None:
     full = ItemView(1, "/d/x", Phase.RUNNING, reason="/d/x: No space left on device (OSError)")
     (told,) = views.failures(snapshot(items=[full]))
     assert "No space left" in told.plain
+
+
+def test_a_learner_without_progress_is_told_everywhere() -> None:
+    item = ItemView(5, "/data/c", Phase.RUNNING, job="1", idle_since=750.0, stalled=True)
+    shot = snapshot(items=[item, ItemView(6, "/data/d", Phase.RUNNING, job="2", idle_since=5.0)])
+    words = r"without progress since \d\d:\d\d:\d\d \(12 min\)"
+    assert re.search(f"learner 5 /data/c: {words}", status_of(shot).text)
+    assert "learner 6" not in status_of(shot).text
+    overview = "\n".join(lines(views.overview(shot)))
+    assert re.search(words, overview)
+    assert "no point for" in overview
+    assert re.search(words, views.as_html(views.overview(shot)))
 
 
 def test_what_all_jobs_wait_for_is_told() -> None:

@@ -1,0 +1,279 @@
+"""What goes wrong: each fault is a function of the world, chosen by a dice."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from random import Random
+
+import psutil
+
+from tests.chaos.fault import Fault
+from tests.chaos.world import LIES, TIMING, Rank, World
+from tests.clusters import remains
+
+#: Seconds that slurmctld is away.
+CONTROLLER_AWAY = 30.0
+#: Faults before a node is broken for good.
+BEFORE_BROKEN_NODE = 3
+
+Undo = Callable[[], None]
+
+
+class NothingToBreakError(Exception):
+    """The fault has no victim just now."""
+
+
+class Faults:
+    """Breaks things, remembers what it broke, and mends it in time.
+
+    Parameters
+    ----------
+    world : World
+    dice : Random
+    """
+
+    def __init__(self, world: World, dice: Random) -> None:
+        self.world = world
+        self.dice = dice
+        self.done: list[Fault] = []
+        self.broken_node = ""
+        self._repairs: list[tuple[float, Undo, Fault]] = []
+        self._deck: list[Callable[[], Fault]] = []
+
+    def _all(self) -> list[Callable[[], Fault]]:
+        kinds = [
+            self.kill_manager, self.kill_client, self.kill_worker, self.kill_stepd,
+            self.stop_client, self.make_zombie, self.requeue, self.drain, self.break_node,
+            self.stop_controller, self.lie, self.lie, self.fill_disk,
+            self.kill_manager, self.kill_client, self.kill_worker,
+        ]  # fmt: skip
+        return kinds if self.world.has_small_disk else [k for k in kinds if k != self.fill_disk]
+
+    def strike(self) -> Fault | None:
+        """Let one fault happen; None if none of a few has a victim."""
+        for _ in range(4):
+            if not self._deck:
+                self._deck = self._shuffled()
+            with suppress(NothingToBreakError, psutil.NoSuchProcess):
+                fault = self._deck.pop()()
+                self.done.append(fault)
+                return fault
+        return None
+
+    def _shuffled(self) -> list[Callable[[], Fault]]:
+        """All faults; a node is broken early, so that there is time to see what it costs."""
+        deck = [fault for fault in self._all() if fault != self.break_node]
+        self.dice.shuffle(deck)
+        if not self.broken_node:
+            deck.insert(len(deck) - BEFORE_BROKEN_NODE, self.break_node)
+        return deck
+
+    def repair(self, all_of_them: bool = False) -> None:
+        """Mend what is due."""
+        due = [r for r in self._repairs if all_of_them or r[0] <= time.monotonic()]
+        self._repairs = [r for r in self._repairs if r not in due]
+        for _, undo, fault in sorted(due, key=lambda repair: repair[0]):
+            undo()
+            fault.until = time.monotonic()
+
+    def _later(self, seconds: float, fault: Fault, undo: Undo) -> Fault:
+        self._repairs.append((time.monotonic() + seconds, undo, fault))
+        return fault
+
+    def _is_under_way(self, kind: str) -> bool:
+        return any(fault.kind == kind for _, _, fault in self._repairs)
+
+    def _choose(self, things: list[Rank]) -> Rank:
+        if not things:
+            raise NothingToBreakError
+        return self.dice.choice(things)
+
+    # ------------------------------------------------------------------ processes
+
+    def kill_manager(self) -> Fault:
+        run = self.dice.choice(self.world.runs)
+        process = run.manager()
+        if process is None:
+            raise NothingToBreakError
+        process.kill()
+        return Fault("manager killed", f"{run.name} {process.pid}")
+
+    def _kill_rank(self, kind: str, ranks: list[Rank], victim: Rank) -> Fault:
+        fault = Fault(kind, f"{victim.run.name} job {victim.job} rank {victim.rank}")
+        fault.job, fault.pids = victim.job, pids_of(victim.job, ranks)
+        victim.process.kill()
+        return fault
+
+    def kill_client(self) -> Fault:
+        ranks = self.world.ranks()
+        victim = self._choose([rank for rank in ranks if rank.rank == 0])
+        return self._kill_rank("client killed", ranks, victim)
+
+    def kill_worker(self) -> Fault:
+        ranks = self.world.ranks()
+        victim = self._choose([rank for rank in ranks if rank.rank > 0])
+        return self._kill_rank("rank killed", ranks, victim)
+
+    def kill_stepd(self) -> Fault:
+        ranks = self.world.ranks()
+        job = self._choose(ranks).job
+        stepd = self.dice.choice(self._stepds(job))
+        stepd.kill()
+        pids = pids_of(job, ranks)
+        return Fault("slurmstepd killed", f"of job {job}", pids=pids, job=job, stepds=True)
+
+    def _stepds(self, job: str) -> list[psutil.Process]:
+        found = [
+            process
+            for process in remains.processes(self.world.slurm.folder)
+            if re.search(rf"\[{self._raw(job)}\.", " ".join(_words(process)))
+        ]
+        if not found:
+            raise NothingToBreakError
+        return found
+
+    def _raw(self, job: str) -> str:
+        """The number by which Slurm's daemons call a task of an array."""
+        if "_" not in job:
+            return job
+        try:
+            shown = self.world.slurm.run("scontrol", "show", "job", job, timeout=5).stdout
+        except (RuntimeError, subprocess.TimeoutExpired):
+            raise NothingToBreakError from None
+        return shown.split()[0].removeprefix("JobId=")
+
+    def stop_client(self) -> Fault:
+        """For longer than its lease: it comes back as the owner of what may be another's."""
+        ranks = self.world.ranks()
+        victim = self._choose([rank for rank in ranks if rank.rank == 0])
+        fault = Fault("client stopped", f"{victim.run.name} job {victim.job}", stops=True)
+        fault.job, fault.pids = victim.job, pids_of(victim.job, ranks)
+        victim.process.suspend()
+        seconds = TIMING.lease + self.dice.uniform(2, 6)
+        return self._later(seconds, fault, lambda: _continue([victim.process]))
+
+    def make_zombie(self) -> Fault:
+        """Slurm forgets a job whose stopped client lives on; it is continued when others have its work."""
+        ranks = self.world.ranks()
+        victim = self._choose([rank for rank in ranks if rank.rank == 0])
+        stepds = self._stepds(victim.job)
+        fault = Fault("zombie made", f"{victim.run.name} job {victim.job}", stops=True)
+        fault.stepds = True
+        fault.job, fault.pids = victim.job, pids_of(victim.job, ranks)
+        victim.process.suspend()
+        for stepd in stepds:
+            stepd.kill()
+        self._slurm("scancel", victim.job)
+        seconds = TIMING.lease + self.dice.uniform(8, 14)
+        return self._later(seconds, fault, lambda: _continue([victim.process]))
+
+    # ------------------------------------------------------------------ Slurm
+
+    def _slurm(self, *argv: str) -> bool:
+        with suppress(subprocess.TimeoutExpired):
+            return self.world.slurm.run(*argv, check=False, timeout=15).returncode == 0
+        return False
+
+    def requeue(self) -> Fault:
+        """Of a job that runs: one that was cancelled, but whose zombie lives, would come back."""
+        running = {job for job, state, *_ in self.world.queue(5) or [] if state == "RUNNING"}
+        ranks = [rank for rank in self.world.ranks() if rank.job in running]
+        victim = self._choose(ranks)
+        fault = Fault("job requeued", f"{victim.run.name} job {victim.job}", job=victim.job)
+        fault.pids = pids_of(victim.job, ranks)
+        if not self._slurm("scontrol", "requeue", victim.job):
+            raise NothingToBreakError
+        # it would wait for two minutes
+        start = ("scontrol", "update", f"JobId={victim.job}", "StartTime=now")
+        return self._later(self.dice.uniform(4, 12), fault, lambda: _ignore(self._slurm(*start)))
+
+    def drain(self) -> Fault:
+        node = f"n{self.dice.randint(1, self.world.slurm.nodes)}"
+        update = ("scontrol", "update", f"NodeName={node}")
+        if node == self.broken_node or self._is_under_way("node drained"):
+            raise NothingToBreakError
+        if not self._slurm(*update, "State=DRAIN", "Reason=chaos"):
+            raise NothingToBreakError
+        fault = Fault("node drained", node)
+        return self._later(
+            self.dice.uniform(8, 20), fault, lambda: _ignore(self._slurm(*update, "State=RESUME"))
+        )
+
+    def break_node(self) -> Fault:
+        """From now to the end each job dies on one node at once, also those that run there."""
+        rows = self.world.queue(5) or []
+        nodes = [node for _, state, node, _ in rows if state == "RUNNING"]
+        if self.broken_node or not nodes:
+            raise NothingToBreakError
+        self.broken_node = self.dice.choice(nodes)
+        (self.world.folder / f"broken-{self.broken_node}").touch()
+        jobs = [job for job, _, node, _ in rows if node == self.broken_node]
+        ranks = self.world.ranks()
+        fault = Fault("node broken", f"{self.broken_node}, {len(jobs)} jobs cancelled there")
+        fault.pids = {pid for job in jobs for pid in pids_of(job, ranks)}
+        self._slurm("scancel", *jobs)
+        return fault
+
+    def stop_controller(self) -> Fault:
+        controller = self.world.slurm.controller()
+        if controller is None or self._is_under_way("slurmctld away"):
+            raise NothingToBreakError
+        if self.dice.random() < 0.5:
+            controller.suspend()
+            fault = Fault("slurmctld away", "SIGSTOP")
+            return self._later(CONTROLLER_AWAY, fault, lambda: _continue([controller]))
+        fault = Fault("slurmctld away", "ended, and started again")
+        self.world.slurm.stop_controller()
+        return self._later(CONTROLLER_AWAY, fault, self.world.slurm.start_controller)
+
+    def lie(self) -> Fault:
+        mode = self.world.folder / "squeue-mode"
+        if self._is_under_way("squeue lies"):
+            raise NothingToBreakError
+        lie = self.dice.choice(LIES)
+        mode.write_text(lie)
+        fault = Fault("squeue lies", lie)
+        return self._later(self.dice.uniform(6, 14), fault, mode.unlink)
+
+    # ------------------------------------------------------------------ disk
+
+    def fill_disk(self) -> Fault:
+        fill = self.world.disk / "fill"
+        fd = os.open(fill, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        with suppress(OSError):
+            while True:
+                os.write(fd, bytes(2**16))
+        with suppress(OSError):
+            while True:
+                os.write(fd, b"\0")
+        os.close(fd)
+        fault = Fault("disk full", f"{fill.stat().st_size >> 20} MiB")
+        return self._later(self.dice.uniform(5, 10), fault, fill.unlink)
+
+
+def pids_of(job: str, ranks: list[Rank]) -> set[int]:
+    """All processes of a job's world."""
+    return {rank.process.pid for rank in ranks if rank.job == job}
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def _continue(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGCONT)
+
+
+def _ignore(_: object) -> None:
+    """Slurm may have lost what was to be mended."""

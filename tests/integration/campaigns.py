@@ -1,0 +1,223 @@
+"""Learners of every kind in one run, whose clients and ranks are killed at random instants."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.server_support import RunManager
+from tests.contract.learner_kinds import fname_of, kinds
+from tests.integration.ledger import TimedLedger, audit, held
+
+#: Seconds between two writes of the point journal.
+INTERVAL = 0.1
+#: What a loaded machine may add: five times that.
+WINDOW = 5 * INTERVAL
+#: Seconds of one evaluation, so that each kind has two workers busy for about three seconds.
+SECONDS = {"IntegratorLearner": 0.015, "AverageLearner1D": 0.04, "BalancingSequences": 0.14}
+USUAL = 0.08
+
+#: The share of the kills that come while a client starts and loads.
+STARTING = 0.3
+
+CLIENT = "-m adaptive_scheduler.client"
+
+
+@dataclass
+class Kill:
+    """One process that was killed."""
+
+    kind: str
+    signal: signal.Signals
+    at: float
+    rank: str
+
+
+class Life:
+    """When the client of a learner is to be killed: while it starts, or while it computes."""
+
+    def __init__(self, evaluated: float, dice: random.Random) -> None:
+        self._evaluated = evaluated
+        self._begin = time.monotonic()
+        self._starts = dice.random() < STARTING
+        self._patience = dice.uniform(0.0, 1.5 if self._starts else 0.7)
+
+    def is_over(self, evaluated: int) -> bool:
+        if not self._starts and evaluated <= self._evaluated:
+            self._begin = time.monotonic()
+        return time.monotonic() >= self._begin + self._patience
+
+
+@dataclass
+class Campaign:
+    """One run of one learner of each kind.
+
+    Attributes
+    ----------
+    run : RunManager
+    ledgers : dict
+        Of each kind, those of its functions.
+    kills : list of Kill
+    """
+
+    run: RunManager
+    ledgers: dict[str, list[TimedLedger]]
+    kills: list[Kill] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.ledgers)
+
+    def kill_all(self, orders: dict[str, list[signal.Signals]], seed: int) -> None:
+        """Carry out the orders for each kind, each at a random instant of a life of its client."""
+        dice = random.Random(seed)
+        lives: dict[tuple[str, str | None, int, int], Life] = {}
+        deadline = time.monotonic() + 300
+        while any(orders.values()):
+            assert time.monotonic() < deadline, f"still to be killed: {orders}"
+            items = self.run.snapshot("all").items
+            for name, item in zip(self.names, items, strict=True):
+                if item.phase in ("done", "failed", "cancelled"):
+                    orders[name].clear()  # it was too quick; counted by who asks
+                if item.phase != "running" or not orders[name]:
+                    continue
+                which = (name, item.job, item.attempts, item.crashes)
+                life = lives.setdefault(which, Life(self._size(name), dice))
+                if life.is_over(self._size(name)) and self._kill(
+                    name, str(item.job), orders[name][0], dice
+                ):
+                    orders[name].pop(0)
+                    lives[which] = Life(float("inf"), dice)  # it is about to end
+            time.sleep(0.02)
+
+    def _size(self, name: str) -> int:
+        return sum(len(ledger.lines()) for ledger in self.ledgers[name])
+
+    def _kill(self, name: str, job: str, number: signal.Signals, dice: random.Random) -> bool:
+        ranks = ranks_of(job, self.run.folder.folder)
+        if number != signal.SIGKILL:  # of a world only its client hears it
+            ranks = [process for process in ranks if rank_of(process) in ("", "0")]
+        if not ranks:
+            return False
+        victim = dice.choice(ranks)
+        rank, now = rank_of(victim), time.monotonic()
+        try:
+            victim.send_signal(number)
+        except psutil.NoSuchProcess:
+            return False
+        self.kills.append(Kill(name, number, now, rank))
+        return True
+
+    def check(self, title: str) -> Counter[str]:
+        """Compare data and ledgers of all kinds; prints and returns the figures."""
+        learners = self.run.load_learners(progress=False)
+        total: Counter[str] = Counter()
+        print(f"\n{title}")
+        for name, learner in zip(self.names, learners, strict=True):
+            entries = [entry for ledger in self.ledgers[name] for entry in ledger.entries()]
+            deaths = [k.at for k in self.kills if k.kind == name and k.signal == signal.SIGKILL]
+            found = audit(entries, held(learner))
+            assert found.unknown == [], f"{name}: never evaluated: {found.unknown}"
+            lost = found.lost(deaths, WINDOW)
+            ages = [
+                max(0.0, min(at - entry.at for at in deaths if at >= entry.at - 1))
+                for entry in found.again
+                if any(at >= entry.at - 1 for at in deaths)
+            ]
+            signals = Counter(k.signal.name for k in self.kills if k.kind == name)
+            figures = Counter(evaluated=found.evaluated, again=len(found.again), lost=len(lost))
+            figures.update(signals)
+            total += figures
+            oldest = f"the oldest {max(ages) * 1000:.0f} ms before its kill" if ages else ""
+            print(f"  {name:20} {told(figures)}; {oldest}")
+            assert lost == [], f"{name}: lost without a reason: {lost}; killed at {deaths}"
+        print(f"  {'all':20} {told(total)}")
+        return total
+
+
+def told(figures: Counter[str]) -> str:
+    return (
+        f"{figures['SIGKILL']} SIGKILL, {figures['SIGTERM']} SIGTERM: {figures['evaluated']} "
+        f"evaluated, {figures['again']} of them in vain or again, {figures['lost']} lost"
+    )
+
+
+def campaign(
+    folder: Path, scheduler: Scheduler, names: Sequence[str], slower: float = 1.0, **settings: Any
+) -> Campaign:
+    """Describe a run of one learner of each of these kinds."""
+    ledgers: dict[str, list[TimedLedger]] = {}
+    learners, fnames, goals = [], [], []
+    for name in names:
+        made: list[TimedLedger] = []
+
+        def wrap(
+            function: Callable[[Any], Any], name: str = name, made: list[TimedLedger] = made
+        ) -> TimedLedger:
+            path = folder / f"ledger-{name}-{len(made)}"
+            made.append(TimedLedger(path, function, SECONDS.get(name, USUAL) * slower))
+            return made[-1]
+
+        make, goal = kinds(wrap)[name]
+        ledgers[name] = made
+        learners.append(make())
+        fnames.append(fname_of(name, folder / "data"))
+        goals.append(goal)
+    options = {"goal": GoalOfKind(goals, learners), "folder": folder / "run", "max_crashes": 100,
+               "job_manager_interval": 1, "points_interval": INTERVAL, "save_interval": 0.5,
+               **settings}  # fmt: skip
+    return Campaign(RunManager(scheduler, learners, fnames, **options), ledgers)
+
+
+class GoalOfKind:
+    """The goal of each kind, told from the learner; `None` is until it has no more points."""
+
+    def __init__(self, goals: Sequence[Any], learners: Sequence[Any]) -> None:
+        self.goals = {describe(one): goal for one, goal in zip(learners, goals, strict=True)}
+
+    def __call__(self, learner: Any) -> bool:
+        goal = self.goals[describe(learner)]
+        if goal is not None:
+            return bool(goal(learner))
+        children = getattr(learner, "learners", [learner])
+        return all(child.done() for child in children)
+
+
+def describe(learner: Any) -> tuple[str, str]:
+    children = getattr(learner, "learners", [learner])
+    return type(learner).__name__, type(children[0]).__name__
+
+
+def ranks_of(job: str, run_folder: Path) -> list[psutil.Process]:
+    """The client of a job, or all ranks of its world."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+            if CLIENT not in " ".join(words) or "python" not in Path(words[0]).name:
+                continue
+            environ = process.environ()
+        except (psutil.Error, IndexError):
+            continue
+        mine = environ.get("ADAPTIVE_SCHEDULER_RUN") == str(run_folder)
+        if mine and environ.get("ADAPTIVE_SCHEDULER_JOB") == job:
+            found.append(process)
+    return found
+
+
+def rank_of(process: psutil.Process) -> str:
+    """The MPI rank of a process; "" if it has none."""
+    try:
+        environ = process.environ()
+    except psutil.Error:
+        return "?"
+    return environ.get("PMI_RANK") or environ.get("SLURM_PROCID") or ""

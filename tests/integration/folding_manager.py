@@ -1,0 +1,12 @@
+"""A manager of a run that folds its journal each second: ``folding_manager RUN_FOLDER``."""
+
+from __future__ import annotations
+
+import sys
+
+from adaptive_scheduler.manager import keeper
+from adaptive_scheduler.manager.__main__ import main
+
+if __name__ == "__main__":
+    keeper.FOLD_INTERVAL = 1.0
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,159 @@
+"""Histories of whole runs in virtual time: ``python -m tests.simulate SEEDS``.
+
+SEEDS is a number of histories (``1000``: seeds 0 to 999), a range (``5-900``, both ends
+included) or, with ``--one``, a single seed, whose trace is printed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tests.simulation.history import EVENTS, FAULTS, JOBS, LEARNERS, History, play
+
+#: Histories that one process lives through before it reports.
+CHUNK = 25
+#: Violations that are shown in full.
+SHOWN = 5
+
+
+@dataclass
+class Tally:
+    """What some histories came to."""
+
+    histories: int = 0
+    redrawn: int = 0
+    seconds: float = 0.0  # of CPU
+    least: list[int] = field(default_factory=lambda: [10**9] * 4)
+    total: list[int] = field(default_factory=lambda: [0] * 4)
+    events: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    violations: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, history: History) -> None:
+        self.histories += 1
+        self.redrawn += history.more > 0
+        for place, n in enumerate(history.sizes):
+            self.least[place] = min(self.least[place], n)
+            self.total[place] += n
+        self.events.update(history.events)
+        self.faults.update(history.faults)
+
+    def join(self, other: Tally) -> None:
+        self.histories += other.histories
+        self.redrawn += other.redrawn
+        self.seconds += other.seconds
+        self.least = [min(pair) for pair in zip(self.least, other.least, strict=True)]
+        self.total = [sum(pair) for pair in zip(self.total, other.total, strict=True)]
+        self.events.update(other.events)
+        self.faults.update(other.faults)
+        self.violations += other.violations
+
+
+def simulate(seeds: Iterable[int], first_only: bool = False) -> Tally:
+    """Live through some histories, here and now; `first_only` ends at the first violation."""
+    tally = Tally()
+    begin = time.process_time()
+    for seed in seeds:
+        try:
+            tally.add(play(seed))
+        except Exception as error:  # whatever breaks is what is looked for
+            kind = f"{type(error).__name__}: {error}"
+            tally.violations.append(
+                (seed, kind + "\n" + "".join(traceback.format_tb(error.__traceback__)[-3:]))
+            )
+            if first_only:
+                break
+    tally.seconds = time.process_time() - begin
+    return tally
+
+
+def simulate_all(seeds: Sequence[int], processes: int) -> Iterator[Tally]:
+    """The same, in several processes; yields what each portion came to."""
+    portions = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
+    if processes == 1:
+        yield from map(simulate, portions)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap_unordered(simulate, portions)
+
+
+def read_seeds(text: str) -> range:
+    first, _, last = text.partition("-")
+    return range(int(first), int(last) + 1) if last else range(int(first))
+
+
+def show(tally: Tally, seconds: float, console: Console) -> None:
+    table = Table("histories", "an hour", "an hour and core of CPU", "redrawn", "violations")
+    table.add_row(
+        f"{tally.histories:,}", f"{tally.histories / seconds * 3600:,.0f}",
+        f"{tally.histories / tally.seconds * 3600:,.0f}", str(tally.redrawn),
+        str(len(tally.violations)),
+    )  # fmt: skip
+    sizes = Table("of each history", "promised", "least", "mean")
+    named = zip(("learners", "jobs", "events", "faults"), (LEARNERS, JOBS, EVENTS, FAULTS),
+                tally.least, tally.total, strict=True)  # fmt: skip
+    for name, promised, least, total in named:
+        sizes.add_row(name, str(promised), str(least), f"{total / max(1, tally.histories):.1f}")
+    faults = Table("fault", "times")
+    for kind, n in tally.faults.most_common():
+        faults.add_row(kind, f"{n:,}")
+    faults.add_row("all", f"{tally.faults.total():,}", style="bold")
+    for each in (faults, sizes, table):
+        console.print(each)
+    for seed, words in sorted(tally.violations)[:SHOWN]:
+        console.print(f"seed {seed}: {words}", markup=False, highlight=False, style="red")
+        console.print(
+            f"  again, with its trace: make simulate SEEDS={seed}-{seed} TRACE=1\n", markup=False
+        )
+
+
+def show_one(seed: int, console: Console) -> int:
+    """Print everything that happens in one history."""
+    histories: list[History] = []
+    try:
+        history = play(seed, trace=True, keep=histories)
+        words = f"{history.sizes[2]} events, {history.sizes[3]} faults, no violation"
+    except Exception:
+        words = traceback.format_exc()
+    history = histories[-1]
+    print("\n".join(history.lines))
+    console.print(f"trace {history.digest}")
+    console.print(words, markup=False)
+    return int(not words.endswith("no violation"))
+
+
+def main(
+    seeds: Annotated[str, typer.Argument(help="1000, or 5-900")] = "1000",
+    processes: Annotated[int, typer.Option(help="as many as there are cores")] = 0,
+    trace: Annotated[bool, typer.Option(help="print what happens (for one seed)")] = False,
+    first: Annotated[bool, typer.Option(help="end at the first violation; one process")] = False,
+) -> None:
+    """Live through histories, and say what broke."""
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    wanted = read_seeds(seeds)
+    if trace:
+        raise typer.Exit(max(show_one(seed, console) for seed in wanted))
+    begin, tally = time.monotonic(), Tally()
+    if first:
+        tally = simulate(wanted, first_only=True)
+    else:
+        for part in simulate_all(wanted, processes or os.cpu_count() or 1):
+            tally.join(part)
+    show(tally, time.monotonic() - begin, console)
+    raise typer.Exit(bool(tally.violations))
+
+
+if __name__ == "__main__":
+    typer.run(main)

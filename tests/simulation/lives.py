@@ -1,0 +1,124 @@
+"""One life of a client: the real session, on a host that may pause, vanish or come back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler.core.messages import Assigned, Owner, Refused, Reply
+from adaptive_scheduler.testing import VirtualClient
+from tests.simulation.slurm import Job
+
+if TYPE_CHECKING:
+    from tests.simulation.history import History
+
+NEVER = float("inf")
+
+
+class Client(VirtualClient):
+    """Its work and how that ends are drawn when it is given an item."""
+
+    life: Life
+
+    def _begin(self, reply: Assigned, now: float) -> None:
+        self.outcomes.clear()
+        self.work, outcome = self.life.history.draw_work(self.life, reply.item)
+        if outcome:
+            self.outcomes.append(outcome)
+        super()._begin(reply, now)
+
+    def _take(self, reply: Reply, now: float) -> None:
+        if isinstance(reply, Refused) and self._asked in ("hello", "claim"):
+            self.life.history.refused(self.life, reply)
+        super()._take(reply, now)
+
+
+class Life:
+    """A client, its host's clock, and what happens to it.
+
+    Attributes
+    ----------
+    paused_until : float
+        It stands still until then.
+    cut_until : float
+        No message reaches it or leaves it until then.
+    dead : bool
+        It will not do anything any more.
+    """
+
+    def __init__(self, history: History, job: Job, attempt: int) -> None:
+        self.history = history
+        self.job = job
+        self.offset = history.rng.uniform(0, 1e6)
+        self.paused_until = 0.0
+        self.cut_until = 0.0
+        self.dead = False
+        self._wake = NEVER
+        history.lives_made += 1
+        owner = Owner(job.id, job.restart, attempt, f"life-{history.lives_made}")
+        timing, rng = history.config.timing, history.rng
+        self.client = Client(
+            owner, job.submit, timing, self.clock(), jitter=lambda: 0.8 + 0.4 * rng.random()
+        )
+        self.client.life = self
+        self.wake(history.rng.uniform(0.1, 2.0))
+
+    def clock(self) -> float:
+        """Monotonic seconds of its own host."""
+        return self.history.now + self.offset
+
+    def wake(self, seconds: float) -> None:
+        """Let it look around then, unless it does before."""
+        when = max(self.history.now + seconds, self.paused_until)
+        if when < self._wake:
+            self._wake = when
+            self.history.at(when, self._look)
+
+    def _look(self) -> None:
+        if self.dead or self._wake != self.history.now:
+            return
+        self._wake = NEVER
+        if self.history.now < self.paused_until:
+            self.wake(0.0)
+            return
+        self.speak()
+
+    def speak(self) -> None:
+        message = self.client.speak(self.clock())
+        if message is not None:
+            self.history.to_manager(self, message)
+        due = self.client.due - self.offset - self.history.now
+        if due < NEVER:
+            self.wake(max(due, 0.001))
+
+    def hear(self, message: bytes) -> None:
+        """An answer arrives; one that stands still hears it when it goes on."""
+        history = self.history
+        if self.dead or history.now < self.cut_until:
+            return
+        if history.now < self.paused_until:
+            history.at(self.paused_until, lambda: self.hear(message))
+            return
+        history.count("answer heard")
+        self.client.hear(message, self.clock())
+        if self.client.left:
+            self.dead = True
+            history.client_left(self)
+        else:
+            self.speak()
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        if not self.dead:
+            self.client.terminate(self.clock())
+            self.wake(0.0)
+
+    def pause(self, seconds: float) -> None:
+        self.paused_until = max(self.paused_until, self.history.now + seconds)
+
+    def go_on(self) -> None:
+        """Nothing holds it any more."""
+        self.cut_until = 0.0
+        if self.paused_until > self.history.now:
+            self.paused_until = self.history.now
+            self._wake = NEVER
+            self.wake(0.01)

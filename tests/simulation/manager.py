@@ -1,0 +1,338 @@
+"""The real manager in virtual time: its turns, its batch system's words, its deaths."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from adaptive_scheduler.core.jobs import CommandResult
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import FileError
+from adaptive_scheduler.io import folding
+from adaptive_scheduler.io.database import Database
+from adaptive_scheduler.manager.batch import BatchSystem
+from adaptive_scheduler.manager.tasks import CancelTask, Result, Submit, Task
+from adaptive_scheduler.manager.turns import Turns
+from adaptive_scheduler.schedulers.slurm import SLURM
+from tests.simulation.slurm import Seen, Slurm
+
+if TYPE_CHECKING:
+    from tests.simulation.history import History
+
+FOLDER = RunFolder("/run/db.tinydb")
+SCHEDULER = SLURM(cores=1)
+#: The longest time between two turns of an idle manager here; the real one takes one a second.
+IDLE = 5.0
+
+
+class KilledError(BaseException):
+    """What acts now is dead."""
+
+
+class Silence:
+    """A log that nobody reads."""
+
+    def info(self, *_: Any, **__: Any) -> None: ...
+
+    warning = exception = info
+
+
+class Words(BatchSystem):
+    """The real translation of tasks into commands and back; the commands go to the virtual Slurm."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__(
+            SCHEDULER, history.config, FOLDER, lambda _: None, lambda *_: "#!/bin/sh\n"
+        )
+        self._slurm: Slurm = history.slurm
+        self.seconds = 0.0
+        self.seen: Seen | None = None
+
+    def _run(self, argv: Sequence[str]) -> CommandResult:
+        answer = self._slurm.run(argv)
+        self.seconds += answer.seconds
+        self.seen = self.seen or answer.seen
+        return answer.result
+
+    def say(self, task: Task) -> tuple[Result, float, Seen | None]:
+        self.seconds, self.seen = 0.0, None
+        return self.carry_out(task), self.seconds, self.seen
+
+
+class Fold:
+    """The process that folds, as the database sees it. It works in one go, at some time."""
+
+    def __init__(self, manager: Manager, last: int, anew: bool) -> None:
+        self._manager = manager
+        self._work = (last, anew)
+        self._life = manager.life
+        self.status: int | None = None
+
+    def poll(self) -> int | None:
+        return self.status
+
+    def wait(self) -> int | None:
+        self.run()
+        return self.status
+
+    def run(self) -> None:
+        """Work, or die over it."""
+        if self.status is not None:
+            return
+        manager, (last, anew) = self._manager, self._work
+        before, manager.acting = manager.acting, "fold"
+        parent = os.getppid() if manager.life == self._life else -1
+        try:
+            folding.fold(FOLDER, last, parent, anew)
+            self.status = 0
+        except KilledError:
+            self.status = -9
+        except FileError:
+            self.status = 1
+        finally:
+            manager.acting = before
+
+
+class Manager:
+    """A manager that may die between any two steps, and its successors.
+
+    Attributes
+    ----------
+    life : int
+        Counts the managers of this run.
+    fuse : int or None
+        So many steps until this one dies.
+    acting : str
+        Whose steps are counted now.
+    """
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.turns: Turns | None = None
+        self.life = 0
+        self.started = 0.0
+        self.deaths: list[float] = []
+        self.acting = ""
+        self.fuse: int | None = None
+        self.fold_fuse: int | None = None
+        self.power = False
+        self.stalled_until = 0.0
+        self.disk_mended = 0.0
+        self.boot = history.rng.uniform(0, 1e6)
+        self.wall = 1.7e9
+        self._inbox: list[tuple[bytes, bytes]] = []
+        self._results: list[tuple[Result, Seen | None]] = []
+        self._tasks: deque[Task] = deque()
+        self._busy = False
+        self._next_turn = float("inf")
+        self._folds: list[Fold] = []
+        self._connection = b""
+
+    @property
+    def quiet_since(self) -> float:
+        """When something last kept it from answering."""
+        return max(self.started, self.stalled_until, self.disk_mended)
+
+    # ------------------------------------------------------------------ its clocks
+
+    def time(self) -> float:
+        return self.wall + self.history.now
+
+    def monotonic(self) -> float:
+        return self.boot + self.history.now
+
+    # --------------------------------------------------------------- life and death
+
+    def point(self, kind: str) -> None:
+        """One step of whoever acts: it may be the last."""
+        if self.acting == "manager" and self.fuse is not None:
+            self.fuse -= 1
+            if self.fuse < 0:
+                self.fuse = None
+                self.history.say("manager dies before", kind)
+                raise KilledError
+        elif self.acting == "fold" and self.fold_fuse is not None:
+            self.fold_fuse -= 1
+            if self.fold_fuse < 0:
+                self._disturb_fold(kind)
+
+    def _disturb_fold(self, kind: str) -> None:
+        self.fold_fuse = None
+        if self.history.rng.random() < 0.5:
+            self.history.say("fold dies before", kind)
+            raise KilledError
+        self.history.say("manager changes during a fold before", kind)
+        self.die()
+        self.start()
+
+    def tears(self) -> bool:
+        """Whether a write that is the last step arrives in part."""
+        fuse = self.fuse if self.acting == "manager" else None
+        return fuse == 0 and self.history.rng.random() < 0.5
+
+    def die(self, power: bool = False) -> None:
+        """End at once; `power`: its host too."""
+        self.turns = None
+        self.deaths.append(self.history.now)
+        self.life += 1
+        self.fuse = None
+        self._inbox.clear()
+        self._results.clear()
+        self._tasks.clear()
+        self._busy = False
+        self._next_turn = float("inf")
+        if power:
+            self.history.disk.lose_power(self.history.rng)
+            self.boot = self.history.rng.uniform(0, 1e6)
+            for fold in self._folds:
+                fold.status = fold.status if fold.status is not None else -9
+        self._folds = [fold for fold in self._folds if fold.status is None]
+
+    def start(self) -> None:
+        """Another manager opens the database."""
+        if self.turns is not None:
+            return
+        history = self.history
+        before, self.acting = self.acting, "manager"
+        life = self.life
+        try:
+            store = Database(FOLDER)
+            store.start_folding = self._start_folding  # type: ignore[method-assign,assignment]
+            turns = Turns(store, history.config, Silence(), "host:1", lambda: None, self)
+            turns.submit_jobs(history.config, "slurm", SCHEDULER.max_array, lambda _: "")
+        except KilledError:
+            self.die(self.power)
+            history.after(history.rng.uniform(0.1, 5), self.start)
+            return
+        except FileError:
+            if not (history.disk.full or history.disk.broken_sync):
+                raise
+            self.die()
+            history.after(5.0, self.start)
+            return
+        finally:
+            self.acting = before
+        assert life == self.life
+        self.turns = turns
+        self._words = Words(history)
+        self.started = history.now
+        history.say("manager started", str(self.life))
+        history.oracle.manager_started(turns)
+        self._plan(0.0)
+
+    def hurry(self) -> None:
+        """Nothing holds it up any more."""
+        self._next_turn = float("inf")
+        self._plan(0.0)
+
+    def restart_after(self, seconds: float) -> None:
+        self.history.after(seconds, self.start)
+
+    # -------------------------------------------------------------------- its turns
+
+    def receive(self, connection: bytes, message: bytes) -> None:
+        """What comes while nobody listens is lost."""
+        if self.turns is not None:
+            self._inbox.append((connection, message))
+            self._plan(0.002)
+
+    def _plan(self, seconds: float) -> None:
+        when = max(self.history.now + seconds, self.stalled_until)
+        if self.turns is not None and when < self._next_turn:
+            self._next_turn = when
+            self.history.at(when, self._turn)
+
+    def _turn(self) -> None:
+        history = self.history
+        if self.turns is None or self._next_turn != history.now:
+            return
+        if history.now < self.stalled_until:
+            self._next_turn = float("inf")
+            self._plan(0.0)
+            return
+        self._next_turn = float("inf")
+        messages, self._inbox = self._inbox, []
+        results, self._results = self._results, []
+        turns, life = self.turns, self.life
+        for _, seen in results:
+            if seen is not None:
+                history.oracle.listing(seen)
+        self.acting = "manager"
+        try:
+            turns.take(self._drain(messages), [result for result, _ in results], self)
+        except KilledError:
+            self.die(self.power)
+            self.restart_after(history.rng.choice((0.1, 3.0, 20.0, 45.0)))
+            return
+        finally:
+            self.acting = ""
+        if self.life == life:
+            history.oracle.turn_taken(any(seen for _, seen in results))
+            self._plan(self._patience(turns))
+
+    def _patience(self, turns: Turns) -> float:
+        """When the next turn is due; while a look or the end is awaited, soon."""
+        due = turns.jobs.next_due(turns.now())
+        if turns.clients.book.unfinished == 0:
+            return 1.1
+        return min(IDLE, max(0.5 if self._busy else 0.02, due))
+
+    def _drain(self, messages: list[tuple[bytes, bytes]]) -> Any:
+        """One message at a time, so that it is known which one is being answered."""
+        for connection, message in messages:
+            self.history.oracle.connection = connection
+            yield connection, message
+
+    def send(self, connection: bytes, message: bytes) -> None:
+        self.point("send")
+        self.history.oracle.told(connection)
+        self.history.to_client(connection, message)
+
+    # ------------------------------------------------------------- its batch system
+
+    def ask(self, task: Task) -> None:
+        self.point("ask")
+        if isinstance(task, CancelTask):
+            self.history.oracle.cancel_decided(task.jobs)
+        elif isinstance(task, Submit):
+            self.history.oracle.submit_decided(task.submit.number)
+        self._tasks.append(task)
+        if not self._busy:
+            self._busy = True
+            self.history.after(0.001, lambda life=self.life: self._carry_out(life))
+
+    def _carry_out(self, life: int) -> None:
+        if life != self.life or not self._tasks:
+            if life == self.life:
+                self._busy = False
+            return
+        task = self._tasks.popleft()
+        self.history.count(type(task).__name__)
+        self.acting = "manager"
+        try:
+            result, seconds, seen = self._words.say(task)
+        except KilledError:
+            self.die(self.power)
+            self.restart_after(self.history.rng.choice((0.1, 3.0, 20.0, 45.0)))
+            return
+        finally:
+            self.acting = ""
+        self.history.after(seconds, lambda: self._answered(life, result, seen))
+
+    def _answered(self, life: int, result: Result, seen: Seen | None) -> None:
+        if life != self.life:
+            return
+        self._results.append((result, seen))
+        self._carry_out(life)
+        self._plan(0.0)
+
+    # -------------------------------------------------------------------- its folds
+
+    def _start_folding(self, _: RunFolder, last: int, anew: bool) -> Fold:
+        fold = Fold(self, last, anew)
+        self._folds.append(fold)
+        slow = self.history.rng.random() < 0.25  # its host swaps, its file system hangs
+        self.history.after(self.history.rng.uniform(0.01, 70 if slow else 8), fold.run)
+        return fold

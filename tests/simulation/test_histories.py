@@ -1,0 +1,74 @@
+"""Whole runs in virtual time, with everything that goes wrong in them: `make simulate` does more.
+
+What is promised: one owner per item; what was acknowledged is never undone; a stale token changes
+nothing; never more than `max_simultaneous_jobs`; no job that works is cancelled; and left alone,
+everything ends and the queue is empty.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.effort import times
+from tests.plants import ASKED, MORE, PACKAGE, ROOT, Plant, look_for
+from tests.simulate import simulate
+from tests.simulation.portions import PORTION, live_through
+
+#: Plants that histories near the first ones find: a sample for `make test`.
+SAMPLE = ("fsync dropped", "reply before commit", "max_simultaneous_jobs off by one")
+
+
+@pytest.mark.parametrize("start", range(0, times(400, 20_000), PORTION))
+def test_no_history_breaks_a_promise(start: int) -> None:
+    live_through(start)
+
+
+@pytest.mark.parametrize("seed", [7, 18])
+def test_a_seed_gives_the_same_history_in_any_process(seed: int) -> None:
+    code = f"from tests.simulation.history import play; print(play({seed}, trace=True).digest)"
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        ).stdout
+        for hash_seed in ("0", "1", "4711")
+    }  # fmt: skip
+    assert len(digests) == 1
+
+
+def test_all_that_was_promised_goes_wrong() -> None:
+    """A fault that is never injected is a fault that is not tested."""
+    tally = simulate(range(150))
+    kinds = " ".join(tally.faults)
+    for kind in (
+        "message lost", "message doubled", "message late", "message reordered", "answer lost",
+        "job starts late", "job never starts", "job starts twice", "job requeued", "job suspended",
+        "job killed", "manager killed", "loses power", "fold disturbed", "squeue: late",
+        "squeue: empty", "squeue: short", "squeue: garbage", "squeue: fails", "wall clock set",
+        "client stands still", "disk full", "sbatch: hangs, taken", "scancel: fails",
+    ):  # fmt: skip
+        assert kind in kinds, kind
+
+
+@pytest.mark.parametrize("plant", [*ASKED, *MORE], ids=lambda plant: plant.name)
+def test_each_plant_still_fits_the_code(plant: Plant) -> None:
+    assert (ROOT / PACKAGE / plant.file).read_text().count(plant.old) == 1
+    assert plant.new != plant.old
+
+
+def test_there_are_the_plants_that_were_asked_for() -> None:
+    assert len(ASKED) == 20
+    assert len(MORE) >= 15
+    assert len({plant.name for plant in (*ASKED, *MORE)}) == len(ASKED) + len(MORE)
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_planted_bug_is_found(name: str) -> None:
+    plant = next(plant for plant in ASKED if plant.name == name)
+    found = look_for(plant, most=300)
+    print(f"{name}: {found.words} after {found.histories} histories, {found.cpu:.1f} s")
+    assert found.seed >= 0

@@ -1,0 +1,40 @@
+"""`assign`: durable assignments over CURVE, 64 clients at a time."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.books import make_run
+from benchmarks.environment import run_peer
+from benchmarks.figures import Figure, at_least, at_most
+from benchmarks.server import serving
+from benchmarks.swarm import Swarm
+
+LEARNERS = 100_000
+CLIENTS = 64
+CYCLES = 15_000
+
+
+def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
+    """Claim + finish of 64 sockets in one client process; the journal is synced before each reply."""
+    rates, lates, peer = [], [], []
+    with tempfile.TemporaryDirectory() as home:
+        folder = make_run(Path(home), LEARNERS)
+        with serving(folder) as (address, _):
+            swarm = Swarm(folder, address, CLIENTS)
+            swarm.hello()
+            swarm.cycles(1000)  # warm
+            for _ in range(rounds):
+                rates.append(swarm.cycles(CYCLES))
+                waits = sorted(swarm.waits)
+                lates.append(1000 * waits[int(0.99 * len(waits))])
+                if with_peer:
+                    peer.append(float(run_peer("assign.py", LEARNERS)))
+            swarm.close()
+    yield Figure(
+        "assign", "claim + finish over CURVE, durable, 64 clients, 100,000 learners", "cycles/s",
+        rates, peer, at_least(8_000), "adaptive-scheduler 2.17.2, start + stop, not durable",
+    )  # fmt: skip
+    yield Figure("assign-p99", "99 % of its answers within", "ms", lates, bar=at_most(15))

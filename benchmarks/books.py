@@ -1,0 +1,77 @@
+"""A manager's books over a real journal, without sockets: what `assign-core` and `flat` drive."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import structlog
+
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.items import Item, Phase
+from adaptive_scheduler.core.messages import Assigned, Claim, Finish, Hello, Owner, Report
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.io import database, files
+from adaptive_scheduler.io.database import Database
+from adaptive_scheduler.manager import state
+from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
+from adaptive_scheduler.manager.keeper import Keeper
+
+REPORT = Report(npoints=50, loss=0.01, seconds=1.0, new_points=50)
+
+
+def make_run(home: Path, n: int) -> RunFolder:
+    """A database of `n` learners in a new run folder."""
+    folder = RunFolder(home)
+    files.private_folder(folder.folder)
+    items = [Item(row, f"data/learner_{row:06d}.pickle", Phase.QUEUED) for row in range(n)]
+    database.create(folder.database, state.new_tables(items, None))
+    return folder
+
+
+def config() -> RunConfig:
+    """A run of one shape."""
+    return RunConfig("bench", [Resources(cores=1)], ["bench"], "/nowhere")
+
+
+class Books:
+    """Both books, the database manager and the journal of one run.
+
+    Parameters
+    ----------
+    home : Path
+        Of the run; its file system is the one that is measured.
+    n : int
+        Learners.
+    clients : int
+        Messages of a group.
+    """
+
+    def __init__(self, home: Path, n: int, clients: int = 64) -> None:
+        folder = make_run(home, n)
+        store = Database(folder)
+        book, jobs = state.open_books(store.tables, folder, config(), time.monotonic())
+        self.manager = DatabaseManager(book, jobs, {}, config())
+        self.keeper = Keeper(store, self.manager, state.RunRow(), {}, structlog.get_logger())
+        self._owners = [Owner(f"{1000 + k}", 0, 0, f"uuid-{k}") for k in range(clients)]
+        self._number = 0
+        self._turn([(owner, Hello("node", 1, 1, -1)) for owner in self._owners])
+
+    def _turn(self, requests: list) -> list:
+        """What one turn of the manager does with one group: step each, one fdatasync, then answer."""
+        now = Moment(time.time(), time.monotonic())
+        self._number += 1
+        replies = [self.manager.handle(who, self._number, what, now) for who, what in requests]
+        assert self.keeper.commit("")
+        return replies
+
+    def cycles(self, groups: int) -> float:
+        """Claim and finish `groups` × clients items; returns cycles per second."""
+        begin = time.perf_counter()
+        for _ in range(groups):
+            given = self._turn([(owner, Claim()) for owner in self._owners])
+            assert all(isinstance(reply, Assigned) for reply in given)
+            ends = zip(self._owners, given, strict=True)
+            self._turn([(owner, Finish(reply.token, REPORT)) for owner, reply in ends])
+        return groups * len(self._owners) / (time.perf_counter() - begin)

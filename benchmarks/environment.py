@@ -1,0 +1,104 @@
+"""On what it is measured: the machine, the versions, the peers' environment."""
+
+from __future__ import annotations
+
+import compileall
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+PACKAGES = ("adaptive", "mpi4py", "mpich", "pyzmq", "tinydb", "msgspec", "numpy", "scipy")
+#: The peers live apart: `adaptive-scheduler` has modules of the same name as ours.
+PEER = Path(os.environ.get("PEER_PYTHON", Path(__file__).parents[1] / ".venv-peer/bin/python"))
+HERE = Path(__file__).parent
+
+
+class PeerMissingError(RuntimeError):
+    """The peers' environment has not been made."""
+
+
+def peer_python() -> str:
+    """The peers' interpreter.
+
+    Raises
+    ------
+    PeerMissingError
+        `make bench` makes it.
+    """
+    if not PEER.exists():
+        raise PeerMissingError(
+            f"{PEER} is missing: `make bench` installs the peers there. "
+            "Without them only our own figures can be measured (--no-peer)."
+        )
+    return str(PEER)
+
+
+def run_peer(program: str, *arguments: object, timeout: float = 600) -> str:
+    """Run ``benchmarks/peer/PROGRAM`` in the peers' environment; returns what it printed."""
+    return run([peer_python(), str(HERE / "peer" / program), *map(str, arguments)], timeout)
+
+
+def run(
+    argv: list[str],
+    timeout: float = 600,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> str:
+    """Run a program; RuntimeError with its words if it fails."""
+    done = subprocess.run(
+        argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{argv} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+def is_compiled(python: str) -> bool:
+    """Whether the bytecode of that environment's `adaptive` is on the disk, compiled before."""
+    code = (
+        "import importlib.util, os; s = importlib.util.find_spec('adaptive');"
+        "print(os.path.exists(importlib.util.cache_from_source(s.origin)))"
+    )
+    return run([python, "-c", code]).strip() == "True"
+
+
+def compile_ours() -> None:
+    """Compile our own sources and those of what we import (`make bench` does the peers')."""
+    compileall.compile_dir(HERE.parent / "adaptive_scheduler", quiet=2)
+
+
+def describe(with_peer: bool) -> dict[str, Any]:
+    """The machine and the versions, for the table and the JSON."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "missing"
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M %Z"),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "load": os.getloadavg()[0],
+        "versions": versions,
+        "bytecode_compiled": is_compiled(sys.executable),
+        "peer_bytecode_compiled": is_compiled(peer_python()) if with_peer else None,
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()

@@ -1,0 +1,103 @@
+"""What a benchmark says: figures with a bar, and whether they meet it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any, Literal
+
+import msgspec
+
+
+class Bar(msgspec.Struct, frozen=True):
+    """What must be reached.
+
+    Attributes
+    ----------
+    limit : float
+    better : str
+        Whether higher or lower figures are better.
+    of : str
+        What is compared with the limit: our own figure, or its ratio to the peer's.
+    """
+
+    limit: float
+    better: Literal["higher", "lower"]
+    of: Literal["ours", "ratio"] = "ours"
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """One row of the table.
+
+    Attributes
+    ----------
+    name, what, unit : str
+    ours, peer : list of float
+        One value a round. `peer` is empty where there is nobody to compare with.
+    bar : Bar, optional
+        None: the figure is shown for what it tells.
+    peer_name : str
+        Who the peer is: a program, or the bare library doing only that.
+    note : str
+        What a reader must know, for example that a part is simulated.
+    """
+
+    name: str
+    what: str
+    unit: str
+    ours: list[float]
+    peer: list[float] = []
+    bar: Bar | None = None
+    peer_name: str = ""
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """Median of ours over median of the peer's; None without a peer."""
+        return median(self.ours) / median(self.peer) if self.peer else None
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the bar is met; None without a bar, or without the peer that it needs."""
+        if self.bar is None:
+            return None
+        value = median(self.ours) if self.bar.of == "ours" else self.ratio
+        if value is None:
+            return None
+        is_high = value >= self.bar.limit
+        return is_high if self.bar.better == "higher" else value <= self.bar.limit
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as `--json` writes it."""
+        return {
+            "name": self.name,
+            "what": self.what,
+            "ours": median(self.ours),
+            "peer": median(self.peer) if self.peer else None,
+            "limit": self.bar.limit if self.bar else None,
+            "limit_of": self.bar.of if self.bar else None,
+            "better": self.bar.better if self.bar else None,
+            "ratio": self.ratio,
+            "unit": self.unit,
+            "n": len(self.ours),
+            "met": self.is_met,
+            "peer_name": self.peer_name,
+            "note": self.note,
+            "all_ours": self.ours,
+            "all_peer": self.peer,
+        }
+
+
+def at_least(limit: float, of: Literal["ours", "ratio"] = "ours") -> Bar:
+    """A bar for figures of which more is better."""
+    return Bar(limit, "higher", of)
+
+
+def at_most(limit: float, of: Literal["ours", "ratio"] = "ours") -> Bar:
+    """A bar for figures of which less is better."""
+    return Bar(limit, "lower", of)
+
+
+def columns(rounds: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Turn rounds of several values into one list for each value."""
+    return [list(column) for column in zip(*rounds, strict=True)]

@@ -1,0 +1,78 @@
+"""`first-point`: from `start()` on the idle private Slurm to the first evaluation."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from adaptive_scheduler.schedulers.base import default_mpiexec
+from benchmarks.cluster import cluster, drive, wait_until_idle
+from benchmarks.environment import peer_python
+from benchmarks.figures import Figure, at_most
+
+FEW, MANY = 8, 32
+
+
+def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
+    """One learner beside the bare chain; then until each of 8 and 32 has one evaluation."""
+    ours, bare = [], []
+    each: dict[int, list[float]] = {FEW: [], MANY: []}
+    peer: dict[int, list[float]] = {FEW: [], MANY: []}
+    with cluster() as slurm:
+        for _ in range(rounds):
+            ours.append(seconds_to_each(slurm, sys.executable, "run_program.py", 1))
+            bare.append(bare_chain(slurm))
+            for n, values in each.items():
+                values.append(seconds_to_each(slurm, sys.executable, "run_program.py", n))
+                if with_peer:
+                    peer[n].append(seconds_to_each(slurm, peer_python(), "peer/first_point.py", n))
+    over = [a - b for a, b in zip(ours, bare, strict=True)]
+    yield Figure(
+        "first-point",
+        "start() to the first evaluation, 1 learner",
+        "s",
+        ours,
+        bare,
+        peer_name="sbatch + mpiexec + import adaptive + one MPI call",
+    )
+    yield Figure("first-point-over", "the same, less the bare chain", "s", over, bar=at_most(0.7))
+    for n, values in each.items():
+        yield Figure(
+            f"first-point-{n}", f"until each of {n} learners in {n} jobs has one evaluation", "s",
+            values, peer[n], at_most(1.0, "ratio"), "adaptive-scheduler 2.17.2",
+        )  # fmt: skip
+
+
+def seconds_to_each(slurm, python: str, program: str, n: int) -> float:
+    """From the start to the moment when each of `n` learners has a point."""
+    task = {"learners": n, "points": 4, "seconds": 0.05, "cores": 2, "jobs": n, "timeout": 200}
+    told = drive(slurm, python, program, **task)
+    firsts: dict[float, float] = {}
+    for which, _, _, end in told["ledger"]:
+        firsts[which] = min(end, firsts.get(which, end))
+    if len(firsts) != n:
+        raise RuntimeError(f"only {len(firsts)} of {n} learners have a point")
+    return max(firsts.values()) - told["start"]
+
+
+def bare_chain(slurm) -> float:
+    """From `sbatch` to one call in a worker rank, with nothing of ours."""
+    with tempfile.TemporaryDirectory(prefix="as-bench-", dir="/tmp") as folder:
+        launcher = shlex.join([*default_mpiexec(sys.executable), "-n", "2", sys.executable])
+        program = Path(__file__).with_name("bare_program.py")
+        script = Path(folder) / "bare.sh"
+        script.write_text(f"#!/bin/sh\n{launcher} -m mpi4py.futures {shlex.quote(str(program))}\n")
+        begin = time.time()
+        slurm.run("sbatch", "-n", "2", "-o", f"{folder}/out", str(script))
+        out = Path(folder) / "out"
+        end = time.monotonic() + 60
+        while not (out.exists() and out.read_text().endswith("\n")):
+            if time.monotonic() > end:
+                raise RuntimeError("the bare chain gave no point in 60 s")
+            time.sleep(0.02)
+        wait_until_idle(slurm)
+        return float(out.read_text()) - begin

@@ -1,0 +1,44 @@
+"""What `runner-mpi` runs in an MPI world: prints one JSON line of figures."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from benchmarks.runners import bare, drive, drive_adaptive, line, sequence, slow_peak
+
+POINTS, FEW = 20_000, 2_000
+
+
+def main(whose: str) -> None:
+    """Measure ours, or adaptive's runner on a plain MPIPoolExecutor."""
+    from mpi4py import MPI
+
+    from adaptive_scheduler.executors.mpi import MPI4Py
+
+    ranks = MPI.COMM_WORLD.Get_size()
+    workers = ranks - 1
+    run, n = (drive, POINTS) if whose == "ours" else (drive_adaptive, FEW)
+    if whose == "ours":
+        executor = MPI4Py()
+        pool = executor.open(ranks)
+    else:
+        from mpi4py.futures import MPIPoolExecutor
+
+        pool = MPIPoolExecutor(main=False)
+        pool.bootup()
+    run(line(), lambda one: one.npoints >= 200, pool, workers)  # the ranks have the function
+    figures = {"free": n / run(sequence(n), lambda one: one.done(), pool, workers)}
+    learner = line()
+    figures["line"] = n / run(learner, lambda one: one.npoints >= n, pool, workers)
+    learner = line(slow_peak)
+    run(learner, lambda one: one.loss() < 0.01, pool, workers)
+    figures["to_loss"] = learner.npoints
+    if whose == "ours":
+        figures["bare"] = bare(line(), n)
+    print(json.dumps(figures), flush=True)
+    pool.shutdown(wait=False)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

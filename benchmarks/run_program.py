@@ -1,0 +1,87 @@
+"""A run of ours on the cluster: ``run_program.py TASK``; prints JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import adaptive
+
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.io.tables import read_tables
+from adaptive_scheduler.manager import state
+from adaptive_scheduler.scheduler import SLURM
+from adaptive_scheduler.server_support import RunManager
+
+
+def point(ledger, which, seconds, x):
+    """Sleep, and note when: one line, appended in one write."""
+    import time
+
+    begin = time.time()
+    if seconds:
+        time.sleep(seconds)
+    if ledger:
+        line = f"{which} {os.environ.get('SLURM_JOB_ID')} {begin} {time.time()}\n"
+        fd = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(fd, line.encode())
+        os.close(fd)
+    return x * x
+
+
+def main(task: dict) -> None:
+    """Start the run, wait for its end, say when what happened."""
+    folder = Path(task["folder"])
+    ledger = str(folder / "ledger") if task.get("ledger", True) else ""
+    learners = [
+        adaptive.Learner1D(partial(point, ledger, n, task["seconds"]), (-1, 1))
+        for n in range(task["learners"])
+    ]
+    options = {"partition": task["partition"]} if "partition" in task else {}
+    begin = time.time()
+    run = RunManager(
+        SLURM(cores=task["cores"], **options), learners,
+        [str(folder / f"data/{n}.pickle") for n in range(task["learners"])],
+        goal=task["points"], folder=folder / "run", max_simultaneous_jobs=task["jobs"],
+    )  # fmt: skip
+    run.start()
+    if "stop_after" in task:
+        time.sleep(task["stop_after"])
+        run.cancel()
+    snapshot = run.wait(timeout=task["timeout"])
+    end = time.time()
+    run.load_learners(progress=False)
+    print(json.dumps({
+        "start": begin, "end": end, "ledger": read(ledger), "phases": snapshot.phases,
+        "points": sum(learner.npoints for learner in learners),
+        "done": max(row.changed for row in state.read_items(read_tables(run.folder), run.folder)),
+        "ended": client_ends(folder / "run"),
+    }))  # fmt: skip
+
+
+def read(ledger: str) -> list[list[float]]:
+    """Learner, job, begin, end of each point."""
+    if not ledger or not Path(ledger).exists():
+        return []
+    return [
+        [float(word) for word in line.split()] for line in Path(ledger).read_text().splitlines()
+    ]
+
+
+def client_ends(folder: Path) -> dict[str, str]:
+    """When each job's client wrote its last words."""
+    ends = {}
+    for path in RunFolder(folder).logs.glob("*.log"):
+        for line in path.read_text(errors="replace").splitlines():
+            if '"client_ended"' in line:
+                row = json.loads(line)
+                ends[row["job"]] = row["timestamp"]
+    return ends
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

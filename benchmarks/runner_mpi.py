@@ -1,0 +1,45 @@
+"""`runner-mpi`: points per second over 3 MPI ranks (of which one is the client)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+
+from adaptive_scheduler.schedulers.base import default_mpiexec
+from benchmarks.environment import run
+from benchmarks.figures import Figure, at_most
+from benchmarks.runner_local import figures
+
+RANKS = 3
+
+
+def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
+    """Free functions, and the points that a loss of 0.01 costs with a function of 1 ms."""
+    ours, peer = [], []
+    for _ in range(rounds):
+        ours.append(world("ours"))
+        if with_peer:
+            peer.append(world("peer"))
+    yield from figures(
+        "runner-mpi", "3 MPI ranks", column(ours, "free"), column(peer, "free"),
+        column(ours, "line"), column(peer, "line"), column(ours, "bare"),
+    )  # fmt: skip
+    yield Figure(
+        "runner-mpi-points", "points of a Learner1D to loss 0.01, function of 1 ms", "points",
+        column(ours, "to_loss"), column(peer, "to_loss"), at_most(1.1, "ratio"),
+        "adaptive.AsyncRunner",
+    )  # fmt: skip
+
+
+def world(whose: str) -> dict[str, float]:
+    """Start an MPI world; returns its figures."""
+    launcher = default_mpiexec(sys.executable)
+    argv = [*launcher, "-n", str(RANKS), sys.executable, "-m", "mpi4py.futures"]
+    printed = run([*argv, "-m", "benchmarks.mpi_program", whose], timeout=300)
+    return json.loads(printed.strip().splitlines()[-1])
+
+
+def column(rounds: list[dict[str, float]], name: str) -> list[float]:
+    """One figure of all rounds."""
+    return [float(one[name]) for one in rounds]

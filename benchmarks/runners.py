@@ -1,0 +1,91 @@
+"""Our runner and adaptive's, driven alike."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+
+import adaptive
+
+from adaptive_scheduler.client import adaptive_parts
+from adaptive_scheduler.client.options import Options
+from adaptive_scheduler.client.runner import Runner
+
+Goal = Callable[[Any], bool]
+
+gc.freeze()  # as a client does after its imports; the bare learner and the peer have it too
+
+
+def free(x: float) -> float:
+    """A function that costs nothing."""
+    return x * x
+
+
+def peak(x: float) -> float:
+    """The function of adaptive's tutorial: a narrow peak on a slope."""
+    return x + 0.01**2 / (0.01**2 + (x - 0.3) ** 2)
+
+
+def slow_peak(x: float) -> float:
+    """The peak, in a millisecond."""
+    time.sleep(0.001)
+    return peak(x)
+
+
+def sequence(n: int, function: Callable[..., Any] = free) -> Any:
+    """A SequenceLearner of `n` points."""
+    return adaptive.SequenceLearner(function, range(n))
+
+
+def line(function: Callable[..., Any] = peak) -> Any:
+    """A Learner1D."""
+    return adaptive.Learner1D(function, (-1, 1))
+
+
+def drive(
+    learner: Any, goal: Goal | None, pool: Executor, workers: int, grace: float = 5.0
+) -> float:
+    """Run a learner with our runner; returns seconds."""
+
+    async def main() -> float:
+        begin = time.perf_counter()
+        runner = Runner(learner, goal, executor=pool, workers=workers, options=Options(grace=grace))
+        await runner.task
+        if runner.error is not None:
+            raise runner.error
+        return time.perf_counter() - begin
+
+    return asyncio.run(main())
+
+
+def drive_adaptive(learner: Any, goal: Goal, pool: Executor, workers: int) -> float:
+    """Run a learner with adaptive's runner; returns seconds."""
+
+    async def main() -> float:
+        begin = time.perf_counter()
+        runner = adaptive.AsyncRunner(
+            learner, goal, executor=pool, ntasks=workers, shutdown_executor=False
+        )
+        await runner.task
+        return time.perf_counter() - begin
+
+    return asyncio.run(main())
+
+
+def bare(learner: Any, n: int, ask: int = 16, pending: int = 0) -> float:
+    """Points per second of the learner alone: ask, evaluate here, tell, with `pending` in flight."""
+    waiting: deque[Any] = deque(adaptive_parts.ask(learner, pending) if pending else ())
+    begin = time.perf_counter()
+    told = 0
+    while told < n:
+        waiting.extend(learner.ask(ask)[0])
+        for _ in range(min(ask, n - told)):
+            x = waiting.popleft()
+            learner.tell(x, learner.function(x))
+            told += 1
+    return told / (time.perf_counter() - begin)

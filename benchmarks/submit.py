@@ -1,0 +1,101 @@
+"""`submit`: 10,000 jobs handed in, and one look at a queue of 10,000."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from adaptive_scheduler.core.job_records import SubmitRecord
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.manager.batch import BatchSystem
+from adaptive_scheduler.manager.tasks import Listing, Look, Submit, Submitted
+from adaptive_scheduler.schedulers.slurm import SLURM
+from benchmarks.books import config
+from benchmarks.cluster import cluster
+from benchmarks.figures import Figure, at_most
+
+JOBS, ARRAY = 10_000, 1_000
+#: `sbatch` without arrays; the rest follows.
+ONE_BY_ONE = 200
+SETTINGS = {"MaxJobCount": "50000", "MaxArraySize": "1001"}
+
+
+def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
+    """The manager's own batch system on a private Slurm whose nodes are drained."""
+    seconds, requests, looks, peer = [], [], [], []
+    for _ in range(rounds):
+        with cluster(SETTINGS) as slurm, tempfile.TemporaryDirectory() as home:
+            os.environ["SLURM_CONF"] = slurm.env["SLURM_CONF"]
+            slurm.scontrol("update", "NodeName=n[1-4]", "State=DRAIN", "Reason=bench")
+            batch = _batch(Path(home))
+            before = _requests(slurm)
+            begin = time.perf_counter()
+            for number in range(JOBS // ARRAY):
+                record = SubmitRecord(number, 0, ARRAY, "bench", 0.0)
+                assert isinstance(batch.carry_out(Submit(record)), Submitted)
+            seconds.append(time.perf_counter() - begin)
+            requests.append(_requests(slurm) - before)
+            looks.append(1000 * _parse(batch))
+            if with_peer:
+                peer.append(_one_by_one(slurm, Path(home)))
+    yield Figure(
+        "submit", "10,000 jobs handed in", "s", seconds, peer, at_most(2),
+        "one sbatch each, 200 of them times 50",
+    )  # fmt: skip
+    yield Figure(
+        "submit-requests",
+        "controller requests for them (sdiag)",
+        "requests",
+        requests,
+        bar=at_most(30),
+    )
+    yield Figure("submit-look", "one look at 10,000 rows, parsed", "ms", looks, bar=at_most(50))
+
+
+def _batch(home: Path) -> BatchSystem:
+    settings = msgspec.structs.replace(
+        config(), shapes=[Resources(cores=1)], log_folder=str(home / "logs")
+    )
+    return BatchSystem(SLURM(cores=1), settings, RunFolder(home), lambda _: None, _script)
+
+
+def _script(*_) -> str:
+    return "#!/bin/sh\nsleep 1\n"
+
+
+def _requests(slurm) -> float:
+    """Messages that the controller has served, without those of `sdiag`."""
+    text = slurm.run("sdiag").stdout
+    counts = re.findall(
+        r"^\s*REQUEST_\w*(?:SUBMIT|JOB_INFO)\w*\s*\(\s*\d+\)\s*count:(\d+)", text, re.MULTILINE
+    )
+    return float(sum(map(int, counts)))
+
+
+def _parse(batch: BatchSystem) -> float:
+    """Seconds that our own code takes for the listing; the command's time is Slurm's."""
+    result = batch._run(batch._scheduler.queue_command())
+    times = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        rows = batch._scheduler.parse_queue(result)
+        times.append(time.perf_counter() - begin)
+        assert len(rows) == JOBS
+    assert isinstance(batch.carry_out(Look()), Listing)
+    return min(times)
+
+
+def _one_by_one(slurm, home: Path) -> float:
+    script = home / "one.sh"
+    script.write_text(_script())
+    begin = time.perf_counter()
+    for _ in range(ONE_BY_ONE):
+        slurm.run("sbatch", "-o", os.devnull, str(script))
+    return JOBS / ONE_BY_ONE * (time.perf_counter() - begin)

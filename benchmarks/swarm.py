@@ -1,0 +1,138 @@
+"""Many clients in one process, each with a socket of its own, that claim and finish."""
+
+from __future__ import annotations
+
+import time
+
+import zmq
+
+from adaptive_scheduler.core.messages import (
+    Assigned,
+    Beat,
+    Claim,
+    Finish,
+    Hello,
+    Owner,
+    Reply,
+    Report,
+    Request,
+    decode_reply,
+    encode_request,
+)
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.io import keys
+from adaptive_scheduler.io.addresses import Address
+
+REPORT = Report(npoints=50, loss=0.01, seconds=1.0, new_points=50)
+
+
+class Swarm:
+    """Clients that speak to one manager over CURVE.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    address : Address
+        Of its manager.
+    n : int
+        Clients.
+    prefix : str
+        Of their jobs' names.
+    """
+
+    def __init__(self, folder: RunFolder, address: Address, n: int, prefix: str = "job") -> None:
+        self._context = zmq.Context(io_threads=1)
+        self._context.set(zmq.MAX_SOCKETS, n + 100)
+        self._poller = zmq.Poller()
+        self._pair = keys.load(folder.keys, "client")
+        self._address = address
+        self.sockets = [self._connect() for _ in range(n)]
+        self.owners = [Owner(f"{prefix}_{k}", 0, 0, f"{prefix}-uuid-{k}") for k in range(n)]
+        self._place = {socket: k for k, socket in enumerate(self.sockets)}
+        self._numbers = [0] * n
+        self._sent = [0.0] * n
+        self.waits: list[float] = []
+
+    def _connect(self) -> zmq.Socket[bytes]:
+        socket = self._context.socket(zmq.DEALER)
+        socket.linger = 0
+        socket.curve_publickey, socket.curve_secretkey = self._pair.public, self._pair.secret
+        socket.curve_serverkey = self._address.server_key.encode()
+        socket.connect(self._address.urls[0])
+        self._poller.register(socket, zmq.POLLIN)
+        return socket
+
+    def send(self, k: int, request: Request) -> None:
+        """Let client `k` say something."""
+        self._numbers[k] += 1
+        self._sent[k] = time.perf_counter()
+        self.sockets[k].send(encode_request(self.owners[k], self._numbers[k], request))
+
+    def answers(self, timeout: float) -> list[tuple[int, Reply]]:
+        """What has come back: (client, reply); waits for the first."""
+        answers = []
+        for socket, _ in self._poller.poll(timeout * 1000):
+            k = self._place[socket]
+            number, reply = decode_reply(socket.recv(zmq.NOBLOCK))
+            if number == self._numbers[k]:
+                self.waits.append(time.perf_counter() - self._sent[k])
+                answers.append((k, reply))
+        return answers
+
+    def hello(self, timeout: float = 60) -> None:
+        """Let all clients say hello, and wait for all answers."""
+        for k in range(len(self.sockets)):
+            self.send(k, Hello("node", 1, 1, -1))
+        self._all(timeout)
+
+    def beat(self, tokens: dict[int, int]) -> None:
+        """Let all clients beat, and wait for all answers."""
+        for k in range(len(self.sockets)):
+            self.send(k, Beat(tokens.get(k, 0), REPORT))
+        self._all(60)
+
+    def claim(self, timeout: float = 60) -> dict[int, int]:
+        """Let all clients claim; returns their tokens."""
+        for k in range(len(self.sockets)):
+            self.send(k, Claim())
+        return {
+            k: reply.token for k, reply in self._all(timeout) if isinstance(reply, Assigned)
+        }  # fmt: skip
+
+    def _all(self, timeout: float) -> list[tuple[int, Reply]]:
+        end = time.monotonic() + timeout
+        answers: list[tuple[int, Reply]] = []
+        while len(answers) < len(self.sockets):
+            if time.monotonic() > end:
+                raise RuntimeError(f"{len(self.sockets) - len(answers)} clients got no answer")
+            answers += self.answers(1.0)
+        return answers
+
+    def cycles(self, n: int) -> float:
+        """Let all clients claim and finish until `n` cycles are over; returns cycles per second."""
+        self.waits.clear()
+        begin = time.perf_counter()
+        done = 0
+        for k in range(len(self.sockets)):
+            self.send(k, Claim())
+        while done < n:
+            for k, reply in self.answers(10.0):
+                if isinstance(reply, Assigned):
+                    self.send(k, Finish(reply.token, REPORT))
+                else:
+                    done += 1
+                    self.send(k, Claim())
+        rate = done / (time.perf_counter() - begin)
+        self._settle()
+        return rate
+
+    def _settle(self) -> None:
+        """Finish what is still held, so that the next round begins as this one did."""
+        while answers := self.answers(0.5):
+            for k, reply in answers:
+                if isinstance(reply, Assigned):
+                    self.send(k, Finish(reply.token, REPORT))
+
+    def close(self) -> None:
+        """Close all sockets."""
+        self._context.destroy(linger=0)

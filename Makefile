@@ -1,6 +1,11 @@
 # make demo    install into .venv, then run the demo (under a minute)
-# make test    install into .venv, then all checks and tests (8 minutes on two cores)
+# make test    install into .venv, then all checks and tests (a quarter of an hour on two cores)
 # make soak    try to break it for MINUTES=30, on two private Slurms
+# make chaos   break a real Slurm and all that runs on it for MINUTES=10 (SEED=7: the same faults again)
+# make simulate   live through SEEDS=1000 histories of whole runs in virtual time (5-900: these; 77-77 TRACE=1: one, shown)
+# make plants  plant the bugs that the simulator must find, one at a time; MORE=1 all of them
+# make bench   measure ours beside the peers (installed into .venv-peer); ROWS="assign storm" some of it
+# make reliability   the full figures of docs/reliability.md: each test that tries often, in full
 # Nothing is needed but python3 (3.11 or later), python3-venv and make.
 
 PYTHON ?= python3
@@ -8,7 +13,7 @@ BIN := .venv/bin
 # A virtual environment holds absolute paths: one that was moved is made anew.
 MOVED := $(shell test "$$(cat .venv/made-in 2>/dev/null)" = "$$(pwd -P)" || echo .venv-anew)
 
-.PHONY: help demo test soak lint clean .venv-anew
+.PHONY: help demo test bench soak chaos reliability simulate plants lint clean .venv-anew
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -25,6 +30,36 @@ MINUTES ?= 30
 soak: .venv/installed-dev
 	$(BIN)/python -m tests.soak $(MINUTES)
 
+SEED ?=
+chaos: MINUTES = 10
+chaos: .venv/installed-dev
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+SEEDS ?= 1000
+TRACE ?=
+simulate: .venv/installed-dev
+	$(BIN)/python -m tests.simulate $(SEEDS) $(if $(TRACE),--trace)
+
+MORE ?=
+plants: .venv/installed-dev
+	$(BIN)/python -m tests.plants $(if $(MORE),--more)
+
+# Both environments have their bytecode compiled: `import adaptive` costs three times as much without.
+ROWS ?=
+bench: .venv/installed-dev .venv-peer/installed
+	$(BIN)/python -m benchmarks $(ROWS) --json benchmarks/results.json
+
+.venv-peer/installed: benchmarks/peer/requirements.txt
+	@echo "Installing the peers into .venv-peer (once; takes a minute)"
+	@$(PYTHON) -m venv --clear .venv-peer
+	@.venv-peer/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peer/requirements.txt
+	@.venv-peer/bin/python -m compileall -qq -j 0 .venv-peer/lib || true
+	@touch $@
+
+# Each prints its figures at the end (-rP); KEEP="-k points" runs some of them.
+reliability: .venv/installed-dev
+	ADAPTIVE_SCHEDULER_EFFORT=full $(BIN)/python -m pytest -m effort -rP -o faulthandler_timeout=3600 $(KEEP)
+
 lint: .venv/installed-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
@@ -32,7 +67,7 @@ lint: .venv/installed-dev
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-peer demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv-anew:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 ...")'

@@ -48,12 +48,18 @@ def _mpiexec() -> str | None:
 FULL_TIMEOUT = 3600
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses tests/effort.py with `effort`; in full, it has an hour."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what uses tests/effort.py with `effort`; in full, it has an hour, else `full` is left out."""
     from tests.effort import FULL
 
+    if not FULL:
+        left_out = [item for item in items if item.get_closest_marker("full") is not None]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     for item in items:
-        if item.get_closest_marker("effort") is None and "tests.effort" in _source(item.path):
+        if item.get_closest_marker("effort") is None and (
+            item.get_closest_marker("full") is not None or "tests.effort" in _source(item.path)
+        ):
             item.add_marker("effort")
         if FULL and item.get_closest_marker("effort") is not None:
             item.add_marker(pytest.mark.timeout(FULL_TIMEOUT), append=False)

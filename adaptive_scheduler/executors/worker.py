@@ -6,7 +6,6 @@ its function needs.
 
 from __future__ import annotations
 
-import importlib
 import multiprocessing
 import os
 import pickle
@@ -19,8 +18,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
-from operator import attrgetter
-from types import ModuleType
 from typing import Any
 
 import cloudpickle
@@ -39,9 +36,6 @@ SHELL = "sh"
 #: Seconds that a rank lives on without its launcher: longer than its client waits for points
 #: (a third of the batch system's KillWait, 30 s by default).
 ORPHANED = 15.0
-
-#: What mpi4py.futures names the user's script in a worker rank (its ``_core.MAIN_RUN_NAME``).
-USERS_MAIN = "__worker__"
 
 #: Kinds of answers to a message, and of values in an answer.
 DONE, MISSING, SETUP_FAILED, READY = "done", "missing", "setup failed", "ready"
@@ -73,7 +67,6 @@ class Program:
 
 _functions: dict[bytes, tuple[Callable[[Any], Any], int]] = {}
 _initialized: set[bytes] = set()
-_codes: dict[bytes, Any] = {}
 
 
 def ignore_signals() -> None:
@@ -241,41 +234,6 @@ def _pickled(record: tuple[int, Any, float]) -> tuple[int, Any, float]:
             f"worker because it cannot be pickled ({name}: {message}). Return plain data instead."
         )
         return ERROR, ("TypeError", reason, text, None), seconds
-
-
-def resolve(module: str, name: str, key: bytes, blob: bytes) -> Any:
-    """Find what `io.pickles.dumps_with_code` sent: imported here already, or else by value.
-
-    So a rank that has imported the user's module uses that one's functions and globals, and
-    one that has not need not import it.
-
-    Raises
-    ------
-    ImportError, AttributeError
-        It was sent by name only, and there is none of that name.
-    """
-    if not blob:
-        return attrgetter(name)(importlib.import_module(module))
-    with suppress(AttributeError):
-        return attrgetter(name)(_imported(module))
-    if key not in _codes:
-        _codes[key] = pickle.loads(blob)
-        _answer_by_value()
-    return _codes[key]
-
-
-def _imported(module: str) -> ModuleType | None:
-    """A module that this rank has; its ``__main__`` counts where mpi4py has put the user's."""
-    found = sys.modules.get(module)
-    is_launcher = module == "__main__" and getattr(found, "__name__", "") != USERS_MAIN
-    return None if is_launcher else found
-
-
-def _answer_by_value() -> None:
-    """Let this rank's values be of classes that came by value, which have no module here."""
-    from mpi4py import MPI
-
-    MPI.pickle.__init__(cloudpickle.dumps, pickle.loads)  # type: ignore[misc]
 
 
 def describe(error: BaseException) -> tuple[str, str, str, bytes | None]:

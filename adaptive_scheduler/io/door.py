@@ -84,8 +84,15 @@ class Door:
         """Connections that have shown no key of this run in the first second, or not at all."""
         return min(self._silent_before, self._silent, self._accepted - self._greeted)
 
-    def look(self) -> None:
-        """Count who came and went since the last look; shut the door, or open it."""
+    def look(self) -> int:
+        """Count who came and went since the last look; shut the door, or open it.
+
+        Returns
+        -------
+        int
+            How many came.
+        """
+        before = self._accepted
         while self._watch is not None:
             try:
                 event, _ = self._watch.recv_multipart(zmq.NOBLOCK)
@@ -105,6 +112,7 @@ class Door:
             self._set_shut(True)
         elif self.is_shut and inside < full * 5 // 6:
             self._set_shut(False)
+        return self._accepted - before
 
     def _set_shut(self, shut: bool) -> None:
         self.is_shut = shut

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 
 import cloudpickle
 
-from adaptive_scheduler.executors import worker
+from adaptive_scheduler.executors.arrival import resolve
 
 #: Bytes of a function that may go with every message of `dumps_with_code`.
 LONGEST_CODE = 2**18
@@ -51,7 +51,7 @@ def dumps_with_code(obj: object) -> bytes:
     """Pickle an object; what receives it need not import the user's modules.
 
     A function or class of a module that is not installed goes along by name and by value
-    (`worker.resolve` prefers what is imported there already, as pickle would); one of more than
+    (`resolve` prefers what is imported there already, as pickle would); one of more than
     `LONGEST_CODE` bytes only by name, because it would travel with each message.
     """
     with io.BytesIO() as file:
@@ -70,7 +70,7 @@ class _CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
                 is_long = len(blob) > LONGEST_CODE
                 key = hashlib.blake2b(blob, digest_size=16).digest()
                 self._known[obj] = (b"", b"") if is_long else (key, blob)
-            return worker.resolve, (obj.__module__, obj.__qualname__, *self._known[obj])
+            return resolve, (obj.__module__, obj.__qualname__, *self._known[obj])
         return super().reducer_override(obj)
 
 

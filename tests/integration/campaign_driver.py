@@ -9,12 +9,9 @@ from pathlib import Path
 
 import adaptive
 
-from tests.effort import times
-
 WORKERS = 3
-#: Seconds of one evaluation, and evaluations: 4 learners that outlive a job of one minute (in the
-#: full form three of them), the others 1-10 s.
-LONG = (1.0, times(240, 540))
+#: Seconds of one evaluation, and evaluations: 4 of three minutes on three workers, the others 1-10 s.
+LONG = (1.0, 540)
 SHORT = [(0.1, 30), (0.2, 60), (0.3, 40), (0.5, 60), (0.05, 100), (0.4, 40)]
 
 

@@ -6,22 +6,25 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from adaptive_scheduler.schedulers.base import Scheduler
-from adaptive_scheduler.server_support import RunManager
+from adaptive_scheduler.server_support import RunManager, parse_log_files
 from tests.contract.learner_kinds import fname_of, kinds
-from tests.integration.ledger import TimedLedger, audit, held
+from tests.integration.ledger import IN_FLIGHT, Entry, TimedLedger, audit, held
 
 #: Seconds between two writes of the point journal.
 INTERVAL = 0.1
 #: What a loaded machine may add: five times that.
 WINDOW = 5 * INTERVAL
+#: Seconds in which a client at its walltime has stopped taking, saves, and lets go.
+LEAVING = 2.0
 #: Seconds of one evaluation, so that each kind has two workers busy for about three seconds.
 SECONDS = {"IntegratorLearner": 0.015, "AverageLearner1D": 0.04, "BalancingSequences": 0.14}
 USUAL = 0.08
@@ -121,13 +124,15 @@ class Campaign:
         """Compare data and ledgers of all kinds; prints and returns the figures."""
         learners = self.run.load_learners(progress=False)
         total: Counter[str] = Counter()
+        leavings = self._leavings()
         print(f"\n{title}")
         for name, learner in zip(self.names, learners, strict=True):
             entries = [entry for ledger in self.ledgers[name] for entry in ledger.entries()]
             deaths = [k.at for k in self.kills if k.kind == name and k.signal == signal.SIGKILL]
             found = audit(entries, held(learner))
             assert found.unknown == [], f"{name}: never evaluated: {found.unknown}"
-            lost = found.lost(deaths, WINDOW)
+            late = found.lost(deaths, WINDOW)
+            lost = [entry for entry in late if not is_near(entry, leavings[name])]
             ages = [
                 max(0.0, min(at - entry.at for at in deaths if at >= entry.at - 1))
                 for entry in found.again
@@ -135,6 +140,7 @@ class Campaign:
             ]
             signals = Counter(k.signal.name for k in self.kills if k.kind == name)
             figures = Counter(evaluated=found.evaluated, again=len(found.again), lost=len(lost))
+            figures["as its client left"] = len(late) - len(lost)
             figures.update(signals)
             total += figures
             oldest = f"the oldest {max(ages) * 1000:.0f} ms before its kill" if ages else ""
@@ -142,6 +148,22 @@ class Campaign:
             assert lost == [], f"{name}: lost without a reason: {lost}; killed at {deaths}"
         print(f"  {'all':20} {told(total)}")
         return total
+
+    def _leavings(self) -> dict[str, list[float]]:
+        """When clients let a learner go at their walltime, on the ledgers' clock."""
+        events = parse_log_files(self.run.folder.logs)
+        leavings: dict[str, list[float]] = {name: [] for name in self.names}
+        offset = time.time() - time.monotonic()
+        for event in events.to_dict("records"):
+            if event["event"] == "item_released" and event["reason"] == "deadline":
+                at = datetime.fromisoformat(str(event["timestamp"])).timestamp() - offset
+                leavings[self.names[int(event["item"])]].append(at)
+        return leavings
+
+
+def is_near(entry: Entry, leavings: Iterable[float]) -> bool:
+    """Whether an evaluation returned while its client left, or later: nobody could take it."""
+    return any(entry.at - IN_FLIGHT <= at <= entry.at + LEAVING for at in leavings)
 
 
 def told(figures: Counter[str]) -> str:

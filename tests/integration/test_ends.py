@@ -90,7 +90,7 @@ def play(ends: list[End], where: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(times(290, 3000))
 def test_no_end_leaves_orphans(tmp_path: Path) -> None:
-    play([local(tmp_path, number) for number in range(times(5, 40))], "on the LocalScheduler")
+    play([local(tmp_path, number) for number in range(times(4, 40))], "on the LocalScheduler")
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import msgspec
 from adaptive_scheduler.core.job_records import SubmitRecord
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.io import files
 from adaptive_scheduler.manager.batch import BatchSystem
 from adaptive_scheduler.manager.tasks import Listing, Look, Submit, Submitted
 from adaptive_scheduler.schedulers.slurm import SLURM
@@ -39,7 +40,9 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
             begin = time.perf_counter()
             for number in range(JOBS // ARRAY):
                 record = SubmitRecord(number, 0, ARRAY, "bench", 0.0)
-                assert isinstance(batch.carry_out(Submit(record)), Submitted)
+                result = batch.carry_out(Submit(record))
+                if not isinstance(result, Submitted):
+                    raise RuntimeError(f"not submitted: {result}")
             seconds.append(time.perf_counter() - begin)
             requests.append(_requests(slurm) - before)
             looks.append(1000 * _parse(batch))
@@ -63,7 +66,10 @@ def _batch(home: Path) -> BatchSystem:
     settings = msgspec.structs.replace(
         config(), shapes=[Resources(cores=1)], log_folder=str(home / "logs")
     )
-    return BatchSystem(SLURM(cores=1), settings, RunFolder(home), lambda _: None, _script)
+    folder = RunFolder(home)
+    for private in (folder.folder, folder.scripts):
+        files.private_folder(private)
+    return BatchSystem(SLURM(cores=1), settings, folder, lambda _: None, _script)
 
 
 def _script(*_) -> str:

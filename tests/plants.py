@@ -157,15 +157,15 @@ MORE = (
         "        if item.phase is not Phase.RUNNING:\n",
     ),
     Plant(
-        "an old life is heard", "core/jobbook.py",
-        "        if owner.life < known.life:\n",
-        "        if owner.restart < known.restart:\n            return None\n"
-        "        if owner.life < known.life:\n",
+        "an old life is heard", "core/signs.py",
+        "    if owner.life < known.life:\n",
+        "    if owner.restart < known.restart:\n        return None\n"
+        "    if owner.life < known.life:\n",
     ),
     Plant(
-        "two clients of one job both welcome", "core/jobbook.py",
-        "        if owner.life > known.life or record.goodbye:\n            return None\n",
-        "        if owner.life >= known.life or record.goodbye:\n            return None\n",
+        "two clients of one job both welcome", "core/signs.py",
+        "    if owner.life > known.life or record.goodbye:\n        return None\n",
+        "    if owner.life >= known.life or record.goodbye:\n        return None\n",
     ),
     Plant(
         "lease renewed by the answer, not the question", "client/session.py",

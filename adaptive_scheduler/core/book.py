@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, KeysView, Mapping, Sequence
 
 from adaptive_scheduler.core.events import (
     Blocked,
@@ -237,6 +237,11 @@ class Book:
         """The item that a job runs."""
         row = self._by_job.get(job)
         return None if row is None else self.rows[row]
+
+    @property
+    def holders(self) -> KeysView[str]:
+        """Jobs that hold an item."""
+        return self._by_job.keys()
 
     def row_of(self, token: int) -> int | None:
         """The row that a token was given for; None if no row remembers it."""

@@ -7,7 +7,7 @@ import msgspec
 from adaptive_scheduler.core.messages import Owner, Report
 
 
-class Claimed(msgspec.Struct, frozen=True):
+class Claimed(msgspec.Struct, frozen=True, gc=False):
     """A client takes it. `token` is fresh; a client that holds it already keeps its own.
 
     `last` is what the former life of the same job had reported.
@@ -18,14 +18,14 @@ class Claimed(msgspec.Struct, frozen=True):
     last: Report | None = None
 
 
-class Finished(msgspec.Struct, frozen=True):
+class Finished(msgspec.Struct, frozen=True, gc=False):
     """Its goal is met and its data are saved."""
 
     token: int
     report: Report = Report()
 
 
-class Raised(msgspec.Struct, frozen=True):
+class Raised(msgspec.Struct, frozen=True, gc=False):
     """The user's code raised; or, with `crash`, a process that evaluated it died."""
 
     token: int
@@ -35,7 +35,7 @@ class Raised(msgspec.Struct, frozen=True):
     crash: bool = False
 
 
-class Released(msgspec.Struct, frozen=True):
+class Released(msgspec.Struct, frozen=True, gc=False):
     """Its client stopped working on it in good order."""
 
     token: int
@@ -43,7 +43,7 @@ class Released(msgspec.Struct, frozen=True):
     report: Report = Report()
 
 
-class Lost(msgspec.Struct, frozen=True):
+class Lost(msgspec.Struct, frozen=True, gc=False):
     """Its job is gone, without a word. `crash`: by its own fault, as far as anybody can tell."""
 
     reason: str
@@ -51,28 +51,28 @@ class Lost(msgspec.Struct, frozen=True):
     last: Report | None = None
 
 
-class Unblocked(msgspec.Struct, frozen=True):
+class Unblocked(msgspec.Struct, frozen=True, gc=False):
     """All that it depends on is DONE."""
 
 
-class Blocked(msgspec.Struct, frozen=True):
+class Blocked(msgspec.Struct, frozen=True, gc=False):
     """Something that it depends on will not be done."""
 
     reason: str
 
 
-class Postponed(msgspec.Struct, frozen=True):
+class Postponed(msgspec.Struct, frozen=True, gc=False):
     """Something that it depends on is to be done again."""
 
 
-class Cancelled(msgspec.Struct, frozen=True):
+class Cancelled(msgspec.Struct, frozen=True, gc=False):
     """A person ends it. `last` is what its client had reported."""
 
     reason: str = "cancelled"
     last: Report | None = None
 
 
-class Retried(msgspec.Struct, frozen=True):
+class Retried(msgspec.Struct, frozen=True, gc=False):
     """A person wants it again. `waiting`: what it depends on is not DONE yet."""
 
     waiting: bool = False

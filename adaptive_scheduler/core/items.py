@@ -44,7 +44,7 @@ ENDED = frozenset({Phase.DONE, Phase.FAILED, Phase.CANCELLED})
 LONGEST = 1e12
 
 
-class Item(msgspec.Struct, frozen=True, omit_defaults=True):
+class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A unit of work that one job runs at a time. Today: a learner.
 
     Attributes

@@ -12,7 +12,7 @@ from adaptive_scheduler.core.messages import Owner, Refused
 LAST_LINES = 3
 
 
-class JobRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+class JobRecord(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One job, as the database keeps it.
 
     Attributes
@@ -58,7 +58,7 @@ class JobRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.id.startswith("local:")
 
 
-class SubmitRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+class SubmitRecord(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One submit. `jobs` is None while nobody knows whether it reached the batch system."""
 
     number: int

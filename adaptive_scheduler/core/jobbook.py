@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import msgspec
 
@@ -11,13 +11,12 @@ from adaptive_scheduler.core.job_records import (
     SubmitRecord,
     count_early_deaths,
     died_early,
-    many_clients,
     submit_number,
 )
 from adaptive_scheduler.core.jobs import Ending, JobState, ListedJob
 from adaptive_scheduler.core.messages import Owner, Refused
 from adaptive_scheduler.core.reconcile import JobView, SubmitView
-from adaptive_scheduler.core.signs import Signs, Unanswered, node_of, view
+from adaptive_scheduler.core.signs import Signs, Unanswered, intruder, node_of, view
 
 replace = msgspec.structs.replace
 
@@ -55,6 +54,7 @@ class JobBook:
         for record in self.records.values():
             if record.submit in self._unknown:
                 self._unknown[record.submit].jobs.append(record.id)
+        self._leaving = {r.id for r in self.records.values() if r.goodbye and not r.ended}
         self.lived = sum(record.has_worked for record in self.records.values())
         self.pardoned = pardoned
         #: Jobs in a row that died before they asked for work.
@@ -72,6 +72,10 @@ class JobBook:
         self.lived += record.has_worked - (before is not None and before.has_worked)
         self.records[record.id] = record
         self.changed_jobs[record.id] = record
+        if record.goodbye and not record.ended:
+            self._leaving.add(record.id)
+        else:
+            self._leaving.discard(record.id)
         return record
 
     def _keep_submit(self, submit: SubmitRecord) -> None:
@@ -135,7 +139,7 @@ class JobBook:
             signs = self._signs[owner.job] = Signs(heard=now, known=now)
         known = record.owner
         if known is not None and known != owner:
-            refusal = self._intruder(record, known, owner, signs)
+            refusal = intruder(record, known, owner, signs)
             if refusal is not None:
                 return refusal
         signs.heard, signs.spoke = now, True
@@ -144,18 +148,6 @@ class JobBook:
         if known != owner or record.ended:
             record = self._keep(replace(record, owner=owner, ended="", goodbye="", broken=False))
         return record
-
-    def _intruder(
-        self, record: JobRecord, known: Owner, owner: Owner, signs: Signs
-    ) -> Refused | None:
-        if owner.life < known.life:
-            return Refused(
-                "old_life", f"job {owner.job} was started again since; this client is of its past."
-            )
-        if owner.life > known.life or record.goodbye:
-            return None
-        signs.uuids |= {known.uuid, owner.uuid}
-        return many_clients(owner.job, len(signs.uuids))
 
     def note_host(self, job: str, host: str) -> None:
         """Remember where a client runs."""
@@ -228,7 +220,7 @@ class JobBook:
             if listed.state is JobState.ENDED:
                 return False
             self._revive(listed.id, now)  # a listing had lied, or came late
-        self._see(self._signs[listed.id], listed, now)
+        self._signs[listed.id].see(listed, now)
         return True
 
     def _revive(self, job: str, now: float) -> None:
@@ -243,14 +235,6 @@ class JobBook:
         record = self.records.get(owner.job, JobRecord(owner.job, shape=shape))
         self._keep(replace(record, owner=owner, has_worked=True, ended=""))
         self._signs[owner.job] = Signs(heard=now, known=now, spoke=True)
-
-    def _see(self, signs: Signs, listed: ListedJob, now: float) -> None:
-        if listed.state is JobState.PENDING:
-            signs.waited = now
-        elif signs.heard <= signs.waited or not (signs.listed or signs.spoke):
-            signs.heard = now  # it has just started, perhaps again: now its silence begins
-        signs.listed, signs.absences, signs.missing = listed, 0, None
-        signs.node = (*listed.nodes, signs.node)[0]
 
     # ------------------------------------------------------------------- showing
 
@@ -279,11 +263,23 @@ class JobBook:
             if signs.ending is None and not (self.records[job].external or self.records[job].goodbye)
         ]  # fmt: skip
 
-    def views(self, holders: Iterable[str], now: float) -> list[JobView]:
+    def nodes_at_work(self) -> set[str]:
+        """Where the jobs run that have been given work."""
+        nodes = {
+            node_of(self.records[job], signs)
+            for job, signs in self._signs.items() if self.records[job].has_worked
+        }  # fmt: skip
+        return nodes - {""}
+
+    @property
+    def is_any_leaving(self) -> bool:
+        """Whether a job that lives has said goodbye."""
+        return bool(self._leaving)
+
+    def views(self, holders: Container[str], now: float) -> list[JobView]:
         """What `reconcile` sees of each job."""
-        holding = set(holders)
         return [
-            view(self.records[job], signs, job in holding, now)
+            view(self.records[job], signs, job in holders, now)
             for job, signs in self._signs.items()
         ]
 

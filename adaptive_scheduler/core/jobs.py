@@ -31,7 +31,7 @@ class JobState(enum.StrEnum):
     ENDED = "ended"  # the listing itself says that it is over
 
 
-class ListedJob(msgspec.Struct, frozen=True):
+class ListedJob(msgspec.Struct, frozen=True, gc=False):
     """One row of the batch system's queue."""
 
     id: JobId
@@ -44,7 +44,7 @@ class ListedJob(msgspec.Struct, frozen=True):
     remedy: str = ""  # if it will not start for that reason: what to do
 
 
-class Ending(msgspec.Struct, frozen=True):
+class Ending(msgspec.Struct, frozen=True, gc=False):
     """How a job ended, as far as the batch system tells."""
 
     id: JobId

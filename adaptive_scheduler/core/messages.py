@@ -3,6 +3,9 @@
 One request, one reply. A request is sent again until its reply has come, so
 every request may arrive twice or late: each carries its sender and a number,
 and the same number gets the same reply.
+
+None can be part of a cycle of references, nor can a row of the database: `gc=False`
+keeps hundreds of thousands of them out of the garbage collector's way.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from adaptive_scheduler.errors import ProtocolError
 VERSION = 1
 
 
-class Owner(msgspec.Struct, frozen=True, array_like=True):
+class Owner(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Who speaks: one life of one client.
 
     A requeued job comes back with a higher `restart`, a restarted MPI world
@@ -36,7 +39,7 @@ class Owner(msgspec.Struct, frozen=True, array_like=True):
         return (self.restart, self.attempt)
 
 
-class Hello(msgspec.Struct, frozen=True, tag=True):
+class Hello(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The first words of a client. `submit` is the number of the submit that made its job."""
 
     host: str
@@ -45,25 +48,25 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
     submit: int = -1
 
 
-class Claim(msgspec.Struct, frozen=True, tag=True):
+class Claim(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Give me an item, or the one I hold already."""
 
 
-class Beat(msgspec.Struct, frozen=True, tag=True):
+class Beat(msgspec.Struct, frozen=True, gc=False, tag=True):
     """I live; with a token: and this is how far the item is."""
 
     token: int = 0
     report: Report = Report()
 
 
-class Finish(msgspec.Struct, frozen=True, tag=True):
+class Finish(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The item's goal is met and its data are saved."""
 
     token: int
     report: Report = Report()
 
 
-class Fail(msgspec.Struct, frozen=True, tag=True):
+class Fail(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The user's code raised; or, with `crash`, a process that evaluated it died."""
 
     token: int
@@ -73,7 +76,7 @@ class Fail(msgspec.Struct, frozen=True, tag=True):
     crash: bool = False
 
 
-class Release(msgspec.Struct, frozen=True, tag=True):
+class Release(msgspec.Struct, frozen=True, gc=False, tag=True):
     """I stop working on the item; its data are saved. `reason`: deadline, signal, ..."""
 
     token: int
@@ -81,28 +84,28 @@ class Release(msgspec.Struct, frozen=True, tag=True):
     report: Report = Report()
 
 
-class Goodbye(msgspec.Struct, frozen=True, tag=True):
+class Goodbye(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The client ends. `reason` is for people; `broken`: it could not work on this node at all."""
 
     reason: str = ""
     broken: bool = False
 
 
-class Status(msgspec.Struct, frozen=True, tag=True):
+class Status(msgspec.Struct, frozen=True, gc=False, tag=True):
     """What does the run look like? `rows`: ``all`` items, only ``active`` and failed ones, or ``none``."""
 
     rows: Literal["all", "active", "none"] = "active"
 
 
-class Cancel(msgspec.Struct, frozen=True, tag=True):
+class Cancel(msgspec.Struct, frozen=True, gc=False, tag=True):
     """End the run: cancel its items and its jobs."""
 
 
-class Resume(msgspec.Struct, frozen=True, tag=True):
+class Resume(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Go on after a HELD, or after a cancel."""
 
 
-class Retry(msgspec.Struct, frozen=True, tag=True):
+class Retry(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Queue items again, their budgets reset. None: all FAILED and CANCELLED ones.
 
     `reopen` says that the items named may be DONE ones too.
@@ -112,7 +115,7 @@ class Retry(msgspec.Struct, frozen=True, tag=True):
     reopen: bool = False
 
 
-class Stop(msgspec.Struct, frozen=True, tag=True):
+class Stop(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The manager's process is to end; jobs go on and wait for the next one."""
 
 
@@ -122,7 +125,7 @@ Request = (
 )  # fmt: skip
 
 
-class Welcome(msgspec.Struct, frozen=True, tag=True):
+class Welcome(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The answer to Hello.
 
     Attributes
@@ -140,7 +143,7 @@ class Welcome(msgspec.Struct, frozen=True, tag=True):
     idle: float
 
 
-class Assigned(msgspec.Struct, frozen=True, tag=True):
+class Assigned(msgspec.Struct, frozen=True, gc=False, tag=True):
     """An item is yours as long as you beat.
 
     Attributes
@@ -167,25 +170,25 @@ class Assigned(msgspec.Struct, frozen=True, tag=True):
     kind: str = "learner"
 
 
-class Idle(msgspec.Struct, frozen=True, tag=True):
+class Idle(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Nothing is free. `over`: nor will be, go; else ask again after `wait` seconds."""
 
     wait: float
     over: bool = False
 
 
-class Ok(msgspec.Struct, frozen=True, tag=True):
+class Ok(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Done, and on disk."""
 
 
-class Refused(msgspec.Struct, frozen=True, tag=True):
+class Refused(msgspec.Struct, frozen=True, gc=False, tag=True):
     """No. `code` for programs, `reason` for people."""
 
     code: str
     reason: str
 
 
-class Picture(msgspec.Struct, frozen=True, tag=True):
+class Picture(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The answer to Status: an encoded `core.snapshot.Snapshot`."""
 
     snapshot: msgspec.Raw
@@ -194,7 +197,7 @@ class Picture(msgspec.Struct, frozen=True, tag=True):
 Reply = Welcome | Assigned | Idle | Ok | Refused | Picture
 
 
-class Envelope(msgspec.Struct, frozen=True, array_like=True):
+class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A request on the wire. The version comes first and never moves."""
 
     version: int
@@ -203,13 +206,13 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     body: msgspec.Raw
 
 
-class _Head(msgspec.Struct, frozen=True, array_like=True):
+class _Head(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What messages of every version have in common."""
 
     version: int
 
 
-class Answer(msgspec.Struct, frozen=True, array_like=True):
+class Answer(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A reply on the wire: the number of its request, and the body."""
 
     version: int

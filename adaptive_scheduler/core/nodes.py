@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 #: Deaths on one node that make it a suspect: before the first claim, or with different items.
 DEATHS = 3
@@ -20,9 +21,9 @@ class NodeBook:
         self._deaths: defaultdict[str, set[object]] = defaultdict(set)
         self._last: dict[str, float] = {}
 
-    def see(self, node: str) -> None:
-        """A job runs on this node."""
-        self._seen.add(node)
+    def see(self, nodes: Iterable[str]) -> None:
+        """Jobs run on these nodes."""
+        self._seen.update(nodes)
 
     def note_death(self, node: str, job: str, item: int | None, now: float) -> None:
         """A job died by its own fault, before its first claim or soon after one.

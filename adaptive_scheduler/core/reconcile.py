@@ -18,7 +18,7 @@ EARLY_DEATHS = 10
 FAREWELL = 4.0
 
 
-class JobView(msgspec.Struct, frozen=True):
+class JobView(msgspec.Struct, frozen=True, gc=False):
     """What is known of one job that is not buried.
 
     Attributes

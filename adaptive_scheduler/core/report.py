@@ -11,7 +11,7 @@ import msgspec
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
 
 
-class Report(msgspec.Struct, frozen=True, omit_defaults=True):
+class Report(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """How far a learner is, as its client sees it.
 
     Attributes

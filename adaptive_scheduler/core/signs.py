@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from adaptive_scheduler.core.job_records import JobRecord
+from adaptive_scheduler.core.job_records import JobRecord, many_clients
 from adaptive_scheduler.core.jobs import Ending, JobState, ListedJob
+from adaptive_scheduler.core.messages import Owner, Refused
 from adaptive_scheduler.core.reconcile import JobView
 
 
@@ -50,6 +51,15 @@ class Signs(msgspec.Struct):
     ending: Ending | None = None
     uuids: set[str] = msgspec.field(default_factory=set)
 
+    def see(self, listed: ListedJob, now: float) -> None:
+        """A good listing has it."""
+        if listed.state is JobState.PENDING:
+            self.waited = now
+        elif self.heard <= self.waited or not (self.listed or self.spoke):
+            self.heard = now  # it has just started, perhaps again: now its silence begins
+        self.listed, self.absences, self.missing = listed, 0, None
+        self.node = (*listed.nodes, self.node)[0]
+
     def miss(self, now: float, doubt: float) -> None:
         """A good listing lacks it; that counts once it has been missing for `doubt` seconds."""
         self.listed = None
@@ -63,6 +73,18 @@ class Unanswered(msgspec.Struct):
     sent: float
     jobs: list[str]
     absences: int = 0
+
+
+def intruder(record: JobRecord, known: Owner, owner: Owner, signs: Signs) -> Refused | None:
+    """Why another client of the same job than the one known is not heard; None for its next life."""
+    if owner.life < known.life:
+        return Refused(
+            "old_life", f"job {owner.job} was started again since; this client is of its past."
+        )
+    if owner.life > known.life or record.goodbye:
+        return None
+    signs.uuids |= {known.uuid, owner.uuid}
+    return many_clients(owner.job, len(signs.uuids))
 
 
 def node_of(record: JobRecord, signs: Signs) -> str:

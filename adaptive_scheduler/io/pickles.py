@@ -25,6 +25,8 @@ from adaptive_scheduler.executors.arrival import resolve
 LONGEST_CODE = 2**18
 
 _registering = threading.Lock()
+#: Name -> its module, and whether that is loose: a client has 1,300, and asks for each learner.
+_judged: dict[str, tuple[Any, bool]] = {}
 
 
 def dumps_by_value(obj: object) -> bytes:
@@ -92,15 +94,22 @@ def loads(data: bytes) -> Any:
 
 def _loose_modules() -> Iterator[ModuleType]:
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if (
-            isinstance(file, str)
-            and isinstance(module, ModuleType)
-            and module.__name__ == name
-            and name not in ("__main__", "__mp_main__")
-            and not _is_installed(name, file)
-        ):
+        judged = _judged.get(name)
+        if judged is None or judged[0] is not module:
+            judged = _judged[name] = (module, _is_loose_module(name, module))
+        if judged[1]:
             yield module
+
+
+def _is_loose_module(name: str, module: Any) -> bool:
+    file = getattr(module, "__file__", None)
+    return (
+        isinstance(file, str)
+        and isinstance(module, ModuleType)
+        and module.__name__ == name
+        and name not in ("__main__", "__mp_main__")
+        and not _is_installed(name, file)
+    )
 
 
 @cache

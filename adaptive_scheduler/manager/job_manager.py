@@ -102,9 +102,7 @@ class JobManager:
 
     def _interval(self) -> float:
         """Look more often while somebody is expected to leave or has said goodbye."""
-        soon = self._over_since is not None or any(
-            record.goodbye for record, _, _ in self._jobs.living()
-        )
+        soon = self._over_since is not None or self._jobs.is_any_leaving
         return min(SPACING, self._config.timing.interval) if soon else self._config.timing.interval
 
     def next_due(self, now: Moment) -> float:
@@ -202,14 +200,9 @@ class JobManager:
             self._over_since = None
         elif self._over_since is None:
             self._over_since = now.monotonic
-        holders = set()
-        for record, _, _ in self._jobs.living():
-            if record.has_worked and (node := self._jobs.node_of(record.id)):
-                self.nodes.see(node)
-            if self._book.held_by(record.id):
-                holders.add(record.id)
+        self.nodes.see(self._jobs.nodes_at_work())
         return Observed(
-            jobs=self._jobs.views(holders, now.monotonic),
+            jobs=self._jobs.views(self._book.holders, now.monotonic),
             submits=self._jobs.submit_views(now.monotonic),
             held=self.notes.held or self._postponed(now),
             over_for=now.monotonic - self._over_since if self._over_since is not None else 0.0,

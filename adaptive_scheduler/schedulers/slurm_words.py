@@ -92,6 +92,7 @@ NEVER_STARTS = tuple(
 )  # fmt: skip
 
 
+@functools.lru_cache(maxsize=1000)  # a queue has many rows and few reasons
 def never_starts(reason: str) -> str:
     """What to do about a job that waits for such a reason; "" if it may start by itself."""
     return next((remedy for words, remedy in NEVER_STARTS if words.match(reason)), "")

@@ -14,7 +14,7 @@ async def main():
     server_support.create_empty_db("running.tinydb", fnames)
     url = server_support.get_allowed_url()
     jobs = server_support.manage_jobs(
-        ["rank"], db_fname="running.tinydb", ioloop=loop, cores=3, interval=1,
+        ["rank"], db_fname="running.tinydb", ioloop=loop, cores=3, interval=1, max_cores=3,
         run_script="run_learner.py", python_executable=sys.executable,
     )  # fmt: skip
     await asyncio.gather(server_support.manage_database(url, "running.tinydb"), jobs)

@@ -8,7 +8,7 @@ from adaptive_scheduler.core.nodes import AVOIDED, DEATHS, NodeBook
 def book(*seen: str) -> NodeBook:
     nodes = NodeBook()
     for node in seen:
-        nodes.see(node)
+        nodes.see([node])
     return nodes
 
 

@@ -6,30 +6,38 @@ import shlex
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 from adaptive_scheduler.schedulers.base import default_mpiexec
 from benchmarks.cluster import cluster, drive, wait_until_idle
-from benchmarks.environment import peer_python
+from benchmarks.environment import peer_python, run
 from benchmarks.figures import Figure, at_most
+from benchmarks.import_cost import CPU
 
 FEW, MANY = 8, 32
 
 
 def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
     """One learner beside the bare chain; then until each of 8 and 32 has one evaluation."""
-    ours, bare = [], []
+    ours, bare, cpu, any_of_peer = [], [], [], defaultdict(list)
     each: dict[int, list[float]] = {FEW: [], MANY: []}
     peer: dict[int, list[float]] = {FEW: [], MANY: []}
     with cluster() as slurm:
         for _ in range(rounds):
-            ours.append(seconds_to_each(slurm, sys.executable, "run_program.py", 1))
+            first, seconds = one_learner(slurm)
+            ours.append(first)
+            cpu.append(seconds)
             bare.append(bare_chain(slurm))
             for n, values in each.items():
-                values.append(seconds_to_each(slurm, sys.executable, "run_program.py", n))
+                values.append(seconds_to_each(slurm, sys.executable, "run_program.py", n)[1])
                 if with_peer:
-                    peer[n].append(seconds_to_each(slurm, peer_python(), "peer/first_point.py", n))
+                    any_one, all_of_them = seconds_to_each(
+                        slurm, peer_python(), "peer/first_point.py", n
+                    )
+                    any_of_peer[n].append(any_one)
+                    peer[n].append(all_of_them)
     over = [a - b for a, b in zip(ours, bare, strict=True)]
     yield Figure(
         "first-point",
@@ -40,15 +48,36 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
         peer_name="sbatch + mpiexec + import adaptive + one MPI call",
     )
     yield Figure("first-point-over", "the same, less the bare chain", "s", over, bar=at_most(0.7))
+    yield Figure(
+        "first-point-cpu", "CPU of all processes of a job up to its first evaluation", "s",
+        cpu, [adaptive_cpu() for _ in cpu], at_most(1.3, "ratio"), "import adaptive",
+    )  # fmt: skip
     for n, values in each.items():
+        if any_of_peer[n]:
+            yield Figure(
+                f"first-point-{n}-any", f"each of {n} of ours, beside the first of any of the peer's",
+                "s", values, any_of_peer[n], at_most(1.0, "ratio"), "adaptive-scheduler 2.17.2",
+            )  # fmt: skip
         yield Figure(
             f"first-point-{n}", f"until each of {n} learners in {n} jobs has one evaluation", "s",
             values, peer[n], at_most(1.0, "ratio"), "adaptive-scheduler 2.17.2",
         )  # fmt: skip
 
 
-def seconds_to_each(slurm, python: str, program: str, n: int) -> float:
-    """From the start to the moment when each of `n` learners has a point."""
+def one_learner(slurm) -> tuple[float, float]:
+    """Seconds to the first evaluation of one learner, and the CPU that its job took for it."""
+    task = {"learners": 1, "points": 4, "seconds": 0.05, "cores": 2, "jobs": 1, "timeout": 200}
+    told = drive(slurm, sys.executable, "run_program.py", **task, cpu=True)
+    return min(end for *_, end in told["ledger"]) - told["start"], told["cpu"]
+
+
+def adaptive_cpu() -> float:
+    """Seconds of CPU that `import adaptive` takes."""
+    return float(run([sys.executable, "-c", CPU.format("adaptive")]))
+
+
+def seconds_to_each(slurm, python: str, program: str, n: int) -> tuple[float, float]:
+    """From the start to the first point of any of `n` learners, and to that of the last of them."""
     task = {"learners": n, "points": 4, "seconds": 0.05, "cores": 2, "jobs": n, "timeout": 200}
     told = drive(slurm, python, program, **task)
     firsts: dict[float, float] = {}
@@ -56,7 +85,7 @@ def seconds_to_each(slurm, python: str, program: str, n: int) -> float:
         firsts[which] = min(end, firsts.get(which, end))
     if len(firsts) != n:
         raise RuntimeError(f"only {len(firsts)} of {n} learners have a point")
-    return max(firsts.values()) - told["start"]
+    return min(firsts.values()) - told["start"], max(firsts.values()) - told["start"]
 
 
 def bare_chain(slurm) -> float:

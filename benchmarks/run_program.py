@@ -18,10 +18,28 @@ from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.server_support import RunManager
 
 
-def point(ledger, which, seconds, x):
+def note_cpu(path):
+    """Write once how much CPU all processes of this job have taken so far, see proc(5)."""
+    from pathlib import Path
+
+    job, ticks = f"SLURM_JOB_ID={os.environ['SLURM_JOB_ID']}".encode(), 0
+    for folder in Path("/proc").glob("[1-9]*"):
+        try:
+            if job in (folder / "environ").read_bytes().split(b"\0"):
+                ticks += sum(
+                    map(int, (folder / "stat").read_text().rpartition(")")[2].split()[11:15])
+                )
+        except OSError:  # it has ended, or is another user's
+            continue
+    Path(path).write_text(str(ticks / os.sysconf("SC_CLK_TCK")))
+
+
+def point(ledger, which, seconds, x, cpu=""):
     """Sleep, and note when: one line, appended in one write."""
     import time
 
+    if cpu and not os.access(cpu, os.F_OK):
+        note_cpu(cpu)
     begin = time.time()
     if seconds:
         time.sleep(seconds)
@@ -37,8 +55,9 @@ def main(task: dict) -> None:
     """Start the run, wait for its end, say when what happened."""
     folder = Path(task["folder"])
     ledger = str(folder / "ledger") if task.get("ledger", True) else ""
+    cpu = str(folder / "cpu") if task.get("cpu") else ""
     learners = [
-        adaptive.Learner1D(partial(point, ledger, n, task["seconds"]), (-1, 1))
+        adaptive.Learner1D(partial(point, ledger, n, task["seconds"], cpu=cpu), (-1, 1))
         for n in range(task["learners"])
     ]
     options = {"partition": task["partition"]} if "partition" in task else {}
@@ -59,7 +78,7 @@ def main(task: dict) -> None:
         "start": begin, "end": end, "ledger": read(ledger), "phases": snapshot.phases,
         "points": sum(learner.npoints for learner in learners),
         "done": max(row.changed for row in state.read_items(read_tables(run.folder), run.folder)),
-        "ended": client_ends(folder / "run"),
+        "ended": client_ends(folder / "run"), "cpu": float(Path(cpu).read_text()) if cpu else None,
     }))  # fmt: skip
 
 

@@ -17,6 +17,7 @@ import psutil
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.io.addresses import Address, read_address
+from adaptive_scheduler.manager.__main__ import serve
 from adaptive_scheduler.manager.engine import Engine
 from benchmarks.books import config
 
@@ -30,7 +31,7 @@ def main(home: str) -> None:
         engine.stop()
 
     threading.Thread(target=end_with_parent, daemon=True).start()
-    engine.run()
+    serve(engine)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 #: Durations that are remembered.
 WINDOW = 512
@@ -30,18 +30,18 @@ class Durations:
         self._p95 = 0.0
         self._stale = 0
 
-    def add(self, seconds: Iterable[float]) -> None:
+    def add(self, seconds: Sequence[float]) -> None:
         """Note evaluations of one message; they weigh as one in the moving average."""
-        batch = list(seconds)
-        if not batch:
+        n = len(seconds)
+        if not n:
             return
-        mean = sum(batch) / len(batch)
+        total = sum(seconds)
         weight = 0.2 if self.n else 1.0
-        self.n += len(batch)
-        self.total += sum(batch)
-        self.average += weight * (mean - self.average)
-        self._last.extend(batch)
-        self._stale += len(batch)
+        self.n += n
+        self.total += total
+        self.average += weight * (total / n - self.average)
+        self._last.extend(seconds)
+        self._stale += n
 
     @property
     def p95(self) -> float:

@@ -203,7 +203,7 @@ class Evaluations:
             where = "initializer, or the loading of your function in a worker,"
             self.failure = user_error(where, records[0][1])
             return []
-        self.durations.add(seconds for _, _, seconds in records)
+        self.durations.add([seconds for _, _, seconds in records])
         left = message.tasks[len(records) :]
         if left:
             self._send_again(_Message(message.program, left))
@@ -263,16 +263,14 @@ class Evaluations:
 
 def _arguments(tasks: Sequence[Task]) -> bytes | list[Any]:
     arguments = [task.argument for task in tasks]
-    if all(_is_plain(argument) for argument in arguments):
-        return arguments
-    return dumps_by_value(arguments)
+    for argument in arguments:  # no all() of a generator: it takes as long as the rest of a point
+        if type(argument) not in worker.PLAIN and not _is_plain_tuple(argument):
+            return dumps_by_value(arguments)
+    return arguments
 
 
-def _is_plain(argument: object) -> bool:
-    kind = type(argument)
-    return kind in worker.PLAIN or (
-        kind is tuple and all(type(part) in worker.PLAIN for part in argument)  # type: ignore[attr-defined]
-    )
+def _is_plain_tuple(argument: object) -> bool:
+    return type(argument) is tuple and all(type(part) in worker.PLAIN for part in argument)
 
 
 def _result(task: Task, record: tuple[int, Any, float]) -> Result:

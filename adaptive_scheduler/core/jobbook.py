@@ -134,14 +134,13 @@ class JobBook:
             Monotonic seconds.
         """
         record = self.records.get(owner.job) or self._meet(owner.job, submit, now)
-        signs = self._signs.get(owner.job)
-        if signs is None:
-            signs = self._signs[owner.job] = Signs(heard=now, known=now)
+        signs = self._signs.get(owner.job) or Signs(heard=now, known=now)
         known = record.owner
         if known is not None and known != owner:
             refusal = intruder(record, known, owner, signs)
             if refusal is not None:
                 return refusal
+        self._signs[owner.job] = signs  # of one believed dead: only who is heard revives it
         signs.heard, signs.spoke = now, True
         if not record.has_worked and died_early(record):
             self.early_deaths = max(0, self.early_deaths - 1)

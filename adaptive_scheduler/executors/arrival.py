@@ -6,11 +6,12 @@ Imports only the standard library and cloudpickle, as `worker` does.
 from __future__ import annotations
 
 import importlib
+import io
 import pickle
 import sys
 from contextlib import suppress
 from operator import attrgetter
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
@@ -53,4 +54,30 @@ def _answer_by_value() -> None:
     """Let this rank's values be of classes that came by value, which have no module here."""
     from mpi4py import MPI
 
-    MPI.pickle.__init__(cloudpickle.dumps, pickle.loads)  # type: ignore[misc]
+    MPI.pickle.__init__(_dumps_answer, pickle.loads)  # type: ignore[misc]
+
+
+def _dumps_answer(obj: object) -> bytes:
+    with io.BytesIO() as file:
+        _AnswerPickler(file, protocol=pickle.HIGHEST_PROTOCOL).dump(obj)
+        return file.getvalue()
+
+
+class _AnswerPickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Names what came by value: who sent it has it, and a copy would overwrite its attributes."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, FunctionType | type) and _came_by_value(obj):
+            return resolve, (obj.__module__, obj.__qualname__, b"", b"")
+        return super().reducer_override(obj)
+
+
+def _came_by_value(obj: Any) -> bool:
+    module = obj.__module__
+    if "<" in obj.__qualname__ or not isinstance(module, str):
+        return False
+    if module in sys.modules and module != "__main__":
+        return False
+    with suppress(KeyError, AttributeError):
+        return attrgetter(obj.__qualname__)(sys.modules[module]) is not obj
+    return True

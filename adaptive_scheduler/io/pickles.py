@@ -11,8 +11,9 @@ import sys
 import sysconfig
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
+from operator import attrgetter
 from types import FunctionType, ModuleType
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -21,7 +22,7 @@ import cloudpickle
 
 from adaptive_scheduler.executors.arrival import resolve
 
-#: Bytes of a function that may go with every message of `dumps_with_code`.
+#: Bytes of functions that may go with every message of `dumps_with_code`.
 LONGEST_CODE = 2**18
 
 _registering = threading.Lock()
@@ -50,14 +51,16 @@ def by_value() -> Iterator[None]:
 
 
 def dumps_with_code(obj: object) -> bytes:
-    """Pickle an object; what receives it need not import the user's modules.
+    """Pickle a message for a worker rank of mpi4py, which need not import the user's modules.
 
-    A function or class of a module that is not installed goes along by name and by value
-    (`resolve` prefers what is imported there already, as pickle would); one of more than
-    `LONGEST_CODE` bytes only by name, because it would travel with each message.
+    A function or class of a module that is not installed goes by name and by value (`resolve`
+    prefers what the rank has imported already, as pickle would). By name alone go those that
+    cannot be pickled by value, those beyond `LONGEST_CODE` bytes, which would travel with each
+    message, and a pool's initializer: what it sets in its module is meant for the functions there.
     """
+    is_setup = type(obj) is dict and obj.get("initializer") is not None  # mpi4py.futures._core
     with io.BytesIO() as file:
-        _CodePickler(file, protocol=pickle.HIGHEST_PROTOCOL).dump(obj)
+        _CodePickler(file, is_setup).dump(obj)
         return file.getvalue()
 
 
@@ -65,26 +68,49 @@ class _CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
     #: Function or class -> its digest and pickle; (b"", b"") where it goes by name only.
     _known: ClassVar[WeakKeyDictionary[Any, tuple[bytes, bytes]]] = WeakKeyDictionary()
 
+    def __init__(self, file: io.BytesIO, is_setup: bool) -> None:
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
+        self._is_setup = is_setup
+        self._carried = 0
+
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, FunctionType | type) and _is_loose(obj):
-            if obj not in self._known:
-                blob = dumps_by_value(obj)
-                is_long = len(blob) > LONGEST_CODE
-                key = hashlib.blake2b(blob, digest_size=16).digest()
-                self._known[obj] = (b"", b"") if is_long else (key, blob)
-            return resolve, (obj.__module__, obj.__qualname__, *self._known[obj])
-        return super().reducer_override(obj)
+        if not (isinstance(obj, FunctionType | type) and _is_loose(obj)):
+            return super().reducer_override(obj)
+        module = obj.__module__
+        key, blob = b"", b""
+        if module == "__main__" or not self._is_setup:
+            key, blob = self._code(obj)
+        self._carried += len(blob)
+        if self._carried > LONGEST_CODE:
+            key, blob = b"", b""
+        return resolve, (module, obj.__qualname__, key, blob)
+
+    def _code(self, obj: Any) -> tuple[bytes, bytes]:
+        if obj not in self._known:
+            self._known[obj] = _by_value_if_short(obj)
+        return self._known[obj]
+
+
+def _by_value_if_short(obj: Any) -> tuple[bytes, bytes]:
+    try:
+        blob = dumps_by_value(obj)
+    except Exception:  # noqa: BLE001  the border to the user's code: a lock, say; its name is as good
+        return b"", b""
+    if len(blob) > LONGEST_CODE:
+        return b"", b""
+    return hashlib.blake2b(blob, digest_size=16).digest(), blob
 
 
 def _is_loose(obj: Any) -> bool:
-    """Whether pickle would name it, and whoever reads that name had to import a user's module."""
+    """Whether its name leads to it, and whoever reads that name had to import a user's module."""
     name = obj.__module__
-    file = getattr(sys.modules.get(name), "__file__", None)
-    return (
-        isinstance(file, str)
-        and "<locals>" not in obj.__qualname__
-        and (name == "__main__" or not _is_installed(name, file))
-    )
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str) or (name != "__main__" and _is_installed(name, file)):
+        return False
+    with suppress(AttributeError):
+        return attrgetter(obj.__qualname__)(module) is obj
+    return False
 
 
 def loads(data: bytes) -> Any:

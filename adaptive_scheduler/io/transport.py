@@ -23,9 +23,9 @@ from adaptive_scheduler.io.addresses import (
 )
 from adaptive_scheduler.io.door import Door
 
-#: Seconds between two looks at the door, and while many come in: a flood of 17,000 connections
-#: a second (measured) must not fill the house between them.
-_LOOK, _LOOK_AT_MANY, _MANY = 0.1, 0.01, 50
+#: Seconds between two looks at the door, and while many come in (so many a second): a flood of
+#: 17,000 a second (measured) must not fill the house between them.
+_LOOK, _LOOK_AT_MANY, _MANY = 0.1, 0.01, 500
 _MAX_SOCKETS = 65536
 _NOW = int(zmq.NOBLOCK)  # pyzmq combines flags at each message, which takes enums ten times longer
 #: Nobody sends more than a traceback; larger messages close their connection.
@@ -152,7 +152,8 @@ class Server:
         while True:
             now = time.monotonic()
             if now >= self._next_look and self._door is not None:
-                self._look = _LOOK_AT_MANY if self._door.look() >= _MANY else _LOOK
+                are_many = self._door.look() >= _MANY * self._look
+                self._look = _LOOK_AT_MANY if are_many else _LOOK
                 self._next_look = now + self._look
             ready = dict(self._poller.poll(math.ceil(1000 * max(0.0, min(end - now, self._look)))))
             if ready or now + self._look >= end:

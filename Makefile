@@ -1,5 +1,5 @@
 # make demo    install into .venv, then run the demo (under a minute)
-# make test    install into .venv, then all checks and tests (a quarter of an hour on two cores)
+# make test    install into .venv, then all checks and tests (14 to 19 minutes on two cores)
 # make soak    try to break it for MINUTES=30, on two private Slurms
 # make chaos   break a real Slurm and all that runs on it for MINUTES=10 (SEED=7: the same faults again)
 # make simulate   live through SEEDS=1000 histories of whole runs in virtual time (5-900: these; 77-77 TRACE=1: one, shown)

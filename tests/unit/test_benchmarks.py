@@ -1,0 +1,60 @@
+"""What benchmarks say of themselves: whether a bar is met, and the table of the README."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks import report
+from benchmarks.__main__ import ROWS, write
+from benchmarks.figures import Figure, at_least, at_most
+
+FACTS = {
+    "date": "2026-11-21", "processor": "a processor", "cores": 2, "memory_gb": 25, "system": "Linux",
+    "python": "3.11", "bytecode_compiled": True, "versions": {"adaptive": "1.5.2"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("figure", "met"),
+    [
+        (Figure("x", "", "s", [1.0, 3.0, 2.0], bar=at_most(2)), True),
+        (Figure("x", "", "s", [1.0, 3.0, 2.0], bar=at_most(1.9)), False),
+        (Figure("x", "", "1/s", [1.0, 3.0, 2.0], bar=at_least(2.1)), False),
+        (Figure("x", "", "s", [2.0], [4.0], at_least(0.5, "ratio")), True),
+        (Figure("x", "", "s", [2.0], bar=at_least(0.5, "ratio")), None),
+        (Figure("x", "", "s", [2.0]), None),
+    ],
+)
+def test_a_bar_is_met_by_the_median_or_by_the_ratio(figure: Figure, met: bool | None) -> None:
+    assert figure.is_met is met
+    assert figure.as_json()["met"] is met
+
+
+def test_the_readmes_table_is_written_between_its_marks(tmp_path: Path) -> None:
+    figure = Figure("storm", "clients at once", "s", [12.5], [25.0], at_most(10), "the peer")
+    write(tmp_path / "figures.json", [figure], FACTS, {})
+    assert {"name", "ours", "peer", "limit", "ratio", "unit", "n", "met"} <= set(
+        json.loads((tmp_path / "figures.json").read_text())["figures"][0]
+    )
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    done = CliRunner().invoke(report.app, [str(tmp_path / "figures.json"), "--readme", str(readme)])
+    assert done.exit_code == 0, done.output
+    text = readme.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert "old" not in text
+    assert "12.5 s" in text
+    assert "25 (the peer)" in text
+    assert "\N{MULTIPLICATION SIGN}0.5" in text
+    assert "≤ 10" in text
+    assert "**no**" in text
+
+
+def test_every_row_has_a_program() -> None:
+    here = Path(report.__file__).parent
+    assert [name for name, module in ROWS.items() if not (here / f"{module}.py").exists()] == []

@@ -19,6 +19,7 @@ from adaptive_scheduler.core.items import Item
 from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.server_support import RunManager
 from tests.clusters.slurm import PrivateSlurm
+from tests.effort import times
 from tests.integration.accidents import Accidents
 from tests.integration.engine_here import EngineHere, Watch
 
@@ -77,7 +78,7 @@ def accidents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accid
 
 
 @pytest.mark.parametrize(
-    "executor", ["process-pool", pytest.param("mpi4py", marks=pytest.mark.mpi)]
+    "executor", [pytest.param("mpi4py", marks=pytest.mark.mpi), "process-pool"][: times(1, 2)]
 )
 def test_fault_14_27_each_fails_by_itself_with_its_reason(
     accidents: Accidents, executor: str

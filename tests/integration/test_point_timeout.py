@@ -168,7 +168,7 @@ def accidents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accid
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "executor",
-    [pytest.param("mpi4py", marks=pytest.mark.mpi), "process-pool", "loky"][: times(2, 3)],
+    [pytest.param("mpi4py", marks=pytest.mark.mpi), "process-pool", "loky"][: times(1, 3)],
 )
 def test_the_client_is_started_anew_and_the_other_learners_go_on(
     accidents: Accidents, executor: str

@@ -14,12 +14,12 @@ from tests.integration import run_driver
 
 CASES = [
     pytest.param("slurm", "mpi4py", marks=[pytest.mark.slurm, pytest.mark.mpi]),
-    pytest.param("slurm", "process-pool", marks=pytest.mark.slurm),
     pytest.param("pbs", "loky"),
     pytest.param("local", "sequential"),
+    pytest.param("slurm", "process-pool", marks=pytest.mark.slurm),
     pytest.param("pbs", "mpi4py", marks=pytest.mark.mpi),
     pytest.param("local", "mpi4py", marks=pytest.mark.mpi),
-][: times(4, 6)]
+][: times(3, 6)]
 
 
 @pytest.fixture

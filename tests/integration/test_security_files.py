@@ -27,6 +27,7 @@ from adaptive_scheduler.io.connection import Connection
 from adaptive_scheduler.io.learners import LearnerFile, read_callable, write_learners
 from adaptive_scheduler.io.operations import Name, Operations
 from adaptive_scheduler.manager.results import load_data, load_learners
+from tests.effort import times
 from tests.integration.client_runs import ClientRun
 from tests.integration.stranger import NOBODY
 
@@ -45,7 +46,7 @@ def _modes(folder: Path) -> Iterator[tuple[Path, int]]:
             yield path, found.st_mode
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o077])
+@pytest.mark.parametrize("umask", [0o000, 0o077][: times(1, 2)])
 def test_modes_whatever_the_umask(tmp_path: Path, umask: int) -> None:
     """Watched while a real run goes on: not even a temporary file is wider for a moment."""
     words = ["-m", "tests.integration.run_driver", str(tmp_path), "local", "process-pool"]

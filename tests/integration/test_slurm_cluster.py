@@ -140,6 +140,9 @@ def test_fault_11_a_requeued_job_keeps_its_id_and_counts_its_restarts(user: User
     assert user.wait(job, JobState.PENDING).id == job
     # else the end of its first life can be taken for the end of its second
     user.until(lambda: not user.cluster.processes_of(job))
+    time.sleep(
+        2
+    )  # slurmd counts in seconds: "Job credential revoked", if it starts in the same one
     user.cluster.scontrol("update", f"JobId={job}", "StartTime=now")  # else after two minutes
     user.until(lambda: user.text("who") == f"{job} 0\n{job} 1\n")
 

@@ -24,7 +24,7 @@ from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.server_support import RunManager
 from tests.chaos.mix import PER_MINUTE, Mix
 from tests.clusters.slurm import DAEMON_PATH, PrivateSlurm
-from tests.integration.campaigns import CLIENT
+from tests.integration.campaigns import all_ranks
 
 LAUNCHERS = {"mpiexec": None, "srun": "srun --mpi=pmi2"}
 MAX_JOBS, CORES = 3, 3
@@ -188,14 +188,7 @@ class World:
         """All ranks of all jobs that live."""
         found = []
         of = {str(run.run.folder.folder): run for run in self.runs}
-        for process in psutil.process_iter():
-            try:
-                words = process.cmdline()
-                if CLIENT not in " ".join(words) or "python" not in Path(words[0]).name:
-                    continue
-                environ = process.environ()
-            except (psutil.Error, IndexError):
-                continue
+        for process, environ in all_ranks():
             run = of.get(environ.get("ADAPTIVE_SCHEDULER_RUN", ""))
             job = environ.get("ADAPTIVE_SCHEDULER_JOB")
             if run is not None and job is not None:

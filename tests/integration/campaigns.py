@@ -6,7 +6,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -221,19 +221,19 @@ def describe(learner: Any) -> tuple[str, str]:
 
 def ranks_of(job: str, run_folder: Path) -> list[psutil.Process]:
     """The client of a job, or all ranks of its world."""
-    found = []
+    wanted = {"ADAPTIVE_SCHEDULER_RUN": str(run_folder), "ADAPTIVE_SCHEDULER_JOB": job}
+    return [process for process, environ in all_ranks() if wanted.items() <= environ.items()]
+
+
+def all_ranks() -> Iterator[tuple[psutil.Process, dict[str, str]]]:
+    """Clients and ranks of all runs on this machine, with their environments."""
     for process in psutil.process_iter():
         try:
             words = process.cmdline()
-            if CLIENT not in " ".join(words) or "python" not in Path(words[0]).name:
-                continue
-            environ = process.environ()
+            if CLIENT in " ".join(words) and "python" in Path(words[0]).name:
+                yield process, process.environ()
         except (psutil.Error, IndexError):
             continue
-        mine = environ.get("ADAPTIVE_SCHEDULER_RUN") == str(run_folder)
-        if mine and environ.get("ADAPTIVE_SCHEDULER_JOB") == job:
-            found.append(process)
-    return found
 
 
 def rank_of(process: psutil.Process) -> str:

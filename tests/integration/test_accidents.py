@@ -6,7 +6,6 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -27,16 +26,6 @@ from tests.integration.ledger import Ledger
 def square(x, seconds=0.02):
     time.sleep(seconds)
     return x**2
-
-
-@pytest.fixture
-def accidents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accidents]:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    one = Accidents(tmp_path)
-    yield one
-    if one.run.folder.config.exists():
-        one.run.cancel()
-        one.run.wait(60)
 
 
 def test_nothing_is_lost_by_kills_of_manager_client_and_job_script(accidents: Accidents) -> None:

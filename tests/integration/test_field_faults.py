@@ -46,16 +46,6 @@ def square(x, seconds=0.01):
     return x**2
 
 
-@pytest.fixture
-def accidents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accidents]:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    one = Accidents(tmp_path)
-    yield one
-    if one.run.folder.config.exists():
-        one.run.cancel()
-        one.run.wait(60)
-
-
 # ------------------------------------------------------------------- 1 to 6: lost work
 
 

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import adaptive
-import pytest
 
 from tests.integration.accidents import Accidents
 from tests.integration.test_field_faults import square
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def accidents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accidents]:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    one = Accidents(tmp_path)
-    yield one
-    if one.run.folder.config.exists():
-        one.run.cancel()
-        one.run.wait(60)
 
 
 def test_a_node_without_a_locale_a_home_and_a_folder_for_temporary_files(

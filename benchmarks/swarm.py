@@ -100,12 +100,16 @@ class Swarm:
         }  # fmt: skip
 
     def _all(self, timeout: float) -> list[tuple[int, Reply]]:
+        """One answer for each client, in turn: polling 8,000 sockets at each takes a core."""
         end = time.monotonic() + timeout
         answers: list[tuple[int, Reply]] = []
-        while len(answers) < len(self.sockets):
-            if time.monotonic() > end:
-                raise RuntimeError(f"{len(self.sockets) - len(answers)} clients got no answer")
-            answers += self.answers(1.0)
+        for k, socket in enumerate(self.sockets):
+            number = 0
+            while number != self._numbers[k]:
+                socket.set(zmq.RCVTIMEO, int(1000 * max(0.0, end - time.monotonic())))
+                number, reply = decode_reply(socket.recv())  # zmq.Again: not in time
+            self.waits.append(time.perf_counter() - self._sent[k])
+            answers.append((k, reply))
         return answers
 
     def cycles(self, n: int) -> float:

@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Any
 
 import zmq
-from zmq.auth.thread import ThreadAuthenticator
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import InputError
@@ -21,13 +20,16 @@ from adaptive_scheduler.io.addresses import (
     port_range,
     split_url,
 )
+from adaptive_scheduler.io.authenticator import Authenticator
 from adaptive_scheduler.io.door import Door
 
 #: Seconds between two looks at the door, and while many come in (so many a second): a flood of
 #: 17,000 a second (measured) must not fill the house between them.
 _LOOK, _LOOK_AT_MANY, _MANY = 0.1, 0.01, 500
 _MAX_SOCKETS = 65536
-_NOW = int(zmq.NOBLOCK)  # pyzmq combines flags at each message, which takes enums ten times longer
+# As plain numbers: pyzmq combines flags at each message, which takes enums ten times longer.
+_NOW = int(zmq.NOBLOCK)
+_NOW_AND_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 #: Nobody sends more than a traceback; larger messages close their connection.
 _MAX_MESSAGE = 16 * 2**20
 
@@ -35,16 +37,6 @@ _MAX_MESSAGE = 16 * 2**20
 #: Contexts that are in use. Python's garbage collector must never meet one with open sockets:
 #: it may finalize the context before its sockets, and then waits for them for ever.
 _served: set[zmq.Context[zmq.Socket[bytes]]] = set()
-
-
-class _OneClientKey:
-    """Lets in who owns this run's client key."""
-
-    def __init__(self, allowed: bytes) -> None:
-        self._allowed = allowed
-
-    def callback(self, domain: str, key: bytes) -> bool:  # noqa: ARG002 the interface of zmq.auth
-        return key == self._allowed
 
 
 class Server:
@@ -81,11 +73,7 @@ class Server:
             keys.load_or_make(folder.keys, "server"),
             keys.load_or_make(folder.keys, "client"),
         )
-        self._authenticator = ThreadAuthenticator(self._context)
-        self._authenticator.start()
-        self._authenticator.configure_curve_callback(
-            "*", credentials_provider=_OneClientKey(client.public)
-        )
+        Authenticator(self._context, client.public).start()
         self._socket = self._context.socket(zmq.ROUTER)
         for option, value in _SERVER_OPTIONS.items():
             self._socket.set(option, value)
@@ -162,7 +150,8 @@ class Server:
     def send(self, connection: bytes, message: bytes) -> None:
         """Answer; a connection that is gone or full gets nothing and asks again."""
         try:
-            self._socket.send_multipart([connection, message], _NOW)
+            self._socket.send(connection, _NOW_AND_MORE)
+            self._socket.send(message, _NOW)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
                 raise
@@ -178,7 +167,6 @@ class Server:
         if self._door is not None:
             self._door.close()
         self._socket.close(linger=1000)
-        self._authenticator.stop()
         self._context.term()
         _served.discard(self._context)
         with self._waking:  # the number may soon be another file's

@@ -16,12 +16,23 @@ from adaptive_scheduler.core.events import (
     Retried,
     Unblocked,
 )
-from adaptive_scheduler.core.items import Budget, Item, Phase, step
+from adaptive_scheduler.core.items import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    QUEUED,
+    RUNNING,
+    WAITING,
+    Budget,
+    Item,
+    Phase,
+    step,
+)
 from adaptive_scheduler.core.messages import Owner, Refused, Report
 from adaptive_scheduler.errors import InputError
 
 #: What depends on such an item will never be free.
-_NEVER_DONE = (Phase.FAILED, Phase.CANCELLED)
+_NEVER_DONE = (FAILED, CANCELLED)
 #: Seconds until an item whose function raised is tried again: doubled at each failure.
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
@@ -83,14 +94,14 @@ class Book:
         for item in dependent:
             self._missing[item.id] = self._count_missing(item)
         for item in dependent:
-            if item.phase is Phase.QUEUED and self._missing[item.id]:
+            if item.phase is QUEUED and self._missing[item.id]:
                 self.apply(item.id, Postponed(), item.changed)
             self._settle_waiting(item.id, item.changed)
 
     def _settle_waiting(self, row: int, now: float) -> None:
         """A row that waits although nothing is left to wait for: free it, or give it up."""
         item = self.rows[row]
-        if item.phase is not Phase.WAITING:
+        if item.phase is not WAITING:
             return
         if self._missing[row] == 0:
             self.apply(row, Unblocked(), now)
@@ -101,7 +112,7 @@ class Book:
             self.apply(row, _blocked_by(parent), now)
 
     def _count_missing(self, item: Item) -> int:
-        return sum(self.rows[parent].phase is not Phase.DONE for parent in set(item.depends_on))
+        return sum(self.rows[parent].phase is not DONE for parent in set(item.depends_on))
 
     # ------------------------------------------------------------------- indexes
 
@@ -109,21 +120,21 @@ class Book:
         if item.token:
             self._by_token[item.token] = item.id
         self.phases[item.phase] += 1
-        if item.phase is Phase.QUEUED:
+        if item.phase is QUEUED:
             self.queued[item.shape] += 1
             if item.id not in self._delay_until:
                 self._push(item)
-        elif item.phase is Phase.RUNNING:
+        elif item.phase is RUNNING:
             assert item.job is not None
             self.running[item.shape] += 1
             self._by_job[item.job] = item.id
 
     def _leave(self, item: Item) -> None:
         self.phases[item.phase] -= 1
-        if item.phase is Phase.QUEUED:
+        if item.phase is QUEUED:
             self.queued[item.shape] -= 1
             self._delay_until.pop(item.id, None)
-        elif item.phase is Phase.RUNNING:
+        elif item.phase is RUNNING:
             assert item.job is not None
             self.running[item.shape] -= 1
             del self._by_job[item.job]
@@ -139,7 +150,7 @@ class Book:
             priority, trouble, row = heapq.heappop(heap)
             item = self.rows[row]
             if (
-                item.phase is Phase.QUEUED
+                item.phase is QUEUED
                 and (-item.priority, item.fails + item.crashes) == (priority, trouble)
                 and row not in self._delay_until
             ):
@@ -173,22 +184,22 @@ class Book:
         self.rows[row] = after
         self.changed[row] = after
         self.last_token = max(self.last_token, after.token)
-        if isinstance(event, Raised) and after.phase is Phase.QUEUED:
+        if isinstance(event, Raised) and after.phase is QUEUED:
             self._delay_until[row] = -1.0  # held back until `delay` says how long
         self._enter(after)
         if after.phase is not before.phase:
             self._tell_children(before, after)
-            if after.phase is Phase.QUEUED and self._missing.get(row):
+            if after.phase is QUEUED and self._missing.get(row):
                 self._consequences.append((row, Postponed()))  # it ran while that was reopened
         return after
 
     def _tell_children(self, before: Item, after: Item) -> None:
         for child in self._children.get(after.id, ()):
-            if after.phase is Phase.DONE:
+            if after.phase is DONE:
                 self._missing[child] -= 1
                 if self._missing[child] == 0:
                     self._consequences.append((child, Unblocked()))
-            elif before.phase is Phase.DONE:
+            elif before.phase is DONE:
                 self._missing[child] += 1
                 self._consequences.append((child, Postponed()))
             elif after.phase in _NEVER_DONE:
@@ -226,7 +237,7 @@ class Book:
         held = self._by_job.get(owner.job)
         if held is not None:
             taken = self.apply(held, Claimed(owner, self.last_token + 1, last), now)
-            if isinstance(taken, Refused) or taken.phase is Phase.RUNNING:
+            if isinstance(taken, Refused) or taken.phase is RUNNING:
                 return taken
         item = self._take_first(shape)
         if item is None:
@@ -267,7 +278,7 @@ class Book:
             retried.append(row)
             wanted += [
                 child for child in self._children.get(row, ())
-                if self.rows[child].phase is Phase.FAILED and self.rows[child].attempts == 0
+                if self.rows[child].phase is FAILED and self.rows[child].attempts == 0
             ]  # fmt: skip
         for row in retried:
             self._settle_waiting(row, now)  # another parent may not have been retried
@@ -278,13 +289,13 @@ class Book:
     @property
     def unfinished(self) -> int:
         """Items that have not ended."""
-        return sum(self.phases[p] for p in (Phase.WAITING, Phase.QUEUED, Phase.RUNNING))
+        return self.phases[WAITING] + self.phases[QUEUED] + self.phases[RUNNING]
 
     def may_become_free(self, shape: int) -> bool:
         """Whether a client of this shape may get something later."""
-        return bool(self.queued[shape] or self.running[shape] or self.phases[Phase.WAITING])
+        return bool(self.queued[shape] or self.running[shape] or self.phases[WAITING])
 
 
 def _blocked_by(parent: Item) -> Blocked:
-    how = "failed" if parent.phase is Phase.FAILED else "was cancelled"
+    how = "failed" if parent.phase is FAILED else "was cancelled"
     return Blocked(f"depends on item {parent.id}, which {how}")

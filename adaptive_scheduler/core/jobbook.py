@@ -13,7 +13,7 @@ from adaptive_scheduler.core.job_records import (
     died_early,
     submit_number,
 )
-from adaptive_scheduler.core.jobs import Ending, JobState, ListedJob
+from adaptive_scheduler.core.jobs import ENDED, Ending, ListedJob
 from adaptive_scheduler.core.messages import Owner, Refused
 from adaptive_scheduler.core.reconcile import JobView, SubmitView
 from adaptive_scheduler.core.signs import Signs, Unanswered, intruder, node_of, view
@@ -212,11 +212,11 @@ class JobBook:
         """Take in one row of the listing; returns whether it is of a job that lives."""
         if listed.id not in self.records:
             number = submit_number(listed.comment, run)
-            if number is None or listed.state is JobState.ENDED:
+            if number is None or listed.state is ENDED:
                 return False
             self._meet(listed.id, number, now)  # of a submit whose answer never came
         elif listed.id not in self._signs:
-            if listed.state is JobState.ENDED:
+            if listed.state is ENDED:
                 return False
             self._revive(listed.id, now)  # a listing had lied, or came late
         self._signs[listed.id].see(listed, now)

@@ -31,6 +31,10 @@ class JobState(enum.StrEnum):
     ENDED = "ended"  # the listing itself says that it is over
 
 
+# Each by its own name, as those of `items.Phase`: a listing of 10,000 jobs asks ten times for each.
+PENDING, RUNNING, ALIVE, ENDED = JobState
+
+
 class ListedJob(msgspec.Struct, frozen=True, gc=False):
     """One row of the batch system's queue."""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from adaptive_scheduler.core.config import Limits, Timing
-from adaptive_scheduler.core.jobs import JobState
+from adaptive_scheduler.core.jobs import ALIVE, ENDED, PENDING, RUNNING, JobState
 
 #: Ends that are not the learner's fault.
 _INNOCENT = frozenset({"timeout", "cancelled", "node_fail", "preempted", "goodbye"})
@@ -199,14 +199,14 @@ def _judge(job: JobView, timing: Timing) -> BuryJob | FreeItem | None:
     if _is_gone(job, timing, lease_out):
         cause = job.ending or ("goodbye" if job.goodbye else "unknown")
         return BuryJob(job.id, cause, cause not in _INNOCENT and not job.goodbye)
-    if job.listed is JobState.PENDING and job.holds and lease_out:
+    if job.listed is PENDING and job.holds and lease_out:
         return FreeItem(job.id, "its job was requeued")  # it waits again: its client is no more
     return None
 
 
 def _is_silent_for_too_long(job: JobView, timing: Timing) -> bool:
     """Listed as alive, but nobody has heard of it: such a one is no death until it has left."""
-    alive = job.listed in (JobState.RUNNING, JobState.ALIVE)
+    alive = job.listed in (RUNNING, ALIVE)
     return alive and not job.external and job.silent > timing.lease + timing.patience
 
 
@@ -216,14 +216,14 @@ def _end_silent(job: JobView) -> CancelJobs:
 
 def _is_gone(job: JobView, timing: Timing, lease_out: bool) -> bool:
     """Dead only when two sources agree."""
-    not_listed = job.absences > 0 or job.listed is JobState.ENDED
+    not_listed = job.absences > 0 or job.listed is ENDED
     if not not_listed:
         return False
     if job.goodbye:
         return True
     if job.spoke:
         return lease_out
-    if job.ending or job.listed is JobState.ENDED:
+    if job.ending or job.listed is ENDED:
         return True
     return job.absences >= 2 and job.age >= timing.grace
 
@@ -251,7 +251,7 @@ def _farewell(living: Sequence[JobView], over_for: float) -> list[Action]:
 
 def _is_waiting(job: JobView) -> bool:
     """It has not started, as far as anybody knows; one just submitted is not listed yet."""
-    return not job.spoke and job.listed in (JobState.PENDING, None)
+    return not job.spoke and job.listed in (PENDING, None)
 
 
 def _balance(
@@ -271,7 +271,7 @@ def _balance(
     for shape in sorted({*queued, *takers}):
         need = queued.get(shape, 0) - len(takers[shape]) - coming[shape]
         if need < 0:
-            waiting = [job.id for job in takers[shape] if job.listed is JobState.PENDING]
+            waiting = [job.id for job in takers[shape] if job.listed is PENDING]
             surplus = waiting[max(0, len(waiting) + need) :]
             actions += [CancelJobs(surplus, "no work is left for it")] if surplus else []
         elif need > 0:

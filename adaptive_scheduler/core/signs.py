@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from adaptive_scheduler.core.job_records import JobRecord, many_clients
-from adaptive_scheduler.core.jobs import Ending, JobState, ListedJob
+from adaptive_scheduler.core.jobs import PENDING, RUNNING, Ending, ListedJob
 from adaptive_scheduler.core.messages import Owner, Refused
 from adaptive_scheduler.core.reconcile import JobView
 
@@ -53,7 +53,7 @@ class Signs(msgspec.Struct):
 
     def see(self, listed: ListedJob, now: float) -> None:
         """A good listing has it."""
-        if listed.state is JobState.PENDING:
+        if listed.state is PENDING:
             self.waited = now
         elif self.heard <= self.waited or not (self.listed or self.spoke):
             self.heard = now  # it has just started, perhaps again: now its silence begins
@@ -99,9 +99,9 @@ def node_of(record: JobRecord, signs: Signs) -> str:
 def view(record: JobRecord, signs: Signs, holds: bool, now: float) -> JobView:
     """What `reconcile` sees of one job."""
     listed = signs.listed.state if signs.listed else None
-    if listed is JobState.PENDING and signs.heard > signs.waited:
-        listed = JobState.RUNNING  # its client was heard since that listing: it has started
-    not_started = not signs.spoke and listed in (None, JobState.PENDING)
+    if listed is PENDING and signs.heard > signs.waited:
+        listed = RUNNING  # its client was heard since that listing: it has started
+    not_started = not signs.spoke and listed in (None, PENDING)
     return JobView(
         id=record.id, shape=record.shape, submit=record.submit, holds=holds, spoke=signs.spoke,
         goodbye=bool(record.goodbye), silent=0.0 if not_started else now - signs.heard,

@@ -9,7 +9,7 @@ from typing import Any
 from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.events import Finished, Lost, Raised, Released
-from adaptive_scheduler.core.items import Item, Phase
+from adaptive_scheduler.core.items import CANCELLED, QUEUED, RUNNING, Item
 from adaptive_scheduler.core.job_records import JobRecord
 from adaptive_scheduler.core.jobbook import JobBook
 from adaptive_scheduler.core.messages import (
@@ -174,9 +174,9 @@ class DatabaseManager:
         if row is None:
             return Refused("stale_token", "this right is of no item that this run knows.")
         item = self.book.rows[row]
-        if item.phase is Phase.CANCELLED and item.token == token:
+        if item.phase is CANCELLED and item.token == token:
             return Refused("cancelled", f"item {row} was cancelled: save it, then let go.")
-        if item.phase is not Phase.RUNNING or item.token != token:
+        if item.phase is not RUNNING or item.token != token:
             return Refused(
                 "stale_token", f"item {row} is {item.phase.value} by now ({item.reason})."
             )
@@ -208,15 +208,15 @@ class DatabaseManager:
         row = self.book.row_of(event.token)
         if row is None:
             return Refused("stale_token", "this right is of no item that this run knows.")
-        free = self.book.phases[Phase.QUEUED]
+        free = self.book.phases[QUEUED]
         after = self.book.apply(row, event, now.wall)
         if isinstance(after, Refused):
             return after
         self.reports.pop(row, None)
         self._judge(event.report, is_over=isinstance(event, Released))
-        if isinstance(event, Raised) and after.phase is Phase.QUEUED:
+        if isinstance(event, Raised) and after.phase is QUEUED:
             self.book.delay(row, now.monotonic)
-        more_free = self.book.phases[Phase.QUEUED] > free  # itself again, or what waited for it
+        more_free = self.book.phases[QUEUED] > free  # itself again, or what waited for it
         self.news = self.news or more_free or self.book.unfinished == 0
         return Ok()
 

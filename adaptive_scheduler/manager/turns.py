@@ -21,8 +21,8 @@ from adaptive_scheduler.manager.tasks import Result, Task
 
 #: Seconds that the manager stays after the end, for clients that have something to say.
 LINGER = 1.0
-#: Seconds between two counts of the items where no queue is looked at.
-COUNT = 1.0
+#: Where no queue is looked at, jobs are judged so many times in a lease: it passes over all of them.
+JUDGED_IN_A_LEASE = 10
 
 
 class Clock(Protocol):
@@ -92,7 +92,7 @@ class Turns:
         self.people = People(store.folder, self.clients, self.jobs, who, now, stop)
         self._submits = False
         self._tasks: list[Task] = []
-        self._next_count = now.monotonic
+        self._next_judging = now.monotonic
         self._over_since: float | None = None
         self._rejected = 0
 
@@ -125,7 +125,7 @@ class Turns:
 
     def patience(self) -> float:
         """Seconds until a turn is due although nothing came in."""
-        due = self.jobs.next_due(self.now()) if self._submits else COUNT
+        due = self.jobs.next_due(self.now()) if self._submits else 1.0
         return min(1.0, max(0.02, due))
 
     def take(
@@ -180,8 +180,9 @@ class Turns:
         self.clients.book.wake_delayed(now.monotonic)
         if self._submits:
             self._tasks += self.jobs.tasks(now)
-        elif now.monotonic >= self._next_count:  # scripts started by hand are in no queue
-            self._next_count = now.monotonic + COUNT
+        elif now.monotonic >= self._next_judging:  # scripts started by hand are in no queue
+            lease = self.clients.config.timing.lease
+            self._next_judging = now.monotonic + lease / JUDGED_IN_A_LEASE
             self.jobs.reconcile(now)
 
     def is_over(self) -> bool:

@@ -32,7 +32,7 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
     )  # fmt: skip
 
 
-def world(whose: str) -> dict[str, float]:
+def world(whose: str) -> dict[str, list[float]]:
     """Start an MPI world; returns its figures."""
     launcher = default_mpiexec(sys.executable)
     argv = [*launcher, "-n", str(RANKS), sys.executable, "-m", "mpi4py.futures"]
@@ -40,6 +40,6 @@ def world(whose: str) -> dict[str, float]:
     return json.loads(printed.strip().splitlines()[-1])
 
 
-def column(rounds: list[dict[str, float]], name: str) -> list[float]:
+def column(rounds: list[dict[str, list[float]]], name: str) -> list[float]:
     """One figure of all rounds."""
-    return [float(one[name]) for one in rounds]
+    return [value for one in rounds for value in one[name]]

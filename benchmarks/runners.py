@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,12 +12,13 @@ from typing import Any
 import adaptive
 
 from adaptive_scheduler.client import adaptive_parts
+from adaptive_scheduler.client.imports import prepare_process
 from adaptive_scheduler.client.options import Options
 from adaptive_scheduler.client.runner import Runner
 
 Goal = Callable[[Any], bool]
 
-gc.freeze()  # as a client does after its imports; the bare learner and the peer have it too
+prepare_process()  # as a client does; the bare learner and the peer have its collector's settings too
 
 
 def free(x: float) -> float:

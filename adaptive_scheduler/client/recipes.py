@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler.client import environment
-from adaptive_scheduler.client.postponed import postponed
+from adaptive_scheduler.client.imports import prepare_process
 from adaptive_scheduler.client.tools import Recipe
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.messages import Assigned
@@ -18,10 +17,6 @@ from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.callables import read_callable
 from adaptive_scheduler.io.learners import LearnerFile
-
-#: What adaptive imports for `AverageLearner1D`, `to_dataframe` and its own developers: half of its
-#: 1.8 s of CPU and 114 MB (measured).
-_SELDOM_USED = ("scipy.stats", "pandas", "versioningit")
 
 #: inode, size, mtime_ns of each file; None where there is none
 _Edition = tuple[tuple[int, int, int] | None, ...]
@@ -63,7 +58,7 @@ class Recipes:
 
     def _read(self) -> Recipe:
         if self._learners is None:
-            _import_adaptive()
+            prepare_process()  # while the claim is being answered
         else:
             self._learners.close()
         self._learners = LearnerFile(self._folder.learners)
@@ -91,20 +86,6 @@ class Recipes:
             raise UserCodeError(
                 "learner, when it was loaded,", f"{name}: {message}", text
             ) from error
-
-
-def _import_adaptive() -> None:
-    """Do what takes a second while the claim is being answered."""
-    gc.disable()  # it would go through all that is being imported, again and again
-    try:
-        with postponed(*_SELDOM_USED):
-            import adaptive  # noqa: F401
-
-        # Its modules' objects live as long as this process. A collector that goes through them
-        # again and again took a third of the runner's time. Learners, which come and go, come later.
-        gc.freeze()
-    finally:
-        gc.enable()
 
 
 def _look(path: Path) -> tuple[int, int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -144,6 +145,7 @@ class Shift:
             first = None
             if isinstance(reply, Assigned):
                 self._run(reply)
+                gc.collect()  # a learner and its runner refer to each other; it takes 1 ms
                 self._idle_since = time.monotonic()
             elif isinstance(reply, Refused):
                 raise RequestRefusedError(reply.code, reply.reason)

@@ -7,8 +7,8 @@ import sys
 
 CODE = """
 import gc
-from adaptive_scheduler.client import recipes
-recipes._import_adaptive()
+from adaptive_scheduler.client import imports
+imports.prepare_process()
 import adaptive
 print(gc.get_freeze_count(), any(adaptive.Learner1D is one for one in gc.get_objects()))
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler.client.postponed import postponed
+from adaptive_scheduler.client.imports import postponed
 
 BODY = "import sys\nsys.loaded.append(__name__)\nanswer = 42\n"
 
@@ -83,9 +83,9 @@ def test_what_it_lacks_it_says_itself(loaded: list[str]) -> None:
 
 PROGRAM = """
 import json, sys
-from adaptive_scheduler.client import recipes
-recipes._import_adaptive()
-heavy = [name for name in recipes._SELDOM_USED if name in sys.modules]
+from adaptive_scheduler.client import imports
+imports.prepare_process()
+heavy = [name for name in imports.SELDOM_USED if name in sys.modules]
 import adaptive
 learner = adaptive.AverageLearner1D(lambda pair: pair[1], (-1, 1), min_samples=3)
 for seed in range(5):

@@ -1,4 +1,8 @@
-"""`learners`: 100,000 learners that share one function, written at `start()`."""
+"""`learners`: 100,000 learners that share one function, written at `start()`.
+
+Where the time goes (py-spy): 60 % is the pickling of each learner, a third of which is its own
+`__getstate__`; 25 % are their names, made absolute, compared, and two looks at the file system each.
+"""
 
 from __future__ import annotations
 

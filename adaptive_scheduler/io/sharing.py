@@ -16,6 +16,8 @@ from cloudpickle.cloudpickle import _should_pickle_by_reference
 #: Bytes from which an object that a function holds is stored once.
 _LARGE = 16_384
 _PLAIN = frozenset({bool, int, float, str, type(None)})
+#: Types whose every object may be stored apart; of others, only those that were noted.
+_SHAREABLE = frozenset({FunctionType, partial})
 
 
 class Output(Protocol):
@@ -33,6 +35,7 @@ class Shared:
         self.places: list[tuple[int, int]] = []
         self._numbers: dict[int, int | None] = {}
         self._apart: set[int] = set()
+        self._named: set[int] = set()  # functions and classes that travel by name
         #: An id names an object only as long as it lives.
         self._alive: list[Any] = list(learners)
         seen: set[int] = set()
@@ -60,6 +63,19 @@ class Shared:
                 self._numbers[key] = len(self.places) - 1
         return self._numbers[key]
 
+    def is_usual(self, obj: Any) -> bool:
+        """Whether `obj` is pickled where it stands, as nearly everything is; asked for each object."""
+        return type(obj) not in _SHAREABLE and id(obj) not in self._apart
+
+    def is_named(self, obj: Any) -> bool:
+        """Whether `obj` is known to travel by name."""
+        return id(obj) in self._named
+
+    def note_named(self, obj: Any) -> None:
+        """Remember that it does: to find out takes longer than all the rest of a learner."""
+        self._named.add(id(obj))
+        self._alive.append(obj)
+
     def hold(self, function: Any) -> None:
         """Note the large objects that a function or a partial holds: they are stored apart."""
         for value in _held(function):
@@ -82,6 +98,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         Within a shared function, other functions are pickled along: two that
         call each other could otherwise not be read.
         """
+        if self._shared.is_usual(obj):
+            return None
         if type(obj) is partial:
             self._shared.hold(obj)
         if obj is self._root:
@@ -92,7 +110,14 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
 
     def reducer_override(self, obj: Any) -> Any:
         """Take a learner apart: adaptive's own way hides the function in bytes."""
-        return _apart(obj) if _is_learner(obj) else super().reducer_override(obj)
+        if self._shared.is_named(obj):
+            return NotImplemented
+        if _is_learner(obj):
+            return _apart(obj)
+        reduced = super().reducer_override(obj)
+        if reduced is NotImplemented and isinstance(obj, (type, FunctionType)):
+            self._shared.note_named(obj)
+        return reduced
 
 
 def _is_learner(obj: Any) -> bool:

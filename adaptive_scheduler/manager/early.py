@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler.core.goals import Goal, predicate
@@ -49,8 +49,8 @@ def met_on_disk(
     UserCodeError
         The goal raised: it would in every job.
     """
-    with_data = [item for item in items if has_data(item.fname)]
-    if goal.kind not in _KINDS or not with_data:
+    with_data = [item for item in items if goal.kind in _KINDS and has_data(item.fname)]
+    if not with_data:
         return
     with closing(LearnerFile(folder.learners)) as learners:
         for item in with_data:
@@ -61,7 +61,7 @@ def met_on_disk(
 
 def has_data(fname: str | list[str]) -> bool:
     """Whether all files of a learner are there."""
-    return all(Path(name).is_file() for name in ([fname] if isinstance(fname, str) else fname))
+    return all(map(os.path.isfile, [fname] if isinstance(fname, str) else fname))
 
 
 def _loaded(learners: LearnerFile, item: Item) -> Any:

@@ -114,9 +114,10 @@ def refuse_collisions(fnames: Sequence[Fname]) -> None:
 
 def key(fname: Fname) -> Key:
     """What is equal for two fnames exactly if they are the same files."""
+    paths = map(os.path.abspath, [fname] if isinstance(fname, str) else fname)
     return tuple(
-        os.path.join(_real(os.path.dirname(path)), os.path.basename(path))  # noqa: PTH118, PTH119, PTH120
-        for path in map(os.path.abspath, [fname] if isinstance(fname, str) else fname)
+        os.path.join(_real(folder), name)  # noqa: PTH118
+        for folder, name in map(os.path.split, paths)
     )
 
 

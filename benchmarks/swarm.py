@@ -108,7 +108,6 @@ class Swarm:
             while number != self._numbers[k]:
                 socket.set(zmq.RCVTIMEO, int(1000 * max(0.0, end - time.monotonic())))
                 number, reply = decode_reply(socket.recv())  # zmq.Again: not in time
-            self.waits.append(time.perf_counter() - self._sent[k])
             answers.append((k, reply))
         return answers
 

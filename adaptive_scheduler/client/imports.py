@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -16,17 +17,21 @@ from typing import Any
 SELDOM_USED = ("scipy.stats", "pandas", "versioningit")
 #: New objects between two passes of Python's collector over the youngest. Each point in flight is a
 #: future of six objects: at the default of 700, passes took a sixth of a runner with 10,000 of them.
-COLLECT_AFTER = 50_000
+COLLECT_AFTER = 20_000
 #: Seconds that the runner keeps the interpreter's lock while the pool's thread waits for it. At the
 #: default of 0.005 a fast Learner1D waited for its values a sixth of the time.
 SWITCH_AFTER = 0.001
+#: Seconds after which a full pass of the collector is a small part of what a learner took.
+LONG = 1.0
+
+_withdrawing = threading.Lock()
 
 
 def prepare_process() -> None:
     """Import adaptive, and set Python for a process that runs learners.
 
     What is imported by now lives as long as the process: a collector that goes through it again
-    and again took a third of the runner's time. Call `gc.collect` after each learner.
+    and again took a third of the runner's time. Call `let_go` after each learner.
     """
     sys.setswitchinterval(SWITCH_AFTER)
     gc.disable()  # nor while it is being imported
@@ -40,6 +45,15 @@ def prepare_process() -> None:
         gc.enable()
 
 
+def let_go(seconds: float) -> None:
+    """Collect a learner that ran for `seconds` and its runner, which refer to each other.
+
+    A full pass takes some 25 ms where the user's modules are large: only after a long run. What
+    a short one leaves behind is still among the youngest objects.
+    """
+    gc.collect(2 if seconds > LONG else 1)
+
+
 class _StandIn(ModuleType):
     """What those have who imported a module too early: asked for anything, it asks the module."""
 
@@ -47,22 +61,27 @@ class _StandIn(ModuleType):
         _withdraw(self)
         return getattr(import_module(self.__name__), name)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return import_module, (self.__name__,)
+
 
 @contextmanager
 def postponed(*names: str) -> Iterator[None]:
     """Let imports of these modules cost nothing, until one of them is asked for something.
 
     Outside of the ``with`` they are imported as ever; one that is not installed is missing as ever.
+    One that is installed but broken says so when it is asked.
 
     Parameters
     ----------
     *names : str
         In full, of modules whose importers use them as ``name.attribute`` and not yet while
-        they are imported themselves.
+        they are imported themselves. Of a package's modules only those that the package
+        itself imports when it is asked for them, as scipy does.
     """
-    absent = [name for name in names if name not in sys.modules and find_spec(name) is not None]
-    stand_ins = [_StandIn(name) for name in absent]
-    sys.modules.update(zip(absent, stand_ins, strict=True))
+    stand_ins = [_StandIn(name) for name in names if find_spec(name) is not None]
+    for stand_in in stand_ins:  # another thread may be importing it just now: then it stays
+        sys.modules.setdefault(stand_in.__name__, stand_in)
     try:
         yield
     finally:
@@ -72,5 +91,6 @@ def postponed(*names: str) -> Iterator[None]:
 
 def _withdraw(stand_in: _StandIn) -> None:
     """Whoever imports it from now on gets the module itself."""
-    if sys.modules.get(stand_in.__name__) is stand_in:
-        del sys.modules[stand_in.__name__]
+    with _withdrawing:
+        if sys.modules.get(stand_in.__name__) is stand_in:
+            del sys.modules[stand_in.__name__]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.client.conversation import Conversation
 from adaptive_scheduler.client.deadline import Deadline
+from adaptive_scheduler.client.imports import let_go
 from adaptive_scheduler.client.measure import Meter
 from adaptive_scheduler.client.patience import LAST_WORD, away_for_too_long, idle_patience
 from adaptive_scheduler.client.reports import Aging, failure, last_report, report_of
@@ -144,9 +144,10 @@ class Shift:
             reply = self._claim(first)
             first = None
             if isinstance(reply, Assigned):
+                begin = time.monotonic()
                 self._run(reply)
-                gc.collect()  # a learner and its runner refer to each other; it takes 1 ms
                 self._idle_since = time.monotonic()
+                let_go(self._idle_since - begin)
             elif isinstance(reply, Refused):
                 raise RequestRefusedError(reply.code, reply.reason)
             elif isinstance(reply, Idle):

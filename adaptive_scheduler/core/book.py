@@ -17,9 +17,7 @@ from adaptive_scheduler.core.events import (
     Unblocked,
 )
 from adaptive_scheduler.core.items import (
-    CANCELLED,
     DONE,
-    FAILED,
     QUEUED,
     RUNNING,
     WAITING,
@@ -32,7 +30,7 @@ from adaptive_scheduler.core.messages import Owner, Refused, Report
 from adaptive_scheduler.errors import InputError
 
 #: What depends on such an item will never be free.
-_NEVER_DONE = (FAILED, CANCELLED)
+_NEVER_DONE = (Phase.FAILED, Phase.CANCELLED)
 #: Seconds until an item whose function raised is tried again: doubled at each failure.
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
@@ -278,7 +276,7 @@ class Book:
             retried.append(row)
             wanted += [
                 child for child in self._children.get(row, ())
-                if self.rows[child].phase is FAILED and self.rows[child].attempts == 0
+                if self.rows[child].phase is Phase.FAILED and self.rows[child].attempts == 0
             ]  # fmt: skip
         for row in retried:
             self._settle_waiting(row, now)  # another parent may not have been retried
@@ -297,5 +295,5 @@ class Book:
 
 
 def _blocked_by(parent: Item) -> Blocked:
-    how = "failed" if parent.phase is FAILED else "was cancelled"
+    how = "failed" if parent.phase is Phase.FAILED else "was cancelled"
     return Blocked(f"depends on item {parent.id}, which {how}")

@@ -38,10 +38,12 @@ class Phase(enum.StrEnum):
     CANCELLED = "cancelled"
 
 
-# Each by its own name: looked up in the class it takes 170 ns in Python 3.11, so 15 ns.
-WAITING, QUEUED, RUNNING, DONE, FAILED, CANCELLED = Phase
+# By names of their own, for what is done at each request: Python 3.11 takes 170 ns to look up
+# one in its class, 15 ns for these.
+WAITING, QUEUED, RUNNING = Phase.WAITING, Phase.QUEUED, Phase.RUNNING
+DONE, FAILED, CANCELLED = Phase.DONE, Phase.FAILED, Phase.CANCELLED
 #: Phases that an item leaves only when a person asks for it.
-ENDED = frozenset({DONE, FAILED, CANCELLED})
+OVER = frozenset({DONE, FAILED, CANCELLED})
 #: Seconds of work that no client has: sums of larger ones would become infinite.
 LONGEST = 1e12
 

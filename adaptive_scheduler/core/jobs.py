@@ -31,8 +31,9 @@ class JobState(enum.StrEnum):
     ENDED = "ended"  # the listing itself says that it is over
 
 
-# Each by its own name, as those of `items.Phase`: a listing of 10,000 jobs asks ten times for each.
-PENDING, RUNNING, ALIVE, ENDED = JobState
+# By names of their own, as those of `items.Phase`: a listing asks ten times for each of its jobs.
+PENDING, RUNNING = JobState.PENDING, JobState.RUNNING
+ALIVE, ENDED = JobState.ALIVE, JobState.ENDED
 
 
 class ListedJob(msgspec.Struct, frozen=True, gc=False):

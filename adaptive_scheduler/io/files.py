@@ -176,6 +176,13 @@ def status(path: Name) -> os.stat_result | None:
         return None
 
 
+def is_file(path: Name) -> bool:
+    """Whether there is a file of that name; FileError if nobody can tell."""
+    with naming(path):
+        found = status(path)
+    return found is not None and stat.S_ISREG(found.st_mode)
+
+
 def make_folder(path: Name) -> None:
     """Make a folder and those above it; nothing if it is there. Raises OSError."""
     if status(path) is None:

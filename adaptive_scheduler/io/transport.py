@@ -66,14 +66,15 @@ class Server:
         interface: str | None = None,
         ports: str | None = None,
     ) -> None:
-        self._context = zmq.Context()
-        _served.add(self._context)
-        self._context.set(zmq.MAX_SOCKETS, _MAX_SOCKETS)
         server, client = (
             keys.load_or_make(folder.keys, "server"),
             keys.load_or_make(folder.keys, "client"),
         )
-        Authenticator(self._context, client.public).start()
+        self._context = zmq.Context()
+        _served.add(self._context)
+        self._context.set(zmq.MAX_SOCKETS, _MAX_SOCKETS)
+        self._authenticator = Authenticator(self._context, client.public)
+        self._authenticator.start()
         self._socket = self._context.socket(zmq.ROUTER)
         for option, value in _SERVER_OPTIONS.items():
             self._socket.set(option, value)
@@ -140,6 +141,8 @@ class Server:
         while True:
             now = time.monotonic()
             if now >= self._next_look and self._door is not None:
+                if not self._authenticator.is_alive():
+                    raise RuntimeError("the authenticator has died: nobody new could come in")
                 are_many = self._door.look() >= _MANY * self._look
                 self._look = _LOOK_AT_MANY if are_many else _LOOK
                 self._next_look = now + self._look
@@ -182,6 +185,9 @@ _SERVER_OPTIONS: dict[int, Any] = {
     zmq.TCP_KEEPALIVE: 1,
     zmq.TCP_KEEPALIVE_IDLE: 120,
     zmq.HANDSHAKE_IVL: 30_000,
+    # without a domain libzmq lets in everybody when no authenticator answers; so nobody
+    zmq.ZAP_DOMAIN: b"run",
+    zmq.ZAP_ENFORCE_DOMAIN: 1,
 }
 
 

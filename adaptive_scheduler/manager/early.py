@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from adaptive_scheduler.core.goals import Goal, predicate
 from adaptive_scheduler.core.items import Item
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import UserCodeError
+from adaptive_scheduler.io import files
 from adaptive_scheduler.io.learners import LearnerFile
 from adaptive_scheduler.manager.plan import is_exhausted
 from adaptive_scheduler.manager.results import load_data
@@ -61,7 +61,7 @@ def met_on_disk(
 
 def has_data(fname: str | list[str]) -> bool:
     """Whether all files of a learner are there."""
-    return all(map(os.path.isfile, [fname] if isinstance(fname, str) else fname))
+    return all(map(files.is_file, [fname] if isinstance(fname, str) else fname))
 
 
 def _loaded(learners: LearnerFile, item: Item) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Container
 
-from adaptive_scheduler.core.items import ENDED, Phase
+from adaptive_scheduler.core.items import OVER, Phase
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.manager import state
 from adaptive_scheduler.manager.prepare import held
@@ -19,7 +19,7 @@ def resume(folder: RunFolder) -> int:
 
 def retry(folder: RunFolder, rows: Container[int]) -> int:
     """Queue ended learners again; returns how many."""
-    return _requeue(folder, ENDED, rows)
+    return _requeue(folder, OVER, rows)
 
 
 def cancel(folder: RunFolder) -> bool:

@@ -147,6 +147,35 @@ def test_fault_20_a_wrong_key_and_no_key_get_no_answer(folder: RunFolder) -> Non
             assert me.ask(ME, 1, Claim(), 5) == Ok()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_dead_authenticator_lets_nobody_in_and_ends_the_server(folder: RunFolder) -> None:
+    """Without the domain libzmq would ask nobody then, and take any key."""
+    server = Server(folder)
+    message = encode_request(ME, 1, Claim())
+
+    def die(*_: bytes) -> list[bytes]:
+        raise SystemExit
+
+    server._authenticator._answer = die  # type: ignore[method-assign]
+    try:
+        for _ in range(3):  # the first one is its death
+            assert not dealer(server.urls[0], folder, server.server_key, message)
+        assert not server._authenticator.is_alive()
+        with pytest.raises(RuntimeError, match="the authenticator has died"):
+            server.receive(1.0)
+        assert server._socket.poll(500) == 0  # nobody came in
+    finally:
+        server.close()
+
+
+def test_its_threads_end_with_the_server(folder: RunFolder) -> None:
+    server = Server(folder)
+    assert server._authenticator.is_alive()
+    server.close()
+    server._authenticator.join(5)
+    assert not server._authenticator.is_alive()
+
+
 def test_bytes_that_are_no_zmq_are_survived(folder: RunFolder) -> None:
     with manager(folder) as running:
         host, port = running.server.urls[0].removeprefix("tcp://").split(":")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.core.book import FIRST_DELAY
-from adaptive_scheduler.core.items import ENDED, Item, Phase
+from adaptive_scheduler.core.items import OVER, Item, Phase
 from adaptive_scheduler.core.messages import (
     Assigned,
     Beat,
@@ -417,7 +417,7 @@ class Oracle:
     def check_end(self) -> None:
         """Nothing goes wrong any more, and everything has ended."""
         rows = self._book.rows
-        demand(all(item.phase in ENDED for item in rows), "an item has not ended")
+        demand(all(item.phase in OVER for item in rows), "an item has not ended")
         self._check_crashes(rows)
         self._turns.keeper.fold(wait=True)
         tables = storage.AtomicStorage(FOLDER.database).read() or {}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -15,7 +18,7 @@ BODY = "import sys\nsys.loaded.append(__name__)\nanswer = 42\n"
 
 
 @pytest.fixture
-def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Names of the modules of this test that were really loaded: `heavy`, `heavy.part`, `user`."""
     for name, text in {
         "heavy/__init__.py": BODY + "from heavy.part import answer as other\n",
@@ -94,6 +97,67 @@ for seed in range(5):
 learner.tell((9, 0.0), 0.1)
 print(json.dumps([heavy, bool(learner.error[0.0] > 0), len(learner.to_dataframe())]))
 """
+
+
+def test_it_can_be_pickled_as_the_module(loaded: list[str]) -> None:
+    with postponed("heavy"):
+        import user
+    assert pickle.loads(pickle.dumps(user.heavy)) is sys.modules["heavy"]
+
+
+def test_one_that_another_thread_is_importing_is_left_to_it(
+    loaded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`find_spec` takes long enough for that: it imports the package that a module is in."""
+    half_made = ModuleType("heavy")
+
+    def slow_find_spec(name: str) -> object:
+        sys.modules[name] = half_made
+        return object()
+
+    monkeypatch.setattr("adaptive_scheduler.client.imports.find_spec", slow_find_spec)
+    with postponed("heavy"):
+        assert sys.modules["heavy"] is half_made
+    assert sys.modules["heavy"] is half_made
+
+
+ADAPTIVES_OWN = """
+import gc, json, sys, weakref
+from adaptive_scheduler.client import imports
+imports.prepare_process()
+import adaptive
+frozen = gc.get_freeze_count(), any(adaptive.Learner1D is one for one in gc.get_objects())
+import pandas.core.frame
+from scipy.stats import norm
+from scipy.stats.distributions import norm as same
+import scipy.stats, pandas
+users = norm is same is scipy.stats.norm, pandas.DataFrame is pandas.core.frame.DataFrame
+
+class Cycle:
+    def __init__(self):
+        self.itself = self
+
+left = []
+for seconds in (0.1, 2.0):
+    gone = weakref.ref(Cycle())
+    imports.let_go(seconds)
+    left.append(gone() is not None)
+settings = gc.isenabled(), gc.get_threshold()[0], sys.getswitchinterval()
+print(json.dumps([frozen, users, left, settings]))
+"""
+
+
+def test_a_process_is_prepared() -> None:
+    """In a process of its own: what is frozen stays so."""
+    done = subprocess.run(
+        [sys.executable, "-c", ADAPTIVES_OWN], capture_output=True, text=True, check=True
+    )
+    (frozen, is_looked_at), users, left, settings = json.loads(done.stdout)
+    assert frozen > 10_000
+    assert not is_looked_at
+    assert users == [True, True]
+    assert left == [False, False]
+    assert settings == [True, 20_000, 0.001]
 
 
 def test_adaptive_works_without_them_and_has_them_when_it_needs_them() -> None:

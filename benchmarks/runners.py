@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,7 +20,9 @@ from adaptive_scheduler.client.runner import Runner
 
 Goal = Callable[[Any], bool]
 
-prepare_process()  # as a client does; the bare learner and the peer have its collector's settings too
+#: Python's own settings, which the peer has: when its collector passes, when a thread yields.
+COMES_WITH = gc.get_threshold(), sys.getswitchinterval()
+prepare_process()  # as a client does; the bare learner has it too
 
 
 def free(x: float) -> float:
@@ -64,8 +68,18 @@ def drive(
 
 
 def drive_adaptive(learner: Any, goal: Goal, pool: Executor, workers: int) -> float:
-    """Run a learner with adaptive's runner; returns seconds."""
+    """Run a learner with adaptive's runner in Python as it comes; returns seconds."""
+    ours = gc.get_threshold(), sys.getswitchinterval()
+    gc.set_threshold(*COMES_WITH[0])
+    sys.setswitchinterval(COMES_WITH[1])
+    try:
+        return _drive_adaptive(learner, goal, pool, workers)
+    finally:
+        gc.set_threshold(*ours[0])
+        sys.setswitchinterval(ours[1])
 
+
+def _drive_adaptive(learner: Any, goal: Goal, pool: Executor, workers: int) -> float:
     async def main() -> float:
         begin = time.perf_counter()
         runner = adaptive.AsyncRunner(

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from operator import attrgetter
+from operator import attrgetter, is_
 from types import FunctionType, ModuleType
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -26,8 +26,10 @@ from adaptive_scheduler.executors.arrival import resolve
 LONGEST_CODE = 2**18
 
 _registering = threading.Lock()
-#: Name -> its module, and whether that is loose: a client has 1,300, and asks for each learner.
-_judged: dict[str, tuple[Any, bool]] = {}
+#: Names and modules of the last time, and those that were loose: a client has 1,300, and asks
+#: twice for each learner.
+_judged: list[Any] = []
+_loose: list[ModuleType] = []
 
 
 def dumps_by_value(obj: object) -> bytes:
@@ -46,7 +48,7 @@ def dumps_by_value(obj: object) -> bytes:
 @contextmanager
 def by_value() -> Iterator[None]:
     """Inside, cloudpickle treats modules that are not installed as `dumps_by_value` says."""
-    with _registering, _by_value(list(_loose_modules())):
+    with _registering, _by_value(_loose_modules()):
         yield
 
 
@@ -118,13 +120,13 @@ def loads(data: bytes) -> Any:
     return pickle.loads(data)
 
 
-def _loose_modules() -> Iterator[ModuleType]:
-    for name, module in list(sys.modules.items()):
-        judged = _judged.get(name)
-        if judged is None or judged[0] is not module:
-            judged = _judged[name] = (module, _is_loose_module(name, module))
-        if judged[1]:
-            yield module
+def _loose_modules() -> list[ModuleType]:
+    now = [*sys.modules, *sys.modules.values()]
+    if len(now) != len(_judged) or not all(map(is_, now, _judged)):
+        _judged[:] = now
+        modules = list(sys.modules.items())
+        _loose[:] = [module for name, module in modules if _is_loose_module(name, module)]
+    return _loose
 
 
 def _is_loose_module(name: str, module: Any) -> bool:

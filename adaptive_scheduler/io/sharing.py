@@ -36,6 +36,8 @@ class Shared:
         self._numbers: dict[int, int | None] = {}
         self._apart: set[int] = set()
         self._named: set[int] = set()  # functions and classes that travel by name
+        self._buffer = io.BytesIO()
+        self._pickler = _Pickler(self._buffer, self, None)
         #: An id names an object only as long as it lives.
         self._alive: list[Any] = list(learners)
         seen: set[int] = set()
@@ -43,10 +45,18 @@ class Shared:
             (self._apart if id(function) in seen else seen).add(id(function))
             self._alive.append(function)
 
-    def dumps(self, obj: Any, root: Any = None) -> bytes:
-        """Pickle `obj`, what is stored apart as its number; `root` itself is not."""
+    def dumps(self, learner: Any) -> bytes:
+        """Pickle a learner, what is stored apart as its number."""
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        self._pickler.clear_memo()
+        self._pickler.dump(learner)
+        return self._buffer.getvalue()
+
+    def _dumps_apart(self, obj: Any) -> bytes:
+        """Pickle what is stored apart; within it, other such objects as their numbers."""
         buffer = io.BytesIO()
-        _Pickler(buffer, self, root).dump(obj)
+        _Pickler(buffer, self, obj).dump(obj)
         return buffer.getvalue()
 
     def number(self, obj: Any) -> int | None:
@@ -59,7 +69,7 @@ class Shared:
             self._numbers[key] = None  # while it is being stored: no record refers to itself
             if not (isinstance(obj, FunctionType) and _should_pickle_by_reference(obj)):
                 self.hold(obj)
-                self.places.append(self._out.write(self.dumps(obj, root=obj)))
+                self.places.append(self._out.write(self._dumps_apart(obj)))
                 self._numbers[key] = len(self.places) - 1
         return self._numbers[key]
 

@@ -1,10 +1,9 @@
 """`assign-core`: durable assignments without sockets.
 
-It falls short of its bar. Where the time of a cycle goes (42 µs on the machine of the table): 16 µs
-are the two fsyncs of its groups (0.5 ms each, the figure beside ours is that alone), the rest is
-Python: 13 µs for each request through `DatabaseManager.handle`, `Book` and `step`, spread over some
-thirty small functions of which none takes a tenth. The fsync and the next group's work follow each
-other; done at once they would fill two cores.
+It falls short of its bar. Where the time of a cycle goes (42 µs on the machine of the table): 14 µs
+are the two fsyncs of its groups (0.45 ms each, the figure beside ours is that alone), the rest is
+Python: 9 µs at best and 14 on average for each request through `DatabaseManager.handle`, `Book` and
+`step`, spread over some thirty small functions of which none takes a tenth.
 """
 
 from __future__ import annotations

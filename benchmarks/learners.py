@@ -1,7 +1,7 @@
 """`learners`: 100,000 learners that share one function, written at `start()`.
 
 Where the time goes (py-spy): 60 % is the pickling of each learner, a third of which is its own
-`__getstate__`; 25 % are their names, made absolute, compared, and two looks at the file system each.
+`__getstate__`; a fifth are their names, made absolute, compared, and two looks at the file system each.
 """
 
 from __future__ import annotations

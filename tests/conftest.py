@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +17,11 @@ import pytest
 _home = tempfile.TemporaryDirectory(prefix="as-home-", ignore_cleanup_errors=True)
 os.environ["HOME"] = _home.name
 os.environ.pop("XDG_STATE_HOME", None)
+
+# A shell gives SIGINT as ignored to what it starts in the background, and we would to the programs
+# that tests end with Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Modules with fixtures; add yours as a line.
 pytest_plugins = [

@@ -102,7 +102,7 @@ ASKED = (
     ),
     Plant(
         "finish not idempotent", "core/items.py",
-        "    (Phase.DONE, Finished): (_same, (Phase.DONE,)),\n", "",
+        "    (DONE, Finished): (_same, (DONE,)),\n", "",
     ),
     Plant(
         "claim not idempotent", "core/items.py",
@@ -153,8 +153,8 @@ ASKED = (
 MORE = (
     Plant(
         "a stale token lets go", "manager/database_manager.py",
-        "        if item.phase is not Phase.RUNNING or item.token != token:\n",
-        "        if item.phase is not Phase.RUNNING:\n",
+        "        if item.phase is not RUNNING or item.token != token:\n",
+        "        if item.phase is not RUNNING:\n",
     ),
     Plant(
         "an old life is heard", "core/signs.py",
@@ -258,13 +258,13 @@ MORE = (
     ),
     Plant(
         "fails never use up their budget", "core/items.py",
-        "phase = Phase.FAILED if fails > budget.max_fails else Phase.QUEUED",
-        "phase = Phase.FAILED if fails > budget.max_fails + 1 else Phase.QUEUED",
+        "phase = FAILED if fails > budget.max_fails else QUEUED",
+        "phase = FAILED if fails > budget.max_fails + 1 else QUEUED",
     ),
     Plant(
         "one failure too few", "core/items.py",
-        "phase = Phase.FAILED if fails > budget.max_fails else Phase.QUEUED",
-        "phase = Phase.FAILED if fails >= max(1, budget.max_fails) else Phase.QUEUED",
+        "phase = FAILED if fails > budget.max_fails else QUEUED",
+        "phase = FAILED if fails >= max(1, budget.max_fails) else QUEUED",
     ),
     Plant(
         "a child is freed by its first parent", "core/book.py",

@@ -29,6 +29,8 @@ BEGINNING = 120.0
 ENDING, EACH = 150.0, 0.5
 #: Seconds in which the queue must be empty and no process left after the last learner.
 SILENCE = 10.0
+#: Seconds that Slurm may take for jobs that are completing: it asks their nodes once a minute.
+COMPLETING = 150.0
 #: Set in the process that has a mount namespace of its own.
 INSIDE = "ADAPTIVE_SCHEDULER_CHAOS_INSIDE"
 
@@ -129,7 +131,10 @@ class Chaos:
         if left := self._wait_for_silence(ended + SILENCE):
             return [f"left {SILENCE:g} s after the end: {left}"]
         print(f"the queue was empty and all ranks gone {time.monotonic() - ended:.1f} s later")
-        # a submit whose answer a killed manager did not live to see may still arrive
+        # Slurm may keep a job of a node that was away for a minute after all of it is gone, and the
+        # manager with it; a submit whose answer a killed manager did not live to see may still arrive
+        if not wait_until(lambda: self.world.queue() == [], COMPLETING):
+            return [f"Slurm still completes after {COMPLETING:g} s: {self.world.queue()}"]
         started = max(run.lives[-1] for run in self.world.runs)
         patience = max(0.0, started + TIMING.grace - time.monotonic()) + SILENCE
         if not wait_until(lambda: not any(run.manager() for run in self.world.runs), patience):

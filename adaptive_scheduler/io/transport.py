@@ -142,7 +142,10 @@ class Server:
             now = time.monotonic()
             if now >= self._next_look and self._door is not None:
                 if not self._authenticator.is_alive():
-                    raise RuntimeError("the authenticator has died: nobody new could come in")
+                    raise RuntimeError(
+                        "the authenticator has died, so nobody new can come in; manager.out says "
+                        "of what. Jobs go on: start the next manager with adaptive-scheduler resume."
+                    )
                 are_many = self._door.look() >= _MANY * self._look
                 self._look = _LOOK_AT_MANY if are_many else _LOOK
                 self._next_look = now + self._look

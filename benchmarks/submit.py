@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,11 +13,19 @@ from pathlib import Path
 
 import msgspec
 
+from adaptive_scheduler.core.book import Book
+from adaptive_scheduler.core.config import Limits
+from adaptive_scheduler.core.items import Item, Phase
 from adaptive_scheduler.core.job_records import SubmitRecord
+from adaptive_scheduler.core.jobbook import JobBook
+from adaptive_scheduler.core.jobs import PENDING, RUNNING, JobId, ListedJob
+from adaptive_scheduler.core.messages import Claim, Hello, Owner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.io import files
 from adaptive_scheduler.manager.batch import BatchSystem
+from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
+from adaptive_scheduler.manager.job_manager import JobManager
 from adaptive_scheduler.manager.tasks import Listing, Look, Submit, Submitted
 from adaptive_scheduler.schedulers.slurm import SLURM
 from benchmarks.books import config
@@ -60,6 +70,10 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
         bar=at_most(30),
     )
     yield Figure("submit-look", "one look at 10,000 rows, parsed", "ms", looks, bar=at_most(50))
+    yield Figure(
+        "submit-judge", "the same taken in and judged, while answers wait", "ms",
+        [1000 * _judge() for _ in range(rounds)], bar=at_most(20),
+    )  # fmt: skip
 
 
 def _batch(home: Path) -> BatchSystem:
@@ -96,6 +110,39 @@ def _parse(batch: BatchSystem) -> float:
         assert len(rows) == JOBS
     assert isinstance(batch.carry_out(Look()), Listing)
     return min(times)
+
+
+def _judge() -> float:
+    """Seconds that a manager takes for a listing of jobs of which four fifths run."""
+    names = [JobId(f"{1 + n // ARRAY}_{n % ARRAY}") for n in range(JOBS)]
+    book = Book(Item(n, f"data/{n}", Phase.QUEUED) for n in range(2 * JOBS))
+    settings = msgspec.structs.replace(config(), limits=Limits(max_simultaneous_jobs=JOBS))
+    clients = DatabaseManager(book, JobBook([], [], 0.0), {}, settings)
+    for n in range(JOBS // ARRAY):
+        submit = clients.jobs.begin_submit(0, ARRAY, "bench", 0.0, 0.0)
+        clients.jobs.end_submit(submit.number, names[n * ARRAY : (n + 1) * ARRAY], 0.0)
+    running = JOBS * 4 // 5
+    for name in names[:running]:
+        owner = Owner(name, 0, 0, name)
+        clients.handle(owner, 1, Hello("node", 1, 1, 1), Moment(1.0, 1.0))
+        clients.handle(owner, 2, Claim(), Moment(1.0, 1.0))
+    rows = [
+        ListedJob(
+            name, *((RUNNING, "R") if n < running else (PENDING, "PD")), nodes=(f"n{n % 500}",)
+        )
+        for n, name in enumerate(names)
+    ]
+    manager = JobManager(clients, settings)
+    gc.collect()
+    gc.freeze()  # as a manager does when it has its books
+    times = []
+    for second in range(5):
+        begin = time.perf_counter()
+        tasks = manager.take(Listing(rows), Moment(2.0 + second, 2.0 + second))
+        times.append(time.perf_counter() - begin)
+        assert tasks == []  # every job is where it should be
+    gc.unfreeze()
+    return statistics.median(times)
 
 
 def _one_by_one(slurm, home: Path) -> float:

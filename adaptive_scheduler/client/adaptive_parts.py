@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import gzip
 import heapq
+import importlib
 import inspect
 import pickle
 from collections.abc import Callable, Iterator
@@ -169,17 +170,18 @@ def _ask_sequences(learner: BalancingLearner, n: int) -> list[Point]:
 
 
 def prepare(learner: Learner) -> None:
-    """Make an AverageLearner1D ask for each seed once.
+    """Make an AverageLearner1D ask for each seed once, and import what it will need.
 
-    Its own count starts at the number of known samples, so it asks again for
-    seeds that are in flight, and, where seeds are missing after a restart, for
-    known ones for ever (it does not take those, so the count stands still).
+    Its own count starts at the number of known samples: it asks again for seeds in flight, and,
+    where seeds are missing after a restart, for ever for known ones, which it does not count. The
+    second value needs `scipy.stats`, half a second to import; no point should have to wait for it.
     """
     learner = innermost(learner)
     if isinstance(learner, BalancingLearner):
         for child in learner.learners:
             prepare(child)
     elif isinstance(learner, AverageLearner1D):
+        importlib.import_module("scipy.stats")
         next_seeds: dict[float, int] = {}
         for name in ("_ask_for_more_samples", "_ask_for_new_point"):
             # an instance's attribute: __getstate__ leaves it out of pickles

@@ -166,3 +166,31 @@ def test_adaptive_works_without_them_and_has_them_when_it_needs_them() -> None:
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout) == [[], True, 16]
+
+
+BEFORE_POINTS = """
+import json, sys
+from adaptive_scheduler.client import imports
+imports.prepare_process()
+import adaptive
+from adaptive_scheduler.client import adaptive_parts
+
+def held():
+    return [name for name in imports.SELDOM_USED if name in sys.modules]
+
+usual = adaptive.Learner1D(abs, (-1, 1))
+average = adaptive.AverageLearner1D(max, (-1, 1), min_samples=3)
+stages = []
+for learner in (usual, adaptive.BalancingLearner([adaptive.DataSaver(average, None)])):
+    adaptive_parts.prepare(learner)
+    stages.append(held())
+print(json.dumps(stages))
+"""
+
+
+def test_a_learner_that_takes_points_with_one_has_it_before_its_first() -> None:
+    """A point that came while it was imported was in no journal for 0.6 s, and a kill lost it."""
+    done = subprocess.run(
+        [sys.executable, "-c", BEFORE_POINTS], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [[], ["scipy.stats"]]

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import pytest
 from adaptive_scheduler.core.messages import Assigned, Claim, Finish, Hello, Ok, Owner, Welcome
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.io.connection import Connection
+from adaptive_scheduler.io.door import raise_file_limit
 from adaptive_scheduler.manager.viewer import Viewer
 from tests.effort import FULL, times
 from tests.integration.client_runs import wait_for
@@ -242,6 +243,70 @@ def test_a_flood_does_not_double_the_time_of_an_answer(at: Port, kind: str) -> N
             warnings.warn(f"not judged, this machine is busy: load {os.getloadavg()}", stacklevel=1)
             return
         pytest.fail(f"{kind}: p50 {alone * 1e3:.2f} ms became {flooded * 1e3:.2f} ms")
+
+
+#: A manager whose loop stands still, as one does that waits for a disk, and goes on at a word.
+STALLED = """
+import os, sys
+from pathlib import Path
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.io.transport import Server
+
+server = Server(RunFolder(Path(sys.argv[1]) / "running.tinydb"), interface="127.0.0.1")
+print(server.urls[0], flush=True)
+for _ in sys.stdin:
+    server.receive(0.3)
+    own = [os.open(os.devnull, os.O_RDONLY) for _ in range(250)]
+    print(server.is_shut, max(own), flush=True)
+    for file in own:
+        os.close(file)
+"""
+
+
+def test_the_house_is_not_filled_while_the_manager_stands_still(tmp_path: Path) -> None:
+    """Once a disk took 0.3 s at the wrong moment, and connections had all of the 4,096 files."""
+    raise_file_limit()
+    words = ["prlimit", "--nofile=4096:4096", sys.executable, "-c", STALLED, str(tmp_path)]
+    manager = subprocess.Popen(
+        words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert manager.stdin is not None
+    assert manager.stdout is not None
+    try:
+        host, port = manager.stdout.readline().strip().removeprefix("tcp://").split(":")
+        plugs = [_begin_to_connect((host, int(port))) for _ in range(4200)]
+        before = _rest(psutil.Process(manager.pid).num_fds)
+        told = []
+        for _ in range(2):  # those that were still in the kernel's queue come in after the first
+            manager.stdin.write("go on\n")
+            manager.stdin.flush()
+            told.append(manager.stdout.readline().split())
+        for plug in plugs:
+            plug.close()
+    finally:
+        manager.stdin.close()
+        assert manager.wait(30) == 0
+    print(f"{before} files before it looked; its own then went up to {told}")
+    assert before > 2048
+    assert [shut for shut, _ in told] == ["True", "True"]
+    assert all(int(highest) < 4096 - 256 for _, highest in told)
+
+
+def _begin_to_connect(address: tuple[str, int]) -> socket.socket:
+    plug = socket.socket()
+    plug.setblocking(False)
+    plug.connect_ex(address)
+    return plug
+
+
+def _rest(count: Callable[[], int]) -> int:
+    """A count that has not changed for two seconds: the kernel has knocked again meanwhile."""
+    last, since = count(), time.monotonic()
+    while time.monotonic() < since + 2:
+        time.sleep(0.1)
+        if (now := count()) != last:
+            last, since = now, time.monotonic()
+    return last
 
 
 def test_a_full_house_shuts_its_door_and_the_manager_lives(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.server_support import RunManager, parse_log_files
 from tests.contract.learner_kinds import fname_of, kinds
 from tests.integration.ledger import IN_FLIGHT, Entry, TimedLedger, audit, held
+from tests.integration.stalls import Stalls
 
 #: Seconds between two writes of the point journal.
 INTERVAL = 0.1
@@ -69,11 +70,14 @@ class Campaign:
     run : RunManager
     ledgers : dict
         Of each kind, those of its functions.
+    stalls : Stalls
+        Of this machine, from the first kill on.
     kills : list of Kill
     """
 
     run: RunManager
     ledgers: dict[str, list[TimedLedger]]
+    stalls: Stalls
     kills: list[Kill] = field(default_factory=list)
 
     @property
@@ -82,6 +86,10 @@ class Campaign:
 
     def kill_all(self, orders: dict[str, list[signal.Signals]], seed: int) -> None:
         """Carry out the orders for each kind, each at a random instant of a life of its client."""
+        with self.stalls:
+            self._kill_all(orders, seed)
+
+    def _kill_all(self, orders: dict[str, list[signal.Signals]], seed: int) -> None:
         dice = random.Random(seed)
         lives: dict[tuple[str, str | None, int, int], Life] = {}
         deadline = time.monotonic() + 300
@@ -131,7 +139,7 @@ class Campaign:
             deaths = [k.at for k in self.kills if k.kind == name and k.signal == signal.SIGKILL]
             found = audit(entries, held(learner))
             assert found.unknown == [], f"{name}: never evaluated: {found.unknown}"
-            late = found.lost(deaths, WINDOW)
+            late = found.lost(deaths, WINDOW, self.stalls)
             lost = [entry for entry in late if not is_near(entry, leavings[name])]
             ages = [
                 max(0.0, min(at - entry.at for at in deaths if at >= entry.at - 1))
@@ -146,7 +154,7 @@ class Campaign:
             oldest = f"the oldest {max(ages) * 1000:.0f} ms before its kill" if ages else ""
             print(f"  {name:20} {told(figures)}; {oldest}")
             assert lost == [], f"{name}: lost without a reason: {lost}; killed at {deaths}"
-        print(f"  {'all':20} {told(total)}")
+        print(f"  {'all':20} {told(total)}; {self.stalls}")
         return total
 
     def _leavings(self) -> dict[str, list[float]]:
@@ -197,7 +205,8 @@ def campaign(
     options = {"goal": GoalOfKind(goals, learners), "folder": folder / "run", "max_crashes": 100,
                "job_manager_interval": 1, "points_interval": INTERVAL, "save_interval": 0.5,
                **settings}  # fmt: skip
-    return Campaign(RunManager(scheduler, learners, fnames, **options), ledgers)
+    run = RunManager(scheduler, learners, fnames, **options)
+    return Campaign(run, ledgers, Stalls(folder))
 
 
 class GoalOfKind:

@@ -104,12 +104,18 @@ class Audit:
     again: list[Entry]
     unknown: list[str]
 
-    def lost(self, kills, window):
-        """Evaluations that a kill does not excuse: none had come in the `window` seconds after."""
+    def lost(self, kills, window, stalls):
+        """Evaluations that a kill does not excuse: none came in the `window` seconds after.
+
+        Where the machine stood still between the two, the window is longer by that.
+        """
         return [
             entry
             for entry in self.again
-            if not any(entry.at - IN_FLIGHT <= kill <= entry.at + window for kill in kills)
+            if not any(
+                entry.at - IN_FLIGHT <= kill <= entry.at + window + stalls.between(entry.at, kill)
+                for kill in kills
+            )
         ]
 
 

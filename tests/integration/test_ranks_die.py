@@ -29,6 +29,7 @@ from tests.effort import times
 from tests.integration.accidents import until
 from tests.integration.campaigns import INTERVAL, WINDOW, rank_of, ranks_of
 from tests.integration.ledger import TimedLedger, audit, held
+from tests.integration.stalls import Stalls
 
 pytestmark = [pytest.mark.mpi, pytest.mark.timeout(400)]
 
@@ -132,13 +133,14 @@ def test_a_dead_rank_costs_seconds_and_no_point(
     seed = random.SystemRandom().randrange(10**6)
     dice = random.Random(seed)
     until(ledger.lines, 60)
-    for _ in range(KILLS):
-        time.sleep(dice.uniform(0.0, 3.0))
-        world.kill_a_rank(dice)
+    with Stalls(tmp_path) as stalls:
+        for _ in range(KILLS):
+            time.sleep(dice.uniform(0.0, 3.0))
+            world.kill_a_rank(dice)
     (tmp_path / "enough").touch()
     end = world.run.wait(60)
     found = audit(ledger.entries(), held(world.run.load_learners(progress=False)[0]))
-    lost = found.lost(world.deaths, WINDOW)
+    lost = found.lost(world.deaths, WINDOW, stalls)
     in_time = sum(pause <= 5 for pause in world.pauses)
     print(
         f"\n{type(scheduler).__name__}, seed {seed}: {KILLS} ranks killed "
@@ -147,7 +149,7 @@ def test_a_dead_rank_costs_seconds_and_no_point(
         f"{max(world.pauses):.1f} s (longest), {in_time} of {KILLS} within 5 s; "
         f"{end.submitted} jobs submitted; "
         f"{found.evaluated} evaluated, {len(found.again)} again or in vain "
-        f"({len(found.again) / KILLS:.1f} for each kill), {len(lost)} lost"
+        f"({len(found.again) / KILLS:.1f} for each kill), {len(lost)} lost; {stalls}"
     )
     assert end.phases == {"done": 1}
     assert end.submitted == 1

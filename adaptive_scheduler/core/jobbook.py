@@ -15,8 +15,8 @@ from adaptive_scheduler.core.job_records import (
 )
 from adaptive_scheduler.core.jobs import ENDED, Ending, ListedJob
 from adaptive_scheduler.core.messages import Owner, Refused
-from adaptive_scheduler.core.reconcile import JobView, SubmitView
-from adaptive_scheduler.core.signs import Signs, Unanswered, intruder, node_of, view
+from adaptive_scheduler.core.reconcile import SubmitView
+from adaptive_scheduler.core.signs import Signs, Survey, Unanswered, intruder, node_of, survey
 
 replace = msgspec.structs.replace
 
@@ -198,9 +198,10 @@ class JobBook:
             Seconds that a job must be missing before it is believed.
         """
         seen = {listed.id for listed in listing if self._notice(listed, now, run)}
-        for job, signs in self._signs.items():
-            if job not in seen:
-                signs.miss(now, doubt)
+        if len(seen) < len(self._signs):
+            for job, signs in self._signs.items():
+                if job not in seen:
+                    signs.miss(now, doubt)
         for ending in endings:
             if ending.id in self._signs:
                 signs = self._signs[ending.id]
@@ -210,16 +211,18 @@ class JobBook:
 
     def _notice(self, listed: ListedJob, now: float, run: str) -> bool:
         """Take in one row of the listing; returns whether it is of a job that lives."""
-        if listed.id not in self.records:
-            number = submit_number(listed.comment, run)
-            if number is None or listed.state is ENDED:
-                return False
-            self._meet(listed.id, number, now)  # of a submit whose answer never came
-        elif listed.id not in self._signs:
+        signs = self._signs.get(listed.id)
+        if signs is None:
             if listed.state is ENDED:
                 return False
-            self._revive(listed.id, now)  # a listing had lied, or came late
-        self._signs[listed.id].see(listed, now)
+            if listed.id in self.records:
+                self._revive(listed.id, now)  # a listing had lied, or came late
+            elif (number := submit_number(listed.comment, run)) is not None:
+                self._meet(listed.id, number, now)  # of a submit whose answer never came
+            else:
+                return False
+            signs = self._signs[listed.id]
+        signs.see(listed, now)
         return True
 
     def _revive(self, job: str, now: float) -> None:
@@ -262,25 +265,14 @@ class JobBook:
             if signs.ending is None and not (self.records[job].external or self.records[job].goodbye)
         ]  # fmt: skip
 
-    def nodes_at_work(self) -> set[str]:
-        """Where the jobs run that have been given work."""
-        nodes = {
-            node_of(self.records[job], signs)
-            for job, signs in self._signs.items() if self.records[job].has_worked
-        }  # fmt: skip
-        return nodes - {""}
-
     @property
     def is_any_leaving(self) -> bool:
         """Whether a job that lives has said goodbye."""
         return bool(self._leaving)
 
-    def views(self, holders: Container[str], now: float) -> list[JobView]:
-        """What `reconcile` sees of each job."""
-        return [
-            view(self.records[job], signs, job in holders, now)
-            for job, signs in self._signs.items()
-        ]
+    def survey(self, holders: Container[str], now: float, lease: float) -> Survey:
+        """What `reconcile` has to know of the jobs that are not buried, see `signs.survey`."""
+        return survey(self.records, self._signs, holders, now, lease)
 
     def submit_views(self, now: float) -> list[SubmitView]:
         """What `reconcile` sees of each submit whose result is unknown."""

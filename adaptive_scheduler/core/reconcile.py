@@ -89,6 +89,9 @@ class Observed(msgspec.Struct, frozen=True):
     ----------
     jobs, submits
         What is known of each.
+    at_work : int
+        Jobs besides these that hold an item and were heard within their lease: nothing is
+        decided about them, they only take room.
     held : str
         Why nothing is submitted; "" if it is.
     over_for : float
@@ -99,6 +102,7 @@ class Observed(msgspec.Struct, frozen=True):
 
     jobs: Sequence[JobView]
     submits: Sequence[SubmitView] = ()
+    at_work: int = 0
     held: str = ""
     over_for: float = 0.0
     early_deaths: int = 0
@@ -232,7 +236,8 @@ def _all_died(observed: Observed) -> bool:
     """The first jobs, at most ten of them, and not one has lived."""
     if observed.lived or not observed.early_deaths:
         return False
-    return observed.early_deaths >= EARLY_DEATHS or not (observed.jobs or observed.submits)
+    is_any_left = observed.jobs or observed.at_work or observed.submits
+    return observed.early_deaths >= EARLY_DEATHS or not is_any_left
 
 
 def _never_arrived(submit: SubmitView, timing: Timing) -> bool:
@@ -276,7 +281,8 @@ def _balance(
             actions += [CancelJobs(surplus, "no work is left for it")] if surplus else []
         elif need > 0:
             needs[shape] = need
-    in_queue = sum(not job.external for job in observed.jobs) + sum(s.n for s in observed.submits)
+    in_queue = observed.at_work + sum(not job.external for job in observed.jobs)
+    in_queue += sum(submit.n for submit in observed.submits)
     room = limits.max_simultaneous_jobs - in_queue
     if not observed.held and room > 0:
         actions += [SubmitJobs(shape, n) for shape, n in _share(needs, room).items() if n]

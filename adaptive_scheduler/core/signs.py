@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
+
 import msgspec
 
 from adaptive_scheduler.core.job_records import JobRecord, many_clients
@@ -67,6 +69,24 @@ class Signs(msgspec.Struct):
         self.absences += now - self.missing >= doubt
 
 
+class Survey(msgspec.Struct, frozen=True):
+    """All jobs that are not buried, at one moment.
+
+    Attributes
+    ----------
+    views : list of JobView
+        Of those about which something might have to be decided.
+    at_work : int
+        How many others there are: they hold an item and were heard within their lease.
+    nodes : set of str
+        Where jobs run that have been given work.
+    """
+
+    views: list[JobView]
+    at_work: int
+    nodes: set[str]
+
+
 class Unanswered(msgspec.Struct):
     """A submit whose answer has not come: `jobs` are those of it that were met already."""
 
@@ -108,3 +128,32 @@ def view(record: JobRecord, signs: Signs, holds: bool, now: float) -> JobView:
         age=now - signs.known, listed=listed, absences=signs.absences,
         ending=signs.ending.cause if signs.ending else "", external=record.external,
     )  # fmt: skip
+
+
+def survey(
+    records: Mapping[str, JobRecord], signs: Mapping[str, Signs], holders: Container[str],
+    now: float, lease: float,
+) -> Survey:  # fmt: skip
+    """Tell the jobs at work, in a large run nearly all, from those that have to be looked at.
+
+    Parameters
+    ----------
+    records, signs : mapping
+        By job; those with signs are not buried.
+    holders : container of str
+        Jobs that hold an item.
+    now, lease : float
+        Monotonic seconds; how many may pass without a word.
+    """
+    views, nodes, at_work = [], set(), 0
+    for job, sign in signs.items():
+        record = records[job]
+        if record.has_worked:
+            nodes.add(node_of(record, sign))
+        holds = job in holders
+        is_heard = sign.spoke and now - sign.heard <= lease and not record.goodbye
+        if holds and is_heard and not record.external:
+            at_work += 1
+        else:
+            views.append(view(record, sign, holds, now))
+    return Survey(views, at_work, nodes - {""})

@@ -200,9 +200,12 @@ class JobManager:
             self._over_since = None
         elif self._over_since is None:
             self._over_since = now.monotonic
-        self.nodes.see(self._jobs.nodes_at_work())
+        lease = self._config.timing.lease
+        survey = self._jobs.survey(self._book.holders, now.monotonic, lease)
+        self.nodes.see(survey.nodes)
         return Observed(
-            jobs=self._jobs.views(self._book.holders, now.monotonic),
+            jobs=survey.views,
+            at_work=survey.at_work,
             submits=self._jobs.submit_views(now.monotonic),
             held=self.notes.held or self._postponed(now),
             over_for=now.monotonic - self._over_since if self._over_since is not None else 0.0,

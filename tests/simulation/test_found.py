@@ -101,11 +101,11 @@ def test_a_job_whose_client_was_heard_since_does_not_wait() -> None:
     waiting = ListedJob(JobId("1_0"), JobState.PENDING, "PENDING", comment="as:run:1")
     jobs.end_submit(1, ["1_0"], 0.0)
     jobs.observe([waiting], [], 1.0, "run")
-    assert [view.listed for view in jobs.views((), 2.0)] == [JobState.PENDING]
+    assert [view.listed for view in jobs.survey((), 2.0, 30.0).views] == [JobState.PENDING]
     jobs.hear(Owner("1_0", 0, 0, "uuid"), 1, 3.0)
-    assert [view.listed for view in jobs.views((), 4.0)] == [JobState.RUNNING]
+    assert [view.listed for view in jobs.survey((), 4.0, 30.0).views] == [JobState.RUNNING]
     jobs.observe([waiting], [], 5.0, "run")  # requeued
-    assert [view.listed for view in jobs.views((), 6.0)] == [JobState.PENDING]
+    assert [view.listed for view in jobs.survey((), 6.0, 30.0).views] == [JobState.PENDING]
 
 
 def test_the_search_for_a_submit_begins_when_it_is_given_up() -> None:

@@ -28,7 +28,7 @@ def see(book: JobBook, now: float, *jobs: ListedJob, endings: tuple[Ending, ...]
 
 
 def view(book: JobBook, now: float, job: str = "1") -> JobView:
-    return next(one for one in book.views([], now) if one.id == job)
+    return next(one for one in book.survey([], now, 30.0).views if one.id == job)
 
 
 def submitted(n: int = 1) -> JobBook:
@@ -146,7 +146,7 @@ def test_one_believed_dead_that_is_listed_again_fills_the_queue_again() -> None:
     book.end_submit(1, ["1"], 0.0)
     book.bury("1", "unknown")
     see(book, 5.0, listed("1", JobState.ENDED))
-    assert not book.views([], 5.0)
+    assert not book.survey([], 5.0, 30.0).views
     see(book, 6.0, listed("1", JobState.PENDING))
     assert view(book, 6.0).listed is JobState.PENDING
 

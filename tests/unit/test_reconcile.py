@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 
 from adaptive_scheduler.core.config import Limits, Timing
-from adaptive_scheduler.core.jobs import JobState
+from adaptive_scheduler.core.job_records import JobRecord
+from adaptive_scheduler.core.jobs import Ending, JobId, JobState, ListedJob
 from adaptive_scheduler.core.reconcile import (
     EARLY_DEATHS,
     FAREWELL,
@@ -25,6 +26,7 @@ from adaptive_scheduler.core.reconcile import (
     SubmitView,
     reconcile,
 )
+from adaptive_scheduler.core.signs import Signs, survey, view
 
 TIMING = Timing(lease=30, grace=60, patience=900)
 P, R, A, E = JobState.PENDING, JobState.RUNNING, JobState.ALIVE, JobState.ENDED
@@ -284,3 +286,53 @@ def test_in_any_state_the_limit_holds_and_no_worker_is_cancelled(
                 assert not by_id[name].holds or by_id[name].silent > TIMING.lease + TIMING.patience
         if isinstance(action, SubmitJobs):
             assert 0 < action.n <= queued[action.shape]
+
+
+RECORDS = st.builds(
+    JobRecord,
+    id=st.uuids().map(str) | st.uuids().map("local:{}".format),
+    shape=st.integers(0, 2),
+    has_worked=st.booleans(),
+    goodbye=st.sampled_from(["", "nothing to do"]),
+    host=st.sampled_from(["", "host"]),
+)
+ROWS = st.builds(ListedJob, st.just(JobId("1")), st.sampled_from([P, R, A, E]), st.just("X"))
+NOW = 5000.0
+SIGNS = st.builds(
+    Signs,
+    heard=st.sampled_from([0.0, 20.0, 30.0, 31.0, 2000.0]).map(NOW.__sub__),
+    known=st.sampled_from([0.0, 100.0]).map(NOW.__sub__),
+    spoke=st.booleans(),
+    listed=st.none() | ROWS,
+    waited=st.sampled_from([float("-inf"), NOW - 25, NOW]),
+    absences=st.integers(0, 3),
+    ending=st.none()
+    | st.builds(Ending, st.just(JobId("1")), st.sampled_from(["failed", "timeout"])),
+    node=st.sampled_from(["", "node"]),
+)
+
+
+@given(
+    st.lists(st.tuples(RECORDS, SIGNS, st.booleans()), max_size=8),
+    st.dictionaries(st.integers(0, 2), st.integers(0, 9)),
+    st.integers(0, 12),
+    st.sampled_from([0.0, 1e6]),
+    st.sampled_from([0, 1, EARLY_DEATHS]),
+)  # fmt: skip
+def test_nothing_is_decided_about_the_jobs_at_work(
+    jobs: list[tuple[JobRecord, Signs, bool]], queued: dict[int, int], limit: int, over_for: float,
+    early_deaths: int,
+) -> None:  # fmt: skip
+    """They are left out of what is looked at; looked at, they would not change it."""
+    known = {record.id: record for record, _, _ in jobs}
+    signs = {record.id: sign for record, sign, _ in jobs}
+    holders = {record.id for record, _, holds in jobs if holds}
+    found = survey(known, signs, holders, NOW, TIMING.lease)
+    everyone = [view(known[name], signs[name], name in holders, NOW) for name in signs]
+    assert len(found.views) + found.at_work == len(everyone)
+    assert found.nodes == {
+        sign.node or record.host for record, sign, _ in jobs if record.has_worked
+    } - {""}
+    options = {"queued": queued, "limit": limit, "over_for": over_for, "early_deaths": early_deaths}
+    with_all = decide(*everyone, **options)  # type: ignore[arg-type]
+    assert decide(*found.views, at_work=found.at_work, **options) == with_all  # type: ignore[arg-type]

@@ -15,11 +15,16 @@ from benchmarks.swarm import Swarm
 LEARNERS = 100_000
 CLIENTS = 64
 CYCLES = 15_000
+#: Of those in two requests each.
+APART = 5_000
 
 
 def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
-    """Claim + finish of 64 sockets in one client process; the journal is synced before each reply."""
-    rates, lates, peer = [], [], []
+    """Claim + finish of 64 sockets in one client process; the journal is synced before each reply.
+
+    A finish claims the next learner, as it does for clients: one request for each learner.
+    """
+    rates, apart, lates, peer = [], [], [], []
     with tempfile.TemporaryDirectory() as home:
         folder = make_run(Path(home), LEARNERS)
         with serving(folder) as (address, _):
@@ -30,6 +35,7 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
                 rates.append(swarm.cycles(CYCLES))
                 waits = sorted(swarm.waits)
                 lates.append(1000 * waits[int(0.99 * len(waits))])
+                apart.append(swarm.cycles(APART, apart=True))
                 if with_peer:
                     peer.append(float(run_peer("assign.py", LEARNERS)))
             swarm.close()
@@ -37,4 +43,7 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
         "assign", "claim + finish over CURVE, durable, 64 clients, 100,000 learners", "cycles/s",
         rates, peer, at_least(8_000), "adaptive-scheduler 2.17.2, start + stop, not durable",
     )  # fmt: skip
+    yield Figure(
+        "assign-apart", "the same where the claim is a request of its own", "cycles/s", apart
+    )
     yield Figure("assign-p99", "99 % of its answers within", "ms", lates, bar=at_most(15))

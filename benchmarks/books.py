@@ -66,12 +66,23 @@ class Books:
         assert self.keeper.commit("")
         return replies
 
-    def cycles(self, groups: int) -> float:
-        """Claim and finish `groups` × clients items; returns cycles per second."""
+    def cycles(self, groups: int, *, apart: bool = False) -> float:
+        """Claim and finish `groups` × clients items; returns cycles per second.
+
+        As clients do it, each finish claims the next; `apart`, that is a request of its own.
+        """
+        given = self._claim()
         begin = time.perf_counter()
         for _ in range(groups):
-            given = self._turn([(owner, Claim()) for owner in self._owners])
-            assert all(isinstance(reply, Assigned) for reply in given)
             ends = zip(self._owners, given, strict=True)
-            self._turn([(owner, Finish(reply.token, REPORT)) for owner, reply in ends])
-        return groups * len(self._owners) / (time.perf_counter() - begin)
+            given = self._turn(
+                [(owner, Finish(reply.token, REPORT, not apart)) for owner, reply in ends]
+            )
+            given = self._claim() if apart else given
+        rate = groups * len(self._owners) / (time.perf_counter() - begin)
+        assert all(isinstance(reply, Assigned) for reply in given)
+        return rate
+
+    def _claim(self) -> list:
+        """What the clients hold; something free if they hold nothing."""
+        return self._turn([(owner, Claim()) for owner in self._owners])

@@ -12,6 +12,7 @@ from adaptive_scheduler.core.messages import (
     Claim,
     Finish,
     Hello,
+    Ok,
     Owner,
     Reply,
     Report,
@@ -111,20 +112,22 @@ class Swarm:
             answers.append((k, reply))
         return answers
 
-    def cycles(self, n: int) -> float:
-        """Let all clients claim and finish until `n` cycles are over; returns cycles per second."""
+    def cycles(self, n: int, *, apart: bool = False) -> float:
+        """Let all clients claim and finish until `n` cycles are over; returns cycles per second.
+
+        As clients do it, each finish claims the next; `apart`, that is a request of its own.
+        """
+        tokens = self.claim()
         self.waits.clear()
         begin = time.perf_counter()
         done = 0
-        for k in range(len(self.sockets)):
-            self.send(k, Claim())
+        for k, token in tokens.items():
+            self.send(k, Finish(token, REPORT, claims=not apart))
         while done < n:
             for k, reply in self.answers(10.0):
-                if isinstance(reply, Assigned):
-                    self.send(k, Finish(reply.token, REPORT))
-                else:
-                    done += 1
-                    self.send(k, Claim())
+                done += not apart or isinstance(reply, Ok)
+                is_given = isinstance(reply, Assigned)
+                self.send(k, Finish(reply.token, REPORT, not apart) if is_given else Claim())
         rate = done / (time.perf_counter() - begin)
         self._settle()
         return rate

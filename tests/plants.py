@@ -201,7 +201,19 @@ MORE = (
     ),
     Plant(
         "unknown submits do not count", "core/reconcile.py",
-        "+ sum(s.n for s in observed.submits)\n    room", "\n    room",
+        "    in_queue += sum(submit.n for submit in observed.submits)\n", "",
+    ),
+    Plant(
+        "jobs at work take no room", "core/reconcile.py",
+        "in_queue = observed.at_work + sum(", "in_queue = sum(",
+    ),
+    Plant(
+        "a refused finish is given the next item", "manager/database_manager.py",
+        "if request.claims and isinstance(reply, Ok):", "if request.claims:",
+    ),
+    Plant(
+        "who holds an item is at work, heard or not", "core/signs.py",
+        "if holds and is_heard and not record.external:", "if holds and not record.external:",
     ),
     Plant(
         "a submit is sent before it is noted", "manager/turns.py",

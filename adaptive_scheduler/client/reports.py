@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from adaptive_scheduler.core.messages import Fail, Report
+from adaptive_scheduler.core.messages import Fail, Finish, Release, Report
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
 
 if TYPE_CHECKING:
@@ -36,15 +36,21 @@ def report_of(progress: dict[str, Any], usage: Usage) -> Report:
     )
 
 
-def last_report(outcome: Outcome) -> Report:
-    """What is left to say of a learner that runs no more."""
-    return Report(
+def last_word(token: int, outcome: Outcome, *, claims: bool) -> Finish | Fail | Release:
+    """What is left to say of a learner that runs no more; after a finish perhaps a claim."""
+    report = Report(
         npoints=outcome.npoints,
         loss=outcome.loss,
         seconds=outcome.seconds,
         new_points=outcome.new_points,
         kept_aside=", ".join(map(str, outcome.report.kept_aside)),
     )
+    if outcome.error is not None:
+        return failure(token, outcome.error, report, crash=outcome.is_pool_broken)
+    if outcome.reason == "goal" and outcome.saved:
+        return Finish(token, report, claims)
+    why = outcome.reason if outcome.reason != "goal" else f"not saved: {outcome.problem}"
+    return Release(token, why, report)
 
 
 def failure(

@@ -12,7 +12,7 @@ from adaptive_scheduler.client.deadline import Deadline
 from adaptive_scheduler.client.imports import let_go
 from adaptive_scheduler.client.measure import Meter
 from adaptive_scheduler.client.patience import LAST_WORD, away_for_too_long, idle_patience
-from adaptive_scheduler.client.reports import Aging, failure, last_report, report_of
+from adaptive_scheduler.client.reports import Aging, failure, last_word, report_of
 from adaptive_scheduler.client.tools import Recipe, Workers
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.goals import predicate
@@ -25,6 +25,7 @@ from adaptive_scheduler.core.messages import (
     Ok,
     Refused,
     Release,
+    Reply,
     Report,
 )
 from adaptive_scheduler.errors import AdaptiveSchedulerError, RequestRefusedError
@@ -140,12 +141,13 @@ class Shift:
             The manager wants nothing of this client.
         """
         self._idle_since = time.monotonic()
+        given: Reply | None = None
         while (why := self._reason_to_end()) is None:
-            reply = self._claim(first)
-            first = None
+            reply = given or self._claim(first)
+            first = given = None
             if isinstance(reply, Assigned):
                 begin = time.monotonic()
-                self._run(reply)
+                given = self._run(reply)
                 self._idle_since = time.monotonic()
                 let_go(self._idle_since - begin)
             elif isinstance(reply, Refused):
@@ -155,6 +157,8 @@ class Shift:
             elif self._ending is None and not self._deadline.is_near:
                 self.gave_up = True
                 self._ending = "the manager does not answer"
+        if isinstance(given, Assigned):  # the end came while it was being given
+            self._say(Release(given.token, why), self._log.bind(item=given.item))
         return why
 
     def _reason_to_end(self) -> str | None:
@@ -184,7 +188,8 @@ class Shift:
 
     # ------------------------------------------------------------- one learner
 
-    def _run(self, assigned: Assigned) -> None:
+    def _run(self, assigned: Assigned) -> Reply | None:
+        """Run it; returns the answer to the claim of the next, if the last words made one."""
         from adaptive_scheduler.client.work import run_learner
 
         log = self._log.bind(item=assigned.item, fname=assigned.fname, token=assigned.token)
@@ -195,8 +200,7 @@ class Shift:
             outcome = run_learner(work)
         except AdaptiveSchedulerError as error:  # it could not be loaded: nothing was evaluated
             report = Report(seconds=time.monotonic() - begin)
-            self._say(failure(assigned.token, error, report), log)
-            return
+            return self._say(failure(assigned.token, error, report), log)
         finally:
             with self._lock:
                 self._work = None
@@ -208,7 +212,7 @@ class Shift:
             self._deadline.saving = max(self._deadline.saving, late)
         for note in outcome.report.notes:
             log.warning("data_repaired", note=note)
-        self._conclude(assigned.token, outcome, log)
+        return self._conclude(assigned.token, outcome, log)
 
     def _prepare(self, assigned: Assigned, begin: float, log: Any) -> Work:
         from adaptive_scheduler.client.work import Work
@@ -251,34 +255,33 @@ class Shift:
             self._last_line = now
             log.info("progress_made", **progress, cpu=usage.cpu, memory=usage.memory)
 
-    def _conclude(self, token: int, outcome: Outcome, log: Any) -> None:
-        report = last_report(outcome)
+    def _conclude(self, token: int, outcome: Outcome, log: Any) -> Reply | None:
         log.info(
             "learner_stopped", reason=outcome.reason, npoints=outcome.npoints, loss=outcome.loss,
             new_points=outcome.new_points, seconds=outcome.seconds, saved=outcome.saved,
             problem=outcome.problem,
         )  # fmt: skip
         if outcome.reason == "lost":
-            return
-        if outcome.error is not None:
-            self._say(failure(token, outcome.error, report, crash=outcome.is_pool_broken), log)
-        elif outcome.reason == "goal" and outcome.saved:
-            self._say(Finish(token, report), log)
-        else:
-            why = outcome.reason if outcome.reason != "goal" else f"not saved: {outcome.problem}"
-            self._say(Release(token, why, report), log)
+            return None
+        claims = self._reason_to_end() is None
+        return self._say(last_word(token, outcome, claims=claims), log)
 
-    def _say(self, word: Finish | Fail | Release, log: Any) -> None:
-        """Tell how it ended; held for as long as it takes, unless the job itself ends."""
+    def _say(self, word: Finish | Fail | Release, log: Any) -> Reply | None:
+        """Tell how it ended; held for as long as it takes, unless the job itself ends.
+
+        Returns the answer to the claim in it, if there was one.
+        """
         ticket = self._talk.say(word)
         reply = self._talk.wait(ticket, self._config.timing.client_patience, self._must_go())
         event = {Finish: "item_finished", Fail: "item_failed", Release: "item_released"}[type(word)]
-        if isinstance(reply, Ok):
-            log.info(event, reason=getattr(word, "reason", "goal met"))
-        elif isinstance(reply, Refused):
+        if isinstance(reply, Refused):
             log.warning("item_lost", code=reply.code, reason=reply.reason)
-        else:
+        elif reply is None:
             log.warning("manager_unreachable", unsaid=event)
+        else:
+            log.info(event, reason=getattr(word, "reason", "goal met"))
+            return None if isinstance(reply, Ok) else reply
+        return None
 
     def _must_go(self) -> Callable[[], bool]:
         """A question that is answered with yes a few seconds after the client has to end."""

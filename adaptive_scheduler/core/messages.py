@@ -60,10 +60,14 @@ class Beat(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Finish(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The item's goal is met and its data are saved."""
+    """The item's goal is met and its data are saved. With `claims`: give me the next one.
+
+    The answer is then that to the claim. A manager that knows no `claims` says Ok.
+    """
 
     token: int
     report: Report = Report()
+    claims: bool = False
 
 
 class Fail(msgspec.Struct, frozen=True, gc=False, tag=True):

@@ -148,7 +148,9 @@ class DatabaseManager:
         timing = self.config.timing
         return Welcome(self.config.run, timing.beat, timing.lease, timing.idle)
 
-    def _claim(self, owner: Owner, record: JobRecord, _request: Claim, now: Moment) -> Reply:
+    def _claim(
+        self, owner: Owner, record: JobRecord, _request: Claim | Finish, now: Moment
+    ) -> Reply:
         held = self.book.held_by(owner.job)
         last = self.reports.get(held.id) if held is not None else None
         if held is None and owner.job in self.leaving:
@@ -192,8 +194,11 @@ class DatabaseManager:
         self._judge(request.report, is_over=False)
         return Ok()
 
-    def _finish(self, _owner: Owner, _record: JobRecord, request: Finish, now: Moment) -> Reply:
-        return self._end(Finished(request.token, request.report), now)
+    def _finish(self, owner: Owner, record: JobRecord, request: Finish, now: Moment) -> Reply:
+        reply = self._end(Finished(request.token, request.report), now)
+        if request.claims and isinstance(reply, Ok):
+            return self._claim(owner, record, request, now)
+        return reply
 
     def _fail(self, _owner: Owner, _record: JobRecord, request: Fail, now: Moment) -> Reply:
         event = Raised(

@@ -16,7 +16,6 @@ from adaptive_scheduler.core.messages import (
     Goodbye,
     Hello,
     Idle,
-    Ok,
     Owner,
     Refused,
     Release,
@@ -144,7 +143,8 @@ class VirtualClient:
         report = Report(seconds=self.work)
         match outcome:
             case "finish":
-                self._say("finish", Finish(self.token, report), now)
+                claims = not self._ending and self.token % 2 == 0  # both ways are tried
+                self._say("finish", Finish(self.token, report, claims), now)
             case "fail":
                 self._say("fail", Fail(self.token, "ValueError: no", "Traceback ...", report), now)
             case "release":
@@ -177,17 +177,24 @@ class VirtualClient:
         if self._asked == "goodbye":
             self.left = self._ending or "nothing to do"
         elif self._asked in ("finish", "fail", "release"):
-            if self._asked == "finish" and isinstance(reply, Ok):
+            if self._asked == "finish" and not isinstance(reply, Refused):
                 self.finished.append(self.item)
             self.token = 0
-            self._next(now)
+            if isinstance(reply, (Assigned, Idle)):
+                self._take_work(reply, now)
+            else:
+                self._next(now)
         elif isinstance(reply, Refused):
             self.left = reply.code
         elif isinstance(reply, Welcome):
             self._next(now)
-        elif isinstance(reply, Assigned):
+        elif isinstance(reply, (Assigned, Idle)):
+            self._take_work(reply, now)
+
+    def _take_work(self, reply: Assigned | Idle, now: float) -> None:
+        if isinstance(reply, Assigned):
             self._begin(reply, now)
-        elif isinstance(reply, Idle):
+        else:
             self._wait(reply, now)
 
     def _begin(self, reply: Assigned, now: float) -> None:

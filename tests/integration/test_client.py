@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import shlex
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +15,18 @@ import pytest
 
 from adaptive_scheduler.core.config import Environment
 from adaptive_scheduler.core.items import Lost, Phase
-from adaptive_scheduler.manager.database_manager import Moment
+from adaptive_scheduler.core.messages import (
+    Beat,
+    Claim,
+    Finish,
+    Goodbye,
+    Hello,
+    Owner,
+    Release,
+    Reply,
+    Request,
+)
+from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
 from tests.integration.client_runs import ClientRun, finish, wait_for
 
 
@@ -58,6 +71,70 @@ def test_fault_22_one_job_runs_many_learners(tmp_path: Path) -> None:
     assert events.count("item_finished") == 4
     assert events[0] == "client_started"
     assert events[-1] == "client_ended"
+
+
+def watch(monkeypatch: pytest.MonkeyPatch, before: Callable[[Request], Request]) -> list[Request]:
+    """Let `before` see each request, and change it, before the manager does; returns all."""
+    seen: list[Request] = []
+    handle = DatabaseManager.handle
+
+    def handle_watched(
+        self: DatabaseManager, owner: Owner, number: int, request: Request, now: Moment
+    ) -> Reply:
+        seen.append(before(request))
+        return handle(self, owner, number, seen[-1], now)
+
+    monkeypatch.setattr(DatabaseManager, "handle", handle_watched)
+    return seen
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_a_finish_asks_for_the_next_learner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_old: bool
+) -> None:
+    """A manager of an older version knows a finish only, and is asked for the next one apart."""
+    run = ClientRun(tmp_path, 3)
+    run.fill(learners_of(4), [str(tmp_path / f"data/{i}") for i in range(4)])
+    seen = watch(
+        monkeypatch,
+        lambda said: Finish(said.token) if is_old and isinstance(said, Finish) else said,
+    )
+    with run.manage() as engine:
+        code, output = finish(run.client("1_1"))
+        assert phases(engine) == [Phase.DONE] * 4, output
+        assert [item.attempts for item in engine.clients.book.rows] == [1] * 4
+    assert code == 0, output
+    assert sum(isinstance(said, Claim) for said in seen) == (5 if is_old else 1)
+    assert sum(isinstance(said, Finish) for said in seen) == 4
+
+
+def test_a_learner_that_is_given_to_a_client_that_ends_is_let_go_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes between its last words of one learner and the answer."""
+    run = ClientRun(tmp_path, 3)
+    run.fill(learners_of(2), [str(tmp_path / f"data/{i}") for i in range(2)])
+    clients: list[subprocess.Popen[str]] = []
+
+    def kill_who_finishes(said: Request) -> Request:
+        if isinstance(said, Finish):
+            clients[0].send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+        return said
+
+    seen = watch(monkeypatch, kill_who_finishes)
+    with run.manage() as engine:
+        clients.append(run.client("1_1"))
+        code, output = finish(clients[0])
+        item = engine.clients.book.rows[1]
+        assert phases(engine) == [Phase.DONE, Phase.QUEUED], output
+        assert (item.attempts, item.crashes, item.job) == (1, 0, None)
+        assert "signal" in item.reason
+    assert code == 0, output
+    assert [type(said) for said in seen if not isinstance(said, Beat)] == [
+        Hello, Claim, Finish, Release, Goodbye,
+    ]  # fmt: skip
+    assert not (tmp_path / "data/1").exists()
 
 
 def test_fault_01_sigterm_saves_what_returned_and_releases(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from adaptive_scheduler.core.book import FIRST_DELAY
 from adaptive_scheduler.core.items import OVER, Item, Phase
 from adaptive_scheduler.core.messages import (
@@ -28,6 +30,8 @@ from adaptive_scheduler.manager.database_manager import Moment
 from adaptive_scheduler.manager.turns import Turns
 from tests.simulation.manager import FOLDER
 from tests.simulation.slurm import Job, Seen
+
+replace = msgspec.structs.replace
 
 if TYPE_CHECKING:
     from tests.simulation.history import History
@@ -133,6 +137,9 @@ class Oracle:
             self._check_token(before, request, reply)
             if isinstance(request, Claim):
                 self._check_claim(before, owner, reply)
+            elif isinstance(request, Finish) and isinstance(reply, (Assigned, Idle)):
+                demand(request.claims, "work is given to one that does not ask")
+                self._check_claim(self._between(before, reply), owner, reply)
             elif isinstance(request, Fail) and isinstance(reply, Ok):
                 self._note_failure(before, request)
         self._pending[self.connection] = owner, request, reply
@@ -175,13 +182,23 @@ class Oracle:
         now = self._book.rows[row.id]
         if isinstance(request, Finish):
             if row.phase in (Phase.RUNNING, Phase.DONE):
-                fine = isinstance(reply, Ok) and now.phase is Phase.DONE
+                heard = Ok if not request.claims else (Assigned, Idle)
+                fine = isinstance(reply, heard) and now.phase is Phase.DONE
                 demand(
                     fine or reply.code in STRANGERS, "a finish with the present right is refused"
                 )  # type: ignore[union-attr]
         elif isinstance(request, (Fail, Release)) and isinstance(reply, Ok):
             demand(now.phase in (Phase.QUEUED, Phase.FAILED), "what was let go of is still held")
             demand(now.fails == row.fails + isinstance(request, Fail), "a failure is not counted")
+
+    def _between(self, before: list[Item], reply: Reply) -> list[Item]:
+        """Rows as they were after a finish and before the claim that came with it."""
+        rows = list(self._book.rows)
+        if isinstance(reply, Assigned):
+            was = before[reply.item]
+            is_freed = was.phase is Phase.WAITING  # by that finish
+            rows[reply.item] = replace(was, phase=Phase.QUEUED) if is_freed else was
+        return rows
 
     def _note_failure(self, before: list[Item], request: Fail) -> None:
         row = next((item for item in before if item.token == request.token), None)
@@ -245,7 +262,7 @@ class Oracle:
             known = self.rights.setdefault(reply.token, owner.uuid)
             demand(known == owner.uuid, "two clients have the same right")
             self.tokens[reply.item] = max(self.tokens.get(reply.item, 0), reply.token)
-        elif isinstance(reply, Ok) and isinstance(request, (Finish, Fail)):
+        if isinstance(request, (Finish, Fail)) and not isinstance(reply, Refused):
             row = self._book.row_of(request.token)
             if row is not None and isinstance(request, Finish):
                 self.done.add(row)

@@ -76,7 +76,7 @@ class Fuzzer:
             return rng.choice((Cancel(), Resume(), Retry(None), Retry([rng.randrange(99)], True)))
         return rng.choice((
             Hello("host", 1, 1), Claim(), Claim(), Claim(), Beat(token, report), Beat(token, report),
-            Finish(token, report), Fail(token, "it raised", "Traceback", report),
+            Finish(token, report, rng.random() < 0.5), Fail(token, "it raised", "Traceback", report),
             Release(token, "deadline", report), Goodbye("it left"), Status("none"),
         ))  # fmt: skip
 

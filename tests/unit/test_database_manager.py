@@ -191,6 +191,58 @@ def test_a_finish_repeated_to_the_next_manager_is_well() -> None:
     assert desk.again(ANNA, Finish(got.token)) == Ok()
 
 
+def test_a_finish_can_ask_for_the_next_item() -> None:
+    desk = Desk(2)
+    first = desk.claim(ANNA)
+    second = desk.ask(ANNA, Finish(first.token, Report(npoints=9), claims=True))
+    assert isinstance(second, Assigned)
+    assert (second.item, second.token) == (1, first.token + 1)
+    rows = desk.manager.book.rows
+    assert (rows[0].phase, rows[0].npoints, rows[1].owner) == (Phase.DONE, 9, ANNA)
+    assert desk.again(ANNA, Finish(first.token, claims=True)) == second
+    assert desk.ask(ANNA, Finish(second.token, claims=True)) == Idle(1.0, over=True)
+    assert [row.phase for row in rows] == [Phase.DONE, Phase.DONE]
+
+
+def test_a_finish_that_is_refused_gives_nothing() -> None:
+    desk = Desk(2)
+    got = desk.claim(ANNA)
+    desk.ask(ANNA, Release(got.token, "signal"))
+    before = list(desk.manager.book.rows)
+    assert code(desk.ask(ANNA, Finish(got.token, claims=True))) == "stale_token"
+    assert desk.manager.book.rows == before
+
+
+def test_a_finish_that_asks_is_well_at_the_next_manager_too() -> None:
+    """It was carried out, and the manager died before it could say so."""
+    desk = Desk()
+    got = desk.claim(ANNA)
+    given = desk.ask(ANNA, Finish(got.token, claims=True))
+    before = list(desk.manager.book.rows)
+    desk.manager._replies.clear()
+    assert desk.again(ANNA, Finish(got.token, claims=True)) == given
+    assert desk.manager.book.rows == before
+
+
+def test_a_job_that_is_being_cancelled_finishes_and_gets_no_more() -> None:
+    desk = Desk()
+    got = desk.claim(ANNA)
+    desk.manager.leaving["1"] = 0.0
+    assert desk.ask(ANNA, Finish(got.token, claims=True)) == Idle(1.0, over=True)
+    assert desk.manager.book.rows[got.item].phase is Phase.DONE
+
+
+def test_what_a_finish_has_freed_can_be_its_next_item() -> None:
+    desk = Desk(0)
+    desk.manager.book = Book(
+        [Item(0, "f0", Phase.QUEUED), Item(1, "f1", Phase.WAITING, depends_on=(0,))]
+    )
+    got = desk.claim(ANNA)
+    reply = desk.ask(ANNA, Finish(got.token, claims=True))
+    assert isinstance(reply, Assigned)
+    assert reply.item == 1
+
+
 def test_words_for_people_are_not_for_clients() -> None:
     assert code(Desk().ask(ANNA, Cancel())) == "not_for_clients"
 

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.items import Item, Phase
 from adaptive_scheduler.core.messages import (
+    Assigned,
     Cancel,
     Claim,
     Fail,
@@ -116,6 +117,8 @@ def _as_json_has_it(row: Item) -> Item:
 
 def _may_change(row: Item, owner: Owner, request: object, reply: Reply) -> bool:
     match request:
+        case Finish(claims=True) if isinstance(reply, Assigned) and row.id == reply.item:
+            return row.phase is Phase.QUEUED or row.job == owner.job
         case Finish() | Fail() | Release():
             return row.phase is Phase.RUNNING and request.token == row.token
         case Claim():

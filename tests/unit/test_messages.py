@@ -45,7 +45,7 @@ REQUESTS = st.one_of(
     st.builds(Hello, st.text(), st.integers(0, 2**31), st.integers(0, 2**31), st.integers(-1, 99)),
     st.just(Claim()),
     st.builds(Beat, TOKENS, REPORTS),
-    st.builds(Finish, TOKENS, REPORTS),
+    st.builds(Finish, TOKENS, REPORTS, st.booleans()),
     st.builds(Fail, TOKENS, st.text(), st.text(), REPORTS),
     st.builds(Release, TOKENS, st.text(), REPORTS),
     st.builds(Goodbye, st.text(), st.booleans()),

@@ -176,6 +176,17 @@ def test_the_last_word_ends_the_lease_and_no_beat_overtakes_it(session: Session,
     assert exchange(session, 60.0, Ok()).body == Beat(0)
 
 
+def test_a_last_word_that_is_answered_with_the_next_item_begins_its_lease(session: Session) -> None:
+    holding(session)
+    session.tell(Report(npoints=5), 4.0)
+    ticket = session.say(Finish(7, claims=True), 5.0)
+    exchange(session, 6.0, Assigned(1, 8, "b"))
+    assert session.reply(ticket) == Assigned(1, 8, "b")
+    assert session.is_lease_good(35.9)
+    assert not session.is_lease_good(36.0)
+    assert exchange(session, 11.0, Ok()).body == Beat(8), "of the next item nothing is known yet"
+
+
 def test_hours_without_a_manager_lose_no_word(session: Session) -> None:
     holding(session)
     ticket = session.say(Finish(7, Report(npoints=5)), 10.0)

@@ -208,6 +208,11 @@ MORE = (
         "in_queue = observed.at_work + sum(", "in_queue = sum(",
     ),
     Plant(
+        "rows are written in the order of their first changes", "core/book.py",
+        "        self.changed.pop(row, None)  # who lets go of one and takes another is written so\n",
+        "",
+    ),
+    Plant(
         "a refused finish is given the next item", "manager/database_manager.py",
         "if request.claims and isinstance(reply, Ok):", "if request.claims:",
     ),

@@ -49,7 +49,7 @@ class Book:
     Attributes
     ----------
     changed : dict of int to Item
-        Rows changed since somebody last emptied it: what the journal must write.
+        Rows changed since somebody last emptied it, the last one last: what the journal must write.
     """
 
     def __init__(self, items: Iterable[Item], budget: Budget | None = None) -> None:
@@ -180,6 +180,7 @@ class Book:
             return after
         self._leave(before)
         self.rows[row] = after
+        self.changed.pop(row, None)  # who lets go of one and takes another is written so
         self.changed[row] = after
         self.last_token = max(self.last_token, after.token)
         if isinstance(event, Raised) and after.phase is QUEUED:

@@ -223,6 +223,17 @@ def test_a_free_row_whose_parent_is_not_done_waits_when_opened() -> None:
     assert list(book.changed) == [1]
 
 
+def test_a_torn_group_never_shows_a_job_with_two_rows() -> None:
+    """Rows are written in the order of their last changes, and a write may end anywhere."""
+    book = Book(rows(2))
+    first, second = claim(book, 1), claim(book, 2)
+    book.changed.clear()
+    book.apply(second.id, Released(second.token, "signal"), 0.0)
+    finish(book, first)
+    assert claim(book, 1).id == second.id
+    assert list(book.changed) == [first.id, second.id]
+
+
 def test_a_child_retried_alone_does_not_wait_for_ever() -> None:
     book = Book([*rows(1), Item(1, "f", W, depends_on=(0,))], Budget(max_crashes=0))
     claim(book, 1)

@@ -43,10 +43,17 @@ class Excuses:
 
     Points in flight, and those not yet in the journal, die with their world. While the disk is
     full no journal can be written, so what had returned since is lost with a world that is killed.
+
+    Parameters
+    ----------
+    faults : list of Fault
+    alive : dict of int to float
+        When each process was last seen.
     """
 
-    def __init__(self, faults: list[Fault]) -> None:
+    def __init__(self, faults: list[Fault], alive: dict[int, float]) -> None:
         self._faults = [fault for fault in faults if fault.pids]
+        self._alive = alive
         self._full = [fault for fault in faults if fault.kind == "disk full"]
 
     def covers(self, entry: Entry) -> bool:
@@ -59,19 +66,22 @@ class Excuses:
                 begin = min(begin, full.at)
         # a world that was only stopped evaluates and is heard no more until it is continued
         end = fault.until if fault.stops else fault.at
-        return begin - WINDOW <= entry.at <= end + ENDING
+        last = max(self._alive.get(pid, 0.0) for pid in fault.pids)
+        return begin - WINDOW <= entry.at <= end + min(max(ENDING, last - end), SLOW_ENDING)
 
 
 #: Seconds after a fault at which the last worker of its world is dead: a job that is ended in
 #: good order has KillWait to do so.
 ENDING = IN_FLIGHT + 7.0
+#: The same where it was seen longer: srun has to learn that a rank died before it ends the others.
+SLOW_ENDING = 40.0
 
 
 def judge(run: ChaosRun, faults: list[Fault], seen: Seen, folder: Path) -> Verdict:
     """Look at one run that is over."""
     found = Verdict()
     _check_phases(run, found)
-    _check_points(run, Excuses(faults), seen, found)
+    _check_points(run, Excuses(faults, seen.alive), seen, found)
     check_owners(run, faults, found.violations, found.figures)
     _check_nodes(run, folder, found)
     return found

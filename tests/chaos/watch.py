@@ -32,6 +32,8 @@ class Seen:
         Of each run, the most jobs at a time.
     journalled : dict
         For a run and the place of a learner, the arguments seen in any of its journals.
+    alive : dict of int to float
+        When each process of a client was last seen.
     """
 
     violations: list[str] = field(default_factory=list)
@@ -39,6 +41,7 @@ class Seen:
     samples: int = 0
     journalled: dict[tuple[str, int], set[str]] = field(default_factory=dict)
     segments: set[Path] = field(default_factory=set)
+    alive: dict[int, float] = field(default_factory=dict)
 
 
 class Watch:
@@ -100,6 +103,7 @@ class Watch:
 
     def _look_at_disk(self) -> None:
         for rank in self.world.ranks():
+            self.seen.alive[rank.process.pid] = time.monotonic()
             self.seen.segments |= remains.shared_memory(rank.process)
         for run in self.world.runs:
             for path in (self.world.disk / run.name / "data").glob("*/.*.points"):

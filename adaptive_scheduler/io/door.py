@@ -11,32 +11,38 @@ import os
 import resource
 import socket
 import struct
+import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import zmq
 
-#: Clients that may stand in the kernel's queue; the default of 100 makes 8,000
-#: clients that come at once wait four times longer (measured: 31.9 s, 7.4 s).
+#: Clients that may stand in the kernel's queue, where many files are allowed; the default of 100
+#: makes 8,000 clients that come at once wait four times longer (measured: 31.9 s, 7.4 s).
 _BACKLOG = 8192
 #: Files that an unlimited process is taken to have.
 _MANY_FILES = 2**20
 #: Files that no connection gets: a quarter, or where a site allows few, up to this many.
 _KEPT = 2048
-#: The part of them that connections may have taken by the time that we look: zmq accepts
-#: them in its own thread, 17,000 a second (measured), however long a disk holds up ours.
-_UNSEEN = 1 / 4
 #: Seconds within which an honest client has shown its key.
 _POLITE = 1.0
+#: Seconds between two looks while many come: 17,000 a second (measured) must not fill the house.
+_BREATH = 0.005
 #: linux/socket.h, linux/filter.h: a classic BPF program for arriving packets, of one
 #: instruction, "take 0 bytes": it drops them, so no connection begins. Not in Python's `socket`.
 _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
 _DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)
 _EVENT = struct.Struct("=hi")  # zmq_socket_monitor(3): the event and its value
+_ACCEPTED, _GREETED = int(zmq.Event.ACCEPTED), int(zmq.Event.HANDSHAKE_SUCCEEDED)
+_GONE = int(zmq.Event.DISCONNECTED)
 
 
 class Door:
     """A listening socket of our own, handed to zmq, and a watch on what zmq lets in.
+
+    The watch is a thread, which ends with the context: the manager's own may wait for a disk, and
+    0.3 s of that were once enough for a flood to take all of its 4,096 files.
 
     Parameters
     ----------
@@ -53,14 +59,12 @@ class Door:
 
     def __init__(self, context: zmq.Context[Any], host: str) -> None:
         self._files = raise_file_limit()
-        kept = max(self._files // 4, min(self._files // 2, _KEPT))
-        self._full = self._files - kept
-        self._most = self._full + int(_UNSEEN * kept)
+        self._kept = max(self._files // 4, min(self._files // 2, _KEPT))
         self._context = context
         self._host = host
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._watch: zmq.Socket[bytes] | None = None
+        self._watch: threading.Thread | None = None
         self._accepted = self._greeted = self._gone = 0
         self._silent_before = self._silent = 0  # at the last two counts, a second apart
         self._next_count = 0.0
@@ -69,20 +73,21 @@ class Door:
     def listen(self, port: int) -> int:
         """Listen at a port, 0 for a free one; returns it. Raises OSError."""
         self._listener.bind((self._host, port))
-        self._listener.listen(min(_BACKLOG, self._files // 5))
+        # who stands there when the door is shut comes in all the same
+        self._listener.listen(min(_BACKLOG, self._files // 5, self._kept // 2))
         return int(self._listener.getsockname()[1])
 
     def open(self, router: zmq.Socket[bytes]) -> None:
         """Let zmq accept at the port."""
-        wanted = zmq.Event.ACCEPTED | zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED
         name = f"inproc://door-{id(self)}"
-        router.monitor(name, int(wanted))
-        self._watch = self._context.socket(zmq.PAIR)
-        self._watch.linger = 0
-        self._watch.rcvhwm = 0  # else a full queue of events would hold up zmq's own thread
-        self._watch.connect(name)
+        router.monitor(name, _ACCEPTED | _GREETED | _GONE)
+        events: zmq.Socket[bytes] = self._context.socket(zmq.PAIR)
+        events.linger = 0
+        events.rcvhwm = 0  # else a full queue of events would hold up zmq's own thread
+        events.connect(name)
+        self._watch = threading.Thread(target=self._keep, args=[events], name="door", daemon=True)
+        self._watch.start()
         host, port = self._listener.getsockname()
-        _allow_files(self._most)
         router.set(zmq.USE_FD, os.dup(self._listener.fileno()))
         router.bind(f"tcp://{host}:{port}")
 
@@ -91,39 +96,42 @@ class Door:
         """Connections that have shown no key of this run in the first second, or not at all."""
         return min(self._silent_before, self._silent, self._accepted - self._greeted)
 
-    def look(self) -> int:
-        """Count who came and went since the last look; shut the door, or open it.
+    @property
+    def is_watched(self) -> bool:
+        """Whether its thread lives."""
+        return self._watch is not None and self._watch.is_alive()
 
-        Returns
-        -------
-        int
-            How many came.
-        """
-        before = self._accepted
-        while self._watch is not None:
-            try:
-                event, _ = self._watch.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                break
-            kind = _EVENT.unpack_from(event)[0]
-            self._accepted += kind == zmq.Event.ACCEPTED
-            self._greeted += kind == zmq.Event.HANDSHAKE_SUCCEEDED
-            self._gone += kind == zmq.Event.DISCONNECTED
+    def _keep(self, events: zmq.Socket[bytes]) -> None:
+        with events, suppress(zmq.ContextTerminated):
+            while True:
+                events.poll(int(1000 * _POLITE))
+                self._count(events)
+                time.sleep(_BREATH)
+
+    def _count(self, events: zmq.Socket[bytes]) -> None:
+        """Count who came and went since the last look; shut the door, or open it."""
+        with suppress(zmq.Again):
+            while True:
+                event, _ = events.recv_multipart(zmq.NOBLOCK)
+                kind = _EVENT.unpack_from(event)[0]
+                self._accepted += kind == _ACCEPTED
+                self._greeted += kind == _GREETED
+                self._gone += kind == _GONE
+                self._judge()
         silent, now = self._accepted - self._greeted, time.monotonic()
         if now >= self._next_count:
             self._silent_before, self._silent = self._silent, silent
             self._next_count = now + _POLITE
-        inside = self._accepted - self._gone
-        if not self.is_shut and inside > self._full:
+
+    def _judge(self) -> None:
+        inside, full = self._accepted - self._gone, self._files - self._kept
+        if not self.is_shut and inside > full:
             self._set_shut(True)
-        elif self.is_shut and inside < self._full * 5 // 6:
+        elif self.is_shut and inside < full * 5 // 6:
             self._set_shut(False)
-        return self._accepted - before
 
     def _set_shut(self, shut: bool) -> None:
-        """With the door shut, what was kept from connections is the manager's."""
         self.is_shut = shut
-        _allow_files(self._files if shut else self._most)
         if not shut:
             self._listener.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
             return
@@ -132,11 +140,10 @@ class Door:
         self._listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
     def close(self) -> None:
-        """Close it; the connections stay until the router is closed."""
-        self._listener.close()
-        _allow_files(self._files)
+        """Close it, after the context; the connections stay until the router is closed."""
         if self._watch is not None:
-            self._watch.close()
+            self._watch.join()
+        self._listener.close()
 
 
 def raise_file_limit() -> int:
@@ -144,9 +151,3 @@ def raise_file_limit() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return _MANY_FILES if hard == resource.RLIM_INFINITY else hard
-
-
-def _allow_files(files: int) -> None:
-    """Let this process, and so zmq, open files up to this number."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))

@@ -6,7 +6,6 @@ import math
 import os
 import random
 import threading
-import time
 from contextlib import suppress
 from typing import Any
 
@@ -23,9 +22,6 @@ from adaptive_scheduler.io.addresses import (
 from adaptive_scheduler.io.authenticator import Authenticator
 from adaptive_scheduler.io.door import Door
 
-#: Seconds between two looks at the door, and while many come in (so many a second): a flood of
-#: 17,000 a second (measured) must not fill the house between them.
-_LOOK, _LOOK_AT_MANY, _MANY = 0.1, 0.01, 500
 _MAX_SOCKETS = 65536
 # As plain numbers: pyzmq combines flags at each message, which takes enums ten times longer.
 _NOW = int(zmq.NOBLOCK)
@@ -87,8 +83,6 @@ class Server:
         self._poller.register(self._wake, zmq.POLLIN)
         self.server_key = server.public.decode()
         self._door: Door | None = None
-        self._next_look = 0.0
-        self._look = _LOOK
         try:
             self.urls = self._listen(url, interface, ports)
         except BaseException:
@@ -123,7 +117,8 @@ class Server:
 
     def receive(self, timeout: float, most: int = 1000) -> list[tuple[bytes, bytes]]:
         """Wait up to `timeout` seconds, then drain the socket: (connection, message) pairs."""
-        ready = self._poll(timeout)
+        self._check_threads()
+        ready = dict(self._poller.poll(math.ceil(1000 * timeout)))
         if self._wake in ready:
             os.eventfd_read(self._wake)
         messages: list[tuple[bytes, bytes]] = []
@@ -136,22 +131,14 @@ class Server:
                 messages.append((frames[0], frames[-1]))
         return messages
 
-    def _poll(self, timeout: float) -> dict[Any, int]:
-        end = time.monotonic() + timeout
-        while True:
-            now = time.monotonic()
-            if now >= self._next_look and self._door is not None:
-                if not self._authenticator.is_alive():
-                    raise RuntimeError(
-                        "the authenticator has died, so nobody new can come in; manager.out says "
-                        "of what. Jobs go on: start the next manager with adaptive-scheduler resume."
-                    )
-                are_many = self._door.look() >= _MANY * self._look
-                self._look = _LOOK_AT_MANY if are_many else _LOOK
-                self._next_look = now + self._look
-            ready = dict(self._poller.poll(math.ceil(1000 * max(0.0, min(end - now, self._look)))))
-            if ready or now + self._look >= end:
-                return ready
+    def _check_threads(self) -> None:
+        if self._authenticator.is_alive() and (self._door is None or self._door.is_watched):
+            return
+        who = "watch at the door" if self._authenticator.is_alive() else "authenticator"
+        raise RuntimeError(
+            f"the {who} has died, so nobody new can come in; manager.out says of what. Jobs go on: "
+            "start the next manager with adaptive-scheduler resume."
+        )
 
     def send(self, connection: bytes, message: bytes) -> None:
         """Answer; a connection that is gone or full gets nothing and asks again."""
@@ -170,11 +157,11 @@ class Server:
 
     def close(self) -> None:
         """Close everything; replies not yet sent get a second to leave."""
-        if self._door is not None:
-            self._door.close()
         self._socket.close(linger=1000)
         self._context.term()
         _served.discard(self._context)
+        if self._door is not None:
+            self._door.close()
         with self._waking:  # the number may soon be another file's
             wake, self._wake = self._wake, -1
         os.close(wake)

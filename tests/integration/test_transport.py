@@ -168,12 +168,32 @@ def test_a_dead_authenticator_lets_nobody_in_and_ends_the_server(folder: RunFold
         server.close()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_door_that_nobody_watches_ends_the_server(folder: RunFolder) -> None:
+    server = Server(folder)
+    assert server._door is not None
+
+    def die(_: object) -> None:
+        raise SystemExit
+
+    server._door._count = die  # type: ignore[method-assign]
+    try:
+        wait_for(lambda: not server._door.is_watched)
+        with pytest.raises(RuntimeError, match="the watch at the door has died"):
+            server.receive(1.0)
+    finally:
+        server.close()
+
+
 def test_its_threads_end_with_the_server(folder: RunFolder) -> None:
     server = Server(folder)
+    assert server._door is not None
     assert server._authenticator.is_alive()
+    assert server._door.is_watched
     server.close()
     server._authenticator.join(5)
     assert not server._authenticator.is_alive()
+    assert not server._door.is_watched
 
 
 def test_bytes_that_are_no_zmq_are_survived(folder: RunFolder) -> None:

@@ -138,6 +138,18 @@ class Conversation:
                     return None
                 self._changed.wait(min(_LOOK, max(0.0, end - time.monotonic()) + 0.01))
 
+    def await_lease(self, patience: float) -> None:
+        """Wait until the item is surely ours: a manager that was away for long may answer late.
+
+        A learner that ends at once could not be saved otherwise. At most `patience` seconds.
+        """
+        end = time.monotonic() + patience
+        with self._changed:
+            while (now := time.monotonic()) < end and self._session.refusal is None:
+                if self._session.is_lease_good(now) or not self._thread.is_alive():
+                    return
+                self._changed.wait(min(_LOOK, end - now))
+
     def ask(
         self, body: Request, patience: float, gives_up: Callable[[], bool] = lambda: False
     ) -> Reply | None:

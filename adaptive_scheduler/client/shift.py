@@ -158,7 +158,8 @@ class Shift:
                 self.gave_up = True
                 self._ending = "the manager does not answer"
         if isinstance(given, Assigned):  # the end came while it was being given
-            self._say(Release(given.token, why), self._log.bind(item=given.item))
+            log = self._log.bind(item=given.item, fname=given.fname, token=given.token)
+            self._say(Release(given.token, why), log)
         return why
 
     def _reason_to_end(self) -> str | None:
@@ -195,6 +196,7 @@ class Shift:
         log = self._log.bind(item=assigned.item, fname=assigned.fname, token=assigned.token)
         log.info("item_claimed")
         begin = time.monotonic()
+        self._talk.await_lease(LAST_WORD)
         try:
             work = self._prepare(assigned, begin, log)
             outcome = run_learner(work)

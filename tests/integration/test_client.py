@@ -13,7 +13,7 @@ import adaptive
 import psutil
 import pytest
 
-from adaptive_scheduler.core.config import Environment
+from adaptive_scheduler.core.config import Environment, Timing
 from adaptive_scheduler.core.items import Lost, Phase
 from adaptive_scheduler.core.messages import (
     Beat,
@@ -106,6 +106,31 @@ def test_a_finish_asks_for_the_next_learner(
     assert code == 0, output
     assert sum(isinstance(said, Claim) for said in seen) == (5 if is_old else 1)
     assert sum(isinstance(said, Finish) for said in seen) == 4
+
+
+def test_a_learner_that_is_given_late_is_saved_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manager answers after a lease, and the learner ends before the next beat is answered."""
+    run = ClientRun(tmp_path, 3, timing=Timing(beat=0.3, lease=1.0, idle=2.0))
+    run.fill(learners_of(2), [str(tmp_path / f"data/{i}") for i in range(2)])
+    late: list[Request] = []
+
+    def keep_waiting(said: Request) -> Request:
+        if isinstance(said, Finish) and not late:
+            late.append(said)
+            time.sleep(1.5)
+        elif isinstance(said, Beat) and len(late) == 1:
+            late.append(said)
+            time.sleep(0.5)
+        return said
+
+    watch(monkeypatch, keep_waiting)
+    with run.manage() as engine:
+        code, output = finish(run.client("1_1"))
+        assert phases(engine) == [Phase.DONE] * 2, output
+        assert [item.attempts for item in engine.clients.book.rows] == [1, 1]
+    assert code == 0, output
 
 
 def test_a_learner_that_is_given_to_a_client_that_ends_is_let_go_of(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
 from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.items import Budget, Item
+from adaptive_scheduler.core.events import Lost
+from adaptive_scheduler.core.items import Budget, Item, step
 from adaptive_scheduler.core.job_records import JobRecord, SubmitRecord
 from adaptive_scheduler.core.jobbook import JobBook
 from adaptive_scheduler.core.paths import RunFolder
@@ -56,7 +57,10 @@ def open_books(
 ) -> tuple[Book, JobBook]:
     """Make the Book and the jobs from what the database holds."""
     budget = Budget(config.limits.max_fails_per_job, config.limits.max_crashes)
-    book = Book(read_items(tables, folder), budget)
+    items = read_items(tables, folder)
+    freed = _let_go_of_doubles(items, budget)
+    book = Book(items, budget)
+    book.changed |= {row: book.rows[row] for row in freed}
     records = [msgspec.convert(row, JobRecord) for row in tables.get(database.JOBS, {}).values()]
     submits = [
         msgspec.convert(row, SubmitRecord) for row in tables.get(database.SUBMITS, {}).values()
@@ -66,6 +70,25 @@ def open_books(
         if item.owner is not None:
             jobs.hold(item.owner, item.shape, monotonic)
     return book, jobs
+
+
+def _let_go_of_doubles(items: list[Item], budget: Budget) -> list[int]:
+    """Of two rows that one job runs, its older right is over; returns the rows that are let go of.
+
+    A manager that died may have written half of a group of lines, in which one was let go of and
+    the other taken.
+    """
+    runs: dict[str, int] = {}
+    freed: list[int] = []
+    held = (item for item in items if item.job is not None)
+    for item in sorted(held, key=lambda item: item.token):
+        older = runs.get(str(item.job))
+        if older is not None:
+            lost = Lost(f"job {item.job} took item {item.id}")
+            items[older] = cast("Item", step(items[older], lost, items[older].changed, budget))
+            freed.append(older)
+        runs[str(item.job)] = item.id
+    return freed
 
 
 def read_combos(tables: Tables) -> dict[int, Any]:

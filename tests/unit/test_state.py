@@ -1,0 +1,38 @@
+"""The books, made of what a database holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.items import Item, Phase
+from adaptive_scheduler.core.messages import Owner
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.manager import state
+
+CONFIG = RunConfig("run", [Resources()], ["job"], "/logs")
+
+
+@pytest.mark.parametrize("tokens", [(4, 7), (7, 4)])
+def test_a_job_with_two_rows_keeps_what_it_took_last(
+    tmp_path: Path, tokens: tuple[int, int]
+) -> None:
+    """One turn: it finished 0 and was given 1, a person wanted 0 again; half of that was written."""
+    owner = Owner("1", 0, 0, "a")
+    rows = [
+        Item(row, f"f{row}", Phase.RUNNING, job="1", owner=owner, token=token, crashes=1)
+        for row, token in enumerate(tokens)
+    ]
+    rows.append(Item(2, "f2", Phase.RUNNING, job="2", owner=Owner("2", 0, 0, "b"), token=5))
+    tables = state.new_tables(rows, None)
+    book, jobs = state.open_books(tables, RunFolder(tmp_path / "x"), CONFIG, 0.0)
+    kept, freed = (1, 0) if tokens[1] > tokens[0] else (0, 1)
+    assert book.rows[kept].phase is Phase.RUNNING
+    assert (book.rows[freed].phase, book.rows[freed].crashes) == (Phase.QUEUED, 1)
+    assert book.held_by("1") is book.rows[kept]
+    assert book.rows[2].phase is Phase.RUNNING
+    assert list(book.changed) == [freed], "the next line of the journal says so"
+    assert len(list(jobs.living())) == 2

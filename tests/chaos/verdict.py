@@ -64,10 +64,10 @@ class Excuses:
         for full in self._full:
             if full.at <= fault.at <= full.until + WINDOW:
                 begin = min(begin, full.at)
-        # a world that was only stopped evaluates and is heard no more until it is continued
-        end = fault.until if fault.stops else fault.at
-        last = max(self._alive.get(pid, 0.0) for pid in fault.pids)
-        return begin - WINDOW <= entry.at <= end + min(max(ENDING, last - end), SLOW_ENDING)
+        if fault.stops:  # a world that was only stopped is heard no more until it is continued
+            return begin - WINDOW <= entry.at <= fault.until + ENDING
+        lived = max(self._alive.get(pid, 0.0) for pid in fault.pids) - fault.at
+        return begin - WINDOW <= entry.at <= fault.at + min(max(ENDING, lived), SLOW_ENDING)
 
 
 #: Seconds after a fault at which the last worker of its world is dead: a job that is ended in

@@ -107,7 +107,7 @@ class Audit:
     def lost(self, kills, window, stalls):
         """Evaluations that a kill does not excuse: none came in the `window` seconds after.
 
-        Where the machine stood still between the two, the window is longer by that.
+        Where the machine was late between the two, the window is longer by that.
         """
         return [
             entry

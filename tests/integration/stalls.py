@@ -1,4 +1,4 @@
-"""How long this machine stood still: what comes late then is nobody's fault."""
+"""How much too late this machine was: what comes late then is nobody's fault."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAUSE, USUAL = 0.02, 0.05
 
 
 class Stalls(threading.Thread):
-    """Waits a moment and syncs a byte, again and again, as a client does with its points.
+    """Waits a moment and writes a byte, again and again, as a client does with its points.
 
     Use it in a ``with``.
 
@@ -42,19 +42,18 @@ class Stalls(threading.Thread):
         begin = time.monotonic()
         while not self._stopped.wait(PAUSE):
             os.pwrite(file, b".", 0)
-            os.fdatasync(file)
             end = time.monotonic()
             if end - begin > PAUSE + USUAL:
-                self._found.append((begin, end))
+                self._found.append((begin + PAUSE + USUAL, end))
             begin = end
         os.close(file)
 
     def between(self, begin: float, end: float) -> float:
-        """Seconds of the stalls that fell, in part at least, into this time."""
-        return sum(last - first for first, last in self._found if first < end and last > begin)
+        """Seconds within this time in which it was late."""
+        return sum(max(0.0, min(last, end) - max(first, begin)) for first, last in self._found)
 
     def __str__(self) -> str:
         lengths = [last - first for first, last in self._found]
         return (
-            f"the machine stood still {len(lengths)} times, at most {max(lengths, default=0):.2f} s"
+            f"the machine was late {len(lengths)} times, at most by {max(lengths, default=0):.2f} s"
         )

@@ -131,9 +131,9 @@ ASKED = (
         "return NotSubmitted(submit.number, Refusal.BUSY, _words(result))",
     ),
     Plant(
-        "priority ties reversed", "core/book.py",
-        "(-item.priority, item.fails + item.crashes, item.id))",
-        "(-item.priority, item.fails + item.crashes, -item.id))",
+        "priority ties reversed", "core/free.py",
+        "return (-item.priority, item.fails + item.crashes, item.id)",
+        "return (-item.priority, item.fails + item.crashes, -item.id)",
     ),
     Plant(
         "dependency on FAILED ignored", "core/book.py",
@@ -208,13 +208,8 @@ MORE = (
         "in_queue = observed.at_work + sum(", "in_queue = sum(",
     ),
     Plant(
-        "rows are written in the order of their first changes", "core/book.py",
-        "        self.changed.pop(row, None)  # who lets go of one and takes another is written so\n",
-        "",
-    ),
-    Plant(
         "a refused finish is given the next item", "manager/database_manager.py",
-        "if request.claims and isinstance(reply, Ok):", "if request.claims:",
+        "if request.claims and type(reply) is Ok:", "if request.claims:",
     ),
     Plant(
         "who holds an item is at work, heard or not", "core/signs.py",
@@ -258,7 +253,7 @@ MORE = (
     ),
     Plant(
         "who has left is given work", "manager/database_manager.py",
-        "        if has_left and not isinstance(request, Goodbye):\n", "        if False:\n",
+        "        if has_left and type(request) is not Goodbye:\n", "        if False:\n",
     ),
     Plant(
         "the file is renamed before it is synced", "io/files.py",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, KeysView, Mapping, Sequence
 
 from adaptive_scheduler.core.events import (
@@ -16,6 +16,7 @@ from adaptive_scheduler.core.events import (
     Retried,
     Unblocked,
 )
+from adaptive_scheduler.core.free import Queue, place_of
 from adaptive_scheduler.core.items import (
     DONE,
     QUEUED,
@@ -56,20 +57,23 @@ class Book:
         self.budget = budget or Budget()
         self.rows: list[Item] = []
         self.changed: dict[int, Item] = {}
-        self.phases: Counter[Phase] = Counter()
-        self.queued: Counter[int] = Counter()  # by shape
-        self.running: Counter[int] = Counter()  # by shape
+        # no Counters: with their own __delitem__ they take twice as long to write to
+        self.phases: dict[Phase, int] = dict.fromkeys(Phase, 0)
+        self.queued: defaultdict[int, int] = defaultdict(int)  # by shape
+        self.running: defaultdict[int, int] = defaultdict(int)  # by shape
         self._by_job: dict[str, int] = {}
         self._children: defaultdict[int, list[int]] = defaultdict(list)
         self._by_token: dict[int, int] = {}
         self._missing: dict[int, int] = {}  # how many parents of a WAITING item are not DONE
-        self._free: defaultdict[int, list[tuple[float, int, int]]] = defaultdict(list)
+        self._free: defaultdict[int, Queue] = defaultdict(Queue)
         self._delayed: list[tuple[float, int]] = []
         self._delay_until: dict[int, float] = {}
         self._consequences: list[tuple[int, Event]] = []
         self.last_token = 0
         for item in items:
             self._add(item)
+        for queue in self._free.values():
+            queue.settle()
         self._settle()
 
     def __len__(self) -> int:
@@ -138,20 +142,15 @@ class Book:
             del self._by_job[item.job]
 
     def _push(self, item: Item) -> None:
-        # one that failed goes behind its equals, so that it cannot starve them
-        heapq.heappush(self._free[item.shape], (-item.priority, item.fails + item.crashes, item.id))
+        self._free[item.shape].push(place_of(item))
 
     def _take_first(self, shape: int) -> Item | None:
-        """Take entries off the heap until one is still true."""
-        heap = self._free[shape]
-        while heap:
-            priority, trouble, row = heapq.heappop(heap)
-            item = self.rows[row]
-            if (
-                item.phase is QUEUED
-                and (-item.priority, item.fails + item.crashes) == (priority, trouble)
-                and row not in self._delay_until
-            ):
+        """Take places off the queue until one is still true."""
+        queue = self._free[shape]
+        while (place := queue.pop()) is not None:
+            item = self.rows[place[2]]
+            is_true = item.phase is QUEUED and place == place_of(item)
+            if is_true and item.id not in self._delay_until:
                 return item
         return None
 
@@ -176,14 +175,14 @@ class Book:
     def _apply_one(self, row: int, event: Event, now: float) -> Item | Refused:
         before = self.rows[row]
         after = step(before, event, now, self.budget)
-        if isinstance(after, Refused) or after is before:
+        if type(after) is Refused or after is before:
             return after
         self._leave(before)
         self.rows[row] = after
         self.changed.pop(row, None)  # who lets go of one and takes another is written so
         self.changed[row] = after
         self.last_token = max(self.last_token, after.token)
-        if isinstance(event, Raised) and after.phase is QUEUED:
+        if type(event) is Raised and after.phase is QUEUED:
             self._delay_until[row] = -1.0  # held back until `delay` says how long
         self._enter(after)
         if after.phase is not before.phase:

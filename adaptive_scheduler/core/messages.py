@@ -10,7 +10,7 @@ keeps hundreds of thousands of them out of the garbage collector's way.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, final
 
 import msgspec
 
@@ -185,8 +185,13 @@ class Ok(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Done, and on disk."""
 
 
+@final
 class Refused(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """No. `code` for programs, `reason` for people."""
+    """No. `code` for programs, `reason` for people.
+
+    Where it matters it is told by ``type(reply) is Refused``: `isinstance` takes 0.1 µs for
+    structs, which ask Python's abstract classes, and a manager asks ten times a request.
+    """
 
     code: str
     reason: str

@@ -119,10 +119,10 @@ class DatabaseManager:
         last = self._replies.get(owner.uuid)
         if last is not None and number <= last[0]:
             return last[1] if number == last[0] else Refused("old_request", "answered before.")
-        if isinstance(request, Hello):
+        if type(request) is Hello:
             self._submits[owner.job] = request.submit
         record = self._hear(owner, request, now)
-        if isinstance(record, Refused):
+        if type(record) is Refused:
             reply: Reply = record
         else:
             reply = self._answer(owner, record, request, now)
@@ -133,7 +133,7 @@ class DatabaseManager:
         """Know who speaks. A claim that comes after its client's goodbye must not give it work."""
         known = self.jobs.records.get(owner.job)
         has_left = known is not None and known.goodbye and known.owner == owner
-        if has_left and not isinstance(request, Goodbye):
+        if has_left and type(request) is not Goodbye:
             return Refused("left", f"the client of job {owner.job} has said goodbye before.")
         return self.jobs.hear(owner, self._submits.get(owner.job, -1), now.monotonic)
 
@@ -156,7 +156,7 @@ class DatabaseManager:
         if held is None and owner.job in self.leaving:
             return Idle(WAIT, over=True)
         item = self.book.claim(owner, record.shape, now.wall, last)
-        if isinstance(item, Refused):
+        if type(item) is Refused:
             return item
         if held is not None and (item is None or item.token != held.token):
             self.reports.pop(held.id, None)
@@ -188,7 +188,7 @@ class DatabaseManager:
         if not request.token:
             return Ok()
         item = self._holder(request.token)
-        if isinstance(item, Refused):
+        if type(item) is Refused:
             return item
         self.reports[item.id] = request.report
         self._judge(request.report, is_over=False)
@@ -196,7 +196,7 @@ class DatabaseManager:
 
     def _finish(self, owner: Owner, record: JobRecord, request: Finish, now: Moment) -> Reply:
         reply = self._end(Finished(request.token, request.report), now)
-        if request.claims and isinstance(reply, Ok):
+        if request.claims and type(reply) is Ok:
             return self._claim(owner, record, request, now)
         return reply
 
@@ -215,11 +215,12 @@ class DatabaseManager:
             return Refused("stale_token", "this right is of no item that this run knows.")
         free = self.book.phases[QUEUED]
         after = self.book.apply(row, event, now.wall)
-        if isinstance(after, Refused):
+        if type(after) is Refused:
             return after
         self.reports.pop(row, None)
-        self._judge(event.report, is_over=isinstance(event, Released))
-        if isinstance(event, Raised) and after.phase is QUEUED:
+        has_begun = event.report.seconds > 0  # else it was given to a client that was about to end
+        self._judge(event.report, is_over=type(event) is Released and has_begun)
+        if type(event) is Raised and after.phase is QUEUED:
             self.book.delay(row, now.monotonic)
         more_free = self.book.phases[QUEUED] > free  # itself again, or what waited for it
         self.news = self.news or more_free or self.book.unfinished == 0

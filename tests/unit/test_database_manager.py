@@ -232,6 +232,17 @@ def test_a_job_that_is_being_cancelled_finishes_and_gets_no_more() -> None:
     assert desk.manager.book.rows[got.item].phase is Phase.DONE
 
 
+def test_who_gives_back_what_it_has_not_begun_says_nothing_of_the_walltime() -> None:
+    """Ten jobs that had to end while a finish was answered held up all submits."""
+    desk = Desk()
+    for _ in range(2):
+        desk.ask(ANNA, Release(desk.claim(ANNA).token, "deadline"))
+    assert desk.manager.fruitless == 0
+    for n in (1, 2):
+        desk.ask(ANNA, Release(desk.claim(ANNA).token, "deadline", Report(seconds=5.0)))
+        assert desk.manager.fruitless == n
+
+
 def test_what_a_finish_has_freed_can_be_its_next_item() -> None:
     desk = Desk(0)
     desk.manager.book = Book(

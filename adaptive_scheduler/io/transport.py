@@ -117,7 +117,7 @@ class Server:
 
     def receive(self, timeout: float, most: int = 1000) -> list[tuple[bytes, bytes]]:
         """Wait up to `timeout` seconds, then drain the socket: (connection, message) pairs."""
-        self._check_threads()
+        self._look_around()
         ready = dict(self._poller.poll(math.ceil(1000 * timeout)))
         if self._wake in ready:
             os.eventfd_read(self._wake)
@@ -131,7 +131,9 @@ class Server:
                 messages.append((frames[0], frames[-1]))
         return messages
 
-    def _check_threads(self) -> None:
+    def _look_around(self) -> None:
+        if self._door is not None:
+            self._door.look()
         if self._authenticator.is_alive() and (self._door is None or self._door.is_watched):
             return
         who = "watch at the door" if self._authenticator.is_alive() else "authenticator"
@@ -157,11 +159,11 @@ class Server:
 
     def close(self) -> None:
         """Close everything; replies not yet sent get a second to leave."""
+        if self._door is not None:
+            self._door.close()
         self._socket.close(linger=1000)
         self._context.term()
         _served.discard(self._context)
-        if self._door is not None:
-            self._door.close()
         with self._waking:  # the number may soon be another file's
             wake, self._wake = self._wake, -1
         os.close(wake)

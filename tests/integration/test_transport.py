@@ -173,12 +173,13 @@ def test_a_door_that_nobody_watches_ends_the_server(folder: RunFolder) -> None:
     server = Server(folder)
     assert server._door is not None
 
-    def die(_: object) -> None:
+    def die() -> int:
         raise SystemExit
 
-    server._door._count = die  # type: ignore[method-assign]
+    count, server._door._count = server._door._count, die  # type: ignore[method-assign]
     try:
         wait_for(lambda: not server._door.is_watched)
+        server._door._count = count  # type: ignore[method-assign]
         with pytest.raises(RuntimeError, match="the watch at the door has died"):
             server.receive(1.0)
     finally:

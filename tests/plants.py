@@ -213,7 +213,8 @@ MORE = (
     ),
     Plant(
         "who holds an item is at work, heard or not", "core/signs.py",
-        "if holds and is_heard and not record.external:", "if holds and not record.external:",
+        "            holds and sign.spoke and now - sign.heard <= lease\n",
+        "            holds and sign.spoke\n",
     ),
     Plant(
         "a submit is sent before it is noted", "manager/turns.py",

@@ -197,7 +197,7 @@ class JobBook:
         doubt : float
             Seconds that a job must be missing before it is believed.
         """
-        seen = {listed.id for listed in listing if self._notice(listed, now, run)}
+        seen = self._see(listing, now, run)
         if len(seen) < len(self._signs):
             for job, signs in self._signs.items():
                 if job not in seen:
@@ -209,21 +209,25 @@ class JobBook:
         for unknown in self._unknown.values():
             unknown.absences += 1
 
-    def _notice(self, listed: ListedJob, now: float, run: str) -> bool:
-        """Take in one row of the listing; returns whether it is of a job that lives."""
-        signs = self._signs.get(listed.id)
-        if signs is None:
-            if listed.state is ENDED:
-                return False
-            if listed.id in self.records:
-                self._revive(listed.id, now)  # a listing had lied, or came late
-            elif (number := submit_number(listed.comment, run)) is not None:
-                self._meet(listed.id, number, now)  # of a submit whose answer never came
-            else:
-                return False
-            signs = self._signs[listed.id]
-        signs.see(listed, now)
-        return True
+    def _see(self, listing: Sequence[ListedJob], now: float, run: str) -> set[str]:
+        """Take in the rows of a listing; returns which of our jobs it shows."""
+        seen: set[str] = set()
+        for listed in listing:
+            signs = self._signs.get(listed.id) or self._find(listed, now, run)
+            if signs is not None:
+                signs.see(listed, now)
+                seen.add(listed.id)
+        return seen
+
+    def _find(self, listed: ListedJob, now: float, run: str) -> Signs | None:
+        """A listed job of which no sign is kept: known from now on, if it is ours and lives."""
+        if listed.state is ENDED:
+            return None
+        if listed.id in self.records:
+            self._revive(listed.id, now)  # a listing had lied, or came late
+        elif (number := submit_number(listed.comment, run)) is not None:
+            self._meet(listed.id, number, now)  # of a submit whose answer never came
+        return self._signs.get(listed.id)
 
     def _revive(self, job: str, now: float) -> None:
         """It was believed dead: what it held is given away, but it still fills the queue."""

@@ -14,6 +14,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import UserCodeError
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.learners import LearnerFile
+from adaptive_scheduler.io.presence import Presence
 from adaptive_scheduler.manager.plan import is_exhausted
 from adaptive_scheduler.manager.results import load_data
 
@@ -49,7 +50,8 @@ def met_on_disk(
     UserCodeError
         The goal raised: it would in every job.
     """
-    with_data = [item for item in items if goal.kind in _KINDS and has_data(item.fname)]
+    presence = Presence()
+    with_data = [item for item in items if goal.kind in _KINDS and _has_data(item.fname, presence)]
     if not with_data:
         return
     with closing(LearnerFile(folder.learners)) as learners:
@@ -59,9 +61,10 @@ def met_on_disk(
                 yield item.id, int(getattr(learner, "npoints", 0))
 
 
-def has_data(fname: str | list[str]) -> bool:
+def _has_data(fname: str | list[str], presence: Presence) -> bool:
     """Whether all files of a learner are there."""
-    return all(map(files.is_file, [fname] if isinstance(fname, str) else fname))
+    names = [fname] if isinstance(fname, str) else fname
+    return all(presence.may_be(name) and files.is_file(name) for name in names)
 
 
 def _loaded(learners: LearnerFile, item: Item) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io import files
+from adaptive_scheduler.io.presence import Presence
 
 Fname = str | list[str]
 #: What tells one place of data from another.
@@ -40,17 +41,18 @@ def absolute_fnames(fnames: Any, learners: Sequence[Any]) -> list[Fname]:
             f"There are {len(learners)} learners, but {len(fnames)} fnames: give one fname for "
             "each learner, in the same order."
         )
+    presence = Presence()
     absolute = [
-        _of_learner(fname, learner, f"fnames[{place}]")
+        _of_learner(fname, learner, f"fnames[{place}]", presence)
         for place, (fname, learner) in enumerate(zip(fnames, learners, strict=True))
     ]
     refuse_collisions(absolute)
     return absolute
 
 
-def _of_learner(fname: Any, learner: Any, where: str) -> Fname:
+def _of_learner(fname: Any, learner: Any, where: str, presence: Presence) -> Fname:
     if not isinstance(fname, (list, tuple)):
-        return _absolute(fname, where)
+        return _absolute(fname, where, presence)
     children = getattr(learner, "learners", None)
     if children is None:
         raise InputError(
@@ -62,10 +64,10 @@ def _of_learner(fname: Any, learner: Any, where: str) -> Fname:
             f"{where} has {len(fname)} names, but its BalancingLearner has {len(children)} "
             "learners: give one name for each, or one name for all."
         )
-    return [_absolute(name, f"{where}[{place}]") for place, name in enumerate(fname)]
+    return [_absolute(name, f"{where}[{place}]", presence) for place, name in enumerate(fname)]
 
 
-def _absolute(fname: Any, where: str) -> str:
+def _absolute(fname: Any, where: str, presence: Presence) -> str:
     if not isinstance(fname, (str, os.PathLike)):
         raise InputError(
             f"{where}={fname!r} is of type {type(fname).__name__}. Give a str or a path "
@@ -85,7 +87,7 @@ def _absolute(fname: Any, where: str) -> str:
         path.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"{where}={fname!r} is not UTF-8 text ({error}): rename it.") from error
-    if os.path.isdir(path):  # noqa: PTH112
+    if presence.may_be(path) and os.path.isdir(path):  # noqa: PTH112
         raise InputError(f"{where}={fname!r} is a folder. Give the name of a file in it.")
     return path
 
@@ -96,7 +98,7 @@ def refuse_collisions(fnames: Sequence[Fname]) -> None:
     for place, fname in enumerate(fnames):
         for inner, name in enumerate([fname] if isinstance(fname, str) else fname):
             where = f"fnames[{place}]" + ("" if isinstance(fname, str) else f"[{inner}]")
-            (one,) = key(name)
+            one = _place_of(name)
             if one in seen:
                 raise InputError(
                     f"{seen[one]} and {where} are the same file, {one}: two learners would "
@@ -114,11 +116,14 @@ def refuse_collisions(fnames: Sequence[Fname]) -> None:
 
 def key(fname: Fname) -> Key:
     """What is equal for two fnames exactly if they are the same files."""
-    paths = map(os.path.abspath, [fname] if isinstance(fname, str) else fname)
-    return tuple(
-        os.path.join(_real(folder), name)  # noqa: PTH118
-        for folder, name in map(os.path.split, paths)
-    )
+    names = [fname] if isinstance(fname, str) else fname
+    return tuple(_place_of(os.path.abspath(name)) for name in names)  # noqa: PTH100
+
+
+def _place_of(path: str) -> str:
+    """The same for an absolute one."""
+    folder, name = os.path.split(path)
+    return os.path.join(_real(folder), name)  # noqa: PTH118
 
 
 @functools.lru_cache(maxsize=10_000)

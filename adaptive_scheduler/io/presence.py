@@ -1,0 +1,43 @@
+"""Which files are there, without a look at the file system for each."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+from adaptive_scheduler.io import files
+
+#: Looks at single files after which a folder is read whole.
+_SINGLE = 10
+
+
+class Presence:
+    """What is certainly not there: 100,000 looks are minutes on a busy Lustre, one folder is a second.
+
+    It believes what it has read: make a new one for each pass.
+    """
+
+    def __init__(self) -> None:
+        self._asked: Counter[str] = Counter()
+        self._names: dict[str, frozenset[str] | None] = {}
+
+    def may_be(self, path: str) -> bool:
+        """Whether it is worth looking for `path`, absolute and normal; False if nothing is there."""
+        folder, name = os.path.split(path)
+        if folder not in self._names:
+            self._asked[folder] += 1
+            if self._asked[folder] <= _SINGLE:
+                return True
+            self._names[folder] = _read(folder)
+        names = self._names[folder]
+        return names is None or name in names
+
+
+def _read(folder: str) -> frozenset[str] | None:
+    """Names in a folder; None if nobody can tell (it may let itself be passed but not read)."""
+    try:
+        return frozenset(files.operations.names(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+    except OSError:
+        return None

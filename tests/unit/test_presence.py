@@ -1,0 +1,79 @@
+"""Files that are certainly not there are not looked for one by one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import adaptive
+import pytest
+
+from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.io import files, presence
+from adaptive_scheduler.io.operations import Operations
+from adaptive_scheduler.io.presence import Presence
+from adaptive_scheduler.manager.fnames import absolute_fnames
+
+
+class Counting(Operations):
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def names(self, folder: files.Name) -> list[str]:
+        self.read.append(os.fspath(folder))
+        return super().names(folder)
+
+
+class Closed(Operations):
+    """A folder may let itself be passed but not read."""
+
+    def names(self, folder: files.Name) -> list[str]:
+        raise PermissionError(13, "Permission denied", folder)
+
+
+def answers(folder: Path, *last: str) -> list[bool]:
+    """For names of a folder, after so many others that it was read."""
+    one = Presence()
+    for n in range(presence._SINGLE):
+        assert one.may_be(f"{folder}/{n}"), "few are looked for one by one"
+    return [one.may_be(f"{folder}/{name}") for name in last]
+
+
+def test_what_is_there_may_be_there_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    (tmp_path / "b").symlink_to("nowhere")
+    (tmp_path / "c").mkdir()
+    assert answers(tmp_path, "a", "b", "c", "d") == [True, True, True, False]
+
+
+def test_nothing_is_in_what_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert answers(tmp_path / "file", "a") == answers(tmp_path / "none", "a") == [False]
+
+
+def test_who_cannot_read_a_folder_looks(tmp_path: Path) -> None:
+    with files.through(Closed()):
+        assert answers(tmp_path, "a") == [True]
+
+
+def test_a_thousand_names_are_one_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    isdir = os.path.isdir
+    monkeypatch.setattr(os.path, "isdir", lambda path: looked.append(path) or isdir(path))
+    (tmp_path / "data").mkdir()
+    learners = [adaptive.Learner1D(abs, (-1, 1)) for _ in range(1000)]
+    counting = Counting()
+    with files.through(counting):
+        names = absolute_fnames([tmp_path / f"data/{n}" for n in range(1000)], learners)
+    assert names[-1] == str(tmp_path / "data/999")
+    assert counting.read == [str(tmp_path / "data")]
+    assert len(looked) == presence._SINGLE
+
+
+def test_a_folder_among_a_thousand_names_is_found(tmp_path: Path) -> None:
+    (tmp_path / "data/777").mkdir(parents=True)
+    learners = [adaptive.Learner1D(abs, (-1, 1)) for _ in range(1000)]
+    with pytest.raises(InputError) as error:
+        absolute_fnames([tmp_path / f"data/{n}" for n in range(1000)], learners)
+    assert "fnames[777]" in str(error.value)
+    assert "is a folder" in str(error.value)

@@ -138,17 +138,32 @@ class Conversation:
                     return None
                 self._changed.wait(min(_LOOK, max(0.0, end - time.monotonic()) + 0.01))
 
-    def await_lease(self, patience: float) -> None:
+    def await_lease(self, patience: float, gives_up: Callable[[], bool]) -> bool:
         """Wait until the item is surely ours: a manager that was away for long may answer late.
 
-        A learner that ends at once could not be saved otherwise. At most `patience` seconds.
+        A learner that ends at once could not be saved otherwise.
+
+        Parameters
+        ----------
+        patience : float
+            Seconds; then the item may be begun all the same.
+        gives_up : callable
+            Asked now and then.
+
+        Returns
+        -------
+        bool
+            False if it was given up.
         """
         end = time.monotonic() + patience
         with self._changed:
             while (now := time.monotonic()) < end and self._session.refusal is None:
                 if self._session.is_lease_good(now) or not self._thread.is_alive():
-                    return
+                    break
+                if gives_up():
+                    return False
                 self._changed.wait(min(_LOOK, end - now))
+        return True
 
     def ask(
         self, body: Request, patience: float, gives_up: Callable[[], bool] = lambda: False

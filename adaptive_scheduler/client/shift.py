@@ -158,8 +158,7 @@ class Shift:
                 self.gave_up = True
                 self._ending = "the manager does not answer"
         if isinstance(given, Assigned):  # the end came while it was being given
-            log = self._log.bind(item=given.item, fname=given.fname, token=given.token)
-            self._say(Release(given.token, why), log)
+            self._say(Release(given.token, why), self._log_of(given))
         return why
 
     def _reason_to_end(self) -> str | None:
@@ -193,10 +192,11 @@ class Shift:
         """Run it; returns the answer to the claim of the next, if the last words made one."""
         from adaptive_scheduler.client.work import run_learner
 
-        log = self._log.bind(item=assigned.item, fname=assigned.fname, token=assigned.token)
+        log = self._log_of(assigned)
         log.info("item_claimed")
+        if not self._talk.await_lease(LAST_WORD, lambda: self._reason_to_end() is not None):
+            return self._say(Release(assigned.token, self._reason_to_end() or ""), log)
         begin = time.monotonic()
-        self._talk.await_lease(LAST_WORD)
         try:
             work = self._prepare(assigned, begin, log)
             outcome = run_learner(work)
@@ -215,6 +215,9 @@ class Shift:
         for note in outcome.report.notes:
             log.warning("data_repaired", note=note)
         return self._conclude(assigned.token, outcome, log)
+
+    def _log_of(self, assigned: Assigned) -> Any:
+        return self._log.bind(item=assigned.item, fname=assigned.fname, token=assigned.token)
 
     def _prepare(self, assigned: Assigned, begin: float, log: Any) -> Work:
         from adaptive_scheduler.client.work import Work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 
 Name = str | os.PathLike[str]
@@ -58,9 +59,10 @@ class Operations:
         """stat(2)."""
         return os.stat(path)  # noqa: PTH116  one layer, one style
 
-    def names(self, folder: Name) -> list[str]:
-        """readdir(3), without ``.`` and ``..``."""
-        return os.listdir(folder)  # noqa: PTH208  one layer, one style
+    def names(self, folder: Name, most: int | None = None) -> list[str]:
+        """readdir(3), without ``.`` and ``..``; the first `most`."""
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in itertools.islice(entries, most)]
 
     def mkdir(self, path: Name, mode: int = 0o777) -> None:
         """mkdir(2)."""

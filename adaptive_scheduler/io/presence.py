@@ -8,7 +8,9 @@ from collections import Counter
 from adaptive_scheduler.io import files
 
 #: Looks at single files after which a folder is read whole.
-_SINGLE = 10
+_SINGLE = 100
+#: Names in a folder from which on it is not read: single looks are sooner done.
+_TOO_MANY = 500_000
 
 
 class Presence:
@@ -36,7 +38,8 @@ class Presence:
 def _read(folder: str) -> frozenset[str] | None:
     """Names in a folder; None if nobody can tell (it may let itself be passed but not read)."""
     try:
-        return frozenset(files.operations.names(folder))
+        names = files.operations.names(folder, _TOO_MANY)
+        return frozenset(names) if len(names) < _TOO_MANY else None
     except (FileNotFoundError, NotADirectoryError):
         return frozenset()
     except OSError:

@@ -131,20 +131,14 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
 
 
 def _is_learner(obj: Any) -> bool:
-    own = getattr(obj, "__dict__", ())
-    return (
-        "function" in own
-        and not ("learner" in own or "learners" in own)  # their state is that of their parts
-        and _is_kind_of_learner(type(obj))
-    )
-
-
-def _is_kind_of_learner(kind: type[Any]) -> bool:
+    kind = type(obj)
     return (
         hasattr(kind, "ask")
         and hasattr(kind, "tell")
         and hasattr(kind, "__setstate__")
         and kind.__reduce__ is object.__reduce__  # type: ignore[comparison-overlap]
+        and "function" in vars(obj)
+        and not {"learner", "learners"} & vars(obj).keys()  # their state is that of their parts
     )
 
 

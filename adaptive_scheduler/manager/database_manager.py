@@ -66,7 +66,7 @@ class DatabaseManager:
     leaving : dict of str to float
         Jobs that are being cancelled, and since when: they get no more work.
     fruitless : int
-        Times in a row that an item was given back before one point was evaluated.
+        Times in a row that an item that was begun was given back before one point was evaluated.
     """
 
     def __init__(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import msgspec
 
 from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.events import Lost
-from adaptive_scheduler.core.items import Budget, Item, step
+from adaptive_scheduler.core.items import RUNNING, Budget, Item, step
 from adaptive_scheduler.core.job_records import JobRecord, SubmitRecord
 from adaptive_scheduler.core.jobbook import JobBook
 from adaptive_scheduler.core.paths import RunFolder
@@ -78,16 +78,18 @@ def _let_go_of_doubles(items: list[Item], budget: Budget) -> list[int]:
     A manager that died may have written half of a group of lines, in which one was let go of and
     the other taken.
     """
-    runs: dict[str, int] = {}
+    runs: dict[str | None, int] = {}
     freed: list[int] = []
-    held = (item for item in items if item.job is not None)
-    for item in sorted(held, key=lambda item: item.token):
-        older = runs.get(str(item.job))
+    running = [row for row, item in enumerate(items) if item.phase is RUNNING]
+    for row in sorted(running, key=lambda row: items[row].token):
+        older = runs.get(items[row].job)
         if older is not None:
-            lost = Lost(f"job {item.job} took item {item.id}")
-            items[older] = cast("Item", step(items[older], lost, items[older].changed, budget))
+            lost = Lost(f"job {items[row].job} took item {row}")
+            after = step(items[older], lost, items[older].changed, budget)
+            assert isinstance(after, Item)
+            items[older] = after
             freed.append(older)
-        runs[str(item.job)] = item.id
+        runs[items[row].job] = row
     return freed
 
 

@@ -20,7 +20,7 @@ class Stalls(threading.Thread):
     Parameters
     ----------
     folder : Path
-        On the disk in question.
+        On the disk in question. (It is not synced: a kill takes nothing that was written.)
     """
 
     def __init__(self, folder: Path) -> None:

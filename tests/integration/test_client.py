@@ -133,6 +133,40 @@ def test_a_learner_that_is_given_late_is_saved_all_the_same(
     assert code == 0, output
 
 
+def test_a_client_that_waits_for_its_lease_ends_at_a_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gives back what it has not begun: to load it first could take longer than it has."""
+    run = ClientRun(tmp_path, 3, timing=Timing(beat=0.3, lease=1.0, idle=2.0))
+    run.fill(learners_of(2), [str(tmp_path / f"data/{i}") for i in range(2)])
+    clients: list[subprocess.Popen[str]] = []
+    late: list[Request] = []
+
+    def keep_waiting(said: Request) -> Request:
+        if isinstance(said, Finish) and not late:
+            late.append(said)
+            time.sleep(1.5)
+        elif isinstance(said, Beat) and len(late) == 1:
+            late.append(said)
+            clients[0].send_signal(signal.SIGTERM)
+            time.sleep(1.5)
+        return said
+
+    watch(monkeypatch, keep_waiting)
+    with run.manage() as engine:
+        clients.append(run.client("1_1"))
+        code, output = finish(clients[0])
+        item = engine.clients.book.rows[1]
+        assert phases(engine) == [Phase.DONE, Phase.QUEUED], output
+        assert "signal" in item.reason
+        assert (item.crashes, item.worked) == (0, 0.0)
+    assert code == 0, output
+    events = [(event["event"], event.get("item")) for event in run.events("1_1")]
+    assert ("item_claimed", 1) in events
+    assert ("item_released", 1) in events
+    assert ("learner_stopped", 1) not in events
+
+
 def test_a_learner_that_is_given_to_a_client_that_ends_is_let_go_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

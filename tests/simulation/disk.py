@@ -162,11 +162,11 @@ class Disk(Operations):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         return _status(node)
 
-    def names(self, folder: Name) -> list[str]:
+    def names(self, folder: Name, most: int | None = None) -> list[str]:
         where = os.fspath(folder)
         if where not in self._folders:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), where)
-        return [n.rpartition("/")[2] for n in self._names if _parent(n) == where]
+        return [n.rpartition("/")[2] for n in self._names if _parent(n) == where][:most]
 
     def mkdir(self, path: Name, mode: int = 0o777) -> None:
         name = os.fspath(path)

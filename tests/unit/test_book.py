@@ -224,7 +224,7 @@ def test_a_free_row_whose_parent_is_not_done_waits_when_opened() -> None:
     assert list(book.changed) == [1]
 
 
-def test_a_torn_group_never_shows_a_job_with_two_rows() -> None:
+def test_who_lets_go_of_one_row_and_takes_another_is_written_so() -> None:
     """Rows are written in the order of their last changes, and a write may end anywhere."""
     book = Book(rows(2))
     first, second = claim(book, 1), claim(book, 2)

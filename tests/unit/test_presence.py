@@ -19,15 +19,15 @@ class Counting(Operations):
     def __init__(self) -> None:
         self.read: list[str] = []
 
-    def names(self, folder: files.Name) -> list[str]:
+    def names(self, folder: files.Name, most: int | None = None) -> list[str]:
         self.read.append(os.fspath(folder))
-        return super().names(folder)
+        return super().names(folder, most)
 
 
 class Closed(Operations):
     """A folder may let itself be passed but not read."""
 
-    def names(self, folder: files.Name) -> list[str]:
+    def names(self, folder: files.Name, most: int | None = None) -> list[str]:
         raise PermissionError(13, "Permission denied", folder)
 
 
@@ -54,6 +54,15 @@ def test_nothing_is_in_what_is_no_folder(tmp_path: Path) -> None:
 def test_who_cannot_read_a_folder_looks(tmp_path: Path) -> None:
     with files.through(Closed()):
         assert answers(tmp_path, "a") == [True]
+
+
+def test_a_folder_with_too_many_names_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "_TOO_MANY", 3)
+    for name in "abc":
+        (tmp_path / name).touch()
+    assert answers(tmp_path, "a", "d") == [True, True]
 
 
 def test_a_thousand_names_are_one_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

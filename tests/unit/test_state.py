@@ -36,3 +36,15 @@ def test_a_job_with_two_rows_keeps_what_it_took_last(
     assert book.rows[2].phase is Phase.RUNNING
     assert list(book.changed) == [freed], "the next line of the journal says so"
     assert len(list(jobs.living())) == 2
+
+
+def test_a_row_that_a_person_queued_by_hand_is_no_second_one(tmp_path: Path) -> None:
+    """Its job and owner were left in it."""
+    owner = Owner("1", 0, 0, "a")
+    rows = [
+        Item(0, "f0", Phase.QUEUED, job="1", owner=owner, token=4),
+        Item(1, "f1", Phase.RUNNING, job="1", owner=owner, token=7),
+    ]
+    book, _ = state.open_books(state.new_tables(rows, None), RunFolder(tmp_path / "x"), CONFIG, 0.0)
+    assert [row.phase for row in book.rows] == [Phase.QUEUED, Phase.RUNNING]
+    assert not book.changed

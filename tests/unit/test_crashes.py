@@ -62,7 +62,8 @@ def test_jobs_that_get_nowhere_are_told_and_waited_with() -> None:
         owner, now = Owner(f"{job}", 0, 0, f"u{job}"), Moment(float(job), float(job))
         given = manager.handle(owner, 1, Claim(), now)
         assert isinstance(given, Assigned)
-        manager.handle(owner, 2, Release(given.token, "deadline", Report(new_points=points)), now)
+        report = Report(new_points=points, seconds=5.0)
+        manager.handle(owner, 2, Release(given.token, "deadline", report), now)
 
     for job in range(EARLY_DEATHS):
         assert not manager.bad_luck

@@ -38,7 +38,10 @@ def drive(slurm: PrivateSlurm, python: str, program: str, **task: Any) -> Any:
 
     It is given its task as JSON, and a folder whose ledger says when each point began and ended.
     """
-    with tempfile.TemporaryDirectory(prefix="as-bench-", dir="/tmp") as folder:
+    # where a run failed its jobs may still write: that must not hide why it failed
+    with tempfile.TemporaryDirectory(
+        prefix="as-bench-", dir="/tmp", ignore_cleanup_errors=True
+    ) as folder:
         done = subprocess.run(
             [python, str(HERE / program), json.dumps({**task, "folder": folder})],
             env={**os.environ, **slurm.env, "PYTHONPATH": str(HERE.parent) if python == sys.executable else ""},

@@ -1,7 +1,7 @@
 """`learners`: 100,000 learners that share one function, written at `start()`.
 
-Where the time goes (py-spy): 60 % is the pickling of each learner, a third of which is its own
-`__getstate__`; a fifth are their names, made absolute, compared, and two looks at the file system each.
+Where the time goes (py-spy): two thirds are the pickling of each learner, a third of which is its own
+`__getstate__`; a tenth are their names, made absolute and compared.
 """
 
 from __future__ import annotations

@@ -70,6 +70,7 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         say("serving", f"{self.store.slots} slots in {self.folder.path}")
+        self._tidy()
         while not self._stopped:
             if _identity(self.folder) != self._identity:
                 self._end_with_folder()
@@ -176,6 +177,13 @@ class Server:
                     self.store.end(job, cause, code, detail)
         for job in jobs:
             Path(self._record(job)).unlink(missing_ok=True)
+
+    def _tidy(self) -> None:
+        """Delete what a server left that was killed between the end of a job and its record's."""
+        known = {self._record(job) for job in self.store.running()}
+        for record in Path(self.folder.path, "running").iterdir():
+            if str(record) not in known:
+                record.unlink(missing_ok=True)
 
     def _start_jobs(self) -> None:
         slots = self.store.slots

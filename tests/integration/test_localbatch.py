@@ -434,6 +434,19 @@ def test_every_job_runs_once_though_the_server_is_killed(cluster: Cluster) -> No
     assert sorted(ledger) == sorted(jobs)
 
 
+def test_what_a_server_left_that_was_killed_at_the_end_of_a_job_is_deleted(
+    cluster: Cluster,
+) -> None:
+    """The job was noted as ended, and its record still there."""
+    (first,) = cluster.submit("true", 1)
+    wait_for(lambda: not cluster.queue(), "its end")
+    wait_for(cluster._server_is_gone, "the end of the idle server")
+    left = Path(cluster.folder.record(first, 0))
+    left.touch()
+    cluster.submit("true", 1)
+    wait_for(lambda: not left.exists(), "the end of what was left")
+
+
 def test_no_submit_is_lost_when_the_server_retires(cluster: Cluster) -> None:
     cluster.environ["ADAPTIVE_SCHEDULER_LOCALBATCH_IDLE"] = "0.02"
     dice = random.Random(2)

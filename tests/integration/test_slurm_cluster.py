@@ -270,7 +270,11 @@ def test_fault_19_a_killed_rank_ends_its_world_before_kill_wait(
         x for x in user.text("said").splitlines() if x.startswith(f"{rank} ") and "pid" in x
     )
     pid = int(line.split()[-1])
+    began = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     user.until(lambda: user.text("status"))
+    took = time.monotonic() - began
     assert user.text("status") != "0\n"
-    assert "SIGTERM" not in user.text("said"), "srun's own way, which takes KillWait"
+    # on a busy machine srun's SIGTERM reaches another node before our SIGKILL does
+    is_killed = "SIGTERM" not in user.text("said") or took < user.cluster.kill_wait
+    assert is_killed, f"srun's own way, which takes KillWait: {took:.1f} s"

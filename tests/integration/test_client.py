@@ -108,12 +108,8 @@ def test_a_finish_asks_for_the_next_learner(
     assert sum(isinstance(said, Finish) for said in seen) == 4
 
 
-def test_a_learner_that_is_given_late_is_saved_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The manager answers after a lease, and the learner ends before the next beat is answered."""
-    run = ClientRun(tmp_path, 3, timing=Timing(beat=0.3, lease=1.0, idle=2.0))
-    run.fill(learners_of(2), [str(tmp_path / f"data/{i}") for i in range(2)])
+def late_twice(at_the_beat: Callable[[], None]) -> Callable[[Request], Request]:
+    """A manager that answers the first finish after 1.5 s, and is held up at the next beat."""
     late: list[Request] = []
 
     def keep_waiting(said: Request) -> Request:
@@ -122,10 +118,19 @@ def test_a_learner_that_is_given_late_is_saved_all_the_same(
             time.sleep(1.5)
         elif isinstance(said, Beat) and len(late) == 1:
             late.append(said)
-            time.sleep(0.5)
+            at_the_beat()
         return said
 
-    watch(monkeypatch, keep_waiting)
+    return keep_waiting
+
+
+def test_a_learner_that_is_given_late_is_saved_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manager answers after a lease, and the learner ends before the next beat is answered."""
+    run = ClientRun(tmp_path, 3, timing=Timing(beat=0.3, lease=1.0, idle=2.0))
+    run.fill(learners_of(2), [str(tmp_path / f"data/{i}") for i in range(2)])
+    watch(monkeypatch, late_twice(lambda: time.sleep(0.5)))
     with run.manage() as engine:
         code, output = finish(run.client("1_1"))
         assert phases(engine) == [Phase.DONE] * 2, output
@@ -140,19 +145,12 @@ def test_a_client_that_waits_for_its_lease_ends_at_a_signal(
     run = ClientRun(tmp_path, 3, timing=Timing(beat=0.3, lease=1.0, idle=2.0))
     run.fill(learners_of(2), [str(tmp_path / f"data/{i}") for i in range(2)])
     clients: list[subprocess.Popen[str]] = []
-    late: list[Request] = []
 
-    def keep_waiting(said: Request) -> Request:
-        if isinstance(said, Finish) and not late:
-            late.append(said)
-            time.sleep(1.5)
-        elif isinstance(said, Beat) and len(late) == 1:
-            late.append(said)
-            clients[0].send_signal(signal.SIGTERM)
-            time.sleep(1.5)
-        return said
+    def end_it() -> None:
+        clients[0].send_signal(signal.SIGTERM)
+        time.sleep(1.5)
 
-    watch(monkeypatch, keep_waiting)
+    watch(monkeypatch, late_twice(end_it))
     with run.manage() as engine:
         clients.append(run.client("1_1"))
         code, output = finish(clients[0])

@@ -32,9 +32,8 @@ class Queue:
         heapq.heappush(self._heap, place)
 
     def settle(self) -> None:
-        """Sort all, when many were added."""
-        self._sorted = sorted([*self._sorted, *self._heap], reverse=True)
-        self._heap.clear()
+        """Sort what a run begins with."""
+        self._sorted, self._heap = sorted(self._heap, reverse=True), []
 
     def pop(self) -> Place | None:
         """Take the smallest; None if there is none."""

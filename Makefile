@@ -1,5 +1,7 @@
 # make demo    install into .venv, then run the demo (under a minute)
 # make test    install into .venv, then all checks and tests (14 to 19 minutes on two cores)
+# make lock    update the versions that tests, demo and CI install (requirements.lock)
+# make test-newest   all tests with the newest of everything; make test-oldest: with the oldest that is allowed
 # make soak    try to break it for MINUTES=30, on two private Slurms
 # make chaos   break a real Slurm and all that runs on it for MINUTES=10 (SEED=7: the same faults again)
 # make simulate   live through SEEDS=1000 histories of whole runs in virtual time (5-900: these; 77-77 TRACE=1: one, shown)
@@ -13,7 +15,7 @@ BIN := .venv/bin
 # A virtual environment holds absolute paths: one that was moved is made anew.
 MOVED := $(shell test "$$(cat .venv/made-in 2>/dev/null)" = "$$(pwd -P)" || echo .venv-anew)
 
-.PHONY: help demo test bench soak chaos reliability simulate plants lint clean .venv-anew
+.PHONY: help demo test test-newest test-oldest lock bench soak chaos reliability simulate plants lint clean .venv-anew
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -60,6 +62,35 @@ bench: .venv/installed-dev .venv-peer/installed
 reliability: .venv/installed-dev
 	ADAPTIVE_SCHEDULER_EFFORT=full $(BIN)/python -m pytest -m effort -rP -o faulthandler_timeout=3600 $(KEEP)
 
+# The versions that tests, demo and CI install: of the newest that pyproject.toml admits. Commit what it changes.
+UV := .venv-lock/bin/uv pip compile --quiet --no-annotate --custom-compile-command "make lock"
+lock: .venv-lock/installed
+	$(UV) --upgrade --universal --python-version 3.11 --all-extras pyproject.toml --output-file requirements.lock
+	$(UV) --upgrade --universal --python-version 3.11 benchmarks/peer/requirements.in --output-file benchmarks/peer/requirements.txt
+
+.venv-lock/installed:
+	@$(PYTHON) -m venv --clear .venv-lock
+	@.venv-lock/bin/python $(PIP_INSTALL) uv
+	@touch $@
+
+# The newest of everything, beyond the bounds of pyproject.toml too; and the oldest that they admit.
+test-newest: .venv/installed-dev
+	$(PYTHON) -m venv --clear .venv-newest
+	$(BIN)/python -m tests.requirements names > .venv-newest/names.txt
+	.venv-newest/bin/python $(PIP_INSTALL) --upgrade pip
+	.venv-newest/bin/python $(PIP_INSTALL) --upgrade --requirement .venv-newest/names.txt
+	.venv-newest/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m tests.requirements newer .venv-newest/bin/python
+	.venv-newest/bin/python -m pytest $(PYTEST_ARGS)
+
+test-oldest: .venv/installed-dev .venv-lock/installed
+	$(PYTHON) -m venv --clear .venv-oldest
+	$(UV) --resolution lowest-direct --extra mpi --extra notebook --extra dataframe --extra loky --extra plot pyproject.toml --output-file .venv-oldest/oldest.txt
+	$(BIN)/python -m tests.requirements tools > .venv-oldest/tools.txt
+	.venv-oldest/bin/python $(PIP_INSTALL) --requirement .venv-oldest/oldest.txt --requirement .venv-oldest/tools.txt
+	.venv-oldest/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	.venv-oldest/bin/python -m pytest $(PYTEST_ARGS) --ignore tests/test_architecture.py
+
 lint: .venv/installed-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
@@ -67,7 +98,7 @@ lint: .venv/installed-dev
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv .venv-peer demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv-anew:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 ...")'
@@ -76,8 +107,11 @@ clean:
 	@pwd -P > .venv/made-in
 
 # Without compiled bytecode every start of Python would read 1,500 sources again.
-.venv/installed-%: pyproject.toml $(MOVED)
+# What is installed for demo and tests is locked: a package that changes next month breaks nobody's day.
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+.venv/installed-%: pyproject.toml requirements.lock $(MOVED)
 	@echo "Installing into .venv (once; takes a minute)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@$(BIN)/python $(PIP_INSTALL) --constraint requirements.lock setuptools
+	@$(BIN)/python $(PIP_INSTALL) --constraint requirements.lock --no-build-isolation --editable '.[$*]'
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib adaptive_scheduler || true
 	@touch $@

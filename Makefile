@@ -2,6 +2,8 @@
 # make test    install into .venv, then all checks and tests (14 to 19 minutes on two cores)
 # make lock    update the versions that tests, demo and CI install (requirements.lock)
 # make test-newest   all tests with the newest of everything; make test-oldest: with the oldest that is allowed
+# make quick   for your own loop: lint, unit and contract tests, a short simulation (under 90 s)
+# make test-all   what needs longer than make test, which comes first: 5,000 histories, planted bugs, a wheel
 # make soak    try to break it for MINUTES=30, on two private Slurms
 # make chaos   break a real Slurm and all that runs on it for MINUTES=10 (SEED=7: the same faults again)
 # make simulate   live through SEEDS=1000 histories of whole runs in virtual time (5-900: these; 77-77 TRACE=1: one, shown)
@@ -15,7 +17,7 @@ BIN := .venv/bin
 # A virtual environment holds absolute paths: one that was moved is made anew.
 MOVED := $(shell test "$$(cat .venv/made-in 2>/dev/null)" = "$$(pwd -P)" || echo .venv-anew)
 
-.PHONY: help demo test test-newest test-oldest lock bench soak chaos reliability simulate plants lint clean .venv-anew
+.PHONY: help demo quick test test-all test-newest test-oldest lock bench soak chaos reliability simulate plants lint clean .venv-anew
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -27,6 +29,15 @@ demo: .venv/installed-demo
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+quick: lint
+	$(BIN)/python -m pytest -n 2 -q tests/unit tests/contract tests/simulation tests/test_architecture.py
+
+# What needs longer or other environments; CI runs it behind `make test`.
+test-all: .venv/installed-dev
+	$(BIN)/python -m tests.plants
+	$(BIN)/python -m tests.simulate 5000
+	$(BIN)/python -m pytest tests/install
 
 MINUTES ?= 30
 soak: .venv/installed-dev

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Job scripts are login shells (`bash -l`): they must not read the profile of whoever
@@ -17,6 +18,10 @@ import pytest
 _home = tempfile.TemporaryDirectory(prefix="as-home-", ignore_cleanup_errors=True)
 os.environ["HOME"] = _home.name
 os.environ.pop("XDG_STATE_HOME", None)
+
+# How long one example takes tells of the machine, which runs two tests at a time, not of the code.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 # A shell gives SIGINT as ignored to what it starts in the background, and we would to the programs
 # that tests end with Ctrl-C.

@@ -102,7 +102,7 @@ def assert_alike(ours, theirs, n=50):
     assert state(ours) == state(theirs)
 
 
-@settings(max_examples=times(150, 3000), deadline=None)
+@settings(max_examples=times(150, 3000))
 @given(cases())
 def test_a_line_is_loaded_as_adaptive_loads_it(case):
     learner, data = case
@@ -123,7 +123,7 @@ def deepcopy_of(learner):
     return other
 
 
-@settings(max_examples=times(150, 3000), deadline=None)
+@settings(max_examples=times(150, 3000))
 @given(cases(), st.integers(0, 20), st.integers(0, 20))
 def test_a_line_is_tidied_as_adaptive_tidies_it(case, asked, told):
     learner, data = case

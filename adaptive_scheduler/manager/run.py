@@ -212,7 +212,10 @@ class Run:
     # ------------------------------------------------------------------------- results
 
     def load_learners(self, progress: bool = True) -> list[Any]:
-        """Load the data that the jobs have saved so far into the learners, and return them.
+        """Load the data there are so far into the learners, and return them.
+
+        That is what the jobs have saved, and the points that they have noted since, which are
+        at most `points_interval` old. Nothing is written: the jobs are not disturbed.
 
         Raises
         ------
@@ -222,7 +225,15 @@ class Run:
         results.load_learners(self.learners, self.fnames, progress)
         return self.learners
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """Load the learners and join their data, with the columns ``learner`` and ``fname``."""
+    def to_dataframe(self, **names: Any) -> pd.DataFrame:
+        """Load the learners and join their data, with the columns ``learner`` and ``fname``.
+
+        Parameters
+        ----------
+        **names
+            Other names for columns: ``x_name``, ``y_name``, ``z_name``, ``seed_name``,
+            ``index_name``, ``extra_data_name``, ``function_prefix``; of a LearnerND
+            ``point_names`` (one for each dimension) and ``value_name``.
+        """
         results.import_pandas()
-        return results.to_dataframe(self.load_learners(progress=False), self.fnames)
+        return results.to_dataframe(self.load_learners(progress=False), self.fnames, names)

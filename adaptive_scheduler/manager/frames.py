@@ -128,10 +128,8 @@ def _of_one(learner: Any, names: Mapping[str, Any]) -> _Table | None:
     found = _inputs(learner, names)
     if found is None:
         return None
-    inputs, output, is_sorted = found
-    pairs = list(known_points(learner))
-    if is_sorted:
-        pairs.sort(key=lambda pair: pair[0])
+    inputs, output = found
+    pairs = _in_order(learner, list(known_points(learner)))
     table = _Table([x for x, _ in pairs])
     rows = [x if len(inputs) > 1 or _is_nd(learner) else (x,) for x in table.points]
     for place, name in enumerate(inputs):
@@ -142,27 +140,38 @@ def _of_one(learner: Any, names: Mapping[str, Any]) -> _Table | None:
     return table
 
 
+def _in_order(learner: Any, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """As adaptive orders them."""
+    from adaptive import AverageLearner1D, SequenceLearner
+
+    if isinstance(learner, AverageLearner1D):
+        return sorted(pairs, key=lambda pair: (pair[0][1], pair[0][0]))
+    if isinstance(learner, SequenceLearner) or _is_nd(learner):
+        return pairs
+    return sorted(pairs, key=lambda pair: pair[0])
+
+
 def _is_nd(learner: Any) -> bool:
     from adaptive import LearnerND
 
     return isinstance(learner, LearnerND)
 
 
-def _inputs(learner: Any, names: Mapping[str, Any]) -> tuple[Sequence[str], str, bool] | None:
-    """Names of a point's parts and of the value, and whether rows are sorted; None if unknown."""
+def _inputs(learner: Any, names: Mapping[str, Any]) -> tuple[Sequence[str], str] | None:
+    """Names of a point's parts, and of the value; None for a learner that is not known."""
     import adaptive
 
-    x, y, seed = names["x_name"], names["y_name"], names["seed_name"]
-    kinds: dict[type, tuple[Sequence[str], str, bool]] = {  # a subclass comes before its base
-        adaptive.AverageLearner1D: ((seed, x), y, True),
-        adaptive.AverageLearner: ((seed,), y, True),
-        adaptive.SequenceLearner: ((names["index_name"], x), y, False),
-        adaptive.Learner1D: ((x,), y, True),
-        adaptive.Learner2D: ((x, y), names["z_name"], True),
-        adaptive.IntegratorLearner: ((x,), y, True),
-    }
     if _is_nd(learner):
-        return _point_names(learner.ndim, names["point_names"]), names["value_name"], False
+        return _point_names(learner.ndim, names["point_names"]), names["value_name"]
+    x, y, seed = names["x_name"], names["y_name"], names["seed_name"]
+    kinds: dict[type, tuple[Sequence[str], str]] = {  # a subclass comes before its base
+        adaptive.AverageLearner1D: ((seed, x), y),
+        adaptive.AverageLearner: ((seed,), y),
+        adaptive.SequenceLearner: ((names["index_name"], x), y),
+        adaptive.Learner1D: ((x,), y),
+        adaptive.Learner2D: ((x, y), names["z_name"]),
+        adaptive.IntegratorLearner: ((x,), y),
+    }
     return next((known for kind, known in kinds.items() if isinstance(learner, kind)), None)
 
 

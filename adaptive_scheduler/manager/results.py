@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,15 +92,18 @@ def _load(
         fault = DataFileError(error.path, error.reason)
     has_file = any(Path(name).exists() for name in ([fname] if isinstance(fname, str) else fname))
     if has_file:
-        fault = _try_to_load(learner, fname) or fault
+        fault = _attempt(load_data, learner, fname) or fault
     if journals:
-        _tell(learner, [pair for journal in journals for pair in journal.points])
+        fault = _attempt(_tell, learner, fname, journals) or fault
     return fault or has_file or bool(journals)
 
 
-def _try_to_load(learner: Any, fname: str | list[str]) -> DataFileError | None:
+def _attempt(
+    load: Callable[..., None], learner: Any, fname: str | list[str], *more: Any
+) -> DataFileError | None:
+    """What was wrong; None if nothing was."""
     try:
-        load_data(learner, fname)
+        load(learner, fname, *more)
     except FileError as error:
         return DataFileError(error.path, error.reason)
     except Exception as error:  # noqa: BLE001  the border to the user's code: damaged data, or their own load
@@ -157,13 +160,20 @@ def _load_file(learner: Any, name: str) -> None:
         ) from error
 
 
-def _tell(learner: Any, pairs: Sequence[tuple[Any, Any]]) -> None:
-    """Tell points that only journals have."""
+def _tell(learner: Any, fname: str | list[str], journals: Sequence[ReadJournal]) -> None:
+    """Tell points that only journals have. Raises DataFileError."""
     from adaptive_scheduler.io import adaptive_load
 
+    pairs = [pair for journal in journals for pair in journal.points]
     merged = adaptive_load.tell_journalled(learner, pairs)
     if merged.memo:
         adaptive_load.tell_as_asked(learner, merged.memo)
+    if merged.refused:
+        raise DataFileError(
+            journals[-1].path,
+            f"the {type(learner).__name__} of {_first(fname)} does not take {merged.refused} of the "
+            f"{len(pairs)} points noted there. Give the learner that they were computed for.",
+        )
 
 
 def to_dataframe(

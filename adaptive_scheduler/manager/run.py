@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.snapshot import Snapshot
-from adaptive_scheduler.errors import RunError
+from adaptive_scheduler.errors import DataFileError, RunError
 from adaptive_scheduler.io.learners import LearnerFile
 from adaptive_scheduler.io.tables import read_tables
 from adaptive_scheduler.manager import display, offline, results, retrying, state, status
@@ -228,6 +229,8 @@ class Run:
     def to_dataframe(self, **names: Any) -> pd.DataFrame:
         """Load the learners and join their data, with the columns ``learner`` and ``fname``.
 
+        What cannot be loaded, or made a table, is named in a warning; the rest is there.
+
         Parameters
         ----------
         **names
@@ -236,4 +239,8 @@ class Run:
             ``point_names`` (one for each dimension) and ``value_name``.
         """
         results.import_pandas()
-        return results.to_dataframe(self.load_learners(progress=False), self.fnames, names)
+        try:
+            self.load_learners(progress=False)
+        except DataFileError as error:  # the other learners are loaded
+            warnings.warn(f"to_dataframe: {error}", stacklevel=2)
+        return results.to_dataframe(self.learners, self.fnames, names)

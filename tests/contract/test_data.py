@@ -189,6 +189,20 @@ def test_a_damaged_file_hides_no_journal(tmp_path):
     assert held(learner) == dict(points)
 
 
+def test_points_of_another_learner_are_told_and_the_others_are_loaded(tmp_path):
+    line, points = computed("Learner1D")
+    plane, points_2d = computed("Learner2D")
+    fnames = [str(tmp_path / name) for name in "ab"]
+    write_journal(plane, fnames[0], 1, points_2d)
+    write_journal(line, fnames[1], 1, points)
+    learners = [kinds()["LearnerND"][0](), kinds()["Learner1D"][0]()]
+    write_journal(line, fnames[0], 2, points[:5])
+    with pytest.raises(DataFileError, match=r"the LearnerND of .*a does not take 5 of the"):
+        results.load_learners(learners, fnames, progress=False)
+    assert held(learners[0]) == dict(points_2d)
+    assert held(learners[1]) == dict(points)
+
+
 # ------------------------------------------------------------- every form of a name
 
 

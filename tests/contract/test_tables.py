@@ -12,6 +12,8 @@ import pytest
 from adaptive_scheduler.client import adaptive_parts
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.manager import results
+from adaptive_scheduler.manager.run_manager import RunManager
+from adaptive_scheduler.schedulers.local import LocalScheduler
 from tests.contract.learner_kinds import kinds
 
 KINDS = list(kinds())
@@ -223,6 +225,19 @@ def test_a_learner_without_a_table_is_named_and_the_others_are_kept():
     assert "learners[1], a Own (b)" in texts[0]
     assert "not today" in texts[0]
     assert "learners[2], a BalancingLearner (c)" in texts[1]
+
+
+def test_data_that_cannot_be_loaded_take_away_no_other_learners_rows(tmp_path):
+    learners = [told(kinds()["Learner1D"][0]()) for _ in range(3)]
+    fnames = [tmp_path / name for name in "abc"]
+    for learner, fname in zip(learners, fnames, strict=True):
+        learner.save(str(fname))
+    fnames[1].write_bytes(b"no gzip")
+    fresh = [kinds()["Learner1D"][0]() for _ in learners]
+    run = RunManager(LocalScheduler(cores=1), fresh, fnames, goal=20, folder=tmp_path / "run")
+    with pytest.warns(UserWarning, match=f"{fnames[1]}: cannot be read"):
+        frame = run.to_dataframe()
+    assert set(frame["learner"]) == {0, 2}
 
 
 def test_a_name_that_no_learner_has_is_refused():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -63,7 +64,7 @@ def load_learners(
 
 def _folder_of(fname: str | list[str]) -> str:
     """Where a learner's journals are: beside the first of its files."""
-    return _first(fname).rpartition("/")[0] or "/"
+    return os.path.dirname(_first(fname))  # noqa: PTH120  a text that stays a text
 
 
 def _first(fname: str | list[str]) -> str:

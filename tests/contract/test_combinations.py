@@ -18,6 +18,7 @@ from adaptive import (
 )
 
 from adaptive_scheduler.client import adaptive_parts
+from adaptive_scheduler.client.points import PointJournal
 from adaptive_scheduler.client.saving import DataFile
 from adaptive_scheduler.client.work import Work, run_learner
 from adaptive_scheduler.errors import InputError
@@ -133,6 +134,14 @@ def test_what_is_not_refused_runs_and_is_read_back(kind, wrapped, pool, tmp_path
     assert results.load_learners([again], [fname], progress=False) == 1
     assert held(again) == held(learner)
     DataFile(WRAPPED[wrapped](PLAIN[kind]), fname).load()
+    in_mid_run = WRAPPED[wrapped](PLAIN[kind])
+    journal = PointJournal(fname + "-unsaved", 1)
+    for x, y in held(learner).items():
+        journal.add(adaptive_parts.compact(learner, x), y)
+    journal.close()
+    assert results.load_learners([in_mid_run], [fname + "-unsaved"], progress=False) == 1
+    assert held(in_mid_run) == held(learner)
+    assert len(results.to_dataframe([in_mid_run], [fname])) == len(held(learner))
 
 
 def held(learner):

@@ -1,6 +1,6 @@
 """What we touch of adaptive's private parts (pinned ``adaptive>=1.5,<1.6``).
 
-The rest is in `adaptive_load`.
+The rest is in `io.adaptive_load`, which is also for those who only look at the data.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import heapq
 import importlib
 import inspect
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import cloudpickle
@@ -19,18 +19,47 @@ from adaptive import (
     AverageLearner,
     AverageLearner1D,
     BalancingLearner,
-    DataSaver,
-    IntegratorLearner,
-    Learner1D,
-    Learner2D,
-    LearnerND,
     SequenceLearner,
 )
 from adaptive.learner.balancing_learner import dispatch
-from adaptive.learner.base_learner import BaseLearner
 from adaptive.learner.sequence_learner import _IgnoreFirstArgument
 
-from adaptive_scheduler.client import adaptive_load
+from adaptive_scheduler.io.adaptive_load import (
+    can_tell,
+    compact,
+    expand,
+    files_of,
+    innermost,
+    is_known,
+    npoints,
+    points_of,
+    read_data,
+    saves_itself,
+    set_data,
+    tell_loaded,
+)
+
+__all__ = [
+    "ask",
+    "can_tell",
+    "compact",
+    "compress",
+    "dump_data",
+    "expand",
+    "files_of",
+    "innermost",
+    "is_async",
+    "is_blind",
+    "is_known",
+    "npoints",
+    "points_of",
+    "prepare",
+    "read_data",
+    "saves_itself",
+    "set_data",
+    "target",
+    "tell_loaded",
+]
 
 Learner = Any
 Point = Any
@@ -66,68 +95,12 @@ def is_async(learner: Learner) -> bool:
 # --------------------------------------------------------------------- points
 
 
-def innermost(learner: Learner) -> Learner:
-    """The learner inside of its DataSavers."""
-    while isinstance(learner, DataSaver):
-        learner = learner.learner
-    return learner
-
-
 def is_blind(learner: Learner) -> bool:
     """Whether points may be asked far ahead without spoiling the choice of the next ones."""
     learner = innermost(learner)
     if isinstance(learner, BalancingLearner):
         return all(is_blind(child) for child in learner.learners)
     return isinstance(learner, _BLIND)
-
-
-def is_known(learner: Learner, x: Point) -> bool:
-    """Whether the learner has the value of this point."""
-    learner = innermost(learner)
-    if isinstance(learner, BalancingLearner):
-        return is_known(learner.learners[x[0]], x[1])
-    if isinstance(learner, SequenceLearner):
-        return x[0] in learner.data
-    if isinstance(learner, AverageLearner1D):
-        return x[0] in learner._data_samples.get(x[1], ())  # noqa: SLF001
-    return x in learner.data
-
-
-def can_tell(learner: Learner, x: Point) -> bool:
-    """Whether the learner takes this point now; an IntegratorLearner takes only its own."""
-    learner = innermost(learner)
-    if isinstance(learner, BalancingLearner):
-        return can_tell(learner.learners[x[0]], x[1])
-    return not isinstance(learner, IntegratorLearner) or x in learner.x_mapping
-
-
-def tell_loaded(learner: Learner, x: Point, y: Any) -> None:
-    """Tell a value that was not asked for now; an IntegratorLearner would still ask for it."""
-    learner.tell(x, y)
-    while not isinstance(learner, IntegratorLearner):
-        if isinstance(learner, BalancingLearner):
-            learner, x = learner.learners[x[0]], x[1]
-        elif isinstance(learner, DataSaver):
-            learner = learner.learner
-        else:
-            return
-    learner._stack = [other for other in learner._stack if other != x]  # noqa: SLF001
-
-
-def compact(learner: Learner, x: Point) -> Point:
-    """A point as the journal keeps it: of a sequence only the index."""
-    learner = innermost(learner)
-    if isinstance(learner, BalancingLearner):
-        return (x[0], compact(learner.learners[x[0]], x[1]))
-    return x[0] if isinstance(learner, SequenceLearner) else x
-
-
-def expand(learner: Learner, x: Point) -> Point:
-    """The opposite of `compact`."""
-    learner = innermost(learner)
-    if isinstance(learner, BalancingLearner):
-        return (x[0], expand(learner.learners[x[0]], x[1]))
-    return (x, learner.sequence[x]) if isinstance(learner, SequenceLearner) else x
 
 
 def ask(learner: Learner, n: int) -> list[Point]:
@@ -211,14 +184,6 @@ def _fresh(
 # ----------------------------------------------------------------------- data
 
 
-def saves_itself(learner: Learner) -> bool:
-    """Whether a class of the user's has its own ``save`` or ``load``."""
-    return not (
-        type(learner).save in (BaseLearner.save, DataSaver.save, BalancingLearner.save)
-        and type(learner).load in (BaseLearner.load, DataSaver.load, BalancingLearner.load)
-    )
-
-
 def dump_data(learner: Learner) -> bytes:
     """What ``learner.save`` would write, before compression."""
     data = learner._get_data()  # noqa: SLF001
@@ -229,72 +194,3 @@ def dump_data(learner: Learner) -> bytes:
 def compress(blob: bytes) -> bytes:
     """The format of ``learner.save``; level 6 takes half the time of gzip's 9 and 1 % more room."""
     return gzip.compress(blob, compresslevel=6, mtime=0)
-
-
-def read_data(content: bytes) -> Any:
-    """The data in a file that ``learner.save`` wrote; whatever unpickling raises."""
-    return pickle.loads(gzip.decompress(content))
-
-
-def set_data(learner: Learner, data: Any) -> None:
-    """What ``learner.load`` does with the data of a file."""
-    function = learner.function
-    adaptive_load.load(learner, data)
-    if isinstance(learner, LearnerND):
-        learner.function = function  # its data hold the function of the run that wrote them
-
-
-def points_of(learner: Learner, data: Any) -> Iterator[tuple[Point, Any]]:
-    """All points and values in a file's data, as ``tell`` takes them; TypeError if unknown."""
-    if isinstance(learner, DataSaver):
-        inner, extra = data
-        for x, y in points_of(learner.learner, inner):
-            yield x, extra.get(x, y)
-    elif isinstance(learner, BalancingLearner):
-        for index, (child, one) in enumerate(zip(learner.learners, data, strict=False)):
-            yield from (((index, x), y) for x, y in points_of(child, one))
-    else:
-        yield from _pairs(learner, data)
-
-
-def _pairs(learner: Learner, data: Any) -> Iterator[tuple[Point, Any]]:
-    for kind, pairs in _PAIRS.items():
-        if isinstance(learner, kind):
-            return iter(pairs(learner, data))
-    raise TypeError(f"the data of a {type(learner).__name__} are not known")
-
-
-#: How each learner's ``_get_data`` holds its points; a subclass comes before its base.
-_PAIRS: dict[type, Callable[[Learner, Any], Any]] = {
-    AverageLearner1D: lambda _, data: (
-        ((seed, x), y) for x, ys in data.items() for seed, y in ys.items()
-    ),
-    SequenceLearner: lambda learner, data: (
-        (expand(learner, index), y) for index, y in data.items()
-    ),
-    Learner1D: lambda _, data: data.items(),
-    Learner2D: lambda _, data: data.items(),
-    LearnerND: lambda _, data: data["data"].items(),
-    AverageLearner: lambda _, data: data[0].items(),
-    IntegratorLearner: lambda _, data: data[1].items(),
-}
-
-
-def npoints(learner: Learner) -> int:
-    """Number of points; 0 for a learner that does not count them."""
-    return int(getattr(learner, "npoints", 0))
-
-
-def files_of(learner: Learner, fname: Any) -> list[tuple[Learner, str]]:
-    """The learners that have a file of their own, with it: the children of a BalancingLearner."""
-    if isinstance(learner, BalancingLearner) and not isinstance(fname, str):
-        if len(fname) != len(learner.learners):
-            raise ValueError(
-                f"{len(fname)} fnames for a BalancingLearner of {len(learner.learners)} learners"
-            )
-        return [
-            file
-            for child, name in zip(learner.learners, fname, strict=True)
-            for file in files_of(child, name)
-        ]
-    return [(learner, fname)]

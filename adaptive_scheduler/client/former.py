@@ -1,92 +1,16 @@
-"""What former owners of a learner left: their point journals, read and in the end deleted."""
+"""What former owners of a learner left: their point journals, in the end deleted."""
 
 from __future__ import annotations
 
 import os
-import re
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 
-from adaptive_scheduler.client.points import Points, decode
 from adaptive_scheduler.errors import DataFileError
 from adaptive_scheduler.io import files
+from adaptive_scheduler.io.point_journals import Points, ReadJournal, read_content, read_journals
 
-_NAME = re.compile(r"\.(?P<hash>[0-9a-f]{16})\.(?P<token>\d+)\.points")
-
-
-@dataclass
-class ReadJournal:
-    """A journal as it was read.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    token : int
-        Its owner's lease.
-    points : list of (x, y)
-        The points of all whole records, in the order they were written.
-    size : int
-        Bytes read.
-    torn : int
-        Bytes of an unfinished record at the end: its writer was killed.
-    damaged : int
-        Bytes that are no record, before the end.
-    """
-
-    path: Path
-    token: int
-    points: Points = field(default_factory=list)
-    size: int = 0
-    torn: int = 0
-    damaged: int = 0
-
-
-def read_journals(fname: str) -> Iterator[ReadJournal]:
-    """All journals beside a data file, by token.
-
-    Raises
-    ------
-    PermissionsError
-        One belongs to another user, or others may write it: journals are pickles.
-    DataFileError
-        One cannot be read, or its values cannot be unpickled here.
-    """
-    for token, path in sorted(_journals(fname)):
-        try:
-            content = files.read_private(path, DataFileError)
-        except DataFileError as error:
-            # its owner saved and deleted it; NFS lists it for up to a minute longer
-            if isinstance(error.__cause__, FileNotFoundError):
-                continue
-            raise
-        yield _read(path, token, content)
-
-
-def _read(path: Path, token: int, content: bytes) -> ReadJournal:
-    try:
-        points, torn, damaged = decode(content)
-    except Exception as error:  # the border to the user's classes
-        raise DataFileError(
-            path,
-            f"its values cannot be unpickled here ({type(error).__name__}: {error}). Their modules "
-            "must be importable on this node.",
-        ) from error
-    return ReadJournal(path, token, points, len(content), torn, damaged)
-
-
-def _journals(fname: str) -> Iterator[tuple[int, Path]]:
-    folder, key = Path(fname).parent, files.short_hash(fname)
-    with files.naming(folder, DataFileError):
-        try:
-            names = files.operations.names(folder)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-    for match in map(_NAME.fullmatch, names):
-        if match is not None and match["hash"] == key:
-            yield int(match["token"]), folder / match[0]
+__all__ = ["ReadJournal", "read_journals", "retire"]
 
 
 def retire(journal: ReadJournal, keep: Callable[[Points], None]) -> None:
@@ -125,7 +49,7 @@ def retire(journal: ReadJournal, keep: Callable[[Points], None]) -> None:
 def _added(journal: ReadJournal, fd: int) -> Points:
     """The points behind those that were read; they count as read from now on."""
     files.operations.seek(fd, journal.size - journal.torn)
-    added = _read(journal.path, journal.token, files.read_on(fd))
+    added = read_content(journal.path, journal.token, files.read_on(fd))
     journal.size += added.size - journal.torn
     journal.torn = added.torn
     journal.damaged += added.damaged

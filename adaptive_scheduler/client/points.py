@@ -1,9 +1,6 @@
 """The point journal: every finished point is on disk within a second.
 
-One small file per owner of a learner, ``.HASH.TOKEN.points`` beside its data
-file, where HASH stands for the data file's name (which may use all 255 bytes)
-and TOKEN is the owner's lease. It holds records: a mark, length, checksum, and
-the pickle of a list of (x, y), with x as `adaptive_parts.compact` makes it.
+`io.point_journals` says what is in its file.
 
 Durability: `PointJournal.flush` writes, so that a killed process loses
 nothing; fsync, against a crash of the whole node, comes at most each
@@ -12,33 +9,20 @@ nothing; fsync, against a crash of the whole node, comes at most each
 
 from __future__ import annotations
 
-import pickle
-import struct
 import threading
 import time
-import zlib
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
-
-import cloudpickle
 
 from adaptive_scheduler.errors import DataFileError
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.appender import Appender
+from adaptive_scheduler.io.point_journals import Points, decode, encode, journal_path
+
+__all__ = ["PointJournal", "Points", "decode", "encode", "journal_path"]
 
 #: Seconds between two fsyncs of a journal, at least: 10,000 jobs share one file system.
 SYNC_INTERVAL = 10.0
-
-_MARK = b"\x93ASP"
-_HEAD = struct.Struct("<4sII")
-
-Points = list[tuple[Any, Any]]
-
-
-def journal_path(fname: str, token: int) -> Path:
-    """Where the owner with this token keeps the points of `fname`."""
-    return Path(fname).parent / f".{files.short_hash(fname)}.{token:012d}.points"
 
 
 class PointJournal:
@@ -150,58 +134,3 @@ class PointJournal:
             files.operations.unlink(self.path)
         if file is not None:
             file.close()
-
-
-def encode(points: Points) -> bytes:
-    """One record; `decode` is its opposite."""
-    try:
-        payload = pickle.dumps(points, protocol=pickle.HIGHEST_PROTOCOL)
-    except Exception:  # noqa: BLE001  the border to the user's values: classes of __main__
-        payload = cloudpickle.dumps(points, protocol=pickle.HIGHEST_PROTOCOL)
-    return _HEAD.pack(_MARK, len(payload), zlib.crc32(payload)) + payload
-
-
-def decode(content: bytes) -> tuple[Points, int, int]:
-    """All points of a journal.
-
-    Returns
-    -------
-    points : list of (x, y)
-    torn : int
-        Bytes of an unfinished record at the end.
-    damaged : int
-        Bytes that are no record, before the end.
-    """
-    points: Points = []
-    position = damaged = 0
-    while position < len(content):
-        payload = _payload(content, position)
-        if payload is not None:
-            points.extend(pickle.loads(payload))
-            position += _HEAD.size + len(payload)
-            continue
-        following = _next_record(content, position + 1)
-        if following is None:
-            return points, len(content) - position, damaged
-        damaged += following - position
-        position = following
-    return points, 0, damaged
-
-
-def _payload(content: bytes, position: int) -> bytes | None:
-    """The payload of the record at `position`, or None if there is no whole one."""
-    if len(content) < position + _HEAD.size:
-        return None
-    mark, length, checksum = _HEAD.unpack_from(content, position)
-    start = position + _HEAD.size
-    payload = content[start : start + length]
-    is_whole = mark == _MARK and len(payload) == length and zlib.crc32(payload) == checksum
-    return payload if is_whole else None
-
-
-def _next_record(content: bytes, position: int) -> int | None:
-    while (position := content.find(_MARK, position)) >= 0:
-        if _payload(content, position) is not None:
-            return position
-        position += 1
-    return None

@@ -13,7 +13,7 @@ from typing import Any
 
 import adaptive
 
-from adaptive_scheduler.client import adaptive_load, adaptive_parts
+from adaptive_scheduler.client import adaptive_parts
 from adaptive_scheduler.client.coroutines import Coroutines
 from adaptive_scheduler.client.evaluations import Evaluations
 from adaptive_scheduler.client.options import Options
@@ -21,6 +21,7 @@ from adaptive_scheduler.client.overdue import Overseer
 from adaptive_scheduler.client.tasks import Evaluator, Result, Setup, Task, user_error
 from adaptive_scheduler.errors import PointTimeoutError, UserCodeError
 from adaptive_scheduler.executors import worker
+from adaptive_scheduler.io import adaptive_load
 
 Goal = Callable[[Any], bool]
 

@@ -22,6 +22,7 @@ from adaptive_scheduler.client.one_file import (
 )
 from adaptive_scheduler.errors import DataFileError
 from adaptive_scheduler.io import files
+from adaptive_scheduler.io.adaptive_load import tell_journalled
 
 
 @dataclass
@@ -56,8 +57,6 @@ class DataFile:
         token: int = 0,
         lease_ok: Callable[[], bool] = lambda: True,
     ) -> None:
-        if isinstance(fname, os.PathLike):
-            fname = os.fspath(fname)
         self.learner = learner
         self.token = token
         self._lease_ok = lease_ok
@@ -105,22 +104,12 @@ class DataFile:
 
     def _tell(self, pairs: points.Points) -> None:
         """Tell points that are not known; keep those that the learner does not take yet."""
-        refused = 0
-        for short, y in pairs:
-            try:
-                x = adaptive_parts.expand(self.learner, short)
-                if adaptive_parts.is_known(self.learner, x):
-                    continue
-                if not adaptive_parts.can_tell(self.learner, x):
-                    self.report.memo[x] = y
-                    continue
-                adaptive_parts.tell_loaded(self.learner, x, y)
-                self.report.n_merged += 1
-            except Exception:  # noqa: BLE001  a point of a learner that was made otherwise
-                refused += 1
-        if refused:
+        merged = tell_journalled(self.learner, pairs)
+        self.report.n_merged += merged.n
+        self.report.memo |= merged.memo
+        if merged.refused:
             self.report.notes.append(
-                f"{self.main}: its learner refused {refused} journalled points"
+                f"{self.main}: its learner refused {merged.refused} journalled points"
             )
 
     # -------------------------------------------------------------- save

@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from adaptive_scheduler.errors import DataFileError, PermissionsError
 from adaptive_scheduler.io import files
@@ -32,29 +29,6 @@ def read(path: files.Name) -> bytes:
             return files.read_on(fd)
         finally:
             files.operations.close(fd)
-
-
-@contextmanager
-def held(path: str) -> Iterator[str]:
-    """A name of a data file for somebody else's ``load``: inside, it is the file that was checked.
-
-    One that is exchanged after the check is not the one that is loaded. A name
-    without a file stays as it is.
-
-    Raises
-    ------
-    PermissionsError, DataFileError
-        As `read` does.
-    """
-    if not Path(path).exists():
-        yield path
-        return
-    with files.naming(path, DataFileError):
-        fd = _opened(path)
-    try:
-        yield f"/proc/self/fd/{fd}"
-    finally:
-        files.operations.close(fd)
 
 
 def _opened(path: files.Name) -> int:

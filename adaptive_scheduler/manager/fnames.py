@@ -53,11 +53,13 @@ def absolute_fnames(fnames: Any, learners: Sequence[Any]) -> list[Fname]:
 def _of_learner(fname: Any, learner: Any, where: str, presence: Presence) -> Fname:
     if not isinstance(fname, (list, tuple)):
         return _absolute(fname, where, presence)
-    children = getattr(learner, "learners", None)
+    children = getattr(learner, "__dict__", {}).get("learners")  # a DataSaver shows those within it
     if children is None:
+        inside = getattr(learner, "learners", None) is not None
         raise InputError(
             f"{where} is a list, but its learner is a {type(learner).__name__}: only a "
-            "BalancingLearner has one file for each of its learners. Give one name."
+            "BalancingLearner has one file for each of its learners. Give one name"
+            + (", or a BalancingLearner whose learners are DataSavers." if inside else ".")
         )
     if len(fname) != len(children):
         raise InputError(

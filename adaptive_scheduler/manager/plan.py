@@ -23,6 +23,7 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.texts import one_line
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.addresses import host_addresses, port_range, split_url
+from adaptive_scheduler.manager.combinations import refuse_impossible
 from adaptive_scheduler.manager.fnames import Fname, absolute_fnames
 from adaptive_scheduler.schedulers.base import Scheduler
 
@@ -124,7 +125,7 @@ def make_plan(scheduler: Any, learners: Any, fnames: Any, settings: Settings) ->
 
 
 def check_learners(learners: Any) -> list[Any]:
-    """Return them as a list; InputError if one is no learner."""
+    """Return them as a list; InputError if one is no learner, or none that adaptive can run."""
     if hasattr(learners, "ask") or not hasattr(learners, "__len__"):
         raise InputError(
             f"learners must be a list of learners, not {type(learners).__name__}: "
@@ -142,6 +143,7 @@ def check_learners(learners: Any) -> list[Any]:
             raise InputError(
                 f"learners[{place}] is a {type(learner).__name__}, which is no learner of adaptive."
             )
+    refuse_impossible(learners)
     return list(learners)
 
 

@@ -1,22 +1,20 @@
-"""The data of learners, loaded from where the jobs saved them."""
+"""The data of learners, loaded from where the jobs saved and noted them; nothing is written."""
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Iterable, Sequence
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import track
 
-from adaptive_scheduler.errors import (
-    DataFileError,
-    EnvironmentMismatchError,
-    FileError,
-    InputError,
-)
+from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, FileError
 from adaptive_scheduler.io import data_files
+from adaptive_scheduler.io.point_journals import Listed, ReadJournal, list_journals, read_journals
+from adaptive_scheduler.manager import frames
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +26,9 @@ THREADS = 8
 def load_learners(
     learners: Sequence[Any], fnames: Sequence[str | list[str]], progress: bool = True
 ) -> int:
-    """Load each learner's data as last saved; returns how many have data.
+    """Load what is known of each learner: its data as last saved, and the points noted since.
+
+    Journals are only read, so that the jobs that write them are not disturbed.
 
     Parameters
     ----------
@@ -37,13 +37,21 @@ def load_learners(
     progress : bool
         Show a bar.
 
+    Returns
+    -------
+    int
+        How many learners have data.
+
     Raises
     ------
     DataFileError
         Some data cannot be loaded; the other learners are loaded nevertheless.
     """
+    folders = dict.fromkeys(_folder_of(fname) for fname in fnames)
     with ThreadPoolExecutor(THREADS, "load") as threads:
-        answers: Iterable[DataFileError | bool] = threads.map(_load, learners, fnames)
+        listed = dict(zip(folders, threads.map(_list, folders), strict=True))
+        beside = [listed[_folder_of(fname)] for fname in fnames]
+        answers: Iterable[DataFileError | bool] = threads.map(_load, learners, fnames, beside)
         if progress:
             answers = track(answers, "loading learners", total=len(learners), transient=True)
         found = list(answers)
@@ -54,84 +62,169 @@ def load_learners(
     return sum(answer is True for answer in found)
 
 
-def _load(learner: Any, fname: str | list[str]) -> DataFileError | bool:
-    names = [fname] if isinstance(fname, str) else fname
-    if not any(Path(name).exists() for name in names):
-        return False
+def _folder_of(fname: str | list[str]) -> str:
+    """Where a learner's journals are: beside the first of its files."""
+    return os.path.dirname(_first(fname))  # noqa: PTH120  a text that stays a text
+
+
+def _first(fname: str | list[str]) -> str:
+    return fname if isinstance(fname, str) else fname[0]
+
+
+def _list(folder: str) -> Listed | DataFileError:
     try:
-        load_data(learner, fname)
-        if not getattr(learner, "npoints", 1):
-            _check_whole(names)
+        return list_journals(Path(folder))
+    except DataFileError as error:
+        return error
+
+
+def _load(
+    learner: Any, fname: str | list[str], listed: Listed | DataFileError
+) -> DataFileError | bool:
+    """Load one learner; whether there was anything, or what was wrong with a part of it."""
+    if isinstance(listed, DataFileError):
+        return listed
+    fault: DataFileError | None = None
+    journals: list[ReadJournal] = []
+    try:
+        # before the file: what is in no journal any more is in the file that is read then
+        journals.extend(read_journals(_first(fname), listed))
+    except FileError as error:
+        fault = DataFileError(error.path, error.reason)
+    has_file = any(Path(name).exists() for name in ([fname] if isinstance(fname, str) else fname))
+    if has_file:
+        fault = _attempt(load_data, learner, fname) or fault
+    if journals:
+        fault = _attempt(_tell, learner, fname, journals) or fault
+    return fault or has_file or bool(journals)
+
+
+def _attempt(
+    load: Callable[..., None], learner: Any, fname: str | list[str], *more: Any
+) -> DataFileError | None:
+    """What was wrong; None if nothing was."""
+    try:
+        load(learner, fname, *more)
     except FileError as error:
         return DataFileError(error.path, error.reason)
     except Exception as error:  # noqa: BLE001  the border to the user's code: damaged data, or their own load
-        fault = DataFileError(
-            names[0], f"cannot be loaded ({type(error).__name__}: {error}). Move it away."
-        )
+        fault = DataFileError(_first(fname), f"cannot be loaded ({type(error).__name__}: {error}).")
         fault.__cause__ = error
         return fault
-    return True
+    return None
 
 
 def load_data(learner: Any, fname: str | list[str]) -> None:
-    """``learner.load`` of files that are this user's own.
+    """Do what ``learner.load`` does, of files that are this user's own and of any that jobs write.
+
+    A file that is not there is passed over, as `learner.load` does.
 
     Raises
     ------
     PermissionsError
         One is somebody else's, or anybody may change it: it is not unpickled.
+    DataFileError
+        One cannot be read, or is not this learner's.
     """
-    if not type(learner).load.__module__.startswith("adaptive."):
-        learner.load(fname)  # the user's own way to read the user's own format
-    elif isinstance(fname, str):
-        with data_files.held(fname) as checked:
-            learner.load(checked)
-    else:  # a BalancingLearner, whose load does the same with each
-        for child, name in zip(learner.learners, fname, strict=True):
-            load_data(child, name)
+    from adaptive_scheduler.io import adaptive_load
+
+    for one, name in adaptive_load.files_of(learner, fname):
+        if adaptive_load.saves_itself(one):
+            one.load(name)  # the user's own way to read the user's own format
+        elif Path(name).exists():
+            _load_file(one, name)
 
 
-def _check_whole(names: Sequence[str]) -> None:
-    """Adaptive takes a file that was cut off for one without points."""
-    for name in names:
-        if Path(name).exists():
-            with gzip.open(name) as file:
-                while file.read(2**20):
-                    pass
+def _load_file(learner: Any, name: str) -> None:
+    from adaptive_scheduler.io import adaptive_load
+
+    content = data_files.read(name)
+    try:
+        data = adaptive_load.read_data(content)
+    except (ImportError, AttributeError) as error:
+        raise DataFileError(
+            name,
+            f"its values cannot be unpickled here ({error}). Use the environment in which it was "
+            "written.",
+        ) from error
+    except Exception as error:  # whatever a damaged pickle leads to
+        raise DataFileError(
+            name, f"cannot be read ({type(error).__name__}: {error}). Move it away."
+        ) from error
+    try:
+        adaptive_load.set_data(learner, data)
+    except Exception as error:  # whatever data of another learner lead to
+        raise DataFileError(
+            name,
+            f"does not hold the data of this {type(learner).__name__} "
+            f"({type(error).__name__}: {error}). Give the learner that it was saved from.",
+        ) from error
 
 
-def to_dataframe(learners: Sequence[Any], fnames: Sequence[str | list[str]]) -> pd.DataFrame:
+def _tell(learner: Any, fname: str | list[str], journals: Sequence[ReadJournal]) -> None:
+    """Tell points that only journals have. Raises DataFileError."""
+    from adaptive_scheduler.io import adaptive_load
+
+    pairs = [pair for journal in journals for pair in journal.points]
+    merged = adaptive_load.tell_journalled(learner, pairs)
+    if merged.memo:
+        adaptive_load.tell_as_asked(learner, merged.memo)
+    if merged.refused:
+        raise DataFileError(
+            journals[-1].path,
+            f"the {type(learner).__name__} of {_first(fname)} does not take {merged.refused} of the "
+            f"{len(pairs)} points noted there. Give the learner that they were computed for.",
+        )
+
+
+def to_dataframe(
+    learners: Sequence[Any],
+    fnames: Sequence[str | list[str]],
+    names: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:
     """Join the data of all learners.
+
+    Parameters
+    ----------
+    learners, fnames : sequence
+    names : mapping, optional
+        Names of columns, as in `frames.DEFAULTS`.
 
     Returns
     -------
     pandas.DataFrame
-        What each learner's own ``to_dataframe`` gives, with the columns ``learner`` (its
-        place in the list) and ``fname``. Learners without points give no rows.
+        A row for each point, with the columns ``learner`` (its place in the list) and
+        ``fname``. Learners without points give no rows; nor does one whose points cannot
+        be made a table: a warning names it.
 
     Raises
     ------
     EnvironmentMismatchError
         pandas is not installed.
     InputError
-        A learner cannot be made a DataFrame.
+        There are no such names.
     """
     pandas = import_pandas()
-    frames = []
+    wanted = names or {}
+    frames.check_names(wanted)
+    tables = []
     for place, (learner, fname) in enumerate(zip(learners, fnames, strict=True)):
         if not getattr(learner, "npoints", 1):
             continue
         try:
-            frame = learner.to_dataframe()
-        except (NotImplementedError, AttributeError) as error:
-            raise InputError(
-                f"learners[{place}], a {type(learner).__name__}, has no DataFrame ({error}). "
-                "Use load_learners() and the learner itself."
-            ) from error
-        frame["learner"] = place
-        frame["fname"] = fname if isinstance(fname, str) else "; ".join(fname)
-        frames.append(frame)
-    return pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame()
+            table = frames.frame_of(learner, wanted, pandas)
+            table["learner"] = place
+            table["fname"] = fname if isinstance(fname, str) else "; ".join(fname)
+        except Exception as error:  # noqa: BLE001  the border to the user's values and classes
+            warnings.warn(
+                f"to_dataframe: learners[{place}], a {type(learner).__name__} ({_first(fname)}), "
+                f"is left out, because its points make no table ({type(error).__name__}: {error}). "
+                f"load_learners()[{place}] has them.",
+                stacklevel=3,
+            )
+            continue
+        tables.append(table)
+    return pandas.concat(tables, ignore_index=True) if tables else pandas.DataFrame()
 
 
 def import_pandas() -> Any:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.snapshot import Snapshot
-from adaptive_scheduler.errors import RunError
+from adaptive_scheduler.errors import DataFileError, RunError
 from adaptive_scheduler.io.learners import LearnerFile
 from adaptive_scheduler.io.tables import read_tables
 from adaptive_scheduler.manager import display, offline, results, retrying, state, status
@@ -212,7 +213,10 @@ class Run:
     # ------------------------------------------------------------------------- results
 
     def load_learners(self, progress: bool = True) -> list[Any]:
-        """Load the data that the jobs have saved so far into the learners, and return them.
+        """Load the data there are so far into the learners, and return them.
+
+        That is what the jobs have saved, and the points that they have noted since, which are
+        at most `points_interval` old. Nothing is written: the jobs are not disturbed.
 
         Raises
         ------
@@ -222,7 +226,21 @@ class Run:
         results.load_learners(self.learners, self.fnames, progress)
         return self.learners
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """Load the learners and join their data, with the columns ``learner`` and ``fname``."""
+    def to_dataframe(self, **names: Any) -> pd.DataFrame:
+        """Load the learners and join their data, with the columns ``learner`` and ``fname``.
+
+        What cannot be loaded, or made a table, is named in a warning; the rest is there.
+
+        Parameters
+        ----------
+        **names
+            Other names for columns: ``x_name``, ``y_name``, ``z_name``, ``seed_name``,
+            ``index_name``, ``extra_data_name``, ``function_prefix``; of a LearnerND
+            ``point_names`` (one for each dimension) and ``value_name``.
+        """
         results.import_pandas()
-        return results.to_dataframe(self.load_learners(progress=False), self.fnames)
+        try:
+            self.load_learners(progress=False)
+        except DataFileError as error:  # the other learners are loaded
+            warnings.warn(f"to_dataframe: {error}", stacklevel=2)
+        return results.to_dataframe(self.learners, self.fnames, names)

@@ -154,10 +154,25 @@ def test_fault_07_08_a_killed_manager_is_seen_and_resumed(make: Callable[..., Ru
     assert all(learner.npoints < 200 for learner in run.load_learners(progress=False))
 
 
+def see_the_data_of_now(run: RunManager) -> None:
+    """Before the first save there are only the point journals, which stay their owners'."""
+    found = RunManager.attach(run.folder.home)
+    until(lambda: len(found.to_dataframe()) > 6)
+    assert not list(Path(run.fnames[0]).parent.glob("*.pickle")), "it was to look before the save"
+    n = sum(learner.npoints for learner in found.learners)
+    journals = {path: path.stat() for path in Path(run.fnames[0]).parent.glob(".*.points")}
+    assert len(run.to_dataframe()) >= n
+    for path, before in journals.items():
+        now = path.stat()
+        assert (now.st_ino, now.st_mode) == (before.st_ino, before.st_mode)
+        assert now.st_size >= before.st_size
+
+
 def test_cancelled_and_gone_on_with(make: Callable[..., RunManager], tmp_path: Path) -> None:
     run = make([line(seconds=0.05) for _ in range(3)], goal=50)
     run.start()
     until(lambda: run.snapshot().phases.get("running"))
+    see_the_data_of_now(run)
     run.cancel()
     assert run.wait(60).phases == {"cancelled": 3}
     assert run.status() == "cancelled"

@@ -22,10 +22,11 @@ from adaptive_scheduler.client.one_file import OneFile, Report
 from adaptive_scheduler.core.messages import Claim, Hello, Owner, Welcome
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DataFileError, PermissionsError
-from adaptive_scheduler.io import data_files, files, keys
+from adaptive_scheduler.io import files, keys
 from adaptive_scheduler.io.connection import Connection
 from adaptive_scheduler.io.learners import LearnerFile, read_callable, write_learners
 from adaptive_scheduler.io.operations import Name, Operations
+from adaptive_scheduler.io.point_journals import list_journals
 from adaptive_scheduler.manager.results import load_data, load_learners
 from tests.effort import times
 from tests.integration.client_runs import ClientRun
@@ -182,9 +183,8 @@ def _journals(path: Path) -> None:
 
 
 def _listed(data: Path) -> Iterator[Path]:
-    from adaptive_scheduler.client.former import _journals as listed
-
-    yield from (path for _, path in listed(str(data)))
+    found = list_journals(data.parent)
+    yield from (path for _, path in found[files.short_hash(data)])
 
 
 READERS: list[Callable[[Path], object]] = [
@@ -217,21 +217,6 @@ def test_files_of_others_are_not_unpickled(tmp_path: Path, reader: int, fault: s
         READERS[reader](path)
     assert not (tmp_path / "mark").exists()
     assert re.search(r"Ask its owner|cp .* && mv|chmod", str(caught.value))
-
-
-def test_a_file_that_is_exchanged_after_the_check_is_not_loaded(tmp_path: Path) -> None:
-    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
-    learner = _learner()
-    learner.tell(0.5, 0.25)
-    learner.save(str(mine))
-    theirs.write_bytes(gzip.compress(pickle.dumps(Trap(tmp_path / "mark"))))
-    theirs.chmod(0o666)
-    again = _learner()
-    with data_files.held(str(mine)) as checked:
-        theirs.replace(mine)
-        again.load(checked)
-    assert again.data == {0.5: 0.25}
-    assert not (tmp_path / "mark").exists()
 
 
 def test_what_we_write_is_what_we_load_with_umask_002(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from adaptive_scheduler.client import points
 from adaptive_scheduler.client.former import read_journals
 from adaptive_scheduler.client.points import PointJournal, decode, encode
 from adaptive_scheduler.errors import DataFileError, PermissionsError
+from adaptive_scheduler.io import point_journals
 
 pairs = st.lists(st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False)), max_size=5)
 
@@ -68,8 +69,10 @@ def test_one_that_others_may_write_is_refused(tmp_path):
 
 def test_values_that_cannot_be_unpickled_are_told_with_the_file(tmp_path):
     payload = pickle.dumps([(1, 2)]).replace(b"K\x01", b"cnowhere\nat_all\n")
-    head = points._HEAD.pack(points._MARK, len(payload), points.zlib.crc32(payload))
-    path = points.journal_path(str(tmp_path / "a"), 1)
+    head = point_journals._HEAD.pack(
+        point_journals._MARK, len(payload), point_journals.zlib.crc32(payload)
+    )
+    path = point_journals.journal_path(str(tmp_path / "a"), 1)
     path.write_bytes(head + payload)
     path.chmod(0o600)
     with pytest.raises(DataFileError, match="nowhere"):

@@ -1,0 +1,97 @@
+"""Learners within learners that adaptive cannot run, refused before a job finds out.
+
+What adaptive 1.5 does with each was tried; `tests/contract/test_combinations.py` tries it again.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from adaptive_scheduler.errors import InputError
+
+
+def refuse_impossible(learners: Sequence[Any]) -> None:
+    """Refuse learners that must fail in their job. Raises InputError, which names the remedy."""
+    from adaptive import BalancingLearner, DataSaver
+
+    for place, learner in enumerate(learners):
+        if isinstance(learner, (BalancingLearner, DataSaver)):
+            _check(learner, f"learners[{place}]")
+
+
+def _check(learner: Any, where: str) -> None:
+    from adaptive import BalancingLearner, DataSaver, SequenceLearner
+
+    is_saver = isinstance(learner, DataSaver)
+    inner = _innermost(learner)
+    if isinstance(inner, BalancingLearner):
+        _check_children(inner, where)
+        for index, child in enumerate(inner.learners):
+            _check(child, f"{where}.learners[{index}]")
+            if is_saver and isinstance(_innermost(child), SequenceLearner):
+                _check_entries(_innermost(child), where)
+    elif is_saver and isinstance(inner, SequenceLearner):
+        _check_entries(inner, where)
+
+
+def _innermost(learner: Any) -> Any:
+    """The learner inside of its DataSavers."""
+    from adaptive_scheduler.io.adaptive_load import innermost
+
+    return innermost(learner)
+
+
+def _check_children(learner: Any, where: str) -> None:
+    """Refuse what adaptive's BalancingLearner cannot choose points from."""
+    from adaptive import BalancingLearner, IntegratorLearner, LearnerND
+
+    children = [_innermost(child) for child in learner.learners]
+    what = f"{where} is a BalancingLearner of"
+    alone = "Give each of them in `learners`, with an fname of its own."
+    if any(isinstance(child, IntegratorLearner) for child in children):
+        raise InputError(
+            f"{what} IntegratorLearners: adaptive cannot balance them, because an "
+            f"IntegratorLearner takes points only in its own order. {alone}"
+        )
+    if any(isinstance(child, BalancingLearner) for child in children):
+        raise InputError(
+            f"{what} BalancingLearners: adaptive asks those for the same points again and again. "
+            "Make one BalancingLearner of all their learners, or give each in `learners`."
+        )
+    if learner.strategy != "loss_improvements" and any(
+        isinstance(child, LearnerND) for child in children
+    ):
+        raise InputError(
+            f"{what} LearnerNDs with strategy={learner.strategy!r}, which adaptive cannot choose "
+            f"points for (\"Point already in triangulation\"). Use strategy='loss_improvements'. "
+            f"Or: {alone}"
+        )
+    if len({_is_async(child) for child in children}) > 1:
+        raise InputError(
+            f"{what} some functions that are `async def` and some that are not. Make all of them "
+            f"one or the other. Or: {alone}"
+        )
+
+
+def _is_async(learner: Any) -> bool:
+    from adaptive import SequenceLearner
+
+    function = learner.function
+    if isinstance(learner, SequenceLearner):
+        function = function.function  # adaptive has wrapped it
+    return inspect.iscoroutinefunction(function)
+
+
+def _check_entries(learner: Any, where: str) -> None:
+    """A DataSaver keeps its results by point, and that of a sequence holds the entry itself."""
+    for entry in learner.sequence[:1] if len(learner.sequence) else ():
+        try:
+            hash(entry)
+        except TypeError as error:
+            raise InputError(
+                f"{where} is a DataSaver of a SequenceLearner whose entries cannot be keys of a "
+                f"dictionary ({error}), which a DataSaver needs. Give tuples in place of lists and "
+                "arrays, or a sequence of numbers that your function looks up."
+            ) from error

@@ -1,0 +1,198 @@
+"""The table of one learner: a row for each point, whatever kind of learner, point and value it is.
+
+Columns are called as adaptive calls them, for cases in which its own ``to_dataframe`` raises, too:
+a LearnerND of other than three dimensions, values that are vectors, a DataSaver of a sequence.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from adaptive_scheduler.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Names of columns, which users may choose; `point_names` are those of a LearnerND.
+DEFAULTS: Mapping[str, Any] = {
+    "x_name": "x",
+    "y_name": "y",
+    "z_name": "z",
+    "seed_name": "seed",
+    "index_name": "i",
+    "point_names": None,
+    "value_name": "value",
+    "extra_data_name": "extra_data",
+    "function_prefix": "function.",
+}
+
+
+@dataclass
+class _Table:
+    """Columns of equal length, and for each row the point as the learner knows it."""
+
+    points: list[Any] = field(default_factory=list)
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+
+
+def check_names(names: Mapping[str, Any]) -> None:
+    """Refuse names of columns that no learner has. Raises InputError."""
+    for name in names:
+        if name not in DEFAULTS:
+            raise InputError(
+                f"to_dataframe: {name!r} is no name of a column. Known are {', '.join(DEFAULTS)}."
+            )
+
+
+def frame_of(learner: Any, names: Mapping[str, Any], pandas: Any) -> pd.DataFrame:
+    """Make the table of one learner.
+
+    Parameters
+    ----------
+    learner : adaptive.BaseLearner
+    names : mapping
+        Names of columns as in `DEFAULTS`, where others are wanted.
+    pandas : module
+
+    Raises
+    ------
+    Exception
+        Whatever the ``to_dataframe`` of a learner raises that is not one of adaptive's.
+    """
+    table = _table(learner, {**DEFAULTS, **names})
+    if table is None:
+        return learner.to_dataframe()
+    return pandas.DataFrame(
+        {name: _column(values, pandas) for name, values in table.columns.items()}
+    )
+
+
+def _column(values: Sequence[Any], pandas: Any) -> Any:
+    """A column; vectors and the like stay whole, one in each row."""
+    import numpy as np
+
+    plain = [
+        value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+        for value in values
+    ]
+    if any(hasattr(value, "__len__") and not isinstance(value, (str, bytes)) for value in plain):
+        whole = np.empty(len(plain), dtype=object)
+        for place, value in enumerate(plain):
+            whole[place] = value
+        return pandas.Series(whole)
+    return pandas.Series(plain)
+
+
+def _table(learner: Any, names: Mapping[str, Any]) -> _Table | None:
+    """The table of a learner of adaptive's; None: its class has a way of its own."""
+    from adaptive import BalancingLearner, DataSaver
+
+    if not type(learner).to_dataframe.__module__.startswith("adaptive."):
+        return None
+    if isinstance(learner, BalancingLearner):
+        return _of_several(learner.learners, names)
+    if isinstance(learner, DataSaver):
+        table = _table(learner.learner, names)
+        if table is not None:
+            extra = learner.extra_data
+            table.columns[names["extra_data_name"]] = [extra.get(x) for x in table.points]
+        return table
+    return _of_one(learner, names)
+
+
+def _of_several(learners: Sequence[Any], names: Mapping[str, Any]) -> _Table | None:
+    """The rows of all, one learner behind the other."""
+    joined = _Table(columns={"learner_index": []})
+    for index, learner in enumerate(learners):
+        table = _table(learner, names)
+        if table is None:
+            return None
+        n_before, n = len(joined.points), len(table.points)
+        if not n:
+            continue
+        joined.points += [(index, x) for x in table.points]
+        for name in table.columns:  # of a function with other default arguments than those before
+            joined.columns.setdefault(name, [None] * n_before)
+        table.columns["learner_index"] = [index] * n
+        for name, values in joined.columns.items():
+            values += table.columns.get(name, [None] * n)
+    return joined
+
+
+def _of_one(learner: Any, names: Mapping[str, Any]) -> _Table | None:
+    from adaptive_scheduler.io.adaptive_load import known_points
+
+    found = _inputs(learner, names)
+    if found is None:
+        return None
+    inputs, output = found
+    pairs = _in_order(learner, list(known_points(learner)))
+    table = _Table([x for x, _ in pairs])
+    rows = [x if len(inputs) > 1 or _is_nd(learner) else (x,) for x in table.points]
+    for place, name in enumerate(inputs):
+        table.columns[name] = [row[place] for row in rows]
+    table.columns[output] = [y for _, y in pairs]
+    for name, value in _defaults(learner).items():
+        table.columns[names["function_prefix"] + name] = [value] * len(pairs)
+    return table
+
+
+def _in_order(learner: Any, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """As adaptive orders them."""
+    from adaptive import AverageLearner1D, SequenceLearner
+
+    if isinstance(learner, AverageLearner1D):
+        return sorted(pairs, key=lambda pair: (pair[0][1], pair[0][0]))
+    if isinstance(learner, SequenceLearner) or _is_nd(learner):
+        return pairs
+    return sorted(pairs, key=lambda pair: pair[0])
+
+
+def _is_nd(learner: Any) -> bool:
+    from adaptive import LearnerND
+
+    return isinstance(learner, LearnerND)
+
+
+def _inputs(learner: Any, names: Mapping[str, Any]) -> tuple[Sequence[str], str] | None:
+    """Names of a point's parts, and of the value; None for a learner that is not known."""
+    import adaptive
+
+    if _is_nd(learner):
+        return _point_names(learner.ndim, names["point_names"]), names["value_name"]
+    x, y, seed = names["x_name"], names["y_name"], names["seed_name"]
+    kinds: dict[type, tuple[Sequence[str], str]] = {  # a subclass comes before its base
+        adaptive.AverageLearner1D: ((seed, x), y),
+        adaptive.AverageLearner: ((seed,), y),
+        adaptive.SequenceLearner: ((names["index_name"], x), y),
+        adaptive.Learner1D: ((x,), y),
+        adaptive.Learner2D: ((x, y), names["z_name"]),
+        adaptive.IntegratorLearner: ((x,), y),
+    }
+    return next((known for kind, known in kinds.items() if isinstance(learner, kind)), None)
+
+
+def _point_names(ndim: int, wanted: Sequence[str] | None) -> Sequence[str]:
+    """Those that are wanted where they fit, else x, y, z, and from four dimensions on x0, x1, ..."""
+    if wanted is not None and len(wanted) == ndim:
+        return wanted
+    return "xyz"[:ndim] if ndim <= 3 else [f"x{place}" for place in range(ndim)]
+
+
+def _defaults(learner: Any) -> dict[str, Any]:
+    """The default arguments of the user's function behind the first; none if it does not tell."""
+    from adaptive import SequenceLearner
+
+    function = learner.function
+    if isinstance(learner, SequenceLearner):
+        function = function.function  # adaptive has wrapped it
+    try:
+        parameters = list(inspect.signature(function).parameters.values())[1:]
+    except (TypeError, ValueError):
+        return {}
+    return {
+        one.name: one.default for one in parameters if one.default is not inspect.Parameter.empty
+    }

@@ -280,6 +280,23 @@ _PAIRS: dict[type, Callable[[Learner, Any], Any]] = {
 }
 
 
+#: Learners of which every new value is one more point; an AverageLearner1D counts places.
+_COUNT_EACH = (
+    Learner1D, Learner2D, LearnerND, SequenceLearner, AverageLearner, IntegratorLearner,
+)  # fmt: skip
+
+
+def counts_each(learner: Learner) -> bool:
+    """Whether each value that it is told makes its number of points greater by one."""
+    learner = innermost(learner)
+    if isinstance(learner, BalancingLearner):
+        return all(counts_each(child) for child in learner.learners)
+    kind = next((one for one in _COUNT_EACH if isinstance(learner, one)), None)
+    if kind is None or isinstance(learner, AverageLearner1D):
+        return False
+    return getattr(type(learner), "npoints", None) is getattr(kind, "npoints", None)
+
+
 def npoints(learner: Learner) -> int:
     """Number of points; 0 for a learner that does not count them."""
     return int(getattr(learner, "npoints", 0))

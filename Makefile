@@ -59,14 +59,17 @@ plants: .venv/installed-dev
 
 # Both environments have their bytecode compiled: `import adaptive` costs three times as much without.
 ROWS ?=
-bench: .venv/installed-dev .venv-peer/installed
-	$(BIN)/python -m benchmarks $(ROWS) --json benchmarks/results.json
+# The peer's job scripts do not quote its interpreter: below a path with a blank it lives elsewhere.
+PEER := $(if $(word 2,$(CURDIR)),$(HOME)/.cache/adaptive-scheduler-peer,.venv-peer)
 
-.venv-peer/installed: benchmarks/peer/requirements.txt
-	@echo "Installing the peers into .venv-peer (once; takes a minute)"
-	@$(PYTHON) -m venv --clear .venv-peer
-	@.venv-peer/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peer/requirements.txt
-	@.venv-peer/bin/python -m compileall -qq -j 0 .venv-peer/lib || true
+bench: .venv/installed-dev $(PEER)/installed
+	PEER_PYTHON=$(PEER)/bin/python $(BIN)/python -m benchmarks $(ROWS) --json benchmarks/results.json
+
+$(PEER)/installed: benchmarks/peer/requirements.txt
+	@echo "Installing the peers into $(PEER) (once; takes a minute)"
+	@$(PYTHON) -m venv --clear $(PEER)
+	@$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peer/requirements.txt
+	@$(PEER)/bin/python -m compileall -qq -j 0 $(PEER)/lib || true
 	@touch $@
 
 # Each prints its figures at the end (-rP); KEEP="-k points" runs some of them.
@@ -109,7 +112,7 @@ lint: .venv/installed-dev
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv .venv-* demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* $(PEER) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv-anew:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 ...")'

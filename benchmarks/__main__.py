@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -63,7 +64,7 @@ def main(
         begin = time.perf_counter()
         try:
             figures += measure(name, rounds, peer)
-        except (PeerMissingError, RuntimeError, OSError) as error:
+        except (PeerMissingError, RuntimeError, OSError, subprocess.SubprocessError) as error:
             failed[name] = str(error)
         console.print(f"{name}: {time.perf_counter() - begin:.0f} s", style="dim")
     facts = environment.describe(peer)

@@ -9,7 +9,8 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ import psutil
 
 PACKAGES = ("adaptive", "mpi4py", "mpich", "pyzmq", "tinydb", "msgspec", "numpy", "scipy")
 #: The peers live apart: `adaptive-scheduler` has modules of the same name as ours.
-PEER = Path(os.environ.get("PEER_PYTHON", Path(__file__).parents[1] / ".venv-peer/bin/python"))
+#: Not resolved: a virtual environment's interpreter is a link.
+PEER = Path(
+    os.environ.get("PEER_PYTHON", Path(__file__).parents[1] / ".venv-peer/bin/python")
+).absolute()
 HERE = Path(__file__).parent
 
 
@@ -25,14 +29,30 @@ class PeerMissingError(RuntimeError):
     """The peers' environment has not been made."""
 
 
-def peer_python() -> str:
-    """The peers' interpreter.
+@contextmanager
+def side(whose: str) -> Iterator[None]:
+    """Say whose side failed, if one does; RuntimeError."""
+    try:
+        yield
+    except PeerMissingError:
+        raise
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        raise RuntimeError(f"{whose} failed: {error}") from error
+
+
+def peer_python(*, in_jobs: bool = False) -> str:
+    """The peers' interpreter; `in_jobs`: their job scripts name it, without quotes.
 
     Raises
     ------
     PeerMissingError
         `make bench` makes it.
     """
+    if in_jobs and len(str(PEER).split()) > 1:
+        raise PeerMissingError(
+            f"the peer cannot work in {str(PEER)!r}: its job scripts do not quote the blank. "
+            "`make bench` installs the peers elsewhere; or set PEER_PYTHON."
+        )
     if not PEER.exists():
         raise PeerMissingError(
             f"{PEER} is missing: `make bench` installs the peers there. "
@@ -43,7 +63,8 @@ def peer_python() -> str:
 
 def run_peer(program: str, *arguments: object, timeout: float = 600) -> str:
     """Run ``benchmarks/peer/PROGRAM`` in the peers' environment; returns what it printed."""
-    return run([peer_python(), str(HERE / "peer" / program), *map(str, arguments)], timeout)
+    with side(f"the peer ({program})"):
+        return run([peer_python(), str(HERE / "peer" / program), *map(str, arguments)], timeout)
 
 
 def run(

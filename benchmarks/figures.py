@@ -40,6 +40,8 @@ class Figure(msgspec.Struct, frozen=True):
         Who the peer is: a program, or the bare library doing only that.
     note : str
         What a reader must know, for example that a part is simulated.
+    is_paired : bool
+        Whether one value of ours belongs to one of the peer's, both measured with the same input.
     """
 
     name: str
@@ -50,11 +52,16 @@ class Figure(msgspec.Struct, frozen=True):
     bar: Bar | None = None
     peer_name: str = ""
     note: str = ""
+    is_paired: bool = False
 
     @property
     def ratio(self) -> float | None:
-        """Median of ours over median of the peer's; None without a peer."""
-        return median(self.ours) / median(self.peer) if self.peer else None
+        """Median of ours over median of the peer's, or of the pairs' ratios; None without a peer."""
+        if not self.peer:
+            return None
+        if self.is_paired:
+            return median(a / b for a, b in zip(self.ours, self.peer, strict=True))
+        return median(self.ours) / median(self.peer)
 
     @property
     def is_met(self) -> bool | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from adaptive_scheduler.schedulers.base import default_mpiexec
 from benchmarks.cluster import cluster, drive, wait_until_idle
-from benchmarks.environment import peer_python, run
+from benchmarks.environment import peer_python, run, side
 from benchmarks.figures import Figure, at_most
 from benchmarks.import_cost import CPU
 
@@ -34,7 +34,7 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
                 values.append(seconds_to_each(slurm, sys.executable, "run_program.py", n)[1])
                 if with_peer:
                     any_one, all_of_them = seconds_to_each(
-                        slurm, peer_python(), "peer/first_point.py", n
+                        slurm, peer_python(in_jobs=True), "peer/first_point.py", n
                     )
                     any_of_peer[n].append(any_one)
                     peer[n].append(all_of_them)
@@ -67,7 +67,8 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
 def one_learner(slurm) -> tuple[float, float]:
     """Seconds to the first evaluation of one learner, and the CPU that its job took for it."""
     task = {"learners": 1, "points": 4, "seconds": 0.05, "cores": 2, "jobs": 1, "timeout": 200}
-    told = drive(slurm, sys.executable, "run_program.py", **task, cpu=True)
+    with side("ours"):
+        told = drive(slurm, sys.executable, "run_program.py", **task, cpu=True)
     return min(end for *_, end in told["ledger"]) - told["start"], told["cpu"]
 
 
@@ -79,12 +80,17 @@ def adaptive_cpu() -> float:
 def seconds_to_each(slurm, python: str, program: str, n: int) -> tuple[float, float]:
     """From the start to the first point of any of `n` learners, and to that of the last of them."""
     task = {"learners": n, "points": 4, "seconds": 0.05, "cores": 2, "jobs": n, "timeout": 200}
-    told = drive(slurm, python, program, **task)
+    whose = "ours" if python == sys.executable else "the peer"
+    with side(whose):
+        told = drive(slurm, python, program, **task)
     firsts: dict[float, float] = {}
     for which, _, _, end in told["ledger"]:
         firsts[which] = min(end, firsts.get(which, end))
     if len(firsts) != n:
-        raise RuntimeError(f"only {len(firsts)} of {n} learners have a point")
+        raise RuntimeError(
+            f"{whose} failed: only {len(firsts)} of {n} learners have a point. "
+            f"Its words:\n{told['words']}"
+        )
     return min(firsts.values()) - told["start"], max(firsts.values()) - told["start"]
 
 
@@ -101,7 +107,7 @@ def bare_chain(slurm) -> float:
         end = time.monotonic() + 60
         while not (out.exists() and out.read_text().endswith("\n")):
             if time.monotonic() > end:
-                raise RuntimeError("the bare chain gave no point in 60 s")
+                raise RuntimeError("the bare chain failed: no point in 60 s")
             time.sleep(0.02)
         wait_until_idle(slurm)
         return float(out.read_text()) - begin

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import sys
 
-from benchmarks.runners import bare, drive, drive_adaptive, line, sequence, slow_peak
+from benchmarks.runners import bare, drive, drive_adaptive, line, sequence, slow_peaks
 
 POINTS, FEW = 20_000, 2_000
-PAIRS, TIMES = 2, 5
+PAIRS, FUNCTIONS = 2, 40
 
 
-def main(whose: str) -> None:
+def main(whose: str, turn: int) -> None:
     """Measure ours, or adaptive's runner on a plain MPIPoolExecutor."""
     from mpi4py import MPI
 
@@ -38,8 +38,9 @@ def main(whose: str) -> None:
         if whose == "ours":
             figures["bare"].append(bare(line(), n))
     figures["to_loss"] = []
-    for _ in range(TIMES):  # 280 or 368, by which points come back first
-        learner = line(slow_peak)
+    # many: one function takes 280 or 368 points, by which points come back first
+    for seed in range(turn * FUNCTIONS, (turn + 1) * FUNCTIONS):
+        learner = line(slow_peaks(seed))
         run(learner, lambda one: one.loss() < 0.01, pool, workers)
         figures["to_loss"].append(learner.npoints)
     print(json.dumps(figures), flush=True)
@@ -47,4 +48,4 @@ def main(whose: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

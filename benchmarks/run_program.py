@@ -75,7 +75,7 @@ def main(task: dict) -> None:
     end = time.time()
     run.load_learners(progress=False)
     print(json.dumps({
-        "start": begin, "end": end, "ledger": read(ledger), "phases": snapshot.phases,
+        "start": begin, "end": end, "ledger": read(ledger), "phases": snapshot.phases, "words": run.status().text,
         "points": sum(learner.npoints for learner in learners),
         "done": max(row.changed for row in state.read_items(read_tables(run.folder), run.folder)),
         "ended": client_ends(folder / "run"), "cpu": float(Path(cpu).read_text()) if cpu else None,

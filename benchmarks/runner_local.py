@@ -57,7 +57,7 @@ def figures(name, where, free, peer_free, lines, peer_lines, alone) -> Iterator[
     )  # fmt: skip
     yield Figure(
         f"{name}-1d", f"Learner1D, free points, {where}", "points/s", lines, alone,
-        at_least(0.7, "ratio"), "its bare ask(16) and tell",
+        at_least(0.75, "ratio"), "its bare ask(16) and tell",
     )  # fmt: skip
     if peer_lines:
         yield Figure(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 import adaptive
@@ -35,10 +37,16 @@ def peak(x: float) -> float:
     return x + 0.01**2 / (0.01**2 + (x - 0.3) ** 2)
 
 
-def slow_peak(x: float) -> float:
-    """The peak, in a millisecond."""
+def slow_peaks(seed: int) -> Callable[[float], float]:
+    """Three peaks on a slope, in a millisecond; where they are and how wide, the seed says."""
+    draw = random.Random(seed)
+    peaks = [(draw.uniform(-1, 1), 10 ** draw.uniform(-2.5, -0.5)) for _ in range(3)]
+    return partial(_slow_peaks, draw.uniform(-1, 1), peaks)
+
+
+def _slow_peaks(slope: float, peaks: list[tuple[float, float]], x: float) -> float:
     time.sleep(0.001)
-    return peak(x)
+    return slope * x + sum(width**2 / (width**2 + (x - at) ** 2) for at, width in peaks)
 
 
 def sequence(n: int, function: Callable[..., Any] = free) -> Any:

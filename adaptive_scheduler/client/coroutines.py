@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from adaptive_scheduler.client.durations import Durations
-from adaptive_scheduler.client.tasks import Result, Task, user_error
+from adaptive_scheduler.client.tasks import AT_A_TIME, Result, Task, user_error
 from adaptive_scheduler.executors import worker
 
 
@@ -54,9 +54,9 @@ class Coroutines:
         self._wake()
 
     def returned(self) -> list[Result]:
-        """What has come back since the last call."""
-        results = []
-        while self._returned:
+        """What has come back, some `AT_A_TIME` results."""
+        results: list[Result] = []
+        while self._returned and len(results) < AT_A_TIME:
             running = self._returned.popleft()
             found = self._running.pop(running, None)
             if found is None or running.cancelled():

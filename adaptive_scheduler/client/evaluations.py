@@ -18,7 +18,7 @@ from typing import Any
 
 from adaptive_scheduler.client.durations import Durations
 from adaptive_scheduler.client.overdue import Begun
-from adaptive_scheduler.client.tasks import Function, Result, Setup, Task, user_error
+from adaptive_scheduler.client.tasks import AT_A_TIME, Function, Result, Setup, Task, user_error
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.pickles import dumps_by_value
 
@@ -180,9 +180,9 @@ class Evaluations:
     # -------------------------------------------------------------- back
 
     def returned(self) -> list[Result]:
-        """What has come back since the last call; look at `failure` afterwards."""
+        """What has come back, some `AT_A_TIME` results; look at `failure` afterwards."""
         results: list[Result] = []
-        while self._returned:
+        while self._returned and len(results) < AT_A_TIME:
             future = self._returned.popleft()
             if future in self._messages:
                 results += self._results(self._take_out(future), future)

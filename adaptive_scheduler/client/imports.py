@@ -18,9 +18,10 @@ SELDOM_USED = ("scipy.stats", "pandas", "versioningit")
 #: New objects between two passes of Python's collector over the youngest. Each point in flight is a
 #: future of six objects: at the default of 700, passes took a sixth of a runner with 10,000 of them.
 COLLECT_AFTER = 20_000
-#: Seconds that the runner keeps the interpreter's lock while the pool's thread waits for it. At the
-#: default of 0.005 a fast Learner1D waited for its values a sixth of the time.
-SWITCH_AFTER = 0.001
+#: Seconds that the runner keeps the interpreter's lock while the pool's thread waits for it. A message
+#: costs that thread some five waits: at the default of 0.005 a fast Learner1D over MPI waited for its
+#: values 0.5 s of 1.7, at 0.001 0.2 s, at 0.0003 0.06 s; at 0.0001 the threads' turns cost more than that.
+SWITCH_AFTER = 0.0003
 #: Seconds after which a full pass of the collector is a small part of what a learner took.
 LONG = 1.0
 

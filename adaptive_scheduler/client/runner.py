@@ -18,12 +18,20 @@ from adaptive_scheduler.client.coroutines import Coroutines
 from adaptive_scheduler.client.evaluations import Evaluations
 from adaptive_scheduler.client.options import Options
 from adaptive_scheduler.client.overdue import Overseer
-from adaptive_scheduler.client.tasks import Evaluator, Result, Setup, Task, user_error
+from adaptive_scheduler.client.point_goals import asks_all, points_asked
+from adaptive_scheduler.client.tasks import AT_A_TIME, Evaluator, Result, Setup, Task, user_error
 from adaptive_scheduler.errors import PointTimeoutError, UserCodeError
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io import adaptive_load
 
 Goal = Callable[[Any], bool]
+
+#: Where nobody knows how far the goal is: points in flight, as a share of those that are known,
+#: beyond one for each worker. What is in flight when the goal is met is computed without need.
+EARLY_SHARE = 1 / 4
+#: A goal of which only points in flight are missing waits for them so long, in seconds and in p95s of
+#: the durations; then idle workers begin others, so that one that hangs does not hold it up.
+LATE, LATE_FACTOR = 1.0, 3.0
 
 
 class _NoPool(concurrent.futures.Executor):
@@ -83,6 +91,13 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         self._retry: deque[Task] = deque()
         self._failures: dict[int, tuple[Task, str]] = {}
         self._given_up: list[Task] = []
+        self._workers = workers
+        self._asks_all = asks_all(goal)
+        self._n_asked = points_asked(goal)
+        self._counts_each = adaptive_parts.counts_each(learner)
+        self._is_held_back = False
+        self._last_return = time.monotonic()
+        self._n_known = adaptive_parts.npoints(learner)  # and those that came since are n_new
         is_async = adaptive_parts.is_async(learner)
         super().__init__(
             learner,
@@ -152,7 +167,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
                 if self.evaluations.failure is None and not self.evaluations.n_in_flight:
                     self.reason = "exhausted"
                     break
-                await self._next()
+                await self._next_or_late()
             await self._drain()
         finally:
             timer.cancel()
@@ -162,7 +177,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
             self._cleanup()
 
     def _ring_at(self, moment: float | None) -> asyncio.TimerHandle:
-        seconds = 1e6 if moment is None else max(0.0, moment - time.monotonic())
+        seconds = 1e6 if moment is None else min(1e6, max(0.0, moment - time.monotonic()))
         timer: asyncio.TimerHandle = self.ioloop.call_later(seconds, self._event.set)
         return timer
 
@@ -172,12 +187,32 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
             self.error = self.error or error
             self.stop("error", self.evaluations.durations.p95)
 
+    async def _next_or_late(self) -> None:
+        if not self._is_held_back:
+            await self._next()
+            return
+        timer = self._ring_at(self._late_at())
+        await self._next()
+        timer.cancel()
+
+    def _late_at(self) -> float:
+        """When points in flight have not returned for so long that others are begun."""
+        if not self.evaluations.durations.n:
+            return float("inf")  # nobody knows how long they take
+        return self._last_return + max(LATE, LATE_FACTOR * self.evaluations.durations.p95)
+
     async def _next(self) -> None:
         await self._event.wait()
         self._event.clear()
         self._is_woken = False  # before the look: what comes later wakes again
-        for result in self.evaluations.returned():
+        results = self.evaluations.returned()
+        if results:
+            self._last_return = time.monotonic()
+        for result in results:
             self._take(result)
+        if len(results) >= AT_A_TIME:  # there may be more, after new points for these
+            self._event.set()
+            await asyncio.sleep(0)  # others wait for the loop too: saving, progress
 
     def _should_end(self) -> bool:
         if self.evaluations.failure is not None and self.error is None:
@@ -205,8 +240,22 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
             time.monotonic() + self.evaluations.durations.p95 >= deadline
         )
 
+    def _room(self) -> int:
+        """How many more points should be in flight; not many more than the goal needs."""
+        room, flying = self.evaluations.room(), self.evaluations.n_in_flight
+        self._is_held_back = False
+        if room <= 0 or self._asks_all:
+            return room
+        left = (self._n_asked or 0) - adaptive_parts.npoints(self.learner)
+        if left <= 0:  # it asks for something else too
+            left = max(self._workers, int((self._n_known + self.n_new) * EARLY_SHARE))
+        elif not self._counts_each or time.monotonic() >= self._late_at():
+            left = max(self._workers, left)
+        self._is_held_back = left <= flying < self._workers
+        return min(room, left - flying)
+
     def _refill(self) -> None:
-        while (room := self.evaluations.room()) > 0:
+        while (room := self._room()) > 0:
             tasks = [self._retry.popleft() for _ in range(min(room, len(self._retry)))]
             points = self._ask_for(room - len(tasks)) if room > len(tasks) else []
             told = self._tell_remembered(points) if self.options.memo else set()
@@ -252,8 +301,9 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
             timer = self._ring_at(end)
             await self._next()
             timer.cancel()
-        for result in self.evaluations.returned():
-            self._take(result)
+        while results := self.evaluations.returned():
+            for result in results:
+                self._take(result)
 
     def _end_of_drain(self, begin: float) -> float:
         grace = self.options.grace_after(self.evaluations.durations.p95)

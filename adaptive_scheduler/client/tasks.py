@@ -17,6 +17,10 @@ from adaptive_scheduler.io.pickles import dumps_by_value
 
 Function = Callable[[Any], Any]
 
+#: Results that are taken before new points are asked for. With 10,000 points pending thousands came
+#: back at once: their workers waited, and Python's collector went through what they left behind.
+AT_A_TIME = 128
+
 
 @dataclass(slots=True)
 class Task:
@@ -84,7 +88,7 @@ class Evaluator(Protocol):
         """Send points."""
 
     def returned(self) -> list[Result]:
-        """What has come back since the last call; look at `failure` afterwards."""
+        """What has come back, some `AT_A_TIME` results; look at `failure` afterwards."""
 
     def in_flight(self) -> list[tuple[Any, Any]]:
         """Futures and points that have not come back."""

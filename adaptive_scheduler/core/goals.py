@@ -31,6 +31,16 @@ class Goal(msgspec.Struct, frozen=True):
     value: float = 0.0
 
 
+class NPoints(msgspec.Struct, frozen=True):
+    """Whether a learner has so many points; the runner looks how many."""
+
+    n: int
+
+    def __call__(self, learner: Any) -> bool:
+        """Whether it has them."""
+        return bool(learner.npoints >= self.n)
+
+
 def parse_goal(goal: object) -> Goal:
     """Turn what users give as a goal into a `Goal`.
 
@@ -125,7 +135,7 @@ def predicate(
         ``learner -> bool``; None means until the learner has no more points.
     """
     tests: dict[str, Callable[[Any], bool] | None] = {
-        "npoints": lambda learner: bool(learner.npoints >= goal.value),
+        "npoints": NPoints(int(goal.value)),
         "loss": lambda learner: bool(learner.loss() <= goal.value),
         "duration": lambda _: worked() >= goal.value,
         "until": lambda _: now() >= goal.value,

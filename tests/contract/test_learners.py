@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 
@@ -50,6 +51,9 @@ def test_goal_is_reached_and_every_evaluation_is_kept_once(name, pool, tmp_path)
     outcome = run_learner(Work(learner, fname, goal, pool, 2))
     assert (outcome.reason, outcome.error, outcome.saved) == ("goal", None, True)
     assert goal is None or goal(learner)
+    if isinstance(goal, partial):  # a number of points
+        asked, each = goal.args[0], adaptive_parts.counts_each(learner)
+        assert asked <= learner.npoints <= asked + (0 if each else 2)
     assert len(lines()) == count(learner) == outcome.new_points
     again = make()
     report = DataFile(again, fname).load()

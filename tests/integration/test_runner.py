@@ -18,6 +18,7 @@ from adaptive_scheduler.client.former import read_journals
 from adaptive_scheduler.client.points import PointJournal
 from adaptive_scheduler.client.saving import DataFile
 from adaptive_scheduler.client.work import Work, run_learner
+from adaptive_scheduler.core.goals import NPoints
 from adaptive_scheduler.errors import UserCodeError
 from adaptive_scheduler.executors.pools import ProcessPool
 from adaptive_scheduler.schedulers.base import default_mpiexec
@@ -86,8 +87,69 @@ def test_points_that_fail_can_be_left_out(pool, tmp_path):
 def test_fault_06_points_in_flight_when_the_goal_is_met_are_kept(pool, tmp_path):
     ledger = Ledger(tmp_path / "ledger", slow(0.05))
     learner = adaptive.Learner1D(ledger, (-1, 1))
-    run_learner(Work(learner, str(tmp_path / "d.pickle"), lambda one: one.npoints >= 5, pool, 2))
+    run_learner(Work(learner, str(tmp_path / "d.pickle"), counts(5), pool, 2))
     assert len(ledger.lines()) == learner.npoints == 6
+
+
+def counts(n):
+    """A goal of so many points, of which nobody can tell that it is one."""
+    return lambda learner: sum(1 for _ in learner.data) >= n
+
+
+def square(x):
+    return x * x
+
+
+async def squared(x):
+    await asyncio.sleep(0)
+    return x * x
+
+
+@pytest.mark.parametrize("function", [square, squared], ids=["sync", "async"])
+@pytest.mark.parametrize("n", [1, 20, 1003])
+def test_a_goal_that_is_a_number_of_points_is_met_exactly(function, n, pool, tmp_path):
+    for turn, goal in enumerate((NPoints(n), lambda learner: len(learner.data) >= n)):
+        learners = [adaptive.Learner1D(function, (-1, 1)), sequence(function, 5000)]
+        for place, learner in enumerate(learners):
+            fname = str(tmp_path / f"{turn}{place}.pickle")
+            outcome = run_learner(Work(learner, fname, goal, pool, 2))
+            assert (outcome.reason, outcome.npoints) == ("goal", n)
+        again = Work(learners[1], fname, NPoints(n + 5), pool, 2)  # some are known, 5 are not
+        assert run_learner(again).npoints == n + 5
+
+
+def third_is_slow(x):
+    time.sleep(4 if x == 2 else 0.01)
+    return x
+
+
+def test_a_point_that_takes_far_longer_does_not_hold_up_a_goal_of_points(tmp_path):
+    executor = ProcessPool()
+    pool = executor.open(2)  # its own: a worker sleeps when this is over
+    work = Work(sequence(third_is_slow), str(tmp_path / "d.pickle"), NPoints(20), pool, 2)
+    work.runner_kwargs = {"grace": 0.0}
+    begin = time.monotonic()
+    outcome = run_learner(work)
+    assert (outcome.reason, outcome.npoints) == ("goal", 20)
+    assert time.monotonic() - begin < 3.9
+    assert 2 not in work.learner.data
+    executor.close(pool, 0)
+
+
+def test_points_that_fail_are_tried_again_or_replaced_until_the_goal_is_met(pool, tmp_path):
+    kwargs = {"retries": 1, "raise_if_retries_exceeded": False}
+    work = Work(sequence(fails_at), str(tmp_path / "d.pickle"), NPoints(20), pool, 2)
+    work.runner_kwargs = kwargs
+    outcome = run_learner(work)
+    assert (outcome.reason, outcome.npoints, outcome.failed_points) == ("goal", 20, 1)
+
+
+@pytest.mark.parametrize("kind", ["line", "sequence"])
+def test_a_goal_that_nobody_can_foresee_is_overshot_by_a_quarter_at_most(kind, pool, tmp_path):
+    for n in (20, 1000):
+        learner = adaptive.Learner1D(square, (-1, 1)) if kind == "line" else sequence(square, 5000)
+        outcome = run_learner(Work(learner, str(tmp_path / f"{n}.pickle"), counts(n), pool, 2))
+        assert n <= outcome.npoints <= n + n // 4 + 2
 
 
 def test_no_point_starts_that_cannot_end_before_the_deadline(pool, tmp_path):

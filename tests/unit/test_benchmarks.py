@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import report
+from benchmarks import environment, report
 from benchmarks.__main__ import ROWS, write
 from benchmarks.figures import Figure, at_least, at_most
 
@@ -27,11 +27,36 @@ FACTS = {
         (Figure("x", "", "s", [2.0], [4.0], at_least(0.5, "ratio")), True),
         (Figure("x", "", "s", [2.0], bar=at_least(0.5, "ratio")), None),
         (Figure("x", "", "s", [2.0]), None),
+        (Figure("x", "", "", [1.0, 4.0, 2.0], [1.0, 2.0, 2.0], at_most(1.1, "ratio")), True),
+        (
+            Figure(
+                "x", "", "", [3.0, 1.0, 9.0], [1.0, 2.0, 3.0], at_most(2.9, "ratio"), is_paired=True
+            ),
+            False,
+        ),
     ],
 )
 def test_a_bar_is_met_by_the_median_or_by_the_ratio(figure: Figure, met: bool | None) -> None:
     assert figure.is_met is met
     assert figure.as_json()["met"] is met
+
+
+def test_a_row_that_fails_says_whose_side_failed() -> None:
+    with (
+        pytest.raises(RuntimeError, match=r"^the peer failed: .*exit 3.*ended with 3"),
+        environment.side("the peer"),
+    ):
+        environment.run(["sh", "-c", "exit 3"])
+
+
+def test_a_peer_that_cannot_work_in_its_folder_is_named(monkeypatch, tmp_path: Path) -> None:
+    python = tmp_path / "a blank" / "python"
+    python.parent.mkdir()
+    python.touch()
+    monkeypatch.setattr(environment, "PEER", python)
+    assert environment.peer_python() == str(python)
+    with pytest.raises(environment.PeerMissingError, match=r"a blank.*PEER_PYTHON"):
+        environment.peer_python(in_jobs=True)
 
 
 def test_the_readmes_table_is_written_between_its_marks(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from adaptive_scheduler.client.evaluations import (
     MAX_LATE_BATCH,
     Evaluations,
 )
-from adaptive_scheduler.client.tasks import Setup, Task
+from adaptive_scheduler.client.tasks import AT_A_TIME, Setup, Task
 from adaptive_scheduler.executors import worker
 
 WORKERS = 3
@@ -50,9 +50,10 @@ def drive(seconds, n):
         evaluations.submit([Task(x, abs, x) for x in range(evaluations.room())])
         seen.append((back, evaluations.n_in_flight))
         pool.work()
-        results = evaluations.returned()
-        assert all(result.value == result.task.x for result in results)
-        back += len(results)
+        while results := evaluations.returned():  # no more at a time than are soon taken
+            assert len(results) < AT_A_TIME + MAX_LATE_BATCH
+            assert all(result.value == result.task.x for result in results)
+            back += len(results)
     assert evaluations.n_in_flight == 0
     return pool.sizes, seen
 

@@ -157,7 +157,7 @@ def test_a_process_is_prepared() -> None:
     assert not is_looked_at
     assert users == [True, True]
     assert left == [False, False]
-    assert settings == [True, 20_000, 0.001]
+    assert settings == [True, 20_000, 0.0003]
 
 
 def test_adaptive_works_without_them_and_has_them_when_it_needs_them() -> None:

@@ -69,6 +69,7 @@ class Recipes:
             initializers=tuple(self._stored("initializers") or ()),
             runner_kwargs=dict(self._stored("runner_kwargs") or {}),
             point_timeout=self._config.point_timeout,
+            point_retries=self._config.point_retries,
         )
 
     def _stored(self, name: str) -> Any:

@@ -274,7 +274,8 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         task = result.task
         task.fails += 1
         self._failures[id(task)] = (task, result.error.traceback_text or str(result.error))
-        if task.fails <= self.retries:
+        is_soon = self.n_new > 0 or result.seconds < self.options.retry_within
+        if task.fails <= self.retries and is_soon:
             self._retry.append(task)
             return
         self._given_up.append(task)

@@ -239,6 +239,7 @@ class Shift:
             points_interval=config.points_interval,
             deadline=self._deadline.stop,
             point_timeout=recipe.point_timeout,
+            point_retries=recipe.point_retries,
             lease_ok=self._talk.is_lease_good,
             on_progress=lambda progress: self._progress(progress, log),
             runner_kwargs=dict(recipe.runner_kwargs),
@@ -269,7 +270,8 @@ class Shift:
         if outcome.reason == "lost":
             return None
         claims = self._reason_to_end() is None
-        return self._say(last_word(token, outcome, claims=claims), log)
+        word = last_word(token, outcome, self._workers.count, claims=claims)
+        return self._say(word, log)
 
     def _say(self, word: Finish | Fail | Release, log: Any) -> Reply | None:
         """Tell how it ended; held for as long as it takes, unless the job itself ends.

@@ -74,7 +74,9 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     token : int
         The last right given to it; 0 is none.
     attempts, fails, crashes : int
-        Times it was claimed; its function raised; its client died.
+        Times it was claimed; its function raised since it last got on; its client died.
+    fails_in_all, failed_at : int
+        Times its function raised, whatever it computed between; its points at the last of these.
     reason, traceback : str
         Why it is where it is.
     worked : float
@@ -100,6 +102,8 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     attempts: int = 0
     fails: int = 0
     crashes: int = 0
+    fails_in_all: int = 0
+    failed_at: int = 0
     reason: str = ""
     traceback: str = ""
     worked: float = 0.0
@@ -107,6 +111,10 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     loss: float | None = None
     kept_aside: str = ""
     changed: float = 0.0
+
+
+#: An item that gets on between its failures is given up at so many times its budget.
+IN_ALL = 20
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -152,10 +160,21 @@ def _raise(item: Item, event: Raised, budget: Budget) -> Item:
         return replace(
             _lose(item, Lost(event.reason, True, event.report), budget), traceback=event.traceback
         )
-    fails = item.fails + 1
-    phase = FAILED if fails > budget.max_fails else QUEUED
-    after = _let_go(item, event.report, phase, event.reason)
-    return replace(after, fails=fails, traceback=event.traceback)
+    fails = 1 if _has_got_on(item, event) else item.fails + 1
+    in_all = max(item.fails_in_all, item.fails) + 1
+    is_last = in_all > IN_ALL * budget.max_fails
+    phase = FAILED if is_last or fails > budget.max_fails else QUEUED
+    reason = f"{event.reason} ({in_all} times in all)" if is_last and in_all > 1 else event.reason
+    after = _let_go(item, event.report, phase, reason)
+    return replace(
+        after, fails=fails, fails_in_all=in_all, failed_at=after.npoints, traceback=event.traceback
+    )
+
+
+def _has_got_on(item: Item, event: Raised) -> bool:
+    """Whether each worker of the job brought a new point, on average, since the last failure."""
+    gained = max(event.report.new_points, event.report.npoints - item.failed_at)
+    return bool(event.workers) and gained >= event.workers
 
 
 def _release(item: Item, event: Released, _: Budget) -> Item:
@@ -206,7 +225,9 @@ def _postpone(item: Item, _event: Postponed, _: Budget) -> Item:
 
 def _retry(item: Item, event: Retried, _: Budget) -> Item:
     phase = WAITING if event.waiting else QUEUED
-    return replace(item, phase=phase, fails=0, crashes=0, reason="retried", traceback="")
+    return replace(
+        item, phase=phase, fails=0, crashes=0, fails_in_all=0, reason="retried", traceback=""
+    )
 
 
 def _same(item: Item, _event: Event, _: Budget) -> Item:

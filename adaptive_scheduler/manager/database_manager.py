@@ -202,8 +202,9 @@ class DatabaseManager:
 
     def _fail(self, _owner: Owner, _record: JobRecord, request: Fail, now: Moment) -> Reply:
         event = Raised(
-            request.token, request.reason, request.traceback, request.report, request.crash
-        )
+            request.token, request.reason, request.traceback, request.report, request.crash,
+            request.workers,
+        )  # fmt: skip
         return self._end(event, now)
 
     def _release(self, _owner: Owner, _record: JobRecord, request: Release, now: Moment) -> Reply:

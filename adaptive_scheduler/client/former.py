@@ -68,7 +68,7 @@ def read_journals(fname: str) -> Iterator[ReadJournal]:
 def _read(path: Path, token: int, content: bytes) -> ReadJournal:
     try:
         points, torn, damaged = decode(content)
-    except Exception as error:  # the border to the user's classes
+    except BaseException as error:  # the border to the user's classes
         raise DataFileError(
             path,
             f"its values cannot be unpickled here ({type(error).__name__}: {error}). Their modules "

@@ -82,7 +82,7 @@ class Recipes:
             return self._learners.read(assigned.item)
         except AdaptiveSchedulerError:
             raise
-        except Exception as error:  # the border to the user's code: classes that do not load
+        except BaseException as error:  # the border to the user's code: classes that do not load
             name, message, text, _ = describe(error)
             raise UserCodeError(
                 "learner, when it was loaded,", f"{name}: {message}", text

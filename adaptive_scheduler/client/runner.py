@@ -194,7 +194,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
     def _is_met(self) -> bool:
         try:
             return bool(self.goal(self.learner))
-        except Exception as error:  # noqa: BLE001  the border to the user's code
+        except BaseException as error:  # noqa: BLE001  the border to the user's code
             self.error = user_error("goal", worker.describe(error))
             return True
 
@@ -224,7 +224,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
             self.log.append(("ask", n))
         try:
             return adaptive_parts.ask(self.learner, n)
-        except Exception as error:  # noqa: BLE001  the border to the user's code: losses, own learners
+        except BaseException as error:  # noqa: BLE001  the border to the user's code: losses, own learners
             self.error = user_error("learner's ask", worker.describe(error))
             return []
 
@@ -286,7 +286,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         """Whether the learner took it."""
         try:
             self.learner.tell(x, y)
-        except Exception as error:  # noqa: BLE001  the border to the user's code: values, losses, arg_picker
+        except BaseException as error:  # noqa: BLE001  the border to the user's code: values, losses, arg_picker
             if self.error is None:
                 what = f"value for {x!r} was refused: the learner"
                 self.error = user_error(what, worker.describe(error))

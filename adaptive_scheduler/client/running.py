@@ -228,13 +228,13 @@ class Running:
     def _npoints(self) -> int:
         try:
             return adaptive_parts.npoints(self.work.learner)
-        except Exception as error:  # noqa: BLE001  the border to the user's own learner
+        except BaseException as error:  # noqa: BLE001  the border to the user's own learner
             self.error = self.error or error
             return 0
 
 
 def _loss(learner: Any) -> float | None:
-    with suppress(Exception):  # a loss that is not defined yet, or the user's own that raises
+    with suppress(BaseException):  # a loss that is not defined yet, or the user's own that raises
         return float(learner.loss())
     return None
 

@@ -116,7 +116,7 @@ class DataFile:
                     continue
                 adaptive_parts.tell_loaded(self.learner, x, y)
                 self.report.n_merged += 1
-            except Exception:  # noqa: BLE001  a point of a learner that was made otherwise
+            except BaseException:  # noqa: BLE001  a point of a learner that was made otherwise
                 refused += 1
         if refused:
             self.report.notes.append(
@@ -142,7 +142,7 @@ class DataFile:
                     blobs.append((file, None, temporary))
                 else:
                     blobs.append((file, adaptive_parts.dump_data(file.learner), temporary))
-            except Exception as error:  # the border to the user's code
+            except BaseException as error:  # the border to the user's code
                 raise user_code_error("save", error) from error
         return Snapshot(blobs)
 

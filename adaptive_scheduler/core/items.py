@@ -77,6 +77,8 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         Times it was claimed; its function raised since it last got on; its client died.
     fails_in_all, failed_at : int
         Times its function raised, whatever it computed between; its points at the last of these.
+    vain : int
+        Times in a row that a client that had begun gave it back without one new point.
     reason, traceback : str
         Why it is where it is.
     worked : float
@@ -104,6 +106,7 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     crashes: int = 0
     fails_in_all: int = 0
     failed_at: int = 0
+    vain: int = 0
     reason: str = ""
     traceback: str = ""
     worked: float = 0.0
@@ -115,6 +118,9 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 #: An item that gets on between its failures is given up at so many times its budget.
 IN_ALL = 20
+#: One that is given back so many times in a row without a new point is given up: its walltime is
+#: too short for a point, or its function ends what runs it as the batch system would.
+MAX_VAIN = 20
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -178,7 +184,12 @@ def _has_got_on(item: Item, event: Raised) -> bool:
 
 
 def _release(item: Item, event: Released, _: Budget) -> Item:
-    return _let_go(item, event.report, QUEUED, event.reason)
+    has_begun, got_on = event.report.seconds > 0, event.report.new_points > 0
+    vain = 0 if got_on else item.vain + has_begun
+    is_last = vain > MAX_VAIN
+    reason = f"{event.reason} ({vain} times in a row without a point)" if is_last else event.reason
+    after = _let_go(item, event.report, FAILED if is_last else QUEUED, reason)
+    return after if vain == item.vain else replace(after, vain=vain)
 
 
 def _lose(item: Item, event: Lost, budget: Budget) -> Item:
@@ -226,7 +237,14 @@ def _postpone(item: Item, _event: Postponed, _: Budget) -> Item:
 def _retry(item: Item, event: Retried, _: Budget) -> Item:
     phase = WAITING if event.waiting else QUEUED
     return replace(
-        item, phase=phase, fails=0, crashes=0, fails_in_all=0, reason="retried", traceback=""
+        item,
+        phase=phase,
+        fails=0,
+        crashes=0,
+        fails_in_all=0,
+        vain=0,
+        reason="retried",
+        traceback="",
     )
 
 
@@ -249,7 +267,7 @@ TRANSITIONS: dict[tuple[Phase, type], tuple[_Handler, tuple[Phase, ...]]] = {
     (RUNNING, Claimed): (_claim_again, (RUNNING, FAILED)),
     (RUNNING, Finished): (_finish, (DONE,)),
     (RUNNING, Raised): (_raise, (QUEUED, FAILED)),
-    (RUNNING, Released): (_release, (QUEUED,)),
+    (RUNNING, Released): (_release, (QUEUED, FAILED)),
     (RUNNING, Lost): (_lose, (QUEUED, FAILED)),
     (RUNNING, Cancelled): (_end, (CANCELLED,)),
     (DONE, Finished): (_same, (DONE,)),

@@ -93,7 +93,7 @@ class DatabaseManager:
         if self.fruitless >= EARLY_DEATHS:
             return (
                 f"{self.fruitless} times in a row a job ended before it had evaluated one point: "
-                "its walltime is too short, or its point too long"
+                "its walltime is too short, its point too long, or something ends it"
             )
         return ""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import track
 
 from adaptive_scheduler.errors import (
+    USER_RAISES,
     DataFileError,
     EnvironmentMismatchError,
     FileError,
@@ -64,7 +65,7 @@ def _load(learner: Any, fname: str | list[str]) -> DataFileError | bool:
             _check_whole(names)
     except FileError as error:
         return DataFileError(error.path, error.reason)
-    except Exception as error:  # noqa: BLE001  the border to the user's code: damaged data, or their own load
+    except USER_RAISES as error:
         fault = DataFileError(
             names[0], f"cannot be loaded ({type(error).__name__}: {error}). Move it away."
         )

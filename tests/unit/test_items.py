@@ -196,3 +196,23 @@ def test_an_item_that_never_gets_on_is_given_up_at_its_budget(max_fails: int) ->
         assert n == 0 or found.phase is Phase.QUEUED
         found = failing_again(found, Report(), 4, Budget(max_fails, 2))
     assert (found.phase, found.fails, found.reason) == (Phase.FAILED, max_fails + 1, "no")
+
+
+def test_an_item_that_is_given_back_again_and_again_without_a_point_is_given_up() -> None:
+    """As by a function that sends its client a SIGTERM; one new point, and it is counted anew."""
+    found, n = item(Phase.RUNNING), 0
+    while found.phase is not Phase.FAILED:
+        running = msgspec.structs.replace(found, phase=Phase.RUNNING, job="1", owner=ANNA)
+        got_on, was_begun = n == 30, n != 31
+        report = Report(new_points=int(got_on), seconds=5.0 * was_begun)
+        found = after(running, Released(7, "signal", report))
+        n += 1
+        if n < 21 or 31 < n < 51:
+            assert found.phase is Phase.QUEUED
+        if n == 21:
+            assert found.phase is Phase.FAILED
+            assert found.reason == "signal (21 times in a row without a point)"
+            found = after(found, Retried())
+            assert found.vain == 0
+            n = 30
+    assert n == 53

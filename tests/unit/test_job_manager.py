@@ -259,7 +259,8 @@ def test_fault_18_a_bad_node_is_avoided() -> None:
     cluster = world(n=8, limit=8)
     cluster.run_for(3)
     records = cluster.manager.clients.jobs
-    cluster.start(jobs(cluster)[0], work=1e6)
+    first, *others = jobs(cluster)
+    cluster.start(first, work=1e6)
     cluster.run_for(3)
     records.note_host(first.id, "good")
     for job in others[:3]:

@@ -271,13 +271,13 @@ MORE = (
     ),
     Plant(
         "fails never use up their budget", "core/items.py",
-        "phase = FAILED if fails > budget.max_fails else QUEUED",
-        "phase = FAILED if fails > budget.max_fails + 1 else QUEUED",
+        "phase = FAILED if is_last or fails > budget.max_fails else QUEUED",
+        "phase = FAILED if is_last or fails > budget.max_fails + 1 else QUEUED",
     ),
     Plant(
         "one failure too few", "core/items.py",
-        "phase = FAILED if fails > budget.max_fails else QUEUED",
-        "phase = FAILED if fails >= max(1, budget.max_fails) else QUEUED",
+        "phase = FAILED if is_last or fails > budget.max_fails else QUEUED",
+        "phase = FAILED if is_last or fails >= max(1, budget.max_fails) else QUEUED",
     ),
     Plant(
         "a child is freed by its first parent", "core/book.py",

@@ -236,7 +236,7 @@ MORE = (
     ),
     Plant(
         "what was read is not synced", "io/database.py",
-        "                files.sync_file(journal.segment_path(self.folder, newest))\n",
+        "                files.sync_file(journal.segment_path(self.folder, number))\n",
         "                pass\n",
     ),
     Plant(

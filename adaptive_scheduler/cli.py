@@ -80,6 +80,13 @@ def run(
         str | None,
         typer.Option(help="One evaluation may take this long, else its learner has failed."),
     ] = None,
+    point_retries: Annotated[
+        int, typer.Option(help="An evaluation that raised is tried so often again.", min=0)
+    ] = 2,
+    max_fails: Annotated[
+        int,
+        typer.Option(help="A learner may fail so often without getting on.", min=0),
+    ] = 3,
     client_patience: Annotated[
         str,
         typer.Option(help="Jobs without a manager go on computing this long, then save and leave."),
@@ -116,6 +123,8 @@ def run(
         save_interval=seconds(save_interval, "--save-interval"),
         points_interval=seconds(points_interval, "--points-interval"),
         point_timeout=None if point_timeout is None else seconds(point_timeout, "--point-timeout"),
+        point_retries=point_retries,
+        max_fails_per_job=max_fails,
         client_patience=seconds(client_patience, "--client-patience"),
         overwrite_db=overwrite,
         check=check_first,

@@ -105,6 +105,7 @@ def run(
     points_interval: float = 1.0,
     log_interval: float = 30.0,
     point_timeout: float | timedelta | None = None,
+    point_retries: int = 2,
     initializers: Sequence[Callable[[], object]] = (),
     runner_kwargs: Mapping[str, Any] | None = None,
 ) -> None:
@@ -127,6 +128,8 @@ def run(
     point_timeout : float or timedelta, optional
         Seconds that one evaluation may take; one that takes longer counts as a failure of its
         learner, and the script is started again in its job.
+    point_retries : int
+        Times that a point whose evaluation raised is tried again before its learner has failed.
     initializers : sequence of callables
         Run once in each worker before its first point.
     runner_kwargs : mapping, optional
@@ -145,7 +148,7 @@ def run(
     from adaptive_scheduler.client.main import Client
     from adaptive_scheduler.client.rows import copy_learner, find_learner
     from adaptive_scheduler.client.tools import Recipe
-    from adaptive_scheduler.core.config import check_seconds, optional_seconds
+    from adaptive_scheduler.core.config import check_count, check_seconds, optional_seconds
     from adaptive_scheduler.core.goals import parse_goal
     from adaptive_scheduler.io.logs import job_log
 
@@ -153,6 +156,7 @@ def run(
                  "log_interval": log_interval}  # fmt: skip
     for name, value in intervals.items():
         check_seconds(name, value)
+    check_count("point_retries", point_retries)
     folder = _folder(url)
     config = msgspec.structs.replace(_config(folder), **intervals)
     recipe = Recipe(
@@ -162,6 +166,7 @@ def run(
         initializers=tuple(initializers),
         runner_kwargs=dict(runner_kwargs or {}),
         point_timeout=optional_seconds("point_timeout", point_timeout),
+        point_retries=point_retries,
     )
     job = _with_world(Job.of(os.environ))
     log = job_log(job.logs, job.owner.job)

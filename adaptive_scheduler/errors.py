@@ -29,6 +29,10 @@ from __future__ import annotations
 
 import os
 
+#: What code of the user's may raise in his own process, where a Ctrl-C must still be one. In a
+#: job, where signals raise nothing, it is caught as BaseException.
+USER_RAISES = (Exception, SystemExit, GeneratorExit)
+
 
 class AdaptiveSchedulerError(Exception):
     """Base of every error raised on purpose by this package."""

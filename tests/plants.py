@@ -251,7 +251,7 @@ MORE = (
     ),
     Plant(
         "what was read is not synced", "io/database.py",
-        "                files.sync_file(journal.segment_path(self.folder, newest))\n",
+        "                files.sync_file(journal.segment_path(self.folder, number))\n",
         "                pass\n",
     ),
     Plant(
@@ -286,13 +286,13 @@ MORE = (
     ),
     Plant(
         "fails never use up their budget", "core/items.py",
-        "phase = FAILED if fails > budget.max_fails else QUEUED",
-        "phase = FAILED if fails > budget.max_fails + 1 else QUEUED",
+        "phase = FAILED if is_last or fails > budget.max_fails else QUEUED",
+        "phase = FAILED if is_last or fails > budget.max_fails + 1 else QUEUED",
     ),
     Plant(
         "one failure too few", "core/items.py",
-        "phase = FAILED if fails > budget.max_fails else QUEUED",
-        "phase = FAILED if fails >= max(1, budget.max_fails) else QUEUED",
+        "phase = FAILED if is_last or fails > budget.max_fails else QUEUED",
+        "phase = FAILED if is_last or fails >= max(1, budget.max_fails) else QUEUED",
     ),
     Plant(
         "a child is freed by its first parent", "core/book.py",

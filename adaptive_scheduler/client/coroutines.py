@@ -9,7 +9,10 @@ from typing import Any
 
 from adaptive_scheduler.client.durations import Durations
 from adaptive_scheduler.client.tasks import AT_A_TIME, Result, Task, user_error
+from adaptive_scheduler.errors import UserCodeError
 from adaptive_scheduler.executors import worker
+
+_Running = asyncio.Task[tuple[Any, UserCodeError | None]]
 
 
 class Coroutines:
@@ -25,8 +28,8 @@ class Coroutines:
         self._loop = loop
         self._workers = workers
         self._wake = wake
-        self._running: dict[asyncio.Task[Any], tuple[Task, float]] = {}
-        self._returned: deque[asyncio.Task[Any]] = deque()
+        self._running: dict[_Running, tuple[Task, float]] = {}
+        self._returned: deque[_Running] = deque()
         self.failure: BaseException | None = None
 
     @property
@@ -49,7 +52,7 @@ class Coroutines:
             self._running[running] = (task, self._loop.time())
             running.add_done_callback(self._on_done)
 
-    def _on_done(self, running: asyncio.Task[Any]) -> None:
+    def _on_done(self, running: _Running) -> None:
         self._returned.append(running)
         self._wake()
 
@@ -59,17 +62,13 @@ class Coroutines:
         while self._returned and len(results) < AT_A_TIME:
             running = self._returned.popleft()
             found = self._running.pop(running, None)
-            if found is None or running.cancelled():
+            if found is None:
                 continue
             task, begin = found
             seconds = self._loop.time() - begin
             self.durations.add([seconds])
-            error = running.exception()
-            if error is None:
-                results.append(Result(task, running.result(), seconds))
-            else:
-                reason = user_error("function", worker.describe(error))
-                results.append(Result(task, None, seconds, reason))
+            value, error = running.result()
+            results.append(Result(task, value, seconds, error))
         return results
 
     def take_overdue(self, limit: float) -> list[list[Any]]:
@@ -95,5 +94,9 @@ class Coroutines:
         self._running.clear()
 
 
-async def _call(task: Task) -> Any:
-    return await task.function(task.argument)
+async def _call(task: Task) -> tuple[Any, UserCodeError | None]:
+    """The value or the error; it never raises: a SystemExit would end the loop, and the client."""
+    try:
+        return await task.function(task.argument), None
+    except BaseException as error:  # noqa: BLE001  the border to the user's code
+        return None, user_error("function", worker.describe(error))

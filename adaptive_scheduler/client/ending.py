@@ -75,7 +75,7 @@ class Ending:
         except LeaseLostError as error:
             self.problem = str(error)
             return False
-        except Exception as error:  # noqa: BLE001  the border to the user's values and classes
+        except BaseException as error:  # noqa: BLE001  the border to the user's values and classes
             return self._fail(error)
         self._write_journal(self.journal.discard)
         return True
@@ -89,7 +89,7 @@ class Ending:
         if is_more:
             self.data.save()
 
-    def _fail(self, error: Exception) -> bool | None:
+    def _fail(self, error: BaseException) -> bool | None:
         ours = as_ours("data, when they were saved,", error)
         self.problem = str(ours)
         if files.is_of_the_disk(ours):
@@ -101,7 +101,7 @@ class Ending:
         """Write, or say why not: the save has the same points."""
         try:
             write()
-        except Exception as error:  # noqa: BLE001  the border to the user's values
+        except BaseException as error:  # noqa: BLE001  the border to the user's values
             self.problem = str(as_ours("values, when they were written,", error))
 
     def _may_wait(self) -> bool:
@@ -123,7 +123,7 @@ class Ending:
         return max(0.0, min([saving, *(end - time.monotonic() for end in ends)]))
 
 
-def as_ours(where: str, error: Exception) -> AdaptiveSchedulerError:
+def as_ours(where: str, error: BaseException) -> AdaptiveSchedulerError:
     """The error itself, if it is of this package, else that of the user's code."""
     if isinstance(error, AdaptiveSchedulerError):
         return error

@@ -78,9 +78,9 @@ class Job:
         """Say to the job script that no further try makes sense."""
         self._mark("")
 
-    def mark_met(self) -> None:
-        """Say to the job script that a client of this job has reached the manager."""
-        self._mark(".met")
+    def mark_begun(self) -> None:
+        """Say to the job script that this try was given a learner, whose budget counts its end."""
+        self._mark(".begun")
 
     def mark_memory(self, names: Sequence[str]) -> None:
         """Tell the job script what it is to delete when this try is over, however it ends."""

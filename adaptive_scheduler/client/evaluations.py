@@ -10,7 +10,7 @@ import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Future
+from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures import Executor as Pool
 from dataclasses import dataclass
 from itertools import islice
@@ -147,7 +147,7 @@ class Evaluations:
         if program is None:
             try:
                 key, blob = self._setup.program(function)
-            except Exception as error:  # the border to the user's code
+            except BaseException as error:  # the border to the user's code
                 raise user_error("function", worker.describe(error)) from error
             program = self._programs[id(function)] = _Program(key, blob, function)
         return program
@@ -190,10 +190,10 @@ class Evaluations:
 
     def _results(self, message: _Message, future: Future[Any]) -> list[Result]:
         try:
+            if future.cancelled():  # what we cancel is expected no more
+                raise BrokenExecutor("the pool has cancelled a point that it was given")
             kind, records = future.result()
-        except CancelledError:
-            return []
-        except Exception as error:  # noqa: BLE001  the border to the pool: whatever it raises ends the run
+        except BaseException as error:  # noqa: BLE001  the border to the pool: whatever it raises ends the run
             self.failure = error
             return []
         if kind in (worker.MISSING, worker.READY):
@@ -280,6 +280,6 @@ def _result(task: Task, record: tuple[int, Any, float]) -> Result:
     if kind == worker.PICKLED:
         try:
             value = pickle.loads(value)
-        except Exception as error:  # noqa: BLE001  the border to the user's classes
+        except BaseException as error:  # noqa: BLE001  the border to the user's classes
             return Result(task, None, seconds, user_error("value", worker.describe(error)))
     return Result(task, value, seconds)

@@ -18,25 +18,29 @@ from adaptive_scheduler.client.conversation import Conversation
 from adaptive_scheduler.client.deadline import Deadline, seconds_left
 from adaptive_scheduler.client.environment import Job
 from adaptive_scheduler.client.goodbye import say_goodbye
-from adaptive_scheduler.client.patience import first_patience
+from adaptive_scheduler.client.patience import LAST_WORD, first_patience
 from adaptive_scheduler.client.recipes import Recipes
 from adaptive_scheduler.client.shift import Shift
 from adaptive_scheduler.client.signals import ENDING, Lookout, Parents
 from adaptive_scheduler.client.tools import Recipe, Workers
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.messages import Claim, Goodbye, Hello, Refused
+from adaptive_scheduler.core.messages import Fail, Goodbye, Hello, Refused
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     EnvironmentMismatchError,
     RequestRefusedError,
     RunError,
+    UserCodeError,
 )
 from adaptive_scheduler.executors.base import Executor
 from adaptive_scheduler.executors.registry import executor_for
 from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.io.callables import read_callable
 from adaptive_scheduler.io.logs import job_log
+
+#: What another try in the same job would meet again.
+_FOR_GOOD = (RequestRefusedError, EnvironmentMismatchError, UserCodeError)
 
 
 def main() -> int:
@@ -54,7 +58,7 @@ def main() -> int:
     except AdaptiveSchedulerError as error:
         log.error("client_failed", reason=str(error))
         print(f"adaptive_scheduler: {error}", file=sys.stderr)
-    except Exception as error:
+    except BaseException as error:
         log.exception("client_crashed", reason=str(error))
         print(f"adaptive_scheduler: {describe(error)[2]}", file=sys.stderr)
     return 1
@@ -69,8 +73,8 @@ class Client:
     folder : RunFolder
     config : RunConfig
     recipe : callable
-        Gives the `Recipe`; called before each learner, the first time while the first claim
-        is being answered.
+        Gives the `Recipe`; called before each learner, the first time before the first claim:
+        what fails in it is the run's fault, and no learner is blamed.
     log : structlog.BoundLogger
     """
 
@@ -127,19 +131,17 @@ class Client:
             self._leave(talk, why, gave_up=self._ended_by is None)
             self._end_pool(0)
             return 0
-        self._job.mark_met()
         executor = self._executor()
         pool = executor.open(self._job.cores)
         self._job.mark_memory(executor.left_behind())
         self._pool = executor, pool
-        claim = talk.say(Claim())  # it is answered while adaptive is being imported
         self._deadline = Deadline(partial(seconds_left, self._job, self._folder))
         workers = Workers(pool, executor.workers(self._job.cores))
         self._recipe()
         self._shift = Shift(talk, workers, self._recipe, self._config, self._deadline, self._log)
         if self._ended_by is not None:  # a signal that came before there was a shift
             self._shift.end(self._ended_by)
-        why = self._shift.work(claim)
+        why = self._shift.work(self._job.mark_begun)
         self._log.info("client_ended", reason=why)
         again = bool(why) and why == self._shift.pool_fault
         if not again:
@@ -155,12 +157,23 @@ class Client:
         say_goodbye(talk, self._folder, Goodbye(why, broken), gave_up=gave_up)
 
     def _give_up(self, talk: Conversation, error: BaseException) -> None:
-        """Say why it cannot go on, to a manager that has not itself refused it."""
-        many = isinstance(error, RequestRefusedError) and error.code == "many_clients"
-        if many or isinstance(error, EnvironmentMismatchError):
-            self._leave(talk, str(error), broken=True)
-        elif not isinstance(error, RequestRefusedError):
-            say_goodbye(talk, self._folder, Goodbye(f"{type(error).__name__}: {error}"))
+        """Say why it cannot go on, to a manager that has not itself refused it.
+
+        Before the first learner it is the run's fault, and counted as such (`broken`); what no
+        other try can change ends the job. A learner that is still held counts a crash.
+        """
+        if isinstance(error, RequestRefusedError) and error.code != "many_clients":
+            return
+        name, message, text, _ = describe(error)
+        why = str(error) if isinstance(error, AdaptiveSchedulerError) else f"{name}: {message}"
+        token = 0 if self._shift is None else self._shift.token
+        if token:
+            talk.ask(Fail(token, f"its client ended: {why}", text, crash=True), LAST_WORD)
+        is_early = self._shift is None or not self._shift.has_begun
+        if is_early and isinstance(error, _FOR_GOOD):
+            self._leave(talk, why, broken=True)
+        else:
+            say_goodbye(talk, self._folder, Goodbye(why, broken=is_early))
 
     def _end_pool(self, status: int) -> None:
         """End the workers: Python would wait for those that still evaluate, for hours perhaps."""

@@ -79,7 +79,7 @@ class OneFile:
         if adaptive_parts.saves_itself(self.learner):
             try:
                 self.learner.load(os.fspath(self.path))
-            except Exception as error:  # the border to the user's code
+            except BaseException as error:  # the border to the user's code
                 raise user_code_error("load", error) from error
             self.learner.remove_unfinished()
             return
@@ -88,7 +88,7 @@ class OneFile:
             return
         try:
             adaptive_parts.set_data(self.learner, data[0])
-        except Exception as error:  # whatever data of another learner lead to
+        except BaseException as error:  # whatever data of another learner lead to
             raise DataFileError(
                 self.path,
                 f"does not hold the data of this {type(self.learner).__name__} "
@@ -110,6 +110,8 @@ class OneFile:
         except Exception as error:  # noqa: BLE001  a damaged pickle may raise anything
             self.keep_aside(report, f"{type(error).__name__}: {error}")
             return None
+        except BaseException as error:  # no damage: the user's class wants to end the process
+            raise user_code_error("load", error) from error
 
     def keep_aside(self, report: Report, reason: str) -> None:
         """Rename a file that cannot be used; it is never deleted."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 #: Seconds, and multiples of p95, that points in flight are waited for when no more are asked for.
 GRACE, GRACE_FACTOR = 10.0, 3.0
+#: Seconds: a function that raises so late may always do so, which should soon be known.
+SLOW_FAILURE = 10.0
 
 
 @dataclass
@@ -18,6 +21,8 @@ class Options:
     ----------
     retries : int
         How often a point whose function raised is tried again.
+    retry_within : float
+        Seconds; a point that raised later is tried again only once others have succeeded.
     raise_if_retries_exceeded : bool
         Whether a point that still fails ends the run; else it is left out.
     grace : float, optional
@@ -36,6 +41,7 @@ class Options:
     """
 
     retries: int = 0
+    retry_within: float = math.inf
     raise_if_retries_exceeded: bool = True
     grace: float | None = None
     deadline: float | None = None

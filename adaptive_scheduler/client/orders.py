@@ -41,6 +41,8 @@ class Work:
         Whether the lease is good; called from threads.
     point_timeout : float or None
         Seconds that one evaluation may take.
+    point_retries : int
+        Times that a point is tried again; ``retries`` of the runner_kwargs goes before it.
     on_progress : callable or None
         Called in the loop, each `progress_interval` seconds, with a dict of
         npoints, new_points, loss, points_per_second, overhead (percent),
@@ -63,6 +65,7 @@ class Work:
     progress_interval: float = 1.0
     deadline: float | None = None
     point_timeout: float | None = None
+    point_retries: int = 0
     lease_ok: Callable[[], bool] = lambda: True
     on_progress: Callable[[dict[str, Any]], None] | None = None
     runner_kwargs: dict[str, Any] = field(default_factory=dict)

@@ -69,6 +69,7 @@ class Recipes:
             initializers=tuple(self._stored("initializers") or ()),
             runner_kwargs=dict(self._stored("runner_kwargs") or {}),
             point_timeout=self._config.point_timeout,
+            point_retries=self._config.point_retries,
         )
 
     def _stored(self, name: str) -> Any:
@@ -81,7 +82,7 @@ class Recipes:
             return self._learners.read(assigned.item)
         except AdaptiveSchedulerError:
             raise
-        except Exception as error:  # the border to the user's code: classes that do not load
+        except BaseException as error:  # the border to the user's code: classes that do not load
             name, message, text, _ = describe(error)
             raise UserCodeError(
                 "learner, when it was loaded,", f"{name}: {message}", text

@@ -36,7 +36,9 @@ def report_of(progress: dict[str, Any], usage: Usage) -> Report:
     )
 
 
-def last_word(token: int, outcome: Outcome, *, claims: bool) -> Finish | Fail | Release:
+def last_word(
+    token: int, outcome: Outcome, workers: int, *, claims: bool
+) -> Finish | Fail | Release:
     """What is left to say of a learner that runs no more; after a finish perhaps a claim."""
     report = Report(
         npoints=outcome.npoints,
@@ -46,7 +48,8 @@ def last_word(token: int, outcome: Outcome, *, claims: bool) -> Finish | Fail | 
         kept_aside=", ".join(map(str, outcome.report.kept_aside)),
     )
     if outcome.error is not None:
-        return failure(token, outcome.error, report, crash=outcome.is_pool_broken)
+        word = failure(token, outcome.error, report, crash=outcome.is_pool_broken)
+        return msgspec.structs.replace(word, workers=workers)
     if outcome.reason == "goal" and outcome.saved:
         return Finish(token, report, claims)
     why = outcome.reason if outcome.reason != "goal" else f"not saved: {outcome.problem}"

@@ -63,7 +63,7 @@ def copy_learner(learner: Any) -> Any:
     """
     try:
         return copy.deepcopy(learner)
-    except Exception as error:  # the border to the user's code: whatever its pickling raises
+    except BaseException as error:  # the border to the user's code: whatever its pickling raises
         name, message, text, _ = describe(error)
         raise UserCodeError("learner, when it was copied,", f"{name}: {message}", text) from error
 

@@ -230,7 +230,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
     def _is_met(self) -> bool:
         try:
             return bool(self.goal(self.learner))
-        except Exception as error:  # noqa: BLE001  the border to the user's code
+        except BaseException as error:  # noqa: BLE001  the border to the user's code
             self.error = user_error("goal", worker.describe(error))
             return True
 
@@ -274,7 +274,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
             self.log.append(("ask", n))
         try:
             return adaptive_parts.ask(self.learner, n)
-        except Exception as error:  # noqa: BLE001  the border to the user's code: losses, own learners
+        except BaseException as error:  # noqa: BLE001  the border to the user's code: losses, own learners
             self.error = user_error("learner's ask", worker.describe(error))
             return []
 
@@ -325,7 +325,8 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         task = result.task
         task.fails += 1
         self._failures[id(task)] = (task, result.error.traceback_text or str(result.error))
-        if task.fails <= self.retries:
+        is_soon = self.n_new > 0 or result.seconds < self.options.retry_within
+        if task.fails <= self.retries and is_soon:
             self._retry.append(task)
             return
         self._given_up.append(task)
@@ -336,7 +337,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         """Whether the learner took it."""
         try:
             self.learner.tell(x, y)
-        except Exception as error:  # noqa: BLE001  the border to the user's code: values, losses, arg_picker
+        except BaseException as error:  # noqa: BLE001  the border to the user's code: values, losses, arg_picker
             if self.error is None:
                 what = f"value for {x!r} was refused: the learner"
                 self.error = user_error(what, worker.describe(error))

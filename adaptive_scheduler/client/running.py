@@ -10,7 +10,7 @@ from typing import Any
 
 from adaptive_scheduler.client import adaptive_parts
 from adaptive_scheduler.client.ending import Ending
-from adaptive_scheduler.client.options import Options
+from adaptive_scheduler.client.options import SLOW_FAILURE, Options
 from adaptive_scheduler.client.orders import Outcome, Reason, Work
 from adaptive_scheduler.client.points import PointJournal
 from adaptive_scheduler.client.runner import Runner
@@ -68,7 +68,7 @@ class Running:
     def _make_runner(self) -> Runner:
         work = self.work
         options = Options(
-            **work.runner_kwargs,
+            **{"retries": work.point_retries, "retry_within": SLOW_FAILURE} | work.runner_kwargs,
             deadline=work.deadline,
             point_timeout=work.point_timeout,
             memo=self.data.report.memo,
@@ -228,13 +228,13 @@ class Running:
     def _npoints(self) -> int:
         try:
             return adaptive_parts.npoints(self.work.learner)
-        except Exception as error:  # noqa: BLE001  the border to the user's own learner
+        except BaseException as error:  # noqa: BLE001  the border to the user's own learner
             self.error = self.error or error
             return 0
 
 
 def _loss(learner: Any) -> float | None:
-    with suppress(Exception):  # a loss that is not defined yet, or the user's own that raises
+    with suppress(BaseException):  # a loss that is not defined yet, or the user's own that raises
         return float(learner.loss())
     return None
 

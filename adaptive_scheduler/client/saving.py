@@ -131,7 +131,7 @@ class DataFile:
                     blobs.append((file, None, temporary))
                 else:
                     blobs.append((file, adaptive_parts.dump_data(file.learner), temporary))
-            except Exception as error:  # the border to the user's code
+            except BaseException as error:  # the border to the user's code
                 raise user_code_error("save", error) from error
         return Snapshot(blobs)
 

@@ -81,7 +81,6 @@ class Script:
         size = world_size()
         hello = Hello(socket.gethostname(), os.getpid(), size, self._job.submit)
         self._ask(hello, first_patience(self._folder, self._timing))
-        self._job.mark_met()
         if self._job.is_batch and self._job.executor == "mpi4py" and size != self._job.cores:
             text = (
                 f"This job was given {self._job.cores} MPI ranks, but this process sees an MPI "
@@ -99,6 +98,7 @@ class Script:
             reply = self._ask(Claim(), idle_patience(self._timing))
             if isinstance(reply, Assigned):
                 self._assigned, self._begin = reply, time.monotonic()
+                self._job.mark_begun()
                 return reply
             assert isinstance(reply, Idle)
             if reply.over or time.monotonic() - since > self._talk.timing.idle:
@@ -212,6 +212,6 @@ def send_with_code() -> None:
 
 
 def _loss(learner: Any) -> float | None:
-    with suppress(Exception):  # not defined yet, or the user's own
+    with suppress(BaseException):  # not defined yet, or the user's own
         return float(learner.loss())
     return None

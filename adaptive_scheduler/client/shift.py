@@ -28,7 +28,7 @@ from adaptive_scheduler.core.messages import (
     Reply,
     Report,
 )
-from adaptive_scheduler.errors import AdaptiveSchedulerError, RequestRefusedError
+from adaptive_scheduler.errors import RequestRefusedError
 
 if TYPE_CHECKING:
     from adaptive_scheduler.client.work import Outcome, Work
@@ -58,6 +58,10 @@ class Shift:
         Why the client must be started anew: a worker died, or hangs; "" as a rule.
     gave_up : bool
         It ended because the manager was away for too long.
+    has_begun : bool
+        It was given a learner.
+    token : int
+        Its right to the learner of which the last word is not said yet; 0 without one.
     """
 
     def __init__(
@@ -71,6 +75,8 @@ class Shift:
     ) -> None:
         self.pool_fault = ""
         self.gave_up = False
+        self.has_begun = False
+        self.token = 0
         self._talk = talk
         self._workers = workers
         self._recipe = recipe
@@ -127,13 +133,13 @@ class Shift:
 
     # ------------------------------------------------------------- the loop
 
-    def work(self, first: int | None = None) -> str:
+    def work(self, begun: Callable[[], object]) -> str:
         """Run learners; returns why it ended.
 
         Parameters
         ----------
-        first : int, optional
-            Ticket of a claim that was said already.
+        begun : callable
+            Told when the first learner is given.
 
         Raises
         ------
@@ -143,9 +149,12 @@ class Shift:
         self._idle_since = time.monotonic()
         given: Reply | None = None
         while (why := self._reason_to_end()) is None:
-            reply = given or self._claim(first)
-            first = given = None
+            reply = given or self._claim()
+            given = None
             if isinstance(reply, Assigned):
+                if not self.has_begun:
+                    begun()
+                self.has_begun, self.token = True, reply.token
                 begin = time.monotonic()
                 given = self._run(reply)
                 self._idle_since = time.monotonic()
@@ -168,12 +177,10 @@ class Shift:
             return "deadline"
         return self.pool_fault or None
 
-    def _claim(self, ticket: int | None) -> Any:
-        if ticket is None:
-            ticket = self._talk.say(Claim())
+    def _claim(self) -> Any:
         patience = idle_patience(self._config.timing)
-        return self._talk.wait(
-            ticket, patience, lambda: self._ending is not None or self._deadline.is_near
+        return self._talk.ask(
+            Claim(), patience, lambda: self._ending is not None or self._deadline.is_near
         )
 
     def _wait(self, reply: Idle) -> None:
@@ -190,6 +197,7 @@ class Shift:
 
     def _run(self, assigned: Assigned) -> Reply | None:
         """Run it; returns the answer to the claim of the next, if the last words made one."""
+        from adaptive_scheduler.client.ending import as_ours
         from adaptive_scheduler.client.work import run_learner
 
         log = self._log_of(assigned)
@@ -200,9 +208,11 @@ class Shift:
         try:
             work = self._prepare(assigned, begin, log)
             outcome = run_learner(work)
-        except AdaptiveSchedulerError as error:  # it could not be loaded: nothing was evaluated
+        except BaseException as error:
+            log.exception("learner_not_run")
             report = Report(seconds=time.monotonic() - begin)
-            return self._say(failure(assigned.token, error, report), log)
+            ours = as_ours("learner, or code that it needs,", error)
+            return self._say(failure(assigned.token, ours, report), log)
         finally:
             with self._lock:
                 self._work = None
@@ -239,6 +249,7 @@ class Shift:
             points_interval=config.points_interval,
             deadline=self._deadline.stop,
             point_timeout=recipe.point_timeout,
+            point_retries=recipe.point_retries,
             lease_ok=self._talk.is_lease_good,
             on_progress=lambda progress: self._progress(progress, log),
             runner_kwargs=dict(recipe.runner_kwargs),
@@ -267,9 +278,11 @@ class Shift:
             problem=outcome.problem,
         )  # fmt: skip
         if outcome.reason == "lost":
+            self.token = 0
             return None
         claims = self._reason_to_end() is None
-        return self._say(last_word(token, outcome, claims=claims), log)
+        word = last_word(token, outcome, self._workers.count, claims=claims)
+        return self._say(word, log)
 
     def _say(self, word: Finish | Fail | Release, log: Any) -> Reply | None:
         """Tell how it ended; held for as long as it takes, unless the job itself ends.
@@ -278,6 +291,7 @@ class Shift:
         """
         ticket = self._talk.say(word)
         reply = self._talk.wait(ticket, self._config.timing.client_patience, self._must_go())
+        self.token = 0
         event = {Finish: "item_finished", Fail: "item_failed", Release: "item_released"}[type(word)]
         if isinstance(reply, Refused):
             log.warning("item_lost", code=reply.code, reason=reply.reason)

@@ -118,6 +118,6 @@ def user_error(where: str, description: tuple[str, str, str, bytes | None]) -> U
 def _cause(pickled: bytes) -> BaseException | None:
     try:
         cause = pickle.loads(pickled)
-    except Exception:  # noqa: BLE001  its text is in the error already
+    except BaseException:  # noqa: BLE001  its text is in the error already
         return None
     return cause if isinstance(cause, BaseException) else None

@@ -21,7 +21,7 @@ class Recipe:
         Makes the learner of an `Assigned`, without its data.
     goal, goal_function
         See `core.goals`.
-    initializers, runner_kwargs, point_timeout
+    initializers, runner_kwargs, point_timeout, point_retries
         See `client.orders.Work`.
     """
 
@@ -31,6 +31,7 @@ class Recipe:
     initializers: tuple[Callable[[], object], ...] = ()
     runner_kwargs: dict[str, Any] = field(default_factory=dict)
     point_timeout: float | None = None
+    point_retries: int = 0
 
 
 @dataclass(frozen=True)

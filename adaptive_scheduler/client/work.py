@@ -30,9 +30,22 @@ def run_learner(work: Work) -> Outcome:
         data = DataFile(work.learner, work.fname, work.token, work.lease_ok)
         data.load()
         running = Running(work, data, begin)
-    with _user_code("learner, when it was started,"), asyncio.Runner() as loop:
-        ended = loop.run(running.run())
-    return running.finish(ended)
+    return running.finish(_run(running))
+
+
+def _run(running: Running) -> str:
+    """Run the event loop; what leaves through it ends this learner, and its points are saved.
+
+    A SystemExit of a task or callback that the user's function left behind leaves so.
+    """
+    try:
+        with asyncio.Runner() as loop:
+            return loop.run(running.run())
+    except BaseException as error:
+        if running.runner is None:
+            raise user_error("learner, when it was started,", describe(error)) from error
+        running.error = running.error or user_error("code on the event loop", describe(error))
+        return "error"
 
 
 @contextmanager
@@ -42,5 +55,5 @@ def _user_code(where: str) -> Iterator[None]:
         yield
     except AdaptiveSchedulerError:
         raise
-    except Exception as error:  # the border to the user's code: a learner's own methods
+    except BaseException as error:  # the border to the user's code: a learner's own methods
         raise user_error(where, describe(error)) from error

@@ -93,6 +93,7 @@ def _renewed(run: RunManager, again: Again) -> RunManager:
         goal=_old_goal(run) if goal is None else goal,
         folder=run.folder.home,
         point_timeout=read_config(run.folder).point_timeout,
+        point_retries=read_config(run.folder).point_retries,
         runner_kwargs=read_callable(path, "runner_kwargs"),
         initializers=read_callable(path, "initializers"),
     )

@@ -205,7 +205,8 @@ class Book:
 
     def delay(self, row: int, monotonic: float) -> None:
         """Hold back an item that has just failed, the longer the more often it did."""
-        doublings = min(self.rows[row].fails - 1, 60)  # beyond it, floats overflow
+        item = self.rows[row]
+        doublings = min(item.fails + item.crashes - 1, 60)  # beyond it, floats overflow
         seconds = min(LONGEST_DELAY, FIRST_DELAY * 2.0**doublings)
         self._delay_until[row] = monotonic + seconds
         heapq.heappush(self._delayed, (monotonic + seconds, row))

@@ -14,6 +14,8 @@ from adaptive_scheduler.errors import InputError
 
 #: Seconds that clients go on without a manager: over a night, and until somebody has looked.
 CLIENT_PATIENCE = 86400.0
+#: Times that a point whose function raised is tried again before that is a failure.
+POINT_RETRIES = 2
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -101,6 +103,8 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
         Seconds between saves, commits of the point journal, and log lines.
     point_timeout : float, optional
         Seconds that one evaluation may take.
+    point_retries : int
+        Times that a point is tried again before its learner fails.
     url, interface, ports : str, optional
         Where the manager is to listen.
     """
@@ -118,9 +122,16 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     points_interval: float = 1.0
     log_interval: float = 30.0
     point_timeout: float | None = None
+    point_retries: int = POINT_RETRIES
     url: str | None = None
     interface: str | None = None
     ports: str | None = None
+
+
+def check_count(name: str, value: Any, least: int = 0) -> None:
+    """Refuse what is no whole number of at least `least`; InputError names the argument."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"{name}={value!r} must be a whole number of at least {least}.")
 
 
 def check_seconds(name: str, value: Any) -> None:

@@ -26,13 +26,17 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
 
 
 class Raised(msgspec.Struct, frozen=True, gc=False):
-    """The user's code raised; or, with `crash`, a process that evaluated it died."""
+    """The user's code raised; or, with `crash`, a process that evaluated it died.
+
+    After as many new points as `workers` (0: unknown) its failures are counted anew.
+    """
 
     token: int
     reason: str
     traceback: str = ""
     report: Report = Report()
     crash: bool = False
+    workers: int = 0
 
 
 class Released(msgspec.Struct, frozen=True, gc=False):

@@ -74,7 +74,11 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     token : int
         The last right given to it; 0 is none.
     attempts, fails, crashes : int
-        Times it was claimed; its function raised; its client died.
+        Times it was claimed; its function raised since it last got on; its client died.
+    fails_in_all, failed_at : int
+        Times its function raised, whatever it computed between; its points at the last of these.
+    vain : int
+        Times in a row that a client that had begun gave it back without one new point.
     reason, traceback : str
         Why it is where it is.
     worked : float
@@ -100,6 +104,9 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     attempts: int = 0
     fails: int = 0
     crashes: int = 0
+    fails_in_all: int = 0
+    failed_at: int = 0
+    vain: int = 0
     reason: str = ""
     traceback: str = ""
     worked: float = 0.0
@@ -107,6 +114,13 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     loss: float | None = None
     kept_aside: str = ""
     changed: float = 0.0
+
+
+#: An item that gets on between its failures is given up at so many times its budget.
+IN_ALL = 20
+#: One that is given back so many times in a row without a new point is given up: its walltime is
+#: too short for a point, or its function ends what runs it as the batch system would.
+MAX_VAIN = 20
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -152,14 +166,30 @@ def _raise(item: Item, event: Raised, budget: Budget) -> Item:
         return replace(
             _lose(item, Lost(event.reason, True, event.report), budget), traceback=event.traceback
         )
-    fails = item.fails + 1
-    phase = FAILED if fails > budget.max_fails else QUEUED
-    after = _let_go(item, event.report, phase, event.reason)
-    return replace(after, fails=fails, traceback=event.traceback)
+    fails = 1 if _has_got_on(item, event) else item.fails + 1
+    in_all = max(item.fails_in_all, item.fails) + 1
+    is_last = in_all > IN_ALL * budget.max_fails
+    phase = FAILED if is_last or fails > budget.max_fails else QUEUED
+    reason = f"{event.reason} ({in_all} times in all)" if is_last and in_all > 1 else event.reason
+    after = _let_go(item, event.report, phase, reason)
+    return replace(
+        after, fails=fails, fails_in_all=in_all, failed_at=after.npoints, traceback=event.traceback
+    )
+
+
+def _has_got_on(item: Item, event: Raised) -> bool:
+    """Whether each worker of the job brought a new point, on average, since the last failure."""
+    gained = max(event.report.new_points, event.report.npoints - item.failed_at)
+    return bool(event.workers) and gained >= event.workers
 
 
 def _release(item: Item, event: Released, _: Budget) -> Item:
-    return _let_go(item, event.report, QUEUED, event.reason)
+    has_begun, got_on = event.report.seconds > 0, event.report.new_points > 0
+    vain = 0 if got_on else item.vain + has_begun
+    is_last = vain > MAX_VAIN
+    reason = f"{event.reason} ({vain} times in a row without a point)" if is_last else event.reason
+    after = _let_go(item, event.report, FAILED if is_last else QUEUED, reason)
+    return after if vain == item.vain else replace(after, vain=vain)
 
 
 def _lose(item: Item, event: Lost, budget: Budget) -> Item:
@@ -206,7 +236,16 @@ def _postpone(item: Item, _event: Postponed, _: Budget) -> Item:
 
 def _retry(item: Item, event: Retried, _: Budget) -> Item:
     phase = WAITING if event.waiting else QUEUED
-    return replace(item, phase=phase, fails=0, crashes=0, reason="retried", traceback="")
+    return replace(
+        item,
+        phase=phase,
+        fails=0,
+        crashes=0,
+        fails_in_all=0,
+        vain=0,
+        reason="retried",
+        traceback="",
+    )
 
 
 def _same(item: Item, _event: Event, _: Budget) -> Item:
@@ -228,7 +267,7 @@ TRANSITIONS: dict[tuple[Phase, type], tuple[_Handler, tuple[Phase, ...]]] = {
     (RUNNING, Claimed): (_claim_again, (RUNNING, FAILED)),
     (RUNNING, Finished): (_finish, (DONE,)),
     (RUNNING, Raised): (_raise, (QUEUED, FAILED)),
-    (RUNNING, Released): (_release, (QUEUED,)),
+    (RUNNING, Released): (_release, (QUEUED, FAILED)),
     (RUNNING, Lost): (_lose, (QUEUED, FAILED)),
     (RUNNING, Cancelled): (_end, (CANCELLED,)),
     (DONE, Finished): (_same, (DONE,)),

@@ -71,13 +71,17 @@ class Finish(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Fail(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The user's code raised; or, with `crash`, a process that evaluated it died."""
+    """The user's code raised; or, with `crash`, a process that evaluated it died.
+
+    `workers`: how many points the job evaluates at a time; 0 from clients of version 0.2.0.
+    """
 
     token: int
     reason: str
     traceback: str = ""
     report: Report = Report()
     crash: bool = False
+    workers: int = 0
 
 
 class Release(msgspec.Struct, frozen=True, gc=False, tag=True):

@@ -185,7 +185,7 @@ class Custom(Executor):
         """
         try:
             pool = self.function(self.workers(cores))
-        except Exception as error:  # the border to the user's code
+        except BaseException as error:  # the border to the user's code
             name, message, text, _ = worker.describe(error)
             raise UserCodeError("executor_type", f"{name}: {message}", text) from error
         if not isinstance(pool, Pool):

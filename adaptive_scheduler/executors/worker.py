@@ -227,7 +227,7 @@ def _pickled(record: tuple[int, Any, float]) -> tuple[int, Any, float]:
     _, value, seconds = record
     try:
         return PICKLED, cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL), seconds
-    except Exception as error:  # noqa: BLE001  the border to the user's code
+    except BaseException as error:  # noqa: BLE001  the border to the user's code
         name, message, text, _ = describe(error)
         reason = (
             f"the function returned a {type(value).__qualname__}, which cannot be sent from its "
@@ -240,7 +240,7 @@ def describe(error: BaseException) -> tuple[str, str, str, bytes | None]:
     """Type name, message, traceback text, and the exception's pickle where it has one."""
     text = "".join(traceback.format_exception(error))
     pickled = None
-    with suppress(Exception):  # the text says it all; the object is an extra
+    with suppress(BaseException):  # the text says it all; the object is an extra
         pickled = cloudpickle.dumps(error)
         pickle.loads(pickled)
     return type(error).__name__, _message(error), text, pickled
@@ -249,7 +249,7 @@ def describe(error: BaseException) -> tuple[str, str, str, bytes | None]:
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001  a broken __str__ of the user's
+    except BaseException:  # noqa: BLE001  a broken __str__ of the user's
         return "(its text cannot be made)"
 
 

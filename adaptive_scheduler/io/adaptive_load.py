@@ -32,6 +32,8 @@ from adaptive import (
 from adaptive.learner.base_learner import BaseLearner
 from adaptive.learner.learner1D import _get_neighbors_from_array, loss_manager
 
+from adaptive_scheduler.errors import USER_RAISES
+
 Learner = Any
 Point = Any
 
@@ -221,7 +223,7 @@ def tell_journalled(learner: Learner, pairs: Iterable[tuple[Point, Any]]) -> Mer
                 continue
             tell_loaded(learner, x, y)
             merged.n += 1
-        except Exception:  # noqa: BLE001  a point of a learner that was made otherwise
+        except USER_RAISES:  # a point of a learner that was made otherwise
             merged.refused += 1
     return merged
 

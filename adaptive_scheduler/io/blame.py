@@ -10,10 +10,12 @@ from typing import Any
 
 import cloudpickle
 
+from adaptive_scheduler.errors import USER_RAISES
+
 _DEPTH = 6
 
 
-def unpicklable(obj: Any, name: str, known: str, error: Exception) -> str:
+def unpicklable(obj: Any, name: str, known: str, error: BaseException) -> str:
     """Say which object cannot be pickled, which part of it is the cause, and what to do.
 
     Parameters
@@ -46,7 +48,7 @@ def _find(obj: Any, path: str, depth: int) -> tuple[str, Any]:
 def _can_be_pickled(obj: Any) -> bool:
     try:
         cloudpickle.dumps(obj)
-    except Exception:  # noqa: BLE001  the border to the user's code: anybody's __reduce__
+    except USER_RAISES:
         return False
     return True
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from adaptive_scheduler.errors import FileError, InputError
+from adaptive_scheduler.errors import USER_RAISES, FileError, InputError, UserCodeError
+from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.io import files, pickles
 from adaptive_scheduler.io.blame import unpicklable
 
@@ -24,7 +25,7 @@ def write_callables(path: files.Name, objects: Mapping[str, Any]) -> None:
     for name, value in objects.items():
         try:
             pickled[name] = pickles.dumps_by_value(value)
-        except Exception as error:  # the border to the user's code: anybody's __reduce__
+        except USER_RAISES as error:  # the border to the user's code: anybody's __reduce__
             raise InputError(unpicklable(value, name, "", error)) from error
     files.write_atomically(path, msgspec.msgpack.encode(pickled), mode=0o600)
 
@@ -36,6 +37,8 @@ def read_callable(path: files.Name, name: str, default: Any = None) -> Any:
     ------
     FileError, PermissionsError
         The file cannot be read, or others could have written it.
+    UserCodeError
+        It cannot be loaded here: its module raises or is missing, say.
     """
     data = files.read_private(path)
     try:
@@ -44,4 +47,10 @@ def read_callable(path: files.Name, name: str, default: Any = None) -> Any:
         raise FileError(
             path, f"is not a file of callables ({error}). Start the run again."
         ) from error
-    return pickles.loads(pickled[name]) if name in pickled else default
+    if name not in pickled:
+        return default
+    try:
+        return pickles.loads(pickled[name])
+    except BaseException as error:  # the border to the user's code: whatever its modules raise
+        kind, message, text, _ = describe(error)
+        raise UserCodeError(f"{name}, when loaded,", f"{kind}: {message}", text) from error

@@ -96,12 +96,13 @@ class Database:
         if tail is not None:
             journal.drop(tail)
             self.remarks.append(f"dropped a torn last line of {tail.path} ({tail.size} bytes)")
-        newest = max([last, *journal.segments(self.folder)])
-        if newest > last:
-            # its manager may have been killed before the fsync: from here on it is believed
+        numbers = [number for number in journal.segments(self.folder) if number > last]
+        for number in numbers:
+            # its manager may have been killed before the fsync, also after it had begun another
+            # segment: from here on all of them are believed
             with files.naming(self.folder.journals, DatabaseError), suppress(FileNotFoundError):
-                files.sync_file(journal.segment_path(self.folder, newest))
-        return newest
+                files.sync_file(journal.segment_path(self.folder, number))
+        return max([last, *numbers])
 
     # ------------------------------------------------------------------- writing
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from adaptive_scheduler.errors import FileError, InputError
+from adaptive_scheduler.errors import USER_RAISES, FileError, InputError
 from adaptive_scheduler.io import files, pickles
 from adaptive_scheduler.io.appender import Appender
 from adaptive_scheduler.io.blame import unpicklable
@@ -83,7 +83,7 @@ def _write_all(out: _Output, learners: Sequence[Any], fnames: Sequence[Any] | No
         for index, learner in enumerate(learners):
             try:
                 places.append(out.write(shared.dumps(learner)))
-            except Exception as error:  # the border to the user's code: anybody's __reduce__
+            except USER_RAISES as error:  # the border to the user's code: anybody's __reduce__
                 name = f"learners[{index}]"
                 known = f" (fname {fnames[index]!r})" if fnames is not None else ""
                 raise InputError(unpicklable(learner, name, known, error)) from error

@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 import cloudpickle
 
+from adaptive_scheduler.errors import USER_RAISES
 from adaptive_scheduler.executors.arrival import resolve
 
 #: Bytes of functions that may go with every message of `dumps_with_code`.
@@ -96,7 +97,7 @@ class _CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
 def _by_value_if_short(obj: Any) -> tuple[bytes, bytes]:
     try:
         blob = dumps_by_value(obj)
-    except Exception:  # noqa: BLE001  the border to the user's code: a lock, say; its name is as good
+    except USER_RAISES:
         return b"", b""
     if len(blob) > LONGEST_CODE:
         return b"", b""

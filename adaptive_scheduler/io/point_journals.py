@@ -19,7 +19,7 @@ from typing import Any
 
 import cloudpickle
 
-from adaptive_scheduler.errors import DataFileError
+from adaptive_scheduler.errors import USER_RAISES, DataFileError
 from adaptive_scheduler.io import files
 
 _MARK = b"\x93ASP"
@@ -118,7 +118,7 @@ def read_content(path: Path, token: int, content: bytes) -> ReadJournal:
     """What the bytes of a journal hold. Raises DataFileError."""
     try:
         points, torn, damaged = decode(content)
-    except Exception as error:  # the border to the user's classes
+    except USER_RAISES as error:  # the border to the user's classes
         raise DataFileError(
             path,
             f"its values cannot be unpickled here ({type(error).__name__}: {error}). Their modules "
@@ -131,7 +131,7 @@ def encode(points: Points) -> bytes:
     """One record; `decode` is its opposite."""
     try:
         payload = pickle.dumps(points, protocol=pickle.HIGHEST_PROTOCOL)
-    except Exception:  # noqa: BLE001  the border to the user's values: classes of __main__
+    except USER_RAISES:  # the border to the user's values: classes of __main__
         payload = cloudpickle.dumps(points, protocol=pickle.HIGHEST_PROTOCOL)
     return _HEAD.pack(_MARK, len(payload), zlib.crc32(payload)) + payload
 

@@ -93,7 +93,7 @@ class DatabaseManager:
         if self.fruitless >= EARLY_DEATHS:
             return (
                 f"{self.fruitless} times in a row a job ended before it had evaluated one point: "
-                "its walltime is too short, or its point too long"
+                "its walltime is too short, its point too long, or something ends it"
             )
         return ""
 
@@ -202,8 +202,9 @@ class DatabaseManager:
 
     def _fail(self, _owner: Owner, _record: JobRecord, request: Fail, now: Moment) -> Reply:
         event = Raised(
-            request.token, request.reason, request.traceback, request.report, request.crash
-        )
+            request.token, request.reason, request.traceback, request.report, request.crash,
+            request.workers,
+        )  # fmt: skip
         return self._end(event, now)
 
     def _release(self, _owner: Owner, _record: JobRecord, request: Release, now: Moment) -> Reply:

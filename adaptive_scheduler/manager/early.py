@@ -11,7 +11,7 @@ from typing import Any
 from adaptive_scheduler.core.goals import Goal, predicate
 from adaptive_scheduler.core.items import Item
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.errors import UserCodeError
+from adaptive_scheduler.errors import USER_RAISES, UserCodeError
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.learners import LearnerFile
 from adaptive_scheduler.io.presence import Presence
@@ -71,7 +71,7 @@ def _loaded(learners: LearnerFile, item: Item) -> Any:
     learner = learners.read(item.id)
     try:
         load_data(learner, item.fname)
-    except Exception:  # noqa: BLE001  the border to the user's code: damaged data, or their own load
+    except USER_RAISES:
         return None
     return learner
 
@@ -81,6 +81,6 @@ def is_met(goal: Goal, function: Callable[[Any], bool] | None, learner: Any) -> 
     test = predicate(goal, function, lambda: 0.0, time.time) or is_exhausted
     try:
         return bool(test(learner))
-    except Exception as error:  # the border to the user's code
+    except USER_RAISES as error:  # the border to the user's code
         text = "".join(traceback.format_exception(error))
         raise UserCodeError("goal", f"{type(error).__name__}: {error}", text) from error

@@ -44,6 +44,8 @@ from adaptive_scheduler.manager.tasks import (
 #: Looks at the queue that events ask for are at least this far apart (seconds):
 #: administrators count them.
 SPACING = 1.0
+#: Waves of jobs, each after a longer wait, of which none got anywhere: then a person must look.
+MAX_VAIN_WAVES = 8
 #: A cancel that had no effect is sent again after this time (seconds).
 AGAIN = 15.0
 
@@ -79,6 +81,7 @@ class JobManager:
         self.backoff = Backoff()
         self._over_since: float | None = None
         self._submitting = 0
+        self._vain_waves: set[float] = set()  # when they were submitted
 
     @property
     def _book(self) -> Book:
@@ -175,6 +178,7 @@ class JobManager:
         self.backoff.clear()
         self._jobs.pardon()
         self._clients.fruitless = 0
+        self._vain_waves.clear()
         self._clients.news = True
 
     # ------------------------------------------------------------------ deciding
@@ -245,6 +249,16 @@ class JobManager:
         self._jobs.bury(action.job, cause)
         self.notes.say("job_ended", job=action.job, cause=cause, crash=crash)
         if why := self._clients.bad_luck:
+            self._despair(why, now)
+
+    def _despair(self, why: str, now: Moment) -> None:
+        """Jobs get nowhere: wait once for each wave of them, and in the end for a person."""
+        if self.notes.held or self.backoff.why(now.monotonic):
+            return
+        if len(self._vain_waves) >= MAX_VAIN_WAVES:
+            words = last_words(self._jobs.records.values(), self._output)
+            self.hold(f"{why}; {len(self._vain_waves)} pauses have not helped{words}")
+        else:
             self._wait(why, now)
 
     def _blame_node(self, job: str, crash: bool, now: Moment) -> None:
@@ -271,6 +285,10 @@ class JobManager:
         return [CancelTask(due)]
 
     def _submit(self, action: SubmitJobs, now: Moment) -> list[Task]:
+        if self._clients.bad_luck:
+            self._vain_waves.add(now.monotonic)
+        else:
+            self._vain_waves.clear()
         names = self._free_names(action.n)
         tasks: list[Task] = []
         for name, n in self._portions(names):

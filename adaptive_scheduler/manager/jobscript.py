@@ -33,9 +33,10 @@ OUTPUT_PATIENCE = 5
 #: MPI worlds that one job starts: worlds that always die must not do so for ever, also where
 #: each time another learner (which has its `max_crashes`) is blamed.
 MAX_TRIES = 100
-#: Tries of a job in which no client has ever reached the manager: Python, a module or MPI is
-#: missing there, and only the end of the job makes that known.
-MAX_SILENT_TRIES = 3
+#: Tries in a row of a job to which no learner was given, so that no learner's budget counts them:
+#: Python, a module or MPI is missing there, and only the end of the job makes that known. A job
+#: that once was given one is worth more patience.
+MAX_VAIN_TRIES, MAX_LATER_VAIN_TRIES = 3, 20
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -49,8 +50,8 @@ _THREAD_VARIABLES = (
 #: it, so the world is started again in the same allocation. A signal of the batch
 #: system reaches the client by itself: the script only has to outlive it. What MPI keeps in
 #: the node's shared memory nobody else removes when a world is killed; on the other nodes of
-#: the job it stays. A client that has met the manager is followed by the next one at once: the
-#: learner that kills it has `max_crashes`. One that has not is not tried again as fast.
+#: the job it stays. A client that was given a learner is followed by the next one at once: the
+#: learner that kills it has `max_crashes`. After others each pause is longer, and soon no try follows.
 _BODY = r"""
 mkdir -p -- "${logs}"
 limit() {{
@@ -73,8 +74,8 @@ else
     exec > >(limit) 2>&1
 fi
 limiter=$!
-met=
-silent=0
+vain=0
+most={vain_tries}
 for (( attempt = 0; attempt < {tries}; attempt++ )); do
     export {try_variable}=$attempt
     {command} < /dev/null &
@@ -85,17 +86,17 @@ for (( attempt = 0; attempt < {tries}; attempt++ )); do
         rm -f -- "${end}.memory"
     fi
     if [ "$status" -eq 0 ] || [ -n "$stopped" ] || [ -e "${end}" ]; then break; fi
-    if [ -e "${end}.met" ]; then met=1 silent=0; else silent=$(( silent + 1 )); fi
-    rm -f -- "${end}.met"
-    if [ "$silent" -ge {silent_tries} ] && [ -z "$met" ]; then
-        echo "[adaptive_scheduler] The client ended with status $status; none has reached the manager."
+    if [ -e "${end}.begun" ]; then vain=0 most={later_vain_tries}; else vain=$(( vain + 1 )); fi
+    rm -f -- "${end}.begun"
+    if [ "$vain" -ge "$most" ]; then
+        echo "[adaptive_scheduler] The client ended with status $status; the last $vain were given no learner."
         break
     fi
     echo "[adaptive_scheduler] The client ended with status $status; it is started again in this job."
-    if [ "$silent" -gt 0 ]; then sleep $(( silent < 10 ? silent : 10 )) & wait $!; fi
+    if [ "$vain" -gt 0 ]; then sleep $(( vain < 10 ? vain : 10 )) & wait $!; fi
     if [ -n "$stopped" ]; then break; fi
 done
-rm -f -- "${end}" "${end}.met"
+rm -f -- "${end}" "${end}.begun"
 exec > /dev/null 2>&1
 # what a function has left running may hold the output for ever; it must not hold the job
 for (( i = 0; i < {patience}; i++ )); do
@@ -142,7 +143,7 @@ def job_script(
     body = _BODY.format(
         logs=LOGS_VARIABLE, job=JOB_VARIABLE, end=END_VARIABLE, try_variable=TRY_VARIABLE,
         limit=OUTPUT_LIMIT, tries=MAX_TRIES, command=shlex.join(command),
-        silent_tries=MAX_SILENT_TRIES, patience=OUTPUT_PATIENCE * 10,
+        vain_tries=MAX_VAIN_TRIES, later_vain_tries=MAX_LATER_VAIN_TRIES, patience=OUTPUT_PATIENCE * 10,
     )  # fmt: skip
     return "\n".join(lines) + body
 

@@ -14,7 +14,9 @@ from typing import Any
 
 from adaptive_scheduler.core.config import (
     CLIENT_PATIENCE,
+    POINT_RETRIES,
     as_seconds,
+    check_count,
     check_seconds,
     optional_seconds,
 )
@@ -71,6 +73,7 @@ class Settings:
     ports: str | None = None
     point_timeout: float | timedelta | None = None
     client_patience: float | timedelta = CLIENT_PATIENCE
+    point_retries: int = POINT_RETRIES
 
 
 @dataclass(frozen=True)
@@ -238,10 +241,9 @@ def _place(value: Any, n: int, what: str) -> int:
 
 def check_settings(settings: Settings) -> None:
     """Check plain values; InputError names the argument."""
-    for name, least in (("max_simultaneous_jobs", 1), ("max_fails_per_job", 0), ("max_crashes", 0)):
-        value = getattr(settings, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise InputError(f"{name}={value!r} must be a whole number of at least {least}.")
+    check_count("max_simultaneous_jobs", settings.max_simultaneous_jobs, least=1)
+    for name in ("max_fails_per_job", "max_crashes", "point_retries"):
+        check_count(name, getattr(settings, name))
     for name in ("log_interval", "save_interval", "points_interval", "job_manager_interval"):
         check_seconds(name, getattr(settings, name))
     optional_seconds("point_timeout", settings.point_timeout)

@@ -180,6 +180,7 @@ def make_config(plan: Plan, folder: RunFolder, old: RunConfig | None) -> RunConf
         points_interval=float(settings.points_interval),
         log_interval=float(settings.log_interval),
         point_timeout=optional_seconds("point_timeout", settings.point_timeout),
+        point_retries=settings.point_retries,
         url=settings.url,
         interface=settings.interface,
         ports=settings.ports,

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import track
 
-from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, FileError
+from adaptive_scheduler.errors import (
+    USER_RAISES,
+    DataFileError,
+    EnvironmentMismatchError,
+    FileError,
+)
 from adaptive_scheduler.io import data_files
 from adaptive_scheduler.io.point_journals import Listed, ReadJournal, list_journals, read_journals
 from adaptive_scheduler.manager import frames
@@ -107,7 +112,7 @@ def _attempt(
         load(learner, fname, *more)
     except FileError as error:
         return DataFileError(error.path, error.reason)
-    except Exception as error:  # noqa: BLE001  the border to the user's code: damaged data, or their own load
+    except USER_RAISES as error:  # damaged data, or their own load
         fault = DataFileError(_first(fname), f"cannot be loaded ({type(error).__name__}: {error}).")
         fault.__cause__ = error
         return fault
@@ -147,13 +152,13 @@ def _load_file(learner: Any, name: str) -> None:
             f"its values cannot be unpickled here ({error}). Use the environment in which it was "
             "written.",
         ) from error
-    except Exception as error:  # whatever a damaged pickle leads to
+    except USER_RAISES as error:  # whatever a damaged pickle leads to
         raise DataFileError(
             name, f"cannot be read ({type(error).__name__}: {error}). Move it away."
         ) from error
     try:
         adaptive_load.set_data(learner, data)
-    except Exception as error:  # whatever data of another learner lead to
+    except USER_RAISES as error:  # whatever data of another learner lead to
         raise DataFileError(
             name,
             f"does not hold the data of this {type(learner).__name__} "
@@ -215,7 +220,7 @@ def to_dataframe(
             table = frames.frame_of(learner, wanted, pandas)
             table["learner"] = place
             table["fname"] = fname if isinstance(fname, str) else "; ".join(fname)
-        except Exception as error:  # noqa: BLE001  the border to the user's values and classes
+        except USER_RAISES as error:  # the border to the user's values and classes
             warnings.warn(
                 f"to_dataframe: learners[{place}], a {type(learner).__name__} ({_first(fname)}), "
                 f"is left out, because its points make no table ({type(error).__name__}: {error}). "

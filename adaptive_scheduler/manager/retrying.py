@@ -96,6 +96,7 @@ def _renew(folder: RunFolder, plan: Plan, row_of: Sequence[int]) -> None:
     config = msgspec.structs.replace(
         state.read_config(folder), goal=plan.goal,
         point_timeout=optional_seconds("point_timeout", plan.settings.point_timeout),
+        point_retries=plan.settings.point_retries,
     )  # fmt: skip
     files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from adaptive_scheduler.core.config import CLIENT_PATIENCE
+from adaptive_scheduler.core.config import CLIENT_PATIENCE, POINT_RETRIES
 from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.tables import read_tables
@@ -57,7 +57,9 @@ class RunManager(Run):
     max_simultaneous_jobs : int
         Most jobs in the queue at a time, waiting ones included.
     max_fails_per_job : int
-        Times that a learner's function may raise before the learner is given up.
+        Times that a learner's function may raise before the learner is given up. The count
+        begins anew when the learner has as many new points as its job has workers; at 20 times
+        this number in all it is given up nevertheless.
     max_crashes : int
         Times that a learner's job may die by its own fault before the learner is given up.
     point_timeout : float or timedelta, optional
@@ -65,6 +67,10 @@ class RunManager(Run):
         learner (see `max_fails_per_job`), and the client is started again in its job, because
         nothing else ends a call that runs. Default: as long as it likes; `status` then shows
         what makes no progress.
+    point_retries : int
+        Times that a point whose evaluation raised is tried again at once; only when it has failed
+        once more is that one failure of its learner. (A slow one, over 10 s, is not tried again
+        before some other point has succeeded: a function that always raises is told soon.)
     log_interval : float
         Seconds between two lines of progress in a job's log.
     save_interval : float
@@ -129,6 +135,7 @@ class RunManager(Run):
         max_fails_per_job: int = 3,
         max_crashes: int = 5,
         point_timeout: float | timedelta | None = None,
+        point_retries: int = POINT_RETRIES,
         log_interval: float = 30.0,
         save_interval: float = 300.0,
         points_interval: float = 1.0,
@@ -147,7 +154,7 @@ class RunManager(Run):
             max_fails_per_job, max_crashes, log_interval, save_interval, points_interval,
             job_manager_interval,
             check_goal_on_start, run_script, url, interface, ports, point_timeout,
-            client_patience,
+            client_patience, point_retries,
         )  # fmt: skip
         plan = make_plan(scheduler, learners, fnames, settings)
         super().__init__(run_folder(folder, job_name), plan.fnames, plan)

@@ -11,7 +11,7 @@ from typing import Any
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.errors import UserCodeError
+from adaptive_scheduler.errors import USER_RAISES, UserCodeError
 from adaptive_scheduler.manager.batch import ScriptWriter
 from adaptive_scheduler.manager.jobscript import exports
 from adaptive_scheduler.schedulers.base import Scheduler
@@ -72,7 +72,7 @@ def _call(function: Callable[..., str], given: dict[str, Any]) -> str:
         text = function(**given)
         if not isinstance(text, str):
             raise TypeError(f"it returned a {type(text).__name__}, not the text of a script")
-    except Exception as error:  # the border to the user's code
+    except USER_RAISES as error:  # the border to the user's code
         shown = "".join(traceback.format_exception(error))
         reason = f"{type(error).__name__}: {error}"
         raise UserCodeError("job_script_function", reason, shown) from error

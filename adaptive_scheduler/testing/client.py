@@ -26,7 +26,12 @@ from adaptive_scheduler.core.messages import (
     encode_request,
 )
 
-Outcome = Literal["finish", "fail", "release"]
+Outcome = Literal["finish", "fail", "release", "crash"]
+
+#: Points that a client evaluates at a time.
+WORKERS = 2
+#: Why a client has left that is to be started again, and one that could not work at all.
+CRASHED, BROKEN = "a worker died", "ValueError: no such partition"
 
 
 class VirtualClient:
@@ -48,7 +53,12 @@ class VirtualClient:
     Attributes
     ----------
     outcomes : deque
-        How the next items end; "finish" when it is empty.
+        How the next items end; "finish" when it is empty. After a "crash" it ends, and its job
+        script is to start another.
+    new_points : int
+        Of each item, when it is let go of.
+    breaks : bool
+        It cannot work at all: it leaves before its first claim.
     item, token : int
         What it works on; token 0 is nothing.
     left : str
@@ -62,6 +72,8 @@ class VirtualClient:
         self.owner = owner
         self.work = work
         self.outcomes: deque[Outcome] = deque()
+        self.new_points = 0
+        self.breaks = False
         self.item, self.token = -1, 0
         self.left = ""
         self.finished: list[int] = []
@@ -140,13 +152,16 @@ class VirtualClient:
             self._say("claim", Claim(), now)
 
     def _let_go(self, outcome: Outcome, now: float) -> None:
-        report = Report(seconds=self.work)
+        report = Report(seconds=self.work, new_points=self.new_points)
         match outcome:
             case "finish":
                 claims = not self._ending and self.token % 2 == 0  # both ways are tried
                 self._say("finish", Finish(self.token, report, claims), now)
             case "fail":
-                self._say("fail", Fail(self.token, "ValueError: no", "Traceback ...", report), now)
+                fail = Fail(self.token, "ValueError: no", "Traceback ...", report, workers=WORKERS)
+                self._say("fail", fail, now)
+            case "crash":
+                self._say("crash", Fail(self.token, "a worker died", "", report, crash=True), now)
             case "release":
                 self._say("release", Release(self.token, "deadline", report), now)
 
@@ -176,6 +191,8 @@ class VirtualClient:
     def _take(self, reply: Reply, now: float) -> None:
         if self._asked == "goodbye":
             self.left = self._ending or "nothing to do"
+        elif self._asked == "crash":
+            self.token, self.left = 0, CRASHED
         elif self._asked in ("finish", "fail", "release"):
             if self._asked == "finish" and not isinstance(reply, Refused):
                 self.finished.append(self.item)
@@ -184,8 +201,16 @@ class VirtualClient:
                 self._take_work(reply, now)
             else:
                 self._next(now)
-        elif isinstance(reply, Refused):
+        else:
+            self._take_answer(reply, now)
+
+    def _take_answer(self, reply: Reply, now: float) -> None:
+        """To a hello or a claim."""
+        if isinstance(reply, Refused):
             self.left = reply.code
+        elif isinstance(reply, Welcome) and self.breaks:
+            self._ending = BROKEN
+            self._say("goodbye", Goodbye(BROKEN, broken=True), now)
         elif isinstance(reply, Welcome):
             self._next(now)
         elif isinstance(reply, (Assigned, Idle)):

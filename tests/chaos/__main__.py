@@ -23,6 +23,8 @@ from tests.clusters.slurm import missing_programs
 
 #: Seconds between two faults.
 PAUSE = (2.0, 6.0)
+#: Seconds more for what has not happened by chance.
+MORE = 90.0
 #: Seconds until all jobs compute before the first fault, at most.
 BEGINNING = 120.0
 #: Seconds in which everything must end after the last fault, and for each learner that is left.
@@ -105,12 +107,14 @@ class Chaos:
         """Faults, one after the other; returns when the first one came."""
         wait_until(lambda: len(self.world.ranks()) >= 2, BEGINNING)
         began = time.monotonic()
-        while time.monotonic() < began + 60 * self.minutes:
+        end = began + 60 * self.minutes
+        while time.monotonic() < end or (self.faults.missing() and time.monotonic() < end + MORE):
             pause = time.monotonic() + self.dice.uniform(*PAUSE)
             while time.monotonic() < pause:
                 self.faults.repair()
                 time.sleep(0.2)
-            fault = self.faults.strike()
+            is_late = time.monotonic() > end
+            fault = self.faults.strike_missing() if is_late else self.faults.strike()
             if fault is not None:
                 print(f"{fault.at - began:6.1f} s  {fault.kind}: {fault.what}", flush=True)
         return began
@@ -205,6 +209,7 @@ class Chaos:
         print_report(faults, self.world.runs, verdicts, seen, [*self.world.notes, *notes])
         return [
             *late,
+            *(f"user code never ended a process: {place}" for place in self.faults.missing()),
             *seen.violations,
             *speed,
             *(violation for verdict in verdicts for violation in verdict.violations),

@@ -9,10 +9,12 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from random import Random
 
 import psutil
 
+from tests.chaos.endings import PLACES
 from tests.chaos.fault import Fault
 from tests.chaos.world import LIES, TIMING, Rank, World
 from tests.clusters import remains
@@ -21,6 +23,8 @@ from tests.clusters import remains
 CONTROLLER_AWAY = 30.0
 #: Faults before a node is broken for good.
 BEFORE_BROKEN_NODE = 3
+#: Seconds in which some job should come to the place in which its code is to end it.
+PATIENCE = 5.0
 
 Undo = Callable[[], None]
 
@@ -52,6 +56,7 @@ class Faults:
             self.stop_client, self.make_zombie, self.requeue, self.drain, self.break_node,
             self.stop_controller, self.lie, self.lie, self.fill_disk,
             self.kill_manager, self.kill_client, self.kill_worker,
+            *(partial(self.end_by_user_code, place) for place in PLACES),
         ]  # fmt: skip
         return kinds if self.world.has_small_disk else [k for k in kinds if k != self.fill_disk]
 
@@ -93,6 +98,38 @@ class Faults:
         if not things:
             raise NothingToBreakError
         return self.dice.choice(things)
+
+    # ------------------------------------------------------------------ user code
+
+    def missing(self) -> list[str]:
+        """Places in which no user code has ended its process yet."""
+        kinds = {fault.kind for fault in self.done}
+        return [place for place in PLACES if ending(place) not in kinds]
+
+    def strike_missing(self) -> Fault | None:
+        """Let happen what has not happened yet."""
+        with suppress(NothingToBreakError, psutil.NoSuchProcess):
+            self.done.append(self.end_by_user_code(self.missing()[0]))
+            return self.done[-1]
+        return None
+
+    def end_by_user_code(self, place: str) -> Fault:
+        """User code raises SystemExit or ends its process, in one of the places where it is called."""
+        run = self.dice.choice(self.world.runs)
+        ranks, flags, fault = self.world.ranks(), run.mix.flags, Fault(ending(place), run.name)
+        flags.order(place)
+        end = time.monotonic() + PATIENCE
+        while (taken := flags.taken(place)) is None:
+            if time.monotonic() > end:
+                if flags.withdraw(place):
+                    raise NothingToBreakError
+                end = float("inf")  # it was taken just now
+            time.sleep(0.05)
+        fault.job, pid = taken
+        fault.what = f"{run.name} job {fault.job}"
+        if PLACES[place]:
+            fault.pids = pids_of(fault.job, ranks) | {pid}
+        return fault
 
     # ------------------------------------------------------------------ processes
 
@@ -255,6 +292,11 @@ class Faults:
         os.close(fd)
         fault = Fault("disk full", f"{fill.stat().st_size >> 20} MiB")
         return self._later(self.dice.uniform(5, 10), fault, fill.unlink)
+
+
+def ending(place: str) -> str:
+    """The kind of fault."""
+    return f"user code ends: {place}"
 
 
 def pids_of(job: str, ranks: list[Rank]) -> set[int]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.endings import EndingLedger, Flags
 from tests.contract.learner_kinds import fname_of, kinds
 from tests.integration.campaigns import GoalOfKind
 from tests.integration.ledger import TimedLedger
@@ -23,11 +24,13 @@ LEAST = 1
 class GoalWhileChaosLasts:
     """The goal of each kind; from the moment that a file is there, one point is enough."""
 
-    def __init__(self, goal: Callable[[Any], bool], calm: Path) -> None:
+    def __init__(self, goal: Callable[[Any], bool], calm: Path, flags: Flags) -> None:
         self.goal = goal
         self.calm = calm
+        self.flags = flags
 
     def __call__(self, learner: Any) -> bool:
+        self.flags.obey("goal", "client")
         if self.goal(learner):
             return True
         return self.calm.exists() and learner.npoints >= LEAST
@@ -52,6 +55,8 @@ class Mix:
         self.fnames: list[Any] = []
         self.ledgers: list[list[TimedLedger]] = []
         self.kinds: list[str] = []
+        self.flags = Flags(ledgers / "flags")
+        self.flags.folder.mkdir()
         goals = []
         names = list(kinds())
         for place in range(n):
@@ -65,7 +70,8 @@ class Mix:
                 made: list[TimedLedger] = made,
                 seconds: float = seconds,
             ) -> TimedLedger:
-                made.append(TimedLedger(ledgers / f"{place}-{len(made)}", function, seconds))
+                path = ledgers / f"{place}-{len(made)}"
+                made.append(EndingLedger(path, function, seconds, self.flags))
                 return made[-1]
 
             make, goal = kinds(wrap)[kind]
@@ -79,4 +85,4 @@ class Mix:
             [goals[place] for place in first.values()],
             [self.learners[place] for place in first.values()],
         )
-        self.goal = GoalWhileChaosLasts(self.full_goal, calm)
+        self.goal = GoalWhileChaosLasts(self.full_goal, calm, self.flags)

@@ -14,7 +14,7 @@ from tests.chaos.world import MAX_JOBS, ChaosRun
 
 FIGURES = (
     "learners", "full goals", "points", "evaluated", "repeated", "in vain", "lost", "journalled",
-    "kept in journals",    "jobs", "crashes", "leases", "zombies fenced", "deaths on the broken node",
+    "kept in journals",    "jobs", "fails", "crashes", "leases", "zombies fenced", "deaths on the broken node",
 )  # fmt: skip
 
 

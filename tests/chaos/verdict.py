@@ -17,6 +17,8 @@ from tests.integration.ledger import IN_FLIGHT, Entry, audit, held
 #: Seconds before the death of its world in which a point may have returned and not been written:
 #: the journal's interval, five times because the machine is shared.
 WINDOW = 5 * POINTS_INTERVAL + 0.5
+#: Faults that are a failure of their learner; an evaluation that raises is done again at once.
+FAILURES = ("user code ends: goal", "user code ends: loading")
 #: Jobs that a broken node may kill before it is avoided, and those on their way to it by then.
 DEATHS = 3 + MAX_JOBS
 
@@ -80,20 +82,24 @@ SLOW_ENDING = 40.0
 def judge(run: ChaosRun, faults: list[Fault], seen: Seen, folder: Path) -> Verdict:
     """Look at one run that is over."""
     found = Verdict()
-    _check_phases(run, found)
+    _check_phases(run, faults, found)
     _check_points(run, Excuses(faults, seen.alive), seen, found)
     check_owners(run, faults, found.violations, found.figures)
     _check_nodes(run, folder, found)
     return found
 
 
-def _check_phases(run: ChaosRun, found: Verdict) -> None:
+def _check_phases(run: ChaosRun, faults: list[Fault], found: Verdict) -> None:
+    raised = sum(fault.kind in FAILURES and fault.what.startswith(run.name) for fault in faults)
     picture = run.attached.snapshot("all")
     found.figures["jobs"] = picture.submitted
     found.figures["learners"] = len(picture.items)
     found.figures["crashes"] = sum(item.crashes for item in picture.items)
+    found.figures["fails"] = fails = sum(item.fails for item in picture.items)
+    if fails > raised:
+        found.violations.append(f"{run.name}: {fails} failures, but only {raised} were ordered")
     for item in picture.items:
-        if item.phase != "done" or item.fails:
+        if item.phase != "done":
             found.violations.append(
                 f"{run.name} item {item.id} is {item.phase}, {item.fails} fails: {item.reason}"
             )

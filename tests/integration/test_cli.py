@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.manager.state import read_config
+
 LEARNERS = """
 import time
 from functools import partial
@@ -159,8 +162,20 @@ def test_fault_23_ctrl_c_leaves_nothing_behind(terminal: Terminal) -> None:
 
 
 def test_the_manager_as_a_job_of_its_own(terminal: Terminal) -> None:
-    one = ("--goal", "1h", "--max-jobs", "1", "--detach")
+    one = (
+        "--goal",
+        "1h",
+        "--max-jobs",
+        "1",
+        "--detach",
+        "--point-retries",
+        "5",
+        "--max-fails",
+        "7",
+    )
     terminal.run("run", terminal.learners_file(), *LOCAL, *one)
+    config = read_config(RunFolder(terminal.folder / "study"))
+    assert (config.point_retries, config.limits.max_fails_per_job) == (5, 7)
     terminal.until(lambda status: status["phases"].get("running", 0) == 1)  # type: ignore[attr-defined]
     assert "lives already" in terminal.run("manager", "study", "--as-job", code=2)
     lock = terminal.folder / "study" / "db.tinydb.run" / "manager.lock"

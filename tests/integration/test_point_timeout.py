@@ -228,8 +228,9 @@ def test_a_wrong_timeout_is_refused(tmp_path: Path, wrong: Any) -> None:
 
 def test_a_timeout_reaches_the_run_folder_and_stays_with_a_retry(accidents: Accidents) -> None:
     run = accidents.make(
-        [adaptive.Learner1D(square, (-1, 1))], point_timeout=dt.timedelta(minutes=2)
-    )
+        [adaptive.Learner1D(square, (-1, 1))], point_timeout=dt.timedelta(minutes=2),
+        point_retries=5,
+    )  # fmt: skip
     with EngineHere(run).serving() as here:
         assert read_config(run.folder).point_timeout == 120.0
         here.wait(60)
@@ -239,7 +240,7 @@ def test_a_timeout_reaches_the_run_folder_and_stays_with_a_retry(accidents: Acci
     )
     assert done.returncode == 0, done.stderr
     config = read_config(run.folder)
-    assert (config.goal.value, config.point_timeout) == (25, 120.0)
+    assert (config.goal.value, config.point_timeout, config.point_retries) == (25, 120.0, 5)
     run.wait(60)
 
 

@@ -211,7 +211,7 @@ def test_no_more_tries_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 MEETS_AND_DIES = """
 import os, pathlib
-pathlib.Path(os.environ["ADAPTIVE_SCHEDULER_END"] + ".met").touch()
+pathlib.Path(os.environ["ADAPTIVE_SCHEDULER_END"] + ".begun").touch()
 open(os.environ["REPORT"], "a").write("x")
 os._exit(9)
 """
@@ -228,32 +228,34 @@ def test_a_client_that_met_the_manager_is_followed_at_once(
     assert time.monotonic() - begin < 30
 
 
-MEETS_ONCE = """
+BEGINS_ONCE = """
 import os, pathlib
 report = pathlib.Path(os.environ["REPORT"])
 if not report.exists():
-    pathlib.Path(os.environ["ADAPTIVE_SCHEDULER_END"] + ".met").touch()
+    pathlib.Path(os.environ["ADAPTIVE_SCHEDULER_END"] + ".begun").touch()
 report.open("a").write("x")
 os._exit(9)
 """
 
 
-def test_clients_that_meet_nobody_are_started_slower_and_slower(
+def test_clients_that_are_given_no_learner_are_started_slower_and_slower(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobscript, "MAX_TRIES", 5)
-    bench = Bench(tmp_path, MEETS_ONCE)
+    bench = Bench(tmp_path, BEGINS_ONCE)
     begin = time.monotonic()
     assert bench.run(bench.simple(), REPORT=str(tmp_path / "report")) == 9
-    assert (tmp_path / "report").read_text() == "xxxxx", "a manager that was met may come back"
+    assert (tmp_path / "report").read_text() == "xxxxx", (
+        "a job that was given a learner is worth more"
+    )
     assert time.monotonic() - begin >= 1 + 2 + 3 + 4
 
 
-def test_clients_that_never_met_anybody_are_given_up(tmp_path: Path) -> None:
+def test_clients_that_were_never_given_a_learner_are_given_up(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "import os\nopen(os.environ['REPORT'], 'a').write('x')\nos._exit(9)")
     assert bench.run(bench.simple(), REPORT=str(tmp_path / "report")) == 9
-    assert (tmp_path / "report").read_text() == "x" * jobscript.MAX_SILENT_TRIES
-    assert "none has reached the manager" in bench.output()
+    assert (tmp_path / "report").read_text() == "x" * jobscript.MAX_VAIN_TRIES
+    assert "were given no learner" in bench.output()
 
 
 LEAVES_MEMORY = """

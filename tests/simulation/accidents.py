@@ -111,6 +111,10 @@ class Accidents:
     def _restart(self, life: Life) -> None:
         self.history.oracle.client_dies(life, own_fault=False)
         life.dead = True
+        self.start_again(life)
+
+    def start_again(self, life: Life) -> None:
+        """The job script starts another client, if its job still lives."""
         job, attempt, restart = life.job, life.client.owner.attempt + 1, life.job.restart
 
         def again() -> None:

@@ -111,6 +111,7 @@ class History:
         )  # fmt: skip
         self.p_message = rng.choice((0.0, 0.02, 0.08, 0.2))
         self.p_fail = rng.choice((0.0, 0.1, 0.3))
+        self.p_ends = rng.choice((0.0, 0.0, 0.1, 0.25))
         self.start_delay = rng.choice((2.0, 10.0, 30.0))
         self.long_work = rng.choice((0.1, 0.3))
         self.poison = {row for row in range(n) if rng.random() < 0.08}
@@ -133,8 +134,27 @@ class History:
             return seconds + 60, ""
         if self.calm:
             return min(seconds, 8.0), ""
+        if rng.random() < self.p_ends:
+            return seconds, self._draw_end(life, item, seconds)
         outcome = rng.random()
         return seconds, "fail" if outcome < self.p_fail else "release" if outcome > 0.93 else ""
+
+    def _draw_end(self, life: Life, item: int, seconds: float) -> str:
+        """User code ends processes: where it is called, and so how the work on an item ends."""
+        place = self.rng.choice(("function", "worker", "client", "signal"))
+        self.fault(f"user code ends: {place}", life.client.owner.uuid, str(item))
+        if place == "client":  # os._exit in a goal, a loss, an async function
+            self.after(seconds / 2, lambda: self.accidents.die_of(life, item))
+        elif place == "signal":  # to its parent, as if the batch system had sent it
+            self.after(seconds / 2, life.terminate)
+        return {"function": "fail", "worker": "crash"}.get(place, "")
+
+    def draws_broken(self, who: str) -> bool:
+        """Whether user code ends a client before its first claim: what it loads, or its executor."""
+        if self.calm or self.rng.random() >= self.p_ends / 3:
+            return False
+        self.fault("user code ends: before a learner", who)
+        return True
 
     # -------------------------------------------------------------------- virtual time
 
@@ -303,7 +323,7 @@ class History:
         """A client ended in good order."""
         self.say(life.client.owner.uuid, "left:", life.client.left)
         if self.lives.get(life.job.id) is life:
-            self.end(life.job, "COMPLETED")
+            self.end(life.job, "FAILED" if life.client.breaks else "COMPLETED")
         elif life in self.zombies:
             self.zombies.remove(life)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from adaptive_scheduler.core.messages import Assigned, Owner, Refused, Reply
 from adaptive_scheduler.testing import VirtualClient
+from adaptive_scheduler.testing.client import CRASHED
 from tests.simulation.slurm import Job
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Client(VirtualClient):
     def _begin(self, reply: Assigned, now: float) -> None:
         self.outcomes.clear()
         self.work, outcome = self.life.history.draw_work(self.life, reply.item)
+        self.new_points = self.life.history.rng.randint(0, 3)
         if outcome:
             self.outcomes.append(outcome)
         super()._begin(reply, now)
@@ -60,6 +62,7 @@ class Life:
             owner, job.submit, timing, self.clock(), jitter=lambda: 0.8 + 0.4 * rng.random()
         )
         self.client.life = self
+        self.client.breaks = history.draws_broken(owner.uuid)
         self.wake(history.rng.uniform(0.1, 2.0))
 
     def clock(self) -> float:
@@ -102,7 +105,10 @@ class Life:
         self.client.hear(message, self.clock())
         if self.client.left:
             self.dead = True
-            history.client_left(self)
+            if self.client.left == CRASHED:
+                history.accidents.start_again(self)
+            else:
+                history.client_left(self)
         else:
             self.speak()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from adaptive_scheduler.core.book import FIRST_DELAY
-from adaptive_scheduler.core.items import OVER, Item, Phase
+from adaptive_scheduler.core.items import IN_ALL, MAX_VAIN, OVER, Item, Phase
 from adaptive_scheduler.core.messages import (
     Assigned,
     Beat,
@@ -57,6 +57,17 @@ def demand(holds: object, promise: str) -> None:
         raise ViolationError(promise)
 
 
+def _counts_after(row: Item, request: Fail | Release) -> list[tuple[int, int, int]]:
+    """What its row may count after a client's word: failures, failures in all, crashes."""
+    fails, in_all, crashes = row.fails, row.fails_in_all, row.crashes
+    if isinstance(request, Release):
+        return [(fails, in_all, crashes)]
+    if request.crash:
+        return [(fails, in_all, crashes + 1)]
+    gets_on = request.workers and request.report.new_points >= request.workers
+    return [(1 if gets_on else fails + 1, in_all + 1, crashes)]
+
+
 class Oracle:
     """Watches a history. It believes its own ears only, never the books."""
 
@@ -84,7 +95,7 @@ class Oracle:
         self.sure_deaths: set[tuple[int, str, int]] = set()
         self._goodbye: set[str] = set()
         self._lives: dict[str, tuple[int, int]] = {}
-        self._failed_at: dict[int, float] = {}
+        self._ready_at: dict[int, float] = {}
         self._last_turn = 0.0
 
     # --------------------------------------------------------------------- a manager
@@ -97,7 +108,7 @@ class Oracle:
         turns.clients.handle = self.handle  # type: ignore[method-assign]
         self._answers: dict[str, tuple[int, Reply]] = {}
         self._pending: dict[bytes, tuple[Owner, Request, Reply]] = {}
-        self._failed_at.clear()
+        self._ready_at.clear()
         self._shown: frozenset[str] = frozenset()
         self._cancelling: set[str] = set()
         self._heard: dict[str, float] = {}
@@ -189,7 +200,8 @@ class Oracle:
                 )  # type: ignore[union-attr]
         elif isinstance(request, (Fail, Release)) and isinstance(reply, Ok):
             demand(now.phase in (Phase.QUEUED, Phase.FAILED), "what was let go of is still held")
-            demand(now.fails == row.fails + isinstance(request, Fail), "a failure is not counted")
+            counted = now.fails, now.fails_in_all, now.crashes
+            demand(counted in _counts_after(row, request), "a failure is not counted")
 
     def _between(self, before: list[Item], reply: Reply) -> list[Item]:
         """Rows as they were after a finish and before the claim that came with it."""
@@ -203,13 +215,14 @@ class Oracle:
     def _note_failure(self, before: list[Item], request: Fail) -> None:
         row = next((item for item in before if item.token == request.token), None)
         if row is not None:
-            self._failed_at[row.id] = self.history.now
+            after = self._book.rows[row.id]
+            doublings = after.fails + after.crashes - 1
+            self._ready_at[row.id] = self.history.now + FIRST_DELAY * 2.0**doublings
 
     def _is_free(self, item: Item, shape: int) -> bool:
         if item.phase is not Phase.QUEUED or item.shape != shape:
             return False
-        failed = self._failed_at.get(item.id)
-        return failed is None or failed + FIRST_DELAY * 2.0 ** (item.fails - 1) < self._last_turn
+        return self._ready_at.get(item.id, float("-inf")) < self._last_turn
 
     def _check_claim(self, before: list[Item], owner: Owner, reply: Reply) -> None:
         """Who asks gets what it holds, else the best of what is free."""
@@ -231,9 +244,8 @@ class Oracle:
                 ended = self.history.slurm.jobs[owner.job].ended  # who speaks then is a zombie
                 leaves = owner.job in self._cancelling and not ended
                 demand(not leaves, "a job that is being cancelled gets work")
-                ready = self._failed_at.get(was.id, 0.0) + FIRST_DELAY * 2.0 ** (was.fails - 1)
                 demand(
-                    not was.fails or was.id not in self._failed_at or self.history.now >= ready,
+                    self.history.now >= self._ready_at.get(was.id, 0.0),
                     "an item that has just failed is given at once",
                 )
                 place = (-was.priority, was.fails + was.crashes, was.id)
@@ -266,7 +278,7 @@ class Oracle:
             row = self._book.row_of(request.token)
             if row is not None and isinstance(request, Finish):
                 self.done.add(row)
-            elif row is not None:
+            elif row is not None and not request.crash:
                 self.failures[row].add(request.token)
 
     # -------------------------------------------------------------------------- rows
@@ -279,7 +291,7 @@ class Oracle:
             running = item.phase is Phase.RUNNING
             demand((item.job is not None) == (item.owner is not None) == running, "job and phase")
             demand(item.id not in self.done or item.phase is Phase.DONE, "a finish is undone")
-            demand(item.fails >= len(self.failures[item.id]), "a failure is forgotten")
+            demand(item.fails_in_all >= len(self.failures[item.id]), "a failure is forgotten")
             demand(item.token >= self.tokens.get(item.id, 0), "a right is forgotten")
             if running or item.phase is Phase.QUEUED:
                 ready = all(rows[parent].phase is Phase.DONE for parent in item.depends_on)
@@ -291,7 +303,12 @@ class Oracle:
 
     def _check_verdict(self, rows: list[Item], item: Item) -> None:
         limits = self.history.config.limits
-        over = item.fails > limits.max_fails_per_job or item.crashes > limits.max_crashes
+        over = (
+            item.fails > limits.max_fails_per_job
+            or item.fails_in_all > IN_ALL * limits.max_fails_per_job
+            or item.crashes > limits.max_crashes
+            or item.vain > MAX_VAIN
+        )
         if item.phase in (Phase.QUEUED, Phase.RUNNING):
             demand(not over, "an item goes on beyond its budget")
         elif item.phase is Phase.FAILED:

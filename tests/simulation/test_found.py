@@ -59,6 +59,39 @@ def test_what_a_killed_manager_had_not_synced_is_safe_once_it_is_believed(seed: 
         assert Database(FOLDER).tables["jobs"] == {"1": {"id": "1"}, "2": {"id": "2"}}
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_what_was_not_synced_before_the_last_segment_began_is_safe_once_it_is_believed(
+    seed: int,
+) -> None:
+    """An fsync fails, a fold begins the next segment, the manager dies; the next one loses its power.
+
+    It was found as "damaged in the middle of the journal", by seed 50196.
+    """
+    doomed = ""
+
+    def before(kind: str) -> None:
+        if kind == doomed:
+            raise DeadError
+
+    disk = Disk(before, lambda: False)
+    with files.through(disk):
+        for folder in ("/", "/run"):
+            disk.mkdir(folder)
+        storage.create(FOLDER.database, {})
+        first = Database(FOLDER)
+        first.put("jobs", "1", {"id": "1"})
+        doomed = "fsync"
+        with pytest.raises(DeadError):
+            first.commit()
+        doomed = ""
+        first._begin_segment(2)
+        second = Database(FOLDER)
+        second.put("jobs", "2", {"id": "2"})
+        second.commit()
+        disk.lose_power(Random(seed))
+        assert Database(FOLDER).tables["jobs"] == {"1": {"id": "1"}, "2": {"id": "2"}}
+
+
 class _Deaf(BatchSystem):
     """Its sbatch has sent the jobs, and hears nothing."""
 

@@ -50,6 +50,8 @@ def test_all_that_was_promised_goes_wrong() -> None:
         "job killed", "manager killed", "loses power", "fold disturbed", "squeue: late",
         "squeue: empty", "squeue: short", "squeue: garbage", "squeue: fails", "wall clock set",
         "client stands still", "disk full", "sbatch: hangs, taken", "scancel: fails",
+        "user code ends: before a learner", "user code ends: function", "user code ends: worker",
+        "user code ends: client", "user code ends: signal",
     ):  # fmt: skip
         assert kind in kinds, kind
 

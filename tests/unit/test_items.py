@@ -150,3 +150,69 @@ def test_no_report_makes_a_row_that_cannot_be_read_again(seconds: float) -> None
     row = after(item(Phase.RUNNING), Released(7, "x", Report(seconds=seconds, loss=math.nan)))
     assert row.worked == 0.0
     msgspec.json.decode(msgspec.json.encode(row), type=Item)
+
+
+def failing_again(before: Item, report: Report, workers: int, budget: Budget = BUDGET) -> Item:
+    """One more failure of an item, under a new right."""
+    running = msgspec.structs.replace(before, phase=Phase.RUNNING, job="1", owner=ANNA, token=7)
+    found = step(running, Raised(7, "no", report=report, workers=workers), 5.0, budget)
+    assert isinstance(found, Item)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("new_points", "npoints", "workers", "fails"),
+    [(4, 104, 4, 1), (0, 104, 4, 1), (3, 103, 4, 3), (0, 0, 4, 3), (50, 150, 0, 3), (50, 0, 4, 1)],
+    ids=["each worker brought one", "in several jobs", "one too few", "nothing", "a client of 0.2.0",
+         "a learner that does not count"],
+)  # fmt: skip
+def test_failures_are_counted_anew_after_as_many_new_points_as_workers(
+    new_points: int, npoints: int, workers: int, fails: int
+) -> None:
+    before = item(Phase.RUNNING, fails=2, fails_in_all=2, failed_at=100, npoints=100)
+    report = Report(npoints=npoints, new_points=new_points)
+    found = failing_again(before, report, workers)
+    assert (found.fails, found.fails_in_all) == (fails, 3)
+    assert found.phase is (Phase.FAILED if fails > BUDGET.max_fails else Phase.QUEUED)
+    assert found.failed_at == max(100, npoints)
+
+
+def test_an_item_that_gets_on_between_its_failures_is_given_up_in_the_end() -> None:
+    found, n = item(Phase.RUNNING), 0
+    while found.phase is not Phase.FAILED:
+        n += 1
+        assert n < 1000
+        found = failing_again(found, Report(npoints=10 * n, new_points=10), 4)
+    assert (found.fails, found.fails_in_all) == (1, 20 * BUDGET.max_fails + 1)
+    assert found.reason == "no (41 times in all)"
+    retried = after(found, Retried())
+    assert (retried.fails, retried.fails_in_all) == (0, 0)
+
+
+@pytest.mark.parametrize("max_fails", [0, 1])
+def test_an_item_that_never_gets_on_is_given_up_at_its_budget(max_fails: int) -> None:
+    found = item(Phase.RUNNING)
+    for n in range(max_fails + 1):
+        assert n == 0 or found.phase is Phase.QUEUED
+        found = failing_again(found, Report(), 4, Budget(max_fails, 2))
+    assert (found.phase, found.fails, found.reason) == (Phase.FAILED, max_fails + 1, "no")
+
+
+def test_an_item_that_is_given_back_again_and_again_without_a_point_is_given_up() -> None:
+    """As by a function that sends its client a SIGTERM; one new point, and it is counted anew."""
+    found, n = item(Phase.RUNNING), 0
+    while found.phase is not Phase.FAILED:
+        running = msgspec.structs.replace(found, phase=Phase.RUNNING, job="1", owner=ANNA)
+        got_on, was_begun = n == 30, n != 31
+        report = Report(new_points=int(got_on), seconds=5.0 * was_begun)
+        found = after(running, Released(7, "signal", report))
+        n += 1
+        if n < 21 or 31 < n < 51:
+            assert found.phase is Phase.QUEUED
+        if n == 21:
+            assert found.phase is Phase.FAILED
+            assert found.reason == "signal (21 times in a row without a point)"
+            found = after(found, Retried())
+            assert found.vain == 0
+            n = 30
+    assert n == 53

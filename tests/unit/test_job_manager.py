@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from adaptive_scheduler.core.backoff import FIRST, LONGEST, Backoff
 from adaptive_scheduler.core.config import Limits, RunConfig, Timing
 from adaptive_scheduler.core.items import Item, Phase
@@ -321,3 +323,33 @@ def test_a_dead_job_is_remembered_by_the_end_of_its_output() -> None:
     )
     assert obituary("1", "timeout", None) == "job 1 ended: timeout"
     assert obituary("1", "failed", lambda _: "") == "job 1 ended: failed"
+
+
+def test_1_jobs_that_get_nowhere_are_submitted_more_and_more_seldom_and_then_no_more() -> None:
+    """After jobs that worked; each wave is one pause, however many jobs died in it."""
+    cluster = world(n=40, limit=12)
+    cluster.run_for(3)
+    cluster.start(jobs(cluster)[0], work=2.0)
+    cluster.run_for(4)
+    waves: list[float] = []
+    while not cluster.manager.jobs.notes.held:
+        assert cluster.clock.monotonic < 7200
+        waiting = jobs(cluster)
+        if waiting:
+            waves.append(cluster.clock.monotonic)
+        for job in [*waiting, *jobs(cluster, JobState.RUNNING)]:
+            job.started = cluster.clock.monotonic
+            cluster.kill(job, "failed")
+        cluster.run_for(1)
+    pauses = [after - before for before, after in pairwise(waves)]
+    assert max(pauses) >= 250
+    assert len(waves) < 30
+    assert (
+        "jobs in a row died before they asked for work; 8 pauses" in cluster.manager.jobs.notes.held
+    )
+    n = len(cluster.batch.jobs)
+    cluster.run_for(600)
+    assert len(cluster.batch.jobs) == n
+    cluster.manager.jobs.resume()
+    cluster.run_for(3)
+    assert len(cluster.batch.jobs) > n

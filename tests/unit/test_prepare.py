@@ -131,6 +131,8 @@ def test_bad_learners(learners: Any, words: str) -> None:
         ({"dependencies": [1]}, "must be a mapping"),
         ({"max_simultaneous_jobs": 0}, "max_simultaneous_jobs=0"),
         ({"max_fails_per_job": 1.5}, "max_fails_per_job=1.5"),
+        ({"point_retries": -1}, "point_retries=-1"),
+        ({"point_retries": True}, "point_retries=True"),
         ({"save_interval": 0}, "save_interval=0"),
         ({"save_interval": math.inf}, "save_interval=inf"),
         ({"points_interval": -0.1}, "points_interval=-0.1"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -105,7 +105,7 @@ def run(
     points_interval: float = 1.0,
     log_interval: float = 30.0,
     point_timeout: float | timedelta | None = None,
-    initializers: Sequence[Callable[[], object]] = (),
+    initializers: Sequence[Any] = (),
     runner_kwargs: Mapping[str, Any] | None = None,
 ) -> None:
     """Run learners until none is left or the job's time is over: all that the package's client has.
@@ -127,8 +127,9 @@ def run(
     point_timeout : float or timedelta, optional
         Seconds that one evaluation may take; one that takes longer counts as a failure of its
         learner, and the script is started again in its job.
-    initializers : sequence of callables
-        Run once in each worker before its first point.
+    initializers : list
+        Of functions: all run once in each worker before its first point. Or, with a list or
+        None in it, one entry for each learner: see `RunManager`.
     runner_kwargs : mapping, optional
         ``retries``, ``raise_if_retries_exceeded``, ...
 
@@ -147,10 +148,12 @@ def run(
     from adaptive_scheduler.client.tools import Recipe
     from adaptive_scheduler.core.config import check_seconds, optional_seconds
     from adaptive_scheduler.core.goals import parse_goal
+    from adaptive_scheduler.core.initializers import check, of_learner
     from adaptive_scheduler.io.logs import job_log
 
     intervals = {"save_interval": save_interval, "points_interval": points_interval,
                  "log_interval": log_interval}  # fmt: skip
+    check(initializers, len(learners))
     for name, value in intervals.items():
         check_seconds(name, value)
     folder = _folder(url)
@@ -159,7 +162,9 @@ def run(
         learner=lambda assigned: copy_learner(find_learner(assigned, learners, fnames)),
         goal=parse_goal(goal),
         goal_function=goal if callable(goal) else None,
-        initializers=tuple(initializers),
+        initializers=lambda assigned: of_learner(
+            initializers, find_learner(assigned, range(len(learners)), fnames)
+        ),
         runner_kwargs=dict(runner_kwargs or {}),
         point_timeout=optional_seconds("point_timeout", point_timeout),
     )

@@ -41,7 +41,7 @@ CATCH_ALL = {
     "client/runner.py": 3,
     "client/running.py": 1,
     "client/saving.py": 1,
-    "client/tasks.py": 1,
+    "client/tasks.py": 2,
     "executors/worker.py": 4,
     "io/blame.py": 1,
     "io/pickles.py": 1,

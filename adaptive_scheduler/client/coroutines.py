@@ -8,23 +8,37 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from adaptive_scheduler.client.durations import Durations
-from adaptive_scheduler.client.tasks import Result, Task, user_error
+from adaptive_scheduler.client.tasks import (
+    Function,
+    Result,
+    Setup,
+    Task,
+    point_error,
+    user_error,
+)
 from adaptive_scheduler.executors import worker
 
 
 class Coroutines:
     """Evaluates points of an ``async def`` on the event loop, as adaptive's runner does.
 
-    Has the methods of `Evaluations`.
+    Has the methods of `Evaluations`. This process is the worker: where there are
+    initializers, they run here, before the first point.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, workers: int, wake: Callable[[], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        workers: int,
+        wake: Callable[[], None],
+        setup: Setup,
     ) -> None:
         self.durations = Durations()
         self._loop = loop
         self._workers = workers
         self._wake = wake
+        self._setup = setup
+        self._ready: dict[int, tuple[Function, Function]] = {}
         self._running: dict[asyncio.Task[Any], tuple[Task, float]] = {}
         self._returned: deque[asyncio.Task[Any]] = deque()
         self.failure: BaseException | None = None
@@ -43,11 +57,30 @@ class Coroutines:
         return max(0, self._workers - len(self._running))
 
     def submit(self, tasks: Iterable[Task]) -> None:
-        """Start coroutines."""
+        """Start coroutines.
+
+        Raises
+        ------
+        UserCodeError
+            An initializer raised.
+        """
         for task in tasks:
-            running = self._loop.create_task(_call(task))
+            function = (
+                self._made_ready(task.function) if self._setup.initializers else task.function
+            )
+            running = self._loop.create_task(_call(function, task.argument))
             self._running[running] = (task, self._loop.time())
             running.add_done_callback(self._on_done)
+
+    def _made_ready(self, function: Function) -> Function:
+        """The function with the globals that the initializers have set."""
+        if id(function) not in self._ready:
+            try:
+                ready = worker.install(*self._setup.program(function))
+            except Exception as error:  # the border to the user's code
+                raise user_error(worker.SETUP, worker.describe(error)) from error
+            self._ready[id(function)] = ready, function  # kept alive, because its id() is its name
+        return self._ready[id(function)][0]
 
     def _on_done(self, running: asyncio.Task[Any]) -> None:
         self._returned.append(running)
@@ -68,8 +101,9 @@ class Coroutines:
             if error is None:
                 results.append(Result(task, running.result(), seconds))
             else:
-                reason = user_error("function", worker.describe(error))
-                results.append(Result(task, None, seconds, reason))
+                results.append(
+                    Result(task, None, seconds, point_error(task, worker.describe(error)))
+                )
         return results
 
     def take_overdue(self, limit: float) -> list[list[Any]]:
@@ -95,5 +129,5 @@ class Coroutines:
         self._running.clear()
 
 
-async def _call(task: Task) -> Any:
-    return await task.function(task.argument)
+async def _call(function: Function, argument: Any) -> Any:
+    return await function(argument)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -106,7 +106,7 @@ def run(
     log_interval: float = 30.0,
     point_timeout: float | timedelta | None = None,
     point_retries: int = 2,
-    initializers: Sequence[Callable[[], object]] = (),
+    initializers: Sequence[Any] = (),
     runner_kwargs: Mapping[str, Any] | None = None,
 ) -> None:
     """Run learners until none is left or the job's time is over: all that the package's client has.
@@ -130,8 +130,9 @@ def run(
         learner, and the script is started again in its job.
     point_retries : int
         Times that a point whose evaluation raised is tried again before its learner has failed.
-    initializers : sequence of callables
-        Run once in each worker before its first point.
+    initializers : list
+        Of functions: all run once in each worker before its first point. Or, with a list or
+        None in it, one entry for each learner: see `RunManager`.
     runner_kwargs : mapping, optional
         ``retries``, ``raise_if_retries_exceeded``, ...
 
@@ -150,10 +151,12 @@ def run(
     from adaptive_scheduler.client.tools import Recipe
     from adaptive_scheduler.core.config import check_count, check_seconds, optional_seconds
     from adaptive_scheduler.core.goals import parse_goal
+    from adaptive_scheduler.core.initializers import check, of_learner
     from adaptive_scheduler.io.logs import job_log
 
     intervals = {"save_interval": save_interval, "points_interval": points_interval,
                  "log_interval": log_interval}  # fmt: skip
+    check(initializers, len(learners))
     for name, value in intervals.items():
         check_seconds(name, value)
     check_count("point_retries", point_retries)
@@ -163,7 +166,9 @@ def run(
         learner=lambda assigned: copy_learner(find_learner(assigned, learners, fnames)),
         goal=parse_goal(goal),
         goal_function=goal if callable(goal) else None,
-        initializers=tuple(initializers),
+        initializers=lambda assigned: of_learner(
+            initializers, find_learner(assigned, range(len(learners)), fnames)
+        ),
         runner_kwargs=dict(runner_kwargs or {}),
         point_timeout=optional_seconds("point_timeout", point_timeout),
         point_retries=point_retries,

@@ -26,6 +26,7 @@ ROWS = {
     "runner-scale": "runner_scale",
     "runner-mpi": "runner_mpi",
     "runner-local": "runner_local",
+    "large-function": "large_function",
     "points": "points",
     "learners": "learners",
     "import": "import_cost",

@@ -43,7 +43,7 @@ CATCH_ALL = {
     "client/runner.py": 3,
     "client/running.py": 1,
     "client/shift.py": 1,
-    "client/tasks.py": 1,
+    "client/tasks.py": 2,
     "executors/worker.py": 4,
     "io/adaptive_load.py": 1,
     "io/blame.py": 1,

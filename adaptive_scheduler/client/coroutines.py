@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from adaptive_scheduler.client.durations import Durations
-from adaptive_scheduler.client.tasks import AT_A_TIME, Result, Task, user_error
+from adaptive_scheduler.client.tasks import (
+    AT_A_TIME,
+    Function,
+    Result,
+    Setup,
+    Task,
+    point_error,
+    user_error,
+)
 from adaptive_scheduler.errors import UserCodeError
 from adaptive_scheduler.executors import worker
 
@@ -18,16 +26,23 @@ _Running = asyncio.Task[tuple[Any, UserCodeError | None]]
 class Coroutines:
     """Evaluates points of an ``async def`` on the event loop, as adaptive's runner does.
 
-    Has the methods of `Evaluations`.
+    Has the methods of `Evaluations`. This process is the worker: where there are
+    initializers, they run here, before the first point.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, workers: int, wake: Callable[[], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        workers: int,
+        wake: Callable[[], None],
+        setup: Setup,
     ) -> None:
         self.durations = Durations()
         self._loop = loop
         self._workers = workers
         self._wake = wake
+        self._setup = setup
+        self._ready: dict[int, tuple[Function, Function]] = {}
         self._running: dict[_Running, tuple[Task, float]] = {}
         self._returned: deque[_Running] = deque()
         self.failure: BaseException | None = None
@@ -46,11 +61,30 @@ class Coroutines:
         return max(0, self._workers - len(self._running))
 
     def submit(self, tasks: Iterable[Task]) -> None:
-        """Start coroutines."""
+        """Start coroutines.
+
+        Raises
+        ------
+        UserCodeError
+            An initializer raised.
+        """
         for task in tasks:
-            running = self._loop.create_task(_call(task))
+            function = (
+                self._made_ready(task.function) if self._setup.initializers else task.function
+            )
+            running = self._loop.create_task(_call(function, task))
             self._running[running] = (task, self._loop.time())
             running.add_done_callback(self._on_done)
+
+    def _made_ready(self, function: Function) -> Function:
+        """The function with the globals that the initializers have set."""
+        if id(function) not in self._ready:
+            try:
+                ready = worker.install(*self._setup.program(function))
+            except BaseException as error:  # the border to the user's code
+                raise user_error(worker.SETUP, worker.describe(error)) from error
+            self._ready[id(function)] = ready, function  # kept alive, because its id() is its name
+        return self._ready[id(function)][0]
 
     def _on_done(self, running: _Running) -> None:
         self._returned.append(running)
@@ -94,9 +128,9 @@ class Coroutines:
         self._running.clear()
 
 
-async def _call(task: Task) -> tuple[Any, UserCodeError | None]:
+async def _call(function: Function, task: Task) -> tuple[Any, UserCodeError | None]:
     """The value or the error; it never raises: a SystemExit would end the loop, and the client."""
     try:
-        return await task.function(task.argument), None
+        return await function(task.argument), None
     except BaseException as error:  # noqa: BLE001  the border to the user's code
-        return None, user_error("function", worker.describe(error))
+        return None, point_error(task, worker.describe(error))

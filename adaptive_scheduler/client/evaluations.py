@@ -18,8 +18,18 @@ from typing import Any
 
 from adaptive_scheduler.client.durations import Durations
 from adaptive_scheduler.client.overdue import Begun
-from adaptive_scheduler.client.tasks import AT_A_TIME, Function, Result, Setup, Task, user_error
+from adaptive_scheduler.client.tasks import (
+    AT_A_TIME,
+    Function,
+    Result,
+    Setup,
+    Task,
+    named,
+    point_error,
+    user_error,
+)
 from adaptive_scheduler.executors import worker
+from adaptive_scheduler.io import programs
 from adaptive_scheduler.io.pickles import dumps_by_value
 
 #: Evaluations slower than this (seconds) are sent one by one, one to a worker.
@@ -31,6 +41,9 @@ MAX_BATCH, MAX_BLIND_BATCH = 16, 512
 #: A learner with many points is not spoiled by a few more in flight: its messages may grow so
 #: far, as long as what is in flight is at most this share of the points that came back.
 MAX_LATE_BATCH, LATE_SHARE = 64, 1 / 25
+#: Bytes of a function from which workers read it from a file: mpi4py sends long messages in
+#: pieces, and sleeps between them.
+LARGE = 2**18
 #: Messages to a worker at a time, so that a fast one does not wait for the next.
 AHEAD = 2
 #: A worker begins no other point of a message after so many seconds.
@@ -44,7 +57,12 @@ class _Program:
     key: bytes
     blob: bytes
     function: Function  # kept alive, because its id() is its name
+    file: str | None = None
     sent: int = 0
+
+    def to_send(self) -> bytes | str:
+        """The blob, or the file in which a worker finds it."""
+        return self.blob if self.file is None else self.file
 
 
 @dataclass(slots=True, eq=False)
@@ -150,6 +168,8 @@ class Evaluations:
             except BaseException as error:  # the border to the user's code
                 raise user_error("function", worker.describe(error)) from error
             program = self._programs[id(function)] = _Program(key, blob, function)
+            if self._setup.programs is not None and len(blob) > LARGE:
+                program.file = programs.put(self._setup.programs, key, blob)
         return program
 
     def _send(self, message: _Message, *, with_program: bool) -> None:
@@ -159,7 +179,7 @@ class Evaluations:
         message.future = self._pool.submit(
             worker.evaluate if self._begun is None else worker.evaluate_when_ready,
             program.key,
-            program.blob if with_program else None,
+            program.to_send() if with_program else None,
             _arguments(message.tasks),
             BUDGET,
         )
@@ -197,11 +217,12 @@ class Evaluations:
             self.failure = error
             return []
         if kind in (worker.MISSING, worker.READY):
+            if message.with_program and kind == worker.MISSING:
+                message.program.file = None  # that worker does not see it
             self._send_again(message, with_program=kind == worker.MISSING)
             return []
         if kind == worker.SETUP_FAILED:
-            where = "initializer, or the loading of your function in a worker,"
-            self.failure = user_error(where, records[0][1])
+            self.failure = user_error(worker.SETUP, records[0][1])
             return []
         self.durations.add([seconds for _, _, seconds in records])
         left = message.tasks[len(records) :]
@@ -228,6 +249,10 @@ class Evaluations:
         """Expect nothing more of what is in flight."""
         for future in list(self._messages):
             self._forget(future)
+        for program in self._programs.values():
+            if program.file is not None:
+                programs.remove(program.file)
+                program.file = None
 
     def _forget(self, future: Future[Any] | None) -> None:
         if future is not None and future in self._messages:
@@ -276,10 +301,11 @@ def _is_plain_tuple(argument: object) -> bool:
 def _result(task: Task, record: tuple[int, Any, float]) -> Result:
     kind, value, seconds = record
     if kind == worker.ERROR:
-        return Result(task, None, seconds, user_error("function", value))
+        return Result(task, None, seconds, point_error(task, value))
     if kind == worker.PICKLED:
         try:
             value = pickle.loads(value)
         except BaseException as error:  # noqa: BLE001  the border to the user's classes
-            return Result(task, None, seconds, user_error("value", worker.describe(error)))
+            reason = user_error("value", worker.describe(error), named(task))
+            return Result(task, None, seconds, reason)
     return Result(task, value, seconds)

@@ -35,7 +35,7 @@ from adaptive_scheduler.errors import (
 )
 from adaptive_scheduler.executors.base import Executor
 from adaptive_scheduler.executors.registry import executor_for
-from adaptive_scheduler.executors.worker import describe
+from adaptive_scheduler.executors.worker import describe, show_crashes
 from adaptive_scheduler.io.callables import read_callable
 from adaptive_scheduler.io.logs import job_log
 
@@ -45,6 +45,7 @@ _FOR_GOOD = (RequestRefusedError, EnvironmentMismatchError, UserCodeError)
 
 def main() -> int:
     """Be the client of the job that this process runs in; returns its exit code."""
+    show_crashes()
     job = Job.of(os.environ)
     log = job_log(job.logs, job.owner.job)
     try:
@@ -136,7 +137,7 @@ class Client:
         self._job.mark_memory(executor.left_behind())
         self._pool = executor, pool
         self._deadline = Deadline(partial(seconds_left, self._job, self._folder))
-        workers = Workers(pool, executor.workers(self._job.cores))
+        workers = Workers(pool, executor.workers(self._job.cores), self._folder.programs)
         self._recipe()
         self._shift = Shift(talk, workers, self._recipe, self._config, self._deadline, self._log)
         if self._ended_by is not None:  # a signal that came before there was a shift

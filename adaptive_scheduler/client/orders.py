@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor as Pool
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from adaptive_scheduler.client.runner import Goal, Runner
@@ -31,6 +32,8 @@ class Work:
         Where points are evaluated; stays open.
     workers : int
         How many points it evaluates at a time.
+    programs : Path, optional
+        A folder of the user's own that workers can read: large functions go through it.
     token : int
         The lease.
     save_interval, points_interval : float
@@ -70,6 +73,7 @@ class Work:
     on_progress: Callable[[dict[str, Any]], None] | None = None
     runner_kwargs: dict[str, Any] = field(default_factory=dict)
     initializers: tuple[Callable[[], object], ...] = ()
+    programs: Path | None = None
     stops: list[tuple[Reason, float]] = field(default_factory=list, repr=False)
     saving: float = field(default=float("inf"), repr=False)
     runner: Runner | None = field(default=None, repr=False)

@@ -10,9 +10,11 @@ from adaptive_scheduler.client import environment
 from adaptive_scheduler.client.imports import prepare_process
 from adaptive_scheduler.client.tools import Recipe
 from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.initializers import of_learner
 from adaptive_scheduler.core.messages import Assigned
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
+from adaptive_scheduler.executors import arrival
 from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.callables import read_callable
@@ -58,15 +60,17 @@ class Recipes:
 
     def _read(self) -> Recipe:
         if self._learners is None:
+            arrival.show_sources()
             prepare_process()  # while the claim is being answered
         else:
             self._learners.close()
         self._learners = LearnerFile(self._folder.learners)
+        initializers = self._stored("initializers")
         return Recipe(
             learner=self._learner,
             goal=self._config.goal,
             goal_function=self._stored("goal"),
-            initializers=tuple(self._stored("initializers") or ()),
+            initializers=lambda assigned: of_learner(initializers, assigned.item),
             runner_kwargs=dict(self._stored("runner_kwargs") or {}),
             point_timeout=self._config.point_timeout,
             point_retries=self._config.point_retries,

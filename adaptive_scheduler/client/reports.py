@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from adaptive_scheduler.core.messages import Fail, Finish, Release, Report
+from adaptive_scheduler.core.outputs import end_of_output
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
 
 if TYPE_CHECKING:
@@ -62,6 +63,13 @@ def failure(
     """Say what ended it; with the traceback of the user's code."""
     text = error.traceback_text if isinstance(error, UserCodeError) else ""
     return Fail(token, str(error), text, report, crash)
+
+
+def crash_told(word: Fail, output: str) -> Fail:
+    """A crash, with what its job printed: Python's stack, if there was time to print it."""
+    said = end_of_output(output)
+    reason = f"{word.reason}; {said}" if said else word.reason
+    return msgspec.structs.replace(word, reason=reason, traceback=word.traceback or output)
 
 
 class Aging:

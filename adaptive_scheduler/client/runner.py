@@ -99,6 +99,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         self._last_return = time.monotonic()
         self._n_known = adaptive_parts.npoints(learner)  # and those that came since are n_new
         is_async = adaptive_parts.is_async(learner)
+        setup = setup or Setup()
         super().__init__(
             learner,
             goal,
@@ -109,13 +110,13 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
             raise_if_retries_exceeded=self.options.raise_if_retries_exceeded,
         )
         self.evaluations: Evaluator = (
-            Coroutines(self.ioloop, workers, self._wake)
+            Coroutines(self.ioloop, workers, self._wake, setup)
             if is_async
             else Evaluations(
                 executor,
                 workers,
                 self._wake,
-                setup or Setup(),
+                setup,
                 is_blind=adaptive_parts.is_blind(learner),
                 is_timed=self.options.point_timeout is not None,
             )

@@ -79,7 +79,7 @@ class Running:
             work.goal,
             executor=work.pool,
             workers=work.workers,
-            setup=Setup(initializers=tuple(work.initializers)),
+            setup=Setup(initializers=tuple(work.initializers), programs=work.programs),
             options=options,
         )
 

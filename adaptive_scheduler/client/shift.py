@@ -12,7 +12,7 @@ from adaptive_scheduler.client.deadline import Deadline
 from adaptive_scheduler.client.imports import let_go
 from adaptive_scheduler.client.measure import Meter
 from adaptive_scheduler.client.patience import LAST_WORD, away_for_too_long, idle_patience
-from adaptive_scheduler.client.reports import Aging, failure, last_word, report_of
+from adaptive_scheduler.client.reports import Aging, crash_told, failure, last_word, report_of
 from adaptive_scheduler.client.tools import Recipe, Workers
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.goals import predicate
@@ -28,7 +28,9 @@ from adaptive_scheduler.core.messages import (
     Reply,
     Report,
 )
+from adaptive_scheduler.core.outputs import of_this_try
 from adaptive_scheduler.errors import RequestRefusedError
+from adaptive_scheduler.io.job_logs import OUTPUT_LINES, output_tail
 
 if TYPE_CHECKING:
     from adaptive_scheduler.client.work import Outcome, Work
@@ -244,6 +246,7 @@ class Shift:
             ),
             pool=self._workers.pool,
             workers=self._workers.count,
+            programs=self._workers.programs,
             token=assigned.token,
             save_interval=config.save_interval,
             points_interval=config.points_interval,
@@ -253,7 +256,7 @@ class Shift:
             lease_ok=self._talk.is_lease_good,
             on_progress=lambda progress: self._progress(progress, log),
             runner_kwargs=dict(recipe.runner_kwargs),
-            initializers=recipe.initializers,
+            initializers=recipe.initializers(assigned),
         )
         with self._lock:
             self._work, self._is_taken_back, self._is_late = work, False, False
@@ -282,7 +285,14 @@ class Shift:
             return None
         claims = self._reason_to_end() is None
         word = last_word(token, outcome, self._workers.count, claims=claims)
+        if outcome.is_pool_broken and isinstance(word, Fail):
+            word = crash_told(word, self._output())
         return self._say(word, log)
+
+    def _output(self) -> str:
+        """The end of what this job has printed since its client was started."""
+        text = output_tail(self._config.log_folder, self._talk.owner.job, OUTPUT_LINES)
+        return of_this_try(text)
 
     def _say(self, word: Finish | Fail | Release, log: Any) -> Reply | None:
         """Tell how it ended; held for as long as it takes, unless the job itself ends.

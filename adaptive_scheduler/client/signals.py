@@ -11,6 +11,7 @@ from types import FrameType
 import psutil
 
 from adaptive_scheduler.core.paths import JOB_VARIABLE
+from adaptive_scheduler.executors import signals
 from adaptive_scheduler.executors.worker import Launcher
 
 #: Say: end. The others say: look at the clock.
@@ -43,8 +44,7 @@ class Lookout:
 
     def start(self) -> None:
         """Take the signals over; only from the main thread."""
-        for number in (*ENDING, *WARNING):
-            signal.signal(number, self._handle)
+        signals.take((*ENDING, *WARNING), self._handle)
         self._thread.start()
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
+import reprlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from adaptive_scheduler.client.durations import Durations
@@ -54,21 +56,31 @@ class Setup:
         Entries their `sys.path` must have.
     initializers : tuple of callables
         Run once in each worker.
+    programs : Path, optional
+        Where workers read large functions.
     """
 
     folder: str = field(default_factory=os.getcwd)
     path: tuple[str, ...] = field(default_factory=lambda: tuple(filter(None, sys.path)))
     initializers: tuple[Callable[[], object], ...] = ()
+    programs: Path | None = None
 
     def program(self, function: Function) -> tuple[bytes, bytes]:
         """Key and pickle of what a worker needs to evaluate points of this function."""
-        initializers = dumps_by_value(list(self.initializers))
-        initializers_key = hashlib.blake2b(initializers, digest_size=16).digest()
+        initializers = self._pickled_initializers
         program = worker.Program(
-            self.folder, self.path, initializers_key, initializers, dumps_by_value(function)
+            self.folder,
+            self.path,
+            worker.digest(initializers),
+            initializers,
+            dumps_by_value(function),
         )
         blob = pickle.dumps(program)
-        return hashlib.blake2b(blob, digest_size=16).digest(), blob
+        return worker.digest(blob), blob
+
+    @cached_property
+    def _pickled_initializers(self) -> bytes:
+        return dumps_by_value(list(self.initializers)) if self.initializers else b""
 
 
 class Evaluator(Protocol):
@@ -106,13 +118,70 @@ class Evaluator(Protocol):
         """Expect nothing more."""
 
 
-def user_error(where: str, description: tuple[str, str, str, bytes | None]) -> UserCodeError:
-    """The error of what `worker.describe` said; its ``__cause__`` is the exception if it travels."""
+def user_error(
+    where: str, description: tuple[str, str, str, bytes | None], at: str = ""
+) -> UserCodeError:
+    """The error of what `worker.describe` said; its ``__cause__`` is the exception if it travels.
+
+    `at` names the point: ``x=0.3 (offset=0.2)``.
+    """
     name, message, text, pickled = description
-    error = UserCodeError(where, f"{name}: {message}" if message else name, text)
+    head = f"{name} at {at}" if at else name
+    tail = f"{text.rstrip()}\nat {at}\n" if at else text
+    error = UserCodeError(where, f"{head}: {message}" if message else head, tail)
     if pickled is not None:
         error.__cause__ = _cause(pickled)
     return error
+
+
+def point_error(task: Task, description: tuple[str, str, str, bytes | None]) -> UserCodeError:
+    """The error of the user's function at one point."""
+    return user_error("function", description, named(task))
+
+
+def named(task: Task) -> str:
+    """The arguments of a call, shortened: ``x=0.3 (offset=0.2)``."""
+    bound: dict[str, Any] = {}
+    function = task.function
+    places: tuple[Any, ...] = ()
+    if isinstance(function, partial):
+        places, bound = function.args, function.keywords
+    told = [shortened(value) for value in places]
+    told += [f"{name}={shortened(value)}" for name, value in bound.items()]
+    return f"x={shortened(task.argument)}" + (f" ({', '.join(told)})" if told else "")
+
+
+class _Short(reprlib.Repr):
+    """Values as people know them, the large ones by their beginning or their size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = 60
+        self.maxlevel = 3
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        """Say what a large array or object is; its text may take longer than the point did."""
+        shape = getattr(x, "shape", None)
+        if isinstance(shape, tuple) and not shape:  # a number of numpy's
+            return repr(x.item())
+        if isinstance(shape, tuple) and getattr(x, "size", 0) > _MANY:
+            return f"<{type(x).__name__} of shape {shape}>"
+        return " ".join(str(super().repr_instance(x, level)).split())
+
+
+#: Elements from which an array is told by its shape.
+_MANY = 6
+_LONGEST = 100
+_short = _Short()
+
+
+def shortened(value: Any) -> str:
+    """A value on one line of at most some 100 letters."""
+    try:
+        text = _short.repr(value)
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    except Exception:  # noqa: BLE001  a broken __repr__ of the user's
+        return f"<{type(value).__name__}>"
 
 
 def _cause(pickled: bytes) -> BaseException | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from adaptive_scheduler.commandline.loading import goal_of, load_learners_file
 from adaptive_scheduler.commandline.running import conclude, console, quoted, say, wait_for_the_last
 from adaptive_scheduler.commandline.watching import Watched, watch
 from adaptive_scheduler.core.goals import unparse_goal
+from adaptive_scheduler.core.initializers import is_per_learner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.io.callables import read_callable
+from adaptive_scheduler.manager import fnames
+from adaptive_scheduler.manager.fnames import absolute_fnames
 from adaptive_scheduler.manager.run_manager import RunManager
 from adaptive_scheduler.manager.state import read_config
 from adaptive_scheduler.manager.viewer import Viewer
@@ -86,17 +90,31 @@ def _renewed(run: RunManager, again: Again) -> RunManager:
     path = run.folder.callables
     file = None if again.file is None else load_learners_file(again.file)
     goal = goal_of(file, again.goal)
+    learners = run.learners if file is None else file.learners
+    names = run.fnames if file is None else file.fnames
     return RunManager(
         read_callable(path, "scheduler"),
-        run.learners if file is None else file.learners,
-        run.fnames if file is None else file.fnames,
+        learners,
+        names,
         goal=_old_goal(run) if goal is None else goal,
         folder=run.folder.home,
         point_timeout=read_config(run.folder).point_timeout,
         point_retries=read_config(run.folder).point_retries,
         runner_kwargs=read_callable(path, "runner_kwargs"),
-        initializers=read_callable(path, "initializers"),
+        initializers=_old_initializers(run, names, learners),
     )
+
+
+def _old_initializers(
+    run: RunManager, names: Sequence[Any], learners: Sequence[Any]
+) -> list[Any] | None:
+    """Those of the run; where each learner has its own, in the order of these learners."""
+    given = read_callable(run.folder.callables, "initializers")
+    if given is None or not is_per_learner(given):
+        return given  # type: ignore[no-any-return]
+    known = dict(zip(map(fnames.key, run.fnames), given, strict=True))
+    absolute = absolute_fnames(names, learners)
+    return [known.get(fnames.key(name)) for name in absolute]
 
 
 def _old_goal(run: RunManager) -> Any:

@@ -220,7 +220,7 @@ class Book:
                 self._push(self.rows[row])
 
     def claim(
-        self, owner: Owner, shape: int, now: float, last: Report | None = None
+        self, owner: Owner, shape: int, now: float, last: Report | None = None, output: str = ""
     ) -> Item | Refused | None:
         """Give the best free item of a shape, or the one that this client holds; None if there is none.
 
@@ -232,10 +232,12 @@ class Book:
             Seconds since 1970.
         last : Report, optional
             What a former life of this job last reported.
+        output : str
+            The end of what it printed.
         """
         held = self._by_job.get(owner.job)
         if held is not None:
-            taken = self.apply(held, Claimed(owner, self.last_token + 1, last), now)
+            taken = self.apply(held, Claimed(owner, self.last_token + 1, last, output), now)
             if isinstance(taken, Refused) or taken.phase is RUNNING:
                 return taken
         item = self._take_first(shape)

@@ -10,12 +10,14 @@ from adaptive_scheduler.core.messages import Owner, Report
 class Claimed(msgspec.Struct, frozen=True, gc=False):
     """A client takes it. `token` is fresh; a client that holds it already keeps its own.
 
-    `last` is what the former life of the same job had reported.
+    `last` is what the former life of the same job had reported, `output` the end of what the
+    job printed by then.
     """
 
     owner: Owner
     token: int
     last: Report | None = None
+    output: str = ""
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
@@ -53,6 +55,7 @@ class Lost(msgspec.Struct, frozen=True, gc=False):
     reason: str
     crash: bool = False
     last: Report | None = None
+    output: str = ""
 
 
 class Unblocked(msgspec.Struct, frozen=True, gc=False):

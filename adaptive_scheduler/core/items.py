@@ -23,6 +23,7 @@ from adaptive_scheduler.core.events import (
     Unblocked,
 )
 from adaptive_scheduler.core.messages import Owner, Refused, Report
+from adaptive_scheduler.core.outputs import end_of_output
 
 replace = msgspec.structs.replace
 
@@ -148,8 +149,10 @@ def _claim_again(item: Item, event: Claimed, budget: Budget) -> Item | Refused:
     if event.owner.job != item.job or event.owner.life <= item.owner.life:
         return Refused("not_free", f"item {item.id} is run by job {item.job}.")
     crashed = event.owner.restart == item.owner.restart  # a requeue is not the learner's fault
-    why = f"a process of job {item.job} died; the job's output may say why"
-    lost = Lost(why if crashed else f"job {item.job} was requeued", crashed, event.last)
+    said = end_of_output(event.output)
+    why = f"a process of job {item.job} died; " + (said or "the job's output may say why")
+    why = why if crashed else f"job {item.job} was requeued"
+    lost = Lost(why, crashed, event.last, event.output if crashed else "")
     freed = _lose(item, lost, budget)
     if freed.phase is FAILED:
         return freed
@@ -197,7 +200,8 @@ def _lose(item: Item, event: Lost, budget: Budget) -> Item:
     given_up = crashes > budget.max_crashes
     reason = f"{event.reason} ({crashes} times)" if given_up else event.reason
     phase = FAILED if given_up else QUEUED
-    return replace(_let_go(item, event.last, phase, reason), crashes=crashes)
+    after = _let_go(item, event.last, phase, reason)
+    return replace(after, crashes=crashes, traceback=event.output or item.traceback)
 
 
 def _let_go(item: Item, report: Report | None, phase: Phase, reason: str) -> Item:

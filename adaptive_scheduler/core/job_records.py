@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from adaptive_scheduler.core.messages import Owner, Refused
+from adaptive_scheduler.core.outputs import end_of_output, told_once
 
-#: Lines of a dead job's output that its learner's reason holds.
-LAST_LINES = 3
+#: Lines of an output in which the words are looked for that hold a run.
+_TOLD_LINES = 15
 
 
 class JobRecord(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -98,24 +99,20 @@ def many_clients(job: str, n: int) -> Refused:
 def last_words(records: Iterable[JobRecord], output: Callable[[str], str]) -> str:
     """What the last job that died before its first claim said, or what it printed."""
     for record in reversed([record for record in records if died_early(record)]):
-        words = record.goodbye if record.broken else _told_once(output(record.id))
+        words = record.goodbye if record.broken else told_once(_last(output(record.id)))
         if words:
             return f". The last words of job {record.id}: {words.rstrip('.')}"
     return ""
 
 
+def _last(text: str) -> str:
+    return "\n".join(text.splitlines()[-_TOLD_LINES:])
+
+
 def obituary(job: str, cause: str, output: Callable[[str], str] | None) -> str:
     """How a job ended; with `output`, for one that died of itself, the last that it printed."""
-    lines = _told_once(output(job)).strip().splitlines() if output is not None else []
-    # the batch system's own words come in any order: one line of them may not be the reason
-    said = " | ".join(line.strip()[:200] for line in lines[-LAST_LINES:] if line.strip())
-    return f"job {job} ended: {cause}" + (f"; the end of its output: {said}" if said else "")
-
-
-def _told_once(text: str) -> str:
-    """Without what the job script itself says, and without the same again from each try."""
-    lines = (line for line in text.splitlines() if not line.startswith("[adaptive_scheduler]"))
-    return "\n".join(dict.fromkeys(lines))
+    said = end_of_output(output(job)) if output is not None else ""
+    return f"job {job} ended: {cause}" + (f"; {said}" if said else "")
 
 
 def tag(run: str, number: int) -> str:

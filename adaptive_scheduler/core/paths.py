@@ -109,6 +109,11 @@ class RunFolder:
         return self.folder / "callables.pickle"
 
     @property
+    def programs(self) -> Path:
+        """Large functions on their way to the workers; each is removed when its learner ends."""
+        return self.folder / "programs"
+
+    @property
     def scripts(self) -> Path:
         """Job scripts, one a submit."""
         return self.folder / "scripts"

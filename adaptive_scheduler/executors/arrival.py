@@ -1,4 +1,4 @@
-"""How functions that were sent by name and by value arrive in a worker rank.
+"""How functions that were sent by value arrive in another process.
 
 Imports only the standard library and cloudpickle, as `worker` does.
 """
@@ -7,19 +7,133 @@ from __future__ import annotations
 
 import importlib
 import io
+import linecache
 import pickle
 import sys
+import threading
 from contextlib import suppress
 from operator import attrgetter
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
+from cloudpickle.cloudpickle import _function_setstate
 
 #: What mpi4py.futures names the user's script in a worker rank (its ``_core.MAIN_RUN_NAME``).
 USERS_MAIN = "__worker__"
 
+#: In the globals of each module that came by value: the names that keep the values they have.
+MARK = "__adaptive_scheduler_settled__"
+
 _codes: dict[bytes, Any] = {}
+_arriving = threading.local()
+
+
+# ----------------------------------------------------------------------- functions by value
+
+
+class Modules:
+    """The user's modules in a worker: what came by value of one module shares its globals.
+
+    So an initializer sets them for the functions that come after it, as it would where all are
+    written.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, ModuleType] = {}
+
+    def loads(self, data: bytes) -> Any:
+        """Unpickle functions into these modules."""
+        _arriving.modules = self._known
+        try:
+            return pickle.loads(data)
+        finally:
+            _arriving.modules = None
+
+    def settle(self) -> None:
+        """From now on what comes changes no global that there is: initializers may have set it."""
+        for one in self._known.values():
+            vars(one)[MARK] = frozenset(vars(one))
+
+
+def module(name: str, attributes: dict[str, Any]) -> ModuleType:
+    """The module of functions that come by value: one for each pickle, or that of `Modules`."""
+    known: dict[str, ModuleType] | None = getattr(_arriving, "modules", None)
+    if known is not None and name in known:
+        return known[name]
+    made = ModuleType(name)
+    vars(made).update(attributes)
+    vars(made)[MARK] = frozenset()
+    if known is not None:
+        known[name] = made
+    return made
+
+
+def same(one: ModuleType) -> ModuleType:
+    """Return it: a pickle's way to say that a module is the one of its functions."""
+    return one
+
+
+def fill(one: ModuleType, names: dict[str, Any]) -> None:
+    """Give a module that came by value what it defines."""
+    settled = vars(one)[MARK]
+    vars(one).update({name: value for name, value in names.items() if name not in settled})
+
+
+def complete(function: FunctionType, state: Any) -> None:
+    """Give a function its state, and its module the globals that the function uses."""
+    own, slots = state
+    settled = function.__globals__.get(MARK)
+    if settled:
+        names = {key: v for key, v in slots["__globals__"].items() if key not in settled}
+        slots = slots | {"__globals__": names}
+    _function_setstate(function, (own, slots))
+
+
+# ----------------------------------------------------------------------- their source
+
+#: Lines of files as they were where the functions come from; None: what is here is as good.
+_sources: dict[str, list[str] | None] = {}
+_shows_sources = False
+
+
+def show_sources() -> None:
+    """Let tracebacks of this process show the lines that come with functions.
+
+    Not in the user's own process: the files there are newer.
+    """
+    global _shows_sources
+    _shows_sources = True
+
+
+def code(parts: tuple[Any, ...], filename: str, first: int, text: str) -> CodeType:
+    """The code of a function that came by value, with its file's name and its lines."""
+    if text and _shows_sources:
+        _remember(filename, first, text)
+    return CodeType(*parts).replace(co_filename=filename)
+
+
+def _remember(filename: str, first: int, text: str) -> None:
+    if filename not in _sources:
+        _sources[filename] = None if _is_here(filename) else []
+    lines = _sources[filename]
+    if lines is None:
+        return
+    new = io.StringIO(text).readlines()
+    last = first - 1 + len(new)
+    lines += ["\n"] * (last - len(lines))
+    lines[first - 1 : last] = new
+    # without a time: `linecache.checkcache` leaves it alone
+    linecache.cache[filename] = (sum(map(len, lines)), None, lines, filename)
+
+
+def _is_here(filename: str) -> bool:
+    """Whether this process has the file itself: it was imported, or read before."""
+    files = [getattr(one, "__file__", None) for one in list(sys.modules.values())]
+    return filename in files or filename in linecache.cache
+
+
+# ----------------------------------------------------------------------- by name and by value
 
 
 def resolve(module: str, name: str, key: bytes, blob: bytes) -> Any:

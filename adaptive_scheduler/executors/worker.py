@@ -1,11 +1,13 @@
 """What a worker process runs: points of a function that came by value.
 
 Imports only the standard library and cloudpickle, so that a worker costs what
-its function needs.
+its function needs; `arrival` and `signals` import no more.
 """
 
 from __future__ import annotations
 
+import faulthandler
+import hashlib
 import multiprocessing
 import os
 import pickle
@@ -21,6 +23,8 @@ from multiprocessing.connection import wait
 from typing import Any
 
 import cloudpickle
+
+from adaptive_scheduler.executors import arrival, signals
 
 #: Meant for the client, which saves and then ends its workers itself.
 IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -40,6 +44,8 @@ ORPHANED = 15.0
 #: Kinds of answers to a message, and of values in an answer.
 DONE, MISSING, SETUP_FAILED, READY = "done", "missing", "setup failed", "ready"
 VALUE, PICKLED, ERROR = 0, 1, 2
+#: What raised where the setup failed.
+SETUP = "initializer, or the loading of your function in a worker,"
 
 
 @dataclass(frozen=True)
@@ -53,9 +59,10 @@ class Program:
     path : tuple of str
         Entries that `sys.path` must have.
     initializers_key : bytes
-        Initializers of one key run once in a worker.
+        Initializers of one key run once in a worker; all functions that name it share the
+        globals of their modules with them.
     initializers, function : bytes
-        Pickles of a list of callables, and of one.
+        Pickles of a list of callables (``b""``: none), and of one.
     """
 
     folder: str
@@ -66,19 +73,28 @@ class Program:
 
 
 _functions: dict[bytes, tuple[Callable[[Any], Any], int]] = {}
-_initialized: set[bytes] = set()
+_modules: dict[bytes, arrival.Modules] = {}
+_installing = threading.RLock()
 
 
-def ignore_signals() -> None:
-    """Leave to the client what the batch system says to all processes of a job."""
-    for number in IGNORED:
-        signal.signal(number, signal.SIG_IGN)
+def begin() -> None:
+    """Leave signals to the client, and show where Python was if compiled code ends it."""
+    signals.take(IGNORED, signals.nothing)
+    if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:  # a shell does that to what has an &
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
+    show_crashes()
+
+
+def show_crashes() -> None:
+    """Print Python's stack to the job's output at a segmentation fault, an abort and their kin."""
+    with suppress(OSError, ValueError, AttributeError):  # a standard error that is closed
+        faulthandler.enable(file=2, all_threads=False)
 
 
 def start_rank() -> None:
     """Begin the life of an MPI rank: no signals, and no standard input that never ends."""
-    ignore_signals()
+    begin()
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
@@ -131,7 +147,7 @@ def start(client: int) -> None:
     client : int
         The client's process id.
     """
-    ignore_signals()
+    begin()
     threading.Thread(target=_end_with_client, args=(client,), daemon=True).start()
 
 
@@ -147,7 +163,7 @@ def _end_with_client(client: int) -> None:
 
 
 def evaluate(
-    key: bytes, program: bytes | None, arguments: bytes | list[Any], budget: float
+    key: bytes, program: bytes | str | None, arguments: bytes | list[Any], budget: float
 ) -> tuple[str, list[tuple[int, Any, float]]]:
     """Evaluate points one after the other, until done or until the time is used up.
 
@@ -155,8 +171,8 @@ def evaluate(
     ----------
     key : bytes
         Names the program.
-    program : bytes or None
-        Pickle of the `Program`; None where this worker should have it.
+    program : bytes, str or None
+        Pickle of the `Program`, or a file that holds it; None where this worker should have it.
     arguments : bytes or list
         What the function is called with, one each; bytes are a pickle of the list.
     budget : float
@@ -172,10 +188,11 @@ def evaluate(
         value is (type name, message, traceback text, pickled exception or None).
     """
     if key not in _functions:
-        if program is None:
+        pickled = _read(key, program) if isinstance(program, str) else program
+        if pickled is None:
             return MISSING, []
         try:
-            _install(key, program)
+            install(key, pickled)
         except BaseException as error:  # noqa: BLE001  the border to the user's code
             return SETUP_FAILED, [(ERROR, describe(error), 0.0)]
     function = _functions[key][0]
@@ -184,7 +201,7 @@ def evaluate(
 
 
 def evaluate_when_ready(
-    key: bytes, program: bytes | None, arguments: bytes | list[Any], budget: float
+    key: bytes, program: bytes | str | None, arguments: bytes | list[Any], budget: float
 ) -> tuple[str, list[tuple[int, Any, float]]]:
     """As `evaluate`; but a worker that was sent a program it lacks installs it and does no more.
 
@@ -253,19 +270,52 @@ def _message(error: BaseException) -> str:
         return "(its text cannot be made)"
 
 
+def digest(data: bytes) -> bytes:
+    """What names a pickle."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _read(key: bytes, file: str) -> bytes | None:
+    """The program that a file holds; None if it is another one, or is not seen here."""
+    with suppress(OSError), open(file, "rb") as opened:  # noqa: PTH123  pathlib is not needed else
+        data = opened.read()
+        return data if digest(data) == key else None
+    return None
+
+
+def install(key: bytes, pickled: bytes) -> Callable[[Any], Any]:
+    """Get a function ready: folder, initializers, what it needs. Raises what the user's code raises."""
+    with _installing:  # a pool of threads
+        if key not in _functions:
+            _install(key, pickled)
+        return _functions[key][0]
+
+
 def _install(key: bytes, pickled: bytes) -> None:
+    arrival.show_sources()
     program: Program = pickle.loads(pickled)
     _enter(program.folder, program.path)
-    if program.initializers_key not in _initialized:
-        for initializer in pickle.loads(program.initializers):
-            initializer()
-        _initialized.add(program.initializers_key)
+    function = _initialized(program).loads(program.function)
     while _functions and (
         len(_functions) >= MAX_FUNCTIONS
         or sum(size for _, size in _functions.values()) + len(pickled) > MAX_BYTES
     ):
         del _functions[next(iter(_functions))]
-    _functions[key] = (pickle.loads(program.function), len(pickled))
+    _functions[key] = (function, len(pickled))
+
+
+def _initialized(program: Program) -> arrival.Modules:
+    """The user's modules in this worker, after the initializers."""
+    if not program.initializers:
+        return arrival.Modules()
+    key = program.initializers_key
+    if key not in _modules:
+        modules = arrival.Modules()
+        for initializer in modules.loads(program.initializers):
+            initializer()
+        modules.settle()
+        _modules[key] = modules
+    return _modules[key]
 
 
 def _enter(folder: str, path: tuple[str, ...]) -> None:

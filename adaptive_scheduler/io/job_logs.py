@@ -12,6 +12,9 @@ import msgspec
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io import files
 
+#: Lines of a job's output that tell of its death: Python's stack, and what a launcher says below.
+OUTPUT_LINES = 60
+
 
 def log_files(where: str | Path | Iterable[str | Path]) -> list[Path]:
     """Find the ``.log`` files of folders, or take files as they are named.
@@ -40,7 +43,7 @@ def output_tail(folder: str | Path, job: str, lines: int = 15) -> str:
     try:
         with path.open("rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 200 * lines))
+            file.seek(max(0, file.tell() - 400 * lines))
             text = file.read().decode(errors="replace")
     except OSError:  # not there (yet), or not for us to read: no output is no answer
         return ""

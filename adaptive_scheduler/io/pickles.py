@@ -14,14 +14,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from operator import attrgetter, is_
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import cloudpickle
+from cloudpickle.cloudpickle import _should_pickle_by_reference
 
 from adaptive_scheduler.errors import USER_RAISES
+from adaptive_scheduler.executors import arrival
 from adaptive_scheduler.executors.arrival import resolve
+from adaptive_scheduler.io.sources import Sources
 
 #: Bytes of functions that may go with every message of `dumps_with_code`.
 LONGEST_CODE = 2**18
@@ -33,17 +36,111 @@ _judged: list[Any] = []
 _loose: list[ModuleType] = []
 
 
-def dumps_by_value(obj: object) -> bytes:
+def dumps_by_value(obj: object, *, with_source: bool = True) -> bytes:
     """Pickle an object; what it uses of modules that are not installed goes along by value.
+
+    With `with_source` also the source of functions, for tracebacks.
 
     Installed is what lies in the standard library or in a ``site-packages`` of
     this environment (also packages installed as editable by ``.pth`` files do
     not count: another process may start elsewhere). So a worker needs neither
     the user's ``learners_file.py`` nor its imports.
     """
-    with by_value():
-        data: bytes = cloudpickle.dumps(obj, protocol=pickle.HIGHEST_PROTOCOL)
-    return data
+    with by_value(), io.BytesIO() as file:
+        ByValuePickler(file, Sources() if with_source else None).dump(obj)
+        return file.getvalue()
+
+
+class _Home:
+    """In a pickle: the module that a function which travels by value will have."""
+
+    def __init__(self, name: str, own: dict[str, Any]) -> None:
+        kept = ("__package__", "__path__", "__file__")
+        self._made = name, {key: own[key] for key in kept if key in own}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return arrival.module, self._made
+
+
+class _Globals:
+    """In a pickle: the globals of such a function."""
+
+    def __init__(self, home: _Home) -> None:
+        self.home = home
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return vars, (self.home,)
+
+
+class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """cloudpickle's, but what came from one module has one module again where it arrives.
+
+    And the code of functions keeps the name of its file, with its source (`sources`).
+    """
+
+    def __init__(self, file: io.BytesIO, sources: Sources | None) -> None:
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
+        self._sources = sources
+        self._homes: dict[str, _Home] = {}
+        #: Of each file the lines that were written last: those of nested functions are in them.
+        self._written: dict[str, range] = {}
+
+    def dump(self, obj: Any) -> None:
+        """Pickle one object."""
+        self._written.clear()
+        super().dump(obj)
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Take code, functions and modules apart in our way."""
+        kind = type(obj)
+        if kind is CodeType:
+            return self._reduced_code(obj)
+        if kind is FunctionType:
+            return self._reduced_function(obj)
+        if kind is ModuleType:
+            return self._reduced_module(obj)
+        return super().reducer_override(obj)
+
+    def _reduced_code(self, code: CodeType) -> Any:
+        _, parts = cloudpickle.Pickler.dispatch_table[CodeType](code)
+        return arrival.code, (parts, code.co_filename, code.co_firstlineno, self._text(code))
+
+    def _text(self, code: CodeType) -> str:
+        if self._sources is None:
+            return ""
+        lines, written = self._sources.lines(code), self._written.get(code.co_filename, range(0))
+        if lines.start in written and lines.stop <= written.stop:
+            return ""
+        self._written[code.co_filename] = lines
+        return self._sources.text(code.co_filename, lines)
+
+    def _reduced_function(self, function: FunctionType) -> Any:
+        names = function.__globals__
+        home = self._home(names)
+        if home is not None:
+            self.globals_ref.setdefault(id(names), _Globals(home))
+        reduced = super().reducer_override(function)
+        return reduced if reduced is NotImplemented else (*reduced[:5], arrival.complete)
+
+    def _reduced_module(self, module: ModuleType) -> Any:
+        home = None if _should_pickle_by_reference(module) else self._home(vars(module))
+        if home is None:
+            return NotImplemented
+        hidden = ("__builtins__", arrival.MARK)
+        names = {key: value for key, value in vars(module).items() if key not in hidden}
+        return arrival.same, (home,), names, None, None, arrival.fill
+
+    def _home(self, names: dict[str, Any]) -> _Home | None:
+        """The future module of these globals, if they are those of a module."""
+        name = names.get("__name__")
+        if not isinstance(name, str):
+            return None
+        module = sys.modules.get(name)
+        if arrival.MARK not in names and getattr(module, "__dict__", None) is not names:
+            return None
+        if name not in self._homes:
+            self._homes[name] = _Home(name, names)
+        return self._homes[name]
 
 
 @contextmanager
@@ -96,8 +193,8 @@ class _CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
 
 def _by_value_if_short(obj: Any) -> tuple[bytes, bytes]:
     try:
-        blob = dumps_by_value(obj)
-    except USER_RAISES:
+        blob = dumps_by_value(obj, with_source=False)  # each message has it; the file is there
+    except USER_RAISES:  # the border to the user's code: a lock, say; its name is as good
         return b"", b""
     if len(blob) > LONGEST_CODE:
         return b"", b""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from types import FunctionType
 from typing import Any, Protocol
 
-import cloudpickle
 from cloudpickle.cloudpickle import _should_pickle_by_reference
+
+from adaptive_scheduler.io.pickles import ByValuePickler
+from adaptive_scheduler.io.sources import Sources
 
 #: Bytes from which an object that a function holds is stored once.
 _LARGE = 16_384
+#: Letters from which the source of a function is.
+_LONG_SOURCE = 200
 _PLAIN = frozenset({bool, int, float, str, type(None)})
 #: Types whose every object may be stored apart; of others, only those that were noted.
 _SHAREABLE = frozenset({FunctionType, partial})
@@ -36,6 +39,7 @@ class Shared:
         self._numbers: dict[int, int | None] = {}
         self._apart: set[int] = set()
         self._named: set[int] = set()  # functions and classes that travel by name
+        self.sources = _SharedSources(self)
         self._buffer = io.BytesIO()
         self._pickler = _Pickler(self._buffer, self, None)
         #: An id names an object only as long as it lives.
@@ -86,19 +90,39 @@ class Shared:
         self._named.add(id(obj))
         self._alive.append(obj)
 
+    def keep_apart(self, obj: Any) -> None:
+        """Store `obj` once, wherever it is met."""
+        self._apart.add(id(obj))
+        self._alive.append(obj)
+
     def hold(self, function: Any) -> None:
         """Note the large objects that a function or a partial holds: they are stored apart."""
         for value in _held(function):
             if _size(value) >= _LARGE and id(value) not in self._apart:
-                self._apart.add(id(value))
-                self._alive.append(value)
+                self.keep_apart(value)
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+class _SharedSources(Sources):
+    """The source of functions that are made in a loop is stored once."""
+
+    def __init__(self, shared: Shared) -> None:
+        super().__init__()
+        self._shared = shared
+
+    def text(self, filename: str, lines: range) -> str:
+        """As `Sources` has it; what is long is kept apart."""
+        is_new = (filename, lines) not in self._texts
+        text = super().text(filename, lines)
+        if is_new and len(text) > _LONG_SOURCE:
+            self._shared.keep_apart(text)
+        return text
+
+
+class _Pickler(ByValuePickler):
     """Puts a number in the place of what is stored apart."""
 
     def __init__(self, buffer: io.BytesIO, shared: Shared, root: Any) -> None:
-        super().__init__(buffer, protocol=pickle.HIGHEST_PROTOCOL)
+        super().__init__(buffer, shared.sources)
         self._shared = shared
         self._root = root
 

@@ -67,6 +67,8 @@ class DatabaseManager:
         Jobs that are being cancelled, and since when: they get no more work.
     fruitless : int
         Times in a row that an item that was begun was given back before one point was evaluated.
+    output : callable
+        Gives the end of what a job has printed.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class DatabaseManager:
         self.closing = False
         self.leaving: dict[str, float] = {}
         self.fruitless = 0
+        self.output: Callable[[str], str] = lambda _: ""
         self._combos = combos
         self._submits: dict[str, int] = {}
         self._replies: dict[str, tuple[int, Reply]] = {}
@@ -155,7 +158,8 @@ class DatabaseManager:
         last = self.reports.get(held.id) if held is not None else None
         if held is None and owner.job in self.leaving:
             return Idle(WAIT, over=True)
-        item = self.book.claim(owner, record.shape, now.wall, last)
+        output = self.output(owner.job) if held is not None and held.owner != owner else ""
+        item = self.book.claim(owner, record.shape, now.wall, last, output)
         if type(item) is Refused:
             return item
         if held is not None and (item is None or item.token != held.token):
@@ -248,7 +252,8 @@ class DatabaseManager:
             return
         last = self.reports.pop(item.id, None)
         self._judge(last, is_over=not event.crash)
-        self.book.apply(item.id, Lost(event.reason, event.crash, last), now.wall)
+        lost = Lost(event.reason, event.crash, last, event.output)
+        self.book.apply(item.id, lost, now.wall)
         self.news = True
 
 

@@ -70,7 +70,7 @@ class JobManager:
         self, clients: DatabaseManager, config: RunConfig, held: str = "", max_array: int = 1000,
         output: Callable[[str], str] = lambda _: "",
     ) -> None:  # fmt: skip
-        self._output = output
+        self._output = clients.output = output
         self._clients = clients
         self._max_array = max_array
         self._config = config
@@ -244,8 +244,9 @@ class JobManager:
         cause = "cancelled" if ours and action.cause == "unknown" else action.cause
         crash = action.crash and cause != "cancelled"
         self._blame_node(action.job, crash, now)
-        words = obituary(action.job, cause, self._output if crash else None)
-        self._clients.free(action.job, Lost(words, crash), now)
+        said = self._output(action.job) if crash else ""
+        words = obituary(action.job, cause, (lambda _: said) if crash else None)
+        self._clients.free(action.job, Lost(words, crash, output=said), now)
         self._jobs.bury(action.job, cause)
         self.notes.say("job_ended", job=action.job, cause=cause, crash=crash)
         if why := self._clients.bad_luck:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from adaptive_scheduler.core import initializers
 from adaptive_scheduler.core.config import (
     CLIENT_PATIENCE,
     POINT_RETRIES,
@@ -57,7 +58,7 @@ class Settings:
     goal: Any = None
     dependencies: Mapping[int, Any] | None = None
     runner_kwargs: Mapping[str, Any] | None = None
-    initializers: Sequence[Callable[[], object]] | None = None
+    initializers: Sequence[Any] | None = None
     job_name: str = "adaptive-scheduler"
     max_simultaneous_jobs: int = 100
     max_fails_per_job: int = 3
@@ -116,6 +117,7 @@ def make_plan(scheduler: Any, learners: Any, fnames: Any, settings: Settings) ->
             "adaptive_scheduler.scheduler.SLURM(cores=10)."
         )
     checked = check_learners(learners)
+    initializers.check(settings.initializers, len(checked))
     absolute = absolute_fnames(fnames, checked)
     goal = parse_goal(settings.goal)
     if goal.kind == "callable":
@@ -252,7 +254,6 @@ def check_settings(settings: Settings) -> None:
         raise InputError(f"job_name={settings.job_name!r} must be a text that is not empty.")
     one_line(settings.job_name, "job_name")
     _check_runner_kwargs(settings.runner_kwargs)
-    _check_initializers(settings.initializers)
     if settings.url is not None:
         split_url(settings.url)
     host_addresses(settings.interface)
@@ -271,13 +272,3 @@ def _check_runner_kwargs(given: Any) -> None:
         what, is_right = RUNNER_KWARGS[name]
         if not is_right(value):
             raise InputError(f"runner_kwargs: {name}={value!r} must be {what}.")
-
-
-def _check_initializers(given: Any) -> None:
-    if given is None:
-        return
-    if not isinstance(given, (list, tuple)) or not all(map(callable, given)):
-        raise InputError(
-            f"initializers={given!r} must be a list of functions without arguments, which each "
-            "worker calls once before its first point."
-        )

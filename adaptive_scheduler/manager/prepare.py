@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from adaptive_scheduler.core import initializers
 from adaptive_scheduler.core.config import (
     Limits,
     RunConfig,
@@ -193,16 +194,16 @@ def _write_pickles(plan: Plan, folder: RunFolder, order: Sequence[int]) -> None:
         [plan.learners[place] for place in order],
         [plan.fnames[place] for place in order],
     )
-    write_callables(folder.callables, callables(plan))
+    write_callables(folder.callables, callables(plan, order))
 
 
-def callables(plan: Plan) -> Mapping[str, Any]:
-    """What of the plan must be pickled."""
+def callables(plan: Plan, order: Sequence[int]) -> Mapping[str, Any]:
+    """What of the plan must be pickled; `order`: the place of each row's learner."""
     settings = plan.settings
     given = {
         "scheduler": plan.scheduler,
         "goal": settings.goal if plan.goal.kind == "callable" else None,
-        "initializers": list(settings.initializers or ()) or None,
+        "initializers": initializers.in_order(settings.initializers, order),
         "runner_kwargs": dict(settings.runner_kwargs or {}) or None,
         "executors": plan.scheduler.executor_callables or None,
     }

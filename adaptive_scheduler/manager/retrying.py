@@ -92,7 +92,7 @@ def _renew(folder: RunFolder, plan: Plan, row_of: Sequence[int]) -> None:
         [plan.learners[place] for place in place_of],
         [plan.fnames[place] for place in place_of],
     )
-    write_callables(folder.callables, callables(plan))
+    write_callables(folder.callables, callables(plan, place_of))
     config = msgspec.structs.replace(
         state.read_config(folder), goal=plan.goal,
         point_timeout=optional_seconds("point_timeout", plan.settings.point_timeout),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,11 @@ class RunManager(Run):
     runner_kwargs : mapping, optional
         Of the runner: ``retries``, ``raise_if_retries_exceeded``, ``grace`` (seconds that
         points in flight are waited for after the goal), ``log``.
-    initializers : list of callable, optional
-        Called without arguments by each worker before its first point.
+    initializers : list, optional
+        Functions without arguments. A list of functions: each worker calls all of them once
+        before its first point. A list with a list or None in it has one entry for each learner
+        (None, a function or a list of functions): those run once in each worker before its
+        first point of that learner; ``[[load_a], [load_b], None]`` is one each for three.
     job_name : str
         What the jobs are called in the queue.
     max_simultaneous_jobs : int
@@ -129,7 +132,7 @@ class RunManager(Run):
         folder: str | os.PathLike[str] | None = None,
         dependencies: Mapping[int, Any] | None = None,
         runner_kwargs: Mapping[str, Any] | None = None,
-        initializers: Sequence[Callable[[], object]] | None = None,
+        initializers: Sequence[Any] | None = None,
         job_name: str = "adaptive-scheduler",
         max_simultaneous_jobs: int = 100,
         max_fails_per_job: int = 3,

@@ -60,10 +60,10 @@ def is_good(x):
 
 
 TOLD = {
-    raises: "your function raised ValueError: no value at",
-    exits: "your function raised SystemExit: 3",
+    raises: "your function raised ValueError at x=",
+    exits: "your function raised SystemExit at x=",
     returns_a_lock: "cannot be pickled",
-    imports_what_is_not_there: "ModuleNotFoundError: No module named 'no_such_module'",
+    imports_what_is_not_there: "No module named 'no_such_module'",
     asks_the_terminal: "EOFError",
 }
 
@@ -99,6 +99,11 @@ def test_fault_14_27_each_fails_by_itself_with_its_reason(
     dead = items[segfaults]
     assert (dead.phase, dead.fails, dead.crashes) == ("failed", 0, 2)
     assert "died" in dead.reason
+    for told in (dead.reason, dead.traceback):  # status, and logs RUN LEARNER
+        assert "Fatal Python error: Segmentation fault" in told
+        assert f'File "{__file__}", line ' in told
+        assert "in segfaults" in told
+    assert "raise ValueError(f" in items[raises].traceback  # the user's line
     assert [items[f].phase for f in (prints_much, is_good)] == ["done", "done"]
 
 

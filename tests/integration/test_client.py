@@ -225,7 +225,7 @@ def test_fault_02_27_an_exception_fails_with_its_traceback_and_keeps_the_points(
         item = wait_for(lambda: next((i for i in engine.clients.book.rows if i.fails), None))
         client.send_signal(signal.SIGTERM)
         finish(client)
-        assert "ArithmeticError: x=" in item.reason
+        assert "ArithmeticError at x=" in item.reason
         assert "in fail_at" in item.traceback
     again = adaptive.SequenceLearner(partial(fail_at, limit=20), range(100))
     again.load(str(name))

@@ -194,7 +194,7 @@ def test_failed_learners_are_retried_with_a_new_function(make: Callable[..., Run
     end = run.wait(60)
     assert end.phases == {"done": 1, "failed": 1}
     assert run.status() == "failed"
-    assert "ValueError: no value at" in run.status().text
+    assert "ValueError at x=" in run.status().text
     assert "no value at" in end.items[0].traceback
     mended = make([line(), line(1.0)], goal=40)
     mended.retry()  # the failed one, and the done one that does not meet the wider goal

@@ -62,7 +62,7 @@ def test_fault_02_27_an_error_of_the_function_is_told_with_its_traceback_and_the
     outcome = run_learner(Work(learner, str(tmp_path / "d.pickle"), None, pool, 2))
     assert outcome.reason == "error"
     assert isinstance(outcome.error, UserCodeError)
-    assert "ValueError: seven is out" in str(outcome.error)
+    assert "ValueError at x=7: seven is out" in str(outcome.error)
     assert "fails_at" in outcome.error.traceback_text
     assert isinstance(outcome.error.__cause__, ValueError)
     assert outcome.saved

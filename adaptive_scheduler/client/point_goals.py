@@ -88,7 +88,7 @@ def _tried(goal: Goal, try_it: Callable[[], T]) -> T | None:
     """What a try with stand-ins gives; None if the goal must not be tried, or looks elsewhere."""
     try:
         return try_it() if _is_harmless(goal) else None
-    except Exception:  # noqa: BLE001  the border to the user's code: it wants a true learner
+    except BaseException:  # noqa: BLE001  the border to the user's code: it wants a true learner
         return None
 
 

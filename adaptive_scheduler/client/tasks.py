@@ -180,7 +180,7 @@ def shortened(value: Any) -> str:
     try:
         text = _short.repr(value)
         return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-    except Exception:  # noqa: BLE001  a broken __repr__ of the user's
+    except BaseException:  # noqa: BLE001  a broken __repr__ of the user's
         return f"<{type(value).__name__}>"
 
 

@@ -87,6 +87,7 @@ def manager_script(scheduler: Scheduler, request: JobRequest, folder: RunFolder)
     lines = [
         "#!/bin/bash -l",
         *scheduler.header(request),
+        *scheduler.output_script(request),
         *scheduler.setup,
         *(f"export {key}={shlex.quote(value)}" for key, value in exports.items()),
         f"exec {shlex.join(command)}",

@@ -58,11 +58,32 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
     nodes: tuple[str, ...] = ()
 
 
+class Host(msgspec.Struct, frozen=True):
+    """What one host of the cluster offers to jobs.
+
+    Attributes
+    ----------
+    name : str
+    cores : int
+        All of them, whoever uses them now.
+    memory : int, optional
+        MiB; None if the batch system does not tell.
+    queue : str
+        The only queue whose jobs it takes; "" for any.
+    """
+
+    name: str
+    cores: int
+    memory: int | None = None
+    queue: str = ""
+
+
 class Refusal(enum.StrEnum):
     """What a failed submit means for the next one."""
 
     BUSY = "busy"  # the controller is down or overloaded: the same again, later
     LIMIT = "limit"  # too many jobs: the same again, when some have ended
+    TOO_LONG = "too_long"  # the array has more jobs than the site allows in one: a shorter one
     IMPOSSIBLE = "impossible"  # these resources will never be given: tell the user
 
     @property
@@ -72,6 +93,7 @@ class Refusal(enum.StrEnum):
             "busy": "it is tried again by itself",
             "limit": "it goes on by itself when jobs have ended; a smaller max_simultaneous_jobs= "
             "stays below the limit",
+            "too_long": "shorter arrays are submitted",
             "impossible": "change the options that it names",
         }[self.value]
 
@@ -92,6 +114,8 @@ class JobRequest(msgspec.Struct, frozen=True):
         Absolute; job output goes to ``<log_folder>/<job id>.out``.
     excluded_nodes : tuple of str
         Hosts that killed earlier jobs.
+    hosts : tuple of Host
+        Those that may run it, where the scheduler asks for them (`Scheduler.hosts_command`).
     """
 
     name: str
@@ -99,3 +123,4 @@ class JobRequest(msgspec.Struct, frozen=True):
     resources: Resources
     log_folder: str
     excluded_nodes: tuple[str, ...] = ()
+    hosts: tuple[Host, ...] = ()

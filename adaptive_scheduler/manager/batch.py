@@ -23,6 +23,7 @@ from adaptive_scheduler.errors import (
     UserCodeError,
 )
 from adaptive_scheduler.io import commands, files
+from adaptive_scheduler.manager.hosts import Hosts
 from adaptive_scheduler.manager.jobscript import job_script
 from adaptive_scheduler.manager.tasks import (
     CancelDone,
@@ -79,6 +80,9 @@ class BatchSystem(threading.Thread):
         self._pace = 60.0 / scheduler.max_commands_per_minute
         self._burst = float(scheduler.max_commands_per_minute) / 4
         self._last = time.monotonic()
+        self._hosts = Hosts(scheduler, self._run)
+        #: Why the wave and shape that was last found impossible is not sent again.
+        self._impossible: dict[tuple[int | None, int], str] = {}
 
     def ask(self, task: Task) -> None:
         """Queue a task."""
@@ -147,18 +151,19 @@ class BatchSystem(threading.Thread):
 
     def _submit(self, task: Submit) -> Result:
         submit = task.submit
-        request = JobRequest(
-            submit.name, tag(self._config.run, submit.number), self._config.shapes[submit.shape],
-            self._config.log_folder, task.excluded,
-        )  # fmt: skip
+        if task.wave is not None and (words := self._impossible.get((task.wave, submit.shape))):
+            return NotSubmitted(submit.number, Refusal.IMPOSSIBLE, words)
         try:
+            request = self._request(task)
             script = self._write(request, submit.number)
             result = self._run(self._scheduler.submit_command(request, script, submit.n))
             if result.rc == commands.TIMED_OUT:
                 return SubmitUnknown(submit.number, _words(result))
             return Submitted(submit.number, self._scheduler.parse_submit(result, submit.n))
-        except SubmitRefusedError:  # an exit status alone does not tell: a request may have arrived
-            return NotSubmitted(submit.number, self._scheduler.refusal(result), _words(result))
+        except (
+            SubmitRefusedError
+        ) as error:  # an exit status alone does not tell: it may have arrived
+            return self._not_submitted(task, self._scheduler.refusal(result), _one_line(str(error)))
         except NoObservation as error:
             return SubmitUnknown(submit.number, str(error))
         except FileError as error:
@@ -167,6 +172,18 @@ class BatchSystem(threading.Thread):
             return NotSubmitted(submit.number, Refusal.IMPOSSIBLE, str(error))
         except AdaptiveSchedulerError as error:
             return NotSubmitted(submit.number, Refusal.BUSY, str(error))
+
+    def _request(self, task: Submit) -> JobRequest:
+        submit, shape = task.submit, self._config.shapes[task.submit.shape]
+        return JobRequest(
+            submit.name, tag(self._config.run, submit.number), shape, self._config.log_folder,
+            task.excluded, self._hosts.of(shape),
+        )  # fmt: skip
+
+    def _not_submitted(self, task: Submit, refusal: Refusal, words: str) -> NotSubmitted:
+        if refusal is Refusal.IMPOSSIBLE:
+            self._impossible = {(task.wave, task.submit.shape): words}
+        return NotSubmitted(task.submit.number, refusal, words)
 
     def _write(self, request: JobRequest, number: int) -> Path:
         """Write the script; jobs of one submit share it."""
@@ -191,4 +208,8 @@ class BatchSystem(threading.Thread):
 
 def _words(result: CommandResult) -> str:
     """What the batch system said, on one line."""
-    return " ".join((result.stderr.strip() or result.stdout.strip()).split())[-500:]
+    return _one_line(result.stderr.strip() or result.stdout.strip())
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[-500:]

@@ -36,6 +36,7 @@ from adaptive_scheduler.io.job_logs import output_tail
 from adaptive_scheduler.io.locking import try_folder
 from adaptive_scheduler.io.transport import Server
 from adaptive_scheduler.manager.environment import record_environment
+from adaptive_scheduler.manager.hosts import Hosts
 from adaptive_scheduler.manager.jobscript import job_script
 from adaptive_scheduler.schedulers.base import Scheduler
 
@@ -182,8 +183,9 @@ def _answer(server: Server, config: RunConfig, stopping: threading.Event) -> Non
 
 def _submit_and_wait(trial: Trial, folder: RunFolder, config: RunConfig) -> list[Finding]:
     scheduler = trial.scheduler
+    hosts = Hosts(scheduler, lambda argv: commands.run(argv, _TIMEOUT)).of(config.shapes[0])
     request = JobRequest(
-        config.job_names[0], tag(config.run, 0), config.shapes[0], config.log_folder
+        config.job_names[0], tag(config.run, 0), config.shapes[0], config.log_folder, hosts=hosts
     )
     text = job_script(scheduler, request, config, folder, 0)
     script = folder.folder / "check.sh"
@@ -218,6 +220,8 @@ def _wait(trial: Trial, folder: RunFolder, config: RunConfig, job: JobId) -> lis
         if listed is not None and (state := f"{listed.native_state} {listed.reason}") != told:
             told = state
             trial.tell(f"Job {job}: {state}".rstrip())
+        if listed is not None and listed.remedy:
+            return [Finding("running the job", False, f"it will not start: {state}", listed.remedy)]
         time.sleep(_LOOK)
     return [_late(trial, config, job, told)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from adaptive_scheduler.core.backoff import Backoff
 from adaptive_scheduler.core.book import Book
@@ -46,6 +46,8 @@ from adaptive_scheduler.manager.tasks import (
 SPACING = 1.0
 #: Waves of jobs, each after a longer wait, of which none got anywhere: then a person must look.
 MAX_VAIN_WAVES = 8
+#: Seconds after a look that failed in which none is made: the first time, and at most.
+FIRST_BLIND, LONGEST_BLIND = SPACING / 2, 60.0
 #: A cancel that had no effect is sent again after this time (seconds).
 AGAIN = 15.0
 
@@ -79,6 +81,7 @@ class JobManager:
         self._looking = False
         self._last_look = float("-inf")
         self.backoff = Backoff()
+        self._blind = Backoff(FIRST_BLIND, LONGEST_BLIND)
         self._over_since: float | None = None
         self._submitting = 0
         self._vain_waves: set[float] = set()  # when they were submitted
@@ -97,7 +100,8 @@ class JobManager:
         """Return what is to be asked of the batch system at this moment."""
         since = now.monotonic - self._last_look
         wanted = self._clients.news and since >= SPACING
-        if self._looking or not (wanted or since >= self._interval()):
+        due = wanted or since >= self._interval()
+        if self._looking or not due or self._blind.left(now.monotonic):
             return []
         self._clients.news = False
         self._looking, self._last_look = True, now.monotonic
@@ -111,7 +115,7 @@ class JobManager:
     def next_due(self, now: Moment) -> float:
         """Seconds until `tasks` may have something."""
         wait = SPACING if self._clients.news else self._interval()
-        return max(0.0, self._last_look + wait - now.monotonic)
+        return max(self._blind.left(now.monotonic), self._last_look + wait - now.monotonic)
 
     # ------------------------------------------------------------------- hearing
 
@@ -122,8 +126,9 @@ class JobManager:
                 return self._take_listing(result, now)
             case NoLook():
                 self._looking = False
-                self.notes.blind = result.reason
-                self.notes.say("queue_not_seen", reason=result.reason)
+                seconds = self._blind.wait(result.reason, now.monotonic)
+                self.notes.blind = self._blind.reason
+                self.notes.say("queue_not_seen", reason=result.reason, seconds=seconds)
             case Submitted():
                 self._submitting -= 1
                 if not self._clients.bad_luck:
@@ -145,6 +150,7 @@ class JobManager:
 
     def _take_listing(self, result: Listing, now: Moment) -> list[Task]:
         self._looking, self.notes.blind = False, ""
+        self._blind.clear()
         run, doubt = self._config.run, result.doubt
         self._jobs.observe(result.jobs, result.endings, now.monotonic, run, doubt)
         return self.reconcile(now)
@@ -152,13 +158,13 @@ class JobManager:
     def _refused(self, result: NotSubmitted, now: Moment) -> None:
         n = self._jobs.submits[result.number].n
         self._jobs.forget_submit(result.number)
-        if result.refusal is not Refusal.BUSY and n > 1:
+        if result.refusal in (Refusal.LIMIT, Refusal.TOO_LONG) and n > 1:
             # the array may be what is too large: sites differ in how long one may be
             self._max_array = max(1, n // 4)
             self._clients.news = True
             self.notes.say("smaller_arrays", reason=result.words, jobs=self._max_array)
             return
-        if result.refusal is Refusal.IMPOSSIBLE:
+        if result.refusal in (Refusal.IMPOSSIBLE, Refusal.TOO_LONG):
             self.hold(f"the batch system refuses these jobs: {result.words}")
         else:
             self._wait(f"{result.words}; {result.refusal.remedy}", now)
@@ -169,6 +175,8 @@ class JobManager:
 
     def hold(self, reason: str) -> None:
         """Submit nothing more until `resume`."""
+        if self.notes.held == reason:  # several submits of one wave say the same
+            return
         self.notes.held = reason
         self.notes.say("run_held", reason=reason)
 
@@ -176,6 +184,7 @@ class JobManager:
         """Submit again."""
         self.notes.held = ""
         self.backoff.clear()
+        self._blind.clear()
         self._jobs.pardon()
         self._clients.fruitless = 0
         self._vain_waves.clear()
@@ -223,7 +232,7 @@ class JobManager:
             return "a submit is under way"
         return self.backoff.why(now.monotonic)
 
-    def _carry_out(self, action: Action, now: Moment) -> list[Task]:
+    def _carry_out(self, action: Action, now: Moment) -> Sequence[Task]:
         match action:
             case BuryJob():
                 self._bury(action, now)
@@ -285,17 +294,18 @@ class JobManager:
         self.notes.say("jobs_cancelled", jobs=due, reason=action.reason)
         return [CancelTask(due)]
 
-    def _submit(self, action: SubmitJobs, now: Moment) -> list[Task]:
+    def _submit(self, action: SubmitJobs, now: Moment) -> Sequence[Task]:
         if self._clients.bad_luck:
             self._vain_waves.add(now.monotonic)
         else:
             self._vain_waves.clear()
         names = self._free_names(action.n)
-        tasks: list[Task] = []
+        tasks: list[Submit] = []
         for name, n in self._portions(names):
             submit = self._jobs.begin_submit(action.shape, n, name, now.wall, now.monotonic)
             self._submitting += 1
-            tasks.append(Submit(submit, self.nodes.excluded(now.monotonic)))
+            wave = tasks[0].submit.number if tasks else submit.number
+            tasks.append(Submit(submit, self.nodes.excluded(now.monotonic), wave))
         return tasks
 
     def _portions(self, names: list[str]) -> list[tuple[str, int]]:

@@ -133,6 +133,7 @@ def job_script(
     lines = [
         "#!/bin/bash -l",
         *scheduler.header(job),
+        *scheduler.output_script(job),
         *scheduler.setup,
         *exports(scheduler, job, folder, number),
     ]
@@ -168,6 +169,7 @@ def exports(scheduler: Scheduler, job: JobRequest, folder: RunFolder, number: in
         f"export {JOB_VARIABLE} {RESTART_VARIABLE}",
         f"export {STARTED_VARIABLE}=$(date +%s)",
         f'export {END_VARIABLE}="${RUN_VARIABLE}/ends/${JOB_VARIABLE}.${RESTART_VARIABLE}"',
+        *scheduler.spread_script(),
     ]
 
 

@@ -20,10 +20,15 @@ class Look:
 
 @dataclass(frozen=True)
 class Submit:
-    """Write the script of a submit and hand it in."""
+    """Write the script of a submit and hand it in.
+
+    `wave` is the same for all that were decided together: of those, a request that is
+    impossible is sent once.
+    """
 
     submit: SubmitRecord
     excluded: tuple[str, ...] = ()
+    wave: int | None = None
 
 
 @dataclass(frozen=True)

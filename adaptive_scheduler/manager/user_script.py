@@ -30,7 +30,8 @@ def script_writer(function: Callable[..., str]) -> ScriptWriter:
         scheduler: Scheduler, job: JobRequest, config: RunConfig, folder: RunFolder, number: int
     ) -> str:
         text = _call(function, arguments(scheduler, job, config))
-        return with_exports(text, exports(scheduler, job, folder, number))
+        ours = [*scheduler.output_script(job), *exports(scheduler, job, folder, number)]
+        return with_exports(text, ours)
 
     return write
 

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 from adaptive_scheduler.core.jobs import (
     CommandResult,
     Ending,
+    Host,
     JobId,
     JobRequest,
     ListedJob,
@@ -254,6 +255,22 @@ class Scheduler(abc.ABC):
         """Shell lines that set ``ADAPTIVE_SCHEDULER_JOB`` and ``ADAPTIVE_SCHEDULER_RESTART``,
         the same values as `own_id` gives.
         """
+
+    def hosts_command(self, resources: Resources) -> list[str] | None:  # noqa: ARG002
+        """Ask for the cluster's hosts, where a request depends on their size; else None."""
+        return None
+
+    def parse_hosts(self, result: CommandResult) -> list[Host]:
+        """Hosts that may run jobs now; NoObservation if they are not told."""
+        raise NotImplementedError(f"{self.name} asks for no hosts: {result.argv}")
+
+    def output_script(self, job: JobRequest) -> list[str]:  # noqa: ARG002
+        """Shell lines that send a job's output to `job.log_folder`, where the system does not."""
+        return []
+
+    def spread_script(self) -> list[str]:
+        """Shell lines that let an MPI launcher reach the other hosts of a job."""
+        return []
 
     #: Seconds between SIGTERM and SIGKILL.
     kill_wait: float = 30.0

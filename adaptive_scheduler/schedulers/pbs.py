@@ -12,6 +12,7 @@ import getpass
 import os
 import pwd
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from adaptive_scheduler.core.jobs import (
     CommandResult,
     Ending,
+    Host,
     JobId,
     JobRequest,
     ListedJob,
@@ -36,6 +38,7 @@ from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.pbs_answers import (
     TAG,
     ending,
+    hosts,
     listed_job,
     time_left,
     told_jobs,
@@ -62,18 +65,36 @@ _BUSY |= {13, 17, 56, 57, 104}
 _BUSY_WORDS = re.compile(r"cannot connect|reserved ports|timed? ?out|try again", re.IGNORECASE)
 _TOO_LONG_ARRAY = 3  # MaxArraySize
 
+#: Hydra (MPICH's mpiexec) starts its proxies on a job's other hosts by ssh, which many sites
+#: forbid between nodes; PBS's own way is ``pbs_tmrsh``, which has no shell that takes the
+#: quotes off the proxy's path: hence the wrapper. Hydra reads these variables, other launchers
+#: do not. On its own host hydra forks, if it knows it by the name that PBS uses; so this is set
+#: in jobs of one host too. The wrapper is in $TMPDIR, which PBS removes with the job and whose
+#: path has no blank: hydra hands it on without quotes.
+_SPREAD = r"""
+if [ -z "${HYDRA_LAUNCHER-}${HYDRA_LAUNCHER_EXEC-}${HYDRA_BOOTSTRAP-}" ] &&
+    tmrsh=$(command -v pbs_tmrsh); then
+    export HYDRA_LAUNCHER=rsh
+    export HYDRA_LAUNCHER_EXEC="${TMPDIR:-/tmp}/adaptive-scheduler-tmrsh.$PBS_JOBID"
+    printf '#!/bin/sh
+host=$1; shift
+exec "%s" "$host" /bin/sh -c "$*"
+' "$tmrsh" > "$HYDRA_LAUNCHER_EXEC"
+    chmod 700 "$HYDRA_LAUNCHER_EXEC"
+fi
+"""
+
 
 class PBS(Scheduler):
     """OpenPBS and PBS Professional.
 
     Takes the options of `Scheduler`. What PBS makes of them:
 
-    - ``cores`` alone asks for that many chunks of one core, which PBS spreads as it
-      likes; ``nodes`` or ``cores_per_node`` ask for that many ranks on each of
-      different hosts.
-    - ``memory`` is on each node; without ``nodes`` or ``cores_per_node`` nobody knows the
-      nodes, so each core gets its share of it: a job that is put on one node has all
-      of it.
+    - ``cores`` alone are put on one host, if the cluster has one of that size
+      (``pbsnodes``); more than that, PBS spreads as it likes. ``nodes`` or
+      ``cores_per_node`` ask for that many ranks on each of different hosts.
+    - ``memory`` is on each node; where PBS spreads ``cores`` as it likes, nobody knows
+      the nodes, so each core gets its share of it.
     - ``gpus`` without ``nodes`` puts the whole job on one node.
     - ``extra_scheduler`` becomes ``#PBS`` lines. ``-v`` there has no effect, as it is
       given on the command line: use ``extra_env_vars``.
@@ -108,12 +129,12 @@ class PBS(Scheduler):
     # ------------------------------------------------------------------ submit
 
     def header(self, job: JobRequest) -> list[str]:
-        """``#PBS`` lines; output and tag are in `submit_command`, where nothing needs quotes."""
+        """``#PBS`` lines; the tag is in `submit_command`, where nothing needs quotes."""
         resources = job.resources
         options = [
             f"-N {requests.name(job.name)}",
-            f"-l select={requests.select(resources)}",
-            f"-l place={requests.place(resources)}",
+            f"-l select={requests.select(resources, job.hosts)}",
+            f"-l place={requests.place(resources, job.hosts)}",
         ]
         if resources.walltime is not None:
             options.append(f"-l walltime={requests.clock(resources.walltime)}")
@@ -125,12 +146,36 @@ class PBS(Scheduler):
     def submit_command(self, job: JobRequest, script: Path, n: int) -> list[str]:
         """An array for two or more; PBS has none of one job.
 
-        The log folder must exist: PBS accepts a missing one and then keeps the
-        job's cores for half a minute at its end.
+        The script writes its output itself (`output_script`): ``-o`` refuses every path
+        that is not printable ASCII, and PBS copies at the job's end, which keeps the job's
+        cores for half a minute and more where it cannot.
         """
         array = ["-J", f"0-{n - 1}"] if n > 1 else []
-        folder = job.log_folder.rstrip("/") + "/"
-        return ["qsub", *array, "-v", f"{TAG}={job.tag}", "-o", folder, str(script)]
+        nowhere = ["-o", os.devnull, "-e", os.devnull]
+        return ["qsub", *array, "-v", f"{TAG}={job.tag}", *nowhere, str(script)]
+
+    def output_script(self, job: JobRequest) -> list[str]:
+        """From its first line on; what the login profile prints before is lost."""
+        folder = shlex.quote(job.log_folder)
+        output = f'{folder}/"$PBS_JOBID".out'
+        return [
+            f"mkdir -p -- {folder}",
+            f"if true >> {output}; then exec >> {output} 2>&1; fi",
+        ]
+
+    def spread_script(self) -> list[str]:
+        """Reach other hosts by ``pbs_tmrsh``, unless the user has set $HYDRA_LAUNCHER."""
+        return _SPREAD.strip().splitlines()
+
+    def hosts_command(self, resources: Resources) -> list[str] | None:
+        """For ``cores`` alone: a host may hold them all."""
+        return ["pbsnodes", "-a", "-F", "json"] if requests.is_free(resources) else None
+
+    def parse_hosts(self, result: CommandResult) -> list[Host]:
+        """Those that are up."""
+        if result.rc != 0:
+            raise NoObservation(words(result))
+        return hosts(result)
 
     def parse_submit(self, result: CommandResult, n: int) -> list[JobId]:
         """Subjobs of an array are counted from 0."""
@@ -153,6 +198,8 @@ class PBS(Scheduler):
         """By exit status; an unknown one is for the user to read, not to be repeated for ever."""
         if result.rc in _LIMIT:
             return Refusal.LIMIT
+        if result.rc == _TOO_LONG_ARRAY or "Array job exceeds" in result.stderr:
+            return Refusal.TOO_LONG
         if result.rc < 0 or result.rc in _BUSY or _BUSY_WORDS.search(result.stderr):
             return Refusal.BUSY
         return Refusal.IMPOSSIBLE
@@ -172,9 +219,11 @@ class PBS(Scheduler):
         for name, job in jobs.items():
             if "[]" in name:
                 continue
-            job = {**jobs.get(re.sub(r"\[\d+\]", "[]", name), {}), **job}
+            parent = jobs.get(re.sub(r"\[\d+\]", "[]", name), {})
+            held = parent.get("job_state") == "H"
+            job = {**parent, **job}
             if str(job.get("Job_Owner")).rpartition("@")[0] == self.user:
-                listed.append(listed_job(name, job))
+                listed.append(listed_job(name, job, held))
         return listed
 
     def cancel_commands(self, jobs: Sequence[JobId]) -> list[list[str]]:

@@ -16,7 +16,7 @@ from calendar import timegm
 from collections.abc import Mapping
 from typing import Any
 
-from adaptive_scheduler.core.jobs import CommandResult, Ending, JobId, JobState, ListedJob
+from adaptive_scheduler.core.jobs import CommandResult, Ending, Host, JobId, JobState, ListedJob
 from adaptive_scheduler.errors import NoObservation
 
 #: The variable that holds `JobRequest.tag`; `qsub -v` puts it into ``Variable_List``.
@@ -49,9 +49,25 @@ _CAUSES = {
 _MEMBER = re.compile(r'(?P<head>\t+".*?":\t)(?P<value>.*?)(?P<comma>,?)')
 
 
+#: What ``comment`` says of a job's past; it stays there while the job is suspended, exits, or
+#: waits as a part of an array that has begun.
+_PAST = re.compile(r"Job (Array Began|run|was sent for execution) at ", re.IGNORECASE)
+#: The scheduler's verdict that the cluster as it is can never run a job.
+_NEVER = "Can Never Run"
+_NEVER_REMEDY = (
+    "no part of the cluster is large enough, or what is has been taken out of service: give fewer "
+    "cores= or less memory=, another queue=, or nodes= and cores_per_node= that fit its hosts"
+)
+#: Hold_Types: Reference Guide, "Job Attributes".
+_HOLDERS = {"u": "its owner", "o": "an operator", "s": "the system", "p": "a bad password"}
+#: Node states in which no job is started: Reference Guide 8.4 "Node States".
+_AWAY = frozenset({"down", "offline", "stale", "state-unknown", "unknown", "maintenance"})
+_SIZE = re.compile(r"(\d+)([kmgtp]?)[bw]?", re.IGNORECASE)
+
+
 def words(result: CommandResult) -> str:
     """What a command complained of, in one line without the usage text."""
-    text = result.stderr.partition("usage:")[0] or result.stderr
+    text = result.stderr.partition("usage:")[0] or result.stderr.partition("\n")[0]
     told = "; ".join(line.strip() for line in text.splitlines() if line.strip())
     program = " ".join(result.argv[:1])
     return f"{told or f'{program}: no message'} (exit status {result.rc})"
@@ -132,11 +148,74 @@ def _variable(job: Attributes, name: str) -> str:
     return str(variables.get(name, "")) if isinstance(variables, dict) else ""
 
 
-def listed_job(name: str, job: Attributes) -> ListedJob:
-    """A row of the queue; `name` is not an array's parent."""
+def hosts(result: CommandResult) -> list[Host]:
+    """Hosts of ``pbsnodes -a -F json`` that are up; the vnodes of one host are one.
+
+    NoObservation if it is not a whole answer.
+    """
+    try:
+        told = _load(result.stdout)
+    except ValueError as error:
+        raise NoObservation(f"{words(result)}: not a whole JSON answer: {error}") from error
+    nodes = told.get("nodes") if isinstance(told, dict) else None
+    if not isinstance(nodes, dict):
+        raise NoObservation(f"{words(result)}: not pbsnodes' JSON: {result.stdout[:80]!r}")
+    found: dict[str, Host] = {}
+    for name, node in nodes.items():
+        if not isinstance(node, dict) or _AWAY & set(re.split(r"[,\s]+", str(node.get("state")))):
+            continue
+        has = node.get("resources_available")
+        has = has if isinstance(has, dict) else {}
+        host = str(has.get("host") or name)
+        known = found.get(host, Host(host, 0, 0))
+        found[host] = Host(
+            name=host,
+            cores=known.cores + (whole(has.get("ncpus", node.get("pcpus"))) or 0),
+            memory=_sum(known.memory, _mebibytes(has.get("mem"))),
+            queue=str(node.get("queue") or known.queue),
+        )
+    return list(found.values())
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else first + second
+
+
+def _mebibytes(value: object) -> int | None:
+    """``8kb``, ``16gb``, or a number of bytes."""
+    match = _SIZE.fullmatch(str(value))
+    return int(match[1]) * 1024 ** " kmgtp".index(match[2].lower() or " ") >> 20 if match else None
+
+
+def _reason(letter: str, job: Attributes) -> str:
+    """Why a job does not run; "" if PBS does not say."""
+    if letter == "H":
+        holders = [_HOLDERS[kind] for kind in str(job.get("Hold_Types", "")) if kind in _HOLDERS]
+        return f"held by {' and '.join(holders)}" if holders else "held"
+    if letter in ("S", "U"):
+        return "suspended"
+    comment = str(job.get("comment", ""))
+    return "" if _PAST.match(comment) else comment
+
+
+def _remedy(letter: str, reason: str) -> str:
+    """What to do about a job that will not start by itself."""
+    if letter == "H":
+        return "'qrls' releases it; what others hold, they release"
+    return _NEVER_REMEDY if reason.startswith(_NEVER) else ""
+
+
+def listed_job(name: str, job: Attributes, is_array_held: bool = False) -> ListedJob:
+    """A row of the queue; `name` is not an array's parent.
+
+    The subjobs of a held array are listed as Q, as if they could start.
+    """
     letter = str(job.get("job_state", "?"))
     state = _STATES.get(letter, JobState.ALIVE)
+    if is_array_held and letter == "Q":
+        letter = "H"
     waits = state in (JobState.PENDING, JobState.ALIVE)
+    reason = _reason(letter, job) if waits else ""
     return ListedJob(
         id=JobId(name),
         state=state,
@@ -144,7 +223,8 @@ def listed_job(name: str, job: Attributes) -> ListedJob:
         name=str(job.get("Job_Name", "")),
         comment=_variable(job, TAG),
         nodes=_hosts(job),
-        reason=str(job.get("comment", "")) if waits else "",
+        reason=reason,
+        remedy=_remedy(letter, reason) if waits else "",
     )
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from adaptive_scheduler.core.jobs import JobId
+from adaptive_scheduler.core.jobs import Host, JobId
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import InputError
 
@@ -25,26 +25,25 @@ def clock(walltime: int) -> str:
     return f"{walltime // 3600:02d}:{walltime // 60 % 60:02d}:{walltime % 60:02d}"
 
 
-def select(resources: Resources) -> str:
+def select(resources: Resources, hosts: Sequence[Host] = ()) -> str:
     """The chunks of a job: ``2:ncpus=4:mpiprocs=4:ompthreads=1+1:ncpus=3:...``."""
     memory = resources.memory
-    if _is_free(resources) and memory is not None:
+    is_spread = is_free(resources) and not _fits_a_host(resources, hosts)
+    if is_spread and memory is not None:
         memory = math.ceil(memory / resources.cores)
     extra = f":ompthreads={resources.num_threads}"  # else OMP_NUM_THREADS is ncpus
     extra += f":mem={memory}mb" if memory is not None else ""
     extra += f":ngpus={resources.gpus}" if resources.gpus is not None else ""
     chunks = []
-    for count, cores in _spread(resources):
+    for count, cores in [(resources.cores, 1)] if is_spread else _chunks(resources):
         ranks = 1 if resources.is_single_process else cores
         chunks.append(f"{count}:ncpus={cores}:mpiprocs={ranks}{extra}")
     return "+".join(chunks)
 
 
-def _spread(resources: Resources) -> list[tuple[int, int]]:
-    """How many chunks of how many cores."""
+def _chunks(resources: Resources) -> list[tuple[int, int]]:
+    """How many chunks of how many cores, each on a host of its own."""
     cores, nodes = resources.cores, resources.nodes
-    if _is_free(resources):
-        return [(cores, 1)]
     if resources.is_single_process or not (nodes or resources.cores_per_node):
         return [(1, cores)]
     if nodes is None:
@@ -56,15 +55,31 @@ def _spread(resources: Resources) -> list[tuple[int, int]]:
     return [(n, c) for n, c in ((more, each + 1), (nodes - more, each)) if n]
 
 
-def _is_free(resources: Resources) -> bool:
-    """Whether PBS may put each core where it likes."""
+def is_free(resources: Resources) -> bool:
+    """Whether nothing says how the cores are spread."""
     tied = resources.nodes or resources.cores_per_node or resources.gpus
     return not (tied or resources.is_single_process)
 
 
-def place(resources: Resources) -> str:
-    """``-l place=``: chunks on hosts of their own unless each is one core."""
-    arrangement = "free" if _is_free(resources) else "scatter"
+def _fits_a_host(resources: Resources, hosts: Sequence[Host]) -> bool:
+    """Whether the queue has a host that holds the whole job, once it is empty.
+
+    Hosts that are tied to a queue take the jobs of no other one.
+    """
+    queue = (resources.partition or "").partition("@")[0]
+    own = [host for host in hosts if queue and host.queue == queue]
+    return any(
+        host.cores >= resources.cores
+        and (host.memory is None or host.memory >= (resources.memory or 0))
+        for host in own or [host for host in hosts if not host.queue]
+    )
+
+
+def place(resources: Resources, hosts: Sequence[Host] = ()) -> str:
+    """``-l place=``: chunks on hosts of their own, unless nothing says how they are spread."""
+    arrangement = "scatter"
+    if is_free(resources):
+        arrangement = "pack" if _fits_a_host(resources, hosts) else "free"
     return f"{arrangement}:exclhost" if resources.exclusive else arrangement
 
 

@@ -39,7 +39,7 @@ IMPOSSIBLE_WORDS = (
     r"(Assoc|QOS)\w*(PerJob|PerNode|MinCpu|MinGRES)\w*",
     r"Requested node configuration is not available",
     r"Requested time limit is invalid",
-    r"[Ii]nvalid (partition|account|qos|wckey|feature|license|generic resource|job array|user id)",
+    r"[Ii]nvalid (partition|account|qos|wckey|feature|license|generic resource|user id)",
     r"Invalid (job dependency|Trackable|node name|time|GRES|--)",
     r"(No partition specified|not permitted to use this partition|nodes not in this partition)",
     r"(More processors|more tasks than available|Node count spec|CPU count spec|Task count spec)",
@@ -47,10 +47,13 @@ IMPOSSIBLE_WORDS = (
     r"sbatch: (unrecognized option|invalid option|option .* requires|fatal:)",
     r"sbatch: error: (Invalid|Unable to open file|This does not look like a batch script)",
 )
+#: MaxArraySize of slurm.conf(5) and its kin; a malformed list of indices we do not write.
+TOO_LONG_WORDS = (r"Invalid job array specification",)
 #: QOS or association without its reason: the submit limit, the likeliest of the three it names.
 POLICY_WORDS = (r"violates accounting/QOS policy",)
 REFUSALS = (
     (Refusal.LIMIT, re.compile("|".join(LIMIT_WORDS))),
+    (Refusal.TOO_LONG, re.compile("|".join(TOO_LONG_WORDS))),
     (Refusal.IMPOSSIBLE, re.compile("|".join(IMPOSSIBLE_WORDS))),
     (Refusal.LIMIT, re.compile("|".join(POLICY_WORDS))),
 )

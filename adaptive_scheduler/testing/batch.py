@@ -129,7 +129,7 @@ class VirtualBatchSystem:
     def _submit(self, task: Submit) -> Result:
         submit = task.submit
         fault = self.submit_faults.popleft() if self.submit_faults else None
-        if fault in ("busy", "limit"):
+        if fault in tuple(Refusal):
             return NotSubmitted(submit.number, Refusal(fault), "sbatch: error: try again later")
         if fault == "lost":
             return SubmitUnknown(submit.number, "no answer in 60 s")

@@ -1,7 +1,8 @@
 """A private PBS for a test session: programs on PATH that behave as the captures show.
 
 What it does is what a real OpenPBS 23.06 did (``tests/data/pbs``), including
-its traps. It runs jobs as real processes on this host, whatever hosts they ask for.
+its traps. It runs jobs as real processes on this host, whatever hosts they are given; from
+one of a job's hosts to another only ``pbs_tmrsh`` leads, as where nodes have no ssh.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ PROGRAMS = Path(__file__).resolve().parent / "fakepbs"
 #: Times in seconds; the real ones are in the comments.
 DEFAULTS: dict[str, Any] = {
     "cores": 16,
+    "hosts": None,  # cores by name, e.g. {"pbs1": 4, "pbs2": 4}; None: one host with `cores`
+    "hosts_away": [],  # names of those that are down
     "kill_delay": 5.0,  # 10 to 23 between SIGTERM and SIGKILL
     "exit_delay": 0.1,  # 1 in state E
     "stage_delay": 3.0,  # 30 in state E when the output folder is missing
@@ -156,6 +159,14 @@ class PrivatePBS:
     def rerun(self, job: str) -> None:
         """Requeue a running job, as an administrator does by ``qrerun``."""
         self._control(rerun=[job])
+
+    def release(self, job: str) -> None:
+        """End a hold, as ``qrls`` does."""
+        self._control(release=[job])
+
+    def suspend(self, job: str) -> None:
+        """Suspend a running job, as ``qsig -s suspend`` does."""
+        self._control(suspend=[job])
 
     def wait(self, condition: Callable[[], object], what: str, seconds: float = 20) -> None:
         """Return when the condition holds; AssertionError that names it after some seconds."""

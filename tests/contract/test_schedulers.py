@@ -49,7 +49,6 @@ def slurm() -> Case:
         return captures.load(f"slurm/{name}")
 
     impossible = [
-        "array",
         "cores",
         "gres",
         "memory",
@@ -75,6 +74,7 @@ def slurm() -> Case:
         no_observation=[real("down_queue")],
         refusals=[
             *((real(f"refused_{name}"), Refusal.IMPOSSIBLE) for name in impossible),
+            (real("refused_array"), Refusal.TOO_LONG),
             (real("down_submit"), Refusal.BUSY),
         ],
         cancel_gone=[real("cancel_finished"), real("cancel_unknown")],

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,10 @@ import pytest
 
 from adaptive_scheduler.core.jobs import CommandResult, JobId, JobRequest, JobState, Refusal
 from adaptive_scheduler.errors import NoObservation, SubmitRefusedError
+from adaptive_scheduler.manager.hosts import Hosts
 from adaptive_scheduler.schedulers.pbs import PBS
 from tests.clusters.pbs import PrivatePBS
+from tests.clusters.pbs_captures import DATA
 
 TAG = "as:run1:1"
 
@@ -28,19 +33,19 @@ class Site:
         self.scheduler = PBS(**({"cores": 1} | options))
         (folder / "logs").mkdir(parents=True, exist_ok=True)
 
-    def run(self, argv: list[str]) -> CommandResult:
+    def run(self, argv: Sequence[str]) -> CommandResult:
         done = self.cluster.run(*argv, check=False, cwd=self.folder)
         return CommandResult(tuple(argv), done.returncode, done.stdout, done.stderr)
 
     def try_submit(self, *lines: str, n: int = 1, name: str = "job") -> CommandResult:
         (resources,), _ = self.scheduler.shapes(1)
-        logs = shlex.quote(str(self.folder / "logs"))
-        job = JobRequest(name, TAG, resources, str(self.folder / "logs"))
+        hosts = Hosts(self.scheduler, self.run).of(resources)
+        job = JobRequest(name, TAG, resources, str(self.folder / "logs"), hosts=hosts)
         text = [
             "#!/bin/bash -l",
             *self.scheduler.header(job),
+            *self.scheduler.output_script(job),
             *self.scheduler.own_id_script(),
-            f'exec >> {logs}/"$ADAPTIVE_SCHEDULER_JOB".out 2>&1',
             *lines,
         ]
         script = self.folder / "a job.sh"
@@ -87,7 +92,8 @@ def test_one_job_from_submit_to_its_ending(site: Site) -> None:
     assert site.queue() == {}
     assert site.causes(job, JobId("99.vm")) == {job: "cancelled"}
     assert site.cluster.processes_of(job) == []
-    assert (site.folder / "logs" / f"{job}.OU").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in (site.folder / "logs").iterdir()] == [f"{job}.out"]
+    assert (site.folder / "logs" / f"{job}.out").stat().st_mode & 0o777 == 0o600
 
 
 def test_an_array_from_submit_to_its_endings(site: Site) -> None:
@@ -143,9 +149,6 @@ def test_walltime_ends_a_job_and_is_told(pbs: PrivatePBS, tmp_path: Path) -> Non
     pbs.wait_until_over(job)
     assert "asked to end" in site.output(job)
     assert site.causes(job) == {job: "timeout"}
-    told = (tmp_path / "logs" / f"{job}.OU").read_text()
-    assert "=>> PBS: job killed: walltime" in told
-    assert "exceeded limit 2" in told
 
 
 def test_a_cancelled_job_may_finish_its_work(site: Site) -> None:
@@ -219,16 +222,102 @@ def test_a_server_that_is_down_is_no_observation_and_jobs_go_on(site: Site) -> N
     assert site.queue() == {job: JobState.RUNNING}
 
 
-def test_a_missing_log_folder_holds_the_job_up(site: Site) -> None:
-    """Why the log folder is made before the submit."""
-    (job,) = site.submit("true")
-    site.cluster.wait_until_over(job)
+def test_a_log_folder_that_goes_away_does_not_hold_the_jobs_cores(site: Site) -> None:
+    """PBS copies nothing, so there is nothing that it tries again for a minute."""
+    site.cluster.change(stage_delay=60.0)
+    (job,) = site.submit("echo up; while [ ! -e done ]; do sleep 0.05; done")
+    site.wait_for("up", job)
     (site.folder / "logs").rename(site.folder / "gone")
-    site.cluster.change(stage_delay=1.0)
-    (job,) = site.submit("true")
-    site.cluster.wait(lambda: site.cluster.state(job) == "E", "state E")
-    assert site.queue() == {job: JobState.ALIVE}
-    site.cluster.wait_until_over(job)
+    (Path(site.cluster.env["HOME"]) / "done").touch()
+    site.cluster.wait_until_over(job, seconds=20)
+    (never_there,) = site.submit("true")  # the script makes it, where nobody has
+    site.cluster.wait_until_over(never_there, seconds=20)
+    assert site.output(never_there) == ""
+    assert (site.folder / "logs" / f"{never_there}.out").exists()
+
+
+@pytest.mark.parametrize("name", ["ä, with a blank", "a\tb \x7f 数据"])
+def test_the_output_of_a_job_is_in_its_folder_whatever_that_is_called(
+    name: str, pbs: PrivatePBS, tmp_path: Path
+) -> None:
+    """Also what the shell itself says, of each subjob, and of one that is killed."""
+    site = Site(pbs, tmp_path / name, walltime=2)
+    pbs.change(kill_delay=0.5)
+    jobs = site.submit('echo "part $PBS_ARRAY_INDEX"', "no-such-program", n=2)
+    (killed,) = site.submit("trap '' TERM; echo up; while :; do sleep 0.1; done")
+    pbs.wait_until_over(*jobs, killed)
+    for index, job in enumerate(jobs):
+        assert f"part {index}" in site.output(job)
+        assert "no-such-program: command not found" in site.output(job)
+    assert "up" in site.output(killed)
+    assert site.causes(killed) == {killed: "timeout"}
+
+
+@pytest.mark.parametrize("option", ["-o", "-e"])
+@pytest.mark.parametrize("path", ["/tmp/ä/", "/tmp/a\tb", "/tmp/数"])
+def test_the_fake_qsub_refuses_the_paths_that_the_real_one_refuses(
+    option: str, path: str, site: Site
+) -> None:
+    (site.folder / "s.sh").write_text("true\n")
+    result = site.run(["qsub", option, path, "s.sh"])
+    real = (DATA / "qsub_illegal_o_value.err").read_text().replace("-o value", f"{option} value")
+    assert (result.rc, result.stderr.split()) == (2, real.split())
+    with pytest.raises(SubmitRefusedError) as error:
+        site.scheduler.parse_submit(result, 1)
+    assert str(error.value) == f"qsub: illegal {option} value (exit status 2)"
+
+
+# ---------------------------------------------------------------- several hosts
+
+
+def _exec_hosts(pbs: PrivatePBS, job: str) -> list[str]:
+    return [part.partition("/")[0] for part in pbs.jobs()[job]["exec_host"].split("+")]
+
+
+def test_cores_alone_are_put_on_one_host_where_one_is_large_enough(
+    pbs: PrivatePBS, tmp_path: Path
+) -> None:
+    pbs.change(hosts={"pbs1": 3, "pbs2": 4}, hosts_away=[])
+    (job,) = Site(pbs, tmp_path, cores=2).submit("sleep 30")
+    (packed,) = Site(pbs, tmp_path, cores=3).submit("sleep 30")
+    (waiting,) = Site(pbs, tmp_path, cores=2).submit("sleep 30")
+    pbs.wait(lambda: pbs.state(packed) == "R", "the packed job")
+    assert (_exec_hosts(pbs, job), _exec_hosts(pbs, packed)) == (["pbs1"], ["pbs2"])
+    assert pbs.state(waiting) == "Q", "two cores of one host, not one here and one there"
+    site = Site(pbs, tmp_path, cores=6)  # larger than any host
+    (large,) = site.submit("sort -u $PBS_NODEFILE | tr '\\n' ' '")
+    site.cancel(job, packed, waiting)
+    pbs.wait_until_over(large)
+    assert site.output(large).split() == ["pbs1", "pbs2"]
+    pbs.change(hosts_away=["pbs2"])  # a host that is down holds nothing
+    site = Site(pbs, tmp_path, cores=4)
+    (never,) = site.submit("true")
+    pbs.wait(lambda: "Can Never Run" in pbs.jobs()[never].get("comment", ""), "a reason")
+    (listed,) = site.scheduler.parse_queue(site.run(site.scheduler.queue_command()))
+    assert "fewer cores=" in listed.remedy
+
+
+def test_held_suspended_and_begun_jobs_tell_a_reason_or_none(
+    pbs: PrivatePBS, tmp_path: Path
+) -> None:
+    pbs.change(cores=2)
+    site = Site(pbs, tmp_path, extra_scheduler=["-h"])
+    held = site.submit("true", n=2)
+    site = Site(pbs, tmp_path)
+    begun = site.submit("sleep 30", n=3)
+    pbs.wait(lambda: pbs.jobs()[begun[2]].get("comment", "").startswith("Job Array Began"), "it")
+
+    def told() -> dict[str, tuple[str, str]]:
+        rows = site.scheduler.parse_queue(site.run(site.scheduler.queue_command()))
+        return {row.id: (row.native_state, row.reason) for row in rows}
+
+    assert {told()[job] for job in held} == {("H", "held by its owner")}
+    assert told()[begun[2]] == ("Q", "")
+    pbs.suspend(begun[0])
+    assert told()[begun[0]] == ("S", "suspended")
+    site.cancel(*begun)
+    pbs.release(f"{held[0].partition('[')[0]}[].vm")
+    pbs.wait_until_over(*held)
 
 
 def test_several_ids_at_once_are_traps(site: Site) -> None:
@@ -262,7 +351,10 @@ def _environ(process: Path) -> bytes:
 
 
 @pytest.mark.mpi
-def test_an_mpi_world_of_three(site: Site, pbs: PrivatePBS) -> None:
+@pytest.mark.parametrize("hosts", [{"pbs1": 3}, {"pbs1": 2, "pbs2": 1}], ids=["one", "two"])
+def test_an_mpi_world_of_three(site: Site, pbs: PrivatePBS, hosts: dict[str, int]) -> None:
+    """On one host, and over two between which there is no ssh."""
+    pbs.change(hosts=hosts)
     site = Site(pbs, site.folder, cores=3)
     program = site.folder / "world.py"
     program.write_text(
@@ -275,7 +367,39 @@ def test_an_mpi_world_of_three(site: Site, pbs: PrivatePBS) -> None:
     (resources,), _ = site.scheduler.shapes(1)
     launcher = site.scheduler.launcher(resources)
     argv = [*launcher, site.scheduler.python_executable, "-m", "mpi4py.futures", str(program)]
-    (job,) = site.submit(shlex.join(argv))
+    (job,) = site.submit(*site.scheduler.spread_script(), shlex.join(argv))
     pbs.wait_until_over(job)
-    assert "world 3 [1, 2]" in site.output(job)
+    assert "world 3 [1, 2]" in site.output(job), site.output(job)
+    log = pbs.folder / "tmrsh.log"
+    reached = {line.split()[1] for line in log.read_text().splitlines()} if log.exists() else set()
+    assert reached == set(hosts), "none of them is known by the name of this host"
     assert site.causes(job) == {job: "completed"}
+
+
+def _check(pbs: PrivatePBS, folder: Path, *options: str) -> tuple[int, str]:
+    """What the command line's ``check`` says."""
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "adaptive_scheduler.cli", "check", "--scheduler", "pbs", *options],
+        cwd=folder, env={**os.environ, **pbs.env, "COLUMNS": "160"}, timeout=150, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    return done.returncode, " ".join(done.stdout.split())
+
+
+@pytest.mark.mpi
+def test_check_tries_a_job_over_two_hosts_as_a_run_will(pbs: PrivatePBS, tmp_path: Path) -> None:
+    """In a folder that qsub does not take for -o."""
+    pbs.change(hosts={"pbs1": 2, "pbs2": 1})
+    rc, said = _check(pbs, tmp_path / "ä\tb c", "--cores", "3", "--timeout", "100s")
+    assert (rc, "FAILED" in said) == (0, False), said
+    (job,) = pbs.jobs().values()
+    assert job["Resource_List"]["place"] == "free"
+    assert set((pbs.folder / "tmrsh.log").read_text().split()) >= {"pbs1", "pbs2"}
+    pbs.change(hosts={"pbs1": 2, "pbs2": 4})
+    started = time.monotonic()
+    rc, said = _check(pbs, tmp_path, "--cores", "9", "--timeout", "100s")
+    assert rc != 0
+    assert "will not start: Q Can Never Run" in said
+    assert "fewer cores=" in said
+    assert time.monotonic() - started < 60, "it does not wait for what will never be"

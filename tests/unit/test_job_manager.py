@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 from adaptive_scheduler.core.backoff import FIRST, LONGEST, Backoff
 from adaptive_scheduler.core.config import Limits, RunConfig, Timing
 from adaptive_scheduler.core.items import Item, Phase
 from adaptive_scheduler.core.job_records import obituary
-from adaptive_scheduler.core.jobs import JobState, Refusal
+from adaptive_scheduler.core.jobs import JobRequest, JobState, Refusal
+from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.manager.job_manager import SPACING
+from adaptive_scheduler.manager.batch import BatchSystem
+from adaptive_scheduler.manager.job_manager import LONGEST_BLIND, SPACING
 from adaptive_scheduler.manager.tasks import (
     CancelTask,
     Look,
@@ -19,6 +22,7 @@ from adaptive_scheduler.manager.tasks import (
     Submit,
     SubmitUnknown,
 )
+from adaptive_scheduler.schedulers.pbs import PBS
 from adaptive_scheduler.testing import VirtualJob, World
 
 
@@ -95,8 +99,84 @@ def test_fault_10_a_look_that_fails_changes_nothing_and_is_told() -> None:
     assert "Unable to contact" in cluster.manager.jobs.notes.blind
     assert [item.token for item in cluster.manager.book.rows] == before
     cluster.batch.look_faults.clear()
-    cluster.run_for(40)
+    cluster.run_for(LONGEST_BLIND + 10)
     assert cluster.manager.jobs.notes.blind == ""
+
+
+def test_a_server_that_is_down_is_asked_less_and_less_often() -> None:
+    """Also while news and people who leave ask for a look each second; Slurm's as well as PBS's."""
+    manager = world().manager
+    looks: list[float] = []
+    for _ in range(3600):
+        manager.clients.news = True
+        if manager.tasks():
+            looks.append(manager._clock.moment.monotonic)
+            manager.take(NoLook("cannot connect to server"))
+        manager._clock.advance(1.0)
+    waits = [later - earlier for earlier, later in pairwise(looks)]
+    assert waits[:7] == sorted(waits[:7])
+    assert set(waits[7:]) == {LONGEST_BLIND}
+    assert len([look for look in looks if look - looks[0] < 66]) <= 8
+    said = [facts for event, facts in manager.jobs.notes.log if event == "queue_not_seen"]
+    assert len(said) == len(looks)
+    assert manager.jobs.notes.blind == "cannot connect to server (again in 60 s)"
+    manager.jobs.resume()
+    assert manager.tasks(), "a person who says so is not made to wait"
+
+
+def test_an_impossible_array_is_sent_once_and_not_again_in_parts() -> None:
+    cluster = world(n=40, limit=40)
+    cluster.batch.submit_faults += ["impossible"] * 41
+    cluster.run_for(600, tick=5.0)
+    assert "sbatch" in cluster.manager.jobs.notes.held
+    assert len(cluster.batch.submit_faults) == 40
+
+
+def test_of_many_jobs_with_names_of_their_own_an_impossible_one_is_sent_once(
+    tmp_path: Path,
+) -> None:
+    """All of them were decided together; those after the first refusal are not sent."""
+    count = tmp_path / "count"
+    script = f"echo asked >> {count}; echo 'qsub: Unknown queue' >&2; exit 170"
+    config = RunConfig("run", [Resources(nodes=1)], ["job"], str(tmp_path / "logs"))
+    folder = RunFolder(tmp_path / "db.tinydb")
+    folder.scripts.mkdir(parents=True)
+    system = BatchSystem(_Refusing(script), config, folder, lambda _: None)
+    cluster = world(n=9, limit=9, names=tuple(f"job{i}" for i in range(9)))
+    (look,) = cluster.manager.tasks()
+    submits = cluster.manager.take(cluster.batch.carry_out(look))
+    assert len(submits) == 9
+    for submit in submits:
+        cluster.manager.take(system.carry_out(submit))
+    assert count.read_text().split() == ["asked"]
+    held = [facts for event, facts in cluster.manager.jobs.notes.log if event == "run_held"]
+    words = "the batch system refuses these jobs: qsub: Unknown queue (exit status 170)"
+    assert held == [{"reason": words}]
+    cluster.manager.jobs.resume()  # a new decision: it is tried again
+    cluster.manager._clock.advance(SPACING)
+    (look,) = cluster.manager.tasks()
+    submits = cluster.manager.take(cluster.batch.carry_out(look))
+    cluster.manager.take(system.carry_out(submits[0]))
+    assert count.read_text().split() == ["asked", "asked"]
+
+
+class _Refusing(PBS):
+    """Its qsub is a line of shell."""
+
+    def __init__(self, shell: str) -> None:
+        super().__init__(1, nodes=1)
+        self.shell = shell
+
+    def submit_command(self, job: JobRequest, script: Path, n: int) -> list[str]:
+        return ["sh", "-c", self.shell]
+
+
+def test_an_array_that_is_too_long_is_still_sent_in_parts() -> None:
+    cluster = world(n=40, limit=40)
+    cluster.batch.submit_faults += ["too_long"] * 2
+    cluster.run_for(600, tick=5.0)
+    assert not cluster.manager.jobs.notes.held
+    assert len(cluster.batch.jobs) == 40
 
 
 def test_fault_10_an_empty_listing_resubmits_nothing() -> None:

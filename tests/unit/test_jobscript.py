@@ -23,11 +23,13 @@ def script(scheduler: Scheduler, resources: Resources, **config: object) -> str:
 
 @pytest.mark.parametrize("kind", [SLURM, PBS, LocalScheduler])
 def test_the_header_comes_first_then_the_setup(kind: type[Scheduler]) -> None:
-    lines = script(kind(1, setup="module load x"), Resources(cores=1)).splitlines()
+    scheduler = kind(1, setup="module load x")
+    lines = script(scheduler, Resources(cores=1)).splitlines()
     assert lines[0] == "#!/bin/bash -l"
     header = [n for n, line in enumerate(lines) if line.startswith(("#SBATCH", "#PBS", "#LOCAL"))]
     assert header == list(range(1, len(header) + 1)), "directives below a command are not read"
-    assert lines[len(header) + 1] == "module load x"
+    ours = scheduler.output_script(JobRequest("job", "as:run:5", Resources(cores=1), "/logs"))
+    assert lines[len(header) + 1 :][: len(ours) + 1] == [*ours, "module load x"]
 
 
 def test_no_address_and_no_key() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaptive_scheduler.core.jobs import CommandResult, JobRequest, Refusal
+from adaptive_scheduler.core.jobs import CommandResult, Host, JobRequest, Refusal
 from adaptive_scheduler.errors import (
     InputError,
     NoObservation,
@@ -20,13 +21,15 @@ from adaptive_scheduler.errors import (
 from tests.clusters.pbs_captures import DATA, captured, scheduler
 
 
-def request(name: str = "job", log_folder: str = "/logs", **options: Any) -> JobRequest:
+def request(
+    name: str = "job", log_folder: str = "/logs", hosts: Sequence[Host] = (), **options: Any
+) -> JobRequest:
     shapes, _ = scheduler(**options).shapes(1)
-    return JobRequest(name, "as:r1:7", shapes[0], log_folder)
+    return JobRequest(name, "as:r1:7", shapes[0], log_folder, hosts=tuple(hosts))
 
 
-def header(**options: Any) -> list[str]:
-    return scheduler(**options).header(request(**options))
+def header(hosts: Sequence[Host] = (), **options: Any) -> list[str]:
+    return scheduler(**options).header(request(hosts=hosts, **options))
 
 
 def qsub_result(rc: int, stdout: str = "", stderr: str = "") -> CommandResult:
@@ -65,6 +68,61 @@ def test_chunks(options: dict[str, Any], select: str, place: str) -> None:
     lines = header(**options)
     assert f"#PBS -l select={select}" in lines
     assert f"#PBS -l place={place}" in lines
+
+
+@pytest.mark.parametrize(
+    ("options", "hosts", "select", "place"),
+    [
+        ({"cores": 4}, [Host("a", 2), Host("b", 4)], "1:ncpus=4:mpiprocs=4:ompthreads=1", "pack"),
+        ({"cores": 5}, [Host("a", 2), Host("b", 4)], "5:ncpus=1:mpiprocs=1:ompthreads=1", "free"),
+        ({"cores": 4}, [], "4:ncpus=1:mpiprocs=1:ompthreads=1", "free"),
+        (
+            {"cores": 4, "memory": "1GB", "exclusive": True},
+            [Host("a", 4, 1024)],
+            "1:ncpus=4:mpiprocs=4:ompthreads=1:mem=1024mb",
+            "pack:exclhost",
+        ),
+        (
+            {"cores": 4, "memory": "1GB"},
+            [Host("a", 4, 1023)],
+            "4:ncpus=1:mpiprocs=1:ompthreads=1:mem=256mb",
+            "free",
+        ),
+        (
+            {"cores": 4},
+            [Host("a", 8, queue="other"), Host("b", 2)],
+            "4:ncpus=1:mpiprocs=1:ompthreads=1",
+            "free",
+        ),
+        (
+            {"cores": 4, "queue": "big@server"},
+            [Host("a", 8, queue="big"), Host("b", 2)],
+            "1:ncpus=4:mpiprocs=4:ompthreads=1",
+            "pack",
+        ),
+        (
+            {"cores": 4, "nodes": 2},
+            [Host("a", 8)],
+            "2:ncpus=2:mpiprocs=2:ompthreads=1",
+            "scatter",
+        ),
+    ],
+)
+def test_cores_alone_are_one_chunk_where_a_host_holds_them(
+    options: dict[str, Any], hosts: list[Host], select: str, place: str
+) -> None:
+    lines = header(hosts, **options)
+    assert f"#PBS -l select={select}" in lines
+    assert f"#PBS -l place={place}" in lines
+
+
+def test_hosts_are_asked_for_only_where_a_request_depends_on_them() -> None:
+    def asked(**options: Any) -> list[str] | None:
+        return scheduler(**options).hosts_command(request(**options).resources)
+
+    assert asked(cores=4) == ["pbsnodes", "-a", "-F", "json"]
+    for options in ({"nodes": 1}, {"cores_per_node": 2}, {"gpus": 1}, {"executor_type": "loky"}):
+        assert asked(cores=4, **options) is None
 
 
 @given(st.integers(1, 500), st.integers(1, 64) | st.none(), st.integers(1, 64) | st.none())
@@ -123,7 +181,7 @@ def test_submit_command_passes_paths_as_they_are() -> None:
     job = request(log_folder="/a b/$HOME;'x'/")
     assert scheduler().submit_command(job, Path("/a b/s.sh"), 1) == [
         *("qsub", "-v", "ADAPTIVE_SCHEDULER_TAG=as:r1:7"),
-        *("-o", "/a b/$HOME;'x'/", "/a b/s.sh"),
+        *("-o", "/dev/null", "-e", "/dev/null", "/a b/s.sh"),
     ]
     assert scheduler().submit_command(job, Path("/s"), 5)[1:3] == ["-J", "0-4"]
 
@@ -173,7 +231,8 @@ def _captured_refusals() -> list[CommandResult]:
 @pytest.mark.parametrize("result", _captured_refusals(), ids=lambda result: result.argv[0][:60])
 def test_bad_requests_are_impossible_and_told_in_the_words_of_pbs(result: CommandResult) -> None:
     away = "cannot connect" in result.stderr or "Unknown Host" in result.stderr
-    assert scheduler().refusal(result) is (Refusal.BUSY if away else Refusal.IMPOSSIBLE)
+    expected = Refusal.TOO_LONG if "-J 0-20000" in result.argv[0] else Refusal.IMPOSSIBLE
+    assert scheduler().refusal(result) is (Refusal.BUSY if away else expected)
     with pytest.raises(SubmitRefusedError) as error:
         scheduler().parse_submit(result, 2)
     assert result.stderr.splitlines()[0] in str(error.value)

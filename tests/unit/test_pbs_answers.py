@@ -63,6 +63,92 @@ def test_hosts_of_several_chunks() -> None:
     assert job.nodes == ("n1", "n2")
 
 
+def test_captured_arrays_that_are_held_or_have_begun_tell_a_reason_or_none() -> None:
+    """What a real OpenPBS of several hosts listed: "Job Array Began at ..." is no reason."""
+    pbs = scheduler()
+    pbs.user = "user"
+    listed = pbs.parse_queue(answer("held_and_partly_running_arrays"))
+    told = {job.id: (job.native_state, job.reason) for job in listed}
+    held, begun = ("H", "held by its owner"), ("Q", "")
+    assert told == {
+        "165.pbs0": ("E", ""),
+        **{f"166[{n}].pbs0": held for n in range(2)},
+        **{f"167[{n}].pbs0": ("R", "") for n in range(3)},
+        **{f"167[{n}].pbs0": begun for n in (3, 4)},
+    }
+    assert {job.state for job in listed if job.native_state == "H"} == {JobState.PENDING}
+    assert all("qrls" in job.remedy for job in listed if job.native_state == "H")
+
+
+@pytest.mark.parametrize(
+    ("letter", "attributes", "reason"),
+    [
+        ("S", {"comment": "Job run at Sat Nov 28 at 15:52 on (pbs1:ncpus=14)"}, "suspended"),
+        ("U", {"comment": "Job run at Sat Nov 28 at 15:52 on (pbs1:ncpus=14)"}, "suspended"),
+        ("E", {"comment": "Job run at Sat Nov 28 at 15:52 on (n) and finished"}, ""),
+        ("Q", {"comment": "Job Array Began at Sat Nov 28 at 15:52"}, ""),
+        ("Q", {"comment": "Job was sent for execution at Sat Nov 28 on (n)"}, ""),
+        ("Q", {"comment": "Not Running: Queue not started."}, "Not Running: Queue not started."),
+        ("Q", {}, ""),
+        ("H", {"Hold_Types": "u"}, "held by its owner"),
+        ("H", {"Hold_Types": "so"}, "held by the system and an operator"),
+        ("H", {}, "held"),
+    ],
+)
+def test_why_a_job_does_not_run(letter: str, attributes: dict[str, Any], reason: str) -> None:
+    (job,) = scheduler().parse_queue(_listing(job_state=letter, **attributes))
+    assert (job.native_state, job.reason) == (letter, reason)
+
+
+def test_a_job_that_can_never_run_has_a_remedy() -> None:
+    words = "Can Never Run: Insufficient amount of resource: ncpus (R: 64 A: 3 T: 48)"
+    (job,) = scheduler().parse_queue(_listing(job_state="Q", comment=words))
+    assert job.reason == words
+    assert "fewer cores=" in job.remedy
+
+
+# ------------------------------------------------------------------------- hosts
+
+PBSNODES = ("pbsnodes", "-a", "-F", "json")
+
+
+def _nodes(**nodes: dict[str, Any]) -> CommandResult:
+    return CommandResult(PBSNODES, 0, json.dumps({"pbs_server": "vm", "nodes": nodes}), "")
+
+
+def test_hosts_that_are_up_with_what_they_have() -> None:
+    def node(state: str = "free", **has: Any) -> dict[str, Any]:
+        return {"state": state, "resources_available": has}
+
+    result = _nodes(
+        n1=node(ncpus=16, mem="16777216kb", host="n1"),
+        n2=node("job-busy", ncpus=8, mem="8gb"),
+        n3=node("state-unknown,down", ncpus=64),
+        n4=node("offline", ncpus=64),
+        **{"n5[0]": node(ncpus=4, host="n5", mem="1gb")},
+        **{"n5[1]": {**node(ncpus=4, host="n5", mem="1gb"), "queue": "long"}},
+        n6=node("free"),
+        n7={"state": "free", "resources_available": "?"},
+    )
+    found = {
+        host.name: (host.cores, host.memory, host.queue) for host in scheduler().parse_hosts(result)
+    }
+    assert found == {
+        "n1": (16, 16384, ""),
+        "n2": (8, 8192, ""),
+        "n5": (8, 2048, "long"),
+        "n6": (0, None, ""),
+        "n7": (0, None, ""),
+    }
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"nodes": []}', '{"nodes": {"n1": '])
+def test_something_else_is_no_answer_about_hosts(text: str) -> None:
+    for rc in (0, 162):
+        with pytest.raises(NoObservation):
+            scheduler().parse_hosts(CommandResult(PBSNODES, rc, text, ""))
+
+
 def test_fault_30_bytes_that_are_not_utf8() -> None:
     (job,) = scheduler().parse_queue(answer("qstat_json_with_V"))
     assert job.id == "1114.vm"

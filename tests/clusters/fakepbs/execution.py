@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import model
-from model import HOST, Job
+from model import Job
 
 HERE = Path(__file__).resolve().parent
 #: What a login shell has, whatever the submitter had; the profile may add to it.
@@ -36,7 +36,8 @@ class Mom:
         script = self.folder / "jobs" / f"{job.id}.SC"
         script.write_bytes(job.request.script.encode(errors="surrogateescape"))
         script.chmod(0o700)
-        self._nodefile(job).write_text("".join(f"{HOST}\n" * ranks(job)))
+        lines = [f"{host}\n" * int(chunk.get("mpiprocs", 1)) for host, chunk in job.placed]
+        self._nodefile(job).write_text("".join(lines))
         (self.folder / "tmp" / f"pbs.{job.id}").mkdir(mode=0o700, exist_ok=True)
         environ = self._environ(job)
         with self.spool(job, "OU").open("wb") as output, self.spool(job, "ER").open("wb") as error:
@@ -138,8 +139,3 @@ class Mom:
             environ["PBS_ARRAY_INDEX"] = str(job.index)
             environ["PBS_ARRAY_ID"] = f"{job.number}[].{model.SERVER}"
         return environ
-
-
-def ranks(job: Job) -> int:
-    """Lines of the node file: ``mpiprocs`` of each chunk, 1 if it has none."""
-    return job.request.total("mpiprocs")

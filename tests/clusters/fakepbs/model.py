@@ -16,6 +16,7 @@ SERVER = "vm"
 HOST = socket.gethostname().partition(".")[0]
 #: substates as the captures show them
 QUEUED, RUNNING, EXITING, BEGUN, DELETED, FINISHED, FAILED = 10, 42, 51, 70, 91, 92, 93
+SUSPENDED = 43
 WALLTIME_STATUS = -29
 
 
@@ -86,6 +87,9 @@ class Job:
     rerun: bool = False
     kill_at: float | None = None
     exit_until: float | None = None
+    #: Where each chunk is: (host, its resources).
+    placed: list[tuple[str, dict[str, str]]] = dataclasses.field(default_factory=list)
+    parent: Job | None = dataclasses.field(default=None, repr=False)
 
     @property
     def id(self) -> str:
@@ -93,6 +97,19 @@ class Job:
             return f"{self.number}[].{SERVER}"
         middle = "" if self.index is None else f"[{self.index}]"
         return f"{self.number}{middle}.{SERVER}"
+
+    @property
+    def is_held(self) -> bool:
+        """Subjobs of a held array are listed as Q; only their Hold_Types tell."""
+        return self.state == "H" or (self.parent is not None and self.parent.state == "H")
+
+    @property
+    def cores_on(self) -> dict[str, int]:
+        """Cores by host."""
+        found: dict[str, int] = {}
+        for host, chunk in self.placed:
+            found[host] = found.get(host, 0) + int(chunk.get("ncpus", 1))
+        return found
 
     @property
     def is_over(self) -> bool:
@@ -133,10 +150,12 @@ class Job:
         known |= {"Checkpoint": "u", "ctime": date(self.created)}
         known["Error_Path"] = f"{SERVER}:{self.place_for('ER')}"
         if self.started is not None and self.subjobs is None:
-            cores = request.total("ncpus")
-            known["exec_host"] = f"{HOST}/0" + (f"*{cores}" if cores > 1 else "")
-            known["exec_vnode"] = f"({HOST}:ncpus={cores})"
-        known |= {"Hold_Types": "u" if self.state == "H" else "n"}
+            known["exec_host"] = "+".join(
+                f"{host}/0" + (f"*{cores}" if cores > 1 else "")
+                for host, cores in self.cores_on.items()
+            )
+            known["exec_vnode"] = self.vnodes
+        known |= {"Hold_Types": "u" if self.is_held else "n"}
         known |= {"Join_Path": "oe" if request.joined else "n", "Keep_Files": "n"}
         known |= {"Mail_Points": request.mail, "mtime": date(self.changed)}
         known |= {"Output_Path": f"{SERVER}:{self.place_for('OU')}", "Priority": 0}
@@ -146,6 +165,10 @@ class Job:
             known["stime"] = date(self.started)
         known |= {"substate": self.substate, "Variable_List": self._variables()}
         return known | self._rest()
+
+    @property
+    def vnodes(self) -> str:
+        return "+".join(f"({host}:ncpus={cores})" for host, cores in self.cores_on.items())
 
     def _resources(self) -> dict[str, Any]:
         request = self.request

@@ -13,6 +13,7 @@ from typing import Any
 
 import deletion
 import model
+import placing
 import status
 import submit
 from client import SOCKET
@@ -23,6 +24,7 @@ TICK = 0.02
 NO_SERVER = {
     "qstat": (255, "Connection refused\nqstat: cannot connect to server vm (errno=15010)\n"),
     "qsub": (162, "Connection refused\nqsub: cannot connect to server vm (errno=15010)\n"),
+    "pbsnodes": (162, "Connection refused\npbsnodes: cannot connect to server vm, error=15010\n"),
     "qdel": (162, "Connection refused\nCouldn't connect to cluster: vm\n"),
 }
 
@@ -77,6 +79,10 @@ class Server:
         self.settings |= request.get("settings", {})
         for name in request.get("rerun", []):
             self._rerun(self.find(name))
+        for name in request.get("release", []):
+            self._release(self.find(name))
+        for name in request.get("suspend", []):
+            self._suspend(self.find(name))
         pids = [pid for name in request.get("pids", []) for pid in self._pids(name)]
         return 0, json.dumps(pids), ""
 
@@ -91,7 +97,9 @@ class Server:
         if "-J" in options:
             indices = submit.array_indices(options["-J"], self.settings["max_array_size"])
             job.indices = options["-J"]
-            job.subjobs = [Job(number=job.number, request=asked, index=index) for index in indices]
+            job.subjobs = [
+                Job(number=job.number, request=asked, index=index, parent=job) for index in indices
+            ]
         limit = self.settings["max_queued"]
         if limit is not None and job.counted + sum(one.counted for one in self._alive()) > limit:
             raise Refused(38, "qsub: would exceed complex's per-user limit\n")
@@ -116,6 +124,21 @@ class Server:
     def qdel(self, request: dict[str, Any]) -> tuple[int, str, str]:
         return deletion.qdel(request["argv"], self.find, self.delete)
 
+    def pbsnodes(self, request: dict[str, Any]) -> tuple[int, str, str]:
+        return status.pbsnodes(self.hosts(), self._free(), self.settings["hosts_away"])
+
+    def hosts(self) -> dict[str, int]:
+        """Cores by host, also of those that take no jobs."""
+        return self.settings["hosts"] or {model.HOST: self.settings["cores"]}
+
+    def _free(self) -> dict[str, int]:
+        free = dict(self.hosts())
+        for job in self._alive():
+            if job.state in "RE":
+                for host, cores in job.cores_on.items():
+                    free[host] = free.get(host, 0) - cores
+        return free
+
     def find(self, name: str) -> Job | None:
         for job in self.jobs:
             for one in (job, *(job.subjobs or ())):
@@ -131,7 +154,9 @@ class Server:
                 self.delete(sub)
         if job.state in "QHW" and job.subjobs is None:
             self._over(job, None)
-        elif job.state == "R" and job.kill_at is None:
+        elif job.state in "RS" and job.kill_at is None:
+            self.mom.signal(job, signal.SIGCONT)
+            job.state, job.substate = "R", RUNNING
             job.comment += f" and terminated by {model.owner()}@{model.SERVER}"
             self._terminate(job)
 
@@ -150,19 +175,25 @@ class Server:
         self._schedule()
 
     def _schedule(self) -> None:
-        total = self.settings["cores"]
-        used = sum(job.request.total("ncpus") for job in self._alive() if job.state in "RE")
+        away = self.settings["hosts_away"]
+        empty = {host: cores for host, cores in self.hosts().items() if host not in away}
+        free = {host: cores for host, cores in self._free().items() if host not in away}
         for job in self._alive():
-            if job.state != "Q" or job.subjobs is not None:
+            if job.state != "Q" or job.subjobs is not None or job.is_held:
                 continue
-            asked = job.request.total("ncpus")
-            lack = f"Insufficient amount of resource: ncpus (R: {asked} A: {total - used} "
-            if asked > total:
-                job.comment = f"Can Never Run: {lack}T: {total})"
-            elif asked > total - used or time.time() < job.created + self.settings["start_delay"]:
-                job.comment = f"Not Running: {lack}T: {total})"
+            asked, total, left = job.request.total("ncpus"), sum(empty.values()), sum(free.values())
+            lack = f"Insufficient amount of resource: ncpus (R: {asked} A: {left} T: {total})"
+            placed = placing.place(job.request, free)
+            if placing.place(job.request, empty) is None:
+                job.comment = f"Can Never Run: {lack}"
+            elif placed is None or time.time() < job.created + self.settings["start_delay"]:
+                # the parent's own comment hides the reason of what waits in a begun array
+                begun = job.parent is not None and job.parent.state == "B"
+                job.comment = job.parent.comment if begun else f"Not Running: {lack}"
             else:
-                used += asked
+                job.placed = placed
+                for host, cores in job.cores_on.items():
+                    free[host] -= cores
                 self._start(job)
 
     def _start(self, job: Job) -> None:
@@ -170,8 +201,7 @@ class Server:
         job.started = job.changed = time.time()
         job.run_count += 1
         when = time.strftime("%a %b %d at %H:%M")
-        cores = job.request.total("ncpus")
-        job.comment = f"Job run at {when} on ({model.HOST}:ncpus={cores})"
+        job.comment = f"Job run at {when} on {job.vnodes}"
         self.mom.start(job)
 
     def _watch(self, job: Job, now: float) -> None:
@@ -228,6 +258,7 @@ class Server:
                 sub.state = "F"
         elif parent.state == "Q" and any(sub.state != "Q" for sub in subjobs):
             parent.state, parent.substate = "B", model.BEGUN
+            parent.comment = f"Job Array Began at {time.strftime('%a %b %d at %H:%M')}"
 
     def _alive(self) -> list[Job]:
         jobs = [job for job in self.jobs if job.state != "F"]
@@ -237,6 +268,17 @@ class Server:
         if job is not None and job.state == "R":
             job.rerun = True
             self._terminate(job)
+
+    def _release(self, job: Job | None) -> None:
+        """As qrls does."""
+        if job is not None and job.state == "H":
+            job.state, job.substate = "Q", QUEUED
+
+    def _suspend(self, job: Job | None) -> None:
+        """As ``qsig -s suspend`` does: its cores are free, its comment stays."""
+        if job is not None and job.state == "R":
+            self.mom.signal(job, signal.SIGSTOP)
+            job.state, job.substate = "S", model.SUSPENDED
 
     def _pids(self, name: str) -> list[int]:
         job = self.find(name)

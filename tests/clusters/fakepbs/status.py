@@ -44,6 +44,38 @@ def qstat(argv: list[str], jobs: list[Job], find: Find) -> tuple[int, str, str]:
     return rc, _printed(shown, options), complaints
 
 
+def pbsnodes(hosts: dict[str, int], free: dict[str, int], away: list[str]) -> tuple[int, str, str]:
+    """All hosts with their cores, as ``pbsnodes -a -F json`` tells them."""
+    nodes = {
+        host: {
+            "Mom": host,
+            "Port": 15002,
+            "ntype": "PBS",
+            "state": _node_state(host in away, free[host]),
+            "pcpus": cores,
+            "resources_available": {
+                "arch": "linux",
+                "host": host,
+                "mem": "16777216kb",
+                "ncpus": cores,
+                "vnode": host,
+            },
+            "resources_assigned": {"ncpus": cores - free[host]},
+            "resv_enable": "True",
+            "sharing": "default_shared",
+        }
+        for host, cores in hosts.items()
+    }
+    answer = {"timestamp": int(time.time()), "pbs_version": "23.06.06", "pbs_server": SERVER}
+    return 0, _cjson({**answer, "nodes": nodes}, 1) + "\n", ""
+
+
+def _node_state(is_away: bool, free: int) -> str:
+    if is_away:
+        return "state-unknown,down"
+    return "free" if free > 0 else "job-busy"
+
+
 def _named(names: list[str], options: dict[str, str], find: Find) -> tuple[int, list[Job], str]:
     rc, shown, complaints = 0, [], ""
     for name in (full_id("qstat", name) for name in names):

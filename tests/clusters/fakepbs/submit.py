@@ -39,6 +39,9 @@ def read(argv: list[str], cwd: str, environ: dict[str, str], stdin: str) -> tupl
     options = _merged(_directives(script), [(key, value) for key, value in pairs])
     if not re.fullmatch(rf"[A-Za-z0-9_.+-]{{1,{MAX_NAME}}}", options.get("-N", "x")):
         raise Refused(2, f"qsub: illegal -N value\n{USAGE}")
+    for key in ("-o", "-e"):  # whatever the locale: captured as qsub_illegal_o_value.err
+        if not re.fullmatch(r"[ -~]*", options.get(key, "")):
+            raise Refused(2, f"qsub: illegal {key} value\n{USAGE}")
     resources = _resources(options.get("-l", ""))
     walltime = resources.get("walltime")
     if "place" in resources and "select" not in resources:

@@ -1,0 +1,49 @@
+"""The cluster's hosts, asked for where the size of a request depends on them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from adaptive_scheduler.core.jobs import CommandResult, Host
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.errors import SchedulerError
+from adaptive_scheduler.schedulers.base import Scheduler
+
+#: Seconds for which an answer is good: clusters change by the day. After none, it is asked again
+#: sooner, and what was known before still counts.
+KEPT, AGAIN = 600.0, 60.0
+
+
+class Hosts:
+    """Asks, and remembers the answer for a while.
+
+    Parameters
+    ----------
+    scheduler : Scheduler
+        Knows whether to ask, and the words.
+    run : callable
+        Runs a command.
+    """
+
+    def __init__(self, scheduler: Scheduler, run: Callable[[Sequence[str]], CommandResult]) -> None:
+        self._scheduler = scheduler
+        self._run = run
+        self._known: tuple[Host, ...] = ()
+        self._until = float("-inf")
+
+    def of(self, resources: Resources) -> tuple[Host, ...]:
+        """Hosts that may run jobs of this shape; none where nobody asks, or nobody tells."""
+        argv = self._scheduler.hosts_command(resources)
+        if argv is None:
+            return ()
+        if time.monotonic() > self._until:
+            self._until = time.monotonic() + self._ask(argv)
+        return self._known
+
+    def _ask(self, argv: Sequence[str]) -> float:
+        try:
+            self._known = tuple(self._scheduler.parse_hosts(self._run(argv)))
+        except SchedulerError:  # no such program, or no answer: the request does without
+            return AGAIN
+        return KEPT

@@ -137,6 +137,7 @@ class JobManager:
                 self._wait(f"a submit did not answer: {result.reason}", now)
             case CancelDone():
                 self.notes.cancel = result.words
+                self._jobs.note_cancelled(result.jobs)
                 self._clients.news = True
         return []
 
@@ -211,6 +212,7 @@ class JobManager:
             over_for=now.monotonic - self._over_since if self._over_since is not None else 0.0,
             early_deaths=self._jobs.early_deaths,
             lived=self._jobs.lived,
+            leaving=self._clients.leaving,
         )
 
     def _postponed(self, now: Moment) -> str:

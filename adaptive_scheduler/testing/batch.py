@@ -68,6 +68,8 @@ class VirtualBatchSystem:
         All jobs ever.
     look_faults, submit_faults : deque
         What goes wrong with the next looks and submits.
+    doubt : float
+        Seconds that a job must be missing in its listings before that is believed.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class VirtualBatchSystem:
         self.look_faults: deque[LookFault] = deque()
         self.submit_faults: deque[SubmitFault] = deque()
         self.deaf_to_cancels = 0
+        self.doubt = 0.0
         self._run = run
         self._accounting = accounting
         self._on_cancel = on_cancel
@@ -120,7 +123,7 @@ class VirtualBatchSystem:
             for job in self.living()
         ]
         listed = {job.id for job in self._before}
-        return Listing(self._before, self._endings(set(task.jobs) - listed))
+        return Listing(self._before, self._endings(set(task.jobs) - listed), self.doubt)
 
     def _endings(self, missing: set[str]) -> list[Ending]:
         ended = (self.jobs[job] for job in sorted(missing & set(self.jobs)))
@@ -151,4 +154,4 @@ class VirtualBatchSystem:
             if name in self.jobs and self.jobs[name].alive:
                 self._on_cancel(name)
                 self.end(self.jobs[name], "cancelled")
-        return CancelDone()
+        return CancelDone(jobs=jobs)

@@ -252,6 +252,47 @@ def test_jobs_that_we_cancelled_are_no_deaths_without_accounting() -> None:
     assert cluster.manager.clients.jobs.early_deaths == 0
 
 
+def test_jobs_that_we_cancelled_are_over_at_the_next_look_that_lacks_them() -> None:
+    cluster = world(n=12, limit=12, accounting=False)
+    cluster.batch.doubt = 60.0
+    cluster.run_for(3)
+    cluster.manager.book.cancel(0.0)
+    cluster.manager.clients.news = True
+    cluster.run_for(5)
+    assert not list(cluster.manager.clients.jobs.living())
+
+
+def test_a_retry_right_after_a_cancel_submits_at_once() -> None:
+    cluster = world(n=12, limit=12, accounting=False)
+    cluster.batch.doubt = 60.0
+    cluster.run_for(3)
+    manager = cluster.manager
+    manager.book.cancel(0.0)
+    manager.clients.news = manager.clients.closing = True
+    while not cluster.cancels:
+        cluster.step(1.0)
+    manager.book.retry(list(range(12)), 0.0)
+    manager.clients.closing = False
+    manager.jobs.resume()
+    cluster.run_for(5)
+    assert len(jobs(cluster)) == 12
+
+
+def test_jobs_that_are_being_cancelled_are_not_waited_for_by_a_retry() -> None:
+    cluster = world(n=2, limit=12)
+    cluster.run_for(3)
+    manager = cluster.manager
+    cluster.batch.deaf_to_cancels = 10**6
+    manager.book.cancel(0.0)
+    manager.clients.news = manager.clients.closing = True
+    cluster.run_for(5)
+    manager.book.retry([0, 1], 0.0)
+    manager.clients.closing = False
+    manager.jobs.resume()
+    cluster.run_for(5)
+    assert len(cluster.batch.jobs) == 4
+
+
 def test_fault_18_a_bad_node_is_avoided() -> None:
     """Fault 18."""
     cluster = world(n=8, limit=8)

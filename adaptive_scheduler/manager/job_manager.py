@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from adaptive_scheduler.core.backoff import Backoff
+from adaptive_scheduler.core.backoff import Backoff, Room
 from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.events import Lost
@@ -70,7 +70,8 @@ class JobManager:
     ) -> None:  # fmt: skip
         self._output = output
         self._clients = clients
-        self._max_array = max_array
+        self._largest_array = self._max_array = max_array
+        self._room = Room()
         self._config = config
         self.notes = Notes(held=held)
         self.nodes = NodeBook()
@@ -79,6 +80,10 @@ class JobManager:
         self.backoff = Backoff()
         self._over_since: float | None = None
         self._submitting = 0
+        #: Submits that are under way together are a wave; whether one of this wave was not taken.
+        self._is_wave_refused = False
+        #: Whether the wait is for room, so that the end of a job ends it.
+        self._is_at_limit = False
 
     @property
     def _book(self) -> Book:
@@ -93,7 +98,8 @@ class JobManager:
     def tasks(self, now: Moment) -> list[Task]:
         """Return what is to be asked of the batch system at this moment."""
         since = now.monotonic - self._last_look
-        wanted = self._clients.news and since >= SPACING
+        is_time = self.backoff.has_ended(self._last_look, now.monotonic)
+        wanted = (self._clients.news or is_time) and since >= SPACING
         if self._looking or not (wanted or since >= self._interval()):
             return []
         self._clients.news = False
@@ -122,19 +128,20 @@ class JobManager:
                 self.notes.blind = result.reason
                 self.notes.say("queue_not_seen", reason=result.reason)
             case Submitted():
-                self._submitting -= 1
-                if not self._clients.bad_luck:
+                if not (self._clients.bad_luck or self._is_wave_refused):
                     self.backoff.clear()
+                    self._is_at_limit = False
+                self._end_submitting()
                 self._jobs.end_submit(result.number, result.jobs, now.monotonic)
                 self.notes.say("jobs_submitted", jobs=list(result.jobs))
                 self._clients.news = True
             case NotSubmitted():
-                self._submitting -= 1
                 self._refused(result, now)
+                self._end_submitting()
             case SubmitUnknown():
-                self._submitting -= 1
                 self._jobs.doubt_submit(result.number, now.monotonic)
-                self._wait(f"a submit did not answer: {result.reason}", now)
+                self._refuse_wave(f"a submit did not answer: {result.reason}", now)
+                self._end_submitting()
             case CancelDone():
                 self.notes.cancel = result.words
                 self._jobs.note_cancelled(result.jobs)
@@ -150,18 +157,44 @@ class JobManager:
     def _refused(self, result: NotSubmitted, now: Moment) -> None:
         n = self._jobs.submits[result.number].n
         self._jobs.forget_submit(result.number)
-        if result.refusal is not Refusal.BUSY and n > 1:
+        if result.refusal is Refusal.LIMIT:
+            self._room.refuse(n)
+            self._is_at_limit = self._is_at_limit or n == 1
+        if result.refusal is Refusal.LIMIT and n > 1:
+            self._is_wave_refused = self._clients.news = True
+            self.notes.say("fewer_jobs_at_once", reason=result.words, jobs=self._room.most)
+        elif result.refusal is Refusal.IMPOSSIBLE and n > 1:
             # the array may be what is too large: sites differ in how long one may be
             self._max_array = max(1, n // 4)
             self._clients.news = True
             self.notes.say("smaller_arrays", reason=result.words, jobs=self._max_array)
-            return
-        if result.refusal is Refusal.IMPOSSIBLE:
+        elif result.refusal is Refusal.IMPOSSIBLE:
             self.hold(f"the batch system refuses these jobs: {result.words}")
         else:
-            self._wait(f"{result.words}; {result.refusal.remedy}", now)
+            self._refuse_wave(f"{result.words}; {result.refusal.remedy}", now)
+
+    def _refuse_wave(self, words: str, now: Moment) -> None:
+        """Wait, once for all submits of a wave: they were sent together, and say one thing."""
+        if not (self._is_wave_refused and self.backoff.reason):
+            self._wait(words, now)
+        self._is_wave_refused = True
+
+    def _end_submitting(self) -> None:
+        self._submitting -= 1
+        if not (self._submitting or self._is_wave_refused):
+            self._room.grow(self._max_array)
+
+    def _make_room(self) -> None:
+        """A job has left the queue: nobody has to wait any longer for that."""
+        if self._is_at_limit:
+            self._is_at_limit = False
+            self.backoff.clear()
+        else:
+            self._room.add()
 
     def _wait(self, words: str, now: Moment) -> None:
+        if self.backoff.why(now.monotonic):
+            return  # deaths that one look shows are one reason to wait, too
         seconds = self.backoff.wait(words, now.monotonic)
         self.notes.say("submit_postponed", reason=words, seconds=seconds)
 
@@ -174,6 +207,7 @@ class JobManager:
         """Submit again."""
         self.notes.held = ""
         self.backoff.clear()
+        self._max_array, self._room, self._is_at_limit = self._largest_array, Room(), False
         self._jobs.pardon()
         self._clients.fruitless = 0
         self._clients.news = True
@@ -245,6 +279,7 @@ class JobManager:
         words = obituary(action.job, cause, self._output if crash else None)
         self._clients.free(action.job, Lost(words, crash), now)
         self._jobs.bury(action.job, cause)
+        self._make_room()
         self.notes.say("job_ended", job=action.job, cause=cause, crash=crash)
         if why := self._clients.bad_luck:
             self._wait(why, now)
@@ -273,7 +308,9 @@ class JobManager:
         return [CancelTask(due)]
 
     def _submit(self, action: SubmitJobs, now: Moment) -> list[Task]:
-        names = self._free_names(action.n)
+        names = self._free_names(self._room.part(action.n))
+        if not self._submitting:
+            self._is_wave_refused = False
         tasks: list[Task] = []
         for name, n in self._portions(names):
             submit = self._jobs.begin_submit(action.shape, n, name, now.wall, now.monotonic)

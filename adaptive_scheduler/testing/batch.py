@@ -68,8 +68,12 @@ class VirtualBatchSystem:
         All jobs ever.
     look_faults, submit_faults : deque
         What goes wrong with the next looks and submits.
+    limit : int, optional
+        The most jobs that it takes from this user: what would be more is refused as a whole.
     doubt : float
         Seconds that a job must be missing in its listings before that is believed.
+    submits : list of (int, bool)
+        How many jobs each submit asked for, and whether there was room.
     """
 
     def __init__(
@@ -83,6 +87,8 @@ class VirtualBatchSystem:
         self.submit_faults: deque[SubmitFault] = deque()
         self.deaf_to_cancels = 0
         self.doubt = 0.0
+        self.limit: int | None = None
+        self.submits: list[tuple[int, bool]] = []
         self._run = run
         self._accounting = accounting
         self._on_cancel = on_cancel
@@ -131,6 +137,10 @@ class VirtualBatchSystem:
 
     def _submit(self, task: Submit) -> Result:
         submit = task.submit
+        full = self.limit is not None and len(self.living()) + submit.n > self.limit
+        self.submits.append((submit.n, not full))
+        if full:
+            return NotSubmitted(submit.number, Refusal.LIMIT, "qsub: would exceed the limit")
         fault = self.submit_faults.popleft() if self.submit_faults else None
         if fault in ("busy", "limit"):
             return NotSubmitted(submit.number, Refusal(fault), "sbatch: error: try again later")

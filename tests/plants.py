@@ -118,7 +118,7 @@ ASKED = (
     ),
     Plant(
         "array index lost", "schedulers/slurm.py",
-        'id=JobId(f"{job}_{task}" if task.isdigit() else job),', "id=JobId(job),",
+        'id=JobId(f"{job}_{task}" if is_task else job),', "id=JobId(job),",
     ),
     Plant(
         "max_simultaneous_jobs off by one", "core/reconcile.py",

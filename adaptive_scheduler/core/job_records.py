@@ -8,8 +8,16 @@ import msgspec
 
 from adaptive_scheduler.core.messages import Owner, Refused
 
+#: Given a job, the end of what it printed; None if there is no file of it.
+Output = Callable[[str], str | None]
 #: Lines of a dead job's output that its learner's reason holds.
 LAST_LINES = 3
+#: What ends a job before the first line of its script, and how not to.
+PROFILE = (
+    "look at the login profile on the nodes (/etc/profile, ~/.bash_profile, ~/.profile): an 'exit' or "
+    "'exec' in it ends the job before its script begins. Let it do so in interactive shells only: "
+    "case $- in *i*) ... ;; esac"
+)
 
 
 class JobRecord(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -95,18 +103,47 @@ def many_clients(job: str, n: int) -> Refused:
     )
 
 
-def last_words(records: Iterable[JobRecord], output: Callable[[str], str]) -> str:
-    """What the last job that died before its first claim said, or what it printed."""
+def last_words(records: Iterable[JobRecord], output: Output) -> str:
+    """What the last job that died before its first claim said, printed, or that it was silent."""
     for record in reversed([record for record in records if died_early(record)]):
-        words = record.goodbye if record.broken else _told_once(output(record.id))
+        if record.broken and record.goodbye:
+            return f". The last words of job {record.id}: {record.goodbye.rstrip('.')}"
+        words = explain_death(record.id, output(record.id), record.ended)
         if words:
-            return f". The last words of job {record.id}: {words.rstrip('.')}"
+            return f". {words.rstrip('.')}"
     return ""
 
 
-def obituary(job: str, cause: str, output: Callable[[str], str] | None) -> str:
+def explain_death(job: str, printed: str | None, cause: str) -> str:
+    """What is known of a job whose client nobody has met; "" if that is nothing.
+
+    Parameters
+    ----------
+    job : str
+    printed : str or None
+        The end of its output; None if there is no file of it.
+    cause : str
+        How it ended, see `Ending`. A client that ends with 0 has said goodbye before, so a job
+        that is ``completed`` without a word never began its script, or left it early.
+    """
+    said = _told_once(printed or "").strip()
+    by_itself = cause == "completed"
+    if said:
+        words = f"The last words of job {job}: {said.rstrip('.')}"
+        return (
+            f"{words}. It ended with 0, before its client began: {PROFILE}" if by_itself else words
+        )
+    if printed == "":
+        ended = ", and it ended with 0" if by_itself else ""
+        return f"Job {job} said nothing: its output exists and is empty{ended}: {PROFILE}"
+    if printed is None and by_itself:
+        return f"Job {job} said nothing: it has no output, and it ended with 0: {PROFILE}"
+    return ""
+
+
+def obituary(job: str, cause: str, output: Output | None) -> str:
     """How a job ended; with `output`, for one that died of itself, the last that it printed."""
-    lines = _told_once(output(job)).strip().splitlines() if output is not None else []
+    lines = _told_once(output(job) or "").strip().splitlines() if output is not None else []
     # the batch system's own words come in any order: one line of them may not be the reason
     said = " | ".join(line.strip()[:200] for line in lines[-LAST_LINES:] if line.strip())
     return f"job {job} ended: {cause}" + (f"; the end of its output: {said}" if said else "")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 from adaptive_scheduler.core.backoff import Backoff, Room
 from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.events import Lost
-from adaptive_scheduler.core.job_records import last_words, obituary
+from adaptive_scheduler.core.job_records import Output, last_words, obituary
 from adaptive_scheduler.core.jobbook import JobBook
 from adaptive_scheduler.core.jobs import Refusal
 from adaptive_scheduler.core.nodes import QUICK, NodeBook
@@ -61,12 +60,12 @@ class JobManager:
     max_array : int
         The most jobs that one submit may make.
     output : callable
-        Given a job, the last lines that it printed.
+        Given a job, the last lines that it printed; None if there is no file of it.
     """
 
     def __init__(
         self, clients: DatabaseManager, config: RunConfig, held: str = "", max_array: int = 1000,
-        output: Callable[[str], str] = lambda _: "",
+        output: Output = lambda _: None,
     ) -> None:  # fmt: skip
         self._output = output
         self._clients = clients
@@ -79,7 +78,7 @@ class JobManager:
         self._last_look = float("-inf")
         self.backoff = Backoff()
         self._over_since: float | None = None
-        self._submitting = 0
+        self._submitting = self._told_deaths = 0
         #: Submits that are under way together are a wave; whether one of this wave was not taken.
         self._is_wave_refused = False
         #: Whether the wait is for room, so that the end of a job ends it.
@@ -224,7 +223,16 @@ class JobManager:
             tasks += [task for action in actions for task in self._carry_out(action, now)]
             if not any(isinstance(action, (BuryJob, FreeItem, ForgetSubmit)) for action in actions):
                 break
+        self._note_early_deaths()
         return tasks
+
+    def _note_early_deaths(self) -> None:
+        """Tell people of what jobs die, also while others live: once for all that a look shows."""
+        n = self._jobs.early_deaths
+        if n != self._told_deaths:
+            self._told_deaths = n
+            words = last_words(self._jobs.records.values(), self._output) if n else ""
+            self.notes.early_deaths = f"{n} in a row{words}" if n else ""
 
     def _counts(self) -> Counts:
         return Counts(self._book.queued, self._book.running, self._book.phases["waiting"])  # type: ignore[index]

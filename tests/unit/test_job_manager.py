@@ -286,6 +286,22 @@ def test_the_run_is_held_when_all_first_jobs_die() -> None:
     assert len(cluster.batch.jobs) == n
 
 
+def test_early_deaths_are_told_while_other_jobs_live() -> None:
+    cluster = world(n=20, limit=20)
+    cluster.manager.jobs._output = lambda job: "ImportError: no adaptive\n"
+    cluster.run_for(3)
+    for job in jobs(cluster)[:2]:
+        cluster.kill(job, "failed")
+    cluster.run_for(40)
+    notes = cluster.manager.jobs.notes
+    assert notes.early_deaths.startswith("2 in a row. The last words of job")
+    assert notes.early_deaths.endswith("ImportError: no adaptive")
+    assert not notes.held
+    cluster.start(jobs(cluster)[0], work=1e6)
+    cluster.run_for(40)
+    assert notes.early_deaths == "", "one was given work: they are no sign of anything any more"
+
+
 def test_a_run_that_was_resumed_is_not_held_again_by_the_next_manager() -> None:
     cluster = world(n=20, limit=20)
     cluster.run_for(3)

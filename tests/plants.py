@@ -146,7 +146,7 @@ ASKED = (
     ),
     Plant(
         "cancel of a RUNNING job", "core/reconcile.py",
-        "if not (job.holds or job.goodbye or mute):", "if not (job.goodbye or mute):",
+        "if not (job.holds or job.goodbye or mute or", "if not (job.goodbye or mute or",
     ),
 )  # fmt: skip
 

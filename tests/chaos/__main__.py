@@ -205,6 +205,7 @@ class Chaos:
         print_report(faults, self.world.runs, verdicts, seen, [*self.world.notes, *notes])
         return [
             *late,
+            *self.faults.missing(),
             *seen.violations,
             *speed,
             *(violation for verdict in verdicts for violation in verdict.violations),

@@ -50,6 +50,7 @@ def test_all_that_was_promised_goes_wrong() -> None:
         "job killed", "manager killed", "loses power", "fold disturbed", "squeue: late",
         "squeue: empty", "squeue: short", "squeue: garbage", "squeue: fails", "wall clock set",
         "client stands still", "disk full", "sbatch: hangs, taken", "scancel: fails",
+        "squeue: folded array record", "sbatch: over a limit that comes and goes", "limit comes",
     ):  # fmt: skip
         assert kind in kinds, kind
 

@@ -156,8 +156,9 @@ class JobManager:
     def _refused(self, result: NotSubmitted, now: Moment) -> None:
         n = self._jobs.submits[result.number].n
         self._jobs.forget_submit(result.number)
+        if result.refusal is Refusal.LIMIT or n == 1:
+            self._room.refuse(n)  # of many names, each with a submit of its own, one is tried next
         if result.refusal is Refusal.LIMIT:
-            self._room.refuse(n)
             self._is_at_limit = self._is_at_limit or n == 1
         if result.refusal is Refusal.LIMIT and n > 1:
             self._is_wave_refused = self._clients.news = True

@@ -155,6 +155,15 @@ def test_a_slow_wave_of_refusals_is_one_refusal_too() -> None:
     assert "(again in 5 s)" in cluster.manager.jobs.backoff.reason
 
 
+def test_after_a_refused_wave_one_submit_tries_whether_it_goes_again() -> None:
+    cluster = world(n=6, limit=6, names=("a", "b", "c", "d", "e", "f"))
+    cluster.batch.submit_faults += ["busy"] * 9
+    cluster.run_for(40)
+    assert len(cluster.batch.submits) == 6 + 3, "a wave, and a try after 5, 10 and 20 s"
+    cluster.run_for(60)
+    assert len(cluster.batch.living()) == 6
+
+
 def test_deaths_that_one_look_shows_are_one_reason_to_wait() -> None:
     cluster = world(n=40, limit=40)
     cluster.run_for(3)

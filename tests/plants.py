@@ -132,7 +132,7 @@ ASKED = (
     ),
     Plant(
         "array index lost", "schedulers/slurm.py",
-        'id=JobId(f"{job}_{task}" if task.isdigit() else job),', "id=JobId(job),",
+        'id=JobId(f"{job}_{task}" if is_task else job),', "id=JobId(job),",
     ),
     Plant(
         "max_simultaneous_jobs off by one", "core/reconcile.py",
@@ -160,7 +160,7 @@ ASKED = (
     ),
     Plant(
         "cancel of a RUNNING job", "core/reconcile.py",
-        "if not (job.holds or job.goodbye or mute):", "if not (job.goodbye or mute):",
+        "if not (job.holds or job.goodbye or mute or", "if not (job.goodbye or mute or",
         ALL_JOBS_LOOKED_AT,
     ),
 )  # fmt: skip

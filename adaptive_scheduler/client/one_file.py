@@ -107,7 +107,7 @@ class OneFile:
                 f"{self.path}: its values cannot be unpickled here: {error}. "
                 "Use the environment in which it was written."
             ) from error
-        except BaseException as error:  # noqa: BLE001  a damaged pickle may raise anything
+        except Exception as error:  # noqa: BLE001  a damaged pickle may raise anything
             self.keep_aside(report, f"{type(error).__name__}: {error}")
             return None
         except BaseException as error:  # no damage: the user's class wants to end the process

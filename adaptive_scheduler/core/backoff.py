@@ -44,6 +44,44 @@ class Backoff:
         """Seconds until the wait is over; 0 if it is."""
         return max(0.0, self._until - now)
 
+    def has_ended(self, since: float, now: float) -> bool:
+        """Whether the wait was over between these two moments: it is time to try again."""
+        return since < self._until <= now
+
     def why(self, now: float) -> str:
         """The reason, as long as the wait is not over."""
         return self.reason if now < self._until else ""
+
+
+class Room:
+    """How many jobs to ask for at a time, where the batch system has a limit.
+
+    A refusal says that there is less room than was asked for, not how much there is: so less is
+    asked for, then more and more again, for limits come and go.
+
+    Attributes
+    ----------
+    most : int, optional
+        None: no limit is known.
+    """
+
+    def __init__(self) -> None:
+        self.most: int | None = None
+
+    def refuse(self, n: int) -> None:
+        """So many at once were too many."""
+        self.most = max(1, n // 4)
+
+    def add(self) -> None:
+        """A job has left the queue: there is room for another one."""
+        if self.most is not None:
+            self.most += 1
+
+    def grow(self, enough: int) -> None:
+        """All that was asked for was given; with `enough`, no limit is felt any more."""
+        if self.most is not None:
+            self.most = 2 * self.most if 2 * self.most < enough else None
+
+    def part(self, n: int) -> int:
+        """How many of `n` to ask for now."""
+        return n if self.most is None else min(n, self.most)

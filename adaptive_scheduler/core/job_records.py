@@ -11,6 +11,14 @@ from adaptive_scheduler.core.outputs import end_of_output, told_once
 
 #: Lines of an output in which the words are looked for that hold a run.
 _TOLD_LINES = 15
+#: Given a job, the end of what it printed; None if there is no file of it.
+Output = Callable[[str], str | None]
+#: What ends a job before the first line of its script, and how not to.
+PROFILE = (
+    "look at the login profile on the nodes (/etc/profile, ~/.bash_profile, ~/.profile): an 'exit' or "
+    "'exec' in it ends the job before its script begins. Let it do so in interactive shells only: "
+    "case $- in *i*) ... ;; esac"
+)
 
 
 class JobRecord(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -96,22 +104,51 @@ def many_clients(job: str, n: int) -> Refused:
     )
 
 
-def last_words(records: Iterable[JobRecord], output: Callable[[str], str]) -> str:
-    """What the last job that died before its first claim said, or what it printed."""
+def last_words(records: Iterable[JobRecord], output: Output) -> str:
+    """What the last job that died before its first claim said, printed, or that it was silent."""
     for record in reversed([record for record in records if died_early(record)]):
-        words = record.goodbye if record.broken else told_once(_last(output(record.id)))
+        if record.broken and record.goodbye:
+            return f". The last words of job {record.id}: {record.goodbye.rstrip('.')}"
+        words = explain_death(record.id, _last(output(record.id)), record.ended)
         if words:
-            return f". The last words of job {record.id}: {words.rstrip('.')}"
+            return f". {words.rstrip('.')}"
     return ""
 
 
-def _last(text: str) -> str:
-    return "\n".join(text.splitlines()[-_TOLD_LINES:])
+def _last(text: str | None) -> str | None:
+    return text and "\n".join(text.splitlines()[-_TOLD_LINES:])
 
 
-def obituary(job: str, cause: str, output: Callable[[str], str] | None) -> str:
+def explain_death(job: str, printed: str | None, cause: str) -> str:
+    """What is known of a job whose client nobody has met; "" if that is nothing.
+
+    Parameters
+    ----------
+    job : str
+    printed : str or None
+        The end of its output; None if there is no file of it.
+    cause : str
+        How it ended, see `Ending`. A client that ends with 0 has said goodbye before, so a job
+        that is ``completed`` without a word never began its script, or left it early.
+    """
+    said = told_once(printed or "").strip()
+    by_itself = cause == "completed"
+    if said:
+        words = f"The last words of job {job}: {said.rstrip('.')}"
+        return (
+            f"{words}. It ended with 0, before its client began: {PROFILE}" if by_itself else words
+        )
+    if printed == "":
+        ended = ", and it ended with 0" if by_itself else ""
+        return f"Job {job} said nothing: its output exists and is empty{ended}: {PROFILE}"
+    if printed is None and by_itself:
+        return f"Job {job} said nothing: it has no output, and it ended with 0: {PROFILE}"
+    return ""
+
+
+def obituary(job: str, cause: str, output: Output | None) -> str:
     """How a job ended; with `output`, for one that died of itself, the last that it printed."""
-    said = end_of_output(output(job)) if output is not None else ""
+    said = end_of_output(output(job) or "") if output is not None else ""
     return f"job {job} ended: {cause}" + (f"; {said}" if said else "")
 
 

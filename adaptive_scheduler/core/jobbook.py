@@ -165,6 +165,12 @@ class JobBook:
         """The job's client ended in good order."""
         self._keep(replace(self.records[job], goodbye=reason or "goodbye", broken=broken))
 
+    def note_cancelled(self, jobs: Iterable[str]) -> None:
+        """The batch system has taken our cancel of these."""
+        for job in jobs:
+            if job in self._signs:
+                self._signs[job].cancelled = True
+
     def bury(self, job: str, cause: str) -> JobRecord:
         """The job is dead."""
         self._signs.pop(job, None)
@@ -195,19 +201,25 @@ class JobBook:
         run : str
             This run's id: jobs tagged with it are ours, known or not.
         doubt : float
-            Seconds that a job must be missing before it is believed.
+            Seconds that a job must be missing before it is believed, unless it was cancelled
+            or has said goodbye.
         """
         seen = self._see(listing, now, run)
         if len(seen) < len(self._signs):
             for job, signs in self._signs.items():
                 if job not in seen:
-                    signs.miss(now, doubt)
+                    signs.miss(now, 0.0 if self._is_over(self.records[job], signs) else doubt)
         for ending in endings:
             if ending.id in self._signs:
                 signs = self._signs[ending.id]
                 signs.ending, signs.node = ending, (*ending.nodes, signs.node)[0]
         for unknown in self._unknown.values():
             unknown.absences += 1
+
+    @staticmethod
+    def _is_over(record: JobRecord, signs: Signs) -> bool:
+        """Whether nothing else was to be expected: we ended it, or it said goodbye and did not requeue."""
+        return signs.cancelled or (bool(record.goodbye) and signs.waited <= signs.heard)
 
     def _see(self, listing: Sequence[ListedJob], now: float, run: str) -> set[str]:
         """Take in the rows of a listing; returns which of our jobs it shows."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from typing import NewType
+from collections.abc import Iterable, Sequence
+from typing import NewType, TypeVar
 
 import msgspec
 
@@ -47,6 +48,7 @@ class ListedJob(msgspec.Struct, frozen=True, gc=False):
     nodes: tuple[str, ...] = ()
     reason: str = ""  # why it waits, in the scheduler's words
     remedy: str = ""  # if it will not start for that reason: what to do
+    rest: str = ""  # see `unfold`
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):
@@ -56,6 +58,30 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
     cause: str  # completed | failed | timeout | cancelled | node_fail | preempted | out_of_memory | unknown
     detail: str = ""
     nodes: tuple[str, ...] = ()
+    rest: str = ""  # see `unfold`
+
+
+Told = TypeVar("Told", ListedJob, Ending)
+
+
+def unfold(rows: Sequence[Told], jobs: Iterable[str]) -> Sequence[Told]:
+    """Give each of these jobs a row of its own, where one row stands for many tasks of an array.
+
+    Slurm, for one, folds the tasks that never started into one record when the array is cancelled.
+    Such a row says in `rest` what the ids of its tasks begin with, up to their last ``_``; it is
+    true of those that no other row names.
+    """
+    folded = {row.rest: row for row in rows if row.rest}
+    if not folded:
+        return rows
+    told = {row.id for row in rows}
+    missing = [job for job in jobs if job not in told]
+    stood_for = [(job, row) for job in missing if (row := folded.get(job[: job.rfind("_") + 1]))]
+    if not stood_for:
+        return rows
+    used = {row.id for _, row in stood_for}
+    alone = [row for row in rows if row.id not in used]
+    return alone + [msgspec.structs.replace(row, id=JobId(job), rest="") for job, row in stood_for]
 
 
 class Host(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import msgspec
 
@@ -43,6 +43,8 @@ class JobView(msgspec.Struct, frozen=True, gc=False):
         How it ended, by the batch system's accounting; "" if unknown.
     external : bool
         A script that somebody started by hand: no listing shows it.
+    cancelled : bool
+        The batch system has taken our cancel of it.
     """
 
     id: str
@@ -57,6 +59,7 @@ class JobView(msgspec.Struct, frozen=True, gc=False):
     absences: int = 0
     ending: str = ""
     external: bool = False
+    cancelled: bool = False
 
 
 class SubmitView(msgspec.Struct, frozen=True):
@@ -98,6 +101,8 @@ class Observed(msgspec.Struct, frozen=True):
         Seconds since the last item ended.
     early_deaths, lived : int
         Jobs in a row that died before they asked for work; jobs that were given any.
+    leaving : container of str
+        Jobs that are being cancelled: they get no more work.
     """
 
     jobs: Sequence[JobView]
@@ -107,6 +112,7 @@ class Observed(msgspec.Struct, frozen=True):
     over_for: float = 0.0
     early_deaths: int = 0
     lived: int = 0
+    leaving: Container[str] = ()
 
 
 # ------------------------------------------------------------------------ actions
@@ -223,8 +229,8 @@ def _is_gone(job: JobView, timing: Timing, lease_out: bool) -> bool:
     not_listed = job.absences > 0 or job.listed is ENDED
     if not not_listed:
         return False
-    if job.goodbye:
-        return True
+    if job.goodbye or job.cancelled:
+        return True  # it said so, or we did
     if job.spoke:
         return lease_out
     if job.ending or job.listed is ENDED:
@@ -268,7 +274,7 @@ def _balance(
     takers: defaultdict[int, list[JobView]] = defaultdict(list)
     for job in observed.jobs:
         mute = job.silent > timing.lease  # e.g. its MPI hangs: nobody should wait for it
-        if not (job.holds or job.goodbye or mute):
+        if not (job.holds or job.goodbye or mute or job.id in observed.leaving):
             takers[job.shape].append(job)
     coming: Counter[int] = Counter()
     for submit in observed.submits:

@@ -37,6 +37,8 @@ class Signs(msgspec.Struct):
         Since when they do.
     ending : Ending, optional
         What accounting tells.
+    cancelled : bool
+        The batch system has taken our cancel of it.
     uuids : set of str
         Processes that claim to be the same life of its client.
     """
@@ -51,6 +53,7 @@ class Signs(msgspec.Struct):
     absences: int = 0
     missing: float | None = None
     ending: Ending | None = None
+    cancelled: bool = False
     uuids: set[str] = msgspec.field(default_factory=set)
 
     def see(self, listed: ListedJob, now: float) -> None:
@@ -128,6 +131,7 @@ def view(record: JobRecord, signs: Signs, holds: bool, now: float) -> JobView:
         goodbye=bool(record.goodbye), silent=0.0 if not_started else now - signs.heard,
         age=now - signs.known, listed=listed, absences=signs.absences,
         ending=signs.ending.cause if signs.ending else "", external=record.external,
+        cancelled=signs.cancelled,
     )  # fmt: skip
 
 

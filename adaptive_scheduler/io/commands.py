@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from adaptive_scheduler.core.jobs import CommandResult
+from adaptive_scheduler.core.surroundings import clean_environment
 from adaptive_scheduler.errors import CommandMissingError, SchedulerError
 
 #: The exit status that stands for a command that did not end in time.
 TIMED_OUT = -1
-
-#: A manager that itself runs in a job must not hand that job's environment to
-#: the jobs it submits: `srun: fatal: SLURM_MEM_PER_CPU … mutually exclusive`.
-_OF_ANOTHER_JOB = re.compile(r"(SLURM|SBATCH|SRUN|PBS|PMI|OMPI|HYDRA|LOCALBATCH)_|PMI(X)?_")
-
-
-def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Leave out what belongs to a job that this process may run in; keep ``SLURM_CONF``."""
-    return {
-        key: value
-        for key, value in environ.items()
-        if key == "SLURM_CONF" or not _OF_ANOTHER_JOB.match(key)
-    }
 
 
 def run(argv: Sequence[str], timeout: float, env: Mapping[str, str] | None = None) -> CommandResult:

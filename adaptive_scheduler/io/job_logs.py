@@ -39,6 +39,11 @@ def log_files(where: str | Path | Iterable[str | Path]) -> list[Path]:
 
 def output_tail(folder: str | Path, job: str, lines: int = 15) -> str:
     """Return the last lines that a job printed; "" if nothing is known."""
+    return printed(folder, job, lines) or ""
+
+
+def printed(folder: str | Path, job: str, lines: int = 15) -> str | None:
+    """Return the last lines that a job printed; None if there is no file of it."""
     path = Path(folder, f"{job}.out")
     try:
         with path.open("rb") as file:
@@ -46,7 +51,7 @@ def output_tail(folder: str | Path, job: str, lines: int = 15) -> str:
             file.seek(max(0, file.tell() - 400 * lines))
             text = file.read().decode(errors="replace")
     except OSError:  # not there (yet), or not for us to read: no output is no answer
-        return ""
+        return None
     return "\n".join(text.splitlines()[-lines:]).strip()
 
 

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.surroundings import clean_environment
 from adaptive_scheduler.io import files
-from adaptive_scheduler.io.commands import clean_environment
 
 #: Kept, so that Python does not warn of processes that outlive our interest in them.
 _started: list[subprocess.Popen[bytes]] = []

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from adaptive_scheduler.core.surroundings import clean_environment
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError
 from adaptive_scheduler.localbatch.daemon import ensure_server
-from adaptive_scheduler.localbatch.rules import Job, Spec, clean_environment
+from adaptive_scheduler.localbatch.rules import Job, Spec
 from adaptive_scheduler.localbatch.state import (
     FOLDER_VARIABLE,
     Folder,

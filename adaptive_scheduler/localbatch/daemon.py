@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from adaptive_scheduler.localbatch.rules import clean_environment
+from adaptive_scheduler.core.surroundings import clean_environment
 from adaptive_scheduler.localbatch.state import Folder, ring, try_lock
 
 _LOG_BYTES = 1_000_000

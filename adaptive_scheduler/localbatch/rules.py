@@ -5,14 +5,8 @@ from __future__ import annotations
 import enum
 import re
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
-
-#: What a job must not inherit from a job or MPI world that the submit ran in.
-FOREIGN_VARIABLES = re.compile(
-    r"(SLURM_|SBATCH_|SRUN_|PBS_|PMI|OMPI_|PRTE_|HYDRA_|HYDI_|MPIEXEC_|LOCALBATCH_"
-    r"|ADAPTIVE_SCHEDULER_(JOB|RESTART|LOCALBATCH)$)"
-)
 
 
 class Spec(NamedTuple):
@@ -174,8 +168,3 @@ def output_path(spec: Spec, job: Job) -> str:
     values = {"A": str(job.submit), "a": str(max(job.task, 0)), "j": job.id, "%": "%"}
     path = re.sub(r"%([Aaj%])", lambda match: values[match[1]], spec.output)
     return path if path.startswith("/") else f"{spec.chdir.rstrip('/')}/{path}"
-
-
-def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The submitter's environment without what belongs to another job or MPI world."""
-    return {key: value for key, value in environ.items() if not FOREIGN_VARIABLES.match(key)}

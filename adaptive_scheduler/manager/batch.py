@@ -11,7 +11,15 @@ from pathlib import Path
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.job_records import tag
-from adaptive_scheduler.core.jobs import CommandResult, Ending, JobId, JobRequest, JobState, Refusal
+from adaptive_scheduler.core.jobs import (
+    CommandResult,
+    Ending,
+    JobId,
+    JobRequest,
+    JobState,
+    Refusal,
+    unfold,
+)
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
@@ -129,7 +137,7 @@ class BatchSystem(threading.Thread):
     def _look(self, task: Look) -> Result:
         try:
             result = self._run(self._scheduler.queue_command())
-            jobs = self._scheduler.parse_queue(result)
+            jobs = unfold(self._scheduler.parse_queue(result), task.jobs)
         except SchedulerError as error:
             return NoLook(str(error))
         alive = {job.id for job in jobs if job.state is not JobState.ENDED}
@@ -138,12 +146,12 @@ class BatchSystem(threading.Thread):
             jobs, endings, self._config.timing.grace if self._scheduler.shows_ended else 0.0
         )
 
-    def _endings(self, ended: list[JobId]) -> list[Ending]:
+    def _endings(self, ended: list[JobId]) -> Sequence[Ending]:
         argv = self._scheduler.history_command(ended) if ended else None
         if argv is None:
             return []
         try:
-            return self._scheduler.parse_history(self._run(argv))
+            return unfold(self._scheduler.parse_history(self._run(argv)), ended)
         except SchedulerError:
             return []  # no accounting here: leases and listings decide alone
 
@@ -203,7 +211,7 @@ class BatchSystem(threading.Thread):
                 self._scheduler.parse_cancel(self._run(argv))
             except SchedulerError as error:
                 words = str(error)
-        return CancelDone(words)
+        return CancelDone(words, () if words else jobs)
 
 
 def _words(result: CommandResult) -> str:

@@ -16,8 +16,8 @@ import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.findings import Finding, merge
-from adaptive_scheduler.core.job_records import tag
-from adaptive_scheduler.core.jobs import JobId, JobRequest, JobState, ListedJob
+from adaptive_scheduler.core.job_records import PROFILE, explain_death, tag
+from adaptive_scheduler.core.jobs import JobId, JobRequest, JobState, ListedJob, unfold
 from adaptive_scheduler.core.messages import Welcome, decode_request, encode_reply
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
@@ -32,7 +32,7 @@ from adaptive_scheduler.errors import (
 from adaptive_scheduler.io import commands, files
 from adaptive_scheduler.io.addresses import Address, write_address
 from adaptive_scheduler.io.callables import write_callables
-from adaptive_scheduler.io.job_logs import output_tail
+from adaptive_scheduler.io.job_logs import output_tail, printed
 from adaptive_scheduler.io.locking import try_folder
 from adaptive_scheduler.io.transport import Server
 from adaptive_scheduler.manager.environment import record_environment
@@ -216,7 +216,7 @@ def _wait(trial: Trial, folder: RunFolder, config: RunConfig, job: JobId) -> lis
         gone_at = None if listed else gone_at or time.monotonic()
         gone = gone_at is not None and time.monotonic() - gone_at > _VISIBLE
         if gone or _CLIENT_DIED in output_tail(config.log_folder, job):
-            return [_died(config, job)]
+            return [_died(trial.scheduler, config, job)]
         if listed is not None and (state := f"{listed.native_state} {listed.reason}") != told:
             told = state
             trial.tell(f"Job {job}: {state}".rstrip())
@@ -250,14 +250,29 @@ def _listed(scheduler: Scheduler, job: JobId) -> ListedJob | None:
     return next((row for row in rows if row.id == job), None)
 
 
-def _died(config: RunConfig, job: JobId) -> Finding:
-    output = output_tail(config.log_folder, job)
-    return Finding(
-        "running the job", False, f"job {job} ended without a word",
-        f"The last lines of its output: {output}" if output else
-        f"It has no output in {config.log_folder}: the nodes cannot write there, or cannot see "
-        "this folder. Choose a folder on a shared file system (--folder), or --log-folder.",
-    )  # fmt: skip
+def _died(scheduler: Scheduler, config: RunConfig, job: JobId) -> Finding:
+    output = printed(config.log_folder, job)
+    if output is None:
+        remedy = (
+            f"It has no output in {config.log_folder}: the nodes cannot write there, or cannot see "
+            "this folder. Choose a folder on a shared file system (--folder), or --log-folder. "
+            f"If they can: {PROFILE}."
+        )
+    else:
+        words = explain_death(job, output, _cause(scheduler, job))
+        remedy = words or f"The last lines of its output: {output}"
+    return Finding("running the job", False, f"job {job} ended without a word", remedy)
+
+
+def _cause(scheduler: Scheduler, job: JobId) -> str:
+    """How a job ended; "" if the batch system does not tell."""
+    argv = scheduler.history_command([job])
+    if argv is None:
+        return ""
+    with suppress(SchedulerError):
+        endings = unfold(scheduler.parse_history(commands.run(argv, _TIMEOUT)), [job])
+        return next((ending.cause for ending in endings if ending.id == job), "")
+    return ""
 
 
 def _cancel(scheduler: Scheduler, job: JobId) -> None:

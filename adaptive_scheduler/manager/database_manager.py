@@ -10,7 +10,7 @@ from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.events import Finished, Lost, Raised, Released
 from adaptive_scheduler.core.items import CANCELLED, QUEUED, RUNNING, Item
-from adaptive_scheduler.core.job_records import JobRecord
+from adaptive_scheduler.core.job_records import JobRecord, Output
 from adaptive_scheduler.core.jobbook import JobBook
 from adaptive_scheduler.core.messages import (
     Assigned,
@@ -82,7 +82,7 @@ class DatabaseManager:
         self.closing = False
         self.leaving: dict[str, float] = {}
         self.fruitless = 0
-        self.output: Callable[[str], str] = lambda _: ""
+        self.output: Output = lambda _: None
         self._combos = combos
         self._submits: dict[str, int] = {}
         self._replies: dict[str, tuple[int, Reply]] = {}
@@ -158,7 +158,7 @@ class DatabaseManager:
         last = self.reports.get(held.id) if held is not None else None
         if held is None and owner.job in self.leaving:
             return Idle(WAIT, over=True)
-        output = self.output(owner.job) if held is not None and held.owner != owner else ""
+        output = (self.output(owner.job) or "") if held is not None and held.owner != owner else ""
         item = self.book.claim(owner, record.shape, now.wall, last, output)
         if type(item) is Refused:
             return item

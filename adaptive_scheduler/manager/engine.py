@@ -18,7 +18,7 @@ from adaptive_scheduler.errors import ManagerUnreachableError
 from adaptive_scheduler.io import files, last_words
 from adaptive_scheduler.io.addresses import Address, read_address, write_address
 from adaptive_scheduler.io.database import Database
-from adaptive_scheduler.io.job_logs import OUTPUT_LINES, output_tail
+from adaptive_scheduler.io.job_logs import OUTPUT_LINES, printed
 from adaptive_scheduler.io.logs import open_log
 from adaptive_scheduler.io.transport import Server
 from adaptive_scheduler.io.whereabouts import publish
@@ -132,7 +132,7 @@ class Engine:
         self._server.wake()
 
     def _begin_jobs(self, scheduler: Scheduler, config: RunConfig, write: ScriptWriter) -> None:
-        output = partial(output_tail, config.log_folder, lines=OUTPUT_LINES)
+        output = partial(printed, config.log_folder, lines=OUTPUT_LINES)
         self._turns.submit_jobs(config, scheduler.name, scheduler.max_array, output)
         self._batch = BatchSystem(scheduler, config, self.folder, self._tell, write)
         self._batch.start()

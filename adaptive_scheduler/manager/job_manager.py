@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from adaptive_scheduler.core.backoff import Backoff
+from adaptive_scheduler.core.backoff import Backoff, Room
 from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.events import Lost
-from adaptive_scheduler.core.job_records import last_words, obituary
+from adaptive_scheduler.core.job_records import Output, last_words, obituary
 from adaptive_scheduler.core.jobbook import JobBook
 from adaptive_scheduler.core.jobs import Refusal
 from adaptive_scheduler.core.nodes import QUICK, NodeBook
@@ -65,16 +65,17 @@ class JobManager:
     max_array : int
         The most jobs that one submit may make.
     output : callable
-        Given a job, the last lines that it printed.
+        Given a job, the last lines that it printed; None if there is no file of it.
     """
 
     def __init__(
         self, clients: DatabaseManager, config: RunConfig, held: str = "", max_array: int = 1000,
-        output: Callable[[str], str] = lambda _: "",
+        output: Output = lambda _: None,
     ) -> None:  # fmt: skip
         self._output = clients.output = output
         self._clients = clients
-        self._max_array = max_array
+        self._largest_array = self._max_array = max_array
+        self._room = Room()
         self._config = config
         self.notes = Notes(held=held)
         self.nodes = NodeBook()
@@ -83,8 +84,12 @@ class JobManager:
         self.backoff = Backoff()
         self._blind = Backoff(FIRST_BLIND, LONGEST_BLIND)
         self._over_since: float | None = None
-        self._submitting = 0
+        self._submitting = self._told_deaths = 0
         self._vain_waves: set[float] = set()  # when they were submitted
+        #: Submits that are under way together are a wave; whether one of this wave was not taken.
+        self._is_wave_refused = False
+        #: Whether the wait is for room, so that the end of a job ends it.
+        self._is_at_limit = False
 
     @property
     def _book(self) -> Book:
@@ -99,7 +104,8 @@ class JobManager:
     def tasks(self, now: Moment) -> list[Task]:
         """Return what is to be asked of the batch system at this moment."""
         since = now.monotonic - self._last_look
-        wanted = self._clients.news and since >= SPACING
+        is_time = self.backoff.has_ended(self._last_look, now.monotonic)
+        wanted = (self._clients.news or is_time) and since >= SPACING
         due = wanted or since >= self._interval()
         if self._looking or not due or self._blind.left(now.monotonic):
             return []
@@ -130,21 +136,23 @@ class JobManager:
                 self.notes.blind = self._blind.reason
                 self.notes.say("queue_not_seen", reason=result.reason, seconds=seconds)
             case Submitted():
-                self._submitting -= 1
-                if not self._clients.bad_luck:
+                if not (self._clients.bad_luck or self._is_wave_refused):
                     self.backoff.clear()
+                    self._is_at_limit = False
+                self._end_submitting()
                 self._jobs.end_submit(result.number, result.jobs, now.monotonic)
                 self.notes.say("jobs_submitted", jobs=list(result.jobs))
                 self._clients.news = True
             case NotSubmitted():
-                self._submitting -= 1
                 self._refused(result, now)
+                self._end_submitting()
             case SubmitUnknown():
-                self._submitting -= 1
                 self._jobs.doubt_submit(result.number, now.monotonic)
-                self._wait(f"a submit did not answer: {result.reason}", now)
+                self._refuse_wave(f"a submit did not answer: {result.reason}", now)
+                self._end_submitting()
             case CancelDone():
                 self.notes.cancel = result.words
+                self._jobs.note_cancelled(result.jobs)
                 self._clients.news = True
         return []
 
@@ -158,18 +166,45 @@ class JobManager:
     def _refused(self, result: NotSubmitted, now: Moment) -> None:
         n = self._jobs.submits[result.number].n
         self._jobs.forget_submit(result.number)
-        if result.refusal in (Refusal.LIMIT, Refusal.TOO_LONG) and n > 1:
+        if result.refusal is Refusal.LIMIT or n == 1:
+            self._room.refuse(n)  # of many names, each with a submit of its own, one is tried next
+        if result.refusal is Refusal.LIMIT:
+            self._is_at_limit = self._is_at_limit or n == 1
+        if result.refusal is Refusal.LIMIT and n > 1:
+            self._is_wave_refused = self._clients.news = True
+            self.notes.say("fewer_jobs_at_once", reason=result.words, jobs=self._room.most)
+        elif result.refusal is Refusal.TOO_LONG and n > 1:
             # the array may be what is too large: sites differ in how long one may be
             self._max_array = max(1, n // 4)
             self._clients.news = True
             self.notes.say("smaller_arrays", reason=result.words, jobs=self._max_array)
-            return
-        if result.refusal in (Refusal.IMPOSSIBLE, Refusal.TOO_LONG):
+        elif result.refusal in (Refusal.IMPOSSIBLE, Refusal.TOO_LONG):
             self.hold(f"the batch system refuses these jobs: {result.words}")
         else:
-            self._wait(f"{result.words}; {result.refusal.remedy}", now)
+            self._refuse_wave(f"{result.words}; {result.refusal.remedy}", now)
+
+    def _refuse_wave(self, words: str, now: Moment) -> None:
+        """Wait, once for all submits of a wave: they were sent together, and say one thing."""
+        if not (self._is_wave_refused and self.backoff.reason):
+            self._wait(words, now)
+        self._is_wave_refused = True
+
+    def _end_submitting(self) -> None:
+        self._submitting -= 1
+        if not (self._submitting or self._is_wave_refused):
+            self._room.grow(self._max_array)
+
+    def _make_room(self) -> None:
+        """A job has left the queue: nobody has to wait any longer for that."""
+        if self._is_at_limit:
+            self._is_at_limit = False
+            self.backoff.clear()
+        else:
+            self._room.add()
 
     def _wait(self, words: str, now: Moment) -> None:
+        if self.backoff.why(now.monotonic):
+            return  # deaths that one look shows are one reason to wait, too
         seconds = self.backoff.wait(words, now.monotonic)
         self.notes.say("submit_postponed", reason=words, seconds=seconds)
 
@@ -185,6 +220,7 @@ class JobManager:
         self.notes.held = ""
         self.backoff.clear()
         self._blind.clear()
+        self._max_array, self._room, self._is_at_limit = self._largest_array, Room(), False
         self._jobs.pardon()
         self._clients.fruitless = 0
         self._vain_waves.clear()
@@ -202,7 +238,16 @@ class JobManager:
             tasks += [task for action in actions for task in self._carry_out(action, now)]
             if not any(isinstance(action, (BuryJob, FreeItem, ForgetSubmit)) for action in actions):
                 break
+        self._note_early_deaths()
         return tasks
+
+    def _note_early_deaths(self) -> None:
+        """Tell people of what jobs die, also while others live: once for all that a look shows."""
+        n = self._jobs.early_deaths
+        if n != self._told_deaths:
+            self._told_deaths = n
+            words = last_words(self._jobs.records.values(), self._output) if n else ""
+            self.notes.early_deaths = f"{n} in a row{words}" if n else ""
 
     def _counts(self) -> Counts:
         return Counts(self._book.queued, self._book.running, self._book.phases["waiting"])  # type: ignore[index]
@@ -224,6 +269,7 @@ class JobManager:
             over_for=now.monotonic - self._over_since if self._over_since is not None else 0.0,
             early_deaths=self._jobs.early_deaths,
             lived=self._jobs.lived,
+            leaving=self._clients.leaving,
         )
 
     def _postponed(self, now: Moment) -> str:
@@ -253,10 +299,11 @@ class JobManager:
         cause = "cancelled" if ours and action.cause == "unknown" else action.cause
         crash = action.crash and cause != "cancelled"
         self._blame_node(action.job, crash, now)
-        said = self._output(action.job) if crash else ""
+        said = self._output(action.job) if crash else None
         words = obituary(action.job, cause, (lambda _: said) if crash else None)
-        self._clients.free(action.job, Lost(words, crash, output=said), now)
+        self._clients.free(action.job, Lost(words, crash, output=said or ""), now)
         self._jobs.bury(action.job, cause)
+        self._make_room()
         self.notes.say("job_ended", job=action.job, cause=cause, crash=crash)
         if why := self._clients.bad_luck:
             self._despair(why, now)
@@ -299,7 +346,9 @@ class JobManager:
             self._vain_waves.add(now.monotonic)
         else:
             self._vain_waves.clear()
-        names = self._free_names(action.n)
+        names = self._free_names(self._room.part(action.n))
+        if not self._submitting:
+            self._is_wave_refused = False
         tasks: list[Submit] = []
         for name, n in self._portions(names):
             submit = self._jobs.begin_submit(action.shape, n, name, now.wall, now.monotonic)

@@ -17,6 +17,8 @@ class Notes:
         Why the queue cannot be seen.
     cancel : str
         Why the last cancel did not work.
+    early_deaths : str
+        How many jobs in a row died before they asked for work, and the last words of one.
     log : list
         Events and their facts, not yet written.
     """
@@ -24,6 +26,7 @@ class Notes:
     held: str = ""
     blind: str = ""
     cancel: str = ""
+    early_deaths: str = ""
     log: list[tuple[str, dict[str, object]]] = field(default_factory=list)
 
     def say(self, event: str, **facts: object) -> None:

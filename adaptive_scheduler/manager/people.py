@@ -179,6 +179,7 @@ class People:
             "the queue cannot be seen": notes.blind
             and f"{notes.blind}; jobs go on, and it is looked again by itself",
             "cancelling": notes.cancel,
+            "jobs died before they asked for work": not notes.held and notes.early_deaths,
             "excluded nodes": ", ".join(self.jobs.nodes.excluded(now.monotonic)),
             "connections without this run's key": str(self._refused or ""),
             "new clients wait": self._is_shut and "too many connections are open",

@@ -87,9 +87,10 @@ class SubmitUnknown:
 
 @dataclass(frozen=True)
 class CancelDone:
-    """The cancel was carried out, or not: `words` say why."""
+    """The cancel was carried out, or not: `words` say why. `jobs`: these are cancelled, for sure."""
 
     words: str = ""
+    jobs: Sequence[str] = ()
 
 
 Result = Listing | NoLook | Submitted | NotSubmitted | SubmitUnknown | CancelDone

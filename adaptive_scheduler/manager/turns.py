@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.job_records import Output
 from adaptive_scheduler.core.messages import Picture, Reply, decode_request, encode_reply
 from adaptive_scheduler.errors import ProtocolError
 from adaptive_scheduler.io.database import Database
@@ -101,7 +102,7 @@ class Turns:
         return Moment(self._clock.time(), self._clock.monotonic())
 
     def submit_jobs(
-        self, config: RunConfig, scheduler: str, max_array: int, output: Callable[[str], str]
+        self, config: RunConfig, scheduler: str, max_array: int, output: Output
     ) -> None:
         """Submit jobs too, from now on.
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from adaptive_scheduler.core.jobs import (
@@ -67,6 +68,8 @@ RANK = (
 SHORTEST_WALLTIME_WITH_SIGNAL = 600
 LONGEST_SIGNAL_TIME = 300
 
+#: Said before the rows, whatever was asked for, where ``SLURM_CLUSTERS`` is set, see squeue(1).
+_CLUSTER = re.compile(r"CLUSTER: \S+")
 _SUBMITTED = re.compile(r"^(\d+)(;\S+)?$", re.MULTILINE)
 _TIME_LEFT = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
 
@@ -91,24 +94,7 @@ class SLURM(Scheduler):
     # ------------------------------------------------------------------ submit
 
     def header(self, job: JobRequest) -> list[str]:
-        resources = job.resources
-        options = [*_shape(resources), "--open-mode=append", "--requeue"]
-        if resources.memory:
-            options.append(f"--mem={resources.memory}M")
-        if resources.walltime:
-            options.append(f"--time={_walltime(resources.walltime)}")
-            if resources.walltime >= SHORTEST_WALLTIME_WITH_SIGNAL:
-                early = min(LONGEST_SIGNAL_TIME, resources.walltime // 4)
-                options.append(f"--signal=USR1@{early}")
-        if resources.partition:
-            options.append(f"--partition={shlex.quote(resources.partition)}")
-        if resources.gpus:
-            options.append(f"--gpus-per-node={resources.gpus}")
-        if resources.exclusive:
-            options.append("--exclusive")
-        if job.excluded_nodes:
-            options.append(f"--exclude={','.join(job.excluded_nodes)}")
-        return [f"#SBATCH {option}" for option in (*options, *resources.extra_scheduler)]
+        return [f"#SBATCH {option}" for option in _options(job)]
 
     def submit_command(self, job: JobRequest, script: Path, n: int) -> list[str]:
         # sbatch(1), filename pattern: %% is a percent sign, %A_%a the array's id and index
@@ -121,6 +107,7 @@ class SLURM(Scheduler):
             f"--job-name={job.name}",
             f"--comment={job.tag}",
             f"--output={folder}/{'%A_%a' if n > 1 else '%j'}.out",
+            *_asked_for(job),
             str(script),
         ]
 
@@ -157,7 +144,7 @@ class SLURM(Scheduler):
         if not result.stdout.strip() and result.stderr.strip():
             raise NoObservation(f"squeue listed nothing and said: {_words(result)}")
         before, *rows = result.stdout.split(ROW)
-        if before.strip():
+        if before.strip() and not _CLUSTER.fullmatch(before.strip()):
             raise NoObservation(f"squeue's answer is not understood: {before.strip()[:200]!r}")
         return [_listed(row) for row in rows]
 
@@ -168,13 +155,15 @@ class SLURM(Scheduler):
         ``scontrol show job`` takes one job at a time.
         """
         command = [word for word in self.queue_command() if word != "--me"]
-        return [*command, f"--jobs={','.join(jobs)}"]
+        # whole arrays: a task that never started may be told of with the others only
+        asked = dict.fromkeys(job.partition("_")[0] for job in jobs)
+        return [*command, f"--jobs={','.join(asked)}"]
 
     def parse_history(self, result: CommandResult) -> list[Ending]:
         if result.rc != 0 and "Invalid job id specified" in result.stderr:
             return []  # one job was asked for, and Slurm has forgotten it
         return [
-            Ending(job.id, ENDINGS[job.native_state], job.reason, job.nodes)
+            Ending(job.id, ENDINGS[job.native_state], job.reason, job.nodes, job.rest)
             for job in self.parse_queue(result)
             if job.state is JobState.ENDED
         ]
@@ -222,6 +211,8 @@ class SLURM(Scheduler):
             f'ADAPTIVE_SCHEDULER_JOB="{array}{task}"',
             'ADAPTIVE_SCHEDULER_RESTART="${SLURM_RESTART_COUNT:-0}"',
             "export ADAPTIVE_SCHEDULER_JOB ADAPTIVE_SCHEDULER_RESTART",
+            # with --export=NONE (SBATCH_EXPORT), srun would give its tasks nothing of all this
+            "export SLURM_EXPORT_ENV=ALL",
         ]
 
     def launcher(self, resources: Resources) -> list[str]:
@@ -231,6 +222,37 @@ class SLURM(Scheduler):
         # since 22.05 srun does not take over the job's --cpus-per-task, see srun(1)
         threads = [f"--cpus-per-task={resources.num_threads}"] if resources.num_threads > 1 else []
         return [*argv, *threads, "sh", "-c", RANK, "rank"]
+
+
+def _options(job: JobRequest) -> list[str]:
+    """What a job is to get, as ``#SBATCH`` lines have it."""
+    resources = job.resources
+    options = [*_shape(resources), "--open-mode=append", "--requeue"]
+    if resources.memory:
+        options.append(f"--mem={resources.memory}M")
+    if resources.walltime:
+        options.append(f"--time={_walltime(resources.walltime)}")
+        if resources.walltime >= SHORTEST_WALLTIME_WITH_SIGNAL:
+            early = min(LONGEST_SIGNAL_TIME, resources.walltime // 4)
+            options.append(f"--signal=USR1@{early}")
+    if resources.partition:
+        options.append(f"--partition={shlex.quote(resources.partition)}")
+    if resources.gpus:
+        options.append(f"--gpus-per-node={resources.gpus}")
+    if resources.exclusive:
+        options.append("--exclusive")
+    if job.excluded_nodes:
+        options.append(f"--exclude={','.join(job.excluded_nodes)}")
+    return [*options, *resources.extra_scheduler]
+
+
+def _asked_for(job: JobRequest) -> list[str]:
+    """The same as words: ``SBATCH_PARTITION`` of the user's profile beats the script, not these."""
+    words: list[str] = []
+    for option in _options(job):
+        with suppress(ValueError):  # quotes without an end: sbatch finds it in the script
+            words += shlex.split(option.partition(" #")[0])
+    return words
 
 
 def _shape(resources: Resources) -> list[str]:
@@ -259,8 +281,9 @@ def _listed(row: str) -> ListedJob:
     if len(fields) < len(COLUMNS) or not fields[-1].endswith(FIELD) or not fields[0].isdigit():
         raise NoObservation(f"squeue printed a row that is cut or not ours: {row[:200]!r}")
     job, task, state, nodes, reason, comment, name = fields
+    is_task = task.isdigit()
     return ListedJob(
-        id=JobId(f"{job}_{task}" if task.isdigit() else job),
+        id=JobId(f"{job}_{task}" if is_task else job),
         state=STATES.get(state, JobState.ALIVE),
         native_state=state,
         name=name.removesuffix(FIELD),
@@ -268,6 +291,7 @@ def _listed(row: str) -> ListedJob:
         nodes=expand_nodes(nodes),
         reason="" if reason == "None" else reason,
         remedy=never_starts(reason) if state == "PENDING" else "",
+        rest="" if is_task else f"{job}_",
     )
 
 

@@ -68,6 +68,12 @@ class VirtualBatchSystem:
         All jobs ever.
     look_faults, submit_faults : deque
         What goes wrong with the next looks and submits.
+    limit : int, optional
+        The most jobs that it takes from this user: what would be more is refused as a whole.
+    doubt : float
+        Seconds that a job must be missing in its listings before that is believed.
+    submits : list of (int, bool)
+        How many jobs each submit asked for, and whether there was room.
     """
 
     def __init__(
@@ -80,6 +86,9 @@ class VirtualBatchSystem:
         self.look_faults: deque[LookFault] = deque()
         self.submit_faults: deque[SubmitFault] = deque()
         self.deaf_to_cancels = 0
+        self.doubt = 0.0
+        self.limit: int | None = None
+        self.submits: list[tuple[int, bool]] = []
         self._run = run
         self._accounting = accounting
         self._on_cancel = on_cancel
@@ -120,7 +129,7 @@ class VirtualBatchSystem:
             for job in self.living()
         ]
         listed = {job.id for job in self._before}
-        return Listing(self._before, self._endings(set(task.jobs) - listed))
+        return Listing(self._before, self._endings(set(task.jobs) - listed), self.doubt)
 
     def _endings(self, missing: set[str]) -> list[Ending]:
         ended = (self.jobs[job] for job in sorted(missing & set(self.jobs)))
@@ -128,6 +137,10 @@ class VirtualBatchSystem:
 
     def _submit(self, task: Submit) -> Result:
         submit = task.submit
+        full = self.limit is not None and len(self.living()) + submit.n > self.limit
+        self.submits.append((submit.n, not full))
+        if full:
+            return NotSubmitted(submit.number, Refusal.LIMIT, "qsub: would exceed the limit")
         fault = self.submit_faults.popleft() if self.submit_faults else None
         if fault in tuple(Refusal):
             return NotSubmitted(submit.number, Refusal(fault), "sbatch: error: try again later")
@@ -151,4 +164,4 @@ class VirtualBatchSystem:
             if name in self.jobs and self.jobs[name].alive:
                 self._on_cancel(name)
                 self.end(self.jobs[name], "cancelled")
-        return CancelDone()
+        return CancelDone(jobs=jobs)

@@ -16,11 +16,13 @@ import psutil
 
 from tests.chaos.endings import PLACES
 from tests.chaos.fault import Fault
-from tests.chaos.world import LIES, TIMING, Rank, World
+from tests.chaos.world import LIES, TIMING, ChaosRun, Rank, World
 from tests.clusters import remains
 
 #: Seconds that slurmctld is away.
 CONTROLLER_AWAY = 30.0
+#: Fault kinds of which none is a failure of the trial itself.
+MUST_COME = ("submit limit", "waiting array cancelled")
 #: Faults before a node is broken for good.
 BEFORE_BROKEN_NODE = 3
 #: Seconds in which some job should come to the place in which its code is to end it.
@@ -54,11 +56,16 @@ class Faults:
         kinds = [
             self.kill_manager, self.kill_client, self.kill_worker, self.kill_stepd,
             self.stop_client, self.make_zombie, self.requeue, self.drain, self.break_node,
-            self.stop_controller, self.lie, self.lie, self.fill_disk,
+            self.stop_controller, self.lie, self.lie, self.fill_disk, self.limit, self.cancel_array,
             self.kill_manager, self.kill_client, self.kill_worker,
             *(partial(self.end_by_user_code, place) for place in PLACES),
         ]  # fmt: skip
         return kinds if self.world.has_small_disk else [k for k in kinds if k != self.fill_disk]
+
+    def missing(self) -> list[str]:
+        """Kinds that each run of chaos must have had, and this one had not."""
+        had = {fault.kind for fault in self.done}
+        return [f"no fault of the kind {kind!r} came" for kind in MUST_COME if kind not in had]
 
     def strike(self) -> Fault | None:
         """Let one fault happen; None if none of a few has a victim."""
@@ -73,8 +80,10 @@ class Faults:
 
     def _shuffled(self) -> list[Callable[[], Fault]]:
         """All faults; a node is broken early, so that there is time to see what it costs."""
-        deck = [fault for fault in self._all() if fault != self.break_node]
+        first = [self.limit, self.cancel_array]
+        deck = [fault for fault in self._all() if fault not in (self.break_node, *first)]
         self.dice.shuffle(deck)
+        deck += first  # the last is drawn first
         if not self.broken_node:
             deck.insert(len(deck) - BEFORE_BROKEN_NODE, self.break_node)
         return deck
@@ -101,7 +110,7 @@ class Faults:
 
     # ------------------------------------------------------------------ user code
 
-    def missing(self) -> list[str]:
+    def missing_endings(self) -> list[str]:
         """Places in which no user code has ended its process yet."""
         kinds = {fault.kind for fault in self.done}
         return [place for place in PLACES if ending(place) not in kinds]
@@ -109,7 +118,7 @@ class Faults:
     def strike_missing(self) -> Fault | None:
         """Let happen what has not happened yet."""
         with suppress(NothingToBreakError, psutil.NoSuchProcess):
-            self.done.append(self.end_by_user_code(self.missing()[0]))
+            self.done.append(self.end_by_user_code(self.missing_endings()[0]))
             return self.done[-1]
         return None
 
@@ -277,6 +286,44 @@ class Faults:
         mode.write_text(lie)
         fault = Fault("squeue lies", lie)
         return self._later(self.dice.uniform(6, 14), fault, mode.unlink)
+
+    def limit(self) -> Fault:
+        """The site takes no more jobs, for a while; some end meanwhile, and are to be replaced."""
+        if self._is_under_way("submit limit"):
+            raise NothingToBreakError
+        fault = Fault("submit limit", "none is taken")
+        fault.pids = self._cancel_all(self.dice.choice(self.world.runs))
+        mark = self.world.folder / "submit-limit"
+        mark.touch()
+        return self._later(self.dice.uniform(8, 15), fault, mark.unlink)
+
+    def cancel_array(self) -> Fault:
+        """All jobs of a run end, the next ones cannot start, and are cancelled while they wait."""
+        if self._is_under_way("waiting array cancelled"):
+            raise NothingToBreakError
+        run = self.dice.choice(self.world.runs)
+        self._slurm("scontrol", "update", "PartitionName=normal", "State=DOWN")
+        fault = Fault("waiting array cancelled", run.name)
+        fault.pids = self._cancel_all(run)
+
+        def cancel_waiting() -> None:
+            rows = self.world.queue_of(run, self.world.queue() or [])
+            waiting = {job.partition("_")[0] for job, state, _, _ in rows if state == "PENDING"}
+            if waiting:
+                self._slurm("scancel", *waiting)
+            self._slurm("scontrol", "update", "PartitionName=normal", "State=UP")
+            fault.what += f", {len(waiting)} arrays folded"
+
+        return self._later(self.dice.uniform(9, 14), fault, cancel_waiting)
+
+    def _cancel_all(self, run: ChaosRun) -> set[int]:
+        """End all jobs of a run; returns the processes that die with them."""
+        jobs = [job for job, _, _, _ in self.world.queue_of(run, self.world.queue() or [])]
+        if not jobs:
+            raise NothingToBreakError
+        ranks = self.world.ranks()
+        self._slurm("scancel", *jobs)
+        return {pid for job in jobs for pid in pids_of(job, ranks)}
 
     # ------------------------------------------------------------------ disk
 

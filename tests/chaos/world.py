@@ -49,6 +49,16 @@ case $mode in
     *) exec {squeue} "$@" ;;
 esac
 """
+#: Refuses as at a limit of the site, while a file says so.
+SBATCH = """#!/bin/bash
+if [ -e {folder}/submit-limit ]; then
+    echo >> {folder}/refusals
+    echo "sbatch: error: AssocMaxSubmitJobLimit" >&2
+    echo "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy" >&2
+    exit 1
+fi
+exec {sbatch} "$@"
+"""
 LIES = ("nothing", "half", "garbage", "failure", "hang")
 
 #: In each job before its client: on the broken node it dies at once.
@@ -138,7 +148,7 @@ class World:
             self.folder / "slurm", kill_wait=KILL_WAIT, settings={"MinJobAge": "60"}
         )
         self.has_small_disk = self._mount()
-        self._write_squeue()
+        self._write_wrappers()
         self.slurm.start()
         os.environ.update(self.slurm.env)
         os.environ["PATH"] = f"{self.folder}/bin{os.pathsep}{DAEMON_PATH}"
@@ -154,12 +164,13 @@ class World:
             self.notes.append(f"NO FULL DISK WAS TRIED: {done.stderr.strip()} (it needs root)")
         return done.returncode == 0
 
-    def _write_squeue(self) -> None:
+    def _write_wrappers(self) -> None:
         (self.folder / "bin").mkdir()
-        path = self.folder / "bin" / "squeue"
-        squeue = shutil.which("squeue", path=DAEMON_PATH)
-        path.write_text(SQUEUE.format(folder=self.folder, squeue=squeue))
-        path.chmod(0o755)
+        for name, text in (("squeue", SQUEUE), ("sbatch", SBATCH)):
+            path = self.folder / "bin" / name
+            real = {name: shutil.which(name, path=DAEMON_PATH)}
+            path.write_text(text.format(folder=self.folder, **real))
+            path.chmod(0o755)
 
     def _make(self, name: str, minutes: float, dice: random.Random) -> ChaosRun:
         ledgers = self.folder / f"ledgers-{name}"

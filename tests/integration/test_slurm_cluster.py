@@ -21,7 +21,9 @@ from adaptive_scheduler.core.jobs import (
     ListedJob,
     Refusal,
 )
+from adaptive_scheduler.core.surroundings import clean_environment
 from adaptive_scheduler.errors import NoObservation
+from adaptive_scheduler.io import commands
 from adaptive_scheduler.schedulers.base import Scheduler, default_mpiexec
 from adaptive_scheduler.schedulers.slurm import SLURM
 from tests.clusters.slurm import PrivateSlurm
@@ -38,10 +40,16 @@ class User:
     def __init__(self, cluster: PrivateSlurm, folder: Path) -> None:
         self.cluster = cluster
         self.folder = folder
+        self.profile: dict[str, str] = {}
 
     def ask(self, argv: list[str]) -> CommandResult:
         done = self.cluster.run(*argv, check=False)
         return CommandResult(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+    def ask_with(self, profile: dict[str, str], argv: list[str]) -> CommandResult:
+        """As the manager asks, for a user whose profile sets these."""
+        environ = os.environ | self.cluster.env | profile
+        return commands.run(argv, 30, env=clean_environment(environ))
 
     def submit(self, scheduler: Scheduler, body: str, n: int = 1, **job: object) -> list[JobId]:
         (resources,), _ = scheduler.shapes(1)
@@ -50,7 +58,7 @@ class User:
         lines = ["#!/bin/bash -l", *scheduler.header(request), *scheduler.own_id_script()]
         script = self.folder / "job $x.sh"
         script.write_text("\n".join([*lines, f"cd {quoted(self.folder)}", body]) + "\n")
-        answer = self.ask(scheduler.submit_command(request, script, n))
+        answer = self.ask_with(self.profile, scheduler.submit_command(request, script, n))
         return scheduler.parse_submit(answer, n)
 
     def jobs(self) -> dict[JobId, ListedJob]:
@@ -93,6 +101,37 @@ def user(slurm: PrivateSlurm, tmp_path: Path) -> Iterator[User]:
     yield user
     left = [job.id for job in user.jobs().values() if job.state is not JobState.ENDED]
     user.cancel(*left)
+
+
+def test_the_users_own_settings_reach_his_jobs_and_arguments_beat_them(user: User) -> None:
+    """sbatch(1): such variables beat the script, and options of the command line beat them."""
+    user.profile = {
+        "SBATCH_PARTITION": "minute", "SBATCH_ACCOUNT": "physics", "SBATCH_MEM_PER_CPU": "7",
+        "SBATCH_EXPORT": "NONE", "SLURM_TIME_FORMAT": "relative", "UCX_TLS": "tcp",
+        "SQUEUE_PARTITION": "nowhere", "SCANCEL_PARTITION": "nowhere", "SBATCH_WAIT": "1",
+        "SBATCH_ARRAY_INX": "0-3", "SLURM_MEM_PER_NODE": "9999999", "SLURM_NTASKS": "9",
+        "SLURM_JOB_ID": "1", "PMI_FD": "9",
+    }  # fmt: skip
+    (his,) = user.submit(SLURM(cores=1), "sleep 60")
+    ours = SLURM(
+        cores=2, partition="normal", walltime=600, memory="50MB", extra_scheduler=["-A 'a b'"]
+    )
+    (own,) = user.submit(
+        ours, "export TOLD=told; srun --mpi=pmi2 sh -c 'echo $TOLD $SLURM_NTASKS >> ran'; sleep 60"
+    )
+    shown = "--format=%i %P %a %l %D %C"
+    told = user.ask(["squeue", "-h", f"--jobs={his},{own}", "-r", "-S", "i", shown]).stdout
+    assert told.splitlines() == [
+        f"{his} minute physics 1:00 1 1",
+        f"{own} normal a b 10:00 1 2",
+    ]
+    user.until(lambda: len(user.text("ran").splitlines()) == 2)
+    assert user.text("ran").splitlines() == ["told 2", "told 2"]
+    listing = user.ask_with(user.profile, SLURM(cores=1).queue_command())
+    assert {his, own} <= {job.id for job in SLURM(cores=1).parse_queue(listing)}
+    for argv in SLURM(cores=1).cancel_commands([his, own]):
+        SLURM(cores=1).parse_cancel(user.ask_with(user.profile, argv))
+    user.wait(own, JobState.ENDED)
 
 
 WHO = 'echo "$ADAPTIVE_SCHEDULER_JOB $ADAPTIVE_SCHEDULER_RESTART" >> who; exec sleep 60'

@@ -18,7 +18,7 @@ WEIGHTS = {
     "kill_job": 4, "kill_client": 3, "requeue": 3, "start_twice": 2, "suspend": 2, "pause": 3,
     "cut": 2, "lose_client": 1, "terminate": 2, "double_client": 1, "fail_node": 1,
     "kill_manager": 6, "cut_power": 4, "stall_manager": 1, "step_clock": 1, "fill_disk": 1,
-    "break_sync": 1, "disturb_fold": 2, "fold": 3, "ask": 1,
+    "break_sync": 1, "disturb_fold": 2, "fold": 3, "ask": 1, "limit": 1,
 }  # fmt: skip
 
 
@@ -55,7 +55,7 @@ class Accidents:
         history = self.history
         weather = history.slurm.weather
         weather.look = weather.submit = weather.cancel = 0.0
-        weather.latency = 0.1
+        weather.latency, weather.limit = 0.1, None
         manager = history.manager
         manager.fuse = manager.fold_fuse = None
         manager.stalled_until = 0.0
@@ -100,6 +100,19 @@ class Accidents:
             self.history.fault("node fails", node)
         for job in jobs:
             self.history.end(job, "NODE_FAIL")
+
+    def limit(self) -> None:
+        """The site takes fewer jobs for a while."""
+        weather = self.history.slurm.weather
+        if weather.limit is None:
+            self.history.fault("limit comes")
+            weather.limit = self.history.rng.randint(0, 3)
+            self.history.after(self.history.rng.uniform(5, 90), self._lift)
+
+    def _lift(self) -> None:
+        if self.history.slurm.weather.limit is not None:
+            self.history.count("limit goes")
+            self.history.slurm.weather.limit = None
 
     def kill_client(self) -> None:
         """A rank dies and takes its world with it; the job script starts another."""

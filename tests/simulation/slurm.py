@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from random import Random
 
@@ -92,6 +92,7 @@ class Weather:
     cancel: float = 0.0
     latency: float = 0.1
     memory: float = 300.0  # MinJobAge: seconds for which an ended job is shown
+    limit: int | None = None  # the most jobs that it takes, for a while
 
 
 @dataclass(slots=True)
@@ -108,6 +109,7 @@ class Slurm:
     jobs: dict[str, Job] = field(default_factory=dict)
     _number: int = 1000
     _lies: bool = False
+    _folded: set[int] = field(default_factory=set)
     _rows: list[tuple[str, str]] = field(default_factory=list)  # of an earlier listing
 
     def living(self) -> list[Job]:
@@ -117,6 +119,9 @@ class Slurm:
 
     def run(self, argv: Sequence[str]) -> Answer:
         match argv[0]:
+            case "sbatch" if self._is_over_limit(argv):
+                self.fault("sbatch: over a limit that comes and goes")
+                return self._say(argv, "", _LIMIT, 1)
             case "sbatch":
                 return self._sbatch(argv)
             case "squeue":
@@ -144,8 +149,7 @@ class Slurm:
                 words = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
                 return self._say(argv, "", words, 1)
             case "limit":
-                words = "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
-                return self._say(argv, "", words, 1)
+                return self._say(argv, "", _LIMIT, 1)
             case "hangs, not taken":
                 return self._hang(argv)
             case "hangs, taken":
@@ -168,17 +172,17 @@ class Slurm:
                 self._make(argv)
                 return self._say(argv, "\x00?\n")
 
+    def _is_over_limit(self, argv: Sequence[str]) -> bool:
+        limit = self.weather.limit
+        return limit is not None and len(self.living()) + len(_tasks(argv)) > limit
+
     def _make(self, argv: Sequence[str]) -> int:
         """Make the jobs; returns the array's number."""
         self._number += 1
         options = dict(word.split("=", 1) for word in argv if word.startswith("--") and "=" in word)
         submit = int(PurePath(argv[-1]).stem)
         comment, name = options["--comment"], options["--job-name"]
-        array = options.get("--array")
-        tasks = ["N/A"]
-        if array is not None:
-            first, last = array.split("-")
-            tasks = [str(task) for task in range(int(first), int(last) + 1)]
+        tasks = _tasks(argv)
         now = self.now()
         made = [Job(self._number, task, submit, comment, name, made=now) for task in tasks]
         self.jobs.update((job.id, job) for job in made)
@@ -189,12 +193,26 @@ class Slurm:
 
     def _shown(self) -> list[tuple[str, str]]:
         """Identities and rows of jobs that live, or ended a short while ago; "" for the latter."""
+        return self._records(self.jobs.values())
+
+    def _records(self, jobs: Iterable[Job]) -> list[tuple[str, str]]:
+        """As 22.05 keeps them: an array's tasks that were cancelled before they started have one
+        record together, when none of it waits any more; or none, if they were cancelled one by one.
+        """
         old = self.now() - self.weather.memory
-        return [
-            ("" if job.ended else job.id, job.row())
-            for job in self.jobs.values()
-            if not job.ended or job.ended > old
-        ]
+        waiting = {job.array for job in self.jobs.values() if job.waits}
+        shown, folded = [], {}
+        for job in jobs:
+            if not job.ended:
+                shown.append((job.id, job.row()))
+            elif job.ended > old and not (job.task.isdigit() and not job.started):
+                shown.append(("", job.row()))
+            elif job.ended > old and job.array not in waiting and job.array % 3:
+                folded[job.array] = ("", replace(job, task="N/A").row())
+        for _ in folded.keys() - self._folded:
+            self.fault("squeue: folded array record")
+        self._folded |= folded.keys()
+        return [*shown, *folded.values()]
 
     def _squeue(self, argv: Sequence[str]) -> Answer:
         asked = next((word[7:].split(",") for word in argv if word.startswith("--jobs=")), None)
@@ -213,9 +231,8 @@ class Slurm:
         return self._list(argv, rows)
 
     def _history(self, argv: Sequence[str], asked: list[str]) -> Answer:
-        old = self.now() - self.weather.memory
-        found = [self.jobs[name] for name in asked if name in self.jobs]
-        known = [job.row() for job in found if not job.ended or job.ended > old]
+        found = [job for job in self.jobs.values() if {job.id, str(job.array)} & {*asked}]
+        known = [row for _, row in self._records(found)]
         if not known and len(asked) == 1:
             return self._say(argv, "", "slurm_load_jobs error: Invalid job id specified", 1)
         return self._say(argv, "".join(ROW + row + "\n" for row in known))
@@ -280,6 +297,19 @@ class Slurm:
         return Counter(job.state for job in self.jobs.values())
 
 
+def _tasks(argv: Sequence[str]) -> list[str]:
+    """What a submit makes, as squeue names the tasks."""
+    array = next((word for word in argv if word.startswith("--array=")), None)
+    if array is None:
+        return ["N/A"]
+    first, last = array.removeprefix("--array=").split("-")
+    return [str(task) for task in range(int(first), int(last) + 1)]
+
+
+_LIMIT = (
+    "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates "
+    "accounting/QOS policy (job submit limit, user's size and/or time limits)"
+)
 _DOWN = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
 _GARBAGE = ("<html>502</html>", "Last login: today\n", "JOBID STATE\n1 R\n")
 _SUBMIT_FAULTS = (

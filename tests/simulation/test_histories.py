@@ -52,6 +52,7 @@ def test_all_that_was_promised_goes_wrong() -> None:
         "client stands still", "disk full", "sbatch: hangs, taken", "scancel: fails",
         "user code ends: before a learner", "user code ends: function", "user code ends: worker",
         "user code ends: client", "user code ends: signal",
+        "squeue: folded array record", "sbatch: over a limit that comes and goes", "limit comes",
     ):  # fmt: skip
         assert kind in kinds, kind
 

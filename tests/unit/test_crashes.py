@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.events import Raised
@@ -48,7 +50,29 @@ def test_last_words_tell_each_thing_once() -> None:
         [JobRecord("0"), dead, JobRecord("2", has_worked=True, ended="x")], lambda _: printed
     )
     assert told == ". The last words of job 1_0: no such file"
-    assert last_words([dead], lambda _: "") == ""
+    assert last_words([dead], lambda _: None) == ""
+
+
+@pytest.mark.parametrize(
+    ("printed", "cause", "words"),
+    [
+        ("", "completed", "its output exists and is empty, and it ended with 0: look at the login"),
+        ("", "unknown", "its output exists and is empty: look at the login profile"),
+        ("", "failed", "its output exists and is empty: look at the login profile"),
+        (None, "completed", "it has no output, and it ended with 0: look at the login profile"),
+        ("Welcome\n", "completed", "The last words of job 7: Welcome. It ended with 0, before"),
+        ("ImportError: x\n", "failed", "The last words of job 7: ImportError: x"),
+    ],
+)
+def test_a_job_that_died_silently_says_why(printed: str | None, cause: str, words: str) -> None:
+    told = last_words([JobRecord("7", ended=cause)], lambda _: printed)
+    assert words in told
+    assert ("login profile" in told) is (cause == "completed" or printed == "")
+
+
+@pytest.mark.parametrize("printed", [None, "[adaptive_scheduler] The client ended with status 1\n"])
+def test_a_login_profile_is_not_blamed_where_the_script_began(printed: str | None) -> None:
+    assert last_words([JobRecord("7", ended="failed")], lambda _: printed) == ""
 
 
 def test_jobs_that_get_nowhere_are_told_and_waited_with() -> None:

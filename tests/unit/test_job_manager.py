@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from adaptive_scheduler.core.backoff import FIRST, LONGEST, Backoff
 from adaptive_scheduler.core.config import Limits, RunConfig, Timing
 from adaptive_scheduler.core.items import Item, Phase
@@ -218,6 +220,89 @@ def test_back_off_grows_to_its_longest() -> None:
     assert backoff.wait("busy", 0.0) == FIRST
 
 
+def test_one_wave_of_refusals_is_one_refusal() -> None:
+    cluster = world(n=6, limit=6, names=("a", "b", "c", "d", "e", "f"))
+    cluster.batch.submit_faults += ["limit"] * 6
+    cluster.run_for(3)
+    assert "(again in 5 s)" in cluster.manager.jobs.backoff.reason
+    cluster.run_for(15)
+    assert len(cluster.batch.living()) == 6
+
+
+def test_a_slow_wave_of_refusals_is_one_refusal_too() -> None:
+    cluster = world(n=6, limit=6, names=("a", "b", "c", "d", "e", "f"))
+    cluster.slow_batch = 8.0  # longer than the first wait
+    cluster.batch.submit_faults += ["busy"] * 6
+    cluster.run_for(60)
+    assert "(again in 5 s)" in cluster.manager.jobs.backoff.reason
+
+
+def test_after_a_refused_wave_one_submit_tries_whether_it_goes_again() -> None:
+    cluster = world(n=6, limit=6, names=("a", "b", "c", "d", "e", "f"))
+    cluster.batch.submit_faults += ["busy"] * 9
+    cluster.run_for(40)
+    assert len(cluster.batch.submits) == 6 + 3, "a wave, and a try after 5, 10 and 20 s"
+    cluster.run_for(60)
+    assert len(cluster.batch.living()) == 6
+
+
+def test_deaths_that_one_look_shows_are_one_reason_to_wait() -> None:
+    cluster = world(n=40, limit=40)
+    cluster.run_for(3)
+    cluster.start(jobs(cluster)[0], work=1e6)
+    cluster.run_for(3)
+    for job in jobs(cluster)[:30]:
+        cluster.kill(job, "failed")
+    cluster.run_for(32)
+    assert "(again in 5 s)" in cluster.manager.jobs.backoff.reason
+
+
+@pytest.mark.parametrize("names", [("job",), tuple("abcdefghijklmnopqrst")])
+def test_the_end_of_a_job_at_the_limit_ends_the_wait(names: tuple[str, ...]) -> None:
+    cluster = world(n=20, limit=20, names=names)
+    cluster.batch.limit = 4
+    cluster.run_for(400)
+    assert len(cluster.batch.living()) == 4
+    for _ in range(6):
+        asked = len(cluster.batch.submits)
+        for job in jobs(cluster)[:2]:
+            cluster.kill(job, "cancelled")
+        cluster.run_for(36)  # the look that shows it is due within 30 s
+        assert len(cluster.batch.living()) == 4
+        assert len(cluster.batch.submits) - asked < 12, "it asks for little more than there is"
+    assert "it goes on by itself when jobs have ended" in cluster.manager.jobs.backoff.reason
+
+
+def test_many_are_asked_for_at_once_again_when_a_limit_has_gone() -> None:
+    cluster = world(n=100, limit=100)
+    cluster.batch.limit = 3
+    cluster.run_for(60)
+    assert len(cluster.batch.living()) == 3
+    cluster.batch.limit = None
+    asked = len(cluster.batch.submits)
+    while len(cluster.batch.living()) < 5:
+        cluster.step(1.0)
+    cluster.run_for(20)
+    assert len(cluster.batch.living()) == 100
+    assert max(n for n, _ in cluster.batch.submits[asked:]) > 30
+
+
+def test_a_limit_that_comes_and_goes_leaves_no_job_unasked_for_long() -> None:
+    """Ends of jobs fill the queue again: what runs is nearly always what may run."""
+    cluster = world(n=60, limit=60)
+    used = total = 0
+    for second in range(1200):
+        cluster.batch.limit = (12, 5)[second // 300 % 2]
+        for job in jobs(cluster):
+            cluster.start(job, work=40.0)
+        cluster.step(1.0)
+        if cluster.manager.book.phases[Phase.QUEUED]:
+            used += len(cluster.batch.living())
+            total += cluster.batch.limit
+    assert cluster.over
+    assert used > 0.8 * total
+
+
 def test_what_is_impossible_holds_the_run_until_a_person_says_so() -> None:
     cluster = world(n=1)
     manager = cluster.manager
@@ -292,6 +377,22 @@ def test_the_run_is_held_when_all_first_jobs_die() -> None:
     assert len(cluster.batch.jobs) == n
 
 
+def test_early_deaths_are_told_while_other_jobs_live() -> None:
+    cluster = world(n=20, limit=20)
+    cluster.manager.jobs._output = lambda job: "ImportError: no adaptive\n"
+    cluster.run_for(3)
+    for job in jobs(cluster)[:2]:
+        cluster.kill(job, "failed")
+    cluster.run_for(40)
+    notes = cluster.manager.jobs.notes
+    assert notes.early_deaths.startswith("2 in a row. The last words of job")
+    assert notes.early_deaths.endswith("ImportError: no adaptive")
+    assert not notes.held
+    cluster.start(jobs(cluster)[0], work=1e6)
+    cluster.run_for(40)
+    assert notes.early_deaths == "", "one was given work: they are no sign of anything any more"
+
+
 def test_a_run_that_was_resumed_is_not_held_again_by_the_next_manager() -> None:
     cluster = world(n=20, limit=20)
     cluster.run_for(3)
@@ -332,6 +433,47 @@ def test_jobs_that_we_cancelled_are_no_deaths_without_accounting() -> None:
     records = cluster.manager.clients.jobs.records
     assert {record.ended for record in records.values()} == {"cancelled"}
     assert cluster.manager.clients.jobs.early_deaths == 0
+
+
+def test_jobs_that_we_cancelled_are_over_at_the_next_look_that_lacks_them() -> None:
+    cluster = world(n=12, limit=12, accounting=False)
+    cluster.batch.doubt = 60.0
+    cluster.run_for(3)
+    cluster.manager.book.cancel(0.0)
+    cluster.manager.clients.news = True
+    cluster.run_for(5)
+    assert not list(cluster.manager.clients.jobs.living())
+
+
+def test_a_retry_right_after_a_cancel_submits_at_once() -> None:
+    cluster = world(n=12, limit=12, accounting=False)
+    cluster.batch.doubt = 60.0
+    cluster.run_for(3)
+    manager = cluster.manager
+    manager.book.cancel(0.0)
+    manager.clients.news = manager.clients.closing = True
+    while not cluster.cancels:
+        cluster.step(1.0)
+    manager.book.retry(list(range(12)), 0.0)
+    manager.clients.closing = False
+    manager.jobs.resume()
+    cluster.run_for(5)
+    assert len(jobs(cluster)) == 12
+
+
+def test_jobs_that_are_being_cancelled_are_not_waited_for_by_a_retry() -> None:
+    cluster = world(n=2, limit=12)
+    cluster.run_for(3)
+    manager = cluster.manager
+    cluster.batch.deaf_to_cancels = 10**6
+    manager.book.cancel(0.0)
+    manager.clients.news = manager.clients.closing = True
+    cluster.run_for(5)
+    manager.book.retry([0, 1], 0.0)
+    manager.clients.closing = False
+    manager.jobs.resume()
+    cluster.run_for(5)
+    assert len(cluster.batch.jobs) == 4
 
 
 def test_fault_18_a_bad_node_is_avoided() -> None:

@@ -274,3 +274,14 @@ def test_a_job_that_is_missing_for_a_moment_is_not_absent_where_ends_are_listed(
         assert view(book, now).absences == 0, "it was seen meanwhile"
     book.observe([], [], 124.0, RUN, 60.0)
     assert view(book, 124.0).absences == 1
+
+
+def test_one_that_said_goodbye_or_was_cancelled_is_absent_at_once() -> None:
+    book = submitted()
+    book.end_submit(1, ["1", "2", "3"], 0.0)
+    book.hear(owner(), 1, 1.0)
+    see(book, 2.0, listed("1", JobState.RUNNING), listed("2"), listed("3"))
+    book.note_goodbye("1", "no work is left", broken=False)
+    book.note_cancelled(["2", "gone already"])
+    book.observe([], [], 3.0, RUN, 60.0)
+    assert [view(book, 3.0, job).absences for job in ("1", "2", "3")] == [1, 1, 0]

@@ -247,13 +247,6 @@ def test_output_path() -> None:
     assert rules.output_path(spec._replace(output="/x/%j"), job()) == "/x/1"
 
 
-def test_a_job_inherits_nothing_of_another_job() -> None:
-    kept = {"HOME": "/h", "ADAPTIVE_SCHEDULER_RUN": "/r", "PMX": "1"}
-    foreign = ["SLURM_JOB_ID", "PBS_JOBID", "PMI_RANK", "PMIX_RANK", "OMPI_X", "HYDI_CONTROL_FD"]
-    foreign += ["LOCALBATCH_JOB_ID", "ADAPTIVE_SCHEDULER_JOB", "ADAPTIVE_SCHEDULER_LOCALBATCH"]
-    assert rules.clean_environment(kept | dict.fromkeys(foreign, "1")) == kept
-
-
 def test_the_state_folder() -> None:
     assert default_folder({"ADAPTIVE_SCHEDULER_LOCALBATCH": "/x"}, "pc") == "/x"
     below = default_folder({"XDG_STATE_HOME": "/state"}, "pc")

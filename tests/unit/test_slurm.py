@@ -7,7 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from adaptive_scheduler.core.jobs import CommandResult, JobId, JobRequest, JobState, Refusal
+from adaptive_scheduler.core.jobs import (
+    CommandResult,
+    JobId,
+    JobRequest,
+    JobState,
+    Refusal,
+    unfold,
+)
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import NoObservation, SubmitRefusedError
 from adaptive_scheduler.schedulers.slurm import COLUMNS, FIELD, ROW, SLURM
@@ -194,6 +201,38 @@ def test_fault_29_a_row_that_is_cut_is_no_observation() -> None:
     for end in range(1, len(full) - 1):
         with pytest.raises(NoObservation):
             SCHEDULER.parse_queue(answer(full[:end]))
+
+
+def test_the_tasks_of_a_cancelled_array_share_one_row() -> None:
+    """As 22.05 prints it: only those that had started have rows of their own."""
+    rest = row("61", "N/A", "CANCELLED", "", "None", "as:run:1", "name")
+    first = row("61", "0", "COMPLETED", "n1", "None", "as:run:1", "name")
+    alone = row("62", "N/A", "RUNNING", "n2", "None", "as:run:2", "name")
+    told = SCHEDULER.parse_queue(answer(rest + first + alone))
+    jobs = {job.id: job for job in unfold(told, ["61_0", "61_1", "61_99", "62", "63_1"])}
+    assert {job: row.native_state for job, row in jobs.items()} == {
+        "61_0": "COMPLETED", "61_1": "CANCELLED", "61_99": "CANCELLED", "62": "RUNNING",
+    }  # fmt: skip
+    assert jobs[JobId("61_1")].state is JobState.ENDED
+    ends = unfold(SCHEDULER.parse_history(answer(rest + first)), ["61_0", "61_1"])
+    assert {end.id: end.cause for end in ends} == {"61_0": "completed", "61_1": "cancelled"}
+
+
+def test_the_history_of_tasks_is_that_of_their_arrays() -> None:
+    command = SCHEDULER.history_command([JobId("61_1"), JobId("61_2"), JobId("7")]) or []
+    assert command[-1] == "--jobs=61,7"
+
+
+def test_rows_that_stand_for_nobody_are_left_as_they_are() -> None:
+    told = SCHEDULER.parse_queue(captures.load("slurm/queue_mixed"))
+    assert unfold(told, [job.id for job in told]) is told
+    assert unfold([], ["1_1"]) == []
+
+
+def test_a_line_that_names_the_cluster_is_no_row() -> None:
+    """So begins what squeue prints where SLURM_CLUSTERS is set."""
+    text = "CLUSTER: alpha\n" + row("1", "N/A", "RUNNING", "n1", "None", "", "name")
+    assert [job.id for job in SCHEDULER.parse_queue(answer(text))] == ["1"]
 
 
 def test_the_question_names_as_many_columns_as_a_row_has() -> None:

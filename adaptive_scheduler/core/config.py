@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from datetime import timedelta
-from typing import Any
-
 import msgspec
 
 from adaptive_scheduler.core.goals import Goal
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.errors import InputError
 
 #: Seconds that clients go on without a manager: over a night, and until somebody has looked.
 CLIENT_PATIENCE = 86400.0
@@ -121,23 +116,3 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     url: str | None = None
     interface: str | None = None
     ports: str | None = None
-
-
-def check_seconds(name: str, value: Any) -> None:
-    """Refuse what is no number of seconds above zero; InputError names the argument."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    # JSON, which carries it to the jobs, has no infinity
-    if not (is_number and value > 0 and math.isfinite(value)):
-        raise InputError(f"{name}={value!r} must be a number of seconds above zero.")
-
-
-def optional_seconds(name: str, value: Any) -> float | None:
-    """Return the seconds of a number or a timedelta; None stays. InputError names the argument."""
-    return None if value is None else as_seconds(name, value)
-
-
-def as_seconds(name: str, value: Any) -> float:
-    """Return the seconds of a number or a timedelta; InputError names the argument."""
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    check_seconds(name, seconds)
-    return float(seconds)

@@ -18,12 +18,11 @@ from adaptive_scheduler.core.config import (
     Limits,
     RunConfig,
     Timing,
-    as_seconds,
-    optional_seconds,
 )
 from adaptive_scheduler.core.goals import has_passed, refuse_passed, unparse_goal
 from adaptive_scheduler.core.items import Item, Phase
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.times import optional_seconds, seconds
 from adaptive_scheduler.errors import CommandMissingError, FileError, InputError
 from adaptive_scheduler.io import database, files
 from adaptive_scheduler.io.callables import write_callables
@@ -169,17 +168,17 @@ def make_config(plan: Plan, folder: RunFolder, old: RunConfig | None) -> RunConf
         environment=record_environment(),
         run_script=None if script is None else str(Path(script).expanduser().absolute()),
         timing=Timing(
-            interval=float(settings.job_manager_interval),
+            interval=seconds(settings.job_manager_interval, "job_manager_interval"),
             kill_wait=plan.scheduler.kill_wait,
-            client_patience=as_seconds("client_patience", settings.client_patience),
+            client_patience=seconds(settings.client_patience, "client_patience"),
         ),
         limits=Limits(
             settings.max_simultaneous_jobs, settings.max_fails_per_job, settings.max_crashes
         ),
-        save_interval=float(settings.save_interval),
-        points_interval=float(settings.points_interval),
-        log_interval=float(settings.log_interval),
-        point_timeout=optional_seconds("point_timeout", settings.point_timeout),
+        save_interval=seconds(settings.save_interval, "save_interval"),
+        points_interval=seconds(settings.points_interval, "points_interval"),
+        log_interval=seconds(settings.log_interval, "log_interval"),
+        point_timeout=optional_seconds(settings.point_timeout, "point_timeout"),
         url=settings.url,
         interface=settings.interface,
         ports=settings.ports,

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from adaptive_scheduler.core.config import optional_seconds
 from adaptive_scheduler.core.goals import refuse_passed
 from adaptive_scheduler.core.items import Item, Phase
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.times import optional_seconds
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.callables import write_callables
@@ -95,7 +95,7 @@ def _renew(folder: RunFolder, plan: Plan, row_of: Sequence[int]) -> None:
     write_callables(folder.callables, callables(plan))
     config = msgspec.structs.replace(
         state.read_config(folder), goal=plan.goal,
-        point_timeout=optional_seconds("point_timeout", plan.settings.point_timeout),
+        point_timeout=optional_seconds(plan.settings.point_timeout, "point_timeout"),
     )  # fmt: skip
     files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler.core.config import CLIENT_PATIENCE
 from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
+from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.tables import read_tables
 from adaptive_scheduler.manager import state
@@ -37,9 +37,10 @@ class RunManager(Run):
     fnames : sequence of str, path or list of str
         Where the data of each learner go; a list for a BalancingLearner whose learners
         each have a file. Made absolute. No two may be the same file.
-    goal : callable, int, float, timedelta, datetime or None
+    goal : callable, int, float, timedelta, str, datetime or None
         When a learner is done: ``goal(learner) -> bool``; a number of points; a loss; the
-        time that clients worked on it (waiting in the queue does not count); a moment;
+        time that clients worked on it (a timedelta, or ``"2h"``; waiting in the queue does
+        not count); a moment;
         None: when it has no more points (SequenceLearner, IntegratorLearner).
     folder : path-like, optional
         The run's folder: database, logs, and all that is needed to find the run again.
@@ -48,7 +49,7 @@ class RunManager(Run):
     dependencies : mapping of int to int or list of int, optional
         ``{child: [parents]}``, places in `learners`: a child starts when its parents are done.
     runner_kwargs : mapping, optional
-        Of the runner: ``retries``, ``raise_if_retries_exceeded``, ``grace`` (seconds that
+        Of the runner: ``retries``, ``raise_if_retries_exceeded``, ``grace`` (time that
         points in flight are waited for after the goal), ``log``.
     initializers : list of callable, optional
         Called without arguments by each worker before its first point.
@@ -60,28 +61,28 @@ class RunManager(Run):
         Times that a learner's function may raise before the learner is given up.
     max_crashes : int
         Times that a learner's job may die by its own fault before the learner is given up.
-    point_timeout : float or timedelta, optional
-        Seconds that one evaluation may take. One that takes longer counts as a failure of its
+    point_timeout : float, str or timedelta, optional
+        Time that one evaluation may take. One that takes longer counts as a failure of its
         learner (see `max_fails_per_job`), and the client is started again in its job, because
         nothing else ends a call that runs. Default: as long as it likes; `status` then shows
         what makes no progress.
-    log_interval : float
-        Seconds between two lines of progress in a job's log.
-    save_interval : float
-        Seconds between two saves.
-    points_interval : float
-        Seconds between two writes of the point journal beside the data file: a job that is
-        killed loses the points in flight, and those that returned in these last seconds.
-    client_patience : float or timedelta
-        Seconds that jobs go on computing while no manager of the run lives. Then they save and
+    log_interval : float, str or timedelta
+        Time between two lines of progress in a job's log.
+    save_interval : float, str or timedelta
+        Time between two saves.
+    points_interval : float, str or timedelta
+        Time between two writes of the point journal beside the data file: a job that is
+        killed loses the points in flight, and those that returned in this last while.
+    client_patience : float, str or timedelta
+        Time that jobs go on computing while no manager of the run lives. Then they save and
         leave; their learners go on when somebody resumes the run. Jobs that have nothing to
         compute leave after ten minutes, or after this time if it is shorter.
     check_goal_on_start : bool
         Load the data that exist and do not run learners that meet the goal already.
     check : bool
         Submit one small job first that tries Python, imports, MPI and the way back.
-    job_manager_interval : float
-        Most seconds between two looks at the queue.
+    job_manager_interval : float, str or timedelta
+        Longest time between two looks at the queue.
     run_script : path-like, optional
         A script of yours that jobs run in place of the package's own client; see
         `adaptive_scheduler.client_support`.
@@ -100,6 +101,12 @@ class RunManager(Run):
     ------
     InputError
         An argument is wrong; nothing was written or submitted.
+
+    Notes
+    -----
+    All lengths of time: a number is seconds; ``"90s"``, ``"30m"``, ``"12h"``, ``"2d"``,
+    ``"1h30m"``; ``"MM:SS"``, ``"HH:MM:SS"``, ``"D-HH"``, ``"D-HH:MM"`` and ``"D-HH:MM:SS"`` as
+    SLURM reads them; a timedelta.
 
     Examples
     --------
@@ -128,14 +135,14 @@ class RunManager(Run):
         max_simultaneous_jobs: int = 100,
         max_fails_per_job: int = 3,
         max_crashes: int = 5,
-        point_timeout: float | timedelta | None = None,
-        log_interval: float = 30.0,
-        save_interval: float = 300.0,
-        points_interval: float = 1.0,
-        client_patience: float | timedelta = CLIENT_PATIENCE,
+        point_timeout: TimeLike | None = None,
+        log_interval: TimeLike = 30.0,
+        save_interval: TimeLike = 300.0,
+        points_interval: TimeLike = 1.0,
+        client_patience: TimeLike = CLIENT_PATIENCE,
         check_goal_on_start: bool = True,
         check: bool = False,
-        job_manager_interval: float = 30.0,
+        job_manager_interval: TimeLike = 30.0,
         run_script: str | os.PathLike[str] | None = None,
         url: str | None = None,
         interface: str | None = None,

@@ -64,7 +64,11 @@ def run(
         ),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="The run's folder. Default: the file's name without .py.")
+        Path | None,
+        typer.Option(
+            help="The run's folder. Default: the file's name without .py, and with -2 behind it if "
+            "that holds a run of other learners."
+        ),
     ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Start and return; the run goes on by itself.")
@@ -120,6 +124,8 @@ def run(
         overwrite_db=overwrite,
         check=check_first,
     )
+    if folder is None and not overwrite:
+        manager.step_aside()
     leave(start_and_stay(manager, detach))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.snapshot import Snapshot
 from adaptive_scheduler.core.times import TimeLike, optional_seconds, seconds
-from adaptive_scheduler.errors import RunError
+from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.learners import LearnerFile
 from adaptive_scheduler.io.tables import read_tables
 from adaptive_scheduler.manager import display, offline, results, retrying, state, status
@@ -152,7 +152,12 @@ class Run:
             failed), ``cancelled`` or ``manager dead``.
         """
         if not self.folder.config.exists():
-            return Status(status.NOT_STARTED, "call start().")
+            return Status(status.NOT_STARTED, f"call start(). Its folder: {self.folder.home}")
+        if self._plan is not None:
+            try:
+                self._rows()
+            except InputError as error:
+                return Status(status.NOT_STARTED, str(error))
         return status.status_of(self.snapshot())
 
     def info(self, interval: TimeLike = 2.0) -> None:

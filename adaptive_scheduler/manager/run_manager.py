@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,19 @@ from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.tables import read_tables
 from adaptive_scheduler.manager import state
+from adaptive_scheduler.manager.own_folder import folder_of, moved
 from adaptive_scheduler.manager.plan import Settings, make_plan
 from adaptive_scheduler.manager.prepare import prepare
 from adaptive_scheduler.manager.rows import match_rows
 from adaptive_scheduler.manager.run import Run
 from adaptive_scheduler.manager.starting import start_and_wait, try_cluster
+from adaptive_scheduler.manager.viewer import Viewer
 from adaptive_scheduler.schedulers.base import Scheduler
 
 #: Runs that are given no folder get one in here, below the working directory.
 DEFAULT_HOME = "adaptive-scheduler-runs"
+#: Seconds that a manager has to end after its last learner.
+ENDING = 30.0
 
 
 class RunManager(Run):
@@ -44,8 +49,9 @@ class RunManager(Run):
         None: when it has no more points (SequenceLearner, IntegratorLearner).
     folder : path-like, optional
         The run's folder: database, logs, and all that is needed to find the run again.
-        Default: ``adaptive-scheduler-runs/JOB_NAME`` in the working directory. All nodes
-        must see it.
+        Default: ``adaptive-scheduler-runs/JOB_NAME`` in the working directory, and with
+        ``-2``, ``-3``, ... behind it if that holds a run of other learners. All nodes must
+        see it.
     dependencies : mapping of int to int or list of int, optional
         ``{child: [parents]}``, places in `learners`: a child starts when its parents are done.
     runner_kwargs : mapping, optional
@@ -94,8 +100,8 @@ class RunManager(Run):
         Listen on one of these, ``"50000-50100"``, where a firewall lets no others through.
     overwrite_db : bool
         Begin anew although the folder holds a run; its database is kept as ``.old``.
-        Otherwise that run is carried on: learners that are done stay done, and failed
-        ones are tried again.
+        Otherwise that run is carried on: learners that are done stay done, if they meet the
+        goal and their data are there, and failed ones are tried again.
 
     Raises
     ------
@@ -157,7 +163,11 @@ class RunManager(Run):
             client_patience,
         )  # fmt: skip
         plan = make_plan(scheduler, learners, fnames, settings)
-        super().__init__(run_folder(folder, job_name), plan.fnames, plan)
+        default = run_folder(folder, job_name)
+        self._has_default_folder = folder is None and not overwrite_db
+        chosen = folder_of(default, plan.fnames) if self._has_default_folder else default
+        super().__init__(chosen, plan.fnames, plan)
+        self._wanted = default
         self.check, self.overwrite_db = check, overwrite_db
 
     @classmethod
@@ -202,7 +212,9 @@ class RunManager(Run):
         if self._plan is None:
             self.resume()
             return
-        if self._viewer.lives():
+        if self._has_default_folder and not self._row_of:
+            self.step_aside()
+        if self._viewer.lives() and not self._ends():
             self._attach_to_living()
             return
         if self.check if check is None else check:
@@ -219,6 +231,25 @@ class RunManager(Run):
         start_and_wait(self.folder, self._viewer)
         for remark in prepared.remarks:
             print(remark)
+
+    def _ends(self) -> bool:
+        """Whether the manager that lives has nothing left to do, and ends while we wait."""
+        deadline = time.monotonic() + ENDING
+        while self._viewer.snapshot("none").over and time.monotonic() < deadline:
+            if not self._viewer.lives():
+                return True
+            time.sleep(0.1)
+        return False
+
+    def step_aside(self) -> None:
+        """Before the start: take a folder beside the wanted one if that is of other learners.
+
+        `start` does so itself where no folder was given.
+        """
+        self.folder = folder_of(self._wanted, self.fnames)
+        self._viewer = Viewer(self.folder)
+        if self.folder.home != self._wanted.home:
+            print(moved(self._wanted, self.folder))
 
     def _attach_to_living(self) -> None:
         rows = state.read_items(read_tables(self.folder), self.folder)

@@ -42,10 +42,14 @@ Run = Annotated[
         help="The run: its folder, its database or its .run folder. Default: the one run below "
         "the current folder.",
         metavar="[RUN]",
+        readable=False,  # whose it is, we say ourselves
     ),
 ]
 NamedRun = Annotated[
-    Path, typer.Argument(help="The run: its folder, database or .run folder.", metavar="RUN")
+    Path,
+    typer.Argument(
+        help="The run: its folder, database or .run folder.", metavar="RUN", readable=False
+    ),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,14 +54,26 @@ def _runs_beside(home: Path) -> list[Path]:
     pattern = re.compile(re.escape(home.name) + r"(-[0-9]+)?")
     try:
         names = [path for path in home.parent.iterdir() if pattern.fullmatch(path.name)]
-        return sorted(path for path in names if (path / DATABASE_NAME).exists())
     except OSError:
         return []  # `start` says what is wrong there
+    return sorted(path for path in names if _holds_a_run(path))
+
+
+def _holds_a_run(home: Path) -> bool:
+    try:
+        return (home / DATABASE_NAME).exists()
+    except OSError:
+        return True  # somebody else's, who lets nobody in
 
 
 def _shares(folder: RunFolder, mine: set[str]) -> bool:
     try:
+        if folder.database.stat().st_uid != os.getuid():
+            return False
+    except OSError:
+        return False  # somebody else's, too
+    try:
         rows = state.read_items(read_tables(folder), folder)
-    except (AdaptiveSchedulerError, OSError):
-        return True  # damaged, or not ours: nobody goes round it unasked; `start` says what it is
+    except AdaptiveSchedulerError:
+        return True  # damaged: nobody goes round it unasked; `start` says what it is
     return not all(mine.isdisjoint(fnames.key(row.fname)) for row in rows)

@@ -90,7 +90,7 @@ def test_several_runs_are_listed(tmp_path: Path) -> None:
     make_run(tmp_path / "two")
     with pytest.raises(InputError, match=r"(?s)2 runs.*one.*two"):
         find_run(None, tmp_path)
-    assert len(runs_below(tmp_path)) == 2
+    assert len(runs_below(tmp_path).runs) == 2
 
 
 def test_no_run_is_an_error_with_a_remedy(tmp_path: Path) -> None:

@@ -64,14 +64,14 @@ def test_notes_in_the_state_folder_go_with_their_run(
     host = host_addresses()[0]
     deleted, other = RunFolder(tmp_path / "deleted/run"), RunFolder(tmp_path / "other/run")
     whereabouts.publish(f"tcp://{host}:1", deleted)
-    whereabouts.publish("tcp://192.0.2.7:1", deleted)  # a host of its own folders
+    whereabouts.publish("tcp://198.51.100.7:1", deleted)  # a host of its own folders
     other.folder.mkdir(parents=True)
     whereabouts.publish(f"tcp://{host}:2", other)
     (state / "my notes_1").mkdir()
     (state / "a_letter.txt").write_text(os.fspath(run.folder))
     run.resume()
     assert run.wait(60).phases == {"done": 1}
-    assert notes(state) == sorted(["192.0.2.7_1", "a_letter.txt", f"{host}_2", "my notes_1"])
+    assert notes(state) == sorted(["198.51.100.7_1", "a_letter.txt", f"{host}_2", "my notes_1"])
 
 
 def test_keys_in_the_state_folder_go_with_their_run(

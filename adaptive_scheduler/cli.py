@@ -42,10 +42,14 @@ Run = Annotated[
         help="The run: its folder, its database or its .run folder. Default: the one run below "
         "the current folder.",
         metavar="[RUN]",
+        readable=False,  # whose it is, we say ourselves
     ),
 ]
 NamedRun = Annotated[
-    Path, typer.Argument(help="The run: its folder, database or .run folder.", metavar="RUN")
+    Path,
+    typer.Argument(
+        help="The run: its folder, database or .run folder.", metavar="RUN", readable=False
+    ),
 ]
 
 
@@ -64,7 +68,11 @@ def run(
         ),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="The run's folder. Default: the file's name without .py.")
+        Path | None,
+        typer.Option(
+            help="The run's folder. Default: the file's name without .py, and with -2 behind it if "
+            "that holds a run of other learners."
+        ),
     ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Start and return; the run goes on by itself.")
@@ -129,6 +137,8 @@ def run(
         overwrite_db=overwrite,
         check=check_first,
     )
+    if folder is None and not overwrite:
+        manager.step_aside()
     leave(start_and_stay(manager, detach))
 
 

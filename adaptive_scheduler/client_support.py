@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from adaptive_scheduler.client.script import Script
     from adaptive_scheduler.core.config import RunConfig
     from adaptive_scheduler.core.paths import RunFolder
+    from adaptive_scheduler.core.times import TimeLike
 
 __all__ = ["get_learner", "is_done", "run", "tell_done"]
 
@@ -101,10 +101,10 @@ def run(
     fnames: Sequence[Any],
     *,
     goal: Any,
-    save_interval: float = 300.0,
-    points_interval: float = 1.0,
-    log_interval: float = 30.0,
-    point_timeout: float | timedelta | None = None,
+    save_interval: TimeLike = 300.0,
+    points_interval: TimeLike = 1.0,
+    log_interval: TimeLike = 30.0,
+    point_timeout: TimeLike | None = None,
     point_retries: int = 2,
     initializers: Sequence[Any] = (),
     runner_kwargs: Mapping[str, Any] | None = None,
@@ -122,11 +122,11 @@ def run(
         are, so that a job holds the data of one learner at a time.
     goal : callable, int, float, timedelta, datetime or None
         When a learner is done.
-    save_interval, points_interval, log_interval : float
-        Seconds between two saves, two writes of the point journal (a killed job loses the
-        points that returned after the last one), and two lines of progress in the log.
-    point_timeout : float or timedelta, optional
-        Seconds that one evaluation may take; one that takes longer counts as a failure of its
+    save_interval, points_interval, log_interval : float, str or timedelta
+        Time (seconds, ``"5m"``) between two saves, two writes of the point journal (a killed job
+        loses the points that returned after the last one), and two lines of progress in the log.
+    point_timeout : float, str or timedelta, optional
+        Time that one evaluation may take; one that takes longer counts as a failure of its
         learner, and the script is started again in its job.
     point_retries : int
         Times that a point whose evaluation raised is tried again before its learner has failed.
@@ -139,7 +139,7 @@ def run(
     Raises
     ------
     InputError
-        No run is found, or an interval is no number of seconds.
+        No run is found, or an interval is no length of time.
     SystemExit
         With 1, so that the job script starts anew, when a worker died or hangs.
     """
@@ -149,19 +149,19 @@ def run(
     from adaptive_scheduler.client.main import Client
     from adaptive_scheduler.client.rows import copy_learner, find_learner
     from adaptive_scheduler.client.tools import Recipe
-    from adaptive_scheduler.core.config import check_count, check_seconds, optional_seconds
+    from adaptive_scheduler.core.config import check_count
     from adaptive_scheduler.core.goals import parse_goal
     from adaptive_scheduler.core.initializers import check, of_learner
+    from adaptive_scheduler.core.times import optional_seconds, seconds
     from adaptive_scheduler.io.logs import job_log
 
     intervals = {"save_interval": save_interval, "points_interval": points_interval,
                  "log_interval": log_interval}  # fmt: skip
     check(initializers, len(learners))
-    for name, value in intervals.items():
-        check_seconds(name, value)
     check_count("point_retries", point_retries)
+    lengths = {name: seconds(value, name) for name, value in intervals.items()}
     folder = _folder(url)
-    config = msgspec.structs.replace(_config(folder), **intervals)
+    config = msgspec.structs.replace(_config(folder), **lengths)
     recipe = Recipe(
         learner=lambda assigned: copy_learner(find_learner(assigned, learners, fnames)),
         goal=parse_goal(goal),
@@ -170,7 +170,7 @@ def run(
             initializers, find_learner(assigned, range(len(learners)), fnames)
         ),
         runner_kwargs=dict(runner_kwargs or {}),
-        point_timeout=optional_seconds("point_timeout", point_timeout),
+        point_timeout=optional_seconds(point_timeout, "point_timeout"),
         point_retries=point_retries,
     )
     job = _with_world(Job.of(os.environ))

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     import pandas as pd
 
     from adaptive_scheduler.core.paths import RunFolder
+    from adaptive_scheduler.core.times import TimeLike
     from adaptive_scheduler.manager.run_manager import RunManager
     from adaptive_scheduler.schedulers.base import Scheduler
 
@@ -122,7 +121,7 @@ async def manage_jobs(
     db_fname: DbName,
     ioloop: asyncio.AbstractEventLoop | None = None,  # noqa: ARG001  of older notebooks
     cores: int = 1,
-    interval: float = 30,
+    interval: TimeLike = 30,
     run_script: str | os.PathLike[str] = "run_learner.py",
     python_executable: str | None = None,
     *,
@@ -131,7 +130,7 @@ async def manage_jobs(
     max_simultaneous_jobs: int | None = None,
     max_fails_per_job: int = 3,
     max_crashes: int = 5,
-    client_patience: float | timedelta = 86400.0,
+    client_patience: TimeLike = 86400.0,
     **options: Any,
 ) -> None:
     """Keep jobs in the queue until every learner of a database has ended.
@@ -149,8 +148,8 @@ async def manage_jobs(
         Not needed; taken because notebooks give it.
     cores : int
         MPI ranks of each job.
-    interval : float
-        Most seconds between two looks at the queue.
+    interval : float, str or timedelta
+        Longest time between two looks at the queue.
     run_script : str or path
         What each job runs; it asks `client_support.get_learner` for a learner.
     python_executable : str, optional
@@ -168,8 +167,8 @@ async def manage_jobs(
         Fewer than there are names.
     max_fails_per_job, max_crashes : int
         As in `RunManager`.
-    client_patience : float or timedelta
-        Seconds that jobs go on while no manager lives: this process has ended, and nobody has
+    client_patience : float, str or timedelta
+        Time that jobs go on while no manager lives: this process has ended, and nobody has
         called `manage_database` anew. As in `RunManager`; a script of yours that uses
         `get_learner` and a runner of its own finishes its learner first.
     **options
@@ -182,7 +181,7 @@ async def manage_jobs(
     RunError
         There is no manager of this database in this process.
     """
-    from adaptive_scheduler.core.config import Limits, as_seconds
+    from adaptive_scheduler.core.config import Limits
     from adaptive_scheduler.manager import low_level
     from adaptive_scheduler.manager.named_jobs import NamedJobs
     from adaptive_scheduler.manager.user_script import script_writer
@@ -192,7 +191,7 @@ async def manage_jobs(
     jobs = NamedJobs(
         chosen, list(job_names), run_script, interval,
         Limits(min(most, len(job_names)), max_fails_per_job, max_crashes),
-        as_seconds("client_patience", client_patience),
+        client_patience,
     )  # fmt: skip
     jobs.check()
     writer = script_writer(job_script_function) if job_script_function else None

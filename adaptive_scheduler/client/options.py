@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from adaptive_scheduler.core.times import optional_seconds
+
 #: Seconds, and multiples of p95, that points in flight are waited for when no more are asked for.
 GRACE, GRACE_FACTOR = 10.0, 3.0
 #: Seconds: a function that raises so late may always do so, which should soon be known.
@@ -49,6 +51,9 @@ class Options:
     record: Callable[[Any, Any], None] | None = None
     log: bool = False
     point_timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        self.grace = optional_seconds(self.grace, "grace", zero=True)
 
     def grace_after(self, p95: float) -> float:
         """Seconds that points in flight are waited for, if p95 of them took so many seconds."""

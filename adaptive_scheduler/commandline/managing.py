@@ -7,7 +7,6 @@ import shlex
 from pathlib import Path
 
 from adaptive_scheduler.commandline.running import quoted, say
-from adaptive_scheduler.commandline.values import parse_walltime_text
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
@@ -39,7 +38,7 @@ def submit(folder: RunFolder, walltime: str | None) -> int:
     _refuse_second(folder)
     config = read_config(folder)
     scheduler: Scheduler = read_callable(folder.callables, "scheduler")
-    seconds = None if walltime is None else parse_walltime(parse_walltime_text(walltime))
+    seconds = parse_walltime(walltime, "--walltime")
     request = manager_request(config, seconds)
     script = folder.folder / "manager.sh"
     Path(config.log_folder).mkdir(parents=True, exist_ok=True)

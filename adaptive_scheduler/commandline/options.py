@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adaptive_scheduler.commandline.values import parse_pairs, parse_walltime_text
+from adaptive_scheduler.commandline.values import parse_pairs
 from adaptive_scheduler.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _OPTIONS: list[tuple[str, Any, Any]] = [
     ("cores_per_node", Annotated[int | None, _option(
         "--cores-per-node", "With --nodes: instead of --cores.", min=1)], None),
     ("memory", Annotated[str | None, _option("--memory", "On each node, e.g. 4GB.")], None),
-    ("walltime", Annotated[str | None, _option("--walltime", "30m, 12h, or 12:00:00.")], None),
+    ("walltime", Annotated[str | None, _option("--walltime", "30m, 12h, 1h30m, 12:00:00, or 2-12:00 (D-HH:MM).")], None),
     ("queue", Annotated[str | None, _option("--queue", "SLURM's partition, PBS's queue.")], None),
     ("gpus", Annotated[int | None, _option("--gpus", "On each node.", min=1)], None),
     ("exclusive", Annotated[bool, _option("--exclusive", "Whole nodes.")], False),
@@ -95,8 +95,6 @@ def make_scheduler(options: dict[str, Any]) -> Scheduler:
     name = chosen.pop("scheduler", None) or detect(os.environ)
     if "max_cores" in chosen and name != "local":
         raise InputError("--max-cores is only for --scheduler local; see run --max-jobs.")
-    if "walltime" in chosen:
-        chosen["walltime"] = parse_walltime_text(chosen["walltime"])
     if "extra_env_vars" in chosen:
         chosen["extra_env_vars"] = parse_pairs(chosen["extra_env_vars"], "--env")
     return scheduler_class(name)(**chosen)

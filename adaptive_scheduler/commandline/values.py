@@ -7,24 +7,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from adaptive_scheduler.core import times
 from adaptive_scheduler.errors import InputError
 
-_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d)")
 _NAME = re.compile(r"[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?")
-
-
-def parse_duration(text: str) -> timedelta | None:
-    """Read ``90s``, ``10m``, ``2h``, ``1d``, ``1h30m``; None for anything else."""
-    parts = _DURATION.findall(text.strip())
-    if not parts or _DURATION.sub("", text).strip():
-        return None
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
-
-
-def parse_walltime_text(text: str) -> timedelta | str:
-    """Read a duration; any other text is left to the scheduler (``12:00:00``)."""
-    return parse_duration(text) or text
 
 
 def parse_goal_text(text: str) -> int | float | timedelta | datetime | str:
@@ -43,9 +29,9 @@ def parse_goal_text(text: str) -> int | float | timedelta | datetime | str:
         It is none of these.
     """
     text = text.strip()
-    duration = parse_duration(text)
-    if duration is not None:
-        return duration
+    length = times.parse_text(text)
+    if length is not None:
+        return timedelta(seconds=times.seconds(text, "--goal"))
     for read in (int, float, datetime.fromisoformat):
         try:
             return read(text)
@@ -71,20 +57,11 @@ def parse_pairs(texts: Iterable[str], option: str) -> Mapping[str, str]:
 
 
 def seconds(text: str, option: str) -> float:
-    """Read a duration in seconds; a bare number is seconds.
+    """Read a length of time (`core.times`); a bare number is seconds.
 
     Raises
     ------
     InputError
         It is neither.
     """
-    duration = parse_duration(text)
-    if duration is not None:
-        return duration.total_seconds()
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not value > 0:
-        raise InputError(f"{option} {text!r} is not understood. Write 90s, 10m, 2h or 1d.")
-    return value
+    return times.seconds(times.number_or_text(text), option)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from datetime import timedelta
-from typing import Any
-
 import msgspec
 
 from adaptive_scheduler.core.goals import Goal
@@ -128,27 +124,7 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     ports: str | None = None
 
 
-def check_count(name: str, value: Any, least: int = 0) -> None:
+def check_count(name: str, value: object, least: int = 0) -> None:
     """Refuse what is no whole number of at least `least`; InputError names the argument."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise InputError(f"{name}={value!r} must be a whole number of at least {least}.")
-
-
-def check_seconds(name: str, value: Any) -> None:
-    """Refuse what is no number of seconds above zero; InputError names the argument."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    # JSON, which carries it to the jobs, has no infinity
-    if not (is_number and value > 0 and math.isfinite(value)):
-        raise InputError(f"{name}={value!r} must be a number of seconds above zero.")
-
-
-def optional_seconds(name: str, value: Any) -> float | None:
-    """Return the seconds of a number or a timedelta; None stays. InputError names the argument."""
-    return None if value is None else as_seconds(name, value)
-
-
-def as_seconds(name: str, value: Any) -> float:
-    """Return the seconds of a number or a timedelta; InputError names the argument."""
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    check_seconds(name, seconds)
-    return float(seconds)

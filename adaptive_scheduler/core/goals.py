@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from adaptive_scheduler.core.times import parse_text, seconds
 from adaptive_scheduler.errors import InputError
 
 GoalKind = Literal["npoints", "loss", "duration", "until", "callable", "exhausted"]
@@ -46,9 +47,9 @@ def parse_goal(goal: object) -> Goal:
 
     Parameters
     ----------
-    goal : callable, int, float, timedelta, datetime or None
-        An int is a number of points, a float a loss, a timedelta the time that
-        clients worked on the learner, a datetime a moment.
+    goal : callable, int, float, timedelta, str, datetime or None
+        An int is a number of points, a float a loss, a timedelta or a text such as ``"2h"``
+        the time that clients worked on the learner, a datetime a moment.
 
     Raises
     ------
@@ -59,8 +60,8 @@ def parse_goal(goal: object) -> Goal:
         return Goal("exhausted")
     if isinstance(goal, bool):
         raise InputError(f"goal={goal!r} is neither a number of points nor a function.")
-    if isinstance(goal, timedelta):
-        return Goal("duration", _positive(goal.total_seconds(), goal))
+    if isinstance(goal, timedelta) or (isinstance(goal, str) and parse_text(goal) is not None):
+        return Goal("duration", seconds(goal, "goal"))
     if isinstance(goal, datetime):
         return Goal("until", goal.timestamp())
     if isinstance(goal, numbers.Integral):
@@ -71,7 +72,8 @@ def parse_goal(goal: object) -> Goal:
         return Goal("callable")
     raise InputError(
         f"goal={goal!r} is of type {type(goal).__name__}. Give a function of the learner, "
-        "a number of points (int), a loss (float), a timedelta, a datetime or None."
+        "a number of points (int), a loss (float), a time worked on each learner (a timedelta, or a "
+        "text such as '2h' or '12:00:00'), a datetime or None."
     )
 
 

@@ -45,7 +45,7 @@ class RunFolder:
         absolute = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100 keep symlinks
         if absolute.name.endswith(".run"):
             self.database = absolute.with_name(absolute.name.removesuffix(".run"))
-        elif absolute.is_dir() or not absolute.suffix:
+        elif os.path.isdir(absolute) or not absolute.suffix:  # noqa: PTH112 raises nothing
             self.database = absolute / DATABASE_NAME
         else:
             self.database = absolute

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from datetime import timedelta
 
 import msgspec
 
+from adaptive_scheduler.core import times
 from adaptive_scheduler.core.texts import a_word
 from adaptive_scheduler.errors import InputError
 
@@ -19,7 +19,6 @@ EXECUTOR_TYPES = ("mpi4py", "process-pool", "loky", "sequential")
 
 _MEMORY_UNITS = {"": 1, "K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
 _MEMORY = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE)
-_CLOCK = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})")
 
 
 class Resources(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -86,50 +85,9 @@ def parse_executor_type(value: object, name: str = "executor_type") -> str:
     return value
 
 
-def parse_walltime(value: float | str | timedelta | None, name: str = "walltime") -> int | None:
-    """Turn what people write for a walltime into whole seconds.
-
-    Parameters
-    ----------
-    value : int, float, str, timedelta or None
-        Seconds, ``"MM:SS"``, ``"HH:MM:SS"``, ``"D-HH:MM:SS"``, or a timedelta.
-        A text without a colon is refused: SLURM reads it as minutes, PBS as
-        seconds.
-    name : str
-        The argument's name, for the error.
-
-    Returns
-    -------
-    int or None
-        Seconds, rounded up.
-    """
-    if value is None:
-        return None
-    seconds = _walltime_seconds(value, name)
-    if not 0 < seconds < math.inf:
-        raise InputError(
-            f"{name}={value!r} must be longer than zero seconds, with an end. Leave it out "
-            "for the limit of the partition."
-        )
-    return math.ceil(seconds)
-
-
-def _walltime_seconds(value: float | str | timedelta, name: str) -> float:
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    match = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None or ":" not in str(value):
-        raise InputError(
-            f"{name}={value!r} is not understood. Write a number of seconds, a "
-            "timedelta, or a text such as '30:00' (MM:SS), '12:00:00' or '2-00:00:00'."
-        )
-    parts = [int(part) for part in match["clock"].split(":")]
-    seconds = 0
-    for part in parts:
-        seconds = seconds * 60 + part
-    return float(seconds + 86400 * int(match["days"] or 0))
+def parse_walltime(value: times.TimeLike | None, name: str = "walltime") -> int | None:
+    """Turn what people write for a walltime (`core.times`) into whole seconds, rounded up."""
+    return None if value is None else math.ceil(times.seconds(value, name))
 
 
 def parse_memory(value: int | str | None, name: str = "memory") -> int | None:

@@ -64,14 +64,18 @@ class MPI4Py(Executor):
     def left_behind(self) -> list[str]:
         """MPICH's shared memory: a megabyte for each rank, in a file that only a good end removes.
 
-        Its name is known to nobody but the processes that have it.
+        Its name is known to nobody but the processes that have it. Its launcher's file
+        (`topology_file`) is removed here and now if it is certain which one that is.
         """
+        from adaptive_scheduler.executors import topology_file  # it imports psutil
+
         try:
             lines = Path("/proc/self/maps").read_text(errors="replace").splitlines()
         except OSError:  # not Linux
             return []
         names = {line.split(maxsplit=5)[-1] for line in lines if _SHARED_MEMORY in line}
-        return sorted(name for name in names if name.startswith(_SHARED_MEMORY))
+        memory = sorted(name for name in names if name.startswith(_SHARED_MEMORY))
+        return [*memory, *topology_file.remove()]
 
     def close(self, pool: Pool, patience: float) -> bool:
         """Drop what waits; False if ranks still evaluate after `patience` seconds."""

@@ -95,6 +95,10 @@ def show_crashes() -> None:
 def start_rank() -> None:
     """Begin the life of an MPI rank: no signals, and no standard input that never ends."""
     begin()
+    if os.environ.get("MPI_LOCALRANKID") == "0":  # on the nodes where the client is not
+        from adaptive_scheduler.executors import topology_file
+
+        topology_file.remove()
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

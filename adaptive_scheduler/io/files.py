@@ -183,6 +183,13 @@ def is_file(path: Name) -> bool:
     return found is not None and stat.S_ISREG(found.st_mode)
 
 
+def is_filled(path: Name) -> bool:
+    """Whether there is a file of that name that is not empty; FileError if nobody can tell."""
+    with naming(path):
+        found = status(path)
+    return found is not None and stat.S_ISREG(found.st_mode) and found.st_size > 0
+
+
 def make_folder(path: Name) -> None:
     """Make a folder and those above it; nothing if it is there. Raises OSError."""
     if status(path) is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import shlex
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +66,14 @@ def load(folder: Path, name: str) -> KeyPair:
     if folder.exists():
         files.private_folder(folder)
     return _read((_place(folder) or folder) / f"{name}.key")
+
+
+def remove_elsewhere(folder: Path) -> None:
+    """Remove the keys of a run that is over from the user's state folder; made anew when needed."""
+    place = _place(folder) if folder.exists() else None
+    if place is not None:
+        (folder / _ELSEWHERE).unlink(missing_ok=True)
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _place(folder: Path) -> Path | None:

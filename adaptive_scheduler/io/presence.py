@@ -34,6 +34,14 @@ class Presence:
         names = self._names[folder]
         return names is None or name in names
 
+    def has_data(self, path: str) -> bool:
+        """Whether there is a file at `path`; where a folder was not read, one that is not empty."""
+        if not self.may_be(path):
+            return False
+        if self._names.get(os.path.dirname(path)) is not None:  # noqa: PTH120  a text that stays one
+            return True
+        return files.is_filled(path)
+
 
 def _read(folder: str) -> frozenset[str] | None:
     """Names in a folder; None if nobody can tell (it may let itself be passed but not read)."""

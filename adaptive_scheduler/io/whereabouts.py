@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io import files
+
+#: ``HOST_PORT``: a note. Beside it lie folders, with other names.
+_NAME = re.compile(r".+_[0-9]{1,5}")
 
 
 def publish(url: str, folder: RunFolder) -> None:
@@ -20,6 +27,36 @@ def publish(url: str, folder: RunFolder) -> None:
     path = _note(url)
     files.private_folder(path.parent)
     files.write_atomically(path, os.fsencode(folder), mode=0o600)
+
+
+def withdraw(folder: RunFolder) -> None:
+    """Remove all notes of a run that is over, on whatever ports its managers listened."""
+    for path, noted in _notes():
+        if noted == os.fspath(folder):
+            path.unlink(missing_ok=True)
+
+
+def remove_stale(addresses: Sequence[str]) -> None:
+    """Remove the notes of managers of this host whose run folder is gone.
+
+    Parameters
+    ----------
+    addresses : sequence of str
+        Of this host: folders of other hosts may not be visible from here.
+    """
+    for path, noted in _notes():
+        host = path.name.rpartition("_")[0]
+        if host in addresses and not os.path.lexists(noted):
+            path.unlink(missing_ok=True)
+
+
+def _notes() -> Iterator[tuple[Path, str]]:
+    """Each note, and the run folder that it names; what is not ours is passed over."""
+    folder = state_folder()
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if _NAME.fullmatch(path.name):
+            with suppress(FileError):  # gone meanwhile, or somebody else's
+                yield path, os.fsdecode(files.read_private(path))
 
 
 def find(url: str) -> RunFolder | None:

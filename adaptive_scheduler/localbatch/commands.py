@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from adaptive_scheduler.core import times
 from adaptive_scheduler.core.surroundings import clean_environment
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError
 from adaptive_scheduler.localbatch.daemon import ensure_server
@@ -179,10 +180,10 @@ def _at_least_one(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
-    return number
+    try:
+        return times.seconds(times.number_or_text(text), "time", zero=True)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _parser() -> argparse.ArgumentParser:

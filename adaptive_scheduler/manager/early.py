@@ -6,18 +6,21 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
-from adaptive_scheduler.core.goals import Goal, predicate
+from adaptive_scheduler.core.goals import Goal, has_passed, predicate
 from adaptive_scheduler.core.items import Item
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import USER_RAISES, UserCodeError
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.learners import LearnerFile
 from adaptive_scheduler.io.presence import Presence
-from adaptive_scheduler.manager.plan import is_exhausted
+from adaptive_scheduler.manager.plan import Plan, is_exhausted
 from adaptive_scheduler.manager.results import load_data
 
+#: Goals for which data must be loaded: this can take hours.
+SLOW = ("loss", "callable", "exhausted")
 #: Goals that the data on disk can meet; the others are about time.
 _KINDS = ("npoints", "loss", "callable", "exhausted")
 
@@ -59,6 +62,57 @@ def met_on_disk(
             learner = _loaded(learners, item)
             if learner is not None and is_met(goal, function, learner):
                 yield item.id, int(getattr(learner, "npoints", 0))
+
+
+@dataclass(frozen=True)
+class Unmet:
+    """Rows that are DONE, and are not: they do not meet the goal, or their data are gone."""
+
+    short: list[int]
+    gone: list[int]
+
+
+def unmet(plan: Plan, folder: RunFolder, done: Sequence[Item], is_new: bool = True) -> Unmet:
+    """Find done rows that are to go on.
+
+    Parameters
+    ----------
+    plan : Plan
+    folder : RunFolder
+        Its learners are written.
+    done : sequence of Item
+    is_new : bool
+        Whether the goal, or what learners are made with, may have changed since they were done.
+        If not, only the data are looked for: to load them can take hours.
+    """
+    gone = set(without_data(done))
+    kept = [item for item in done if item.id not in gone]
+    return Unmet(_short(plan, folder, kept, is_new), sorted(gone))
+
+
+def without_data(items: Sequence[Item]) -> list[int]:
+    """Rows that had points, and whose files are not there, or empty."""
+    presence = Presence()
+    return [item.id for item in items if item.npoints and not _is_kept(item.fname, presence)]
+
+
+def _is_kept(fname: str | list[str], presence: Presence) -> bool:
+    return all(presence.has_data(name) for name in ([fname] if isinstance(fname, str) else fname))
+
+
+def _short(plan: Plan, folder: RunFolder, kept: Sequence[Item], is_new: bool) -> list[int]:
+    """Rows that do not meet the goal with the data they have."""
+    goal = plan.goal
+    if not is_new:
+        return []
+    if goal.kind == "duration":
+        return [item.id for item in kept if item.worked < goal.value]
+    if goal.kind == "npoints":
+        return [item.id for item in kept if item.npoints < goal.value]
+    if goal.kind == "until":
+        return [] if has_passed(goal, time.time()) else [item.id for item in kept]
+    met = {row for row, _ in met_on_disk(folder, goal, plan.settings.goal, kept)}
+    return [item.id for item in kept if item.id not in met]
 
 
 def _has_data(fname: str | list[str], presence: Presence) -> bool:

@@ -14,14 +14,18 @@ from functools import partial
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.messages import Goodbye
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.errors import ManagerUnreachableError
-from adaptive_scheduler.io import files, last_words
-from adaptive_scheduler.io.addresses import Address, read_address, write_address
+from adaptive_scheduler.errors import FileError, ManagerUnreachableError
+from adaptive_scheduler.io import files, keys, last_words, whereabouts
+from adaptive_scheduler.io.addresses import (
+    Address,
+    host_addresses,
+    read_address,
+    write_address,
+)
 from adaptive_scheduler.io.database import Database
 from adaptive_scheduler.io.job_logs import OUTPUT_LINES, printed
 from adaptive_scheduler.io.logs import open_log
 from adaptive_scheduler.io.transport import Server
-from adaptive_scheduler.io.whereabouts import publish
 from adaptive_scheduler.manager.batch import BatchSystem, ScriptWriter
 from adaptive_scheduler.manager.job_manager import JobManager
 from adaptive_scheduler.manager.jobscript import job_script
@@ -120,7 +124,7 @@ class Engine:
         )  # fmt: skip
         write_address(self.folder, self.address)
         for url in self._server.urls:
-            publish(url, self.folder)
+            whereabouts.publish(url, self.folder)
 
     # ---------------------------------------------------------------- from outside
 
@@ -193,11 +197,23 @@ class Engine:
         with ExitStack() as last:  # the last one first; each, whatever becomes of the others
             last.callback(self.ended.set)
             last.callback(self._lock.release)
+            last.callback(self._tidy)
             last.callback(self._unpublish)
             last.callback(self._turns.keeper.close)
             last.callback(self._server.close)
             if self._batch is not None:
                 last.callback(self._batch.stop)
+
+    def _tidy(self) -> None:
+        """Remove what this run has in the user's state folder, once nobody looks for it any more.
+
+        While jobs are left, they find the next manager by it.
+        """
+        with suppress(FileError, OSError):
+            whereabouts.remove_stale(host_addresses())
+            if self._turns.is_over():
+                whereabouts.withdraw(self.folder)
+                keys.remove_elsewhere(self.folder.keys)
 
     def _unpublish(self) -> None:
         """Remove ``manager.json``, unless another manager has taken over and written its own."""

@@ -82,7 +82,13 @@ for (( attempt = 0; attempt < {tries}; attempt++ )); do
     client=$!
     while interrupted=; wait "$client"; status=$?; [ -n "$interrupted" ]; do :; done
     if [ -e "${end}.memory" ]; then
-        while IFS= read -r segment; do rm -f -- "$segment"; done < "${end}.memory"
+        while IFS= read -r segment; do
+            case "$segment" in
+                # it may be of another world, which needs it while it starts
+                /tmp/hydra_hwloc_xmlfile_*) find "$segment" -maxdepth 0 -type f -mmin +2 -delete ;;
+                *) rm -f -- "$segment" ;;
+            esac
+        done < "${end}.memory"
         rm -f -- "${end}.memory"
     fi
     if [ "$status" -eq 0 ] || [ -n "$stopped" ] || [ -e "${end}" ]; then break; fi

@@ -16,6 +16,7 @@ from adaptive_scheduler.core.jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.texts import one_line
+from adaptive_scheduler.core.times import TimeLike, seconds
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.callables import write_callables
@@ -31,9 +32,9 @@ class NamedJobs:
     scheduler: Scheduler
     job_names: list[str]
     run_script: str | os.PathLike[str]
-    interval: float
+    interval: TimeLike
     limits: Limits
-    client_patience: float = CLIENT_PATIENCE
+    client_patience: TimeLike = CLIENT_PATIENCE
 
     def check(self) -> None:
         """Refuse what cannot be submitted. Raises InputError, CommandMissingError."""
@@ -45,8 +46,8 @@ class NamedJobs:
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise InputError(f"job_names: {twice!r} is there twice: each job needs its own.")
-        if not isinstance(self.interval, (int, float)) or not self.interval > 0:
-            raise InputError(f"interval={self.interval!r} must be a number of seconds above zero.")
+        seconds(self.interval, "interval")
+        seconds(self.client_patience, "client_patience")
         if not self._script.is_file():
             raise InputError(
                 f"run_script={os.fspath(self.run_script)!r} is no file: {self._script} is what "
@@ -84,8 +85,8 @@ class NamedJobs:
             log_folder=os.path.abspath(self.scheduler.log_folder or folder.logs),  # noqa: PTH100
             timing=msgspec.structs.replace(
                 config.timing,
-                interval=float(self.interval),
-                client_patience=self.client_patience,
+                interval=seconds(self.interval, "interval"),
+                client_patience=seconds(self.client_patience, "client_patience"),
             ),
             limits=self.limits,
         )

@@ -8,27 +8,29 @@ import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler.core import initializers
-from adaptive_scheduler.core.config import (
-    CLIENT_PATIENCE,
-    POINT_RETRIES,
-    as_seconds,
-    check_count,
-    check_seconds,
-    optional_seconds,
-)
+from adaptive_scheduler.core.config import CLIENT_PATIENCE, POINT_RETRIES, check_count
 from adaptive_scheduler.core.goals import Goal, parse_goal
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.texts import one_line
+from adaptive_scheduler.core.times import TimeLike, optional_seconds, seconds
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.addresses import host_addresses, port_range, split_url
 from adaptive_scheduler.manager.combinations import refuse_impossible
 from adaptive_scheduler.manager.fnames import Fname, absolute_fnames
 from adaptive_scheduler.schedulers.base import Scheduler
+
+
+def _is_length(value: Any) -> bool:
+    try:
+        optional_seconds(value, "grace", zero=True)
+    except InputError:
+        return False
+    return True
+
 
 #: What users may say about the runner, and what it must be; the rest is decided by the
 #: scheduler and the run.
@@ -39,11 +41,15 @@ RUNNER_KWARGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "raise_if_retries_exceeded": ("True or False", lambda value: isinstance(value, bool)),
     "grace": (
-        "a number of seconds or None",
-        lambda value: value is None or (isinstance(value, (int, float)) and value >= 0),
+        "a length of time (seconds, '30s') or None",
+        _is_length,
     ),
     "log": ("True or False", lambda value: isinstance(value, bool)),
 }
+#: Arguments that are lengths of time.
+TIMES = (
+    "log_interval", "save_interval", "points_interval", "job_manager_interval", "client_patience",
+)  # fmt: skip
 _ELSEWHERE = {
     "goal": "give goal= to RunManager",
     "executor": "give executor_type= to the scheduler",
@@ -63,17 +69,17 @@ class Settings:
     max_simultaneous_jobs: int = 100
     max_fails_per_job: int = 3
     max_crashes: int = 5
-    log_interval: float = 30.0
-    save_interval: float = 300.0
-    points_interval: float = 1.0
-    job_manager_interval: float = 30.0
+    log_interval: TimeLike = 30.0
+    save_interval: TimeLike = 300.0
+    points_interval: TimeLike = 1.0
+    job_manager_interval: TimeLike = 30.0
     check_goal_on_start: bool = True
     run_script: str | os.PathLike[str] | None = None
     url: str | None = None
     interface: str | None = None
     ports: str | None = None
-    point_timeout: float | timedelta | None = None
-    client_patience: float | timedelta = CLIENT_PATIENCE
+    point_timeout: TimeLike | None = None
+    client_patience: TimeLike = CLIENT_PATIENCE
     point_retries: int = POINT_RETRIES
 
 
@@ -246,10 +252,9 @@ def check_settings(settings: Settings) -> None:
     check_count("max_simultaneous_jobs", settings.max_simultaneous_jobs, least=1)
     for name in ("max_fails_per_job", "max_crashes", "point_retries"):
         check_count(name, getattr(settings, name))
-    for name in ("log_interval", "save_interval", "points_interval", "job_manager_interval"):
-        check_seconds(name, getattr(settings, name))
-    optional_seconds("point_timeout", settings.point_timeout)
-    as_seconds("client_patience", settings.client_patience)
+    for name in TIMES:
+        seconds(getattr(settings, name), name)
+    optional_seconds(settings.point_timeout, "point_timeout")
     if not isinstance(settings.job_name, str) or not settings.job_name.strip():
         raise InputError(f"job_name={settings.job_name!r} must be a text that is not empty.")
     one_line(settings.job_name, "job_name")

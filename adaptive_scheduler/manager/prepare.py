@@ -19,18 +19,17 @@ from adaptive_scheduler.core.config import (
     Limits,
     RunConfig,
     Timing,
-    as_seconds,
-    optional_seconds,
 )
 from adaptive_scheduler.core.goals import has_passed, refuse_passed, unparse_goal
 from adaptive_scheduler.core.items import Item, Phase
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.times import optional_seconds, seconds
 from adaptive_scheduler.errors import CommandMissingError, FileError, InputError
 from adaptive_scheduler.io import database, files
 from adaptive_scheduler.io.callables import write_callables
 from adaptive_scheduler.io.learners import write_learners
-from adaptive_scheduler.manager import fnames, state
-from adaptive_scheduler.manager.early import met_on_disk
+from adaptive_scheduler.manager import early, fnames, state
+from adaptive_scheduler.manager.changes import Changes, find_changes
 from adaptive_scheduler.manager.environment import record_environment
 from adaptive_scheduler.manager.lock import Lock
 from adaptive_scheduler.manager.plan import Plan
@@ -57,8 +56,8 @@ class Prepared:
 def prepare(plan: Plan, folder: RunFolder, overwrite: bool = False) -> Prepared:
     """Check the surroundings, then write learners, settings and database.
 
-    An existing database is carried on: rows are found by their fname, what is
-    done stays done, the rest gets the new functions, goal and resources.
+    An existing database is carried on: rows are found by their fname, what is done stays done
+    if it meets the goal and has its data; the rest gets the new functions, goal and resources.
 
     Parameters
     ----------
@@ -82,8 +81,12 @@ def prepare(plan: Plan, folder: RunFolder, overwrite: bool = False) -> Prepared:
         order, row_of = match_rows(former.rows, plan.fnames)
         old = state.read_config(folder) if folder.config.exists() else None
         config = make_config(plan, folder, old)
+        with_points = [row for row in former.rows if row.npoints]
+        changes = find_changes(plan, folder, old, with_points, order)
         _write_pickles(plan, folder, order)
         items = new_rows(plan, former, order, row_of, config.shapes)
+        again = _reopen(plan, folder, items, changes)
+        former.remarks += again.remarks
         done = _mark_met(plan, folder, items) if plan.settings.check_goal_on_start else 0
         if done:
             former.remarks.append(f"{done} learners meet the goal with the data they have.")
@@ -94,11 +97,43 @@ def prepare(plan: Plan, folder: RunFolder, overwrite: bool = False) -> Prepared:
             )
         files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
         if former.rows:
-            former.remarks += rewrite_rows(folder, items, config)
+            former.remarks += rewrite_rows(folder, items, config, again.rows)
         else:
             tables = state.new_tables(items, None)
             database.create(folder.database, {**tables, **former.tables})
     return Prepared(row_of, former.remarks)
+
+
+@dataclass(frozen=True)
+class _Again:
+    """Rows that were done and go on, and what a person is told of what has changed."""
+
+    rows: list[int]
+    remarks: list[str]
+
+
+def _reopen(plan: Plan, folder: RunFolder, items: list[Item], changes: Changes) -> _Again:
+    """Find what is done no more; what lost its data begins anew, its hours of work too."""
+    done = [item for item in items if item.phase is Phase.DONE]
+    may_load = plan.settings.check_goal_on_start or plan.goal.kind not in early.SLOW
+    found = early.unmet(plan, folder, done, may_load and (changes.goal or changes.settings))
+    over = [item for item in items if item.phase in (Phase.FAILED, Phase.CANCELLED)]
+    for row in (*found.gone, *early.without_data(over)):
+        items[row] = msgspec.structs.replace(items[row], worked=0.0, npoints=0, loss=None)
+    rows, remarks = sorted([*found.short, *found.gone]), []
+    if rows:
+        short, gone = len(found.short), len(found.gone)
+        why = [f"{short} do not meet the goal as it is now"] if short else []
+        if gone:
+            why.append(f"the data of {gone} are gone (first {items[found.gone[0]].fname})")
+        remarks.append(f"{len(rows)} learners that were done go on: {' and '.join(why)}.")
+    if changes.function is not None and changes.function not in found.gone:
+        remarks.append(
+            f"The function has changed since the data in {items[changes.function].fname} were made "
+            "(others were perhaps, too): these points stay, and new ones come from the new "
+            "function. To compute all anew, move the data away and start() again."
+        )
+    return _Again(rows, remarks)
 
 
 @contextmanager
@@ -145,7 +180,7 @@ def _mark_met(plan: Plan, folder: RunFolder, items: list[Item]) -> int:
     """Mark as DONE what meets the goal with the data on disk; returns how many."""
     free = [item for item in items if item.phase in (Phase.WAITING, Phase.QUEUED)]
     done = 0
-    for row, npoints in met_on_disk(folder, plan.goal, plan.settings.goal, free):
+    for row, npoints in early.met_on_disk(folder, plan.goal, plan.settings.goal, free):
         items[row] = msgspec.structs.replace(
             items[row], phase=Phase.DONE, reason="goal met before", npoints=npoints,
             changed=time.time(),
@@ -170,17 +205,17 @@ def make_config(plan: Plan, folder: RunFolder, old: RunConfig | None) -> RunConf
         environment=record_environment(),
         run_script=None if script is None else str(Path(script).expanduser().absolute()),
         timing=Timing(
-            interval=float(settings.job_manager_interval),
+            interval=seconds(settings.job_manager_interval, "job_manager_interval"),
             kill_wait=plan.scheduler.kill_wait,
-            client_patience=as_seconds("client_patience", settings.client_patience),
+            client_patience=seconds(settings.client_patience, "client_patience"),
         ),
         limits=Limits(
             settings.max_simultaneous_jobs, settings.max_fails_per_job, settings.max_crashes
         ),
-        save_interval=float(settings.save_interval),
-        points_interval=float(settings.points_interval),
-        log_interval=float(settings.log_interval),
-        point_timeout=optional_seconds("point_timeout", settings.point_timeout),
+        save_interval=seconds(settings.save_interval, "save_interval"),
+        points_interval=seconds(settings.points_interval, "points_interval"),
+        log_interval=seconds(settings.log_interval, "log_interval"),
+        point_timeout=optional_seconds(settings.point_timeout, "point_timeout"),
         point_retries=settings.point_retries,
         url=settings.url,
         interface=settings.interface,

@@ -10,17 +10,17 @@ from typing import Any
 
 import msgspec
 
-from adaptive_scheduler.core.config import optional_seconds
 from adaptive_scheduler.core.goals import refuse_passed
-from adaptive_scheduler.core.items import Item, Phase
+from adaptive_scheduler.core.items import Phase
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.times import optional_seconds
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.callables import write_callables
 from adaptive_scheduler.io.learners import write_learners
 from adaptive_scheduler.io.tables import read_tables
 from adaptive_scheduler.manager import fnames, state
-from adaptive_scheduler.manager.early import met_on_disk
+from adaptive_scheduler.manager.early import unmet
 from adaptive_scheduler.manager.plan import Plan
 from adaptive_scheduler.manager.prepare import callables
 
@@ -73,7 +73,7 @@ def rows_to_retry(
         For each learner its row.
     wanted : sequence of int or None
         Places; None: all that failed or were cancelled, and those done that do not meet
-        the goal.
+        the goal, or whose data are gone.
     """
     if plan is not None:
         refuse_passed(plan.goal, time.time())
@@ -82,7 +82,10 @@ def rows_to_retry(
         return [row_of[place] for place in wanted]
     items = state.read_items(read_tables(folder), folder)
     ended = [item.id for item in items if item.phase in (Phase.FAILED, Phase.CANCELLED)]
-    return ended if plan is None else ended + _unmet(folder, plan, items)
+    if plan is None:
+        return ended
+    found = unmet(plan, folder, [item for item in items if item.phase is Phase.DONE])
+    return sorted([*ended, *found.short, *found.gone])
 
 
 def _renew(folder: RunFolder, plan: Plan, row_of: Sequence[int]) -> None:
@@ -95,18 +98,7 @@ def _renew(folder: RunFolder, plan: Plan, row_of: Sequence[int]) -> None:
     write_callables(folder.callables, callables(plan, place_of))
     config = msgspec.structs.replace(
         state.read_config(folder), goal=plan.goal,
-        point_timeout=optional_seconds("point_timeout", plan.settings.point_timeout),
+        point_timeout=optional_seconds(plan.settings.point_timeout, "point_timeout"),
         point_retries=plan.settings.point_retries,
     )  # fmt: skip
     files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
-
-
-def _unmet(folder: RunFolder, plan: Plan, items: Sequence[Item]) -> list[int]:
-    """Done rows that do not meet the goal with the data they have."""
-    done = [item for item in items if item.phase is Phase.DONE]
-    if plan.goal.kind == "duration":
-        return [item.id for item in done if item.worked < plan.goal.value]
-    if plan.goal.kind == "until":
-        return []
-    met = {row for row, _ in met_on_disk(folder, plan.goal, plan.settings.goal, done)}
-    return [item.id for item in done if item.id not in met]

@@ -124,14 +124,18 @@ def new_rows(
     return items
 
 
-def rewrite_rows(folder: RunFolder, items: Sequence[Item], config: RunConfig) -> list[str]:
-    """Write what changed; failed and cancelled learners are queued again."""
+def rewrite_rows(
+    folder: RunFolder, items: Sequence[Item], config: RunConfig, again: Sequence[int]
+) -> list[str]:
+    """Write what changed; failed and cancelled learners, and those done `again`, are queued again."""
     with open_store(folder) as store:
         rows = store.tables.setdefault(database.ITEMS, {})
         for item in items:
             store.put(database.ITEMS, item.id, item)
             rows[str(item.id)] = msgspec.to_builtins(item)
         n = requeue(store, config, (Phase.FAILED, Phase.CANCELLED))
+        if again:
+            requeue(store, config, (Phase.DONE,), frozenset(again))
         return [
             *store.remarks,
             *([f"{n} failed or cancelled learners are queued again."] if n else []),

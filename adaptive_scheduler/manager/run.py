@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.snapshot import Snapshot
-from adaptive_scheduler.errors import DataFileError, RunError
+from adaptive_scheduler.core.times import TimeLike, optional_seconds, seconds
+from adaptive_scheduler.errors import DataFileError, InputError, RunError
 from adaptive_scheduler.io.learners import LearnerFile
 from adaptive_scheduler.io.tables import read_tables
 from adaptive_scheduler.manager import display, offline, results, retrying, state, status
@@ -152,27 +153,32 @@ class Run:
             failed), ``cancelled`` or ``manager dead``.
         """
         if not self.folder.config.exists():
-            return Status(status.NOT_STARTED, "call start().")
+            return Status(status.NOT_STARTED, f"call start(). Its folder: {self.folder.home}")
+        if self._plan is not None:
+            try:
+                self._rows()
+            except InputError as error:
+                return Status(status.NOT_STARTED, str(error))
         return status.status_of(self.snapshot())
 
-    def info(self, interval: float = 2.0) -> None:
+    def info(self, interval: TimeLike = 2.0) -> None:
         """Show the run: a table in a terminal; in a notebook a picture that updates itself.
 
         Parameters
         ----------
-        interval : float
-            Seconds between two updates.
+        interval : float, str or timedelta
+            Time between two updates.
         """
         self._must_have_started()
-        display.show(self.snapshot, interval)
+        display.show(self.snapshot, seconds(interval, "interval"))
 
-    def wait(self, timeout: float | None = None) -> Snapshot:
+    def wait(self, timeout: TimeLike | None = None) -> Snapshot:
         """Wait until every learner has ended and no job is left.
 
         Parameters
         ----------
-        timeout : float, optional
-            Seconds.
+        timeout : float, str or timedelta, optional
+            Give up after this time; a number is seconds.
 
         Returns
         -------
@@ -186,10 +192,11 @@ class Run:
         RunError
             The run is HELD, or its manager is dead: it would not end by itself.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        patience = optional_seconds(timeout, "timeout", zero=True)
+        deadline = None if patience is None else time.monotonic() + patience
         while (end := self._ended()) is None:
             if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(f"not over after {timeout} s: {self.status().text}")
+                raise TimeoutError(f"not over after {patience:g} s: {self.status().text}")
             time.sleep(_LOOK)
         return end
 

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler.core.config import CLIENT_PATIENCE, POINT_RETRIES
 from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
+from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.tables import read_tables
 from adaptive_scheduler.manager import state
+from adaptive_scheduler.manager.own_folder import folder_of, moved
 from adaptive_scheduler.manager.plan import Settings, make_plan
 from adaptive_scheduler.manager.prepare import prepare
 from adaptive_scheduler.manager.rows import match_rows
 from adaptive_scheduler.manager.run import Run
 from adaptive_scheduler.manager.starting import start_and_wait, try_cluster
+from adaptive_scheduler.manager.viewer import Viewer
 from adaptive_scheduler.schedulers.base import Scheduler
 
 #: Runs that are given no folder get one in here, below the working directory.
 DEFAULT_HOME = "adaptive-scheduler-runs"
+#: Seconds that a manager has to end after its last learner.
+ENDING = 30.0
 
 
 class RunManager(Run):
@@ -37,18 +42,20 @@ class RunManager(Run):
     fnames : sequence of str, path or list of str
         Where the data of each learner go; a list for a BalancingLearner whose learners
         each have a file. Made absolute. No two may be the same file.
-    goal : callable, int, float, timedelta, datetime or None
+    goal : callable, int, float, timedelta, str, datetime or None
         When a learner is done: ``goal(learner) -> bool``; a number of points; a loss; the
-        time that clients worked on it (waiting in the queue does not count); a moment;
+        time that clients worked on it (a timedelta, or ``"2h"``; waiting in the queue does
+        not count); a moment;
         None: when it has no more points (SequenceLearner, IntegratorLearner).
     folder : path-like, optional
         The run's folder: database, logs, and all that is needed to find the run again.
-        Default: ``adaptive-scheduler-runs/JOB_NAME`` in the working directory. All nodes
-        must see it.
+        Default: ``adaptive-scheduler-runs/JOB_NAME`` in the working directory, and with
+        ``-2``, ``-3``, ... behind it if that holds a run of other learners. All nodes must
+        see it.
     dependencies : mapping of int to int or list of int, optional
         ``{child: [parents]}``, places in `learners`: a child starts when its parents are done.
     runner_kwargs : mapping, optional
-        Of the runner: ``retries``, ``raise_if_retries_exceeded``, ``grace`` (seconds that
+        Of the runner: ``retries``, ``raise_if_retries_exceeded``, ``grace`` (time that
         points in flight are waited for after the goal), ``log``.
     initializers : list, optional
         Functions without arguments. A list of functions: each worker calls all of them once
@@ -65,8 +72,8 @@ class RunManager(Run):
         this number in all it is given up nevertheless.
     max_crashes : int
         Times that a learner's job may die by its own fault before the learner is given up.
-    point_timeout : float or timedelta, optional
-        Seconds that one evaluation may take. One that takes longer counts as a failure of its
+    point_timeout : float, str or timedelta, optional
+        Time that one evaluation may take. One that takes longer counts as a failure of its
         learner (see `max_fails_per_job`), and the client is started again in its job, because
         nothing else ends a call that runs. Default: as long as it likes; `status` then shows
         what makes no progress.
@@ -74,23 +81,23 @@ class RunManager(Run):
         Times that a point whose evaluation raised is tried again at once; only when it has failed
         once more is that one failure of its learner. (A slow one, over 10 s, is not tried again
         before some other point has succeeded: a function that always raises is told soon.)
-    log_interval : float
-        Seconds between two lines of progress in a job's log.
-    save_interval : float
-        Seconds between two saves.
-    points_interval : float
-        Seconds between two writes of the point journal beside the data file: a job that is
-        killed loses the points in flight, and those that returned in these last seconds.
-    client_patience : float or timedelta
-        Seconds that jobs go on computing while no manager of the run lives. Then they save and
+    log_interval : float, str or timedelta
+        Time between two lines of progress in a job's log.
+    save_interval : float, str or timedelta
+        Time between two saves.
+    points_interval : float, str or timedelta
+        Time between two writes of the point journal beside the data file: a job that is
+        killed loses the points in flight, and those that returned in this last while.
+    client_patience : float, str or timedelta
+        Time that jobs go on computing while no manager of the run lives. Then they save and
         leave; their learners go on when somebody resumes the run. Jobs that have nothing to
         compute leave after ten minutes, or after this time if it is shorter.
     check_goal_on_start : bool
         Load the data that exist and do not run learners that meet the goal already.
     check : bool
         Submit one small job first that tries Python, imports, MPI and the way back.
-    job_manager_interval : float
-        Most seconds between two looks at the queue.
+    job_manager_interval : float, str or timedelta
+        Longest time between two looks at the queue.
     run_script : path-like, optional
         A script of yours that jobs run in place of the package's own client; see
         `adaptive_scheduler.client_support`.
@@ -102,13 +109,19 @@ class RunManager(Run):
         Listen on one of these, ``"50000-50100"``, where a firewall lets no others through.
     overwrite_db : bool
         Begin anew although the folder holds a run; its database is kept as ``.old``.
-        Otherwise that run is carried on: learners that are done stay done, and failed
-        ones are tried again.
+        Otherwise that run is carried on: learners that are done stay done, if they meet the
+        goal and their data are there, and failed ones are tried again.
 
     Raises
     ------
     InputError
         An argument is wrong; nothing was written or submitted.
+
+    Notes
+    -----
+    All lengths of time: a number is seconds; ``"90s"``, ``"30m"``, ``"12h"``, ``"2d"``,
+    ``"1h30m"``; ``"MM:SS"``, ``"HH:MM:SS"``, ``"D-HH"``, ``"D-HH:MM"`` and ``"D-HH:MM:SS"`` as
+    SLURM reads them; a timedelta.
 
     Examples
     --------
@@ -137,15 +150,15 @@ class RunManager(Run):
         max_simultaneous_jobs: int = 100,
         max_fails_per_job: int = 3,
         max_crashes: int = 5,
-        point_timeout: float | timedelta | None = None,
+        point_timeout: TimeLike | None = None,
         point_retries: int = POINT_RETRIES,
-        log_interval: float = 30.0,
-        save_interval: float = 300.0,
-        points_interval: float = 1.0,
-        client_patience: float | timedelta = CLIENT_PATIENCE,
+        log_interval: TimeLike = 30.0,
+        save_interval: TimeLike = 300.0,
+        points_interval: TimeLike = 1.0,
+        client_patience: TimeLike = CLIENT_PATIENCE,
         check_goal_on_start: bool = True,
         check: bool = False,
-        job_manager_interval: float = 30.0,
+        job_manager_interval: TimeLike = 30.0,
         run_script: str | os.PathLike[str] | None = None,
         url: str | None = None,
         interface: str | None = None,
@@ -160,7 +173,11 @@ class RunManager(Run):
             client_patience, point_retries,
         )  # fmt: skip
         plan = make_plan(scheduler, learners, fnames, settings)
-        super().__init__(run_folder(folder, job_name), plan.fnames, plan)
+        default = run_folder(folder, job_name)
+        self._has_default_folder = folder is None and not overwrite_db
+        chosen = folder_of(default, plan.fnames) if self._has_default_folder else default
+        super().__init__(chosen, plan.fnames, plan)
+        self._wanted = default
         self.check, self.overwrite_db = check, overwrite_db
 
     @classmethod
@@ -205,7 +222,9 @@ class RunManager(Run):
         if self._plan is None:
             self.resume()
             return
-        if self._viewer.lives():
+        if self._has_default_folder and not self._row_of:
+            self.step_aside()
+        if self._viewer.lives() and not self._ends():
             self._attach_to_living()
             return
         if self.check if check is None else check:
@@ -222,6 +241,25 @@ class RunManager(Run):
         start_and_wait(self.folder, self._viewer)
         for remark in prepared.remarks:
             print(remark)
+
+    def _ends(self) -> bool:
+        """Whether the manager that lives has nothing left to do, and ends while we wait."""
+        deadline = time.monotonic() + ENDING
+        while self._viewer.snapshot("none").over and time.monotonic() < deadline:
+            if not self._viewer.lives():
+                return True
+            time.sleep(0.1)
+        return False
+
+    def step_aside(self) -> None:
+        """Before the start: take a folder beside the wanted one if that is of other learners.
+
+        `start` does so itself where no folder was given.
+        """
+        self.folder = folder_of(self._wanted, self.fnames)
+        self._viewer = Viewer(self.folder)
+        if self.folder.home != self._wanted.home:
+            print(moved(self._wanted, self.folder))
 
     def _attach_to_living(self) -> None:
         rows = state.read_items(read_tables(self.folder), self.folder)

@@ -149,5 +149,10 @@ def read_config(folder: RunFolder) -> RunConfig:
         raise RunError(
             f"{folder.home} holds no run: {folder.config} is missing. Name the folder of a run."
         ) from error
+    except OSError as error:
+        raise RunError(
+            f"{folder.config} cannot be read: {error.strerror}. Runs are private: only the user who "
+            "started one can see it."
+        ) from error
     except msgspec.MsgspecError as error:
         raise RunError(f"{folder.config} cannot be read: {error}.") from error

@@ -28,8 +28,9 @@ from adaptive_scheduler.core.jobs import (
     Refusal,
 )
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.times import TimeLike, seconds
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.schedulers.options import PER_LEARNER, seconds, spread, text
+from adaptive_scheduler.schedulers.options import PER_LEARNER, spread, text
 
 
 class Scheduler(abc.ABC):
@@ -46,7 +47,8 @@ class Scheduler(abc.ABC):
     memory : int or str or tuple, optional
         Memory on each node: MiB, or a text such as ``"4GB"``.
     walltime : int, str, timedelta or tuple, optional
-        Seconds, ``"HH:MM:SS"``, ``"D-HH:MM:SS"`` or a timedelta.
+        A number is seconds. Texts: ``"12h"``, ``"90m"``, ``"1h30m"``, ``"HH:MM:SS"``, and
+        ``"MM:SS"``, ``"D-HH"``, ``"D-HH:MM"``, ``"D-HH:MM:SS"`` as SLURM reads them.
     partition, queue : str or tuple, optional
         Two names for one thing: SLURM's partition, PBS's queue.
     gpus : int or tuple, optional
@@ -73,8 +75,8 @@ class Scheduler(abc.ABC):
         ``"srun --mpi=pmi2"`` works; a list is taken as it is.
     log_folder : str or path, optional
         Where job output goes. Default: ``logs`` in the run's folder.
-    kill_wait : float, optional
-        Seconds between SIGTERM and SIGKILL, if this site's are not the usual ones
+    kill_wait : float, str or timedelta, optional
+        Time between SIGTERM and SIGKILL, if this site's are not the usual ones
         (SLURM's KillWait: 30; PBS's kill_delay: 10).
 
     Raises
@@ -98,7 +100,7 @@ class Scheduler(abc.ABC):
         python_executable: str | None = None,
         mpiexec_executable: str | Sequence[str] | None = None,
         log_folder: str | os.PathLike[str] | None = None,
-        kill_wait: float | None = None,
+        kill_wait: TimeLike | None = None,
         **per_learner: Any,
     ) -> None:
         if partition is not None and queue is not None:
@@ -124,7 +126,7 @@ class Scheduler(abc.ABC):
         if log_folder is not None:
             self.log_folder = os.path.expanduser(text(os.fspath(log_folder), "log_folder"))
         if kill_wait is not None:
-            self.kill_wait = seconds(kill_wait, "kill_wait")
+            self.kill_wait = seconds(kill_wait, "kill_wait", zero=True)
         self._check()
 
     # ---------------------------------------------------------------- resources

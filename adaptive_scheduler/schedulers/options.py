@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,13 +23,6 @@ def count(value: object, name: str, *, optional: bool = False) -> int | None:
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
         raise InputError(f"{name}={value!r} must be a whole number of at least 1.")
     return int(value)
-
-
-def seconds(value: object, name: str) -> float:
-    """Return a number of seconds, 0 or more, or raise InputError."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-        raise InputError(f"{name}={value!r} must be a number of seconds.")
-    return float(value)
 
 
 def text(value: object, name: str) -> str:

@@ -198,5 +198,5 @@ def test_run_forgets_the_data_of_learners_that_are_done(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["save_interval", "points_interval", "log_interval"])
 def test_run_refuses_intervals_that_are_none(name: str) -> None:
-    with pytest.raises(InputError, match=f"{name}=0 must be a number of seconds above zero"):
+    with pytest.raises(InputError, match=f"{name}=0 must be longer than zero seconds"):
         client_support.run(None, [], [], goal=1, **{name: 0})

@@ -265,7 +265,9 @@ n = tries.read_text().count("x") if tries.exists() else 0
 left = tries.with_name(f"segment $x {n}")
 left.touch()
 end = os.environ["ADAPTIVE_SCHEDULER_END"]
-pathlib.Path(end + ".memory").write_text(f"{left}\\n{tries.parent}\\n/dev/shm/not there\\n")
+launcher = os.environ["LAUNCHER"]
+pathlib.Path(end + ".memory").write_text(
+    f"{left}\\n{tries.parent}\\n/dev/shm/not there\\n{launcher}old\\n{launcher}young\\n")
 tries.open("a").write("x")
 if n < 2:
     os.kill(os.getpid(), 9)
@@ -275,7 +277,14 @@ if n < 2:
 def test_shared_memory_of_a_dead_world_is_removed(tmp_path: Path) -> None:
     bench = Bench(tmp_path, LEAVES_MEMORY)
     report = tmp_path / "report"
-    assert bench.run(bench.simple(), REPORT=str(report)) == 0
+    launcher = f"/tmp/hydra_hwloc_xmlfile_{os.getpid()}_"
+    old, young = Path(launcher + "old"), Path(launcher + "young")
+    old.touch()
+    os.utime(old, (1, 1))
+    young.touch()
+    assert bench.run(bench.simple(), REPORT=str(report), LAUNCHER=launcher) == 0
+    assert not old.exists()
+    young.unlink()  # it was left: another world that starts may need it
     assert report.read_text() == "xxx"
     assert not list(tmp_path.glob("segment*"))
     assert not list(bench.folder.ends.iterdir())

@@ -22,11 +22,13 @@ from adaptive_scheduler.core.jobs import (
     Refusal,
 )
 from adaptive_scheduler.core.surroundings import clean_environment
+from adaptive_scheduler.core.times import parse_text
 from adaptive_scheduler.errors import NoObservation
 from adaptive_scheduler.io import commands
 from adaptive_scheduler.schedulers.base import Scheduler, default_mpiexec
 from adaptive_scheduler.schedulers.slurm import SLURM
 from tests.clusters.slurm import PrivateSlurm
+from tests.unit.test_times import SLURM_TIMES
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(120)]
 
@@ -317,3 +319,17 @@ def test_fault_19_a_killed_rank_ends_its_world_before_kill_wait(
     # on a busy machine srun's SIGTERM reaches another node before our SIGKILL does
     is_killed = "SIGTERM" not in user.text("said") or took < user.cluster.kill_wait
     assert is_killed, f"srun's own way, which takes KillWait: {took:.1f} s"
+
+
+def test_a_walltime_means_to_slurm_what_we_take_it_for(slurm: PrivateSlurm, tmp_path: Path) -> None:
+    script = tmp_path / "job.sh"
+    script.write_text("#!/bin/bash\n")
+    submit = ["sbatch", "--hold", "--parsable", "--output=/dev/null"]
+    jobs = {
+        text: slurm.run(*submit, f"--time={text}", str(script)).stdout.strip()
+        for text in SLURM_TIMES
+    }
+    listed = slurm.run("squeue", "--noheader", "--states=all", "--format=%A %l").stdout
+    limits = dict(row.split() for row in listed.splitlines())
+    slurm.run("scancel", *jobs.values())
+    assert {text: parse_text(limits[job]) for text, job in jobs.items()} == SLURM_TIMES

@@ -52,7 +52,7 @@ def test_goals_that_can_be_called(goal: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [(3, "must be a mapping"), ({"retries": "x"}, "retries='x' must be a whole number"),
-     ({"grace": -1}, "grace=-1 must be a number"), ({"log": 1}, "log=1 must be True or False")],
+     ({"grace": -1}, "grace=-1 must be a length of time"), ({"log": 1}, "log=1 must be True or False")],
 )  # fmt: skip
 def test_runner_kwargs(given: Any, told: str) -> None:
     with pytest.raises(InputError, match=f"runner_kwargs.*{told}"):

@@ -14,7 +14,6 @@ from adaptive_scheduler.commandline.loading import goal_of, load_learners_file
 from adaptive_scheduler.commandline.options import make_scheduler
 from adaptive_scheduler.commandline.showing import whole
 from adaptive_scheduler.commandline.values import (
-    parse_duration,
     parse_goal_text,
     parse_pairs,
     seconds,
@@ -50,7 +49,6 @@ def test_a_goal_comes_back_from_its_plain_form(goal: object) -> None:
 
 
 def test_durations_and_pairs() -> None:
-    assert parse_duration("12:00:00") is None
     assert seconds("90", "--timeout") == seconds("90s", "--timeout") == 90.0
     with pytest.raises(InputError, match="--timeout"):
         seconds("soon", "--timeout")
@@ -92,7 +90,7 @@ def test_several_runs_are_listed(tmp_path: Path) -> None:
     make_run(tmp_path / "two")
     with pytest.raises(InputError, match=r"(?s)2 runs.*one.*two"):
         find_run(None, tmp_path)
-    assert len(runs_below(tmp_path)) == 2
+    assert len(runs_below(tmp_path).runs) == 2
 
 
 def test_no_run_is_an_error_with_a_remedy(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_bad_learners(learners: Any, words: str) -> None:
         ({"save_interval": 0}, "save_interval=0"),
         ({"save_interval": math.inf}, "save_interval=inf"),
         ({"points_interval": -0.1}, "points_interval=-0.1"),
-        ({"points_interval": "1s"}, "points_interval='1s' must be a number of seconds"),
+        ({"points_interval": "1"}, "points_interval='1' is not understood"),
         ({"log_interval": "30"}, "log_interval='30'"),
         ({"job_name": " "}, "job_name"),
         ({"client_patience": 0}, "client_patience=0"),

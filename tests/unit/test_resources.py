@@ -36,7 +36,7 @@ def test_walltimes(value: Any, seconds: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["30", "1h", "", 0, -5, float("nan"), True, timedelta(0), "0:00", "1:2:3:4", [60]]
+    "value", ["30", "1w", "", 0, -5, float("nan"), True, timedelta(0), "0:00", "1:2:3:4", [60]]
 )
 def test_a_wrong_walltime_is_named(value: Any) -> None:
     with pytest.raises(InputError, match="walltime"):

@@ -1,0 +1,113 @@
+"""Lengths of time as people write them: the one grammar of all arguments and options."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import re
+from datetime import timedelta
+
+from adaptive_scheduler.errors import InputError
+
+#: What is accepted, for errors and for ``--help``.
+FORMS = "'90s', '30m', '12h', '2d', '1h30m', '30:00' (MM:SS), '12:00:00', '2-00:00:00', '0-03:00' (D-HH:MM)"
+#: The longest time that is believed: a hundred years of seconds.
+LONGEST = 100 * 365.25 * 86400
+
+_NUMBER = r"([0-9]+(?:\.[0-9]+)?)\s*"
+#: From the largest unit to the smallest, each at most once.
+_UNITS = re.compile(
+    rf"(?:{_NUMBER}(?:d|days?)\s*)?(?:{_NUMBER}(?:h|hrs?|hours?)\s*)?"
+    rf"(?:{_NUMBER}(?:m|mins?|minutes?)\s*)?(?:{_NUMBER}(?:s|secs?|seconds?))?",
+    re.IGNORECASE,
+)
+_UNIT_SECONDS = (86400, 3600, 60, 1)
+#: sbatch(1), --time: "minutes:seconds", "hours:minutes:seconds", "days-hours",
+#: "days-hours:minutes" and "days-hours:minutes:seconds". Numbers may be large ("90:00", "1-30").
+_CLOCK = re.compile(r"(?:([0-9]+):)?([0-9]+):([0-9]+)")
+_DAYS = re.compile(r"([0-9]+)-([0-9]+)(?::([0-9]+))?(?::([0-9]+))?")
+_PLAIN = re.compile(r"[0-9]+(?:\.[0-9]*)?")
+
+
+#: What an argument that is a length of time may be.
+TimeLike = float | str | timedelta
+
+
+def seconds(value: object, name: str, *, zero: bool = False) -> float:
+    """Return the seconds that a number, a text or a timedelta means.
+
+    Parameters
+    ----------
+    value : int, float, str or timedelta
+        A number is seconds. Texts are those of `FORMS`; the forms with a colon or a day
+        mean what they mean to SLURM. A text of digits alone is refused: SLURM reads it as
+        minutes, PBS as seconds.
+    name : str
+        The argument's name, for the error.
+    zero : bool
+        Accept no time at all.
+
+    Raises
+    ------
+    InputError
+        It is none of these, or not longer than zero, or without an end.
+    """
+    length = _length(value, name)
+    if not (length > 0 or (zero and length == 0)):
+        least = "zero seconds or longer" if zero else "longer than zero seconds"
+        raise InputError(f"{name}={value!r} must be {least}.")
+    if not length <= LONGEST:
+        raise InputError(f"{name}={value!r} must have an end, within a hundred years.")
+    return length
+
+
+def optional_seconds(value: object, name: str, *, zero: bool = False) -> float | None:
+    """Return the seconds of a length of time; None stays."""
+    return None if value is None else seconds(value, name, zero=zero)
+
+
+def number_or_text(text: str) -> float | str:
+    """Return what a person typed where a bare number is documented to be seconds."""
+    return float(text) if _PLAIN.fullmatch(text.strip()) else text
+
+
+def parse_text(text: str) -> float | None:
+    """Return the seconds that one of the `FORMS` means; None for any other text."""
+    text = text.strip()
+    if match := _CLOCK.fullmatch(text):
+        return _sum(match.groups(), (3600, 60, 1))
+    if match := _DAYS.fullmatch(text):
+        return _sum(match.groups(), _UNIT_SECONDS)
+    match = _UNITS.fullmatch(text)
+    return _sum(match.groups(), _UNIT_SECONDS) if text and match else None
+
+
+def _sum(parts: tuple[str | None, ...], units: tuple[int, ...]) -> float:
+    return sum(float(part or 0) * unit for part, unit in zip(parts, units, strict=True))
+
+
+def _length(value: object, name: str) -> float:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
+    found = parse_text(value) if isinstance(value, str) else None
+    if found is None:
+        raise InputError(f"{name}={value!r} is not understood{_hint(value)}. {_ADVICE}")
+    return found
+
+
+_ADVICE = f"Write a number of seconds, a timedelta, or a text such as {FORMS}."
+
+
+def _hint(value: object) -> str:
+    """What is to be done about a text that only some programs understand."""
+    text = value.strip() if isinstance(value, str) else ""
+    if _PLAIN.fullmatch(text):
+        return (
+            f": SLURM reads it as minutes, PBS as seconds: write {text + 'm'!r} or {text + 's'!r}"
+        )
+    return ": leave it out for no limit" if text.lower() in ("unlimited", "infinite") else ""

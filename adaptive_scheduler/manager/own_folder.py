@@ -1,0 +1,79 @@
+"""A folder of its own for each run, where the user did not name one."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
+from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.io.tables import read_tables
+from adaptive_scheduler.manager import fnames, state
+
+
+def folder_of(wanted: RunFolder, names: Sequence[fnames.Fname]) -> RunFolder:
+    """Return the folder of the run of these data files: the wanted one, or one beside it.
+
+    Parameters
+    ----------
+    wanted : RunFolder
+        The default.
+    names : sequence
+        The run's fnames, absolute.
+
+    Returns
+    -------
+    RunFolder
+        The wanted one if it is free. Else, of it and of those beside it with ``-2``, ``-3``, ...
+        behind the name, the one that holds a run of any of these files: it is the same run,
+        as it was described before. Else the first of them that is free.
+    """
+    mine = {place for name in names for place in fnames.key(name)}
+    there = _runs_beside(wanted.home)
+    for home in there:
+        if _shares(RunFolder(home / DATABASE_NAME), mine):
+            return RunFolder(home / DATABASE_NAME)
+    beside = (wanted.home.with_name(f"{wanted.home.name}-{n}") for n in itertools.count(2))
+    free = next(home for home in (wanted.home, *itertools.islice(beside, len(there) + 1))
+                if home not in there)  # fmt: skip
+    return RunFolder(free / DATABASE_NAME)
+
+
+def moved(wanted: RunFolder, found: RunFolder) -> str:
+    """Tell that a run is not where it would be by default."""
+    return (
+        f"{wanted.home} holds a run of other learners: this one is in {found.home}. To choose "
+        "the folder yourself give folder=... (on the command line --folder)."
+    )
+
+
+def _runs_beside(home: Path) -> list[Path]:
+    pattern = re.compile(re.escape(home.name) + r"(-[0-9]+)?")
+    try:
+        names = [path for path in home.parent.iterdir() if pattern.fullmatch(path.name)]
+    except OSError:
+        return []  # `start` says what is wrong there
+    return sorted(path for path in names if _holds_a_run(path))
+
+
+def _holds_a_run(home: Path) -> bool:
+    try:
+        return (home / DATABASE_NAME).exists()
+    except OSError:
+        return True  # somebody else's, who lets nobody in
+
+
+def _shares(folder: RunFolder, mine: set[str]) -> bool:
+    try:
+        if folder.database.stat().st_uid != os.getuid():
+            return False
+    except OSError:
+        return False  # somebody else's, too
+    try:
+        rows = state.read_items(read_tables(folder), folder)
+    except AdaptiveSchedulerError:
+        return True  # damaged: nobody goes round it unasked; `start` says what it is
+    return not all(mine.isdisjoint(fnames.key(row.fname)) for row in rows)

@@ -23,10 +23,13 @@ os.environ.pop("XDG_STATE_HOME", None)
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 
-# A shell gives SIGINT as ignored to what it starts in the background, and we would to the programs
-# that tests end with Ctrl-C.
+# A shell gives SIGINT and SIGQUIT as ignored to what it starts in the background, nohup SIGHUP, and
+# we would to what tests end by them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 # Modules with fixtures; add yours as a line.
 pytest_plugins = [

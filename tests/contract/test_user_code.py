@@ -49,7 +49,9 @@ def opened(request, pools):
     if request.param not in pools:
         executor = MAKERS[request.param]()
         cores = 1 if request.param.startswith("mpi4py") else 2
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         pools[request.param] = executor, executor.open(cores), executor.workers(cores)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # MPICH blocks SIGHUP and others here
     return pools[request.param]
 
 

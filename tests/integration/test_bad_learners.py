@@ -213,7 +213,7 @@ def report(watch: Watch, rows: list[Item], seconds: float, jobs: int) -> None:
 
 def check_ends(rows: list[Item]) -> None:
     assert {row.phase.value for row in rows if row.id not in BAD} == {"done"}
-    told = {20: "your function raised ValueError: no value at", 70: "died",
+    told = {20: "your function raised ValueError at x=-1.0: no value at", 70: "died",
             120: "memory limit",
             170: "a point took longer than point_timeout=3 s: x="}  # fmt: skip
     for row, words in told.items():

@@ -195,7 +195,7 @@ def test_1_each_learner_fails_by_itself_whatever_ends_a_process(
         assert (item.phase, item.fails, item.crashes) == (
             ("failed", 0, 2) if crashed else ("failed", 1, 0)
         ), (place, item.reason)
-        assert WORDS.get(place, KINDS.get(place, "SystemExit: enough")) in item.reason, place
+        assert WORDS.get(place, KINDS.get(place, "enough")) in item.reason, place
     assert run.snapshot().submitted <= 6
 
 

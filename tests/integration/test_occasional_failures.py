@@ -108,7 +108,7 @@ def test_a_point_that_always_fails_ends_its_learner_after_so_many_tries(
 ) -> None:
     outcome = outcome_of(pool, calls, fails_at_7, **settings)
     assert outcome.reason == "error"
-    assert "OSError: seven is out" in str(outcome.error)
+    assert "raised OSError at x=7 (<Calls>): seven is out" in str(outcome.error)
     assert calls.counts[7] == times
 
 

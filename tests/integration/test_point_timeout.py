@@ -217,7 +217,7 @@ def test_a_goal_that_is_met_does_not_need_the_point_that_hangs(accidents: Accide
     assert run.snapshot().submitted == 1, "the worker that hangs was replaced in its job"
 
 
-@pytest.mark.parametrize("wrong", [0, -1, True, "1 h", float("inf"), float("nan")])
+@pytest.mark.parametrize("wrong", [0, -1, True, "1 hedgehog", float("inf"), float("nan")])
 def test_a_wrong_timeout_is_refused(tmp_path: Path, wrong: Any) -> None:
     with pytest.raises(InputError, match="point_timeout="):
         RunManager(
@@ -253,4 +253,4 @@ def test_the_command_line_refuses_a_time_that_is_none(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "--point-timeout 'soon' is not understood" in done.stderr
+    assert "--point-timeout='soon' is not understood" in done.stderr

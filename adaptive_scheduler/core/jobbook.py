@@ -201,14 +201,15 @@ class JobBook:
         run : str
             This run's id: jobs tagged with it are ours, known or not.
         doubt : float
-            Seconds that a job must be missing before it is believed, unless it was cancelled
-            or has said goodbye.
+            Seconds that a job must be missing before it is believed, unless it was cancelled,
+            has said goodbye, or accounting tells its end.
         """
-        seen = self._see(listing, now, run)
+        seen, told = self._see(listing, now, run), {ending.id for ending in endings}
         if len(seen) < len(self._signs):
             for job, signs in self._signs.items():
                 if job not in seen:
-                    signs.miss(now, 0.0 if self._is_over(self.records[job], signs) else doubt)
+                    sure = job in told or self._is_over(self.records[job], signs)
+                    signs.miss(now, 0.0 if sure else doubt)
         for ending in endings:
             if ending.id in self._signs:
                 signs = self._signs[ending.id]
@@ -280,6 +281,10 @@ class JobBook:
             job for job, signs in self._signs.items()
             if signs.ending is None and not (self.records[job].external or self.records[job].goodbye)
         ]  # fmt: skip
+
+    def begun(self) -> frozenset[str]:
+        """Jobs not buried that are known to have started, however long ago."""
+        return frozenset(job for job, signs in self._signs.items() if signs.spoke or signs.node)
 
     @property
     def is_any_leaving(self) -> bool:

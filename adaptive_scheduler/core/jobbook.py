@@ -163,6 +163,8 @@ class JobBook:
 
     def note_goodbye(self, job: str, reason: str, broken: bool) -> None:
         """The job's client ended in good order."""
+        if job in self._signs:
+            self._signs[job].left = self._signs[job].heard
         self._keep(replace(self.records[job], goodbye=reason or "goodbye", broken=broken))
 
     def note_cancelled(self, jobs: Iterable[str]) -> None:
@@ -220,7 +222,8 @@ class JobBook:
     @staticmethod
     def _is_over(record: JobRecord, signs: Signs) -> bool:
         """Whether nothing else was to be expected: we ended it, or it said goodbye and did not requeue."""
-        return signs.cancelled or (bool(record.goodbye) and signs.waited <= signs.heard)
+        has_left = bool(record.goodbye) and signs.left is not None and signs.waited <= signs.left
+        return signs.cancelled or has_left
 
     def _see(self, listing: Sequence[ListedJob], now: float, run: str) -> set[str]:
         """Take in the rows of a listing; returns which of our jobs it shows."""

@@ -163,6 +163,8 @@ class JobBook:
 
     def note_goodbye(self, job: str, reason: str, broken: bool) -> None:
         """The job's client ended in good order."""
+        if job in self._signs:
+            self._signs[job].left = self._signs[job].heard
         self._keep(replace(self.records[job], goodbye=reason or "goodbye", broken=broken))
 
     def note_cancelled(self, jobs: Iterable[str]) -> None:
@@ -201,14 +203,15 @@ class JobBook:
         run : str
             This run's id: jobs tagged with it are ours, known or not.
         doubt : float
-            Seconds that a job must be missing before it is believed, unless it was cancelled
-            or has said goodbye.
+            Seconds that a job must be missing before it is believed, unless it was cancelled,
+            has said goodbye, or accounting tells its end.
         """
-        seen = self._see(listing, now, run)
+        seen, told = self._see(listing, now, run), {ending.id for ending in endings}
         if len(seen) < len(self._signs):
             for job, signs in self._signs.items():
                 if job not in seen:
-                    signs.miss(now, 0.0 if self._is_over(self.records[job], signs) else doubt)
+                    sure = job in told or self._is_over(self.records[job], signs)
+                    signs.miss(now, 0.0 if sure else doubt)
         for ending in endings:
             if ending.id in self._signs:
                 signs = self._signs[ending.id]
@@ -219,7 +222,8 @@ class JobBook:
     @staticmethod
     def _is_over(record: JobRecord, signs: Signs) -> bool:
         """Whether nothing else was to be expected: we ended it, or it said goodbye and did not requeue."""
-        return signs.cancelled or (bool(record.goodbye) and signs.waited <= signs.heard)
+        has_left = bool(record.goodbye) and signs.left is not None and signs.waited <= signs.left
+        return signs.cancelled or has_left
 
     def _see(self, listing: Sequence[ListedJob], now: float, run: str) -> set[str]:
         """Take in the rows of a listing; returns which of our jobs it shows."""
@@ -280,6 +284,10 @@ class JobBook:
             job for job, signs in self._signs.items()
             if signs.ending is None and not (self.records[job].external or self.records[job].goodbye)
         ]  # fmt: skip
+
+    def begun(self) -> frozenset[str]:
+        """Jobs not buried that are known to have started, however long ago."""
+        return frozenset(job for job, signs in self._signs.items() if signs.spoke or signs.node)
 
     @property
     def is_any_leaving(self) -> bool:

@@ -55,7 +55,9 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
     """How a job ended, as far as the batch system tells."""
 
     id: JobId
-    cause: str  # completed | failed | timeout | cancelled | node_fail | preempted | out_of_memory | unknown
+    #: completed | failed | timeout | cancelled | node_fail | preempted | out_of_memory | unknown;
+    #: "" of one that lives, beside a row for the others of its array, see `unfold`
+    cause: str
     detail: str = ""
     nodes: tuple[str, ...] = ()
     rest: str = ""  # see `unfold`

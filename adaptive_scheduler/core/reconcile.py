@@ -269,7 +269,11 @@ def _balance(
     queued: Mapping[int, int], observed: Observed, limits: Limits, timing: Timing
 ) -> list[Action]:
     """Compare the free items of each shape with the jobs that will take them."""
-    actions: list[Action] = []
+    left = [
+        job.id for job in observed.jobs
+        if job.id in observed.leaving and job.listed is PENDING and not job.holds
+    ]  # fmt: skip
+    actions: list[Action] = [CancelJobs(left, "it is to leave, and waits still")] if left else []
     needs: dict[int, int] = {}
     takers: defaultdict[int, list[JobView]] = defaultdict(list)
     for job in observed.jobs:

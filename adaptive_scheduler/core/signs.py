@@ -23,6 +23,8 @@ class Signs(msgspec.Struct):
         Since when this manager knows of it.
     spoke : bool
         A client of it was heard, by this manager or a former one.
+    left : float, optional
+        When this manager heard its goodbye.
     claimed : float, optional
         When it was last given an item.
     listed : ListedJob, optional
@@ -46,6 +48,7 @@ class Signs(msgspec.Struct):
     heard: float
     known: float
     spoke: bool = False
+    left: float | None = None
     claimed: float | None = None
     listed: ListedJob | None = None
     waited: float = float("-inf")

@@ -75,9 +75,15 @@ _OF_ANOTHER_ANSWER = re.compile(
 
 
 def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Leave out what belongs to a job or a world of MPI that this process may run in."""
-    return {
+    """Leave out what belongs to a job or a world of MPI that this process may run in.
+
+    ``SBATCH_CLUSTERS`` holds for all commands: a ``squeue`` that asks another cluster lists no job.
+    """
+    clean = {
         key: value
         for key, value in environ.items()
         if not (_OF_ANOTHER_JOB.fullmatch(key) or _OF_ANOTHER_ANSWER.fullmatch(key))
     }
+    if "SBATCH_CLUSTERS" in clean:
+        clean.setdefault("SLURM_CLUSTERS", clean["SBATCH_CLUSTERS"])
+    return clean

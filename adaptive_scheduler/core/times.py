@@ -89,7 +89,8 @@ def _sum(parts: tuple[str | None, ...], units: tuple[int, ...]) -> float:
 def _length(value: object, name: str) -> float:
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    is_timedelta64 = getattr(getattr(value, "dtype", None), "kind", "") == "m"  # in any unit
+    if isinstance(value, numbers.Real) and not (isinstance(value, bool) or is_timedelta64):
         try:
             return float(value)
         except OverflowError:

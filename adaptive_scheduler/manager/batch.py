@@ -137,23 +137,29 @@ class BatchSystem(threading.Thread):
     def _look(self, task: Look) -> Result:
         try:
             result = self._run(self._scheduler.queue_command())
-            jobs = unfold(self._scheduler.parse_queue(result), task.jobs)
+            jobs = self._scheduler.parse_queue(result)
         except SchedulerError as error:
             return NoLook(str(error))
         alive = {job.id for job in jobs if job.state is not JobState.ENDED}
-        endings = self._endings([JobId(job) for job in task.jobs if job not in alive])
+        ended = [JobId(job) for job in task.jobs if job not in alive]
+        endings = self._endings(ended, task.begun)
         return Listing(
             jobs, endings, self._config.timing.grace if self._scheduler.shows_ended else 0.0
         )
 
-    def _endings(self, ended: list[JobId]) -> Sequence[Ending]:
+    def _endings(self, ended: list[JobId], begun: frozenset[str]) -> Sequence[Ending]:
+        """What accounting tells. A listing that lacks rows of living jobs must not make these ended
+        by a row that is of the others: so only this second question is unfolded.
+        """
         argv = self._scheduler.history_command(ended) if ended else None
         if argv is None:
             return []
         try:
-            return unfold(self._scheduler.parse_history(self._run(argv)), ended)
+            told = self._scheduler.parse_history(self._run(argv))
         except SchedulerError:
             return []  # no accounting here: leases and listings decide alone
+        one_by_one = unfold(told, [job for job in ended if job not in begun])
+        return [ending for ending in one_by_one if ending.cause]
 
     # ---------------------------------------------------------------- submitting
 

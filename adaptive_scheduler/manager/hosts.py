@@ -38,7 +38,8 @@ class Hosts:
         if argv is None:
             return ()
         if time.monotonic() > self._until:
-            self._until = time.monotonic() + self._ask(argv)
+            pause = self._ask(argv)  # which may take a minute
+            self._until = time.monotonic() + pause
         return self._known
 
     def _ask(self, argv: Sequence[str]) -> float:

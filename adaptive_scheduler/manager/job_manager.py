@@ -111,7 +111,7 @@ class JobManager:
             return []
         self._clients.news = False
         self._looking, self._last_look = True, now.monotonic
-        return [Look(self._jobs.unexplained())]
+        return [Look(self._jobs.unexplained(), self._jobs.begun())]
 
     def _interval(self) -> float:
         """Look more often while somebody is expected to leave or has said goodbye."""
@@ -168,8 +168,6 @@ class JobManager:
         self._jobs.forget_submit(result.number)
         if result.refusal is Refusal.LIMIT or n == 1:
             self._room.refuse(n)  # of many names, each with a submit of its own, one is tried next
-        if result.refusal is Refusal.LIMIT:
-            self._is_at_limit = self._is_at_limit or n == 1
         if result.refusal is Refusal.LIMIT and n > 1:
             self._is_wave_refused = self._clients.news = True
             self.notes.say("fewer_jobs_at_once", reason=result.words, jobs=self._room.most)
@@ -182,6 +180,7 @@ class JobManager:
             self.hold(f"the batch system refuses these jobs: {result.words}")
         else:
             self._refuse_wave(f"{result.words}; {result.refusal.remedy}", now)
+            self._is_at_limit = self._is_at_limit or result.refusal is Refusal.LIMIT
 
     def _refuse_wave(self, words: str, now: Moment) -> None:
         """Wait, once for all submits of a wave: they were sent together, and say one thing."""
@@ -205,6 +204,7 @@ class JobManager:
     def _wait(self, words: str, now: Moment) -> None:
         if self.backoff.why(now.monotonic):
             return  # deaths that one look shows are one reason to wait, too
+        self._is_at_limit = False
         seconds = self.backoff.wait(words, now.monotonic)
         self.notes.say("submit_postponed", reason=words, seconds=seconds)
 

@@ -13,9 +13,13 @@ from adaptive_scheduler.core.jobs import Ending, ListedJob, Refusal
 
 @dataclass(frozen=True)
 class Look:
-    """List the queue; ask accounting about those of `jobs` that it lacks, or shows as ended."""
+    """List the queue; ask accounting about those of `jobs` that it lacks, or shows as ended.
+
+    `begun` are those that have started: of these a row for many tasks says nothing, see `unfold`.
+    """
 
     jobs: Sequence[str] = ()
+    begun: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

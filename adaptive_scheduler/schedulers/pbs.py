@@ -69,18 +69,23 @@ _TOO_LONG_ARRAY = 3  # MaxArraySize
 #: forbid between nodes; PBS's own way is ``pbs_tmrsh``, which has no shell that takes the
 #: quotes off the proxy's path: hence the wrapper. Hydra reads these variables, other launchers
 #: do not. On its own host hydra forks, if it knows it by the name that PBS uses; so this is set
-#: in jobs of one host too. The wrapper is in $TMPDIR, which PBS removes with the job and whose
-#: path has no blank: hydra hands it on without quotes.
+#: in jobs of one host too. Hydra hands the wrapper's path on without quotes, so there must be no
+#: blank in it. It is in $TMPDIR, which PBS removes with the job; but profiles set another one,
+#: so it has a name that no other user of the node can guess and take, and goes with the job's shell.
 _SPREAD = r"""
 if [ -z "${HYDRA_LAUNCHER-}${HYDRA_LAUNCHER_EXEC-}${HYDRA_BOOTSTRAP-}" ] &&
-    tmrsh=$(command -v pbs_tmrsh); then
-    export HYDRA_LAUNCHER=rsh
-    export HYDRA_LAUNCHER_EXEC="${TMPDIR:-/tmp}/adaptive-scheduler-tmrsh.$PBS_JOBID"
+    tmrsh=$(command -v pbs_tmrsh) && tmrsh_wrapper=$(
+        case ${TMPDIR-} in *[[:space:]]*) TMPDIR=/tmp ;; esac
+        name=adaptive-scheduler-tmrsh.XXXXXXXX
+        mktemp -t $name 2> /dev/null || TMPDIR=/tmp mktemp -t $name
+    ); then
     printf '#!/bin/sh
 host=$1; shift
 exec "%s" "$host" /bin/sh -c "$*"
-' "$tmrsh" > "$HYDRA_LAUNCHER_EXEC"
-    chmod 700 "$HYDRA_LAUNCHER_EXEC"
+' "$tmrsh" > "$tmrsh_wrapper"
+    chmod 700 "$tmrsh_wrapper"
+    trap 'rm -f -- "$tmrsh_wrapper"' EXIT
+    export HYDRA_LAUNCHER=rsh HYDRA_LAUNCHER_EXEC="$tmrsh_wrapper"
 fi
 """
 

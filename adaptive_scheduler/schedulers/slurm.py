@@ -162,10 +162,12 @@ class SLURM(Scheduler):
     def parse_history(self, result: CommandResult) -> list[Ending]:
         if result.rc != 0 and "Invalid job id specified" in result.stderr:
             return []  # one job was asked for, and Slurm has forgotten it
+        told = self.parse_queue(result)
+        rest = {job.rest for job in told if job.rest and job.state is JobState.ENDED}
         return [
-            Ending(job.id, ENDINGS[job.native_state], job.reason, job.nodes, job.rest)
-            for job in self.parse_queue(result)
-            if job.state is JobState.ENDED
+            Ending(job.id, ENDINGS.get(job.native_state, ""), job.reason, job.nodes, job.rest)
+            for job in told
+            if job.state is JobState.ENDED or job.id[: job.id.rfind("_") + 1] in rest
         ]
 
     # ------------------------------------------------------------------ cancel
@@ -186,7 +188,7 @@ class SLURM(Scheduler):
         return ["squeue", "--noheader", f"--jobs={job}", "--format=%L"]
 
     def parse_time_left(self, result: CommandResult) -> float | None:
-        text = result.stdout.strip()
+        text = result.stdout.strip().rpartition("\n")[2]  # the line before names the cluster
         if result.rc == 0 and text in {"UNLIMITED", "NOT_SET"}:
             return None
         match = _TIME_LEFT.fullmatch(text)

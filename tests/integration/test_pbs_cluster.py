@@ -403,3 +403,29 @@ def test_check_tries_a_job_over_two_hosts_as_a_run_will(pbs: PrivatePBS, tmp_pat
     assert "will not start: Q Can Never Run" in said
     assert "fewer cores=" in said
     assert time.monotonic() - started < 60, "it does not wait for what will never be"
+
+
+@pytest.mark.parametrize("folder", ["a b", "plain", "missing", None])
+def test_the_wrapper_is_nobody_elses_and_goes_with_the_job(
+    tmp_path: Path, folder: str | None
+) -> None:
+    """Where a profile sets $TMPDIR, PBS does not remove it; in /tmp others may guess its name."""
+    for name in ("a b", "plain", "bin"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "bin" / "pbs_tmrsh").write_text("#!/bin/sh\nprintf '%s|' \"$@\"\n")
+    (tmp_path / "bin" / "pbs_tmrsh").chmod(0o755)
+    script = "\n".join([
+        *PBS(1).spread_script(),
+        'stat -c %a "$HYDRA_LAUNCHER_EXEC"; printf "%s\\n" "$HYDRA_LAUNCHER_EXEC"',
+        '$HYDRA_LAUNCHER_EXEC n2 \'"/x/proxy"\' --one',
+    ])  # fmt: skip
+    env = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PBS_JOBID": "7.vm"}
+    if folder is not None:
+        env["TMPDIR"] = str(tmp_path / folder)
+    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=True)  # fmt: skip
+    mode, wrapper, said = done.stdout.splitlines()
+    assert (mode, said) == ("700", 'n2|/bin/sh|-c|"/x/proxy" --one|')
+    where = str(tmp_path / "plain") if folder == "plain" else "/tmp"
+    assert Path(wrapper).parent == Path(where)
+    assert "7.vm" not in wrapper
+    assert not Path(wrapper).exists()

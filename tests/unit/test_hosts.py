@@ -46,6 +46,25 @@ def test_without_an_answer_what_was_known_counts(monkeypatch: pytest.MonkeyPatch
     assert found == [0, 0, 1, 1, 1]
 
 
+def test_a_server_that_is_slow_to_say_nothing_is_not_asked_at_each_submit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(hosts.time, "monotonic", lambda: now[0])
+    asked: list[float] = []
+
+    def hang(argv: Sequence[str]) -> CommandResult:
+        asked.append(now[0])
+        now[0] += 60.0
+        return CommandResult(tuple(argv), -1, "", "no answer in 60 s")
+
+    known = Hosts(PBS(4), hang)
+    for _ in range(5):
+        assert known.of(Resources(cores=4)) == ()
+        now[0] += 5.0
+    assert asked == [0.0]
+
+
 def test_nobody_is_asked_where_a_request_does_not_depend_on_it() -> None:
     assert Hosts(PBS(4), Answers()).of(Resources(cores=4, nodes=2)) == ()
     assert Hosts(SLURM(4), Answers()).of(Resources(cores=4)) == ()

@@ -9,15 +9,18 @@ import pytest
 
 from adaptive_scheduler.core.backoff import FIRST, LONGEST, Backoff
 from adaptive_scheduler.core.config import Limits, RunConfig, Timing
+from adaptive_scheduler.core.events import Cancelled
 from adaptive_scheduler.core.items import Item, Phase
 from adaptive_scheduler.core.job_records import obituary
-from adaptive_scheduler.core.jobs import JobRequest, JobState, Refusal
+from adaptive_scheduler.core.jobs import CommandResult, JobRequest, JobState, Refusal
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.manager.batch import BatchSystem
+from adaptive_scheduler.manager.database_manager import Moment
 from adaptive_scheduler.manager.job_manager import LONGEST_BLIND, SPACING
 from adaptive_scheduler.manager.tasks import (
     CancelTask,
+    Listing,
     Look,
     NoLook,
     NotSubmitted,
@@ -25,6 +28,7 @@ from adaptive_scheduler.manager.tasks import (
     SubmitUnknown,
 )
 from adaptive_scheduler.schedulers.pbs import PBS
+from adaptive_scheduler.schedulers.slurm import FIELD, ROW, SLURM
 from adaptive_scheduler.testing import VirtualJob, World
 
 
@@ -162,6 +166,27 @@ def test_of_many_jobs_with_names_of_their_own_an_impossible_one_is_sent_once(
     assert count.read_text().split() == ["asked", "asked"]
 
 
+def test_a_short_listing_and_the_row_of_an_arrays_cancelled_tasks_end_no_other_task(
+    tmp_path: Path,
+) -> None:
+    rest = ROW + FIELD.join(("61", "N/A", "CANCELLED", "", "None", "as:run:1", "a")) + FIELD + "\n"
+    lives = ROW + FIELD.join(("61", "0", "RUNNING", "n1", "None", "as:run:1", "a")) + FIELD + "\n"
+    folder = RunFolder(tmp_path / "db.tinydb")
+    system = BatchSystem(
+        SLURM(1), RunConfig("run", [Resources()], ["job"], "/logs"), folder, lambda _: None
+    )
+    answers = [rest, rest + lives, rest, rest]
+    system._run = lambda argv: CommandResult(tuple(argv), 0, answers.pop(0), "")  # type: ignore[method-assign]
+    found = [
+        system.carry_out(Look(["61_0", "61_1"])),
+        system.carry_out(Look(["61_0", "61_1"], frozenset(["61_0"]))),
+    ]
+    for listing in found:
+        assert isinstance(listing, Listing)
+        assert [job.id for job in listing.jobs] == ["61"]
+        assert [(end.id, end.cause) for end in listing.endings] == [("61_1", "cancelled")]
+
+
 class _Refusing(PBS):
     """Its qsub is a line of shell."""
 
@@ -271,6 +296,22 @@ def test_the_end_of_a_job_at_the_limit_ends_the_wait(names: tuple[str, ...]) -> 
         assert len(cluster.batch.living()) == 4
         assert len(cluster.batch.submits) - asked < 12, "it asks for little more than there is"
     assert "it goes on by itself when jobs have ended" in cluster.manager.jobs.backoff.reason
+
+
+def test_the_end_of_a_job_ends_no_wait_for_a_server() -> None:
+    """Also where the last refusal but one was for want of room."""
+    manager = world(n=4, limit=4).manager
+    now = manager._clock.moment
+    manager.jobs._jobs.begin_submit(0, 1, "job", 0.0, 0.0)
+    manager.jobs._submitting = 1
+    manager.jobs.take(NotSubmitted(1, Refusal.LIMIT, "full"), now)
+    assert manager.jobs._is_at_limit
+    later = Moment(now.wall, now.monotonic + 100)
+    manager.jobs._submitting, manager.jobs._is_wave_refused = 1, False
+    manager.jobs._jobs.begin_submit(0, 1, "job", 0.0, 0.0)
+    manager.jobs.take(NotSubmitted(2, Refusal.BUSY, "down"), later)
+    manager.jobs._make_room()
+    assert "down" in manager.jobs.backoff.why(later.monotonic)
 
 
 def test_many_are_asked_for_at_once_again_when_a_limit_has_gone() -> None:
@@ -536,6 +577,19 @@ def test_a_cancel_is_not_sent_at_each_look() -> None:
     cluster.manager.book.cancel(0.0)
     cluster.run_for(60)
     assert 2 <= len(sent) <= 5
+
+
+def test_a_job_without_work_whose_cancel_failed_is_cancelled_again() -> None:
+    cluster = world(n=3, limit=3)
+    cluster.run_for(3)
+    cluster.start(jobs(cluster)[0], work=1e6)
+    cluster.run_for(3)
+    cluster.batch.deaf_to_cancels = 1
+    for row in cluster.manager.book.rows:
+        if row.phase is Phase.QUEUED:
+            cluster.manager.book.apply(row.id, Cancelled(), 0.0)
+    cluster.run_for(70)
+    assert len(cluster.batch.living()) == 1
 
 
 def test_a_dead_job_is_remembered_by_the_end_of_its_output() -> None:

@@ -285,3 +285,23 @@ def test_one_that_said_goodbye_or_was_cancelled_is_absent_at_once() -> None:
     book.note_cancelled(["2", "gone already"])
     book.observe([], [], 3.0, RUN, 60.0)
     assert [view(book, 3.0, job).absences for job in ("1", "2", "3")] == [1, 1, 0]
+
+
+def test_a_goodbye_of_a_former_life_makes_one_empty_listing_no_end() -> None:
+    """It was requeued since: while another manager ruled, or as this one's listings showed."""
+    owner = Owner("1_0", 0, 0, "u")
+    record = JobRecord("1_0", 1, owner=owner, has_worked=True, goodbye="signal")
+    runs = ListedJob(JobId("1_0"), JobState.RUNNING, "RUNNING", nodes=("n1",))
+    waits = ListedJob(JobId("1_0"), JobState.PENDING, "PENDING")
+    book = JobBook([record], [], 0.0)
+    book.observe([runs], [], 1.0, "run", doubt=60.0)
+    book.observe([], [], 2.0, "run", doubt=60.0)
+    assert [view.absences for view in book.survey((), 2.0, 30.0).views] == [0]
+    for before, absences in (([waits, runs], 0), ([], 1)):
+        book = JobBook([], [SubmitRecord(1, 0, 1, "job", 0.0, ["1_0"])], 0.0)
+        book.hear(owner, 1, 1.0)
+        book.note_goodbye("1_0", "signal", broken=False)
+        for now, listed in enumerate(before, 2):
+            book.observe([listed], [], now, "run", doubt=60.0)
+        book.observe([], [], 5.0, "run", doubt=60.0)
+        assert [view.absences for view in book.survey((), 5.0, 30.0).views] == [absences]

@@ -216,6 +216,9 @@ def test_the_tasks_of_a_cancelled_array_share_one_row() -> None:
     assert jobs[JobId("61_1")].state is JobState.ENDED
     ends = unfold(SCHEDULER.parse_history(answer(rest + first)), ["61_0", "61_1"])
     assert {end.id: end.cause for end in ends} == {"61_0": "completed", "61_1": "cancelled"}
+    lives = row("61", "2", "RUNNING", "n1", "None", "as:run:1", "name")
+    ends = unfold(SCHEDULER.parse_history(answer(rest + lives)), ["61_1", "61_2"])
+    assert {end.id: end.cause for end in ends} == {"61_1": "cancelled", "61_2": ""}
 
 
 def test_the_history_of_tasks_is_that_of_their_arrays() -> None:
@@ -274,6 +277,8 @@ def test_an_ending_names_its_nodes_and_cause() -> None:
 )
 def test_time_left(text: str, seconds: float) -> None:
     assert SCHEDULER.parse_time_left(answer(text + "\n")) == seconds
+    named = answer(f"CLUSTER: alpha\n{text}\n")  # where SLURM_CLUSTERS is set
+    assert SCHEDULER.parse_time_left(named) == seconds
 
 
 def test_no_limit_and_no_answer_are_different() -> None:

@@ -64,7 +64,7 @@ PBS_DPREFIX
 OF_THE_USER = """
 SBATCH_ACCOUNT SBATCH_PARTITION SBATCH_QOS SBATCH_CONSTRAINT SBATCH_RESERVATION SBATCH_TIMELIMIT
 SBATCH_MEM_PER_CPU SBATCH_MEM_PER_NODE SBATCH_EXCLUSIVE SBATCH_EXPORT SBATCH_GRES SBATCH_HINT
-SBATCH_NO_REQUEUE SBATCH_WCKEY SBATCH_CLUSTERS SBATCH_DISTRIBUTION SBATCH_GPUS SBATCH_SIGNAL
+SBATCH_NO_REQUEUE SBATCH_WCKEY SBATCH_DISTRIBUTION SBATCH_GPUS SBATCH_SIGNAL
 SALLOC_ACCOUNT SALLOC_PARTITION SRUN_CPUS_PER_TASK SRUN_CONTAINER
 SLURM_CONF SLURM_CLUSTERS SLURM_TIME_FORMAT SLURM_BITSTR_LEN SLURM_DEBUG_FLAGS SLURM_JWT SLURM_HINT
 SLURM_ACCOUNT SLURM_PARTITION SLURM_QOS SLURM_RESERVATION SLURM_TIMELIMIT SLURM_CONSTRAINT
@@ -94,6 +94,13 @@ def test_settings_that_would_change_answers_do_not_reach_our_commands(name: str)
 @pytest.mark.parametrize("name", OF_THE_USER.split())
 def test_what_the_user_has_set_reaches_his_submits(name: str) -> None:
     assert clean_environment({name: "1"}) == {name: "1"}
+
+
+def test_the_cluster_that_gets_the_jobs_is_the_one_that_is_asked_of_them() -> None:
+    clean = clean_environment({"SBATCH_CLUSTERS": "b"})
+    assert clean == {"SBATCH_CLUSTERS": "b", "SLURM_CLUSTERS": "b"}
+    his = {"SBATCH_CLUSTERS": "b", "SLURM_CLUSTERS": "c"}
+    assert clean_environment(his) == his
 
 
 def test_there_is_one_list() -> None:

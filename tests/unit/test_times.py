@@ -37,7 +37,7 @@ WITH_UNITS = {
 NONSENSE = [
     "", " ", "soon", "90", "1.5", "-5m", "12:", ":30", "::", "1:2:3:4", "1-2:3:4:5", "1-", "-3",
     "1h 2h", "30m 1h", "12h!", "1w", "h", "1e3s", "1_000s", "\N{ARABIC-INDIC DIGIT ONE}h", "12:00h", "UNLIMITED", "nan",
-    "inf", "0", "0:00", "0m", "9" * 400 + "h", "12 00:00", "1:-5", "5:00\nrm", True, None, [60],
+    "inf", "0", "0:00", "0m", "9" * 400 + "h", "12 00:00", "1:-5", "5:00\nrm", True, None, np.timedelta64(5, "s"), np.timedelta64(5, "ns"), [60],
     b"12h", 0, -1, float("nan"), float("inf"), 10**400, timedelta(0), timedelta(hours=-1),
 ]  # fmt: skip
 

@@ -136,5 +136,9 @@ def _reachable(function: FunctionType) -> list[Any]:
     known = {**vars(builtins), **function.__globals__}
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
     defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
-    named = [known[name] for name in function.__code__.co_names if name in known]
+    # not co_names: `data` of ``learner.data`` is no global, whatever a notebook calls so
+    names = {
+        one.argval for one in dis.get_instructions(function) if one.opname.startswith("LOAD_GLOBAL")
+    }
+    named = [known[name] for name in names if name in known]
     return [*named, *cells, *defaults]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,6 +28,12 @@ def check(given: Any, n: int) -> None:
     )
     if not isinstance(given, (list, tuple)) or not all(map(_is_entry, given)):
         raise InputError(f"initializers={given!r} must be {what}.")
+    late = [one for entry in given for one in _flat(entry) if answers_later(one)]
+    if late:
+        raise InputError(
+            f"initializers: {late[0]!r} is an `async def` or has a yield, so that calling it runs "
+            "nothing. Write a plain function, which may call asyncio.run."
+        )
     if is_per_learner(given) and len(given) != n:
         raise InputError(
             f"initializers has {len(given)} entries for {n} learners. It must be {what}."
@@ -41,8 +49,7 @@ def of_learner(given: Sequence[Any] | None, place: int) -> tuple[Initializer, ..
     """The initializers that run for the learner in this place."""
     if not given or not is_per_learner(given):
         return tuple(given or ())
-    entry = given[place]
-    return (entry,) if callable(entry) else tuple(entry or ())
+    return _flat(given[place])
 
 
 def in_order(given: Sequence[Any] | None, order: Sequence[int]) -> list[Any] | None:
@@ -50,6 +57,21 @@ def in_order(given: Sequence[Any] | None, order: Sequence[int]) -> list[Any] | N
     if not given or not is_per_learner(given):
         return list(given or ()) or None
     return [given[place] for place in order]
+
+
+def answers_later(function: Any) -> bool:
+    """Whether calling it runs nothing yet: an ``async def``, or a function with a ``yield``."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    kinds = (
+        inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction,
+    )  # fmt: skip
+    call = getattr(type(function), "__call__", None)  # noqa: B004  of an object
+    return any(kind(one) for kind in kinds for one in (function, call))
+
+
+def _flat(entry: Any) -> tuple[Initializer, ...]:
+    return (entry,) if callable(entry) else tuple(entry or ())
 
 
 def _is_entry(entry: Any) -> bool:

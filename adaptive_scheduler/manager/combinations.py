@@ -49,6 +49,8 @@ def _check_children(learner: Any, where: str) -> None:
 
     children = [_innermost(child) for child in learner.learners]
     what = f"{where} is a BalancingLearner of"
+    if not children:
+        raise InputError(f"{what} no learners: give it some, or leave it out of `learners`.")
     alone = "Give each of them in `learners`, with an fname of its own."
     if any(isinstance(child, IntegratorLearner) for child in children):
         raise InputError(

@@ -37,14 +37,34 @@ class _Table:
     points: list[Any] = field(default_factory=list)
     columns: dict[str, list[Any]] = field(default_factory=dict)
 
+    def add(self, name: str, values: list[Any]) -> None:
+        """Add a column. Raises InputError: a second one of a name would replace the first."""
+        if name in self.columns or name in ("learner", "fname"):
+            raise InputError(
+                f"two columns would be called {name!r}: choose others of x_name, y_name, ..., "
+                "point_names or function_prefix"
+            )
+        self.columns[name] = values
+
 
 def check_names(names: Mapping[str, Any]) -> None:
-    """Refuse names of columns that no learner has. Raises InputError."""
-    for name in names:
+    """Refuse names of columns that no learner has, and what are no names. Raises InputError."""
+    for name, given in names.items():
         if name not in DEFAULTS:
             raise InputError(
                 f"to_dataframe: {name!r} is no name of a column. Known are {', '.join(DEFAULTS)}."
             )
+        if name != "point_names":
+            is_fit = isinstance(given, str)
+        else:
+            is_fit = given is None or _are_texts(given)
+        if not is_fit:
+            what = "a list of texts, or None" if name == "point_names" else "a text"
+            raise InputError(f"to_dataframe: {name}={given!r} must be {what}.")
+
+
+def _are_texts(given: Any) -> bool:
+    return isinstance(given, (list, tuple, str)) and all(isinstance(one, str) for one in given)
 
 
 def frame_of(learner: Any, names: Mapping[str, Any], pandas: Any) -> pd.DataFrame:
@@ -98,7 +118,9 @@ def _table(learner: Any, names: Mapping[str, Any]) -> _Table | None:
         table = _table(learner.learner, names)
         if table is not None:
             extra = learner.extra_data
-            table.columns[names["extra_data_name"]] = [extra.get(x) for x in table.points]
+            if isinstance(learner.learner, DataSaver):  # what that keeps is a part of this
+                table.columns.pop(names["extra_data_name"], None)
+            table.add(names["extra_data_name"], [extra.get(x) for x in table.points])
         return table
     return _of_one(learner, names)
 
@@ -133,10 +155,10 @@ def _of_one(learner: Any, names: Mapping[str, Any]) -> _Table | None:
     table = _Table([x for x, _ in pairs])
     rows = [x if len(inputs) > 1 or _is_nd(learner) else (x,) for x in table.points]
     for place, name in enumerate(inputs):
-        table.columns[name] = [row[place] for row in rows]
-    table.columns[output] = [y for _, y in pairs]
+        table.add(name, [row[place] for row in rows])
+    table.add(output, [y for _, y in pairs])
     for name, value in _defaults(learner).items():
-        table.columns[names["function_prefix"] + name] = [value] * len(pairs)
+        table.add(names["function_prefix"] + name, [value] * len(pairs))
     return table
 
 

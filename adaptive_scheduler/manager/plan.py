@@ -159,7 +159,7 @@ def check_learners(learners: Any) -> list[Any]:
 
 
 def check_goal_function(goal: Any) -> None:
-    """Refuse a function that cannot be called with a learner; InputError."""
+    """Refuse a function that cannot be called with a learner, or gives no answer; InputError."""
     try:
         inspect.signature(goal).bind(object())
     except ValueError:  # of a builtin, which does not tell
@@ -169,6 +169,11 @@ def check_goal_function(goal: Any) -> None:
             f"goal={goal!r} cannot be called with one argument, the learner ({error}): write "
             "goal=lambda learner: ..."
         ) from error
+    if initializers.answers_later(goal):
+        raise InputError(
+            f"goal={goal!r} is an `async def` or has a yield: calling it gives no answer but an object "
+            "that counts as true, so each learner would end at once. Write a plain function."
+        )
 
 
 def check_goal_fits(goal: Goal, learners: Sequence[Any]) -> None:

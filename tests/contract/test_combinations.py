@@ -204,3 +204,9 @@ def test_a_datasaver_has_one_file(names):
 def test_a_name_in_a_form_that_cannot_be_used_is_refused(names):
     with pytest.raises(InputError, match=r"fnames\[0\].*(Give a str or a path|2 names)"):
         plan(balancing(PLAIN["Learner1D"], value), names)
+
+
+def test_a_balancing_learner_of_nothing_is_refused():
+    for learner in (BalancingLearner([]), DataSaver(BalancingLearner([]), picked)):
+        with pytest.raises(InputError, match=r"^learners\[0\].* of no learners: give it some"):
+            plan(learner)

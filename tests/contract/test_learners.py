@@ -68,10 +68,16 @@ def test_a_loaded_learner_that_met_its_goal_evaluates_nothing(name, pool, tmp_pa
     wrap, lines = ledgers(tmp_path)
     make, goal = kinds(wrap)[name]
     fname = fname_of(name, tmp_path)
-    run_learner(Work(make(), fname, goal, pool, 2, token=1))
+    first = make()
+    run_learner(Work(first, fname, goal, pool, 2, token=1))
     before = len(lines())
+    is_met = goal is None or goal(first)
+    # of an IntegratorLearner one in twenty is done, and not any more with what was in flight then
+    assert is_met or name == "IntegratorLearner"
     outcome = run_learner(Work(make(), fname, goal, pool, 2, token=2))
-    assert (outcome.reason, outcome.new_points, len(lines())) == ("goal", 0, before)
+    assert outcome.reason == "goal"
+    assert outcome.new_points == len(lines()) - before
+    assert (outcome.new_points == 0) == is_met
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -249,3 +249,35 @@ def test_names_that_are_given_are_used():
     learner = told(kinds()["DataSaver"][0]())
     frame = table(learner, x_name="energy", y_name="gap", extra_data_name="all")
     assert list(frame.columns) == ["energy", "gap", "all", "learner", "fname"]
+
+
+@pytest.mark.parametrize(
+    "names", [{"x_name": 3}, {"x_name": None}, {"point_names": 5}, {"point_names": [1, 2]},
+              {"function_prefix": None}]
+)  # fmt: skip
+def test_what_is_no_name_is_refused(names):
+    with pytest.raises(InputError, match=rf"{next(iter(names))}=.* must be a"):
+        results.to_dataframe([], [], names)
+
+
+def _with_default(x, y=1):
+    return x + y
+
+
+@pytest.mark.parametrize(
+    ("learner", "names", "twice"),
+    [
+        (adaptive.Learner1D(_with_default, (0, 1)), {"function_prefix": ""}, "y"),
+        (adaptive.Learner1D(_with_default, (0, 1)), {"y_name": "x"}, "x"),
+        (adaptive.Learner1D(_with_default, (0, 1)), {"x_name": "learner"}, "learner"),
+        (adaptive.LearnerND(sum, [(0, 1)] * 2), {"point_names": ["a", "a"]}, "a"),
+        (adaptive.LearnerND(sum, [(0, 1)] * 2), {"value_name": "x"}, "x"),
+        (adaptive.DataSaver(adaptive.Learner1D(_with_default, (0, 1)), float),
+         {"extra_data_name": "y"}, "y"),
+    ],
+)  # fmt: skip
+def test_no_column_replaces_another_one_of_its_name(learner, names, twice):
+    (x,), _ = learner.ask(1)
+    learner.tell(x, 0.5)
+    with pytest.warns(UserWarning, match=rf"learners\[0\].*two columns would be called '{twice}'"):
+        assert results.to_dataframe([learner], ["f"], names).empty

@@ -67,8 +67,11 @@ def cases(draw):
 
 
 def exact(rows):
-    """Floats to the last bit; an integer or None counts as its float."""
-    return repr(np.array([*rows], dtype=float).tolist())
+    """Floats to the last bit; an integer or None counts as its float, and -0.0 as 0.0.
+
+    They are one key: a point asked for at 0.0 may be told at -0.0, and either name stays.
+    """
+    return repr((np.array([*rows], dtype=float) + 0.0).tolist())
 
 
 def state(learner):
@@ -132,6 +135,18 @@ def test_a_line_is_tidied_as_adaptive_tidies_it(case, asked, told):
     for x in learner.ask(asked)[0][:told]:
         learner.tell(x, learner.function(x))
     learner.ask(asked)
+    theirs = deepcopy_of(learner)
+    adaptive_load.tidy(learner)
+    theirs.remove_unfinished()
+    assert_alike(learner, theirs)
+
+
+def test_a_line_that_asked_for_zero_may_be_told_minus_zero():
+    learner = Learner1D(scalar, (-1, 1))
+    assert 0.0 in learner.ask(5)[0]
+    for x in (-1.0, 1.0, -0.0, 0.5):
+        learner.tell(x, scalar(x))
+    learner.ask(3)
     theirs = deepcopy_of(learner)
     adaptive_load.tidy(learner)
     theirs.remove_unfinished()

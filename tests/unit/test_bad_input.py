@@ -44,6 +44,20 @@ def test_a_goal_must_take_the_learner(goal: Any) -> None:
         plan(goal=goal)
 
 
+async def _awaited(learner):
+    return learner.npoints > 10
+
+
+def _yielded(learner):
+    yield learner.npoints > 10
+
+
+@pytest.mark.parametrize("goal", [_awaited, _yielded])
+def test_a_goal_that_counts_as_met_whatever_it_is_is_refused(goal: Any) -> None:
+    with pytest.raises(InputError, match=r"`async def` or has a yield.*Write a plain function"):
+        plan(goal=goal)
+
+
 @pytest.mark.parametrize("goal", [bool, lambda learner, n=3: learner.npoints > n])
 def test_goals_that_can_be_called(goal: Any) -> None:
     plan(goal=goal)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from adaptive_scheduler.core.initializers import check, in_order, of_learner
@@ -41,3 +43,23 @@ def test_what_is_no_initializer_is_refused(given):
 def test_one_entry_too_few_is_refused_with_both_numbers():
     with pytest.raises(InputError, match="initializers has 2 entries for 3 learners"):
         check([[a], None], 3)
+
+
+async def later():
+    pass
+
+
+def bit_by_bit():
+    yield
+
+
+class Later:
+    async def __call__(self):
+        pass
+
+
+@pytest.mark.parametrize("late", [later, bit_by_bit, Later(), Later().__call__, partial(later)])
+def test_what_runs_nothing_when_it_is_called_is_refused(late):
+    for given in ([a, late], [[a], [late]]):
+        with pytest.raises(InputError, match=r"initializers: .*plain function"):
+            check(given, 2)

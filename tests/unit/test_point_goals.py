@@ -15,6 +15,7 @@ from adaptive_scheduler.core.goals import Goal, parse_goal, predicate
 
 WANTED = 20
 calls: list[int] = []
+data = {"as": "notebooks call it"}
 
 
 def has_them(learner):

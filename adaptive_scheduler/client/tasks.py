@@ -166,7 +166,7 @@ class _Short(reprlib.Repr):
             return repr(x.item())
         if isinstance(shape, tuple) and getattr(x, "size", 0) > _MANY:
             return f"<{type(x).__name__} of shape {shape}>"
-        if type(x).__repr__ is object.__repr__:  # it would tell where the object is in memory
+        if type(x).__repr__ is object.__repr__:  # type: ignore[comparison-overlap]  # else: its address
             return f"<{type(x).__name__}>"
         return " ".join(str(super().repr_instance(x, level)).split())
 

@@ -394,6 +394,8 @@ class Oracle:
         silent = self._silence(job.id) >= timing.lease
         if job.id in self._goodbye or (job.id in self.spoke and silent):
             return True
+        if job.id in self.leaving:
+            return True  # we cancelled it, and it holds nothing: it ends within KillWait
         age = self.history.now - max(self._since, job.made) + EPSILON
         return self._lacking[job.id] >= 2 and age >= timing.grace
 

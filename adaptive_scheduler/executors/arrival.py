@@ -15,9 +15,10 @@ from contextlib import suppress
 from operator import attrgetter
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import cloudpickle
-from cloudpickle.cloudpickle import _function_setstate
+from cloudpickle.cloudpickle import _class_setstate, _function_setstate
 
 #: What mpi4py.futures names the user's script in a worker rank (its ``_core.MAIN_RUN_NAME``).
 USERS_MAIN = "__worker__"
@@ -25,6 +26,8 @@ USERS_MAIN = "__worker__"
 #: In the globals of each module that came by value: the names that keep the values they have.
 MARK = "__adaptive_scheduler_settled__"
 
+#: Classes that came to a worker in this process, for what a client reads beside it (threads).
+_settled: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
 _codes: dict[bytes, Any] = {}
 _arriving = threading.local()
 
@@ -41,19 +44,23 @@ class Modules:
 
     def __init__(self) -> None:
         self._known: dict[str, ModuleType] = {}
+        #: Classes that came by value, with the names of the attributes that keep their values.
+        self._classes: dict[type, frozenset[str]] = {}
 
     def loads(self, data: bytes) -> Any:
         """Unpickle functions into these modules."""
-        _arriving.modules = self._known
+        _arriving.modules, _arriving.classes = self._known, self._classes
         try:
             return pickle.loads(data)
         finally:
-            _arriving.modules = None
+            _arriving.modules = _arriving.classes = None
 
     def settle(self) -> None:
         """From now on what comes changes no global that there is: initializers may have set it."""
         for one in self._known.values():
             vars(one)[MARK] = frozenset(vars(one))
+        for kind in self._classes:
+            self._classes[kind] = _settled[kind] = frozenset(vars(kind))
 
 
 def module(name: str, attributes: dict[str, Any]) -> ModuleType:
@@ -88,6 +95,18 @@ def complete(function: FunctionType, state: Any) -> None:
         names = {key: v for key, v in slots["__globals__"].items() if key not in settled}
         slots = slots | {"__globals__": names}
     _function_setstate(function, (own, slots))
+
+
+def complete_class(kind: type, state: Any) -> type:
+    """Give a class its attributes, but those that initializers may have set."""
+    known: dict[type, frozenset[str]] | None = getattr(_arriving, "classes", None)
+    keep = _settled.get(kind) if known is None else known.setdefault(kind, frozenset())
+    if keep:
+        attributes, slots = state
+        own = {name: v for name, v in attributes.items() if name not in keep or name == "_abc_impl"}
+        state = own, slots
+    _class_setstate(kind, state)
+    return kind
 
 
 # ----------------------------------------------------------------------- their source

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import cloudpickle
-from cloudpickle.cloudpickle import _should_pickle_by_reference
+from cloudpickle.cloudpickle import _class_setstate, _should_pickle_by_reference
 
 from adaptive_scheduler.errors import USER_RAISES
 from adaptive_scheduler.executors import arrival
@@ -99,7 +99,10 @@ class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
             return self._reduced_function(obj)
         if kind is ModuleType:
             return self._reduced_module(obj)
-        return super().reducer_override(obj)
+        reduced = super().reducer_override(obj)
+        if isinstance(reduced, tuple) and reduced[5:] == (_class_setstate,):
+            return (*reduced[:5], arrival.complete_class)
+        return reduced
 
     def _reduced_code(self, code: CodeType) -> Any:
         _, parts = cloudpickle.Pickler.dispatch_table[CodeType](code)

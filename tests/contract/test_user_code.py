@@ -151,6 +151,28 @@ write(twice(lambda x: f(x)), functools.partial(g), initializers=[twice(load)])
 """,
         {},
     ),
+    "in attributes of classes": (
+        """
+import tables
+class Own:
+    factor = None
+    @classmethod
+    def load(cls):
+        cls.factor = 10
+        tables.Kept.load()
+class Sum:
+    def __call__(self, x): return Own.factor * x + tables.Kept.rest
+write(lambda x: Own.factor * x + tables.Kept.rest, Sum(), initializers=[Own.load])
+""",
+        {"tables.py": """
+import abc
+class Kept(abc.ABC):
+    rest = None
+    @staticmethod
+    def load():
+        Kept.rest = 1100
+"""},
+    ),
 }  # fmt: skip
 
 

@@ -189,7 +189,7 @@ class JobBook:
 
     def observe(
         self, listing: Sequence[ListedJob], endings: Sequence[Ending], now: float, run: str,
-        doubt: float = 0.0,
+        doubt: float = 0.0, grace: float = 0.0,
     ) -> None:  # fmt: skip
         """Take in a good listing of the queue and what accounting tells of the jobs it lacks.
 
@@ -205,6 +205,8 @@ class JobBook:
         doubt : float
             Seconds that a job must be missing before it is believed, unless it was cancelled,
             has said goodbye, or accounting tells its end.
+        grace : float
+            Seconds after a submit whose answer never came in which its jobs may still arrive.
         """
         seen, told = self._see(listing, now, run), {ending.id for ending in endings}
         if len(seen) < len(self._signs):
@@ -217,7 +219,8 @@ class JobBook:
                 signs = self._signs[ending.id]
                 signs.ending, signs.node = ending, (*ending.nodes, signs.node)[0]
         for unknown in self._unknown.values():
-            unknown.absences += 1
+            # before, it may not have arrived yet: listings of then say nothing
+            unknown.absences += now - unknown.sent >= grace
 
     @staticmethod
     def _is_over(record: JobRecord, signs: Signs) -> bool:

@@ -159,8 +159,8 @@ class JobManager:
     def _take_listing(self, result: Listing, now: Moment) -> list[Task]:
         self._looking, self.notes.blind = False, ""
         self._blind.clear()
-        run, doubt = self._config.run, result.doubt
-        self._jobs.observe(result.jobs, result.endings, now.monotonic, run, doubt)
+        run, grace = self._config.run, self._config.timing.grace
+        self._jobs.observe(result.jobs, result.endings, now.monotonic, run, result.doubt, grace)
         return self.reconcile(now)
 
     def _refused(self, result: NotSubmitted, now: Moment) -> None:

@@ -208,6 +208,16 @@ def test_a_job_that_speaks_is_not_counted_as_coming_too() -> None:
     assert [s.n for s in book.submit_views(1.0)] == [1]
 
 
+def test_listings_before_an_unknown_submit_can_have_arrived_say_nothing_of_it() -> None:
+    """Two of them and one stale one later made a submit be forgotten that had arrived (seed 724636)."""
+    book = JobBook([], [], 0.0)
+    book.begin_submit(0, 2, "job", 0.0, 0.0)
+    for now in (1.0, 2.0, 59.0):
+        book.observe([], [], now, RUN, grace=60.0)
+    book.observe([], [], 61.0, RUN, grace=60.0)
+    assert [submit.absences for submit in book.submit_views(61.0)] == [1]
+
+
 def test_a_partly_adopted_submit_is_still_unknown_to_the_next_manager() -> None:
     book = submitted(3)
     see(book, 1.0, listed("7"))

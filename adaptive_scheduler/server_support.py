@@ -217,7 +217,7 @@ def get_database(db_fname: DbName) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        In the order of the learners; keys as in `adaptive_scheduler.core.items.Item`,
+        In the order of the learners; keys as in `adaptive_scheduler.core.rows.items.Item`,
         and ``combo`` where the database was made with combos.
 
     Raises

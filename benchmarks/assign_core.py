@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from adaptive_scheduler.core.items import Item, Phase
+from adaptive_scheduler.core.rows.items import Item, Phase
 from benchmarks.books import Books
 from benchmarks.figures import Figure, at_least
 

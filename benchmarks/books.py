@@ -8,10 +8,10 @@ from pathlib import Path
 import structlog
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.items import Item, Phase
-from adaptive_scheduler.core.messages import Assigned, Claim, Finish, Hello, Owner, Report
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.wire.messages import Assigned, Claim, Finish, Hello, Owner, Report
 from adaptive_scheduler.io import database, files
 from adaptive_scheduler.io.database import Database
 from adaptive_scheduler.manager import state

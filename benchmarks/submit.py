@@ -13,20 +13,20 @@ from pathlib import Path
 
 import msgspec
 
-from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import Limits
-from adaptive_scheduler.core.items import Item, Phase
-from adaptive_scheduler.core.job_records import SubmitRecord
-from adaptive_scheduler.core.jobbook import JobBook
-from adaptive_scheduler.core.jobs import PENDING, RUNNING, JobId, ListedJob
-from adaptive_scheduler.core.messages import Claim, Hello, Owner
+from adaptive_scheduler.core.jobs.batch_jobs import PENDING, RUNNING, JobId, ListedJob
+from adaptive_scheduler.core.jobs.commands import Listing, Look, Submit, Submitted
+from adaptive_scheduler.core.jobs.job_table import JobBook
+from adaptive_scheduler.core.jobs.records import SubmitRecord
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.item_table import Book
+from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.wire.messages import Claim, Hello, Owner
 from adaptive_scheduler.io import files
 from adaptive_scheduler.manager.batch import BatchSystem
 from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
 from adaptive_scheduler.manager.job_manager import JobManager
-from adaptive_scheduler.manager.tasks import Listing, Look, Submit, Submitted
 from adaptive_scheduler.schedulers.slurm import SLURM
 from benchmarks.books import config
 from benchmarks.cluster import cluster

@@ -6,7 +6,8 @@ import time
 
 import zmq
 
-from adaptive_scheduler.core.messages import (
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Beat,
     Claim,
@@ -20,7 +21,6 @@ from adaptive_scheduler.core.messages import (
     decode_reply,
     encode_request,
 )
-from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.io import keys
 from adaptive_scheduler.io.addresses import Address
 

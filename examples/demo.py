@@ -21,7 +21,7 @@ from rich.table import Table
 from adaptive_scheduler import RunManager, scheduler
 from adaptive_scheduler.commandline.history import read_entries
 from adaptive_scheduler.commandline.watching import Watched, watch
-from adaptive_scheduler.core.jobs import Ending
+from adaptive_scheduler.core.jobs.batch_jobs import Ending
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.io import commands
 

@@ -59,18 +59,18 @@ class Plant:
 #: Jobs that hold an item and are heard never reach `reconcile`: what it does with them shows only
 #: without this.
 ALL_JOBS_LOOKED_AT = Plant(
-    "all jobs looked at", "core/signs.py",
+    "all jobs looked at", "core/jobs/job_tracking.py",
     "holds and sign.spoke and now - sign.heard <= lease", "False",
 )  # fmt: skip
 
 
 ASKED = (
     Plant(
-        "token not compared", "core/items.py",
+        "token not compared", "core/rows/items.py",
         "if is_fenced and event.token != item.token:", "if False:",
     ),
     Plant(
-        "token not renewed on re-claim", "core/items.py",
+        "token not renewed on re-claim", "core/rows/items.py",
         "job=event.owner.job, owner=event.owner, token=event.token,",
         "job=event.owner.job, owner=event.owner, token=item.token or event.token,",
     ),
@@ -104,22 +104,22 @@ ASKED = (
         "return Moment(self._clock.time(), self._clock.time())",
     ),
     Plant(
-        "empty listing believed", "core/reconcile.py",
+        "empty listing believed", "core/jobs/reconcile.py",
         "    if job.spoke:\n        return lease_out\n",
         "    if job.spoke:\n        return True\n", ALL_JOBS_LOOKED_AT,
     ),
     Plant(
-        "requeued job believed new", "core/book.py",
+        "requeued job believed new", "core/rows/item_table.py",
         "        held = self._by_job.get(owner.job)\n        if held is not None:\n",
         "        held = self._by_job.get(owner.job)\n"
         "        if held is not None and self.rows[held].owner.restart == owner.restart:\n",
     ),
     Plant(
-        "finish not idempotent", "core/items.py",
+        "finish not idempotent", "core/rows/items.py",
         "    (DONE, Finished): (_same, (DONE,)),\n", "",
     ),
     Plant(
-        "claim not idempotent", "core/items.py",
+        "claim not idempotent", "core/rows/items.py",
         "    if event.owner == item.owner:\n        return item\n    if event.owner.job",
         "    if event.owner.job",
     ),
@@ -135,7 +135,7 @@ ASKED = (
         'id=JobId(f"{job}_{task}" if is_task else job),', "id=JobId(job),",
     ),
     Plant(
-        "max_simultaneous_jobs off by one", "core/reconcile.py",
+        "max_simultaneous_jobs off by one", "core/jobs/reconcile.py",
         "room = limits.max_simultaneous_jobs - in_queue",
         "room = limits.max_simultaneous_jobs - in_queue + 1",
     ),
@@ -145,21 +145,21 @@ ASKED = (
         "return NotSubmitted(submit.number, Refusal.BUSY, _words(result))",
     ),
     Plant(
-        "priority ties reversed", "core/free.py",
+        "priority ties reversed", "core/rows/ready_queue.py",
         "return (-item.priority, item.fails + item.crashes, item.id)",
         "return (-item.priority, item.fails + item.crashes, -item.id)",
     ),
     Plant(
-        "dependency on FAILED ignored", "core/book.py",
+        "dependency on FAILED ignored", "core/rows/item_table.py",
         "            elif after.phase in _NEVER_DONE:\n"
         "                self._consequences.append((child, _blocked_by(after)))\n", "",
     ),
     Plant(
-        "crash not counted", "core/items.py",
+        "crash not counted", "core/rows/items.py",
         "crashes = item.crashes + event.crash", "crashes = item.crashes",
     ),
     Plant(
-        "cancel of a RUNNING job", "core/reconcile.py",
+        "cancel of a RUNNING job", "core/jobs/reconcile.py",
         "if not (job.holds or job.goodbye or mute or", "if not (job.goodbye or mute or",
         ALL_JOBS_LOOKED_AT,
     ),
@@ -172,13 +172,13 @@ MORE = (
         "        if item.phase is not RUNNING:\n",
     ),
     Plant(
-        "an old life is heard", "core/signs.py",
+        "an old life is heard", "core/jobs/job_tracking.py",
         "    if owner.life < known.life:\n",
         "    if owner.restart < known.restart:\n        return None\n"
         "    if owner.life < known.life:\n",
     ),
     Plant(
-        "two clients of one job both welcome", "core/signs.py",
+        "two clients of one job both welcome", "core/jobs/job_tracking.py",
         "    if owner.life > known.life or record.goodbye:\n        return None\n",
         "    if owner.life >= known.life or record.goodbye:\n        return None\n",
     ),
@@ -202,24 +202,24 @@ MORE = (
         "        self._next_beat = math.inf\n        if isinstance(reply, Welcome):",
     ),
     Plant(
-        "a mute job is dead after one listing", "core/reconcile.py",
+        "a mute job is dead after one listing", "core/jobs/reconcile.py",
         "return job.absences >= 2 and job.age >= timing.grace",
         "return job.absences >= 1 and job.age >= timing.grace",
     ),
     Plant(
-        "a mute job is dead at once", "core/reconcile.py",
+        "a mute job is dead at once", "core/jobs/reconcile.py",
         "return job.absences >= 2 and job.age >= timing.grace", "return job.absences >= 2",
     ),
     Plant(
-        "a lost submit forgotten at once", "core/reconcile.py",
+        "a lost submit forgotten at once", "core/jobs/reconcile.py",
         "return submit.absences >= 2 and submit.age >= timing.grace", "return submit.absences >= 1",
     ),
     Plant(
-        "unknown submits do not count", "core/reconcile.py",
+        "unknown submits do not count", "core/jobs/reconcile.py",
         "    in_queue += sum(submit.n for submit in observed.submits)\n", "",
     ),
     Plant(
-        "jobs at work take no room", "core/reconcile.py",
+        "jobs at work take no room", "core/jobs/reconcile.py",
         "in_queue = observed.at_work + sum(", "in_queue = sum(",
     ),
     Plant(
@@ -227,7 +227,7 @@ MORE = (
         "if request.claims and type(reply) is Ok:", "if request.claims:",
     ),
     Plant(
-        "who holds an item is at work, heard or not", "core/signs.py",
+        "who holds an item is at work, heard or not", "core/jobs/job_tracking.py",
         "            holds and sign.spoke and now - sign.heard <= lease\n",
         "            holds and sign.spoke\n",
     ),
@@ -276,34 +276,34 @@ MORE = (
         "        write_all(fd, data)\n        operations.fsync(fd)\n", "        write_all(fd, data)\n",
     ),
     Plant(
-        "a second life does not take over", "core/items.py",
+        "a second life does not take over", "core/rows/items.py",
         "event.owner.job != item.job or event.owner.life <= item.owner.life:",
         "event.owner.job != item.job or event.owner.life != item.owner.life:",
     ),
     Plant(
-        "a requeue counts as a crash", "core/items.py",
+        "a requeue counts as a crash", "core/rows/items.py",
         "crashed = event.owner.restart == item.owner.restart", "crashed = True",
     ),
     Plant(
-        "fails never use up their budget", "core/items.py",
+        "fails never use up their budget", "core/rows/items.py",
         "phase = FAILED if is_last or fails > budget.max_fails else QUEUED",
         "phase = FAILED if is_last or fails > budget.max_fails + 1 else QUEUED",
     ),
     Plant(
-        "one failure too few", "core/items.py",
+        "one failure too few", "core/rows/items.py",
         "phase = FAILED if is_last or fails > budget.max_fails else QUEUED",
         "phase = FAILED if is_last or fails >= max(1, budget.max_fails) else QUEUED",
     ),
     Plant(
-        "a child is freed by its first parent", "core/book.py",
+        "a child is freed by its first parent", "core/rows/item_table.py",
         "return sum(self.rows[parent].phase", "return any(self.rows[parent].phase",
     ),
     Plant(
-        "a delayed item is never woken", "core/book.py",
+        "a delayed item is never woken", "core/rows/item_table.py",
         "            if self._delay_until.get(row) == until:\n", "            if False:\n",
     ),
     Plant(
-        "an item that raised is free at once", "core/book.py",
+        "an item that raised is free at once", "core/rows/item_table.py",
         "            if item.id not in self._delay_until:\n                self._push(item)\n",
         "            self._push(item)\n",
     ),
@@ -313,7 +313,7 @@ MORE = (
         "",
     ),
     Plant(
-        "leases of a former manager are over", "core/jobbook.py",
+        "leases of a former manager are over", "core/jobs/job_table.py",
         "            r.id: Signs(heard=now, known=now, spoke=r.owner is not None)\n",
         "            r.id: Signs(heard=now - 3600, known=now, spoke=r.owner is not None)\n",
     ),
@@ -341,7 +341,7 @@ MORE = (
         "            if RESULT_UNKNOWN.search(result.stderr):\n", "            if False:\n",
     ),
     Plant(
-        "silent jobs are cancelled after the lease", "core/reconcile.py",
+        "silent jobs are cancelled after the lease", "core/jobs/reconcile.py",
         "job.silent > timing.lease + timing.patience", "job.silent > timing.lease",
     ),
     Plant(
@@ -349,12 +349,12 @@ MORE = (
         '    "TIMEOUT": "timeout",\n}', '    "TIMEOUT": "timeout",\n    "SUSPENDED": "failed",\n}',
     ),
     Plant(
-        "jobs of other runs are ours", "core/job_records.py",
+        "jobs of other runs are ours", "core/jobs/records.py",
         'if len(parts) != 3 or parts[:2] != ["as", run] or not parts[2].isdigit():',
         'if len(parts) != 3 or parts[0] != "as" or not parts[2].isdigit():',
     ),
     Plant(
-        "a job that comes back is not noticed", "core/jobbook.py",
+        "a job that comes back is not noticed", "core/jobs/job_table.py",
         "            self._revive(listed.id, now)  # a listing had lied, or came late\n",
         "            return False\n",
     ),

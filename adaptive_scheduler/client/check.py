@@ -14,8 +14,8 @@ from adaptive_scheduler.client import environment
 from adaptive_scheduler.client.environment import Job
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.findings import Finding
-from adaptive_scheduler.core.messages import Hello
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import Hello
 from adaptive_scheduler.errors import AdaptiveSchedulerError, RunError
 from adaptive_scheduler.executors.registry import executor_for
 from adaptive_scheduler.io import files

@@ -12,8 +12,8 @@ from types import TracebackType
 
 from adaptive_scheduler.client.session import Sending, Session
 from adaptive_scheduler.core.config import Timing
-from adaptive_scheduler.core.messages import Owner, Reply, Report, Request
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import Owner, Reply, Report, Request
 from adaptive_scheduler.core.words import with_speakable_words
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,

@@ -15,8 +15,8 @@ import msgspec
 
 from adaptive_scheduler.core import paths
 from adaptive_scheduler.core.config import Environment, RunConfig
-from adaptive_scheduler.core.messages import Owner
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import Owner
 from adaptive_scheduler.errors import EnvironmentMismatchError, RunError
 from adaptive_scheduler.io import files
 

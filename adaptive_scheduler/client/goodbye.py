@@ -6,8 +6,8 @@ import sys
 
 from adaptive_scheduler.client.conversation import Conversation
 from adaptive_scheduler.client.patience import LAST_WORD, VAIN_WORD
-from adaptive_scheduler.core.messages import Goodbye
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import Goodbye
 from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io import last_words
 

@@ -24,8 +24,8 @@ from adaptive_scheduler.client.shift import Shift
 from adaptive_scheduler.client.signals import ENDING, Lookout, Parents
 from adaptive_scheduler.client.tools import Recipe, Workers
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.messages import Fail, Goodbye, Hello, Refused
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import Fail, Goodbye, Hello, Refused
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     EnvironmentMismatchError,

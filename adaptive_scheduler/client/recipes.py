@@ -11,8 +11,8 @@ from adaptive_scheduler.client.imports import prepare_process
 from adaptive_scheduler.client.tools import Recipe
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.initializers import of_learner
-from adaptive_scheduler.core.messages import Assigned
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import Assigned
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
 from adaptive_scheduler.executors import arrival
 from adaptive_scheduler.executors.worker import describe

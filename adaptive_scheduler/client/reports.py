@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from adaptive_scheduler.core.messages import Fail, Finish, Release, Report
-from adaptive_scheduler.core.outputs import end_of_output
+from adaptive_scheduler.core.jobs.outputs import end_of_output
+from adaptive_scheduler.core.wire.messages import Fail, Finish, Release, Report
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adaptive_scheduler.core.messages import Assigned
+from adaptive_scheduler.core.wire.messages import Assigned
 from adaptive_scheduler.errors import InputError, UserCodeError
 from adaptive_scheduler.executors.worker import describe
 

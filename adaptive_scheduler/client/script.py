@@ -21,7 +21,8 @@ from adaptive_scheduler.client.goodbye import say_goodbye
 from adaptive_scheduler.client.patience import LAST_WORD, first_patience, idle_patience
 from adaptive_scheduler.client.rows import same_fname
 from adaptive_scheduler.core.config import Timing
-from adaptive_scheduler.core.messages import (
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Claim,
     Fail,
@@ -33,7 +34,6 @@ from adaptive_scheduler.core.messages import (
     Reply,
     Report,
 )
-from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import (
     EnvironmentMismatchError,
     InputError,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from adaptive_scheduler.core.config import Timing
-from adaptive_scheduler.core.messages import (
+from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Beat,
     Fail,

@@ -16,7 +16,8 @@ from adaptive_scheduler.client.reports import Aging, crash_told, failure, last_w
 from adaptive_scheduler.client.tools import Recipe, Workers
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.goals import predicate
-from adaptive_scheduler.core.messages import (
+from adaptive_scheduler.core.jobs.outputs import of_this_try
+from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Claim,
     Fail,
@@ -28,7 +29,6 @@ from adaptive_scheduler.core.messages import (
     Reply,
     Report,
 )
-from adaptive_scheduler.core.outputs import of_this_try
 from adaptive_scheduler.errors import RequestRefusedError
 from adaptive_scheduler.io.job_logs import OUTPUT_LINES, output_tail
 

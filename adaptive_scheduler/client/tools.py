@@ -10,7 +10,7 @@ from typing import Any
 
 from adaptive_scheduler.core.goals import Goal
 from adaptive_scheduler.core.initializers import Initializer
-from adaptive_scheduler.core.messages import Assigned
+from adaptive_scheduler.core.wire.messages import Assigned
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from adaptive_scheduler.core.snapshot import Snapshot
+from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     InputError,

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.text import Text
 
-from adaptive_scheduler.core.snapshot import ItemView
+from adaptive_scheduler.core.wire.snapshot import ItemView
 
 #: Facts that every line has and nobody wants to read again.
 _HIDDEN = frozenset({"timestamp", "event", "level", "job", "run", "item", "fname"})

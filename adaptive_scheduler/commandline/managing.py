@@ -8,7 +8,7 @@ from pathlib import Path
 
 from adaptive_scheduler.commandline.running import quoted, say
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.jobs import JobRequest
+from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources, parse_walltime
 from adaptive_scheduler.errors import RunError

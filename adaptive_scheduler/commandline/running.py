@@ -10,7 +10,7 @@ from rich.console import Console
 from adaptive_scheduler.commandline import exits
 from adaptive_scheduler.commandline.watching import Watched, watch
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.snapshot import Snapshot
+from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.manager import views
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from adaptive_scheduler.commandline.watching import Watched, watch
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.findings import Finding
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.snapshot import Snapshot
+from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.manager import views
 from adaptive_scheduler.manager.viewer import Rows, Viewer
 

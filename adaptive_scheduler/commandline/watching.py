@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.live import Live
 
-from adaptive_scheduler.core.snapshot import Snapshot
+from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.manager import views
 
 #: Seconds between two looks of a live view, and between two lines where there is no terminal.

@@ -7,8 +7,14 @@ import time
 
 import zmq
 
-from adaptive_scheduler.core.messages import Owner, Reply, Request, decode_reply, encode_request
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import (
+    Owner,
+    Reply,
+    Request,
+    decode_reply,
+    encode_request,
+)
 from adaptive_scheduler.errors import ManagerUnreachableError
 from adaptive_scheduler.io import keys
 from adaptive_scheduler.io.addresses import Address, read_address, split_url

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from adaptive_scheduler.core.messages import Owner
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import Owner
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.addresses import read_address

@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.job_records import tag
-from adaptive_scheduler.core.jobs import (
+from adaptive_scheduler.core.jobs.batch_jobs import (
     CommandResult,
     Ending,
     JobId,
@@ -20,6 +19,20 @@ from adaptive_scheduler.core.jobs import (
     Refusal,
     unfold,
 )
+from adaptive_scheduler.core.jobs.commands import (
+    CancelDone,
+    CancelTask,
+    Listing,
+    Look,
+    NoLook,
+    NotSubmitted,
+    Result,
+    Submit,
+    Submitted,
+    SubmitUnknown,
+    Task,
+)
+from adaptive_scheduler.core.jobs.records import tag
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
@@ -33,19 +46,6 @@ from adaptive_scheduler.errors import (
 from adaptive_scheduler.io import commands, files
 from adaptive_scheduler.manager.hosts import Hosts
 from adaptive_scheduler.manager.jobscript import job_script
-from adaptive_scheduler.manager.tasks import (
-    CancelDone,
-    CancelTask,
-    Listing,
-    Look,
-    NoLook,
-    NotSubmitted,
-    Result,
-    Submit,
-    Submitted,
-    SubmitUnknown,
-    Task,
-)
 from adaptive_scheduler.schedulers.base import Scheduler
 
 #: A busy controller answers within this many seconds, or is not asked any longer.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.items import Item
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.items import Item
 from adaptive_scheduler.core.same import Comparison
 from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io.callables import read_callable

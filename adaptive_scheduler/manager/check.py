@@ -16,11 +16,11 @@ import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.findings import Finding, merge
-from adaptive_scheduler.core.job_records import PROFILE, explain_death, tag
-from adaptive_scheduler.core.jobs import JobId, JobRequest, JobState, ListedJob, unfold
-from adaptive_scheduler.core.messages import Welcome, decode_request, encode_reply
+from adaptive_scheduler.core.jobs.batch_jobs import JobId, JobRequest, JobState, ListedJob, unfold
+from adaptive_scheduler.core.jobs.records import PROFILE, explain_death, tag
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.wire.messages import Welcome, decode_request, encode_reply
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     CommandMissingError,

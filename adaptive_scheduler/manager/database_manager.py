@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.events import Finished, Lost, Raised, Released
-from adaptive_scheduler.core.items import CANCELLED, QUEUED, RUNNING, Item
-from adaptive_scheduler.core.job_records import JobRecord, Output
-from adaptive_scheduler.core.jobbook import JobBook
-from adaptive_scheduler.core.messages import (
+from adaptive_scheduler.core.jobs.job_table import JobBook
+from adaptive_scheduler.core.jobs.reconcile import EARLY_DEATHS
+from adaptive_scheduler.core.jobs.records import JobRecord, Output
+from adaptive_scheduler.core.rows.events import Finished, Lost, Raised, Released
+from adaptive_scheduler.core.rows.item_table import Book
+from adaptive_scheduler.core.rows.items import CANCELLED, QUEUED, RUNNING, Item
+from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Beat,
     Claim,
@@ -30,7 +31,6 @@ from adaptive_scheduler.core.messages import (
     Request,
     Welcome,
 )
-from adaptive_scheduler.core.reconcile import EARLY_DEATHS
 
 #: Seconds until a client without work asks again: soon while items may come free.
 WAIT = 1.0

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from adaptive_scheduler.core.snapshot import Snapshot
+from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.manager import views
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from adaptive_scheduler.core.goals import Goal, has_passed, predicate
-from adaptive_scheduler.core.items import Item
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.items import Item
 from adaptive_scheduler.errors import USER_RAISES, UserCodeError
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.learners import LearnerFile

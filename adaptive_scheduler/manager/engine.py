@@ -12,8 +12,9 @@ from contextlib import ExitStack, suppress
 from functools import partial
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.messages import Goodbye
+from adaptive_scheduler.core.jobs.commands import Result, Task
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import Goodbye
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError
 from adaptive_scheduler.io import files, keys, last_words, whereabouts
 from adaptive_scheduler.io.addresses import (
@@ -30,7 +31,6 @@ from adaptive_scheduler.manager.batch import BatchSystem, ScriptWriter
 from adaptive_scheduler.manager.job_manager import JobManager
 from adaptive_scheduler.manager.jobscript import job_script
 from adaptive_scheduler.manager.lock import Lock
-from adaptive_scheduler.manager.tasks import Result, Task
 from adaptive_scheduler.manager.turns import Turns
 from adaptive_scheduler.schedulers.base import Scheduler
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from adaptive_scheduler.core.jobs import CommandResult, Host
+from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, Host
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import SchedulerError
 from adaptive_scheduler.schedulers.base import Scheduler

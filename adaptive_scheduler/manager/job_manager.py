@@ -5,29 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from adaptive_scheduler.core.backoff import Backoff, Room
-from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.events import Lost
-from adaptive_scheduler.core.job_records import Output, last_words, obituary
-from adaptive_scheduler.core.jobbook import JobBook
-from adaptive_scheduler.core.jobs import Refusal
-from adaptive_scheduler.core.nodes import QUICK, NodeBook
-from adaptive_scheduler.core.reconcile import (
-    Action,
-    BuryJob,
-    CancelJobs,
-    Counts,
-    ForgetSubmit,
-    FreeItem,
-    Hold,
-    Observed,
-    SubmitJobs,
-    reconcile,
-)
-from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
-from adaptive_scheduler.manager.notes import Notes
-from adaptive_scheduler.manager.tasks import (
+from adaptive_scheduler.core.jobs.backoff import Backoff, Room
+from adaptive_scheduler.core.jobs.batch_jobs import Refusal
+from adaptive_scheduler.core.jobs.commands import (
     CancelDone,
     CancelTask,
     Listing,
@@ -40,6 +21,25 @@ from adaptive_scheduler.manager.tasks import (
     SubmitUnknown,
     Task,
 )
+from adaptive_scheduler.core.jobs.job_table import JobBook
+from adaptive_scheduler.core.jobs.nodes import QUICK, NodeBook
+from adaptive_scheduler.core.jobs.reconcile import (
+    Action,
+    BuryJob,
+    CancelJobs,
+    Counts,
+    ForgetSubmit,
+    FreeItem,
+    Hold,
+    Observed,
+    SubmitJobs,
+    reconcile,
+)
+from adaptive_scheduler.core.jobs.records import Output, last_words, obituary
+from adaptive_scheduler.core.rows.events import Lost
+from adaptive_scheduler.core.rows.item_table import Book
+from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
+from adaptive_scheduler.manager.notes import Notes
 
 #: Looks at the queue that events ask for are at least this far apart (seconds):
 #: administrators count them.

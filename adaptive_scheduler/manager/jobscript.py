@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.jobs import JobRequest
+from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import (
     CORES_VARIABLE,
     END_VARIABLE,

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from adaptive_scheduler.core.config import CLIENT_PATIENCE, Limits, RunConfig
-from adaptive_scheduler.core.job_records import tag
-from adaptive_scheduler.core.jobs import JobRequest
+from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
+from adaptive_scheduler.core.jobs.records import tag
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.texts import one_line

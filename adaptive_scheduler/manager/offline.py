@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Container
 
-from adaptive_scheduler.core.items import OVER, Phase
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.items import OVER, Phase
 from adaptive_scheduler.manager import state
 from adaptive_scheduler.manager.prepare import held
 from adaptive_scheduler.manager.rows import open_store, requeue

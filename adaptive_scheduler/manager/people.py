@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from adaptive_scheduler.core.items import Phase
-from adaptive_scheduler.core.messages import (
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rate import Rate
+from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.wire.messages import (
     Cancel,
     Ok,
     Owner,
@@ -20,9 +22,7 @@ from adaptive_scheduler.core.messages import (
     Status,
     Stop,
 )
-from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rate import Rate
-from adaptive_scheduler.core.snapshot import (
+from adaptive_scheduler.core.wire.snapshot import (
     JobRow,
     Snapshot,
     damage,

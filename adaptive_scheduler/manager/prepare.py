@@ -21,8 +21,8 @@ from adaptive_scheduler.core.config import (
     Timing,
 )
 from adaptive_scheduler.core.goals import has_passed, refuse_passed, unparse_goal
-from adaptive_scheduler.core.items import Item, Phase
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.times import optional_seconds, seconds
 from adaptive_scheduler.errors import CommandMissingError, FileError, InputError
 from adaptive_scheduler.io import database, files

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from adaptive_scheduler.core.goals import refuse_passed
-from adaptive_scheduler.core.items import Phase
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.times import optional_seconds
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io import files

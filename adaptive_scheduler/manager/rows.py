@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.items import Item, Phase
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.errors import DatabaseError, InputError
 from adaptive_scheduler.io import database
 from adaptive_scheduler.io.database import Database, Tables

@@ -10,8 +10,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.snapshot import Snapshot
 from adaptive_scheduler.core.times import TimeLike, optional_seconds, seconds
+from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import DataFileError, InputError, RunError
 from adaptive_scheduler.io.learners import LearnerFile
 from adaptive_scheduler.io.tables import read_tables

@@ -6,8 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from adaptive_scheduler.core.messages import Status
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import Status
 from adaptive_scheduler.errors import ManagerUnreachableError, RunError, SchedulerError
 from adaptive_scheduler.io.addresses import read_address
 from adaptive_scheduler.io.processes import start_manager

@@ -7,13 +7,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.events import Lost
-from adaptive_scheduler.core.items import RUNNING, Budget, Item, step
-from adaptive_scheduler.core.job_records import JobRecord, SubmitRecord
-from adaptive_scheduler.core.jobbook import JobBook
+from adaptive_scheduler.core.jobs.job_table import JobBook
+from adaptive_scheduler.core.jobs.records import JobRecord, SubmitRecord
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.events import Lost
+from adaptive_scheduler.core.rows.item_table import Book
+from adaptive_scheduler.core.rows.items import RUNNING, Budget, Item, step
 from adaptive_scheduler.errors import DatabaseError, RunError
 from adaptive_scheduler.io import database
 from adaptive_scheduler.io.database import Tables

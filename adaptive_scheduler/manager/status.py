@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from adaptive_scheduler.core.items import Phase
-from adaptive_scheduler.core.snapshot import Snapshot
+from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.manager import views
 
 RUNNING = "running"

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.job_records import Output
-from adaptive_scheduler.core.messages import Picture, Reply, decode_request, encode_reply
+from adaptive_scheduler.core.jobs.commands import Result, Task
+from adaptive_scheduler.core.jobs.records import Output
+from adaptive_scheduler.core.wire.messages import Picture, Reply, decode_request, encode_reply
 from adaptive_scheduler.errors import ProtocolError
 from adaptive_scheduler.io.database import Database
 from adaptive_scheduler.manager import state
@@ -18,7 +19,6 @@ from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
 from adaptive_scheduler.manager.job_manager import JobManager
 from adaptive_scheduler.manager.keeper import Keeper
 from adaptive_scheduler.manager.people import People
-from adaptive_scheduler.manager.tasks import Result, Task
 
 #: Seconds that the manager stays after the end, for clients that have something to say.
 LINGER = 1.0

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.jobs import JobRequest
+from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import USER_RAISES, UserCodeError
 from adaptive_scheduler.manager.batch import ScriptWriter

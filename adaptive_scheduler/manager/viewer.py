@@ -15,9 +15,10 @@ from typing import Literal
 import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.items import Item, Phase
-from adaptive_scheduler.core.job_records import JobRecord, SubmitRecord
-from adaptive_scheduler.core.messages import (
+from adaptive_scheduler.core.jobs.records import JobRecord, SubmitRecord
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.wire.messages import (
     Cancel,
     Owner,
     Picture,
@@ -29,8 +30,7 @@ from adaptive_scheduler.core.messages import (
     Status,
     Stop,
 )
-from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.snapshot import JobRow, Snapshot, damage, item_views
+from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot, damage, item_views
 from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.io import database
 from adaptive_scheduler.io.connection import Connection

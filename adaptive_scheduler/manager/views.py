@@ -13,8 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from adaptive_scheduler.core.items import Phase
-from adaptive_scheduler.core.snapshot import ItemView, JobRow, Snapshot
+from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
 
 #: Colours of the phases, in the order in which they are shown.
 STYLES = {

@@ -16,7 +16,14 @@ from calendar import timegm
 from collections.abc import Mapping
 from typing import Any
 
-from adaptive_scheduler.core.jobs import CommandResult, Ending, Host, JobId, JobState, ListedJob
+from adaptive_scheduler.core.jobs.batch_jobs import (
+    CommandResult,
+    Ending,
+    Host,
+    JobId,
+    JobState,
+    ListedJob,
+)
 from adaptive_scheduler.errors import NoObservation
 
 #: The variable that holds `JobRequest.tag`; `qsub -v` puts it into ``Variable_List``.

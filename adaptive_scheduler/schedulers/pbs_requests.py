@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from adaptive_scheduler.core.jobs import Host, JobId
+from adaptive_scheduler.core.jobs.batch_jobs import Host, JobId
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import InputError
 

@@ -29,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from adaptive_scheduler.core.jobs import (
+from adaptive_scheduler.core.jobs.batch_jobs import (
     CommandResult,
     Ending,
     JobId,

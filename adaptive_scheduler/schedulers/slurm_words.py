@@ -6,7 +6,7 @@ import functools
 import itertools
 import re
 
-from adaptive_scheduler.core.jobs import JobState, Refusal
+from adaptive_scheduler.core.jobs.batch_jobs import JobState, Refusal
 
 #: squeue(1), JOB STATE CODES. All others (COMPLETING, CONFIGURING, REQUEUED,
 #: REQUEUE_HOLD, RESIZING, REVOKED, SIGNALING, SPECIAL_EXIT, STAGE_OUT, STOPPED,

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from adaptive_scheduler.core.job_records import tag
-from adaptive_scheduler.core.jobs import Ending, JobId, JobState, ListedJob, Refusal
-from adaptive_scheduler.manager.tasks import (
+from adaptive_scheduler.core.jobs.batch_jobs import Ending, JobId, JobState, ListedJob, Refusal
+from adaptive_scheduler.core.jobs.commands import (
     CancelDone,
     CancelTask,
     Listing,
@@ -22,6 +21,7 @@ from adaptive_scheduler.manager.tasks import (
     SubmitUnknown,
     Task,
 )
+from adaptive_scheduler.core.jobs.records import tag
 
 #: What may go wrong with one look, one submit, one cancel.
 LookFault = Literal["fails", "empty", "late", "none"]

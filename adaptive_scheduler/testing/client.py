@@ -8,7 +8,7 @@ from typing import Literal
 
 from adaptive_scheduler.client.session import Sending, Session
 from adaptive_scheduler.core.config import Timing
-from adaptive_scheduler.core.messages import (
+from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Claim,
     Fail,

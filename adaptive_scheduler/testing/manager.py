@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.items import Item
-from adaptive_scheduler.core.messages import decode_request, encode_reply
+from adaptive_scheduler.core.jobs.commands import Result, Task
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.items import Item
+from adaptive_scheduler.core.wire.messages import decode_request, encode_reply
 from adaptive_scheduler.io.database import Tables
 from adaptive_scheduler.manager import state
 from adaptive_scheduler.manager.database_manager import DatabaseManager
 from adaptive_scheduler.manager.job_manager import JobManager
-from adaptive_scheduler.manager.tasks import Result, Task
 from adaptive_scheduler.testing.clock import Clock
 
 

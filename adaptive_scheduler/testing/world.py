@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.items import Item
-from adaptive_scheduler.core.jobs import JobState
-from adaptive_scheduler.core.messages import Owner
-from adaptive_scheduler.manager.tasks import CancelTask, Task
+from adaptive_scheduler.core.jobs.batch_jobs import JobState
+from adaptive_scheduler.core.jobs.commands import CancelTask, Task
+from adaptive_scheduler.core.rows.items import Item
+from adaptive_scheduler.core.wire.messages import Owner
 from adaptive_scheduler.testing.batch import VirtualBatchSystem, VirtualJob
 from adaptive_scheduler.testing.client import VirtualClient
 from adaptive_scheduler.testing.clock import Clock

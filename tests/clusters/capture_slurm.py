@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from adaptive_scheduler.core.jobs import CommandResult, JobId, JobRequest
+from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobId, JobRequest
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.schedulers.slurm import SLURM
 from tests.clusters import captures

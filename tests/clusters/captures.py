@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from adaptive_scheduler.core.jobs import CommandResult
+from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
 
 DATA = Path(__file__).parent.parent / "data"
 OUT, ERR = "--- stdout\n", "--- stderr\n"

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from adaptive_scheduler.core.jobs import CommandResult
+from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
 from adaptive_scheduler.schedulers.pbs import PBS
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "pbs"

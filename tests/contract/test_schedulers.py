@@ -14,7 +14,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from adaptive_scheduler.core.jobs import CommandResult, JobId, JobRequest, JobState, Refusal
+from adaptive_scheduler.core.jobs.batch_jobs import (
+    CommandResult,
+    JobId,
+    JobRequest,
+    JobState,
+    Refusal,
+)
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import NoObservation, SchedulerError, SubmitRefusedError
 from adaptive_scheduler.schedulers.base import Scheduler

@@ -15,7 +15,7 @@ from adaptive_scheduler.client.former import read_journals
 from adaptive_scheduler.client.points import PointJournal
 from adaptive_scheduler.client.saving import DataFile
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.jobs import JobRequest
+from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError

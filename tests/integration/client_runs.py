@@ -16,9 +16,9 @@ import msgspec
 
 from adaptive_scheduler.core.config import RunConfig, Timing
 from adaptive_scheduler.core.goals import parse_goal
-from adaptive_scheduler.core.items import Item, Phase
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.io import database, files
 from adaptive_scheduler.io.learners import write_callables, write_learners
 from adaptive_scheduler.manager.engine import Engine

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from adaptive_scheduler.core.book import Book
-from adaptive_scheduler.core.events import Claimed, Event
-from adaptive_scheduler.core.items import Item, Phase
-from adaptive_scheduler.core.messages import Idle
+from adaptive_scheduler.core.rows.events import Claimed, Event
+from adaptive_scheduler.core.rows.item_table import Book
+from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.wire.messages import Idle
 from adaptive_scheduler.io import files
 from adaptive_scheduler.manager import state
 from adaptive_scheduler.manager.database_manager import DatabaseManager

@@ -14,7 +14,7 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler.core import backoff
+from adaptive_scheduler.core.jobs import backoff
 from adaptive_scheduler.manager import batch
 from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.server_support import RunManager

@@ -17,9 +17,9 @@ import pytest
 import tinydb
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.items import Item, Phase
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io import database, files
 from adaptive_scheduler.io.database import Database, create

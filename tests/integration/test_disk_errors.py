@@ -21,8 +21,8 @@ from adaptive_scheduler.client.orders import Outcome
 from adaptive_scheduler.client.points import PointJournal
 from adaptive_scheduler.client.saving import DataFile
 from adaptive_scheduler.client.work import Work, run_learner
-from adaptive_scheduler.core.messages import Assigned, Claim, Finish, Goodbye, Hello, Ok, Stop
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import Assigned, Claim, Finish, Goodbye, Hello, Ok, Stop
 from adaptive_scheduler.errors import ManagerUnreachableError
 from adaptive_scheduler.io import database, files
 from adaptive_scheduler.io.tables import read_tables

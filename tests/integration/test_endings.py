@@ -15,7 +15,7 @@ from adaptive_scheduler.client.former import read_journals
 from adaptive_scheduler.client.points import PointJournal
 from adaptive_scheduler.client.work import Work, run_learner
 from adaptive_scheduler.core.config import Limits
-from adaptive_scheduler.core.items import Phase
+from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.errors import EnvironmentMismatchError, UserCodeError
 from adaptive_scheduler.executors.pools import ProcessPool
 from tests.integration.client_runs import ClientRun, finish

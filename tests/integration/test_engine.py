@@ -14,8 +14,10 @@ import pytest
 import tinydb
 
 from adaptive_scheduler.core.config import RunConfig, Timing
-from adaptive_scheduler.core.items import Item, Phase
-from adaptive_scheduler.core.messages import (
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Cancel,
     Claim,
@@ -35,9 +37,7 @@ from adaptive_scheduler.core.messages import (
     Stop,
     Welcome,
 )
-from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.snapshot import Snapshot
+from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import ManagerUnreachableError, RunError
 from adaptive_scheduler.io import database, files
 from adaptive_scheduler.io.connection import Connection

@@ -24,9 +24,9 @@ import pytest
 import zmq
 
 from adaptive_scheduler.client.work import Work, run_learner
-from adaptive_scheduler.core.items import Phase
-from adaptive_scheduler.core.messages import Assigned, Claim, Hello, Picture, Status, Welcome
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.wire.messages import Assigned, Claim, Hello, Picture, Status, Welcome
 from adaptive_scheduler.errors import RunError
 from adaptive_scheduler.io import commands, files
 from adaptive_scheduler.io.operations import Name

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler.core.jobs import (
+from adaptive_scheduler.core.jobs.batch_jobs import (
     CommandResult,
     Ending,
     JobId,

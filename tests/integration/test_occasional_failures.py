@@ -16,7 +16,7 @@ import pytest
 
 from adaptive_scheduler.client.work import Outcome, Work, run_learner
 from adaptive_scheduler.core.config import Limits, RunConfig
-from adaptive_scheduler.core.items import Phase
+from adaptive_scheduler.core.rows.items import Phase
 from tests.integration.client_runs import ClientRun, finish, wait_for
 
 WORKERS = 3

@@ -14,7 +14,13 @@ from typing import Any
 
 import pytest
 
-from adaptive_scheduler.core.jobs import CommandResult, JobId, JobRequest, JobState, Refusal
+from adaptive_scheduler.core.jobs.batch_jobs import (
+    CommandResult,
+    JobId,
+    JobRequest,
+    JobState,
+    Refusal,
+)
 from adaptive_scheduler.errors import NoObservation, SubmitRefusedError
 from adaptive_scheduler.manager.hosts import Hosts
 from adaptive_scheduler.schedulers.pbs import PBS

@@ -19,7 +19,7 @@ import adaptive
 import pytest
 
 from adaptive_scheduler.client.work import Work, run_learner
-from adaptive_scheduler.core import snapshot
+from adaptive_scheduler.core.wire import snapshot
 from adaptive_scheduler.errors import InputError, PointTimeoutError
 from adaptive_scheduler.executors.pools import Custom, ProcessPool
 from adaptive_scheduler.manager.state import read_config

@@ -13,8 +13,8 @@ import adaptive
 import msgspec
 import pytest
 
-from adaptive_scheduler.core.items import Phase
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.errors import InputError, RunError, UserCodeError
 from adaptive_scheduler.io.database import Database
 from adaptive_scheduler.io.learners import LearnerFile

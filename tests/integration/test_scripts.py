@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from adaptive_scheduler.core.config import Environment, RunConfig
-from adaptive_scheduler.core.jobs import JobRequest
+from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.manager import jobscript

@@ -19,8 +19,8 @@ import pytest
 
 from adaptive_scheduler.client.former import read_journals
 from adaptive_scheduler.client.one_file import OneFile, Report
-from adaptive_scheduler.core.messages import Claim, Hello, Owner, Welcome
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import Claim, Hello, Owner, Welcome
 from adaptive_scheduler.errors import DataFileError, PermissionsError
 from adaptive_scheduler.io import files, keys
 from adaptive_scheduler.io.connection import Connection

@@ -124,7 +124,7 @@ from pathlib import Path
 events = []
 sys.addaudithook(lambda event, args: events.append(event) if event == "pickle.find_class" else None)
 sys.path.insert(0, sys.argv[1])
-from adaptive_scheduler.core.messages import Claim, encode_request
+from adaptive_scheduler.core.wire.messages import Claim, encode_request
 from tests.unit.frames import Fuzzer
 from tests.unit.test_fuzz_frames import OWNERS
 from adaptive_scheduler.io.connection import Connection

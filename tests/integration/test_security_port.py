@@ -21,8 +21,8 @@ from typing import Any
 import psutil
 import pytest
 
-from adaptive_scheduler.core.messages import Assigned, Claim, Finish, Hello, Ok, Owner, Welcome
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import Assigned, Claim, Finish, Hello, Ok, Owner, Welcome
 from adaptive_scheduler.io.connection import Connection
 from adaptive_scheduler.io.door import raise_file_limit
 from adaptive_scheduler.manager.viewer import Viewer

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from adaptive_scheduler.core.jobs import JobRequest
+from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.texts import LONGEST_WORD
 from adaptive_scheduler.errors import InputError

@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 
-from adaptive_scheduler.core.jobs import (
+from adaptive_scheduler.core.jobs.batch_jobs import (
     CommandResult,
     JobId,
     JobRequest,

@@ -15,8 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from adaptive_scheduler.cli import app
-from adaptive_scheduler.core.items import Phase
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.database import Database
 from adaptive_scheduler.io.tables import read_tables

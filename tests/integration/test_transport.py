@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from adaptive_scheduler.core.messages import (
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import (
     Beat,
     Claim,
     Ok,
@@ -25,7 +26,6 @@ from adaptive_scheduler.core.messages import (
     encode_reply,
     encode_request,
 )
-from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import (
     InputError,
     ManagerUnreachableError,

@@ -22,7 +22,7 @@ from adaptive_scheduler.client import adaptive_parts
 from adaptive_scheduler.client.points import PointJournal
 from adaptive_scheduler.client.saving import DataFile
 from adaptive_scheduler.core.config import Timing
-from adaptive_scheduler.core.items import Lost, Phase
+from adaptive_scheduler.core.rows.items import Lost, Phase
 from adaptive_scheduler.io import files
 from adaptive_scheduler.manager.database_manager import Moment
 from tests.effort import FULL

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from adaptive_scheduler.core.config import Limits, RunConfig, Timing
-from adaptive_scheduler.core.items import Item, Phase
-from adaptive_scheduler.core.messages import Owner, Refused, Status, encode_request
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.wire.messages import Owner, Refused, Status, encode_request
 from adaptive_scheduler.io import files, storage
 from adaptive_scheduler.manager import state
 from tests.simulation.accidents import Accidents

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.core.messages import Assigned, Owner, Refused, Reply
+from adaptive_scheduler.core.wire.messages import Assigned, Owner, Refused, Reply
 from adaptive_scheduler.testing import VirtualClient
 from adaptive_scheduler.testing.client import CRASHED
 from tests.simulation.slurm import Job

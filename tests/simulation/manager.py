@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from adaptive_scheduler.core.jobs import CommandResult
+from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
+from adaptive_scheduler.core.jobs.commands import CancelTask, Result, Submit, Task
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io import folding
 from adaptive_scheduler.io.database import Database
 from adaptive_scheduler.manager.batch import BatchSystem
-from adaptive_scheduler.manager.tasks import CancelTask, Result, Submit, Task
 from adaptive_scheduler.manager.turns import Turns
 from adaptive_scheduler.schedulers.slurm import SLURM
 from tests.simulation.slurm import Seen, Slurm

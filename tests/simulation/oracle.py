@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from adaptive_scheduler.core.book import FIRST_DELAY
-from adaptive_scheduler.core.items import IN_ALL, MAX_VAIN, OVER, Item, Phase
-from adaptive_scheduler.core.messages import (
+from adaptive_scheduler.core.rows.item_table import FIRST_DELAY
+from adaptive_scheduler.core.rows.items import IN_ALL, MAX_VAIN, OVER, Item, Phase
+from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Beat,
     Claim,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from random import Random
 
-from adaptive_scheduler.core.jobs import CommandResult
+from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
 from adaptive_scheduler.io.commands import TIMED_OUT
 from adaptive_scheduler.schedulers.slurm import FIELD, ROW
 

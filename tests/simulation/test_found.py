@@ -7,20 +7,20 @@ from random import Random
 
 import pytest
 
-from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.items import Item, Phase
-from adaptive_scheduler.core.job_records import JobRecord, SubmitRecord
-from adaptive_scheduler.core.jobbook import JobBook
-from adaptive_scheduler.core.jobs import CommandResult, JobId, JobState, ListedJob
-from adaptive_scheduler.core.messages import Claim, Goodbye, Ok, Owner, Refused
+from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobId, JobState, ListedJob
+from adaptive_scheduler.core.jobs.commands import Submit, SubmitUnknown
+from adaptive_scheduler.core.jobs.job_table import JobBook
+from adaptive_scheduler.core.jobs.records import JobRecord, SubmitRecord
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.item_table import Book
+from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.wire.messages import Claim, Goodbye, Ok, Owner, Refused
 from adaptive_scheduler.io import files, storage
 from adaptive_scheduler.io.database import Database
 from adaptive_scheduler.manager.batch import BatchSystem
 from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
-from adaptive_scheduler.manager.tasks import Submit, SubmitUnknown
 from adaptive_scheduler.schedulers.slurm import SLURM
 from tests.simulation.disk import Disk
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from adaptive_scheduler.core.messages import (
+from adaptive_scheduler.core.wire.messages import (
     Beat,
     Cancel,
     Claim,

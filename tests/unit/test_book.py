@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from adaptive_scheduler.core.book import Book
-from adaptive_scheduler.core.events import Finished, Lost, Raised, Released
-from adaptive_scheduler.core.items import Budget, Item, Phase
-from adaptive_scheduler.core.messages import Owner, Refused, Report
+from adaptive_scheduler.core.rows.events import Finished, Lost, Raised, Released
+from adaptive_scheduler.core.rows.item_table import Book
+from adaptive_scheduler.core.rows.items import Budget, Item, Phase
+from adaptive_scheduler.core.wire.messages import Owner, Refused, Report
 from adaptive_scheduler.errors import InputError
 
 Q, W = Phase.QUEUED, Phase.WAITING

@@ -9,8 +9,8 @@ import pytest
 from adaptive_scheduler.client.conversation import Conversation
 from adaptive_scheduler.client.environment import Job
 from adaptive_scheduler.core.config import Timing
-from adaptive_scheduler.core.messages import Owner
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import Owner
 from adaptive_scheduler.io.logs import open_log
 
 OWNER = Owner("1", 0, 0, "u")

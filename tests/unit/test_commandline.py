@@ -20,7 +20,7 @@ from adaptive_scheduler.commandline.values import (
 )
 from adaptive_scheduler.core.findings import Finding, merge
 from adaptive_scheduler.core.goals import parse_goal, unparse_goal
-from adaptive_scheduler.core.snapshot import Snapshot
+from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import InputError, RunError, UserCodeError
 
 # ----------------------------------------------------------------------- values

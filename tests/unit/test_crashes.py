@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.events import Raised
-from adaptive_scheduler.core.items import Budget, Item, Phase, step
-from adaptive_scheduler.core.job_records import JobRecord, last_words
-from adaptive_scheduler.core.jobbook import JobBook
-from adaptive_scheduler.core.messages import Assigned, Claim, Owner, Release, Report
-from adaptive_scheduler.core.reconcile import EARLY_DEATHS
+from adaptive_scheduler.core.jobs.job_table import JobBook
+from adaptive_scheduler.core.jobs.reconcile import EARLY_DEATHS
+from adaptive_scheduler.core.jobs.records import JobRecord, last_words
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.events import Raised
+from adaptive_scheduler.core.rows.item_table import Book
+from adaptive_scheduler.core.rows.items import Budget, Item, Phase, step
+from adaptive_scheduler.core.wire.messages import Assigned, Claim, Owner, Release, Report
 from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
 from adaptive_scheduler.manager.job_manager import JobManager
 

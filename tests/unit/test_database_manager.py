@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from adaptive_scheduler.core.book import Book
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.events import Lost
-from adaptive_scheduler.core.items import Budget, Item, Phase
-from adaptive_scheduler.core.jobbook import JobBook
-from adaptive_scheduler.core.messages import (
+from adaptive_scheduler.core.jobs.job_table import JobBook
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.events import Lost
+from adaptive_scheduler.core.rows.item_table import Book
+from adaptive_scheduler.core.rows.items import Budget, Item, Phase
+from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Beat,
     Cancel,
@@ -26,7 +27,6 @@ from adaptive_scheduler.core.messages import (
     Request,
     Welcome,
 )
-from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
 
 

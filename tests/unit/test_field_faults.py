@@ -14,12 +14,12 @@ from adaptive_scheduler.client.points import PointJournal
 from adaptive_scheduler.client.rows import find_learner, plain
 from adaptive_scheduler.client.saving import DataFile
 from adaptive_scheduler.core.config import Limits, RunConfig
-from adaptive_scheduler.core.items import Item, Phase
-from adaptive_scheduler.core.jobs import CommandResult, JobId, JobRequest, JobState
-from adaptive_scheduler.core.messages import Assigned
+from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobId, JobRequest, JobState
+from adaptive_scheduler.core.jobs.commands import Listing, NotSubmitted, Submit
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.wire.messages import Assigned
 from adaptive_scheduler.io import files
-from adaptive_scheduler.manager.tasks import Listing, NotSubmitted, Submit
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.pbs import PBS
 from adaptive_scheduler.schedulers.slurm import COLUMNS, FIELD, ROW, SLURM

@@ -15,8 +15,10 @@ import psutil
 from hypothesis import HealthCheck, given, settings
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.items import Item, Phase
-from adaptive_scheduler.core.messages import (
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Cancel,
     Claim,
@@ -31,8 +33,6 @@ from adaptive_scheduler.core.messages import (
     decode_request,
     encode_reply,
 )
-from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import ProtocolError
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.database import Database, create

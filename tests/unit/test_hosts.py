@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from adaptive_scheduler.core.jobs import CommandResult
+from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import CommandMissingError
 from adaptive_scheduler.manager import hosts

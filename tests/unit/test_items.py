@@ -8,7 +8,7 @@ import math
 import msgspec
 import pytest
 
-from adaptive_scheduler.core.events import (
+from adaptive_scheduler.core.rows.events import (
     Blocked,
     Cancelled,
     Claimed,
@@ -21,8 +21,8 @@ from adaptive_scheduler.core.events import (
     Retried,
     Unblocked,
 )
-from adaptive_scheduler.core.items import TRANSITIONS, Budget, Item, Phase, step
-from adaptive_scheduler.core.messages import Owner, Refused, Report
+from adaptive_scheduler.core.rows.items import TRANSITIONS, Budget, Item, Phase, step
+from adaptive_scheduler.core.wire.messages import Owner, Refused, Report
 
 BUDGET = Budget(max_fails=2, max_crashes=2)
 ANNA = Owner("1", 0, 0, "anna")

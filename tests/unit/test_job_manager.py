@@ -7,18 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler.core.backoff import FIRST, LONGEST, Backoff
 from adaptive_scheduler.core.config import Limits, RunConfig, Timing
-from adaptive_scheduler.core.events import Cancelled
-from adaptive_scheduler.core.items import Item, Phase
-from adaptive_scheduler.core.job_records import obituary
-from adaptive_scheduler.core.jobs import CommandResult, JobRequest, JobState, Refusal
-from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.manager.batch import BatchSystem
-from adaptive_scheduler.manager.database_manager import Moment
-from adaptive_scheduler.manager.job_manager import LONGEST_BLIND, SPACING
-from adaptive_scheduler.manager.tasks import (
+from adaptive_scheduler.core.jobs.backoff import FIRST, LONGEST, Backoff
+from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobRequest, JobState, Refusal
+from adaptive_scheduler.core.jobs.commands import (
     CancelTask,
     Listing,
     Look,
@@ -27,6 +19,14 @@ from adaptive_scheduler.manager.tasks import (
     Submit,
     SubmitUnknown,
 )
+from adaptive_scheduler.core.jobs.records import obituary
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.events import Cancelled
+from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.manager.batch import BatchSystem
+from adaptive_scheduler.manager.database_manager import Moment
+from adaptive_scheduler.manager.job_manager import LONGEST_BLIND, SPACING
 from adaptive_scheduler.schedulers.pbs import PBS
 from adaptive_scheduler.schedulers.slurm import FIELD, ROW, SLURM
 from adaptive_scheduler.testing import VirtualJob, World

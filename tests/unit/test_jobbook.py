@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from adaptive_scheduler.core.job_records import JobRecord, SubmitRecord, submit_number, tag
-from adaptive_scheduler.core.jobbook import JobBook
-from adaptive_scheduler.core.jobs import Ending, JobId, JobState, ListedJob
-from adaptive_scheduler.core.messages import Owner, Refused
-from adaptive_scheduler.core.reconcile import JobView
+from adaptive_scheduler.core.jobs.batch_jobs import Ending, JobId, JobState, ListedJob
+from adaptive_scheduler.core.jobs.job_table import JobBook
+from adaptive_scheduler.core.jobs.reconcile import JobView
+from adaptive_scheduler.core.jobs.records import JobRecord, SubmitRecord, submit_number, tag
+from adaptive_scheduler.core.wire.messages import Owner, Refused
 
 RUN = "run"
 

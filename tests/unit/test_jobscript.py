@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.jobs import JobRequest
+from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.manager.jobscript import client_command, job_script

@@ -8,11 +8,11 @@ import pytest
 
 from adaptive_scheduler.client.patience import BRIEF_PATIENCE, IDLE_PATIENCE, first_patience
 from adaptive_scheduler.core.config import RunConfig, Timing
-from adaptive_scheduler.core.items import Item, Phase
-from adaptive_scheduler.core.jobs import JobState
-from adaptive_scheduler.core.messages import Goodbye, Owner
+from adaptive_scheduler.core.jobs.batch_jobs import JobState
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.wire.messages import Goodbye, Owner
 from adaptive_scheduler.io import files, last_words
 from adaptive_scheduler.io.addresses import Address, write_address
 from adaptive_scheduler.testing import World

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler.core.jobs import CommandResult, Ending, JobId, JobRequest, JobState, Refusal
+from adaptive_scheduler.core.jobs.batch_jobs import (
+    CommandResult,
+    Ending,
+    JobId,
+    JobRequest,
+    JobState,
+    Refusal,
+)
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import (
     InputError,

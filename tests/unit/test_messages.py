@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from adaptive_scheduler.core import messages
-from adaptive_scheduler.core.messages import (
+from adaptive_scheduler.core.wire import messages
+from adaptive_scheduler.core.wire.messages import (
     VERSION,
     Assigned,
     Beat,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adaptive_scheduler.core.nodes import AVOIDED, DEATHS, NodeBook
+from adaptive_scheduler.core.jobs.nodes import AVOIDED, DEATHS, NodeBook
 
 
 def book(*seen: str) -> NodeBook:

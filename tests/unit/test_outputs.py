@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from adaptive_scheduler.core.events import Claimed, Lost
-from adaptive_scheduler.core.items import Budget, Item, Phase, step
-from adaptive_scheduler.core.messages import Owner
-from adaptive_scheduler.core.outputs import end_of_output, of_this_try
+from adaptive_scheduler.core.jobs.outputs import end_of_output, of_this_try
+from adaptive_scheduler.core.rows.events import Claimed, Lost
+from adaptive_scheduler.core.rows.items import Budget, Item, Phase, step
+from adaptive_scheduler.core.wire.messages import Owner
 
 CRASH = """\
 loading tables

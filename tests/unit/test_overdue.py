@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from adaptive_scheduler.client.overdue import Begun, _named
 from adaptive_scheduler.client.reports import Aging
-from adaptive_scheduler.core.messages import Report
+from adaptive_scheduler.core.wire.messages import Report
 from adaptive_scheduler.errors import PointTimeoutError
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaptive_scheduler.core.jobs import CommandResult, Host, JobRequest, Refusal
+from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, Host, JobRequest, Refusal
 from adaptive_scheduler.errors import (
     InputError,
     NoObservation,

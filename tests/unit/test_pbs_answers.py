@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adaptive_scheduler.core.jobs import CommandResult, JobState
+from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobState
 from adaptive_scheduler.errors import NoObservation
 from tests.clusters.pbs_captures import DATA, QSTAT, answer, captured, scheduler
 

@@ -14,7 +14,7 @@ import pytest
 
 from adaptive_scheduler.client.environment import read_config
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.snapshot import Snapshot
+from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import CommandMissingError, InputError, RunError
 from adaptive_scheduler.io.tables import read_tables
 from adaptive_scheduler.manager import empty, fnames, state, status, user_script

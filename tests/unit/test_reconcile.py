@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 
 from adaptive_scheduler.core.config import Limits, Timing
-from adaptive_scheduler.core.job_records import JobRecord
-from adaptive_scheduler.core.jobs import Ending, JobId, JobState, ListedJob
-from adaptive_scheduler.core.reconcile import (
+from adaptive_scheduler.core.jobs.batch_jobs import Ending, JobId, JobState, ListedJob
+from adaptive_scheduler.core.jobs.job_tracking import Signs, survey, view
+from adaptive_scheduler.core.jobs.reconcile import (
     EARLY_DEATHS,
     FAREWELL,
     Action,
@@ -26,7 +26,7 @@ from adaptive_scheduler.core.reconcile import (
     SubmitView,
     reconcile,
 )
-from adaptive_scheduler.core.signs import Signs, survey, view
+from adaptive_scheduler.core.jobs.records import JobRecord
 
 TIMING = Timing(lease=30, grace=60, patience=900)
 P, R, A, E = JobState.PENDING, JobState.RUNNING, JobState.ALIVE, JobState.ENDED

@@ -6,7 +6,7 @@ import pytest
 
 from adaptive_scheduler.client.session import LAST_PAUSE, Sending, Session
 from adaptive_scheduler.core.config import Timing
-from adaptive_scheduler.core.messages import (
+from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Beat,
     Claim,

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from adaptive_scheduler.core.jobs import (
+from adaptive_scheduler.core.jobs.batch_jobs import (
     CommandResult,
     JobId,
     JobRequest,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from adaptive_scheduler.core.items import Item, Phase
-from adaptive_scheduler.core.job_records import JobRecord
-from adaptive_scheduler.core.jobs import JobId, JobState, ListedJob
-from adaptive_scheduler.core.messages import Owner, Report
-from adaptive_scheduler.core.snapshot import (
+from adaptive_scheduler.core.jobs.batch_jobs import JobId, JobState, ListedJob
+from adaptive_scheduler.core.jobs.records import JobRecord
+from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.wire.messages import Owner, Report
+from adaptive_scheduler.core.wire.snapshot import (
     Snapshot,
     damage,
     item_view,

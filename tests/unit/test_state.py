@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.items import Item, Phase
-from adaptive_scheduler.core.messages import Owner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.wire.messages import Owner
 from adaptive_scheduler.manager import state
 
 CONFIG = RunConfig("run", [Resources()], ["job"], "/logs")

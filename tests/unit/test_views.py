@@ -7,8 +7,8 @@ import re
 import pytest
 from rich.console import Console
 
-from adaptive_scheduler.core.items import Phase
-from adaptive_scheduler.core.snapshot import ItemView, JobRow, Snapshot
+from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
 from adaptive_scheduler.manager import views
 from adaptive_scheduler.manager.status import status_of
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from adaptive_scheduler.core.messages import Claim, Fail, Owner, decode_request, encode_request
+from adaptive_scheduler.core.wire.messages import Claim, Fail, Owner, decode_request, encode_request
 from adaptive_scheduler.core.words import LONGEST, speakable, with_speakable_words
 from adaptive_scheduler.io.logs import open_log
 

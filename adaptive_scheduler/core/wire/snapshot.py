@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from adaptive_scheduler.core.items import Item, Phase
-from adaptive_scheduler.core.job_records import JobRecord
-from adaptive_scheduler.core.jobs import ListedJob
-from adaptive_scheduler.core.messages import Report
+from adaptive_scheduler.core.jobs.batch_jobs import ListedJob
+from adaptive_scheduler.core.jobs.records import JobRecord
+from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.wire.messages import Report
 
 #: A learner makes no progress if its last point came longer ago than this (seconds), and
 #: than so many times what nearly all of its points took.

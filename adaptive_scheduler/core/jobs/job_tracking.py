@@ -6,10 +6,10 @@ from collections.abc import Container, Mapping
 
 import msgspec
 
-from adaptive_scheduler.core.job_records import JobRecord, many_clients
-from adaptive_scheduler.core.jobs import PENDING, RUNNING, Ending, ListedJob
-from adaptive_scheduler.core.messages import Owner, Refused
-from adaptive_scheduler.core.reconcile import JobView
+from adaptive_scheduler.core.jobs.batch_jobs import PENDING, RUNNING, Ending, ListedJob
+from adaptive_scheduler.core.jobs.reconcile import JobView
+from adaptive_scheduler.core.jobs.records import JobRecord, many_clients
+from adaptive_scheduler.core.wire.messages import Owner, Refused
 
 
 class Signs(msgspec.Struct):

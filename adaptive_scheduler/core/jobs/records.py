@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from adaptive_scheduler.core.messages import Owner, Refused
-from adaptive_scheduler.core.outputs import end_of_output, told_once
+from adaptive_scheduler.core.jobs.outputs import end_of_output, told_once
+from adaptive_scheduler.core.wire.messages import Owner, Refused
 
 #: Lines of an output in which the words are looked for that hold a run.
 _TOLD_LINES = 15

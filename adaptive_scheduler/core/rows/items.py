@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from adaptive_scheduler.core.events import (
+from adaptive_scheduler.core.jobs.outputs import end_of_output
+from adaptive_scheduler.core.rows.events import (
     Blocked,
     Cancelled,
     Claimed,
@@ -22,8 +23,7 @@ from adaptive_scheduler.core.events import (
     Retried,
     Unblocked,
 )
-from adaptive_scheduler.core.messages import Owner, Refused, Report
-from adaptive_scheduler.core.outputs import end_of_output
+from adaptive_scheduler.core.wire.messages import Owner, Refused, Report
 
 replace = msgspec.structs.replace
 

@@ -6,17 +6,24 @@ from collections.abc import Container, Iterable, Sequence
 
 import msgspec
 
-from adaptive_scheduler.core.job_records import (
+from adaptive_scheduler.core.jobs.batch_jobs import ENDED, Ending, ListedJob
+from adaptive_scheduler.core.jobs.job_tracking import (
+    Signs,
+    Survey,
+    Unanswered,
+    intruder,
+    node_of,
+    survey,
+)
+from adaptive_scheduler.core.jobs.reconcile import SubmitView
+from adaptive_scheduler.core.jobs.records import (
     JobRecord,
     SubmitRecord,
     count_early_deaths,
     died_early,
     submit_number,
 )
-from adaptive_scheduler.core.jobs import ENDED, Ending, ListedJob
-from adaptive_scheduler.core.messages import Owner, Refused
-from adaptive_scheduler.core.reconcile import SubmitView
-from adaptive_scheduler.core.signs import Signs, Survey, Unanswered, intruder, node_of, survey
+from adaptive_scheduler.core.wire.messages import Owner, Refused
 
 replace = msgspec.structs.replace
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 
-from adaptive_scheduler.core.items import Item
+from adaptive_scheduler.core.rows.items import Item
 
 #: (-priority, fails and crashes, row): the smallest is given first. No named one, it is made for
 #: each item that is given, and looked at for each that is pushed.

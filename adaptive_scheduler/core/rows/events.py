@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from adaptive_scheduler.core.messages import Owner, Report
+from adaptive_scheduler.core.wire.messages import Owner, Report
 
 
 class Claimed(msgspec.Struct, frozen=True, gc=False):

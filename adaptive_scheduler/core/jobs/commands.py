@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adaptive_scheduler.core.job_records import SubmitRecord
-from adaptive_scheduler.core.jobs import Ending, ListedJob, Refusal
+from adaptive_scheduler.core.jobs.batch_jobs import Ending, ListedJob, Refusal
+from adaptive_scheduler.core.jobs.records import SubmitRecord
 
 # ---------------------------------------------------------- tasks for the batch system
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, final
 
 import msgspec
 
-from adaptive_scheduler.core.report import Report as Report  # noqa: PLC0414  part of the words
+from adaptive_scheduler.core.wire.progress import Report as Report  # noqa: PLC0414  part of the words
 from adaptive_scheduler.errors import ProtocolError
 
 #: Raised whenever an older program could misread a message.

@@ -6,7 +6,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterable, KeysView, Mapping, Sequence
 
-from adaptive_scheduler.core.events import (
+from adaptive_scheduler.core.rows.events import (
     Blocked,
     Cancelled,
     Claimed,
@@ -16,8 +16,7 @@ from adaptive_scheduler.core.events import (
     Retried,
     Unblocked,
 )
-from adaptive_scheduler.core.free import Queue, place_of
-from adaptive_scheduler.core.items import (
+from adaptive_scheduler.core.rows.items import (
     DONE,
     QUEUED,
     RUNNING,
@@ -27,7 +26,8 @@ from adaptive_scheduler.core.items import (
     Phase,
     step,
 )
-from adaptive_scheduler.core.messages import Owner, Refused, Report
+from adaptive_scheduler.core.rows.ready_queue import Queue, place_of
+from adaptive_scheduler.core.wire.messages import Owner, Refused, Report
 from adaptive_scheduler.errors import InputError
 
 #: What depends on such an item will never be free.

@@ -8,7 +8,7 @@ from collections.abc import Container, Mapping, Sequence
 import msgspec
 
 from adaptive_scheduler.core.config import Limits, Timing
-from adaptive_scheduler.core.jobs import ALIVE, ENDED, PENDING, RUNNING, JobState
+from adaptive_scheduler.core.jobs.batch_jobs import ALIVE, ENDED, PENDING, RUNNING, JobState
 
 #: Ends that are not the learner's fault.
 _INNOCENT = frozenset({"timeout", "cancelled", "node_fail", "preempted", "goodbye"})

@@ -1,0 +1,1 @@
+"""Rows of the database: items, their events and states, and which is given next."""

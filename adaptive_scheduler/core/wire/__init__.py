@@ -1,0 +1,1 @@
+"""What clients, manager and viewers send to each other."""

@@ -184,7 +184,7 @@ async def manage_jobs(
     from adaptive_scheduler.core.config import Limits
     from adaptive_scheduler.manager import low_level
     from adaptive_scheduler.manager.named_jobs import NamedJobs
-    from adaptive_scheduler.manager.user_script import script_writer
+    from adaptive_scheduler.schedulers.user_script import script_writer
 
     chosen = scheduler or _detected(cores, python_executable, options)
     most = max_simultaneous_jobs or len(job_names)

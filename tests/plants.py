@@ -131,7 +131,7 @@ ASKED = (
         "        if last is not None and number == last[0]:\n            return last[1]\n",
     ),
     Plant(
-        "array index lost", "schedulers/slurm.py",
+        "array index lost", "schedulers/slurm/scheduler.py",
         'id=JobId(f"{job}_{task}" if is_task else job),', "id=JobId(job),",
     ),
     Plant(
@@ -322,22 +322,22 @@ MORE = (
         "            jobs.hold(item.owner, item.shape, monotonic)\n", "            pass\n",
     ),
     Plant(
-        "a cut listing is believed", "schedulers/slurm.py",
+        "a cut listing is believed", "schedulers/slurm/scheduler.py",
         "    if len(fields) < len(COLUMNS) or not fields[-1].endswith(FIELD) or not fields[0].isdigit():\n",
         '    fields += [""] * (len(COLUMNS) - len(fields))\n    if not fields[0].isdigit():\n',
     ),
     Plant(
-        "a complaint is an empty queue", "schedulers/slurm.py",
+        "a complaint is an empty queue", "schedulers/slurm/scheduler.py",
         "        if not result.stdout.strip() and result.stderr.strip():\n",
         "        if False:\n",
     ),
     Plant(
-        "a failed squeue is an empty queue", "schedulers/slurm.py",
+        "a failed squeue is an empty queue", "schedulers/slurm/scheduler.py",
         '        if result.rc != 0:\n            raise NoObservation(f"squeue (exit status',
         '        if result.rc > 0 and result.stdout:\n            raise NoObservation(f"squeue (exit status',
     ),
     Plant(
-        "a socket's timeout is a refusal", "schedulers/slurm.py",
+        "a socket's timeout is a refusal", "schedulers/slurm/scheduler.py",
         "            if RESULT_UNKNOWN.search(result.stderr):\n", "            if False:\n",
     ),
     Plant(
@@ -345,7 +345,7 @@ MORE = (
         "job.silent > timing.lease + timing.patience", "job.silent > timing.lease",
     ),
     Plant(
-        "a suspended job is over", "schedulers/slurm_words.py",
+        "a suspended job is over", "schedulers/slurm/states.py",
         '    "TIMEOUT": "timeout",\n}', '    "TIMEOUT": "timeout",\n    "SUSPENDED": "failed",\n}',
     ),
     Plant(

@@ -45,13 +45,11 @@ from adaptive_scheduler.errors import (
 )
 from adaptive_scheduler.io import commands, files
 from adaptive_scheduler.manager.hosts import Hosts
-from adaptive_scheduler.manager.jobscript import job_script
 from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.job_script import ScriptWriter, job_script
 
 #: A busy controller answers within this many seconds, or is not asked any longer.
 TIMEOUT = 60.0
-
-ScriptWriter = Callable[[Scheduler, JobRequest, RunConfig, RunFolder, int], str]
 
 
 class BatchSystem(threading.Thread):

@@ -37,8 +37,8 @@ from adaptive_scheduler.io.locking import try_folder
 from adaptive_scheduler.io.transport import Server
 from adaptive_scheduler.manager.environment import record_environment
 from adaptive_scheduler.manager.hosts import Hosts
-from adaptive_scheduler.manager.jobscript import job_script
 from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.job_script import job_script
 
 #: The walltime of the job, if more was asked for (seconds).
 WALLTIME = 600

@@ -27,12 +27,12 @@ from adaptive_scheduler.io.database import Database
 from adaptive_scheduler.io.job_logs import OUTPUT_LINES, printed
 from adaptive_scheduler.io.logs import open_log
 from adaptive_scheduler.io.transport import Server
-from adaptive_scheduler.manager.batch import BatchSystem, ScriptWriter
+from adaptive_scheduler.manager.batch import BatchSystem
 from adaptive_scheduler.manager.job_manager import JobManager
-from adaptive_scheduler.manager.jobscript import job_script
 from adaptive_scheduler.manager.lock import Lock
 from adaptive_scheduler.manager.turns import Turns
 from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.job_script import ScriptWriter, job_script
 
 
 class Engine:

@@ -11,10 +11,9 @@ import time
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import RunError
-from adaptive_scheduler.manager.batch import ScriptWriter
 from adaptive_scheduler.manager.engine import Engine
-from adaptive_scheduler.manager.jobscript import job_script
 from adaptive_scheduler.manager.named_jobs import NamedJobs
+from adaptive_scheduler.schedulers.job_script import ScriptWriter, job_script
 
 #: Seconds that an engine gets to end when its process does.
 _FAREWELL = 10.0

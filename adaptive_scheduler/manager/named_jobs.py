@@ -20,9 +20,9 @@ from adaptive_scheduler.core.times import TimeLike, seconds
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io import files
 from adaptive_scheduler.io.callables import write_callables
-from adaptive_scheduler.manager.batch import ScriptWriter
 from adaptive_scheduler.manager.prepare import refuse_missing_programs
 from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.job_script import ScriptWriter
 
 
 @dataclass(frozen=True)

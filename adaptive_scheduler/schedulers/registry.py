@@ -24,8 +24,8 @@ SYSTEM_VARIABLE = "ADAPTIVE_SCHEDULER_SYSTEM"
 
 #: Name to module and class; imported on first use.
 BUILT_IN: Mapping[str, tuple[str, str]] = {
-    "slurm": ("adaptive_scheduler.schedulers.slurm", "SLURM"),
-    "pbs": ("adaptive_scheduler.schedulers.pbs", "PBS"),
+    "slurm": ("adaptive_scheduler.schedulers.slurm.scheduler", "SLURM"),
+    "pbs": ("adaptive_scheduler.schedulers.pbs.scheduler", "PBS"),
     "local": ("adaptive_scheduler.schedulers.local", "LocalScheduler"),
 }
 

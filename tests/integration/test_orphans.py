@@ -13,7 +13,7 @@ import adaptive
 import psutil
 import pytest
 
-from adaptive_scheduler.schedulers.slurm import RANK, SLURM
+from adaptive_scheduler.schedulers.slurm.scheduler import RANK, SLURM
 from tests.clusters import remains
 from tests.clusters.slurm import PrivateSlurm
 from tests.integration.accidents import until

@@ -119,7 +119,7 @@ def test_an_array_from_submit_to_its_endings(site: Site) -> None:
 
 def test_a_job_knows_itself_as_the_listing_does(site: Site) -> None:
     show = (
-        "from adaptive_scheduler.schedulers.pbs import PBS; import os; "
+        "from adaptive_scheduler.schedulers.pbs.scheduler import PBS; import os; "
         "print('own', PBS(cores=1).own_id(os.environ), flush=True)"
     )
     python = f"{shlex.quote(sys.executable)} -c {shlex.quote(show)}"

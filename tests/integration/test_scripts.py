@@ -19,7 +19,7 @@ from adaptive_scheduler.core.config import Environment, RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.manager import jobscript
+from adaptive_scheduler.schedulers import job_script as jobscript
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from adaptive_scheduler.schedulers.pbs import PBS

@@ -10,7 +10,7 @@ from random import Random
 
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
 from adaptive_scheduler.io.commands import TIMED_OUT
-from adaptive_scheduler.schedulers.slurm import FIELD, ROW
+from adaptive_scheduler.schedulers.slurm.scheduler import FIELD, ROW
 
 #: Seconds after which a command that hangs is given up (manager/batch.py).
 PATIENCE = 60.0

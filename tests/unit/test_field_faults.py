@@ -22,7 +22,7 @@ from adaptive_scheduler.core.wire.messages import Assigned
 from adaptive_scheduler.io import files
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.pbs import PBS
-from adaptive_scheduler.schedulers.slurm import COLUMNS, FIELD, ROW, SLURM
+from adaptive_scheduler.schedulers.slurm.scheduler import COLUMNS, FIELD, ROW, SLURM
 from adaptive_scheduler.testing import World
 
 

@@ -28,7 +28,7 @@ from adaptive_scheduler.manager.batch import BatchSystem
 from adaptive_scheduler.manager.database_manager import Moment
 from adaptive_scheduler.manager.job_manager import LONGEST_BLIND, SPACING
 from adaptive_scheduler.schedulers.pbs import PBS
-from adaptive_scheduler.schedulers.slurm import FIELD, ROW, SLURM
+from adaptive_scheduler.schedulers.slurm.scheduler import FIELD, ROW, SLURM
 from adaptive_scheduler.testing import VirtualJob, World
 
 

@@ -8,8 +8,8 @@ from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.manager.jobscript import client_command, job_script
 from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.job_script import client_command, job_script
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from adaptive_scheduler.schedulers.pbs import PBS
 from adaptive_scheduler.schedulers.slurm import SLURM

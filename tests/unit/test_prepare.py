@@ -17,11 +17,12 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import CommandMissingError, InputError, RunError
 from adaptive_scheduler.io.tables import read_tables
-from adaptive_scheduler.manager import empty, fnames, state, status, user_script
+from adaptive_scheduler.manager import empty, fnames, state, status
 from adaptive_scheduler.manager.environment import foreign_entries
 from adaptive_scheduler.manager.plan import Plan, Settings, make_plan
 from adaptive_scheduler.manager.prepare import check_surroundings, prepare
 from adaptive_scheduler.manager.run_manager import RunManager, run_folder
+from adaptive_scheduler.schedulers import user_script
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from adaptive_scheduler.schedulers.slurm import SLURM
 

@@ -17,8 +17,8 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
 )
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import NoObservation, SubmitRefusedError
-from adaptive_scheduler.schedulers.slurm import COLUMNS, FIELD, ROW, SLURM
-from adaptive_scheduler.schedulers.slurm_words import ENDINGS, expand_nodes, never_starts
+from adaptive_scheduler.schedulers.slurm.scheduler import COLUMNS, FIELD, ROW, SLURM
+from adaptive_scheduler.schedulers.slurm.states import ENDINGS, expand_nodes, never_starts
 from tests.clusters import captures
 
 SCHEDULER = SLURM(cores=4)

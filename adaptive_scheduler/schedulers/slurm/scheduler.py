@@ -41,7 +41,7 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import NoObservation, SchedulerError, SubmitRefusedError
 from adaptive_scheduler.schedulers.base import Scheduler
-from adaptive_scheduler.schedulers.slurm_words import (
+from adaptive_scheduler.schedulers.slurm.states import (
     ENDINGS,
     REFUSALS,
     RESULT_UNKNOWN,

@@ -12,9 +12,8 @@ from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import USER_RAISES, UserCodeError
-from adaptive_scheduler.manager.batch import ScriptWriter
-from adaptive_scheduler.manager.jobscript import exports
 from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.job_script import ScriptWriter, exports
 
 
 def script_writer(function: Callable[..., str]) -> ScriptWriter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
@@ -25,6 +25,9 @@ from adaptive_scheduler.core.paths import (
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.executors.registry import executor_for
 from adaptive_scheduler.schedulers.base import Scheduler
+
+#: Writes the text of a job script for (scheduler, job, config, folder, number of the submit).
+ScriptWriter = Callable[[Scheduler, JobRequest, RunConfig, RunFolder, int], str]
 
 #: Job output beyond this many bytes is cut: a loop that prints must not fill a disk.
 OUTPUT_LIMIT = 100 * 2**20

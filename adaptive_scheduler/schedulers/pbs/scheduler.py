@@ -33,9 +33,9 @@ from adaptive_scheduler.errors import (
     SchedulerError,
     SubmitRefusedError,
 )
-from adaptive_scheduler.schedulers import pbs_requests as requests
 from adaptive_scheduler.schedulers.base import Scheduler
-from adaptive_scheduler.schedulers.pbs_answers import (
+from adaptive_scheduler.schedulers.pbs import requests
+from adaptive_scheduler.schedulers.pbs.listing import (
     TAG,
     ending,
     hosts,

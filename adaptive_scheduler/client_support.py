@@ -153,7 +153,7 @@ def run(
     from adaptive_scheduler.core.goals import parse_goal
     from adaptive_scheduler.core.initializers import check, of_learner
     from adaptive_scheduler.core.times import optional_seconds, seconds
-    from adaptive_scheduler.io.logs import job_log
+    from adaptive_scheduler.io.system.logs import job_log
 
     intervals = {"save_interval": save_interval, "points_interval": points_interval,
                  "log_interval": log_interval}  # fmt: skip
@@ -190,7 +190,7 @@ def _with_world(job: Job) -> Job:
 def _folder(url: str | None) -> RunFolder:
     from adaptive_scheduler.client.environment import run_folder
     from adaptive_scheduler.errors import InputError
-    from adaptive_scheduler.io.whereabouts import find
+    from adaptive_scheduler.io.transport.url_registry import find
 
     folder = run_folder(os.environ)
     if folder is None and url is None:

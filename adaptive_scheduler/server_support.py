@@ -80,7 +80,7 @@ def get_allowed_url(interface: str | None = None, ports: str | None = None) -> s
     str
         ``tcp://host:port``, free at the moment.
     """
-    from adaptive_scheduler.io.addresses import free_url
+    from adaptive_scheduler.io.transport.addresses import free_url
 
     return free_url(interface, ports)
 
@@ -225,8 +225,8 @@ def get_database(db_fname: DbName) -> list[dict[str, Any]]:
     DatabaseError
         There is none, or it cannot be read.
     """
-    from adaptive_scheduler.io import database
-    from adaptive_scheduler.io.tables import read_tables
+    from adaptive_scheduler.io.storage import database
+    from adaptive_scheduler.io.storage.read_only import read_tables
 
     tables = read_tables(_folder(db_fname))
     combos = tables.get(database.COMBOS, {})
@@ -255,7 +255,7 @@ def parse_log_files(logs: str | os.PathLike[str] | Iterable[str]) -> pd.DataFram
     EnvironmentMismatchError
         pandas is not installed.
     """
-    from adaptive_scheduler.io.job_logs import log_files, read_events
+    from adaptive_scheduler.io.system.job_logs import log_files, read_events
     from adaptive_scheduler.manager.results import import_pandas
 
     pandas = import_pandas()

@@ -12,9 +12,9 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Finish, Hello, Owner, Report
-from adaptive_scheduler.io import database, files
-from adaptive_scheduler.io.database import Database
-from adaptive_scheduler.manager import state
+from adaptive_scheduler.io.storage import database, files
+from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
 from adaptive_scheduler.manager.keeper import Keeper
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import adaptive
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io.tables import read_tables
-from adaptive_scheduler.manager import state
+from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.server_support import RunManager
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io.addresses import Address, read_address
+from adaptive_scheduler.io.transport.addresses import Address, read_address
 from adaptive_scheduler.manager.__main__ import serve
 from adaptive_scheduler.manager.engine import Engine
 from benchmarks.books import config

@@ -23,7 +23,7 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.item_table import Book
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Claim, Hello, Owner
-from adaptive_scheduler.io import files
+from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.manager.batch import BatchSystem
 from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
 from adaptive_scheduler.manager.job_manager import JobManager

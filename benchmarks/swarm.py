@@ -21,8 +21,8 @@ from adaptive_scheduler.core.wire.messages import (
     decode_reply,
     encode_request,
 )
-from adaptive_scheduler.io import keys
-from adaptive_scheduler.io.addresses import Address
+from adaptive_scheduler.io.transport import keys
+from adaptive_scheduler.io.transport.addresses import Address
 
 REPORT = Report(npoints=50, loss=0.01, seconds=1.0, new_points=50)
 

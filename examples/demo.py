@@ -23,7 +23,7 @@ from adaptive_scheduler.commandline.history import read_entries
 from adaptive_scheduler.commandline.watching import Watched, watch
 from adaptive_scheduler.core.jobs.batch_jobs import Ending
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.io import commands
+from adaptive_scheduler.io.system import commands
 
 #: Seconds after which the batch system kills the jobs of the first learner.
 WALLTIME = 12

@@ -84,12 +84,12 @@ ASKED = (
         "        is_durable = self.keeper.commit(self.jobs.notes.held)\n",
     ),
     Plant(
-        "fsync dropped", "io/appender.py",
+        "fsync dropped", "io/storage/append_file.py",
         "            files.operations.fsync(self._fd)\n", "            pass\n",
     ),
-    Plant("torn tail kept", "io/database.py", "            journal.drop(tail)\n", ""),
+    Plant("torn tail kept", "io/storage/database.py", "            journal.drop(tail)\n", ""),
     Plant(
-        "fold loses the segment written meanwhile", "io/folding.py",
+        "fold loses the segment written meanwhile", "io/storage/checkpoint.py",
         "    _remove(folder, old)\n", "    _remove(folder, journal.segments(folder))\n",
     ),
     Plant(
@@ -244,27 +244,27 @@ MORE = (
         "if reply is not None:",
     ),
     Plant(
-        "commit forgets what a full disk refused", "io/database.py",
+        "commit forgets what a full disk refused", "io/storage/database.py",
         "        size = self._appender.size\n        self._appender.append(b\"\\n\".join(self._buffer) + b\"\\n\")\n",
         "        size = self._appender.size\n        data = b\"\\n\".join(self._buffer) + b\"\\n\"\n"
         "        self._buffer.clear()\n        self._appender.append(data)\n",
     ),
     Plant(
-        "what was read is not synced", "io/database.py",
+        "what was read is not synced", "io/storage/database.py",
         "                files.sync_file(journal.segment_path(self.folder, number))\n",
         "                pass\n",
     ),
     Plant(
-        "the new segment's name is not synced", "io/database.py",
+        "the new segment's name is not synced", "io/storage/database.py",
         "                files.sync_folder(self.folder.journals)  # its name must survive a power cut, too\n",
         "                pass\n",
     ),
     Plant(
-        "fold removes segments before the file is written", "io/folding.py",
+        "fold removes segments before the file is written", "io/storage/checkpoint.py",
         "    file.write(tables)\n", "    _remove(folder, old)\n    file.write(tables)\n",
     ),
     Plant(
-        "fold goes on for a dead manager", "io/folding.py",
+        "fold goes on for a dead manager", "io/storage/checkpoint.py",
         "    if os.getppid() != parent:\n        return\n", "",
     ),
     Plant(
@@ -272,7 +272,7 @@ MORE = (
         "        if has_left and type(request) is not Goodbye:\n", "        if False:\n",
     ),
     Plant(
-        "the file is renamed before it is synced", "io/files.py",
+        "the file is renamed before it is synced", "io/storage/files.py",
         "        write_all(fd, data)\n        operations.fsync(fd)\n", "        write_all(fd, data)\n",
     ),
     Plant(
@@ -318,7 +318,7 @@ MORE = (
         "            r.id: Signs(heard=now - 3600, known=now, spoke=r.owner is not None)\n",
     ),
     Plant(
-        "jobs that a row names are not watched", "manager/state.py",
+        "jobs that a row names are not watched", "io/storage/row_codec.py",
         "            jobs.hold(item.owner, item.shape, monotonic)\n", "            pass\n",
     ),
     Plant(

@@ -28,7 +28,7 @@ from adaptive import (
 from adaptive.learner.balancing_learner import dispatch
 from adaptive.learner.sequence_learner import _IgnoreFirstArgument
 
-from adaptive_scheduler.io.adaptive_load import (
+from adaptive_scheduler.io.learner_data.adaptive_load import (
     can_tell,
     compact,
     expand,

@@ -18,11 +18,11 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Hello
 from adaptive_scheduler.errors import AdaptiveSchedulerError, RunError
 from adaptive_scheduler.executors.registry import executor_for
-from adaptive_scheduler.io import files
-from adaptive_scheduler.io.addresses import read_address
-from adaptive_scheduler.io.callables import read_callable
-from adaptive_scheduler.io.connection import Connection
-from adaptive_scheduler.io.locking import try_folder
+from adaptive_scheduler.io.pickling.object_file import read_callable
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.system.probe import try_folder
+from adaptive_scheduler.io.transport.addresses import read_address
+from adaptive_scheduler.io.transport.connection import Connection
 
 #: Seconds that one address of the manager's host has for its answer.
 _PATIENCE = 5.0

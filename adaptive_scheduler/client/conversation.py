@@ -21,8 +21,8 @@ from adaptive_scheduler.errors import (
     ManagerUnreachableError,
     PermissionsError,
 )
-from adaptive_scheduler.io import files
-from adaptive_scheduler.io.connection import Connection
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.transport.connection import Connection
 
 #: Seconds between two looks around while there is nothing to say.
 _LOOK = 0.5

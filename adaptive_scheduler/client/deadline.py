@@ -11,8 +11,8 @@ from adaptive_scheduler.client.environment import Job
 from adaptive_scheduler.core.jobs.batch_jobs import JobId
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError, SchedulerError
-from adaptive_scheduler.io import commands
-from adaptive_scheduler.io.callables import read_callable
+from adaptive_scheduler.io.pickling.object_file import read_callable
+from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.schedulers.base import Scheduler
 
 #: Seconds that the batch system may take to answer.

@@ -11,7 +11,7 @@ from adaptive_scheduler.client.saving import DataFile, LeaseLostError
 from adaptive_scheduler.client.tasks import user_error
 from adaptive_scheduler.errors import AdaptiveSchedulerError, DataFileError
 from adaptive_scheduler.executors import worker
-from adaptive_scheduler.io import files
+from adaptive_scheduler.io.storage import files
 
 #: Seconds between the first two tries of the last save on a full disk, and at most between two.
 PAUSE, MAX_PAUSE = 1.0, 30.0

@@ -18,7 +18,7 @@ from adaptive_scheduler.core.config import Environment, RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Owner
 from adaptive_scheduler.errors import EnvironmentMismatchError, RunError
-from adaptive_scheduler.io import files
+from adaptive_scheduler.io.storage import files
 
 
 @dataclass(frozen=True)

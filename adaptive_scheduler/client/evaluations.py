@@ -29,8 +29,8 @@ from adaptive_scheduler.client.tasks import (
     user_error,
 )
 from adaptive_scheduler.executors import worker
-from adaptive_scheduler.io import programs
-from adaptive_scheduler.io.pickles import dumps_by_value
+from adaptive_scheduler.io.pickling import programs
+from adaptive_scheduler.io.pickling.by_value import dumps_by_value
 
 #: Evaluations slower than this (seconds) are sent one by one, one to a worker.
 SLOW = 0.02

@@ -7,8 +7,13 @@ import time
 from collections.abc import Callable
 
 from adaptive_scheduler.errors import DataFileError
-from adaptive_scheduler.io import files
-from adaptive_scheduler.io.point_journals import Points, ReadJournal, read_content, read_journals
+from adaptive_scheduler.io.learner_data.point_journals import (
+    Points,
+    ReadJournal,
+    read_content,
+    read_journals,
+)
+from adaptive_scheduler.io.storage import files
 
 __all__ = ["ReadJournal", "read_journals", "retire"]
 

@@ -9,7 +9,7 @@ from adaptive_scheduler.client.patience import LAST_WORD, VAIN_WORD
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Goodbye
 from adaptive_scheduler.errors import FileError
-from adaptive_scheduler.io import last_words
+from adaptive_scheduler.io.transport import offline_goodbyes as last_words
 
 
 def say_goodbye(

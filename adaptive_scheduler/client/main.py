@@ -36,8 +36,8 @@ from adaptive_scheduler.errors import (
 from adaptive_scheduler.executors.base import Executor
 from adaptive_scheduler.executors.registry import executor_for
 from adaptive_scheduler.executors.worker import describe, show_crashes
-from adaptive_scheduler.io.callables import read_callable
-from adaptive_scheduler.io.logs import job_log
+from adaptive_scheduler.io.pickling.object_file import read_callable
+from adaptive_scheduler.io.system.logs import job_log
 
 #: What another try in the same job would meet again.
 _FOR_GOOD = (RequestRefusedError, EnvironmentMismatchError, UserCodeError)

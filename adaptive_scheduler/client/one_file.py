@@ -14,7 +14,8 @@ from typing import Any
 from adaptive_scheduler.client import adaptive_parts
 from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, UserCodeError
 from adaptive_scheduler.executors.worker import describe
-from adaptive_scheduler.io import data_files, files
+from adaptive_scheduler.io.learner_data import data_files
+from adaptive_scheduler.io.storage import files
 
 #: inode, size, mtime_ns of a file; None if there is none
 Seen = tuple[int, int, int] | None

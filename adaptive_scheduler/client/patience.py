@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io import last_words
+from adaptive_scheduler.io.transport import offline_goodbyes as last_words
 
 #: Seconds that a client with nothing to compute waits: it keeps cores from others.
 IDLE_PATIENCE = 600.0

@@ -15,9 +15,9 @@ from contextlib import suppress
 from typing import Any
 
 from adaptive_scheduler.errors import DataFileError
-from adaptive_scheduler.io import files
-from adaptive_scheduler.io.appender import Appender
-from adaptive_scheduler.io.point_journals import Points, decode, encode, journal_path
+from adaptive_scheduler.io.learner_data.point_journals import Points, decode, encode, journal_path
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.append_file import Appender
 
 __all__ = ["PointJournal", "Points", "decode", "encode", "journal_path"]
 

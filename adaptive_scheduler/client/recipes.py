@@ -16,9 +16,9 @@ from adaptive_scheduler.core.wire.messages import Assigned
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
 from adaptive_scheduler.executors import arrival
 from adaptive_scheduler.executors.worker import describe
-from adaptive_scheduler.io import files
-from adaptive_scheduler.io.callables import read_callable
-from adaptive_scheduler.io.learners import LearnerFile
+from adaptive_scheduler.io.pickling.learner_file import LearnerFile
+from adaptive_scheduler.io.pickling.object_file import read_callable
+from adaptive_scheduler.io.storage import files
 
 #: inode, size, mtime_ns of each file; None where there is none
 _Edition = tuple[tuple[int, int, int] | None, ...]

@@ -22,7 +22,7 @@ from adaptive_scheduler.client.point_goals import asks_all, points_asked
 from adaptive_scheduler.client.tasks import AT_A_TIME, Evaluator, Result, Setup, Task, user_error
 from adaptive_scheduler.errors import PointTimeoutError, UserCodeError
 from adaptive_scheduler.executors import worker
-from adaptive_scheduler.io import adaptive_load
+from adaptive_scheduler.io.learner_data import adaptive_load
 
 Goal = Callable[[Any], bool]
 

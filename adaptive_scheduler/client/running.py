@@ -18,7 +18,7 @@ from adaptive_scheduler.client.saving import ChangedError, DataFile
 from adaptive_scheduler.client.tasks import Setup, user_error
 from adaptive_scheduler.errors import AdaptiveSchedulerError, FileError, WorkerDiedError
 from adaptive_scheduler.executors import worker
-from adaptive_scheduler.io import files
+from adaptive_scheduler.io.storage import files
 
 #: The share of the time that saving, or computing a loss, may take.
 SHARE = 1 / 20

@@ -21,8 +21,8 @@ from adaptive_scheduler.client.one_file import (
     user_code_error,
 )
 from adaptive_scheduler.errors import DataFileError
-from adaptive_scheduler.io import files
-from adaptive_scheduler.io.adaptive_load import tell_journalled
+from adaptive_scheduler.io.learner_data.adaptive_load import tell_journalled
+from adaptive_scheduler.io.storage import files
 
 
 @dataclass

@@ -40,7 +40,7 @@ from adaptive_scheduler.errors import (
     ManagerUnreachableError,
     RequestRefusedError,
 )
-from adaptive_scheduler.io.pickles import dumps_with_code
+from adaptive_scheduler.io.pickling.by_value import dumps_with_code
 
 #: Seconds between two looks at how far the learner is.
 _LOOK = 5.0

@@ -30,7 +30,7 @@ from adaptive_scheduler.core.wire.messages import (
     Report,
 )
 from adaptive_scheduler.errors import RequestRefusedError
-from adaptive_scheduler.io.job_logs import OUTPUT_LINES, output_tail
+from adaptive_scheduler.io.system.job_logs import OUTPUT_LINES, output_tail
 
 if TYPE_CHECKING:
     from adaptive_scheduler.client.work import Outcome, Work

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from adaptive_scheduler.client.durations import Durations
 from adaptive_scheduler.errors import UserCodeError
 from adaptive_scheduler.executors import worker
-from adaptive_scheduler.io.pickles import dumps_by_value
+from adaptive_scheduler.io.pickling.by_value import dumps_by_value
 
 Function = Callable[[Any], Any]
 

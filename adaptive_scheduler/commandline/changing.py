@@ -15,11 +15,11 @@ from adaptive_scheduler.commandline.watching import Watched, watch
 from adaptive_scheduler.core.goals import unparse_goal
 from adaptive_scheduler.core.initializers import is_per_learner
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io.callables import read_callable
+from adaptive_scheduler.io.pickling.object_file import read_callable
+from adaptive_scheduler.io.storage.row_codec import read_config
 from adaptive_scheduler.manager import fnames
 from adaptive_scheduler.manager.fnames import absolute_fnames
 from adaptive_scheduler.manager.run_manager import RunManager
-from adaptive_scheduler.manager.state import read_config
 from adaptive_scheduler.manager.viewer import Viewer
 
 

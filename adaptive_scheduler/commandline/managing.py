@@ -12,9 +12,10 @@ from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources, parse_walltime
 from adaptive_scheduler.errors import RunError
-from adaptive_scheduler.io import commands, files
-from adaptive_scheduler.io.callables import read_callable
-from adaptive_scheduler.manager.state import read_config
+from adaptive_scheduler.io.pickling.object_file import read_callable
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.row_codec import read_config
+from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.manager.viewer import Viewer
 from adaptive_scheduler.schedulers.base import Scheduler
 

@@ -43,8 +43,9 @@ from adaptive_scheduler.errors import (
     SubmitRefusedError,
     UserCodeError,
 )
-from adaptive_scheduler.io import commands, files
-from adaptive_scheduler.manager.hosts import Hosts
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.system import commands
+from adaptive_scheduler.io.system.hosts import Hosts
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.job_script import ScriptWriter, job_script
 

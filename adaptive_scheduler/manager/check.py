@@ -29,14 +29,15 @@ from adaptive_scheduler.errors import (
     SchedulerError,
     SubmitRefusedError,
 )
-from adaptive_scheduler.io import commands, files
-from adaptive_scheduler.io.addresses import Address, write_address
-from adaptive_scheduler.io.callables import write_callables
-from adaptive_scheduler.io.job_logs import output_tail, printed
-from adaptive_scheduler.io.locking import try_folder
-from adaptive_scheduler.io.transport import Server
+from adaptive_scheduler.io.pickling.object_file import write_callables
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.system import commands
+from adaptive_scheduler.io.system.hosts import Hosts
+from adaptive_scheduler.io.system.job_logs import output_tail, printed
+from adaptive_scheduler.io.system.probe import try_folder
+from adaptive_scheduler.io.transport.addresses import Address, write_address
+from adaptive_scheduler.io.transport.server import Server
 from adaptive_scheduler.manager.environment import record_environment
-from adaptive_scheduler.manager.hosts import Hosts
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.job_script import job_script
 

@@ -38,7 +38,7 @@ def _check(learner: Any, where: str) -> None:
 
 def _innermost(learner: Any) -> Any:
     """The learner inside of its DataSavers."""
-    from adaptive_scheduler.io.adaptive_load import innermost
+    from adaptive_scheduler.io.learner_data.adaptive_load import innermost
 
     return innermost(learner)
 

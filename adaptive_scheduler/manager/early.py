@@ -13,9 +13,9 @@ from adaptive_scheduler.core.goals import Goal, has_passed, predicate
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Item
 from adaptive_scheduler.errors import USER_RAISES, UserCodeError
-from adaptive_scheduler.io import files
-from adaptive_scheduler.io.learners import LearnerFile
-from adaptive_scheduler.io.presence import Presence
+from adaptive_scheduler.io.pickling.learner_file import LearnerFile
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.directory_cache import Presence
 from adaptive_scheduler.manager.plan import Plan, is_exhausted
 from adaptive_scheduler.manager.results import load_data
 

@@ -16,20 +16,23 @@ from adaptive_scheduler.core.jobs.commands import Result, Task
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Goodbye
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError
-from adaptive_scheduler.io import files, keys, last_words, whereabouts
-from adaptive_scheduler.io.addresses import (
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.database import Database
+from adaptive_scheduler.io.storage.lock import Lock
+from adaptive_scheduler.io.system.job_logs import OUTPUT_LINES, printed
+from adaptive_scheduler.io.system.logs import open_log
+from adaptive_scheduler.io.transport import keys
+from adaptive_scheduler.io.transport import offline_goodbyes as last_words
+from adaptive_scheduler.io.transport import url_registry as whereabouts
+from adaptive_scheduler.io.transport.addresses import (
     Address,
     host_addresses,
     read_address,
     write_address,
 )
-from adaptive_scheduler.io.database import Database
-from adaptive_scheduler.io.job_logs import OUTPUT_LINES, printed
-from adaptive_scheduler.io.logs import open_log
-from adaptive_scheduler.io.transport import Server
+from adaptive_scheduler.io.transport.server import Server
 from adaptive_scheduler.manager.batch import BatchSystem
 from adaptive_scheduler.manager.job_manager import JobManager
-from adaptive_scheduler.manager.lock import Lock
 from adaptive_scheduler.manager.turns import Turns
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.job_script import ScriptWriter, job_script

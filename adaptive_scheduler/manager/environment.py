@@ -10,7 +10,7 @@ import msgspec
 
 from adaptive_scheduler.core.config import Environment
 from adaptive_scheduler.errors import EnvironmentMismatchError
-from adaptive_scheduler.io import commands
+from adaptive_scheduler.io.system import commands
 
 #: Packages whose pickles differ between versions.
 PACKAGES = ("adaptive", "cloudpickle", "numpy")

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io import files
-from adaptive_scheduler.io.presence import Presence
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.directory_cache import Presence
 
 Fname = str | list[str]
 #: What tells one place of data from another.

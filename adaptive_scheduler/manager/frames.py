@@ -145,7 +145,7 @@ def _of_several(learners: Sequence[Any], names: Mapping[str, Any]) -> _Table | N
 
 
 def _of_one(learner: Any, names: Mapping[str, Any]) -> _Table | None:
-    from adaptive_scheduler.io.adaptive_load import known_points
+    from adaptive_scheduler.io.learner_data.adaptive_load import known_points
 
     found = _inputs(learner, names)
     if found is None:

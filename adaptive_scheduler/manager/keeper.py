@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from adaptive_scheduler.errors import FileError
-from adaptive_scheduler.io.database import Database
-from adaptive_scheduler.manager import state
+from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.manager.database_manager import DatabaseManager
 
 #: Seconds between two folds of the journal into the TinyDB file.

@@ -7,7 +7,7 @@ from collections.abc import Container
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import OVER, Phase
-from adaptive_scheduler.manager import state
+from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.manager.prepare import held
 from adaptive_scheduler.manager.rows import open_store, requeue
 

@@ -25,13 +25,14 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.times import optional_seconds, seconds
 from adaptive_scheduler.errors import CommandMissingError, FileError, InputError
-from adaptive_scheduler.io import database, files
-from adaptive_scheduler.io.callables import write_callables
-from adaptive_scheduler.io.learners import write_learners
-from adaptive_scheduler.manager import early, fnames, state
+from adaptive_scheduler.io.pickling.learner_file import write_learners
+from adaptive_scheduler.io.pickling.object_file import write_callables
+from adaptive_scheduler.io.storage import database, files
+from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.lock import Lock
+from adaptive_scheduler.manager import early, fnames
 from adaptive_scheduler.manager.changes import Changes, find_changes
 from adaptive_scheduler.manager.environment import record_environment
-from adaptive_scheduler.manager.lock import Lock
 from adaptive_scheduler.manager.plan import Plan
 from adaptive_scheduler.manager.rows import former_rows, match_rows, new_rows, rewrite_rows
 from adaptive_scheduler.schedulers.base import Scheduler

@@ -17,8 +17,13 @@ from adaptive_scheduler.errors import (
     EnvironmentMismatchError,
     FileError,
 )
-from adaptive_scheduler.io import data_files
-from adaptive_scheduler.io.point_journals import Listed, ReadJournal, list_journals, read_journals
+from adaptive_scheduler.io.learner_data import data_files
+from adaptive_scheduler.io.learner_data.point_journals import (
+    Listed,
+    ReadJournal,
+    list_journals,
+    read_journals,
+)
 from adaptive_scheduler.manager import frames
 
 if TYPE_CHECKING:
@@ -131,7 +136,7 @@ def load_data(learner: Any, fname: str | list[str]) -> None:
     DataFileError
         One cannot be read, or is not this learner's.
     """
-    from adaptive_scheduler.io import adaptive_load
+    from adaptive_scheduler.io.learner_data import adaptive_load
 
     for one, name in adaptive_load.files_of(learner, fname):
         if adaptive_load.saves_itself(one):
@@ -141,7 +146,7 @@ def load_data(learner: Any, fname: str | list[str]) -> None:
 
 
 def _load_file(learner: Any, name: str) -> None:
-    from adaptive_scheduler.io import adaptive_load
+    from adaptive_scheduler.io.learner_data import adaptive_load
 
     content = data_files.read(name)
     try:
@@ -168,7 +173,7 @@ def _load_file(learner: Any, name: str) -> None:
 
 def _tell(learner: Any, fname: str | list[str], journals: Sequence[ReadJournal]) -> None:
     """Tell points that only journals have. Raises DataFileError."""
-    from adaptive_scheduler.io import adaptive_load
+    from adaptive_scheduler.io.learner_data import adaptive_load
 
     pairs = [pair for journal in journals for pair in journal.points]
     merged = adaptive_load.tell_journalled(learner, pairs)

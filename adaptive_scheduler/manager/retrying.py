@@ -15,11 +15,12 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.times import optional_seconds
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io import files
-from adaptive_scheduler.io.callables import write_callables
-from adaptive_scheduler.io.learners import write_learners
-from adaptive_scheduler.io.tables import read_tables
-from adaptive_scheduler.manager import fnames, state
+from adaptive_scheduler.io.pickling.learner_file import write_learners
+from adaptive_scheduler.io.pickling.object_file import write_callables
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.manager import fnames
 from adaptive_scheduler.manager.early import unmet
 from adaptive_scheduler.manager.plan import Plan
 from adaptive_scheduler.manager.prepare import callables

@@ -14,10 +14,11 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.errors import DatabaseError, InputError
-from adaptive_scheduler.io import database
-from adaptive_scheduler.io.database import Database, Tables
-from adaptive_scheduler.io.tables import put_aside, read_tables
-from adaptive_scheduler.manager import fnames, state
+from adaptive_scheduler.io.storage import database
+from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.database import Database, Tables
+from adaptive_scheduler.io.storage.read_only import put_aside, read_tables
+from adaptive_scheduler.manager import fnames
 from adaptive_scheduler.manager.plan import Plan
 
 

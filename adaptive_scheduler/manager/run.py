@@ -13,9 +13,10 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.times import TimeLike, optional_seconds, seconds
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import DataFileError, InputError, RunError
-from adaptive_scheduler.io.learners import LearnerFile
-from adaptive_scheduler.io.tables import read_tables
-from adaptive_scheduler.manager import display, offline, results, retrying, state, status
+from adaptive_scheduler.io.pickling.learner_file import LearnerFile
+from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.manager import display, offline, results, retrying, status
 from adaptive_scheduler.manager.fnames import Fname
 from adaptive_scheduler.manager.plan import Plan
 from adaptive_scheduler.manager.rows import match_rows

@@ -13,8 +13,8 @@ from adaptive_scheduler.core.config import CLIENT_PATIENCE, POINT_RETRIES
 from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
 from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import InputError, RunError
-from adaptive_scheduler.io.tables import read_tables
-from adaptive_scheduler.manager import state
+from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.manager.own_folder import folder_of, moved
 from adaptive_scheduler.manager.plan import Settings, make_plan
 from adaptive_scheduler.manager.prepare import prepare

@@ -9,8 +9,8 @@ from pathlib import Path
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Status
 from adaptive_scheduler.errors import ManagerUnreachableError, RunError, SchedulerError
-from adaptive_scheduler.io.addresses import read_address
-from adaptive_scheduler.io.processes import start_manager
+from adaptive_scheduler.io.system.processes import start_manager
+from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.manager.check import Trial, check
 from adaptive_scheduler.manager.plan import Plan
 from adaptive_scheduler.manager.viewer import Viewer, output_tail

@@ -13,8 +13,8 @@ from adaptive_scheduler.core.jobs.commands import Result, Task
 from adaptive_scheduler.core.jobs.records import Output
 from adaptive_scheduler.core.wire.messages import Picture, Reply, decode_request, encode_reply
 from adaptive_scheduler.errors import ProtocolError
-from adaptive_scheduler.io.database import Database
-from adaptive_scheduler.manager import state
+from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
 from adaptive_scheduler.manager.job_manager import JobManager
 from adaptive_scheduler.manager.keeper import Keeper

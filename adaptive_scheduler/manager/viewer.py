@@ -32,12 +32,12 @@ from adaptive_scheduler.core.wire.messages import (
 )
 from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot, damage, item_views
 from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedError
-from adaptive_scheduler.io import database
-from adaptive_scheduler.io.connection import Connection
-from adaptive_scheduler.io.database import Tables
-from adaptive_scheduler.io.tables import read_tables
-from adaptive_scheduler.manager import state
-from adaptive_scheduler.manager.lock import holder, lives
+from adaptive_scheduler.io.storage import database
+from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.database import Tables
+from adaptive_scheduler.io.storage.lock import holder, lives
+from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.transport.connection import Connection
 
 Rows = Literal["all", "active", "none"]
 

@@ -16,10 +16,10 @@ import psutil
 
 from adaptive_scheduler.core.config import RunConfig, Timing
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.io import files
-from adaptive_scheduler.manager.lock import holder, lives
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.lock import holder, lives
+from adaptive_scheduler.io.storage.row_codec import read_config
 from adaptive_scheduler.manager.prepare import prepare
-from adaptive_scheduler.manager.state import read_config
 from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.server_support import RunManager
 from tests.chaos.mix import PER_MINUTE, Mix

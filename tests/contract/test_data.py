@@ -150,7 +150,7 @@ def test_a_journal_that_is_retired_while_it_is_read_costs_nothing(tmp_path):
 
 
 def test_a_folder_is_listed_once_however_many_learners_it_holds(tmp_path, monkeypatch):
-    from adaptive_scheduler.io import files
+    from adaptive_scheduler.io.storage import files
 
     listed = []
 

@@ -20,9 +20,9 @@ from adaptive_scheduler.client.work import Work, run_learner
 from adaptive_scheduler.executors import arrival
 from adaptive_scheduler.executors.pools import Custom, ProcessPool
 from adaptive_scheduler.executors.registry import executor_for
-from adaptive_scheduler.io import pickles
-from adaptive_scheduler.io.callables import read_callable
-from adaptive_scheduler.io.learners import LearnerFile, write_learners
+from adaptive_scheduler.io.pickling import by_value as pickles
+from adaptive_scheduler.io.pickling.learner_file import LearnerFile, write_learners
+from adaptive_scheduler.io.pickling.object_file import read_callable
 
 ROOT = Path(__file__).parents[2]
 MAKERS = {
@@ -87,8 +87,8 @@ def run(learner, opened, folder, goal=None, **more):
 WRITE = """
 from pathlib import Path
 import adaptive
-from adaptive_scheduler.io.callables import write_callables
-from adaptive_scheduler.io.learners import write_learners
+from adaptive_scheduler.io.pickling.object_file import write_callables
+from adaptive_scheduler.io.pickling.learner_file import write_learners
 
 def write(*functions, initializers):
     learners = [adaptive.SequenceLearner(f, [1, 2, 3]) for f in functions]
@@ -456,7 +456,7 @@ def test_a_large_function_goes_through_a_file_that_is_removed(opened, tmp_path):
 @pytest.mark.parametrize("harm", ["gone", "other"])
 def test_a_large_function_whose_file_is_not_seen_is_sent(opened, tmp_path, harm, monkeypatch):
     """As on a node that does not see the run's folder, or sees an old state of it."""
-    from adaptive_scheduler.io import programs as files_of_programs
+    from adaptive_scheduler.io.pickling import programs as files_of_programs
 
     put = files_of_programs.put
 

@@ -19,11 +19,11 @@ from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError
-from adaptive_scheduler.io import database, files
-from adaptive_scheduler.io.addresses import Address, read_address, write_address
-from adaptive_scheduler.io.database import Database
-from adaptive_scheduler.io.folding import fold
-from adaptive_scheduler.io.tables import read_tables
+from adaptive_scheduler.io.storage import database, files
+from adaptive_scheduler.io.storage.checkpoint import fold
+from adaptive_scheduler.io.storage.database import Database
+from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.transport.addresses import Address, read_address, write_address
 from adaptive_scheduler.manager.batch import BatchSystem
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from tests.crashes.trial import Trial

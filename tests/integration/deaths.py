@@ -19,10 +19,10 @@ import msgspec
 import psutil
 
 from adaptive_scheduler.errors import ManagerUnreachableError
-from adaptive_scheduler.io import files
-from adaptive_scheduler.io.addresses import read_address
-from adaptive_scheduler.manager.lock import holder
-from adaptive_scheduler.manager.state import read_config
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.lock import holder
+from adaptive_scheduler.io.storage.row_codec import read_config
+from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.server_support import RunManager
 from tests.integration import folding_manager
 from tests.integration.accidents import until
@@ -100,7 +100,7 @@ class Deaths:
             with suppress(psutil.Error):
                 command = process.cmdline()
                 if (
-                    "adaptive_scheduler.io.folding" in command
+                    "adaptive_scheduler.io.storage.checkpoint" in command
                     and str(self.run.folder.database) in command
                 ):
                     found.append(process)

@@ -16,8 +16,8 @@ from adaptive_scheduler.core.rows.events import Claimed, Event
 from adaptive_scheduler.core.rows.item_table import Book
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Idle
-from adaptive_scheduler.io import files
-from adaptive_scheduler.manager import state
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.manager.database_manager import DatabaseManager
 from adaptive_scheduler.manager.engine import Engine
 from adaptive_scheduler.manager.prepare import prepare

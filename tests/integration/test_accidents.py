@@ -16,9 +16,8 @@ import pytest
 from adaptive_scheduler.client.work import Work, run_learner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import RunError
-from adaptive_scheduler.io import files
-from adaptive_scheduler.manager import lock
-from adaptive_scheduler.manager.lock import Lock, holder
+from adaptive_scheduler.io.storage import files, lock
+from adaptive_scheduler.io.storage.lock import Lock, holder
 from tests.integration.accidents import JOB_SCRIPT, Accidents, until
 from tests.integration.ledger import Ledger
 

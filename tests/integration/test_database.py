@@ -21,10 +21,10 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io import database, files
-from adaptive_scheduler.io.database import Database, create
-from adaptive_scheduler.io.tables import read_tables
-from adaptive_scheduler.manager import state
+from adaptive_scheduler.io.storage import database, files
+from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.database import Database, create
+from adaptive_scheduler.io.storage.read_only import read_tables
 
 
 @pytest.fixture
@@ -274,7 +274,15 @@ def test_a_fold_gives_up_when_its_manager_has_died(folder: RunFolder) -> None:
     put(store, 0, 1)
     store.close()
     before = folder.database.read_bytes()
-    argv = [sys.executable, "-m", "adaptive_scheduler.io.folding", folder.database, "1", "1", ""]
+    argv = [
+        sys.executable,
+        "-m",
+        "adaptive_scheduler.io.storage.checkpoint",
+        folder.database,
+        "1",
+        "1",
+        "",
+    ]
     assert subprocess.run(argv, check=False, timeout=60).returncode == 0
     assert folder.database.read_bytes() == before
     assert rows(folder)["0"] == 1
@@ -283,7 +291,7 @@ def test_a_fold_gives_up_when_its_manager_has_died(folder: RunFolder) -> None:
 WRITER = """
 import sys
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io import database
+from adaptive_scheduler.io.storage import database
 store = database.Database(RunFolder(sys.argv[1]))
 n = 0
 while True:

@@ -24,8 +24,8 @@ from adaptive_scheduler.client.work import Work, run_learner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Finish, Goodbye, Hello, Ok, Stop
 from adaptive_scheduler.errors import ManagerUnreachableError
-from adaptive_scheduler.io import database, files
-from adaptive_scheduler.io.tables import read_tables
+from adaptive_scheduler.io.storage import database, files
+from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.manager.engine import Engine
 from tests.integration.test_engine import Talker, make_run
 

@@ -39,17 +39,18 @@ from adaptive_scheduler.core.wire.messages import (
 )
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import ManagerUnreachableError, RunError
-from adaptive_scheduler.io import database, files
-from adaptive_scheduler.io.connection import Connection
-from adaptive_scheduler.io.tables import read_tables
-from adaptive_scheduler.manager import keeper, state
+from adaptive_scheduler.io.storage import database, files
+from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.transport.connection import Connection
+from adaptive_scheduler.manager import keeper
 from adaptive_scheduler.manager.engine import Engine
 
 MANAGER = """
 import sys
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.manager.engine import Engine
-from adaptive_scheduler.manager.state import read_config
+from adaptive_scheduler.io.storage.row_codec import read_config
 folder = RunFolder(sys.argv[1])
 Engine(folder, read_config(folder)).run()
 """

@@ -28,8 +28,9 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Hello, Picture, Status, Welcome
 from adaptive_scheduler.errors import RunError
-from adaptive_scheduler.io import commands, files
-from adaptive_scheduler.io.operations import Name
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.syscalls import Name
+from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.manager.engine import Engine
 from adaptive_scheduler.manager.viewer import Viewer
 from adaptive_scheduler.scheduler import LocalScheduler

@@ -18,9 +18,11 @@ import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.executors import topology_file
-from adaptive_scheduler.io import files, keys, whereabouts
-from adaptive_scheduler.io.addresses import host_addresses
-from adaptive_scheduler.manager.lock import holder
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.lock import holder
+from adaptive_scheduler.io.transport import keys
+from adaptive_scheduler.io.transport import url_registry as whereabouts
+from adaptive_scheduler.io.transport.addresses import host_addresses
 from adaptive_scheduler.manager.run_manager import RunManager
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from tests.integration.accidents import until

@@ -17,7 +17,7 @@ import tinydb
 from adaptive_scheduler import server_support
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError, InputError, RunError, UserCodeError
-from adaptive_scheduler.io import commands
+from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.manager import low_level
 from adaptive_scheduler.manager.viewer import Viewer
 from adaptive_scheduler.schedulers.local import LocalScheduler

@@ -12,8 +12,8 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.io import last_words
-from adaptive_scheduler.manager.lock import holder
+from adaptive_scheduler.io.storage.lock import holder
+from adaptive_scheduler.io.transport import offline_goodbyes as last_words
 from tests.effort import times
 from tests.integration.accidents import Accidents, until
 from tests.integration.deaths import Deaths, summary

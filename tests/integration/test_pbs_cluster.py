@@ -22,7 +22,7 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
     Refusal,
 )
 from adaptive_scheduler.errors import NoObservation, SubmitRefusedError
-from adaptive_scheduler.manager.hosts import Hosts
+from adaptive_scheduler.io.system.hosts import Hosts
 from adaptive_scheduler.schedulers.pbs import PBS
 from tests.clusters.pbs import PrivatePBS
 from tests.clusters.pbs_captures import DATA

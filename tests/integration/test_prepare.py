@@ -16,11 +16,12 @@ import pytest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.errors import InputError, RunError, UserCodeError
-from adaptive_scheduler.io.database import Database
-from adaptive_scheduler.io.learners import LearnerFile
-from adaptive_scheduler.io.tables import read_tables
-from adaptive_scheduler.manager import offline, prepare, retrying, state
-from adaptive_scheduler.manager.lock import Lock
+from adaptive_scheduler.io.pickling.learner_file import LearnerFile
+from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.database import Database
+from adaptive_scheduler.io.storage.lock import Lock
+from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.manager import offline, prepare, retrying
 from adaptive_scheduler.manager.plan import Plan, Settings, make_plan
 from adaptive_scheduler.manager.run_manager import RunManager, run_folder
 from adaptive_scheduler.manager.viewer import snapshot_on_disk

@@ -22,11 +22,12 @@ from adaptive_scheduler.client.one_file import OneFile, Report
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Claim, Hello, Owner, Welcome
 from adaptive_scheduler.errors import DataFileError, PermissionsError
-from adaptive_scheduler.io import files, keys
-from adaptive_scheduler.io.connection import Connection
-from adaptive_scheduler.io.learners import LearnerFile, read_callable, write_learners
-from adaptive_scheduler.io.operations import Name, Operations
-from adaptive_scheduler.io.point_journals import list_journals
+from adaptive_scheduler.io.learner_data.point_journals import list_journals
+from adaptive_scheduler.io.pickling.learner_file import LearnerFile, read_callable, write_learners
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.syscalls import Name, Operations
+from adaptive_scheduler.io.transport import keys
+from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.manager.results import load_data, load_learners
 from tests.effort import times
 from tests.integration.client_runs import ClientRun

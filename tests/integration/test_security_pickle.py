@@ -85,8 +85,11 @@ def test_only_these_modules_receive() -> None:
     found = {
         path.relative_to(PACKAGE).as_posix() for path, tree in TREES.items() if called(tree) & receiving
     }  # fmt: skip
-    asked_by_libzmq = {"io/authenticator.py", "io/door.py"}  # both hear frames that it makes
-    assert found == {"io/transport.py", "io/connection.py"} | asked_by_libzmq
+    asked_by_libzmq = {
+        "io/transport/authenticator.py",
+        "io/transport/connection_limit.py",
+    }  # both hear frames that it makes
+    assert found == {"io/transport/server.py", "io/transport/connection.py"} | asked_by_libzmq
 
 
 @cache
@@ -127,7 +130,7 @@ sys.path.insert(0, sys.argv[1])
 from adaptive_scheduler.core.wire.messages import Claim, encode_request
 from tests.unit.frames import Fuzzer
 from tests.unit.test_fuzz_frames import OWNERS
-from adaptive_scheduler.io.connection import Connection
+from adaptive_scheduler.io.transport.connection import Connection
 from tests.integration.client_runs import ClientRun
 run = ClientRun(Path(sys.argv[2]), 3, interface="127.0.0.1")
 run.fill([], ["/nowhere/0"])

@@ -23,8 +23,8 @@ import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Finish, Hello, Ok, Owner, Welcome
-from adaptive_scheduler.io.connection import Connection
-from adaptive_scheduler.io.door import raise_file_limit
+from adaptive_scheduler.io.transport.connection import Connection
+from adaptive_scheduler.io.transport.connection_limit import raise_file_limit
 from adaptive_scheduler.manager.viewer import Viewer
 from tests.effort import FULL, times
 from tests.integration.client_runs import wait_for
@@ -250,7 +250,7 @@ STALLED = """
 import os, sys
 from pathlib import Path
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io.transport import Server
+from adaptive_scheduler.io.transport.server import Server
 
 server = Server(RunFolder(Path(sys.argv[1]) / "running.tinydb"), interface="127.0.0.1")
 print(server.urls[0], flush=True)

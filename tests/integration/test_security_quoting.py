@@ -18,7 +18,7 @@ from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.texts import LONGEST_WORD
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io import commands
+from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.localbatch.commands import _parser
 from adaptive_scheduler.manager.plan import Settings, check_settings
 from adaptive_scheduler.schedulers.base import Scheduler

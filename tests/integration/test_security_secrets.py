@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 from zmq.utils import z85
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io import keys
+from adaptive_scheduler.io.transport import keys
 from tests.clusters.slurm import PrivateSlurm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +44,7 @@ run_manager.start()
     "print(repr(run_manager), str(run_manager), vars(run_manager), scheduler, vars(scheduler))",
     "print(run_manager.status(), run_manager.snapshot())",
     """
-from adaptive_scheduler.io import keys
+from adaptive_scheduler.io.transport import keys
 pair = keys.load(run_manager.folder.keys, "client")
 print(pair, [pair], f"{pair}")
 pair

@@ -24,7 +24,7 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
 from adaptive_scheduler.core.surroundings import clean_environment
 from adaptive_scheduler.core.times import parse_text
 from adaptive_scheduler.errors import NoObservation
-from adaptive_scheduler.io import commands
+from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.schedulers.base import Scheduler, default_mpiexec
 from adaptive_scheduler.schedulers.slurm import SLURM
 from tests.clusters.slurm import PrivateSlurm

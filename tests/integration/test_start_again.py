@@ -18,9 +18,9 @@ from adaptive_scheduler.cli import app
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io.database import Database
-from adaptive_scheduler.io.tables import read_tables
-from adaptive_scheduler.manager import state
+from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.database import Database
+from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.manager.plan import Settings, make_plan
 from adaptive_scheduler.manager.prepare import prepare
 from adaptive_scheduler.manager.retrying import rows_to_retry

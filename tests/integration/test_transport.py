@@ -32,11 +32,11 @@ from adaptive_scheduler.errors import (
     PermissionsError,
     ProtocolError,
 )
-from adaptive_scheduler.io import keys
-from adaptive_scheduler.io.addresses import Address, write_address
-from adaptive_scheduler.io.connection import Connection
-from adaptive_scheduler.io.transport import Server
-from adaptive_scheduler.io.whereabouts import find, publish
+from adaptive_scheduler.io.transport import keys
+from adaptive_scheduler.io.transport.addresses import Address, write_address
+from adaptive_scheduler.io.transport.connection import Connection
+from adaptive_scheduler.io.transport.server import Server
+from adaptive_scheduler.io.transport.url_registry import find, publish
 from tests.integration.client_runs import wait_for
 
 ME = Owner("1", 0, 0, "me")
@@ -334,9 +334,9 @@ FORGETFUL = """
 import gc, sys
 from pathlib import Path
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io.addresses import Address
-from adaptive_scheduler.io.connection import Connection
-from adaptive_scheduler.io.transport import Server
+from adaptive_scheduler.io.transport.addresses import Address
+from adaptive_scheduler.io.transport.connection import Connection
+from adaptive_scheduler.io.transport.server import Server
 folder = RunFolder(Path(sys.argv[1]) / "x.tinydb")
 server, connection = Server(folder, interface="127.0.0.1"), Connection(folder)
 connection._connect(server.urls[0], Address(server.urls, server.server_key, "here", 1, "a"))

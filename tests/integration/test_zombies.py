@@ -23,7 +23,7 @@ from adaptive_scheduler.client.points import PointJournal
 from adaptive_scheduler.client.saving import DataFile
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.rows.items import Lost, Phase
-from adaptive_scheduler.io import files
+from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.manager.database_manager import Moment
 from tests.effort import FULL
 from tests.integration import zombie_client

@@ -13,8 +13,9 @@ from adaptive_scheduler.core.config import Limits, RunConfig, Timing
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Status, encode_request
-from adaptive_scheduler.io import files, storage
-from adaptive_scheduler.manager import state
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import tinydb_file as storage
 from tests.simulation.accidents import Accidents
 from tests.simulation.disk import Disk
 from tests.simulation.lives import Life

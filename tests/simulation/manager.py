@@ -11,8 +11,8 @@ from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
 from adaptive_scheduler.core.jobs.commands import CancelTask, Result, Submit, Task
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError
-from adaptive_scheduler.io import folding
-from adaptive_scheduler.io.database import Database
+from adaptive_scheduler.io.storage import checkpoint as folding
+from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.manager.batch import BatchSystem
 from adaptive_scheduler.manager.turns import Turns
 from adaptive_scheduler.schedulers.slurm import SLURM

@@ -25,7 +25,7 @@ from adaptive_scheduler.core.wire.messages import (
     Reply,
     Request,
 )
-from adaptive_scheduler.io import storage
+from adaptive_scheduler.io.storage import tinydb_file as storage
 from adaptive_scheduler.manager.database_manager import Moment
 from adaptive_scheduler.manager.turns import Turns
 from tests.simulation.manager import FOLDER

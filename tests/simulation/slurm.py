@@ -9,7 +9,7 @@ from pathlib import PurePath
 from random import Random
 
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
-from adaptive_scheduler.io.commands import TIMED_OUT
+from adaptive_scheduler.io.system.commands import TIMED_OUT
 from adaptive_scheduler.schedulers.slurm.scheduler import FIELD, ROW
 
 #: Seconds after which a command that hangs is given up (manager/batch.py).

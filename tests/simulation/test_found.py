@@ -17,8 +17,9 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.item_table import Book
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Claim, Goodbye, Ok, Owner, Refused
-from adaptive_scheduler.io import files, storage
-from adaptive_scheduler.io.database import Database
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage import tinydb_file as storage
+from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.manager.batch import BatchSystem
 from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
 from adaptive_scheduler.schedulers.slurm import SLURM

@@ -19,7 +19,7 @@ from adaptive.learner.learner1D import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adaptive_scheduler.io import adaptive_load
+from adaptive_scheduler.io.learner_data import adaptive_load
 from tests.effort import times
 
 

@@ -11,7 +11,7 @@ from adaptive_scheduler.client.environment import Job
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Owner
-from adaptive_scheduler.io.logs import open_log
+from adaptive_scheduler.io.system.logs import open_log
 
 OWNER = Owner("1", 0, 0, "u")
 

@@ -19,7 +19,7 @@ from adaptive_scheduler.core.jobs.commands import Listing, NotSubmitted, Submit
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Assigned
-from adaptive_scheduler.io import files
+from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.pbs import PBS
 from adaptive_scheduler.schedulers.slurm.scheduler import COLUMNS, FIELD, ROW, SLURM

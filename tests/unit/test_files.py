@@ -8,8 +8,8 @@ import os
 import pytest
 
 from adaptive_scheduler.errors import DataFileError, FileError, PermissionsError
-from adaptive_scheduler.io import files
-from adaptive_scheduler.io.appender import Appender
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.append_file import Appender
 
 
 class Failing(files.Operations):

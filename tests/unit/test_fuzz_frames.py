@@ -34,11 +34,11 @@ from adaptive_scheduler.core.wire.messages import (
     encode_reply,
 )
 from adaptive_scheduler.errors import ProtocolError
-from adaptive_scheduler.io import files
-from adaptive_scheduler.io.database import Database, create
-from adaptive_scheduler.io.logs import open_log
-from adaptive_scheduler.io.operations import Operations
-from adaptive_scheduler.manager.state import new_tables, read_items
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.database import Database, create
+from adaptive_scheduler.io.storage.row_codec import new_tables, read_items
+from adaptive_scheduler.io.storage.syscalls import Operations
+from adaptive_scheduler.io.system.logs import open_log
 from adaptive_scheduler.manager.turns import Turns
 from tests.effort import times
 from tests.unit.frames import ODD, Fuzzer

@@ -9,8 +9,8 @@ import pytest
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import CommandMissingError
-from adaptive_scheduler.manager import hosts
-from adaptive_scheduler.manager.hosts import Hosts
+from adaptive_scheduler.io.system import hosts
+from adaptive_scheduler.io.system.hosts import Hosts
 from adaptive_scheduler.schedulers.pbs import PBS
 from adaptive_scheduler.schedulers.slurm import SLURM
 

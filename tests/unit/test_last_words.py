@@ -13,8 +13,9 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Goodbye, Owner
-from adaptive_scheduler.io import files, last_words
-from adaptive_scheduler.io.addresses import Address, write_address
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.transport import offline_goodbyes as last_words
+from adaptive_scheduler.io.transport.addresses import Address, write_address
 from adaptive_scheduler.testing import World
 
 OWNER = Owner("7/1", 0, 0, "anna")

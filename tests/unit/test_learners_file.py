@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from adaptive_scheduler.errors import FileError, InputError, PermissionsError
-from adaptive_scheduler.io.learners import (
+from adaptive_scheduler.io.pickling.learner_file import (
     LearnerFile,
     read_callable,
     write_callables,
@@ -129,7 +129,7 @@ def test_a_reader_does_not_keep_what_each_learner_has_for_itself(
         adaptive.Learner1D(partial(f, offset=np.full(50_000, float(n))), (-1, 1)) for n in range(9)
     ]
     write_learners(tmp_path / "learners", own)
-    monkeypatch.setattr("adaptive_scheduler.io.learners._KEPT", 10**6)
+    monkeypatch.setattr("adaptive_scheduler.io.pickling.learner_file._KEPT", 10**6)
     tracemalloc.start()
     with LearnerFile(tmp_path / "learners") as file:
         for n in range(len(own)):

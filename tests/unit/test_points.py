@@ -14,7 +14,7 @@ from adaptive_scheduler.client import points
 from adaptive_scheduler.client.former import read_journals
 from adaptive_scheduler.client.points import PointJournal, decode, encode
 from adaptive_scheduler.errors import DataFileError, PermissionsError
-from adaptive_scheduler.io import point_journals
+from adaptive_scheduler.io.learner_data import point_journals
 
 pairs = st.lists(st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False)), max_size=5)
 

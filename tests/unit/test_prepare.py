@@ -16,8 +16,9 @@ from adaptive_scheduler.client.environment import read_config
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import CommandMissingError, InputError, RunError
-from adaptive_scheduler.io.tables import read_tables
-from adaptive_scheduler.manager import empty, fnames, state, status
+from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.manager import empty, fnames, status
 from adaptive_scheduler.manager.environment import foreign_entries
 from adaptive_scheduler.manager.plan import Plan, Settings, make_plan
 from adaptive_scheduler.manager.prepare import check_surroundings, prepare

@@ -9,9 +9,10 @@ import adaptive
 import pytest
 
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io import files, presence
-from adaptive_scheduler.io.operations import Operations
-from adaptive_scheduler.io.presence import Presence
+from adaptive_scheduler.io.storage import directory_cache as presence
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.directory_cache import Presence
+from adaptive_scheduler.io.storage.syscalls import Operations
 from adaptive_scheduler.manager.fnames import absolute_fnames
 
 

@@ -11,7 +11,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Owner
-from adaptive_scheduler.manager import state
+from adaptive_scheduler.io.storage import row_codec as state
 
 CONFIG = RunConfig("run", [Resources()], ["job"], "/logs")
 

@@ -12,7 +12,7 @@ from hypothesis import given
 
 from adaptive_scheduler.core.wire.messages import Claim, Fail, Owner, decode_request, encode_request
 from adaptive_scheduler.core.words import LONGEST, speakable, with_speakable_words
-from adaptive_scheduler.io.logs import open_log
+from adaptive_scheduler.io.system.logs import open_log
 
 ANY = st.text(st.characters(exclude_categories=()))
 

@@ -13,14 +13,14 @@ import zmq
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io import keys
-from adaptive_scheduler.io.addresses import (
+from adaptive_scheduler.io.transport import keys
+from adaptive_scheduler.io.transport.addresses import (
     host_addresses,
     port_range,
     split_url,
 )
-from adaptive_scheduler.io.authenticator import Authenticator
-from adaptive_scheduler.io.door import Door
+from adaptive_scheduler.io.transport.authenticator import Authenticator
+from adaptive_scheduler.io.transport.connection_limit import Door
 
 _MAX_SOCKETS = 65536
 # As plain numbers: pyzmq combines flags at each message, which takes enums ten times longer.

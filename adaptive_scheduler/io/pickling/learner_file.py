@@ -21,11 +21,12 @@ from types import TracebackType
 from typing import Any
 
 from adaptive_scheduler.errors import USER_RAISES, FileError, InputError
-from adaptive_scheduler.io import files, pickles
-from adaptive_scheduler.io.appender import Appender
-from adaptive_scheduler.io.blame import unpicklable
-from adaptive_scheduler.io.callables import read_callable, write_callables
-from adaptive_scheduler.io.sharing import Shared
+from adaptive_scheduler.io.pickling import by_value as pickles
+from adaptive_scheduler.io.pickling.diagnose import unpicklable
+from adaptive_scheduler.io.pickling.object_file import read_callable, write_callables
+from adaptive_scheduler.io.pickling.shared import Shared
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.append_file import Appender
 
 __all__ = ["LearnerFile", "read_callable", "write_callables", "write_learners"]
 

@@ -18,9 +18,19 @@ import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io import files, journal, processes, storage
-from adaptive_scheduler.io.appender import Appender
-from adaptive_scheduler.io.storage import COMBOS, ITEMS, JOBS, META, SUBMITS, Tables, create
+from adaptive_scheduler.io.storage import files, journal
+from adaptive_scheduler.io.storage import tinydb_file as storage
+from adaptive_scheduler.io.storage.append_file import Appender
+from adaptive_scheduler.io.storage.tinydb_file import (
+    COMBOS,
+    ITEMS,
+    JOBS,
+    META,
+    SUBMITS,
+    Tables,
+    create,
+)
+from adaptive_scheduler.io.system import processes
 
 __all__ = ["COMBOS", "ITEMS", "JOBS", "META", "SUBMITS", "Database", "Tables", "create"]
 

@@ -13,8 +13,8 @@ import msgspec
 import zmq
 
 from adaptive_scheduler.errors import PermissionsError
-from adaptive_scheduler.io import files
-from adaptive_scheduler.io.whereabouts import state_folder
+from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.transport.url_registry import state_folder
 
 #: In the key folder of a run whose file system knows no modes: a name in the user's state folder.
 _ELSEWHERE = "elsewhere"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError
-from adaptive_scheduler.io import files
+from adaptive_scheduler.io.storage import files
 
 #: ``HOST_PORT``: a note. Beside it lie folders, with other names.
 _NAME = re.compile(r".+_[0-9]{1,5}")

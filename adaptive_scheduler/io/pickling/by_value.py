@@ -24,7 +24,7 @@ from cloudpickle.cloudpickle import _class_setstate, _should_pickle_by_reference
 from adaptive_scheduler.errors import USER_RAISES
 from adaptive_scheduler.executors import arrival
 from adaptive_scheduler.executors.arrival import resolve
-from adaptive_scheduler.io.sources import Sources
+from adaptive_scheduler.io.pickling.sources import Sources
 
 #: Bytes of functions that may go with every message of `dumps_with_code`.
 LONGEST_CODE = 2**18

@@ -6,7 +6,8 @@ import os
 import sys
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io import files, journal, storage
+from adaptive_scheduler.io.storage import files, journal
+from adaptive_scheduler.io.storage import tinydb_file as storage
 
 
 def fold(folder: RunFolder, last: int, parent: int, anew: bool) -> None:

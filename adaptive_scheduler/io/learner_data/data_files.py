@@ -7,7 +7,7 @@ import shlex
 import stat
 
 from adaptive_scheduler.errors import DataFileError, PermissionsError
-from adaptive_scheduler.io import files
+from adaptive_scheduler.io.storage import files
 
 
 def read(path: files.Name) -> bytes:

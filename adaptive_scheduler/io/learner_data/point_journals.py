@@ -20,7 +20,7 @@ from typing import Any
 import cloudpickle
 
 from adaptive_scheduler.errors import USER_RAISES, DataFileError
-from adaptive_scheduler.io import files
+from adaptive_scheduler.io.storage import files
 
 _MARK = b"\x93ASP"
 _HEAD = struct.Struct("<4sII")

@@ -15,8 +15,8 @@ from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.item_table import Book
 from adaptive_scheduler.core.rows.items import RUNNING, Budget, Item, step
 from adaptive_scheduler.errors import DatabaseError, RunError
-from adaptive_scheduler.io import database
-from adaptive_scheduler.io.database import Tables
+from adaptive_scheduler.io.storage import database
+from adaptive_scheduler.io.storage.database import Tables
 
 #: The one row of the table of things that belong to the run as a whole.
 RUN_TABLE = "run"

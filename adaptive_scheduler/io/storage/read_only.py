@@ -7,9 +7,10 @@ from pathlib import Path
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io import files, journal, storage
-from adaptive_scheduler.io.database import Database
-from adaptive_scheduler.io.storage import Tables
+from adaptive_scheduler.io.storage import files, journal
+from adaptive_scheduler.io.storage import tinydb_file as storage
+from adaptive_scheduler.io.storage.database import Database
+from adaptive_scheduler.io.storage.tinydb_file import Tables
 
 #: A fold that goes on while we read is met again only by a very busy manager.
 _TRIES = 20

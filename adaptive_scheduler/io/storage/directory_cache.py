@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from adaptive_scheduler.io import files
+from adaptive_scheduler.io.storage import files
 
 #: Looks at single files after which a folder is read whole.
 _SINGLE = 100

@@ -8,7 +8,7 @@ import sys
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.surroundings import clean_environment
-from adaptive_scheduler.io import files
+from adaptive_scheduler.io.storage import files
 
 #: Kept, so that Python does not warn of processes that outlive our interest in them.
 _started: list[subprocess.Popen[bytes]] = []
@@ -43,7 +43,7 @@ def start_folding(folder: RunFolder, last: int, anew: bool) -> subprocess.Popen[
     """Let a process fold the journal's segments up to `last` into the TinyDB file."""
     argv = [str(folder.database), str(last), str(os.getpid()), "anew" * anew]
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "adaptive_scheduler.io.folding", *argv],
+        [sys.executable, "-P", "-m", "adaptive_scheduler.io.storage.checkpoint", *argv],
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )

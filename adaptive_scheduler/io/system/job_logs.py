@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io import files
+from adaptive_scheduler.io.storage import files
 
 #: Lines of a job's output that tell of its death: Python's stack, and what a launcher says below.
 OUTPUT_LINES = 60

@@ -15,7 +15,7 @@ import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError, RunError
-from adaptive_scheduler.io import files
+from adaptive_scheduler.io.storage import files
 
 #: Seconds between two signs of life in the lock file.
 BUMP = 10.0

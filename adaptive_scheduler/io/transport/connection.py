@@ -16,8 +16,8 @@ from adaptive_scheduler.core.wire.messages import (
     encode_request,
 )
 from adaptive_scheduler.errors import ManagerUnreachableError
-from adaptive_scheduler.io import keys
-from adaptive_scheduler.io.addresses import Address, read_address, split_url
+from adaptive_scheduler.io.transport import keys
+from adaptive_scheduler.io.transport.addresses import Address, read_address, split_url
 
 #: Seconds between two looks at whether the manager has moved, while it does not answer.
 _LOOK = 0.5

@@ -1,0 +1,1 @@
+"""The data of learners on disk: files, and the journals of their points."""

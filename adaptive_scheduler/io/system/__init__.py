@@ -1,0 +1,1 @@
+"""Programs, processes and logs."""

@@ -1,0 +1,1 @@
+"""ZeroMQ: sockets, addresses and keys."""

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.client.environment import Job
-    from adaptive_scheduler.client.script import Script
+    from adaptive_scheduler.client.job_environment import Job
+    from adaptive_scheduler.client.scripts.script import Script
     from adaptive_scheduler.core.config import RunConfig
     from adaptive_scheduler.core.paths import RunFolder
     from adaptive_scheduler.core.times import TimeLike
@@ -49,8 +49,8 @@ def get_learner(
     ManagerUnreachableError, RequestRefusedError, EnvironmentMismatchError
     """
     global _script
-    from adaptive_scheduler.client.rows import find_learner
-    from adaptive_scheduler.client.script import Script
+    from adaptive_scheduler.client.scripts.match import find_learner
+    from adaptive_scheduler.client.scripts.script import Script
     from adaptive_scheduler.errors import InputError
 
     if _script is not None:
@@ -145,10 +145,10 @@ def run(
     """
     import msgspec
 
-    from adaptive_scheduler.client.environment import Job
+    from adaptive_scheduler.client.job_environment import Job
+    from adaptive_scheduler.client.learners.tools import Recipe
     from adaptive_scheduler.client.main import Client
-    from adaptive_scheduler.client.rows import copy_learner, find_learner
-    from adaptive_scheduler.client.tools import Recipe
+    from adaptive_scheduler.client.scripts.match import copy_learner, find_learner
     from adaptive_scheduler.core.config import check_count
     from adaptive_scheduler.core.goals import parse_goal
     from adaptive_scheduler.core.initializers import check, of_learner
@@ -182,13 +182,13 @@ def run(
 
 def _with_world(job: Job) -> Job:
     """By hand, the MPI world is as large as it is."""
-    from adaptive_scheduler.client.script import world_size
+    from adaptive_scheduler.client.scripts.script import world_size
 
     return job if job.is_batch else replace(job, cores=world_size())
 
 
 def _folder(url: str | None) -> RunFolder:
-    from adaptive_scheduler.client.environment import run_folder
+    from adaptive_scheduler.client.job_environment import run_folder
     from adaptive_scheduler.errors import InputError
     from adaptive_scheduler.io.transport.url_registry import find
 
@@ -209,7 +209,7 @@ def _folder(url: str | None) -> RunFolder:
 
 
 def _config(folder: RunFolder) -> RunConfig:
-    from adaptive_scheduler.client.environment import read_config
+    from adaptive_scheduler.client.job_environment import read_config
     from adaptive_scheduler.core.config import RunConfig
     from adaptive_scheduler.core.resources import Resources
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from adaptive_scheduler.client import adaptive_parts
-from adaptive_scheduler.client.points import PointJournal
+from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
+from adaptive_scheduler.client.learners.point_journal import PointJournal
 from benchmarks.figures import Figure, at_most
 from benchmarks.runners import line, peak
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import adaptive
 
-from adaptive_scheduler.client import adaptive_parts
-from adaptive_scheduler.client.imports import prepare_process
-from adaptive_scheduler.client.options import Options
-from adaptive_scheduler.client.runner import Runner
+from adaptive_scheduler.client.evaluation.options import Options
+from adaptive_scheduler.client.evaluation.runner import Runner
+from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
+from adaptive_scheduler.client.process_setup import prepare_process
 
 Goal = Callable[[Any], bool]
 

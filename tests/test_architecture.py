@@ -34,16 +34,16 @@ MANY_PARAMETERS = {
 #: function, goal, class, pickle) and tops of processes and threads. Each says why in its line.
 BROAD = ("Exception", "BaseException", "USER_RAISES")
 CATCH_ALL = {
-    "client/coroutines.py": 1,
-    "client/ending.py": 2,
-    "client/evaluations.py": 2,
+    "client/evaluation/async_dispatcher.py": 1,
+    "client/learners/final_save.py": 2,
+    "client/evaluation/dispatcher.py": 2,
     "client/main.py": 1,
-    "client/one_file.py": 1,
-    "client/point_goals.py": 1,
-    "client/runner.py": 3,
-    "client/running.py": 1,
-    "client/shift.py": 1,
-    "client/tasks.py": 2,
+    "client/learners/data_file.py": 1,
+    "client/evaluation/point_goals.py": 1,
+    "client/evaluation/runner.py": 3,
+    "client/learners/running.py": 1,
+    "client/claim_loop.py": 1,
+    "client/evaluation/messages.py": 2,
     "executors/worker.py": 4,
     "io/learner_data/adaptive_load.py": 1,
     "io/pickling/diagnose.py": 1,
@@ -131,7 +131,8 @@ def test_adaptives_private_parts_are_touched_in_two_modules() -> None:
         name_of(path): [match.group() for match in private.finditer(text)]
         for path, text in SOURCES.items()
         if name_of(path).startswith(("client/", "client_support", "manager/", "io/"))
-        and name_of(path) not in ("client/adaptive_parts.py", "io/learner_data/adaptive_load.py")
+        and name_of(path)
+        not in ("client/learners/adaptive_private.py", "io/learner_data/adaptive_load.py")
         and private.search(text)
     }
     assert touched == {}

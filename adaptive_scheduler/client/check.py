@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from adaptive_scheduler.client import environment
-from adaptive_scheduler.client.environment import Job
+from adaptive_scheduler.client import job_environment as environment
+from adaptive_scheduler.client.job_environment import Job
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.findings import Finding
 from adaptive_scheduler.core.paths import RunFolder

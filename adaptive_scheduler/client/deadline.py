@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 
-from adaptive_scheduler.client.environment import Job
+from adaptive_scheduler.client.job_environment import Job
 from adaptive_scheduler.core.jobs.batch_jobs import JobId
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError, SchedulerError

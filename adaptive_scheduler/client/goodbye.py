@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from adaptive_scheduler.client.conversation import Conversation
+from adaptive_scheduler.client.link import Conversation
 from adaptive_scheduler.client.patience import LAST_WORD, VAIN_WORD
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Goodbye

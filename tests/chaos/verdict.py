@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adaptive_scheduler.client import adaptive_parts
-from adaptive_scheduler.client.former import read_journals
+from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
+from adaptive_scheduler.client.learners.journal_recovery import read_journals
 from tests.chaos.fault import Fault
 from tests.chaos.ownership import check_owners
 from tests.chaos.watch import Seen, argument

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from adaptive_scheduler.client import adaptive_parts, points
+from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
+from adaptive_scheduler.client.learners import point_journal as points
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.manager import status
 from tests.chaos.world import MAX_JOBS, ChaosRun, World

@@ -17,10 +17,10 @@ from adaptive import (
     SequenceLearner,
 )
 
-from adaptive_scheduler.client import adaptive_parts
-from adaptive_scheduler.client.points import PointJournal
-from adaptive_scheduler.client.saving import DataFile
-from adaptive_scheduler.client.work import Work, run_learner
+from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
+from adaptive_scheduler.client.learners.point_journal import PointJournal
+from adaptive_scheduler.client.learners.run import Work, run_learner
+from adaptive_scheduler.client.learners.store import DataFile
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.executors.pools import ProcessPool
 from adaptive_scheduler.manager import results

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from adaptive_scheduler.client import adaptive_parts
-from adaptive_scheduler.client.points import PointJournal
-from adaptive_scheduler.client.saving import DataFile
+from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
+from adaptive_scheduler.client.learners.point_journal import PointJournal
+from adaptive_scheduler.client.learners.store import DataFile
 from adaptive_scheduler.errors import DataFileError
 from adaptive_scheduler.manager import results
 from adaptive_scheduler.manager.fnames import absolute_fnames

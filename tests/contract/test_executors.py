@@ -15,7 +15,7 @@ import adaptive
 import psutil
 import pytest
 
-from adaptive_scheduler.client.work import Work, run_learner
+from adaptive_scheduler.client.learners.run import Work, run_learner
 from adaptive_scheduler.errors import InputError, UserCodeError
 from adaptive_scheduler.executors.pools import Custom, ProcessPool
 from adaptive_scheduler.executors.registry import EXECUTORS, executor_for

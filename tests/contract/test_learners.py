@@ -7,12 +7,12 @@ from functools import partial
 
 import pytest
 
-from adaptive_scheduler.client import adaptive_parts
-from adaptive_scheduler.client.former import read_journals
-from adaptive_scheduler.client.points import PointJournal
-from adaptive_scheduler.client.rows import copy_learner
-from adaptive_scheduler.client.saving import DataFile
-from adaptive_scheduler.client.work import Work, run_learner
+from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
+from adaptive_scheduler.client.learners.journal_recovery import read_journals
+from adaptive_scheduler.client.learners.point_journal import PointJournal
+from adaptive_scheduler.client.learners.run import Work, run_learner
+from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.scripts.match import copy_learner
 from adaptive_scheduler.executors.pools import ProcessPool
 from tests.contract.learner_kinds import count, fname_of, kinds
 from tests.integration.ledger import Ledger

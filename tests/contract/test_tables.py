@@ -9,7 +9,7 @@ import adaptive
 import numpy as np
 import pytest
 
-from adaptive_scheduler.client import adaptive_parts
+from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.manager import results
 from adaptive_scheduler.manager.run_manager import RunManager

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import adaptive
 import tinydb
 
-from adaptive_scheduler.client.former import read_journals
-from adaptive_scheduler.client.points import PointJournal
-from adaptive_scheduler.client.saving import DataFile
+from adaptive_scheduler.client.learners.journal_recovery import read_journals
+from adaptive_scheduler.client.learners.point_journal import PointJournal
+from adaptive_scheduler.client.learners.store import DataFile
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder

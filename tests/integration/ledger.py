@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from adaptive_scheduler.client import adaptive_parts
+from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 
 
 class Ledger:

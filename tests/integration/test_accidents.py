@@ -13,7 +13,7 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.work import Work, run_learner
+from adaptive_scheduler.client.learners.run import Work, run_learner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import RunError
 from adaptive_scheduler.io.storage import files, lock
@@ -113,7 +113,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Full:
 def test_fault_04_a_client_waits_for_room_with_what_it_computed(
     tmp_path: Path, disk: Full, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adaptive_scheduler.client.ending.PAUSE", 0.1)
+    monkeypatch.setattr("adaptive_scheduler.client.learners.final_save.PAUSE", 0.1)
     learner = adaptive.SequenceLearner(partial(square, seconds=0), list(range(30)))
     problems: list[str] = []
 

@@ -15,7 +15,7 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.work import Work, run_learner
+from adaptive_scheduler.client.learners.run import Work, run_learner
 from adaptive_scheduler.errors import WorkerDiedError
 from tests.integration.accidents import Accidents, until
 

@@ -16,11 +16,11 @@ import adaptive
 import pytest
 import tinydb
 
-from adaptive_scheduler.client import ending
-from adaptive_scheduler.client.orders import Outcome
-from adaptive_scheduler.client.points import PointJournal
-from adaptive_scheduler.client.saving import DataFile
-from adaptive_scheduler.client.work import Work, run_learner
+from adaptive_scheduler.client.learners import final_save as ending
+from adaptive_scheduler.client.learners.point_journal import PointJournal
+from adaptive_scheduler.client.learners.run import Work, run_learner
+from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.learners.work import Outcome
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Finish, Goodbye, Hello, Ok, Stop
 from adaptive_scheduler.errors import ManagerUnreachableError

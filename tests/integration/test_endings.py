@@ -10,10 +10,10 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.client import adaptive_parts
-from adaptive_scheduler.client.former import read_journals
-from adaptive_scheduler.client.points import PointJournal
-from adaptive_scheduler.client.work import Work, run_learner
+from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
+from adaptive_scheduler.client.learners.journal_recovery import read_journals
+from adaptive_scheduler.client.learners.point_journal import PointJournal
+from adaptive_scheduler.client.learners.run import Work, run_learner
 from adaptive_scheduler.core.config import Limits
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.errors import EnvironmentMismatchError, UserCodeError

@@ -23,7 +23,7 @@ import adaptive
 import pytest
 import zmq
 
-from adaptive_scheduler.client.work import Work, run_learner
+from adaptive_scheduler.client.learners.run import Work, run_learner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Hello, Picture, Status, Welcome

@@ -14,7 +14,7 @@ import adaptive
 import msgspec
 import pytest
 
-from adaptive_scheduler.client.work import Outcome, Work, run_learner
+from adaptive_scheduler.client.learners.run import Outcome, Work, run_learner
 from adaptive_scheduler.core.config import Limits, RunConfig
 from adaptive_scheduler.core.rows.items import Phase
 from tests.integration.client_runs import ClientRun, finish, wait_for

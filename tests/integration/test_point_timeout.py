@@ -18,7 +18,7 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.work import Work, run_learner
+from adaptive_scheduler.client.learners.run import Work, run_learner
 from adaptive_scheduler.core.wire import snapshot
 from adaptive_scheduler.errors import InputError, PointTimeoutError
 from adaptive_scheduler.executors.pools import Custom, ProcessPool

@@ -74,7 +74,7 @@ import learners_file
 from learners_file import Found, counted, h, locked, weighed
 from mpi4py import MPI
 from mpi4py.futures import MPIPoolExecutor
-from adaptive_scheduler.client.script import send_with_code
+from adaptive_scheduler.client.scripts.script import send_with_code
 
 def main(x):  # a name that the ranks' own __main__ has, too
     return x + 1
@@ -104,7 +104,7 @@ WITH_INITIALIZER = """
 from learners_file import load, modelled
 from mpi4py.futures import MPIPoolExecutor
 from mpi4py import MPI
-from adaptive_scheduler.client.script import send_with_code
+from adaptive_scheduler.client.scripts.script import send_with_code
 
 if __name__ == "__main__":
     send_with_code()

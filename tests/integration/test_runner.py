@@ -14,10 +14,10 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.former import read_journals
-from adaptive_scheduler.client.points import PointJournal
-from adaptive_scheduler.client.saving import DataFile
-from adaptive_scheduler.client.work import Work, run_learner
+from adaptive_scheduler.client.learners.journal_recovery import read_journals
+from adaptive_scheduler.client.learners.point_journal import PointJournal
+from adaptive_scheduler.client.learners.run import Work, run_learner
+from adaptive_scheduler.client.learners.store import DataFile
 from adaptive_scheduler.core.goals import NPoints
 from adaptive_scheduler.errors import UserCodeError
 from adaptive_scheduler.executors.pools import ProcessPool
@@ -280,7 +280,7 @@ CLIENT = """
 import sys, time
 sys.path.insert(0, sys.argv[3])
 import adaptive
-from adaptive_scheduler.client.work import Work, run_learner
+from adaptive_scheduler.client.learners.run import Work, run_learner
 from adaptive_scheduler.executors.registry import executor_for
 from tests.integration.ledger import Ledger
 

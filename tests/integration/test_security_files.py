@@ -17,8 +17,8 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.former import read_journals
-from adaptive_scheduler.client.one_file import OneFile, Report
+from adaptive_scheduler.client.learners.data_file import OneFile, Report
+from adaptive_scheduler.client.learners.journal_recovery import read_journals
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Claim, Hello, Owner, Welcome
 from adaptive_scheduler.errors import DataFileError, PermissionsError

@@ -18,9 +18,9 @@ import adaptive
 import psutil
 import pytest
 
-from adaptive_scheduler.client import adaptive_parts
-from adaptive_scheduler.client.points import PointJournal
-from adaptive_scheduler.client.saving import DataFile
+from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
+from adaptive_scheduler.client.learners.point_journal import PointJournal
+from adaptive_scheduler.client.learners.store import DataFile
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.rows.items import Lost, Phase
 from adaptive_scheduler.io.storage import files

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler.client.conversation import Conversation
-from adaptive_scheduler.client.environment import Job
+from adaptive_scheduler.client.job_environment import Job
+from adaptive_scheduler.client.link import Conversation
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Owner
@@ -39,7 +39,7 @@ def test_a_talk_whose_thread_died_is_broken(
     def dies(*_: object) -> None:
         raise OSError("too many open files")
 
-    monkeypatch.setattr("adaptive_scheduler.client.conversation.Connection", dies)
+    monkeypatch.setattr("adaptive_scheduler.client.link.Connection", dies)
     with Conversation(RunFolder(tmp_path / "db.tinydb"), OWNER, Timing()) as talk:
         talk._thread.join(10)
         assert talk.has_broken

@@ -6,14 +6,14 @@ from concurrent.futures import Executor, Future
 
 import pytest
 
-from adaptive_scheduler.client.evaluations import (
+from adaptive_scheduler.client.evaluation.dispatcher import (
     AHEAD,
     LATE_SHARE,
     MAX_BATCH,
     MAX_LATE_BATCH,
     Evaluations,
 )
-from adaptive_scheduler.client.tasks import AT_A_TIME, Setup, Task
+from adaptive_scheduler.client.evaluation.messages import AT_A_TIME, Setup, Task
 from adaptive_scheduler.executors import worker
 
 WORKERS = 3

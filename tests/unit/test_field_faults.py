@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from adaptive_scheduler.client.points import PointJournal
-from adaptive_scheduler.client.rows import find_learner, plain
-from adaptive_scheduler.client.saving import DataFile
+from adaptive_scheduler.client.learners.point_journal import PointJournal
+from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.scripts.match import find_learner, plain
 from adaptive_scheduler.core.config import Limits, RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobId, JobRequest, JobState
 from adaptive_scheduler.core.jobs.commands import Listing, NotSubmitted, Submit

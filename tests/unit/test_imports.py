@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from adaptive_scheduler.client.imports import postponed
+from adaptive_scheduler.client.process_setup import postponed
 
 BODY = "import sys\nsys.loaded.append(__name__)\nanswer = 42\n"
 
@@ -86,7 +86,7 @@ def test_what_it_lacks_it_says_itself(loaded: list[str]) -> None:
 
 PROGRAM = """
 import json, sys
-from adaptive_scheduler.client import imports
+from adaptive_scheduler.client import process_setup as imports
 imports.prepare_process()
 heavy = [name for name in imports.SELDOM_USED if name in sys.modules]
 import adaptive
@@ -115,7 +115,7 @@ def test_one_that_another_thread_is_importing_is_left_to_it(
         sys.modules[name] = half_made
         return object()
 
-    monkeypatch.setattr("adaptive_scheduler.client.imports.find_spec", slow_find_spec)
+    monkeypatch.setattr("adaptive_scheduler.client.process_setup.find_spec", slow_find_spec)
     with postponed("heavy"):
         assert sys.modules["heavy"] is half_made
     assert sys.modules["heavy"] is half_made
@@ -123,7 +123,7 @@ def test_one_that_another_thread_is_importing_is_left_to_it(
 
 ADAPTIVES_OWN = """
 import gc, json, sys, weakref
-from adaptive_scheduler.client import imports
+from adaptive_scheduler.client import process_setup as imports
 imports.prepare_process()
 import adaptive
 frozen = gc.get_freeze_count(), any(adaptive.Learner1D is one for one in gc.get_objects())
@@ -170,10 +170,10 @@ def test_adaptive_works_without_them_and_has_them_when_it_needs_them() -> None:
 
 BEFORE_POINTS = """
 import json, sys
-from adaptive_scheduler.client import imports
+from adaptive_scheduler.client import process_setup as imports
 imports.prepare_process()
 import adaptive
-from adaptive_scheduler.client import adaptive_parts
+from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 
 def held():
     return [name for name in imports.SELDOM_USED if name in sys.modules]

@@ -10,7 +10,7 @@ import adaptive
 import pytest
 from adaptive.runner import auto_goal
 
-from adaptive_scheduler.client.point_goals import asks_all, points_asked
+from adaptive_scheduler.client.evaluation.point_goals import asks_all, points_asked
 from adaptive_scheduler.core.goals import Goal, parse_goal, predicate
 
 WANTED = 20

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaptive_scheduler.client import points
-from adaptive_scheduler.client.former import read_journals
-from adaptive_scheduler.client.points import PointJournal, decode, encode
+from adaptive_scheduler.client.learners import point_journal as points
+from adaptive_scheduler.client.learners.journal_recovery import read_journals
+from adaptive_scheduler.client.learners.point_journal import PointJournal, decode, encode
 from adaptive_scheduler.errors import DataFileError, PermissionsError
 from adaptive_scheduler.io.learner_data import point_journals
 

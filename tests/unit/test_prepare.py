@@ -12,7 +12,7 @@ import adaptive
 import numpy as np
 import pytest
 
-from adaptive_scheduler.client.environment import read_config
+from adaptive_scheduler.client.job_environment import read_config
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import CommandMissingError, InputError, RunError

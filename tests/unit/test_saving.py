@@ -10,9 +10,9 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.client import saving
-from adaptive_scheduler.client.points import PointJournal
-from adaptive_scheduler.client.saving import ChangedError, DataFile, LeaseLostError
+from adaptive_scheduler.client.learners import store as saving
+from adaptive_scheduler.client.learners.point_journal import PointJournal
+from adaptive_scheduler.client.learners.store import ChangedError, DataFile, LeaseLostError
 from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, UserCodeError
 from tests.unit.test_files import Failing
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from adaptive_scheduler.client.tasks import Task, named, point_error, shortened
+from adaptive_scheduler.client.evaluation.messages import Task, named, point_error, shortened
 from adaptive_scheduler.executors.worker import describe
 
 

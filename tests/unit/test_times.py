@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaptive_scheduler.client.options import Options
+from adaptive_scheduler.client.evaluation.options import Options
 from adaptive_scheduler.commandline.options import make_scheduler
 from adaptive_scheduler.commandline.values import parse_goal_text
 from adaptive_scheduler.commandline.values import seconds as typed_seconds

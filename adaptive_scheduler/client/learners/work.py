@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from adaptive_scheduler.client.runner import Goal, Runner
-from adaptive_scheduler.client.saving import Report
+from adaptive_scheduler.client.evaluation.runner import Goal, Runner
+from adaptive_scheduler.client.learners.store import Report
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 
 Reason = Literal["goal", "deadline", "signal", "lost", "error"]

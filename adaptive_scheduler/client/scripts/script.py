@@ -15,11 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from adaptive_scheduler.client.conversation import Conversation
-from adaptive_scheduler.client.environment import Job
 from adaptive_scheduler.client.goodbye import say_goodbye
+from adaptive_scheduler.client.job_environment import Job
+from adaptive_scheduler.client.link import Conversation
 from adaptive_scheduler.client.patience import LAST_WORD, first_patience, idle_patience
-from adaptive_scheduler.client.rows import same_fname
+from adaptive_scheduler.client.scripts.match import same_fname
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import (
@@ -142,7 +142,7 @@ class Script:
         return max(LAST_WORD, self._timing.client_patience - self._talk.away())
 
     def _save(self, assigned: Assigned) -> None:
-        from adaptive_scheduler.client.saving import DataFile
+        from adaptive_scheduler.client.learners.store import DataFile
 
         end = time.monotonic() + self._patience_left()
         while not self._talk.is_lease_good() and time.monotonic() < end:

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from adaptive_scheduler.client import environment
-from adaptive_scheduler.client.imports import prepare_process
-from adaptive_scheduler.client.tools import Recipe
+from adaptive_scheduler.client import job_environment as environment
+from adaptive_scheduler.client.learners.tools import Recipe
+from adaptive_scheduler.client.process_setup import prepare_process
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.initializers import of_learner
 from adaptive_scheduler.core.paths import RunFolder

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from adaptive_scheduler.client.durations import Durations
-from adaptive_scheduler.client.tasks import (
+from adaptive_scheduler.client.evaluation.durations import Durations
+from adaptive_scheduler.client.evaluation.messages import (
     AT_A_TIME,
     Function,
     Result,

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from adaptive_scheduler.client.orders import Outcome, Reason, Work
-from adaptive_scheduler.client.running import Running
-from adaptive_scheduler.client.saving import DataFile
-from adaptive_scheduler.client.tasks import user_error
+from adaptive_scheduler.client.evaluation.messages import user_error
+from adaptive_scheduler.client.learners.running import Running
+from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.learners.work import Outcome, Reason, Work
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.executors.worker import describe
 

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from adaptive_scheduler.client.durations import Durations
-from adaptive_scheduler.client.overdue import Begun
-from adaptive_scheduler.client.tasks import (
+from adaptive_scheduler.client.evaluation.durations import Durations
+from adaptive_scheduler.client.evaluation.messages import (
     AT_A_TIME,
     Function,
     Result,
@@ -28,6 +27,7 @@ from adaptive_scheduler.client.tasks import (
     point_error,
     user_error,
 )
+from adaptive_scheduler.client.evaluation.timeouts import Begun
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.pickling import programs
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value

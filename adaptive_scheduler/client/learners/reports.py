@@ -12,8 +12,8 @@ from adaptive_scheduler.core.wire.messages import Fail, Finish, Release, Report
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.client.measure import Usage
-    from adaptive_scheduler.client.work import Outcome
+    from adaptive_scheduler.client.learners.run import Outcome
+    from adaptive_scheduler.client.usage import Usage
 
 #: A report that its learner's loop has not renewed for so many seconds is made older by others.
 OLD = 5.0

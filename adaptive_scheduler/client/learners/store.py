@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adaptive_scheduler.client import adaptive_parts, points
-from adaptive_scheduler.client.former import ReadJournal, read_journals, retire
-from adaptive_scheduler.client.one_file import (
+from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
+from adaptive_scheduler.client.learners import point_journal as points
+from adaptive_scheduler.client.learners.data_file import (
     ChangedError,
     LeaseLostError,
     OneFile,
@@ -20,6 +20,7 @@ from adaptive_scheduler.client.one_file import (
     look,
     user_code_error,
 )
+from adaptive_scheduler.client.learners.journal_recovery import ReadJournal, read_journals, retire
 from adaptive_scheduler.errors import DataFileError
 from adaptive_scheduler.io.learner_data.adaptive_load import tell_journalled
 from adaptive_scheduler.io.storage import files

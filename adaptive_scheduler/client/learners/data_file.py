@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adaptive_scheduler.client import adaptive_parts
+from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, UserCodeError
 from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.io.learner_data import data_files

@@ -8,14 +8,14 @@ from concurrent.futures import BrokenExecutor, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any
 
-from adaptive_scheduler.client import adaptive_parts
-from adaptive_scheduler.client.ending import Ending
-from adaptive_scheduler.client.options import SLOW_FAILURE, Options
-from adaptive_scheduler.client.orders import Outcome, Reason, Work
-from adaptive_scheduler.client.points import PointJournal
-from adaptive_scheduler.client.runner import Runner
-from adaptive_scheduler.client.saving import ChangedError, DataFile
-from adaptive_scheduler.client.tasks import Setup, user_error
+from adaptive_scheduler.client.evaluation.messages import Setup, user_error
+from adaptive_scheduler.client.evaluation.options import SLOW_FAILURE, Options
+from adaptive_scheduler.client.evaluation.runner import Runner
+from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
+from adaptive_scheduler.client.learners.final_save import Ending
+from adaptive_scheduler.client.learners.point_journal import PointJournal
+from adaptive_scheduler.client.learners.store import ChangedError, DataFile
+from adaptive_scheduler.client.learners.work import Outcome, Reason, Work
 from adaptive_scheduler.errors import AdaptiveSchedulerError, FileError, WorkerDiedError
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.storage import files

@@ -7,13 +7,19 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from adaptive_scheduler.client.conversation import Conversation
 from adaptive_scheduler.client.deadline import Deadline
-from adaptive_scheduler.client.imports import let_go
-from adaptive_scheduler.client.measure import Meter
+from adaptive_scheduler.client.learners.reports import (
+    Aging,
+    crash_told,
+    failure,
+    last_word,
+    report_of,
+)
+from adaptive_scheduler.client.learners.tools import Recipe, Workers
+from adaptive_scheduler.client.link import Conversation
 from adaptive_scheduler.client.patience import LAST_WORD, away_for_too_long, idle_patience
-from adaptive_scheduler.client.reports import Aging, crash_told, failure, last_word, report_of
-from adaptive_scheduler.client.tools import Recipe, Workers
+from adaptive_scheduler.client.process_setup import let_go
+from adaptive_scheduler.client.usage import Meter
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.goals import predicate
 from adaptive_scheduler.core.jobs.outputs import of_this_try
@@ -33,7 +39,7 @@ from adaptive_scheduler.errors import RequestRefusedError
 from adaptive_scheduler.io.system.job_logs import OUTPUT_LINES, output_tail
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.client.work import Outcome, Work
+    from adaptive_scheduler.client.learners.run import Outcome, Work
 
 #: Seconds that points in flight get after a second signal; after the first they get a third
 #: of the time until the SIGKILL.
@@ -199,8 +205,8 @@ class Shift:
 
     def _run(self, assigned: Assigned) -> Reply | None:
         """Run it; returns the answer to the claim of the next, if the last words made one."""
-        from adaptive_scheduler.client.ending import as_ours
-        from adaptive_scheduler.client.work import run_learner
+        from adaptive_scheduler.client.learners.final_save import as_ours
+        from adaptive_scheduler.client.learners.run import run_learner
 
         log = self._log_of(assigned)
         log.info("item_claimed")
@@ -232,7 +238,7 @@ class Shift:
         return self._log.bind(item=assigned.item, fname=assigned.fname, token=assigned.token)
 
     def _prepare(self, assigned: Assigned, begin: float, log: Any) -> Work:
-        from adaptive_scheduler.client.work import Work
+        from adaptive_scheduler.client.learners.run import Work
 
         recipe, config = self._recipe(), self._config
         work = Work(

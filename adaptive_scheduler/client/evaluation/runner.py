@@ -13,13 +13,20 @@ from typing import Any
 
 import adaptive
 
-from adaptive_scheduler.client import adaptive_parts
-from adaptive_scheduler.client.coroutines import Coroutines
-from adaptive_scheduler.client.evaluations import Evaluations
-from adaptive_scheduler.client.options import Options
-from adaptive_scheduler.client.overdue import Overseer
-from adaptive_scheduler.client.point_goals import asks_all, points_asked
-from adaptive_scheduler.client.tasks import AT_A_TIME, Evaluator, Result, Setup, Task, user_error
+from adaptive_scheduler.client.evaluation.async_dispatcher import Coroutines
+from adaptive_scheduler.client.evaluation.dispatcher import Evaluations
+from adaptive_scheduler.client.evaluation.messages import (
+    AT_A_TIME,
+    Evaluator,
+    Result,
+    Setup,
+    Task,
+    user_error,
+)
+from adaptive_scheduler.client.evaluation.options import Options
+from adaptive_scheduler.client.evaluation.point_goals import asks_all, points_asked
+from adaptive_scheduler.client.evaluation.timeouts import Overseer
+from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.errors import PointTimeoutError, UserCodeError
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.learner_data import adaptive_load

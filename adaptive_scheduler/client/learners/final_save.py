@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from adaptive_scheduler.client.orders import Reason, Work
-from adaptive_scheduler.client.points import PointJournal
-from adaptive_scheduler.client.saving import DataFile, LeaseLostError
-from adaptive_scheduler.client.tasks import user_error
+from adaptive_scheduler.client.evaluation.messages import user_error
+from adaptive_scheduler.client.learners.point_journal import PointJournal
+from adaptive_scheduler.client.learners.store import DataFile, LeaseLostError
+from adaptive_scheduler.client.learners.work import Reason, Work
 from adaptive_scheduler.errors import AdaptiveSchedulerError, DataFileError
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.storage import files

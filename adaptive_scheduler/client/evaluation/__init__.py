@@ -1,0 +1,1 @@
+"""Points on their way to the workers and back."""

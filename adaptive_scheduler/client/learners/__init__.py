@@ -1,0 +1,1 @@
+"""One learner from load to last save."""

@@ -1,0 +1,1 @@
+"""Learners that a script of the user's own runs."""

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adaptive_scheduler import client_support, scheduler, server_support
-    from adaptive_scheduler.manager.run_manager import RunManager
+    from adaptive_scheduler.runs.run_manager import RunManager
 
 __all__ = ["RunManager", "__version__", "client_support", "scheduler", "server_support"]
 __version__ = "0.2.0"
 
 _MODULES = ("client_support", "scheduler", "server_support")
-_NAMES = {"RunManager": "adaptive_scheduler.manager.run_manager"}
+_NAMES = {"RunManager": "adaptive_scheduler.runs.run_manager"}
 
 
 def __getattr__(name: str) -> Any:

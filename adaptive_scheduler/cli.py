@@ -117,7 +117,7 @@ def run(
     from adaptive_scheduler.commandline.loading import goal_of, load_learners_file
     from adaptive_scheduler.commandline.running import leave, start_and_stay
     from adaptive_scheduler.commandline.values import seconds
-    from adaptive_scheduler.manager.run_manager import RunManager
+    from adaptive_scheduler.runs.run_manager import RunManager
 
     file = load_learners_file(learners_file)
     manager = RunManager(

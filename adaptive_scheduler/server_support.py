@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from adaptive_scheduler.core.paths import RunFolder
     from adaptive_scheduler.core.times import TimeLike
-    from adaptive_scheduler.manager.run_manager import RunManager
+    from adaptive_scheduler.runs.run_manager import RunManager
     from adaptive_scheduler.schedulers.base import Scheduler
 
 __all__ = [
@@ -31,7 +31,7 @@ DbName = str | os.PathLike[str]
 
 def __getattr__(name: str) -> Any:
     if name == "RunManager":
-        from adaptive_scheduler.manager.run_manager import RunManager
+        from adaptive_scheduler.runs.run_manager import RunManager
 
         return RunManager
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -60,7 +60,7 @@ def create_empty_db(
     RunError
         A manager of this database lives.
     """
-    from adaptive_scheduler.manager.empty import create
+    from adaptive_scheduler.runs.start.create_database import create
 
     create(_folder(db_fname), fnames, combos)
 
@@ -109,7 +109,8 @@ async def manage_database(url: str | None, db_fname: DbName) -> None:
     """
     import msgspec
 
-    from adaptive_scheduler.manager import empty, low_level
+    from adaptive_scheduler.manager import low_level
+    from adaptive_scheduler.runs.start import create_database as empty
 
     folder = _folder(db_fname)
     config = msgspec.structs.replace(empty.config_of(folder), url=url)
@@ -256,7 +257,7 @@ def parse_log_files(logs: str | os.PathLike[str] | Iterable[str]) -> pd.DataFram
         pandas is not installed.
     """
     from adaptive_scheduler.io.system.job_logs import log_files, read_events
-    from adaptive_scheduler.manager.results import import_pandas
+    from adaptive_scheduler.runs.load_data import import_pandas
 
     pandas = import_pandas()
     where = Path(logs) if isinstance(logs, os.PathLike) else logs

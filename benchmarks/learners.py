@@ -13,7 +13,7 @@ from pathlib import Path
 
 import adaptive
 
-from adaptive_scheduler.manager.prepare import prepare
+from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.scheduler import LocalScheduler
 from adaptive_scheduler.server_support import RunManager
 from benchmarks.environment import run_peer

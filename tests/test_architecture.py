@@ -23,7 +23,7 @@ MODULE_LINES, BODY_LINES, PARAMETERS = 500, 40, 6
 
 #: Public functions whose keywords the field's users expect, or that are a command line.
 MANY_PARAMETERS = {
-    "manager/run_manager.py:RunManager.__init__",
+    "runs/run_manager.py:RunManager.__init__",
     "server_support.py:manage_jobs",
     "client_support.py:run",
     "schedulers/base.py:Scheduler.__init__",
@@ -50,10 +50,10 @@ CATCH_ALL = {
     "io/pickling/by_value.py": 1,
     "io/learner_data/point_journals.py": 1,
     "manager/batch.py": 1,
-    "manager/changes.py": 1,
-    "manager/early.py": 1,
+    "runs/start/changes.py": 1,
+    "runs/start/goal_check.py": 1,
     "manager/low_level.py": 1,
-    "manager/results.py": 2,
+    "runs/load_data.py": 2,
 }
 
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc"}

@@ -17,10 +17,10 @@ from adaptive_scheduler.core.initializers import is_per_learner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.io.pickling.object_file import read_callable
 from adaptive_scheduler.io.storage.row_codec import read_config
-from adaptive_scheduler.manager import fnames
-from adaptive_scheduler.manager.fnames import absolute_fnames
-from adaptive_scheduler.manager.run_manager import RunManager
-from adaptive_scheduler.manager.viewer import Viewer
+from adaptive_scheduler.runs.manager_client import Viewer
+from adaptive_scheduler.runs.run_manager import RunManager
+from adaptive_scheduler.runs.start import fnames
+from adaptive_scheduler.runs.start.fnames import absolute_fnames
 
 
 def cancel(folder: RunFolder) -> None:

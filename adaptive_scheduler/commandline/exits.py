@@ -19,7 +19,7 @@ from adaptive_scheduler.errors import (
     SchedulerError,
     UserCodeError,
 )
-from adaptive_scheduler.manager import views
+from adaptive_scheduler.runs.views import render as views
 
 DONE, FAILED, BAD_INPUT, NO_MANAGER, HELD, INTERRUPTED = 0, 1, 2, 3, 4, 130
 

@@ -11,10 +11,10 @@ from adaptive_scheduler.commandline import exits
 from adaptive_scheduler.commandline.watching import Watched, watch
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.manager import views
+from adaptive_scheduler.runs.views import render as views
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.manager.run_manager import RunManager
+    from adaptive_scheduler.runs.run_manager import RunManager
 
 console = Console()
 

@@ -18,8 +18,8 @@ from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.findings import Finding
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.manager import views
-from adaptive_scheduler.manager.viewer import Rows, Viewer
+from adaptive_scheduler.runs.manager_client import Rows, Viewer
+from adaptive_scheduler.runs.views import render as views
 
 #: Lines of each table where the output is no terminal.
 _ROWS = 30
@@ -121,7 +121,7 @@ def findings(found: list[Finding]) -> int:
 
 def check(scheduler: Any, folder: Path, timeout: float) -> int:
     """Check with one job, and print what was found; returns the exit code."""
-    from adaptive_scheduler.manager import check as checking
+    from adaptive_scheduler.runs import check as checking
 
     folder = folder.absolute()
     trial = checking.Trial(

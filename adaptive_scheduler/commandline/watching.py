@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.manager import views
+from adaptive_scheduler.runs.views import render as views
 
 #: Seconds between two looks of a live view, and between two lines where there is no terminal.
 REFRESH, LINES = 1.0, 15.0

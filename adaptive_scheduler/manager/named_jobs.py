@@ -20,7 +20,7 @@ from adaptive_scheduler.core.times import TimeLike, seconds
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.pickling.object_file import write_callables
 from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.manager.prepare import refuse_missing_programs
+from adaptive_scheduler.io.system.commands import refuse_missing_programs
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.job_script import ScriptWriter
 

@@ -19,7 +19,7 @@ from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.lock import holder, lives
 from adaptive_scheduler.io.storage.row_codec import read_config
-from adaptive_scheduler.manager.prepare import prepare
+from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.server_support import RunManager
 from tests.chaos.mix import PER_MINUTE, Mix

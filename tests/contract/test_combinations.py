@@ -23,8 +23,8 @@ from adaptive_scheduler.client.learners.run import Work, run_learner
 from adaptive_scheduler.client.learners.store import DataFile
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.executors.pools import ProcessPool
-from adaptive_scheduler.manager import results
-from adaptive_scheduler.manager.plan import Settings, make_plan
+from adaptive_scheduler.runs import load_data as results
+from adaptive_scheduler.runs.start.plan import Settings, make_plan
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 

@@ -10,8 +10,8 @@ from adaptive_scheduler.client.learners import adaptive_private as adaptive_part
 from adaptive_scheduler.client.learners.point_journal import PointJournal
 from adaptive_scheduler.client.learners.store import DataFile
 from adaptive_scheduler.errors import DataFileError
-from adaptive_scheduler.manager import results
-from adaptive_scheduler.manager.fnames import absolute_fnames
+from adaptive_scheduler.runs import load_data as results
+from adaptive_scheduler.runs.start.fnames import absolute_fnames
 from tests.contract.learner_kinds import count, fname_of, kinds
 
 KINDS = list(kinds())

@@ -11,8 +11,8 @@ import pytest
 
 from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.manager import results
-from adaptive_scheduler.manager.run_manager import RunManager
+from adaptive_scheduler.runs import load_data as results
+from adaptive_scheduler.runs.run_manager import RunManager
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from tests.contract.learner_kinds import kinds
 

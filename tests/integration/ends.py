@@ -19,7 +19,7 @@ import psutil
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.io.storage.lock import holder, lives
-from adaptive_scheduler.manager.viewer import Viewer
+from adaptive_scheduler.runs.manager_client import Viewer
 from tests.integration import ends_driver
 from tests.integration.accidents import until
 

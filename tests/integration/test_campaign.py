@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.manager.viewer import Viewer
+from adaptive_scheduler.runs.manager_client import Viewer
 from tests.clusters.slurm import PrivateSlurm
 from tests.integration import campaign_driver
 from tests.integration.ownership import ownership

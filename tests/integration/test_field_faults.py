@@ -32,7 +32,7 @@ from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.syscalls import Name
 from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.manager.engine import Engine
-from adaptive_scheduler.manager.viewer import Viewer
+from adaptive_scheduler.runs.manager_client import Viewer
 from adaptive_scheduler.scheduler import LocalScheduler
 from adaptive_scheduler.server_support import RunManager
 from tests.integration.accidents import Accidents, until

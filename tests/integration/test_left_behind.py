@@ -23,7 +23,7 @@ from adaptive_scheduler.io.storage.lock import holder
 from adaptive_scheduler.io.transport import keys
 from adaptive_scheduler.io.transport import url_registry as whereabouts
 from adaptive_scheduler.io.transport.addresses import host_addresses
-from adaptive_scheduler.manager.run_manager import RunManager
+from adaptive_scheduler.runs.run_manager import RunManager
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from tests.integration.accidents import until
 

@@ -9,7 +9,7 @@ import pytest
 
 import adaptive_scheduler
 from adaptive_scheduler.errors import RunError
-from adaptive_scheduler.manager import check
+from adaptive_scheduler.runs import check
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 from adaptive_scheduler.cli import app
 from adaptive_scheduler.errors import RunError
-from adaptive_scheduler.manager.plan import Settings, make_plan
-from adaptive_scheduler.manager.prepare import prepare
-from adaptive_scheduler.manager.run_manager import RunManager, run_folder
+from adaptive_scheduler.runs.run_manager import RunManager, run_folder
+from adaptive_scheduler.runs.start.plan import Settings, make_plan
+from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 #: Any user that is not root; who runs the tests as a user can only hide folders from himself.

@@ -21,10 +21,12 @@ from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.lock import Lock
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.manager import offline, prepare, retrying
-from adaptive_scheduler.manager.plan import Plan, Settings, make_plan
-from adaptive_scheduler.manager.run_manager import RunManager, run_folder
-from adaptive_scheduler.manager.viewer import snapshot_on_disk
+from adaptive_scheduler.runs import offline
+from adaptive_scheduler.runs import retry as retrying
+from adaptive_scheduler.runs.manager_client import snapshot_on_disk
+from adaptive_scheduler.runs.run_manager import RunManager, run_folder
+from adaptive_scheduler.runs.start import prepare
+from adaptive_scheduler.runs.start.plan import Plan, Settings, make_plan
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 

@@ -20,9 +20,9 @@ from adaptive_scheduler import server_support
 from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, RunError
 from adaptive_scheduler.io.storage.lock import holder
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.manager import results
-from adaptive_scheduler.manager.run_manager import RunManager
-from adaptive_scheduler.manager.viewer import Viewer
+from adaptive_scheduler.runs import load_data as results
+from adaptive_scheduler.runs.manager_client import Viewer
+from adaptive_scheduler.runs.run_manager import RunManager
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 

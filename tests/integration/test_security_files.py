@@ -28,7 +28,7 @@ from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.syscalls import Name, Operations
 from adaptive_scheduler.io.transport import keys
 from adaptive_scheduler.io.transport.connection import Connection
-from adaptive_scheduler.manager.results import load_data, load_learners
+from adaptive_scheduler.runs.load_data import load_data, load_learners
 from tests.effort import times
 from tests.integration.client_runs import ClientRun
 from tests.integration.stranger import NOBODY

@@ -25,7 +25,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Finish, Hello, Ok, Owner, Welcome
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.io.transport.connection_limit import raise_file_limit
-from adaptive_scheduler.manager.viewer import Viewer
+from adaptive_scheduler.runs.manager_client import Viewer
 from tests.effort import FULL, times
 from tests.integration.client_runs import wait_for
 from tests.integration.stranger import NOBODY, PREAMBLE

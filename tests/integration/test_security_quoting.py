@@ -20,7 +20,7 @@ from adaptive_scheduler.core.texts import LONGEST_WORD
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.localbatch.commands import _parser
-from adaptive_scheduler.manager.plan import Settings, check_settings
+from adaptive_scheduler.runs.start.plan import Settings, check_settings
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from adaptive_scheduler.schedulers.pbs import PBS

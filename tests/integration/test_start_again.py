@@ -21,10 +21,10 @@ from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.manager.plan import Settings, make_plan
-from adaptive_scheduler.manager.prepare import prepare
-from adaptive_scheduler.manager.retrying import rows_to_retry
-from adaptive_scheduler.manager.run_manager import RunManager, run_folder
+from adaptive_scheduler.runs.retry import rows_to_retry
+from adaptive_scheduler.runs.run_manager import RunManager, run_folder
+from adaptive_scheduler.runs.start.plan import Settings, make_plan
+from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 CELL = """

@@ -9,8 +9,8 @@ import adaptive
 import pytest
 
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.manager import fnames
-from adaptive_scheduler.manager.plan import Settings, make_plan
+from adaptive_scheduler.runs.start import fnames
+from adaptive_scheduler.runs.start.plan import Settings, make_plan
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 

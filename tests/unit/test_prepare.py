@@ -18,11 +18,13 @@ from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import CommandMissingError, InputError, RunError
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.manager import empty, fnames, status
-from adaptive_scheduler.manager.environment import foreign_entries
-from adaptive_scheduler.manager.plan import Plan, Settings, make_plan
-from adaptive_scheduler.manager.prepare import check_surroundings, prepare
-from adaptive_scheduler.manager.run_manager import RunManager, run_folder
+from adaptive_scheduler.runs.run_manager import RunManager, run_folder
+from adaptive_scheduler.runs.start import create_database as empty
+from adaptive_scheduler.runs.start import fnames
+from adaptive_scheduler.runs.start.environment import foreign_entries
+from adaptive_scheduler.runs.start.plan import Plan, Settings, make_plan
+from adaptive_scheduler.runs.start.prepare import check_surroundings, prepare
+from adaptive_scheduler.runs.views import status
 from adaptive_scheduler.schedulers import user_script
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from adaptive_scheduler.schedulers.slurm import SLURM

@@ -13,7 +13,7 @@ from adaptive_scheduler.io.storage import directory_cache as presence
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.directory_cache import Presence
 from adaptive_scheduler.io.storage.syscalls import Operations
-from adaptive_scheduler.manager.fnames import absolute_fnames
+from adaptive_scheduler.runs.start.fnames import absolute_fnames
 
 
 class Counting(Operations):

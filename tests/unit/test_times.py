@@ -18,7 +18,7 @@ from adaptive_scheduler.core.goals import Goal, parse_goal
 from adaptive_scheduler.core.resources import parse_walltime
 from adaptive_scheduler.core.times import parse_text, seconds
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.manager.plan import TIMES, Settings, check_settings
+from adaptive_scheduler.runs.start.plan import TIMES, Settings, check_settings
 from adaptive_scheduler.schedulers.pbs import PBS
 from adaptive_scheduler.schedulers.slurm import SLURM
 

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
-from adaptive_scheduler.manager import views
-from adaptive_scheduler.manager.status import status_of
+from adaptive_scheduler.runs.views import render as views
+from adaptive_scheduler.runs.views.status import status_of
 
 
 def snapshot(**changes: object) -> Snapshot:

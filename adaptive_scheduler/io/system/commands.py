@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from contextlib import suppress
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
 from adaptive_scheduler.core.surroundings import clean_environment
 from adaptive_scheduler.errors import CommandMissingError, SchedulerError
+from adaptive_scheduler.schedulers.base import Scheduler
 
 #: The exit status that stands for a command that did not end in time.
 TIMED_OUT = -1
@@ -69,3 +71,13 @@ def _started(argv: Sequence[str], env: Mapping[str, str] | None) -> subprocess.P
 
 def _text(data: bytes | None) -> str:
     return (data or b"").decode(errors="replace")
+
+
+def refuse_missing_programs(scheduler: Scheduler) -> None:
+    """CommandMissingError if the batch system is not here."""
+    missing = [program for program in scheduler.programs if shutil.which(program) is None]
+    if missing:
+        raise CommandMissingError(
+            f"{type(scheduler).__name__} needs {', '.join(missing)}, not found on PATH. Run on a "
+            "login node of the cluster, or use LocalScheduler(cores=...) on this machine."
+        )

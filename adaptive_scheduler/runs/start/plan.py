@@ -19,8 +19,8 @@ from adaptive_scheduler.core.texts import one_line
 from adaptive_scheduler.core.times import TimeLike, optional_seconds, seconds
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.transport.addresses import host_addresses, port_range, split_url
-from adaptive_scheduler.manager.combinations import refuse_impossible
-from adaptive_scheduler.manager.fnames import Fname, absolute_fnames
+from adaptive_scheduler.runs.start.combinations import refuse_impossible
+from adaptive_scheduler.runs.start.fnames import Fname, absolute_fnames
 from adaptive_scheduler.schedulers.base import Scheduler
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.manager import views
+from adaptive_scheduler.runs.views import render as views
 
 #: Tasks live only as long as somebody holds them.
 _tasks: set[asyncio.Task[None]] = set()

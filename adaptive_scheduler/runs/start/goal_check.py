@@ -16,8 +16,8 @@ from adaptive_scheduler.errors import USER_RAISES, UserCodeError
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.directory_cache import Presence
-from adaptive_scheduler.manager.plan import Plan, is_exhausted
-from adaptive_scheduler.manager.results import load_data
+from adaptive_scheduler.runs.load_data import load_data
+from adaptive_scheduler.runs.start.plan import Plan, is_exhausted
 
 #: Goals for which data must be loaded: this can take hours.
 SLOW = ("loss", "callable", "exhausted")

@@ -20,10 +20,10 @@ from adaptive_scheduler.io.pickling.object_file import write_callables
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.manager import fnames
-from adaptive_scheduler.manager.early import unmet
-from adaptive_scheduler.manager.plan import Plan
-from adaptive_scheduler.manager.prepare import callables
+from adaptive_scheduler.runs.start import fnames
+from adaptive_scheduler.runs.start.goal_check import unmet
+from adaptive_scheduler.runs.start.plan import Plan
+from adaptive_scheduler.runs.start.prepare import callables
 
 
 def places(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.manager import views
+from adaptive_scheduler.runs.views import render as views
 
 RUNNING = "running"
 HELD = "held"

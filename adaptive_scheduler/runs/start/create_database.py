@@ -15,9 +15,9 @@ from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.errors import DatabaseError, InputError
 from adaptive_scheduler.io.storage import database, files
 from adaptive_scheduler.io.storage import row_codec as state
-from adaptive_scheduler.manager import fnames
-from adaptive_scheduler.manager.prepare import held
-from adaptive_scheduler.manager.rows import former_rows
+from adaptive_scheduler.runs.start import fnames
+from adaptive_scheduler.runs.start.prepare import held
+from adaptive_scheduler.runs.start.previous_run import former_rows
 
 
 class _AnyLearner:

@@ -15,13 +15,13 @@ from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.manager.own_folder import folder_of, moved
-from adaptive_scheduler.manager.plan import Settings, make_plan
-from adaptive_scheduler.manager.prepare import prepare
-from adaptive_scheduler.manager.rows import match_rows
-from adaptive_scheduler.manager.run import Run
-from adaptive_scheduler.manager.starting import start_and_wait, try_cluster
-from adaptive_scheduler.manager.viewer import Viewer
+from adaptive_scheduler.runs.manager_client import Viewer
+from adaptive_scheduler.runs.run import Run
+from adaptive_scheduler.runs.start.launch import start_and_wait, try_cluster
+from adaptive_scheduler.runs.start.own_folder import folder_of, moved
+from adaptive_scheduler.runs.start.plan import Settings, make_plan
+from adaptive_scheduler.runs.start.prepare import prepare
+from adaptive_scheduler.runs.start.previous_run import match_rows
 from adaptive_scheduler.schedulers.base import Scheduler
 
 #: Runs that are given no folder get one in here, below the working directory.

@@ -12,7 +12,7 @@ from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.manager import fnames
+from adaptive_scheduler.runs.start import fnames
 
 
 def folder_of(wanted: RunFolder, names: Sequence[fnames.Fname]) -> RunFolder:

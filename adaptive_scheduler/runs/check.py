@@ -37,7 +37,7 @@ from adaptive_scheduler.io.system.job_logs import output_tail, printed
 from adaptive_scheduler.io.system.probe import try_folder
 from adaptive_scheduler.io.transport.addresses import Address, write_address
 from adaptive_scheduler.io.transport.server import Server
-from adaptive_scheduler.manager.environment import record_environment
+from adaptive_scheduler.runs.start.environment import record_environment
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.job_script import job_script
 

@@ -18,8 +18,8 @@ from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.database import Database, Tables
 from adaptive_scheduler.io.storage.read_only import put_aside, read_tables
-from adaptive_scheduler.manager import fnames
-from adaptive_scheduler.manager.plan import Plan
+from adaptive_scheduler.runs.start import fnames
+from adaptive_scheduler.runs.start.plan import Plan
 
 
 @dataclass

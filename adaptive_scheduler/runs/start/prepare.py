@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,18 +23,24 @@ from adaptive_scheduler.core.goals import has_passed, refuse_passed, unparse_goa
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.times import optional_seconds, seconds
-from adaptive_scheduler.errors import CommandMissingError, FileError, InputError
+from adaptive_scheduler.errors import FileError, InputError
 from adaptive_scheduler.io.pickling.learner_file import write_learners
 from adaptive_scheduler.io.pickling.object_file import write_callables
 from adaptive_scheduler.io.storage import database, files
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.lock import Lock
-from adaptive_scheduler.manager import early, fnames
-from adaptive_scheduler.manager.changes import Changes, find_changes
-from adaptive_scheduler.manager.environment import record_environment
-from adaptive_scheduler.manager.plan import Plan
-from adaptive_scheduler.manager.rows import former_rows, match_rows, new_rows, rewrite_rows
-from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.io.system.commands import refuse_missing_programs
+from adaptive_scheduler.runs.start import fnames
+from adaptive_scheduler.runs.start import goal_check as early
+from adaptive_scheduler.runs.start.changes import Changes, find_changes
+from adaptive_scheduler.runs.start.environment import record_environment
+from adaptive_scheduler.runs.start.plan import Plan
+from adaptive_scheduler.runs.start.previous_run import (
+    former_rows,
+    match_rows,
+    new_rows,
+    rewrite_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -165,16 +170,6 @@ def check_surroundings(plan: Plan, folder: RunFolder) -> None:
         raise InputError(
             f"folder: {folder.home} cannot be used: {error}. Choose another folder."
         ) from error
-
-
-def refuse_missing_programs(scheduler: Scheduler) -> None:
-    """CommandMissingError if the batch system is not here."""
-    missing = [program for program in scheduler.programs if shutil.which(program) is None]
-    if missing:
-        raise CommandMissingError(
-            f"{type(scheduler).__name__} needs {', '.join(missing)}, not found on PATH. Run on a "
-            "login node of the cluster, or use LocalScheduler(cores=...) on this machine."
-        )
 
 
 def _mark_met(plan: Plan, folder: RunFolder, items: list[Item]) -> int:

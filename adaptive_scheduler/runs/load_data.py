@@ -24,7 +24,7 @@ from adaptive_scheduler.io.learner_data.point_journals import (
     list_journals,
     read_journals,
 )
-from adaptive_scheduler.manager import frames
+from adaptive_scheduler.runs import data_frames as frames
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,13 +16,17 @@ from adaptive_scheduler.errors import DataFileError, InputError, RunError
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.manager import display, offline, results, retrying, status
-from adaptive_scheduler.manager.fnames import Fname
-from adaptive_scheduler.manager.plan import Plan
-from adaptive_scheduler.manager.rows import match_rows
-from adaptive_scheduler.manager.starting import start_and_wait
-from adaptive_scheduler.manager.status import Status
-from adaptive_scheduler.manager.viewer import Rows, Viewer
+from adaptive_scheduler.runs import load_data as results
+from adaptive_scheduler.runs import offline
+from adaptive_scheduler.runs import retry as retrying
+from adaptive_scheduler.runs.manager_client import Rows, Viewer
+from adaptive_scheduler.runs.start.fnames import Fname
+from adaptive_scheduler.runs.start.launch import start_and_wait
+from adaptive_scheduler.runs.start.plan import Plan
+from adaptive_scheduler.runs.start.previous_run import match_rows
+from adaptive_scheduler.runs.views import notebook as display
+from adaptive_scheduler.runs.views import status
+from adaptive_scheduler.runs.views.status import Status
 
 if TYPE_CHECKING:
     import pandas as pd

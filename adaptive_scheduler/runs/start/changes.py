@@ -16,7 +16,7 @@ from adaptive_scheduler.core.same import Comparison
 from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
 from adaptive_scheduler.io.pickling.object_file import read_callable
-from adaptive_scheduler.manager.plan import Plan
+from adaptive_scheduler.runs.start.plan import Plan
 
 #: Learners that are compared, evenly chosen, and seconds that this may take: what is edited is
 #: as a rule what all have.

@@ -11,9 +11,9 @@ from adaptive_scheduler.core.wire.messages import Status
 from adaptive_scheduler.errors import ManagerUnreachableError, RunError, SchedulerError
 from adaptive_scheduler.io.system.processes import start_manager
 from adaptive_scheduler.io.transport.addresses import read_address
-from adaptive_scheduler.manager.check import Trial, check
-from adaptive_scheduler.manager.plan import Plan
-from adaptive_scheduler.manager.viewer import Viewer, output_tail
+from adaptive_scheduler.runs.check import Trial, check
+from adaptive_scheduler.runs.manager_client import Viewer, output_tail
+from adaptive_scheduler.runs.start.plan import Plan
 
 #: Seconds that a manager may take until it answers: Python starts slowly on a busy file system.
 PATIENCE = 120.0

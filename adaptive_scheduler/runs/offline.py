@@ -8,8 +8,8 @@ from collections.abc import Container
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import OVER, Phase
 from adaptive_scheduler.io.storage import row_codec as state
-from adaptive_scheduler.manager.prepare import held
-from adaptive_scheduler.manager.rows import open_store, requeue
+from adaptive_scheduler.runs.start.prepare import held
+from adaptive_scheduler.runs.start.previous_run import open_store, requeue
 
 
 def resume(folder: RunFolder) -> int:

@@ -1,0 +1,1 @@
+"""Starting a run: checked, written into its folder, launched."""

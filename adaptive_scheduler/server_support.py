@@ -109,7 +109,7 @@ async def manage_database(url: str | None, db_fname: DbName) -> None:
     """
     import msgspec
 
-    from adaptive_scheduler.manager import low_level
+    from adaptive_scheduler.manager import in_process as low_level
     from adaptive_scheduler.runs.start import create_database as empty
 
     folder = _folder(db_fname)
@@ -183,7 +183,7 @@ async def manage_jobs(
         There is no manager of this database in this process.
     """
     from adaptive_scheduler.core.config import Limits
-    from adaptive_scheduler.manager import low_level
+    from adaptive_scheduler.manager import in_process as low_level
     from adaptive_scheduler.manager.named_jobs import NamedJobs
     from adaptive_scheduler.schedulers.user_script import script_writer
 

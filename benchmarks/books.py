@@ -15,8 +15,8 @@ from adaptive_scheduler.core.wire.messages import Assigned, Claim, Finish, Hello
 from adaptive_scheduler.io.storage import database, files
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.database import Database
-from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
-from adaptive_scheduler.manager.keeper import Keeper
+from adaptive_scheduler.manager.clients import DatabaseManager, Moment
+from adaptive_scheduler.manager.persistence import Keeper
 
 REPORT = Report(npoints=50, loss=0.01, seconds=1.0, new_points=50)
 

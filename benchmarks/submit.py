@@ -24,9 +24,9 @@ from adaptive_scheduler.core.rows.item_table import Book
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Claim, Hello, Owner
 from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.manager.batch import BatchSystem
-from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
-from adaptive_scheduler.manager.job_manager import JobManager
+from adaptive_scheduler.manager.batch_worker import BatchSystem
+from adaptive_scheduler.manager.clients import DatabaseManager, Moment
+from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.schedulers.slurm import SLURM
 from benchmarks.books import config
 from benchmarks.cluster import cluster

@@ -75,7 +75,7 @@ ASKED = (
         "job=event.owner.job, owner=event.owner, token=item.token or event.token,",
     ),
     Plant(
-        "reply before commit", "manager/turns.py",
+        "reply before commit", "manager/dispatch.py",
         "        is_durable = self.keeper.commit(self.jobs.notes.held)\n",
         "        for connection, number, reply in replies:\n"
         "            if reply is not None:\n"
@@ -93,13 +93,13 @@ ASKED = (
         "    _remove(folder, old)\n", "    _remove(folder, journal.segments(folder))\n",
     ),
     Plant(
-        "heartbeat ignored", "manager/database_manager.py",
+        "heartbeat ignored", "manager/clients.py",
         "        return self.jobs.hear(owner, self._submits.get(owner.job, -1), now.monotonic)\n",
         "        if known is not None and isinstance(request, Beat):\n            return known\n"
         "        return self.jobs.hear(owner, self._submits.get(owner.job, -1), now.monotonic)\n",
     ),
     Plant(
-        "lease judged by wall clock", "manager/turns.py",
+        "lease judged by wall clock", "manager/dispatch.py",
         "return Moment(self._clock.time(), self._clock.monotonic())",
         "return Moment(self._clock.time(), self._clock.time())",
     ),
@@ -124,7 +124,7 @@ ASKED = (
         "    if event.owner.job",
     ),
     Plant(
-        "late duplicate claim gives a second item", "manager/database_manager.py",
+        "late duplicate claim gives a second item", "manager/clients.py",
         "        if last is not None and number <= last[0]:\n"
         "            return last[1] if number == last[0] else "
         'Refused("old_request", "answered before.")\n',
@@ -140,7 +140,7 @@ ASKED = (
         "room = limits.max_simultaneous_jobs - in_queue + 1",
     ),
     Plant(
-        "timed-out submit repeated", "manager/batch.py",
+        "timed-out submit repeated", "manager/batch_worker.py",
         "return SubmitUnknown(submit.number, _words(result))",
         "return NotSubmitted(submit.number, Refusal.BUSY, _words(result))",
     ),
@@ -167,7 +167,7 @@ ASKED = (
 
 MORE = (
     Plant(
-        "a stale token lets go", "manager/database_manager.py",
+        "a stale token lets go", "manager/clients.py",
         "        if item.phase is not RUNNING or item.token != token:\n",
         "        if item.phase is not RUNNING:\n",
     ),
@@ -223,7 +223,7 @@ MORE = (
         "in_queue = observed.at_work + sum(", "in_queue = sum(",
     ),
     Plant(
-        "a refused finish is given the next item", "manager/database_manager.py",
+        "a refused finish is given the next item", "manager/clients.py",
         "if request.claims and type(reply) is Ok:", "if request.claims:",
     ),
     Plant(
@@ -232,14 +232,14 @@ MORE = (
         "            holds and sign.spoke\n",
     ),
     Plant(
-        "a submit is sent before it is noted", "manager/turns.py",
+        "a submit is sent before it is noted", "manager/dispatch.py",
         "        is_durable = self.keeper.commit(self.jobs.notes.held)\n",
         "        while self._submits and self._tasks:\n"
         "            outside.ask(self._tasks.pop(0))\n"
         "        is_durable = self.keeper.commit(self.jobs.notes.held)\n",
     ),
     Plant(
-        "answers although nothing is durable", "manager/turns.py",
+        "answers although nothing is durable", "manager/dispatch.py",
         "if reply is not None and (is_durable or isinstance(reply, Picture)):",
         "if reply is not None:",
     ),
@@ -268,7 +268,7 @@ MORE = (
         "    if os.getppid() != parent:\n        return\n", "",
     ),
     Plant(
-        "who has left is given work", "manager/database_manager.py",
+        "who has left is given work", "manager/clients.py",
         "        if has_left and type(request) is not Goodbye:\n", "        if False:\n",
     ),
     Plant(
@@ -308,7 +308,7 @@ MORE = (
         "            self._push(item)\n",
     ),
     Plant(
-        "a job that is being cancelled gets work", "manager/database_manager.py",
+        "a job that is being cancelled gets work", "manager/clients.py",
         "        if held is None and owner.job in self.leaving:\n            return Idle(WAIT, over=True)\n",
         "",
     ),

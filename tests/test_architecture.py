@@ -49,10 +49,10 @@ CATCH_ALL = {
     "io/pickling/diagnose.py": 1,
     "io/pickling/by_value.py": 1,
     "io/learner_data/point_journals.py": 1,
-    "manager/batch.py": 1,
+    "manager/batch_worker.py": 1,
     "runs/start/changes.py": 1,
     "runs/start/goal_check.py": 1,
-    "manager/low_level.py": 1,
+    "manager/in_process.py": 1,
     "runs/load_data.py": 2,
 }
 

@@ -31,9 +31,9 @@ from adaptive_scheduler.io.transport.addresses import (
     write_address,
 )
 from adaptive_scheduler.io.transport.server import Server
-from adaptive_scheduler.manager.batch import BatchSystem
-from adaptive_scheduler.manager.job_manager import JobManager
-from adaptive_scheduler.manager.turns import Turns
+from adaptive_scheduler.manager.batch_worker import BatchSystem
+from adaptive_scheduler.manager.dispatch import Turns
+from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.job_script import ScriptWriter, job_script
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adaptive_scheduler.manager.database_manager import Moment
+from adaptive_scheduler.manager.clients import Moment
 
 
 class Clock:

@@ -14,8 +14,8 @@ from adaptive_scheduler.core.rows.items import Item
 from adaptive_scheduler.core.wire.messages import decode_request, encode_reply
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.database import Tables
-from adaptive_scheduler.manager.database_manager import DatabaseManager
-from adaptive_scheduler.manager.job_manager import JobManager
+from adaptive_scheduler.manager.clients import DatabaseManager
+from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.testing.clock import Clock
 
 

@@ -21,7 +21,7 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.io.storage import database, files
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.transport.addresses import Address, read_address, write_address
-from adaptive_scheduler.manager.batch import BatchSystem
+from adaptive_scheduler.manager.batch_worker import BatchSystem
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 ROWS = 3

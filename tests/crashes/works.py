@@ -24,7 +24,7 @@ from adaptive_scheduler.io.storage.checkpoint import fold
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.transport.addresses import Address, read_address, write_address
-from adaptive_scheduler.manager.batch import BatchSystem
+from adaptive_scheduler.manager.batch_worker import BatchSystem
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from tests.crashes.trial import Trial
 

@@ -18,7 +18,7 @@ from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Idle
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage import row_codec as state
-from adaptive_scheduler.manager.database_manager import DatabaseManager
+from adaptive_scheduler.manager.clients import DatabaseManager
 from adaptive_scheduler.manager.engine import Engine
 from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.server_support import RunManager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from adaptive_scheduler.manager import keeper
+from adaptive_scheduler.manager import persistence as keeper
 from adaptive_scheduler.manager.__main__ import main
 
 if __name__ == "__main__":

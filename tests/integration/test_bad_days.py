@@ -15,7 +15,7 @@ import adaptive
 import pytest
 
 from adaptive_scheduler.core.jobs import backoff
-from adaptive_scheduler.manager import batch
+from adaptive_scheduler.manager import batch_worker as batch
 from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.server_support import RunManager
 from tests.clusters.slurm import PrivateSlurm

@@ -26,7 +26,7 @@ from adaptive_scheduler.core.wire.messages import (
     Reply,
     Request,
 )
-from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
+from adaptive_scheduler.manager.clients import DatabaseManager, Moment
 from tests.integration.client_runs import ClientRun, finish, wait_for
 
 

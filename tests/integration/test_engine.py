@@ -43,7 +43,7 @@ from adaptive_scheduler.io.storage import database, files
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.transport.connection import Connection
-from adaptive_scheduler.manager import keeper
+from adaptive_scheduler.manager import persistence as keeper
 from adaptive_scheduler.manager.engine import Engine
 
 MANAGER = """

@@ -18,7 +18,7 @@ from adaptive_scheduler import server_support
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError, InputError, RunError, UserCodeError
 from adaptive_scheduler.io.system import commands
-from adaptive_scheduler.manager import low_level
+from adaptive_scheduler.manager import in_process as low_level
 from adaptive_scheduler.runs.manager_client import Viewer
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from tests.effort import times

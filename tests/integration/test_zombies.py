@@ -24,7 +24,7 @@ from adaptive_scheduler.client.learners.store import DataFile
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.rows.items import Lost, Phase
 from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.manager.database_manager import Moment
+from adaptive_scheduler.manager.clients import Moment
 from tests.effort import FULL
 from tests.integration import zombie_client
 from tests.integration.client_runs import ClientRun, finish, wait_for

@@ -13,8 +13,8 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io.storage import checkpoint as folding
 from adaptive_scheduler.io.storage.database import Database
-from adaptive_scheduler.manager.batch import BatchSystem
-from adaptive_scheduler.manager.turns import Turns
+from adaptive_scheduler.manager.batch_worker import BatchSystem
+from adaptive_scheduler.manager.dispatch import Turns
 from adaptive_scheduler.schedulers.slurm import SLURM
 from tests.simulation.slurm import Seen, Slurm
 

@@ -26,8 +26,8 @@ from adaptive_scheduler.core.wire.messages import (
     Request,
 )
 from adaptive_scheduler.io.storage import tinydb_file as storage
-from adaptive_scheduler.manager.database_manager import Moment
-from adaptive_scheduler.manager.turns import Turns
+from adaptive_scheduler.manager.clients import Moment
+from adaptive_scheduler.manager.dispatch import Turns
 from tests.simulation.manager import FOLDER
 from tests.simulation.slurm import Job, Seen
 

@@ -12,7 +12,7 @@ from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
 from adaptive_scheduler.io.system.commands import TIMED_OUT
 from adaptive_scheduler.schedulers.slurm.scheduler import FIELD, ROW
 
-#: Seconds after which a command that hangs is given up (manager/batch.py).
+#: Seconds after which a command that hangs is given up (manager/batch_worker.py).
 PATIENCE = 60.0
 
 _WAITING = ("PENDING", "REQUEUED")

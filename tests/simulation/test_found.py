@@ -20,8 +20,8 @@ from adaptive_scheduler.core.wire.messages import Claim, Goodbye, Ok, Owner, Ref
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage import tinydb_file as storage
 from adaptive_scheduler.io.storage.database import Database
-from adaptive_scheduler.manager.batch import BatchSystem
-from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
+from adaptive_scheduler.manager.batch_worker import BatchSystem
+from adaptive_scheduler.manager.clients import DatabaseManager, Moment
 from adaptive_scheduler.schedulers.slurm import SLURM
 from tests.simulation.disk import Disk
 

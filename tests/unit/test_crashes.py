@@ -13,8 +13,8 @@ from adaptive_scheduler.core.rows.events import Raised
 from adaptive_scheduler.core.rows.item_table import Book
 from adaptive_scheduler.core.rows.items import Budget, Item, Phase, step
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Owner, Release, Report
-from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
-from adaptive_scheduler.manager.job_manager import JobManager
+from adaptive_scheduler.manager.clients import DatabaseManager, Moment
+from adaptive_scheduler.manager.jobs import JobManager
 
 OWNER = Owner("1_0", 0, 0, "u")
 

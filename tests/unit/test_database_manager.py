@@ -27,7 +27,7 @@ from adaptive_scheduler.core.wire.messages import (
     Request,
     Welcome,
 )
-from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
+from adaptive_scheduler.manager.clients import DatabaseManager, Moment
 
 
 class Desk:

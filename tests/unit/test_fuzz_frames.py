@@ -39,7 +39,7 @@ from adaptive_scheduler.io.storage.database import Database, create
 from adaptive_scheduler.io.storage.row_codec import new_tables, read_items
 from adaptive_scheduler.io.storage.syscalls import Operations
 from adaptive_scheduler.io.system.logs import open_log
-from adaptive_scheduler.manager.turns import Turns
+from adaptive_scheduler.manager.dispatch import Turns
 from tests.effort import times
 from tests.unit.frames import ODD, Fuzzer
 

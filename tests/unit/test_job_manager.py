@@ -24,9 +24,9 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.events import Cancelled
 from adaptive_scheduler.core.rows.items import Item, Phase
-from adaptive_scheduler.manager.batch import BatchSystem
-from adaptive_scheduler.manager.database_manager import Moment
-from adaptive_scheduler.manager.job_manager import LONGEST_BLIND, SPACING
+from adaptive_scheduler.manager.batch_worker import BatchSystem
+from adaptive_scheduler.manager.clients import Moment
+from adaptive_scheduler.manager.jobs import LONGEST_BLIND, SPACING
 from adaptive_scheduler.schedulers.pbs import PBS
 from adaptive_scheduler.schedulers.slurm.scheduler import FIELD, ROW, SLURM
 from adaptive_scheduler.testing import VirtualJob, World

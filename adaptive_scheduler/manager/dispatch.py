@@ -15,10 +15,10 @@ from adaptive_scheduler.core.wire.messages import Picture, Reply, decode_request
 from adaptive_scheduler.errors import ProtocolError
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.database import Database
-from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
-from adaptive_scheduler.manager.job_manager import JobManager
-from adaptive_scheduler.manager.keeper import Keeper
-from adaptive_scheduler.manager.people import People
+from adaptive_scheduler.manager.clients import DatabaseManager, Moment
+from adaptive_scheduler.manager.control import People
+from adaptive_scheduler.manager.jobs import JobManager
+from adaptive_scheduler.manager.persistence import Keeper
 
 #: Seconds that the manager stays after the end, for clients that have something to say.
 LINGER = 1.0

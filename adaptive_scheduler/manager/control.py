@@ -30,8 +30,8 @@ from adaptive_scheduler.core.wire.snapshot import (
     job_row,
     never_start,
 )
-from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
-from adaptive_scheduler.manager.job_manager import JobManager
+from adaptive_scheduler.manager.clients import DatabaseManager, Moment
+from adaptive_scheduler.manager.jobs import JobManager
 
 #: Complaints of clients that reached no manager which one look shows.
 _COMPLAINTS = 5

@@ -8,7 +8,7 @@ from typing import Any
 from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.database import Database
-from adaptive_scheduler.manager.database_manager import DatabaseManager
+from adaptive_scheduler.manager.clients import DatabaseManager
 
 #: Seconds between two folds of the journal into the TinyDB file.
 FOLD_INTERVAL = 50.0

@@ -38,7 +38,7 @@ from adaptive_scheduler.core.jobs.reconcile import (
 from adaptive_scheduler.core.jobs.records import Output, last_words, obituary
 from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.item_table import Book
-from adaptive_scheduler.manager.database_manager import DatabaseManager, Moment
+from adaptive_scheduler.manager.clients import DatabaseManager, Moment
 from adaptive_scheduler.manager.notes import Notes
 
 #: Looks at the queue that events ask for are at least this far apart (seconds):

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = {path: path.read_text() for path in MODULES}
 TREES = {path: ast.parse(text) for path, text in SOURCES.items()}
 
-MODULE_LINES, BODY_LINES, PARAMETERS = 500, 40, 6
+MODULE_LINES, FOLDER_FILES, BODY_LINES, PARAMETERS = 500, 12, 40, 6
 
 #: Public functions whose keywords the field's users expect, or that are a command line.
 MANY_PARAMETERS = {
@@ -84,6 +85,11 @@ ALL_FUNCTIONS = [
 def test_modules_are_short() -> None:
     lines = {name_of(path): text.count("\n") for path, text in SOURCES.items()}
     assert {name: n for name, n in lines.items() if n > MODULE_LINES} == {}
+
+
+def test_folders_have_few_files() -> None:
+    folders = Counter(path.parent for path in MODULES if path.name != "__init__.py")
+    assert {str(folder): n for folder, n in folders.items() if n > FOLDER_FILES} == {}
 
 
 def test_function_bodies_are_short() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.client.deadline import Deadline
+from adaptive_scheduler.client.goodbye import LAST_WORD, away_for_too_long, idle_patience
 from adaptive_scheduler.client.learners.reports import (
     Aging,
     crash_told,
@@ -17,7 +18,6 @@ from adaptive_scheduler.client.learners.reports import (
 )
 from adaptive_scheduler.client.learners.tools import Recipe, Workers
 from adaptive_scheduler.client.link import Conversation
-from adaptive_scheduler.client.patience import LAST_WORD, away_for_too_long, idle_patience
 from adaptive_scheduler.client.process_setup import let_go
 from adaptive_scheduler.client.usage import Meter
 from adaptive_scheduler.core.config import RunConfig

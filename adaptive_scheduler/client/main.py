@@ -16,12 +16,11 @@ from typing import Any
 from adaptive_scheduler.client import job_environment as environment
 from adaptive_scheduler.client.claim_loop import Shift
 from adaptive_scheduler.client.deadline import Deadline, seconds_left
-from adaptive_scheduler.client.goodbye import say_goodbye
+from adaptive_scheduler.client.goodbye import LAST_WORD, first_patience, say_goodbye
 from adaptive_scheduler.client.job_environment import Job
 from adaptive_scheduler.client.learners.recipe import Recipes
 from adaptive_scheduler.client.learners.tools import Recipe, Workers
 from adaptive_scheduler.client.link import Conversation
-from adaptive_scheduler.client.patience import LAST_WORD, first_patience
 from adaptive_scheduler.client.signals import ENDING, Lookout, Parents
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder

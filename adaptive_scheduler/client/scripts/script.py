@@ -15,10 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from adaptive_scheduler.client.goodbye import say_goodbye
+from adaptive_scheduler.client.goodbye import LAST_WORD, first_patience, idle_patience, say_goodbye
 from adaptive_scheduler.client.job_environment import Job
 from adaptive_scheduler.client.link import Conversation
-from adaptive_scheduler.client.patience import LAST_WORD, first_patience, idle_patience
 from adaptive_scheduler.client.scripts.match import same_fname
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.paths import RunFolder

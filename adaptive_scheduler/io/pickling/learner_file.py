@@ -14,6 +14,7 @@ import io
 import os
 import pickle
 import struct
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 
 from adaptive_scheduler.errors import USER_RAISES, FileError, InputError
 from adaptive_scheduler.io.pickling import by_value as pickles
+from adaptive_scheduler.io.pickling import shared
 from adaptive_scheduler.io.pickling.diagnose import unpicklable
 from adaptive_scheduler.io.pickling.object_file import read_callable, write_callables
 from adaptive_scheduler.io.pickling.shared import Shared
@@ -37,6 +39,18 @@ _FOOTER = struct.Struct(f"<QQQ{len(_END)}s")
 _BUFFER = 2**20
 #: Bytes of shared records that a reader keeps from one learner to the next.
 _KEPT = 2**26
+#: The name of `shared` in files that version 0.2.0 wrote.
+_SHARED_BEFORE = "adaptive_scheduler.io.sharing"
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads what older versions wrote, too."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Find what a pickle names."""
+        if module == _SHARED_BEFORE:  # a learner's own pickles, within this one, name it as well
+            sys.modules.setdefault(_SHARED_BEFORE, shared)
+        return super().find_class(module, name)
 
 
 def write_learners(
@@ -191,7 +205,7 @@ class LearnerFile:
         return self._load(index)
 
     def _load(self, record: int) -> Any:
-        unpickler = pickle.Unpickler(io.BytesIO(self._bytes(*self._places[record])))
+        unpickler = _Unpickler(io.BytesIO(self._bytes(*self._places[record])))
         unpickler.persistent_load = self._shared  # type: ignore[method-assign]
         return unpickler.load()
 

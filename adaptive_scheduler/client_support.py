@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.client.job_environment import Job
+    from adaptive_scheduler.client.job_environment import JobEnvironment
     from adaptive_scheduler.client.scripts.script import Script
     from adaptive_scheduler.core.config import RunConfig
     from adaptive_scheduler.core.paths import RunFolder
@@ -145,7 +145,7 @@ def run(
     """
     import msgspec
 
-    from adaptive_scheduler.client.job_environment import Job
+    from adaptive_scheduler.client.job_environment import JobEnvironment
     from adaptive_scheduler.client.learners.tools import Recipe
     from adaptive_scheduler.client.main import Client
     from adaptive_scheduler.client.scripts.match import copy_learner, find_learner
@@ -173,14 +173,14 @@ def run(
         point_timeout=optional_seconds(point_timeout, "point_timeout"),
         point_retries=point_retries,
     )
-    job = _with_world(Job.of(os.environ))
+    job = _with_world(JobEnvironment.of(os.environ))
     log = job_log(job.logs, job.owner.job)
     code = Client(job, folder, config, lambda: recipe, log).run()
     if code:
         raise SystemExit(code)
 
 
-def _with_world(job: Job) -> Job:
+def _with_world(job: JobEnvironment) -> JobEnvironment:
     """By hand, the MPI world is as large as it is."""
     from adaptive_scheduler.client.scripts.script import world_size
 

@@ -16,7 +16,7 @@ from adaptive_scheduler.io.storage import database, files
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
-from adaptive_scheduler.manager.persistence import Keeper
+from adaptive_scheduler.manager.persistence import Persistence
 
 REPORT = Report(npoints=50, loss=0.01, seconds=1.0, new_points=50)
 
@@ -53,7 +53,7 @@ class Books:
         store = Database(folder)
         book, jobs = state.open_books(store.tables, folder, config(), time.monotonic())
         self.manager = DatabaseManager(book, jobs, {}, config())
-        self.keeper = Keeper(store, self.manager, state.RunRow(), {}, structlog.get_logger())
+        self.keeper = Persistence(store, self.manager, state.RunRow(), {}, structlog.get_logger())
         self._owners = [Owner(f"{1000 + k}", 0, 0, f"uuid-{k}") for k in range(clients)]
         self._number = 0
         self._turn([(owner, Hello("node", 1, 1, -1)) for owner in self._owners])

@@ -43,7 +43,7 @@ def main() -> None:
     """Run one small learner, then the one with the table, as a client does."""
     import adaptive
 
-    from adaptive_scheduler.client.learners.run import Work, run_learner
+    from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
     from adaptive_scheduler.executors.mpi import MPI4Py
 
     pool = MPI4Py().open(RANKS)
@@ -52,7 +52,7 @@ def main() -> None:
         for number, size in enumerate((10, SIZE)):
             learner = adaptive.SequenceLearner(partial(looked_up, os.urandom(size)), [1, 2])
             begin = time.perf_counter()
-            work = Work(learner, f"{folder}/{number}", None, pool, RANKS - 1, **more)
+            work = LearnerWork(learner, f"{folder}/{number}", None, pool, RANKS - 1, **more)
             outcome = run_learner(work)
             assert outcome.error is None, outcome.error
             seconds = time.perf_counter() - begin

@@ -15,7 +15,7 @@ from typing import Any
 
 import adaptive
 
-from adaptive_scheduler.client.evaluation.options import Options
+from adaptive_scheduler.client.evaluation.options import RunnerOptions
 from adaptive_scheduler.client.evaluation.runner import Runner
 from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.client.process_setup import prepare_process
@@ -66,7 +66,9 @@ def drive(
 
     async def main() -> float:
         begin = time.perf_counter()
-        runner = Runner(learner, goal, executor=pool, workers=workers, options=Options(grace=grace))
+        runner = Runner(
+            learner, goal, executor=pool, workers=workers, options=RunnerOptions(grace=grace)
+        )
         await runner.task
         if runner.error is not None:
             raise runner.error

@@ -15,16 +15,16 @@ import msgspec
 
 from adaptive_scheduler.core.config import Limits
 from adaptive_scheduler.core.jobs.batch_jobs import PENDING, RUNNING, JobId, ListedJob
-from adaptive_scheduler.core.jobs.commands import Listing, Look, Submit, Submitted
-from adaptive_scheduler.core.jobs.job_table import JobBook
+from adaptive_scheduler.core.jobs.commands import ListQueue, QueueListing, Submit, Submitted
+from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.jobs.records import SubmitRecord
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.item_table import Book
+from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Claim, Hello, Owner
 from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.manager.batch_worker import BatchSystem
+from adaptive_scheduler.manager.batch_worker import BatchWorker
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
 from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.schedulers.slurm import SLURM
@@ -76,14 +76,14 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
     )  # fmt: skip
 
 
-def _batch(home: Path) -> BatchSystem:
+def _batch(home: Path) -> BatchWorker:
     settings = msgspec.structs.replace(
         config(), shapes=[Resources(cores=1)], log_folder=str(home / "logs")
     )
     folder = RunFolder(home)
     for private in (folder.folder, folder.scripts):
         files.private_folder(private)
-    return BatchSystem(SLURM(cores=1), settings, folder, lambda _: None, _script)
+    return BatchWorker(SLURM(cores=1), settings, folder, lambda _: None, _script)
 
 
 def _script(*_) -> str:
@@ -99,7 +99,7 @@ def _requests(slurm) -> float:
     return float(sum(map(int, counts)))
 
 
-def _parse(batch: BatchSystem) -> float:
+def _parse(batch: BatchWorker) -> float:
     """Seconds that our own code takes for the listing; the command's time is Slurm's."""
     result = batch._run(batch._scheduler.queue_command())
     times = []
@@ -108,16 +108,16 @@ def _parse(batch: BatchSystem) -> float:
         rows = batch._scheduler.parse_queue(result)
         times.append(time.perf_counter() - begin)
         assert len(rows) == JOBS
-    assert isinstance(batch.carry_out(Look()), Listing)
+    assert isinstance(batch.carry_out(ListQueue()), QueueListing)
     return min(times)
 
 
 def _judge() -> float:
     """Seconds that a manager takes for a listing of jobs of which four fifths run."""
     names = [JobId(f"{1 + n // ARRAY}_{n % ARRAY}") for n in range(JOBS)]
-    book = Book(Item(n, f"data/{n}", Phase.QUEUED) for n in range(2 * JOBS))
+    book = ItemTable(Item(n, f"data/{n}", Phase.QUEUED) for n in range(2 * JOBS))
     settings = msgspec.structs.replace(config(), limits=Limits(max_simultaneous_jobs=JOBS))
-    clients = DatabaseManager(book, JobBook([], [], 0.0), {}, settings)
+    clients = DatabaseManager(book, JobTable([], [], 0.0), {}, settings)
     for n in range(JOBS // ARRAY):
         submit = clients.jobs.begin_submit(0, ARRAY, "bench", 0.0, 0.0)
         clients.jobs.end_submit(submit.number, names[n * ARRAY : (n + 1) * ARRAY], 0.0)
@@ -138,7 +138,7 @@ def _judge() -> float:
     times = []
     for second in range(5):
         begin = time.perf_counter()
-        tasks = manager.take(Listing(rows), Moment(2.0 + second, 2.0 + second))
+        tasks = manager.take(QueueListing(rows), Moment(2.0 + second, 2.0 + second))
         times.append(time.perf_counter() - begin)
         assert tasks == []  # every job is where it should be
     gc.unfreeze()

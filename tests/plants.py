@@ -314,8 +314,8 @@ MORE = (
     ),
     Plant(
         "leases of a former manager are over", "core/jobs/job_table.py",
-        "            r.id: Signs(heard=now, known=now, spoke=r.owner is not None)\n",
-        "            r.id: Signs(heard=now - 3600, known=now, spoke=r.owner is not None)\n",
+        "            r.id: TrackedJob(heard=now, known=now, spoke=r.owner is not None)\n",
+        "            r.id: TrackedJob(heard=now - 3600, known=now, spoke=r.owner is not None)\n",
     ),
     Plant(
         "jobs that a row names are not watched", "io/storage/row_codec.py",

@@ -92,6 +92,16 @@ def test_folders_have_few_files() -> None:
     assert {str(folder): n for folder, n in folders.items() if n > FOLDER_FILES} == {}
 
 
+def test_each_class_name_stands_once() -> None:
+    names = Counter(
+        node.name
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    )
+    assert {name for name, n in names.items() if n > 1} == set()
+
+
 def test_function_bodies_are_short() -> None:
     def length(node: ast.FunctionDef) -> int:
         body = node.body[1:] if ast.get_docstring(node) else node.body

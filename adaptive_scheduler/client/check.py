@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from adaptive_scheduler.client import job_environment as environment
-from adaptive_scheduler.client.job_environment import Job
+from adaptive_scheduler.client.job_environment import JobEnvironment
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.findings import Finding
+from adaptive_scheduler.core.findings import CheckResult
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Hello
 from adaptive_scheduler.errors import AdaptiveSchedulerError, RunError
@@ -32,7 +32,7 @@ _POOL_PATIENCE = 60.0
 
 def main() -> None:
     """Try everything; what is found goes into the run folder, one file a process."""
-    job = Job.of(os.environ)
+    job = JobEnvironment.of(os.environ)
     folder = environment.run_folder(os.environ)
     if folder is None:
         raise RunError("$ADAPTIVE_SCHEDULER_RUN is not set: a job script starts this.")
@@ -48,12 +48,12 @@ def main() -> None:
     job.mark_end()
 
 
-def _tried(what: str, attempt: Callable[[], str]) -> Finding:
+def _tried(what: str, attempt: Callable[[], str]) -> CheckResult:
     """The attempt says what it found; what it raises says what to do."""
     try:
-        return Finding(what, True, attempt())
+        return CheckResult(what, True, attempt())
     except (AdaptiveSchedulerError, OSError, ImportError, RuntimeError, TimeoutError) as error:
-        return Finding(what, False, type(error).__name__, str(error))
+        return CheckResult(what, False, type(error).__name__, str(error))
 
 
 def _packages(config: RunConfig) -> str:
@@ -64,7 +64,7 @@ def _packages(config: RunConfig) -> str:
     return f"Python {config.environment.python} ({sys.executable}), adaptive {adaptive.__version__}"
 
 
-def _workers(job: Job, folder: RunFolder) -> str:
+def _workers(job: JobEnvironment, folder: RunFolder) -> str:
     callables = read_callable(folder.callables, "executors", [])
     executor = executor_for(job.executor, callables)
     pool = executor.open(job.cores)
@@ -77,7 +77,7 @@ def _workers(job: Job, folder: RunFolder) -> str:
     return f"{job.executor}: {job.cores} cores, {n} workers answer from {', '.join(sorted(hosts))}"
 
 
-def _ways_back(job: Job, folder: RunFolder) -> list[Finding]:
+def _ways_back(job: JobEnvironment, folder: RunFolder) -> list[CheckResult]:
     """One address that answers is enough; the others are told all the same."""
     connection = Connection(folder)
     urls = read_address(folder).urls
@@ -93,9 +93,9 @@ def _ways_back(job: Job, folder: RunFolder) -> list[Finding]:
     silent = ", ".join(url for url in urls if url not in answered)
     if answered:
         told = f"answered: {', '.join(answered)}" + f"; silent: {silent}" * bool(silent)
-        return [Finding("way back to the manager", True, told)]
+        return [CheckResult("way back to the manager", True, told)]
     return [
-        Finding(
+        CheckResult(
             "way back to the manager", False, f"silent: {silent}",
             f"{socket.gethostname()} reaches none of these addresses: a firewall is between. Ask "
             "which ports and which network are open between the nodes and this host, and give "
@@ -105,14 +105,14 @@ def _ways_back(job: Job, folder: RunFolder) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _writing(folder: Path) -> Finding:
+def _writing(folder: Path) -> CheckResult:
     what = "writing and locking in " + (
         "the run folder" if folder.suffix == ".run" else "the data folder"
     )
     finding = _tried(what, lambda: _write(folder))
     if finding.ok:
         return finding
-    return Finding(
+    return CheckResult(
         what, False, finding.found,
         f"{finding.remedy} Choose a folder on a file system that the nodes share and may write to.",
     )  # fmt: skip

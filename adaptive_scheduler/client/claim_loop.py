@@ -8,17 +8,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.client.deadline import Deadline
-from adaptive_scheduler.client.goodbye import LAST_WORD, away_for_too_long, idle_patience
+from adaptive_scheduler.client.goodbye import FINAL_TIMEOUT, away_for_too_long, idle_patience
 from adaptive_scheduler.client.learners.reports import (
-    Aging,
+    StaleReport,
     crash_told,
     failure,
     last_word,
     report_of,
 )
 from adaptive_scheduler.client.learners.tools import Recipe, Workers
-from adaptive_scheduler.client.link import Conversation
-from adaptive_scheduler.client.process_setup import let_go
+from adaptive_scheduler.client.link import ManagerLink
+from adaptive_scheduler.client.process_setup import collect_garbage
 from adaptive_scheduler.client.usage import Meter
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.goals import predicate
@@ -39,19 +39,19 @@ from adaptive_scheduler.errors import RequestRefusedError
 from adaptive_scheduler.io.system.job_logs import OUTPUT_LINES, output_tail
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.client.learners.run import Outcome, Work
+    from adaptive_scheduler.client.learners.run import LearnerWork, Outcome
 
 #: Seconds that points in flight get after a second signal; after the first they get a third
 #: of the time until the SIGKILL.
-HURRY = 0.5
+SECOND_SIGNAL_GRACE = 0.5
 
 
-class Shift:
+class ClaimLoop:
     """Claim, run, report, until there is nothing to do or no time to do it.
 
     Parameters
     ----------
-    talk : Conversation
+    talk : ManagerLink
     workers : Workers
     recipe : callable
         Gives the `Recipe` of now: a retry may have changed functions and goal.
@@ -74,7 +74,7 @@ class Shift:
 
     def __init__(
         self,
-        talk: Conversation,
+        talk: ManagerLink,
         workers: Workers,
         recipe: Callable[[], Recipe],
         config: RunConfig,
@@ -91,10 +91,10 @@ class Shift:
         self._config = config
         self._deadline = deadline
         self._meter = Meter()
-        self._aging = Aging()
+        self._aging = StaleReport()
         self._log = log
         self._lock = threading.Lock()
-        self._work: Work | None = None
+        self._work: LearnerWork | None = None
         self._ending: str | None = None
         self._signals = 0
         self._is_taken_back = False
@@ -111,7 +111,7 @@ class Shift:
             self._signals += 1
             self._ending = self._ending or why
             if self._work is not None:
-                self._work.stop("signal", patience if self._signals == 1 else HURRY)
+                self._work.stop("signal", patience if self._signals == 1 else SECOND_SIGNAL_GRACE)
 
     def look(self) -> None:
         """Notice what only the clock, or the manager, can tell."""
@@ -128,10 +128,10 @@ class Shift:
             if refusal is not None and not self._is_taken_back:
                 self._is_taken_back = True
                 self._log.warning("item_taken_back", code=refusal)
-                self._work.stop("signal" if refusal == "cancelled" else "lost", HURRY)
+                self._work.stop("signal" if refusal == "cancelled" else "lost", SECOND_SIGNAL_GRACE)
             elif self._deadline.has_come and not self._is_late:
                 self._is_late = True  # once: each stop shortens what is left for the save
-                self._work.stop("deadline", max(HURRY, self._deadline.spare / 2))
+                self._work.stop("deadline", max(SECOND_SIGNAL_GRACE, self._deadline.spare / 2))
 
     def _why_alone(self) -> str:
         if self._talk.has_broken:
@@ -166,7 +166,7 @@ class Shift:
                 begin = time.monotonic()
                 given = self._run(reply)
                 self._idle_since = time.monotonic()
-                let_go(self._idle_since - begin)
+                collect_garbage(self._idle_since - begin)
             elif isinstance(reply, Refused):
                 raise RequestRefusedError(reply.code, reply.reason)
             elif isinstance(reply, Idle):
@@ -210,7 +210,7 @@ class Shift:
 
         log = self._log_of(assigned)
         log.info("item_claimed")
-        if not self._talk.await_lease(LAST_WORD, lambda: self._reason_to_end() is not None):
+        if not self._talk.await_lease(FINAL_TIMEOUT, lambda: self._reason_to_end() is not None):
             return self._say(Release(assigned.token, self._reason_to_end() or ""), log)
         begin = time.monotonic()
         try:
@@ -237,11 +237,11 @@ class Shift:
     def _log_of(self, assigned: Assigned) -> Any:
         return self._log.bind(item=assigned.item, fname=assigned.fname, token=assigned.token)
 
-    def _prepare(self, assigned: Assigned, begin: float, log: Any) -> Work:
-        from adaptive_scheduler.client.learners.run import Work
+    def _prepare(self, assigned: Assigned, begin: float, log: Any) -> LearnerWork:
+        from adaptive_scheduler.client.learners.run import LearnerWork
 
         recipe, config = self._recipe(), self._config
-        work = Work(
+        work = LearnerWork(
             learner=recipe.learner(assigned),
             fname=assigned.fname,
             goal=predicate(
@@ -267,7 +267,7 @@ class Shift:
         with self._lock:
             self._work, self._is_taken_back, self._is_late = work, False, False
             if self._ending is not None:
-                work.stop("signal", HURRY)
+                work.stop("signal", SECOND_SIGNAL_GRACE)
         return work
 
     def _progress(self, progress: dict[str, Any], log: Any) -> None:
@@ -325,6 +325,6 @@ class Shift:
         def asked() -> bool:
             if self._ending is not None or self._deadline.is_near:
                 since.append(time.monotonic())
-            return bool(since) and time.monotonic() - since[0] > LAST_WORD
+            return bool(since) and time.monotonic() - since[0] > FINAL_TIMEOUT
 
         return asked

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 
-from adaptive_scheduler.client.job_environment import Job
+from adaptive_scheduler.client.job_environment import JobEnvironment
 from adaptive_scheduler.core.jobs.batch_jobs import JobId
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError, SchedulerError
@@ -83,7 +83,7 @@ class Deadline:
         return self.stop is not None and self._clock() + worthwhile(self._total) >= self.stop
 
 
-def seconds_left(job: Job, folder: RunFolder) -> float | None:
+def seconds_left(job: JobEnvironment, folder: RunFolder) -> float | None:
     """Ask the batch system, else compute from the walltime that was asked for; None is no limit."""
     if not job.is_batch:
         return None
@@ -101,7 +101,7 @@ def seconds_left(job: Job, folder: RunFolder) -> float | None:
     return _by_clock(job)
 
 
-def _by_clock(job: Job) -> float | None:
+def _by_clock(job: JobEnvironment) -> float | None:
     if job.walltime is None or job.started is None:
         return None
     return max(0.0, job.started + job.walltime - time.time())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from adaptive_scheduler.client.link import Conversation
+from adaptive_scheduler.client.link import ManagerLink
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Goodbye
@@ -17,9 +17,9 @@ IDLE_PATIENCE = 600.0
 #: long enough for one that lives.
 BRIEF_PATIENCE = 3.0
 #: Seconds that a client that must end waits for the answer to its last word.
-LAST_WORD = 5.0
+FINAL_TIMEOUT = 5.0
 #: Seconds of it where the manager has been away for long.
-VAIN_WORD = 1.0
+SHORT_FINAL_TIMEOUT = 1.0
 
 
 def idle_patience(timing: Timing) -> float:
@@ -43,7 +43,7 @@ def away_for_too_long(timing: Timing) -> str:
 
 
 def say_goodbye(
-    talk: Conversation, folder: RunFolder, goodbye: Goodbye, *, gave_up: bool = False
+    talk: ManagerLink, folder: RunFolder, goodbye: Goodbye, *, gave_up: bool = False
 ) -> None:
     """Say goodbye, or write it down if nobody answers.
 
@@ -51,13 +51,13 @@ def say_goodbye(
 
     Parameters
     ----------
-    talk : Conversation
+    talk : ManagerLink
     folder : RunFolder
     goodbye : Goodbye
     gave_up : bool
         The manager was away for too long.
     """
-    if talk.ask(goodbye, VAIN_WORD if gave_up else LAST_WORD) is not None:
+    if talk.ask(goodbye, SHORT_FINAL_TIMEOUT if gave_up else FINAL_TIMEOUT) is not None:
         return
     try:
         last_words.write(folder, talk.owner, goodbye.reason, goodbye.broken, gave_up)

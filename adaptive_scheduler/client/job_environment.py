@@ -22,7 +22,7 @@ from adaptive_scheduler.io.storage import files
 
 
 @dataclass(frozen=True)
-class Job:
+class JobEnvironment:
     """What the job script exported.
 
     Attributes
@@ -52,7 +52,7 @@ class Job:
     logs: Path | None = None
 
     @classmethod
-    def of(cls, environ: Mapping[str, str]) -> Job:
+    def of(cls, environ: Mapping[str, str]) -> JobEnvironment:
         """Read it from the environment; a process outside of a job is a job of its own."""
         job = environ.get(paths.JOB_VARIABLE)
         name = job or f"local:{socket.gethostname()}:{os.getpid()}"

@@ -32,7 +32,7 @@ _FIRST_COMPLAINT = 5.0
 _COMPLAINT = 60.0
 
 
-class Conversation:
+class ManagerLink:
     """A client's talk with the manager: heartbeats by themselves, requests when asked.
 
     Its thread is the only user of the connection.
@@ -70,7 +70,7 @@ class Conversation:
         self._has_complaint = True  # perhaps of a former client of this job
         self._thread = threading.Thread(target=self._talk, name="heartbeat", daemon=True)
 
-    def __enter__(self) -> Conversation:
+    def __enter__(self) -> ManagerLink:
         self._thread.start()
         return self
 

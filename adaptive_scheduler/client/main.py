@@ -14,14 +14,14 @@ from functools import partial
 from typing import Any
 
 from adaptive_scheduler.client import job_environment as environment
-from adaptive_scheduler.client.claim_loop import Shift
+from adaptive_scheduler.client.claim_loop import ClaimLoop
 from adaptive_scheduler.client.deadline import Deadline, seconds_left
-from adaptive_scheduler.client.goodbye import LAST_WORD, first_patience, say_goodbye
-from adaptive_scheduler.client.job_environment import Job
+from adaptive_scheduler.client.goodbye import FINAL_TIMEOUT, first_patience, say_goodbye
+from adaptive_scheduler.client.job_environment import JobEnvironment
 from adaptive_scheduler.client.learners.recipe import Recipes
 from adaptive_scheduler.client.learners.tools import Recipe, Workers
-from adaptive_scheduler.client.link import Conversation
-from adaptive_scheduler.client.signals import ENDING, Lookout, Parents
+from adaptive_scheduler.client.link import ManagerLink
+from adaptive_scheduler.client.signals import ENDING, ParentWatch, SignalThread
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Fail, Goodbye, Hello, Refused
@@ -45,7 +45,7 @@ _FOR_GOOD = (RequestRefusedError, EnvironmentMismatchError, UserCodeError)
 def main() -> int:
     """Be the client of the job that this process runs in; returns its exit code."""
     show_crashes()
-    job = Job.of(os.environ)
+    job = JobEnvironment.of(os.environ)
     log = job_log(job.logs, job.owner.job)
     try:
         folder = environment.run_folder(os.environ)
@@ -69,7 +69,7 @@ class Client:
 
     Parameters
     ----------
-    job : Job
+    job : JobEnvironment
     folder : RunFolder
     config : RunConfig
     recipe : callable
@@ -80,7 +80,7 @@ class Client:
 
     def __init__(
         self,
-        job: Job,
+        job: JobEnvironment,
         folder: RunFolder,
         config: RunConfig,
         recipe: Callable[[], Recipe],
@@ -91,19 +91,19 @@ class Client:
         self._config = config
         self._recipe = recipe
         self._log = log
-        self._shift: Shift | None = None
-        self._talk: Conversation | None = None
+        self._shift: ClaimLoop | None = None
+        self._talk: ManagerLink | None = None
         self._deadline = Deadline(lambda: None)
         self._pool: tuple[Executor, Pool] | None = None
-        self._parents = Parents(job.owner.job) if job.is_batch else None
+        self._parents = ParentWatch(job.owner.job) if job.is_batch else None
         self._ended_by: str | None = None
 
     def run(self) -> int:
         """Talk, work, leave; returns the exit code."""
         self._log.info("client_started", pid=os.getpid(), host=socket.gethostname())
-        Lookout(self._on_signal, self._look).start()
+        SignalThread(self._on_signal, self._look).start()
         met = partial(self._log.info, "manager_met")
-        with Conversation(self._folder, self._job.owner, self._config.timing, met) as talk:
+        with ManagerLink(self._folder, self._job.owner, self._config.timing, met) as talk:
             self._talk = talk
             hello = talk.say(
                 Hello(socket.gethostname(), os.getpid(), self._job.cores, self._job.submit)
@@ -117,7 +117,7 @@ class Client:
                     self._end_pool(1)
                 raise
 
-    def _greet_and_work(self, talk: Conversation, hello: int) -> int:
+    def _greet_and_work(self, talk: ManagerLink, hello: int) -> int:
         if self._config.environment is not None:
             environment.check(self._config.environment)
             environment.restore(self._config.environment)
@@ -138,7 +138,9 @@ class Client:
         self._deadline = Deadline(partial(seconds_left, self._job, self._folder))
         workers = Workers(pool, executor.workers(self._job.cores), self._folder.programs)
         self._recipe()
-        self._shift = Shift(talk, workers, self._recipe, self._config, self._deadline, self._log)
+        self._shift = ClaimLoop(
+            talk, workers, self._recipe, self._config, self._deadline, self._log
+        )
         if self._ended_by is not None:  # a signal that came before there was a shift
             self._shift.end(self._ended_by)
         why = self._shift.work(self._job.mark_begun)
@@ -150,13 +152,13 @@ class Client:
         return int(again)
 
     def _leave(
-        self, talk: Conversation, why: str, *, broken: bool = False, gave_up: bool = False
+        self, talk: ManagerLink, why: str, *, broken: bool = False, gave_up: bool = False
     ) -> None:
         """Say goodbye, to the present manager or else to the next; no further try in this job."""
         self._job.mark_end()
         say_goodbye(talk, self._folder, Goodbye(why, broken), gave_up=gave_up)
 
-    def _give_up(self, talk: Conversation, error: BaseException) -> None:
+    def _give_up(self, talk: ManagerLink, error: BaseException) -> None:
         """Say why it cannot go on, to a manager that has not itself refused it.
 
         Before the first learner it is the run's fault, and counted as such (`broken`); what no
@@ -168,7 +170,7 @@ class Client:
         why = str(error) if isinstance(error, AdaptiveSchedulerError) else f"{name}: {message}"
         token = 0 if self._shift is None else self._shift.token
         if token:
-            talk.ask(Fail(token, f"its client ended: {why}", text, crash=True), LAST_WORD)
+            talk.ask(Fail(token, f"its client ended: {why}", text, crash=True), FINAL_TIMEOUT)
         is_early = self._shift is None or not self._shift.has_begun
         if is_early and isinstance(error, _FOR_GOOD):
             self._leave(talk, why, broken=True)

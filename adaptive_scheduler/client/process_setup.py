@@ -32,7 +32,7 @@ def prepare_process() -> None:
     """Import adaptive, and set Python for a process that runs learners.
 
     What is imported by now lives as long as the process: a collector that goes through it again
-    and again took a third of the runner's time. Call `let_go` after each learner.
+    and again took a third of the runner's time. Call `collect_garbage` after each learner.
     """
     sys.setswitchinterval(SWITCH_AFTER)
     gc.disable()  # nor while it is being imported
@@ -46,7 +46,7 @@ def prepare_process() -> None:
         gc.enable()
 
 
-def let_go(seconds: float) -> None:
+def collect_garbage(seconds: float) -> None:
     """Collect a learner that ran for `seconds` and its runner, which refer to each other.
 
     A full pass takes some 25 ms where the user's modules are large: only after a long run. What
@@ -55,7 +55,7 @@ def let_go(seconds: float) -> None:
     gc.collect(2 if seconds > LONG else 1)
 
 
-class _StandIn(ModuleType):
+class LazyModule(ModuleType):
     """What those have who imported a module too early: asked for anything, it asks the module."""
 
     def __getattr__(self, name: str) -> Any:
@@ -80,7 +80,7 @@ def postponed(*names: str) -> Iterator[None]:
         they are imported themselves. Of a package's modules only those that the package
         itself imports when it is asked for them, as scipy does.
     """
-    stand_ins = [_StandIn(name) for name in names if find_spec(name) is not None]
+    stand_ins = [LazyModule(name) for name in names if find_spec(name) is not None]
     for stand_in in stand_ins:  # another thread may be importing it just now: then it stays
         sys.modules.setdefault(stand_in.__name__, stand_in)
     try:
@@ -90,7 +90,7 @@ def postponed(*names: str) -> Iterator[None]:
             _withdraw(stand_in)
 
 
-def _withdraw(stand_in: _StandIn) -> None:
+def _withdraw(stand_in: LazyModule) -> None:
     """Whoever imports it from now on gets the module itself."""
     with _withdrawing:
         if sys.modules.get(stand_in.__name__) is stand_in:

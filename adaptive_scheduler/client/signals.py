@@ -22,7 +22,7 @@ WARNING = (signal.SIGUSR1, signal.SIGUSR2)
 _LOOK = 1.0
 
 
-class Lookout:
+class SignalThread:
     """A thread that hands on signals and looks around each second.
 
     A signal handler may run in the middle of anything, so it only puts the
@@ -58,7 +58,7 @@ class Lookout:
                 self._look()
 
 
-class Parents:
+class ParentWatch:
     """The processes that this one's life hangs on: up to the job script.
 
     Where a batch system ends a job without telling its processes, they go on

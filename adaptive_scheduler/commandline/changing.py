@@ -17,7 +17,7 @@ from adaptive_scheduler.core.initializers import is_per_learner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.io.pickling.object_file import read_callable
 from adaptive_scheduler.io.storage.row_codec import read_config
-from adaptive_scheduler.runs.manager_client import Viewer
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run_manager import RunManager
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.fnames import absolute_fnames
@@ -33,7 +33,7 @@ def cancel(folder: RunFolder) -> None:
 
 def resume(folder: RunFolder, if_dead: bool, stay: bool) -> int:
     """Go on with a run; returns the exit code."""
-    with Viewer(folder) as viewer:
+    with ManagerClient(folder) as viewer:
         snapshot = viewer.snapshot("none")
         if if_dead and (snapshot.over or viewer.lives()):
             say(
@@ -49,7 +49,7 @@ def resume(folder: RunFolder, if_dead: bool, stay: bool) -> int:
 def follow(folder: RunFolder) -> int:
     """Watch a run to its end; Ctrl-C ends the watching only."""
     try:
-        with Viewer(folder) as viewer:
+        with ManagerClient(folder) as viewer:
             return conclude(watch(lambda: viewer.snapshot("active"), console, Watched()), folder)
     except KeyboardInterrupt:
         say(f"\nThe run goes on. To end it: adaptive-scheduler cancel {quoted(folder)}")

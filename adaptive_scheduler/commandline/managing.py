@@ -16,7 +16,7 @@ from adaptive_scheduler.io.pickling.object_file import read_callable
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.row_codec import read_config
 from adaptive_scheduler.io.system import commands
-from adaptive_scheduler.runs.manager_client import Viewer
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.schedulers.base import Scheduler
 
 #: Seconds that one submit may take.
@@ -55,7 +55,7 @@ def submit(folder: RunFolder, walltime: str | None) -> int:
 
 
 def _refuse_second(folder: RunFolder) -> None:
-    with Viewer(folder) as viewer:
+    with ManagerClient(folder) as viewer:
         if viewer.lives():
             raise RunError(f"{folder.home}: a manager of this run lives already; see its status.")
 

@@ -15,10 +15,10 @@ from adaptive_scheduler.commandline.finding import find_learner
 from adaptive_scheduler.commandline.running import conclude, console, quoted, say
 from adaptive_scheduler.commandline.watching import Watched, watch
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.findings import Finding
+from adaptive_scheduler.core.findings import CheckResult
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.runs.manager_client import Rows, Viewer
+from adaptive_scheduler.runs.manager_client import ManagerClient, Rows
 from adaptive_scheduler.runs.views import render as views
 
 #: Lines of each table where the output is no terminal.
@@ -29,7 +29,7 @@ def status(folder: RunFolder, stay: bool, as_json: bool, everything: bool) -> in
     """Show a run once, or until it is over; returns the exit code."""
     rows = None if everything else _ROWS
     which: Rows = "all" if everything or as_json else "active"
-    with Viewer(folder) as viewer:
+    with ManagerClient(folder) as viewer:
         if stay and not as_json:
             try:
                 last = watch(lambda: viewer.snapshot("active"), console, Watched())
@@ -69,7 +69,7 @@ def whole(value: Any) -> Any:
 
 def run_logs(folder: RunFolder, lines: int) -> None:
     """Print what the manager did, which learners failed, and where more is written."""
-    with Viewer(folder) as viewer:
+    with ManagerClient(folder) as viewer:
         snapshot = viewer.snapshot("active")
     if folder.manager_log.exists():
         for entry in list(history.read_entries(folder.manager_log, "manager"))[-lines:]:
@@ -85,7 +85,7 @@ def run_logs(folder: RunFolder, lines: int) -> None:
 
 def learner_logs(folder: RunFolder, named: str, lines: int) -> None:
     """Print the history of one learner, and why it is where it is."""
-    with Viewer(folder) as viewer:
+    with ManagerClient(folder) as viewer:
         items = viewer.snapshot("all").items
     row = find_learner(named, [item.fname for item in items])
     logs = log_folder(folder)
@@ -109,7 +109,7 @@ def log_folder(folder: RunFolder) -> Path:
 # ------------------------------------------------------------------------- check
 
 
-def findings(found: list[Finding]) -> int:
+def findings(found: list[CheckResult]) -> int:
     """Print one line for each thing that was tried; returns the exit code."""
     for finding in found:
         mark = Text("ok    ", "green") if finding.ok else Text("FAILED", "bold red")
@@ -124,7 +124,7 @@ def check(scheduler: Any, folder: Path, timeout: float) -> int:
     from adaptive_scheduler.runs import check as checking
 
     folder = folder.absolute()
-    trial = checking.Trial(
+    trial = checking.ClusterCheck(
         scheduler, scheduler.shapes(1)[0][0], folder, folder, timeout,
         tell=lambda text: say(text, "dim"),
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Finding(msgspec.Struct, frozen=True):
+class CheckResult(msgspec.Struct, frozen=True):
     """One thing that was tried.
 
     Attributes
@@ -25,9 +25,9 @@ class Finding(msgspec.Struct, frozen=True):
     remedy: str = ""
 
 
-def merge(findings: list[Finding]) -> list[Finding]:
+def merge(findings: list[CheckResult]) -> list[CheckResult]:
     """One finding for each thing, in the order of their first mention: the worst of them."""
-    merged: dict[str, Finding] = {}
+    merged: dict[str, CheckResult] = {}
     for finding in findings:
         known = merged.get(finding.what)
         if known is None or (known.ok and not finding.ok):

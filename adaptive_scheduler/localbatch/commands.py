@@ -16,7 +16,7 @@ from adaptive_scheduler.core import times
 from adaptive_scheduler.core.surroundings import clean_environment
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError
 from adaptive_scheduler.localbatch.daemon import ensure_server
-from adaptive_scheduler.localbatch.rules import Job, Spec
+from adaptive_scheduler.localbatch.rules import BatchJob, Spec
 from adaptive_scheduler.localbatch.state import (
     FOLDER_VARIABLE,
     Folder,
@@ -112,7 +112,7 @@ def _queue(store: Store, _options: argparse.Namespace) -> int:
     return OK
 
 
-def _row(job: Job, spec: Spec, host: str) -> dict[str, Any]:
+def _row(job: BatchJob, spec: Spec, host: str) -> dict[str, Any]:
     runs = job.state == "running"
     return {
         "id": job.id,
@@ -157,7 +157,7 @@ def _time_left(store: Store, options: argparse.Namespace) -> int:
 
 
 def _serve(folder: Folder, options: argparse.Namespace) -> int:
-    from adaptive_scheduler.localbatch.server import IDLE_SECONDS, Server
+    from adaptive_scheduler.localbatch.server import IDLE_SECONDS, BatchServer
 
     lock = options.lock_fd
     if lock is None:
@@ -165,7 +165,7 @@ def _serve(folder: Folder, options: argparse.Namespace) -> int:
         if lock is None:
             raise InputError(f"{folder.path} has a server already.")
     os.set_inheritable(lock, False)
-    Server(folder, lock, float(os.environ.get(IDLE_VARIABLE) or IDLE_SECONDS)).run()
+    BatchServer(folder, lock, float(os.environ.get(IDLE_VARIABLE) or IDLE_SECONDS)).run()
     return OK
 
 

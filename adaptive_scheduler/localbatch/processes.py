@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from adaptive_scheduler.localbatch.rules import Job, Spec, interpreter, output_path
+from adaptive_scheduler.localbatch.rules import BatchJob, Spec, interpreter, output_path
 from adaptive_scheduler.localbatch.state import FOLDER_VARIABLE, Folder, try_lock
 
 JOB_VARIABLE = "LOCALBATCH_JOB_ID"
@@ -34,7 +34,7 @@ class Process(NamedTuple):
     job_id: str | None  # by its environment, if it belongs to this batch system
 
 
-def start(folder: Folder, job: Job, spec: Spec, script: bytes) -> subprocess.Popen[bytes]:
+def start(folder: Folder, job: BatchJob, spec: Spec, script: bytes) -> subprocess.Popen[bytes]:
     """Start a job as the leader of its own session.
 
     Raises
@@ -71,7 +71,7 @@ def start(folder: Folder, job: Job, spec: Spec, script: bytes) -> subprocess.Pop
         os.close(record)
 
 
-def _environment(folder: Folder, job: Job, spec: Spec) -> dict[str, str]:
+def _environment(folder: Folder, job: BatchJob, spec: Spec) -> dict[str, str]:
     own = {
         JOB_VARIABLE: job.id,
         RESTART_VARIABLE: str(job.restart),
@@ -99,7 +99,7 @@ def _copy(folder: Folder, submit: int, script: bytes) -> str:
     return str(path)
 
 
-def is_alive(folder: Folder, job: Job) -> bool:
+def is_alive(folder: Folder, job: BatchJob) -> bool:
     """Whether the job's watcher lives."""
     lock = try_lock(folder.record(job.id, job.restart))
     if lock is None:
@@ -108,7 +108,7 @@ def is_alive(folder: Folder, job: Job) -> bool:
     return False
 
 
-def read_record(folder: Folder, job: Job) -> str:
+def read_record(folder: Folder, job: BatchJob) -> str:
     """What the job's watcher wrote: ``started PID``, ``exit CODE``."""
     try:
         return Path(folder.record(job.id, job.restart)).read_text()
@@ -116,7 +116,7 @@ def read_record(folder: Folder, job: Job) -> str:
         return ""
 
 
-def leader(folder: Folder, job: Job) -> int | None:
+def leader(folder: Folder, job: BatchJob) -> int | None:
     """The session of the job, which is the pid of its watcher."""
     words = read_record(folder, job).split()
     return int(words[1]) if len(words) > 1 else None

@@ -23,7 +23,7 @@ class Spec(NamedTuple):
     umask: int
 
 
-class Job(NamedTuple):
+class BatchJob(NamedTuple):
     """One task, as the database holds it. Times are seconds of the monotonic clock."""
 
     submit: int
@@ -66,7 +66,7 @@ def parse_id(text: str) -> tuple[int, int | None] | None:
     return int(match[1]), None if match[2] is None else int(match[2])
 
 
-def next_step(job: Job, now: float) -> tuple[Step, str | None]:
+def next_step(job: BatchJob, now: float) -> tuple[Step, str | None]:
     """The step for a job whose processes live, and the reason why it must end."""
     if job.signalled is not None:
         overdue = now - job.signalled >= job.kill_wait
@@ -78,7 +78,7 @@ def next_step(job: Job, now: float) -> tuple[Step, str | None]:
     return Step.WAIT, None
 
 
-def may_linger(job: Job, now: float) -> bool:
+def may_linger(job: BatchJob, now: float) -> bool:
     """Whether processes that outlive their job's script are left alone for now.
 
     Those of a job that was told to end have the rest of its kill wait; those of a
@@ -87,7 +87,7 @@ def may_linger(job: Job, now: float) -> bool:
     return job.signalled is not None and now - job.signalled < job.kill_wait
 
 
-def next_event(jobs: Iterable[Job], now: float) -> float:
+def next_event(jobs: Iterable[BatchJob], now: float) -> float:
     """Seconds until the first walltime or kill of these jobs; infinity if there is none."""
     waits = [float("inf")]
     for job in jobs:
@@ -98,14 +98,16 @@ def next_event(jobs: Iterable[Job], now: float) -> float:
     return max(0.0, min(waits))
 
 
-def startable(pending: Sequence[Job], running: Iterable[Job], slots: int) -> list[Job]:
+def startable(
+    pending: Sequence[BatchJob], running: Iterable[BatchJob], slots: int
+) -> list[BatchJob]:
     """The jobs to start now: first come, first served, no one overtakes.
 
     A job that became too large because the slots were made fewer starts when
     nothing else runs, so it cannot block the queue for ever.
     """
     used = sum(job.cores for job in running)
-    chosen: list[Job] = []
+    chosen: list[BatchJob] = []
     for job in pending:
         if used and used + job.cores > slots:
             break
@@ -114,7 +116,7 @@ def startable(pending: Sequence[Job], running: Iterable[Job], slots: int) -> lis
     return chosen
 
 
-def ending(job: Job, record: str, boot: str) -> tuple[str | None, int | None, str]:
+def ending(job: BatchJob, record: str, boot: str) -> tuple[str | None, int | None, str]:
     """Cause, exit code and a sentence for a job whose lock is free.
 
     Parameters
@@ -163,7 +165,7 @@ def interpreter(script: bytes) -> list[str]:
     return words or ["/bin/sh"]
 
 
-def output_path(spec: Spec, job: Job) -> str:
+def output_path(spec: Spec, job: BatchJob) -> str:
     """Where the job's output goes: absolute, with its ``%`` patterns filled in."""
     values = {"A": str(job.submit), "a": str(max(job.task, 0)), "j": job.id, "%": "%"}
     path = re.sub(r"%([Aaj%])", lambda match: values[match[1]], spec.output)

@@ -14,7 +14,7 @@ from types import FrameType
 
 from adaptive_scheduler.localbatch import processes
 from adaptive_scheduler.localbatch.rules import (
-    Job,
+    BatchJob,
     Step,
     ending,
     may_linger,
@@ -36,7 +36,7 @@ _TROUBLE = 1.0  # the disk is full, the database is locked
 _FORGET_EVERY = 600.0
 
 
-class Server:
+class BatchServer:
     """One look at all jobs after another; everything it must know is in the database.
 
     Parameters
@@ -123,10 +123,10 @@ class Server:
         own = all(self._record(job) in self._children for job in running)
         return min(_CALM if own else _ADOPTED, next_event(running, now))
 
-    def _record(self, job: Job) -> str:
+    def _record(self, job: BatchJob) -> str:
         return self.folder.record(job.id, job.restart)
 
-    def _signal(self, alive: list[Job], gone: list[Job]) -> bool:
+    def _signal(self, alive: list[BatchJob], gone: list[BatchJob]) -> bool:
         """End what must end; note what has ended. True if processes are on their way out."""
         now = time.monotonic()
         steps = [(job, *next_step(job, now)) for job in alive]
@@ -149,20 +149,20 @@ class Server:
         self._finish(over)
         return left
 
-    def _members(self, found: list[processes.Process], job: Job, *, alive: bool) -> list[int]:
+    def _members(self, found: list[processes.Process], job: BatchJob, *, alive: bool) -> list[int]:
         # A dead watcher's number may be another's by now, unless this server just saw it end.
         trusted = alive or job.boot == self.store.boot
         session = processes.leader(self.folder, job) if trusted else None
         return processes.members(found, {job.id}, set() if session is None else {session})
 
-    def _note_signal(self, job: Job, reason: str | None, now: float) -> None:
+    def _note_signal(self, job: BatchJob, reason: str | None, now: float) -> None:
         say("ending", f"{job.id}: {reason}")
         with self.store.transaction():
             fresh = self.store.get(job)
             # a cancel that came meanwhile stays
             self.store.change(job, wanted=fresh.wanted or reason, signalled=now)
 
-    def _finish(self, jobs: list[Job]) -> None:
+    def _finish(self, jobs: list[BatchJob]) -> None:
         """Note how jobs ended whose processes are all gone; requeued ones wait again."""
         if not jobs:
             return
@@ -198,7 +198,7 @@ class Server:
         for job in chosen:
             self._start(job)
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: BatchJob) -> None:
         spec, script = self.store.spec(job.submit), self.store.script(job.submit)
         try:
             child = processes.start(self.folder, job, spec, script)

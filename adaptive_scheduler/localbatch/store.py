@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adaptive_scheduler.errors import FileError
-from adaptive_scheduler.localbatch.rules import Job, Spec, parse_id
+from adaptive_scheduler.localbatch.rules import BatchJob, Spec, parse_id
 from adaptive_scheduler.localbatch.state import FOLDER_VARIABLE, Folder
 
 #: How long, and how many, endings are remembered.
@@ -34,7 +34,7 @@ CREATE TABLE jobs(
   PRIMARY KEY(submit, task)) WITHOUT ROWID;
 CREATE INDEX jobs_by_state ON jobs(state, submit, task);
 """
-_JOB = ", ".join(Job._fields)
+_JOB = ", ".join(BatchJob._fields)
 
 
 class Ended(NamedTuple):
@@ -137,15 +137,15 @@ class Store:
 
     # --------------------------------------------------------------------- jobs
 
-    def _jobs(self, where: str, values: Sequence[Any] = ()) -> list[Job]:
+    def _jobs(self, where: str, values: Sequence[Any] = ()) -> list[BatchJob]:
         rows = self._db.execute(f"SELECT {_JOB} FROM jobs WHERE {where}", values)  # noqa: S608
-        return [Job(*row) for row in rows]
+        return [BatchJob(*row) for row in rows]
 
-    def running(self) -> list[Job]:
+    def running(self) -> list[BatchJob]:
         """Jobs that were started and have not ended."""
         return self._jobs("state = 'running'")
 
-    def pending(self, limit: int = -1) -> list[Job]:
+    def pending(self, limit: int = -1) -> list[BatchJob]:
         """Jobs that wait, in their order."""
         return self._jobs("state = 'pending' ORDER BY submit, task LIMIT ?", (limit,))
 
@@ -154,7 +154,7 @@ class Store:
         row = self._db.execute("SELECT count(*) FROM jobs WHERE state IN ('pending', 'running')")
         return int(row.fetchone()[0])
 
-    def find(self, job_id: str) -> list[Job]:
+    def find(self, job_id: str) -> list[BatchJob]:
         """The job of this id, or all tasks of an array; empty if there is none."""
         parsed = parse_id(job_id)
         if parsed is None:
@@ -164,11 +164,11 @@ class Store:
             return self._jobs("submit = ?", (submit,))
         return self._jobs("submit = ? AND task = ?", (submit, task))
 
-    def get(self, job: Job) -> Job:
+    def get(self, job: BatchJob) -> BatchJob:
         """The same job as it is now."""
         return self._jobs("submit = ? AND task = ?", (job.submit, job.task))[0]
 
-    def change(self, job: Job, **values: object) -> None:
+    def change(self, job: BatchJob, **values: object) -> None:
         """Write some columns of one job; part of a transaction of the caller's."""
         columns = ", ".join(f"{column} = ?" for column in values)
         self._db.execute(
@@ -179,7 +179,7 @@ class Store:
     def cancel(self, ids: Iterable[str]) -> None:
         """Take waiting jobs out of the queue; mark running ones for the server to end."""
 
-        def mark(job: Job) -> None:
+        def mark(job: BatchJob) -> None:
             if job.state == "pending":
                 self.end(job, "cancelled", None, "cancelled while it waited")
             elif job.wanted in (None, "requeue"):
@@ -190,25 +190,25 @@ class Store:
     def requeue(self, ids: Iterable[str]) -> None:
         """Mark running jobs to be ended and started again, with the next restart count."""
 
-        def mark(job: Job) -> None:
+        def mark(job: BatchJob) -> None:
             if job.state == "running" and job.wanted is None:
                 self.change(job, wanted="requeue")
 
         self._each(ids, mark)
 
-    def _each(self, ids: Iterable[str], mark: Callable[[Job], None]) -> None:
+    def _each(self, ids: Iterable[str], mark: Callable[[BatchJob], None]) -> None:
         with self.transaction():
             for job_id in ids:
                 for job in self.find(job_id):
                     if job.state != "ended":
                         mark(job)
 
-    def end(self, job: Job, cause: str, code: int | None, detail: str) -> None:
+    def end(self, job: BatchJob, cause: str, code: int | None, detail: str) -> None:
         """Note how a job ended; part of a transaction of the caller's."""
         values = {"state": "ended", "cause": cause, "code": code, "detail": detail}
         self.change(job, **values, ended=time.time())
 
-    def put_back(self, job: Job, *, started: bool) -> None:
+    def put_back(self, job: BatchJob, *, started: bool) -> None:
         """Into the queue again, at its old place; part of a transaction of the caller's."""
         restart = job.restart + started
         self.change(job, state="pending", restart=restart, wanted=None, started=None)

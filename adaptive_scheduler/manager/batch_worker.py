@@ -22,10 +22,10 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
 from adaptive_scheduler.core.jobs.commands import (
     CancelDone,
     CancelTask,
-    Listing,
-    Look,
-    NoLook,
+    ListingFailed,
+    ListQueue,
     NotSubmitted,
+    QueueListing,
     Result,
     Submit,
     Submitted,
@@ -53,7 +53,7 @@ from adaptive_scheduler.schedulers.job_script import ScriptWriter, job_script
 TIMEOUT = 60.0
 
 
-class BatchSystem(threading.Thread):
+class BatchWorker(threading.Thread):
     """Carries out tasks one after the other.
 
     Parameters
@@ -111,7 +111,7 @@ class BatchSystem(threading.Thread):
     def carry_out(self, task: Task) -> Result:
         """Say a task in the scheduler's words, and read what comes back."""
         match task:
-            case Look():
+            case ListQueue():
                 return self._look(task)
             case Submit():
                 return self._submit(task)
@@ -133,16 +133,16 @@ class BatchSystem(threading.Thread):
 
     # ------------------------------------------------------------------- looking
 
-    def _look(self, task: Look) -> Result:
+    def _look(self, task: ListQueue) -> Result:
         try:
             result = self._run(self._scheduler.queue_command())
             jobs = self._scheduler.parse_queue(result)
         except SchedulerError as error:
-            return NoLook(str(error))
+            return ListingFailed(str(error))
         alive = {job.id for job in jobs if job.state is not JobState.ENDED}
         ended = [JobId(job) for job in task.jobs if job not in alive]
         endings = self._endings(ended, task.begun)
-        return Listing(
+        return QueueListing(
             jobs, endings, self._config.timing.grace if self._scheduler.shows_ended else 0.0
         )
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.jobs.job_table import JobBook
+from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.jobs.reconcile import EARLY_DEATHS
 from adaptive_scheduler.core.jobs.records import JobRecord, Output
 from adaptive_scheduler.core.rows.events import Finished, Lost, Raised, Released
-from adaptive_scheduler.core.rows.item_table import Book
+from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import CANCELLED, QUEUED, RUNNING, Item
 from adaptive_scheduler.core.wire.messages import (
     Assigned,
@@ -49,8 +49,8 @@ class DatabaseManager:
 
     Parameters
     ----------
-    book : Book
-    jobs : JobBook
+    book : ItemTable
+    jobs : JobTable
     combos : mapping of int to object
         The rows' combinations of parameters, if the database was made with them.
     config : RunConfig
@@ -72,7 +72,7 @@ class DatabaseManager:
     """
 
     def __init__(
-        self, book: Book, jobs: JobBook, combos: Mapping[int, Any], config: RunConfig
+        self, book: ItemTable, jobs: JobTable, combos: Mapping[int, Any], config: RunConfig
     ) -> None:
         self.book = book
         self.jobs = jobs

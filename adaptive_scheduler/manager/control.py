@@ -37,7 +37,7 @@ from adaptive_scheduler.manager.jobs import JobManager
 _COMPLAINTS = 5
 
 
-class People:
+class ControlApi:
     """The side of the manager that people talk to.
 
     Parameters

@@ -16,9 +16,9 @@ from adaptive_scheduler.errors import ProtocolError
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
-from adaptive_scheduler.manager.control import People
+from adaptive_scheduler.manager.control import ControlApi
 from adaptive_scheduler.manager.jobs import JobManager
-from adaptive_scheduler.manager.persistence import Keeper
+from adaptive_scheduler.manager.persistence import Persistence
 
 #: Seconds that the manager stays after the end, for clients that have something to say.
 LINGER = 1.0
@@ -26,7 +26,7 @@ LINGER = 1.0
 JUDGED_IN_A_LEASE = 10
 
 
-class Clock(Protocol):
+class Clocks(Protocol):
     """Both clocks of a host, as the module `time` has them."""
 
     def time(self) -> float:
@@ -46,7 +46,7 @@ class Outside(Protocol):
         """Give the batch system something to do."""
 
 
-class Turns:
+class Dispatcher:
     """Both managers of a run, and the turns that they take. No socket, no thread.
 
     Parameters
@@ -59,7 +59,7 @@ class Turns:
         ``host:pid``, for people.
     stop : callable
         Ends the manager, when a person asks for it.
-    clock : Clock
+    clock : Clocks
         The module `time`, or a test's.
 
     Attributes
@@ -67,8 +67,8 @@ class Turns:
     clients : DatabaseManager
     jobs : JobManager
         One that submits nothing, until `submit_jobs`.
-    keeper : Keeper
-    people : People
+    keeper : Persistence
+    people : ControlApi
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Turns:
         log: Any,
         who: str,
         stop: Callable[[], None],
-        clock: Clock = time,
+        clock: Clocks = time,
     ) -> None:
         self._clock = clock
         self._log = log
@@ -87,10 +87,10 @@ class Turns:
         run_row, combos = state.read_run(store.tables), state.read_combos(store.tables)
         self.clients = DatabaseManager(book, jobs, combos, config)
         self.clients.closing = run_row.cancelled
-        self.keeper = Keeper(store, self.clients, run_row, combos, log)
+        self.keeper = Persistence(store, self.clients, run_row, combos, log)
         none = replace(config, limits=replace(config.limits, max_simultaneous_jobs=0))
         self.jobs = JobManager(self.clients, none, run_row.held)
-        self.people = People(store.folder, self.clients, self.jobs, who, now, stop)
+        self.people = ControlApi(store.folder, self.clients, self.jobs, who, now, stop)
         self._submits = False
         self._tasks: list[Task] = []
         self._next_judging = now.monotonic

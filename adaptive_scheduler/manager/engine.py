@@ -31,8 +31,8 @@ from adaptive_scheduler.io.transport.addresses import (
     write_address,
 )
 from adaptive_scheduler.io.transport.server import Server
-from adaptive_scheduler.manager.batch_worker import BatchSystem
-from adaptive_scheduler.manager.dispatch import Turns
+from adaptive_scheduler.manager.batch_worker import BatchWorker
+from adaptive_scheduler.manager.dispatch import Dispatcher
 from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.job_script import ScriptWriter, job_script
@@ -80,7 +80,7 @@ class Engine:
         )
         self._stopping = threading.Event()
         self.ended = threading.Event()
-        self._batch: BatchSystem | None = None
+        self._batch: BatchWorker | None = None
         files.private_folder(folder.folder)
         self._lock = Lock(folder)
         self._lock.acquire()
@@ -94,7 +94,7 @@ class Engine:
 
     def _open(self, config: RunConfig) -> None:
         who = f"{socket.gethostname()}:{os.getpid()}"
-        self._turns = Turns(Database(self.folder), config, self._log, who, self.stop)
+        self._turns = Dispatcher(Database(self.folder), config, self._log, who, self.stop)
         self.clients = self._turns.clients
         self._hear_last_words()
         self._server = Server(self.folder, config.url, config.interface, config.ports)
@@ -141,7 +141,7 @@ class Engine:
     def _begin_jobs(self, scheduler: Scheduler, config: RunConfig, write: ScriptWriter) -> None:
         output = partial(printed, config.log_folder, lines=OUTPUT_LINES)
         self._turns.submit_jobs(config, scheduler.name, scheduler.max_array, output)
-        self._batch = BatchSystem(scheduler, config, self.folder, self._tell, write)
+        self._batch = BatchWorker(scheduler, config, self.folder, self._tell, write)
         self._batch.start()
 
     def _tell(self, result: Result | Exception) -> None:

@@ -11,18 +11,18 @@ from adaptive_scheduler.core.jobs.batch_jobs import Refusal
 from adaptive_scheduler.core.jobs.commands import (
     CancelDone,
     CancelTask,
-    Listing,
-    Look,
-    NoLook,
+    ListingFailed,
+    ListQueue,
     NotSubmitted,
+    QueueListing,
     Result,
     Submit,
     Submitted,
     SubmitUnknown,
     Task,
 )
-from adaptive_scheduler.core.jobs.job_table import JobBook
-from adaptive_scheduler.core.jobs.nodes import QUICK, NodeBook
+from adaptive_scheduler.core.jobs.job_table import JobTable
+from adaptive_scheduler.core.jobs.nodes import QUICK, NodeHealth
 from adaptive_scheduler.core.jobs.reconcile import (
     Action,
     BuryJob,
@@ -35,9 +35,9 @@ from adaptive_scheduler.core.jobs.reconcile import (
     SubmitJobs,
     reconcile,
 )
-from adaptive_scheduler.core.jobs.records import Output, last_words, obituary
+from adaptive_scheduler.core.jobs.records import Output, end_reason, last_words
 from adaptive_scheduler.core.rows.events import Lost
-from adaptive_scheduler.core.rows.item_table import Book
+from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
 from adaptive_scheduler.manager.notes import Notes
 
@@ -78,7 +78,7 @@ class JobManager:
         self._room = Room()
         self._config = config
         self.notes = Notes(held=held)
-        self.nodes = NodeBook()
+        self.nodes = NodeHealth()
         self._looking = False
         self._last_look = float("-inf")
         self.backoff = Backoff()
@@ -92,11 +92,11 @@ class JobManager:
         self._is_at_limit = False
 
     @property
-    def _book(self) -> Book:
+    def _book(self) -> ItemTable:
         return self._clients.book
 
     @property
-    def _jobs(self) -> JobBook:
+    def _jobs(self) -> JobTable:
         return self._clients.jobs
 
     # -------------------------------------------------------------------- asking
@@ -111,7 +111,7 @@ class JobManager:
             return []
         self._clients.news = False
         self._looking, self._last_look = True, now.monotonic
-        return [Look(self._jobs.unexplained(), self._jobs.begun())]
+        return [ListQueue(self._jobs.unexplained(), self._jobs.begun())]
 
     def _interval(self) -> float:
         """Look more often while somebody is expected to leave or has said goodbye."""
@@ -128,9 +128,9 @@ class JobManager:
     def take(self, result: Result, now: Moment) -> list[Task]:
         """Take in what came of a task; returns what follows from it."""
         match result:
-            case Listing():
+            case QueueListing():
                 return self._take_listing(result, now)
-            case NoLook():
+            case ListingFailed():
                 self._looking = False
                 seconds = self._blind.wait(result.reason, now.monotonic)
                 self.notes.blind = self._blind.reason
@@ -156,7 +156,7 @@ class JobManager:
                 self._clients.news = True
         return []
 
-    def _take_listing(self, result: Listing, now: Moment) -> list[Task]:
+    def _take_listing(self, result: QueueListing, now: Moment) -> list[Task]:
         self._looking, self.notes.blind = False, ""
         self._blind.clear()
         run, grace = self._config.run, self._config.timing.grace
@@ -300,7 +300,7 @@ class JobManager:
         crash = action.crash and cause != "cancelled"
         self._blame_node(action.job, crash, now)
         said = self._output(action.job) if crash else None
-        words = obituary(action.job, cause, (lambda _: said) if crash else None)
+        words = end_reason(action.job, cause, (lambda _: said) if crash else None)
         self._clients.free(action.job, Lost(words, crash, output=said or ""), now)
         self._jobs.bury(action.job, cause)
         self._make_room()

@@ -14,7 +14,7 @@ from adaptive_scheduler.manager.clients import DatabaseManager
 FOLD_INTERVAL = 50.0
 
 
-class Keeper:
+class Persistence:
     """Writes what changed in the books, and folds it into the file that people open.
 
     Parameters

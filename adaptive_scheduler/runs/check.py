@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.findings import Finding, merge
+from adaptive_scheduler.core.findings import CheckResult, merge
 from adaptive_scheduler.core.jobs.batch_jobs import JobId, JobRequest, JobState, ListedJob, unfold
 from adaptive_scheduler.core.jobs.records import PROFILE, explain_death, tag
 from adaptive_scheduler.core.paths import RunFolder
@@ -56,7 +56,7 @@ _SCRIPT = (
 
 
 @dataclass
-class Trial:
+class ClusterCheck:
     """What is tried.
 
     Attributes
@@ -85,7 +85,7 @@ class Trial:
     tell: Callable[[str], None] = field(default=lambda _: None)
 
 
-def check(trial: Trial) -> list[Finding]:
+def check(trial: ClusterCheck) -> list[CheckResult]:
     """Try everything with one job.
 
     Returns
@@ -100,23 +100,23 @@ def check(trial: Trial) -> list[Finding]:
     try:
         return [*before, *_with_job(trial, RunFolder(home))]
     except AdaptiveSchedulerError as error:
-        return [*before, Finding("starting the check", False, type(error).__name__, str(error))]
+        return [*before, CheckResult("starting the check", False, type(error).__name__, str(error))]
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _programs(scheduler: Scheduler) -> Finding:
+def _programs(scheduler: Scheduler) -> CheckResult:
     missing = [program for program in scheduler.programs if shutil.which(program) is None]
     if not missing:
-        return Finding("the batch system's programs", True, f"{scheduler.name}: all are here")
-    return Finding(
+        return CheckResult("the batch system's programs", True, f"{scheduler.name}: all are here")
+    return CheckResult(
         "the batch system's programs", False, f"missing: {', '.join(missing)}",
         "They are not on PATH: run this on a host of the cluster (a login node), load its module, "
         "or choose another --scheduler.",
     )  # fmt: skip
 
 
-def _writing(trial: Trial) -> str:
+def _writing(trial: ClusterCheck) -> str:
     for folder in dict.fromkeys([trial.folder, trial.data_folder]):
         with files.naming(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -124,14 +124,14 @@ def _writing(trial: Trial) -> str:
     return f"{trial.folder}, {trial.data_folder}"
 
 
-def _tried(what: str, attempt: Callable[[], str]) -> Finding:
+def _tried(what: str, attempt: Callable[[], str]) -> CheckResult:
     try:
-        return Finding(what, True, attempt())
+        return CheckResult(what, True, attempt())
     except AdaptiveSchedulerError as error:
-        return Finding(what, False, type(error).__name__, str(error))
+        return CheckResult(what, False, type(error).__name__, str(error))
 
 
-def _with_job(trial: Trial, folder: RunFolder) -> list[Finding]:
+def _with_job(trial: ClusterCheck, folder: RunFolder) -> list[CheckResult]:
     folder.home.mkdir(parents=True)
     files.private_folder(folder.folder)
     config = _write_run(trial, folder)
@@ -149,7 +149,7 @@ def _with_job(trial: Trial, folder: RunFolder) -> list[Finding]:
         server.close()
 
 
-def _write_run(trial: Trial, folder: RunFolder) -> RunConfig:
+def _write_run(trial: ClusterCheck, folder: RunFolder) -> RunConfig:
     script = folder.folder / "check.py"
     log_folder = trial.scheduler.log_folder or str(folder.logs)
     here = msgspec.structs.replace(record_environment(), cwd=str(trial.data_folder.absolute()))
@@ -182,7 +182,9 @@ def _answer(server: Server, config: RunConfig, stopping: threading.Event) -> Non
 # ------------------------------------------------------------------------ the job
 
 
-def _submit_and_wait(trial: Trial, folder: RunFolder, config: RunConfig) -> list[Finding]:
+def _submit_and_wait(
+    trial: ClusterCheck, folder: RunFolder, config: RunConfig
+) -> list[CheckResult]:
     scheduler = trial.scheduler
     hosts = Hosts(scheduler, lambda argv: commands.run(argv, _TIMEOUT)).of(config.shapes[0])
     request = JobRequest(
@@ -197,22 +199,27 @@ def _submit_and_wait(trial: Trial, folder: RunFolder, config: RunConfig) -> list
         job = scheduler.parse_submit(result, 1)[0]
     except (SubmitRefusedError, CommandMissingError, NoObservation) as error:
         remedy = "These are the batch system's own words: change the options that it names."
-        return [Finding("submitting a job", False, str(error), remedy)]
+        return [CheckResult("submitting a job", False, str(error), remedy)]
     trial.tell(f"Job {job} is submitted.")
     try:
-        return [Finding("submitting a job", True, f"job {job}"), *_wait(trial, folder, config, job)]
+        return [
+            CheckResult("submitting a job", True, f"job {job}"),
+            *_wait(trial, folder, config, job),
+        ]
     finally:
         _cancel(scheduler, job)
 
 
-def _wait(trial: Trial, folder: RunFolder, config: RunConfig, job: JobId) -> list[Finding]:
+def _wait(
+    trial: ClusterCheck, folder: RunFolder, config: RunConfig, job: JobId
+) -> list[CheckResult]:
     """Wait for what the job's processes write, as long as that makes sense."""
     deadline = time.monotonic() + trial.timeout
     gone_at: float | None = None
     told = ""
     while time.monotonic() < deadline:
         if found := _found(folder):
-            return [Finding("running the job", True, "it ran and told what follows"), *found]
+            return [CheckResult("running the job", True, "it ran and told what follows"), *found]
         listed = _listed(trial.scheduler, job)
         gone_at = None if listed else gone_at or time.monotonic()
         gone = gone_at is not None and time.monotonic() - gone_at > _VISIBLE
@@ -222,23 +229,25 @@ def _wait(trial: Trial, folder: RunFolder, config: RunConfig, job: JobId) -> lis
             told = state
             trial.tell(f"Job {job}: {state}".rstrip())
         if listed is not None and listed.remedy:
-            return [Finding("running the job", False, f"it will not start: {state}", listed.remedy)]
+            return [
+                CheckResult("running the job", False, f"it will not start: {state}", listed.remedy)
+            ]
         time.sleep(_LOOK)
     return [_late(trial, config, job, told)]
 
 
-def _late(trial: Trial, config: RunConfig, job: JobId, told: str) -> Finding:
-    return Finding(
+def _late(trial: ClusterCheck, config: RunConfig, job: JobId, told: str) -> CheckResult:
+    return CheckResult(
         "running the job", False, told.rstrip() or f"job {job} cannot be seen in the queue",
         f"It did not end within {trial.timeout:.0f} s. If it waits in the queue, give more time "
         f"(--timeout 1h); if it ran, its output says more: {output_tail(config.log_folder, job) or 'it is empty.'}",
     )  # fmt: skip
 
 
-def _found(folder: RunFolder) -> list[Finding]:
+def _found(folder: RunFolder) -> list[CheckResult]:
     """What the job's processes wrote; several, where an MPI world fell apart."""
     reports = [path.read_bytes() for path in sorted(folder.folder.glob("found-*.json"))]
-    return merge([f for data in reports for f in msgspec.json.decode(data, type=list[Finding])])
+    return merge([f for data in reports for f in msgspec.json.decode(data, type=list[CheckResult])])
 
 
 def _listed(scheduler: Scheduler, job: JobId) -> ListedJob | None:
@@ -251,7 +260,7 @@ def _listed(scheduler: Scheduler, job: JobId) -> ListedJob | None:
     return next((row for row in rows if row.id == job), None)
 
 
-def _died(scheduler: Scheduler, config: RunConfig, job: JobId) -> Finding:
+def _died(scheduler: Scheduler, config: RunConfig, job: JobId) -> CheckResult:
     output = printed(config.log_folder, job)
     if output is None:
         remedy = (
@@ -262,7 +271,7 @@ def _died(scheduler: Scheduler, config: RunConfig, job: JobId) -> Finding:
     else:
         words = explain_death(job, output, _cause(scheduler, job))
         remedy = words or f"The last lines of its output: {output}"
-    return Finding("running the job", False, f"job {job} ended without a word", remedy)
+    return CheckResult("running the job", False, f"job {job} ended without a word", remedy)
 
 
 def _cause(scheduler: Scheduler, job: JobId) -> str:

@@ -42,7 +42,7 @@ from adaptive_scheduler.io.transport.connection import Connection
 Rows = Literal["all", "active", "none"]
 
 
-class Viewer:
+class ManagerClient:
     """A view of a run, and a voice. For any number of threads.
 
     Parameters
@@ -62,7 +62,7 @@ class Viewer:
         self._connection: Connection | None = None
         self._one_at_a_time = threading.Lock()
 
-    def __enter__(self) -> Viewer:
+    def __enter__(self) -> ManagerClient:
         return self
 
     def __exit__(

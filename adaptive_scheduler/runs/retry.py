@@ -22,7 +22,7 @@ from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.goal_check import unmet
-from adaptive_scheduler.runs.start.plan import Plan
+from adaptive_scheduler.runs.start.plan import CheckedRun
 from adaptive_scheduler.runs.start.prepare import callables
 
 
@@ -61,7 +61,7 @@ def _in_range(one: Any, n: int) -> int | None:
 
 
 def rows_to_retry(
-    folder: RunFolder, plan: Plan | None, row_of: Sequence[int], wanted: Sequence[int] | None
+    folder: RunFolder, plan: CheckedRun | None, row_of: Sequence[int], wanted: Sequence[int] | None
 ) -> list[int]:
     """Write functions and goal anew, and say which rows are to be queued again.
 
@@ -89,7 +89,7 @@ def rows_to_retry(
     return sorted([*ended, *found.short, *found.gone])
 
 
-def _renew(folder: RunFolder, plan: Plan, row_of: Sequence[int]) -> None:
+def _renew(folder: RunFolder, plan: CheckedRun, row_of: Sequence[int]) -> None:
     place_of = sorted(range(len(row_of)), key=row_of.__getitem__)
     write_learners(
         folder.learners,

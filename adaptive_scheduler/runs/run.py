@@ -19,14 +19,14 @@ from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.runs import load_data as results
 from adaptive_scheduler.runs import offline
 from adaptive_scheduler.runs import retry as retrying
-from adaptive_scheduler.runs.manager_client import Rows, Viewer
+from adaptive_scheduler.runs.manager_client import ManagerClient, Rows
 from adaptive_scheduler.runs.start.fnames import Fname
 from adaptive_scheduler.runs.start.launch import start_and_wait
-from adaptive_scheduler.runs.start.plan import Plan
+from adaptive_scheduler.runs.start.plan import CheckedRun
 from adaptive_scheduler.runs.start.previous_run import match_rows
 from adaptive_scheduler.runs.views import notebook as display
 from adaptive_scheduler.runs.views import status
-from adaptive_scheduler.runs.views.status import Status
+from adaptive_scheduler.runs.views.status import RunStatus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ class Run:
     folder : RunFolder
     fnames : list
         Of all learners.
-    plan : Plan, optional
+    plan : CheckedRun, optional
         What the user described in this process.
 
     Attributes
@@ -54,13 +54,15 @@ class Run:
         Absolute.
     """
 
-    def __init__(self, folder: RunFolder, fnames: list[Fname], plan: Plan | None = None) -> None:
+    def __init__(
+        self, folder: RunFolder, fnames: list[Fname], plan: CheckedRun | None = None
+    ) -> None:
         self.folder = folder
         self.fnames = fnames
         self._plan = plan
         self._learners = plan.learners if plan is not None else None
         self._row_of: list[int] = []
-        self._viewer = Viewer(folder)
+        self._viewer = ManagerClient(folder)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} of {len(self.fnames)} learners in {self.folder.home}"
@@ -147,7 +149,7 @@ class Run:
         if not self.folder.config.exists():
             raise RunError(f"The run in {self.folder.home} was never started: call start().")
 
-    def status(self) -> Status:
+    def status(self) -> RunStatus:
         """One word, with ``.text`` for people.
 
         Returns
@@ -158,12 +160,12 @@ class Run:
             failed), ``cancelled`` or ``manager dead``.
         """
         if not self.folder.config.exists():
-            return Status(status.NOT_STARTED, f"call start(). Its folder: {self.folder.home}")
+            return RunStatus(status.NOT_STARTED, f"call start(). Its folder: {self.folder.home}")
         if self._plan is not None:
             try:
                 self._rows()
             except InputError as error:
-                return Status(status.NOT_STARTED, str(error))
+                return RunStatus(status.NOT_STARTED, str(error))
         return status.status_of(self.snapshot())
 
     def info(self, interval: TimeLike = 2.0) -> None:

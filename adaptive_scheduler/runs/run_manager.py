@@ -15,11 +15,11 @@ from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.runs.manager_client import Viewer
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run import Run
 from adaptive_scheduler.runs.start.launch import start_and_wait, try_cluster
 from adaptive_scheduler.runs.start.own_folder import folder_of, moved
-from adaptive_scheduler.runs.start.plan import Settings, make_plan
+from adaptive_scheduler.runs.start.plan import RunOptions, make_plan
 from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.runs.start.previous_run import match_rows
 from adaptive_scheduler.schedulers.base import Scheduler
@@ -165,7 +165,7 @@ class RunManager(Run):
         ports: str | None = None,
         overwrite_db: bool = False,
     ) -> None:
-        settings = Settings(
+        settings = RunOptions(
             goal, dependencies, runner_kwargs, initializers, job_name, max_simultaneous_jobs,
             max_fails_per_job, max_crashes, log_interval, save_interval, points_interval,
             job_manager_interval,
@@ -257,7 +257,7 @@ class RunManager(Run):
         `start` does so itself where no folder was given.
         """
         self.folder = folder_of(self._wanted, self.fnames)
-        self._viewer = Viewer(self.folder)
+        self._viewer = ManagerClient(self.folder)
         if self.folder.home != self._wanted.home:
             print(moved(self._wanted, self.folder))
 

@@ -11,10 +11,10 @@ from adaptive_scheduler.core.jobs.batch_jobs import Ending, JobId, JobState, Lis
 from adaptive_scheduler.core.jobs.commands import (
     CancelDone,
     CancelTask,
-    Listing,
-    Look,
-    NoLook,
+    ListingFailed,
+    ListQueue,
     NotSubmitted,
+    QueueListing,
     Result,
     Submit,
     Submitted,
@@ -109,27 +109,27 @@ class VirtualBatchSystem:
     def carry_out(self, task: Task) -> Result:
         """Do what a job manager asks."""
         match task:
-            case Look():
+            case ListQueue():
                 return self._look(task)
             case Submit():
                 return self._submit(task)
             case CancelTask():
                 return self._cancel(task.jobs)
 
-    def _look(self, task: Look) -> Result:
+    def _look(self, task: ListQueue) -> Result:
         fault = self.look_faults.popleft() if self.look_faults else None
         if fault == "fails":
-            return NoLook("slurm_load_jobs error: Unable to contact slurm controller")
+            return ListingFailed("slurm_load_jobs error: Unable to contact slurm controller")
         if fault == "empty":
-            return Listing([])
+            return QueueListing([])
         if fault == "late":
-            return Listing(self._before)
+            return QueueListing(self._before)
         self._before = [
             ListedJob(JobId(job.id), job.state, job.state.value.upper(), comment=job.tag)
             for job in self.living()
         ]
         listed = {job.id for job in self._before}
-        return Listing(self._before, self._endings(set(task.jobs) - listed), self.doubt)
+        return QueueListing(self._before, self._endings(set(task.jobs) - listed), self.doubt)
 
     def _endings(self, missing: set[str]) -> list[Ending]:
         ended = (self.jobs[job] for job in sorted(missing & set(self.jobs)))

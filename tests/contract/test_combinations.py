@@ -19,12 +19,12 @@ from adaptive import (
 
 from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.client.learners.point_journal import PointJournal
-from adaptive_scheduler.client.learners.run import Work, run_learner
+from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.client.learners.store import DataFile
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.executors.pools import ProcessPool
 from adaptive_scheduler.runs import load_data as results
-from adaptive_scheduler.runs.start.plan import Settings, make_plan
+from adaptive_scheduler.runs.start.plan import RunOptions, make_plan
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 
@@ -102,7 +102,7 @@ COMBINATIONS = [(kind, wrapped) for kind in PLAIN for wrapped in WRAPPED]
 
 
 def plan(learner, fname="data/0"):
-    return make_plan(LocalScheduler(cores=1), [learner], [fname], Settings(goal=10))
+    return make_plan(LocalScheduler(cores=1), [learner], [fname], RunOptions(goal=10))
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def test_what_is_not_refused_runs_and_is_read_back(kind, wrapped, pool, tmp_path
     if kind == "AverageLearner1D":
         goal = lambda learner: learner.nsamples >= 30  # noqa: E731
     fname = str(tmp_path / "data")
-    outcome = run_learner(Work(learner, fname, goal, pool, 2))
+    outcome = run_learner(LearnerWork(learner, fname, goal, pool, 2))
     assert (outcome.reason, outcome.error, outcome.saved) == ("goal", None, True)
     again = WRAPPED[wrapped](PLAIN[kind])
     assert results.load_learners([again], [fname], progress=False) == 1
@@ -165,7 +165,7 @@ def test_adaptive_cannot_run_what_is_refused(kind):
 def test_the_place_of_a_refused_learner_is_named():
     learners = [PLAIN["Learner1D"](value), balancing(PLAIN["IntegratorLearner"], value)]
     with pytest.raises(InputError, match=r"^learners\[1\] is a BalancingLearner of Integrator"):
-        make_plan(LocalScheduler(cores=1), learners, ["a", "b"], Settings(goal=10))
+        make_plan(LocalScheduler(cores=1), learners, ["a", "b"], RunOptions(goal=10))
 
 
 def test_entries_that_cannot_be_keys_are_refused_in_a_datasaver():

@@ -15,7 +15,7 @@ import adaptive
 import psutil
 import pytest
 
-from adaptive_scheduler.client.learners.run import Work, run_learner
+from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.errors import InputError, UserCodeError
 from adaptive_scheduler.executors.pools import Custom, ProcessPool
 from adaptive_scheduler.executors.registry import EXECUTORS, executor_for
@@ -49,11 +49,11 @@ def test_a_lambda_runs_in_worker_processes(opened, tmp_path):
     _, pool, workers = opened
     offset = 3
     learner = adaptive.SequenceLearner(lambda x: x + offset, range(20))
-    outcome = run_learner(Work(learner, str(tmp_path / "a.pickle"), None, pool, workers))
+    outcome = run_learner(LearnerWork(learner, str(tmp_path / "a.pickle"), None, pool, workers))
     assert (outcome.reason, outcome.error) == ("goal", None)
     assert learner.result() == [x + 3 for x in range(20)]
     learner = adaptive.SequenceLearner(where, range(30))
-    run_learner(Work(learner, str(tmp_path / "b.pickle"), None, pool, workers))
+    run_learner(LearnerWork(learner, str(tmp_path / "b.pickle"), None, pool, workers))
     pids = {pid for pid, _ in learner.result()}
     assert os.getpid() not in pids
     assert len(pids) == workers
@@ -70,7 +70,7 @@ def test_signals_for_the_client_do_not_end_workers(opened, tmp_path):
         return x
 
     learner = adaptive.SequenceLearner(signalled, range(4))
-    outcome = run_learner(Work(learner, str(tmp_path / "a.pickle"), None, pool, workers))
+    outcome = run_learner(LearnerWork(learner, str(tmp_path / "a.pickle"), None, pool, workers))
     assert (outcome.reason, outcome.npoints) == ("goal", 4)
 
 
@@ -78,7 +78,7 @@ def test_workers_of_a_pool_import_neither_adaptive_nor_numpy(tmp_path):
     executor = ProcessPool()
     pool = executor.open(1)
     learner = adaptive.SequenceLearner(where, range(2))
-    run_learner(Work(learner, str(tmp_path / "a.pickle"), None, pool, 1))
+    run_learner(LearnerWork(learner, str(tmp_path / "a.pickle"), None, pool, 1))
     executor.close(pool, 5)
     assert [modules for _, modules in learner.result()] == [[], []]
 
@@ -91,7 +91,7 @@ def test_initializers_run_once_in_each_worker(opened, tmp_path):
         with Path(path).open("a") as file:
             file.write(f"{os.getpid()}\n")
 
-    work = Work(
+    work = LearnerWork(
         adaptive.SequenceLearner(where, range(20)), str(tmp_path / "a.pickle"), None, pool, workers
     )
     work.initializers = (functools.partial(note, str(path)),)

@@ -10,7 +10,7 @@ import pytest
 from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.client.learners.journal_recovery import read_journals
 from adaptive_scheduler.client.learners.point_journal import PointJournal
-from adaptive_scheduler.client.learners.run import Work, run_learner
+from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.client.learners.store import DataFile
 from adaptive_scheduler.client.scripts.match import copy_learner
 from adaptive_scheduler.executors.pools import ProcessPool
@@ -48,7 +48,7 @@ def test_goal_is_reached_and_every_evaluation_is_kept_once(name, pool, tmp_path)
     make, goal = kinds(wrap)[name]
     learner = make()
     fname = fname_of(name, tmp_path / "made" / "folder")
-    outcome = run_learner(Work(learner, fname, goal, pool, 2))
+    outcome = run_learner(LearnerWork(learner, fname, goal, pool, 2))
     assert (outcome.reason, outcome.error, outcome.saved) == ("goal", None, True)
     assert goal is None or goal(learner)
     if isinstance(goal, partial):  # a number of points
@@ -69,12 +69,12 @@ def test_a_loaded_learner_that_met_its_goal_evaluates_nothing(name, pool, tmp_pa
     make, goal = kinds(wrap)[name]
     fname = fname_of(name, tmp_path)
     first = make()
-    run_learner(Work(first, fname, goal, pool, 2, token=1))
+    run_learner(LearnerWork(first, fname, goal, pool, 2, token=1))
     before = len(lines())
     is_met = goal is None or goal(first)
     # of an IntegratorLearner one in twenty is done, and not any more with what was in flight then
     assert is_met or name == "IntegratorLearner"
-    outcome = run_learner(Work(make(), fname, goal, pool, 2, token=2))
+    outcome = run_learner(LearnerWork(make(), fname, goal, pool, 2, token=2))
     assert outcome.reason == "goal"
     assert outcome.new_points == len(lines()) - before
     assert (outcome.new_points == 0) == is_met
@@ -88,7 +88,7 @@ def test_what_only_the_journal_has_is_not_evaluated_again(name, pool, tmp_path):
     fname = fname_of(name, tmp_path)
     first = fname if isinstance(fname, str) else fname[0]
     done = make()
-    run_learner(Work(done, fname_of(name, tmp_path / "other"), goal, pool, 2))
+    run_learner(LearnerWork(done, fname_of(name, tmp_path / "other"), goal, pool, 2))
     journal = PointJournal(first, token=3)
     n = 0
     for x, y in adaptive_parts.points_of(done, done._get_data()):
@@ -98,7 +98,7 @@ def test_what_only_the_journal_has_is_not_evaluated_again(name, pool, tmp_path):
     before = len(lines())
     assert n == before
     learner = make()
-    outcome = run_learner(Work(learner, fname, goal, pool, 2, token=4))
+    outcome = run_learner(LearnerWork(learner, fname, goal, pool, 2, token=4))
     assert (outcome.reason, outcome.error) == ("goal", None)
     assert outcome.new_points == len(lines()) - before
     repeated = set(lines()[:before]) & set(lines()[before:])
@@ -112,14 +112,14 @@ def test_a_stop_keeps_what_returned_and_the_next_owner_goes_on(name, pool, tmp_p
     wrap, lines = ledgers(tmp_path)
     make, goal = kinds(lambda f: wrap(lambda x: (time.sleep(0.002), f(x))[1]))[name]
     fname = fname_of(name, tmp_path)
-    work = Work(make(), fname, goal, pool, 2, token=1)
+    work = LearnerWork(make(), fname, goal, pool, 2, token=1)
     work.on_progress = lambda report: work.stop("signal", 5.0)
     work.progress_interval = 0.03
     outcome = run_learner(work)
     assert outcome.reason in ("signal", "goal")
     assert len(lines()) == outcome.new_points == count(work.learner)
     learner = make()
-    outcome = run_learner(Work(learner, fname, goal, pool, 2, token=2))
+    outcome = run_learner(LearnerWork(learner, fname, goal, pool, 2, token=2))
     assert outcome.reason == "goal"
     assert len(lines()) == count(learner)
 
@@ -130,6 +130,6 @@ def test_a_copy_runs_and_leaves_the_original_as_it_is(name, pool, tmp_path):
     original = make()
     copied = copy_learner(original)
     assert type(copied) is type(original)
-    outcome = run_learner(Work(copied, fname_of(name, tmp_path), goal, pool, 2))
+    outcome = run_learner(LearnerWork(copied, fname_of(name, tmp_path), goal, pool, 2))
     assert (outcome.reason, outcome.error) == ("goal", None)
     assert (count(copied) > 0, count(original)) == (True, 0)

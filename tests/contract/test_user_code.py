@@ -16,7 +16,7 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners.run import Work, run_learner
+from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.executors import arrival
 from adaptive_scheduler.executors.pools import Custom, ProcessPool
 from adaptive_scheduler.executors.registry import executor_for
@@ -79,7 +79,7 @@ def folders():
 
 def run(learner, opened, folder, goal=None, **more):
     _, pool, workers = opened
-    return run_learner(Work(learner, str(folder / "a.pickle"), goal, pool, workers, **more))
+    return run_learner(LearnerWork(learner, str(folder / "a.pickle"), goal, pool, workers, **more))
 
 
 # ------------------------------------------------------------------ globals and initializers
@@ -245,7 +245,7 @@ def test_functions_of_other_namespaces_keep_their_own_globals(opened, tmp_path):
     balancing = adaptive.BalancingLearner(pairs)
     fnames = [str(tmp_path / name) for name in ("a", "b")]
     _, pool, workers = opened
-    work = Work(balancing, fnames, None, pool, workers, initializers=(lambda: None,))
+    work = LearnerWork(balancing, fnames, None, pool, workers, initializers=(lambda: None,))
     work.goal = lambda learner: all(one.done() for one in learner.learners)
     assert run_learner(work).error is None
     assert [one.result() for one in pairs] == [[10, 20], [20, 40]]

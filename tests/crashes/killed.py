@@ -21,7 +21,7 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.io.storage import database, files
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.transport.addresses import Address, read_address, write_address
-from adaptive_scheduler.manager.batch_worker import BatchSystem
+from adaptive_scheduler.manager.batch_worker import BatchWorker
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 ROWS = 3
@@ -53,11 +53,11 @@ class Files:
         assert not [note for note in report.notes if "damaged" in note]
         return data
 
-    def script(self, n: int) -> tuple[BatchSystem, JobRequest]:
+    def script(self, n: int) -> tuple[BatchWorker, JobRequest]:
         shape = Resources()
         config = RunConfig("run", [shape], ["job"], self.logs)
         request = JobRequest("job", f"as:run:{n}", shape, self.logs)
-        return BatchSystem(LocalScheduler(1), config, self.run, lambda _: None), request
+        return BatchWorker(LocalScheduler(1), config, self.run, lambda _: None), request
 
 
 class Life(Files):

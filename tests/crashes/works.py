@@ -24,7 +24,7 @@ from adaptive_scheduler.io.storage.checkpoint import fold
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.transport.addresses import Address, read_address, write_address
-from adaptive_scheduler.manager.batch_worker import BatchSystem
+from adaptive_scheduler.manager.batch_worker import BatchWorker
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from tests.crashes.trial import Trial
 
@@ -353,7 +353,7 @@ class OfJobScripts:
         trial.step(lambda: files.private_folder(run.scripts))
         shape = Resources()
         config = RunConfig("run", [shape], ["job"], str(logs))
-        batch = BatchSystem(LocalScheduler(1), config, run, lambda _: None)
+        batch = BatchWorker(LocalScheduler(1), config, run, lambda _: None)
         for number in (1, 2):
             request = JobRequest("job", f"as:run:{number}", shape, str(logs))
             path = trial.step(partial(batch._write, request, number))

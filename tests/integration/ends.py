@@ -19,7 +19,7 @@ import psutil
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.io.storage.lock import holder, lives
-from adaptive_scheduler.runs.manager_client import Viewer
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from tests.integration import ends_driver
 from tests.integration.accidents import until
 
@@ -172,7 +172,7 @@ class End:
         return found.pid if found is not None and alive else None
 
     def _snapshot(self) -> Snapshot:
-        with Viewer(self.run) as viewer:
+        with ManagerClient(self.run) as viewer:
             return viewer.snapshot("none")
 
     def left(self) -> list[str]:

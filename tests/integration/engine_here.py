@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from adaptive_scheduler.core.rows.events import Claimed, Event
-from adaptive_scheduler.core.rows.item_table import Book
+from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Idle
 from adaptive_scheduler.io.storage import files
@@ -91,9 +91,9 @@ class Watch:
         self.held: dict[int, float] = defaultdict(float)
         self.idle = 0
         self.starved: list[tuple[str, int]] = []
-        apply, handle = Book.apply, DatabaseManager.handle
+        apply, handle = ItemTable.apply, DatabaseManager.handle
 
-        def watched_apply(book: Book, row: int, event: Event, now: float) -> Any:
+        def watched_apply(book: ItemTable, row: int, event: Event, now: float) -> Any:
             before = book.rows[row]
             after = apply(book, row, event, now)
             self._note(before, after, event)
@@ -110,7 +110,7 @@ class Watch:
                 ]
             return reply
 
-        monkeypatch.setattr(Book, "apply", watched_apply)
+        monkeypatch.setattr(ItemTable, "apply", watched_apply)
         monkeypatch.setattr(DatabaseManager, "handle", watched_handle)
 
     def _note(self, before: Item, after: Any, event: Event) -> None:

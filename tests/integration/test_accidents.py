@@ -13,7 +13,7 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners.run import Work, run_learner
+from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import RunError
 from adaptive_scheduler.io.storage import files, lock
@@ -123,7 +123,7 @@ def test_fault_04_a_client_waits_for_room_with_what_it_computed(
             disk.is_full = False
 
     with ThreadPoolExecutor(2) as pool:
-        work = Work(learner, str(tmp_path / "x"), None, pool, 2, on_progress=told)
+        work = LearnerWork(learner, str(tmp_path / "x"), None, pool, 2, on_progress=told)
         outcome = run_learner(work)
     assert (outcome.reason, outcome.saved, outcome.error) == ("goal", True, None)
     assert "No space left" in problems[-1]
@@ -135,7 +135,7 @@ def test_fault_04_a_client_waits_for_room_with_what_it_computed(
 def test_a_client_that_must_end_does_not_wait_for_room(tmp_path: Path, disk: Full) -> None:
     learner = adaptive.SequenceLearner(partial(square, seconds=0), list(range(30)))
     with ThreadPoolExecutor(2) as pool:
-        work = Work(learner, str(tmp_path / "x"), None, pool, 2)
+        work = LearnerWork(learner, str(tmp_path / "x"), None, pool, 2)
         threading.Timer(1.0, work.stop, ("signal", 3.0)).start()
         outcome = run_learner(work)
     assert (outcome.saved, outcome.error) == (False, None)  # so it is released, not failed

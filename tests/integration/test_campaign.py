@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.runs.manager_client import Viewer
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from tests.clusters.slurm import PrivateSlurm
 from tests.integration import campaign_driver
 from tests.integration.ownership import ownership
@@ -33,7 +33,7 @@ class Campaign(threading.Thread):
         super().__init__(name=launcher)
         self.launcher, self.folder = launcher, folder
         self.slurm = PrivateSlurm()
-        self.viewer = Viewer(RunFolder(folder / "run"))
+        self.viewer = ManagerClient(RunFolder(folder / "run"))
         self.failure: BaseException | None = None
         self.said: list[str] = []
         self.accidents = [

@@ -15,7 +15,7 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners.run import Work, run_learner
+from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.errors import WorkerDiedError
 from tests.integration.accidents import Accidents, until
 
@@ -264,7 +264,7 @@ def cancels_its_points(n):
 def test_1_a_pool_that_cancels_what_it_is_given_is_broken(tmp_path: Path) -> None:
     """It was asked for other points for ever."""
     with cancels_its_points(2) as pool:
-        outcome = run_learner(Work(sequence(is_good), str(tmp_path / "data"), None, pool, 2))
+        outcome = run_learner(LearnerWork(sequence(is_good), str(tmp_path / "data"), None, pool, 2))
     assert (outcome.reason, outcome.is_pool_broken) == ("error", True)
     assert isinstance(outcome.error, WorkerDiedError)
 
@@ -278,6 +278,6 @@ def test_1_what_a_learner_computed_is_saved_when_its_function_ends_the_loop(tmp_
 
     learner = sequence(exits_at_four)
     with ThreadPoolExecutor(1) as pool:
-        outcome = run_learner(Work(learner, str(tmp_path / "data"), None, pool, 1))
+        outcome = run_learner(LearnerWork(learner, str(tmp_path / "data"), None, pool, 1))
     assert (outcome.reason, outcome.npoints, outcome.saved) == ("error", 4, True)
     assert "SystemExit: enough" in str(outcome.error)

@@ -18,7 +18,7 @@ import tinydb
 
 from adaptive_scheduler.client.learners import final_save as ending
 from adaptive_scheduler.client.learners.point_journal import PointJournal
-from adaptive_scheduler.client.learners.run import Work, run_learner
+from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.client.learners.store import DataFile
 from adaptive_scheduler.client.learners.work import Outcome
 from adaptive_scheduler.core.paths import RunFolder
@@ -70,7 +70,7 @@ def run(path: Path, learner: Any, problems: list[str], told: Callable[[], None])
         told()
 
     with ThreadPoolExecutor(2) as pool:
-        work = Work(
+        work = LearnerWork(
             learner, str(path), None, pool, 2, token=5, save_interval=0.05, points_interval=0.02,
             progress_interval=0.02, on_progress=on_progress,
         )  # fmt: skip

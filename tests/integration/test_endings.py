@@ -13,7 +13,7 @@ import pytest
 from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.client.learners.journal_recovery import read_journals
 from adaptive_scheduler.client.learners.point_journal import PointJournal
-from adaptive_scheduler.client.learners.run import Work, run_learner
+from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.core.config import Limits
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.errors import EnvironmentMismatchError, UserCodeError
@@ -57,7 +57,7 @@ def square(x):
 
 def test_values_that_cannot_be_written_are_an_error_of_the_learner(pool, tmp_path: Path) -> None:
     learner = adaptive.SequenceLearner(homesick, range(8))
-    outcome = run_learner(Work(learner, str(tmp_path / "d"), None, pool, 2))
+    outcome = run_learner(LearnerWork(learner, str(tmp_path / "d"), None, pool, 2))
     assert (outcome.reason, outcome.saved) == ("error", False)
     assert isinstance(outcome.error, UserCodeError)
     assert "too far from home" in str(outcome.error)
@@ -73,7 +73,9 @@ def test_a_foreign_save_that_cannot_be_read_here_is_an_error_of_the_learner(
         blob = b"cno_such_module\nvalue\n."  # a pickle of a name in a module that is not here
         fname.write_bytes(adaptive_parts.compress(blob))
 
-    work = Work(adaptive.SequenceLearner(slow, range(40)), str(fname), None, pool, 2, token=1)
+    work = LearnerWork(
+        adaptive.SequenceLearner(slow, range(40)), str(fname), None, pool, 2, token=1
+    )
     work.on_progress, work.progress_interval = save_elsewhere, 0.1
     outcome = run_learner(work)
     assert (outcome.reason, outcome.saved) == ("error", False)
@@ -98,7 +100,7 @@ class Shy(adaptive.SequenceLearner):
 
 
 def test_a_learner_that_cannot_count_is_saved(pool, tmp_path: Path) -> None:
-    outcome = run_learner(Work(Shy(square, range(8)), str(tmp_path / "d"), _never, pool, 2))
+    outcome = run_learner(LearnerWork(Shy(square, range(8)), str(tmp_path / "d"), _never, pool, 2))
     assert outcome.reason == "error"
     assert "not telling" in str(outcome.error)
     assert outcome.saved
@@ -120,13 +122,15 @@ class Mute(adaptive.SequenceLearner):
 
 
 def test_a_learner_that_cannot_be_loaded_is_the_users_error(pool, tmp_path: Path) -> None:
-    work = Work(Mute(square, range(8)), str(tmp_path / "d"), None, pool, 2)
+    work = LearnerWork(Mute(square, range(8)), str(tmp_path / "d"), None, pool, 2)
     with pytest.raises(UserCodeError, match=r"learner, when it was loaded.*not a word"):
         run_learner(work)
 
 
 def test_a_runner_that_cannot_be_made_is_the_users_error(pool, tmp_path: Path) -> None:
-    work = Work(adaptive.SequenceLearner(square, range(8)), str(tmp_path / "d"), None, pool, 2)
+    work = LearnerWork(
+        adaptive.SequenceLearner(square, range(8)), str(tmp_path / "d"), None, pool, 2
+    )
     work.runner_kwargs = {"retires": 3}
     with pytest.raises(UserCodeError, match=r"learner, when it was started.*retires"):
         run_learner(work)
@@ -151,13 +155,13 @@ def test_a_client_reports_such_an_end_and_runs_the_next_learner(tmp_path: Path) 
 
 def test_points_of_a_memo_are_no_new_ones(pool, tmp_path: Path) -> None:
     done = adaptive.IntegratorLearner(square, (-1, 1), tol=1e-4)
-    run_learner(Work(done, str(tmp_path / "other"), _is_done, pool, 2))
+    run_learner(LearnerWork(done, str(tmp_path / "other"), _is_done, pool, 2))
     journal = PointJournal(str(tmp_path / "d"), token=1)
     for x, y in done.data.items():
         journal.add(x, y)
     journal.close()
     again = adaptive.IntegratorLearner(square, (-1, 1), tol=1e-4)
-    outcome = run_learner(Work(again, str(tmp_path / "d"), _is_done, pool, 2, token=2))
+    outcome = run_learner(LearnerWork(again, str(tmp_path / "d"), _is_done, pool, 2, token=2))
     assert 0 < outcome.npoints <= done.npoints
     assert outcome.new_points == 0
 

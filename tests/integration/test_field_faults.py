@@ -23,7 +23,7 @@ import adaptive
 import pytest
 import zmq
 
-from adaptive_scheduler.client.learners.run import Work, run_learner
+from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Hello, Picture, Status, Welcome
@@ -32,7 +32,7 @@ from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.syscalls import Name
 from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.manager.engine import Engine
-from adaptive_scheduler.runs.manager_client import Viewer
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.scheduler import LocalScheduler
 from adaptive_scheduler.server_support import RunManager
 from tests.integration.accidents import Accidents, until
@@ -90,7 +90,7 @@ def test_fault_03_a_fresh_start_does_not_overwrite_what_it_could_not_read(tmp_pa
     fname.write_bytes(content)
     fresh = adaptive.SequenceLearner(partial(square, seconds=0), list(range(50)))
     with ThreadPoolExecutor(2) as pool:
-        outcome = run_learner(Work(fresh, str(fname), None, pool, 2))
+        outcome = run_learner(LearnerWork(fresh, str(fname), None, pool, 2))
     assert (outcome.reason, outcome.npoints) == ("goal", 50)
     (kept,) = outcome.report.kept_aside
     assert kept.read_bytes() == content
@@ -262,7 +262,7 @@ def test_fault_23_nothing_is_left_of_a_run_whose_kernel_died(tmp_path: Path) -> 
         env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60, check=False, capture_output=True,
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-    viewer = Viewer(RunFolder(tmp_path / "run"))
+    viewer = ManagerClient(RunFolder(tmp_path / "run"))
     until(lambda: viewer.snapshot("none").over, 60)
     assert viewer.snapshot("none").phases == {"done": 4}
     until(lambda: not viewer.lives(), 20)
@@ -307,7 +307,7 @@ def test_fault_26_a_slow_disk_is_not_written_to_at_each_save_interval(tmp_path: 
     disk = Slow()
     learner = adaptive.SequenceLearner(square, list(range(300)))
     with files.through(disk), ThreadPoolExecutor(2) as pool:
-        work = Work(learner, str(tmp_path / "data"), None, pool, 2, save_interval=0.01)
+        work = LearnerWork(learner, str(tmp_path / "data"), None, pool, 2, save_interval=0.01)
         outcome = run_learner(work)
     print(
         f"{disk.saves} saves in {outcome.seconds:.1f} s, of which each took over {2 * disk.seconds} s"

@@ -63,7 +63,9 @@ def test_check_names_the_login_profile(
     (home / ".bash_profile").write_text("exec sh\n")
     scheduler = adaptive_scheduler.scheduler.LocalScheduler(cores=1)
     (resources,), _ = scheduler.shapes(1)
-    trial = check.Trial(scheduler, resources, tmp_path / "run", tmp_path / "data", timeout=60.0)
+    trial = check.ClusterCheck(
+        scheduler, resources, tmp_path / "run", tmp_path / "data", timeout=60.0
+    )
     (failed,) = [finding for finding in check.check(trial) if not finding.ok]
     told = f"{failed.what} {failed.found} {failed.remedy}"
     assert "exists and is empty, and it ended with 0: look at the login profile" in told

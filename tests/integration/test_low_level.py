@@ -19,7 +19,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError, InputError, RunError, UserCodeError
 from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.manager import in_process as low_level
-from adaptive_scheduler.runs.manager_client import Viewer
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from tests.effort import times
 
@@ -150,7 +150,7 @@ def test_a_busy_cell_does_not_hold_it_up_and_cancelling_ends_it(here: Path) -> N
             server_support.manage_database(server_support.get_allowed_url(), "running.tinydb")
         )
         engine = await low_level.find_engine(RunFolder("running.tinydb"))
-        with Viewer("running.tinydb") as viewer:
+        with ManagerClient("running.tinydb") as viewer:
             begin = time.monotonic()  # no await from here on: the loop is busy
             assert viewer.snapshot().phases == {"queued": 2}
             assert time.monotonic() - begin < 5
@@ -161,8 +161,8 @@ def test_a_busy_cell_does_not_hold_it_up_and_cancelling_ends_it(here: Path) -> N
         task.cancel()
         await asyncio.wait([task])
         assert engine.ended.is_set()
-        assert not Viewer("running.tinydb").lives()
-        assert Viewer("running.tinydb").snapshot("all").items[1].fname == str(here / "b")
+        assert not ManagerClient("running.tinydb").lives()
+        assert ManagerClient("running.tinydb").snapshot("all").items[1].fname == str(here / "b")
 
     asyncio.run(main())
 

@@ -14,7 +14,7 @@ import adaptive
 import msgspec
 import pytest
 
-from adaptive_scheduler.client.learners.run import Outcome, Work, run_learner
+from adaptive_scheduler.client.learners.run import LearnerWork, Outcome, run_learner
 from adaptive_scheduler.core.config import Limits, RunConfig
 from adaptive_scheduler.core.rows.items import Phase
 from tests.integration.client_runs import ClientRun, finish, wait_for
@@ -86,7 +86,7 @@ def outcome_of(
     learner = adaptive.SequenceLearner(partial(function, calls), range(60))
     settings = {"point_retries": 2, **settings}
     return run_learner(
-        Work(learner, str(calls.folder.parent / "data"), None, pool, WORKERS, **settings)
+        LearnerWork(learner, str(calls.folder.parent / "data"), None, pool, WORKERS, **settings)
     )
 
 

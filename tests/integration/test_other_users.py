@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from adaptive_scheduler.cli import app
 from adaptive_scheduler.errors import RunError
 from adaptive_scheduler.runs.run_manager import RunManager, run_folder
-from adaptive_scheduler.runs.start.plan import Settings, make_plan
+from adaptive_scheduler.runs.start.plan import RunOptions, make_plan
 from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
@@ -34,7 +34,7 @@ def make_run(home: Path, user: int | None = None) -> None:
     """Make a run; as root, of some other user, whom everything of it then belongs to."""
     scheduler = LocalScheduler(cores=1, max_cores=1, executor_type="sequential")
     learners = [adaptive.Learner1D(f, (-1, 1))]
-    plan = make_plan(scheduler, learners, [home / "data"], Settings(goal=5))
+    plan = make_plan(scheduler, learners, [home / "data"], RunOptions(goal=5))
     prepare(plan, run_folder(home, "job"))
     for path in (home, *home.rglob("*")) if user is not None and IS_ROOT else ():
         os.chown(path, user, user)

@@ -18,7 +18,7 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners.run import Work, run_learner
+from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.core.wire import snapshot
 from adaptive_scheduler.errors import InputError, PointTimeoutError
 from adaptive_scheduler.executors.pools import Custom, ProcessPool
@@ -60,7 +60,7 @@ def test_the_run_of_a_learner_ends_with_the_points_it_has(tmp_path: Path, worker
     executor = ProcessPool()
     pool = executor.open(workers)
     learner = sequence(HangsAt(7))
-    work = Work(learner, str(tmp_path / "x"), None, pool, workers, point_timeout=1.0)
+    work = LearnerWork(learner, str(tmp_path / "x"), None, pool, workers, point_timeout=1.0)
     begin = time.monotonic()
     outcome = run_learner(work)
     seconds = time.monotonic() - begin
@@ -80,7 +80,7 @@ def test_the_run_of_a_learner_ends_with_the_points_it_has(tmp_path: Path, worker
 def test_slow_starts_and_initializers_are_no_points(tmp_path: Path) -> None:
     executor = ProcessPool()
     pool = executor.open(2)
-    work = Work(
+    work = LearnerWork(
         sequence(HangsAt(-1)), str(tmp_path / "x"), None, pool, 2, point_timeout=0.5,
         initializers=(lambda: time.sleep(1.5),),
     )  # fmt: skip
@@ -94,7 +94,9 @@ def test_fast_points_in_large_messages_are_judged_too(tmp_path: Path) -> None:
     executor = ProcessPool()
     pool = executor.open(1)
     learner = sequence(HangsAt(1500, seconds=0), 2000)
-    outcome = run_learner(Work(learner, str(tmp_path / "x"), None, pool, 1, point_timeout=1.0))
+    outcome = run_learner(
+        LearnerWork(learner, str(tmp_path / "x"), None, pool, 1, point_timeout=1.0)
+    )
     executor.close(pool, 0.1)
     assert isinstance(outcome.error, PointTimeoutError)
     assert 1000 < outcome.npoints <= 1500
@@ -107,7 +109,7 @@ def test_messages_that_wait_for_a_worker_are_not_timed(tmp_path: Path) -> None:
     """The pool has one worker where it is said to have four: three messages wait for 0.5 s each."""
     executor = ProcessPool()
     pool = executor.open(1)
-    work = Work(
+    work = LearnerWork(
         sequence(HangsAt(-1, 0.5), 8), str(tmp_path / "x"), None, pool, 4, point_timeout=2.5
     )
     outcome = run_learner(work)
@@ -118,7 +120,9 @@ def test_messages_that_wait_for_a_worker_are_not_timed(tmp_path: Path) -> None:
 def test_a_coroutine_is_cancelled_and_the_pool_stays(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         learner = sequence(hangs_at_seven)
-        outcome = run_learner(Work(learner, str(tmp_path / "x"), None, pool, 2, point_timeout=0.5))
+        outcome = run_learner(
+            LearnerWork(learner, str(tmp_path / "x"), None, pool, 2, point_timeout=0.5)
+        )
     assert isinstance(outcome.error, PointTimeoutError)
     assert str(outcome.error).endswith("x=(7, 7)")
     assert not outcome.is_pool_stuck
@@ -127,7 +131,7 @@ def test_a_coroutine_is_cancelled_and_the_pool_stays(tmp_path: Path) -> None:
 def test_a_worker_that_hangs_is_not_left_to_the_next_learner(tmp_path: Path) -> None:
     executor = ProcessPool()
     pool = executor.open(1)
-    work = Work(sequence(HangsAt(2)), str(tmp_path / "x"), None, pool, 1)
+    work = LearnerWork(sequence(HangsAt(2)), str(tmp_path / "x"), None, pool, 1)
     threading.Timer(3.0, work.stop, ("lost", 0.2)).start()
     outcome = run_learner(work)
     executor.close(pool, 0.1)

@@ -26,7 +26,7 @@ from adaptive_scheduler.runs import retry as retrying
 from adaptive_scheduler.runs.manager_client import snapshot_on_disk
 from adaptive_scheduler.runs.run_manager import RunManager, run_folder
 from adaptive_scheduler.runs.start import prepare
-from adaptive_scheduler.runs.start.plan import Plan, Settings, make_plan
+from adaptive_scheduler.runs.start.plan import CheckedRun, RunOptions, make_plan
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 
@@ -42,10 +42,10 @@ def local(**options: Any) -> LocalScheduler:
     return LocalScheduler(**{"cores": 1, "max_cores": 4, "executor_type": "sequential", **options})
 
 
-def plan_of(tmp_path: Path, n: int = 3, **settings: Any) -> Plan:
+def plan_of(tmp_path: Path, n: int = 3, **settings: Any) -> CheckedRun:
     settings = {"goal": 10, **settings}
     names = [tmp_path / f"data/{k}.pickle" for k in range(n)]
-    return make_plan(local(), [line(k) for k in range(n)], names, Settings(**settings))
+    return make_plan(local(), [line(k) for k in range(n)], names, RunOptions(**settings))
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_an_unwritable_folder(tmp_path: Path, folder: RunFolder) -> None:
 def test_an_unpicklable_learner_is_named(tmp_path: Path, folder: RunFolder) -> None:
     lock = threading.Lock()
     bad = adaptive.Learner1D(partial(f, offset=lock), bounds=(-1, 1))  # type: ignore[arg-type]
-    plan = make_plan(local(), [line(), bad], [tmp_path / "a", tmp_path / "b"], Settings(goal=1))
+    plan = make_plan(local(), [line(), bad], [tmp_path / "a", tmp_path / "b"], RunOptions(goal=1))
     with pytest.raises(InputError, match=r"learners\[1\].*function\.keywords\['offset'\]"):
         prepare.prepare(plan, folder)
     assert not folder.database.exists()
@@ -149,7 +149,7 @@ def names(tmp_path: Path, *stems: str) -> list[Path]:
 def carry(tmp_path: Path, folder: RunFolder, *stems: str, **settings: Any) -> prepare.Prepared:
     learners = [line(ord(stem)) for stem in stems]
     settings = {"goal": 5, **settings}
-    plan = make_plan(local(), learners, names(tmp_path, *stems), Settings(**settings))
+    plan = make_plan(local(), learners, names(tmp_path, *stems), RunOptions(**settings))
     return prepare.prepare(plan, folder)
 
 
@@ -181,7 +181,7 @@ def test_a_learner_that_is_gone(tmp_path: Path, folder: RunFolder) -> None:
 def test_resources_of_an_old_shape_keep_their_place(tmp_path: Path, folder: RunFolder) -> None:
     carry(tmp_path, folder, "a", "b")
     plan = make_plan(
-        local(cores=(2, 1)), [line(), line()], names(tmp_path, "a", "b"), Settings(goal=1)
+        local(cores=(2, 1)), [line(), line()], names(tmp_path, "a", "b"), RunOptions(goal=1)
     )
     prepare.prepare(plan, folder)
     assert [shape.cores for shape in state.read_config(folder).shapes] == [1, 2]
@@ -195,7 +195,7 @@ def test_begun_anew_the_old_database_is_kept(tmp_path: Path, folder: RunFolder) 
     store.put("jobs", "1", {"id": "1", "submit": 1})
     store.put("jobs", "2", {"id": "2", "submit": 1, "ended": "completed"})
     store.close()
-    plan = make_plan(local(), [line()], names(tmp_path, "z"), Settings(goal=1))
+    plan = make_plan(local(), [line()], names(tmp_path, "z"), RunOptions(goal=1))
     done = prepare.prepare(plan, folder, overwrite=True)
     (row,) = rows_of(folder)
     assert row.phase == "queued"
@@ -209,7 +209,7 @@ def test_begun_anew_the_old_database_is_kept(tmp_path: Path, folder: RunFolder) 
 def test_a_damaged_database_is_kept_aside(tmp_path: Path, folder: RunFolder) -> None:
     carry(tmp_path, folder, "a")
     folder.database.write_text("{broken")
-    plan = make_plan(local(), [line()], names(tmp_path, "a"), Settings(goal=1))
+    plan = make_plan(local(), [line()], names(tmp_path, "a"), RunOptions(goal=1))
     remarks = prepare.prepare(plan, folder, overwrite=True).remarks
     assert "damaged" in remarks[0]
     assert folder.database.with_name("db.tinydb.old").read_text() == "{broken"

@@ -21,7 +21,7 @@ from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, R
 from adaptive_scheduler.io.storage.lock import holder
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.runs import load_data as results
-from adaptive_scheduler.runs.manager_client import Viewer
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run_manager import RunManager
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
@@ -77,7 +77,7 @@ def kill_manager(run: RunManager) -> None:
     found = holder(run.folder.lock)
     assert found is not None
     os.kill(found.pid, signal.SIGKILL)
-    until(lambda: not Viewer(run.folder).lives())
+    until(lambda: not ManagerClient(run.folder).lives())
 
 
 def queue(run: RunManager, tmp_path: Path) -> str:
@@ -100,7 +100,7 @@ def test_learners_reach_their_goals(
     assert end.phases == {"done": 5}
     assert run.status() == "finished"
     assert queue(run, tmp_path).strip() == '{"rows": 0}'
-    assert not Viewer(run.folder).lives()
+    assert not ManagerClient(run.folder).lives()
     assert not run.folder.manager.exists()
     assert all(learner.npoints >= 20 for learner in run.load_learners(progress=False))
     frame = run.to_dataframe()
@@ -178,7 +178,7 @@ def test_cancelled_and_gone_on_with(make: Callable[..., RunManager], tmp_path: P
     assert run.status() == "cancelled"
     assert queue(run, tmp_path).strip() == '{"rows": 0}'
     run.cancel()  # nothing is left: no manager is started for it
-    assert not Viewer(run.folder).lives()
+    assert not ManagerClient(run.folder).lives()
     run.resume()
     assert run.wait(90).phases == {"done": 3}
 

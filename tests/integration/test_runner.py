@@ -16,7 +16,7 @@ import pytest
 
 from adaptive_scheduler.client.learners.journal_recovery import read_journals
 from adaptive_scheduler.client.learners.point_journal import PointJournal
-from adaptive_scheduler.client.learners.run import Work, run_learner
+from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.client.learners.store import DataFile
 from adaptive_scheduler.core.goals import NPoints
 from adaptive_scheduler.errors import UserCodeError
@@ -59,7 +59,7 @@ def test_fault_02_27_an_error_of_the_function_is_told_with_its_traceback_and_the
 ):
     ledger = Ledger(tmp_path / "ledger", fails_at)
     learner = sequence(ledger)
-    outcome = run_learner(Work(learner, str(tmp_path / "d.pickle"), None, pool, 2))
+    outcome = run_learner(LearnerWork(learner, str(tmp_path / "d.pickle"), None, pool, 2))
     assert outcome.reason == "error"
     assert isinstance(outcome.error, UserCodeError)
     assert "ValueError at x=7: seven is out" in str(outcome.error)
@@ -75,7 +75,7 @@ def test_fault_02_27_an_error_of_the_function_is_told_with_its_traceback_and_the
 def test_points_that_fail_can_be_left_out(pool, tmp_path):
     learner = sequence(fails_at)
     kwargs = {"retries": 2, "raise_if_retries_exceeded": False}
-    work = Work(learner, str(tmp_path / "d.pickle"), None, pool, 2, runner_kwargs=kwargs)
+    work = LearnerWork(learner, str(tmp_path / "d.pickle"), None, pool, 2, runner_kwargs=kwargs)
     outcome = run_learner(work)
     assert (outcome.reason, outcome.is_exhausted, outcome.failed_points) == ("goal", True, 1)
     assert learner.npoints == 59
@@ -87,7 +87,7 @@ def test_points_that_fail_can_be_left_out(pool, tmp_path):
 def test_fault_06_points_in_flight_when_the_goal_is_met_are_kept(pool, tmp_path):
     ledger = Ledger(tmp_path / "ledger", slow(0.05))
     learner = adaptive.Learner1D(ledger, (-1, 1))
-    run_learner(Work(learner, str(tmp_path / "d.pickle"), counts(5), pool, 2))
+    run_learner(LearnerWork(learner, str(tmp_path / "d.pickle"), counts(5), pool, 2))
     assert len(ledger.lines()) == learner.npoints == 6
 
 
@@ -112,9 +112,11 @@ def test_a_goal_that_is_a_number_of_points_is_met_exactly(function, n, pool, tmp
         learners = [adaptive.Learner1D(function, (-1, 1)), sequence(function, 5000)]
         for place, learner in enumerate(learners):
             fname = str(tmp_path / f"{turn}{place}.pickle")
-            outcome = run_learner(Work(learner, fname, goal, pool, 2))
+            outcome = run_learner(LearnerWork(learner, fname, goal, pool, 2))
             assert (outcome.reason, outcome.npoints) == ("goal", n)
-        again = Work(learners[1], fname, NPoints(n + 5), pool, 2)  # some are known, 5 are not
+        again = LearnerWork(
+            learners[1], fname, NPoints(n + 5), pool, 2
+        )  # some are known, 5 are not
         assert run_learner(again).npoints == n + 5
 
 
@@ -126,7 +128,7 @@ def third_is_slow(x):
 def test_a_point_that_takes_far_longer_does_not_hold_up_a_goal_of_points(tmp_path):
     executor = ProcessPool()
     pool = executor.open(2)  # its own: a worker sleeps when this is over
-    work = Work(sequence(third_is_slow), str(tmp_path / "d.pickle"), NPoints(20), pool, 2)
+    work = LearnerWork(sequence(third_is_slow), str(tmp_path / "d.pickle"), NPoints(20), pool, 2)
     work.runner_kwargs = {"grace": 0.0}
     begin = time.monotonic()
     outcome = run_learner(work)
@@ -138,7 +140,7 @@ def test_a_point_that_takes_far_longer_does_not_hold_up_a_goal_of_points(tmp_pat
 
 def test_points_that_fail_are_tried_again_or_replaced_until_the_goal_is_met(pool, tmp_path):
     kwargs = {"retries": 1, "raise_if_retries_exceeded": False}
-    work = Work(sequence(fails_at), str(tmp_path / "d.pickle"), NPoints(20), pool, 2)
+    work = LearnerWork(sequence(fails_at), str(tmp_path / "d.pickle"), NPoints(20), pool, 2)
     work.runner_kwargs = kwargs
     outcome = run_learner(work)
     assert (outcome.reason, outcome.npoints, outcome.failed_points) == ("goal", 20, 1)
@@ -148,13 +150,15 @@ def test_points_that_fail_are_tried_again_or_replaced_until_the_goal_is_met(pool
 def test_a_goal_that_nobody_can_foresee_is_overshot_by_a_quarter_at_most(kind, pool, tmp_path):
     for n in (20, 1000):
         learner = adaptive.Learner1D(square, (-1, 1)) if kind == "line" else sequence(square, 5000)
-        outcome = run_learner(Work(learner, str(tmp_path / f"{n}.pickle"), counts(n), pool, 2))
+        outcome = run_learner(
+            LearnerWork(learner, str(tmp_path / f"{n}.pickle"), counts(n), pool, 2)
+        )
         assert n <= outcome.npoints <= n + n // 4 + 2
 
 
 def test_no_point_starts_that_cannot_end_before_the_deadline(pool, tmp_path):
     ledger = Ledger(tmp_path / "ledger", slow(0.2))
-    work = Work(sequence(ledger), str(tmp_path / "d.pickle"), None, pool, 2)
+    work = LearnerWork(sequence(ledger), str(tmp_path / "d.pickle"), None, pool, 2)
     work.deadline = time.monotonic() + 1.1
     outcome = run_learner(work)
     assert outcome.reason == "deadline"
@@ -172,7 +176,7 @@ def test_points_that_do_not_return_leave_time_for_the_last_save(tmp_path):
     executor = ProcessPool()
     pool = executor.open(2)  # its own: its workers sleep when this is over
     fname = str(tmp_path / "d.pickle")
-    work = Work(sequence(late_ones_are_slow), fname, None, pool, 2, save_interval=0.05)
+    work = LearnerWork(sequence(late_ones_are_slow), fname, None, pool, 2, save_interval=0.05)
     work.progress_interval = 0.05
 
     def stop(report):
@@ -187,7 +191,7 @@ def test_points_that_do_not_return_leave_time_for_the_last_save(tmp_path):
 
 
 def test_a_stop_from_another_thread_waits_no_longer_than_its_patience(pool, tmp_path):
-    work = Work(sequence(slow(2)), str(tmp_path / "d.pickle"), None, pool, 2)
+    work = LearnerWork(sequence(slow(2)), str(tmp_path / "d.pickle"), None, pool, 2)
     threading.Timer(0.3, work.stop, ("signal", 0.2)).start()
     begin = time.monotonic()
     outcome = run_learner(work)
@@ -198,7 +202,9 @@ def test_a_stop_from_another_thread_waits_no_longer_than_its_patience(pool, tmp_
 def test_a_lost_lease_leaves_the_file_alone_and_the_points_in_the_journal(pool, tmp_path):
     fname = str(tmp_path / "d.pickle")
     ledger = Ledger(tmp_path / "ledger", slow(0.01))
-    work = Work(sequence(ledger, 1000), fname, None, pool, 2, token=5, lease_ok=lambda: False)
+    work = LearnerWork(
+        sequence(ledger, 1000), fname, None, pool, 2, token=5, lease_ok=lambda: False
+    )
     threading.Timer(0.3, work.stop, ("lost", 2)).start()
     outcome = run_learner(work)
     assert (outcome.reason, outcome.saved) == ("lost", False)
@@ -214,7 +220,7 @@ def test_many_functions_of_one_balancing_learner(pool, tmp_path):
     children = [adaptive.SequenceLearner(times(k), range(5)) for k in range(20)]
     learner = adaptive.BalancingLearner(children)
     fnames = [str(tmp_path / f"{k}.pickle") for k in range(20)]
-    assert run_learner(Work(learner, fnames, None, pool, 2)).reason == "goal"
+    assert run_learner(LearnerWork(learner, fnames, None, pool, 2)).reason == "goal"
     for k, child in enumerate(children):
         assert child.result() == [k * x for x in range(5)]
 
@@ -225,7 +231,7 @@ def test_an_async_function_runs_on_the_loop(pool, tmp_path):
         return (x, os.getpid())
 
     learner = sequence(function, 20)
-    outcome = run_learner(Work(learner, str(tmp_path / "d.pickle"), None, pool, 10))
+    outcome = run_learner(LearnerWork(learner, str(tmp_path / "d.pickle"), None, pool, 10))
     assert outcome.reason == "goal"
     assert {pid for _, pid in learner.data.values()} == {os.getpid()}
 
@@ -234,17 +240,17 @@ def test_a_failing_initializer_and_a_value_that_cannot_travel_are_told(pool, tmp
     def broken():
         raise RuntimeError("no licence")
 
-    work = Work(sequence(slow(0)), str(tmp_path / "a.pickle"), None, pool, 2)
+    work = LearnerWork(sequence(slow(0)), str(tmp_path / "a.pickle"), None, pool, 2)
     work.initializers = (broken,)
     assert "no licence" in str(run_learner(work).error)
     learner = sequence(lambda x: threading.Lock())
-    outcome = run_learner(Work(learner, str(tmp_path / "b.pickle"), None, pool, 2))
+    outcome = run_learner(LearnerWork(learner, str(tmp_path / "b.pickle"), None, pool, 2))
     assert "cannot be pickled" in str(outcome.error)
 
 
 def test_a_value_that_the_learner_refuses_is_the_functions_error(pool, tmp_path):
     learner = adaptive.Learner1D(lambda x: None, (-1, 1))
-    outcome = run_learner(Work(learner, str(tmp_path / "a.pickle"), None, pool, 2))
+    outcome = run_learner(LearnerWork(learner, str(tmp_path / "a.pickle"), None, pool, 2))
     assert outcome.reason == "error"
     assert "Y-value may not be None" in str(outcome.error)
 
@@ -259,7 +265,7 @@ def test_a_worker_that_dies_breaks_the_pool_and_nothing_else(tmp_path):
     executor = ProcessPool()
     pool = executor.open(2)
     fname = str(tmp_path / "d.pickle")
-    outcome = run_learner(Work(sequence(dies), fname, None, pool, 2))
+    outcome = run_learner(LearnerWork(sequence(dies), fname, None, pool, 2))
     executor.close(pool, 1)
     assert (outcome.reason, outcome.is_pool_broken, outcome.saved) == ("error", True, True)
     assert outcome.npoints >= 28
@@ -267,7 +273,7 @@ def test_a_worker_that_dies_breaks_the_pool_and_nothing_else(tmp_path):
 
 def test_progress_is_told(pool, tmp_path):
     seen = []
-    work = Work(sequence(slow(0.01)), str(tmp_path / "d.pickle"), None, pool, 2)
+    work = LearnerWork(sequence(slow(0.01)), str(tmp_path / "d.pickle"), None, pool, 2)
     work.on_progress = seen.append
     work.progress_interval = 0.05
     run_learner(work)

@@ -17,7 +17,7 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners.data_file import OneFile, Report
+from adaptive_scheduler.client.learners.data_file import LoadReport, OneFile
 from adaptive_scheduler.client.learners.journal_recovery import read_journals
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Claim, Hello, Owner, Welcome
@@ -191,7 +191,7 @@ def _listed(data: Path) -> Iterator[Path]:
 READERS: list[Callable[[Path], object]] = [
     LearnerFile,
     lambda path: read_callable(path, "scheduler"),
-    lambda path: OneFile(_learner(), path).load(Report()),
+    lambda path: OneFile(_learner(), path).load(LoadReport()),
     lambda path: load_data(_learner(), str(path)),
     _in_the_notebook,
     _journals,
@@ -236,7 +236,7 @@ def test_what_we_write_is_what_we_load_with_umask_002(tmp_path: Path) -> None:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o664
     again = OneFile(_learner(), tmp_path / "data")
-    again.load(Report())
+    again.load(LoadReport())
     assert again.learner.data == {0.5: 0.25}
 
 

@@ -25,7 +25,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Finish, Hello, Ok, Owner, Welcome
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.io.transport.connection_limit import raise_file_limit
-from adaptive_scheduler.runs.manager_client import Viewer
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from tests.effort import FULL, times
 from tests.integration.client_runs import wait_for
 from tests.integration.stranger import NOBODY, PREAMBLE
@@ -144,7 +144,7 @@ class Port:
         return b"".join(path.read_bytes() for path in sorted(self.folder.journals.iterdir()))
 
     def notes(self) -> list[str]:
-        with closing(Viewer(self.folder)) as viewer:
+        with closing(ManagerClient(self.folder)) as viewer:
             return viewer.snapshot("none").notes
 
     def refused(self) -> int:
@@ -312,7 +312,7 @@ def _rest(count: Callable[[], int]) -> int:
 def test_a_full_house_shuts_its_door_and_the_manager_lives(tmp_path: Path) -> None:
     """Without the door it died of "Too many open files"."""
     with port(tmp_path / "run", files=4096) as at, closing(Honest(at.folder)) as honest:
-        with closing(Viewer(at.folder)) as viewer:
+        with closing(ManagerClient(at.folder)) as viewer:
             viewer.snapshot("none")  # who is in already may go on to look
             strangers = [at.stranger("hold", 6) for _ in range(2)]
             wait_for(lambda: any("new clients wait" in n for n in viewer.snapshot("none").notes))

@@ -20,7 +20,7 @@ from adaptive_scheduler.core.texts import LONGEST_WORD
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.localbatch.commands import _parser
-from adaptive_scheduler.runs.start.plan import Settings, check_settings
+from adaptive_scheduler.runs.start.plan import RunOptions, check_settings
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from adaptive_scheduler.schedulers.pbs import PBS
@@ -215,4 +215,4 @@ def test_a_queue_of_pbs_has_no_quotes(word: str) -> None:
 def test_job_names_are_one_line(name: str) -> None:
     """`squeue`'s rows are told apart by such characters."""
     with pytest.raises(InputError, match="job_name="):
-        check_settings(Settings(job_name=name))
+        check_settings(RunOptions(job_name=name))

@@ -23,7 +23,7 @@ from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.runs.retry import rows_to_retry
 from adaptive_scheduler.runs.run_manager import RunManager, run_folder
-from adaptive_scheduler.runs.start.plan import Settings, make_plan
+from adaptive_scheduler.runs.start.plan import RunOptions, make_plan
 from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
@@ -61,7 +61,7 @@ class Again:
     def start(self, learners: list[Any] | None = None, **settings: Any) -> str:
         """Start; returns what a person is told."""
         plan = make_plan(
-            local(), learners or lines(), self.names, Settings(**{"goal": 10, **settings})
+            local(), learners or lines(), self.names, RunOptions(**{"goal": 10, **settings})
         )
         return "\n".join(prepare(plan, self.folder).remarks)
 
@@ -192,7 +192,7 @@ def test_failed_learners_without_data_begin_anew_too(again: Again) -> None:
 
 def test_a_retry_means_learners_without_data_too(again: Again) -> None:
     again.names[2].unlink()
-    plan = make_plan(local(), lines(), again.names, Settings(goal=timedelta(seconds=60)))
+    plan = make_plan(local(), lines(), again.names, RunOptions(goal=timedelta(seconds=60)))
     assert rows_to_retry(again.folder, plan, [0, 1, 2], None) == [2]
 
 

@@ -13,8 +13,8 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io.storage import checkpoint as folding
 from adaptive_scheduler.io.storage.database import Database
-from adaptive_scheduler.manager.batch_worker import BatchSystem
-from adaptive_scheduler.manager.dispatch import Turns
+from adaptive_scheduler.manager.batch_worker import BatchWorker
+from adaptive_scheduler.manager.dispatch import Dispatcher
 from adaptive_scheduler.schedulers.slurm import SLURM
 from tests.simulation.slurm import Seen, Slurm
 
@@ -39,7 +39,7 @@ class Silence:
     warning = exception = info
 
 
-class Words(BatchSystem):
+class Words(BatchWorker):
     """The real translation of tasks into commands and back; the commands go to the virtual Slurm."""
 
     def __init__(self, history: History) -> None:
@@ -110,7 +110,7 @@ class Manager:
 
     def __init__(self, history: History) -> None:
         self.history = history
-        self.turns: Turns | None = None
+        self.turns: Dispatcher | None = None
         self.life = 0
         self.started = 0.0
         self.deaths: list[float] = []
@@ -200,7 +200,7 @@ class Manager:
         try:
             store = Database(FOLDER)
             store.start_folding = self._start_folding  # type: ignore[method-assign,assignment]
-            turns = Turns(store, history.config, Silence(), "host:1", lambda: None, self)
+            turns = Dispatcher(store, history.config, Silence(), "host:1", lambda: None, self)
             turns.submit_jobs(history.config, "slurm", SCHEDULER.max_array, lambda _: "")
         except KilledError:
             self.die(self.power)
@@ -272,7 +272,7 @@ class Manager:
             history.oracle.turn_taken(any(seen for _, seen in results))
             self._plan(self._patience(turns))
 
-    def _patience(self, turns: Turns) -> float:
+    def _patience(self, turns: Dispatcher) -> float:
         """When the next turn is due; while a look or the end is awaited, soon."""
         due = turns.jobs.next_due(turns.now())
         if turns.clients.book.unfinished == 0:

@@ -27,7 +27,7 @@ from adaptive_scheduler.core.wire.messages import (
 )
 from adaptive_scheduler.io.storage import tinydb_file as storage
 from adaptive_scheduler.manager.clients import Moment
-from adaptive_scheduler.manager.dispatch import Turns
+from adaptive_scheduler.manager.dispatch import Dispatcher
 from tests.simulation.manager import FOLDER
 from tests.simulation.slurm import Job, Seen
 
@@ -100,7 +100,7 @@ class Oracle:
 
     # --------------------------------------------------------------------- a manager
 
-    def manager_started(self, turns: Turns) -> None:
+    def manager_started(self, turns: Dispatcher) -> None:
         self._turns = turns
         self._book = turns.clients.book
         self._rows: list[Item] = []

@@ -10,17 +10,17 @@ import pytest
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobId, JobState, ListedJob
 from adaptive_scheduler.core.jobs.commands import Submit, SubmitUnknown
-from adaptive_scheduler.core.jobs.job_table import JobBook
+from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.jobs.records import JobRecord, SubmitRecord
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.item_table import Book
+from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Claim, Goodbye, Ok, Owner, Refused
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage import tinydb_file as storage
 from adaptive_scheduler.io.storage.database import Database
-from adaptive_scheduler.manager.batch_worker import BatchSystem
+from adaptive_scheduler.manager.batch_worker import BatchWorker
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
 from adaptive_scheduler.schedulers.slurm import SLURM
 from tests.simulation.disk import Disk
@@ -93,7 +93,7 @@ def test_what_was_not_synced_before_the_last_segment_began_is_safe_once_it_is_be
         assert Database(FOLDER).tables["jobs"] == {"1": {"id": "1"}, "2": {"id": "2"}}
 
 
-class _Deaf(BatchSystem):
+class _Deaf(BatchWorker):
     """Its sbatch has sent the jobs, and hears nothing."""
 
     def _run(self, argv: Sequence[str]) -> CommandResult:
@@ -118,8 +118,8 @@ def test_a_claim_that_comes_after_the_goodbye_gives_no_work() -> None:
     """Doubled by the network; the manager that had answered the first one is no more."""
     config = RunConfig("run", [Resources()], ["job"], "/logs")
     owner, now = Owner("1_0", 0, 0, "uuid"), Moment(1.7e9, 0.0)
-    book = Book([Item(0, "data", Phase.QUEUED)])
-    jobs = JobBook(
+    book = ItemTable([Item(0, "data", Phase.QUEUED)])
+    jobs = JobTable(
         [JobRecord("1_0", owner=owner, goodbye="nothing to do", ended="completed")], [], 0.0
     )
     clients = DatabaseManager(book, jobs, {}, config)
@@ -131,7 +131,7 @@ def test_a_claim_that_comes_after_the_goodbye_gives_no_work() -> None:
 
 def test_a_job_whose_client_was_heard_since_does_not_wait() -> None:
     """An old or short listing left it PENDING: it was cancelled as one that had not begun."""
-    jobs = JobBook([], [SubmitRecord(1, 0, 1, "job", 0.0, ["1_0"])], 0.0)
+    jobs = JobTable([], [SubmitRecord(1, 0, 1, "job", 0.0, ["1_0"])], 0.0)
     waiting = ListedJob(JobId("1_0"), JobState.PENDING, "PENDING", comment="as:run:1")
     jobs.end_submit(1, ["1_0"], 0.0)
     jobs.observe([waiting], [], 1.0, "run")
@@ -144,7 +144,7 @@ def test_a_job_whose_client_was_heard_since_does_not_wait() -> None:
 
 def test_the_search_for_a_submit_begins_when_it_is_given_up() -> None:
     """The command itself may have hung for as long as the grace."""
-    jobs = JobBook([], [], 0.0)
+    jobs = JobTable([], [], 0.0)
     number = jobs.begin_submit(0, 2, "job", 0.0, 0.0).number
     jobs.observe([], [], 1.0, "run")
     jobs.doubt_submit(number, 60.0)

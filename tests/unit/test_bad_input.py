@@ -10,14 +10,14 @@ import pytest
 
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.runs.start import fnames
-from adaptive_scheduler.runs.start.plan import Settings, make_plan
+from adaptive_scheduler.runs.start.plan import RunOptions, make_plan
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 
 def plan(learners: list[Any] | None = None, **settings: Any) -> None:
     learners = learners or [adaptive.Learner1D(abs, bounds=(-1, 1))]
     names = [f"data/{n}" for n in range(len(learners))]
-    make_plan(LocalScheduler(cores=1), learners, names, Settings(**{"goal": 3, **settings}))
+    make_plan(LocalScheduler(cores=1), learners, names, RunOptions(**{"goal": 3, **settings}))
 
 
 @pytest.mark.parametrize("name", ["mpi", "ipyparallel", "callable", "callable:x"])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler.client.job_environment import Job
-from adaptive_scheduler.client.link import Conversation
+from adaptive_scheduler.client.job_environment import JobEnvironment
+from adaptive_scheduler.client.link import ManagerLink
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Owner
@@ -28,7 +28,7 @@ def test_a_mark_that_cannot_be_made_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "ends").write_text("no folder")
-    Job(OWNER, end=tmp_path / "ends" / "1.0").mark_end()
+    JobEnvironment(OWNER, end=tmp_path / "ends" / "1.0").mark_end()
     assert str(tmp_path / "ends" / "1.0") in capsys.readouterr().err
 
 
@@ -40,6 +40,6 @@ def test_a_talk_whose_thread_died_is_broken(
         raise OSError("too many open files")
 
     monkeypatch.setattr("adaptive_scheduler.client.link.Connection", dies)
-    with Conversation(RunFolder(tmp_path / "db.tinydb"), OWNER, Timing()) as talk:
+    with ManagerLink(RunFolder(tmp_path / "db.tinydb"), OWNER, Timing()) as talk:
         talk._thread.join(10)
         assert talk.has_broken

@@ -18,7 +18,7 @@ from adaptive_scheduler.commandline.values import (
     parse_pairs,
     seconds,
 )
-from adaptive_scheduler.core.findings import Finding, merge
+from adaptive_scheduler.core.findings import CheckResult, merge
 from adaptive_scheduler.core.goals import parse_goal, unparse_goal
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import InputError, RunError, UserCodeError
@@ -179,5 +179,5 @@ def test_json_leaves_no_field_out() -> None:
 
 
 def test_the_worst_finding_counts() -> None:
-    good, bad = Finding("MPI", True), Finding("MPI", False, "worlds of 1", "use --mpi=pmi2")
+    good, bad = CheckResult("MPI", True), CheckResult("MPI", False, "worlds of 1", "use --mpi=pmi2")
     assert merge([good, bad, good]) == [bad]

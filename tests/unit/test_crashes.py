@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.jobs.job_table import JobBook
+from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.jobs.reconcile import EARLY_DEATHS
 from adaptive_scheduler.core.jobs.records import JobRecord, last_words
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.events import Raised
-from adaptive_scheduler.core.rows.item_table import Book
+from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Budget, Item, Phase, step
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Owner, Release, Report
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
@@ -35,7 +35,7 @@ def test_a_dead_worker_is_a_crash_and_no_failure() -> None:
 
 
 def test_a_cancel_keeps_what_was_reported() -> None:
-    book = Book([Item(0, "/x", Phase.QUEUED), Item(1, "/y", Phase.QUEUED)], Budget())
+    book = ItemTable([Item(0, "/x", Phase.QUEUED), Item(1, "/y", Phase.QUEUED)], Budget())
     assert isinstance(book.claim(OWNER, 0, 1.0), Item)
     book.cancel(2.0, {0: Report(npoints=70, seconds=3.0)})
     row = book.rows[0]
@@ -76,9 +76,9 @@ def test_a_login_profile_is_not_blamed_where_the_script_began(printed: str | Non
 
 
 def test_jobs_that_get_nowhere_are_told_and_waited_with() -> None:
-    book = Book([Item(0, "/x", Phase.QUEUED)], Budget())
+    book = ItemTable([Item(0, "/x", Phase.QUEUED)], Budget())
     manager = DatabaseManager(
-        book, JobBook([], [], 0.0), {}, RunConfig("ab12", [Resources()], ["run"], "/logs")
+        book, JobTable([], [], 0.0), {}, RunConfig("ab12", [Resources()], ["run"], "/logs")
     )
     jobs = JobManager(manager, manager.config)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.jobs.job_table import JobBook
+from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.events import Lost
-from adaptive_scheduler.core.rows.item_table import Book
+from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Budget, Item, Phase
 from adaptive_scheduler.core.wire.messages import (
     Assigned,
@@ -35,8 +35,8 @@ class Desk:
 
     def __init__(self, n: int = 3, combos: dict[int, object] | None = None, **budget: int) -> None:
         config = RunConfig("run", [Resources()], ["job"], "/logs")
-        book = Book([Item(k, f"f{k}", Phase.QUEUED) for k in range(n)], Budget(**budget))
-        self.manager = DatabaseManager(book, JobBook([], [], 0.0), combos or {}, config)
+        book = ItemTable([Item(k, f"f{k}", Phase.QUEUED) for k in range(n)], Budget(**budget))
+        self.manager = DatabaseManager(book, JobTable([], [], 0.0), combos or {}, config)
         self.numbers: dict[str, int] = {}
         self.now = 0.0
 
@@ -245,7 +245,7 @@ def test_who_gives_back_what_it_has_not_begun_says_nothing_of_the_walltime() -> 
 
 def test_what_a_finish_has_freed_can_be_its_next_item() -> None:
     desk = Desk(0)
-    desk.manager.book = Book(
+    desk.manager.book = ItemTable(
         [Item(0, "f0", Phase.QUEUED), Item(1, "f1", Phase.WAITING, depends_on=(0,))]
     )
     got = desk.claim(ANNA)

@@ -39,7 +39,7 @@ from adaptive_scheduler.io.storage.database import Database, create
 from adaptive_scheduler.io.storage.row_codec import new_tables, read_items
 from adaptive_scheduler.io.storage.syscalls import Operations
 from adaptive_scheduler.io.system.logs import open_log
-from adaptive_scheduler.manager.dispatch import Turns
+from adaptive_scheduler.manager.dispatch import Dispatcher
 from tests.effort import times
 from tests.unit.frames import ODD, Fuzzer
 
@@ -66,7 +66,9 @@ class Desk:
         create(folder.database, new_tables(items, None))
         config = RunConfig("run", [Resources()], ["job"], str(home))
         self._store = Database(folder)
-        self._turns = Turns(self._store, config, open_log(home / "log"), "here:1", lambda: None)
+        self._turns = Dispatcher(
+            self._store, config, open_log(home / "log"), "here:1", lambda: None
+        )
         self._rows = self._turns.clients.book.rows
         self.seen: Counter[str] = Counter()
 

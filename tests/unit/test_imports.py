@@ -140,7 +140,7 @@ class Cycle:
 left = []
 for seconds in (0.1, 2.0):
     gone = weakref.ref(Cycle())
-    imports.let_go(seconds)
+    imports.collect_garbage(seconds)
     left.append(gone() is not None)
 settings = gc.isenabled(), gc.get_threshold()[0], sys.getswitchinterval()
 print(json.dumps([frozen, users, left, settings]))

@@ -12,19 +12,19 @@ from adaptive_scheduler.core.jobs.backoff import FIRST, LONGEST, Backoff
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobRequest, JobState, Refusal
 from adaptive_scheduler.core.jobs.commands import (
     CancelTask,
-    Listing,
-    Look,
-    NoLook,
+    ListingFailed,
+    ListQueue,
     NotSubmitted,
+    QueueListing,
     Submit,
     SubmitUnknown,
 )
-from adaptive_scheduler.core.jobs.records import obituary
+from adaptive_scheduler.core.jobs.records import end_reason
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.events import Cancelled
 from adaptive_scheduler.core.rows.items import Item, Phase
-from adaptive_scheduler.manager.batch_worker import BatchSystem
+from adaptive_scheduler.manager.batch_worker import BatchWorker
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.jobs import LONGEST_BLIND, SPACING
 from adaptive_scheduler.schedulers.pbs import PBS
@@ -79,14 +79,14 @@ def test_fault_23_when_all_is_done_what_waits_is_gone_within_seconds() -> None:
 def test_fault_25_it_looks_at_most_once_a_second_and_not_twice_at_a_time() -> None:
     """Fault 25."""
     manager = world().manager
-    assert [type(task) for task in manager.tasks()] == [Look]
+    assert [type(task) for task in manager.tasks()] == [ListQueue]
     manager._clock.advance(1000.0)
     assert manager.tasks() == [], "the last look has not answered"
-    manager.take(NoLook("down"))
+    manager.take(ListingFailed("down"))
     manager._clock.advance(1.0)
     manager.clients.news = True
-    assert [type(task) for task in manager.tasks()] == [Look]
-    manager.take(NoLook("down"))
+    assert [type(task) for task in manager.tasks()] == [ListQueue]
+    manager.take(ListingFailed("down"))
     manager.clients.news = True
     assert manager.tasks() == []
     assert 0 < manager.jobs.next_due(manager._clock.moment) <= SPACING
@@ -117,7 +117,7 @@ def test_a_server_that_is_down_is_asked_less_and_less_often() -> None:
         manager.clients.news = True
         if manager.tasks():
             looks.append(manager._clock.moment.monotonic)
-            manager.take(NoLook("cannot connect to server"))
+            manager.take(ListingFailed("cannot connect to server"))
         manager._clock.advance(1.0)
     waits = [later - earlier for earlier, later in pairwise(looks)]
     assert waits[:7] == sorted(waits[:7])
@@ -147,7 +147,7 @@ def test_of_many_jobs_with_names_of_their_own_an_impossible_one_is_sent_once(
     config = RunConfig("run", [Resources(nodes=1)], ["job"], str(tmp_path / "logs"))
     folder = RunFolder(tmp_path / "db.tinydb")
     folder.scripts.mkdir(parents=True)
-    system = BatchSystem(_Refusing(script), config, folder, lambda _: None)
+    system = BatchWorker(_Refusing(script), config, folder, lambda _: None)
     cluster = world(n=9, limit=9, names=tuple(f"job{i}" for i in range(9)))
     (look,) = cluster.manager.tasks()
     submits = cluster.manager.take(cluster.batch.carry_out(look))
@@ -172,17 +172,17 @@ def test_a_short_listing_and_the_row_of_an_arrays_cancelled_tasks_end_no_other_t
     rest = ROW + FIELD.join(("61", "N/A", "CANCELLED", "", "None", "as:run:1", "a")) + FIELD + "\n"
     lives = ROW + FIELD.join(("61", "0", "RUNNING", "n1", "None", "as:run:1", "a")) + FIELD + "\n"
     folder = RunFolder(tmp_path / "db.tinydb")
-    system = BatchSystem(
+    system = BatchWorker(
         SLURM(1), RunConfig("run", [Resources()], ["job"], "/logs"), folder, lambda _: None
     )
     answers = [rest, rest + lives, rest, rest]
     system._run = lambda argv: CommandResult(tuple(argv), 0, answers.pop(0), "")  # type: ignore[method-assign]
     found = [
-        system.carry_out(Look(["61_0", "61_1"])),
-        system.carry_out(Look(["61_0", "61_1"], frozenset(["61_0"]))),
+        system.carry_out(ListQueue(["61_0", "61_1"])),
+        system.carry_out(ListQueue(["61_0", "61_1"], frozenset(["61_0"]))),
     ]
     for listing in found:
-        assert isinstance(listing, Listing)
+        assert isinstance(listing, QueueListing)
         assert [job.id for job in listing.jobs] == ["61"]
         assert [(end.id, end.cause) for end in listing.endings] == [("61_1", "cancelled")]
 
@@ -594,11 +594,11 @@ def test_a_job_without_work_whose_cancel_failed_is_cancelled_again() -> None:
 
 def test_a_dead_job_is_remembered_by_the_end_of_its_output() -> None:
     printed = "a\nb\n[adaptive_scheduler] started again\nc\n\nd\n"
-    assert obituary("1", "failed", lambda _: printed) == (
+    assert end_reason("1", "failed", lambda _: printed) == (
         "job 1 ended: failed; the end of its output: c | d"
     )
-    assert obituary("1", "timeout", None) == "job 1 ended: timeout"
-    assert obituary("1", "failed", lambda _: "") == "job 1 ended: failed"
+    assert end_reason("1", "timeout", None) == "job 1 ended: timeout"
+    assert end_reason("1", "failed", lambda _: "") == "job 1 ended: failed"
 
 
 def test_1_jobs_that_get_nowhere_are_submitted_more_and_more_seldom_and_then_no_more() -> None:

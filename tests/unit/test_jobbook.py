@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adaptive_scheduler.core.jobs.batch_jobs import Ending, JobId, JobState, ListedJob
-from adaptive_scheduler.core.jobs.job_table import JobBook
+from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.jobs.reconcile import JobView
 from adaptive_scheduler.core.jobs.records import JobRecord, SubmitRecord, submit_number, tag
 from adaptive_scheduler.core.wire.messages import Owner, Refused
@@ -23,16 +23,16 @@ def owner(restart: int = 0, attempt: int = 0, uuid: str = "a", job: str = "1") -
     return Owner(job, restart, attempt, uuid)
 
 
-def see(book: JobBook, now: float, *jobs: ListedJob, endings: tuple[Ending, ...] = ()) -> None:
+def see(book: JobTable, now: float, *jobs: ListedJob, endings: tuple[Ending, ...] = ()) -> None:
     book.observe(jobs, endings, now, RUN)
 
 
-def view(book: JobBook, now: float, job: str = "1") -> JobView:
+def view(book: JobTable, now: float, job: str = "1") -> JobView:
     return next(one for one in book.survey([], now, 30.0).views if one.id == job)
 
 
-def submitted(n: int = 1) -> JobBook:
-    book = JobBook([], [], 0.0)
+def submitted(n: int = 1) -> JobTable:
+    book = JobTable([], [], 0.0)
     book.begin_submit(2, n, "job", 0.0, 0.0)
     return book
 
@@ -210,7 +210,7 @@ def test_a_job_that_speaks_is_not_counted_as_coming_too() -> None:
 
 def test_listings_before_an_unknown_submit_can_have_arrived_say_nothing_of_it() -> None:
     """Two of them and one stale one later made a submit be forgotten that had arrived (seed 724636)."""
-    book = JobBook([], [], 0.0)
+    book = JobTable([], [], 0.0)
     book.begin_submit(0, 2, "job", 0.0, 0.0)
     for now in (1.0, 2.0, 59.0):
         book.observe([], [], now, RUN, grace=60.0)
@@ -221,7 +221,7 @@ def test_listings_before_an_unknown_submit_can_have_arrived_say_nothing_of_it() 
 def test_a_partly_adopted_submit_is_still_unknown_to_the_next_manager() -> None:
     book = submitted(3)
     see(book, 1.0, listed("7"))
-    again = JobBook(book.records.values(), book.submits.values(), 0.0)
+    again = JobTable(book.records.values(), book.submits.values(), 0.0)
     assert [s.n for s in again.submit_views(1.0)] == [2]
 
 
@@ -236,7 +236,7 @@ def test_what_arrived_is_kept_when_the_rest_is_given_up() -> None:
 
 
 def test_numbers_of_submits_are_never_given_twice() -> None:
-    book = JobBook([], [SubmitRecord(4, 0, 1, "job", 0.0, [])], 0.0)
+    book = JobTable([], [SubmitRecord(4, 0, 1, "job", 0.0, [])], 0.0)
     assert book.begin_submit(0, 1, "job", 0.0, 0.0).number == 5
 
 
@@ -253,14 +253,14 @@ def test_fault_07_leases_begin_anew_with_a_new_manager() -> None:
     """Fault 7."""
     book = submitted()
     book.hear(owner(), 1, 0.0)
-    again = JobBook(book.records.values(), book.submits.values(), 777.0)
+    again = JobTable(book.records.values(), book.submits.values(), 777.0)
     assert view(again, 780.0).silent == 3.0
     assert code(again.hear(owner(uuid="b"), 1, 780.0)) == "many_clients"
 
 
 def test_a_row_that_is_run_makes_its_job_watched() -> None:
     """Half of a group of lines may have reached the disk."""
-    book = JobBook([JobRecord("2", shape=1, ended="failed")], [], 0.0)
+    book = JobTable([JobRecord("2", shape=1, ended="failed")], [], 0.0)
     for job in ("1", "2"):
         book.hold(owner(job=job), 1, 0.0)
         assert view(book, 40.0, job).silent == 40.0
@@ -303,12 +303,12 @@ def test_a_goodbye_of_a_former_life_makes_one_empty_listing_no_end() -> None:
     record = JobRecord("1_0", 1, owner=owner, has_worked=True, goodbye="signal")
     runs = ListedJob(JobId("1_0"), JobState.RUNNING, "RUNNING", nodes=("n1",))
     waits = ListedJob(JobId("1_0"), JobState.PENDING, "PENDING")
-    book = JobBook([record], [], 0.0)
+    book = JobTable([record], [], 0.0)
     book.observe([runs], [], 1.0, "run", doubt=60.0)
     book.observe([], [], 2.0, "run", doubt=60.0)
     assert [view.absences for view in book.survey((), 2.0, 30.0).views] == [0]
     for before, absences in (([waits, runs], 0), ([], 1)):
-        book = JobBook([], [SubmitRecord(1, 0, 1, "job", 0.0, ["1_0"])], 0.0)
+        book = JobTable([], [SubmitRecord(1, 0, 1, "job", 0.0, ["1_0"])], 0.0)
         book.hear(owner, 1, 1.0)
         book.note_goodbye("1_0", "signal", broken=False)
         for now, listed in enumerate(before, 2):

@@ -22,7 +22,7 @@ from adaptive_scheduler.errors import (
     SubmitRefusedError,
 )
 from adaptive_scheduler.localbatch import rules
-from adaptive_scheduler.localbatch.rules import Job, Step
+from adaptive_scheduler.localbatch.rules import BatchJob, Step
 from adaptive_scheduler.localbatch.state import default_folder
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
@@ -36,8 +36,8 @@ def lines(*rows: dict, told: int | None = None) -> str:
     return "".join(json.dumps(row) + "\n" for row in (*rows, last))
 
 
-def job(task: int = -1, **values: object) -> Job:
-    defaults = Job(1, task, "pending", 1, None, 30.0, 0, None, None, None, None)
+def job(task: int = -1, **values: object) -> BatchJob:
+    defaults = BatchJob(1, task, "pending", 1, None, 30.0, 0, None, None, None, None)
     return defaults._replace(**values)
 
 

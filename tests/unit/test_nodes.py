@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from adaptive_scheduler.core.jobs.nodes import AVOIDED, DEATHS, NodeBook
+from adaptive_scheduler.core.jobs.nodes import AVOIDED, DEATHS, NodeHealth
 
 
-def book(*seen: str) -> NodeBook:
-    nodes = NodeBook()
+def book(*seen: str) -> NodeHealth:
+    nodes = NodeHealth()
     for node in seen:
         nodes.see([node])
     return nodes

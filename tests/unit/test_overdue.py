@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaptive_scheduler.client.evaluation.timeouts import Begun, _named
-from adaptive_scheduler.client.learners.reports import Aging
+from adaptive_scheduler.client.evaluation.timeouts import StartTimes, _named
+from adaptive_scheduler.client.learners.reports import StaleReport
 from adaptive_scheduler.core.wire.messages import Report
 from adaptive_scheduler.errors import PointTimeoutError
 
 
 def test_messages_behind_the_workers_begin_when_one_comes_back() -> None:
-    begun: Begun[str] = Begun(2)
+    begun: StartTimes[str] = StartTimes(2)
     for name in "abc":
         begun.note_sent(name, 0.0)
     begun.confirm(lambda _: True, 1.0)
@@ -27,7 +27,7 @@ def test_messages_behind_the_workers_begin_when_one_comes_back() -> None:
 
 
 def test_what_the_pool_does_not_run_yet_is_not_timed() -> None:
-    begun: Begun[str] = Begun(2)
+    begun: StartTimes[str] = StartTimes(2)
     begun.note_sent("a", 0.0)
     begun.note_sent("b", 0.0)
     begun.confirm(lambda name: name == "a", 0.0)
@@ -39,7 +39,7 @@ def test_what_the_pool_does_not_run_yet_is_not_timed() -> None:
 @given(st.integers(1, 4), st.lists(st.integers(0, 9), max_size=60))
 def test_never_more_than_the_workers_and_none_is_forgotten(workers: int, steps: list[int]) -> None:
     """Against a plain list: of those not back, the oldest have begun, as many as there are workers."""
-    begun: Begun[int] = Begun(workers)
+    begun: StartTimes[int] = StartTimes(workers)
     out: list[int] = []
     for now, step in enumerate(steps):
         if step < 5 or not out:
@@ -63,7 +63,7 @@ def test_a_timeout_names_its_points() -> None:
 def test_a_report_grows_older_when_its_loop_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("adaptive_scheduler.client.learners.reports.time.monotonic", lambda: now[0])
-    aging = Aging()
+    aging = StaleReport()
     assert aging.aged() is None
     aging.note(Report(npoints=3, seconds=10.0, idle_since=2.0))
     now[0] += 1

@@ -22,7 +22,7 @@ from adaptive_scheduler.runs.run_manager import RunManager, run_folder
 from adaptive_scheduler.runs.start import create_database as empty
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.environment import foreign_entries
-from adaptive_scheduler.runs.start.plan import Plan, Settings, make_plan
+from adaptive_scheduler.runs.start.plan import CheckedRun, RunOptions, make_plan
 from adaptive_scheduler.runs.start.prepare import check_surroundings, prepare
 from adaptive_scheduler.runs.views import status
 from adaptive_scheduler.schedulers import user_script
@@ -47,10 +47,10 @@ def test_the_points_interval_reaches_the_clients(tmp_path: Path, folder: RunFold
     assert read_config(folder).points_interval == 0.25
 
 
-def plan_of(tmp_path: Path, n: int = 3, **settings: Any) -> Plan:
+def plan_of(tmp_path: Path, n: int = 3, **settings: Any) -> CheckedRun:
     settings = {"goal": 10, **settings}
     names = [tmp_path / f"data/{k}.pickle" for k in range(n)]
-    return make_plan(local(), [line(k) for k in range(n)], names, Settings(**settings))
+    return make_plan(local(), [line(k) for k in range(n)], names, RunOptions(**settings))
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def folder(tmp_path: Path) -> RunFolder:
 )
 def test_bad_fnames(names: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        make_plan(local(), [line(), line()], names, Settings(goal=1))
+        make_plan(local(), [line(), line()], names, RunOptions(goal=1))
 
 
 def test_fnames_of_a_balancing_learner() -> None:
@@ -89,10 +89,10 @@ def test_fnames_of_a_balancing_learner() -> None:
     with pytest.raises(
         InputError, match=r"fnames\[0\] has 1 names, but its BalancingLearner has 2"
     ):
-        make_plan(local(), [balancing], [["a"]], Settings(goal=1))
+        make_plan(local(), [balancing], [["a"]], RunOptions(goal=1))
     with pytest.raises(InputError, match=r"fnames\[0\]\[0\] and fnames\[0\]\[1\] are the same"):
-        make_plan(local(), [balancing], [["a", "./a"]], Settings(goal=1))
-    plan = make_plan(local(), [balancing], [["a", Path("b")]], Settings(goal=1))
+        make_plan(local(), [balancing], [["a", "./a"]], RunOptions(goal=1))
+    plan = make_plan(local(), [balancing], [["a", Path("b")]], RunOptions(goal=1))
     assert plan.fnames == [[f"{os.getcwd()}/a", f"{os.getcwd()}/b"]]
 
 
@@ -104,7 +104,7 @@ def test_fnames_through_a_link_are_the_same(tmp_path: Path) -> None:
 
 
 def test_the_longest_name_is_taken() -> None:
-    assert make_plan(local(), [line()], ["x" * 255], Settings(goal=1)).fnames
+    assert make_plan(local(), [line()], ["x" * 255], RunOptions(goal=1)).fnames
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_the_longest_name_is_taken() -> None:
 )
 def test_bad_learners(learners: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        make_plan(local(), learners, ["a", "b"], Settings(goal=1))
+        make_plan(local(), learners, ["a", "b"], RunOptions(goal=1))
 
 
 @pytest.mark.parametrize(
@@ -157,22 +157,22 @@ def test_bad_learners(learners: Any, words: str) -> None:
 )
 def test_bad_settings(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        make_plan(local(), [line(), line()], ["a", "b"], Settings(**{"goal": 1, **settings}))
+        make_plan(local(), [line(), line()], ["a", "b"], RunOptions(**{"goal": 1, **settings}))
 
 
 def test_tuples_of_another_length() -> None:
     with pytest.raises(InputError, match="tuples of 3 values for 2 learners"):
-        make_plan(local(cores=(1, 2, 3)), [line(), line()], ["a", "b"], Settings(goal=1))
+        make_plan(local(cores=(1, 2, 3)), [line(), line()], ["a", "b"], RunOptions(goal=1))
 
 
 def test_no_scheduler() -> None:
     with pytest.raises(InputError, match="is no scheduler"):
-        make_plan("slurm", [line()], ["a"], Settings(goal=1))
+        make_plan("slurm", [line()], ["a"], RunOptions(goal=1))
 
 
 def test_missing_commands(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    plan = make_plan(SLURM(cores=1), [line()], ["a"], Settings(goal=1))
+    plan = make_plan(SLURM(cores=1), [line()], ["a"], RunOptions(goal=1))
     with pytest.raises(CommandMissingError, match=r"SLURM needs sbatch.*not found on PATH"):
         check_surroundings(plan, folder)
 
@@ -185,9 +185,11 @@ def test_goal_none_is_for_learners_with_an_end() -> None:
         adaptive.DataSaver(adaptive.SequenceLearner(f, [1.0]), arg_picker=lambda y: y),
         adaptive.BalancingLearner([sequence]),
     ]
-    make_plan(local(), learners, list("abcd"), Settings())
+    make_plan(local(), learners, list("abcd"), RunOptions())
     with pytest.raises(InputError, match=r"learners\[1\], a BalancingLearner"):
-        make_plan(local(), [sequence, adaptive.BalancingLearner([line()])], list("ab"), Settings())
+        make_plan(
+            local(), [sequence, adaptive.BalancingLearner([line()])], list("ab"), RunOptions()
+        )
 
 
 def test_no_run_yet(tmp_path: Path) -> None:

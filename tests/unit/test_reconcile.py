@@ -9,10 +9,10 @@ from hypothesis import given
 
 from adaptive_scheduler.core.config import Limits, Timing
 from adaptive_scheduler.core.jobs.batch_jobs import Ending, JobId, JobState, ListedJob
-from adaptive_scheduler.core.jobs.job_tracking import Signs, survey, view
+from adaptive_scheduler.core.jobs.job_tracking import TrackedJob, survey, view
 from adaptive_scheduler.core.jobs.reconcile import (
     EARLY_DEATHS,
-    FAREWELL,
+    EXIT_GRACE,
     Action,
     BuryJob,
     CancelJobs,
@@ -236,7 +236,7 @@ def test_fault_23_at_the_end_what_waits_goes_at_once_and_what_runs_may_leave() -
     jobs = [job("1", listed=R, spoke=True), job("2", listed=P), job("3"), job("4", listed=R)]
     end = {"queued": {}, "over_for": 0.0}
     assert decide(*jobs, **end) == [CancelJobs(["2", "3"], "all work is done")]  # type: ignore[arg-type]
-    end["over_for"] = FAREWELL + 0.1
+    end["over_for"] = EXIT_GRACE + 0.1
     assert decide(*jobs, **end) == [CancelJobs(["1", "2", "3", "4"], "all work is done")]  # type: ignore[arg-type]
 
 
@@ -299,7 +299,7 @@ RECORDS = st.builds(
 ROWS = st.builds(ListedJob, st.just(JobId("1")), st.sampled_from([P, R, A, E]), st.just("X"))
 NOW = 5000.0
 SIGNS = st.builds(
-    Signs,
+    TrackedJob,
     heard=st.sampled_from([0.0, 20.0, 30.0, 31.0, 2000.0]).map(NOW.__sub__),
     known=st.sampled_from([0.0, 100.0]).map(NOW.__sub__),
     spoke=st.booleans(),
@@ -320,7 +320,7 @@ SIGNS = st.builds(
     st.sampled_from([0, 1, EARLY_DEATHS]),
 )  # fmt: skip
 def test_nothing_is_decided_about_the_jobs_at_work(
-    jobs: list[tuple[JobRecord, Signs, bool]], queued: dict[int, int], limit: int, over_for: float,
+    jobs: list[tuple[JobRecord, TrackedJob, bool]], queued: dict[int, int], limit: int, over_for: float,
     early_deaths: int,
 ) -> None:  # fmt: skip
     """They are left out of what is looked at; looked at, they would not change it."""

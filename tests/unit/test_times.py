@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaptive_scheduler.client.evaluation.options import Options
+from adaptive_scheduler.client.evaluation.options import RunnerOptions
 from adaptive_scheduler.commandline.options import make_scheduler
 from adaptive_scheduler.commandline.values import parse_goal_text
 from adaptive_scheduler.commandline.values import seconds as typed_seconds
@@ -18,7 +18,7 @@ from adaptive_scheduler.core.goals import Goal, parse_goal
 from adaptive_scheduler.core.resources import parse_walltime
 from adaptive_scheduler.core.times import parse_text, seconds
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.runs.start.plan import TIMES, Settings, check_settings
+from adaptive_scheduler.runs.start.plan import TIMES, RunOptions, check_settings
 from adaptive_scheduler.schedulers.pbs import PBS
 from adaptive_scheduler.schedulers.slurm import SLURM
 
@@ -50,10 +50,10 @@ def test_a_text_means_the_same_time_everywhere(text: str, length: float) -> None
         assert scheduler(cores=1, walltime=text).shapes(1)[0][0].walltime == -(-length // 1)
     typed = make_scheduler({"scheduler": "slurm", "cores": 1, "walltime": text})
     assert typed.shapes(1)[0][0].walltime == -(-length // 1)
-    check_settings(Settings(point_timeout=text, **dict.fromkeys(TIMES, text)))
+    check_settings(RunOptions(point_timeout=text, **dict.fromkeys(TIMES, text)))
     assert parse_goal(text) == Goal("duration", length)
     assert parse_goal_text(text) == timedelta(seconds=length)
-    assert Options(grace=text).grace == length  # type: ignore[arg-type]
+    assert RunnerOptions(grace=text).grace == length  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [90, 90.0, np.int64(90), np.float32(90), timedelta(seconds=90)])
@@ -74,7 +74,7 @@ def test_nonsense_is_refused_with_the_forms_that_are_accepted(value: Any) -> Non
         seconds(value, "the name")
     for name in TIMES:
         with pytest.raises(InputError, match=name):
-            check_settings(Settings(**{name: value}))
+            check_settings(RunOptions(**{name: value}))
     if value is not None:
         with pytest.raises(InputError, match="walltime="):
             SLURM(cores=1, walltime=value)
@@ -82,7 +82,7 @@ def test_nonsense_is_refused_with_the_forms_that_are_accepted(value: Any) -> Non
 
 def test_no_time_at_all_is_a_time_to_wait_but_no_walltime() -> None:
     assert seconds(0, "t", zero=True) == seconds("0:00", "t", zero=True) == 0
-    assert Options(grace=0).grace == 0
+    assert RunnerOptions(grace=0).grace == 0
 
 
 whole = st.integers(0, 400)

@@ -27,7 +27,7 @@ from adaptive_scheduler.client.evaluation.messages import (
     point_error,
     user_error,
 )
-from adaptive_scheduler.client.evaluation.timeouts import Begun
+from adaptive_scheduler.client.evaluation.timeouts import StartTimes
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.pickling import programs
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value
@@ -111,7 +111,7 @@ class Evaluations:
         self._is_blind = is_blind
         self._programs: dict[int, _Program] = {}
         self._messages: dict[Future[Any], _Message] = {}
-        self._begun: Begun[_Message] | None = Begun(workers) if is_timed else None
+        self._begun: StartTimes[_Message] | None = StartTimes(workers) if is_timed else None
         self._left: list[Future[Any]] = []
         self._returned: deque[Future[Any]] = deque()
         self._is_closing = False

@@ -16,7 +16,7 @@ SLOW_FAILURE = 10.0
 
 
 @dataclass
-class Options:
+class RunnerOptions:
     """How a `Runner` runs.
 
     Attributes

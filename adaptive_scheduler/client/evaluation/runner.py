@@ -23,9 +23,9 @@ from adaptive_scheduler.client.evaluation.messages import (
     Task,
     user_error,
 )
-from adaptive_scheduler.client.evaluation.options import Options
+from adaptive_scheduler.client.evaluation.options import RunnerOptions
 from adaptive_scheduler.client.evaluation.point_goals import asks_all, points_asked
-from adaptive_scheduler.client.evaluation.timeouts import Overseer
+from adaptive_scheduler.client.evaluation.timeouts import TimeoutWatch
 from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.errors import PointTimeoutError, UserCodeError
 from adaptive_scheduler.executors import worker
@@ -66,7 +66,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         How many points it evaluates at a time.
     setup : Setup, optional
         What workers do before the first point.
-    options : Options, optional
+    options : RunnerOptions, optional
         Retries, deadline, ...
 
     Attributes
@@ -86,9 +86,9 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         executor: concurrent.futures.Executor,
         workers: int,
         setup: Setup | None = None,
-        options: Options | None = None,
+        options: RunnerOptions | None = None,
     ) -> None:
-        self.options = options or Options()
+        self.options = options or RunnerOptions()
         self.reason = ""
         self.error: BaseException | None = None
         self.n_new = 0
@@ -167,7 +167,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
     async def _run(self) -> None:
         adaptive_parts.prepare(self.learner)
         timer = self._ring_at(self.options.deadline)
-        overseer = Overseer(self.evaluations, self.options.point_timeout, self._end_by)
+        overseer = TimeoutWatch(self.evaluations, self.options.point_timeout, self._end_by)
         overseer.start()
         try:
             while not self._should_end():

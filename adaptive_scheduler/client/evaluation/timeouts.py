@@ -18,7 +18,7 @@ NAMED = 5
 Message = TypeVar("Message")
 
 
-class Begun(Generic[Message]):
+class StartTimes(Generic[Message]):
     """Which messages have begun, and when, in a pool that takes them first come, first served.
 
     Messages behind the first `workers` ones begin when one before them has come back; their
@@ -81,7 +81,7 @@ class Overdue(Protocol):
         """Points of messages that took longer, one of each message; they are expected no more."""
 
 
-class Overseer:
+class TimeoutWatch:
     """Looks for points that take too long, as long as its loop runs.
 
     Parameters

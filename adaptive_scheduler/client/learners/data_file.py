@@ -30,7 +30,7 @@ class ChangedError(DataFileError):
 
 
 @dataclass
-class Report:
+class LoadReport:
     """What loading or merging found.
 
     Attributes
@@ -75,7 +75,7 @@ class OneFile:
     seen: Seen = None
     checksum: int | None = None
 
-    def load(self, report: Report) -> None:
+    def load(self, report: LoadReport) -> None:
         """Load it into the learner. Raises as `DataFile.load` does."""
         if adaptive_parts.saves_itself(self.learner):
             try:
@@ -96,7 +96,7 @@ class OneFile:
                 f"({type(error).__name__}: {error}). Move it away, or give another fname.",
             ) from error
 
-    def read(self, report: Report) -> tuple[Any] | None:
+    def read(self, report: LoadReport) -> tuple[Any] | None:
         """The data in a file; None if it cannot be read and was kept aside."""
         content = data_files.read(self.path)
         try:
@@ -114,7 +114,7 @@ class OneFile:
         except BaseException as error:  # no damage: the user's class wants to end the process
             raise user_code_error("load", error) from error
 
-    def keep_aside(self, report: Report, reason: str) -> None:
+    def keep_aside(self, report: LoadReport, reason: str) -> None:
         """Rename a file that cannot be used; it is never deleted."""
         kept = files.name_beside(self.path, f"damaged-{time.time_ns() // 10**6}")
         with files.naming(self.path, DataFileError):
@@ -123,7 +123,7 @@ class OneFile:
         report.kept_aside.append(kept)
         report.notes.append(f"{self.path} cannot be read ({reason}): kept as {kept.name}")
 
-    def copy_aside(self, report: Report, reason: str) -> None:
+    def copy_aside(self, report: LoadReport, reason: str) -> None:
         """Copy a file that is good but not ours: it stays, we may not be its owner any more."""
         kept = files.name_beside(self.path, f"other-{time.time_ns() // 10**6}")
         with files.naming(self.path, DataFileError):

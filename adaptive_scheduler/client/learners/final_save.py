@@ -8,7 +8,7 @@ from collections.abc import Callable
 from adaptive_scheduler.client.evaluation.messages import user_error
 from adaptive_scheduler.client.learners.point_journal import PointJournal
 from adaptive_scheduler.client.learners.store import DataFile, LeaseLostError
-from adaptive_scheduler.client.learners.work import Reason, Work
+from adaptive_scheduler.client.learners.work import LearnerWork, Reason
 from adaptive_scheduler.errors import AdaptiveSchedulerError, DataFileError
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.storage import files
@@ -17,12 +17,12 @@ from adaptive_scheduler.io.storage import files
 PAUSE, MAX_PAUSE = 1.0, 30.0
 
 
-class Ending:
+class FinalSave:
     """Everything that is left to write when a run is over.
 
     Parameters
     ----------
-    work : Work
+    work : LearnerWork
     data : DataFile
     journal : PointJournal
     tell : callable
@@ -37,7 +37,7 @@ class Ending:
     """
 
     def __init__(
-        self, work: Work, data: DataFile, journal: PointJournal, tell: Callable[[str], None]
+        self, work: LearnerWork, data: DataFile, journal: PointJournal, tell: Callable[[str], None]
     ) -> None:
         self.work = work
         self.data = data

@@ -72,7 +72,7 @@ def crash_told(word: Fail, output: str) -> Fail:
     return msgspec.structs.replace(word, reason=reason, traceback=word.traceback or output)
 
 
-class Aging:
+class StaleReport:
     """The last report of a learner, which grows older while its loop hangs.
 
     A coroutine that blocks stops the loop that reports; another thread asks here.

@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from adaptive_scheduler.client.evaluation.messages import user_error
-from adaptive_scheduler.client.learners.running import Running
+from adaptive_scheduler.client.learners.running import LearnerRun
 from adaptive_scheduler.client.learners.store import DataFile
-from adaptive_scheduler.client.learners.work import Outcome, Reason, Work
+from adaptive_scheduler.client.learners.work import LearnerWork, Outcome, Reason
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.executors.worker import describe
 
-__all__ = ["Outcome", "Reason", "Work", "run_learner"]
+__all__ = ["LearnerWork", "Outcome", "Reason", "run_learner"]
 
 
-def run_learner(work: Work) -> Outcome:
+def run_learner(work: LearnerWork) -> Outcome:
     """Load, run until the goal or a stop, save. Blocks; in the main thread or another.
 
     Raises
@@ -29,11 +29,11 @@ def run_learner(work: Work) -> Outcome:
     with _user_code("learner, when it was loaded,"):
         data = DataFile(work.learner, work.fname, work.token, work.lease_ok)
         data.load()
-        running = Running(work, data, begin)
+        running = LearnerRun(work, data, begin)
     return running.finish(_run(running))
 
 
-def _run(running: Running) -> str:
+def _run(running: LearnerRun) -> str:
     """Run the event loop; what leaves through it ends this learner, and its points are saved.
 
     A SystemExit of a task or callback that the user's function left behind leaves so.

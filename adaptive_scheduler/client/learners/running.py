@@ -9,13 +9,13 @@ from contextlib import suppress
 from typing import Any
 
 from adaptive_scheduler.client.evaluation.messages import Setup, user_error
-from adaptive_scheduler.client.evaluation.options import SLOW_FAILURE, Options
+from adaptive_scheduler.client.evaluation.options import SLOW_FAILURE, RunnerOptions
 from adaptive_scheduler.client.evaluation.runner import Runner
 from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners.final_save import Ending
+from adaptive_scheduler.client.learners.final_save import FinalSave
 from adaptive_scheduler.client.learners.point_journal import PointJournal
 from adaptive_scheduler.client.learners.store import ChangedError, DataFile
-from adaptive_scheduler.client.learners.work import Outcome, Reason, Work
+from adaptive_scheduler.client.learners.work import LearnerWork, Outcome, Reason
 from adaptive_scheduler.errors import AdaptiveSchedulerError, FileError, WorkerDiedError
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.storage import files
@@ -26,10 +26,10 @@ SHARE = 1 / 20
 STUCK = 1.0
 
 
-class Running:
+class LearnerRun:
     """One run, from the loaded data to the last save."""
 
-    def __init__(self, work: Work, data: DataFile, begin: float) -> None:
+    def __init__(self, work: LearnerWork, data: DataFile, begin: float) -> None:
         self.work = work
         self.data = data
         self.journal = PointJournal(data.main, work.token)
@@ -67,7 +67,7 @@ class Running:
 
     def _make_runner(self) -> Runner:
         work = self.work
-        options = Options(
+        options = RunnerOptions(
             **{"retries": work.point_retries, "retry_within": SLOW_FAILURE} | work.runner_kwargs,
             deadline=work.deadline,
             point_timeout=work.point_timeout,
@@ -213,7 +213,7 @@ class Running:
         return len(late) >= (1 if is_timed else self.work.workers)
 
     def _last_save(self, reason: Reason) -> bool:
-        ending = Ending(self.work, self.data, self.journal, self._tell_problem)
+        ending = FinalSave(self.work, self.data, self.journal, self._tell_problem)
         ending.problem = self.problem
         saved = ending.save(reason, self.last_save)
         self._unsaved, self._unwritten = ending.problem, ""

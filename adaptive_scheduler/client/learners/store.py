@@ -15,8 +15,8 @@ from adaptive_scheduler.client.learners import point_journal as points
 from adaptive_scheduler.client.learners.data_file import (
     ChangedError,
     LeaseLostError,
+    LoadReport,
     OneFile,
-    Report,
     look,
     user_code_error,
 )
@@ -27,13 +27,13 @@ from adaptive_scheduler.io.storage import files
 
 
 @dataclass
-class Snapshot:
+class DataSnapshot:
     """The data of all files at one moment: pickles, or temporary files that are written already."""
 
     blobs: list[tuple[OneFile, bytes | None, Path]]
 
 
-__all__ = ["ChangedError", "DataFile", "LeaseLostError", "Report", "Snapshot"]
+__all__ = ["ChangedError", "DataFile", "DataSnapshot", "LeaseLostError", "LoadReport"]
 
 
 class DataFile:
@@ -66,12 +66,12 @@ class DataFile:
             for child, name in adaptive_parts.files_of(learner, fname)
         ]
         self.main = str(self._files[0].path)
-        self.report = Report()
+        self.report = LoadReport()
         self._former: list[ReadJournal] = []
 
     # -------------------------------------------------------------- load
 
-    def load(self) -> Report:
+    def load(self) -> LoadReport:
         """Load the file and merge all journals beside it.
 
         Raises
@@ -115,7 +115,7 @@ class DataFile:
 
     # -------------------------------------------------------------- save
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> DataSnapshot:
         """The data of now, in memory; a learner with a ``save`` of its own writes it here.
 
         Raises
@@ -134,9 +134,9 @@ class DataFile:
                     blobs.append((file, adaptive_parts.dump_data(file.learner), temporary))
             except BaseException as error:  # the border to the user's code
                 raise user_code_error("save", error) from error
-        return Snapshot(blobs)
+        return DataSnapshot(blobs)
 
-    def write(self, snapshot: Snapshot) -> None:
+    def write(self, snapshot: DataSnapshot) -> None:
         """Bring a snapshot to disk; may run in a thread, one at a time.
 
         Raises

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from adaptive_scheduler.client.evaluation.runner import Goal, Runner
-from adaptive_scheduler.client.learners.store import Report
+from adaptive_scheduler.client.learners.store import LoadReport
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 
 Reason = Literal["goal", "deadline", "signal", "lost", "error"]
 
 
 @dataclass
-class Work:
+class LearnerWork:
     """A learner to run, and how.
 
     Attributes
@@ -120,7 +120,7 @@ class Outcome:
         Points that were left out because their function raised.
     problem : str
         What could not be written in the end; "" if nothing.
-    report : Report
+    report : LoadReport
         What loading found.
     """
 
@@ -136,4 +136,4 @@ class Outcome:
     is_pool_stuck: bool = False
     failed_points: int = 0
     problem: str = ""
-    report: Report = field(default_factory=Report)
+    report: LoadReport = field(default_factory=LoadReport)

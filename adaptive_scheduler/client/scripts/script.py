@@ -15,9 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from adaptive_scheduler.client.goodbye import LAST_WORD, first_patience, idle_patience, say_goodbye
-from adaptive_scheduler.client.job_environment import Job
-from adaptive_scheduler.client.link import Conversation
+from adaptive_scheduler.client.goodbye import (
+    FINAL_TIMEOUT,
+    first_patience,
+    idle_patience,
+    say_goodbye,
+)
+from adaptive_scheduler.client.job_environment import JobEnvironment
+from adaptive_scheduler.client.link import ManagerLink
 from adaptive_scheduler.client.scripts.match import same_fname
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.paths import RunFolder
@@ -61,8 +66,8 @@ class Script:
     """
 
     def __init__(self, folder: RunFolder, timing: Timing) -> None:
-        self._job = Job.of(os.environ)
-        self._talk = Conversation(folder, self._job.owner, timing)
+        self._job = JobEnvironment.of(os.environ)
+        self._talk = ManagerLink(folder, self._job.owner, timing)
         self._folder = folder
         self._timing = timing
         self._assigned: Assigned | None = None
@@ -138,7 +143,7 @@ class Script:
 
     def _patience_left(self) -> float:
         """Seconds that a manager which is away may still take to come back."""
-        return max(LAST_WORD, self._timing.client_patience - self._talk.away())
+        return max(FINAL_TIMEOUT, self._timing.client_patience - self._talk.away())
 
     def _save(self, assigned: Assigned) -> None:
         from adaptive_scheduler.client.learners.store import DataFile
@@ -176,7 +181,7 @@ class Script:
             return
         npoints = getattr(self._learner, "npoints", 0)
         report = Report(npoints=npoints, seconds=time.monotonic() - self._begin)
-        self._talk.ask(Fail(self._assigned.token, reason, text, report), LAST_WORD)
+        self._talk.ask(Fail(self._assigned.token, reason, text, report), FINAL_TIMEOUT)
         self._assigned = None
         self._job.mark_end()
 

@@ -12,7 +12,7 @@ from adaptive_scheduler.core.jobs.records import SubmitRecord
 
 
 @dataclass(frozen=True)
-class Look:
+class ListQueue:
     """List the queue; ask accounting about those of `jobs` that it lacks, or shows as ended.
 
     `begun` are those that have started: of these a row for many tasks says nothing, see `unfold`.
@@ -42,14 +42,14 @@ class CancelTask:
     jobs: Sequence[str]
 
 
-Task = Look | Submit | CancelTask
+Task = ListQueue | Submit | CancelTask
 
 
 # ------------------------------------------------------------------ what came of them
 
 
 @dataclass(frozen=True)
-class Listing:
+class QueueListing:
     """A good look; a job must be missing for `doubt` seconds before that is believed."""
 
     jobs: Sequence[ListedJob]
@@ -58,7 +58,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class NoLook:
+class ListingFailed:
     """A look that says nothing."""
 
     reason: str
@@ -97,4 +97,4 @@ class CancelDone:
     jobs: Sequence[str] = ()
 
 
-Result = Listing | NoLook | Submitted | NotSubmitted | SubmitUnknown | CancelDone
+Result = QueueListing | ListingFailed | Submitted | NotSubmitted | SubmitUnknown | CancelDone

@@ -8,10 +8,10 @@ import msgspec
 
 from adaptive_scheduler.core.jobs.batch_jobs import ENDED, Ending, ListedJob
 from adaptive_scheduler.core.jobs.job_tracking import (
-    Signs,
-    Survey,
-    Unanswered,
-    intruder,
+    Liveness,
+    PendingSubmit,
+    TrackedJob,
+    conflicting_client,
     node_of,
     survey,
 )
@@ -28,7 +28,7 @@ from adaptive_scheduler.core.wire.messages import Owner, Refused
 replace = msgspec.structs.replace
 
 
-class JobBook:
+class JobTable:
     """Jobs and submits, with what is known of each.
 
     Parameters
@@ -53,11 +53,13 @@ class JobBook:
         self.changed_jobs: dict[str, JobRecord] = {}
         self.changed_submits: dict[int, SubmitRecord | None] = {}
         self._signs = {
-            r.id: Signs(heard=now, known=now, spoke=r.owner is not None)
+            r.id: TrackedJob(heard=now, known=now, spoke=r.owner is not None)
             for r in self.records.values()
             if not r.ended
         }
-        self._unknown = {n: Unanswered(now, []) for n, s in self.submits.items() if s.jobs is None}
+        self._unknown = {
+            n: PendingSubmit(now, []) for n, s in self.submits.items() if s.jobs is None
+        }
         for record in self.records.values():
             if record.submit in self._unknown:
                 self._unknown[record.submit].jobs.append(record.id)
@@ -94,7 +96,7 @@ class JobBook:
         number = max(self.submits, default=0) + 1
         submit = SubmitRecord(number, shape, n, name, wall)
         self._keep_submit(submit)
-        self._unknown[number] = Unanswered(now, [])
+        self._unknown[number] = PendingSubmit(now, [])
         return submit
 
     def end_submit(self, number: int, jobs: Sequence[str], now: float) -> None:
@@ -114,7 +116,7 @@ class JobBook:
         if job in self.records:
             return self.records[job]
         submit = self.submits.get(number)
-        self._signs[job] = Signs(heard=now, known=now)
+        self._signs[job] = TrackedJob(heard=now, known=now)
         if submit is None:
             return self._keep(JobRecord(job, number))
         unknown = self._unknown.get(number)
@@ -141,10 +143,10 @@ class JobBook:
             Monotonic seconds.
         """
         record = self.records.get(owner.job) or self._meet(owner.job, submit, now)
-        signs = self._signs.get(owner.job) or Signs(heard=now, known=now)
+        signs = self._signs.get(owner.job) or TrackedJob(heard=now, known=now)
         known = record.owner
         if known is not None and known != owner:
-            refusal = intruder(record, known, owner, signs)
+            refusal = conflicting_client(record, known, owner, signs)
             if refusal is not None:
                 return refusal
         self._signs[owner.job] = signs  # of one believed dead: only who is heard revives it
@@ -230,7 +232,7 @@ class JobBook:
             unknown.absences += now - unknown.sent >= grace
 
     @staticmethod
-    def _is_over(record: JobRecord, signs: Signs) -> bool:
+    def _is_over(record: JobRecord, signs: TrackedJob) -> bool:
         """Whether nothing else was to be expected: we ended it, or it said goodbye and did not requeue."""
         has_left = bool(record.goodbye) and signs.left is not None and signs.waited <= signs.left
         return signs.cancelled or has_left
@@ -245,7 +247,7 @@ class JobBook:
                 seen.add(listed.id)
         return seen
 
-    def _find(self, listed: ListedJob, now: float, run: str) -> Signs | None:
+    def _find(self, listed: ListedJob, now: float, run: str) -> TrackedJob | None:
         """A listed job of which no sign is kept: known from now on, if it is ours and lives."""
         if listed.state is ENDED:
             return None
@@ -258,7 +260,7 @@ class JobBook:
     def _revive(self, job: str, now: float) -> None:
         """It was believed dead: what it held is given away, but it still fills the queue."""
         record = self._keep(replace(self.records[job], ended=""))
-        self._signs[job] = Signs(heard=now, known=now, spoke=record.owner is not None)
+        self._signs[job] = TrackedJob(heard=now, known=now, spoke=record.owner is not None)
 
     def hold(self, owner: Owner, shape: int, now: float) -> None:
         """A row says that this job runs it, so the job must be watched, whatever its own row says."""
@@ -266,7 +268,7 @@ class JobBook:
             return
         record = self.records.get(owner.job, JobRecord(owner.job, shape=shape))
         self._keep(replace(record, owner=owner, has_worked=True, ended=""))
-        self._signs[owner.job] = Signs(heard=now, known=now, spoke=True)
+        self._signs[owner.job] = TrackedJob(heard=now, known=now, spoke=True)
 
     # ------------------------------------------------------------------- showing
 
@@ -304,7 +306,7 @@ class JobBook:
         """Whether a job that lives has said goodbye."""
         return bool(self._leaving)
 
-    def survey(self, holders: Container[str], now: float, lease: float) -> Survey:
+    def survey(self, holders: Container[str], now: float, lease: float) -> Liveness:
         """What `reconcile` has to know of the jobs that are not buried, see `signs.survey`."""
         return survey(self.records, self._signs, holders, now, lease)
 

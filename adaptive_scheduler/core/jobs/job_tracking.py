@@ -12,7 +12,7 @@ from adaptive_scheduler.core.jobs.records import JobRecord, many_clients
 from adaptive_scheduler.core.wire.messages import Owner, Refused
 
 
-class Signs(msgspec.Struct):
+class TrackedJob(msgspec.Struct):
     """Of one living job.
 
     Attributes
@@ -76,7 +76,7 @@ class Signs(msgspec.Struct):
         self.absences += now - self.missing >= doubt
 
 
-class Survey(msgspec.Struct, frozen=True):
+class Liveness(msgspec.Struct, frozen=True):
     """All jobs that are not buried, at one moment.
 
     Attributes
@@ -94,7 +94,7 @@ class Survey(msgspec.Struct, frozen=True):
     nodes: set[str]
 
 
-class Unanswered(msgspec.Struct):
+class PendingSubmit(msgspec.Struct):
     """A submit whose answer has not come: `jobs` are those of it that were met already."""
 
     sent: float
@@ -102,7 +102,9 @@ class Unanswered(msgspec.Struct):
     absences: int = 0
 
 
-def intruder(record: JobRecord, known: Owner, owner: Owner, signs: Signs) -> Refused | None:
+def conflicting_client(
+    record: JobRecord, known: Owner, owner: Owner, signs: TrackedJob
+) -> Refused | None:
     """Why another client of the same job than the one known is not heard; None for its next life."""
     if owner.life < known.life:
         return Refused(
@@ -114,7 +116,7 @@ def intruder(record: JobRecord, known: Owner, owner: Owner, signs: Signs) -> Ref
     return many_clients(owner.job, len(signs.uuids))
 
 
-def node_of(record: JobRecord, signs: Signs) -> str:
+def node_of(record: JobRecord, signs: TrackedJob) -> str:
     """Where a job runs, by the queue's word or its own; "" if nobody knows.
 
     The queue's names are those by which it takes nodes to avoid. A host may well have another
@@ -123,7 +125,7 @@ def node_of(record: JobRecord, signs: Signs) -> str:
     return signs.node or record.host
 
 
-def view(record: JobRecord, signs: Signs, holds: bool, now: float) -> JobView:
+def view(record: JobRecord, signs: TrackedJob, holds: bool, now: float) -> JobView:
     """What `reconcile` sees of one job."""
     listed = signs.listed.state if signs.listed else None
     if listed is PENDING and signs.heard > signs.waited:
@@ -139,9 +141,9 @@ def view(record: JobRecord, signs: Signs, holds: bool, now: float) -> JobView:
 
 
 def survey(
-    records: Mapping[str, JobRecord], signs: Mapping[str, Signs], holders: Container[str],
+    records: Mapping[str, JobRecord], signs: Mapping[str, TrackedJob], holders: Container[str],
     now: float, lease: float,
-) -> Survey:  # fmt: skip
+) -> Liveness:  # fmt: skip
     """Tell the jobs at work, in a large run nearly all, from those that have to be looked at.
 
     Parameters
@@ -166,4 +168,4 @@ def survey(
             at_work += 1
         else:
             views.append(view(record, sign, holds, now))
-    return Survey(views, at_work, nodes - {""})
+    return Liveness(views, at_work, nodes - {""})

@@ -13,7 +13,7 @@ QUICK = 60.0
 AVOIDED = 3600.0
 
 
-class NodeBook:
+class NodeHealth:
     """Deaths by node. Never more than half of the nodes seen are excluded."""
 
     def __init__(self) -> None:

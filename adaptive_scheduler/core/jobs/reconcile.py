@@ -15,7 +15,7 @@ _INNOCENT = frozenset({"timeout", "cancelled", "node_fail", "preempted", "goodby
 #: So many jobs that die before their first claim, and none that lived, hold the run.
 EARLY_DEATHS = 10
 #: After the last item has ended, clients have this many seconds to leave by themselves.
-FAREWELL = 4.0
+EXIT_GRACE = 4.0
 
 
 class JobView(msgspec.Struct, frozen=True, gc=False):
@@ -255,7 +255,7 @@ def _farewell(living: Sequence[JobView], over_for: float) -> list[Action]:
     useless = [
         job.id
         for job in living
-        if not job.external and not job.holds and (_is_waiting(job) or over_for > FAREWELL)
+        if not job.external and not job.holds and (_is_waiting(job) or over_for > EXIT_GRACE)
     ]
     return [CancelJobs(useless, "all work is done")] if useless else []
 

@@ -146,7 +146,7 @@ def explain_death(job: str, printed: str | None, cause: str) -> str:
     return ""
 
 
-def obituary(job: str, cause: str, output: Output | None) -> str:
+def end_reason(job: str, cause: str, output: Output | None) -> str:
     """How a job ended; with `output`, for one that died of itself, the last that it printed."""
     said = end_of_output(output(job) or "") if output is not None else ""
     return f"job {job} ended: {cause}" + (f"; {said}" if said else "")

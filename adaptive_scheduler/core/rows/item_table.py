@@ -26,7 +26,7 @@ from adaptive_scheduler.core.rows.items import (
     Phase,
     step,
 )
-from adaptive_scheduler.core.rows.ready_queue import Queue, place_of
+from adaptive_scheduler.core.rows.ready_queue import ReadyQueue, place_of
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Report
 from adaptive_scheduler.errors import InputError
 
@@ -37,7 +37,7 @@ FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
 
 
-class Book:
+class ItemTable:
     """The rows of a run. Mutable, without I/O; no operation scans or copies the rows.
 
     Parameters
@@ -65,7 +65,7 @@ class Book:
         self._children: defaultdict[int, list[int]] = defaultdict(list)
         self._by_token: dict[int, int] = {}
         self._missing: dict[int, int] = {}  # how many parents of a WAITING item are not DONE
-        self._free: defaultdict[int, Queue] = defaultdict(Queue)
+        self._free: defaultdict[int, ReadyQueue] = defaultdict(ReadyQueue)
         self._delayed: list[tuple[float, int]] = []
         self._delay_until: dict[int, float] = {}
         self._consequences: list[tuple[int, Event]] = []

@@ -16,7 +16,7 @@ def place_of(item: Item) -> Place:
     return (-item.priority, item.fails + item.crashes, item.id)
 
 
-class Queue:
+class ReadyQueue:
     """Places, the smallest first.
 
     Those that a run begins with are sorted once and taken from the end. Only what comes later

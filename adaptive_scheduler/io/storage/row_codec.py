@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.jobs.job_table import JobBook
+from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.jobs.records import JobRecord, SubmitRecord
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.events import Lost
-from adaptive_scheduler.core.rows.item_table import Book
+from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import RUNNING, Budget, Item, step
 from adaptive_scheduler.errors import DatabaseError, RunError
 from adaptive_scheduler.io.storage import database
@@ -54,18 +54,18 @@ def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
 
 def open_books(
     tables: Tables, folder: RunFolder, config: RunConfig, monotonic: float
-) -> tuple[Book, JobBook]:
+) -> tuple[ItemTable, JobTable]:
     """Make the Book and the jobs from what the database holds."""
     budget = Budget(config.limits.max_fails_per_job, config.limits.max_crashes)
     items = read_items(tables, folder)
     freed = _let_go_of_doubles(items, budget)
-    book = Book(items, budget)
+    book = ItemTable(items, budget)
     book.changed |= {row: book.rows[row] for row in freed}
     records = [msgspec.convert(row, JobRecord) for row in tables.get(database.JOBS, {}).values()]
     submits = [
         msgspec.convert(row, SubmitRecord) for row in tables.get(database.SUBMITS, {}).values()
     ]
-    jobs = JobBook(records, submits, monotonic, read_run(tables).pardoned)
+    jobs = JobTable(records, submits, monotonic, read_run(tables).pardoned)
     for item in book.rows:  # the rows of one group may have been written in part
         if item.owner is not None:
             jobs.hold(item.owner, item.shape, monotonic)
@@ -118,7 +118,7 @@ class Journal(Protocol):
         """Note a change of one row."""
 
 
-def note_changes(store: Journal, book: Book, jobs: JobBook) -> None:
+def note_changes(store: Journal, book: ItemTable, jobs: JobTable) -> None:
     """Put everything that changed since the last call into the journal's buffer."""
     for item in book.changed.values():
         store.put(database.ITEMS, item.id, item)
@@ -131,7 +131,9 @@ def note_changes(store: Journal, book: Book, jobs: JobBook) -> None:
     jobs.changed_submits.clear()
 
 
-def note_everything(store: Journal, book: Book, jobs: JobBook, combos: Mapping[int, Any]) -> None:
+def note_everything(
+    store: Journal, book: ItemTable, jobs: JobTable, combos: Mapping[int, Any]
+) -> None:
     """Put every row into the journal's buffer: the file that had them is not ours any more."""
     book.changed.update(enumerate(book.rows))
     jobs.changed_jobs.update(jobs.records)

@@ -45,7 +45,7 @@ _ACCEPTED, _GREETED = int(zmq.Event.ACCEPTED), int(zmq.Event.HANDSHAKE_SUCCEEDED
 _GONE, _READABLE = int(zmq.Event.DISCONNECTED), int(zmq.POLLIN)
 
 
-class Door:
+class ConnectionLimiter:
     """A listening socket of our own, handed to zmq, and a watch on what zmq lets in.
 
     A thread looks when somebody comes: a disk may hold the manager up, and once 0.3 s of that were

@@ -20,7 +20,7 @@ from adaptive_scheduler.io.transport.addresses import (
     split_url,
 )
 from adaptive_scheduler.io.transport.authenticator import Authenticator
-from adaptive_scheduler.io.transport.connection_limit import Door
+from adaptive_scheduler.io.transport.connection_limit import ConnectionLimiter
 
 _MAX_SOCKETS = 65536
 # As plain numbers: pyzmq combines flags at each message, which takes enums ten times longer.
@@ -82,7 +82,7 @@ class Server:
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._wake, zmq.POLLIN)
         self.server_key = server.public.decode()
-        self._door: Door | None = None
+        self._door: ConnectionLimiter | None = None
         try:
             self.urls = self._listen(url, interface, ports)
         except BaseException:
@@ -93,7 +93,7 @@ class Server:
         hosts = [split_url(url)[0]] if url else host_addresses(interface)
         low, high = port_range(ports) if ports else (0, 0)
         tried = [split_url(url)[1]] if url else random.sample(range(low, high + 1), high - low + 1)
-        self._door = Door(self._context, hosts[0] if url or interface else "")
+        self._door = ConnectionLimiter(self._context, hosts[0] if url or interface else "")
         try:
             port = _first_free(self._door, tried)
         except OSError as error:
@@ -183,7 +183,7 @@ _SERVER_OPTIONS: dict[int, Any] = {
 }
 
 
-def _first_free(door: Door, ports: list[int]) -> int:
+def _first_free(door: ConnectionLimiter, ports: list[int]) -> int:
     """Listen at the first that can be had; OSError with the last reason if none can."""
     for port in ports[:-1]:
         with suppress(OSError):

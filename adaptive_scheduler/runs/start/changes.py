@@ -16,7 +16,7 @@ from adaptive_scheduler.core.same import Comparison
 from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
 from adaptive_scheduler.io.pickling.object_file import read_callable
-from adaptive_scheduler.runs.start.plan import Plan
+from adaptive_scheduler.runs.start.plan import CheckedRun
 
 #: Learners that are compared, evenly chosen, and seconds that this may take: what is edited is
 #: as a rule what all have.
@@ -46,7 +46,7 @@ class Changes:
 
 
 def find_changes(
-    plan: Plan,
+    plan: CheckedRun,
     folder: RunFolder,
     config: RunConfig | None,
     rows: Sequence[Item],
@@ -56,7 +56,7 @@ def find_changes(
 
     Parameters
     ----------
-    plan : Plan
+    plan : CheckedRun
     folder : RunFolder
     config : RunConfig or None
         Of the last start.
@@ -75,7 +75,7 @@ def find_changes(
 
 
 def _compare_learners(
-    plan: Plan, folder: RunFolder, rows: Sequence[Item], order: Sequence[int]
+    plan: CheckedRun, folder: RunFolder, rows: Sequence[Item], order: Sequence[int]
 ) -> tuple[bool, int | None]:
     settings, function = False, None
     compare = Comparison()
@@ -93,7 +93,7 @@ def _compare_learners(
     return settings, function
 
 
-def _goal_changed(plan: Plan, folder: RunFolder, config: RunConfig) -> bool:
+def _goal_changed(plan: CheckedRun, folder: RunFolder, config: RunConfig) -> bool:
     if plan.goal != config.goal:
         return True
     if plan.goal.kind != "callable":

@@ -17,7 +17,7 @@ from adaptive_scheduler.io.pickling.learner_file import LearnerFile
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.directory_cache import Presence
 from adaptive_scheduler.runs.load_data import load_data
-from adaptive_scheduler.runs.start.plan import Plan, is_exhausted
+from adaptive_scheduler.runs.start.plan import CheckedRun, is_exhausted
 
 #: Goals for which data must be loaded: this can take hours.
 SLOW = ("loss", "callable", "exhausted")
@@ -72,12 +72,12 @@ class Unmet:
     gone: list[int]
 
 
-def unmet(plan: Plan, folder: RunFolder, done: Sequence[Item], is_new: bool = True) -> Unmet:
+def unmet(plan: CheckedRun, folder: RunFolder, done: Sequence[Item], is_new: bool = True) -> Unmet:
     """Find done rows that are to go on.
 
     Parameters
     ----------
-    plan : Plan
+    plan : CheckedRun
     folder : RunFolder
         Its learners are written.
     done : sequence of Item
@@ -100,7 +100,7 @@ def _is_kept(fname: str | list[str], presence: Presence) -> bool:
     return all(presence.has_data(name) for name in ([fname] if isinstance(fname, str) else fname))
 
 
-def _short(plan: Plan, folder: RunFolder, kept: Sequence[Item], is_new: bool) -> list[int]:
+def _short(plan: CheckedRun, folder: RunFolder, kept: Sequence[Item], is_new: bool) -> list[int]:
     """Rows that do not meet the goal with the data they have."""
     goal = plan.goal
     if not is_new:

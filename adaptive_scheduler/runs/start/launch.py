@@ -11,15 +11,15 @@ from adaptive_scheduler.core.wire.messages import Status
 from adaptive_scheduler.errors import ManagerUnreachableError, RunError, SchedulerError
 from adaptive_scheduler.io.system.processes import start_manager
 from adaptive_scheduler.io.transport.addresses import read_address
-from adaptive_scheduler.runs.check import Trial, check
-from adaptive_scheduler.runs.manager_client import Viewer, output_tail
-from adaptive_scheduler.runs.start.plan import Plan
+from adaptive_scheduler.runs.check import ClusterCheck, check
+from adaptive_scheduler.runs.manager_client import ManagerClient, output_tail
+from adaptive_scheduler.runs.start.plan import CheckedRun
 
 #: Seconds that a manager may take until it answers: Python starts slowly on a busy file system.
 PATIENCE = 120.0
 
 
-def start_and_wait(folder: RunFolder, viewer: Viewer, patience: float = PATIENCE) -> None:
+def start_and_wait(folder: RunFolder, viewer: ManagerClient, patience: float = PATIENCE) -> None:
     """Start a manager in a process of its own and wait until it answers, or has ended well.
 
     Raises
@@ -42,7 +42,7 @@ def start_and_wait(folder: RunFolder, viewer: Viewer, patience: float = PATIENCE
     )
 
 
-def _answers(process: subprocess.Popen[bytes], folder: RunFolder, viewer: Viewer) -> bool:
+def _answers(process: subprocess.Popen[bytes], folder: RunFolder, viewer: ManagerClient) -> bool:
     try:
         if read_address(folder).pid != process.pid:  # of the manager before
             return False
@@ -52,7 +52,7 @@ def _answers(process: subprocess.Popen[bytes], folder: RunFolder, viewer: Viewer
     return True
 
 
-def _judge_end(process: subprocess.Popen[bytes], folder: RunFolder, viewer: Viewer) -> None:
+def _judge_end(process: subprocess.Popen[bytes], folder: RunFolder, viewer: ManagerClient) -> None:
     """One that ended at once had nothing to do, or another was faster, or it died."""
     if process.returncode == 0 or viewer.lives():
         return
@@ -62,7 +62,7 @@ def _judge_end(process: subprocess.Popen[bytes], folder: RunFolder, viewer: View
     )
 
 
-def try_cluster(plan: Plan, folder: RunFolder) -> None:
+def try_cluster(plan: CheckedRun, folder: RunFolder) -> None:
     """Submit one small job that tries everything.
 
     Raises
@@ -71,7 +71,9 @@ def try_cluster(plan: Plan, folder: RunFolder) -> None:
         Something does not work; names each such thing and its remedy.
     """
     first = plan.fnames[0] if isinstance(plan.fnames[0], str) else plan.fnames[0][0]
-    trial = Trial(plan.scheduler, plan.shapes[0], folder.home, Path(first).parent, tell=print)
+    trial = ClusterCheck(
+        plan.scheduler, plan.shapes[0], folder.home, Path(first).parent, tell=print
+    )
     bad = [finding for finding in check(trial) if not finding.ok]
     if bad:
         lines = [f"{finding.what}: {finding.found} {finding.remedy}" for finding in bad]

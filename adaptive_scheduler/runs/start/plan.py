@@ -58,7 +58,7 @@ _ELSEWHERE = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunOptions:
     """How to run; described in `RunManager`."""
 
     goal: Any = None
@@ -84,7 +84,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CheckedRun:
     """A checked wish.
 
     Attributes
@@ -106,10 +106,10 @@ class Plan:
     depends_on: list[tuple[int, ...]]
     shapes: list[Resources]
     shape_of: list[int]
-    settings: Settings = field(default_factory=Settings)
+    settings: RunOptions = field(default_factory=RunOptions)
 
 
-def make_plan(scheduler: Any, learners: Any, fnames: Any, settings: Settings) -> Plan:
+def make_plan(scheduler: Any, learners: Any, fnames: Any, settings: RunOptions) -> CheckedRun:
     """Check everything that can be checked without touching the run folder.
 
     Raises
@@ -132,7 +132,7 @@ def make_plan(scheduler: Any, learners: Any, fnames: Any, settings: Settings) ->
     depends_on = check_dependencies(settings.dependencies, len(checked))
     check_settings(settings)
     shapes, shape_of = scheduler.shapes(len(checked))
-    return Plan(scheduler, checked, absolute, goal, depends_on, shapes, shape_of, settings)
+    return CheckedRun(scheduler, checked, absolute, goal, depends_on, shapes, shape_of, settings)
 
 
 def check_learners(learners: Any) -> list[Any]:
@@ -252,7 +252,7 @@ def _place(value: Any, n: int, what: str) -> int:
     return place
 
 
-def check_settings(settings: Settings) -> None:
+def check_settings(settings: RunOptions) -> None:
     """Check plain values; InputError names the argument."""
     check_count("max_simultaneous_jobs", settings.max_simultaneous_jobs, least=1)
     for name in ("max_fails_per_job", "max_crashes", "point_retries"):

@@ -34,7 +34,7 @@ from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start import goal_check as early
 from adaptive_scheduler.runs.start.changes import Changes, find_changes
 from adaptive_scheduler.runs.start.environment import record_environment
-from adaptive_scheduler.runs.start.plan import Plan
+from adaptive_scheduler.runs.start.plan import CheckedRun
 from adaptive_scheduler.runs.start.previous_run import (
     former_rows,
     match_rows,
@@ -59,7 +59,7 @@ class Prepared:
     remarks: list[str]
 
 
-def prepare(plan: Plan, folder: RunFolder, overwrite: bool = False) -> Prepared:
+def prepare(plan: CheckedRun, folder: RunFolder, overwrite: bool = False) -> Prepared:
     """Check the surroundings, then write learners, settings and database.
 
     An existing database is carried on: rows are found by their fname, what is done stays done
@@ -67,7 +67,7 @@ def prepare(plan: Plan, folder: RunFolder, overwrite: bool = False) -> Prepared:
 
     Parameters
     ----------
-    plan : Plan
+    plan : CheckedRun
     folder : RunFolder
     overwrite : bool
         Begin anew; the old database is kept as ``.old``.
@@ -118,7 +118,7 @@ class _Again:
     remarks: list[str]
 
 
-def _reopen(plan: Plan, folder: RunFolder, items: list[Item], changes: Changes) -> _Again:
+def _reopen(plan: CheckedRun, folder: RunFolder, items: list[Item], changes: Changes) -> _Again:
     """Find what is done no more; what lost its data begins anew, its hours of work too."""
     done = [item for item in items if item.phase is Phase.DONE]
     may_load = plan.settings.check_goal_on_start or plan.goal.kind not in early.SLOW
@@ -156,7 +156,7 @@ def held(folder: RunFolder) -> Iterator[None]:
 # -------------------------------------------------------------------- surroundings
 
 
-def check_surroundings(plan: Plan, folder: RunFolder) -> None:
+def check_surroundings(plan: CheckedRun, folder: RunFolder) -> None:
     """Check programs and folders; makes the run folder."""
     refuse_missing_programs(plan.scheduler)
     fnames.refuse_unwritable_folder(str(folder.home), "folder")
@@ -172,7 +172,7 @@ def check_surroundings(plan: Plan, folder: RunFolder) -> None:
         ) from error
 
 
-def _mark_met(plan: Plan, folder: RunFolder, items: list[Item]) -> int:
+def _mark_met(plan: CheckedRun, folder: RunFolder, items: list[Item]) -> int:
     """Mark as DONE what meets the goal with the data on disk; returns how many."""
     free = [item for item in items if item.phase in (Phase.WAITING, Phase.QUEUED)]
     done = 0
@@ -188,7 +188,7 @@ def _mark_met(plan: Plan, folder: RunFolder, items: list[Item]) -> int:
 # ------------------------------------------------------------------------- writing
 
 
-def make_config(plan: Plan, folder: RunFolder, old: RunConfig | None) -> RunConfig:
+def make_config(plan: CheckedRun, folder: RunFolder, old: RunConfig | None) -> RunConfig:
     """Settings for ``run.json``; the run's id and the places of its shapes stay what they were."""
     settings = plan.settings
     script = settings.run_script
@@ -219,7 +219,7 @@ def make_config(plan: Plan, folder: RunFolder, old: RunConfig | None) -> RunConf
     )
 
 
-def _write_pickles(plan: Plan, folder: RunFolder, order: Sequence[int]) -> None:
+def _write_pickles(plan: CheckedRun, folder: RunFolder, order: Sequence[int]) -> None:
     write_learners(
         folder.learners,
         [plan.learners[place] for place in order],
@@ -228,7 +228,7 @@ def _write_pickles(plan: Plan, folder: RunFolder, order: Sequence[int]) -> None:
     write_callables(folder.callables, callables(plan, order))
 
 
-def callables(plan: Plan, order: Sequence[int]) -> Mapping[str, Any]:
+def callables(plan: CheckedRun, order: Sequence[int]) -> Mapping[str, Any]:
     """What of the plan must be pickled; `order`: the place of each row's learner."""
     settings = plan.settings
     given = {

@@ -19,11 +19,11 @@ from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.database import Database, Tables
 from adaptive_scheduler.io.storage.read_only import put_aside, read_tables
 from adaptive_scheduler.runs.start import fnames
-from adaptive_scheduler.runs.start.plan import Plan
+from adaptive_scheduler.runs.start.plan import CheckedRun
 
 
 @dataclass
-class Former:
+class PreviousRun:
     """What the folder holds of an earlier start.
 
     Attributes
@@ -42,13 +42,13 @@ class Former:
     remarks: list[str] = field(default_factory=list)
 
 
-def former_rows(folder: RunFolder, overwrite: bool) -> Former:
+def former_rows(folder: RunFolder, overwrite: bool) -> PreviousRun:
     """Read what the folder holds; with `overwrite` put its database aside."""
     if not folder.database.exists():
-        return Former()
+        return PreviousRun()
     if not overwrite:
-        return Former(state.read_items(read_tables(folder), folder))
-    former = Former()
+        return PreviousRun(state.read_items(read_tables(folder), folder))
+    former = PreviousRun()
     try:
         tables = read_tables(folder)
         former.token = max((row.token for row in state.read_items(tables, folder)), default=0)
@@ -99,8 +99,8 @@ def match_rows(rows: Sequence[Item], names: Sequence[fnames.Fname]) -> tuple[lis
 
 
 def new_rows(
-    plan: Plan,
-    former: Former,
+    plan: CheckedRun,
+    former: PreviousRun,
     order: Sequence[int],
     row_of: Sequence[int],
     shapes: Sequence[Resources],

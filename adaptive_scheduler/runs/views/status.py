@@ -15,7 +15,7 @@ DEAD = "manager dead"
 NOT_STARTED = "not started"
 
 
-class Status(str):
+class RunStatus(str):
     """A word that can be compared; printed with its text.
 
     Attributes
@@ -28,7 +28,7 @@ class Status(str):
 
     text: str
 
-    def __new__(cls, word: str, text: str) -> Status:
+    def __new__(cls, word: str, text: str) -> RunStatus:
         """Join the two."""
         status = super().__new__(cls, word)
         status.text = text
@@ -38,14 +38,14 @@ class Status(str):
         return f"{self}: {self.text}"
 
 
-def status_of(snapshot: Snapshot) -> Status:
+def status_of(snapshot: Snapshot) -> RunStatus:
     """Judge a snapshot that holds at least the failed learners."""
     word = word_of(snapshot)
     lines = [views.line(snapshot), *snapshot.notes, *views.waiting(snapshot)]
     lines += [text.plain for text in views.failures(snapshot)[:10]]
     if word == DEAD:
         lines.append("No manager lives. Jobs that run go on; resume() starts another manager.")
-    return Status(word, "\n".join(lines))
+    return RunStatus(word, "\n".join(lines))
 
 
 def word_of(snapshot: Snapshot) -> str:

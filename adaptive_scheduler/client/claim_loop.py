@@ -1,4 +1,4 @@
-"""What a client does from its first claim to its last: one learner after the other."""
+"""The claim loop of a client: claim a learner, run it, report, and again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The thread that carries a session's words to the manager."""
+"""The thread that sends a session's requests to the manager."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a client begins: adaptive imported without what it seldom uses, Python set for its runner."""
+"""Prepares the process of a client: imports adaptive in less time, sets Python up for the runner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts that reach other programs: what none of them can take is refused by name."""
+"""Checks texts that reach other programs; what they cannot take is refused by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users' code says, made so that messages, logs and screens can hold it."""
+"""Makes texts of the user's code safe for messages, logs and screens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file that MPICH's launcher leaves behind when it is killed.
+"""Removes the file that MPICH's launcher leaves behind when it is killed.
 
 For the ranks of a node its proxy writes ``/tmp/hydra_hwloc_xmlfile_XXXXXX``, which they read
 within ``MPI_Init``, and removes it at a good end (mpich, src/pm/hydra/proxy). Its name is told

@@ -1,4 +1,4 @@
-"""What the job manager wants people to know."""
+"""What the job manager reports to people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of one run of a learner, joined: runner, point journal, saves, progress."""
+"""One run of a learner: its runner, point journal, saves and progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all learners of one client are run with."""
+"""What a client uses for all of its learners: the worker pool and the recipe."""
 
 from __future__ import annotations
 

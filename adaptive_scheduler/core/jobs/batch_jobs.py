@@ -1,4 +1,4 @@
-"""Jobs as the batch system tells of them."""
+"""Jobs as the batch system reports them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is seen and heard of jobs by the present manager; not kept over its restart."""
+"""In-memory observations of live jobs; rebuilt after a restart of the manager."""
 
 from __future__ import annotations
 

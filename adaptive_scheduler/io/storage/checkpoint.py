@@ -1,4 +1,4 @@
-"""The process that folds a database's journal into its TinyDB file."""
+"""The process that writes the database's journal into its TinyDB file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files are there, without a look at the file system for each."""
+"""Which files exist, read once for each folder instead of asked for each file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A database that no manager holds: read without touching it, or put aside."""
+"""Reads a database that no manager holds, without changing it."""
 
 from __future__ import annotations
 

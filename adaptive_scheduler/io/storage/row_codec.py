@@ -1,4 +1,4 @@
-"""Rows of the database as records, there and back."""
+"""Converts rows of the database to items and jobs, and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of the operating system for files that must survive."""
+"""The system calls behind `files`, in one place so that tests can make each of them fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trying whether a folder bears what this package does in it."""
+"""Tries whether a folder can be used: written, locked, renamed in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes of our own: managers, and what they leave to others."""
+"""Starts the processes of our own: managers, and the one that writes a checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The other end of the wire: a DEALER that finds its manager, wherever that has gone."""
+"""A client's socket: a ZeroMQ DEALER that finds the manager again when it has moved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manager's door: who came through it, and when it shuts because the house is full.
+"""Stops accepting connections while too few file descriptors are left.
 
 Whoever can reach a TCP port can hold connections open, and each is an open file of the
 manager: without a door, a stranger with two processes ended it by "Too many open files".

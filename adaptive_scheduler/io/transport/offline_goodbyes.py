@@ -1,4 +1,4 @@
-"""What clients said when they left and no manager heard it."""
+"""Goodbyes of clients that no manager was there to hear, kept as files for the next manager."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wire: a ROUTER in the manager, a DEALER in everybody else, CURVE on both."""
+"""The manager's socket: a ZeroMQ ROUTER that only holders of the run's client key reach."""
 
 from __future__ import annotations
 

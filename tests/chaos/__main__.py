@@ -209,10 +209,6 @@ class Chaos:
         print_report(faults, self.world.runs, verdicts, seen, [*self.world.notes, *notes])
         return [
             *late,
-            *(
-                f"user code never ended a process: {place}"
-                for place in self.faults.missing_endings()
-            ),
             *self.faults.missing(),
             *seen.violations,
             *speed,

@@ -65,7 +65,10 @@ class Faults:
     def missing(self) -> list[str]:
         """Kinds that each run of chaos must have had, and this one had not."""
         had = {fault.kind for fault in self.done}
-        return [f"no fault of the kind {kind!r} came" for kind in MUST_COME if kind not in had]
+        return [
+            *(f"no fault of the kind {kind!r} came" for kind in MUST_COME if kind not in had),
+            *(f"user code never ended a process: {place}" for place in self.missing_endings()),
+        ]
 
     def strike(self) -> Fault | None:
         """Let one fault happen; None if none of a few has a victim."""
@@ -117,8 +120,11 @@ class Faults:
 
     def strike_missing(self) -> Fault | None:
         """Let happen what has not happened yet."""
+        places = self.missing_endings()
+        if not places:
+            return self.strike()
         with suppress(NothingToBreakError, psutil.NoSuchProcess):
-            self.done.append(self.end_by_user_code(self.missing_endings()[0]))
+            self.done.append(self.end_by_user_code(places[0]))
             return self.done[-1]
         return None
 

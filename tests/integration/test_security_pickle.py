@@ -21,13 +21,19 @@ DANGEROUS = {
     "yaml", "multiprocessing",
 }  # fmt: skip
 #: Modules that see bytes from the socket, and those that see what was decoded.
-DECODING = ["core.messages", "core.report", "io.transport", "io.door", "io.connection"]
+DECODING = [
+    "core.wire.messages",
+    "core.wire.progress",
+    "io.transport.server",
+    "io.transport.connection_limit",
+    "io.transport.connection",
+]
 HANDLING = [
-    "manager.turns",
-    "manager.people",
-    "manager.database_manager",
-    "core.book",
-    "core.items",
+    "manager.dispatch",
+    "manager.control",
+    "manager.clients",
+    "core.rows.item_table",
+    "core.rows.items",
 ]
 #: zmq's ways to pickle, to evaluate or to receive objects.
 CALLS = {"recv_pyobj", "send_pyobj", "recv_serialized", "eval", "exec", "compile", "__import__"}
@@ -99,7 +105,7 @@ def _modules_after(module: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-@pytest.mark.parametrize("module", ["core.messages", "core.report"])
+@pytest.mark.parametrize("module", ["core.wire.messages", "core.wire.progress"])
 def test_a_fresh_interpreter_that_decodes_has_no_pickle(module: str) -> None:
     already = {"marshal"}  # how every Python reads its own compiled modules
     assert _modules_after(module) & DANGEROUS == already

@@ -90,7 +90,7 @@ def check(trial: ClusterCheck) -> list[CheckResult]:
 
     Returns
     -------
-    list of Finding
+    list of CheckResult
         One for each thing, with what to do about those that failed.
     """
     before = [_programs(trial.scheduler), _tried("writing here", lambda: _writing(trial))]

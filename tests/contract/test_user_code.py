@@ -200,12 +200,12 @@ def test_initializers_set_globals_in_mpi_ranks(tmp_path):
     (tmp_path / "script.py").write_text(
         "import adaptive\n"
         "from mpi4py.futures import MPIPoolExecutor\n"
-        "from adaptive_scheduler.client.learners.run import Work, run_learner\n"
+        "from adaptive_scheduler.client.learners.run import LearnerWork, run_learner\n"
         + TABLES
         + "if __name__ == '__main__':\n"
         "    learner = adaptive.SequenceLearner(f, [1, 2, 3])\n"
         "    with MPIPoolExecutor(main=False) as pool:\n"
-        "        work = Work(learner, 'a.pickle', None, pool, 2, initializers=(load,))\n"
+        "        work = LearnerWork(learner, 'a.pickle', None, pool, 2, initializers=(load,))\n"
         "        print(run_learner(work).error, learner.result())\n"
     )
     launcher = Path(sys.executable).with_name("mpiexec")
@@ -481,8 +481,8 @@ def test_a_large_function_whose_file_is_not_seen_is_sent(opened, tmp_path, harm,
 def test_what_a_coroutine_forks_in_the_client_ends_when_it_is_told(tmp_path):
     script = (
         "import os, signal, time\n"
-        "from adaptive_scheduler.client.signals import Lookout\n"
-        "Lookout(lambda number: None, lambda: None).start()\n"
+        "from adaptive_scheduler.client.signals import SignalThread\n"
+        "SignalThread(lambda number: None, lambda: None).start()\n"
         "for number in (15, 1, 10, 12):\n"
         "    pid = os.fork()\n"
         "    if not pid:\n"
@@ -503,7 +503,7 @@ def test_a_signal_to_all_ranks_ends_no_mpi_world(tmp_path):
     (tmp_path / "script.py").write_text(
         "import os, signal, subprocess, time\n"
         "import adaptive\n"
-        "from adaptive_scheduler.client.learners.run import Work, run_learner\n"
+        "from adaptive_scheduler.client.learners.run import LearnerWork, run_learner\n"
         "from adaptive_scheduler.executors.mpi import MPI4Py\n"
         "def f(x):\n"
         "    for number in (15, 2, 1, 10, 12):\n"
@@ -515,7 +515,7 @@ def test_a_signal_to_all_ranks_ends_no_mpi_world(tmp_path):
         "if __name__ == '__main__':\n"
         "    pool = MPI4Py().open(3)\n"
         "    learner = adaptive.SequenceLearner(f, [1, 2, 3, 4])\n"
-        "    print(run_learner(Work(learner, 'a.pickle', None, pool, 2)).error, learner.result())\n"
+        "    print(run_learner(LearnerWork(learner, 'a.pickle', None, pool, 2)).error, learner.result())\n"
     )
     launcher = Path(sys.executable).with_name("mpiexec")
     command = [launcher, "-n", "3", sys.executable, "-m", "mpi4py.futures", "script.py"]

@@ -24,10 +24,10 @@ ROOT = Path(__file__).parents[2]
 
 CHILD = """
 import os, sys, time
-from adaptive_scheduler.client.signals import Parents
+from adaptive_scheduler.client.signals import ParentWatch
 from adaptive_scheduler.executors import worker
 worker.ORPHANED = float(sys.argv[2])
-parents = Parents("job")
+parents = ParentWatch("job")
 worker.start_rank()
 open(sys.argv[1] + "/pid", "w").write(str(os.getpid()))
 while True:

@@ -286,7 +286,7 @@ CLIENT = """
 import sys, time
 sys.path.insert(0, sys.argv[3])
 import adaptive
-from adaptive_scheduler.client.learners.run import Work, run_learner
+from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.executors.registry import executor_for
 from tests.integration.ledger import Ledger
 
@@ -299,7 +299,7 @@ if __name__ == "__main__":
     executor = executor_for(kind)
     pool = executor.open(int(cores))
     learner = adaptive.SequenceLearner(Ledger(folder + "/ledger", function), range(int(n)))
-    work = Work(learner, folder + "/d.pickle", None, pool, executor.workers(int(cores)),
+    work = LearnerWork(learner, folder + "/d.pickle", None, pool, executor.workers(int(cores)),
                 token=1, points_interval=0.1)
     outcome = run_learner(work)
     print(outcome.reason, outcome.npoints, flush=True)

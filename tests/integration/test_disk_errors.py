@@ -51,6 +51,10 @@ class Breaking(files.Operations):
         self._try("unlink", path)
         super().unlink(path)
 
+    def open(self, path: files.Name, *more: Any) -> int:
+        self._try("open", path)
+        return super().open(path, *more)
+
 
 def slow_square(x: float) -> float:
     time.sleep(0.01)
@@ -122,6 +126,33 @@ def test_the_last_save_waits_for_a_disk_that_comes_back(tmp_path: Path) -> None:
         outcome = run(path, learner, problems, told)
     assert len(last) > 3
     check(path, outcome)
+
+
+class ExitsWhenSaved(adaptive.SequenceLearner):  # type: ignore[misc]
+    """Its data cannot be pickled: the user's own code ends whoever tries."""
+
+    def _get_data(self) -> Any:
+        raise SystemExit("enough")
+
+
+def test_a_save_that_raises_while_the_disk_is_full_waits_for_the_journal(tmp_path: Path) -> None:
+    """Points that neither the file nor the journal took were lost (chaos, seed 167639)."""
+    path, problems, last = tmp_path / "a", [], []
+    disk = Breaking(errno.ENOSPC, lambda name, target: name == "open" and ".points" in target)
+
+    def told() -> None:
+        if "enough" in problems[-1]:
+            last.append(problems[-1])
+            if len(last) > 3:
+                disk.fails = lambda *_: False
+
+    with files.through(disk):
+        outcome = run(path, sequence(ExitsWhenSaved), problems, told)
+    assert disk.failed
+    assert outcome.reason == "error"
+    fresh = DataFile(sequence(), str(path))
+    fresh.load()
+    assert fresh.report.n_merged == outcome.npoints > 0
 
 
 def test_former_journals_that_cannot_be_deleted_end_no_learner(tmp_path: Path) -> None:

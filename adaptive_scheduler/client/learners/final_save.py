@@ -45,6 +45,8 @@ class FinalSave:
         self.problem = ""
         self.error: AdaptiveSchedulerError | None = None
         self._pause = PAUSE
+        #: Whether the disk keeps points out of the journal.
+        self._is_unwritten = False
         self._tell = tell
 
     def save(self, reason: Reason, last_save: float) -> bool:
@@ -62,7 +64,9 @@ class FinalSave:
             if reason == "lost" or last_save > self._patience():
                 return False
             is_saved = self._try()
-            if is_saved is not None:
+            # also where the save fails by the user's code: a full disk keeps points out of the journal
+            is_held_up = is_saved is False and self._is_unwritten and self._may_wait()
+            if is_saved is not None and not is_held_up:
                 return is_saved
             self._wait_for_room()
 
@@ -99,10 +103,12 @@ class FinalSave:
 
     def _write_journal(self, write: Callable[[], None]) -> None:
         """Write, or say why not: the save has the same points."""
+        self._is_unwritten = False
         try:
             write()
         except BaseException as error:  # noqa: BLE001  the border to the user's values
-            self.problem = str(as_ours("values, when they were written,", error))
+            ours = as_ours("values, when they were written,", error)
+            self.problem, self._is_unwritten = str(ours), files.is_of_the_disk(ours)
 
     def _may_wait(self) -> bool:
         late = self.work.deadline is not None and time.monotonic() >= self.work.deadline

@@ -29,6 +29,8 @@ MORE = 90.0
 BEGINNING = 120.0
 #: Seconds in which everything must end after the last fault, and for each learner that is left.
 ENDING, EACH = 150.0, 0.5
+#: Seconds in which everything that was broken must be mended.
+REPAIRING = 60.0
 #: Seconds in which the queue must be empty and no process left after the last learner.
 SILENCE = 10.0
 #: Seconds that Slurm may take for jobs that are completing: it asks their nodes once a minute.
@@ -121,7 +123,8 @@ class Chaos:
 
     def calm_down(self) -> list[str]:
         """Mend everything; everything must end, and leave nothing behind."""
-        self.faults.repair(all_of_them=True)
+        if left := self.faults.repair_all(REPAIRING):
+            return left
         self.world.calm.touch()
         began = time.monotonic()
         n = sum(len(run.mix.learners) for run in self.world.runs)

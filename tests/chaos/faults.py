@@ -35,6 +35,10 @@ class NothingToBreakError(Exception):
     """The fault has no victim just now."""
 
 
+class NotMendedError(Exception):
+    """A repair was not taken, and is tried again."""
+
+
 class Faults:
     """Breaks things, remembers what it broke, and mends it in time.
 
@@ -96,8 +100,20 @@ class Faults:
         due = [r for r in self._repairs if all_of_them or r[0] <= time.monotonic()]
         self._repairs = [r for r in self._repairs if r not in due]
         for _, undo, fault in sorted(due, key=lambda repair: repair[0]):
-            undo()
-            fault.until = time.monotonic()
+            try:
+                undo()
+            except NotMendedError:
+                self._later(1.0, fault, undo)
+            else:
+                fault.until = time.monotonic()
+
+    def repair_all(self, patience: float) -> list[str]:
+        """Mend everything now; returns what could not be mended in time (seconds)."""
+        end = time.monotonic() + patience
+        while self._repairs and time.monotonic() < end:
+            self.repair(all_of_them=True)
+            time.sleep(0.1)
+        return [f"{fault.kind} {fault.what} was not mended" for _, _, fault in self._repairs]
 
     def _later(self, seconds: float, fault: Fault, undo: Undo) -> Fault:
         self._repairs.append((time.monotonic() + seconds, undo, fault))
@@ -253,9 +269,18 @@ class Faults:
         if not self._slurm(*update, "State=DRAIN", "Reason=chaos"):
             raise NothingToBreakError
         fault = Fault("node drained", node)
-        return self._later(
-            self.dice.uniform(8, 20), fault, lambda: _ignore(self._slurm(*update, "State=RESUME"))
-        )
+
+        def resume() -> None:  # Slurm refuses it for a node that is not drained any more
+            if not self._slurm(*update, "State=RESUME") and self._may_be_drained(node):
+                raise NotMendedError(node)
+
+        return self._later(self.dice.uniform(8, 20), fault, resume)
+
+    def _may_be_drained(self, node: str) -> bool:
+        with suppress(subprocess.TimeoutExpired):
+            told = self.world.slurm.run("sinfo", "-h", "-N", "-n", node, "-o", "%T", check=False, timeout=15)  # fmt: skip
+            return told.returncode != 0 or "drain" in told.stdout
+        return True
 
     def break_node(self) -> Fault:
         """From now to the end each job dies on one node at once, also those that run there."""
@@ -308,17 +333,21 @@ class Faults:
         if self._is_under_way("waiting array cancelled"):
             raise NothingToBreakError
         run = self.dice.choice(self.world.runs)
-        self._slurm("scontrol", "update", "PartitionName=normal", "State=DOWN")
+        partition = ("scontrol", "update", "PartitionName=normal")
         fault = Fault("waiting array cancelled", run.name)
+        # first, and with another fault if there are none: a partition that is closed is opened again
+        # by this fault only
         fault.pids = self._cancel_all(run)
+        self._slurm(*partition, "State=DOWN")
 
         def cancel_waiting() -> None:
             rows = self.world.queue_of(run, self.world.queue() or [])
             waiting = {job.partition("_")[0] for job, state, _, _ in rows if state == "PENDING"}
             if waiting:
                 self._slurm("scancel", *waiting)
-            self._slurm("scontrol", "update", "PartitionName=normal", "State=UP")
-            fault.what += f", {len(waiting)} arrays folded"
+                fault.what += f", {len(waiting)} arrays folded"
+            if not self._slurm(*partition, "State=UP"):
+                raise NotMendedError(partition)
 
         return self._later(self.dice.uniform(9, 14), fault, cancel_waiting)
 

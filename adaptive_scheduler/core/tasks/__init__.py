@@ -1,0 +1,1 @@
+"""What a task needs, and where it can run."""

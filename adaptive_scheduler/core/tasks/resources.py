@@ -1,0 +1,107 @@
+"""What one task occupies while it runs: nodes, ranks, threads, GPUs, memory, time."""
+
+from __future__ import annotations
+
+import msgspec
+
+from adaptive_scheduler.core.times import TimeLike, seconds
+from adaptive_scheduler.errors import InputError
+
+#: Shares into which one GPU can be divided. Three ranks with a third of a GPU each get 333.
+GPU_SHARES = 1000
+
+
+class TaskResources(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What one task occupies inside of a job, for as long as it runs.
+
+    Attributes
+    ----------
+    nodes : int
+        Nodes, each with the same number of ranks.
+    ranks_per_node : int
+        Processes on each node.
+    threads_per_rank : int
+        Cores of each process.
+    gpus_per_rank : float
+        GPUs of each process: a whole number, or a fraction below 1 of a GPU that is shared.
+    memory : int, optional
+        Bytes on each node; None: not counted.
+    walltime : float, optional
+        Seconds; a job that ends earlier is not given the task. None: not known.
+    """
+
+    nodes: int = 1
+    ranks_per_node: int = 1
+    threads_per_rank: int = 1
+    gpus_per_rank: float = 0.0
+    memory: int | None = None
+    walltime: float | None = None
+
+    @property
+    def cores_per_node(self) -> int:
+        """Cores on each node."""
+        return self.ranks_per_node * self.threads_per_rank
+
+    @property
+    def gpu_shares(self) -> int:
+        """Shares of a GPU that each rank gets, of `GPU_SHARES` of a whole one."""
+        whole = int(self.gpus_per_rank)
+        return whole * GPU_SHARES or int(self.gpus_per_rank * GPU_SHARES)
+
+    def __str__(self) -> str:
+        parts = [_count(self.nodes, "node"), f"{_count(self.cores_per_node, 'core')} on each"]
+        if self.gpus_per_rank:
+            parts.append(f"{self.ranks_per_node} x {self.gpus_per_rank:g} GPUs on each")
+        if self.memory is not None:
+            parts.append(f"{self.memory / 2**30:.3g} GiB on each")
+        if self.walltime is not None:
+            parts.append(f"{self.walltime:g} s")
+        return ", ".join(parts)
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n} {word}{'s' if n != 1 else ''}"
+
+
+def check_resources(
+    *,
+    nodes: int = 1,
+    ranks_per_node: int = 1,
+    threads_per_rank: int = 1,
+    gpus_per_rank: float = 0,
+    memory: int | None = None,
+    walltime: TimeLike | None = None,
+) -> TaskResources:
+    """Return checked `TaskResources`.
+
+    Raises
+    ------
+    InputError
+        Names the argument, what is wrong and what to give.
+    """
+    counts = {
+        "nodes": nodes, "ranks_per_node": ranks_per_node, "threads_per_rank": threads_per_rank,
+    }  # fmt: skip
+    for name, value in counts.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise InputError(f"{name}={value!r} must be a whole number of at least 1.")
+    return TaskResources(
+        **counts,
+        gpus_per_rank=_gpus(gpus_per_rank),
+        memory=memory,
+        walltime=None if walltime is None else seconds(walltime, "walltime"),
+    )
+
+
+def _gpus(value: float) -> float:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    is_possible = is_number and (value == int(value) if value >= 1 else 0 <= value < 1)
+    if not is_possible:
+        raise InputError(
+            f"gpus_per_rank={value!r} must be a whole number, or a fraction between 0 and 1 of one GPU."
+        )
+    if 0 < value < 1 / GPU_SHARES:
+        raise InputError(
+            f"gpus_per_rank={value!r} is too small: a GPU is divided into at most {GPU_SHARES} parts."
+        )
+    return float(value)

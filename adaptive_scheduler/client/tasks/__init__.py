@@ -1,0 +1,1 @@
+"""What runs tasks inside of a job: the head, one agent on each node, its workers and programs."""

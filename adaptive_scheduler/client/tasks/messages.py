@@ -1,0 +1,169 @@
+"""What a head and its agents send to each other, and an agent and its workers."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class EndKind(enum.IntEnum):
+    """How a task ended."""
+
+    VALUE = 0  # a call returned, a command succeeded
+    ERROR = 1  # a call raised
+    EXIT = 2  # a command ended with a status other than 0
+    SIGNAL = 3  # a signal that is not ours killed it
+    TIMEOUT = 4  # its timeout came
+    CANCELLED = 5  # a person ended it
+    CUT = 6  # the end of its job came
+    DIED = 7  # the process that ran it is gone, and nobody knows more
+    BACK = 8  # it has not begun
+    UNABLE = 9  # it could not be started here
+
+
+class Call(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """Evaluate a function: `function` names the file that has it, `spec` is its pickled arguments."""
+
+    function: str
+    spec: bytes
+
+
+class Step(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One program of a command: an argument list, or a text for the shell."""
+
+    name: str
+    argv: list[str] = msgspec.field(default_factory=list)
+    text: str = ""
+
+
+class Program(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """Run programs one after the other, until one fails.
+
+    Attributes
+    ----------
+    steps : list of Step
+    folder : str
+        Their working directory; made if it is missing.
+    log : str
+        File that gets their output.
+    environment : dict of str to str
+        In addition to the agent's.
+    keep_log : bool
+        Whether the log of a success is kept, too.
+    """
+
+    steps: list[Step]
+    folder: str
+    log: str
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
+    keep_log: bool = True
+
+
+class Slot(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Where a task runs on a node: numbers of cores, GPUs, threads of each process."""
+
+    cores: tuple[int, ...]
+    gpus: tuple[str, ...] = ()
+    threads: int = 1
+
+
+class Start(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """Run a task in a slot, behind those that were given to this slot before.
+
+    Attributes
+    ----------
+    token : int
+    work : Call or Program
+    slot : Slot
+    timeout : float, optional
+        Seconds, from its begin.
+    attempt : int
+    """
+
+    token: int
+    work: Call | Program
+    slot: Slot
+    timeout: float | None = None
+    attempt: int = 1
+
+
+class Stop(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """End a task, or give it back if it has not begun. `kind`: how it is to be called then."""
+
+    token: int
+    kind: EndKind = EndKind.CANCELLED
+    grace: float = 10.0
+
+
+class Quit(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """End everything, and the agent."""
+
+    kind: EndKind = EndKind.CUT
+    grace: float = 10.0
+
+
+class Ready(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """The agent can take tasks. `life` counts the agents of this node."""
+
+    host: str
+    pid: int
+    life: int
+
+
+class Begun(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """A task has been running for a moment: in which process, and since when (monotonic seconds)."""
+
+    token: int
+    pid: int
+    since: float
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """A task has ended.
+
+    Attributes
+    ----------
+    token : int
+    kind : EndKind
+    code : int
+        Exit status, or the number of the signal.
+    value : bytes
+        Pickle of what a call returned; for ERROR of `executors.worker.describe`'s tuple.
+    path : str
+        File that holds the value, where it is large.
+    seconds : float
+        That it ran.
+    peak : int
+        Bytes of memory, of the process that ran it; 0 if it is not known.
+    text : str
+        For people: why.
+    begun : bool
+        Whether its function or program was begun.
+    """
+
+    token: int
+    kind: EndKind
+    code: int = 0
+    value: bytes = b""
+    path: str = ""
+    seconds: float = 0.0
+    peak: int = 0
+    text: str = ""
+    begun: bool = True
+
+
+class Do(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """For a worker: evaluate these, one after the other: (token, function, arguments) each."""
+
+    calls: list[tuple[int, str, bytes]]
+
+
+class Done(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """From a worker: (token, kind, value, path, seconds) each."""
+
+    results: list[tuple[int, EndKind, bytes, str, float]]
+
+
+ToAgent = Start | Stop | Quit
+FromAgent = Ready | Begun | Ended

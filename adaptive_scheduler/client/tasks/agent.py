@@ -206,7 +206,7 @@ class Agent:
             worker = queue.worker or self._new_worker(queue)
             if worker is None or worker.room <= 0:
                 return
-            batch = []
+            batch: list[Start] = []
             while (
                 queue.waiting
                 and len(batch) < worker.room
@@ -406,6 +406,7 @@ def _how(ending: children.Ending) -> str:
 def main(argv: list[str]) -> None:
     """Run tasks for the head that listens at a socket."""
     children.become_subreaper()
+    children.leave_to_head()
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(argv[0])
     Agent(sock, Path(argv[1]), int(argv[2]), int(argv[3]), dict(os.environ)).run()

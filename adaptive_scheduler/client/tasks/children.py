@@ -11,10 +11,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from adaptive_scheduler.executors import signals
+
 #: Names the task in the environment of its programs, and of whatever they leave behind.
 TASK_VARIABLE = "ADAPTIVE_SCHEDULER_TASK"
 #: Names the worker in the environment of what its calls leave behind.
 WORKER_VARIABLE = "ADAPTIVE_SCHEDULER_WORKER"
+#: Signals by which a batch system ends or warns a job; every process of it gets them.
+_HEADS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 #: prctl(2), PR_SET_CHILD_SUBREAPER.
 _SUBREAPER = 36
 #: Added to what the kernel would choose by if memory runs out: it is to take the task, not the agent.
@@ -92,6 +96,14 @@ def _bound_to(cores: Iterable[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def leave_to_head() -> None:
+    """Do nothing at the batch system's signals: the head says when it is time to end.
+
+    By a handler: what is ignored stays ignored in the programs that are started.
+    """
+    signals.take(_HEADS, signals.nothing)
 
 
 def become_subreaper() -> None:

@@ -8,12 +8,12 @@ does not end the node.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
 
 from adaptive_scheduler.client.tasks import children
+from adaptive_scheduler.client.tasks.children import leave_to_head
 
 #: Seconds between two starts of an agent that dies at once.
 PAUSE = 1.0
@@ -24,8 +24,7 @@ NO_HEAD = 3
 def supervise(address: str, folder: str) -> int:
     """Keep an agent alive until it ends in good order; returns its exit status."""
     children.become_subreaper()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the head says when it is time
+    leave_to_head()
     life = 0
     while True:
         begun = time.monotonic()

@@ -1,0 +1,153 @@
+"""The manager's mirror of one head: what it was given, what it runs where, what it must be told.
+
+Why double booking is impossible
+--------------------------------
+A place (cores, GPUs, memory) belongs to exactly one task at a time, in the mirror as in the head,
+and it changes hands in two ways only. The manager gives a free place to a task (`Given.place`, or
+an `Order` with a place for one that waits in the head). And the head hands the place of a task
+that has ended on to a waiting task of the same resources, and says so in that End (`End.next`).
+A place is free again only when an End says that nobody took it over. So whatever messages are
+lost, late or repeated: what the manager believes to be free is free, because the head cannot use
+a place that it does not know of.
+
+A task may be given a place by the manager at the moment in which the head lets it take over
+another one. The End tells: the task is where the head began it, and the other place, which the
+head has ignored, is free.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, Placement
+from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.wire.tasks import End, Given, Order, Trade, Work
+
+
+class HeadMirror:
+    """What the manager knows of one head.
+
+    Parameters
+    ----------
+    nodes : iterable of NodeInventory
+        What its job has.
+
+    Attributes
+    ----------
+    inventory : Inventory
+        The free part of it.
+    given : dict of int to Given
+        Tasks that it was given and that have not ended, by token; oldest first.
+    heard : int
+        The last of its ends that was taken in.
+    """
+
+    def __init__(self, nodes: Iterable[NodeInventory]) -> None:
+        self.inventory = Inventory(nodes)
+        self.given: dict[int, Given] = {}
+        self.heard = 0
+        self._places: dict[int, Placement] = {}  # by token
+        self._waiting: dict[int, set[int]] = {}  # tokens without a place, by fits
+        self._placed: dict[int, int] = {}  # how many have one, by fits
+        self._seen = 0
+        self._orders: deque[Order] = deque()
+        self._last_order = 0
+
+    # ------------------------------------------------------------------ what it tells
+
+    def take(self, trade: Trade) -> Iterator[End]:
+        """Take in a report; yields the ends that are new, each after the mirror knows of it."""
+        self._seen = max(self._seen, trade.seen)
+        while self._orders and self._orders[0].number <= trade.told:
+            self._orders.popleft()
+        for end in trade.ended:
+            if end.number == self.heard + 1:
+                self.heard = end.number
+                if self._end(end):
+                    yield end
+
+    def _end(self, end: End) -> bool:
+        given = self.given.pop(end.token, None)
+        place = self._forget(end.token, given)
+        if place is None:
+            return given is not None
+        follower = self.given.get(end.next) if end.next else None
+        if follower is None:
+            self.inventory.free(place)
+        else:
+            other = self._forget(follower.token, follower)
+            if other is not None:
+                self.inventory.free(other)
+            self._settle(follower, place)
+        return given is not None
+
+    def _forget(self, token: int, given: Given | None) -> Placement | None:
+        """Let a task have neither a place nor wait for one; returns the place that it had."""
+        place = self._places.pop(token, None)
+        if given is not None:
+            if place is None:
+                self._waiting[given.fits].discard(token)
+            else:
+                self._placed[given.fits] -= 1
+        return place
+
+    def _settle(self, given: Given, place: Placement) -> None:
+        self._places[given.token] = place
+        self._placed[given.fits] = self._placed.get(given.fits, 0) + 1
+
+    # ------------------------------------------------------------------ what it gets
+
+    def give(self, given: Given) -> None:
+        """Give it a task; with a place, which must be free, or to wait in the head."""
+        self.given[given.token] = given
+        if given.place is None:
+            self._waiting.setdefault(given.fits, set()).add(given.token)
+        else:
+            self.inventory.take(given.place)
+            self._settle(given, given.place)
+
+    def placed(self, fits: int) -> int:
+        """How many of its tasks of these resources have a place."""
+        return self._placed.get(fits, 0)
+
+    def waiting(self, fits: int) -> Iterable[int]:
+        """Tokens of its tasks of these resources that wait in the head."""
+        return self._waiting.get(fits, ())
+
+    def place_waiting(self, resources: list[TaskResources]) -> None:
+        """Give places that are free to tasks that wait in the head, the best ones first."""
+        waiting = [self.given[token] for tokens in self._waiting.values() for token in tokens]
+        for given in sorted(waiting, key=lambda one: (-one.priority, one.token)):
+            place = self.inventory.place(resources[given.fits])
+            if place is not None:
+                self._waiting[given.fits].discard(given.token)
+                self.inventory.take(place)
+                self._settle(given, place)
+                self._order(given.token, place=place)
+
+    def drop(self, token: int) -> None:
+        """Let it end a task, or give it back."""
+        if token in self.given:
+            self._order(token)
+
+    def prioritise(self, token: int, priority: float) -> None:
+        """Let it sort a task in anew."""
+        if token in self.given:
+            self._order(token, priority=priority)
+
+    def _order(
+        self, token: int, priority: float | None = None, place: Placement | None = None
+    ) -> None:
+        self._last_order += 1
+        self._orders.append(Order(self._last_order, token, priority, place))
+
+    def work(self, *, leave: bool = False) -> Work:
+        """Return what it has to know, whatever has been sent before: messages may be lost."""
+        tasks = []
+        for token in reversed(self.given):
+            if token <= self._seen:
+                break
+            tasks.append(self.given[token])
+        tasks.reverse()
+        return Work(self.heard, tasks, list(self._orders), leave=leave)

@@ -1,0 +1,168 @@
+"""Messages about tasks: between the manager and the heads of pools' jobs."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from adaptive_scheduler.core.tasks.place import NodePlace
+
+
+class EndKind(enum.IntEnum):
+    """How a task ended, as its head tells it."""
+
+    VALUE = 0  # a call returned, a command succeeded
+    ERROR = 1  # a call raised
+    EXIT = 2  # a command ended with a status other than 0
+    SIGNAL = 3  # a signal that is not ours killed it
+    TIMEOUT = 4  # its timeout came
+    CANCELLED = 5  # a person ended it
+    CUT = 6  # the end of its job came
+    DIED = 7  # the process that ran it is gone, and nobody knows more
+    BACK = 8  # it has not begun
+    UNABLE = 9  # it could not be started there
+
+
+class Given(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A task for a head.
+
+    Attributes
+    ----------
+    item, token : int
+        The row, and the right to it.
+    fits : int
+        Which task resources it needs; tasks of one number can follow each other in one place.
+    place : list of NodePlace, optional
+        Where it runs. None: it waits in the head, and takes over the place of a task of the same
+        `fits` that ends.
+    priority : float
+    function : str
+        Content key of its function; "" for a command.
+    spec : bytes
+        Pickled arguments, or an encoded command.
+    attempt : int
+    timeout : float, optional
+        Seconds.
+    """
+
+    item: int
+    token: int
+    fits: int
+    place: list[NodePlace] | None = None
+    priority: float = 0.0
+    function: str = ""
+    spec: bytes = b""
+    attempt: int = 1
+    timeout: float | None = None
+
+
+class Order(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What a head is to do about a task that it holds.
+
+    With `priority`: sort it in anew; with `place`: begin it there, unless it has begun; with
+    neither: drop it, or end it if it runs.
+    """
+
+    number: int
+    token: int
+    priority: float | None = None
+    place: list[NodePlace] | None = None
+
+
+class End(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A task has ended, or comes back.
+
+    Attributes
+    ----------
+    number : int
+        Of this head's ends, from 1.
+    token : int
+    kind : EndKind
+    next : int
+        The task that took over its place; 0: the place is free.
+    begun : bool
+        Whether its function or program was begun.
+    code : int
+        Exit status, or number of the signal.
+    value : bytes
+    path : str
+        File with the value, where it is large.
+    seconds, ago : float
+        That it ran; since it ended.
+    peak : int
+        Bytes of memory.
+    text : str
+        For people: why.
+    """
+
+    number: int
+    token: int
+    kind: EndKind
+    next: int = 0
+    begun: bool = True
+    code: int = 0
+    value: bytes = b""
+    path: str = ""
+    seconds: float = 0.0
+    ago: float = 0.0
+    peak: int = 0
+    text: str = ""
+
+
+class Held(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A task that a head holds: `place` of one that runs, None of one that waits in the head."""
+
+    token: int
+    place: list[NodePlace] | None
+
+
+class Trade(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """A head's report, and its request for work. It is its heartbeat too.
+
+    Attributes
+    ----------
+    seen : int
+        The last token that has reached it.
+    told : int
+        The last order that has reached it.
+    ended : list of End
+        All that the manager has not confirmed yet, in their order.
+    begun : list of (int, int, int)
+        Token, node and pid of tasks that have begun since.
+    holds : list of Held, optional
+        All that it holds, when the manager asks for it.
+    wait : float
+        Seconds for which the answer may be held back if there is nothing to do.
+    """
+
+    seen: int = 0
+    told: int = 0
+    ended: list[End] = []
+    begun: list[tuple[int, int, int]] = []
+    holds: list[Held] | None = None
+    wait: float = 0.0
+
+
+class Work(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """The answer to a Trade.
+
+    Attributes
+    ----------
+    heard : int
+        The last of its ends that is on disk.
+    tasks : list of Given
+        All of this head's tasks above its `seen`.
+    orders : list of Order
+        All above its `told`.
+    tell : bool
+        It is to tell all that it holds: a new manager asks so.
+    leave : bool
+        It is to end: begin nothing more.
+    """
+
+    heard: int = 0
+    tasks: list[Given] = []
+    orders: list[Order] = []
+    tell: bool = False
+    leave: bool = False

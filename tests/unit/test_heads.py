@@ -1,0 +1,154 @@
+"""The manager's mirror and the head, joined by a link that loses, repeats and delays messages."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from adaptive_scheduler.client.tasks.head_session import Begin, EndTask, HeadSession
+from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
+from adaptive_scheduler.core.tasks.place import NodeInventory
+from adaptive_scheduler.core.tasks.resources import GPU_SHARES, TaskResources
+from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Trade, Work
+
+RESOURCES = [
+    TaskResources(),
+    TaskResources(threads_per_rank=2),
+    TaskResources(gpus_per_rank=0.5),
+    TaskResources(nodes=2, ranks_per_node=2),
+]
+NODES = [NodeInventory("n1", [0, 1, 2, 3], ["0"]), NodeInventory("n2", [4, 5, 6, 7], ["0"])]
+
+
+class World:
+    """One manager, one head, and what is on its way between them."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+        self.mirror, self.head = HeadMirror(NODES), HeadSession()
+        self.trades: list[Trade] = []
+        self.works: list[Work] = []
+        self.token = 0
+        self.granted: dict[int, Given] = {}
+        self.ended: dict[int, End] = {}
+        self.busy: dict[tuple[int, int], int] = {}
+        self.gpus: dict[tuple[int, str], int] = {}
+        self.begun: set[int] = set()
+        self.counts = dict.fromkeys(("ahead", "taken over", "placed later", "dropped", "lost"), 0)
+
+    def grant(self) -> None:
+        """What a manager does: places first, then a few that wait in the head."""
+        self.mirror.place_waiting(RESOURCES)
+        fits = self.dice.randrange(len(RESOURCES))
+        place = self.mirror.inventory.place(RESOURCES[fits])
+        if place is None:
+            n = len(list(self.mirror.waiting(fits)))
+            if not self.mirror.placed(fits) or n > 3:
+                return
+            self.counts["ahead"] += 1
+        self.token += 1
+        given = Given(self.token, self.token, fits, place, self.dice.random())
+        self.mirror.give(given)
+        self.granted[self.token] = given
+
+    def carry_out(self, actions: list[Begin | EndTask] | list[Begin]) -> None:
+        for action in actions:
+            if isinstance(action, Begin):
+                self.begin(action)
+            elif action.token in self.head.running:  # it may have been told twice
+                self.end(action.token, EndKind.CANCELLED)
+
+    def begin(self, action: Begin) -> None:
+        token = action.given.token
+        assert token not in self.begun, "a task begins once in one head"
+        self.begun.add(token)
+        if action.given.place is None:
+            self.counts["placed later"] += 1
+        for place in action.place:
+            for core in place.cores:
+                assert (place.node, core) not in self.busy, "two tasks on one core"
+                self.busy[place.node, core] = token
+            for gpu, shares in place.gpus:
+                used = self.gpus.get((place.node, gpu), 0) + shares
+                assert used <= GPU_SHARES, "more of a GPU than there is"
+                self.gpus[place.node, gpu] = used
+
+    def end(self, token: int, kind: EndKind = EndKind.VALUE) -> None:
+        for place in self.head.running[token]:
+            for core in place.cores:
+                assert self.busy.pop((place.node, core)) == token
+            for gpu, shares in place.gpus:
+                self.gpus[place.node, gpu] -= shares
+        begins = self.head.end(token, kind)
+        self.counts["taken over"] += len(begins)
+        self.carry_out(begins)
+
+    def end_one(self) -> None:
+        if self.head.running:
+            self.end(self.dice.choice(list(self.head.running)))
+
+    def send_trade(self) -> None:
+        self.trades.append(self.head.trade(0))
+
+    def deliver_trade(self) -> None:
+        """The newest or an older one, perhaps for the second time."""
+        if not self.trades:
+            return
+        trade = self.dice.choice(self.trades[-3:])
+        for end in self.mirror.take(trade):
+            assert end.token not in self.ended, "an end is taken in once"
+            self.ended[end.token] = end
+        self.works.append(self.mirror.work())
+
+    def deliver_work(self) -> None:
+        if self.works:
+            self.carry_out(self.head.take(self.dice.choice(self.works[-3:])))
+
+    def drop(self) -> None:
+        if self.mirror.given:
+            self.counts["dropped"] += 1
+            self.mirror.drop(self.dice.choice(list(self.mirror.given)))
+
+    def prioritise(self) -> None:
+        if self.mirror.given:
+            self.mirror.prioritise(self.dice.choice(list(self.mirror.given)), self.dice.random())
+
+    def lose(self) -> None:
+        self.counts["lost"] += 1
+        self.trades, self.works = self.trades[:-1], self.works[:-1]
+
+    def step(self) -> None:
+        steps = [
+            *[self.grant] * 3, *[self.end_one] * 3, *[self.send_trade] * 2,
+            *[self.deliver_trade] * 3, *[self.deliver_work] * 3, self.drop, self.prioritise, self.lose,
+        ]  # fmt: skip
+        self.dice.choice(steps)()
+
+    def drain(self) -> None:
+        """No more tasks: all that were given end, and everything is free again."""
+        for _ in range(10 * len(self.granted) + 20):
+            self.mirror.place_waiting(RESOURCES)
+            self.end_one()
+            list_of_ends = list(self.mirror.take(self.head.trade(0)))
+            self.ended |= {end.token: end for end in list_of_ends}
+            self.carry_out(self.head.take(self.mirror.work()))
+            if not self.mirror.given and not self.head.has_news:
+                return
+
+
+@pytest.mark.parametrize("batch", range(10))
+def test_mirror_and_head_agree_whatever_is_lost_repeated_or_late(batch: int) -> None:
+    counts = dict.fromkeys(("ahead", "taken over", "placed later", "dropped", "lost"), 0)
+    for seed in range(batch * 50, batch * 50 + 50):
+        world = World(seed)
+        for _ in range(400):
+            world.step()
+        world.drain()
+        assert world.ended.keys() == world.granted.keys(), f"seed {seed}: not all tasks ended"
+        assert world.mirror.inventory.free_cores == 8, f"seed {seed}"
+        assert not world.busy, f"seed {seed}"
+        for name, n in world.counts.items():
+            counts[name] += n
+    print(counts)
+    assert all(counts.values()), counts

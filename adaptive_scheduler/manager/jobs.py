@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.config import Limits, RunConfig
 from adaptive_scheduler.core.jobs.backoff import Backoff, Room
 from adaptive_scheduler.core.jobs.batch_jobs import Refusal
 from adaptive_scheduler.core.jobs.commands import (
@@ -37,8 +37,9 @@ from adaptive_scheduler.core.jobs.reconcile import (
 )
 from adaptive_scheduler.core.jobs.records import Output, end_reason, last_words
 from adaptive_scheduler.core.rows.events import Lost
-from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.manager.clients import DatabaseManager, Moment
+from adaptive_scheduler.core.rows.items import WAITING
+from adaptive_scheduler.core.rows.run_state import RunState
+from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.notes import Notes
 
 #: Looks at the queue that events ask for are at least this far apart (seconds):
@@ -50,6 +51,8 @@ MAX_VAIN_WAVES = 8
 FIRST_BLIND, LONGEST_BLIND = SPACING / 2, 60.0
 #: A cancel that had no effect is sent again after this time (seconds).
 AGAIN = 15.0
+#: Of a manager that submits nothing.
+_NO_JOBS = Limits(max_simultaneous_jobs=0)
 
 
 class JobManager:
@@ -57,27 +60,23 @@ class JobManager:
 
     Parameters
     ----------
-    clients : DatabaseManager
-        Has the Book and the jobs.
-    config : RunConfig
-    held : str
-        Why an earlier manager had stopped submitting.
-    max_array : int
-        The most jobs that one submit may make.
+    state : RunState
     output : callable
         Given a job, the last lines that it printed; None if there is no file of it.
+
+    Attributes
+    ----------
+    scheduler : str
+        Name of the batch system; "" until `configure`: no job is submitted before.
     """
 
-    def __init__(
-        self, clients: DatabaseManager, config: RunConfig, held: str = "", max_array: int = 1000,
-        output: Output = lambda _: None,
-    ) -> None:  # fmt: skip
-        self._output = clients.output = output
-        self._clients = clients
-        self._largest_array = self._max_array = max_array
+    def __init__(self, state: RunState, output: Output = lambda _: None) -> None:
+        self.scheduler = ""
+        self._output = output
+        self._state = state
+        self._largest_array = self._max_array = 0
         self._room = Room()
-        self._config = config
-        self.notes = Notes(held=held)
+        self.notes = Notes()
         self.nodes = NodeHealth()
         self._looking = False
         self._last_look = float("-inf")
@@ -91,13 +90,39 @@ class JobManager:
         #: Whether the wait is for room, so that the end of a job ends it.
         self._is_at_limit = False
 
+    def configure(self, config: RunConfig, scheduler: str, max_array: int) -> None:
+        """Submit jobs from now on.
+
+        Parameters
+        ----------
+        config : RunConfig
+            With what kind of jobs to submit.
+        scheduler : str
+            Name of the batch system.
+        max_array : int
+            The most jobs that one submit may make.
+        """
+        self._state.config = config
+        self.scheduler = scheduler
+        self._largest_array = self._max_array = max_array
+        self._state.dirty = True
+
     @property
-    def _book(self) -> ItemTable:
-        return self._clients.book
+    def submits(self) -> bool:
+        """Whether jobs are submitted."""
+        return bool(self.scheduler)
+
+    @property
+    def _config(self) -> RunConfig:
+        return self._state.config
+
+    @property
+    def _limits(self) -> Limits:
+        return self._config.limits if self.submits else _NO_JOBS
 
     @property
     def _jobs(self) -> JobTable:
-        return self._clients.jobs
+        return self._state.jobs
 
     # -------------------------------------------------------------------- asking
 
@@ -105,11 +130,11 @@ class JobManager:
         """Return what is to be asked of the batch system at this moment."""
         since = now.monotonic - self._last_look
         is_time = self.backoff.has_ended(self._last_look, now.monotonic)
-        wanted = (self._clients.news or is_time) and since >= SPACING
+        wanted = (self._state.dirty or is_time) and since >= SPACING
         due = wanted or since >= self._interval()
         if self._looking or not due or self._blind.left(now.monotonic):
             return []
-        self._clients.news = False
+        self._state.dirty = False
         self._looking, self._last_look = True, now.monotonic
         return [ListQueue(self._jobs.unexplained(), self._jobs.begun())]
 
@@ -120,7 +145,7 @@ class JobManager:
 
     def next_due(self, now: Moment) -> float:
         """Seconds until `tasks` may have something."""
-        wait = SPACING if self._clients.news else self._interval()
+        wait = SPACING if self._state.dirty else self._interval()
         return max(self._blind.left(now.monotonic), self._last_look + wait - now.monotonic)
 
     # ------------------------------------------------------------------- hearing
@@ -133,16 +158,16 @@ class JobManager:
             case ListingFailed():
                 self._looking = False
                 seconds = self._blind.wait(result.reason, now.monotonic)
-                self.notes.blind = self._blind.reason
-                self.notes.say("queue_not_seen", reason=result.reason, seconds=seconds)
+                self.notes.listing_error = self._blind.reason
+                self.notes.record("queue_not_seen", reason=result.reason, seconds=seconds)
             case Submitted():
-                if not (self._clients.bad_luck or self._is_wave_refused):
+                if not (self._state.backoff_reason or self._is_wave_refused):
                     self.backoff.clear()
                     self._is_at_limit = False
                 self._end_submitting()
                 self._jobs.end_submit(result.number, result.jobs, now.monotonic)
-                self.notes.say("jobs_submitted", jobs=list(result.jobs))
-                self._clients.news = True
+                self.notes.record("jobs_submitted", jobs=list(result.jobs))
+                self._state.dirty = True
             case NotSubmitted():
                 self._refused(result, now)
                 self._end_submitting()
@@ -151,13 +176,13 @@ class JobManager:
                 self._refuse_wave(f"a submit did not answer: {result.reason}", now)
                 self._end_submitting()
             case CancelDone():
-                self.notes.cancel = result.words
+                self.notes.cancel_error = result.words
                 self._jobs.note_cancelled(result.jobs)
-                self._clients.news = True
+                self._state.dirty = True
         return []
 
     def _take_listing(self, result: QueueListing, now: Moment) -> list[Task]:
-        self._looking, self.notes.blind = False, ""
+        self._looking, self.notes.listing_error = False, ""
         self._blind.clear()
         run, grace = self._config.run, self._config.timing.grace
         self._jobs.observe(result.jobs, result.endings, now.monotonic, run, result.doubt, grace)
@@ -169,13 +194,13 @@ class JobManager:
         if result.refusal is Refusal.LIMIT or n == 1:
             self._room.refuse(n)  # of many names, each with a submit of its own, one is tried next
         if result.refusal is Refusal.LIMIT and n > 1:
-            self._is_wave_refused = self._clients.news = True
-            self.notes.say("fewer_jobs_at_once", reason=result.words, jobs=self._room.most)
+            self._is_wave_refused = self._state.dirty = True
+            self.notes.record("fewer_jobs_at_once", reason=result.words, jobs=self._room.most)
         elif result.refusal is Refusal.TOO_LONG and n > 1:
             # the array may be what is too large: sites differ in how long one may be
             self._max_array = max(1, n // 4)
-            self._clients.news = True
-            self.notes.say("smaller_arrays", reason=result.words, jobs=self._max_array)
+            self._state.dirty = True
+            self.notes.record("smaller_arrays", reason=result.words, jobs=self._max_array)
         elif result.refusal in (Refusal.IMPOSSIBLE, Refusal.TOO_LONG):
             self.hold(f"the batch system refuses these jobs: {result.words}")
         else:
@@ -206,25 +231,25 @@ class JobManager:
             return  # deaths that one look shows are one reason to wait, too
         self._is_at_limit = False
         seconds = self.backoff.wait(words, now.monotonic)
-        self.notes.say("submit_postponed", reason=words, seconds=seconds)
+        self.notes.record("submit_postponed", reason=words, seconds=seconds)
 
     def hold(self, reason: str) -> None:
         """Submit nothing more until `resume`."""
-        if self.notes.held == reason:  # several submits of one wave say the same
+        if self._state.held == reason:  # several submits of one wave say the same
             return
-        self.notes.held = reason
-        self.notes.say("run_held", reason=reason)
+        self._state.held = reason
+        self.notes.record("run_held", reason=reason)
 
     def resume(self) -> None:
         """Submit again."""
-        self.notes.held = ""
+        self._state.held = ""
         self.backoff.clear()
         self._blind.clear()
         self._max_array, self._room, self._is_at_limit = self._largest_array, Room(), False
         self._jobs.pardon()
-        self._clients.fruitless = 0
+        self._state.barren_runs = 0
         self._vain_waves.clear()
-        self._clients.news = True
+        self._state.dirty = True
 
     # ------------------------------------------------------------------ deciding
 
@@ -233,7 +258,7 @@ class JobManager:
         tasks: list[Task] = []
         for _ in range(len(self._jobs.records) + 2):  # each round buries at least one job
             actions = reconcile(
-                self._counts(), self._observed(now), self._config.limits, self._config.timing
+                self._counts(), self._observed(now), self._limits, self._config.timing
             )
             tasks += [task for action in actions for task in self._carry_out(action, now)]
             if not any(isinstance(action, (BuryJob, FreeItem, ForgetSubmit)) for action in actions):
@@ -250,26 +275,27 @@ class JobManager:
             self.notes.early_deaths = f"{n} in a row{words}" if n else ""
 
     def _counts(self) -> Counts:
-        return Counts(self._book.queued, self._book.running, self._book.phases["waiting"])  # type: ignore[index]
+        items = self._state.items
+        return Counts(items.queued, items.running, items.phases[WAITING])
 
     def _observed(self, now: Moment) -> Observed:
-        over = self._book.unfinished == 0 or self._clients.closing
+        over = self._state.items.unfinished == 0 or self._state.cancelled
         if not over:
             self._over_since = None
         elif self._over_since is None:
             self._over_since = now.monotonic
         lease = self._config.timing.lease
-        survey = self._jobs.survey(self._book.holders, now.monotonic, lease)
+        survey = self._jobs.survey(self._state.items.holders, now.monotonic, lease)
         self.nodes.see(survey.nodes)
         return Observed(
             jobs=survey.views,
             at_work=survey.at_work,
             submits=self._jobs.submit_views(now.monotonic),
-            held=self.notes.held or self._postponed(now),
+            held=self._state.held or self._postponed(now),
             over_for=now.monotonic - self._over_since if self._over_since is not None else 0.0,
             early_deaths=self._jobs.early_deaths,
             lived=self._jobs.lived,
-            leaving=self._clients.leaving,
+            leaving=self._state.being_cancelled,
         )
 
     def _postponed(self, now: Moment) -> str:
@@ -283,7 +309,7 @@ class JobManager:
             case BuryJob():
                 self._bury(action, now)
             case FreeItem():
-                self._clients.free(action.job, Lost(action.reason), now)
+                self._state.take_back(action.job, Lost(action.reason), now.wall)
             case ForgetSubmit():
                 self._jobs.forget_submit(action.number)
             case Hold():
@@ -295,22 +321,22 @@ class JobManager:
         return []
 
     def _bury(self, action: BuryJob, now: Moment) -> None:
-        ours = self._clients.leaving.pop(action.job, None) is not None
+        ours = self._state.being_cancelled.pop(action.job, None) is not None
         cause = "cancelled" if ours and action.cause == "unknown" else action.cause
         crash = action.crash and cause != "cancelled"
         self._blame_node(action.job, crash, now)
         said = self._output(action.job) if crash else None
         words = end_reason(action.job, cause, (lambda _: said) if crash else None)
-        self._clients.free(action.job, Lost(words, crash, output=said or ""), now)
+        self._state.take_back(action.job, Lost(words, crash, output=said or ""), now.wall)
         self._jobs.bury(action.job, cause)
         self._make_room()
-        self.notes.say("job_ended", job=action.job, cause=cause, crash=crash)
-        if why := self._clients.bad_luck:
+        self.notes.record("job_ended", job=action.job, cause=cause, crash=crash)
+        if why := self._state.backoff_reason:
             self._despair(why, now)
 
     def _despair(self, why: str, now: Moment) -> None:
         """Jobs get nowhere: wait once for each wave of them, and in the end for a person."""
-        if self.notes.held or self.backoff.why(now.monotonic):
+        if self._state.held or self.backoff.why(now.monotonic):
             return
         if len(self._vain_waves) >= MAX_VAIN_WAVES:
             words = last_words(self._jobs.records.values(), self._output)
@@ -320,7 +346,7 @@ class JobManager:
 
     def _blame_node(self, job: str, crash: bool, now: Moment) -> None:
         """A node is suspected of deaths before the first claim or soon after one."""
-        record, item = self._jobs.records[job], self._book.held_by(job)
+        record, item = self._jobs.records[job], self._state.items.held_by(job)
         worked = self._jobs.worked_for(job)
         if (crash and (item is not None or not record.has_worked) and (worked or 0.0) < QUICK) or (
             record.broken and not record.has_worked
@@ -330,7 +356,7 @@ class JobManager:
 
     def _cancel(self, action: CancelJobs, now: Moment) -> list[Task]:
         """Cancel each job once in a while, not at every look."""
-        leaving = self._clients.leaving
+        leaving = self._state.being_cancelled
         due = [
             job for job in action.jobs
             if now.monotonic - leaving.get(job, float("-inf")) > AGAIN
@@ -338,11 +364,11 @@ class JobManager:
         if not due:
             return []
         leaving.update(dict.fromkeys(due, now.monotonic))
-        self.notes.say("jobs_cancelled", jobs=due, reason=action.reason)
+        self.notes.record("jobs_cancelled", jobs=due, reason=action.reason)
         return [CancelTask(due)]
 
     def _submit(self, action: SubmitJobs, now: Moment) -> Sequence[Task]:
-        if self._clients.bad_luck:
+        if self._state.backoff_reason:
             self._vain_waves.add(now.monotonic)
         else:
             self._vain_waves.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from adaptive_scheduler.core.wire.messages import Owner, Report
+from adaptive_scheduler.core.wire.tasks import EndKind
 
 
 class Claimed(msgspec.Struct, frozen=True, gc=False):
@@ -85,8 +86,52 @@ class Retried(msgspec.Struct, frozen=True, gc=False):
     waiting: bool = False
 
 
+class Granted(msgspec.Struct, frozen=True, gc=False):
+    """A task is handed out to the head of a job. `token` is fresh."""
+
+    job: str
+    token: int
+
+
+class TaskEnded(msgspec.Struct, frozen=True, gc=False):
+    """A head tells how a task ended, or gives it back.
+
+    Attributes
+    ----------
+    token : int
+    kind : EndKind
+    begun : bool
+        Whether its function or program was begun.
+    reason : str
+        For people.
+    seconds : float
+        That it ran.
+    number : int
+        Of its end among all ends of tasks in this run, from 1: drivers collect by it.
+    is_full_cut : bool
+        With ``CUT``: it had a whole walltime, and was not done.
+    """
+
+    token: int
+    kind: EndKind
+    begun: bool = True
+    reason: str = ""
+    seconds: float = 0.0
+    number: int = 0
+    is_full_cut: bool = False
+
+
+class Prioritised(msgspec.Struct, frozen=True, gc=False):
+    """A driver or a person changes its priority."""
+
+    priority: float
+
+
 Event = (
     Claimed
+    | Granted
+    | TaskEnded
+    | Prioritised
     | Finished
     | Raised
     | Released

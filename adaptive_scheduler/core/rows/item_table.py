@@ -6,18 +6,24 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterable, KeysView, Mapping, Sequence
 
+import msgspec
+
 from adaptive_scheduler.core.rows.events import (
     Blocked,
     Cancelled,
     Claimed,
     Event,
+    Granted,
     Postponed,
+    Prioritised,
     Raised,
     Retried,
+    TaskEnded,
     Unblocked,
 )
 from adaptive_scheduler.core.rows.items import (
     DONE,
+    LEARNER,
     QUEUED,
     RUNNING,
     WAITING,
@@ -30,6 +36,8 @@ from adaptive_scheduler.core.rows.ready_queue import ReadyQueue, place_of
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Report
 from adaptive_scheduler.errors import InputError
 
+#: Tasks that follow each other in one place, and that one pool accepts: task resources and tag.
+TaskClass = tuple[int, str]
 #: What depends on such an item will never be free.
 _NEVER_DONE = (Phase.FAILED, Phase.CANCELLED)
 #: Seconds until an item whose function raised is tried again: doubled at each failure.
@@ -61,17 +69,26 @@ class ItemTable:
         self.phases: dict[Phase, int] = dict.fromkeys(Phase, 0)
         self.queued: defaultdict[int, int] = defaultdict(int)  # by shape
         self.running: defaultdict[int, int] = defaultdict(int)  # by shape
+        self.queued_tasks: defaultdict[TaskClass, int] = defaultdict(int)
+        self.running_tasks: defaultdict[TaskClass, int] = defaultdict(int)
+        #: Tasks of each job, by their tokens.
+        self.tasks_of: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        #: Ids of tasks by their keys.
+        self.by_key: dict[str, int] = {}
+        #: Ids of tasks in the order in which they ended; one that was retried stands there twice.
+        self.ends: list[int] = []
         self._by_job: dict[str, int] = {}
         self._children: defaultdict[int, list[int]] = defaultdict(list)
         self._by_token: dict[int, int] = {}
         self._missing: dict[int, int] = {}  # how many parents of a WAITING item are not DONE
-        self._free: defaultdict[int, ReadyQueue] = defaultdict(ReadyQueue)
+        self._free: defaultdict[int | TaskClass, ReadyQueue] = defaultdict(ReadyQueue)
         self._delayed: list[tuple[float, int]] = []
         self._delay_until: dict[int, float] = {}
         self._consequences: list[tuple[int, Event]] = []
         self.last_token = 0
         for item in items:
             self._add(item)
+        self._sort_ends()
         for queue in self._free.values():
             queue.settle()
         self._settle()
@@ -84,9 +101,31 @@ class ItemTable:
             raise InputError(f"row {len(self.rows)} of the database has the id {item.id}.")
         self.rows.append(item)
         self.last_token = max(self.last_token, item.token)
+        if item.key:
+            self.by_key[item.key] = item.id
         for parent in set(item.depends_on):
             self._children[parent].append(item.id)
         self._enter(item)
+
+    def _sort_ends(self) -> None:
+        """Tasks that have ended, by the numbers of their ends; 0 are ends that count no more."""
+        ended = [item for item in self.rows if item.ended]
+        self.ends = [-1] * max((item.ended for item in ended), default=0)
+        for item in ended:
+            self.ends[item.ended - 1] = item.id
+
+    def append(self, items: Sequence[Item], now: float) -> None:
+        """Add rows while the run goes on; their ids follow those that there are."""
+        for item in items:
+            if any(not 0 <= parent < item.id for parent in item.depends_on):
+                raise InputError(f"item {item.id} depends on a row that does not exist.")
+            self._add(item)
+            self.changed[item.id] = item
+            if item.depends_on:
+                self._missing[item.id] = self._count_missing(item)
+                if item.phase is QUEUED and self._missing[item.id]:
+                    self.apply(item.id, Postponed(), now)
+                self._settle_waiting(item.id, now)
 
     def _settle(self) -> None:
         """Count parents: rows may come in any phase, from a new run or from a journal."""
@@ -119,9 +158,12 @@ class ItemTable:
     # ------------------------------------------------------------------- indexes
 
     def _enter(self, item: Item) -> None:
+        self.phases[item.phase] += 1
+        if item.kind != LEARNER:
+            self._enter_task(item)
+            return
         if item.token:
             self._by_token[item.token] = item.id
-        self.phases[item.phase] += 1
         if item.phase is QUEUED:
             self.queued[item.shape] += 1
             if item.id not in self._delay_until:
@@ -131,8 +173,31 @@ class ItemTable:
             self.running[item.shape] += 1
             self._by_job[item.job] = item.id
 
+    def _enter_task(self, item: Item) -> None:
+        if item.phase is QUEUED:
+            self.queued_tasks[item.shape, item.tag] += 1
+            self._push(item)
+        elif item.phase is RUNNING:
+            assert item.job is not None
+            self.running_tasks[item.shape, item.tag] += 1
+            self.tasks_of[item.job][item.token] = item.id
+
+    def _leave_task(self, item: Item) -> None:
+        if item.phase is QUEUED:
+            self.queued_tasks[item.shape, item.tag] -= 1
+        elif item.phase is RUNNING:
+            assert item.job is not None
+            self.running_tasks[item.shape, item.tag] -= 1
+            held = self.tasks_of[item.job]
+            del held[item.token]
+            if not held:
+                del self.tasks_of[item.job]
+
     def _leave(self, item: Item) -> None:
         self.phases[item.phase] -= 1
+        if item.kind != LEARNER:
+            self._leave_task(item)
+            return
         if item.phase is QUEUED:
             self.queued[item.shape] -= 1
             self._delay_until.pop(item.id, None)
@@ -142,9 +207,10 @@ class ItemTable:
             del self._by_job[item.job]
 
     def _push(self, item: Item) -> None:
-        self._free[item.shape].push(place_of(item))
+        key = item.shape if item.kind == LEARNER else (item.shape, item.tag)
+        self._free[key].push(place_of(item))
 
-    def _take_first(self, shape: int) -> Item | None:
+    def _take_first(self, shape: int | TaskClass) -> Item | None:
         """Take places off the queue until one is still true."""
         queue = self._free[shape]
         while (place := queue.pop()) is not None:
@@ -258,6 +324,36 @@ class ItemTable:
     def row_of(self, token: int) -> int | None:
         """The row that a token was given for; None if no row remembers it."""
         return self._by_token.get(token)
+
+    # -------------------------------------------------------------------- tasks
+
+    def best_task(self, of: TaskClass) -> Item | None:
+        """The free task of a class that goes first; it stays where it is."""
+        queue = self._free[of]
+        while (place := queue.first()) is not None:
+            item = self.rows[place[2]]
+            if item.phase is QUEUED and place == place_of(item) and item.id not in self._delay_until:
+                return item
+            queue.pop()
+        return None
+
+    def grant(self, item: Item, job: str, now: float) -> Item:
+        """Hand a free task out to the head of a job."""
+        granted = self.apply(item.id, Granted(job, self.last_token + 1), now)
+        assert isinstance(granted, Item), granted
+        return granted
+
+    def end_task(self, row: int, event: TaskEnded, now: float) -> Item | Refused:
+        """A head told of an end; if the task is over, its end gets the next number."""
+        number = len(self.ends) + 1
+        after = self.apply(row, msgspec.structs.replace(event, number=number), now)
+        if type(after) is Item and after.ended == number:
+            self.ends.append(row)
+        return after
+
+    def prioritise(self, row: int, priority: float, now: float) -> Item | Refused:
+        """Change the priority of an item that has not ended."""
+        return self.apply(row, Prioritised(priority), now)
 
     # ------------------------------------------------------------------- people
 

@@ -16,14 +16,18 @@ from adaptive_scheduler.core.rows.events import (
     Claimed,
     Event,
     Finished,
+    Granted,
     Lost,
     Postponed,
+    Prioritised,
     Raised,
     Released,
     Retried,
+    TaskEnded,
     Unblocked,
 )
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Report
+from adaptive_scheduler.core.wire.tasks import EndKind
 
 replace = msgspec.structs.replace
 
@@ -43,6 +47,8 @@ class Phase(enum.StrEnum):
 # one in its class, 15 ns for these.
 WAITING, QUEUED, RUNNING = Phase.WAITING, Phase.QUEUED, Phase.RUNNING
 DONE, FAILED, CANCELLED = Phase.DONE, Phase.FAILED, Phase.CANCELLED
+#: Kinds of items.
+LEARNER, TASK = "learner", "task"
 #: Phases that an item leaves only when a person asks for it.
 OVER = frozenset({DONE, FAILED, CANCELLED})
 #: Seconds of work that no client has: sums of larger ones would become infinite.
@@ -90,12 +96,28 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         Damaged data files of it that were kept, under their new names.
     changed : float
         Seconds since 1970 of the last transition.
+    tag, name : str
+        Of a task: for pools that accept only some, and for people.
+    key : str
+        Of a task: a second one of the same key is the first one.
+    function : str
+        Of a task: the content key of its function; "" for a command.
+    retries : int
+        Of a task: times that it is tried again after it failed.
+    timeout : float, optional
+        Of a task: seconds that it may run.
+    cuts : int
+        Of a task: whole walltimes in which it was not done.
+    code : int
+        Of a task: exit status, or number of the signal, of its last try.
+    ended : int
+        Of a task: the number of its end among all ends of tasks; 0 before.
     """
 
     id: int
     fname: str | list[str]
     phase: Phase
-    kind: str = "learner"
+    kind: str = LEARNER
     priority: float = 0.0
     depends_on: tuple[int, ...] = ()
     shape: int = 0
@@ -115,6 +137,15 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     loss: float | None = None
     kept_aside: str = ""
     changed: float = 0.0
+    tag: str = ""
+    name: str = ""
+    key: str = ""
+    function: str = ""
+    retries: int = 0
+    timeout: float | None = None
+    cuts: int = 0
+    code: int = 0
+    ended: int = 0
 
 
 #: An item that gets on between its failures is given up at so many times its budget.
@@ -257,11 +288,60 @@ def _same(item: Item, _event: Event, _: Budget) -> Item:
     return item
 
 
+# -------------------------------------------------------------------- tasks
+
+
+def _grant(item: Item, event: Granted, _: Budget) -> Item:
+    return replace(item, phase=RUNNING, job=event.job, token=event.token, reason="")
+
+
+#: Times that a task is tried again after the process that ran it died, if it does not say.
+MAX_TASK_CRASHES = 1
+#: Whole walltimes in which a task may not be done.
+MAX_CUTS = 2
+
+
+def _end_task(item: Item, event: TaskEnded, _: Budget) -> Item:
+    """How often a task may fail, die or be cut; what has not begun comes back uncounted."""
+    kind, fails, crashes, cuts, reason = event.kind, item.fails, item.crashes, item.cuts, event.reason
+    if kind is EndKind.VALUE:
+        phase = DONE
+    elif kind is EndKind.CANCELLED:
+        phase, reason = CANCELLED, reason or "cancelled"
+    elif kind is EndKind.BACK:
+        phase = QUEUED
+    elif kind is EndKind.CUT:
+        cuts += event.is_full_cut
+        phase = FAILED if cuts >= MAX_CUTS else QUEUED
+        if phase is FAILED:
+            reason = f"not done in {cuts} whole walltimes: ask for a longer one, or for more cores"
+    elif kind in (EndKind.SIGNAL, EndKind.DIED):
+        crashes += 1
+        phase = FAILED if crashes > max(item.retries, MAX_TASK_CRASHES) else QUEUED
+    else:
+        fails += 1
+        phase = FAILED if fails > item.retries or kind is EndKind.UNABLE else QUEUED
+    return replace(
+        item, phase=phase, job=None, attempts=item.attempts + event.begun, fails=fails,
+        crashes=crashes, cuts=cuts, reason=reason, worked=item.worked + _seconds(event.seconds),
+        ended=event.number if phase in OVER else item.ended,
+    )  # fmt: skip
+
+
+def _prioritise(item: Item, event: Prioritised, _: Budget) -> Item:
+    return item if event.priority == item.priority else replace(item, priority=event.priority)
+
+
 _Handler = Callable[[Item, Any, Budget], "Item | Refused"]
 
 #: Every legal transition: (phase, event) -> (what happens, the phases it may lead to).
 #: What is not here is refused. The picture in docs/architecture.md is drawn from it.
 TRANSITIONS: dict[tuple[Phase, type], tuple[_Handler, tuple[Phase, ...]]] = {
+    (QUEUED, Granted): (_grant, (RUNNING,)),
+    (RUNNING, TaskEnded): (_end_task, (DONE, QUEUED, FAILED, CANCELLED)),
+    (WAITING, Prioritised): (_prioritise, (WAITING,)),
+    (QUEUED, Prioritised): (_prioritise, (QUEUED,)),
+    (RUNNING, Prioritised): (_prioritise, (RUNNING,)),
     (WAITING, Unblocked): (_unblock, (QUEUED,)),
     (WAITING, Blocked): (_end, (FAILED,)),
     (WAITING, Cancelled): (_end, (CANCELLED,)),
@@ -281,7 +361,7 @@ TRANSITIONS: dict[tuple[Phase, type], tuple[_Handler, tuple[Phase, ...]]] = {
 }
 
 #: Events that only the holder of the present token may send.
-_FENCED = (Finished, Raised, Released)
+_FENCED = (Finished, Raised, Released, TaskEnded)
 
 
 def step(item: Item, event: Event, now: float, budget: Budget) -> Item | Refused:

@@ -35,6 +35,12 @@ class ReadyQueue:
         """Sort what a run begins with."""
         self._sorted, self._heap = sorted(self._heap, reverse=True), []
 
+    def first(self) -> Place | None:
+        """Return the smallest and leave it where it is; None if there is none."""
+        if self._heap and not (self._sorted and self._sorted[-1] < self._heap[0]):
+            return self._heap[0]
+        return self._sorted[-1] if self._sorted else None
+
     def pop(self) -> Place | None:
         """Take the smallest; None if there is none."""
         if self._heap and not (self._sorted and self._sorted[-1] < self._heap[0]):

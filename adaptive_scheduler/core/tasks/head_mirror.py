@@ -18,7 +18,7 @@ head has ignored, is free.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, Placement
 from adaptive_scheduler.core.tasks.resources import TaskResources
@@ -111,7 +111,7 @@ class HeadMirror:
         """How many of its tasks of these resources have a place."""
         return self._placed.get(fits, 0)
 
-    def waiting(self, fits: int) -> Iterable[int]:
+    def waiting(self, fits: int) -> Collection[int]:
         """Tokens of its tasks of these resources that wait in the head."""
         return self._waiting.get(fits, ())
 

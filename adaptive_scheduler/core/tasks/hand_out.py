@@ -1,0 +1,162 @@
+"""Which free task goes to which head, and when.
+
+The free task of the highest priority goes first. A task gets a place if there is room for it; one
+that does not fit is passed by smaller ones, but not for ever (`Reservation`). Where no place is
+free, tasks that take little time are handed out ahead: such a task waits in the head and takes
+over the place of one of the same resources the moment that one ends, so that the slot does not
+idle for as long as a message takes to the manager and back. But what waits in a head is passed by
+nobody, so it is little: about `AHEAD` seconds of work in each slot, by the mean duration of the
+task's function. An unknown function counts as a long one.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from adaptive_scheduler.core.rows.item_table import ItemTable, TaskClass
+from adaptive_scheduler.core.rows.items import Item
+from adaptive_scheduler.core.rows.ready_queue import place_of
+from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
+from adaptive_scheduler.core.tasks.place import Placement
+from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.wire.tasks import Given
+
+#: Seconds of work that may wait in a head for each slot.
+AHEAD = 0.1
+#: Tasks and bytes of their arguments that one message brings.
+MOST_TASKS, MOST_BYTES = 1000, 2**20
+#: How much one duration counts for the mean.
+_WEIGHT = 0.05
+
+
+class Durations:
+    """How long the calls of each function take, on average."""
+
+    def __init__(self) -> None:
+        self._mean: dict[str, float] = {}
+
+    def note(self, function: str, seconds: float) -> None:
+        """Take in the duration of a task that has ended."""
+        mean = self._mean.get(function)
+        self._mean[function] = seconds if mean is None else mean + _WEIGHT * (seconds - mean)
+
+    def of(self, function: str) -> float:
+        """Seconds; infinity while nobody knows."""
+        return self._mean.get(function, float("inf"))
+
+
+@dataclass
+class HeadView:
+    """What is handed out to one head.
+
+    Attributes
+    ----------
+    job : str
+    mirror : HeadMirror
+    accepts : collection of str
+        Tags; empty: all tasks.
+    seconds_left : float
+        Until its job ends.
+    reserved : dict of TaskClass to set of int
+        Nodes that are kept free for a class, of which a task was passed by for too long.
+    """
+
+    job: str
+    mirror: HeadMirror
+    accepts: Collection[str] = ()
+    seconds_left: float = float("inf")
+    reserved: dict[TaskClass, set[int]] = field(default_factory=dict)
+
+
+class HandOut:
+    """Hands free tasks out to heads.
+
+    Parameters
+    ----------
+    items : ItemTable
+    resources : list of TaskResources
+        By `Item.shape` of tasks.
+    spec_of : callable
+        Given an item's id, its spec.
+
+    Attributes
+    ----------
+    durations : Durations
+    passed_by : dict of TaskClass to float
+        Since when the first task of a class is passed by, on the manager's monotonic clock.
+    """
+
+    def __init__(
+        self,
+        items: ItemTable,
+        resources: list[TaskResources],
+        spec_of: Callable[[int], bytes],
+    ) -> None:
+        self.durations = Durations()
+        self.passed_by: dict[TaskClass, float] = {}
+        self._items = items
+        self._resources = resources
+        self._spec_of = spec_of
+
+    def to(self, head: HeadView, wall: float, monotonic: float) -> int:
+        """Hand out what a head can take; returns how many tasks.
+
+        Parameters
+        ----------
+        head : HeadView
+        wall, monotonic : float
+            Seconds since 1970, for the rows; of the manager's clock.
+        """
+        head.mirror.place_waiting(self._resources)
+        best = [(place_of(item), of) for of in self._classes(head) if (item := self._items.best_task(of))]
+        heapq.heapify(best)
+        n = size = 0
+        while best and n < MOST_TASKS and size < MOST_BYTES:
+            _, of = best[0]
+            item = self._items.best_task(of)
+            place = None if item is None else self._place(head, of)
+            if item is None or (place is None and not self._is_ahead_useful(head, item)):
+                if item is not None and place is None:
+                    self.passed_by.setdefault(of, monotonic)
+                heapq.heappop(best)
+                continue
+            if place is not None:
+                self.passed_by.pop(of, None)
+            size += self._give(head, item, place, wall)
+            n += 1
+            following = self._items.best_task(of)
+            if following is None:
+                heapq.heappop(best)
+            else:
+                heapq.heapreplace(best, (place_of(following), of))
+        return n
+
+    def _classes(self, head: HeadView) -> list[TaskClass]:
+        return [
+            of for of, n in self._items.queued_tasks.items()
+            if n and (not head.accepts or of[1] in head.accepts)
+            and (self._resources[of[0]].walltime or 0.0) <= head.seconds_left
+        ]  # fmt: skip
+
+    def _place(self, head: HeadView, of: TaskClass) -> Placement | None:
+        kept = [node for other, nodes in head.reserved.items() if other != of for node in nodes]
+        return head.mirror.inventory.place(self._resources[of[0]], kept)
+
+    def _is_ahead_useful(self, head: HeadView, item: Item) -> bool:
+        slots = head.mirror.placed(item.shape)
+        mean = self.durations.of(item.function)
+        waiting = len(head.mirror.waiting(item.shape))
+        return bool(slots) and (waiting + 1) * mean <= AHEAD * slots
+
+    def _give(self, head: HeadView, item: Item, place: Placement | None, wall: float) -> int:
+        spec = self._spec_of(item.id)
+        granted = self._items.grant(item, head.job, wall)
+        head.mirror.give(
+            Given(
+                item.id, granted.token, item.shape, place, item.priority, item.function, spec,
+                item.attempts + 1, item.timeout,
+            )
+        )  # fmt: skip
+        return len(spec)

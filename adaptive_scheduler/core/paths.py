@@ -114,6 +114,25 @@ class RunFolder:
         return self.folder / "programs"
 
     @property
+    def facts(self) -> Path:
+        """Arguments and results of tasks."""
+        return self.folder / "facts"
+
+    @property
+    def values(self) -> Path:
+        """Results of tasks that are large, a file each."""
+        return self.folder / "values"
+
+    @property
+    def functions(self) -> Path:
+        """Functions of tasks, each under the digest of its pickle."""
+        return self.folder / "functions"
+
+    def function(self, key: str) -> Path:
+        """The file of one function."""
+        return self.functions / key
+
+    @property
     def scripts(self) -> Path:
         """Job scripts, one a submit."""
         return self.folder / "scripts"

@@ -73,7 +73,7 @@ class DatabaseManager:
             return last[1] if number == last[0] else Refused("old_request", "answered before.")
         if type(request) is Hello:
             self._submits[owner.job] = request.submit
-        record = self._hear(owner, request, now)
+        record = self.hear(owner, request, now)
         if type(record) is Refused:
             reply: Reply = record
         else:
@@ -81,7 +81,7 @@ class DatabaseManager:
         self._replies[owner.uuid] = (number, reply)
         return reply
 
-    def _hear(self, owner: Owner, request: Request, now: Moment) -> JobRecord | Refused:
+    def hear(self, owner: Owner, request: Request, now: Moment) -> JobRecord | Refused:
         """Know who speaks. A claim that comes after its client's goodbye must not give it work."""
         known = self._state.jobs.records.get(owner.job)
         has_left = known is not None and known.goodbye and known.owner == owner
@@ -94,6 +94,8 @@ class DatabaseManager:
 
     def _welcome(self, owner: Owner, _record: JobRecord, request: Hello, _now: Moment) -> Reply:
         self._state.jobs.note_host(owner.job, request.host)
+        if request.inventory:
+            self._state.tasks.meet_head(owner, request.inventory, _now.wall)
         timing = self._state.config.timing
         return Welcome(self._state.config.run, timing.beat, timing.lease, timing.idle)
 

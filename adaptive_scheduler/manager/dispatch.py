@@ -14,6 +14,7 @@ from adaptive_scheduler.core.wire.messages import (
     Picture,
     Reply,
     Request,
+    Trade,
     decode_request,
     encode_reply,
 )
@@ -21,7 +22,10 @@ from adaptive_scheduler.errors import ProtocolError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.manager.clients import CLIENT_REQUESTS, DatabaseManager, Moment
 from adaptive_scheduler.manager.control import CONTROL_REQUESTS, ControlApi, ManagerProcess
+from adaptive_scheduler.manager.drivers import DRIVER_REQUESTS, DriverManager
+from adaptive_scheduler.manager.heads import HeadManager
 from adaptive_scheduler.manager.jobs import JobManager
+from adaptive_scheduler.manager.parked import Parked
 from adaptive_scheduler.manager.persistence import Persistence, RowStore
 
 #: Seconds that the manager stays after the end, for clients that have something to say.
@@ -43,8 +47,8 @@ class Clocks(Protocol):
 class RequestHandler(Protocol):
     """Answers some kinds of requests."""
 
-    def handle(self, owner: Owner, number: int, request: Request, now: Moment) -> Reply:
-        """Answer one request."""
+    def handle(self, owner: Owner, number: int, request: Any, now: Moment) -> Reply | Parked:
+        """Answer one request, or let it wait."""
 
 
 class Outside(Protocol):
@@ -97,7 +101,9 @@ class Dispatcher:
         self._clock = clock
         self._log = log
         now = self.now()
-        self.state = row_codec.open_state(store.take_tables(), store.folder, config, now.monotonic)
+        self.state = row_codec.open_state(
+            store.take_tables(), store.folder, config, now.monotonic, store
+        )
         self.persistence = Persistence(store, self.state, log)
         self._read_output: Output = lambda _: None
         self.clients = DatabaseManager(self.state, self._output)
@@ -106,9 +112,13 @@ class Dispatcher:
         self.control = ControlApi(store.folder, self.state, self.jobs, self.persistence, process)
         #: Request -> who answers it.
         self._handlers: dict[type, RequestHandler] = {
+            Trade: HeadManager(self.state, self.clients),
+            **dict.fromkeys(DRIVER_REQUESTS, DriverManager(self.state)),
             **dict.fromkeys(CLIENT_REQUESTS, self.clients),
             **dict.fromkeys(CONTROL_REQUESTS, self.control),
         }
+        #: By the sender's uuid: a later request of one takes the place of the one that waits.
+        self._parked: dict[str, tuple[bytes, int, Owner, Request, Any, float]] = {}
         self._tasks: list[Task] = []
         self._next_judging = now.monotonic
         self._over_since: float | None = None
@@ -143,7 +153,10 @@ class Dispatcher:
 
     def patience(self) -> float:
         """Seconds until a step is due although nothing came in."""
-        due = self.jobs.next_due(self.now()) if self.jobs.submits else 1.0
+        now = self.now()
+        due = self.jobs.next_due(now) if self.jobs.submits else 1.0
+        for *_, until in self._parked.values():
+            due = min(due, until - now.monotonic)
         return min(1.0, max(0.02, due))
 
     def step(
@@ -163,8 +176,12 @@ class Dispatcher:
         outside : Outside
         """
         now = self.now()
-        replies = [(connection, *self.answer(message, now)) for connection, message in messages]
+        replies: list[tuple[bytes, int, Reply | None]] = []
+        for connection, message in messages:
+            number, reply = self.answer(message, now, connection)
+            replies.append((connection, number, reply))
         self._tasks += self.decide(results, now)
+        replies += self._wake(now)
         is_durable = self.persistence.commit()
         for connection, number, reply in replies:
             if reply is not None and (is_durable or isinstance(reply, Picture)):
@@ -174,10 +191,13 @@ class Dispatcher:
                 outside.ask(self._tasks.pop(0))
             self.persistence.checkpoint_if_due(now.monotonic)
 
-    def answer(self, message: bytes, now: Moment) -> tuple[int, Reply | None]:
+    def answer(
+        self, message: bytes, now: Moment, connection: bytes = b""
+    ) -> tuple[int, Reply | None]:
         """Number of one request and the reply to it, which must not be sent before the commit.
 
-        What is no request of this version is dropped and counted: the reply is None.
+        What is no request of this version is dropped and counted: the reply is None, as it is
+        where the request waits for something to happen.
         """
         try:
             owner, number, request = decode_request(message)
@@ -186,7 +206,29 @@ class Dispatcher:
             if self._rejected in (1, 10, 100, 1000) or self._rejected % 10000 == 0:
                 self._log.warning("message_dropped", reason=str(error), dropped=self._rejected)
             return 0, None
-        return number, self._handlers[type(request)].handle(owner, number, request, now)
+        handler = self._handlers[type(request)]
+        reply = handler.handle(owner, number, request, now)
+        if type(reply) is Parked:
+            self._parked[owner.uuid] = (connection, number, owner, request, handler, reply.until)
+            return number, None
+        if self._parked:
+            self._parked.pop(owner.uuid, None)
+        return number, reply
+
+    def _wake(self, now: Moment) -> list[tuple[bytes, int, Reply | None]]:
+        """Answer what waits, if there is something to say by now, or it has waited for long enough."""
+        replies: list[tuple[bytes, int, Reply | None]] = []
+        changed, self.state.tasks.changed = self.state.tasks.changed, False
+        for uuid, (connection, number, owner, request, handler, until) in list(
+            self._parked.items()
+        ):
+            reply = handler.wake(owner, request, now) if changed else None
+            if reply is None and now.monotonic >= until:
+                reply = handler.expire(owner, request, now)
+            if reply is not None:
+                del self._parked[uuid]
+                replies.append((connection, number, reply))
+        return replies
 
     def decide(self, results: Sequence[Result], now: Moment) -> list[Task]:
         """Take in results and return what the batch system is to do, once that is on disk."""
@@ -207,7 +249,8 @@ class Dispatcher:
         """All items have ended, no job is left, and no request has come for a moment."""
         left = any(True for _ in self.state.jobs.living()) or self.state.jobs.submit_views(0.0)
         is_unwritten = bool(self.persistence.write_error)  # how the last ones ended is not on disk
-        if self.state.items.unfinished or is_unwritten or (left and self.jobs.submits):
+        is_open = self.state.tasks.is_open
+        if self.state.items.unfinished or is_open or is_unwritten or (left and self.jobs.submits):
             self._over_since = None
             return False
         now = self._clock.monotonic()

@@ -36,6 +36,18 @@ class RowStore(Protocol):
     def put(self, table: str, key: object, row: object) -> None:
         """Add a change to the buffer."""
 
+    def put_fact(self, table: str, item: int, data: bytes) -> None:
+        """Add a fact to the buffer."""
+
+    def fact(self, table: str, item: int) -> bytes | None:
+        """Return a fact, also one that is in the buffer; None if there is none."""
+
+    def put_function(self, key: str, data: bytes) -> None:
+        """Keep the pickle of a function with the next commit."""
+
+    def has_function(self, key: str) -> bool:
+        """Whether the pickle of a function is here."""
+
     def commit(self) -> None:
         """Make the buffer durable; FileError if nothing of it is."""
 

@@ -26,7 +26,7 @@ def cancel(folder: RunFolder) -> bool:
     """Cancel a run that has no job; False, with nothing changed, if there may be one."""
     config = state.read_config(folder)
     with held(folder), open_store(folder) as store:
-        run = state.open_state(store.tables, folder, config, time.monotonic())
+        run = state.open_state(store.tables, folder, config, time.monotonic(), store)
         if any(True for _ in run.jobs.living()) or run.jobs.submit_views(time.monotonic()):
             return False
         run.items.cancel(time.time())

@@ -43,6 +43,8 @@ class MemoryStore:
         self.remarks: list[str] = []
         self.lines = 0
         self._buffer: list[bytes] = []
+        self._facts: dict[tuple[str, int], bytes] = {}
+        self._functions: dict[str, bytes] = {}
 
     def take_tables(self) -> Tables:
         """Return a copy of what is durable, as a manager reads it that starts."""
@@ -52,6 +54,22 @@ class MemoryStore:
     def put(self, table: str, key: object, row: object) -> None:
         """Note a change; it is durable after the next `commit`."""
         self._buffer.append(msgspec.json.encode((table, str(key), row)))
+
+    def put_fact(self, table: str, item: int, data: bytes) -> None:
+        """Note a fact."""
+        self._facts[table, item] = data
+
+    def fact(self, table: str, item: int) -> bytes | None:
+        """Return a fact; None if there is none."""
+        return self._facts.get((table, item))
+
+    def put_function(self, key: str, data: bytes) -> None:
+        """Note the pickle of a function."""
+        self._functions[key] = data
+
+    def has_function(self, key: str) -> bool:
+        """Whether the pickle of a function is here."""
+        return key in self._functions
 
     def commit(self) -> None:
         """Make all noted changes durable."""

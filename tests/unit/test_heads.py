@@ -96,7 +96,7 @@ class World:
         if not self.trades:
             return
         trade = self.dice.choice(self.trades[-3:])
-        for end in self.mirror.take(trade):
+        for _, end in self.mirror.take(trade):
             assert end.token not in self.ended, "an end is taken in once"
             self.ended[end.token] = end
         self.works.append(self.mirror.work())
@@ -130,8 +130,8 @@ class World:
         for _ in range(10 * len(self.granted) + 20):
             self.mirror.place_waiting(RESOURCES)
             self.end_one()
-            list_of_ends = list(self.mirror.take(self.head.trade(0)))
-            self.ended |= {end.token: end for end in list_of_ends}
+            ends = list(self.mirror.take(self.head.trade(0)))
+            self.ended |= {end.token: end for _, end in ends}
             self.carry_out(self.head.take(self.mirror.work()))
             if not self.mirror.given and not self.head.has_news:
                 return

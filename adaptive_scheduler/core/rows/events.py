@@ -106,8 +106,8 @@ class TaskEnded(msgspec.Struct, frozen=True, gc=False):
         For people.
     seconds : float
         That it ran.
-    number : int
-        Of its end among all ends of tasks in this run, from 1: drivers collect by it.
+    code : int
+        Exit status, or number of the signal.
     is_full_cut : bool
         With ``CUT``: it had a whole walltime, and was not done.
     """
@@ -117,7 +117,7 @@ class TaskEnded(msgspec.Struct, frozen=True, gc=False):
     begun: bool = True
     reason: str = ""
     seconds: float = 0.0
-    number: int = 0
+    code: int = 0
     is_full_cut: bool = False
 
 

@@ -24,8 +24,10 @@ from adaptive_scheduler.core.rows.events import (
 from adaptive_scheduler.core.rows.items import (
     DONE,
     LEARNER,
+    OVER,
     QUEUED,
     RUNNING,
+    TASK,
     WAITING,
     Budget,
     Item,
@@ -243,6 +245,9 @@ class ItemTable:
         after = step(before, event, now, self.budget)
         if type(after) is Refused or after is before:
             return after
+        if after.kind == TASK and after.phase in OVER:
+            self.ends.append(row)
+            msgspec.structs.force_setattr(after, "ended", len(self.ends))
         self._leave(before)
         self.rows[row] = after
         self.changed.pop(row, None)  # who lets go of one and takes another is written so
@@ -332,7 +337,11 @@ class ItemTable:
         queue = self._free[of]
         while (place := queue.first()) is not None:
             item = self.rows[place[2]]
-            if item.phase is QUEUED and place == place_of(item) and item.id not in self._delay_until:
+            if (
+                item.phase is QUEUED
+                and place == place_of(item)
+                and item.id not in self._delay_until
+            ):
                 return item
             queue.pop()
         return None
@@ -344,12 +353,8 @@ class ItemTable:
         return granted
 
     def end_task(self, row: int, event: TaskEnded, now: float) -> Item | Refused:
-        """A head told of an end; if the task is over, its end gets the next number."""
-        number = len(self.ends) + 1
-        after = self.apply(row, msgspec.structs.replace(event, number=number), now)
-        if type(after) is Item and after.ended == number:
-            self.ends.append(row)
-        return after
+        """A head told of an end."""
+        return self.apply(row, event, now)
 
     def prioritise(self, row: int, priority: float, now: float) -> Item | Refused:
         """Change the priority of an item that has not ended."""

@@ -303,7 +303,13 @@ MAX_CUTS = 2
 
 def _end_task(item: Item, event: TaskEnded, _: Budget) -> Item:
     """How often a task may fail, die or be cut; what has not begun comes back uncounted."""
-    kind, fails, crashes, cuts, reason = event.kind, item.fails, item.crashes, item.cuts, event.reason
+    kind, fails, crashes, cuts, reason = (
+        event.kind,
+        item.fails,
+        item.crashes,
+        item.cuts,
+        event.reason,
+    )
     if kind is EndKind.VALUE:
         phase = DONE
     elif kind is EndKind.CANCELLED:
@@ -324,7 +330,7 @@ def _end_task(item: Item, event: TaskEnded, _: Budget) -> Item:
     return replace(
         item, phase=phase, job=None, attempts=item.attempts + event.begun, fails=fails,
         crashes=crashes, cuts=cuts, reason=reason, worked=item.worked + _seconds(event.seconds),
-        ended=event.number if phase in OVER else item.ended,
+        code=event.code,
     )  # fmt: skip
 
 

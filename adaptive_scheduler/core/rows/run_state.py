@@ -10,6 +10,7 @@ from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.jobs.reconcile import EARLY_DEATHS
 from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.item_table import ItemTable
+from adaptive_scheduler.core.tasks.task_state import NoFacts, TaskState
 from adaptive_scheduler.core.wire.messages import Report
 
 
@@ -49,11 +50,13 @@ class RunState:
         jobs: JobTable,
         config: RunConfig,
         combos: Mapping[int, Any] | None = None,
+        tasks: TaskState | None = None,
     ) -> None:
         self.items = items
         self.jobs = jobs
         self.config = config
         self.combos: Mapping[int, Any] = combos or {}
+        self.tasks = tasks or TaskState(items, NoFacts())
         self.reports: dict[int, Report] = {}
         self.held = ""
         self.cancelled = False
@@ -100,6 +103,9 @@ class RunState:
         now : float
             Seconds since 1970.
         """
+        if job in self.items.tasks_of or job in self.tasks.heads:
+            self.tasks.lose_head(job, event.reason, "unknown" if event.crash else "goodbye", now)
+            self.dirty = True
         item = self.items.held_by(job)
         if item is None:
             return

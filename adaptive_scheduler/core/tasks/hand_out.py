@@ -110,7 +110,11 @@ class HandOut:
             Seconds since 1970, for the rows; of the manager's clock.
         """
         head.mirror.place_waiting(self._resources)
-        best = [(place_of(item), of) for of in self._classes(head) if (item := self._items.best_task(of))]
+        best = [
+            (place_of(item), of)
+            for of in self._classes(head)
+            if (item := self._items.best_task(of))
+        ]
         heapq.heapify(best)
         n = size = 0
         while best and n < MOST_TASKS and size < MOST_BYTES:

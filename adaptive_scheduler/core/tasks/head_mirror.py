@@ -20,6 +20,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 
+import msgspec
+
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, Placement
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.tasks import End, Given, Order, Trade, Work
@@ -56,7 +58,7 @@ class HeadMirror:
 
     # ------------------------------------------------------------------ what it tells
 
-    def take(self, trade: Trade) -> Iterator[End]:
+    def take(self, trade: Trade) -> Iterator[tuple[Given, End]]:
         """Take in a report; yields the ends that are new, each after the mirror knows of it."""
         self._seen = max(self._seen, trade.seen)
         while self._orders and self._orders[0].number <= trade.told:
@@ -64,14 +66,15 @@ class HeadMirror:
         for end in trade.ended:
             if end.number == self.heard + 1:
                 self.heard = end.number
-                if self._end(end):
-                    yield end
+                given = self._end(end)
+                if given is not None:
+                    yield given, end
 
-    def _end(self, end: End) -> bool:
+    def _end(self, end: End) -> Given | None:
         given = self.given.pop(end.token, None)
         place = self._forget(end.token, given)
         if place is None:
-            return given is not None
+            return given
         follower = self.given.get(end.next) if end.next else None
         if follower is None:
             self.inventory.free(place)
@@ -80,7 +83,7 @@ class HeadMirror:
             if other is not None:
                 self.inventory.free(other)
             self._settle(follower, place)
-        return given is not None
+        return given
 
     def _forget(self, token: int, given: Given | None) -> Placement | None:
         """Let a task have neither a place nor wait for one; returns the place that it had."""
@@ -106,6 +109,32 @@ class HeadMirror:
         else:
             self.inventory.take(given.place)
             self._settle(given, given.place)
+
+    def restore(self, trade: Trade, tasks: Iterable[Given]) -> None:
+        """Begin with what a head says that it holds: its manager knows nothing of it.
+
+        Parameters
+        ----------
+        trade : Trade
+            With `holds`.
+        tasks : iterable of Given
+            Those of what it holds that are its own; it is told to drop the others.
+        """
+        self._seen = trade.seen
+        self.heard = trade.ended[0].number - 1 if trade.ended else trade.ends
+        self._last_order = trade.told
+        known = {given.token: given for given in tasks}
+        for held in trade.holds or ():
+            # one that is no task here any more has its place until it ends, too
+            given = known.get(held.token, Given(-1, held.token, -1))
+            self.give(msgspec.structs.replace(given, place=held.place))
+            if held.token not in known:
+                self._order(held.token)
+
+    @property
+    def has_begun(self) -> set[int]:
+        """Tokens of tasks that have a place, so that they may have begun."""
+        return {token for token in self._places if token <= self._seen}
 
     def placed(self, fits: int) -> int:
         """How many of its tasks of these resources have a place."""

@@ -14,7 +14,20 @@ from typing import Any, Literal, final
 
 import msgspec
 
+from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.wire.progress import Report as Report  # noqa: PLC0414  part of the words
+from adaptive_scheduler.core.wire.tasks import (
+    CloseRun,
+    Collect,
+    Prioritise,
+    PutFunction,
+    Results,
+    Submit,
+    Submitted,
+    Trade,
+    Withdraw,
+    Work,
+)
 from adaptive_scheduler.errors import ProtocolError
 
 #: Raised whenever an older program could misread a message.
@@ -40,12 +53,17 @@ class Owner(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Hello(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The first words of a client. `submit` is the number of the submit that made its job."""
+    """The first words of a client.
+
+    `submit` is the number of the submit that made its job; `inventory` is what the head of a
+    pool's job has, and empty for others.
+    """
 
     host: str
     pid: int
     ranks: int
     submit: int = -1
+    inventory: list[NodeInventory] = []
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -129,6 +147,8 @@ class Stop(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 Request = (
     Hello | Claim | Beat | Finish | Fail | Release | Goodbye  # of clients
+    | Trade  # of heads of pools
+    | PutFunction | Submit | Collect | Prioritise | Withdraw | CloseRun  # of drivers
     | Status | Cancel | Resume | Retry | Stop  # of people
 )  # fmt: skip
 
@@ -207,7 +227,7 @@ class Picture(msgspec.Struct, frozen=True, gc=False, tag=True):
     snapshot: msgspec.Raw
 
 
-Reply = Welcome | Assigned | Idle | Ok | Refused | Picture
+Reply = Welcome | Assigned | Idle | Ok | Refused | Picture | Work | Submitted | Results
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -1,4 +1,4 @@
-"""Messages about tasks: between the manager and the heads of pools' jobs."""
+"""Messages about tasks: of the heads of pools' jobs, and of drivers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import enum
 import msgspec
 
 from adaptive_scheduler.core.tasks.place import NodePlace
+from adaptive_scheduler.core.tasks.resources import TaskResources
 
 
 class EndKind(enum.IntEnum):
@@ -134,6 +135,8 @@ class Trade(msgspec.Struct, frozen=True, gc=False, tag=True):
         All that it holds, when the manager asks for it.
     wait : float
         Seconds for which the answer may be held back if there is nothing to do.
+    ends : int
+        Number of its last end: a new manager counts on from there.
     """
 
     seen: int = 0
@@ -142,6 +145,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False, tag=True):
     begun: list[tuple[int, int, int]] = []
     holds: list[Held] | None = None
     wait: float = 0.0
+    ends: int = 0
 
 
 class Work(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -166,3 +170,135 @@ class Work(msgspec.Struct, frozen=True, gc=False, tag=True):
     orders: list[Order] = []
     tell: bool = False
     leave: bool = False
+
+
+# --------------------------------------------------------------------------- of drivers
+
+
+class PutFunction(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """A part of the pickle of a function, which is kept under the digest of the whole.
+
+    Sent before the first task that needs it; `part` counts from 0. What the manager has whole
+    already it does not need again.
+    """
+
+    key: str
+    part: int
+    parts: int
+    data: bytes
+
+
+class Call(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One task that a driver submits.
+
+    Attributes
+    ----------
+    spec : bytes
+        Pickled arguments, or an encoded command.
+    function : str
+        Key of its function; "" for a command.
+    resources : int
+        Its place in `Submit.resources`.
+    priority : float
+    tag, name : str
+    key : str
+        A second task of the same key is the first one; "": none.
+    after : list of int
+        Tasks that must have succeeded before.
+    retries : int
+    timeout : float, optional
+        Seconds.
+    """
+
+    spec: bytes
+    function: str = ""
+    resources: int = 0
+    priority: float = 0.0
+    tag: str = ""
+    name: str = ""
+    key: str = ""
+    after: list[int] = []
+    retries: int = 0
+    timeout: float | None = None
+
+
+class Submit(msgspec.Struct, frozen=True, gc=False, tag="SubmitTasks"):
+    """Add tasks: all of them or, if one is refused, none. `batch` names them: sent again, it is known."""
+
+    batch: str
+    resources: list[TaskResources]
+    calls: list[Call]
+
+
+class Submitted(msgspec.Struct, frozen=True, gc=False, tag="TasksSubmitted"):
+    """The tasks of a Submit are on disk: their ids, in the same order."""
+
+    items: list[int]
+
+
+class Collect(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """Which tasks have ended since the end number `seen`? Waits `wait` seconds if none has."""
+
+    seen: int
+    wait: float = 0.0
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """How a task ended.
+
+    Attributes
+    ----------
+    item : int
+    phase : str
+        ``done``, ``failed`` or ``cancelled``.
+    value : bytes
+        Pickled value of a call that is done.
+    path : str
+        File that has it, where it is large.
+    error : bytes
+        Of a call that raised: pickled description of the exception.
+    reason : str
+    code : int
+        Exit status, or number of the signal.
+    attempts : int
+    seconds : float
+        That its last try ran.
+    job : str
+        In which it ran.
+    """
+
+    item: int
+    phase: str
+    value: bytes = b""
+    path: str = ""
+    error: bytes = b""
+    reason: str = ""
+    code: int = 0
+    attempts: int = 0
+    seconds: float = 0.0
+    job: str = ""
+
+
+class Results(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """The answer to Collect: ends up to the number `upto`; with `more`, ask again at once."""
+
+    upto: int
+    ended: list[Ended] = []
+    more: bool = False
+
+
+class Prioritise(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """Give tasks that have not ended new priorities."""
+
+    items: list[int]
+    priorities: list[float]
+
+
+class Withdraw(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """Cancel tasks; what has ended stays so."""
+
+    items: list[int]
+
+
+class CloseRun(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """No more tasks will come: the run is over when all have ended."""

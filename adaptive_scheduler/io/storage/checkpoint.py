@@ -6,7 +6,7 @@ import os
 import sys
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io.storage import files, journal
+from adaptive_scheduler.io.storage import facts, files, journal
 from adaptive_scheduler.io.storage import tinydb_file as storage
 
 
@@ -21,7 +21,9 @@ def fold(folder: RunFolder, last: int, parent: int, anew: bool) -> None:
     old = [number for number in journal.segments(folder) if number <= last]
     for number in old:
         if number > known:
-            journal.replay(journal.segment_path(folder, number), tables)
+            lines: list[bytes] = []
+            journal.replay(journal.segment_path(folder, number), tables, lines.append)
+            facts.copy(folder.facts, number, lines)
     tables[storage.META] = {"1": storage.meta(last)}
     if os.getppid() != parent:
         return

@@ -21,6 +21,7 @@ from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage import files, journal
 from adaptive_scheduler.io.storage import tinydb_file as storage
 from adaptive_scheduler.io.storage.append_file import Appender
+from adaptive_scheduler.io.storage.facts import Facts
 from adaptive_scheduler.io.storage.tinydb_file import (
     COMBOS,
     ITEMS,
@@ -60,6 +61,8 @@ class Database:
         files.private_folder(folder.folder)
         files.private_folder(folder.journals)
         self.tables: Tables = {}
+        self._facts = Facts(folder.facts)
+        self._functions: dict[str, bytes] = {}
         self._segment = self._load() + 1
         self._appender = self._begin_segment(self._segment)
         self._buffer: list[bytes] = []
@@ -97,7 +100,7 @@ class Database:
                 )
             last = storage.last_segment(tables)
             try:
-                tail = journal.replay_all(self.folder, last, tables)
+                tail = journal.replay_all(self.folder, last, tables, self._facts.found)
             except FileNotFoundError:
                 continue  # folded between our two looks
             if _stamp(self.folder.database) == before:
@@ -125,6 +128,22 @@ class Database:
         """Note a change; it is durable after the next `commit`. None removes the row."""
         self._buffer.append(self._encoder.encode((table, str(key), row)))
 
+    def put_fact(self, table: str, item: int, data: bytes) -> None:
+        """Note a fact, which never changes; it is durable after the next `commit`."""
+        self._buffer.append(self._facts.note(self._segment, table, item, data))
+
+    def fact(self, table: str, item: int) -> bytes | None:
+        """Return a fact, also one that is not durable yet; None if there is none."""
+        return self._facts.get(table, item)
+
+    def put_function(self, key: str, data: bytes) -> None:
+        """Note the pickle of a function; it is durable after the next `commit`."""
+        self._functions[key] = data
+
+    def has_function(self, key: str) -> bool:
+        """Whether the pickle of a function is here."""
+        return key in self._functions or self.folder.function(key).exists()
+
     def commit(self) -> None:
         """Write all noted changes and sync them once. Answer nobody before.
 
@@ -133,6 +152,11 @@ class Database:
         DatabaseError
             Nothing is durable; all of it goes with the next commit.
         """
+        for key, data in self._functions.items():  # before a task that needs it
+            path = self.folder.function(key)
+            files.private_folder(path.parent)
+            files.write_atomically(path, data, mode=0o600, kind=DatabaseError)
+        self._functions.clear()
         if not self._buffer:
             return
         size = self._appender.size
@@ -155,6 +179,7 @@ class Database:
             if self._folding is not None:
                 self._folding.wait()
             self._appender.close()
+            self._facts.close()
 
     # ------------------------------------------------------------------- folding
 
@@ -172,6 +197,7 @@ class Database:
         following = self._begin_segment(self._segment + 1)
         former, self._appender = self._appender, following
         before, self._segment = self._segment, self._segment + 1
+        self._copied = before
         self._anew = self._anew or anew
         try:
             with files.naming(self.folder.database, DatabaseError):
@@ -197,6 +223,7 @@ class Database:
             )
         self._stamp = stamp
         self._anew = False
+        self._facts.copied(self._copied)
         return False
 
     def fold(self, anew: bool = False) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 #: Kinds of facts; their places in this list are stored.
-TABLES = ("spec", "value", "error", "times")
+TABLES = ("spec", "value", "error", "path", "times")
 _NUMBERS = {name: number for number, name in enumerate(TABLES)}
 _LINE = re.compile(rb'\["f:([a-z]+)","([0-9]+)","([A-Za-z0-9+/=]*)"\]')
 #: What begins the line of a fact, and of nothing else, in the journal.

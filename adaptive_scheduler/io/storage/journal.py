@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +14,7 @@ import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage import facts, files
 from adaptive_scheduler.io.storage.tinydb_file import Tables
 
 _SEGMENT = re.compile(r"(\d{8})\.jsonl")
@@ -30,8 +32,10 @@ def segments(folder: RunFolder) -> list[int]:
     return sorted(int(match[1]) for match in map(_SEGMENT.fullmatch, names) if match)
 
 
-def replay(path: Path, tables: Tables) -> tuple[int, int]:
-    """Apply one segment to `tables`.
+def replay(
+    path: Path, tables: Tables, take_fact: Callable[[bytes], object] = lambda _: None
+) -> tuple[int, int]:
+    """Apply one segment to `tables`; lines that are facts are given to `take_fact`.
 
     Returns
     -------
@@ -55,6 +59,9 @@ def replay(path: Path, tables: Tables) -> tuple[int, int]:
     lines = whole.splitlines() if whole else []
     decode = msgspec.json.Decoder(tuple[str, str, Any]).decode
     for number, line in enumerate(lines, 1):
+        if line.startswith(facts.PREFIX):
+            take_fact(line)
+            continue
         try:
             table, key, row = decode(line)
         except msgspec.MsgspecError as error:
@@ -74,7 +81,12 @@ class Tail(NamedTuple):
     size: int
 
 
-def replay_all(folder: RunFolder, after: int, tables: Tables) -> Tail | None:
+def replay_all(
+    folder: RunFolder,
+    after: int,
+    tables: Tables,
+    take_fact: Callable[[int, bytes], object] = lambda _number, _line: None,
+) -> Tail | None:
     """Apply all segments behind number `after`; changes no file.
 
     Returns
@@ -93,7 +105,7 @@ def replay_all(folder: RunFolder, after: int, tables: Tables) -> Tail | None:
     numbers = [number for number in segments(folder) if number > after]
     for number in numbers:
         path = segment_path(folder, number)
-        lines, torn = replay(path, tables)
+        lines, torn = replay(path, tables, partial(take_fact, number))
         if tail is not None and (lines or torn):
             raise DatabaseError(
                 tail.path, "is damaged in the middle of the journal. Nothing was changed."

@@ -15,6 +15,8 @@ from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import RUNNING, Budget, Item, step
 from adaptive_scheduler.core.rows.run_state import RunState
+from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.task_state import FactStore, TaskState
 from adaptive_scheduler.errors import DatabaseError, RunError
 from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.database import Tables
@@ -22,6 +24,8 @@ from adaptive_scheduler.io.storage.database import Tables
 #: The one row of the table of things that belong to the run as a whole.
 RUN_TABLE = "run"
 RUN_ROW = "1"
+#: Tables of a run with tasks.
+RESOURCES, BATCHES = "task_resources", "batches"
 
 
 class RunRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -40,6 +44,7 @@ class RunRow(msgspec.Struct, frozen=True, omit_defaults=True):
     held: str = ""
     cancelled: bool = False
     pardoned: int = 0
+    is_open: bool = False
 
 
 def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
@@ -53,7 +58,9 @@ def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
         ) from error
 
 
-def open_state(tables: Tables, folder: RunFolder, config: RunConfig, monotonic: float) -> RunState:
+def open_state(
+    tables: Tables, folder: RunFolder, config: RunConfig, monotonic: float, facts: FactStore
+) -> RunState:
     """Make the state of a run from what the database holds."""
     budget = Budget(config.limits.max_fails_per_job, config.limits.max_crashes)
     items = read_items(tables, folder)
@@ -69,9 +76,22 @@ def open_state(tables: Tables, folder: RunFolder, config: RunConfig, monotonic: 
     for item in table.rows:  # the rows of one group may have been written in part
         if item.owner is not None:
             jobs.hold(item.owner, item.shape, monotonic)
-    state = RunState(table, jobs, config, read_combos(tables))
+    tasks = TaskState(table, facts, read_resources(tables), read_batches(tables))
+    tasks.is_open = run.is_open
+    state = RunState(table, jobs, config, read_combos(tables), tasks)
     state.held, state.cancelled = run.held, run.cancelled
     return state
+
+
+def read_resources(tables: Tables) -> list[TaskResources]:
+    """Task resources by their numbers."""
+    rows = tables.get(RESOURCES, {})
+    return [msgspec.convert(rows[str(n)], TaskResources) for n in range(len(rows))]
+
+
+def read_batches(tables: Tables) -> dict[str, list[int]]:
+    """Ids of the tasks of each batch."""
+    return {batch: list(row["items"]) for batch, row in tables.get(BATCHES, {}).items()}
 
 
 def _let_go_of_doubles(items: list[Item], budget: Budget) -> list[int]:
@@ -107,7 +127,7 @@ def read_run(tables: Tables) -> RunRow:
 
 def run_row(state: RunState) -> RunRow:
     """What the next manager must know of the run as a whole."""
-    return RunRow(state.held, state.cancelled, state.jobs.pardoned)
+    return RunRow(state.held, state.cancelled, state.jobs.pardoned, state.tasks.is_open)
 
 
 def new_tables(items: Sequence[Item], combos: Sequence[Mapping[str, Any]] | None) -> Tables:
@@ -134,6 +154,12 @@ def note_changes(store: Journal, state: RunState) -> None:
         store.put(database.JOBS, record.id, record)
     for number, submit in jobs.changed_submits.items():
         store.put(database.SUBMITS, number, submit)
+    for number, resources in state.tasks.changed_resources.items():
+        store.put(RESOURCES, number, resources)
+    for batch, ids in state.tasks.changed_batches.items():
+        store.put(BATCHES, batch, {"items": ids})
+    state.tasks.changed_resources.clear()
+    state.tasks.changed_batches.clear()
     items.changed.clear()
     jobs.changed_jobs.clear()
     jobs.changed_submits.clear()

@@ -159,7 +159,7 @@ def requeue(
     only : container of int, optional
         Of these rows; None: of all.
     """
-    run = state.open_state(store.tables, store.folder, config, time.monotonic())
+    run = state.open_state(store.tables, store.folder, config, time.monotonic(), store)
     ended = [
         item.id
         for item in run.items.rows

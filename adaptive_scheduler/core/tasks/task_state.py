@@ -1,0 +1,153 @@
+"""What a manager knows of tasks beside their rows: resources, batches, heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from adaptive_scheduler.core.rows.events import TaskEnded
+from adaptive_scheduler.core.rows.item_table import ItemTable
+from adaptive_scheduler.core.tasks.hand_out import HandOut, HeadView
+from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
+from adaptive_scheduler.core.tasks.place import NodeInventory
+from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.wire.messages import Owner
+from adaptive_scheduler.core.wire.tasks import EndKind
+
+#: Ends of jobs that say nothing about the tasks in them.
+CUTS = frozenset({"timeout", "preempted", "node_fail", "cancelled", "goodbye"})
+
+
+class FactStore(Protocol):
+    """What is written once; see `io.storage.facts`."""
+
+    def put_fact(self, table: str, item: int, data: bytes) -> None:
+        """Note a fact; it is durable after the next commit."""
+
+    def fact(self, table: str, item: int) -> bytes | None:
+        """Return a fact, also one that is not durable yet."""
+
+    def put_function(self, key: str, data: bytes) -> None:
+        """Note the pickle of a function; it is durable after the next commit."""
+
+    def has_function(self, key: str) -> bool:
+        """Whether the pickle of a function is here."""
+
+
+class NoFacts:
+    """Of a run without tasks."""
+
+    def put_fact(self, table: str, item: int, data: bytes) -> None:
+        """There is none."""
+
+    def fact(self, table: str, item: int) -> bytes | None:
+        """There is none."""
+
+    def put_function(self, key: str, data: bytes) -> None:
+        """There is none."""
+
+    def has_function(self, key: str) -> bool:
+        """There is none."""
+        return False
+
+
+class Head:
+    """The client of one job of a pool.
+
+    Attributes
+    ----------
+    owner : Owner
+    view : HeadView
+    is_known : bool
+        Whether this manager knows what it holds: it asks those that a former one has met.
+    """
+
+    def __init__(self, owner: Owner, nodes: Iterable[NodeInventory], *, is_known: bool) -> None:
+        self.owner = owner
+        self.view = HeadView(owner.job, HeadMirror(nodes))
+        self.is_known = is_known
+
+
+class TaskState:
+    """The tasks' part of a run's state.
+
+    Parameters
+    ----------
+    items : ItemTable
+    facts : FactStore
+    resources : iterable of TaskResources
+        By `Item.shape` of tasks.
+    batches : mapping of str to list of int
+        The items of each Submit that was taken.
+
+    Attributes
+    ----------
+    heads : dict of str to Head
+        By job.
+    is_open : bool
+        More tasks may come.
+    changed : bool
+        Something happened for which a head that waits may get an answer.
+    """
+
+    def __init__(
+        self, items: ItemTable, facts: FactStore, resources: Iterable[TaskResources] = (),
+        batches: Mapping[str, list[int]] | None = None,
+    ) -> None:  # fmt: skip
+        self.facts = facts
+        self.resources = list(resources)
+        self.batches = dict(batches or {})
+        self.changed_resources: dict[int, TaskResources] = {}
+        self.changed_batches: dict[str, list[int]] = {}
+        self.heads: dict[str, Head] = {}
+        self.is_open = False
+        self.changed = False
+        self.hand_out = HandOut(items, self.resources, self._spec)
+        self._items = items
+        self._numbers = {one: number for number, one in enumerate(self.resources)}
+
+    def _spec(self, item: int) -> bytes:
+        return self.facts.fact("spec", item) or b""
+
+    def number_of(self, resources: TaskResources) -> int:
+        """Return the number of task resources, a new one if need be."""
+        number = self._numbers.get(resources)
+        if number is None:
+            number = self._numbers[resources] = len(self.resources)
+            self.resources.append(resources)
+            self.changed_resources[number] = resources
+        return number
+
+    def note_batch(self, batch: str, items: list[int]) -> None:
+        """Remember which tasks a Submit made."""
+        self.batches[batch] = self.changed_batches[batch] = items
+
+    def meet_head(self, owner: Owner, nodes: Iterable[NodeInventory], now: float) -> None:
+        """A head says what it has: a new one, or one that a former manager has met."""
+        before = self.heads.get(owner.job)
+        if before is not None and before.owner != owner:
+            self.lose_head(owner.job, "its head was started anew", "unknown", now)
+        if owner.job not in self.heads:
+            is_known = not self._items.tasks_of.get(owner.job)
+            self.heads[owner.job] = Head(owner, nodes, is_known=is_known)
+        self.changed = True
+
+    def lose_head(self, job: str, reason: str, cause: str, now: float) -> None:
+        """A job is gone: what had not begun in it comes back uncounted.
+
+        Of what had begun, a task that died before is blamed; if there is none, all are. A job that
+        ended at its walltime, or with its node, is nobody's fault.
+        """
+        head = self.heads.pop(job, None)
+        held = dict(self._items.tasks_of.get(job, {}))
+        begun = held.keys() if head is None else held.keys() & head.view.mirror.has_begun
+        suspects = {token for token in begun if self._items.rows[held[token]].crashes} or set(begun)
+        for token, item in held.items():
+            if token not in begun:
+                event = TaskEnded(token, EndKind.BACK, begun=False, reason=reason)
+            elif cause in CUTS or token not in suspects:
+                event = TaskEnded(token, EndKind.CUT, reason=reason)
+            else:
+                event = TaskEnded(token, EndKind.DIED, reason=reason)
+            self._items.end_task(item, event, now)
+        self.changed = True

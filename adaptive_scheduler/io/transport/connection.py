@@ -23,6 +23,10 @@ from adaptive_scheduler.io.transport.addresses import Address, read_address, spl
 _LOOK = 0.5
 
 
+class _InterruptedError(Exception):
+    """Something else is to be said."""
+
+
 class Connection:
     """The other end: finds the manager by the run folder, also after it has moved.
 
@@ -41,6 +45,23 @@ class Connection:
         self._connected: tuple[str, Address] | None = None
         self._asked: tuple[int, int] | None = None
         self._good = ""
+        self._interrupt = -1
+
+    def ask_unless(
+        self, interrupt: int, sender: Owner, number: int, body: Request, timeout: float
+    ) -> Reply | None:
+        """As `ask`, but return None as soon as something can be read from a file descriptor.
+
+        For requests that the manager answers when there is something to say. The next one takes
+        the place of the one that was left without an answer.
+        """
+        self._interrupt = interrupt
+        try:
+            return self.ask(sender, number, body, timeout)
+        except _InterruptedError:
+            return None
+        finally:
+            self._interrupt = -1
 
     def ask(
         self, sender: Owner, number: int, body: Request, timeout: float, only: str | None = None
@@ -96,13 +117,25 @@ class Connection:
         assert self._socket is not None
         end = time.monotonic() + timeout
         while (left := end - time.monotonic()) > 0:
-            if self._socket.poll(math.ceil(min(left, _LOOK) * 1000)):
+            if self._poll(math.ceil(min(left, _LOOK) * 1000)):
                 answered, reply = decode_reply(self._socket.recv())
                 if answered == number:  # an earlier number is a late reply to a resent request
                     return reply
             elif self.has_moved():
                 return None
         return None
+
+    def _poll(self, milliseconds: int) -> bool:
+        assert self._socket is not None
+        if self._interrupt < 0:
+            return bool(self._socket.poll(milliseconds))
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._interrupt, zmq.POLLIN)
+        ready = dict(poller.poll(milliseconds))
+        if self._socket not in ready and self._interrupt in ready:
+            raise _InterruptedError
+        return self._socket in ready
 
     def has_moved(self) -> bool:
         """Whether ``manager.json`` was written anew since the last request: ask again at once.

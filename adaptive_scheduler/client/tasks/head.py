@@ -162,7 +162,9 @@ class HeadProcess:
         Seconds between two reports, at most.
     """
 
-    def __init__(self, folder: RunFolder, owner: Owner, node: NodeInventory, beat: float = 5.0) -> None:
+    def __init__(
+        self, folder: RunFolder, owner: Owner, node: NodeInventory, beat: float = 5.0
+    ) -> None:
         self._folder = folder
         self._beat = beat
         self._session = HeadSession()
@@ -285,8 +287,8 @@ class HeadProcess:
         self._selector.unregister(self._agent.sock)
         self._agent.sock.close()
         self._agent = None
-        for token in list(self._session.running):
-            self._session.end(token, EndKind.DIED, text="the agent of its node died")
+        self._session.lose(EndKind.DIED, "the agent of its node died")
+        self._soon(0.0)
 
 
 def _slot(place: NodePlace) -> Slot:
@@ -296,4 +298,6 @@ def _slot(place: NodePlace) -> Slot:
 def here(slots: int | None = None, gpus: list[str] | None = None) -> NodeInventory:
     """What this machine has for this process."""
     cores = sorted(os.sched_getaffinity(0))
-    return NodeInventory(socket.gethostname(), cores if slots is None else list(range(slots)), gpus or [])
+    return NodeInventory(
+        socket.gethostname(), cores if slots is None else list(range(slots)), gpus or []
+    )

@@ -7,7 +7,8 @@ resources has just ended (see `core.tasks.head_mirror`, which is the manager's s
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
+from collections import defaultdict, deque
+from typing import Any
 
 import msgspec
 
@@ -15,8 +16,16 @@ from adaptive_scheduler.core.tasks.place import Placement
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Held, Order, Trade, Work
 
 
+#: Seconds of work that is lined up at the agent behind each task that runs: for short calls the
+#: agent must not wait for the head after each one.
+LINE = 0.003
+LONGEST_LINE = 64
+#: How much one duration counts for the mean.
+_WEIGHT = 0.1
+
+
 class Begin(msgspec.Struct, frozen=True):
-    """Begin this task there."""
+    """Begin this task there, behind those that were begun there before."""
 
     given: Given
     place: Placement
@@ -41,7 +50,9 @@ class HeadSession:
         self.running: dict[int, Placement] = {}
         self._tasks: dict[int, Given] = {}
         self._waiting: defaultdict[int, list[tuple[float, int]]] = defaultdict(list)
-        self._dropped: set[int] = set()
+        self._lines: dict[int, deque[int]] = {}  # by the token that runs: what follows it
+        self._leaders: dict[int, deque[int]] = {}  # by the token in a line: that line
+        self._mean: dict[int, float] = {}  # seconds, by fits
         self._seen = self._told = self._ends = 0
         self._unheard: list[End] = []
         self._begun: list[tuple[int, int, int]] = []
@@ -71,22 +82,38 @@ class HeadSession:
             if order.number > self._told:
                 self._told = order.number
                 actions += self._obey(order)
+        for token in self.running:
+            self._line_up(token, actions)
         return actions
+
+    def _line_up(self, token: int, actions: list[Begin | EndTask]) -> None:
+        """Let the agent have what is to follow a short task."""
+        fits = self._tasks[token].fits
+        mean = self._mean.get(fits)
+        if mean is None or not self._waiting[fits]:
+            return
+        line = self._lines.setdefault(token, deque())
+        room = min(LONGEST_LINE, int(LINE / mean)) - len(line)
+        while room > 0 and (given := self._take_best(fits)) is not None:
+            line.append(given.token)
+            self._leaders[given.token] = line
+            actions.append(Begin(given, self.running[token]))
+            room -= 1
 
     def _obey(self, order: Order) -> list[Begin | EndTask]:
         given = self._tasks.get(order.token)
         if given is None:
             return []
         if order.place is not None:
-            if order.token in self.running:
-                return []  # it has taken over another place, as the manager will hear
+            if order.token in self.running or order.token in self._leaders:
+                return []  # it takes over another place, as the manager will hear
             return [self._begin(given, order.place)]
         if order.priority is not None:
             self._tasks[order.token] = msgspec.structs.replace(given, priority=order.priority)
-            if order.token not in self.running:
+            if order.token not in self.running and order.token not in self._leaders:
                 self._wait(self._tasks[order.token])
             return []
-        if order.token in self.running:
+        if order.token in self.running or order.token in self._leaders:
             return [EndTask(order.token)]
         self._end(End(self._ends + 1, order.token, EndKind.CANCELLED, begun=False))
         return []
@@ -105,19 +132,54 @@ class HeadSession:
         if token in self.running:
             self._begun.append((token, node, pid))
 
-    def end(self, token: int, kind: EndKind, **facts: object) -> list[Begin]:
-        """A task has ended: the best that waits for such a place takes it over."""
+    def end(self, token: int, kind: EndKind, **facts: Any) -> list[Begin | EndTask]:
+        """A task has ended: what is lined up behind it, or else the best that waits, takes its place."""
         place = self.running.pop(token, None)
         if place is None:
+            self._leave_line(token, kind, facts)
             return []
-        follower = self._take_best(self._tasks.pop(token).fits)
-        number = 0 if follower is None else follower.token
-        self._end(End(self._ends + 1, token, kind, number, **facts))  # type: ignore[arg-type]
-        return [] if follower is None else [self._begin(follower, place)]
+        given = self._tasks.pop(token)
+        self._note_seconds(given.fits, facts.get("seconds", 0.0))
+        line = self._lines.pop(token, deque())
+        actions: list[Begin | EndTask] = []
+        follower = 0
+        if line:
+            follower = line.popleft()
+            del self._leaders[follower]
+            self.running[follower] = place
+        elif (best := self._take_best(given.fits)) is not None:
+            follower = best.token
+            actions.append(self._begin(best, place))
+        self._end(End(self._ends + 1, token, kind, follower, **facts))
+        if follower:
+            self._lines[follower] = line
+            self._line_up(follower, actions)
+        return actions
+
+    def _leave_line(self, token: int, kind: EndKind, facts: dict[str, Any]) -> None:
+        """It was lined up, and comes back without having begun."""
+        line = self._leaders.pop(token, None)
+        if line is not None:
+            line.remove(token)
+            self._end(End(self._ends + 1, token, kind, **facts))
+
+    def lose(self, kind: EndKind, text: str) -> None:
+        """All that ran has died with its agent, and what was lined up comes back."""
+        for token in list(self._leaders):
+            self._leave_line(token, EndKind.BACK, {"begun": False})
+        self._lines.clear()
+        for token in list(self.running):
+            del self.running[token]
+            self._end(End(self._ends + 1, token, kind, text=text))
+
+    def _note_seconds(self, fits: int, seconds: float) -> None:
+        mean = self._mean.get(fits)
+        seconds = max(seconds, 1e-6)
+        self._mean[fits] = seconds if mean is None else mean + _WEIGHT * (seconds - mean)
 
     def give_back_waiting(self) -> None:
         """Give back all that has not begun: the job ends."""
-        for token in [token for token in self._tasks if token not in self.running]:
+        for token in [t for t in self._tasks if t not in self.running and t not in self._leaders]:
             self._end(End(self._ends + 1, token, EndKind.BACK, begun=False))
 
     def _take_best(self, fits: int) -> Given | None:
@@ -125,7 +187,8 @@ class HeadSession:
         while waiting:
             negative, token = heapq.heappop(waiting)
             given = self._tasks.get(token)
-            if given is not None and token not in self.running and given.priority == -negative:
+            is_free = token not in self.running and token not in self._leaders
+            if given is not None and is_free and given.priority == -negative:
                 return given
         return None
 

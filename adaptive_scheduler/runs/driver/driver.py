@@ -15,7 +15,15 @@ from typing import Any
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Reply, Request
-from adaptive_scheduler.core.wire.tasks import Call, Collect, Ended, PutFunction, Results, Submit, Submitted
+from adaptive_scheduler.core.wire.tasks import (
+    Call,
+    Collect,
+    Ended,
+    PutFunction,
+    Results,
+    Submit,
+    Submitted,
+)
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.io.transport.connection import Connection
 
@@ -47,7 +55,9 @@ class Channel:
         while True:
             self._number += 1
             try:
-                reply = self._connection.ask_unless(self._stop, self._me, self._number, body, timeout)
+                reply = self._connection.ask_unless(
+                    self._stop, self._me, self._number, body, timeout
+                )
             except (ManagerUnreachableError, FileError):
                 time.sleep(PAUSE)
                 continue

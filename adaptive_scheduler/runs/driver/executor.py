@@ -60,7 +60,11 @@ class Executor(BaseExecutor):
         return self._submit(Settings(), fn, args, kwargs)
 
     def _submit(
-        self, settings: Settings, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        settings: Settings,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> TaskFuture[Any]:
         if self._is_shut:
             raise RuntimeError("cannot schedule new futures after shutdown")

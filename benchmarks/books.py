@@ -51,9 +51,9 @@ class Books:
     def __init__(self, home: Path, n: int, clients: int = 64) -> None:
         folder = make_run(home, n)
         store = Database(folder)
-        book, jobs = state.open_books(store.tables, folder, config(), time.monotonic())
-        self.manager = DatabaseManager(book, jobs, {}, config())
-        self.keeper = Persistence(store, self.manager, state.RunRow(), {}, structlog.get_logger())
+        run = state.open_state(store.take_tables(), folder, config(), time.monotonic())
+        self.manager = DatabaseManager(run)
+        self.persistence = Persistence(store, run, structlog.get_logger())
         self._owners = [Owner(f"{1000 + k}", 0, 0, f"uuid-{k}") for k in range(clients)]
         self._number = 0
         self._turn([(owner, Hello("node", 1, 1, -1)) for owner in self._owners])
@@ -63,7 +63,7 @@ class Books:
         now = Moment(time.time(), time.monotonic())
         self._number += 1
         replies = [self.manager.handle(who, self._number, what, now) for who, what in requests]
-        assert self.keeper.commit("")
+        assert self.persistence.commit()
         return replies
 
     def cycles(self, groups: int, *, apart: bool = False) -> float:

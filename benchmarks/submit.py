@@ -22,6 +22,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.messages import Claim, Hello, Owner
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.manager.batch_worker import BatchWorker
@@ -117,10 +118,11 @@ def _judge() -> float:
     names = [JobId(f"{1 + n // ARRAY}_{n % ARRAY}") for n in range(JOBS)]
     book = ItemTable(Item(n, f"data/{n}", Phase.QUEUED) for n in range(2 * JOBS))
     settings = msgspec.structs.replace(config(), limits=Limits(max_simultaneous_jobs=JOBS))
-    clients = DatabaseManager(book, JobTable([], [], 0.0), {}, settings)
+    run = RunState(book, JobTable([], [], 0.0), settings)
+    clients = DatabaseManager(run)
     for n in range(JOBS // ARRAY):
-        submit = clients.jobs.begin_submit(0, ARRAY, "bench", 0.0, 0.0)
-        clients.jobs.end_submit(submit.number, names[n * ARRAY : (n + 1) * ARRAY], 0.0)
+        submit = run.jobs.begin_submit(0, ARRAY, "bench", 0.0, 0.0)
+        run.jobs.end_submit(submit.number, names[n * ARRAY : (n + 1) * ARRAY], 0.0)
     running = JOBS * 4 // 5
     for name in names[:running]:
         owner = Owner(name, 0, 0, name)
@@ -132,7 +134,8 @@ def _judge() -> float:
         )
         for n, name in enumerate(names)
     ]
-    manager = JobManager(clients, settings)
+    manager = JobManager(run)
+    manager.configure(settings, "slurm", ARRAY)
     gc.collect()
     gc.freeze()  # as a manager does when it has its books
     times = []

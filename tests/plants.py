@@ -76,12 +76,12 @@ ASKED = (
     ),
     Plant(
         "reply before commit", "manager/dispatch.py",
-        "        is_durable = self.keeper.commit(self.jobs.notes.held)\n",
+        "        is_durable = self.persistence.commit()\n",
         "        for connection, number, reply in replies:\n"
         "            if reply is not None:\n"
         "                outside.send(connection, encode_reply(number, reply))\n"
         "        replies.clear()\n"
-        "        is_durable = self.keeper.commit(self.jobs.notes.held)\n",
+        "        is_durable = self.persistence.commit()\n",
     ),
     Plant(
         "fsync dropped", "io/storage/append_file.py",
@@ -94,9 +94,9 @@ ASKED = (
     ),
     Plant(
         "heartbeat ignored", "manager/clients.py",
-        "        return self.jobs.hear(owner, self._submits.get(owner.job, -1), now.monotonic)\n",
+        "        return self._state.jobs.hear(owner, self._submits.get(owner.job, -1), now.monotonic)\n",
         "        if known is not None and isinstance(request, Beat):\n            return known\n"
-        "        return self.jobs.hear(owner, self._submits.get(owner.job, -1), now.monotonic)\n",
+        "        return self._state.jobs.hear(owner, self._submits.get(owner.job, -1), now.monotonic)\n",
     ),
     Plant(
         "lease judged by wall clock", "manager/dispatch.py",
@@ -233,10 +233,10 @@ MORE = (
     ),
     Plant(
         "a submit is sent before it is noted", "manager/dispatch.py",
-        "        is_durable = self.keeper.commit(self.jobs.notes.held)\n",
-        "        while self._submits and self._tasks:\n"
+        "        is_durable = self.persistence.commit()\n",
+        "        while self.jobs.submits and self._tasks:\n"
         "            outside.ask(self._tasks.pop(0))\n"
-        "        is_durable = self.keeper.commit(self.jobs.notes.held)\n",
+        "        is_durable = self.persistence.commit()\n",
     ),
     Plant(
         "answers although nothing is durable", "manager/dispatch.py",
@@ -309,7 +309,7 @@ MORE = (
     ),
     Plant(
         "a job that is being cancelled gets work", "manager/clients.py",
-        "        if held is None and owner.job in self.leaving:\n            return Idle(WAIT, over=True)\n",
+        "        if held is None and owner.job in self._state.being_cancelled:\n            return Idle(WAIT, over=True)\n",
         "",
     ),
     Plant(

@@ -9,6 +9,7 @@ import msgspec
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rate import Rate
 from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
     Ok,
@@ -30,11 +31,32 @@ from adaptive_scheduler.core.wire.snapshot import (
     job_row,
     never_start,
 )
-from adaptive_scheduler.manager.clients import DatabaseManager, Moment
+from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.jobs import JobManager
+from adaptive_scheduler.manager.persistence import Persistence
 
+#: What people send.
+CONTROL_REQUESTS = frozenset((Status, Cancel, Resume, Retry, Stop))
 #: Complaints of clients that reached no manager which one look shows.
 _COMPLAINTS = 5
+
+
+class ManagerProcess(msgspec.Struct, frozen=True):
+    """The process that serves.
+
+    Attributes
+    ----------
+    name : str
+        ``host:pid``, for people.
+    started : Moment
+        When it began.
+    stop : callable
+        Ends it.
+    """
+
+    name: str
+    started: Moment
+    stop: Callable[[], None]
 
 
 class ControlApi:
@@ -43,48 +65,52 @@ class ControlApi:
     Parameters
     ----------
     folder : RunFolder
-    clients : DatabaseManager
+    state : RunState
     jobs : JobManager
-    manager : str
-        ``host:pid``, for people.
-    started : Moment
-        Of this manager.
-    stop : callable
-        Ends the manager.
+    persistence : Persistence
+    process : ManagerProcess
     """
 
     def __init__(
         self,
         folder: RunFolder,
-        clients: DatabaseManager,
+        state: RunState,
         jobs: JobManager,
-        manager: str,
-        started: Moment,
-        stop: Callable[[], None],
+        persistence: Persistence,
+        process: ManagerProcess,
     ) -> None:
-        self.jobs = jobs
-        self.scheduler = ""
-        self._refused, self._is_shut = 0, False
-        self.stuck = self.unsigned = ""
         self._folder = folder
-        self._clients = clients
-        self._manager = manager
-        self._started = started.wall
-        self._stop = stop
-        self._done_before = clients.book.phases[Phase.DONE]
+        self._state = state
+        self._jobs = jobs
+        self._persistence = persistence
+        self._process = process
+        self._lock_error = ""
+        self._refused, self._is_shut = 0, False
+        self._done_before = state.items.phases[Phase.DONE]
         self._rate = Rate()
-        self._rate.note(self._points(), started.monotonic)
+        self._rate.note(self._points(), process.started.monotonic)
 
-    def note_strangers(self, refused: int, is_shut: bool) -> None:
-        """Note how many connections had no key; logged at the first, the tenth, and so on."""
+    def observe(self, lock_error: str, refused: int, is_shut: bool) -> None:
+        """Take in how the run's lock and the socket are; changes are logged.
+
+        Parameters
+        ----------
+        lock_error : str
+            Why the lock cannot be renewed; "" if it was.
+        refused : int
+            Connections so far that had no key; logged at the first, the tenth, and so on.
+        is_shut : bool
+            Whether no connection is accepted, because too many are open.
+        """
+        self._lock_error = lock_error
         if len(str(refused)) > len(str(self._refused or "")) and refused:
-            self.jobs.notes.say("strangers_refused", connections=refused)
+            self._jobs.notes.record("strangers_refused", connections=refused)
         if is_shut != self._is_shut:
-            self.jobs.notes.say("door_shut" if is_shut else "door_opened", refused=refused)
+            self._jobs.notes.record("door_shut" if is_shut else "door_opened", refused=refused)
         self._refused, self._is_shut = max(refused, self._refused), is_shut
 
-    def answer(self, owner: Owner, request: Request, now: Moment) -> Reply | None:
-        """Answer one request; None if it is not of the kind that people send."""
+    def handle(self, owner: Owner, _number: int, request: Request, now: Moment) -> Reply:
+        """Answer one request. It may come twice: done again, each of them changes nothing more."""
         match request:
             case Status():
                 picture = self.snapshot(request.rows, now)
@@ -96,24 +122,22 @@ class ControlApi:
             case Retry():
                 return self._retry(request, now)
             case Stop():
-                self._stop()
-            case _:
-                return None
-        self.jobs.notes.say("asked", request=type(request).__name__, by=owner.job)
+                self._process.stop()
+        self._jobs.notes.record("asked", request=type(request).__name__, by=owner.job)
         return Ok()
 
     def _cancel(self, now: Moment) -> None:
-        self._clients.book.cancel(now.wall, self._clients.reports)
-        self._clients.reports.clear()
-        self._clients.closing = True
-        self._clients.news = True
+        self._state.items.cancel(now.wall, self._state.reports)
+        self._state.reports.clear()
+        self._state.cancelled = True
+        self._state.dirty = True
 
     def _go_on(self) -> None:
-        self._clients.closing = False
-        self.jobs.resume()
+        self._state.cancelled = False
+        self._jobs.resume()
 
     def _retry(self, request: Retry, now: Moment) -> Reply:
-        book = self._clients.book
+        book = self._state.items
         unknown = [row for row in request.items or () if not 0 <= row < len(book)]
         if unknown:
             return Refused(
@@ -123,67 +147,68 @@ class ControlApi:
         rows = range(len(book)) if request.items is None else request.items
         n = book.retry([row for row in rows if book.rows[row].phase in wanted], now.wall)
         self._go_on()
-        self.jobs.notes.say("retried", items=n)
+        self._jobs.notes.record("retried", items=n)
         return Ok()
 
     # ------------------------------------------------------------------- drawing
 
     def snapshot(self, rows: str, now: Moment) -> Snapshot:
         """Draw the run as it is at this moment."""
-        book = self._clients.book
+        book = self._state.items
         points = self._points()
         jobs = self._job_rows(now)
         return Snapshot(
-            run=self._clients.config.run,
+            run=self._state.config.run,
             database=str(self._folder.database),
             time=now.wall,
-            scheduler=self.scheduler,
-            manager=self._manager,
+            scheduler=self._jobs.scheduler,
+            manager=self._process.name,
             phases={phase.value: n for phase, n in book.phases.items() if n},
-            items=item_views(book.rows, self._clients.reports, rows),
+            items=item_views(book.rows, self._state.reports, rows),
             jobs=jobs,
-            submitted=sum(len(s.jobs or ()) for s in self._clients.jobs.submits.values()),
+            submitted=sum(len(s.jobs or ()) for s in self._state.jobs.submits.values()),
             points=points,
             points_per_second=self._rate.note(points, now.monotonic),
-            started=self._started,
+            started=self._process.started.wall,
             finished=book.phases[Phase.DONE] - self._done_before,
             notes=[*self._notes(now), *never_start(jobs), *self._complaints()],
         )
 
     def _points(self) -> int:
         """Points of all learners: as the rows have them, and what was reported since."""
-        rows, reports = self._clients.book.rows, self._clients.reports
+        rows, reports = self._state.items.rows, self._state.reports
         unsaved = (max(0, report.npoints - rows[row].npoints) for row, report in reports.items())
         return sum(row.npoints for row in rows) + sum(unsaved)
 
     def _job_rows(self, now: Moment) -> list[JobRow]:
         rows = []
-        for record, listed, heard in self._clients.jobs.living():
-            item = self._clients.book.held_by(record.id)
+        for record, listed, heard in self._state.jobs.living():
+            item = self._state.items.held_by(record.id)
             rows.append(
                 job_row(
                     record, listed, now.monotonic - heard, item.id if item else None,
-                    self._clients.config.timing.lease,
+                    self._state.config.timing.lease,
                 )
             )  # fmt: skip
         return rows
 
     def _notes(self, now: Moment) -> list[str]:
-        notes = self.jobs.notes
+        notes, write_error = self._jobs.notes, self._persistence.write_error
         shown = {
-            "the database cannot be written": self.stuck and f"{self.stuck} It goes on by itself.",
-            "the lock cannot be renewed": self.unsigned
-            and f"{self.unsigned}. Make room, or mend it: it goes on by itself.",
-            "held": notes.held and f"{notes.held}. Mend it, then resume.",
-            "waiting for the batch system": self.jobs.backoff.reason,
-            "the queue cannot be seen": notes.blind
-            and f"{notes.blind}; jobs go on, and it is looked again by itself",
-            "cancelling": notes.cancel,
-            "jobs died before they asked for work": not notes.held and notes.early_deaths,
-            "excluded nodes": ", ".join(self.jobs.nodes.excluded(now.monotonic)),
+            "the database cannot be written": write_error
+            and f"{write_error} It goes on by itself.",
+            "the lock cannot be renewed": self._lock_error
+            and f"{self._lock_error}. Make room, or mend it: it goes on by itself.",
+            "held": self._state.held and f"{self._state.held}. Mend it, then resume.",
+            "waiting for the batch system": self._jobs.backoff.reason,
+            "the queue cannot be seen": notes.listing_error
+            and f"{notes.listing_error}; jobs go on, and it is looked again by itself",
+            "cancelling": notes.cancel_error,
+            "jobs died before they asked for work": not self._state.held and notes.early_deaths,
+            "excluded nodes": ", ".join(self._jobs.nodes.excluded(now.monotonic)),
             "connections without this run's key": str(self._refused or ""),
             "new clients wait": self._is_shut and "too many connections are open",
-            "damaged data were kept aside": damage(self._clients.book.rows, self._clients.reports),
+            "damaged data were kept aside": damage(self._state.items.rows, self._state.reports),
         }
         return [f"{what}: {why}" for what, why in shown.items() if why]
 

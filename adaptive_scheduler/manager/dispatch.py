@@ -6,19 +6,23 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from msgspec.structs import replace
-
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.commands import Result, Task
 from adaptive_scheduler.core.jobs.records import Output
-from adaptive_scheduler.core.wire.messages import Picture, Reply, decode_request, encode_reply
+from adaptive_scheduler.core.wire.messages import (
+    Owner,
+    Picture,
+    Reply,
+    Request,
+    decode_request,
+    encode_reply,
+)
 from adaptive_scheduler.errors import ProtocolError
-from adaptive_scheduler.io.storage import row_codec as state
-from adaptive_scheduler.io.storage.database import Database
-from adaptive_scheduler.manager.clients import DatabaseManager, Moment
-from adaptive_scheduler.manager.control import ControlApi
+from adaptive_scheduler.io.storage import row_codec
+from adaptive_scheduler.manager.clients import CLIENT_REQUESTS, DatabaseManager, Moment
+from adaptive_scheduler.manager.control import CONTROL_REQUESTS, ControlApi, ManagerProcess
 from adaptive_scheduler.manager.jobs import JobManager
-from adaptive_scheduler.manager.persistence import Persistence
+from adaptive_scheduler.manager.persistence import Persistence, RowStore
 
 #: Seconds that the manager stays after the end, for clients that have something to say.
 LINGER = 1.0
@@ -36,8 +40,15 @@ class Clocks(Protocol):
         """Seconds of a clock that never steps."""
 
 
+class RequestHandler(Protocol):
+    """Answers some kinds of requests."""
+
+    def handle(self, owner: Owner, number: int, request: Request, now: Moment) -> Reply:
+        """Answer one request."""
+
+
 class Outside(Protocol):
-    """Who hears of what is on disk already."""
+    """Takes what may be known because it is on disk."""
 
     def send(self, connection: bytes, message: bytes) -> None:
         """Answer a client."""
@@ -47,16 +58,16 @@ class Outside(Protocol):
 
 
 class Dispatcher:
-    """Both managers of a run, and the turns that they take. No socket, no thread.
+    """The state of a run, its three handlers, and the order in which they work. No socket, no thread.
 
     Parameters
     ----------
-    store : Database
-        Just opened.
+    store : RowStore
+        Just opened: a `Database`, or one in memory.
     config : RunConfig
     log : structlog.BoundLogger
-    who : str
-        ``host:pid``, for people.
+    name : str
+        ``host:pid`` of this process, for people.
     stop : callable
         Ends the manager, when a person asks for it.
     clock : Clocks
@@ -64,34 +75,40 @@ class Dispatcher:
 
     Attributes
     ----------
+    state : RunState
     clients : DatabaseManager
+        Answers clients.
+    control : ControlApi
+        Answers people.
     jobs : JobManager
-        One that submits nothing, until `submit_jobs`.
-    keeper : Persistence
-    people : ControlApi
+        Decides about jobs; submits none until `submit_jobs`.
+    persistence : Persistence
     """
 
     def __init__(
         self,
-        store: Database,
+        store: RowStore,
         config: RunConfig,
         log: Any,
-        who: str,
+        name: str,
         stop: Callable[[], None],
         clock: Clocks = time,
     ) -> None:
         self._clock = clock
         self._log = log
         now = self.now()
-        book, jobs = state.open_books(store.tables, store.folder, config, now.monotonic)
-        run_row, combos = state.read_run(store.tables), state.read_combos(store.tables)
-        self.clients = DatabaseManager(book, jobs, combos, config)
-        self.clients.closing = run_row.cancelled
-        self.keeper = Persistence(store, self.clients, run_row, combos, log)
-        none = replace(config, limits=replace(config.limits, max_simultaneous_jobs=0))
-        self.jobs = JobManager(self.clients, none, run_row.held)
-        self.people = ControlApi(store.folder, self.clients, self.jobs, who, now, stop)
-        self._submits = False
+        self.state = row_codec.open_state(store.take_tables(), store.folder, config, now.monotonic)
+        self.persistence = Persistence(store, self.state, log)
+        self._read_output: Output = lambda _: None
+        self.clients = DatabaseManager(self.state, self._output)
+        self.jobs = JobManager(self.state, self._output)
+        process = ManagerProcess(name, now, stop)
+        self.control = ControlApi(store.folder, self.state, self.jobs, self.persistence, process)
+        #: Request -> who answers it.
+        self._handlers: dict[type, RequestHandler] = {
+            **dict.fromkeys(CLIENT_REQUESTS, self.clients),
+            **dict.fromkeys(CONTROL_REQUESTS, self.control),
+        }
         self._tasks: list[Task] = []
         self._next_judging = now.monotonic
         self._over_since: float | None = None
@@ -116,26 +133,26 @@ class Dispatcher:
         output : callable
             Given a job, the last lines that it printed.
         """
-        self.clients.config = config
-        self.jobs = JobManager(self.clients, config, self.jobs.notes.held, max_array, output)
-        self.people.jobs, self.people.scheduler = self.jobs, scheduler
-        self._submits = True
-        self.clients.news = True
+        self._read_output = output
+        self.jobs.configure(config, scheduler, max_array)
 
-    # ------------------------------------------------------------------- the turn
+    def _output(self, job: str) -> str | None:
+        return self._read_output(job)
+
+    # ------------------------------------------------------------------- one step
 
     def patience(self) -> float:
-        """Seconds until a turn is due although nothing came in."""
-        due = self.jobs.next_due(self.now()) if self._submits else 1.0
+        """Seconds until a step is due although nothing came in."""
+        due = self.jobs.next_due(self.now()) if self.jobs.submits else 1.0
         return min(1.0, max(0.02, due))
 
-    def take(
+    def step(
         self,
         messages: Iterable[tuple[bytes, bytes]],
         results: Sequence[Result],
         outside: Outside,
     ) -> None:
-        """Take in what came, decide, make it durable, and only then let anybody know.
+        """Take in what came, decide, make it durable, and only then send anything.
 
         Parameters
         ----------
@@ -146,20 +163,22 @@ class Dispatcher:
         outside : Outside
         """
         now = self.now()
-        replies = [(connection, *self._answer(message, now)) for connection, message in messages]
-        self._decide(results, now)
-        is_durable = self.keeper.commit(self.jobs.notes.held)
-        self.people.stuck = self.keeper.stuck
+        replies = [(connection, *self.answer(message, now)) for connection, message in messages]
+        self._tasks += self.decide(results, now)
+        is_durable = self.persistence.commit()
         for connection, number, reply in replies:
             if reply is not None and (is_durable or isinstance(reply, Picture)):
                 outside.send(connection, encode_reply(number, reply))
-        if is_durable:  # a submit must be known to whoever follows on this manager
-            while self._submits and self._tasks:
+        if is_durable:  # the next manager must know of each submit that was sent
+            while self.jobs.submits and self._tasks:
                 outside.ask(self._tasks.pop(0))
-            self.keeper.fold_if_due(now.monotonic)
+            self.persistence.checkpoint_if_due(now.monotonic)
 
-    def _answer(self, message: bytes, now: Moment) -> tuple[int, Reply | None]:
-        """Answer one message; what is no request of this version is dropped and counted."""
+    def answer(self, message: bytes, now: Moment) -> tuple[int, Reply | None]:
+        """Number of one request and the reply to it, which must not be sent before the commit.
+
+        What is no request of this version is dropped and counted: the reply is None.
+        """
         try:
             owner, number, request = decode_request(message)
         except ProtocolError as error:
@@ -167,30 +186,28 @@ class Dispatcher:
             if self._rejected in (1, 10, 100, 1000) or self._rejected % 10000 == 0:
                 self._log.warning("message_dropped", reason=str(error), dropped=self._rejected)
             return 0, None
-        reply = self.people.answer(owner, request, now)
-        if reply is None:
-            reply = self.clients.handle(owner, number, request, now)
-        return number, reply
+        return number, self._handlers[type(request)].handle(owner, number, request, now)
 
-    def _decide(self, results: Sequence[Result], now: Moment) -> None:
-        for result in results:
-            self._tasks += self.jobs.take(result, now)
+    def decide(self, results: Sequence[Result], now: Moment) -> list[Task]:
+        """Take in results and return what the batch system is to do, once that is on disk."""
+        tasks = [task for result in results for task in self.jobs.take(result, now)]
         for event, facts in self.jobs.notes.log:
             self._log.info(event, **facts)
         self.jobs.notes.log.clear()
-        self.clients.book.wake_delayed(now.monotonic)
-        if self._submits:
-            self._tasks += self.jobs.tasks(now)
+        self.state.items.wake_delayed(now.monotonic)
+        if self.jobs.submits:
+            tasks += self.jobs.tasks(now)
         elif now.monotonic >= self._next_judging:  # scripts started by hand are in no queue
-            lease = self.clients.config.timing.lease
+            lease = self.state.config.timing.lease
             self._next_judging = now.monotonic + lease / JUDGED_IN_A_LEASE
             self.jobs.reconcile(now)
+        return tasks
 
     def is_over(self) -> bool:
-        """All items have ended, no job is left, and nobody has spoken for a moment."""
-        left = any(True for _ in self.clients.jobs.living()) or self.clients.jobs.submit_views(0.0)
-        is_unsaid = bool(self.keeper.stuck)  # how the last ones ended is not on disk yet
-        if self.clients.book.unfinished or is_unsaid or (left and self._submits):
+        """All items have ended, no job is left, and no request has come for a moment."""
+        left = any(True for _ in self.state.jobs.living()) or self.state.jobs.submit_views(0.0)
+        is_unwritten = bool(self.persistence.write_error)  # how the last ones ended is not on disk
+        if self.state.items.unfinished or is_unwritten or (left and self.jobs.submits):
             self._over_since = None
             return False
         now = self._clock.monotonic()

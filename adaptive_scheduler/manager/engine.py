@@ -21,9 +21,7 @@ from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.lock import Lock
 from adaptive_scheduler.io.system.job_logs import OUTPUT_LINES, printed
 from adaptive_scheduler.io.system.logs import open_log
-from adaptive_scheduler.io.transport import keys
-from adaptive_scheduler.io.transport import offline_goodbyes as last_words
-from adaptive_scheduler.io.transport import url_registry as whereabouts
+from adaptive_scheduler.io.transport import keys, offline_goodbyes, url_registry
 from adaptive_scheduler.io.transport.addresses import (
     Address,
     host_addresses,
@@ -55,6 +53,8 @@ class Engine:
     ----------
     url : str
         Where it listens.
+    state : RunState
+        What it knows of the run; only the thread of `run` may change it.
 
     Raises
     ------
@@ -93,10 +93,10 @@ class Engine:
             self._begin_jobs(scheduler, config, write_script)
 
     def _open(self, config: RunConfig) -> None:
-        who = f"{socket.gethostname()}:{os.getpid()}"
-        self._turns = Dispatcher(Database(self.folder), config, self._log, who, self.stop)
-        self.clients = self._turns.clients
-        self._hear_last_words()
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        self._dispatcher = Dispatcher(Database(self.folder), config, self._log, name, self.stop)
+        self.state = self._dispatcher.state
+        self._read_offline_goodbyes()
         self._server = Server(self.folder, config.url, config.interface, config.ports)
         self.url = self._server.urls[0]
         try:
@@ -108,14 +108,15 @@ class Engine:
     @property
     def jobs(self) -> JobManager:
         """The batch system's side."""
-        return self._turns.jobs
+        return self._dispatcher.jobs
 
-    def _hear_last_words(self) -> None:
-        """Jobs that left in good order while no manager lived have not crashed."""
-        for path, word in last_words.read(self.folder):
-            goodbye = Goodbye(word.reason, word.broken)
-            if self.clients.hear_late(word.owner, goodbye, self._turns.now()):
-                self._log.info("goodbye_found", job=word.owner.job, reason=word.reason)
+    def _read_offline_goodbyes(self) -> None:
+        """Jobs that ended in good order while no manager lived have not crashed."""
+        clients = self._dispatcher.clients
+        for path, found in offline_goodbyes.read(self.folder):
+            goodbye = Goodbye(found.reason, found.broken)
+            if clients.receive_late_goodbye(found.owner, goodbye, self._dispatcher.now()):
+                self._log.info("goodbye_found", job=found.owner.job, reason=found.reason)
             else:
                 path.unlink(missing_ok=True)  # known to a former manager already
 
@@ -127,7 +128,7 @@ class Engine:
         )  # fmt: skip
         write_address(self.folder, self.address)
         for url in self._server.urls:
-            whereabouts.publish(url, self.folder)
+            url_registry.publish(url, self.folder)
 
     # ---------------------------------------------------------------- from outside
 
@@ -140,11 +141,11 @@ class Engine:
 
     def _begin_jobs(self, scheduler: Scheduler, config: RunConfig, write: ScriptWriter) -> None:
         output = partial(printed, config.log_folder, lines=OUTPUT_LINES)
-        self._turns.submit_jobs(config, scheduler.name, scheduler.max_array, output)
-        self._batch = BatchWorker(scheduler, config, self.folder, self._tell, write)
+        self._dispatcher.submit_jobs(config, scheduler.name, scheduler.max_array, output)
+        self._batch = BatchWorker(scheduler, config, self.folder, self._report, write)
         self._batch.start()
 
-    def _tell(self, result: Result | Exception) -> None:
+    def _report(self, result: Result | Exception) -> None:
         self._results.put(result)
         self._server.wake()
 
@@ -159,23 +160,22 @@ class Engine:
         """Serve until every item has ended and no job is left, or `stop`."""
         self._log.info("manager_started", url=self.url, pid=os.getpid())
         try:
-            while not self._stopping.is_set() and not self._turns.is_over():
-                self._turn()
-            self._turns.keeper.fold(wait=True)
+            while not self._stopping.is_set() and not self._dispatcher.is_over():
+                self._step()
+            self._dispatcher.persistence.checkpoint(wait=True)
         finally:
             self._end()
-        self._log.info("manager_ended", over=self.clients.book.unfinished == 0)
+        self._log.info("manager_ended", over=self.state.items.unfinished == 0)
 
-    def _turn(self) -> None:
-        patience = self._turns.patience() if self._results.empty() else 0.0
+    def _step(self) -> None:
+        patience = self._dispatcher.patience() if self._results.empty() else 0.0
         messages = self._server.receive(patience)
-        people = self._turns.people
-        people.unsigned = self._lock.bump()  # first of all: who lost the run must not answer
-        people.note_strangers(self._server.refused, self._server.is_shut)
-        self._turns.take(messages, self._drain(), self)
+        lock_error = self._lock.bump()  # first of all: who lost the run must not answer
+        self._dispatcher.control.observe(lock_error, self._server.refused, self._server.is_shut)
+        self._dispatcher.step(messages, self._drain(), self)
 
     def _drain(self) -> list[Result]:
-        """What the batch system told meanwhile; raises what its thread died of."""
+        """What the batch system answered meanwhile; raises what its thread died of."""
         results: list[Result] = []
         while not self._results.empty():
             result = self._results.get()
@@ -202,7 +202,7 @@ class Engine:
             last.callback(self._lock.release)
             last.callback(self._tidy)
             last.callback(self._unpublish)
-            last.callback(self._turns.keeper.close)
+            last.callback(self._dispatcher.persistence.close)
             last.callback(self._server.close)
             if self._batch is not None:
                 last.callback(self._batch.stop)
@@ -213,9 +213,9 @@ class Engine:
         While jobs are left, they find the next manager by it.
         """
         with suppress(FileError, OSError):
-            whereabouts.remove_stale(host_addresses())
-            if self._turns.is_over():
-                whereabouts.withdraw(self.folder)
+            url_registry.remove_stale(host_addresses())
+            if self._dispatcher.is_over():
+                url_registry.withdraw(self.folder)
                 keys.remove_elsewhere(self.folder.keys)
 
     def _unpublish(self) -> None:

@@ -55,7 +55,7 @@ async def run_engine(engine: Engine) -> None:
         finally:
             _forget(engine)
         if not loop.is_closed():
-            loop.call_soon_threadsafe(_tell, ended, error)
+            loop.call_soon_threadsafe(_set_result, ended, error)
 
     thread = threading.Thread(target=run, name="manager", daemon=True)
     _threads[os.fspath(engine.folder)] = thread
@@ -68,7 +68,7 @@ async def run_engine(engine: Engine) -> None:
         raise
 
 
-def _tell(ended: asyncio.Future[None], error: BaseException | None) -> None:
+def _set_result(ended: asyncio.Future[None], error: BaseException | None) -> None:
     if ended.done():  # nobody waits any more
         return
     if error is None:
@@ -105,7 +105,7 @@ async def manage(
         `write_script` raises.
     """
     engine = await find_engine(folder)
-    config = jobs.configure(engine.clients.config, folder)
+    config = jobs.configure(engine.state.config, folder)
     if write_script is not None:
         jobs.try_writer(write_script, config, folder)
     engine.manage_jobs(jobs.scheduler_here(), config, write_script or job_script)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.config import Limits, RunConfig
 from adaptive_scheduler.core.jobs.commands import (
     Action,
     CancelDone,
@@ -30,12 +30,15 @@ from adaptive_scheduler.core.jobs.outputs import Output, end_reason, explain_ear
 from adaptive_scheduler.core.jobs.reconcile import ItemCounts, ObservedJobs, reconcile
 from adaptive_scheduler.core.jobs.submit_policy import LogEntry, SubmitPolicy
 from adaptive_scheduler.core.rows.events import Lost
-from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.manager.clients import DatabaseManager, Moment
+from adaptive_scheduler.core.rows.items import WAITING
+from adaptive_scheduler.core.rows.run_state import RunState
+from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.notes import Notes
 
 #: Seconds after which a cancel that had no effect is sent again.
 CANCEL_AGAIN = 15.0
+#: Of a manager that submits nothing.
+_NO_JOBS = Limits(max_simultaneous_jobs=0)
 
 
 class JobManager:
@@ -43,54 +46,76 @@ class JobManager:
 
     Parameters
     ----------
-    clients : DatabaseManager
-        Has the items and the jobs.
-    config : RunConfig
-    held : str
-        Why an earlier manager stopped submitting.
-    max_array : int
-        The most jobs that one submit may make.
+    state : RunState
     output : callable
         Given a job, the last lines that it printed; None if it has no output file.
+
+    Attributes
+    ----------
+    scheduler : str
+        Name of the batch system; "" until `configure`: no job is submitted before.
+    policy : SubmitPolicy
+    nodes : NodeHealth
+    notes : Notes
     """
 
-    def __init__(
-        self, clients: DatabaseManager, config: RunConfig, held: str = "", max_array: int = 1000,
-        output: Output = lambda _: None,
-    ) -> None:  # fmt: skip
-        self._output = clients.output = output
-        self._clients = clients
-        self._config = config
-        self.notes = Notes(held=held)
+    def __init__(self, state: RunState, output: Output = lambda _: None) -> None:
+        self.scheduler = ""
+        self._output = output
+        self._state = state
+        self.notes = Notes()
         self.nodes = NodeHealth()
-        self.policy = SubmitPolicy(max_array)
-        self._listings = ListingSchedule(config.timing.interval)
+        self.policy = SubmitPolicy(max_array=1)
+        self._listings = ListingSchedule(state.config.timing.interval)
         self._over_since: float | None = None
         self._reported_deaths = 0
 
+    def configure(self, config: RunConfig, scheduler: str, max_array: int) -> None:
+        """Submit jobs from now on.
+
+        Parameters
+        ----------
+        config : RunConfig
+            With what kind of jobs to submit.
+        scheduler : str
+            Name of the batch system.
+        max_array : int
+            The most jobs that one submit may make.
+        """
+        self._state.config = config
+        self.scheduler = scheduler
+        self.policy = SubmitPolicy(max_array)
+        self._listings = ListingSchedule(config.timing.interval)
+        self._state.dirty = True
+
     @property
-    def _items(self) -> ItemTable:
-        return self._clients.book
+    def submits(self) -> bool:
+        """Whether jobs are submitted."""
+        return bool(self.scheduler)
+
+    @property
+    def _config(self) -> RunConfig:
+        return self._state.config
 
     @property
     def _jobs(self) -> JobTable:
-        return self._clients.jobs
+        return self._state.jobs
 
     # ------------------------------------------------------------------- listing
 
     def commands_due(self, now: Moment) -> list[Command]:
         """Return a command that lists the queue, if it is time for that."""
         has_waited = self.policy.backoff.has_ended(self._listings.last, now.monotonic)
-        wanted = self._clients.news or has_waited
+        wanted = self._state.dirty or has_waited
         if not self._listings.is_due(now.monotonic, wanted, self._is_any_leaving):
             return []
-        self._clients.news = False
+        self._state.dirty = False
         self._listings.on_sent(now.monotonic)
         return [ListQueue(self._jobs.unexplained(), self._jobs.started())]
 
     def next_due(self, now: Moment) -> float:
         """Return the seconds until `commands_due` may return something."""
-        return self._listings.next_due(now.monotonic, self._clients.news, self._is_any_leaving)
+        return self._listings.next_due(now.monotonic, self._state.dirty, self._is_any_leaving)
 
     @property
     def _is_any_leaving(self) -> bool:
@@ -105,30 +130,30 @@ class JobManager:
                 return self._on_listing(result, now)
             case ListingFailed():
                 error, seconds = self._listings.on_failed(result.reason, now.monotonic)
-                self.notes.blind = error
-                self.notes.say("queue_not_seen", reason=result.reason, seconds=seconds)
+                self.notes.listing_error = error
+                self.notes.record("queue_not_seen", reason=result.reason, seconds=seconds)
             case CancelDone():
-                self.notes.cancel = result.error
+                self.notes.cancel_error = result.error
                 self._jobs.on_cancelled(result.jobs)
-                self._clients.news = True
+                self._state.dirty = True
             case Submitted():
-                self.policy.on_accepted(self._clients.bad_luck)
+                self.policy.on_accepted(self._state.backoff_reason)
                 self._jobs.end_submit(result.number, result.jobs, now.monotonic)
-                self.notes.say("jobs_submitted", jobs=list(result.jobs))
-                self._clients.news = True
+                self.notes.record("jobs_submitted", jobs=list(result.jobs))
+                self._state.dirty = True
             case NotSubmitted():
                 n = self._jobs.submits[result.number].n
                 self._jobs.forget_submit(result.number)
                 self._apply(self.policy.on_refused(result, n, now.monotonic))
                 if not self.policy.backoff.reason_at(now.monotonic):
-                    self._clients.news = True  # other submits may do
+                    self._state.dirty = True  # other submits may do
             case SubmitUnknown():
                 self._jobs.doubt_submit(result.number, now.monotonic)
                 self._apply(self.policy.on_unanswered(result.reason, now.monotonic))
         return []
 
     def _on_listing(self, listing: QueueListing, now: Moment) -> list[Command]:
-        self.notes.blind = ""
+        self.notes.listing_error = ""
         self._listings.on_listed()
         grace = self._config.timing.grace
         self._jobs.on_listing(listing, now.monotonic, self._config.run, grace)
@@ -138,32 +163,31 @@ class JobManager:
         if isinstance(outcome, Hold):
             self.hold(outcome.reason)
         elif outcome is not None:
-            self.notes.say(outcome.event, **outcome.facts)
+            self.notes.record(outcome.event, **outcome.facts)
 
     def hold(self, reason: str) -> None:
         """Submit nothing more until `resume`."""
-        if self.notes.held != reason:  # several submits of a group are refused for one reason
-            self.notes.held = reason
-            self.notes.say("run_held", reason=reason)
+        if self._state.held != reason:  # several submits of a group are refused for one reason
+            self._state.held = reason
+            self.notes.record("run_held", reason=reason)
 
     def resume(self) -> None:
         """Submit again: the user has mended what was wrong."""
-        self.notes.held = ""
+        self._state.held = ""
         self.policy.reset()
         self._listings.reset()
         self._jobs.reset_early_deaths()
-        self._clients.fruitless = 0
-        self._clients.news = True
+        self._state.barren_runs = 0
+        self._state.dirty = True
 
     # ------------------------------------------------------------------ deciding
 
     def reconcile(self, now: Moment) -> list[Command]:
         """Decide and act until nothing more follows."""
         commands: list[Command] = []
+        limits = self._config.limits if self.submits else _NO_JOBS
         for _ in range(len(self._jobs.records) + 2):  # each further round marks a job as dead
-            actions = reconcile(
-                self._counts(), self._observe(now), self._config.limits, self._config.timing
-            )
+            actions = reconcile(self._counts(), self._observe(now), limits, self._config.timing)
             for action in actions:
                 commands += self._carry_out(action, now)
             if not any(isinstance(action, (MarkDead, FreeItem, ForgetSubmit)) for action in actions):
@@ -172,15 +196,15 @@ class JobManager:
         return commands
 
     def _counts(self) -> ItemCounts:
-        items = self._items
-        return ItemCounts(items.queued, items.running, items.phases["waiting"])  # type: ignore[index]
+        items = self._state.items
+        return ItemCounts(items.queued, items.running, items.phases[WAITING])
 
     def _observe(self, now: Moment) -> ObservedJobs:
-        if not (self._items.unfinished == 0 or self._clients.closing):
+        if not (self._state.items.unfinished == 0 or self._state.cancelled):
             self._over_since = None
         elif self._over_since is None:
             self._over_since = now.monotonic
-        holders = self._items.holders
+        holders = self._state.items.holders
         jobs, nodes = self._jobs.to_judge(holders, now.monotonic, self._config.timing.lease)
         self.nodes.add(nodes)
         return ObservedJobs(
@@ -189,11 +213,11 @@ class JobManager:
             holders=holders,
             submits=list(self._jobs.pending_submits.values()),
             at_work=len(self._jobs.live) - len(jobs),
-            blocked=self.notes.held or self.policy.blocked(now.monotonic),
+            blocked=self._state.held or self.policy.blocked(now.monotonic),
             over_for=now.monotonic - self._over_since if self._over_since is not None else 0.0,
             early_deaths=self._jobs.early_deaths,
             given_work=self._jobs.given_work,
-            being_cancelled=self._clients.leaving,
+            being_cancelled=self._state.being_cancelled,
         )
 
     def _note_early_deaths(self) -> None:
@@ -213,7 +237,7 @@ class JobManager:
             case MarkDead():
                 self._mark_dead(action, now)
             case FreeItem():
-                self._clients.free(action.job, Lost(action.reason), now)
+                self._state.take_back(action.job, Lost(action.reason), now.wall)
             case ForgetSubmit():
                 self._jobs.forget_submit(action.number)
             case Hold():
@@ -225,19 +249,19 @@ class JobManager:
         return []
 
     def _mark_dead(self, action: MarkDead, now: Moment) -> None:
-        is_cancelled = self._clients.leaving.pop(action.job, None) is not None
+        is_cancelled = self._state.being_cancelled.pop(action.job, None) is not None
         cause = "cancelled" if is_cancelled and action.cause == "unknown" else action.cause
         crash = action.crash and cause != "cancelled"
-        item = self._items.held_by(action.job)
+        item = self._state.items.held_by(action.job)
         held = item.id if item else None
         self.nodes.on_death(self._jobs.live[action.job], held, crash, now.monotonic)
         printed = (self._output(action.job) or "") if crash else ""
         reason = end_reason(action.job, cause, printed)
-        self._clients.free(action.job, Lost(reason, crash, output=printed), now)
+        self._state.take_back(action.job, Lost(reason, crash, output=printed), now.wall)
         self._jobs.mark_dead(action.job, cause)
         self.policy.on_job_ended()
-        self.notes.say("job_ended", job=action.job, cause=cause, crash=crash)
-        if (barren := self._clients.bad_luck) and not self.notes.held:
+        self.notes.record("job_ended", job=action.job, cause=cause, crash=crash)
+        if (barren := self._state.backoff_reason) and not self._state.held:
             outcome = self.policy.on_barren(barren, now.monotonic)
             if isinstance(outcome, Hold):
                 outcome = Hold(outcome.reason + self._explain_early_death())
@@ -245,7 +269,7 @@ class JobManager:
 
     def _cancel(self, action: CancelJobs, now: Moment) -> list[Command]:
         """Cancel each job once in a while, not at every listing."""
-        sent = self._clients.leaving
+        sent = self._state.being_cancelled
         due = [
             job for job in action.jobs
             if now.monotonic - sent.get(job, float("-inf")) > CANCEL_AGAIN
@@ -253,12 +277,12 @@ class JobManager:
         if not due:
             return []
         sent.update(dict.fromkeys(due, now.monotonic))
-        self.notes.say("jobs_cancelled", jobs=due, reason=action.reason)
+        self.notes.record("jobs_cancelled", jobs=due, reason=action.reason)
         return [CancelJobs(due, action.reason)]
 
     def _submit(self, action: SubmitJobs, now: Moment) -> list[Command]:
         portions = self.policy.split(self._free_names(self.policy.most(action.n)))
-        self.policy.on_sent(len(portions), self._clients.bad_luck, now.monotonic)
+        self.policy.on_sent(len(portions), self._state.backoff_reason, now.monotonic)
         excluded = self.nodes.excluded(now.monotonic)
         commands: list[Command] = []
         group = 0

@@ -1,4 +1,4 @@
-"""What the job manager reports to people."""
+"""What the job manager shows in `status` and writes to the log."""
 
 from __future__ import annotations
 
@@ -7,28 +7,25 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Notes:
-    """Shown by `status`, as long as they are not empty; and events for the log.
+    """Texts that `status` shows while they are not empty, and events for the log.
 
     Attributes
     ----------
-    held : str
-        Why nothing is submitted until a person says so.
-    blind : str
-        Why the queue cannot be seen.
-    cancel : str
+    listing_error : str
+        Why the queue cannot be listed.
+    cancel_error : str
         Why the last cancel did not work.
     early_deaths : str
-        How many jobs in a row died before they asked for work, and the last words of one.
+        How many jobs in a row died before they asked for work, and the last output of one.
     log : list
         Events and their facts, not yet written.
     """
 
-    held: str = ""
-    blind: str = ""
-    cancel: str = ""
+    listing_error: str = ""
+    cancel_error: str = ""
     early_deaths: str = ""
     log: list[tuple[str, dict[str, object]]] = field(default_factory=list)
 
-    def say(self, event: str, **facts: object) -> None:
-        """Note an event for the log."""
+    def record(self, event: str, **facts: object) -> None:
+        """Add an event to the log."""
         self.log.append((event, facts))

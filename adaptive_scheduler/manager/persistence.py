@@ -2,119 +2,148 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.errors import FileError
-from adaptive_scheduler.io.storage import row_codec as state
-from adaptive_scheduler.io.storage.database import Database
-from adaptive_scheduler.manager.clients import DatabaseManager
+from adaptive_scheduler.io.storage import row_codec
+from adaptive_scheduler.io.storage.database import Tables
 
-#: Seconds between two folds of the journal into the TinyDB file.
-FOLD_INTERVAL = 50.0
+#: Seconds between two checkpoints, which bring the journal's lines into the TinyDB file.
+CHECKPOINT_INTERVAL = 50.0
+
+
+class RowStore(Protocol):
+    """What a manager needs of a database; described in `io.storage.database.Database`.
+
+    Attributes
+    ----------
+    folder : RunFolder
+    remarks : list of str
+        What a person should know; not logged yet.
+    lines : int
+        Written since the last checkpoint.
+    """
+
+    folder: RunFolder
+    remarks: list[str]
+    lines: int
+
+    def take_tables(self) -> Tables:
+        """Return what was found, once."""
+
+    def put(self, table: str, key: object, row: object) -> None:
+        """Add a change to the buffer."""
+
+    def commit(self) -> None:
+        """Make the buffer durable; FileError if nothing of it is."""
+
+    def keep_edited(self) -> bool:
+        """Whether somebody else changed the file, so that every row must be put again."""
+
+    def fold(self, anew: bool = False) -> None:
+        """Bring the file up to date, and wait for it."""
+
+    def begin_fold(self, anew: bool = False) -> None:
+        """Begin to bring the file up to date in the background."""
+
+    def fold_runs(self) -> bool:
+        """Whether that is under way; FileError if it failed."""
+
+    def close(self) -> None:
+        """Commit and close."""
 
 
 class Persistence:
-    """Writes what changed in the books, and folds it into the file that people open.
+    """Writes what changed in the state of a run, and checkpoints it into the file that people open.
 
     Parameters
     ----------
-    store : Database
-        Just opened; its tables are given up: the rows live in the books from here on.
-    clients : DatabaseManager
-        Has the books.
-    run_row : RunRow
-        As the database has it.
-    combos : mapping of int to object
-        Combinations of parameters by row.
+    store : RowStore
+    state : RunState
+        Made of what the store holds.
     log : structlog.BoundLogger
 
     Attributes
     ----------
-    stuck : str
+    write_error : str
         Why nothing can be written just now; "" while it can.
     """
 
     def __init__(
         self,
-        store: Database,
-        clients: DatabaseManager,
-        run_row: state.RunRow,
-        combos: Mapping[int, Any],
+        store: RowStore,
+        state: RunState,
         log: Any,
     ) -> None:
-        self.stuck = ""
+        self.write_error = ""
         self._store = store
-        self._clients = clients
-        self._run_row = run_row
-        self._combos = combos
+        self._state = state
+        self._run_row = row_codec.run_row(state)
         self._log = log
-        self._next_fold: float | None = None
-        store.tables = {}
-        self._say_remarks()
+        self._next_checkpoint: float | None = None
+        self._log_remarks()
 
-    def commit(self, held: str) -> bool:
-        """Make everything durable that has changed; False while the disk does not take it.
-
-        Parameters
-        ----------
-        held : str
-            Why nothing is submitted: what the next manager must know of this one.
-        """
-        row = state.RunRow(held, self._clients.closing, self._clients.jobs.pardoned)
+    def note_changes(self) -> None:
+        """Put what has changed into the store's buffer, which `commit` makes durable."""
+        row = row_codec.run_row(self._state)
         if row != self._run_row:
             self._run_row = row
-            self._store.put(state.RUN_TABLE, state.RUN_ROW, row)
-        state.note_changes(self._store, self._clients.book, self._clients.jobs)
+            self._store.put(row_codec.RUN_TABLE, row_codec.RUN_ROW, row)
+        row_codec.note_changes(self._store, self._state)
+
+    def commit(self) -> bool:
+        """Make everything durable that has changed; False while the disk does not take it."""
+        self.note_changes()
         try:
             self._store.commit()
         except FileError as error:
-            if not self.stuck:
+            if not self.write_error:
                 self._log.exception("journal_not_written", reason=str(error))
-            self.stuck = f"{error} Clients wait until it can be written."
+            self.write_error = f"{error} Clients wait until it can be written."
             return False
-        self.stuck = ""
+        self.write_error = ""
         return True
 
-    def fold_if_due(self, now: float) -> None:
-        """Now and then begin a fold in the background; one that fails is tried again."""
-        if self._next_fold is None:
-            self._next_fold = now + FOLD_INTERVAL
+    def checkpoint_if_due(self, now: float) -> None:
+        """Now and then begin a checkpoint in the background; one that fails is tried again."""
+        if self._next_checkpoint is None:
+            self._next_checkpoint = now + CHECKPOINT_INTERVAL
         try:
             self._store.fold_runs()
         except FileError as error:
-            self._log.exception("fold_failed", reason=str(error))
-        if now >= self._next_fold:
-            self._next_fold = now + FOLD_INTERVAL
-            self.fold()
+            self._log.exception("checkpoint_failed", reason=str(error))
+        if now >= self._next_checkpoint:
+            self._next_checkpoint = now + CHECKPOINT_INTERVAL
+            self.checkpoint()
 
-    def fold(self, *, wait: bool = False) -> None:
+    def checkpoint(self, *, wait: bool = False) -> None:
         """Bring the TinyDB file up to date, in the background unless `wait`.
 
         Where the disk does not take it, the journal beside the file holds all: no reason to end.
         """
         try:
-            self._fold(wait)
+            self._checkpoint(wait)
         except FileError as error:
-            self._log.exception("fold_failed", reason=str(error))
+            self._log.exception("checkpoint_failed", reason=str(error))
 
-    def _fold(self, wait: bool) -> None:
+    def _checkpoint(self, wait: bool) -> None:
         edited = self._store.keep_edited()
         if edited:
-            books = self._clients.book, self._clients.jobs
-            state.note_everything(self._store, *books, self._combos)
-            self._store.put(state.RUN_TABLE, state.RUN_ROW, self._run_row)
+            row_codec.note_everything(self._store, self._state)
+            self._store.put(row_codec.RUN_TABLE, row_codec.RUN_ROW, self._run_row)
         if wait:
             self._store.fold(edited)
         elif edited or self._store.lines:
             self._store.begin_fold(edited)
-        self._say_remarks()
+        self._log_remarks()
 
     def close(self) -> None:
         """Close the database."""
         self._store.close()
 
-    def _say_remarks(self) -> None:
+    def _log_remarks(self) -> None:
         for remark in self._store.remarks:
             self._log.warning("database_remark", remark=remark)
         self._store.remarks.clear()

@@ -26,13 +26,13 @@ def cancel(folder: RunFolder) -> bool:
     """Cancel a run that has no job; False, with nothing changed, if there may be one."""
     config = state.read_config(folder)
     with held(folder), open_store(folder) as store:
-        book, jobs = state.open_books(store.tables, folder, config, time.monotonic())
-        if any(True for _ in jobs.living()) or jobs.submit_views(time.monotonic()):
+        run = state.open_state(store.tables, folder, config, time.monotonic())
+        if any(True for _ in run.jobs.living()) or run.jobs.submit_views(time.monotonic()):
             return False
-        book.cancel(time.time())
-        state.note_changes(store, book, jobs)
+        run.items.cancel(time.time())
+        state.note_changes(store, run)
         store.put(
-            state.RUN_TABLE, state.RUN_ROW, state.RunRow(cancelled=True, pardoned=jobs.pardoned)
+            state.RUN_TABLE, state.RUN_ROW, state.RunRow(cancelled=True, pardoned=run.jobs.pardoned)
         )
         store.commit()
     return True

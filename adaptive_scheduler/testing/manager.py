@@ -1,36 +1,53 @@
-"""A manager without sockets, files or clock: the real books and both real managers."""
+"""A manager without sockets, files or clock: the real dispatcher on a store in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.commands import Result, Task
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Item
-from adaptive_scheduler.core.wire.messages import decode_request, encode_reply
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.core.rows.run_state import RunState
+from adaptive_scheduler.core.wire.messages import encode_reply
+from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.database import Tables
-from adaptive_scheduler.manager.clients import DatabaseManager
+from adaptive_scheduler.manager.dispatch import Dispatcher
 from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.testing.clock import Clock
 
+#: The most jobs that one submit makes here.
+_MAX_ARRAY = 1000
+
 
 class MemoryStore:
-    """What `io.database.Database` is to a manager, without a disk.
+    """A manager's store (`manager.persistence.RowStore`) without a disk.
 
     Parameters
     ----------
     tables : dict
         Table -> key -> row, as plain JSON values.
+
+    Attributes
+    ----------
+    tables : dict
+        What is durable.
     """
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
+        self.folder = RunFolder("/nowhere")
+        self.remarks: list[str] = []
+        self.lines = 0
         self._buffer: list[bytes] = []
+
+    def take_tables(self) -> Tables:
+        """Return a copy of what is durable, as a manager reads it that starts."""
+        found: Tables = msgspec.json.decode(msgspec.json.encode(self.tables))
+        return found
 
     def put(self, table: str, key: object, row: object) -> None:
         """Note a change; it is durable after the next `commit`."""
@@ -47,9 +64,59 @@ class MemoryStore:
             self.tables.setdefault(table, {})[key] = row
         self._buffer.clear()
 
+    def keep_edited(self) -> bool:
+        """Nobody else can change it."""
+        return False
+
+    def fold(self, anew: bool = False) -> None:
+        """There is no file to bring up to date."""
+
+    def begin_fold(self, anew: bool = False) -> None:
+        """There is no file to bring up to date."""
+
+    def fold_runs(self) -> bool:
+        """Nothing is under way."""
+        return False
+
+    def close(self) -> None:
+        """Commit."""
+        self.commit()
+
+
+class _Clocks:
+    """A test's clock, as the dispatcher reads it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def time(self) -> float:
+        return self._clock.moment.wall
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic
+
+
+class EventLog:
+    """A log in memory.
+
+    Attributes
+    ----------
+    events : list of (str, dict)
+        Events and their facts.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, object]]] = []
+
+    def info(self, event: str, **facts: object) -> None:
+        """Append an event."""
+        self.events.append((event, facts))
+
+    warning = exception = info
+
 
 class VirtualManager:
-    """The engine's turn, step by step.
+    """The steps of a manager, one at a time.
 
     Parameters
     ----------
@@ -57,52 +124,63 @@ class VirtualManager:
         Of a new run.
     config : RunConfig
     clock : Clock
+
+    Attributes
+    ----------
+    store : MemoryStore
+    dispatcher : Dispatcher
+        The real one; another after each `restart`.
+    log : EventLog
     """
 
     def __init__(self, items: Iterable[Item], config: RunConfig, clock: Clock) -> None:
         self.config = config
-        self.store = MemoryStore(state.new_tables(list(items), None))
+        self.store = MemoryStore(row_codec.new_tables(list(items), None))
+        self.log = EventLog()
         self._clock = clock
         self.restart()
 
     def restart(self, lines: int = 0) -> None:
         """Die before the commit, of which `lines` had been written, and begin again."""
         self.store.crash(lines)
-        tables: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self.store.tables))
-        book, jobs = state.open_books(
-            tables, RunFolder("/nowhere"), self.config, self._clock.monotonic
+        self.dispatcher = Dispatcher(
+            self.store, self.config, self.log, "virtual:1", lambda: None, _Clocks(self._clock)
         )
-        row = state.read_run(tables)
-        self.clients = DatabaseManager(book, jobs, {}, self.config)
-        self.jobs = JobManager(self.clients, self.config, row.held)
+        self.dispatcher.submit_jobs(self.config, "virtual", _MAX_ARRAY, lambda _: None)
 
     @property
-    def book(self) -> Any:
-        """The rows."""
-        return self.clients.book
+    def state(self) -> RunState:
+        """What it knows of the run."""
+        return self.dispatcher.state
+
+    @property
+    def book(self) -> ItemTable:
+        """The items."""
+        return self.state.items
+
+    @property
+    def jobs(self) -> JobManager:
+        """The batch system's side."""
+        return self.dispatcher.jobs
 
     def answer(self, message: bytes) -> bytes:
         """Step one request; nobody may see the reply before `commit`."""
-        owner, number, request = decode_request(message)
-        return encode_reply(number, self.clients.handle(owner, number, request, self._clock.moment))
+        number, reply = self.dispatcher.answer(message, self._clock.moment)
+        assert reply is not None, "no request of this version"
+        return encode_reply(number, reply)
 
     def take(self, result: Result) -> list[Task]:
-        """Take in what the batch system said; the tasks may be carried out after `commit`."""
+        """Take in what the batch system answered; the tasks may be carried out after `commit`."""
         return self.jobs.take(result, self._clock.moment)
 
     def tasks(self) -> list[Task]:
         """What is due; the tasks may be carried out after `commit`."""
-        self.clients.book.wake_delayed(self._clock.monotonic)
-        return self.jobs.tasks(self._clock.moment)
+        return self.dispatcher.decide([], self._clock.moment)
 
     def note(self) -> None:
         """Note all changes, the first half of a commit."""
-        row = state.RunRow(self.jobs.notes.held, self.clients.closing, self.clients.jobs.pardoned)
-        self.store.put(state.RUN_TABLE, state.RUN_ROW, row)
-        state.note_changes(self.store, self.clients.book, self.clients.jobs)
+        self.dispatcher.persistence.note_changes()
 
     def commit(self) -> None:
         """Make everything durable."""
-        self.note()
-        self.store.commit()
-        self.jobs.notes.log.clear()
+        self.dispatcher.persistence.commit()

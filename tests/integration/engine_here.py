@@ -105,7 +105,7 @@ class Watch:
                 self.idle += 1
                 self.starved += [
                     (owner.job, row.id)
-                    for row in clients.book.rows
+                    for row in clients._state.items.rows
                     if row.phase is Phase.QUEUED and good(row.id)
                 ]
             return reply

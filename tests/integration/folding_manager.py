@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from adaptive_scheduler.manager import persistence as keeper
+from adaptive_scheduler.manager import persistence
 from adaptive_scheduler.manager.__main__ import main
 
 if __name__ == "__main__":
-    keeper.FOLD_INTERVAL = 1.0
+    persistence.CHECKPOINT_INTERVAL = 1.0
     sys.exit(main(sys.argv[1]))

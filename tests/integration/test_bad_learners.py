@@ -193,7 +193,7 @@ def test_four_bad_learners_of_two_hundred(
     here = EngineHere(run, beat=1.0, lease=LEASE)
     with here.serving():
         here.wait(200)
-        rows = here.engine.clients.book.rows
+        rows = here.engine.state.items.rows
     report(watch, rows, time.monotonic() - begin, run.snapshot("none").submitted)
     check_ends(rows)
     check_costs(watch)

@@ -54,7 +54,7 @@ def learners_of(n: int, **more: float) -> list[adaptive.Learner1D]:
 
 
 def phases(engine) -> list[Phase]:
-    return [item.phase for item in engine.clients.book.rows]
+    return [item.phase for item in engine.state.items.rows]
 
 
 def test_fault_22_one_job_runs_many_learners(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_finish_asks_for_the_next_learner(
     with run.manage() as engine:
         code, output = finish(run.client("1_1"))
         assert phases(engine) == [Phase.DONE] * 4, output
-        assert [item.attempts for item in engine.clients.book.rows] == [1] * 4
+        assert [item.attempts for item in engine.state.items.rows] == [1] * 4
     assert code == 0, output
     assert sum(isinstance(said, Claim) for said in seen) == (5 if is_old else 1)
     assert sum(isinstance(said, Finish) for said in seen) == 4
@@ -134,7 +134,7 @@ def test_a_learner_that_is_given_late_is_saved_all_the_same(
     with run.manage() as engine:
         code, output = finish(run.client("1_1"))
         assert phases(engine) == [Phase.DONE] * 2, output
-        assert [item.attempts for item in engine.clients.book.rows] == [1, 1]
+        assert [item.attempts for item in engine.state.items.rows] == [1, 1]
     assert code == 0, output
 
 
@@ -154,7 +154,7 @@ def test_a_client_that_waits_for_its_lease_ends_at_a_signal(
     with run.manage() as engine:
         clients.append(run.client("1_1"))
         code, output = finish(clients[0])
-        item = engine.clients.book.rows[1]
+        item = engine.state.items.rows[1]
         assert phases(engine) == [Phase.DONE, Phase.QUEUED], output
         assert "signal" in item.reason
         assert (item.crashes, item.worked) == (0, 0.0)
@@ -183,7 +183,7 @@ def test_a_learner_that_is_given_to_a_client_that_ends_is_let_go_of(
     with run.manage() as engine:
         clients.append(run.client("1_1"))
         code, output = finish(clients[0])
-        item = engine.clients.book.rows[1]
+        item = engine.state.items.rows[1]
         assert phases(engine) == [Phase.DONE, Phase.QUEUED], output
         assert (item.attempts, item.crashes, item.job) == (1, 0, None)
         assert "signal" in item.reason
@@ -200,13 +200,13 @@ def test_fault_01_sigterm_saves_what_returned_and_releases(tmp_path: Path) -> No
     run.fill(learners_of(1, pause=0.02), [str(name)])
     with run.manage() as engine:
         client = run.client("1_1")
-        wait_for(lambda: getattr(engine.clients.reports.get(0), "npoints", 0) > 10)
+        wait_for(lambda: getattr(engine.state.reports.get(0), "npoints", 0) > 10)
         begin = time.monotonic()
         client.send_signal(signal.SIGTERM)
         code, output = finish(client)
         assert code == 0, output
         assert time.monotonic() - begin < 15
-        item = engine.clients.book.rows[0]
+        item = engine.state.items.rows[0]
         assert (item.phase, item.job) == (Phase.QUEUED, None)
         assert "signal" in item.reason
         assert n_on_disk(name) == item.npoints > 10
@@ -222,7 +222,7 @@ def test_fault_02_27_an_exception_fails_with_its_traceback_and_keeps_the_points(
     run.fill([learner], [str(name)])
     with run.manage() as engine:
         client = run.client("1_1")
-        item = wait_for(lambda: next((i for i in engine.clients.book.rows if i.fails), None))
+        item = wait_for(lambda: next((i for i in engine.state.items.rows if i.fails), None))
         client.send_signal(signal.SIGTERM)
         finish(client)
         assert "ArithmeticError at x=" in item.reason
@@ -238,16 +238,16 @@ def test_fault_07_a_manager_that_comes_back_elsewhere_is_found(tmp_path: Path) -
     with run.manage() as engine:
         first = engine.url
         client = run.client("1_1")
-        wait_for(lambda: engine.clients.reports)
+        wait_for(lambda: engine.state.reports)
     time.sleep(1.5)  # it is away for some beats
     with run.manage() as engine:
         assert engine.url != first
         begin = time.monotonic()
-        wait_for(lambda: engine.clients.reports)
+        wait_for(lambda: engine.state.reports)
         assert time.monotonic() - begin < 5
         code, output = finish(client)
         assert phases(engine) == [Phase.DONE] * 2
-        assert {item.attempts for item in engine.clients.book.rows} == {1}
+        assert {item.attempts for item in engine.state.items.rows} == {1}
     assert code == 0, output
     assert not list(run.folder.complaints.glob("*"))
 
@@ -265,7 +265,7 @@ def test_fault_01_the_walltime_is_respected(tmp_path: Path) -> None:
         code, output = finish(run.client("1_1", **walltime))
         assert code == 0, output
         assert 5 < time.time() - started < 22
-        item = engine.clients.book.rows[0]
+        item = engine.state.items.rows[0]
         assert (item.phase, item.reason) == (Phase.QUEUED, "deadline")
         assert n_on_disk(name) == item.npoints > 10
 
@@ -276,7 +276,7 @@ def test_another_python_is_refused_in_one_line_that_names_both(tmp_path: Path) -
     run.fill(learners_of(1), [str(tmp_path / "data/0")])
     with run.manage() as engine:
         code, output = finish(run.client("1_1"))
-        record = engine.clients.jobs.records["1_1"]
+        record = engine.state.jobs.records["1_1"]
         assert record.broken
         assert "Python 2.7" in record.goodbye
     assert code == 1
@@ -292,9 +292,9 @@ def test_an_orphan_of_its_job_script_stops(tmp_path: Path) -> None:
     script = ["bash", "-c", f"{shlex.quote(sys.executable)} -m adaptive_scheduler.client & wait"]
     with run.manage() as engine:
         bash = run.client("1_1", script)
-        wait_for(lambda: engine.clients.reports)
+        wait_for(lambda: engine.state.reports)
         bash.kill()
-        wait_for(lambda: engine.clients.book.rows[0].phase is Phase.QUEUED)
+        wait_for(lambda: engine.state.items.rows[0].phase is Phase.QUEUED)
         bash.communicate(timeout=20)
     assert "job_script_gone" in [event["event"] for event in run.events("1_1")]
 
@@ -316,7 +316,7 @@ def test_fault_19_a_dead_worker_asks_for_another_try_in_the_job(tmp_path: Path) 
         code, output = finish(run.client("1_1"))
         assert code == 1, output
         assert not run.has_ended("1_1")
-        assert "died" in engine.clients.book.rows[0].reason
+        assert "died" in engine.state.items.rows[0].reason
         code, output = finish(run.client("1_1", ADAPTIVE_SCHEDULER_TRY="1"))
         assert code == 0, output
         assert phases(engine) == [Phase.DONE]
@@ -330,17 +330,17 @@ def test_a_client_that_slept_past_its_lease_changes_nothing_of_the_new_owner(
     run.fill(learners_of(1, pause=0.05), [str(name)])
     with run.manage() as engine:
         sleeper = run.client("1_1")
-        wait_for(lambda: getattr(engine.clients.reports.get(0), "npoints", 0) > 10)
+        wait_for(lambda: getattr(engine.state.reports.get(0), "npoints", 0) > 10)
         sleeper.send_signal(signal.SIGSTOP)
         moment = Moment(time.time(), time.monotonic())
-        engine._results.put(lambda: engine.clients.free("1_1", Lost("it sleeps"), moment))
+        engine._results.put(lambda: engine.state.take_back("1_1", Lost("it sleeps"), moment.wall))
         other = run.client("1_2")
-        wait_for(lambda: engine.clients.book.rows[0].job == "1_2")
+        wait_for(lambda: engine.state.items.rows[0].job == "1_2")
         sleeper.send_signal(signal.SIGCONT)
         code, output = finish(other)
         assert code == 0, output
         code, output = finish(sleeper)
-        item = engine.clients.book.rows[0]
+        item = engine.state.items.rows[0]
         assert (item.phase, item.attempts) == (Phase.DONE, 2)
     events = [event["event"] for event in run.events("1_1")]
     assert "item_taken_back" in events
@@ -353,7 +353,7 @@ def test_a_client_that_was_replaced_ends_though_its_workers_evaluate(tmp_path: P
     run.fill(learners_of(1, pause=300), [str(tmp_path / "data/0")])
     with run.manage() as engine:
         former = run.client("1_1")
-        wait_for(lambda: engine.clients.reports.get(0))
+        wait_for(lambda: engine.state.reports.get(0))
         later = run.client("1_1", ADAPTIVE_SCHEDULER_TRY="1")
         try:
             code, output = finish(former, 30)
@@ -398,11 +398,11 @@ def test_fault_01_sigterm_to_every_process_of_an_mpi_job_loses_nothing(tmp_path:
         command = [mpiexec, "-n", "3", sys.executable, *client]
         mpi = {"ADAPTIVE_SCHEDULER_EXECUTOR": "mpi4py", "ADAPTIVE_SCHEDULER_CORES": "3"}
         job = run.client("1_1", command, **mpi)
-        wait_for(lambda: getattr(engine.clients.reports.get(0), "npoints", 0) > 10)
+        wait_for(lambda: getattr(engine.state.reports.get(0), "npoints", 0) > 10)
         for process in psutil.Process(job.pid).children(recursive=True):  # as scancel does
             process.send_signal(signal.SIGTERM)
         code, output = finish(job)
-        item = engine.clients.book.rows[0]
+        item = engine.state.items.rows[0]
         assert (item.phase, item.crashes) == (Phase.QUEUED, 0), output
         assert "signal" in item.reason
     assert code == 0, output

@@ -74,8 +74,8 @@ def test_the_script_of_the_docs_has_all_points_on_disk(tmp_path: Path) -> None:
     with run.manage() as engine:
         code, output = finish(run.client("1_1", command, **mpi))
         assert code == 0, output
-        item = engine.clients.book.rows[0]
-        assert (item.phase, engine.clients.book.rows[1].phase) == (Phase.DONE, Phase.QUEUED)
+        item = engine.state.items.rows[0]
+        assert (item.phase, engine.state.items.rows[1].phase) == (Phase.DONE, Phase.QUEUED)
     learner = adaptive.Learner1D(abs, (-1, 1))
     learner.load(str(tmp_path / learners_file.fnames[0]))
     assert learner.npoints == item.npoints >= 200
@@ -88,7 +88,7 @@ def test_fault_32_combos_of_numpy_find_their_rows(tmp_path: Path) -> None:
     with run.manage() as engine:
         code, output = script(run, by_combo + "\n    print('a', learner.function(0))")
         assert code == 0, output
-        assert engine.clients.book.rows[0].phase is Phase.DONE
+        assert engine.state.items.rows[0].phase is Phase.DONE
     assert "a 0" in output
 
 
@@ -105,7 +105,7 @@ def test_another_learners_file_is_refused_and_both_are_shown(tmp_path: Path) -> 
     with run.manage() as engine:
         text = "fnames = ['elsewhere/a', 'elsewhere/b']\n" + textwrap.dedent(COMPUTE)
         code, output = script(run, text)
-        assert engine.clients.book.rows[0].fails == 1
+        assert engine.state.items.rows[0].fails == 1
     assert code == 1
     assert "data/0" in output
     assert "elsewhere/a" in output
@@ -115,7 +115,7 @@ def test_a_script_that_raises_fails_with_its_traceback(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     with run.manage() as engine:
         code, output = script(run, COMPUTE.replace("client_support.is_done(url, fname)", "1 / 0"))
-        item = engine.clients.book.rows[0]
+        item = engine.state.items.rows[0]
     assert (code, item.fails, item.phase) == (1, 1, Phase.QUEUED)
     assert "ZeroDivisionError" in item.reason
     assert "run_learner.py" in item.traceback
@@ -126,7 +126,7 @@ def test_a_script_that_forgets_is_done_fails(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     with run.manage() as engine:
         code, _ = script(run, COMPUTE.replace("client_support.is_done(url, fname)", "pass"))
-        item = engine.clients.book.rows[0]
+        item = engine.state.items.rows[0]
     assert (code, item.fails, item.job) == (0, 1, None)
     assert "is_done" in item.reason
 
@@ -135,7 +135,7 @@ def test_is_done_wants_the_fname_of_this_process(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     with run.manage() as engine:
         code, output = script(run, COMPUTE.replace("is_done(url, fname)", "is_done(url, 'x')"))
-        assert engine.clients.book.rows[0].phase is Phase.QUEUED
+        assert engine.state.items.rows[0].phase is Phase.QUEUED
     assert code == 1
     assert "'x'" in output
     assert "'data/0'" in output
@@ -161,7 +161,7 @@ def test_the_url_finds_the_run_without_a_job(
             stderr=subprocess.STDOUT,
         )
         code, output = finish(process)
-        assert engine.clients.book.rows[0].phase is Phase.DONE, output
+        assert engine.state.items.rows[0].phase is Phase.DONE, output
     assert code == 0
 
 
@@ -171,8 +171,8 @@ def test_run_has_it_all_in_one_line(tmp_path: Path) -> None:
     with run.manage() as engine:
         code, output = script(run, line)
         assert code == 0, output
-        assert [item.phase for item in engine.clients.book.rows] == [Phase.DONE] * 3
-        assert min(item.npoints for item in engine.clients.book.rows) >= 15
+        assert [item.phase for item in engine.state.items.rows] == [Phase.DONE] * 3
+        assert min(item.npoints for item in engine.state.items.rows) >= 15
     assert (tmp_path / "data/2").exists()
 
 
@@ -190,7 +190,7 @@ def test_run_forgets_the_data_of_learners_that_are_done(tmp_path: Path) -> None:
     with run.manage() as engine:
         code, output = script(run, text)
         assert code == 0, output
-        assert min(item.npoints for item in engine.clients.book.rows) >= 15
+        assert min(item.npoints for item in engine.state.items.rows) >= 15
     n_with_data, n = map(int, output.partition("with data: ")[2].split(" of "))
     assert n >= 12
     assert n_with_data <= 1, "the last one may be in the hands of the client"

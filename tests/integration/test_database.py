@@ -374,9 +374,9 @@ def test_opening_100_000_rows_is_quick(tmp_path: Path) -> None:
     config = RunConfig("run", [Resources()], [], "")
     began, wall = time.process_time(), time.monotonic()
     store = Database(folder)
-    book, _ = state.open_books(store.tables, folder, config, 0.0)
+    run = state.open_state(store.tables, folder, config, 0.0)
     seconds, wall = time.process_time() - began, time.monotonic() - wall
     store.close()
     print(f"100,000 rows and as many journal lines: {seconds:.2f} s, {wall:.2f} s by the clock")
-    assert book.rows[99_999].phase is Phase.DONE
+    assert run.items.rows[99_999].phase is Phase.DONE
     assert seconds < 2, f"opening took {seconds:.1f} s"

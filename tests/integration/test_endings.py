@@ -145,7 +145,7 @@ def test_a_client_reports_such_an_end_and_runs_the_next_learner(tmp_path: Path) 
     )
     with run.manage() as engine:
         code, output = finish(run.client("1_1"))
-        bad, good = engine.clients.book.rows
+        bad, good = engine.state.items.rows
     assert code == 0, output
     assert good.phase is Phase.DONE
     assert (bad.phase, bad.crashes) == (Phase.FAILED, 0)

@@ -43,7 +43,7 @@ from adaptive_scheduler.io.storage import database, files
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.transport.connection import Connection
-from adaptive_scheduler.manager import persistence as keeper
+from adaptive_scheduler.manager import persistence
 from adaptive_scheduler.manager.engine import Engine
 
 MANAGER = """
@@ -133,7 +133,7 @@ def test_a_run_to_its_end(running: tuple[Engine, Talker]) -> None:
 def test_a_second_manager_is_refused_and_does_no_harm(running: tuple[Engine, Talker]) -> None:
     engine, me = running
     with pytest.raises(RunError, match="Attach to it"):
-        Engine(engine.folder, engine.clients.config)
+        Engine(engine.folder, engine.state.config)
     assert isinstance(me.ask(Claim()), Assigned)
 
 
@@ -208,7 +208,7 @@ def test_an_edited_database_does_not_change_the_run(
 
 
 def test_folds_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "FOLD_INTERVAL", 0.2)
+    monkeypatch.setattr(persistence, "CHECKPOINT_INTERVAL", 0.2)
     folder, config = make_run(tmp_path, 2)
     engine = Engine(folder, config)
     thread = threading.Thread(target=engine.run)
@@ -316,7 +316,7 @@ def test_a_script_started_by_hand_that_dies_gives_its_item_back(tmp_path: Path) 
         while isinstance(reply := next_one.ask(Claim()), Idle) and time.monotonic() < end:
             time.sleep(0.1)
         assert isinstance(reply, Assigned)
-        assert engine.clients.book.rows[0].crashes == 1
+        assert engine.state.items.rows[0].crashes == 1
     finally:
         engine.stop()
         thread.join(10)

@@ -72,7 +72,7 @@ def test_fault_01_a_learner_gets_on_through_walltimes_shorter_than_its_save_inte
             seen.append(learner.npoints)
             if seen[-1] == seen[-2]:
                 walltime *= 2  # on a machine so busy that Python takes as long to start
-        item = engine.clients.book.rows[0]
+        item = engine.state.items.rows[0]
         assert (item.phase, item.npoints, item.crashes) == (Phase.QUEUED, seen[-1], 0)
     print(f"points on disk after each job, the last one of {walltime} s: {seen}")
     assert len(set(seen)) == 3
@@ -107,7 +107,7 @@ def test_fault_05_time_in_the_queue_does_not_count_for_a_duration(tmp_path: Path
         began = time.monotonic()
         code, output = finish(run.client("1_1"))
         assert code == 0, output
-        item = engine.clients.book.rows[0]
+        item = engine.state.items.rows[0]
         assert (item.phase, item.attempts) == (Phase.DONE, 1)
     assert time.monotonic() - began > 1.5
     learner.load(str(name))
@@ -358,7 +358,7 @@ def test_fault_31_a_client_works_where_processes_are_not_forked(
             run.client("1_1", [sys.executable, "-c", code], ADAPTIVE_SCHEDULER_EXECUTOR=executor)
         )
         assert status == 0, output
-        assert engine.clients.book.rows[0].phase is Phase.DONE
+        assert engine.state.items.rows[0].phase is Phase.DONE
     learner = adaptive.Learner1D(None, (-1, 1))
     learner.load(str(tmp_path / "data/0"))
     assert all(y == x + offset for x, y in learner.data.items())

@@ -144,7 +144,7 @@ def test_22_five_percent_of_calls_that_raise_do_not_end_a_learner(tmp_path: Path
     with run.manage() as engine:
         code, output = finish(run.client("1_1"))
         assert code == 0, output
-        (item,) = engine.clients.book.rows
+        (item,) = engine.state.items.rows
     assert (item.phase, item.fails, item.attempts) == (Phase.DONE, 0, 1)
 
 
@@ -158,8 +158,8 @@ def test_22_without_retries_a_learner_that_gets_on_is_not_given_up(tmp_path: Pat
     )
     with run.manage() as engine:
         client = run.client("1_1")
-        wait_for(lambda: engine.clients.book.rows[0].phase in (Phase.DONE, Phase.FAILED), 60)
-        (item,) = engine.clients.book.rows
+        wait_for(lambda: engine.state.items.rows[0].phase in (Phase.DONE, Phase.FAILED), 60)
+        (item,) = engine.state.items.rows
         code, output = finish(client)
         assert code == 0, output
     assert item.phase is Phase.DONE, item.reason

@@ -167,10 +167,12 @@ def play(folder: Path, case: Case) -> str:
             assert zombie.poll() is None, f"{case.title}: no such step\n{zombie.stdout.read()}"
             time.sleep(LEASE + 0.2)
             moment = Moment(time.time(), time.monotonic())
-            engine._results.put(lambda: engine.clients.free("1_1", Lost("it sleeps"), moment))
+            engine._results.put(
+                lambda: engine.state.take_back("1_1", Lost("it sleeps"), moment.wall)
+            )
             before = inode(scene.fname)
             other = run.client("1_2", PYTHONPATH=str(ROOT))
-            row = engine.clients.book.rows
+            row = engine.state.items.rows
             wait_for(lambda: row[0].job == "1_2" or row[0].phase is Phase.DONE, 60)
             done = lambda: row[0].phase is Phase.DONE  # noqa: E731
             wait_for(lambda: done() or not (case.is_late or inode(scene.fname) == before), 60)
@@ -212,7 +214,7 @@ def steps_of(folder: Path, kind: str, save: str) -> list[str]:
     with scene.run.manage() as engine:
         code, output = finish(scene.zombie(case))
         assert code == 0, output
-        assert engine.clients.book.rows[0].phase is Phase.DONE
+        assert engine.state.items.rows[0].phase is Phase.DONE
     steps = scene.notes.read_text().splitlines()
     last = [n for n, line in enumerate(steps) if line.endswith("unlink former journal")]
     assert last, f"the former owner's journal is deleted:\n{steps}"

@@ -283,7 +283,7 @@ class Accidents:
         turns = self.history.manager.turns
         if turns is not None:
             self.history.count("fold wanted")
-            turns.keeper._next_fold = float("-inf")
+            turns.persistence._next_checkpoint = float("-inf")
 
     def ask(self) -> None:
         self.history.count("a person asks")

@@ -264,7 +264,7 @@ class History:
     def shape_of(self, job: str) -> int:
         """What a job was made for, by its submit."""
         number = self.slurm.jobs[job].submit
-        return self.manager.turns.clients.jobs.submits[number].shape  # type: ignore[union-attr]
+        return self.manager.turns.state.jobs.submits[number].shape  # type: ignore[union-attr]
 
     def _submitted(self, jobs: list[Job]) -> None:
         for job in jobs:
@@ -383,7 +383,7 @@ class History:
         while not self._is_over():
             demand(self.now < end, "left alone, it does not end")
             turns = self.manager.turns
-            if turns is not None and turns.jobs.notes.held:
+            if turns is not None and turns.state.held:
                 self.say("a person resumes")
                 turns.jobs.resume()
             self._run_until(self.now + 5.0)

@@ -261,7 +261,7 @@ class Manager:
                 history.oracle.listing(seen)
         self.acting = "manager"
         try:
-            turns.take(self._drain(messages), [result for result, _ in results], self)
+            turns.step(self._drain(messages), [result for result, _ in results], self)
         except KilledError:
             self.die(self.power)
             self.restart_after(history.rng.choice((0.1, 3.0, 20.0, 45.0)))
@@ -275,7 +275,7 @@ class Manager:
     def _patience(self, turns: Dispatcher) -> float:
         """When the next turn is due; while a look or the end is awaited, soon."""
         due = turns.jobs.next_due(turns.now())
-        if turns.clients.book.unfinished == 0:
+        if turns.state.items.unfinished == 0:
             return 1.1
         return min(IDLE, max(0.5 if self._busy else 0.02, due))
 

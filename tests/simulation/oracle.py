@@ -102,7 +102,7 @@ class Oracle:
 
     def manager_started(self, turns: Dispatcher) -> None:
         self._turns = turns
-        self._book = turns.clients.book
+        self._book = turns.state.items
         self._rows: list[Item] = []
         self._real = turns.clients.handle
         turns.clients.handle = self.handle  # type: ignore[method-assign]
@@ -117,7 +117,7 @@ class Oracle:
         self._waiting: frozenset[str] = frozenset()
         self._since = self.history.now
         self._check_rows()
-        forgotten = self._submits - set(turns.clients.jobs.submits)
+        forgotten = self._submits - set(turns.state.jobs.submits)
         demand(not forgotten, "a submit that was sent is forgotten")
 
     def turn_taken(self, looked: bool) -> None:
@@ -371,7 +371,7 @@ class Oracle:
         return self.history.now - max(self._heard.get(job, self._since), self._since) + EPSILON
 
     def _check_burials(self) -> None:
-        jobs = self._turns.clients.jobs
+        jobs = self._turns.state.jobs
         for job in self.history.slurm.living():
             record = jobs.records.get(job.id)
             if job.id in self._shown:
@@ -400,7 +400,7 @@ class Oracle:
         return self._lacking[job.id] >= 2 and age >= timing.grace
 
     def _check_forgotten(self, job: Job) -> None:
-        submit = self._turns.clients.jobs.submits.get(job.submit)
+        submit = self._turns.state.jobs.submits.get(job.submit)
         demand(submit is not None, "a submit left no trace")
         if submit is not None and submit.jobs is not None:
             demand(self._lacking[job.id] >= 2, f"the submit of job {job.id} is believed lost")
@@ -455,7 +455,7 @@ class Oracle:
         rows = self._book.rows
         demand(all(item.phase in OVER for item in rows), "an item has not ended")
         self._check_crashes(rows)
-        self._turns.keeper.fold(wait=True)
+        self._turns.persistence.checkpoint(wait=True)
         tables = storage.AtomicStorage(FOLDER.database).read() or {}
         kept = {int(key): row for key, row in tables[storage.ITEMS].items()}
         for item in rows:

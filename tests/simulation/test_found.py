@@ -16,6 +16,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.messages import Claim, Goodbye, Ok, Owner, Refused
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage import tinydb_file as storage
@@ -122,7 +123,7 @@ def test_a_claim_that_comes_after_the_goodbye_gives_no_work() -> None:
     jobs = JobTable(
         [JobRecord("1_0", owner=owner, goodbye="nothing to do", ended="completed")], [], 0.0
     )
-    clients = DatabaseManager(book, jobs, {}, config)
+    clients = DatabaseManager(RunState(book, jobs, config))
     reply = clients.handle(owner, 7, Claim(), now)
     assert isinstance(reply, Refused)
     assert book.rows[0].phase is Phase.QUEUED

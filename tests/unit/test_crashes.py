@@ -12,6 +12,7 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.events import Raised
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Budget, Item, Phase, step
+from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Owner, Release, Report
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
 from adaptive_scheduler.manager.jobs import JobManager
@@ -77,10 +78,9 @@ def test_a_login_profile_is_not_blamed_where_the_script_began(printed: str | Non
 
 def test_jobs_that_get_nowhere_are_told_and_waited_with() -> None:
     book = ItemTable([Item(0, "/x", Phase.QUEUED)], Budget())
-    manager = DatabaseManager(
-        book, JobTable([], [], 0.0), {}, RunConfig("ab12", [Resources()], ["run"], "/logs")
-    )
-    jobs = JobManager(manager, manager.config)
+    config = RunConfig("ab12", [Resources()], ["run"], "/logs")
+    state = RunState(book, JobTable([], [], 0.0), config)
+    manager, jobs = DatabaseManager(state), JobManager(state)
 
     def shift(job: int, points: int) -> None:
         owner, now = Owner(f"{job}", 0, 0, f"u{job}"), Moment(float(job), float(job))
@@ -90,12 +90,12 @@ def test_jobs_that_get_nowhere_are_told_and_waited_with() -> None:
         manager.handle(owner, 2, Release(given.token, "deadline", report), now)
 
     for job in range(EARLY_DEATHS):
-        assert not manager.bad_luck
+        assert not state.backoff_reason
         shift(job, points=0)
-    assert "its walltime is too short" in manager.bad_luck
+    assert "its walltime is too short" in state.backoff_reason
     jobs.resume()
-    assert not manager.bad_luck
+    assert not state.backoff_reason
     for job in range(100, 100 + EARLY_DEATHS):
         shift(job, points=0)
     shift(200, points=1)
-    assert not manager.bad_luck
+    assert not state.backoff_reason

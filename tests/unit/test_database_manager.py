@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Budget, Item, Phase
+from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Beat,
-    Cancel,
     Claim,
     Fail,
     Finish,
@@ -27,7 +29,8 @@ from adaptive_scheduler.core.wire.messages import (
     Request,
     Welcome,
 )
-from adaptive_scheduler.manager.clients import DatabaseManager, Moment
+from adaptive_scheduler.manager.clients import CLIENT_REQUESTS, DatabaseManager, Moment
+from adaptive_scheduler.manager.control import CONTROL_REQUESTS
 
 
 class Desk:
@@ -35,8 +38,9 @@ class Desk:
 
     def __init__(self, n: int = 3, combos: dict[int, object] | None = None, **budget: int) -> None:
         config = RunConfig("run", [Resources()], ["job"], "/logs")
-        book = ItemTable([Item(k, f"f{k}", Phase.QUEUED) for k in range(n)], Budget(**budget))
-        self.manager = DatabaseManager(book, JobTable([], [], 0.0), combos or {}, config)
+        items = ItemTable([Item(k, f"f{k}", Phase.QUEUED) for k in range(n)], Budget(**budget))
+        self.state = RunState(items, JobTable([], [], 0.0), config, combos)
+        self.manager = DatabaseManager(self.state)
         self.numbers: dict[str, int] = {}
         self.now = 0.0
 
@@ -71,27 +75,27 @@ def test_a_whole_visit() -> None:
     welcome = desk.ask(ANNA, Hello("n1", 1, 4, submit=3))
     assert isinstance(welcome, Welcome)
     assert (welcome.run, welcome.beat, welcome.lease) == ("run", 5.0, 30.0)
-    assert desk.manager.jobs.records["1"].submit == 3
+    assert desk.state.jobs.records["1"].submit == 3
     got = desk.claim(ANNA)
     assert (got.item, got.fname, got.combo) == (0, "f0", {"a": 1})
     assert desk.ask(ANNA, Beat(got.token, Report(npoints=5))) == Ok()
-    assert desk.manager.reports[0].npoints == 5
+    assert desk.state.reports[0].npoints == 5
     assert desk.ask(ANNA, Finish(got.token, Report(npoints=9))) == Ok()
-    assert 0 not in desk.manager.reports
+    assert 0 not in desk.state.reports
     assert desk.ask(ANNA, Claim()) == Idle(1.0, over=True)
     assert desk.ask(ANNA, Goodbye("over")) == Ok()
-    assert desk.manager.jobs.records["1"].goodbye == "over"
+    assert desk.state.jobs.records["1"].goodbye == "over"
 
 
 def test_the_same_number_gets_the_same_reply_and_does_nothing() -> None:
     desk = Desk()
     got = desk.claim(ANNA)
     desk.ask(ANNA, Fail(got.token, "no", "T"))
-    before = list(desk.manager.book.rows)
+    before = list(desk.state.items.rows)
     assert desk.again(ANNA, Fail(got.token, "no", "T")) == Ok()
-    assert desk.manager.book.rows == before
+    assert desk.state.items.rows == before
     assert code(desk.again(ANNA, Claim(), back=1)) == "old_request"
-    assert desk.manager.book.held_by("1") is None, "a late double claim takes nothing"
+    assert desk.state.items.held_by("1") is None, "a late double claim takes nothing"
 
 
 def test_a_claim_repeated_under_another_number_gives_the_same_item() -> None:
@@ -102,15 +106,15 @@ def test_a_claim_repeated_under_another_number_gives_the_same_item() -> None:
 def test_two_clients_get_two_items_and_a_third_waits() -> None:
     desk = Desk(2)
     assert {desk.claim(ANNA).item, desk.claim(BOB).item} == {0, 1}
-    desk.manager.news = False
+    desk.state.dirty = False
     assert desk.ask(client("3"), Claim()) == Idle(1.0, over=False)
-    assert not desk.manager.news, "one who waits is no reason to ask the batch system"
+    assert not desk.state.dirty, "one who waits is no reason to ask the batch system"
 
 
 def test_a_stale_token_is_refused_by_every_word() -> None:
     desk = Desk()
     got = desk.claim(ANNA)
-    desk.manager.free("1", Lost("dead"), Moment(0.0, 0.0))
+    desk.state.take_back("1", Lost("dead"), 0.0)
     taken = desk.claim(BOB)
     assert taken.item == got.item
     for body in (Beat(got.token), Finish(got.token), Fail(got.token, "x"), Release(got.token, "x")):
@@ -124,8 +128,8 @@ def test_a_stale_token_is_refused_by_every_word() -> None:
 def test_a_cancelled_item_is_told_to_its_client() -> None:
     desk = Desk()
     got = desk.claim(ANNA)
-    desk.manager.book.cancel(0.0)
-    desk.manager.closing = True
+    desk.state.items.cancel(0.0)
+    desk.state.cancelled = True
     for body in (Beat(got.token), Finish(got.token), Release(got.token, "x")):
         assert code(desk.ask(ANNA, body)) == "cancelled"
     assert desk.ask(ANNA, Claim()) == Idle(1.0, over=True)
@@ -138,19 +142,19 @@ def test_a_next_life_brings_the_last_report() -> None:
     again = desk.claim(client("1", attempt=1))
     assert again.item == got.item
     assert again.worked == 11.0
-    assert desk.manager.book.rows[got.item].npoints == 7
-    assert got.item not in desk.manager.reports
+    assert desk.state.items.rows[got.item].npoints == 7
+    assert got.item not in desk.state.reports
     assert code(desk.ask(ANNA, Beat(got.token))) == "old_life"
 
 
 def test_a_goodbye_gives_back_what_was_held_without_blame() -> None:
     desk = Desk()
     got = desk.claim(ANNA)
-    desk.manager.news = False
+    desk.state.dirty = False
     assert desk.ask(ANNA, Goodbye("signal")) == Ok()
-    row = desk.manager.book.rows[got.item]
+    row = desk.state.items.rows[got.item]
     assert (row.phase, row.crashes, row.reason) == (Phase.QUEUED, 0, "signal")
-    assert desk.manager.news
+    assert desk.state.dirty
 
 
 def test_fault_14_one_that_fails_is_delayed_and_others_go_on() -> None:
@@ -161,14 +165,14 @@ def test_fault_14_one_that_fails_is_delayed_and_others_go_on() -> None:
     other = desk.claim(ANNA)
     assert other.item != got.item
     assert isinstance(desk.ask(BOB, Claim()), Idle)
-    desk.manager.book.wake_delayed(1.0)
+    desk.state.items.wake_delayed(1.0)
     assert desk.claim(BOB).item == got.item
 
 
 def test_a_job_that_is_being_cancelled_gets_no_more_work() -> None:
     """Else a cancel that was decided while it was idle would meet it at work."""
     desk = Desk()
-    desk.manager.leaving["1"] = 0.0
+    desk.state.being_cancelled["1"] = 0.0
     assert desk.ask(ANNA, Claim()) == Idle(1.0, over=True)
     assert isinstance(desk.ask(BOB, Claim()), Assigned)
 
@@ -176,11 +180,11 @@ def test_a_job_that_is_being_cancelled_gets_no_more_work() -> None:
 def test_a_finish_that_frees_others_or_ends_all_is_news() -> None:
     desk = Desk(2)
     first, second = desk.claim(ANNA), desk.claim(BOB)
-    desk.manager.news = False
+    desk.state.dirty = False
     desk.ask(ANNA, Finish(first.token))
-    assert not desk.manager.news
+    assert not desk.state.dirty
     desk.ask(BOB, Finish(second.token))
-    assert desk.manager.news
+    assert desk.state.dirty
 
 
 def test_a_finish_repeated_to_the_next_manager_is_well() -> None:
@@ -197,7 +201,7 @@ def test_a_finish_can_ask_for_the_next_item() -> None:
     second = desk.ask(ANNA, Finish(first.token, Report(npoints=9), claims=True))
     assert isinstance(second, Assigned)
     assert (second.item, second.token) == (1, first.token + 1)
-    rows = desk.manager.book.rows
+    rows = desk.state.items.rows
     assert (rows[0].phase, rows[0].npoints, rows[1].owner) == (Phase.DONE, 9, ANNA)
     assert desk.again(ANNA, Finish(first.token, claims=True)) == second
     assert desk.ask(ANNA, Finish(second.token, claims=True)) == Idle(1.0, over=True)
@@ -208,9 +212,9 @@ def test_a_finish_that_is_refused_gives_nothing() -> None:
     desk = Desk(2)
     got = desk.claim(ANNA)
     desk.ask(ANNA, Release(got.token, "signal"))
-    before = list(desk.manager.book.rows)
+    before = list(desk.state.items.rows)
     assert code(desk.ask(ANNA, Finish(got.token, claims=True))) == "stale_token"
-    assert desk.manager.book.rows == before
+    assert desk.state.items.rows == before
 
 
 def test_a_finish_that_asks_is_well_at_the_next_manager_too() -> None:
@@ -218,18 +222,18 @@ def test_a_finish_that_asks_is_well_at_the_next_manager_too() -> None:
     desk = Desk()
     got = desk.claim(ANNA)
     given = desk.ask(ANNA, Finish(got.token, claims=True))
-    before = list(desk.manager.book.rows)
+    before = list(desk.state.items.rows)
     desk.manager._replies.clear()
     assert desk.again(ANNA, Finish(got.token, claims=True)) == given
-    assert desk.manager.book.rows == before
+    assert desk.state.items.rows == before
 
 
 def test_a_job_that_is_being_cancelled_finishes_and_gets_no_more() -> None:
     desk = Desk()
     got = desk.claim(ANNA)
-    desk.manager.leaving["1"] = 0.0
+    desk.state.being_cancelled["1"] = 0.0
     assert desk.ask(ANNA, Finish(got.token, claims=True)) == Idle(1.0, over=True)
-    assert desk.manager.book.rows[got.item].phase is Phase.DONE
+    assert desk.state.items.rows[got.item].phase is Phase.DONE
 
 
 def test_who_gives_back_what_it_has_not_begun_says_nothing_of_the_walltime() -> None:
@@ -237,15 +241,15 @@ def test_who_gives_back_what_it_has_not_begun_says_nothing_of_the_walltime() -> 
     desk = Desk()
     for _ in range(2):
         desk.ask(ANNA, Release(desk.claim(ANNA).token, "deadline"))
-    assert desk.manager.fruitless == 0
+    assert desk.state.barren_runs == 0
     for n in (1, 2):
         desk.ask(ANNA, Release(desk.claim(ANNA).token, "deadline", Report(seconds=5.0)))
-        assert desk.manager.fruitless == n
+        assert desk.state.barren_runs == n
 
 
 def test_what_a_finish_has_freed_can_be_its_next_item() -> None:
     desk = Desk(0)
-    desk.manager.book = ItemTable(
+    desk.state.items = ItemTable(
         [Item(0, "f0", Phase.QUEUED), Item(1, "f1", Phase.WAITING, depends_on=(0,))]
     )
     got = desk.claim(ANNA)
@@ -254,12 +258,13 @@ def test_what_a_finish_has_freed_can_be_its_next_item() -> None:
     assert reply.item == 1
 
 
-def test_words_for_people_are_not_for_clients() -> None:
-    assert code(Desk().ask(ANNA, Cancel())) == "not_for_clients"
+def test_each_request_has_exactly_one_handler() -> None:
+    assert set(get_args(Request)) == CLIENT_REQUESTS | CONTROL_REQUESTS
+    assert not CLIENT_REQUESTS & CONTROL_REQUESTS
 
 
 def test_many_clients_of_one_job_get_one_item() -> None:
     desk = Desk()
     desk.claim(Owner("1", 0, 0, "a"))
     assert code(desk.ask(Owner("1", 0, 0, "b"), Claim())) == "many_clients"
-    assert desk.manager.book.phases[Phase.RUNNING] == 1
+    assert desk.state.items.phases[Phase.RUNNING] == 1

@@ -91,7 +91,7 @@ def test_fault_16_a_submit_that_was_refused_ten_times_is_not_booked() -> None:
     while refusals < 12:
         cluster.step(5.0)
         assert not cluster.batch.jobs
-        jobs = cluster.manager.clients.jobs
+        jobs = cluster.manager.state.jobs
         assert not jobs.records, "a job is booked that nobody has"
         assert cluster.clock.monotonic < 24 * 3600
     cluster.batch.submit_faults.clear()

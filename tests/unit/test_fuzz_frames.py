@@ -66,10 +66,10 @@ class Desk:
         create(folder.database, new_tables(items, None))
         config = RunConfig("run", [Resources()], ["job"], str(home))
         self._store = Database(folder)
-        self._turns = Dispatcher(
+        self._dispatcher = Dispatcher(
             self._store, config, open_log(home / "log"), "here:1", lambda: None
         )
-        self._rows = self._turns.clients.book.rows
+        self._rows = self._dispatcher.state.items.rows
         self.seen: Counter[str] = Counter()
 
     @property
@@ -79,7 +79,7 @@ class Desk:
     def take(self, frame: bytes) -> None:
         """Let the manager answer one frame; only what it has the right to may have changed."""
         before = list(self._rows)
-        number, reply = self._turns._answer(frame, self._turns.now())
+        number, reply = self._dispatcher.answer(frame, self._dispatcher.now())
         changed = [old for old, new in zip(before, self._rows, strict=True) if old is not new]
         try:
             owner, _, request = decode_request(frame)
@@ -97,8 +97,8 @@ class Desk:
 
     def end(self) -> None:
         """Commit, and see that what is on disk is what was answered."""
-        self._turns.take([], [], self)
-        self._turns.keeper.close()
+        self._dispatcher.step([], [], self)
+        self._dispatcher.persistence.close()
         stored = Database(self._store.folder)
         stored.close()
         rows = read_items(stored.tables, self._store.folder)

@@ -76,17 +76,19 @@ def test_jobs_that_left_while_no_manager_lived_have_not_crashed() -> None:
     cluster.kill(running, "completed")
     cluster.kill(starting, "completed")
     cluster.kill_manager()
-    clients = cluster.manager.clients
+    clients, items = cluster.manager.dispatcher.clients, cluster.manager.state.items
     moment = cluster.clock.moment
-    held = clients.book.held_by(running.id)
+    held = items.held_by(running.id)
     assert held is not None
-    assert not clients.hear_late(Owner(running.id, 0, 0, "former"), Goodbye("old"), moment)
-    assert clients.hear_late(owner, Goodbye("patience"), moment)
-    assert not clients.hear_late(owner, Goodbye("patience"), moment), "it is known"
-    assert clients.hear_late(Owner(starting.id, 0, 0, "new"), Goodbye("nobody"), moment)
-    assert not clients.hear_late(Owner("stranger", 0, 0, "x"), Goodbye("nobody"), moment)
-    assert clients.book.rows[held.id].phase is Phase.QUEUED
+    assert not clients.receive_late_goodbye(
+        Owner(running.id, 0, 0, "former"), Goodbye("old"), moment
+    )
+    assert clients.receive_late_goodbye(owner, Goodbye("patience"), moment)
+    assert not clients.receive_late_goodbye(owner, Goodbye("patience"), moment), "it is known"
+    assert clients.receive_late_goodbye(Owner(starting.id, 0, 0, "new"), Goodbye("nobody"), moment)
+    assert not clients.receive_late_goodbye(Owner("stranger", 0, 0, "x"), Goodbye("nobody"), moment)
+    assert items.rows[held.id].phase is Phase.QUEUED
     cluster.run_for(90)
-    assert [item.crashes for item in clients.book.rows] == [0, 0]
-    assert clients.jobs.early_deaths == 0
-    assert cluster.manager.jobs.notes.held == ""
+    assert [item.crashes for item in items.rows] == [0, 0]
+    assert cluster.manager.state.jobs.early_deaths == 0
+    assert cluster.manager.state.held == ""

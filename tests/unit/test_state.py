@@ -28,13 +28,14 @@ def test_a_job_with_two_rows_keeps_what_it_took_last(
     ]
     rows.append(Item(2, "f2", Phase.RUNNING, job="2", owner=Owner("2", 0, 0, "b"), token=5))
     tables = state.new_tables(rows, None)
-    book, jobs = state.open_books(tables, RunFolder(tmp_path / "x"), CONFIG, 0.0)
+    run = state.open_state(tables, RunFolder(tmp_path / "x"), CONFIG, 0.0)
+    items, jobs = run.items, run.jobs
     kept, freed = (1, 0) if tokens[1] > tokens[0] else (0, 1)
-    assert book.rows[kept].phase is Phase.RUNNING
-    assert (book.rows[freed].phase, book.rows[freed].crashes) == (Phase.QUEUED, 1)
-    assert book.held_by("1") is book.rows[kept]
-    assert book.rows[2].phase is Phase.RUNNING
-    assert list(book.changed) == [freed], "the next line of the journal says so"
+    assert items.rows[kept].phase is Phase.RUNNING
+    assert (items.rows[freed].phase, items.rows[freed].crashes) == (Phase.QUEUED, 1)
+    assert items.held_by("1") is items.rows[kept]
+    assert items.rows[2].phase is Phase.RUNNING
+    assert list(items.changed) == [freed], "the next line of the journal says so"
     assert len(list(jobs.living())) == 2
 
 
@@ -45,6 +46,7 @@ def test_a_row_that_a_person_queued_by_hand_is_no_second_one(tmp_path: Path) -> 
         Item(0, "f0", Phase.QUEUED, job="1", owner=owner, token=4),
         Item(1, "f1", Phase.RUNNING, job="1", owner=owner, token=7),
     ]
-    book, _ = state.open_books(state.new_tables(rows, None), RunFolder(tmp_path / "x"), CONFIG, 0.0)
-    assert [row.phase for row in book.rows] == [Phase.QUEUED, Phase.RUNNING]
-    assert not book.changed
+    tables = state.new_tables(rows, None)
+    items = state.open_state(tables, RunFolder(tmp_path / "x"), CONFIG, 0.0).items
+    assert [row.phase for row in items.rows] == [Phase.QUEUED, Phase.RUNNING]
+    assert not items.changed

@@ -114,6 +114,11 @@ class Database:
                 files.sync_file(journal.segment_path(self.folder, number))
         return max([last, *numbers])
 
+    def take_tables(self) -> Tables:
+        """Return what was found, once: from then on it lives with the caller alone."""
+        found, self.tables = self.tables, {}
+        return found
+
     # ------------------------------------------------------------------- writing
 
     def put(self, table: str, key: object, row: object) -> None:

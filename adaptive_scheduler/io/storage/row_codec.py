@@ -14,6 +14,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import RUNNING, Budget, Item, step
+from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.errors import DatabaseError, RunError
 from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.database import Tables
@@ -52,24 +53,25 @@ def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
         ) from error
 
 
-def open_books(
-    tables: Tables, folder: RunFolder, config: RunConfig, monotonic: float
-) -> tuple[ItemTable, JobTable]:
-    """Make the Book and the jobs from what the database holds."""
+def open_state(tables: Tables, folder: RunFolder, config: RunConfig, monotonic: float) -> RunState:
+    """Make the state of a run from what the database holds."""
     budget = Budget(config.limits.max_fails_per_job, config.limits.max_crashes)
     items = read_items(tables, folder)
     freed = _let_go_of_doubles(items, budget)
-    book = ItemTable(items, budget)
-    book.changed |= {row: book.rows[row] for row in freed}
+    table = ItemTable(items, budget)
+    table.changed |= {row: table.rows[row] for row in freed}
     records = [msgspec.convert(row, JobRecord) for row in tables.get(database.JOBS, {}).values()]
     submits = [
         msgspec.convert(row, SubmitRecord) for row in tables.get(database.SUBMITS, {}).values()
     ]
-    jobs = JobTable(records, submits, monotonic, read_run(tables).pardoned)
-    for item in book.rows:  # the rows of one group may have been written in part
+    run = read_run(tables)
+    jobs = JobTable(records, submits, monotonic, run.pardoned)
+    for item in table.rows:  # the rows of one group may have been written in part
         if item.owner is not None:
             jobs.hold(item.owner, item.shape, monotonic)
-    return book, jobs
+    state = RunState(table, jobs, config, read_combos(tables))
+    state.held, state.cancelled = run.held, run.cancelled
+    return state
 
 
 def _let_go_of_doubles(items: list[Item], budget: Budget) -> list[int]:
@@ -103,6 +105,11 @@ def read_run(tables: Tables) -> RunRow:
     return msgspec.convert(tables.get(RUN_TABLE, {}).get(RUN_ROW, {}), RunRow)
 
 
+def run_row(state: RunState) -> RunRow:
+    """What the next manager must know of the run as a whole."""
+    return RunRow(state.held, state.cancelled, state.jobs.pardoned)
+
+
 def new_tables(items: Sequence[Item], combos: Sequence[Mapping[str, Any]] | None) -> Tables:
     """Tables of a database in which nothing has happened yet."""
     tables: Tables = {database.ITEMS: {str(item.id): msgspec.to_builtins(item) for item in items}}
@@ -118,29 +125,28 @@ class Journal(Protocol):
         """Note a change of one row."""
 
 
-def note_changes(store: Journal, book: ItemTable, jobs: JobTable) -> None:
+def note_changes(store: Journal, state: RunState) -> None:
     """Put everything that changed since the last call into the journal's buffer."""
-    for item in book.changed.values():
+    items, jobs = state.items, state.jobs
+    for item in items.changed.values():
         store.put(database.ITEMS, item.id, item)
     for record in jobs.changed_jobs.values():
         store.put(database.JOBS, record.id, record)
     for number, submit in jobs.changed_submits.items():
         store.put(database.SUBMITS, number, submit)
-    book.changed.clear()
+    items.changed.clear()
     jobs.changed_jobs.clear()
     jobs.changed_submits.clear()
 
 
-def note_everything(
-    store: Journal, book: ItemTable, jobs: JobTable, combos: Mapping[int, Any]
-) -> None:
+def note_everything(store: Journal, state: RunState) -> None:
     """Put every row into the journal's buffer: the file that had them is not ours any more."""
-    book.changed.update(enumerate(book.rows))
-    jobs.changed_jobs.update(jobs.records)
-    jobs.changed_submits.update(jobs.submits)
-    for row, combo in combos.items():
+    state.items.changed.update(enumerate(state.items.rows))
+    state.jobs.changed_jobs.update(state.jobs.records)
+    state.jobs.changed_submits.update(state.jobs.submits)
+    for row, combo in state.combos.items():
         store.put(database.COMBOS, row, {"combo": combo})
-    note_changes(store, book, jobs)
+    note_changes(store, state)
 
 
 def read_config(folder: RunFolder) -> RunConfig:

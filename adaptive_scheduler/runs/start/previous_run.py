@@ -159,14 +159,16 @@ def requeue(
     only : container of int, optional
         Of these rows; None: of all.
     """
-    book, jobs = state.open_books(store.tables, store.folder, config, time.monotonic())
+    run = state.open_state(store.tables, store.folder, config, time.monotonic())
     ended = [
-        row.id for row in book.rows if row.phase in phases and (only is None or row.id in only)
+        item.id
+        for item in run.items.rows
+        if item.phase in phases and (only is None or item.id in only)
     ]
-    n = book.retry(ended, time.time())
-    jobs.pardon()
-    state.note_changes(store, book, jobs)
-    store.put(state.RUN_TABLE, state.RUN_ROW, state.RunRow(pardoned=jobs.pardoned))
+    n = run.items.retry(ended, time.time())
+    run.jobs.pardon()
+    state.note_changes(store, run)
+    store.put(state.RUN_TABLE, state.RUN_ROW, state.RunRow(pardoned=run.jobs.pardoned))
     store.commit()
     return n
 

@@ -15,9 +15,8 @@ import msgspec
 
 from adaptive_scheduler.core.config import Limits
 from adaptive_scheduler.core.jobs.batch_jobs import PENDING, RUNNING, JobId, ListedJob
-from adaptive_scheduler.core.jobs.commands import ListQueue, QueueListing, Submit, Submitted
+from adaptive_scheduler.core.jobs.commands import ListQueue, QueueListing, SubmitJobs, Submitted
 from adaptive_scheduler.core.jobs.job_table import JobTable
-from adaptive_scheduler.core.jobs.records import SubmitRecord
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.item_table import ItemTable
@@ -50,8 +49,7 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
             before = _requests(slurm)
             begin = time.perf_counter()
             for number in range(JOBS // ARRAY):
-                record = SubmitRecord(number, 0, ARRAY, "bench", 0.0)
-                result = batch.carry_out(Submit(record))
+                result = batch.carry_out(SubmitJobs(0, ARRAY, number, "bench"))
                 if not isinstance(result, Submitted):
                     raise RuntimeError(f"not submitted: {result}")
             seconds.append(time.perf_counter() - begin)
@@ -141,7 +139,7 @@ def _judge() -> float:
     times = []
     for second in range(5):
         begin = time.perf_counter()
-        tasks = manager.take(QueueListing(rows), Moment(2.0 + second, 2.0 + second))
+        tasks = manager.on_result(QueueListing(rows), Moment(2.0 + second, 2.0 + second))
         times.append(time.perf_counter() - begin)
         assert tasks == []  # every job is where it should be
     gc.unfreeze()

@@ -58,9 +58,9 @@ class Plant:
 
 #: Jobs that hold an item and are heard never reach `reconcile`: what it does with them shows only
 #: without this.
-ALL_JOBS_LOOKED_AT = Plant(
-    "all jobs looked at", "core/jobs/job_tracking.py",
-    "holds and sign.spoke and now - sign.heard <= lease", "False",
+ALL_JOBS_JUDGED = Plant(
+    "all jobs judged", "core/jobs/job_table.py",
+    "name in holders and job.was_heard and now - job.last_heard <= lease", "False",
 )  # fmt: skip
 
 
@@ -94,9 +94,9 @@ ASKED = (
     ),
     Plant(
         "heartbeat ignored", "manager/clients.py",
-        "        return self._state.jobs.hear(owner, self._submits.get(owner.job, -1), now.monotonic)\n",
+        "        return self._state.jobs.on_heartbeat(owner, self._submits.get(owner.job, -1), now.monotonic)\n",
         "        if known is not None and isinstance(request, Beat):\n            return known\n"
-        "        return self._state.jobs.hear(owner, self._submits.get(owner.job, -1), now.monotonic)\n",
+        "        return self._state.jobs.on_heartbeat(owner, self._submits.get(owner.job, -1), now.monotonic)\n",
     ),
     Plant(
         "lease judged by wall clock", "manager/dispatch.py",
@@ -105,8 +105,8 @@ ASKED = (
     ),
     Plant(
         "empty listing believed", "core/jobs/reconcile.py",
-        "    if job.spoke:\n        return lease_out\n",
-        "    if job.spoke:\n        return True\n", ALL_JOBS_LOOKED_AT,
+        "    if job.was_heard:\n        return lease_out\n",
+        "    if job.was_heard:\n        return True\n", ALL_JOBS_JUDGED,
     ),
     Plant(
         "requeued job believed new", "core/rows/item_table.py",
@@ -136,13 +136,13 @@ ASKED = (
     ),
     Plant(
         "max_simultaneous_jobs off by one", "core/jobs/reconcile.py",
-        "room = limits.max_simultaneous_jobs - in_queue",
-        "room = limits.max_simultaneous_jobs - in_queue + 1",
+        "room = limits.max_simultaneous_jobs - in_queue - coming.total()",
+        "room = limits.max_simultaneous_jobs - in_queue - coming.total() + 1",
     ),
     Plant(
-        "timed-out submit repeated", "manager/batch_worker.py",
-        "return SubmitUnknown(submit.number, _words(result))",
-        "return NotSubmitted(submit.number, Refusal.BUSY, _words(result))",
+        "timed-out submit repeated", "io/system/submit.py",
+        "return SubmitUnknown(_one_line(answer.stderr.strip() or answer.stdout.strip()))",
+        "return NotSubmitted(Refusal.BUSY, 'no answer')",
     ),
     Plant(
         "priority ties reversed", "core/rows/ready_queue.py",
@@ -160,8 +160,9 @@ ASKED = (
     ),
     Plant(
         "cancel of a RUNNING job", "core/jobs/reconcile.py",
-        "if not (job.holds or job.goodbye or mute or", "if not (job.goodbye or mute or",
-        ALL_JOBS_LOOKED_AT,
+        "if not (job.id in observed.holders or is_going or is_silent):",
+        "if not (is_going or is_silent):",
+        ALL_JOBS_JUDGED,
     ),
 )  # fmt: skip
 
@@ -173,14 +174,14 @@ MORE = (
     ),
     Plant(
         "an old life is heard", "core/jobs/job_tracking.py",
-        "    if owner.life < known.life:\n",
-        "    if owner.restart < known.restart:\n        return None\n"
-        "    if owner.life < known.life:\n",
+        "        if owner.life < known.life:\n",
+        "        if owner.restart < known.restart:\n            return None\n"
+        "        if owner.life < known.life:\n",
     ),
     Plant(
         "two clients of one job both welcome", "core/jobs/job_tracking.py",
-        "    if owner.life > known.life or record.goodbye:\n        return None\n",
-        "    if owner.life >= known.life or record.goodbye:\n        return None\n",
+        "        if owner.life > known.life or self.record.goodbye:\n            return None\n",
+        "        if owner.life >= known.life or self.record.goodbye:\n            return None\n",
     ),
     Plant(
         "lease renewed by the answer, not the question", "client/session.py",
@@ -203,20 +204,20 @@ MORE = (
     ),
     Plant(
         "a mute job is dead after one listing", "core/jobs/reconcile.py",
-        "return job.absences >= 2 and job.age >= timing.grace",
-        "return job.absences >= 1 and job.age >= timing.grace",
+        "return job.absences >= 2 and now - job.known_since >= timing.grace",
+        "return job.absences >= 1 and now - job.known_since >= timing.grace",
     ),
     Plant(
         "a mute job is dead at once", "core/jobs/reconcile.py",
-        "return job.absences >= 2 and job.age >= timing.grace", "return job.absences >= 2",
+        "return job.absences >= 2 and now - job.known_since >= timing.grace", "return job.absences >= 2",
     ),
     Plant(
         "a lost submit forgotten at once", "core/jobs/reconcile.py",
-        "return submit.absences >= 2 and submit.age >= timing.grace", "return submit.absences >= 1",
+        "return submit.absences >= 2 and now - submit.since >= timing.grace", "return submit.absences >= 1",
     ),
     Plant(
         "unknown submits do not count", "core/jobs/reconcile.py",
-        "    in_queue += sum(submit.n for submit in observed.submits)\n", "",
+        "        coming[submit.record.shape] += submit.missing\n", "        pass\n",
     ),
     Plant(
         "jobs at work take no room", "core/jobs/reconcile.py",
@@ -227,15 +228,15 @@ MORE = (
         "if request.claims and type(reply) is Ok:", "if request.claims:",
     ),
     Plant(
-        "who holds an item is at work, heard or not", "core/jobs/job_tracking.py",
-        "            holds and sign.spoke and now - sign.heard <= lease\n",
-        "            holds and sign.spoke\n",
+        "who holds an item is at work, heard or not", "core/jobs/job_table.py",
+        "                name in holders and job.was_heard and now - job.last_heard <= lease\n",
+        "                name in holders and job.was_heard\n",
     ),
     Plant(
         "a submit is sent before it is noted", "manager/dispatch.py",
         "        is_durable = self.persistence.commit()\n",
-        "        while self.jobs.submits and self._tasks:\n"
-        "            outside.ask(self._tasks.pop(0))\n"
+        "        while self.jobs.submits and self._commands:\n"
+        "            outside.send_command(self._commands.pop(0))\n"
         "        is_durable = self.persistence.commit()\n",
     ),
     Plant(
@@ -313,13 +314,12 @@ MORE = (
         "",
     ),
     Plant(
-        "leases of a former manager are over", "core/jobs/job_table.py",
-        "            r.id: TrackedJob(heard=now, known=now, spoke=r.owner is not None)\n",
-        "            r.id: TrackedJob(heard=now - 3600, known=now, spoke=r.owner is not None)\n",
+        "leases of a former manager are over", "core/jobs/job_tracking.py",
+        "return cls(record, now, now,", "return cls(record, now, now - 3600,",
     ),
     Plant(
         "jobs that a row names are not watched", "io/storage/row_codec.py",
-        "            jobs.hold(item.owner, item.shape, monotonic)\n", "            pass\n",
+        "            jobs.watch(item.owner, item.shape, monotonic)\n", "            pass\n",
     ),
     Plant(
         "a cut listing is believed", "schedulers/slurm/scheduler.py",
@@ -342,7 +342,7 @@ MORE = (
     ),
     Plant(
         "silent jobs are cancelled after the lease", "core/jobs/reconcile.py",
-        "job.silent > timing.lease + timing.patience", "job.silent > timing.lease",
+        "job.silence(now) > timing.lease + timing.patience", "job.silence(now) > timing.lease",
     ),
     Plant(
         "a suspended job is over", "schedulers/slurm/states.py",
@@ -355,8 +355,8 @@ MORE = (
     ),
     Plant(
         "a job that comes back is not noticed", "core/jobs/job_table.py",
-        "            self._revive(listed.id, now)  # a listing had lied, or came late\n",
-        "            return False\n",
+        "            return self._track(replace(self.records[row.id], ended=\"\"), now)\n",
+        "            return None\n",
     ),
 )  # fmt: skip
 

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import os
 import shlex
-from pathlib import Path
 
 from adaptive_scheduler.commandline.running import quoted, say
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
+from adaptive_scheduler.core.jobs.commands import Submitted
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources, parse_walltime
-from adaptive_scheduler.errors import RunError
+from adaptive_scheduler.errors import RunError, SubmitRefusedError
 from adaptive_scheduler.io.pickling.object_file import read_callable
-from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.row_codec import read_config
-from adaptive_scheduler.io.system import commands
+from adaptive_scheduler.io.system import submit as batch
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.schedulers.base import Scheduler
-
-#: Seconds that one submit may take.
-_TIMEOUT = 60.0
 
 
 def serve(folder: RunFolder) -> int:
@@ -42,14 +38,12 @@ def submit(folder: RunFolder, walltime: str | None) -> int:
     seconds = parse_walltime(walltime, "--walltime")
     request = manager_request(config, seconds)
     script = folder.folder / "manager.sh"
-    Path(config.log_folder).mkdir(parents=True, exist_ok=True)
-    files.write_atomically(
-        script, os.fsencode(manager_script(scheduler, request, folder)), mode=0o700
-    )
-    result = commands.run(scheduler.submit_command(request, script, 1), _TIMEOUT)
-    job = scheduler.parse_submit(result, 1)[0]
+    batch.write_script(request, script, manager_script(scheduler, request, folder))
+    result = batch.submit(scheduler, request, script)
+    if not isinstance(result, Submitted):
+        raise SubmitRefusedError(f"The manager was not submitted: {result.reason}")
     say(
-        f"The manager is job {job}. When it runs, it shows in: adaptive-scheduler status {quoted(folder)}"
+        f"The manager is job {result.jobs[0]}. When it runs, it shows in: adaptive-scheduler status {quoted(folder)}"
     )
     return 0
 

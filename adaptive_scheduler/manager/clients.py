@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from adaptive_scheduler.core.jobs.records import JobRecord, Output
+from adaptive_scheduler.core.jobs.outputs import Output
+from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.rows.events import Finished, Lost, Raised, Released
 from adaptive_scheduler.core.rows.items import CANCELLED, QUEUED, RUNNING, Item
 from adaptive_scheduler.core.rows.run_state import RunState
@@ -87,13 +88,13 @@ class DatabaseManager:
         has_left = known is not None and known.goodbye and known.owner == owner
         if has_left and type(request) is not Goodbye:
             return Refused("left", f"the client of job {owner.job} has said goodbye before.")
-        return self._state.jobs.hear(owner, self._submits.get(owner.job, -1), now.monotonic)
+        return self._state.jobs.on_heartbeat(owner, self._submits.get(owner.job, -1), now.monotonic)
 
     def _answer(self, owner: Owner, record: JobRecord, request: Request, now: Moment) -> Reply:
         return _ANSWERS[type(request)](self, owner, record, request, now)
 
     def _welcome(self, owner: Owner, _record: JobRecord, request: Hello, _now: Moment) -> Reply:
-        self._state.jobs.note_host(owner.job, request.host)
+        self._state.jobs.on_hello(owner.job, request.host)
         timing = self._state.config.timing
         return Welcome(self._state.config.run, timing.beat, timing.lease, timing.idle)
 
@@ -115,7 +116,7 @@ class DatabaseManager:
             self._state.dirty = self._state.dirty or over
             return Idle(WAIT, over)
         if held is None or held.token != item.token:
-            self._state.jobs.note_claim(owner.job, now.monotonic)
+            self._state.jobs.on_claim(owner.job, now.monotonic)
         return Assigned(
             item.id, item.token, item.fname, item.worked, self._state.combos.get(item.id), item.kind
         )
@@ -186,7 +187,7 @@ class DatabaseManager:
         return True
 
     def _goodbye(self, owner: Owner, _record: JobRecord, request: Goodbye, now: Moment) -> Reply:
-        self._state.jobs.note_goodbye(owner.job, request.reason, request.broken)
+        self._state.jobs.on_goodbye(owner.job, request.reason, request.broken)
         self._state.take_back(owner.job, Lost(request.reason or "its client left"), now.wall)
         self._state.dirty = True
         return Ok()

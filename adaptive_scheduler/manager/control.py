@@ -182,11 +182,11 @@ class ControlApi:
 
     def _job_rows(self, now: Moment) -> list[JobRow]:
         rows = []
-        for record, listed, heard in self._state.jobs.living():
-            item = self._state.items.held_by(record.id)
+        for job in self._state.jobs.live.values():
+            item = self._state.items.held_by(job.id)
             rows.append(
                 job_row(
-                    record, listed, now.monotonic - heard, item.id if item else None,
+                    job.record, job.listed, now.monotonic - job.last_heard, item.id if item else None,
                     self._state.config.timing.lease,
                 )
             )  # fmt: skip
@@ -200,7 +200,7 @@ class ControlApi:
             "the lock cannot be renewed": self._lock_error
             and f"{self._lock_error}. Make room, or mend it: it goes on by itself.",
             "held": self._state.held and f"{self._state.held}. Mend it, then resume.",
-            "waiting for the batch system": self._jobs.backoff.reason,
+            "waiting for the batch system": self._jobs.policy.backoff.reason,
             "the queue cannot be seen": notes.listing_error
             and f"{notes.listing_error}; jobs go on, and it is looked again by itself",
             "cancelling": notes.cancel_error,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.jobs.commands import Result, Task
-from adaptive_scheduler.core.jobs.records import Output
+from adaptive_scheduler.core.jobs.commands import Command, Result
+from adaptive_scheduler.core.jobs.outputs import Output
 from adaptive_scheduler.core.wire.messages import (
     Owner,
     Picture,
@@ -53,7 +53,7 @@ class Outside(Protocol):
     def send(self, connection: bytes, message: bytes) -> None:
         """Answer a client."""
 
-    def ask(self, task: Task) -> None:
+    def send_command(self, command: Command) -> None:
         """Give the batch system something to do."""
 
 
@@ -109,7 +109,7 @@ class Dispatcher:
             **dict.fromkeys(CLIENT_REQUESTS, self.clients),
             **dict.fromkeys(CONTROL_REQUESTS, self.control),
         }
-        self._tasks: list[Task] = []
+        self._commands: list[Command] = []
         self._next_judging = now.monotonic
         self._over_since: float | None = None
         self._rejected = 0
@@ -164,14 +164,14 @@ class Dispatcher:
         """
         now = self.now()
         replies = [(connection, *self.answer(message, now)) for connection, message in messages]
-        self._tasks += self.decide(results, now)
+        self._commands += self.decide(results, now)
         is_durable = self.persistence.commit()
         for connection, number, reply in replies:
             if reply is not None and (is_durable or isinstance(reply, Picture)):
                 outside.send(connection, encode_reply(number, reply))
         if is_durable:  # the next manager must know of each submit that was sent
-            while self.jobs.submits and self._tasks:
-                outside.ask(self._tasks.pop(0))
+            while self.jobs.submits and self._commands:
+                outside.send_command(self._commands.pop(0))
             self.persistence.checkpoint_if_due(now.monotonic)
 
     def answer(self, message: bytes, now: Moment) -> tuple[int, Reply | None]:
@@ -188,24 +188,24 @@ class Dispatcher:
             return 0, None
         return number, self._handlers[type(request)].handle(owner, number, request, now)
 
-    def decide(self, results: Sequence[Result], now: Moment) -> list[Task]:
+    def decide(self, results: Sequence[Result], now: Moment) -> list[Command]:
         """Take in results and return what the batch system is to do, once that is on disk."""
-        tasks = [task for result in results for task in self.jobs.take(result, now)]
+        commands = [one for result in results for one in self.jobs.on_result(result, now)]
         for event, facts in self.jobs.notes.log:
             self._log.info(event, **facts)
         self.jobs.notes.log.clear()
         self.state.items.wake_delayed(now.monotonic)
         if self.jobs.submits:
-            tasks += self.jobs.tasks(now)
+            commands += self.jobs.commands_due(now)
         elif now.monotonic >= self._next_judging:  # scripts started by hand are in no queue
             lease = self.state.config.timing.lease
             self._next_judging = now.monotonic + lease / JUDGED_IN_A_LEASE
             self.jobs.reconcile(now)
-        return tasks
+        return commands
 
     def is_over(self) -> bool:
         """All items have ended, no job is left, and no request has come for a moment."""
-        left = any(True for _ in self.state.jobs.living()) or self.state.jobs.submit_views(0.0)
+        left = self.state.jobs.live or self.state.jobs.pending_submits
         is_unwritten = bool(self.persistence.write_error)  # how the last ones ended is not on disk
         if self.state.items.unfinished or is_unwritten or (left and self.jobs.submits):
             self._over_since = None

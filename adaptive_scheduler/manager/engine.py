@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.jobs.commands import Result, Task
+from adaptive_scheduler.core.jobs.commands import Command, Result
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Goodbye
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError
@@ -191,10 +191,10 @@ class Engine:
         """Answer a client."""
         self._server.send(connection, message)
 
-    def ask(self, task: Task) -> None:
+    def send_command(self, command: Command) -> None:
         """Give the batch system something to do."""
         if self._batch is not None:
-            self._batch.ask(task)
+            self._batch.send(command)
 
     def _end(self) -> None:
         with ExitStack() as last:  # the last one first; each, whatever becomes of the others

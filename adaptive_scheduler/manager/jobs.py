@@ -190,7 +190,9 @@ class JobManager:
             actions = reconcile(self._counts(), self._observe(now), limits, self._config.timing)
             for action in actions:
                 commands += self._carry_out(action, now)
-            if not any(isinstance(action, (MarkDead, FreeItem, ForgetSubmit)) for action in actions):
+            if not any(
+                isinstance(action, (MarkDead, FreeItem, ForgetSubmit)) for action in actions
+            ):
                 break
         self._note_early_deaths()
         return commands

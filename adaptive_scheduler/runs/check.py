@@ -16,25 +16,30 @@ import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.findings import CheckResult, merge
-from adaptive_scheduler.core.jobs.batch_jobs import JobId, JobRequest, JobState, ListedJob, unfold
-from adaptive_scheduler.core.jobs.records import PROFILE, explain_death, tag
+from adaptive_scheduler.core.jobs.batch_jobs import (
+    JobId,
+    JobRequest,
+    JobState,
+    ListedJob,
+    expand_array_rows,
+)
+from adaptive_scheduler.core.jobs.commands import Submitted
+from adaptive_scheduler.core.jobs.outputs import PROFILE, explain_death
+from adaptive_scheduler.core.jobs.records import tag
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.wire.messages import Welcome, decode_request, encode_reply
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
-    CommandMissingError,
-    NoObservation,
     ProtocolError,
     SchedulerError,
-    SubmitRefusedError,
 )
 from adaptive_scheduler.io.pickling.object_file import write_callables
 from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.io.system.hosts import Hosts
 from adaptive_scheduler.io.system.job_logs import output_tail, printed
 from adaptive_scheduler.io.system.probe import try_folder
+from adaptive_scheduler.io.system.submit import TIMEOUT, run_command, submit, write_script
 from adaptive_scheduler.io.transport.addresses import Address, write_address
 from adaptive_scheduler.io.transport.server import Server
 from adaptive_scheduler.runs.start.environment import record_environment
@@ -43,8 +48,8 @@ from adaptive_scheduler.schedulers.job_script import job_script
 
 #: The walltime of the job, if more was asked for (seconds).
 WALLTIME = 600
-#: Seconds between two looks at the queue, and that one command may take.
-_LOOK, _TIMEOUT = 1.0, 60.0
+#: Seconds between two listings of the queue.
+_LOOK = 1.0
 #: Seconds that a shared file system may take to show what a node wrote.
 _VISIBLE = 30.0
 #: What the job script says when the job's processes have failed: it would try them again.
@@ -145,7 +150,7 @@ def _with_job(trial: ClusterCheck, folder: RunFolder) -> list[CheckResult]:
         return _submit_and_wait(trial, folder, config)
     finally:
         stopping.set()
-        answering.join(_TIMEOUT)
+        answering.join(TIMEOUT)
         server.close()
 
 
@@ -186,20 +191,18 @@ def _submit_and_wait(
     trial: ClusterCheck, folder: RunFolder, config: RunConfig
 ) -> list[CheckResult]:
     scheduler = trial.scheduler
-    hosts = Hosts(scheduler, lambda argv: commands.run(argv, _TIMEOUT)).of(config.shapes[0])
+    hosts = Hosts(scheduler, run_command).of(config.shapes[0])
     request = JobRequest(
         config.job_names[0], tag(config.run, 0), config.shapes[0], config.log_folder, hosts=hosts
     )
     text = job_script(scheduler, request, config, folder, 0)
     script = folder.folder / "check.sh"
-    files.write_atomically(script, os.fsencode(text), mode=0o700)
-    Path(config.log_folder).mkdir(parents=True, exist_ok=True)
-    try:
-        result = commands.run(scheduler.submit_command(request, script, 1), _TIMEOUT)
-        job = scheduler.parse_submit(result, 1)[0]
-    except (SubmitRefusedError, CommandMissingError, NoObservation) as error:
+    write_script(request, script, text)
+    result = submit(scheduler, request, script)
+    if not isinstance(result, Submitted):
         remedy = "These are the batch system's own words: change the options that it names."
-        return [CheckResult("submitting a job", False, str(error), remedy)]
+        return [CheckResult("submitting a job", False, result.reason, remedy)]
+    job = JobId(result.jobs[0])
     trial.tell(f"Job {job} is submitted.")
     try:
         return [
@@ -253,7 +256,7 @@ def _found(folder: RunFolder) -> list[CheckResult]:
 def _listed(scheduler: Scheduler, job: JobId) -> ListedJob | None:
     """The job's row; None if it is gone. A look that fails counts as one that shows it."""
     try:
-        result = commands.run(scheduler.queue_command(), _TIMEOUT)
+        result = run_command(scheduler.queue_command())
         rows = [row for row in scheduler.parse_queue(result) if row.state is not JobState.ENDED]
     except SchedulerError as error:
         return ListedJob(job, JobState.ALIVE, "unknown", reason=str(error))
@@ -280,7 +283,7 @@ def _cause(scheduler: Scheduler, job: JobId) -> str:
     if argv is None:
         return ""
     with suppress(SchedulerError):
-        endings = unfold(scheduler.parse_history(commands.run(argv, _TIMEOUT)), [job])
+        endings = expand_array_rows(scheduler.parse_history(run_command(argv)), [job])
         return next((ending.cause for ending in endings if ending.id == job), "")
     return ""
 
@@ -289,4 +292,4 @@ def _cancel(scheduler: Scheduler, job: JobId) -> None:
     """Leave nothing in the queue; a job that has ended is no fault."""
     for argv in scheduler.cancel_commands([job]):
         with suppress(SchedulerError):
-            scheduler.parse_cancel(commands.run(argv, _TIMEOUT))
+            scheduler.parse_cancel(run_command(argv))

@@ -27,12 +27,14 @@ def cancel(folder: RunFolder) -> bool:
     config = state.read_config(folder)
     with held(folder), open_store(folder) as store:
         run = state.open_state(store.tables, folder, config, time.monotonic())
-        if any(True for _ in run.jobs.living()) or run.jobs.submit_views(time.monotonic()):
+        if run.jobs.live or run.jobs.pending_submits:
             return False
         run.items.cancel(time.time())
         state.note_changes(store, run)
         store.put(
-            state.RUN_TABLE, state.RUN_ROW, state.RunRow(cancelled=True, pardoned=run.jobs.pardoned)
+            state.RUN_TABLE,
+            state.RUN_ROW,
+            state.RunRow(cancelled=True, pardoned=run.jobs.ignored_deaths),
         )
         store.commit()
     return True

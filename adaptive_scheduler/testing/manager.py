@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.jobs.commands import Result, Task
+from adaptive_scheduler.core.jobs.commands import Command, Result
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Item
@@ -169,11 +169,11 @@ class VirtualManager:
         assert reply is not None, "no request of this version"
         return encode_reply(number, reply)
 
-    def take(self, result: Result) -> list[Task]:
+    def take(self, result: Result) -> list[Command]:
         """Take in what the batch system answered; the tasks may be carried out after `commit`."""
-        return self.jobs.take(result, self._clock.moment)
+        return self.jobs.on_result(result, self._clock.moment)
 
-    def tasks(self) -> list[Task]:
+    def tasks(self) -> list[Command]:
         """What is due; the tasks may be carried out after `commit`."""
         return self.dispatcher.decide([], self._clock.moment)
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobState
-from adaptive_scheduler.core.jobs.commands import CancelTask, Task
+from adaptive_scheduler.core.jobs.commands import CancelJobs, Command
 from adaptive_scheduler.core.rows.items import Item
 from adaptive_scheduler.core.wire.messages import Owner
 from adaptive_scheduler.testing.batch import VirtualBatchSystem, VirtualJob
@@ -59,7 +59,7 @@ class World:
         self.before_cancel: Callable[[str], None] = lambda _: None
         self.slow_batch = 0.0
         self._late: list[bytes] = []
-        self._queue: deque[Task] = deque()
+        self._queue: deque[Command] = deque()
         self._free_at = 0.0
         self._lives = 0
 
@@ -162,7 +162,7 @@ class World:
             follow = self.manager.take(self.batch.carry_out(task))
             self.manager.commit()
             for job in (
-                job for task in follow if isinstance(task, CancelTask) for job in task.jobs
+                job for task in follow if isinstance(task, CancelJobs) for job in task.jobs
             ):
                 self.decided_cancel(job)
             self._queue += follow

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
-from adaptive_scheduler.core.jobs.commands import CancelTask, Result, Submit, Task
+from adaptive_scheduler.core.jobs.commands import CancelJobs, Command, Result, SubmitJobs
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io.storage import checkpoint as folding
@@ -56,7 +56,7 @@ class Words(BatchWorker):
         self.seen = self.seen or answer.seen
         return answer.result
 
-    def say(self, task: Task) -> tuple[Result, float, Seen | None]:
+    def say(self, task: Command) -> tuple[Result, float, Seen | None]:
         self.seconds, self.seen = 0.0, None
         return self.carry_out(task), self.seconds, self.seen
 
@@ -124,7 +124,7 @@ class Manager:
         self.wall = 1.7e9
         self._inbox: list[tuple[bytes, bytes]] = []
         self._results: list[tuple[Result, Seen | None]] = []
-        self._tasks: deque[Task] = deque()
+        self._tasks: deque[Command] = deque()
         self._busy = False
         self._next_turn = float("inf")
         self._folds: list[Fold] = []
@@ -292,12 +292,12 @@ class Manager:
 
     # ------------------------------------------------------------- its batch system
 
-    def ask(self, task: Task) -> None:
+    def send_command(self, task: Command) -> None:
         self.point("ask")
-        if isinstance(task, CancelTask):
+        if isinstance(task, CancelJobs):
             self.history.oracle.cancel_decided(task.jobs)
-        elif isinstance(task, Submit):
-            self.history.oracle.submit_decided(task.submit.number)
+        elif isinstance(task, SubmitJobs):
+            self.history.oracle.submit_decided(task.number)
         self._tasks.append(task)
         if not self._busy:
             self._busy = True

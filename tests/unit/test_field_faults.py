@@ -15,7 +15,7 @@ from adaptive_scheduler.client.learners.store import DataFile
 from adaptive_scheduler.client.scripts.match import find_learner, plain
 from adaptive_scheduler.core.config import Limits, RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobId, JobRequest, JobState
-from adaptive_scheduler.core.jobs.commands import NotSubmitted, QueueListing, Submit
+from adaptive_scheduler.core.jobs.commands import NotSubmitted, QueueListing, SubmitJobs
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Assigned
@@ -68,7 +68,7 @@ def test_fault_09_a_job_that_is_underway_keeps_its_learner_and_gets_no_twin(stat
                 QueueListing([msgspec.structs.replace(listed[0], comment=job.tag)])
             ),
         ]
-        assert not [task for task in tasks if isinstance(task, Submit)], "a second job"
+        assert not [task for task in tasks if isinstance(task, SubmitJobs)], "a second job"
     assert cluster.manager.book.rows[0] == before
 
 

@@ -13,7 +13,7 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
     JobRequest,
     JobState,
     Refusal,
-    unfold,
+    expand_array_rows,
 )
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import NoObservation, SubmitRefusedError
@@ -209,15 +209,15 @@ def test_the_tasks_of_a_cancelled_array_share_one_row() -> None:
     first = row("61", "0", "COMPLETED", "n1", "None", "as:run:1", "name")
     alone = row("62", "N/A", "RUNNING", "n2", "None", "as:run:2", "name")
     told = SCHEDULER.parse_queue(answer(rest + first + alone))
-    jobs = {job.id: job for job in unfold(told, ["61_0", "61_1", "61_99", "62", "63_1"])}
+    jobs = {job.id: job for job in expand_array_rows(told, ["61_0", "61_1", "61_99", "62", "63_1"])}
     assert {job: row.native_state for job, row in jobs.items()} == {
         "61_0": "COMPLETED", "61_1": "CANCELLED", "61_99": "CANCELLED", "62": "RUNNING",
     }  # fmt: skip
     assert jobs[JobId("61_1")].state is JobState.ENDED
-    ends = unfold(SCHEDULER.parse_history(answer(rest + first)), ["61_0", "61_1"])
+    ends = expand_array_rows(SCHEDULER.parse_history(answer(rest + first)), ["61_0", "61_1"])
     assert {end.id: end.cause for end in ends} == {"61_0": "completed", "61_1": "cancelled"}
     lives = row("61", "2", "RUNNING", "n1", "None", "as:run:1", "name")
-    ends = unfold(SCHEDULER.parse_history(answer(rest + lives)), ["61_1", "61_2"])
+    ends = expand_array_rows(SCHEDULER.parse_history(answer(rest + lives)), ["61_1", "61_2"])
     assert {end.id: end.cause for end in ends} == {"61_1": "cancelled", "61_2": ""}
 
 
@@ -228,8 +228,8 @@ def test_the_history_of_tasks_is_that_of_their_arrays() -> None:
 
 def test_rows_that_stand_for_nobody_are_left_as_they_are() -> None:
     told = SCHEDULER.parse_queue(captures.load("slurm/queue_mixed"))
-    assert unfold(told, [job.id for job in told]) is told
-    assert unfold([], ["1_1"]) == []
+    assert expand_array_rows(told, [job.id for job in told]) is told
+    assert expand_array_rows([], ["1_1"]) == []
 
 
 def test_a_line_that_names_the_cluster_is_no_row() -> None:

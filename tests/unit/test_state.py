@@ -36,7 +36,7 @@ def test_a_job_with_two_rows_keeps_what_it_took_last(
     assert items.held_by("1") is items.rows[kept]
     assert items.rows[2].phase is Phase.RUNNING
     assert list(items.changed) == [freed], "the next line of the journal says so"
-    assert len(list(jobs.living())) == 2
+    assert len(jobs.live) == 2
 
 
 def test_a_row_that_a_person_queued_by_hand_is_no_second_one(tmp_path: Path) -> None:

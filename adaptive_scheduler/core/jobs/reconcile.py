@@ -155,9 +155,7 @@ def reconcile(
 # ----------------------------------------------------------------------- who is dead
 
 
-def _judge(
-    job: TrackedJob, holds: bool, now: float, timing: Timing
-) -> MarkDead | FreeItem | None:
+def _judge(job: TrackedJob, holds: bool, now: float, timing: Timing) -> MarkDead | FreeItem | None:
     """Combine what the client and the listing show of one job."""
     lease_out = job.silence(now) > timing.lease
     goodbye = bool(job.record.goodbye)

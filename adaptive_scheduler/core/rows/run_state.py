@@ -65,7 +65,7 @@ class RunState:
     def backoff_reason(self) -> str:
         """Why more jobs like the last ones would be a waste; "" if they would not."""
         early = self.jobs.early_deaths
-        if self.jobs.lived and early >= EARLY_DEATHS:
+        if self.jobs.given_work and early >= EARLY_DEATHS:
             return f"{early} jobs in a row died before they asked for work"
         if self.barren_runs >= EARLY_DEATHS:
             return (

@@ -68,7 +68,7 @@ def open_state(tables: Tables, folder: RunFolder, config: RunConfig, monotonic: 
     jobs = JobTable(records, submits, monotonic, run.pardoned)
     for item in table.rows:  # the rows of one group may have been written in part
         if item.owner is not None:
-            jobs.hold(item.owner, item.shape, monotonic)
+            jobs.watch(item.owner, item.shape, monotonic)
     state = RunState(table, jobs, config, read_combos(tables))
     state.held, state.cancelled = run.held, run.cancelled
     return state
@@ -107,7 +107,7 @@ def read_run(tables: Tables) -> RunRow:
 
 def run_row(state: RunState) -> RunRow:
     """What the next manager must know of the run as a whole."""
-    return RunRow(state.held, state.cancelled, state.jobs.pardoned)
+    return RunRow(state.held, state.cancelled, state.jobs.ignored_deaths)
 
 
 def new_tables(items: Sequence[Item], combos: Sequence[Mapping[str, Any]] | None) -> Tables:

@@ -10,8 +10,8 @@ from pathlib import Path
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobRequest, Refusal
 from adaptive_scheduler.core.jobs.commands import (
     NotSubmitted,
-    Submitted,
     SubmitResult,
+    Submitted,
     SubmitUnknown,
 )
 from adaptive_scheduler.errors import (

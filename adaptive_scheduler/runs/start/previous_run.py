@@ -166,9 +166,9 @@ def requeue(
         if item.phase in phases and (only is None or item.id in only)
     ]
     n = run.items.retry(ended, time.time())
-    run.jobs.pardon()
+    run.jobs.reset_early_deaths()
     state.note_changes(store, run)
-    store.put(state.RUN_TABLE, state.RUN_ROW, state.RunRow(pardoned=run.jobs.pardoned))
+    store.put(state.RUN_TABLE, state.RUN_ROW, state.RunRow(pardoned=run.jobs.ignored_deaths))
     store.commit()
     return n
 

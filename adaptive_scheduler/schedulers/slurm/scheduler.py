@@ -163,11 +163,15 @@ class SLURM(Scheduler):
         if result.rc != 0 and "Invalid job id specified" in result.stderr:
             return []  # one job was asked for, and Slurm has forgotten it
         told = self.parse_queue(result)
-        rest = {job.rest for job in told if job.rest and job.state is JobState.ENDED}
+        prefixes = {
+            job.array_prefix for job in told if job.array_prefix and job.state is JobState.ENDED
+        }
         return [
-            Ending(job.id, ENDINGS.get(job.native_state, ""), job.reason, job.nodes, job.rest)
+            Ending(
+                job.id, ENDINGS.get(job.native_state, ""), job.reason, job.nodes, job.array_prefix
+            )
             for job in told
-            if job.state is JobState.ENDED or job.id[: job.id.rfind("_") + 1] in rest
+            if job.state is JobState.ENDED or job.id[: job.id.rfind("_") + 1] in prefixes
         ]
 
     # ------------------------------------------------------------------ cancel
@@ -293,7 +297,7 @@ def _listed(row: str) -> ListedJob:
         nodes=expand_nodes(nodes),
         reason="" if reason == "None" else reason,
         remedy=never_starts(reason) if state == "PENDING" else "",
-        rest="" if is_task else f"{job}_",
+        array_prefix="" if is_task else f"{job}_",
     )
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler.core.jobs import backoff
-from adaptive_scheduler.manager import batch_worker as batch
+from adaptive_scheduler.core.jobs import submit_policy
+from adaptive_scheduler.io.system import submit
 from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.server_support import RunManager
 from tests.clusters.slurm import PrivateSlurm
@@ -98,8 +98,8 @@ def day(narrow_slurm: PrivateSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def day_at(cluster: PrivateSlurm, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Day:
     """A bad day on this cluster, with short patience."""
-    monkeypatch.setattr(backoff, "FIRST", 1.0)
-    monkeypatch.setattr(batch, "TIMEOUT", 6.0)
+    monkeypatch.setattr(submit_policy, "FIRST_WAIT", 1.0)
+    monkeypatch.setattr(submit, "TIMEOUT", 6.0)
     for name, value in cluster.env.items():
         monkeypatch.setenv(name, value)
     return Day(cluster, folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobRequest, Refusal
@@ -30,7 +29,11 @@ TIMEOUT = 60.0
 
 #: Runs a command of the batch system.
 Run = Callable[[Sequence[str]], CommandResult]
-run_command: Run = partial(commands.run, timeout=TIMEOUT)
+
+
+def run_command(argv: Sequence[str]) -> CommandResult:
+    """Run a command of the batch system; one that hangs is killed after `TIMEOUT`."""
+    return commands.run(argv, TIMEOUT)
 
 
 def write_script(request: JobRequest, path: Path, text: str) -> None:

@@ -8,10 +8,10 @@ import shlex
 from adaptive_scheduler.commandline.running import quoted, say
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
-from adaptive_scheduler.core.jobs.commands import Submitted
+from adaptive_scheduler.core.jobs.commands import Submitted, SubmitUnknown
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources, parse_walltime
-from adaptive_scheduler.errors import RunError, SubmitRefusedError
+from adaptive_scheduler.errors import NoObservation, RunError, SubmitRefusedError
 from adaptive_scheduler.io.pickling.object_file import read_callable
 from adaptive_scheduler.io.storage.row_codec import read_config
 from adaptive_scheduler.io.system import submit as batch
@@ -40,6 +40,11 @@ def submit(folder: RunFolder, walltime: str | None) -> int:
     script = folder.folder / "manager.sh"
     batch.write_script(request, script, manager_script(scheduler, request, folder))
     result = batch.submit(scheduler, request, script)
+    if isinstance(result, SubmitUnknown):
+        raise NoObservation(
+            f"Whether the manager was submitted is unknown ({result.reason}): look at the queue "
+            "before you submit it again."
+        )
     if not isinstance(result, Submitted):
         raise SubmitRefusedError(f"The manager was not submitted: {result.reason}")
     say(

@@ -1,4 +1,4 @@
-"""Jobs that each have a name, and run a script of the user's."""
+"""Jobs with given names that run the user's own script, for `manage_jobs`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from adaptive_scheduler.schedulers.job_script import ScriptWriter
 
 @dataclass(frozen=True)
 class NamedJobs:
-    """What `manage_jobs` was asked for; described there."""
+    """The arguments of `manage_jobs`, which describes them."""
 
     scheduler: Scheduler
     job_names: list[str]
@@ -37,7 +37,7 @@ class NamedJobs:
     client_patience: TimeLike = CLIENT_PATIENCE
 
     def check(self) -> None:
-        """Refuse what cannot be submitted. Raises InputError, CommandMissingError."""
+        """Check the arguments. Raises InputError, CommandMissingError."""
         names = self.job_names
         if not names or not all(isinstance(name, str) and name.strip() for name in names):
             raise InputError(f"job_names={names!r} must be a list of at least one text.")
@@ -50,8 +50,8 @@ class NamedJobs:
         seconds(self.client_patience, "client_patience")
         if not self._script.is_file():
             raise InputError(
-                f"run_script={os.fspath(self.run_script)!r} is no file: {self._script} is what "
-                "jobs would run."
+                f"run_script={os.fspath(self.run_script)!r} is no file: jobs would run "
+                f"{self._script}. Give the path of a Python script."
             )
         self._shape()
         refuse_missing_programs(self.scheduler)
@@ -61,22 +61,22 @@ class NamedJobs:
         return Path(self.run_script).expanduser().absolute()
 
     def _shape(self) -> Resources:
-        """Return the one shape of all jobs."""
+        """Return the resources that all jobs have."""
         try:
             return self.scheduler.shapes(1)[0][0]
         except InputError as error:
             raise InputError(
-                f"{error} Here all jobs are alike: for resources of each learner use RunManager."
+                f"{error} All jobs have the same resources here; RunManager takes some for each learner."
             ) from error
 
     def scheduler_here(self) -> Scheduler:
-        """The scheduler, whose jobs begin in the present working directory."""
+        """Return the scheduler, set up so that jobs start in the present working directory."""
         here = copy.copy(self.scheduler)
         here.setup = (*here.setup, f"cd -- {shlex.quote(os.getcwd())} || exit 1")
         return here
 
     def configure(self, config: RunConfig, folder: RunFolder) -> RunConfig:
-        """Write the settings for these jobs into the run folder, and return them."""
+        """Write the configuration for these jobs into the run folder, and return it."""
         configured = msgspec.structs.replace(
             config,
             shapes=[self._shape()],
@@ -96,7 +96,7 @@ class NamedJobs:
         return configured
 
     def try_writer(self, write: ScriptWriter, config: RunConfig, folder: RunFolder) -> None:
-        """Let the user's function write a script that is not used. Raises UserCodeError."""
+        """Call the user's script writer once, so that its mistakes show now. Raises UserCodeError."""
         request = JobRequest(
             self.job_names[0], tag(config.run, 0), self._shape(), config.log_folder
         )

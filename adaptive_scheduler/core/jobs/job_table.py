@@ -43,6 +43,8 @@ class JobTable:
         Those of which nobody knows whether they reached the batch system.
     changed_jobs, changed_submits : dict
         Records to be written to the database; whoever writes them clears these.
+    leaving : set of str
+        Live jobs whose client has said goodbye.
     early_deaths : int
         Jobs in a row that died before they asked for work.
     given_work : int
@@ -143,7 +145,7 @@ class JobTable:
         pending = self.pending_submits.get(number)
         if pending is not None:
             pending.jobs.append(job)
-            if not pending.missing:
+            if pending.missing <= 0:
                 self._settle(number, pending.jobs)
         record = JobRecord(job, number, submit.shape, submit.name, submitted=submit.sent)
         return self._track(record, now)

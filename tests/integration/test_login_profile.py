@@ -68,4 +68,4 @@ def test_check_names_the_login_profile(
     )
     (failed,) = [finding for finding in check.check(trial) if not finding.ok]
     told = f"{failed.what} {failed.found} {failed.remedy}"
-    assert "exists and is empty, and it ended with 0: look at the login profile" in told
+    assert "its output file is empty, and it ended with 0: look at the login profile" in told

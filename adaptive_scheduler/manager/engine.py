@@ -115,7 +115,7 @@ class Engine:
         clients = self._dispatcher.clients
         for path, found in offline_goodbyes.read(self.folder):
             goodbye = Goodbye(found.reason, found.broken)
-            if clients.receive_late_goodbye(found.owner, goodbye, self._dispatcher.now()):
+            if clients.receive_offline_goodbye(found.owner, goodbye, self._dispatcher.now()):
                 self._log.info("goodbye_found", job=found.owner.job, reason=found.reason)
             else:
                 path.unlink(missing_ok=True)  # known to a former manager already

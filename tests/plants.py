@@ -299,11 +299,11 @@ MORE = (
     ),
     Plant(
         "a delayed item is never woken", "core/rows/ready_queue.py",
-        "            if self._until.get(item_id) == until:\n", "            if False:\n",
+        "            if self.until.get(item_id) == until:\n", "            if False:\n",
     ),
     Plant(
         "an item that raised is free at once", "core/rows/item_table.py",
-        "            if item.id not in self._delayed:\n                self._push(item)\n",
+        "            if item.id not in self._delayed.until:\n                self._push(item)\n",
         "            self._push(item)\n",
     ),
     Plant(

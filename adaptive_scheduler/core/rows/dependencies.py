@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from adaptive_scheduler.core.rows.events import Event
-from adaptive_scheduler.core.rows.items import DONE, Item, effect_on_dependant
+from adaptive_scheduler.core.rows.events import Event, Postponed
+from adaptive_scheduler.core.rows.items import DONE, QUEUED, Item, effect_on_dependant
 from adaptive_scheduler.errors import InputError
 
 
@@ -51,11 +51,13 @@ class Dependencies:
         return self._undone.get(item_id, 0)
 
     def effects(self, before: Item, after: Item) -> list[tuple[int, Event]]:
-        """Take in that an item's phase has changed; returns the events that follow for others."""
-        found = []
+        """Take in that an item's phase has changed; returns the events that follow, by item."""
+        found: list[tuple[int, Event]] = []
         for item_id in self._dependants.get(after.id, ()):
             self._undone[item_id] += (before.phase is DONE) - (after.phase is DONE)
             effect = effect_on_dependant(before, after, self._undone[item_id])
             if effect is not None:
                 found.append((item_id, effect))
+        if after.phase is QUEUED and self._undone.get(after.id):
+            found.append((after.id, Postponed()))  # what it needs was reopened while it ran
         return found

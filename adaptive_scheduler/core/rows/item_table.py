@@ -106,7 +106,7 @@ class ItemTable:
         self.phases[item.phase] += 1
         if item.phase is QUEUED:
             self.queued[item.shape] += 1
-            if item.id not in self._delayed:
+            if item.id not in self._delayed.until:
                 self._push(item)
         elif item.phase is RUNNING:
             assert item.job is not None
@@ -117,7 +117,8 @@ class ItemTable:
         self.phases[item.phase] -= 1
         if item.phase is QUEUED:
             self.queued[item.shape] -= 1
-            self._delayed.drop(item.id)
+            if item.id in self._delayed.until:
+                self._delayed.drop(item.id)
         elif item.phase is RUNNING:
             assert item.job is not None
             self.running[item.shape] -= 1
@@ -132,7 +133,7 @@ class ItemTable:
         while (rank := queue.pop()) is not None:
             item = self.rows[rank[2]]
             is_true = item.phase is QUEUED and rank == rank_of(item)
-            if is_true and item.id not in self._delayed:
+            if is_true and item.id not in self._delayed.until:
                 return item
         return None
 
@@ -166,14 +167,11 @@ class ItemTable:
         self.changed.pop(item_id, None)  # a job's old item must be written before its new one
         self.changed[item_id] = after
         self.last_token = max(self.last_token, after.token)
-        delay = retry_delay(after, event)
-        if delay:
+        if delay := retry_delay(after, event):
             self._delayed.add(item_id, delay)
         self._enter(after)
         if after.phase is not before.phase:
             effects += self._dependencies.effects(before, after)
-            if after.phase is QUEUED and self._dependencies.undone(item_id):
-                effects.append((item_id, Postponed()))  # what it needs was reopened while it ran
         return after
 
     def wake_delayed(self, monotonic: float) -> None:

@@ -44,34 +44,37 @@ class ReadyQueue:
 
 
 class DelayedItems:
-    """Ids of items that are held back. A delay begins when `due` is called next."""
+    """Items that are held back. A delay begins when `due` is called next.
+
+    Attributes
+    ----------
+    until : dict of int to float, optional
+        When each may be claimed again, by its id; None: its delay has not begun. Only to be read.
+    """
 
     def __init__(self) -> None:
-        self._delays: dict[int, float] = {}  # not begun yet
-        self._until: dict[int, float | None] = {}  # None: not begun yet
+        self.until: dict[int, float | None] = {}
+        self._delays: dict[int, float] = {}  # those that have not begun
         self._heap: list[tuple[float, int]] = []
-
-    def __contains__(self, item_id: int) -> bool:
-        return item_id in self._until
 
     def add(self, item_id: int, seconds: float) -> None:
         """Hold an item back."""
         self._delays[item_id] = seconds
-        self._until[item_id] = None
+        self.until[item_id] = None
 
     def drop(self, item_id: int) -> None:
-        """Hold it back no longer, if it was."""
-        self._until.pop(item_id, None)
+        """Hold it back no longer."""
+        del self.until[item_id]
 
     def due(self, monotonic: float) -> Iterator[int]:
         """Begin new delays, and take out items whose delay is over."""
         for item_id, seconds in self._delays.items():
-            if self._until.get(item_id, 0.0) is None:
-                self._until[item_id] = monotonic + seconds
+            if self.until.get(item_id, 0.0) is None:
+                self.until[item_id] = monotonic + seconds
                 heapq.heappush(self._heap, (monotonic + seconds, item_id))
         self._delays.clear()
         while self._heap and self._heap[0][0] <= monotonic:
             until, item_id = heapq.heappop(self._heap)
-            if self._until.get(item_id) == until:
-                del self._until[item_id]
+            if self.until.get(item_id) == until:
+                del self.until[item_id]
                 yield item_id

@@ -145,7 +145,7 @@ ASKED = (
         "return NotSubmitted(submit.number, Refusal.BUSY, _words(result))",
     ),
     Plant(
-        "priority ties reversed", "core/rows/ready_queue.py",
+        "priority ties reversed", "core/rows/items.py",
         "return (-item.priority, item.fails + item.crashes, item.id)",
         "return (-item.priority, item.fails + item.crashes, -item.id)",
     ),
@@ -294,7 +294,7 @@ MORE = (
         "phase = FAILED if is_last or fails >= max(1, budget.max_fails) else QUEUED",
     ),
     Plant(
-        "a child is freed by its first parent", "core/rows/dependencies.py",
+        "a child is freed by its first parent", "core/rows/item_table.py",
         "sum(rows[parent].phase", "any(rows[parent].phase",
     ),
     Plant(

@@ -35,7 +35,7 @@ and again without one new point has a walltime too short for its points; `MAX_VA
 Each of these is one `RetryDecision`: whether it is tried again, why, and the counts from now on.
 
 **Delays.** An item that raised is tried again later, each time twice as late (`retry_delay`), and
-then after its equals (`ready_queue`): it may have failed because of something that mends itself, and
+then after its equals (`rank_of`): it may have failed because of something that mends itself, and
 it must not keep the others from being worked on. Delays are not stored: a new manager tries at once.
 
 **Dependencies.** An item that depends on others is WAITING until all of them are DONE. A change of
@@ -421,6 +421,18 @@ def step(item: Item, event: Event, now: float, budget: Budget) -> Item | Refused
     # `after` is new and nobody has seen it: another copy would cost as much as all the rest
     msgspec.structs.force_setattr(after, "changed", now)
     return after
+
+
+# ------------------------------------------------------------------------------- order
+
+#: (-priority, fails and crashes, id): the smallest is given first. A plain tuple, not a NamedTuple:
+#: one is built for each claim.
+Rank = tuple[float, int, int]
+
+
+def rank_of(item: Item) -> Rank:
+    """Where an item stands; one that failed behind its equals, so that it cannot starve them."""
+    return (-item.priority, item.fails + item.crashes, item.id)
 
 
 # ------------------------------------------------------------------------- dependencies

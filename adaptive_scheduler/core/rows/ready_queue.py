@@ -5,16 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
-from adaptive_scheduler.core.rows.items import Item
-
-#: (-priority, fails and crashes, id): the smallest is given first. A plain tuple, not a NamedTuple:
-#: one is built for each claim.
-Rank = tuple[float, int, int]
-
-
-def rank_of(item: Item) -> Rank:
-    """Where an item stands; one that failed behind its equals, so that it cannot starve them."""
-    return (-item.priority, item.fails + item.crashes, item.id)
+from adaptive_scheduler.core.rows.items import Rank
 
 
 class ReadyQueue:

@@ -145,14 +145,13 @@ ASKED = (
         "return NotSubmitted(Refusal.BUSY, 'no answer')",
     ),
     Plant(
-        "priority ties reversed", "core/rows/ready_queue.py",
+        "priority ties reversed", "core/rows/items.py",
         "return (-item.priority, item.fails + item.crashes, item.id)",
         "return (-item.priority, item.fails + item.crashes, -item.id)",
     ),
     Plant(
-        "dependency on FAILED ignored", "core/rows/item_table.py",
-        "            elif after.phase in _NEVER_DONE:\n"
-        "                self._consequences.append((child, _blocked_by(after)))\n", "",
+        "dependency on FAILED ignored", "core/rows/items.py",
+        "return _blocked_by(after) if after.phase in _NEVER_DONE else None", "return None",
     ),
     Plant(
         "crash not counted", "core/rows/items.py",
@@ -297,20 +296,20 @@ MORE = (
     ),
     Plant(
         "a child is freed by its first parent", "core/rows/item_table.py",
-        "return sum(self.rows[parent].phase", "return any(self.rows[parent].phase",
+        "sum(rows[parent].phase", "any(rows[parent].phase",
     ),
     Plant(
-        "a delayed item is never woken", "core/rows/item_table.py",
-        "            if self._delay_until.get(row) == until:\n", "            if False:\n",
+        "a delayed item is never woken", "core/rows/ready_queue.py",
+        "            if self.until.get(item_id) == until:\n", "            if False:\n",
     ),
     Plant(
         "an item that raised is free at once", "core/rows/item_table.py",
-        "            if item.id not in self._delay_until:\n                self._push(item)\n",
+        "            if item.id not in self._delayed.until:\n                self._push(item)\n",
         "            self._push(item)\n",
     ),
     Plant(
         "a job that is being cancelled gets work", "manager/clients.py",
-        "        if held is None and owner.job in self._state.being_cancelled:\n            return Idle(WAIT, over=True)\n",
+        "        if held is None and owner.job in state.being_cancelled:\n            return Idle(WAIT, over=True)\n",
         "",
     ),
     Plant(

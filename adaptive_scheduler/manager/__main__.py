@@ -15,7 +15,7 @@ from adaptive_scheduler.manager.engine import Engine
 
 
 def main(path: str) -> int:
-    """Be the manager of a run until it is over; returns the exit status."""
+    """Serve a run until it is over; returns the exit status."""
     folder = RunFolder(path)
     try:
         config = read_config(folder)
@@ -33,9 +33,9 @@ def main(path: str) -> int:
 
 
 def serve(engine: Engine) -> None:
-    """Run an engine to which this process belongs."""
-    # its books live as long as this process: a collector that goes through 100,000 rows again
-    # and again took a quarter of its time, and made answers wait
+    """Run an engine in a process that has no other purpose."""
+    # rows live as long as this process: going through 100,000 of them again and again, the garbage
+    # collector took a quarter of its time
     gc.freeze()
     engine.run()
 

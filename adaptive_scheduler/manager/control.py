@@ -1,4 +1,4 @@
-"""Answer people: how the run stands, end it, go on, try again."""
+"""Answers the requests of people: status, cancel, resume, retry, stop."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from adaptive_scheduler.manager.persistence import Persistence
 
 #: What people send.
 CONTROL_REQUESTS = frozenset((Status, Cancel, Resume, Retry, Stop))
-#: Complaints of clients that reached no manager which one look shows.
+#: Complaints of clients that reached no manager of which `status` shows the first.
 _COMPLAINTS = 5
 
 
@@ -60,7 +60,7 @@ class ManagerProcess(msgspec.Struct, frozen=True):
 
 
 class ControlApi:
-    """The side of the manager that people talk to.
+    """Answers people: shows the run, cancels, resumes and retries it, ends the manager.
 
     Parameters
     ----------
@@ -104,21 +104,22 @@ class ControlApi:
         """
         self._lock_error = lock_error
         if len(str(refused)) > len(str(self._refused or "")) and refused:
-            self._jobs.notes.record("strangers_refused", connections=refused)
+            self._jobs.notes.record("connections_refused", connections=refused)
         if is_shut != self._is_shut:
-            self._jobs.notes.record("door_shut" if is_shut else "door_opened", refused=refused)
+            event = "new_connections_wait" if is_shut else "new_connections_accepted"
+            self._jobs.notes.record(event, refused=refused)
         self._refused, self._is_shut = max(refused, self._refused), is_shut
 
     def handle(self, owner: Owner, _number: int, request: Request, now: Moment) -> Reply:
-        """Answer one request. It may come twice: done again, each of them changes nothing more."""
+        """Answer one request; one that comes twice may be carried out twice."""
         match request:
             case Status():
-                picture = self.snapshot(request.rows, now)
-                return Picture(msgspec.Raw(msgspec.msgpack.encode(picture)))
+                snapshot = self.snapshot(request.rows, now)
+                return Picture(msgspec.Raw(msgspec.msgpack.encode(snapshot)))
             case Cancel():
                 self._cancel(now)
             case Resume():
-                self._go_on()
+                self._resume()
             case Retry():
                 return self._retry(request, now)
             case Stop():
@@ -132,53 +133,51 @@ class ControlApi:
         self._state.cancelled = True
         self._state.dirty = True
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         self._state.cancelled = False
         self._jobs.resume()
 
     def _retry(self, request: Retry, now: Moment) -> Reply:
-        book = self._state.items
-        unknown = [row for row in request.items or () if not 0 <= row < len(book)]
+        items = self._state.items
+        unknown = [one for one in request.items or () if not 0 <= one < len(items)]
         if unknown:
             return Refused(
-                "no_such_item", f"there is no learner {unknown[0]}: they are 0 to {len(book) - 1}."
+                "no_such_item", f"there is no learner {unknown[0]}: they are 0 to {len(items) - 1}."
             )
         wanted = {Phase.FAILED, Phase.CANCELLED} | ({Phase.DONE} if request.reopen else set())
-        rows = range(len(book)) if request.items is None else request.items
-        n = book.retry([row for row in rows if book.rows[row].phase in wanted], now.wall)
-        self._go_on()
+        ids = range(len(items)) if request.items is None else request.items
+        n = items.retry([one for one in ids if items.rows[one].phase in wanted], now.wall)
+        self._resume()
         self._jobs.notes.record("retried", items=n)
         return Ok()
 
     # ------------------------------------------------------------------- drawing
 
     def snapshot(self, rows: str, now: Moment) -> Snapshot:
-        """Draw the run as it is at this moment."""
-        book = self._state.items
-        points = self._points()
-        jobs = self._job_rows(now)
+        """The run as it is at this moment."""
+        state, points, jobs = self._state, self._points(), self._job_rows(now)
         return Snapshot(
-            run=self._state.config.run,
+            run=state.config.run,
             database=str(self._folder.database),
             time=now.wall,
             scheduler=self._jobs.scheduler,
             manager=self._process.name,
-            phases={phase.value: n for phase, n in book.phases.items() if n},
-            items=item_views(book.rows, self._state.reports, rows),
+            phases={phase.value: n for phase, n in state.items.phases.items() if n},
+            items=item_views(state.items.rows, state.reports, rows),
             jobs=jobs,
-            submitted=sum(len(s.jobs or ()) for s in self._state.jobs.submits.values()),
+            submitted=sum(len(submit.jobs or ()) for submit in state.jobs.submits.values()),
             points=points,
             points_per_second=self._rate.note(points, now.monotonic),
             started=self._process.started.wall,
-            finished=book.phases[Phase.DONE] - self._done_before,
+            finished=state.items.phases[Phase.DONE] - self._done_before,
             notes=[*self._notes(now), *never_start(jobs), *self._complaints()],
         )
 
     def _points(self) -> int:
-        """Points of all learners: as the rows have them, and what was reported since."""
+        """Points of all items: as the rows have them, and what was reported since."""
         rows, reports = self._state.items.rows, self._state.reports
-        unsaved = (max(0, report.npoints - rows[row].npoints) for row, report in reports.items())
-        return sum(row.npoints for row in rows) + sum(unsaved)
+        unsaved = (max(0, report.npoints - rows[n].npoints) for n, report in reports.items())
+        return sum(item.npoints for item in rows) + sum(unsaved)
 
     def _job_rows(self, now: Moment) -> list[JobRow]:
         rows = []
@@ -193,22 +192,22 @@ class ControlApi:
         return rows
 
     def _notes(self, now: Moment) -> list[str]:
-        notes, write_error = self._jobs.notes, self._persistence.write_error
+        state, notes, write_error = self._state, self._jobs.notes, self._persistence.write_error
         shown = {
             "the database cannot be written": write_error
             and f"{write_error} It goes on by itself.",
             "the lock cannot be renewed": self._lock_error
             and f"{self._lock_error}. Make room, or mend it: it goes on by itself.",
-            "held": self._state.held and f"{self._state.held}. Mend it, then resume.",
+            "held": state.held and f"{state.held}. Mend it, then resume.",
             "waiting for the batch system": self._jobs.policy.backoff.reason,
-            "the queue cannot be seen": notes.listing_error
-            and f"{notes.listing_error}; jobs go on, and it is looked again by itself",
+            "the queue cannot be listed": notes.listing_error
+            and f"{notes.listing_error}; jobs go on, and it is tried again by itself",
             "cancelling": notes.cancel_error,
-            "jobs died before they asked for work": not self._state.held and notes.early_deaths,
+            "jobs died before they asked for work": not state.held and notes.early_deaths,
             "excluded nodes": ", ".join(self._jobs.nodes.excluded(now.monotonic)),
             "connections without this run's key": str(self._refused or ""),
             "new clients wait": self._is_shut and "too many connections are open",
-            "damaged data were kept aside": damage(self._state.items.rows, self._state.reports),
+            "damaged data were kept aside": damage(state.items.rows, state.reports),
         }
         return [f"{what}: {why}" for what, why in shown.items() if why]
 

@@ -1,4 +1,39 @@
-"""The order in which a manager works: drain, step, commit, and only then answer."""
+"""The order in which a manager works: receive all, decide, commit once, and only then send.
+
+Theory of operation
+-------------------
+A manager is one loop in one thread. `Dispatcher.step` is one round of it: it takes in all requests
+that wait at the socket and all results of the batch system, lets the handlers change the `RunState`,
+writes what has changed to disk, and sends replies and commands. It has no socket, no thread and no
+clock of its own, so that a test can drive it step by step, in virtual time, and kill it anywhere.
+
+**Nothing leaves before the commit.** A reply is a promise: "the item is yours", "your result is kept".
+A client goes on to other work because of it. If the manager were killed between reply and commit,
+the next one would know nothing of the promise, and give the item to somebody else. The same holds
+for commands: a submit that no manager remembers makes jobs that nobody counts. So replies and commands
+are collected, and leave only if the commit has succeeded. If the disk is full, nobody is
+answered; clients repeat their requests and go on computing, and the state in memory is written by
+the next commit that succeeds. Only `Status` is answered even then: it promises nothing, and a person
+must be able to read why the run stands still.
+
+**One commit for all.** A sync takes as long as hundreds of requests. Whatever has come in while one
+runs is answered after the next one: the more clients there are, the less a request costs, and none
+waits for more than two syncs.
+
+**One thread decides.** State that one thread changes needs no lock, and the order of events is that
+of the loop. What takes long is done elsewhere: commands of the batch system in a thread
+(`BatchWorker`, which knows no state, only commands and results), the checkpoint in a process of its own.
+
+**Three handlers, one state.** `DatabaseManager` answers clients, `ControlApi` answers people,
+`JobManager` decides about jobs. None calls another to change something: they change the state, and
+set `dirty` if the queue should be listed soon. Which handler answers a request is looked up by its
+type. Clients' requests come twice and late, so each has a number and is answered once
+(`DatabaseManager.handle`). What people send may be carried out twice without harm.
+
+**Two clocks.** Leases and delays are measured by the monotonic clock of this host, which nobody can
+set; times that people read are seconds since 1970. A `Moment` has both, and is taken once for each
+step, so that all that is decided in a step is decided at the same time.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +59,14 @@ from adaptive_scheduler.manager.control import CONTROL_REQUESTS, ControlApi, Man
 from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.manager.persistence import Persistence, RowStore
 
-#: Seconds that the manager stays after the end, for clients that have something to say.
+#: Seconds that the manager stays after the end, for the last requests of clients.
 LINGER = 1.0
-#: Where no queue is looked at, jobs are judged so many times in a lease: it passes over all of them.
+#: Where no queue is listed, jobs are judged so many times in a lease: that goes over all of them.
 JUDGED_IN_A_LEASE = 10
 
 
 class Clocks(Protocol):
-    """Both clocks of a host, as the module `time` has them."""
+    """The two clocks of a host, as the module `time` has them."""
 
     def time(self) -> float:
         """Seconds since 1970; somebody may set it."""
@@ -48,17 +83,17 @@ class RequestHandler(Protocol):
 
 
 class Outside(Protocol):
-    """Takes what may be known because it is on disk."""
+    """Where a dispatcher sends what is on disk already."""
 
     def send(self, connection: bytes, message: bytes) -> None:
-        """Answer a client."""
+        """Send a reply to a client."""
 
     def send_command(self, command: Command) -> None:
-        """Give the batch system something to do."""
+        """Hand a command to the batch system's thread."""
 
 
 class Dispatcher:
-    """The state of a run, its three handlers, and the order in which they work. No socket, no thread.
+    """Holds the state of a run and its three handlers, and runs them in order.
 
     Parameters
     ----------
@@ -115,7 +150,7 @@ class Dispatcher:
         self._rejected = 0
 
     def now(self) -> Moment:
-        """Return this instant; nothing is ever judged by the clock that people set."""
+        """Return this instant."""
         return Moment(self._clock.time(), self._clock.monotonic())
 
     def submit_jobs(
@@ -142,7 +177,7 @@ class Dispatcher:
     # ------------------------------------------------------------------- one step
 
     def patience(self) -> float:
-        """Seconds until a step is due although nothing came in."""
+        """Seconds until a step is due although nothing has come in."""
         due = self.jobs.next_due(self.now()) if self.jobs.submits else 1.0
         return min(1.0, max(0.02, due))
 
@@ -152,14 +187,14 @@ class Dispatcher:
         results: Sequence[Result],
         outside: Outside,
     ) -> None:
-        """Take in what came, decide, make it durable, and only then send anything.
+        """Take in messages and results, decide, commit, and then send replies and commands.
 
         Parameters
         ----------
         messages : iterable of (connection, message)
             All that waited at the socket.
         results : sequence of Result
-            What came of earlier tasks.
+            Of earlier commands.
         outside : Outside
         """
         now = self.now()
@@ -175,9 +210,9 @@ class Dispatcher:
             self.persistence.checkpoint_if_due(now.monotonic)
 
     def answer(self, message: bytes, now: Moment) -> tuple[int, Reply | None]:
-        """Number of one request and the reply to it, which must not be sent before the commit.
+        """Number of one request, and the reply to it, which must not be sent before the commit.
 
-        What is no request of this version is dropped and counted: the reply is None.
+        The reply to what is no request of this version is None: it is dropped and counted.
         """
         try:
             owner, number, request = decode_request(message)
@@ -189,7 +224,7 @@ class Dispatcher:
         return number, self._handlers[type(request)].handle(owner, number, request, now)
 
     def decide(self, results: Sequence[Result], now: Moment) -> list[Command]:
-        """Take in results and return what the batch system is to do, once that is on disk."""
+        """Take in results; returns commands, which must not be carried out before the commit."""
         commands = [one for result in results for one in self.jobs.on_result(result, now)]
         for event, facts in self.jobs.notes.log:
             self._log.info(event, **facts)

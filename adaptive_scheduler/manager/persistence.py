@@ -1,4 +1,4 @@
-"""Make durable what the manager decides."""
+"""Writes the state of a run to disk."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class RowStore(Protocol):
 
 
 class Persistence:
-    """Writes what changed in the state of a run, and checkpoints it into the file that people open.
+    """Commits what has changed to the journal, and brings the file that people open up to date.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Persistence:
     Attributes
     ----------
     write_error : str
-        Why nothing can be written just now; "" while it can.
+        Why nothing can be written at present; "" if it can.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Persistence:
         row_codec.note_changes(self._store, self._state)
 
     def commit(self) -> bool:
-        """Make everything durable that has changed; False while the disk does not take it."""
+        """Make everything durable that has changed; False if it could not be written."""
         self.note_changes()
         try:
             self._store.commit()
@@ -121,7 +121,7 @@ class Persistence:
     def checkpoint(self, *, wait: bool = False) -> None:
         """Bring the TinyDB file up to date, in the background unless `wait`.
 
-        Where the disk does not take it, the journal beside the file holds all: no reason to end.
+        An error is logged, no more: the journal has everything.
         """
         try:
             self._checkpoint(wait)

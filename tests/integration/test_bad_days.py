@@ -185,7 +185,7 @@ def test_a_controller_that_is_away(day: Day) -> None:
         here.until(lambda: sum(i.npoints > 0 for i in here.run.snapshot("all").items) == 2, 60)
         day.cluster.stop_controller()
         try:
-            day.says("the queue cannot be seen", "jobs go on")
+            day.says("the queue cannot be listed", "jobs go on")
             before = here.run.snapshot("none").points
             time.sleep(AWAY)
             computed = here.run.snapshot("none").points - before

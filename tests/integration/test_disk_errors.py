@@ -360,7 +360,7 @@ def test_a_fold_that_has_no_room_at_the_end_is_no_reason_to_die(tmp_path: Path) 
         thread.join(60)
     me.close()
     assert not errors
-    assert "fold_failed" in folder.manager_log.read_text()
+    assert "checkpoint_failed" in folder.manager_log.read_text()
     assert read_tables(RunFolder(folder.database))[database.ITEMS]["0"]["phase"] == "done"
 
 

@@ -199,7 +199,7 @@ def test_a_stranger_gets_no_reply_and_changes_nothing(at: Port, kind: str) -> No
 
 def test_the_log_tells_of_strangers(at: Port) -> None:
     said(at.stranger("garbage", 0))
-    wait_for(lambda: b'"strangers_refused"' in at.folder.manager_log.read_bytes())
+    wait_for(lambda: b'"connections_refused"' in at.folder.manager_log.read_bytes())
 
 
 def _medians(at: Port, kind: str, seconds: float) -> tuple[float, float, dict[str, Any]]:
@@ -325,5 +325,5 @@ def test_a_full_house_shuts_its_door_and_the_manager_lives(tmp_path: Path) -> No
         with closing(Honest(at.folder)) as newcomers:
             newcomers.work(0.1)
         log = at.folder.manager_log.read_text()
-        assert "door_shut" in log
-        assert "door_opened" in log
+        assert "new_connections_wait" in log
+        assert "new_connections_accepted" in log

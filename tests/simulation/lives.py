@@ -86,7 +86,7 @@ class Life:
         self.speak()
 
     def speak(self) -> None:
-        message = self.client.speak(self.clock())
+        message = self.client.next_message(self.clock())
         if message is not None:
             self.history.to_manager(self, message)
         due = self.client.due - self.offset - self.history.now
@@ -102,7 +102,7 @@ class Life:
             history.at(self.paused_until, lambda: self.hear(message))
             return
         history.count("answer heard")
-        self.client.hear(message, self.clock())
+        self.client.receive(message, self.clock())
         if self.client.left:
             self.dead = True
             if self.client.left == CRASHED:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from adaptive_scheduler.core.rows.item_table import FIRST_DELAY
-from adaptive_scheduler.core.rows.items import IN_ALL, MAX_VAIN, OVER, Item, Phase
+from adaptive_scheduler.core.rows.items import FIRST_DELAY, IN_ALL, MAX_VAIN, OVER, Item, Phase
 from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Beat,
@@ -275,11 +274,11 @@ class Oracle:
             demand(known == owner.uuid, "two clients have the same right")
             self.tokens[reply.item] = max(self.tokens.get(reply.item, 0), reply.token)
         if isinstance(request, (Finish, Fail)) and not isinstance(reply, Refused):
-            row = self._book.row_of(request.token)
-            if row is not None and isinstance(request, Finish):
-                self.done.add(row)
-            elif row is not None and not request.crash:
-                self.failures[row].add(request.token)
+            item = self._book.by_token(request.token)
+            if item is not None and isinstance(request, Finish):
+                self.done.add(item.id)
+            elif item is not None and not request.crash:
+                self.failures[item.id].add(request.token)
 
     # -------------------------------------------------------------------------- rows
 

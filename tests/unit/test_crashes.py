@@ -25,7 +25,7 @@ def held(**changes: int) -> Item:
     return Item(0, "/x", Phase.RUNNING, job="1_0", owner=OWNER, token=1, **changes)
 
 
-def test_a_dead_worker_is_a_crash_and_no_failure() -> None:
+def test_a_dead_worker_counts_as_a_crash_and_not_as_a_failure() -> None:
     event = Raised(1, "a worker process died", crash=True)
     after = step(held(), event, 1.0, Budget(max_fails=0, max_crashes=1))
     assert isinstance(after, Item)
@@ -36,7 +36,7 @@ def test_a_dead_worker_is_a_crash_and_no_failure() -> None:
     assert given_up.reason == "a worker process died (2 times)"
 
 
-def test_a_cancel_keeps_what_was_reported() -> None:
+def test_a_cancelled_item_keeps_its_last_report() -> None:
     book = ItemTable([Item(0, "/x", Phase.QUEUED), Item(1, "/y", Phase.QUEUED)], Budget())
     assert isinstance(book.claim(OWNER, 0, 1.0), Item)
     book.cancel(2.0, {0: Report(npoints=70, seconds=3.0)})

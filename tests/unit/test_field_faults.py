@@ -63,8 +63,8 @@ def test_fault_09_a_job_that_is_underway_keeps_its_learner_and_gets_no_twin(stat
     for _ in range(60):
         cluster.clock.advance(5.0)
         tasks = [
-            *cluster.manager.tasks(),
-            *cluster.manager.take(
+            *cluster.manager.commands_due(),
+            *cluster.manager.on_result(
                 QueueListing([msgspec.structs.replace(listed[0], comment=job.tag)])
             ),
         ]
@@ -114,10 +114,10 @@ def test_fault_24_a_look_at_the_queue_does_not_grow_with_the_learners() -> None:
         took = []
         for _ in range(5):
             cluster.clock.advance(40.0)
-            (task,) = cluster.manager.tasks()
+            (task,) = cluster.manager.commands_due()
             look = cluster.batch.carry_out(task)
             began = time.perf_counter()
-            cluster.manager.take(look)
+            cluster.manager.on_result(look)
             took.append(time.perf_counter() - began)
         best[n] = min(took)
     print(f"a look with 200 learners: {best[200]:.5f} s, with 100,000: {best[100_000]:.5f} s")

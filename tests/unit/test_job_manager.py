@@ -77,16 +77,16 @@ def test_fault_23_when_all_is_done_pending_jobs_are_gone_within_seconds() -> Non
 def test_fault_25_the_queue_is_listed_at_most_once_a_second_and_not_twice_at_a_time() -> None:
     """Fault 25."""
     manager = world().manager
-    assert [type(task) for task in manager.tasks()] == [ListQueue]
+    assert [type(command) for command in manager.commands_due()] == [ListQueue]
     manager._clock.advance(1000.0)
-    assert manager.tasks() == [], "the last listing has not come yet"
-    manager.take(ListingFailed("down"))
+    assert manager.commands_due() == [], "the last listing has not come yet"
+    manager.on_result(ListingFailed("down"))
     manager._clock.advance(1.0)
     manager.state.dirty = True
-    assert [type(task) for task in manager.tasks()] == [ListQueue]
-    manager.take(ListingFailed("down"))
+    assert [type(command) for command in manager.commands_due()] == [ListQueue]
+    manager.on_result(ListingFailed("down"))
     manager.state.dirty = True
-    assert manager.tasks() == []
+    assert manager.commands_due() == []
     assert 0 < manager.jobs.next_due(manager._clock.moment) <= SPACING
 
 
@@ -113,9 +113,9 @@ def test_a_server_that_is_down_is_asked_less_and_less_often() -> None:
     listings: list[float] = []
     for _ in range(3600):
         manager.state.dirty = True
-        if manager.tasks():
+        if manager.commands_due():
             listings.append(manager._clock.moment.monotonic)
-            manager.take(ListingFailed("cannot connect to server"))
+            manager.on_result(ListingFailed("cannot connect to server"))
         manager._clock.advance(1.0)
     waits = [later - earlier for earlier, later in pairwise(listings)]
     assert waits[:7] == sorted(waits[:7])
@@ -123,7 +123,7 @@ def test_a_server_that_is_down_is_asked_less_and_less_often() -> None:
     assert len([at for at in listings if at - listings[0] < 66]) <= 8
     assert manager.jobs.notes.listing_error == "cannot connect to server (again in 60 s)"
     manager.jobs.resume()
-    assert manager.tasks(), "resume() ends the wait"
+    assert manager.commands_due(), "resume() ends the wait"
     logged = [facts for event, facts in manager.log.events if event == "queue_not_seen"]
     assert len(logged) == len(listings)
 
@@ -147,20 +147,20 @@ def test_of_many_named_jobs_an_impossible_one_is_sent_once(
     folder.scripts.mkdir(parents=True)
     system = BatchWorker(RefusingPBS(script), config, folder, lambda _: None)
     cluster = world(n=9, limit=9, names=tuple(f"job{i}" for i in range(9)))
-    (listing,) = cluster.manager.tasks()
-    submits = cluster.manager.take(cluster.batch.carry_out(listing))
+    (listing,) = cluster.manager.commands_due()
+    submits = cluster.manager.on_result(cluster.batch.carry_out(listing))
     assert len(submits) == 9
     for submit in submits:
-        cluster.manager.take(system.carry_out(submit))
+        cluster.manager.on_result(system.carry_out(submit))
     assert count.read_text().split() == ["asked"]
     held = [facts for event, facts in cluster.manager.jobs.notes.log if event == "run_held"]
     words = "the batch system refuses these jobs: qsub: Unknown queue (exit status 170)"
     assert held == [{"reason": words}]
     cluster.manager.jobs.resume()  # a new decision: it is tried again
     cluster.manager._clock.advance(SPACING)
-    (listing,) = cluster.manager.tasks()
-    submits = cluster.manager.take(cluster.batch.carry_out(listing))
-    cluster.manager.take(system.carry_out(submits[0]))
+    (listing,) = cluster.manager.commands_due()
+    submits = cluster.manager.on_result(cluster.batch.carry_out(listing))
+    cluster.manager.on_result(system.carry_out(submits[0]))
     assert count.read_text().split() == ["asked", "asked"]
 
 
@@ -318,10 +318,10 @@ def test_a_limit_that_comes_and_goes_is_used_nearly_in_full() -> None:
 def test_an_impossible_submit_holds_the_run_until_it_is_resumed() -> None:
     cluster = world(n=1)
     manager = cluster.manager
-    (listing,) = manager.tasks()
-    (submit,) = manager.take(cluster.batch.carry_out(listing))
+    (listing,) = manager.commands_due()
+    (submit,) = manager.on_result(cluster.batch.carry_out(listing))
     assert isinstance(submit, SubmitJobs)
-    manager.take(NotSubmitted(Refusal.IMPOSSIBLE, "no such partition", submit.number))
+    manager.on_result(NotSubmitted(Refusal.IMPOSSIBLE, "no such partition", submit.number))
     assert "no such partition" in manager.state.held
     cluster.run_for(100)
     assert not cluster.batch.jobs
@@ -349,8 +349,8 @@ def test_fault_16_the_jobs_of_a_submit_without_an_answer_are_searched_before_it_
 def test_jobs_of_a_submit_during_which_the_manager_died_are_found_by_the_next() -> None:
     cluster = world(n=3)
     manager = cluster.manager
-    (listing,) = manager.tasks()
-    (submit,) = manager.take(cluster.batch.carry_out(listing))
+    (listing,) = manager.commands_due()
+    (submit,) = manager.on_result(cluster.batch.carry_out(listing))
     manager.commit()
     cluster.batch.carry_out(submit)  # its answer reaches nobody
     manager.restart()
@@ -361,21 +361,21 @@ def test_jobs_of_a_submit_during_which_the_manager_died_are_found_by_the_next() 
 def test_large_arrays_are_split() -> None:
     cluster = world(n=10, limit=10)
     cluster.manager.jobs.configure(cluster.config, "virtual", max_array=4)
-    (listing,) = cluster.manager.tasks()
-    submits = cluster.manager.take(cluster.batch.carry_out(listing))
-    assert [task.n for task in submits if isinstance(task, SubmitJobs)] == [4, 4, 2]
+    (listing,) = cluster.manager.commands_due()
+    submits = cluster.manager.on_result(cluster.batch.carry_out(listing))
+    assert [command.n for command in submits if isinstance(command, SubmitJobs)] == [4, 4, 2]
 
 
 def test_names_of_live_jobs_and_pending_submits_are_not_given_twice() -> None:
     cluster = world(n=4, limit=4, names=("a", "b", "c", "d"))
     manager = cluster.manager
-    (listing,) = manager.tasks()
-    submits = manager.take(cluster.batch.carry_out(listing))
-    assert [task.name for task in submits if isinstance(task, SubmitJobs)] == list("abcd")
+    (listing,) = manager.commands_due()
+    submits = manager.on_result(cluster.batch.carry_out(listing))
+    assert [command.name for command in submits if isinstance(command, SubmitJobs)] == list("abcd")
     assert manager.jobs._free_names(4) == []
-    for task in submits:
-        assert isinstance(task, SubmitJobs)
-        manager.take(SubmitUnknown("?", task.number))
+    for command in submits:
+        assert isinstance(command, SubmitJobs)
+        manager.on_result(SubmitUnknown("?", command.number))
     assert manager.jobs._free_names(4) == []
 
 

@@ -80,13 +80,17 @@ def test_jobs_that_left_while_no_manager_lived_have_not_crashed() -> None:
     moment = cluster.clock.moment
     held = items.held_by(running.id)
     assert held is not None
-    assert not clients.receive_late_goodbye(
+    assert not clients.receive_offline_goodbye(
         Owner(running.id, 0, 0, "former"), Goodbye("old"), moment
     )
-    assert clients.receive_late_goodbye(owner, Goodbye("patience"), moment)
-    assert not clients.receive_late_goodbye(owner, Goodbye("patience"), moment), "it is known"
-    assert clients.receive_late_goodbye(Owner(starting.id, 0, 0, "new"), Goodbye("nobody"), moment)
-    assert not clients.receive_late_goodbye(Owner("stranger", 0, 0, "x"), Goodbye("nobody"), moment)
+    assert clients.receive_offline_goodbye(owner, Goodbye("patience"), moment)
+    assert not clients.receive_offline_goodbye(owner, Goodbye("patience"), moment), "it is known"
+    assert clients.receive_offline_goodbye(
+        Owner(starting.id, 0, 0, "new"), Goodbye("nobody"), moment
+    )
+    assert not clients.receive_offline_goodbye(
+        Owner("stranger", 0, 0, "x"), Goodbye("nobody"), moment
+    )
     assert items.rows[held.id].phase is Phase.QUEUED
     cluster.run_for(90)
     assert [item.crashes for item in items.rows] == [0, 0]

@@ -1,4 +1,4 @@
-"""What any view of a run shows, computed from rows and reports."""
+"""A run at one instant, for all that show it: made of rows, jobs and reports."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Report
 
-#: A learner makes no progress if its last point came longer ago than this (seconds), and
-#: than so many times what nearly all of its points took.
+#: A learner is stalled if its last point is older than this (seconds), and older than so many times
+#: the time that 95 % of its points take.
 STALLED, STALLED_FACTOR = 60.0, 5.0
-#: What to do about a learner whose points cannot be written just now.
+#: What to do about a learner whose points cannot be written.
 UNSAVED = "Its points wait in memory: make room, or mend it, and it goes on by itself"
-#: Learners with damaged data that one look names.
+#: Learners with damaged data that a snapshot names.
 DAMAGED = 5
 
 
 class ItemView(msgspec.Struct, omit_defaults=True):
-    """One learner, for people. Seconds, MiB, percent; as in `Report` and `Item`.
+    """One item, for people. Fields and units are those of `Report` and `Item`.
 
-    `stalled`: it runs, and its last point came long ago (`idle_since` seconds).
+    `stalled`: it runs, and its last point is old (`idle_since` seconds).
     """
 
     id: int
@@ -51,8 +51,8 @@ class ItemView(msgspec.Struct, omit_defaults=True):
 class JobRow(msgspec.Struct, omit_defaults=True):
     """One job, for people.
 
-    `silent`: seconds since it was heard; `suspect`: for too long; `remedy`: what to do about
-    one that will never start.
+    `silent`: seconds since its last heartbeat; `suspect`: its lease is over; `remedy`: what to do
+    about a job that will never start.
     """
 
     id: str
@@ -73,9 +73,9 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
     ----------
     run, database, scheduler : str
     time : float
-        Seconds since 1970 at which the manager drew it.
+        Seconds since 1970 at which it was made.
     alive : bool
-        Whether a manager drew it; else it was read from the database.
+        Whether a manager made it; else it was read from the database.
     manager : str
         ``host:pid``.
     phases : dict
@@ -85,13 +85,13 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
     submitted : int
         Jobs submitted so far.
     points : int
-        In all learners.
+        Of all items.
     points_per_second : float
-        Of all running learners.
+        Of all items that run.
     started : float
         Seconds since 1970 at which this manager started.
     finished : int
-        Items done since then.
+        Items that became DONE since then.
     notes : list of str
         What a person should know: held, waiting for the batch system, ...
     """
@@ -124,7 +124,7 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
 
     @property
     def remaining(self) -> float | None:
-        """Seconds until all is done if it goes on like this; None while nobody can tell."""
+        """Seconds until all is done at the present pace; None while that is unknown."""
         elapsed = self.time - self.started
         left = sum(self.phases.get(p, 0) for p in ("waiting", "queued", "running"))
         if not self.alive or self.finished < 1 or elapsed <= 0:
@@ -133,7 +133,7 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
 
 
 def item_view(item: Item, report: Report | None) -> ItemView:
-    """Join a row with what its client last reported."""
+    """One item with what its client last reported."""
     view = ItemView(
         id=item.id, fname=item.fname, phase=item.phase, job=item.job, npoints=item.npoints,
         loss=item.loss, worked=item.worked, attempts=item.attempts, fails=item.fails,
@@ -153,7 +153,7 @@ def item_view(item: Item, report: Report | None) -> ItemView:
 
 
 def item_views(rows: Iterable[Item], reports: Mapping[int, Report], which: str) -> list[ItemView]:
-    """Rows for people: ``all``, only ``active`` and failed ones, or ``none``."""
+    """Items for people: ``all``, the ``active`` and failed ones, or ``none``."""
     if which == "none":
         return []
     shown = (Phase.RUNNING, Phase.FAILED) if which == "active" else tuple(Phase)
@@ -161,7 +161,7 @@ def item_views(rows: Iterable[Item], reports: Mapping[int, Report], which: str) 
 
 
 def damage(rows: Iterable[Item], reports: Mapping[int, Report]) -> str:
-    """Learners whose data files were damaged, and where these are; "" if there is none."""
+    """Which learners had damaged data files, and where these are kept; "" if none had."""
     found = [
         f"learner {row.id}: {kept}"
         for row in rows
@@ -172,7 +172,7 @@ def damage(rows: Iterable[Item], reports: Mapping[int, Report]) -> str:
 
 
 def never_start(jobs: Iterable[JobRow]) -> list[str]:
-    """Why jobs in the queue will not start, and what to do; one line a reason."""
+    """Why jobs in the queue will not start, and what to do; a line for each reason."""
     causes = Counter((job.reason, job.remedy) for job in jobs if job.remedy)
     return [
         f"{n} jobs in the queue will not start ({reason}): {remedy}; then cancel, and start again"
@@ -183,7 +183,7 @@ def never_start(jobs: Iterable[JobRow]) -> list[str]:
 def job_row(
     record: JobRecord, listed: ListedJob | None, silent: float, item: int | None, lease: float
 ) -> JobRow:
-    """Join what a job said with what the queue says of it."""
+    """One job: what the database has of it, and its row of the queue."""
     return JobRow(
         id=record.id, name=record.name,
         state=listed.native_state if listed else ("by hand" if record.external else "not listed"),

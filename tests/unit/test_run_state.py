@@ -1,4 +1,4 @@
-"""The books, made of what a database holds."""
+"""The state of a run, made of what a database holds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONFIG = RunConfig("run", [Resources()], ["job"], "/logs")
 
 
 @pytest.mark.parametrize("tokens", [(4, 7), (7, 4)])
-def test_a_job_with_two_rows_keeps_what_it_took_last(
+def test_of_two_items_of_one_job_the_one_claimed_last_is_kept(
     tmp_path: Path, tokens: tuple[int, int]
 ) -> None:
     """One turn: it finished 0 and was given 1, a person wanted 0 again; half of that was written."""
@@ -39,7 +39,7 @@ def test_a_job_with_two_rows_keeps_what_it_took_last(
     assert len(jobs.live) == 2
 
 
-def test_a_row_that_a_person_queued_by_hand_is_no_second_one(tmp_path: Path) -> None:
+def test_an_item_that_was_queued_by_hand_is_not_held_by_its_former_job(tmp_path: Path) -> None:
     """Its job and owner were left in it."""
     owner = Owner("1", 0, 0, "a")
     rows = [

@@ -542,9 +542,9 @@ def test_a_cancel_is_not_repeated_at_each_listing() -> None:
     sent: list[CancelJobs] = []
     carry_out = cluster.batch.carry_out
 
-    def count(task: object) -> object:
-        sent.extend([task] if isinstance(task, CancelJobs) else [])
-        return carry_out(task)  # type: ignore[arg-type]
+    def count(command: object) -> object:
+        sent.extend([command] if isinstance(command, CancelJobs) else [])
+        return carry_out(command)  # type: ignore[arg-type]
 
     cluster.batch.carry_out = count  # type: ignore[assignment, method-assign]
     cluster.manager.book.cancel(0.0)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners.point_journal import PointJournal
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal
 from benchmarks.figures import Figure, at_most
 from benchmarks.runners import line, peak
 

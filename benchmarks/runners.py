@@ -16,7 +16,7 @@ from typing import Any
 import adaptive
 
 from adaptive_scheduler.client.evaluation.options import RunnerOptions
-from adaptive_scheduler.client.evaluation.runner import Runner
+from adaptive_scheduler.client.evaluation.runner import PointRunner
 from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.client.process_setup import prepare_process
 
@@ -66,7 +66,7 @@ def drive(
 
     async def main() -> float:
         begin = time.perf_counter()
-        runner = Runner(
+        runner = PointRunner(
             learner, goal, executor=pool, workers=workers, options=RunnerOptions(grace=grace)
         )
         await runner.task

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners.journal_recovery import read_journals
+from adaptive_scheduler.io.learner_data.point_journal import read_journals
 from tests.chaos.fault import Fault
 from tests.chaos.ownership import check_owners
 from tests.chaos.watch import Seen, argument

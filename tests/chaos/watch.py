@@ -10,8 +10,8 @@ from pathlib import Path
 from random import Random
 
 from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners import point_journal as points
 from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.io.learner_data import point_journal as points
 from adaptive_scheduler.runs.views import status
 from tests.chaos.world import MAX_JOBS, ChaosRun, World
 from tests.clusters import remains

@@ -16,14 +16,14 @@ import adaptive
 import pytest
 import tinydb
 
-from adaptive_scheduler.client.learners import final_save as ending
-from adaptive_scheduler.client.learners.point_journal import PointJournal
+from adaptive_scheduler.client.learners import store
 from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
-from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.client.learners.work import Outcome
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Finish, Goodbye, Hello, Ok, Stop
 from adaptive_scheduler.errors import ManagerUnreachableError
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal
 from adaptive_scheduler.io.storage import database, files
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.manager.engine import Engine
@@ -90,7 +90,7 @@ def check(path: Path, outcome: Outcome, kind: type[Any] = adaptive.SequenceLearn
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ending, "PAUSE", 0.05)
+    monkeypatch.setattr(store, "PAUSE", 0.05)
 
 
 # ------------------------------------------------------------------------- the client
@@ -150,7 +150,7 @@ def test_a_save_that_raises_while_the_disk_is_full_waits_for_the_journal(tmp_pat
         outcome = run(path, sequence(ExitsWhenSaved), problems, told)
     assert disk.failed
     assert outcome.reason == "error"
-    fresh = DataFile(sequence(), str(path))
+    fresh = LearnerStore(sequence(), str(path))
     fresh.load()
     assert fresh.report.n_merged == outcome.npoints > 0
 
@@ -243,7 +243,7 @@ root_only = pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a s
 def test_a_learner_on_a_full_file_system_waits_for_room(small: Small, kind: type[Any]) -> None:
     path, problems = small.folder / "a", []
     learner = sequence(kind)
-    DataFile(sequence(kind), str(path)).save()
+    LearnerStore(sequence(kind), str(path)).save()
     small.fill()
     last: list[str] = []
 

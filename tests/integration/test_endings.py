@@ -11,13 +11,12 @@ import adaptive
 import pytest
 
 from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners.journal_recovery import read_journals
-from adaptive_scheduler.client.learners.point_journal import PointJournal
 from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.core.config import Limits
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.errors import EnvironmentMismatchError, UserCodeError
 from adaptive_scheduler.executors.pools import ProcessPool
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal, read_journals
 from tests.integration.client_runs import ClientRun, finish
 
 
@@ -74,9 +73,9 @@ def test_a_foreign_save_that_cannot_be_read_here_is_an_error_of_the_learner(
         fname.write_bytes(adaptive_parts.compress(blob))
 
     work = LearnerWork(
-        adaptive.SequenceLearner(slow, range(40)), str(fname), None, pool, 2, token=1
-    )
-    work.on_progress, work.progress_interval = save_elsewhere, 0.1
+        adaptive.SequenceLearner(slow, range(40)), str(fname), None, pool, 2, token=1,
+        on_progress=save_elsewhere, progress_interval=0.1,
+    )  # fmt: skip
     outcome = run_learner(work)
     assert (outcome.reason, outcome.saved) == ("error", False)
     assert isinstance(outcome.error, EnvironmentMismatchError)
@@ -128,10 +127,8 @@ def test_a_learner_that_cannot_be_loaded_is_the_users_error(pool, tmp_path: Path
 
 
 def test_a_runner_that_cannot_be_made_is_the_users_error(pool, tmp_path: Path) -> None:
-    work = LearnerWork(
-        adaptive.SequenceLearner(square, range(8)), str(tmp_path / "d"), None, pool, 2
-    )
-    work.runner_kwargs = {"retires": 3}
+    learner = adaptive.SequenceLearner(square, range(8))
+    work = LearnerWork(learner, str(tmp_path / "d"), None, pool, 2, runner_kwargs={"retires": 3})
     with pytest.raises(UserCodeError, match=r"learner, when it was started.*retires"):
         run_learner(work)
 

@@ -18,7 +18,7 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
+from adaptive_scheduler.client.learners.run import LearnerRun, LearnerWork, run_learner
 from adaptive_scheduler.core.wire import snapshot
 from adaptive_scheduler.errors import InputError, PointTimeoutError
 from adaptive_scheduler.executors.pools import Custom, ProcessPool
@@ -131,9 +131,9 @@ def test_a_coroutine_is_cancelled_and_the_pool_stays(tmp_path: Path) -> None:
 def test_a_worker_that_hangs_is_not_left_to_the_next_learner(tmp_path: Path) -> None:
     executor = ProcessPool()
     pool = executor.open(1)
-    work = LearnerWork(sequence(HangsAt(2)), str(tmp_path / "x"), None, pool, 1)
-    threading.Timer(3.0, work.stop, ("lost", 0.2)).start()
-    outcome = run_learner(work)
+    run = LearnerRun(LearnerWork(sequence(HangsAt(2)), str(tmp_path / "x"), None, pool, 1))
+    threading.Timer(3.0, run.stop, ("lost", 0.2)).start()
+    outcome = run.run()
     executor.close(pool, 0.1)
     assert outcome.is_pool_stuck, "all its workers hang: nobody could use it"
 

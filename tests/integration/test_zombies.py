@@ -19,10 +19,10 @@ import psutil
 import pytest
 
 from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners.point_journal import PointJournal
-from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.rows.items import Lost, Phase
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.manager.clients import Moment
 from tests.effort import FULL
@@ -146,7 +146,7 @@ class Scene:
     def missing(self) -> list[str]:
         """Evaluations that neither the data nor any journal has."""
         learner = LEARNERS[self.kind](self.ledger)
-        data = DataFile(learner, str(self.fname), token=10**9)
+        data = LearnerStore(learner, str(self.fname), token=10**9)
         report = data.load()
         assert report.kept_aside == []
         known = dict(adaptive_parts.points_of(learner, learner._get_data())) | report.memo

@@ -33,13 +33,13 @@ def test_a_mark_that_cannot_be_made_is_told(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_talk_whose_thread_died_is_broken(
+def test_a_link_whose_thread_died_is_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dies(*_: object) -> None:
         raise OSError("too many open files")
 
     monkeypatch.setattr("adaptive_scheduler.client.link.Connection", dies)
-    with ManagerLink(RunFolder(tmp_path / "db.tinydb"), OWNER, Timing()) as talk:
-        talk._thread.join(10)
-        assert talk.has_broken
+    with ManagerLink(RunFolder(tmp_path / "db.tinydb"), OWNER, Timing()) as link:
+        link._thread.join(10)
+        assert link.is_broken

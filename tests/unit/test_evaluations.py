@@ -6,14 +6,14 @@ from concurrent.futures import Executor, Future
 
 import pytest
 
-from adaptive_scheduler.client.evaluation.dispatcher import (
+from adaptive_scheduler.client.evaluation.messages import AT_A_TIME, PointTask, WorkerSetup
+from adaptive_scheduler.client.evaluation.pool_evaluator import (
     AHEAD,
     LATE_SHARE,
     MAX_BATCH,
     MAX_LATE_BATCH,
-    Evaluations,
+    PoolEvaluator,
 )
-from adaptive_scheduler.client.evaluation.messages import AT_A_TIME, Setup, Task
 from adaptive_scheduler.executors import worker
 
 WORKERS = 3
@@ -44,10 +44,10 @@ class Slowly(Executor):
 def drive(seconds, n):
     """Message sizes and (points back, points in flight) of a learner that looks at values."""
     pool = Slowly(seconds)
-    evaluations = Evaluations(pool, WORKERS, lambda: None, Setup())
+    evaluations = PoolEvaluator(pool, WORKERS, lambda: None, WorkerSetup())
     back, seen = 0, []
     while back < n:
-        evaluations.submit([Task(x, abs, x) for x in range(evaluations.room())])
+        evaluations.submit([PointTask(x, abs, x) for x in range(evaluations.room())])
         seen.append((back, evaluations.n_in_flight))
         pool.work()
         while results := evaluations.returned():  # no more at a time than are soon taken
@@ -76,8 +76,8 @@ def test_a_slow_function_never_waits_for_a_message_to_fill(seconds, most):
 
 def test_what_is_forgotten_comes_back_no_more():
     pool = Slowly(1e-3)
-    evaluations = Evaluations(pool, WORKERS, lambda: None, Setup())
-    evaluations.submit([Task(x, abs, x) for x in range(WORKERS)])
+    evaluations = PoolEvaluator(pool, WORKERS, lambda: None, WorkerSetup())
+    evaluations.submit([PointTask(x, abs, x) for x in range(WORKERS)])
     assert len(evaluations.in_flight()) == WORKERS
     evaluations.forget()
     assert len(evaluations.left()) == WORKERS  # a worker still evaluates each

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler.client.goodbye import BRIEF_PATIENCE, IDLE_PATIENCE, first_patience
+from adaptive_scheduler.client.link import BRIEF_PATIENCE, IDLE_PATIENCE, first_patience
 from adaptive_scheduler.core.config import RunConfig, Timing
 from adaptive_scheduler.core.jobs.batch_jobs import JobState
 from adaptive_scheduler.core.paths import RunFolder

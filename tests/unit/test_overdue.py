@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaptive_scheduler.client.evaluation.timeouts import StartTimes, _named
-from adaptive_scheduler.client.learners.reports import StaleReport
+from adaptive_scheduler.client.reports import StaleReport
 from adaptive_scheduler.core.wire.messages import Report
 from adaptive_scheduler.errors import PointTimeoutError
 
@@ -62,7 +62,7 @@ def test_a_timeout_names_its_points() -> None:
 
 def test_a_report_grows_older_when_its_loop_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("adaptive_scheduler.client.learners.reports.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("adaptive_scheduler.client.reports.time.monotonic", lambda: now[0])
     aging = StaleReport()
     assert aging.aged() is None
     aging.note(Report(npoints=3, seconds=10.0, idle_since=2.0))

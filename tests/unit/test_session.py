@@ -38,9 +38,9 @@ def exchange(session: Session, now: float, reply: object) -> Sending:
 
 
 def holding(session: Session, token: int = 7) -> None:
-    session.say(HELLO, 0.0)
+    session.request(HELLO, 0.0)
     exchange(session, 0.0, WELCOME)
-    session.say(Claim(), 0.0)
+    session.request(Claim(), 0.0)
     exchange(session, 0.0, Assigned(0, token, "a"))
 
 
@@ -50,7 +50,7 @@ def test_nothing_is_said_unasked(session: Session) -> None:
 
 
 def test_a_request_is_sent_again_with_its_number_at_growing_intervals(session: Session) -> None:
-    session.say(HELLO, 0.0)
+    session.request(HELLO, 0.0)
     times, numbers, now = [], set(), 0.0
     for _ in range(8):
         sending = session.next(now)
@@ -66,28 +66,28 @@ def test_a_request_is_sent_again_with_its_number_at_growing_intervals(session: S
 
 
 def test_an_answer_is_given_once_and_resets_the_pause(session: Session) -> None:
-    ticket = session.say(HELLO, 0.0)
+    ticket = session.request(HELLO, 0.0)
     sending = session.next(0.0)
     session.unanswered(sending)
     assert session.reply(ticket) is None
     assert exchange(session, 1.0, WELCOME).number == sending.number
     assert session.reply(ticket) == WELCOME
     assert session.reply(ticket) is None
-    session.say(Claim(), 1.0)
+    session.request(Claim(), 1.0)
     assert session.next(1.0).timeout == 1.0
 
 
 def test_requests_keep_their_order(session: Session) -> None:
-    session.say(HELLO, 0.0)
-    session.say(Claim(), 0.0)
+    session.request(HELLO, 0.0)
+    session.request(Claim(), 0.0)
     assert exchange(session, 0.0, WELCOME).body == HELLO
     assert exchange(session, 0.0, Ok()).body == Claim()
 
 
 def test_a_late_duplicate_answer_changes_nothing(session: Session) -> None:
-    session.say(HELLO, 0.0)
+    session.request(HELLO, 0.0)
     first = exchange(session, 0.0, WELCOME)
-    claim = session.say(Claim(), 0.0)
+    claim = session.request(Claim(), 0.0)
     session.answered(first, WELCOME, 0.1)
     assert session.reply(claim) is None
     assert exchange(session, 0.1, Assigned(0, 7, "a")).body == Claim()
@@ -96,9 +96,9 @@ def test_a_late_duplicate_answer_changes_nothing(session: Session) -> None:
 def test_beats_carry_token_and_report(session: Session) -> None:
     holding(session)
     assert session.next(0.9) is None
-    session.tell(Report(npoints=3), 1.0)
+    session.set_report(Report(npoints=3), 1.0)
     assert exchange(session, 1.0, Ok()).body == Beat(7, Report(npoints=3)), "first news at once"
-    session.tell(Report(npoints=5), 2.0)
+    session.set_report(Report(npoints=5), 2.0)
     assert session.next(5.9) is None
     assert exchange(session, 6.0, Ok()).body == Beat(7, Report(npoints=5))
     assert session.due() == 11.0
@@ -108,7 +108,7 @@ def test_a_lost_beat_is_not_repeated_but_made_anew(session: Session) -> None:
     holding(session)
     lost = session.next(5.0)
     session.unanswered(lost)
-    session.tell(Report(npoints=9), 5.5)
+    session.set_report(Report(npoints=9), 5.5)
     sending = session.next(session.due())
     assert sending.number > lost.number
     assert sending.body.report.npoints == 9
@@ -128,9 +128,9 @@ def test_the_lease_counts_from_the_sending_of_the_last_beat_that_was_answered(
 
 
 def test_the_lease_of_a_claim_counts_from_its_first_try(session: Session) -> None:
-    session.say(HELLO, 0.0)
+    session.request(HELLO, 0.0)
     exchange(session, 0.0, WELCOME)
-    session.say(Claim(), 0.0)
+    session.request(Claim(), 0.0)
     session.unanswered(session.next(0.0))
     exchange(session, 40.0, Assigned(0, 7, "a"))
     assert not session.is_lease_good(40.0)
@@ -160,7 +160,7 @@ def test_a_cancelled_item_may_still_be_saved(session: Session) -> None:
 def test_a_new_claim_forgets_the_refusal(session: Session) -> None:
     holding(session)
     exchange(session, 5.0, Refused("stale_token", "another has it"))
-    session.say(Claim(), 6.0)
+    session.request(Claim(), 6.0)
     exchange(session, 6.0, Assigned(1, 8, "b"))
     assert session.refusal is None
     assert session.is_lease_good(6.0)
@@ -169,7 +169,7 @@ def test_a_new_claim_forgets_the_refusal(session: Session) -> None:
 @pytest.mark.parametrize("word", [Finish(7), Release(7, "deadline")])
 def test_the_last_word_ends_the_lease_and_no_beat_overtakes_it(session: Session, word) -> None:
     holding(session)
-    session.say(word, 5.0)
+    session.request(word, 5.0)
     assert session.next(5.0).body == word
     exchange(session, 50.0, Ok())
     assert not session.is_lease_good(5.0)
@@ -178,8 +178,8 @@ def test_the_last_word_ends_the_lease_and_no_beat_overtakes_it(session: Session,
 
 def test_a_last_word_that_is_answered_with_the_next_item_begins_its_lease(session: Session) -> None:
     holding(session)
-    session.tell(Report(npoints=5), 4.0)
-    ticket = session.say(Finish(7, claims=True), 5.0)
+    session.set_report(Report(npoints=5), 4.0)
+    ticket = session.request(Finish(7, claims=True), 5.0)
     exchange(session, 6.0, Assigned(1, 8, "b"))
     assert session.reply(ticket) == Assigned(1, 8, "b")
     assert session.is_lease_good(35.9)
@@ -189,7 +189,7 @@ def test_a_last_word_that_is_answered_with_the_next_item_begins_its_lease(sessio
 
 def test_hours_without_a_manager_lose_no_word(session: Session) -> None:
     holding(session)
-    ticket = session.say(Finish(7, Report(npoints=5)), 10.0)
+    ticket = session.request(Finish(7, Report(npoints=5)), 10.0)
     now, tries = 10.0, 0
     while now < 4 * 3600:
         sending = session.next(now)
@@ -203,7 +203,7 @@ def test_hours_without_a_manager_lose_no_word(session: Session) -> None:
 
 def test_a_manager_that_moved_is_asked_soon(session: Session) -> None:
     holding(session)
-    session.say(Finish(7), 10.0)
+    session.request(Finish(7), 10.0)
     for _ in range(8):
         session.unanswered(session.next(session.due()))
     now = session.due() - 20
@@ -237,10 +237,10 @@ def test_a_manager_is_away_from_the_first_word_in_vain(session: Session) -> None
 
 def test_what_nobody_waits_for_is_not_sent(session: Session) -> None:
     holding(session)
-    ticket = session.say(Claim(), 6.0)
+    ticket = session.request(Claim(), 6.0)
     sending = session.next(6.0)
-    session.unsay(ticket)
-    session.say(Goodbye("signal"), 6.0)
+    session.withdraw(ticket)
+    session.request(Goodbye("signal"), 6.0)
     session.answered(sending, Assigned(2, 9, "c"), 6.1)
     assert session.reply(ticket) is None
     after = session.next(6.1)

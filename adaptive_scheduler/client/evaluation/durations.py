@@ -15,7 +15,7 @@ class Durations:
     Attributes
     ----------
     n : int
-        Evaluations so far.
+        PoolEvaluator so far.
     total : float
         Their seconds in all.
     average : float

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from adaptive_scheduler.client.evaluation.durations import Durations
-from adaptive_scheduler.errors import UserCodeError
+from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value
 
@@ -25,7 +25,7 @@ AT_A_TIME = 128
 
 
 @dataclass(slots=True)
-class Task:
+class PointTask:
     """A point to evaluate, and how often that failed."""
 
     x: Any
@@ -35,17 +35,17 @@ class Task:
 
 
 @dataclass(slots=True)
-class Result:
+class PointResult:
     """What came back for a task: a value, or an error."""
 
-    task: Task
+    task: PointTask
     value: Any
     seconds: float
     error: UserCodeError | None = None
 
 
 @dataclass
-class Setup:
+class WorkerSetup:
     """What workers do before the first point.
 
     Attributes
@@ -84,7 +84,7 @@ class Setup:
 
 
 class Evaluator(Protocol):
-    """What evaluates points: `Evaluations` in a pool, `Coroutines` on the loop."""
+    """What evaluates points: `PoolEvaluator` in a pool, `AsyncEvaluator` on the loop."""
 
     durations: Durations
     failure: BaseException | None
@@ -96,10 +96,10 @@ class Evaluator(Protocol):
     def room(self) -> int:
         """How many more points should be in flight now."""
 
-    def submit(self, tasks: list[Task], /) -> None:
+    def submit(self, tasks: list[PointTask], /) -> None:
         """Send points."""
 
-    def returned(self) -> list[Result]:
+    def returned(self) -> list[PointResult]:
         """What has come back, some `AT_A_TIME` results; look at `failure` afterwards."""
 
     def in_flight(self) -> list[tuple[Any, Any]]:
@@ -134,12 +134,19 @@ def user_error(
     return error
 
 
-def point_error(task: Task, description: tuple[str, str, str, bytes | None]) -> UserCodeError:
+def as_ours(where: str, error: BaseException) -> AdaptiveSchedulerError:
+    """The error itself, if it is of this package, else that of the user's code."""
+    if isinstance(error, AdaptiveSchedulerError):
+        return error
+    return user_error(where, worker.describe(error))
+
+
+def point_error(task: PointTask, description: tuple[str, str, str, bytes | None]) -> UserCodeError:
     """The error of the user's function at one point."""
     return user_error("function", description, named(task))
 
 
-def named(task: Task) -> str:
+def named(task: PointTask) -> str:
     """The arguments of a call, shortened: ``x=0.3 (offset=0.2)``."""
     bound: dict[str, Any] = {}
     function = task.function

@@ -1,4 +1,4 @@
-"""How a `Runner` runs."""
+"""How a `PointRunner` runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SLOW_FAILURE = 10.0
 
 @dataclass
 class RunnerOptions:
-    """How a `Runner` runs.
+    """How a `PointRunner` runs.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Drives one learner: asks for points, has them evaluated, tells the values."""
+"""Drives one learner: asks it for points, has them evaluated, tells it the values."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any
 
 import adaptive
 
-from adaptive_scheduler.client.evaluation.async_dispatcher import Coroutines
-from adaptive_scheduler.client.evaluation.dispatcher import Evaluations
+from adaptive_scheduler.client.evaluation.async_evaluator import AsyncEvaluator
 from adaptive_scheduler.client.evaluation.messages import (
     AT_A_TIME,
     Evaluator,
-    Result,
-    Setup,
-    Task,
+    PointResult,
+    PointTask,
+    WorkerSetup,
     user_error,
 )
 from adaptive_scheduler.client.evaluation.options import RunnerOptions
 from adaptive_scheduler.client.evaluation.point_goals import asks_all, points_asked
+from adaptive_scheduler.client.evaluation.pool_evaluator import PoolEvaluator
 from adaptive_scheduler.client.evaluation.timeouts import TimeoutWatch
 from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.errors import PointTimeoutError, UserCodeError
@@ -48,7 +48,7 @@ class _NoPool(concurrent.futures.Executor):
         return False
 
 
-class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
+class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
     """An `adaptive.AsyncRunner` whose cost per point does not grow with the number of workers.
 
     Points that are in flight when the goal is met are waited for and told.
@@ -64,7 +64,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         The pool; it stays open.
     workers : int
         How many points it evaluates at a time.
-    setup : Setup, optional
+    setup : WorkerSetup, optional
         What workers do before the first point.
     options : RunnerOptions, optional
         Retries, deadline, ...
@@ -85,7 +85,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         *,
         executor: concurrent.futures.Executor,
         workers: int,
-        setup: Setup | None = None,
+        setup: WorkerSetup | None = None,
         options: RunnerOptions | None = None,
     ) -> None:
         self.options = options or RunnerOptions()
@@ -95,9 +95,9 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         self._event = asyncio.Event()
         self._is_woken = False
         self._stops: list[tuple[str, float]] = []
-        self._retry: deque[Task] = deque()
-        self._failures: dict[int, tuple[Task, str]] = {}
-        self._given_up: list[Task] = []
+        self._retry: deque[PointTask] = deque()
+        self._failures: dict[int, tuple[PointTask, str]] = {}
+        self._given_up: list[PointTask] = []
         self._workers = workers
         self._asks_all = asks_all(goal)
         self._n_asked = points_asked(goal)
@@ -106,7 +106,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         self._last_return = time.monotonic()
         self._n_known = adaptive_parts.npoints(learner)  # and those that came since are n_new
         is_async = adaptive_parts.is_async(learner)
-        setup = setup or Setup()
+        setup = setup or WorkerSetup()
         super().__init__(
             learner,
             goal,
@@ -116,10 +116,10 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
             retries=self.options.retries,
             raise_if_retries_exceeded=self.options.raise_if_retries_exceeded,
         )
-        self.evaluations: Evaluator = (
-            Coroutines(self.ioloop, workers, self._wake, setup)
+        self.evaluator: Evaluator = (
+            AsyncEvaluator(self.ioloop, workers, self._wake, setup)
             if is_async
-            else Evaluations(
+            else PoolEvaluator(
                 executor,
                 workers,
                 self._wake,
@@ -154,7 +154,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
     @property
     def pending_points(self) -> list[tuple[Any, Any]]:
         """Futures and points that are in flight."""
-        return self.evaluations.in_flight()
+        return self.evaluator.in_flight()
 
     def _wake(self) -> None:
         if not self._is_woken:
@@ -166,25 +166,25 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
 
     async def _run(self) -> None:
         adaptive_parts.prepare(self.learner)
-        timer = self._ring_at(self.options.deadline)
-        overseer = TimeoutWatch(self.evaluations, self.options.point_timeout, self._end_by)
-        overseer.start()
+        timer = self._wake_at(self.options.deadline)
+        watch = TimeoutWatch(self.evaluator, self.options.point_timeout, self._end_by)
+        watch.start()
         try:
             while not self._should_end():
                 self._refill()
-                if self.evaluations.failure is None and not self.evaluations.n_in_flight:
+                if self.evaluator.failure is None and not self.evaluator.n_in_flight:
                     self.reason = "exhausted"
                     break
                 await self._next_or_late()
             await self._drain()
         finally:
             timer.cancel()
-            overseer.stop()
-            self.evaluations.forget()
+            watch.stop()
+            self.evaluator.forget()
             adaptive_load.tidy(self.learner)
             self._cleanup()
 
-    def _ring_at(self, moment: float | None) -> asyncio.TimerHandle:
+    def _wake_at(self, moment: float | None) -> asyncio.TimerHandle:
         seconds = 1e6 if moment is None else min(1e6, max(0.0, moment - time.monotonic()))
         timer: asyncio.TimerHandle = self.ioloop.call_later(seconds, self._event.set)
         return timer
@@ -193,27 +193,27 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         """End the run; what an ordinary point needs is left to the others in flight."""
         if not self.reason:  # else it ends already: its goal does not need this point
             self.error = self.error or error
-            self.stop("error", self.evaluations.durations.p95)
+            self.stop("error", self.evaluator.durations.p95)
 
     async def _next_or_late(self) -> None:
         if not self._is_held_back:
             await self._next()
             return
-        timer = self._ring_at(self._late_at())
+        timer = self._wake_at(self._late_at())
         await self._next()
         timer.cancel()
 
     def _late_at(self) -> float:
         """When points in flight have not returned for so long that others are begun."""
-        if not self.evaluations.durations.n:
+        if not self.evaluator.durations.n:
             return float("inf")  # nobody knows how long they take
-        return self._last_return + max(LATE, LATE_FACTOR * self.evaluations.durations.p95)
+        return self._last_return + max(LATE, LATE_FACTOR * self.evaluator.durations.p95)
 
     async def _next(self) -> None:
         await self._event.wait()
         self._event.clear()
         self._is_woken = False  # before the look: what comes later wakes again
-        results = self.evaluations.returned()
+        results = self.evaluator.returned()
         if results:
             self._last_return = time.monotonic()
         for result in results:
@@ -223,8 +223,8 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
             await asyncio.sleep(0)  # others wait for the loop too: saving, progress
 
     def _should_end(self) -> bool:
-        if self.evaluations.failure is not None and self.error is None:
-            self.error = self.evaluations.failure
+        if self.evaluator.failure is not None and self.error is None:
+            self.error = self.evaluator.failure
         if self.error is not None:
             self.reason = "error"
         elif self._stops:
@@ -245,12 +245,12 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
     def _is_late(self) -> bool:
         deadline = self.options.deadline
         return deadline is not None and (
-            time.monotonic() + self.evaluations.durations.p95 >= deadline
+            time.monotonic() + self.evaluator.durations.p95 >= deadline
         )
 
     def _room(self) -> int:
         """How many more points should be in flight; not many more than the goal needs."""
-        room, flying = self.evaluations.room(), self.evaluations.n_in_flight
+        room, flying = self.evaluator.room(), self.evaluator.n_in_flight
         self._is_held_back = False
         if room <= 0 or self._asks_all:
             return room
@@ -269,7 +269,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
             told = self._tell_remembered(points) if self.options.memo else set()
             function = self.learner.function
             tasks += [
-                Task(x, *adaptive_parts.target(function, x))
+                PointTask(x, *adaptive_parts.target(function, x))
                 for i, x in enumerate(points)
                 if i not in told
             ]
@@ -286,9 +286,9 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
             self.error = user_error("learner's ask", worker.describe(error))
             return []
 
-    def _submit_tasks(self, tasks: list[Task]) -> None:
+    def _submit_tasks(self, tasks: list[PointTask]) -> None:
         try:
-            self.evaluations.submit(tasks)
+            self.evaluator.submit(tasks)
         except (UserCodeError, BrokenExecutor, RuntimeError) as error:
             self.error = error
 
@@ -300,21 +300,21 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
 
     async def _drain(self) -> None:
         """Keep what is in flight, as long as the end's reason allows."""
-        self.evaluations.drop_waiting()
+        self.evaluator.drop_waiting()
         begin = time.monotonic()
-        while self.evaluations.n_in_flight:
+        while self.evaluator.n_in_flight:
             end = self._end_of_drain(begin)
             if time.monotonic() >= end:
                 break
-            timer = self._ring_at(end)
+            timer = self._wake_at(end)
             await self._next()
             timer.cancel()
-        while results := self.evaluations.returned():
+        while results := self.evaluator.returned():
             for result in results:
                 self._take(result)
 
     def _end_of_drain(self, begin: float) -> float:
-        grace = self.options.grace_after(self.evaluations.durations.p95)
+        grace = self.options.grace_after(self.evaluator.durations.p95)
         ends = [end for _, end in self._stops]
         if self.reason == "deadline" and self.options.deadline is not None:
             return min([*ends, self.options.deadline])
@@ -324,7 +324,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
 
     # -------------------------------------------------------------- results
 
-    def _take(self, result: Result) -> None:
+    def _take(self, result: PointResult) -> None:
         if result.error is None:
             self._elapsed_function_time += result.seconds / self._get_max_tasks()
             self._failures.pop(id(result.task), None)

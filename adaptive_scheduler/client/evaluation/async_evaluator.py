@@ -11,9 +11,9 @@ from adaptive_scheduler.client.evaluation.durations import Durations
 from adaptive_scheduler.client.evaluation.messages import (
     AT_A_TIME,
     Function,
-    Result,
-    Setup,
-    Task,
+    PointResult,
+    PointTask,
+    WorkerSetup,
     point_error,
     user_error,
 )
@@ -23,10 +23,10 @@ from adaptive_scheduler.executors import worker
 _Running = asyncio.Task[tuple[Any, UserCodeError | None]]
 
 
-class Coroutines:
+class AsyncEvaluator:
     """Evaluates points of an ``async def`` on the event loop, as adaptive's runner does.
 
-    Has the methods of `Evaluations`. This process is the worker: where there are
+    Has the methods of `PoolEvaluator`. This process is the worker: where there are
     initializers, they run here, before the first point.
     """
 
@@ -35,7 +35,7 @@ class Coroutines:
         loop: asyncio.AbstractEventLoop,
         workers: int,
         wake: Callable[[], None],
-        setup: Setup,
+        setup: WorkerSetup,
     ) -> None:
         self.durations = Durations()
         self._loop = loop
@@ -43,13 +43,13 @@ class Coroutines:
         self._wake = wake
         self._setup = setup
         self._ready: dict[int, tuple[Function, Function]] = {}
-        self._running: dict[_Running, tuple[Task, float]] = {}
+        self._running: dict[_Running, tuple[PointTask, float]] = {}
         self._returned: deque[_Running] = deque()
         self.failure: BaseException | None = None
 
     @property
     def n_in_flight(self) -> int:
-        """Coroutines that have not returned."""
+        """AsyncEvaluator that have not returned."""
         return len(self._running)
 
     def in_flight(self) -> list[tuple[Any, Any]]:
@@ -60,7 +60,7 @@ class Coroutines:
         """How many more may run now."""
         return max(0, self._workers - len(self._running))
 
-    def submit(self, tasks: Iterable[Task]) -> None:
+    def submit(self, tasks: Iterable[PointTask]) -> None:
         """Start coroutines.
 
         Raises
@@ -90,9 +90,9 @@ class Coroutines:
         self._returned.append(running)
         self._wake()
 
-    def returned(self) -> list[Result]:
+    def returned(self) -> list[PointResult]:
         """What has come back, some `AT_A_TIME` results."""
-        results: list[Result] = []
+        results: list[PointResult] = []
         while self._returned and len(results) < AT_A_TIME:
             running = self._returned.popleft()
             found = self._running.pop(running, None)
@@ -102,7 +102,7 @@ class Coroutines:
             seconds = self._loop.time() - begin
             self.durations.add([seconds])
             value, error = running.result()
-            results.append(Result(task, value, seconds, error))
+            results.append(PointResult(task, value, seconds, error))
         return results
 
     def take_overdue(self, limit: float) -> list[list[Any]]:
@@ -128,7 +128,7 @@ class Coroutines:
         self._running.clear()
 
 
-async def _call(function: Function, task: Task) -> tuple[Any, UserCodeError | None]:
+async def _call(function: Function, task: PointTask) -> tuple[Any, UserCodeError | None]:
     """The value or the error; it never raises: a SystemExit would end the loop, and the client."""
     try:
         return await function(task.argument), None

@@ -20,9 +20,9 @@ from adaptive_scheduler.client.evaluation.durations import Durations
 from adaptive_scheduler.client.evaluation.messages import (
     AT_A_TIME,
     Function,
-    Result,
-    Setup,
-    Task,
+    PointResult,
+    PointTask,
+    WorkerSetup,
     named,
     point_error,
     user_error,
@@ -32,7 +32,7 @@ from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.pickling import programs
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value
 
-#: Evaluations slower than this (seconds) are sent one by one, one to a worker.
+#: PoolEvaluator slower than this (seconds) are sent one by one, one to a worker.
 SLOW = 0.02
 #: Seconds of work in a message, and points at most: for learners that choose by
 #: the values, and for those that do not.
@@ -68,12 +68,12 @@ class _Program:
 @dataclass(slots=True, eq=False)
 class _Message:
     program: _Program
-    tasks: Sequence[Task]
+    tasks: Sequence[PointTask]
     future: Future[Any] | None = None
     with_program: bool = False
 
 
-class Evaluations:
+class PoolEvaluator:
     """Evaluates points in a pool.
 
     Parameters
@@ -84,7 +84,7 @@ class Evaluations:
         How many it evaluates at a time.
     wake : callable
         Called, in any thread, when something came back.
-    setup : Setup
+    setup : WorkerSetup
         What workers do first.
     is_blind : bool
         Whether many points may be in flight without harm; see `adaptive_parts.is_blind`.
@@ -97,7 +97,7 @@ class Evaluations:
         pool: Pool,
         workers: int,
         wake: Callable[[], None],
-        setup: Setup,
+        setup: WorkerSetup,
         *,
         is_blind: bool = False,
         is_timed: bool = False,
@@ -141,7 +141,7 @@ class Evaluations:
         ahead = AHEAD if is_fast else 1
         return max(0, self._workers * ahead * self.batch() - self.n_in_flight)
 
-    def submit(self, tasks: Iterable[Task]) -> None:
+    def submit(self, tasks: Iterable[PointTask]) -> None:
         """Send points to the workers.
 
         Raises
@@ -149,7 +149,7 @@ class Evaluations:
         UserCodeError
             The function cannot be pickled.
         """
-        by_function: dict[int, list[Task]] = {}
+        by_function: dict[int, list[PointTask]] = {}
         for task in tasks:
             by_function.setdefault(id(task.function), []).append(task)
         size = self.batch()
@@ -199,16 +199,16 @@ class Evaluations:
 
     # -------------------------------------------------------------- back
 
-    def returned(self) -> list[Result]:
+    def returned(self) -> list[PointResult]:
         """What has come back, some `AT_A_TIME` results; look at `failure` afterwards."""
-        results: list[Result] = []
+        results: list[PointResult] = []
         while self._returned and len(results) < AT_A_TIME:
             future = self._returned.popleft()
             if future in self._messages:
                 results += self._results(self._take_out(future), future)
         return results
 
-    def _results(self, message: _Message, future: Future[Any]) -> list[Result]:
+    def _results(self, message: _Message, future: Future[Any]) -> list[PointResult]:
         try:
             if future.cancelled():  # what we cancel is expected no more
                 raise BrokenExecutor("the pool has cancelled a point that it was given")
@@ -286,7 +286,7 @@ class Evaluations:
         return [future for future in self._left if not future.done()]
 
 
-def _arguments(tasks: Sequence[Task]) -> bytes | list[Any]:
+def _arguments(tasks: Sequence[PointTask]) -> bytes | list[Any]:
     arguments = [task.argument for task in tasks]
     for argument in arguments:  # no all() of a generator: it takes as long as the rest of a point
         if type(argument) not in worker.PLAIN and not _is_plain_tuple(argument):
@@ -298,14 +298,14 @@ def _is_plain_tuple(argument: object) -> bool:
     return type(argument) is tuple and all(type(part) in worker.PLAIN for part in argument)
 
 
-def _result(task: Task, record: tuple[int, Any, float]) -> Result:
+def _result(task: PointTask, record: tuple[int, Any, float]) -> PointResult:
     kind, value, seconds = record
     if kind == worker.ERROR:
-        return Result(task, None, seconds, point_error(task, value))
+        return PointResult(task, None, seconds, point_error(task, value))
     if kind == worker.PICKLED:
         try:
             value = pickle.loads(value)
         except BaseException as error:  # noqa: BLE001  the border to the user's classes
             reason = user_error("value", worker.describe(error), named(task))
-            return Result(task, None, seconds, reason)
-    return Result(task, value, seconds)
+            return PointResult(task, None, seconds, reason)
+    return PointResult(task, value, seconds)

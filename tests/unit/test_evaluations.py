@@ -80,8 +80,8 @@ def test_what_is_forgotten_comes_back_no_more():
     evaluations.submit([PointTask(x, abs, x) for x in range(WORKERS)])
     assert len(evaluations.in_flight()) == WORKERS
     evaluations.forget()
-    assert len(evaluations.left()) == WORKERS  # a worker still evaluates each
+    assert len(evaluations.abandoned()) == WORKERS  # a worker still evaluates each
     assert (evaluations.in_flight(), evaluations.n_in_flight) == ([], 0)
     pool.work()
     assert evaluations.returned() == []
-    assert evaluations.left() == []
+    assert evaluations.abandoned() == []

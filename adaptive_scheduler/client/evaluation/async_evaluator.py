@@ -1,4 +1,4 @@
-"""Points of an ``async def`` function, evaluated on the event loop."""
+"""Evaluates points of an ``async def`` function on the event loop."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ _Running = asyncio.Task[tuple[Any, UserCodeError | None]]
 class AsyncEvaluator:
     """Evaluates points of an ``async def`` on the event loop, as adaptive's runner does.
 
-    Has the methods of `PoolEvaluator`. This process is the worker: where there are
-    initializers, they run here, before the first point.
+    This process is the worker: initializers run here, before the first point.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class AsyncEvaluator:
         return len(self._running)
 
     def in_flight(self) -> list[tuple[Any, Any]]:
-        """The tasks and points that have not come back."""
+        """The asyncio tasks and points that have not come back."""
         return [(running, task.x) for running, (task, _) in self._running.items()]
 
     def room(self) -> int:
@@ -70,13 +69,15 @@ class AsyncEvaluator:
         """
         for task in tasks:
             function = (
-                self._made_ready(task.function) if self._setup.initializers else task.function
+                self._with_initializers(task.function)
+                if self._setup.initializers
+                else task.function
             )
             running = self._loop.create_task(_call(function, task))
             self._running[running] = (task, self._loop.time())
             running.add_done_callback(self._on_done)
 
-    def _made_ready(self, function: Function) -> Function:
+    def _with_initializers(self, function: Function) -> Function:
         """The function with the globals that the initializers have set."""
         if id(function) not in self._ready:
             try:
@@ -91,7 +92,7 @@ class AsyncEvaluator:
         self._wake()
 
     def returned(self) -> list[PointResult]:
-        """What has come back, some `AT_A_TIME` results."""
+        """The next results, some `AT_A_TIME` of them."""
         results: list[PointResult] = []
         while self._returned and len(results) < AT_A_TIME:
             running = self._returned.popleft()
@@ -114,15 +115,15 @@ class AsyncEvaluator:
             running.cancel()
         return points
 
-    def left(self) -> list[Any]:
-        """Nothing: what was not waited for was cancelled."""
+    def abandoned(self) -> list[Any]:
+        """None: what is not waited for is cancelled."""
         return []
 
     def drop_waiting(self) -> None:
-        """Nothing waits: all have begun."""
+        """Do nothing: all have begun."""
 
     def forget(self) -> None:
-        """Cancel what runs."""
+        """Cancel all that is in flight."""
         for running in self._running:
             running.cancel()
         self._running.clear()

@@ -33,11 +33,11 @@ from adaptive_scheduler.io.learner_data import adaptive_load
 
 Goal = Callable[[Any], bool]
 
-#: Where nobody knows how far the goal is: points in flight, as a share of those that are known,
-#: beyond one for each worker. What is in flight when the goal is met is computed without need.
+#: If it is not known how many points the goal needs: points in flight, as a share of those that are
+#: known, beyond one for each worker. What is in flight when the goal is met is computed without need.
 EARLY_SHARE = 1 / 4
-#: A goal of which only points in flight are missing waits for them so long, in seconds and in p95s of
-#: the durations; then idle workers begin others, so that one that hangs does not hold it up.
+#: If all points that the goal needs are in flight, idle workers wait for so long, in seconds and in p95s
+#: of the durations; then they begin others, so that one point that hangs does not hold up the goal.
 LATE, LATE_FACTOR = 1.0, 3.0
 
 
@@ -51,7 +51,7 @@ class _NoPool(concurrent.futures.Executor):
 class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
     """An `adaptive.AsyncRunner` whose cost per point does not grow with the number of workers.
 
-    Points that are in flight when the goal is met are waited for and told.
+    Points that are in flight when the goal is met are waited for, and the learner gets them too.
 
     Parameters
     ----------
@@ -65,15 +65,15 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
     workers : int
         How many points it evaluates at a time.
     setup : WorkerSetup, optional
-        What workers do before the first point.
+        What workers do before their first point.
     options : RunnerOptions, optional
         Retries, deadline, ...
 
     Attributes
     ----------
     reason : str
-        Why it ended: ``"goal"``, ``"exhausted"`` (the learner asks for nothing
-        more), ``"deadline"``, ``"error"``, or what `stop` was given.
+        Why it ended: ``"goal"``, ``"exhausted"`` (the learner has no more points to
+        ask for), ``"deadline"``, ``"error"``, or what `stop` was given.
     error : Exception or None
         A `UserCodeError`, or the `BrokenExecutor` of a pool whose worker died.
     """
@@ -190,8 +190,8 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         return timer
 
     def _end_by(self, error: PointTimeoutError) -> None:
-        """End the run; what an ordinary point needs is left to the others in flight."""
-        if not self.reason:  # else it ends already: its goal does not need this point
+        """End the run; the other points in flight get the time that a point usually needs."""
+        if not self.reason:  # else it ends already, and the goal does not need this point
             self.error = self.error or error
             self.stop("error", self.evaluator.durations.p95)
 
@@ -204,23 +204,23 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         timer.cancel()
 
     def _late_at(self) -> float:
-        """When points in flight have not returned for so long that others are begun."""
+        """When idle workers begin other points, if none in flight comes back before."""
         if not self.evaluator.durations.n:
-            return float("inf")  # nobody knows how long they take
+            return float("inf")  # it is not known yet how long they take
         return self._last_return + max(LATE, LATE_FACTOR * self.evaluator.durations.p95)
 
     async def _next(self) -> None:
         await self._event.wait()
         self._event.clear()
-        self._is_woken = False  # before the look: what comes later wakes again
+        self._is_woken = False  # before the results are read: a later one wakes it again
         results = self.evaluator.returned()
         if results:
             self._last_return = time.monotonic()
         for result in results:
-            self._take(result)
-        if len(results) >= AT_A_TIME:  # there may be more, after new points for these
+            self._on_result(result)
+        if len(results) >= AT_A_TIME:  # there may be more: first ask for new points
             self._event.set()
-            await asyncio.sleep(0)  # others wait for the loop too: saving, progress
+            await asyncio.sleep(0)  # other tasks wait for the event loop too: saving, progress
 
     def _should_end(self) -> bool:
         if self.evaluator.failure is not None and self.error is None:
@@ -266,15 +266,15 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         while (room := self._room()) > 0:
             tasks = [self._retry.popleft() for _ in range(min(room, len(self._retry)))]
             points = self._ask_for(room - len(tasks)) if room > len(tasks) else []
-            told = self._tell_remembered(points) if self.options.memo else set()
+            known = self._tell_known(points) if self.options.memo else set()
             function = self.learner.function
             tasks += [
                 PointTask(x, *adaptive_parts.target(function, x))
                 for i, x in enumerate(points)
-                if i not in told
+                if i not in known
             ]
             self._submit_tasks(tasks)
-            if not told or self.error is not None:
+            if not known or self.error is not None:
                 return
 
     def _ask_for(self, n: int) -> list[Any]:
@@ -292,14 +292,14 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         except (UserCodeError, BrokenExecutor, RuntimeError) as error:
             self.error = error
 
-    def _tell_remembered(self, points: list[Any]) -> set[int]:
+    def _tell_known(self, points: list[Any]) -> set[int]:
         known = {i for i, x in enumerate(points) if x in self.options.memo}
         for i in known:
             self._tell(points[i], self.options.memo.pop(points[i]))
         return known
 
     async def _drain(self) -> None:
-        """Keep what is in flight, as long as the end's reason allows."""
+        """Wait for what is in flight, as long as the reason of the end allows."""
         self.evaluator.drop_waiting()
         begin = time.monotonic()
         while self.evaluator.n_in_flight:
@@ -311,7 +311,7 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
             timer.cancel()
         while results := self.evaluator.returned():
             for result in results:
-                self._take(result)
+                self._on_result(result)
 
     def _end_of_drain(self, begin: float) -> float:
         grace = self.options.grace_after(self.evaluator.durations.p95)
@@ -324,7 +324,7 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
 
     # -------------------------------------------------------------- results
 
-    def _take(self, result: PointResult) -> None:
+    def _on_result(self, result: PointResult) -> None:
         if result.error is None:
             self._elapsed_function_time += result.seconds / self._get_max_tasks()
             self._failures.pop(id(result.task), None)

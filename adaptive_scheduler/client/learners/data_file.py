@@ -22,11 +22,11 @@ Identity = tuple[int, int, int] | None
 
 
 class LeaseLostError(DataFileError):
-    """Not saved, because the learner may have another owner by now; the journal has the points."""
+    """Not saved: the lease has run out, so another job may own the learner; the journal has the points."""
 
 
 class ChangedError(DataFileError):
-    """Not saved yet, because somebody else saved: call `LearnerStore.merge`, then save again."""
+    """Not saved yet: another process has replaced the file. Call `LearnerStore.merge`, then save again."""
 
 
 @dataclass
@@ -40,11 +40,11 @@ class LoadReport:
     n_merged : int
         Points that only journals (or another owner's save) had.
     memo : dict
-        Values of points that the learner takes only when it asks for them.
+        Values of points that the learner does not take before it asks for them.
     kept_aside : list of Path
         Files that could not be read, under their new names.
     notes : list of str
-        What a person should know.
+        What the user should know.
     """
 
     n_loaded: int = 0

@@ -232,7 +232,7 @@ class LearnerRun:
         """Whether workers evaluate what nobody waits for any more, for who knows how long."""
         if self.stops.have("deadline", "signal"):
             return False  # the job ends anyway
-        late = wait(runner.evaluator.left(), STUCK).not_done
+        late = wait(runner.evaluator.abandoned(), STUCK).not_done
         is_timed = self.work.point_timeout is not None
         return len(late) >= (1 if is_timed else self.work.workers)
 

@@ -1,4 +1,4 @@
-"""The learner that a user's own script runs, from its claim to its report."""
+"""Runs the claim and the report of a user's own script (`client_support.get_learner`)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _REPORT_INTERVAL = 5.0
 
 
 class Script:
-    """One script's right to one learner; it ends with the process at the latest.
+    """One script's right to one learner, which ends with the process at the latest.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class Script:
             time.sleep(_REPORT_INTERVAL)
 
     def finish(self, fname: Any) -> None:
-        """Save the learner, verify, and only then report that it is done."""
+        """Save the learner, then report that it is done."""
         assigned = self._assigned
         if assigned is None or not same_fname(fname, assigned.fname):
             given = "none" if assigned is None else repr(assigned.fname)
@@ -199,7 +199,7 @@ class Script:
 
 
 def world_size() -> int:
-    """Ranks of this MPI world; 1 where nobody has started MPI."""
+    """Ranks of this MPI world; 1 where MPI is not started."""
     mpi = sys.modules.get("mpi4py.MPI")
     return 1 if mpi is None else int(mpi.COMM_WORLD.Get_size())
 

@@ -76,7 +76,7 @@ class ReadJournal:
     damaged: int = 0
 
 
-#: The journals of one folder: for each data file's hash the tokens and paths, by token.
+#: The journals of one folder: for each data file's hash the tokens and paths, ordered by token.
 Listed = Mapping[str, list[tuple[int, Path]]]
 
 

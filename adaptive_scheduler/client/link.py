@@ -14,8 +14,8 @@ from types import TracebackType
 from adaptive_scheduler.client.session import Sending, Session
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.sanitize import sanitized_message
 from adaptive_scheduler.core.wire.messages import Goodbye, Owner, Reply, Report, Request
-from adaptive_scheduler.core.words import with_speakable_words
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     FileError,
@@ -106,7 +106,7 @@ class ManagerLink:
     def send(self, body: Request) -> int:
         """Send a request until it is answered; returns at once, with a ticket for `wait`."""
         with self._changed:
-            ticket = self._session.request(with_speakable_words(body), time.monotonic())
+            ticket = self._session.request(sanitized_message(body), time.monotonic())
             self._changed.notify_all()
             return ticket
 

@@ -1,4 +1,4 @@
-"""A disk that is broken or full for a while: the work waits, says so, and goes on by itself."""
+"""A disk that is broken or full for a while: the work waits, reports it, and goes on by itself."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EDQUOT, errno.EACCES, errno.ESTALE])
-def test_saves_that_fail_are_told_and_end_no_learner(tmp_path: Path, number: int) -> None:
+def test_saves_that_fail_are_reported_and_end_no_learner(tmp_path: Path, number: int) -> None:
     path, problems = tmp_path / "a", []
     disk = Breaking(number, lambda name, target: name == "rename" and target == str(path))
 
@@ -312,7 +312,7 @@ def work_until_held_back(me: Talker) -> list[int]:
 # ------------------------------------------------------------------------- the manager
 
 
-def test_a_manager_does_not_end_before_the_last_word_is_on_disk(tmp_path: Path) -> None:
+def test_a_manager_does_not_end_before_the_last_change_is_on_disk(tmp_path: Path) -> None:
     folder, config = make_run(tmp_path, 1)
     engine = Engine(folder, config)
     thread = threading.Thread(target=engine.run)
@@ -337,7 +337,7 @@ class NoSync(files.Operations):
         raise OSError(errno.EIO, "Input/output error")
 
 
-def test_a_fold_that_has_no_room_at_the_end_is_no_reason_to_die(tmp_path: Path) -> None:
+def test_a_last_checkpoint_on_a_full_disk_does_not_end_in_an_error(tmp_path: Path) -> None:
     folder, config = make_run(tmp_path, 1)
     engine = Engine(folder, config)
     errors: list[BaseException] = []

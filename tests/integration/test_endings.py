@@ -1,4 +1,4 @@
-"""Ends of a run at which the user's own classes raise: told, never a dead client."""
+"""Ends of a run at which the user's own classes raise: the learner fails, the client goes on."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_client_reports_such_an_end_and_runs_the_next_learner(tmp_path: Path) 
     assert "in __reduce__" in bad.traceback
 
 
-def test_points_of_a_memo_are_no_new_ones(pool, tmp_path: Path) -> None:
+def test_points_of_a_memo_do_not_count_as_new(pool, tmp_path: Path) -> None:
     done = adaptive.IntegratorLearner(square, (-1, 1), tol=1e-4)
     run_learner(LearnerWork(done, str(tmp_path / "other"), _is_done, pool, 2))
     journal = PointJournal(str(tmp_path / "d"), token=1)
@@ -167,6 +167,6 @@ def _is_done(learner):
     return learner.done()
 
 
-def test_pickles_of_this_test_mean_what_they_say() -> None:
+def test_the_pickles_of_these_tests_raise_what_they_should() -> None:
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         pickle.loads(b"cno_such_module\nvalue\n.")

@@ -150,7 +150,7 @@ def test_points_that_fail_are_tried_again_or_replaced_until_the_goal_is_met(pool
 
 
 @pytest.mark.parametrize("kind", ["line", "sequence"])
-def test_a_goal_that_nobody_can_foresee_is_overshot_by_a_quarter_at_most(kind, pool, tmp_path):
+def test_an_unpredictable_goal_is_overshot_by_a_quarter_at_most(kind, pool, tmp_path):
     for n in (20, 1000):
         learner = adaptive.Learner1D(square, (-1, 1)) if kind == "line" else sequence(square, 5000)
         outcome = run_learner(
@@ -244,7 +244,7 @@ def test_an_async_function_runs_on_the_loop(pool, tmp_path):
     assert {pid for _, pid in learner.data.values()} == {os.getpid()}
 
 
-def test_a_failing_initializer_and_a_value_that_cannot_travel_are_told(pool, tmp_path):
+def test_a_failing_initializer_and_a_value_that_cannot_be_pickled_are_reported(pool, tmp_path):
     def broken():
         raise RuntimeError("no licence")
 
@@ -373,7 +373,7 @@ def test_functions_of_main_run_to_the_end(kind, tmp_path):
 
 
 @pytest.mark.mpi
-def test_a_world_of_the_wrong_size_is_named(tmp_path):
+def test_an_mpi_world_of_the_wrong_size_is_an_error_that_names_both_sizes(tmp_path):
     script = tmp_path / "open.py"
     script.write_text(
         "from adaptive_scheduler.executors.registry import executor_for\n"

@@ -44,7 +44,7 @@ def holding(session: Session, token: int = 7) -> None:
     exchange(session, 0.0, Assigned(0, token, "a"))
 
 
-def test_nothing_is_said_unasked(session: Session) -> None:
+def test_nothing_is_sent_before_the_first_request(session: Session) -> None:
     assert session.next(100.0) is None
     assert session.due() == math.inf
 
@@ -93,7 +93,7 @@ def test_a_late_duplicate_answer_changes_nothing(session: Session) -> None:
     assert exchange(session, 0.1, Assigned(0, 7, "a")).body == Claim()
 
 
-def test_beats_carry_token_and_report(session: Session) -> None:
+def test_heartbeats_carry_token_and_report(session: Session) -> None:
     holding(session)
     assert session.next(0.9) is None
     session.set_report(Report(npoints=3), 1.0)
@@ -104,7 +104,7 @@ def test_beats_carry_token_and_report(session: Session) -> None:
     assert session.due() == 11.0
 
 
-def test_a_lost_beat_is_not_repeated_but_made_anew(session: Session) -> None:
+def test_a_lost_heartbeat_is_replaced_by_a_new_one(session: Session) -> None:
     holding(session)
     lost = session.next(5.0)
     session.unanswered(lost)
@@ -114,7 +114,7 @@ def test_a_lost_beat_is_not_repeated_but_made_anew(session: Session) -> None:
     assert sending.body.report.npoints == 9
 
 
-def test_the_lease_counts_from_the_sending_of_the_last_beat_that_was_answered(
+def test_the_lease_counts_from_the_sending_of_the_last_answered_heartbeat(
     session: Session,
 ) -> None:
     assert not session.is_lease_good(0.0)
@@ -138,7 +138,7 @@ def test_the_lease_of_a_claim_counts_from_its_first_try(session: Session) -> Non
     assert session.is_lease_good(40.0)
 
 
-def test_a_stale_token_takes_the_item_back(session: Session) -> None:
+def test_a_refused_heartbeat_means_that_the_item_was_taken_back(session: Session) -> None:
     holding(session)
     exchange(session, 5.0, Refused("stale_token", "another has it"))
     assert session.refusal.code == "stale_token"
@@ -167,7 +167,7 @@ def test_a_new_claim_forgets_the_refusal(session: Session) -> None:
 
 
 @pytest.mark.parametrize("word", [Finish(7), Release(7, "deadline")])
-def test_the_last_word_ends_the_lease_and_no_beat_overtakes_it(session: Session, word) -> None:
+def test_a_finish_ends_the_lease_and_no_heartbeat_overtakes_it(session: Session, word) -> None:
     holding(session)
     session.request(word, 5.0)
     assert session.next(5.0).body == word
@@ -176,7 +176,7 @@ def test_the_last_word_ends_the_lease_and_no_beat_overtakes_it(session: Session,
     assert exchange(session, 60.0, Ok()).body == Beat(0)
 
 
-def test_a_last_word_that_is_answered_with_the_next_item_begins_its_lease(session: Session) -> None:
+def test_a_finish_that_is_answered_with_the_next_item_begins_its_lease(session: Session) -> None:
     holding(session)
     session.set_report(Report(npoints=5), 4.0)
     ticket = session.request(Finish(7, claims=True), 5.0)
@@ -187,7 +187,7 @@ def test_a_last_word_that_is_answered_with_the_next_item_begins_its_lease(sessio
     assert exchange(session, 11.0, Ok()).body == Beat(8), "of the next item nothing is known yet"
 
 
-def test_hours_without_a_manager_lose_no_word(session: Session) -> None:
+def test_hours_without_a_manager_lose_no_request(session: Session) -> None:
     holding(session)
     ticket = session.request(Finish(7, Report(npoints=5)), 10.0)
     now, tries = 10.0, 0
@@ -201,7 +201,7 @@ def test_hours_without_a_manager_lose_no_word(session: Session) -> None:
     assert session.reply(ticket) == Ok()
 
 
-def test_a_manager_that_moved_is_asked_soon(session: Session) -> None:
+def test_a_manager_that_has_moved_is_asked_soon(session: Session) -> None:
     holding(session)
     session.request(Finish(7), 10.0)
     for _ in range(8):
@@ -212,7 +212,9 @@ def test_a_manager_that_moved_is_asked_soon(session: Session) -> None:
     assert session.next(session.due()).timeout == 1.0
 
 
-def test_a_new_manager_hears_at_once_of_a_client_that_missed_nobody(session: Session) -> None:
+def test_a_new_manager_soon_gets_a_heartbeat_from_a_client_that_noticed_nothing(
+    session: Session,
+) -> None:
     session.manager_moved(0.0)
     assert session.next(1.0) is None  # nobody beats before it was welcomed
     holding(session)
@@ -225,7 +227,7 @@ def test_a_new_manager_hears_at_once_of_a_client_that_missed_nobody(session: Ses
     assert sending.body.token == 7
 
 
-def test_a_manager_is_away_from_the_first_word_in_vain(session: Session) -> None:
+def test_a_manager_is_away_since_the_first_request_without_an_answer(session: Session) -> None:
     holding(session)
     assert session.away(4.9) == 0.0, "it is not asked all the time"
     for _ in range(3):
@@ -235,7 +237,7 @@ def test_a_manager_is_away_from_the_first_word_in_vain(session: Session) -> None
     assert session.away(100.0) == 0.0
 
 
-def test_what_nobody_waits_for_is_not_sent(session: Session) -> None:
+def test_a_withdrawn_request_is_not_sent_again(session: Session) -> None:
     holding(session)
     ticket = session.request(Claim(), 6.0)
     sending = session.next(6.0)

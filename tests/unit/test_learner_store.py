@@ -32,7 +32,7 @@ def learner(n=0):
     return made
 
 
-def test_what_we_save_adaptive_loads_and_back(tmp_path):
+def test_adaptive_loads_what_we_save_and_we_load_what_adaptive_saves(tmp_path):
     fname = str(tmp_path / "new" / ("n" * 255))
     data = LearnerStore(learner(5), fname)
     data.load()
@@ -216,7 +216,7 @@ class NoFolderSync(saving.files.Operations):
             raise OSError(errno.EIO, "Input/output error")
 
 
-def test_a_save_whose_name_was_not_synced_is_our_own_all_the_same(tmp_path):
+def test_a_save_whose_folder_could_not_be_synced_is_still_known_as_our_own(tmp_path):
     class Own(adaptive.Learner1D):
         def save(self, fname, compress=True):
             super().save(fname, compress)
@@ -297,7 +297,7 @@ def test_a_journal_with_damage_inside_is_kept_aside(tmp_path):
     assert [name for name in names(tmp_path) if ".damaged-" in name]
 
 
-def test_temporary_files_of_killed_owners_are_swept(tmp_path):
+def test_temporary_files_of_killed_owners_are_deleted(tmp_path):
     path = tmp_path / "a"
     old = saving.files.temporary_name(path, "3")
     newer = saving.files.temporary_name(path, "9")
@@ -307,7 +307,7 @@ def test_temporary_files_of_killed_owners_are_swept(tmp_path):
     assert (old.exists(), newer.exists()) == (False, True)
 
 
-def test_what_another_process_saved_by_its_own_save_stays_where_it_is(tmp_path):
+def test_a_file_that_another_process_saved_with_its_own_save_is_copied_not_moved(tmp_path):
     """A client that was stopped past its lease merges before it notices: the file is not its own."""
     path = tmp_path / "a"
     data = LearnerStore(Own(square, (-1, 1)), path, lease_ok=lambda: False)

@@ -58,7 +58,7 @@ def drive(seconds, n):
     return pool.sizes, seen
 
 
-def test_messages_of_a_fast_function_grow_with_what_is_known():
+def test_messages_of_a_fast_function_grow_with_the_number_of_known_points():
     sizes, seen = drive(1e-6, 20_000)
     few = WORKERS * AHEAD * MAX_BATCH
     assert all(flying <= max(few, LATE_SHARE * back) for back, flying in seen)
@@ -74,7 +74,7 @@ def test_a_slow_function_never_waits_for_a_message_to_fill(seconds, most):
     assert all(flying <= WORKERS * ahead * most for _, flying in seen)
 
 
-def test_what_is_forgotten_comes_back_no_more():
+def test_points_that_are_not_waited_for_do_not_come_back():
     pool = Slowly(1e-3)
     evaluations = PoolEvaluator(pool, WORKERS, lambda: None, WorkerSetup())
     evaluations.submit([PointTask(x, abs, x) for x in range(WORKERS)])

@@ -1,4 +1,4 @@
-"""How a point that failed is named."""
+"""How an error names its point."""
 
 from __future__ import annotations
 

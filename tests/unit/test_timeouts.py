@@ -1,4 +1,4 @@
-"""Which messages have begun, as a pool takes them, and which took too long."""
+"""Which messages a pool has begun, and which of them take too long."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_messages_behind_the_workers_begin_when_one_comes_back() -> None:
     assert begun.before(2.0) == [("b", 1.0)]
 
 
-def test_what_the_pool_does_not_run_yet_is_not_timed() -> None:
+def test_a_message_that_the_pool_does_not_run_yet_is_not_timed() -> None:
     begun: StartTimes[str] = StartTimes(2)
     begun.note_sent("a", 0.0)
     begun.note_sent("b", 0.0)
@@ -37,7 +37,9 @@ def test_what_the_pool_does_not_run_yet_is_not_timed() -> None:
 
 
 @given(st.integers(1, 4), st.lists(st.integers(0, 9), max_size=60))
-def test_never_more_than_the_workers_and_none_is_forgotten(workers: int, steps: list[int]) -> None:
+def test_as_many_messages_are_timed_as_there_are_workers_and_each_one_is(
+    workers: int, steps: list[int]
+) -> None:
     """Against a plain list: of those not back, the oldest have begun, as many as there are workers."""
     begun: StartTimes[int] = StartTimes(workers)
     out: list[int] = []

@@ -18,7 +18,7 @@ import adaptive
 from adaptive_scheduler.client.evaluation.options import RunnerOptions
 from adaptive_scheduler.client.evaluation.runner import PointRunner
 from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.process_setup import prepare_process
+from adaptive_scheduler.client.learners.process_setup import prepare_process
 
 Goal = Callable[[Any], bool]
 

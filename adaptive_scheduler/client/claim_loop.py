@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,8 +16,8 @@ from adaptive_scheduler.client.link import (
     idle_patience,
 )
 from adaptive_scheduler.client.payload import ItemContext, ItemEnd, ItemRun, Payload
-from adaptive_scheduler.client.process_setup import collect_garbage
-from adaptive_scheduler.client.reports import StaleReport, UsageMeter, failure
+from adaptive_scheduler.client.reports import failure
+from adaptive_scheduler.client.running_item import SECOND_SIGNAL_GRACE, RunningItem
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.outputs import end_of_output, of_this_try
 from adaptive_scheduler.core.wire.messages import (
@@ -35,10 +34,6 @@ from adaptive_scheduler.core.wire.messages import (
 )
 from adaptive_scheduler.errors import EnvironmentMismatchError, RequestRefusedError
 from adaptive_scheduler.io.system.job_logs import OUTPUT_LINES, output_tail
-
-#: Seconds that points in flight get after a second signal; after the first they get a third
-#: of the time until the SIGKILL.
-SECOND_SIGNAL_GRACE = 0.5
 
 
 class ClaimLoop:
@@ -82,48 +77,30 @@ class ClaimLoop:
         self._payloads = payloads
         self._config = config
         self._deadline = deadline
-        self._usage = UsageMeter()
-        self._stale_report = StaleReport()
         self._log = log
-        self._lock = threading.Lock()
-        self._item: ItemRun | None = None
+        self._item = RunningItem(link, deadline, config.log_interval)
         self._end_reason: str | None = None
         self._signals = 0
-        self._is_taken_back = False
-        self._is_late = False
-        self._last_log = 0.0
         self._idle_since = 0.0
 
     # ------------------------------------------------------------- from other threads
 
     def end(self, why: str) -> None:
         """End soon; a second time: at once."""
-        patience = self._config.timing.kill_wait / 3
-        with self._lock:
-            self._signals += 1
-            self._end_reason = self._end_reason or why
-            if self._item is not None:
-                self._item.stop("signal", patience if self._signals == 1 else SECOND_SIGNAL_GRACE)
+        self._end_reason = self._end_reason or why
+        self._signals += 1
+        # after the first signal a third of the time until the SIGKILL
+        is_first = self._signals == 1
+        patience = self._config.timing.kill_wait / 3 if is_first else SECOND_SIGNAL_GRACE
+        self._item.stop("signal", patience)
 
     def check(self) -> None:
-        """Called each second: stop the item where the manager or the clock demands it."""
+        """Called each second: end if the manager is away for too long; check the running item."""
         if self._end_reason is None and (why := self._why_unreachable()):
             self.gave_up = True
             self._log.warning("manager_given_up", reason=why, away=round(self._link.away(), 1))
             self.end(why)
-        refusal = self._link.refusal()
-        with self._lock:
-            if self._item is None:
-                return
-            if (aged := self._stale_report.aged()) is not None:
-                self._link.report(aged)
-            if refusal is not None and not self._is_taken_back:
-                self._is_taken_back = True
-                self._log.warning("item_taken_back", code=refusal)
-                self._item.stop("signal" if refusal == "cancelled" else "lost", SECOND_SIGNAL_GRACE)
-            elif self._deadline.has_come and not self._is_late:
-                self._is_late = True  # once: each stop shortens what is left for the save
-                self._item.stop("deadline", max(SECOND_SIGNAL_GRACE, self._deadline.spare / 2))
+        self._item.check(self._log)
 
     def _why_unreachable(self) -> str:
         if self._link.is_broken:
@@ -155,10 +132,7 @@ class ClaimLoop:
                 if not self.has_begun:
                     on_first_item()
                 self.has_begun, self.token = True, reply.token
-                begin = time.monotonic()
-                given = self._run_item(reply)
-                self._idle_since = time.monotonic()
-                collect_garbage(self._idle_since - begin)
+                given = self._run_and_clean_up(reply)
             elif isinstance(reply, Refused):
                 raise RequestRefusedError(reply.code, reply.reason)
             elif isinstance(reply, Idle):
@@ -195,6 +169,14 @@ class ClaimLoop:
 
     # ------------------------------------------------------------- one item
 
+    def _run_and_clean_up(self, assigned: Assigned) -> Reply | None:
+        begin = time.monotonic()
+        given = self._run_item(assigned)
+        self._idle_since = time.monotonic()
+        if (payload := self._payloads.get(assigned.kind)) is not None:
+            payload.clean_up(self._idle_since - begin)
+        return given
+
     def _run_item(self, assigned: Assigned) -> Reply | None:
         """Run it; returns the answer to the claim of the next, if its Finish made one."""
         log = self._log_of(assigned)
@@ -203,16 +185,14 @@ class ClaimLoop:
             return self._report_end(Release(assigned.token, self._reason_to_end() or ""), log)
         begin = time.monotonic()
         try:
-            context = self._context(log)
+            context = self._item.context(log)
             ended = self._prepare(assigned, context).run()
         except BaseException as error:
             log.exception("item_not_run")
             fail = self._failure(assigned, error, time.monotonic() - begin)
             return self._report_end(fail, log)
         finally:
-            with self._lock:
-                self._item = None
-                self._stale_report.forget()
+            self._item.end()
         self.pool_fault = ended.pool_fault or self.pool_fault
         if ended.is_by_deadline and context.deadline is not None:
             self._deadline.note_saving(time.monotonic() - context.deadline)
@@ -220,14 +200,6 @@ class ClaimLoop:
 
     def _log_of(self, assigned: Assigned) -> Any:
         return self._log.bind(item=assigned.item, fname=assigned.fname, token=assigned.token)
-
-    def _context(self, log: Any) -> ItemContext:
-        return ItemContext(
-            deadline=self._deadline.stop_at,
-            lease_ok=self._link.is_lease_good,
-            report=lambda report, figures: self._report(report, figures, log),
-            log=log,
-        )
 
     def _prepare(self, assigned: Assigned, context: ItemContext) -> ItemRun:
         payload = self._payloads.get(assigned.kind)
@@ -237,22 +209,10 @@ class ClaimLoop:
                 "newer version of adaptive_scheduler. Use one environment for both."
             )
         item = payload.prepare(assigned, context)
-        with self._lock:
-            self._item, self._is_taken_back, self._is_late = item, False, False
-            if self._end_reason is not None:
-                item.stop("signal", SECOND_SIGNAL_GRACE)
+        self._item.begin(item)
+        if self._end_reason is not None:  # a signal that came before there was an item to stop
+            self._item.stop("signal", SECOND_SIGNAL_GRACE)
         return item
-
-    def _report(self, report: Report, figures: dict[str, Any], log: Any) -> None:
-        """Report how far the item is, with what its job uses; now and then in the log too."""
-        usage = self._usage.usage()
-        report = msgspec.structs.replace(report, cpu=usage.cpu, memory=usage.memory)
-        self._stale_report.note(report)
-        self._link.report(report)
-        now = time.monotonic()
-        if now >= self._last_log + self._config.log_interval:
-            self._last_log = now
-            log.info("progress_made", **figures, cpu=usage.cpu, memory=usage.memory)
 
     # ------------------------------------------------------------- how it ended
 
@@ -302,7 +262,7 @@ class ClaimLoop:
         return None
 
     def _must_go(self) -> Callable[[], bool]:
-        """A question that is answered with yes a few seconds after the client has to end."""
+        """A function that returns True when the client has had to end for `FINAL_TIMEOUT` seconds."""
         since: list[float] = []
 
         def asked() -> bool:

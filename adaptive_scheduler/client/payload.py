@@ -100,3 +100,6 @@ class Payload(Protocol):
 
     def prepare(self, assigned: Assigned, context: ItemContext, /) -> ItemRun:
         """Make an item ready to run."""
+
+    def clean_up(self, seconds: float, /) -> None:
+        """Free the memory of an item that ran for so many seconds and is not used any more."""

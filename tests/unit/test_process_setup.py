@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from adaptive_scheduler.client.process_setup import postponed
+from adaptive_scheduler.client.learners.process_setup import postponed
 
 BODY = "import sys\nsys.loaded.append(__name__)\nanswer = 42\n"
 
@@ -86,7 +86,7 @@ def test_a_missing_attribute_raises_the_error_of_the_module(loaded: list[str]) -
 
 PROGRAM = """
 import json, sys
-from adaptive_scheduler.client import process_setup as imports
+from adaptive_scheduler.client.learners import process_setup as imports
 imports.prepare_process()
 heavy = [name for name in imports.SELDOM_USED if name in sys.modules]
 import adaptive
@@ -115,7 +115,9 @@ def test_a_module_that_another_thread_imports_just_now_is_not_postponed(
         sys.modules[name] = half_made
         return object()
 
-    monkeypatch.setattr("adaptive_scheduler.client.process_setup.find_spec", slow_find_spec)
+    monkeypatch.setattr(
+        "adaptive_scheduler.client.learners.process_setup.find_spec", slow_find_spec
+    )
     with postponed("heavy"):
         assert sys.modules["heavy"] is half_made
     assert sys.modules["heavy"] is half_made
@@ -123,7 +125,7 @@ def test_a_module_that_another_thread_imports_just_now_is_not_postponed(
 
 ADAPTIVES_OWN = """
 import gc, json, sys, weakref
-from adaptive_scheduler.client import process_setup as imports
+from adaptive_scheduler.client.learners import process_setup as imports
 imports.prepare_process()
 import adaptive
 frozen = gc.get_freeze_count(), any(adaptive.Learner1D is one for one in gc.get_objects())
@@ -170,7 +172,7 @@ def test_adaptive_works_with_postponed_modules() -> None:
 
 BEFORE_POINTS = """
 import json, sys
-from adaptive_scheduler.client import process_setup as imports
+from adaptive_scheduler.client.learners import process_setup as imports
 imports.prepare_process()
 import adaptive
 from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from adaptive_scheduler.client.learners.process_setup import collect_garbage
 from adaptive_scheduler.client.learners.recipe import Recipe
 from adaptive_scheduler.client.payload import ItemContext, ItemEnd, StopReason, Workers
 from adaptive_scheduler.client.reports import failure
@@ -47,6 +48,10 @@ class LearnerPayload:
         assert self._workers is not None
         run = LearnerRun(self._work(assigned, context, self._workers))
         return LearnerItem(run, assigned.token, self._workers.count, context.log)
+
+    def clean_up(self, seconds: float) -> None:
+        """Free the memory of a learner that ran for so many seconds."""
+        collect_garbage(seconds)
 
     def _work(self, assigned: Assigned, context: ItemContext, workers: Workers) -> LearnerWork:
         from adaptive_scheduler.client.learners.work import LearnerWork

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler.client import job_environment as environment
-from adaptive_scheduler.client.process_setup import prepare_process
+from adaptive_scheduler.client.learners.process_setup import prepare_process
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.goals import Goal
 from adaptive_scheduler.core.initializers import Initializer, of_learner

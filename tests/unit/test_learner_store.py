@@ -11,7 +11,12 @@ import adaptive
 import pytest
 
 from adaptive_scheduler.client.learners import store as saving
-from adaptive_scheduler.client.learners.store import ChangedError, LearnerStore, LeaseLostError
+from adaptive_scheduler.client.learners.store import (
+    ChangedError,
+    LearnerStore,
+    LeaseLostError,
+    SaveResult,
+)
 from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, UserCodeError
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal, read_journals
 from tests.unit.test_files import Failing
@@ -336,3 +341,75 @@ def test_points_that_are_not_taken_yet_survive_a_merge(tmp_path):
     again = adaptive.IntegratorLearner(square, (-1, 1), tol=1e-3)
     again.load(str(kept))
     assert again.data == other.data
+
+
+class Budget:
+    """So many seconds for the last save, and none to wait for room."""
+
+    def __init__(self, seconds=1e9):
+        self.seconds = seconds
+
+    def allows(self, seconds):
+        return seconds <= self.seconds
+
+    def may_wait(self):
+        return False
+
+
+def recorded(store, points):
+    for x, y in points.items():
+        store.learner.tell(x, y)
+        store.record(x, y)
+
+
+def test_finish_saves_all_points_and_deletes_every_journal(tmp_path):
+    former = PointJournal(str(tmp_path / "a"), 1)
+    former.keep([(0.25, 1.0)])
+    store = LearnerStore(learner(), tmp_path / "a", token=2)
+    store.load()
+    recorded(store, {0.5: 2.0})
+    store.flush()
+    former.keep([(0.75, 3.0)])  # it does not know yet that it has lost the item
+    assert store.finish(Budget()) == SaveResult(is_saved=True)
+    assert (names(tmp_path), store.problem) == (["a"], "")
+    fresh = learner()
+    LearnerStore(fresh, tmp_path / "a").load()
+    assert fresh.data == {0.25: 1.0, 0.5: 2.0, 0.75: 3.0}
+
+
+def test_finish_without_time_for_a_save_leaves_the_points_in_the_journal(tmp_path):
+    store = LearnerStore(learner(), tmp_path / "a", token=2)
+    store.load()
+    recorded(store, {0.5: 2.0})
+    store.save_seconds = 60.0
+    assert store.finish(Budget(1.0)) == SaveResult(is_saved=False)
+    (journal,) = read_journals(str(tmp_path / "a"))
+    assert journal.points == [(0.5, 2.0)]
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_store_names_what_the_disk_does_not_take_until_it_does(tmp_path):
+    store = LearnerStore(learner(), tmp_path / "a", token=2)
+    store.load()
+    recorded(store, {0.5: 2.0})
+    with saving.files.through(Failing(2)), pytest.raises(DataFileError):
+        store.flush()
+    assert "No space left" in store.problem
+    assert store.n_unwritten == 1
+    assert store.finish(Budget()).is_saved
+    assert store.problem == ""
+
+
+def test_an_error_of_the_learners_own_save_is_the_result_of_finish(tmp_path):
+    class Broken(Own):
+        def save(self, fname, compress=True):
+            raise RuntimeError("not today")
+
+    store = LearnerStore(Broken(square, (-1, 1)), tmp_path / "a", token=2)
+    store.load()
+    recorded(store, {0.5: 2.0})
+    result = store.finish(Budget())
+    assert (result.is_saved, type(result.error)) == (False, UserCodeError)
+    assert "not today" in store.problem
+    (journal,) = read_journals(str(tmp_path / "a"))
+    assert journal.points == [(0.5, 2.0)]

@@ -132,12 +132,17 @@ class Client:
             self._leave(link, why, gave_up=self._ended_by is None)
             self._end_pool(0)
             return 0
+        return self._work(link, self._open_pool())
+
+    def _open_pool(self) -> Workers:
         executor = self._executor()
         pool = executor.open(self._job.cores)
         self._job.mark_memory(executor.left_behind())
         self._pool = executor, pool
+        return Workers(pool, executor.workers(self._job.cores), self._folder.programs)
+
+    def _work(self, link: ManagerLink, workers: Workers) -> int:
         self._deadline = Deadline(partial(walltime_left, self._job, self._folder))
-        workers = Workers(pool, executor.workers(self._job.cores), self._folder.programs)
         for payload in self._payloads.values():
             payload.open(workers)
         self._loop = ClaimLoop(link, self._payloads, self._config, self._deadline, self._log)

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.errors import DataFileError
+from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal
 from adaptive_scheduler.runs import load_data as results
 from adaptive_scheduler.runs.start.fnames import absolute_fnames
@@ -21,9 +21,9 @@ def computed(name, in_flight=1, most=10_000):
     """A learner at its goal (or with `most` points), and its points in the order they were told."""
     make, goal = kinds()[name]
     learner, told, asked = make(), [], []
-    adaptive_parts.prepare(learner)
+    adaptive_private.prepare(learner)
     while len(told) < most and (goal is None or not goal(learner)):
-        asked += adaptive_parts.ask(learner, in_flight - len(asked))
+        asked += adaptive_private.ask(learner, in_flight - len(asked))
         if not asked:
             break
         x = asked.pop(0)
@@ -36,7 +36,7 @@ def computed(name, in_flight=1, most=10_000):
 def write_journal(learner, fname, token, points, torn=b""):
     journal = PointJournal(fname if isinstance(fname, str) else fname[0], token)
     for x, y in points:
-        journal.add(adaptive_parts.compact(learner, x), y)
+        journal.add(adaptive_private.compact(learner, x), y)
     journal.close()
     with journal.path.open("ab") as file:
         file.write(torn)
@@ -44,7 +44,7 @@ def write_journal(learner, fname, token, points, torn=b""):
 
 
 def held(learner):
-    return dict(adaptive_parts.points_of(learner, learner._get_data()))
+    return dict(adaptive_private.points_of(learner, learner._get_data()))
 
 
 def contents(folder):

@@ -10,12 +10,12 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.core.config import Limits
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.errors import EnvironmentMismatchError, UserCodeError
 from adaptive_scheduler.executors.pools import ProcessPool
+from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal, read_journals
 from tests.integration.client_runs import ClientRun, finish
 
@@ -70,7 +70,7 @@ def test_a_foreign_save_that_cannot_be_read_here_is_an_error_of_the_learner(
 
     def save_elsewhere(progress):
         blob = b"cno_such_module\nvalue\n."  # a pickle of a name in a module that is not here
-        fname.write_bytes(adaptive_parts.compress(blob))
+        fname.write_bytes(adaptive_private.compress(blob))
 
     work = LearnerWork(
         adaptive.SequenceLearner(slow, range(40)), str(fname), None, pool, 2, token=1,

@@ -13,7 +13,7 @@ import pytest
 from adaptive.learner import balancing_learner, sequence_learner
 from adaptive.learner.base_learner import BaseLearner
 
-from adaptive_scheduler.client.learners import adaptive_private as parts
+from adaptive_scheduler.io.learner_data import adaptive_private as parts
 from tests.contract.learner_kinds import kinds
 
 KINDS = kinds()

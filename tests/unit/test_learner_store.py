@@ -74,7 +74,7 @@ def test_a_file_of_another_learner_is_an_error_and_stays(tmp_path):
 
 def test_a_missing_module_is_not_damage(tmp_path):
     path = tmp_path / "a"
-    path.write_bytes(saving.adaptive_parts.compress(b"cnowhere\nat_all\n."))
+    path.write_bytes(saving.adaptive_private.compress(b"cnowhere\nat_all\n."))
     with pytest.raises(EnvironmentMismatchError, match="nowhere"):
         LearnerStore(learner(), path).load()
     assert path.exists()

@@ -175,7 +175,7 @@ import json, sys
 from adaptive_scheduler.client.learners import process_setup as imports
 imports.prepare_process()
 import adaptive
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
+from adaptive_scheduler.io.learner_data import adaptive_private
 
 def held():
     return [name for name in imports.SELDOM_USED if name in sys.modules]
@@ -184,7 +184,7 @@ usual = adaptive.Learner1D(abs, (-1, 1))
 average = adaptive.AverageLearner1D(max, (-1, 1), min_samples=3)
 stages = []
 for learner in (usual, adaptive.BalancingLearner([adaptive.DataSaver(average, None)])):
-    adaptive_parts.prepare(learner)
+    adaptive_private.prepare(learner)
     stages.append(held())
 print(json.dumps(stages))
 """

@@ -87,7 +87,7 @@ class PoolEvaluator:
     setup : WorkerSetup
         What workers do before their first point.
     is_blind : bool
-        Whether many points may be in flight without harm; see `adaptive_parts.is_blind`.
+        Whether many points may be in flight without harm; see `adaptive_private.is_blind`.
     is_timed : bool
         Whether `take_overdue` will be called; then the setup of a worker is not timed as a point.
     """

@@ -26,10 +26,9 @@ from adaptive_scheduler.client.evaluation.options import RunnerOptions
 from adaptive_scheduler.client.evaluation.point_goals import asks_all, points_asked
 from adaptive_scheduler.client.evaluation.pool_evaluator import PoolEvaluator
 from adaptive_scheduler.client.evaluation.timeouts import TimeoutWatch
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.errors import PointTimeoutError, UserCodeError
 from adaptive_scheduler.executors import worker
-from adaptive_scheduler.io.learner_data import adaptive_load
+from adaptive_scheduler.io.learner_data import adaptive_load, adaptive_private
 
 Goal = Callable[[Any], bool]
 
@@ -101,11 +100,11 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         self._workers = workers
         self._asks_all = asks_all(goal)
         self._n_asked = points_asked(goal)
-        self._counts_each = adaptive_parts.counts_each(learner)
+        self._counts_each = adaptive_private.counts_each(learner)
         self._is_held_back = False
         self._last_return = time.monotonic()
-        self._n_known = adaptive_parts.npoints(learner)  # and those that came since are n_new
-        is_async = adaptive_parts.is_async(learner)
+        self._n_known = adaptive_private.npoints(learner)  # and those that came since are n_new
+        is_async = adaptive_private.is_async(learner)
         setup = setup or WorkerSetup()
         super().__init__(
             learner,
@@ -124,7 +123,7 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
                 workers,
                 self._wake,
                 setup,
-                is_blind=adaptive_parts.is_blind(learner),
+                is_blind=adaptive_private.is_blind(learner),
                 is_timed=self.options.point_timeout is not None,
             )
         )
@@ -165,7 +164,7 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
     # -------------------------------------------------------------- the loop
 
     async def _run(self) -> None:
-        adaptive_parts.prepare(self.learner)
+        adaptive_private.prepare(self.learner)
         timer = self._wake_at(self.options.deadline)
         watch = TimeoutWatch(self.evaluator, self.options.point_timeout, self._end_by)
         watch.start()
@@ -254,7 +253,7 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         self._is_held_back = False
         if room <= 0 or self._asks_all:
             return room
-        left = (self._n_asked or 0) - adaptive_parts.npoints(self.learner)
+        left = (self._n_asked or 0) - adaptive_private.npoints(self.learner)
         if left <= 0:  # it asks for something else too
             left = max(self._workers, int((self._n_known + self.n_new) * EARLY_SHARE))
         elif not self._counts_each or time.monotonic() >= self._late_at():
@@ -269,7 +268,7 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
             known = self._tell_known(points) if self.options.memo else set()
             function = self.learner.function
             tasks += [
-                PointTask(x, *adaptive_parts.target(function, x))
+                PointTask(x, *adaptive_private.target(function, x))
                 for i, x in enumerate(points)
                 if i not in known
             ]
@@ -281,7 +280,7 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         if self.do_log:
             self.log.append(("ask", n))
         try:
-            return adaptive_parts.ask(self.learner, n)
+            return adaptive_private.ask(self.learner, n)
         except BaseException as error:  # noqa: BLE001  the border to the user's code: losses, own learners
             self.error = user_error("learner's ask", worker.describe(error))
             return []
@@ -353,5 +352,5 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         if self.do_log:
             self.log.append(("tell", x, y))
         if self.options.record is not None:
-            self.options.record(adaptive_parts.compact(self.learner, x), y)
+            self.options.record(adaptive_private.compact(self.learner, x), y)
         return True

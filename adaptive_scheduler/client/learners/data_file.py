@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, UserCodeError
 from adaptive_scheduler.executors.worker import describe
-from adaptive_scheduler.io.learner_data import data_files
+from adaptive_scheduler.io.learner_data import adaptive_private, data_files
 from adaptive_scheduler.io.storage import files
 
 #: inode, size, mtime_ns of a file; None if there is none
@@ -77,7 +76,7 @@ class DataFile:
 
     def load(self, report: LoadReport) -> None:
         """Load it into the learner. Raises as `LearnerStore.load` does."""
-        if adaptive_parts.saves_itself(self.learner):
+        if adaptive_private.saves_itself(self.learner):
             try:
                 self.learner.load(os.fspath(self.path))
             except BaseException as error:  # the border to the user's code
@@ -88,7 +87,7 @@ class DataFile:
         if data is None:
             return
         try:
-            adaptive_parts.set_data(self.learner, data[0])
+            adaptive_private.set_data(self.learner, data[0])
         except BaseException as error:  # data of another learner may raise anything
             raise DataFileError(
                 self.path,
@@ -100,7 +99,7 @@ class DataFile:
         """The data in a file; None if it cannot be read and was kept aside."""
         content = data_files.read(self.path)
         try:
-            return (adaptive_parts.read_data(content),)
+            return (adaptive_private.read_data(content),)
         except MemoryError:
             raise
         except (ImportError, AttributeError) as error:
@@ -176,7 +175,7 @@ class DataFile:
                 )
             files.sync_file(temporary)
         else:
-            content = adaptive_parts.compress(blob)
+            content = adaptive_private.compress(blob)
             files.write_durably(temporary, content)
             if files.read(temporary) != content:
                 raise DataFileError(self.path, "what was written does not read back the same")

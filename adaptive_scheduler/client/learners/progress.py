@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from adaptive_scheduler.client.evaluation.runner import PointRunner
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.client.learners.store import LearnerStore
+from adaptive_scheduler.io.learner_data import adaptive_private
 
 #: The share of the time that computing a loss may take.
 LOSS_SHARE = 1 / 20
@@ -41,7 +41,7 @@ class ProgressMeter:
             self._n_new, self._last_point = runner.n_new, now
         evaluator = runner.evaluator
         return {
-            "npoints": adaptive_parts.npoints(self._learner),
+            "npoints": adaptive_private.npoints(self._learner),
             "new_points": runner.n_new,
             "loss": self._loss_of_now(),
             "points_per_second": runner.n_new / max(elapsed, 1e-9),
@@ -74,6 +74,6 @@ def loss_of(learner: Any) -> float | None:
 def npoints_of(learner: Any) -> tuple[int, BaseException | None]:
     """The number of points, or 0 and what the user's own learner raised."""
     try:
-        return adaptive_parts.npoints(learner), None
+        return adaptive_private.npoints(learner), None
     except BaseException as error:  # noqa: BLE001  the border to the user's own learner
         return 0, error

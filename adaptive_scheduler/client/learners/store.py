@@ -61,7 +61,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from adaptive_scheduler.client.evaluation.messages import as_ours
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.client.learners.data_file import (
     ChangedError,
     DataFile,
@@ -71,6 +70,7 @@ from adaptive_scheduler.client.learners.data_file import (
     user_code_error,
 )
 from adaptive_scheduler.errors import AdaptiveSchedulerError, DataFileError
+from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.io.learner_data.adaptive_load import tell_journalled
 from adaptive_scheduler.io.learner_data.point_journal import (
     PointJournal,
@@ -156,7 +156,7 @@ class LearnerStore:
         self._lease_ok = lease_ok
         self._files = [
             DataFile(child, Path(name).expanduser())
-            for child, name in adaptive_parts.files_of(learner, fname)
+            for child, name in adaptive_private.files_of(learner, fname)
         ]
         self.main = str(self._files[0].path)
         self.report = LoadReport()
@@ -197,7 +197,7 @@ class LearnerStore:
             file.identity = file_identity(file.path)
             if file.identity is not None:
                 file.load(self.report)
-        self.report.n_loaded = adaptive_parts.npoints(self.learner)
+        self.report.n_loaded = adaptive_private.npoints(self.learner)
         self._former = list(read_journals(self.main))
         for journal in self._former:
             self._tell(journal.points)
@@ -306,11 +306,11 @@ class LearnerStore:
         for file in self._files:
             temporary = files.temporary_name(file.path, str(self.token))
             try:
-                if adaptive_parts.saves_itself(file.learner):
+                if adaptive_private.saves_itself(file.learner):
                     file.learner.save(os.fspath(temporary))
                     blobs.append((file, None, temporary))
                 else:
-                    blobs.append((file, adaptive_parts.dump_data(file.learner), temporary))
+                    blobs.append((file, adaptive_private.dump_data(file.learner), temporary))
             except BaseException as error:  # the border to the user's code
                 raise user_code_error("save", error) from error
         return DataSnapshot(blobs)
@@ -349,7 +349,7 @@ class LearnerStore:
             if identity is None:
                 file.identity = None
                 continue
-            if adaptive_parts.saves_itself(file.learner):
+            if adaptive_private.saves_itself(file.learner):
                 file.copy_aside(self.report, "another process saved it")
                 file.identity = identity
                 continue
@@ -360,8 +360,8 @@ class LearnerStore:
 
     def _merge_points(self, file: DataFile, data: Any) -> None:
         pairs = [
-            (adaptive_parts.compact(file.learner, x), y)
-            for x, y in adaptive_parts.points_of(file.learner, data)
+            (adaptive_private.compact(file.learner, x), y)
+            for x, y in adaptive_private.points_of(file.learner, data)
         ]
         part = LearnerStore(file.learner, file.path)
         part._tell(pairs)
@@ -384,7 +384,7 @@ class LearnerStore:
         DataFileError
             One could not be deleted; the next call goes on with it.
         """
-        if any(not adaptive_parts.is_known(self.learner, x) for x in self.report.memo):
+        if any(not adaptive_private.is_known(self.learner, x) for x in self.report.memo):
             return False
         n_added = 0
         while self._former:

@@ -5,7 +5,7 @@ search through all of them: 20,000 points take it 6 to 11 s. Its ``remove_unfini
 deep copies, which at the end of a run took as long as telling a sixth of its points.
 
 Used by jobs and by whoever loads the data of a run. What only jobs use of adaptive's private parts
-is in `client.learners.adaptive_private`.
+is in `io.learner_data.adaptive_private`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Turns the walltime of the job into a deadline: the moment at which it must begin its last save.
 
 `walltime_left` asks the batch system how long the job may still run, `Deadline` keeps some of that
-free for the last save (`margin`), and the claim loop stops the item at `Deadline.stop_at`.
+free for the last save (`margin`), and `RunningItem.check` stops the item at `Deadline.stop_at`.
 """
 
 from __future__ import annotations

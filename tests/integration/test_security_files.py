@@ -230,7 +230,7 @@ def test_what_we_write_is_what_we_load_with_umask_002(tmp_path: Path) -> None:
         with LearnerFile(folder.learners) as learners:
             one = DataFile(learners.read(0), tmp_path / "data")
         one.learner.tell(0.5, 0.25)
-        one.replace(gzip_free(one.learner), tmp_path / "x", lambda: True)
+        one.replace_safely(gzip_free(one.learner), tmp_path / "x", lambda: True)
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o664

@@ -146,7 +146,8 @@ def run(
     import msgspec
 
     from adaptive_scheduler.client.job_environment import JobEnvironment
-    from adaptive_scheduler.client.learners.tools import Recipe
+    from adaptive_scheduler.client.learners.payload import LearnerPayload
+    from adaptive_scheduler.client.learners.recipe import Recipe
     from adaptive_scheduler.client.main import Client
     from adaptive_scheduler.client.scripts.match import copy_learner, find_learner
     from adaptive_scheduler.core.config import check_count
@@ -175,7 +176,8 @@ def run(
     )
     job = _with_world(JobEnvironment.of(os.environ))
     log = job_log(job.logs, job.owner.job)
-    code = Client(job, folder, config, lambda: recipe, log).run()
+    payloads = {"learner": LearnerPayload(lambda: recipe, config)}
+    code = Client(job, folder, config, payloads, log).run()
     if code:
         raise SystemExit(code)
 

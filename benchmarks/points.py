@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners.point_journal import PointJournal
+from adaptive_scheduler.io.learner_data import adaptive_private
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal
 from benchmarks.figures import Figure, at_most
 from benchmarks.runners import line, peak
 
@@ -60,7 +60,7 @@ def journal(folder: Path, turn: int, points: list[tuple[float, float]]) -> tuple
     begin = time.process_time()
     for start in range(0, len(points), at_a_time):
         for x, y in points[start : start + at_a_time]:
-            kept.add(adaptive_parts.compact(learner, x), y)
+            kept.add(adaptive_private.compact(learner, x), y)
         kept.flush()
     kept.flush(sync=True)
     seconds = time.process_time() - begin
@@ -73,14 +73,14 @@ def save(points: list[tuple[float, float]], fname: str) -> None:
     """Write the file that a client would have written."""
     learner = line()
     learner.data.update(points)
-    Path(fname).write_bytes(adaptive_parts.compress(adaptive_parts.dump_data(learner)))
+    Path(fname).write_bytes(adaptive_private.compress(adaptive_private.dump_data(learner)))
 
 
 def loaded(fname: str, with_peer: bool) -> tuple[float, float | None]:
     """Seconds of our load and of adaptive's; both must lead to the same learner."""
     ours, seconds = timed(
-        lambda learner: adaptive_parts.set_data(
-            learner, adaptive_parts.read_data(Path(fname).read_bytes())
+        lambda learner: adaptive_private.set_data(
+            learner, adaptive_private.read_data(Path(fname).read_bytes())
         )
     )
     if not with_peer:

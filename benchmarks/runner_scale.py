@@ -4,7 +4,7 @@ The simulation is part of what is measured: its thread, and the evaluation itsel
 interpreter's lock with the runner. Of the runner's thread with 1,000 points pending 73 % was the
 learner's own ask and tell (py-spy); the rest is one message, with a future, for each point.
 At Python's usual threshold its garbage collector took a sixth of the workers' time: see
-`client.process_setup`, which sets it as here.
+`client.learners.process_setup`, which sets it as here.
 """
 
 from __future__ import annotations

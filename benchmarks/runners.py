@@ -16,9 +16,9 @@ from typing import Any
 import adaptive
 
 from adaptive_scheduler.client.evaluation.options import RunnerOptions
-from adaptive_scheduler.client.evaluation.runner import Runner
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.process_setup import prepare_process
+from adaptive_scheduler.client.evaluation.runner import PointRunner
+from adaptive_scheduler.client.learners.process_setup import prepare_process
+from adaptive_scheduler.io.learner_data import adaptive_private
 
 Goal = Callable[[Any], bool]
 
@@ -66,7 +66,7 @@ def drive(
 
     async def main() -> float:
         begin = time.perf_counter()
-        runner = Runner(
+        runner = PointRunner(
             learner, goal, executor=pool, workers=workers, options=RunnerOptions(grace=grace)
         )
         await runner.task
@@ -103,7 +103,7 @@ def _drive_adaptive(learner: Any, goal: Goal, pool: Executor, workers: int) -> f
 
 def bare(learner: Any, n: int, ask: int = 16, pending: int = 0) -> float:
     """Points per second of the learner alone: ask, evaluate here, tell, with `pending` in flight."""
-    waiting: deque[Any] = deque(adaptive_parts.ask(learner, pending) if pending else ())
+    waiting: deque[Any] = deque(adaptive_private.ask(learner, pending) if pending else ())
     begin = time.perf_counter()
     told = 0
     while told < n:

@@ -189,11 +189,11 @@ MORE = (
         "                self._lease_from = sending.at\n",
         "            if self._token or (self.refusal is not None "
         'and self.refusal.code == "cancelled"):\n'
-        "                self._lease_from = self._heard\n",
+        "                self._lease_from = self._last_answer\n",
     ),
     Plant(
         "lease of a claim counts from its last try", "client/session.py",
-        "self._take(reply, said.first_sent, now)", "self._take(reply, sending.at, now)",
+        "self._take_item(reply, held.first_sent, now)", "self._take_item(reply, sending.at, now)",
     ),
     Plant(
         "no heartbeats while working", "client/session.py",

@@ -1,4 +1,4 @@
-"""What a job is told by its script, and whether its Python is the one that the run needs."""
+"""What the job script exports to a client, and whether this Python can run the run's learners."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from adaptive_scheduler.io.storage import files
 
 @dataclass(frozen=True)
 class JobEnvironment:
-    """What the job script exported.
+    """What the job script has exported.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class JobEnvironment:
     walltime, started : float or None
         Seconds asked for; seconds since 1970 at which the job began.
     end : Path or None
-        The mark that says: no further try.
+        A file whose existence tells the job script not to start another client.
     logs : Path or None
         Folder of the log.
     """
@@ -75,15 +75,15 @@ class JobEnvironment:
         )
 
     def mark_end(self) -> None:
-        """Say to the job script that no further try makes sense."""
+        """Tell the job script not to start another client."""
         self._mark("")
 
     def mark_begun(self) -> None:
-        """Say to the job script that this try was given a learner, whose budget counts its end."""
+        """Tell the job script that this client was given an item, whose budget counts a crash."""
         self._mark(".begun")
 
     def mark_memory(self, names: Sequence[str]) -> None:
-        """Tell the job script what it is to delete when this try is over, however it ends."""
+        """Tell the job script what shared memory to delete when this client has ended."""
         if names:
             self._mark(".memory", "".join(f"{name}\n" for name in names))
 
@@ -95,7 +95,9 @@ class JobEnvironment:
             mark.parent.mkdir(mode=0o700, exist_ok=True)
             mark.touch(mode=0o600)
             mark.write_text(text)
-        except OSError as error:  # a full disk: without the mark there is one more try, no harm
+        except (
+            OSError
+        ) as error:  # a full disk: without the file one more client is started, no harm
             print(f"adaptive_scheduler: {mark}: {error.strerror}", file=sys.stderr)
 
 
@@ -121,7 +123,7 @@ def check(environment: Environment) -> None:
     Raises
     ------
     EnvironmentMismatchError
-        Another minor version of Python, or of a package; says both in one line.
+        Another minor version of Python, or of a package; names both.
     """
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     if here != environment.python:
@@ -147,6 +149,6 @@ def _mismatch(name: str, found: str, wanted: str) -> str:
 
 
 def restore(environment: Environment) -> None:
-    """Go where `start()` was called, with what could be imported there."""
+    """Change to the folder in which `start()` was called, and to its import path."""
     os.chdir(environment.cwd)
     sys.path.extend(entry for entry in environment.sys_path if entry not in sys.path)

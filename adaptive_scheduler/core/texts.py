@@ -7,12 +7,12 @@ import re
 from adaptive_scheduler.errors import InputError
 
 #: execve(2): one argument, or one ``KEY=value``, has at most 32 pages, its end included.
-LONGEST_WORD = 32 * 4096 - 1
+LONGEST_ARGUMENT = 32 * 4096 - 1
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def a_word(text: str, name: str) -> str:
-    """Return what can be an argument or a variable of a program, or raise InputError.
+def check_argument(text: str, name: str) -> str:
+    """Return the text if it can be an argument or a variable of a program, or raise InputError.
 
     Parameters
     ----------
@@ -30,21 +30,21 @@ def a_word(text: str, name: str) -> str:
             f"{name}={_start(text)} holds {text[error.start]!r}, which is half a character. "
             "Bytes that are no UTF-8 can be given as os.fsdecode(...) makes them."
         ) from error
-    if length > LONGEST_WORD:
+    if length > LONGEST_ARGUMENT:
         raise InputError(
             f"{name}={_start(text)} has {length} bytes; Linux starts no program with more than "
-            f"{LONGEST_WORD} in one word. Put it into a file, and give the file's name."
+            f"{LONGEST_ARGUMENT} in one word. Put it into a file, and give the file's name."
         )
     return text
 
 
 def one_line(text: str, name: str) -> str:
-    """Return `a_word` without control characters, or raise InputError.
+    """Return a text that passes `check_argument` and has no control characters, or raise InputError.
 
     A directive line of a job script ends at a newline, and what follows would be
     another line of the script.
     """
-    if (found := _CONTROL.search(a_word(text, name))) is not None:
+    if (found := _CONTROL.search(check_argument(text, name))) is not None:
         raise InputError(
             f"{name}={_start(text)} holds the control character {found[0]!r}; it must be one "
             "line of visible text."

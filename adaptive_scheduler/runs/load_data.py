@@ -18,7 +18,7 @@ from adaptive_scheduler.errors import (
     FileError,
 )
 from adaptive_scheduler.io.learner_data import data_files
-from adaptive_scheduler.io.learner_data.point_journals import (
+from adaptive_scheduler.io.learner_data.point_journal import (
     Listed,
     ReadJournal,
     list_journals,

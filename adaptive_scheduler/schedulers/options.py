@@ -12,7 +12,7 @@ from adaptive_scheduler.core.resources import (
     parse_memory,
     parse_walltime,
 )
-from adaptive_scheduler.core.texts import a_word, one_line
+from adaptive_scheduler.core.texts import check_argument, one_line
 from adaptive_scheduler.errors import InputError
 
 
@@ -29,7 +29,7 @@ def text(value: object, name: str) -> str:
     """Return a text that a shell can run, or raise InputError."""
     if not isinstance(value, str):
         raise InputError(f"{name}={value!r} must be a text.")
-    return a_word(value, name)
+    return check_argument(value, name)
 
 
 def line(value: object, name: str) -> str:

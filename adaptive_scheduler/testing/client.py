@@ -80,7 +80,7 @@ class VirtualClient:
         self._session = Session(timing, now, jitter)
         self._timing = timing
         self._sending: Sending | None = None
-        self._ticket = self._session.say(Hello("node", 1, 1, submit), now)
+        self._ticket = self._session.request(Hello("node", 1, 1, submit), now)
         self._asked: str = "hello"
         self._until = float("inf")  # of its work, or of its waiting
         self._idle_since: float | None = None
@@ -167,7 +167,7 @@ class VirtualClient:
 
     def _send(self, what: str, body: Claim | Finish | Fail | Release | Goodbye, now: float) -> None:
         self._asked = what
-        self._ticket = self._session.say(body, now)
+        self._ticket = self._session.request(body, now)
 
     def _next(self, now: float) -> None:
         if self._ending:

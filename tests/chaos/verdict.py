@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners.journal_recovery import read_journals
+from adaptive_scheduler.io.learner_data import adaptive_private
+from adaptive_scheduler.io.learner_data.point_journal import read_journals
 from tests.chaos.fault import Fault
 from tests.chaos.ownership import check_owners
 from tests.chaos.watch import Seen, argument
@@ -135,9 +135,9 @@ def _check_points(run: ChaosRun, excuses: Excuses, seen: Seen, found: Verdict) -
 
 def _kept_in_journals(run: ChaosRun, place: int) -> set[str]:
     learner = run.mix.learners[place]
-    main = adaptive_parts.files_of(learner, run.mix.fnames[place])[0][1]
+    main = adaptive_private.files_of(learner, run.mix.fnames[place])[0][1]
     return {
-        argument(learner, adaptive_parts.expand(learner, short))
+        argument(learner, adaptive_private.expand(learner, short))
         for journal in read_journals(main)
         for short, _ in journal.points
     }

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners import point_journal as points
 from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.io.learner_data import adaptive_private
+from adaptive_scheduler.io.learner_data import point_journal as points
 from adaptive_scheduler.runs.views import status
 from tests.chaos.world import MAX_JOBS, ChaosRun, World
 from tests.clusters import remains
@@ -123,7 +123,7 @@ class Watch:
         learner = run.mix.learners[place]
         known = self.seen.journalled.setdefault((run.name, place), set())
         for short, _ in points.decode(content)[0]:
-            known.add(argument(learner, adaptive_parts.expand(learner, short)))
+            known.add(argument(learner, adaptive_private.expand(learner, short)))
 
     def _look_at_managers(self) -> None:
         for run in self.world.runs:
@@ -138,7 +138,7 @@ class Watch:
 
 def argument(learner: object, x: object) -> str:
     """What the user's function is called with for a point, as a ledger writes it."""
-    return repr(plain(adaptive_parts.target(learner.function, x)[1]))  # type: ignore[attr-defined]
+    return repr(plain(adaptive_private.target(learner.function, x)[1]))  # type: ignore[attr-defined]
 
 
 def is_over(run: ChaosRun, with_jobs: bool = False) -> bool:

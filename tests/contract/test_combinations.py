@@ -17,12 +17,12 @@ from adaptive import (
     SequenceLearner,
 )
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners.point_journal import PointJournal
 from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
-from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.executors.pools import ProcessPool
+from adaptive_scheduler.io.learner_data import adaptive_private
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal
 from adaptive_scheduler.runs import load_data as results
 from adaptive_scheduler.runs.start.plan import RunOptions, make_plan
 from adaptive_scheduler.schedulers.local import LocalScheduler
@@ -133,11 +133,11 @@ def test_what_is_not_refused_runs_and_is_read_back(kind, wrapped, pool, tmp_path
     again = WRAPPED[wrapped](PLAIN[kind])
     assert results.load_learners([again], [fname], progress=False) == 1
     assert held(again) == held(learner)
-    DataFile(WRAPPED[wrapped](PLAIN[kind]), fname).load()
+    LearnerStore(WRAPPED[wrapped](PLAIN[kind]), fname).load()
     in_mid_run = WRAPPED[wrapped](PLAIN[kind])
     journal = PointJournal(fname + "-unsaved", 1)
     for x, y in held(learner).items():
-        journal.add(adaptive_parts.compact(learner, x), y)
+        journal.add(adaptive_private.compact(learner, x), y)
     journal.close()
     assert results.load_learners([in_mid_run], [fname + "-unsaved"], progress=False) == 1
     assert held(in_mid_run) == held(learner)
@@ -145,7 +145,7 @@ def test_what_is_not_refused_runs_and_is_read_back(kind, wrapped, pool, tmp_path
 
 
 def held(learner):
-    return dict(adaptive_parts.points_of(learner, learner._get_data()))
+    return dict(adaptive_private.points_of(learner, learner._get_data()))
 
 
 @pytest.mark.parametrize("kind", ["IntegratorLearner", "LearnerND"])

@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners.point_journal import PointJournal
-from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.errors import DataFileError
+from adaptive_scheduler.io.learner_data import adaptive_private
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal
 from adaptive_scheduler.runs import load_data as results
 from adaptive_scheduler.runs.start.fnames import absolute_fnames
 from tests.contract.learner_kinds import count, fname_of, kinds
@@ -21,9 +21,9 @@ def computed(name, in_flight=1, most=10_000):
     """A learner at its goal (or with `most` points), and its points in the order they were told."""
     make, goal = kinds()[name]
     learner, told, asked = make(), [], []
-    adaptive_parts.prepare(learner)
+    adaptive_private.prepare(learner)
     while len(told) < most and (goal is None or not goal(learner)):
-        asked += adaptive_parts.ask(learner, in_flight - len(asked))
+        asked += adaptive_private.ask(learner, in_flight - len(asked))
         if not asked:
             break
         x = asked.pop(0)
@@ -36,7 +36,7 @@ def computed(name, in_flight=1, most=10_000):
 def write_journal(learner, fname, token, points, torn=b""):
     journal = PointJournal(fname if isinstance(fname, str) else fname[0], token)
     for x, y in points:
-        journal.add(adaptive_parts.compact(learner, x), y)
+        journal.add(adaptive_private.compact(learner, x), y)
     journal.close()
     with journal.path.open("ab") as file:
         file.write(torn)
@@ -44,7 +44,7 @@ def write_journal(learner, fname, token, points, torn=b""):
 
 
 def held(learner):
-    return dict(adaptive_parts.points_of(learner, learner._get_data()))
+    return dict(adaptive_private.points_of(learner, learner._get_data()))
 
 
 def contents(folder):
@@ -85,7 +85,7 @@ def test_a_file_and_the_journals_of_several_owners_are_joined(name, tmp_path):
     done, points = computed(name)
     fname = fname_of(name, tmp_path)
     third = len(points) // 3
-    DataFile(computed(name, most=third)[0], fname, 1).save()
+    LearnerStore(computed(name, most=third)[0], fname, 1).save()
     write_journal(done, fname, 2, points[: 2 * third])
     torn = PointJournal(str(tmp_path / "elsewhere"), 1)
     torn.add(0.123, 4.5)
@@ -112,7 +112,7 @@ def test_an_integrator_asks_again_for_what_was_in_flight(tmp_path):
     assert {x for x, _ in in_flight} <= set(asked)
 
 
-def test_a_journal_that_is_retired_while_it_is_read_costs_nothing(tmp_path):
+def test_a_journal_that_is_deleted_while_it_is_read_costs_nothing(tmp_path):
     """Its owner saves and begins anew, again and again: no look shows less than was there before."""
     fname = str(tmp_path / "data")
     name = "Learner1D"
@@ -120,9 +120,9 @@ def test_a_journal_that_is_retired_while_it_is_read_costs_nothing(tmp_path):
     written, stop = [0], threading.Event()
 
     def work():
-        file = DataFile(owner, fname, 7)
-        file.load()
-        journal = PointJournal(fname, 7)
+        store = LearnerStore(owner, fname, 7)
+        store.load()
+        journal = store._journal
         for i in range(100_000):
             x = i / 100_000
             owner.tell(x, x)
@@ -130,7 +130,7 @@ def test_a_journal_that_is_retired_while_it_is_read_costs_nothing(tmp_path):
             journal.flush()
             written[0] += 1
             if i % 7 == 6:
-                file.save()
+                store.save()
                 journal.discard()
             if stop.is_set():
                 break
@@ -229,10 +229,10 @@ def test_what_a_job_saves_is_read_back_whatever_the_form_of_its_name(name, form,
     done, points = computed(name)
     given = FORMS[form](tmp_path, 3)
     (fname,) = absolute_fnames([given], [done])
-    DataFile(done, fname, 1).save()
+    LearnerStore(done, fname, 1).save()
     assert held(loaded(name, fname)[0]) == dict(points)
     again = kinds()[name][0]()
-    DataFile(again, given, 2).load()
+    LearnerStore(again, given, 2).load()
     assert held(again) == dict(points)
     if not name.startswith("Balancing") or form not in (
         "str",

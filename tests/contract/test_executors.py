@@ -91,10 +91,11 @@ def test_initializers_run_once_in_each_worker(opened, tmp_path):
         with Path(path).open("a") as file:
             file.write(f"{os.getpid()}\n")
 
+    learner = adaptive.SequenceLearner(where, range(20))
     work = LearnerWork(
-        adaptive.SequenceLearner(where, range(20)), str(tmp_path / "a.pickle"), None, pool, workers
-    )
-    work.initializers = (functools.partial(note, str(path)),)
+        learner, str(tmp_path / "a.pickle"), None, pool, workers,
+        initializers=(functools.partial(note, str(path)),),
+    )  # fmt: skip
     assert run_learner(work).reason == "goal"
     lines = path.read_text().split()
     assert len(lines) == len(set(lines)) == workers

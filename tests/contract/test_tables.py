@@ -9,8 +9,8 @@ import adaptive
 import numpy as np
 import pytest
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.runs import load_data as results
 from adaptive_scheduler.runs.run_manager import RunManager
 from adaptive_scheduler.schedulers.local import LocalScheduler
@@ -35,7 +35,7 @@ COLUMNS = {
 
 def told(learner, n=12):
     """A learner with some points."""
-    while n > 0 and (points := adaptive_parts.ask(learner, 1)):
+    while n > 0 and (points := adaptive_private.ask(learner, 1)):
         for x in points:
             learner.tell(x, learner.function(x))
             n -= 1
@@ -55,7 +55,7 @@ def rows(frame, *columns):
 
 
 def known(learner):
-    return dict(adaptive_parts.points_of(learner, learner._get_data()))
+    return dict(adaptive_private.points_of(learner, learner._get_data()))
 
 
 @pytest.mark.parametrize("name", KINDS)

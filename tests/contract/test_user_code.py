@@ -245,8 +245,8 @@ def test_functions_of_other_namespaces_keep_their_own_globals(opened, tmp_path):
     balancing = adaptive.BalancingLearner(pairs)
     fnames = [str(tmp_path / name) for name in ("a", "b")]
     _, pool, workers = opened
-    work = LearnerWork(balancing, fnames, None, pool, workers, initializers=(lambda: None,))
-    work.goal = lambda learner: all(one.done() for one in learner.learners)
+    goal = lambda learner: all(one.done() for one in learner.learners)  # noqa: E731
+    work = LearnerWork(balancing, fnames, goal, pool, workers, initializers=(lambda: None,))
     assert run_learner(work).error is None
     assert [one.result() for one in pairs] == [[10, 20], [20, 40]]
 

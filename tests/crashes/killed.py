@@ -12,8 +12,7 @@ from typing import Any
 import adaptive
 import psutil
 
-from adaptive_scheduler.client.learners.point_journal import PointJournal
-from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
@@ -46,8 +45,8 @@ class Files:
             self.run.database, {database.ITEMS: {str(n): {"id": n, "n": 0} for n in range(ROWS)}}
         )
 
-    def load(self, token: int) -> DataFile:
-        data = DataFile(adaptive.AverageLearner(value, atol=1e-9), self.fname, token)
+    def load(self, token: int) -> LearnerStore:
+        data = LearnerStore(adaptive.AverageLearner(value, atol=1e-9), self.fname, token)
         report = data.load()
         assert not report.kept_aside
         assert not [note for note in report.notes if "damaged" in note]
@@ -68,7 +67,6 @@ class Life(Files):
         self._mouth = mouth
         self._store = Database(self.run)
         self._data = self.load(token)
-        self._journal = PointJournal(self._data.main, token)
         self._begin = begin
 
     def say(self, what: str, n: int) -> None:
@@ -93,12 +91,12 @@ class Life(Files):
 
     def _tell(self, n: int) -> None:
         self._data.learner.tell(n, value(n))
-        self._journal.add(n, value(n))
-        self._journal.flush(sync=n % 9 == 0)
+        self._data.record(n, value(n))
+        self._data.flush(sync=n % 9 == 0)
         self.say("point", n)
         if n % 4 == 0:
             self._data.save()
-            self._data.retire_journals(self._journal.keep)
+            self._data.delete_former_journals()
 
 
 class Killings(Files):

@@ -11,14 +11,13 @@ from typing import Any, ClassVar
 import adaptive
 import tinydb
 
-from adaptive_scheduler.client.learners.journal_recovery import read_journals
-from adaptive_scheduler.client.learners.point_journal import PointJournal
-from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.errors import FileError, ManagerUnreachableError
+from adaptive_scheduler.errors import DataFileError, FileError, ManagerUnreachableError
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal, read_journals
 from adaptive_scheduler.io.storage import database, files
 from adaptive_scheduler.io.storage.checkpoint import fold
 from adaptive_scheduler.io.storage.database import Database
@@ -165,6 +164,16 @@ class OfAnEditedDatabase(OfTheDatabase):
                 assert value in (state[key], following.get(key), 77)
 
 
+class NoTime:
+    """The budget of a last save that waits for nothing."""
+
+    def allows(self, seconds: float) -> bool:
+        return True
+
+    def may_wait(self) -> bool:
+        return False
+
+
 def square(x: float) -> float:
     return x * x
 
@@ -189,7 +198,7 @@ class OfADataFile:
         return str(folder / "new" / "data.pickle")
 
     def prepare(self, folder: Path) -> None:
-        data = DataFile(self.learner(), self.fname(folder), token=1)
+        data = LearnerStore(self.learner(), self.fname(folder), token=1)
         data.load()
         self.tell(data.learner, self.before)
         data.save()
@@ -211,22 +220,26 @@ class OfADataFile:
 
     def work(self, folder: Path, trial: Trial) -> None:
         data = trial.step(partial(self.load, folder, 3))
-        journal = PointJournal(data.main, 3)
         with trial.aside():
             self.add_late(data.main)
         for x in self.mine:
             self.tell(data.learner, {x: square(x)})
-            journal.add(self.compact(x), square(x))
-            trial.step(journal.flush)
+            data.record(self.compact(x), square(x))
+            trial.step(data.flush)
             trial.say(x, is_synced=False)
         trial.step(data.save)
         trial.say("saved")
-        trial.step(lambda: data.retire_journals(journal.keep))
-        trial.say("retired")
-        trial.step(journal.close)
-        trial.step(data.save)
-        trial.step(journal.discard)
+        trial.step(data.delete_former_journals)
+        trial.say("deleted")
+        trial.step(partial(self.finish, data))
         trial.say("ended")
+
+    def finish(self, data: LearnerStore) -> None:
+        """Save for the last time; a disk that does not take it is tried again by the trial."""
+        is_saved = data.finish(NoTime()).is_saved
+        if data.problem:
+            raise DataFileError(data.main, data.problem)
+        assert is_saved
 
     def add_late(self, main: str) -> None:
         """A former owner, who does not know yet that it is none, writes."""
@@ -234,8 +247,8 @@ class OfADataFile:
         zombie.keep([(self.compact(x), y) for x, y in self.late.items()])
         zombie.close()
 
-    def load(self, folder: Path, token: int) -> DataFile:
-        data = DataFile(self.learner(), self.fname(folder), token=token)
+    def load(self, folder: Path, token: int) -> LearnerStore:
+        data = LearnerStore(self.learner(), self.fname(folder), token=token)
         report = data.load()
         assert not report.kept_aside, "nothing was damaged"
         return data

@@ -1,4 +1,4 @@
-"""User code that wants to end its process, in every place where it is called: bounded, and told."""
+"""User code that tries to end its process, in every place where it is called: it does limited harm, and is reported."""
 
 from __future__ import annotations
 

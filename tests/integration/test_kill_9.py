@@ -1,4 +1,4 @@
-"""A process is killed at random instants, again and again: all that it said was done is there."""
+"""A process is killed at random instants, again and again: all that it had acknowledged is on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manager dies again and again: nothing is lost, nothing is done twice, nobody waits."""
+"""The manager dies again and again: nothing is lost, nothing is done twice, and no client waits long."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_the_manager_may_die_again_and_again(accidents: Accidents) -> None:
 
 
 @pytest.mark.slow
-def test_clients_whose_patience_is_over_save_and_leave_and_the_next_manager_knows_why(
+def test_clients_whose_patience_is_over_save_and_leave_a_goodbye_for_the_next_manager(
     accidents: Accidents,
 ) -> None:
     ledgers = [TimedLedger(accidents.folder / f"ledger{n}", square, 0.1) for n in range(2)]

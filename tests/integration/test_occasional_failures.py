@@ -112,7 +112,7 @@ def test_a_point_that_always_fails_ends_its_learner_after_so_many_tries(
     assert calls.counts[7] == times
 
 
-def test_a_slow_function_that_always_fails_is_not_slowed_by_retries(
+def test_a_slow_function_that_always_fails_is_not_tried_again(
     pool: ThreadPoolExecutor, calls: Calls
 ) -> None:
     """Slow are 10 s, for which a test has no time."""

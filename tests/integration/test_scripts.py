@@ -1,4 +1,4 @@
-"""Job scripts, run by a real bash with a client that only says what it was given."""
+"""Job scripts, run by a real bash with a client that only records what it was given."""
 
 from __future__ import annotations
 

@@ -10,8 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from adaptive_scheduler.client.learners.point_journal import PointJournal
-from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.client.scripts.match import find_learner, plain
 from adaptive_scheduler.core.config import Limits, RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobId, JobRequest, JobState
@@ -19,6 +18,7 @@ from adaptive_scheduler.core.jobs.commands import NotSubmitted, QueueListing, Su
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Assigned
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.pbs import PBS
@@ -193,5 +193,5 @@ def test_fault_32_file_names_that_begin_and_end_alike_do_not_collide(tmp_path: P
         journal.close()
     for n, name in enumerate(names[:20]):
         learner = adaptive.Learner1D(abs, (-1, 1))
-        DataFile(learner, name, token=2).load()
+        LearnerStore(learner, name, token=2).load()
         assert dict(learner.data) == {n / 100: float(n)}

@@ -1,16 +1,18 @@
-"""The recipe of a run folder, read again when somebody has written it anew."""
+"""How learners are made, and when they are done; read again when the run folder changes."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler.client import job_environment as environment
-from adaptive_scheduler.client.learners.tools import Recipe
-from adaptive_scheduler.client.process_setup import prepare_process
+from adaptive_scheduler.client.learners.process_setup import prepare_process
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.initializers import of_learner
+from adaptive_scheduler.core.goals import Goal
+from adaptive_scheduler.core.initializers import Initializer, of_learner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Assigned
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
@@ -22,6 +24,31 @@ from adaptive_scheduler.io.storage import files
 
 #: inode, size, mtime_ns of each file; None where there is none
 _Edition = tuple[tuple[int, int, int] | None, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How learners are made, and when they are done.
+
+    Attributes
+    ----------
+    learner : callable
+        Makes the learner of an `Assigned`, without its data.
+    goal, goal_function
+        See `core.goals`.
+    initializers : callable
+        Gives those of the learner of an `Assigned`.
+    runner_kwargs, point_timeout, point_retries
+        See `client.learners.work.LearnerWork`.
+    """
+
+    learner: Callable[[Assigned], Any]
+    goal: Goal
+    goal_function: Callable[[Any], bool] | None = None
+    initializers: Callable[[Assigned], tuple[Initializer, ...]] = lambda _: ()
+    runner_kwargs: dict[str, Any] = field(default_factory=dict)
+    point_timeout: float | None = None
+    point_retries: int = 0
 
 
 class Recipes:
@@ -45,9 +72,9 @@ class Recipes:
         self._edition: _Edition = ()
 
     def __call__(self) -> Recipe:
-        """Return the recipe of now; costs three looks at files if nothing has changed."""
+        """Return the recipe of now; costs the status of three files if nothing has changed."""
         edition = tuple(
-            _look(path)
+            _identity(path)
             for path in (self._folder.config, self._folder.callables, self._folder.learners)
         )
         if self._recipe is None:
@@ -93,8 +120,8 @@ class Recipes:
             ) from error
 
 
-def _look(path: Path) -> tuple[int, int, int] | None:
-    """What tells a file from a later one of its name; opened, because NFS then looks itself."""
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """What tells a file from a later one with the same name; opened, so that NFS asks its server."""
     with files.naming(path):
         try:
             with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Which of a script's learners a row of the database means."""
+"""Finds the learner of an item among the learners that a script has."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from adaptive_scheduler.executors.worker import describe
 
 
 def find_learner(assigned: Assigned, learners: Sequence[Any], names: Sequence[Any]) -> Any:
-    """The learner of a row: the one in its place if its name fits, else the one whose name does.
+    """The learner of an item: the one in its place if its name fits, else the one whose name does.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Data files before they are unpickled: whose they are decides whether they are read."""
+"""Reads data files; refuses one that another user owns or may write, as it is a pickle."""
 
 from __future__ import annotations
 

@@ -6,14 +6,14 @@ from concurrent.futures import Executor, Future
 
 import pytest
 
-from adaptive_scheduler.client.evaluation.dispatcher import (
+from adaptive_scheduler.client.evaluation.messages import AT_A_TIME, PointTask, WorkerSetup
+from adaptive_scheduler.client.evaluation.pool_evaluator import (
     AHEAD,
     LATE_SHARE,
     MAX_BATCH,
     MAX_LATE_BATCH,
-    Evaluations,
+    PoolEvaluator,
 )
-from adaptive_scheduler.client.evaluation.messages import AT_A_TIME, Setup, Task
 from adaptive_scheduler.executors import worker
 
 WORKERS = 3
@@ -44,10 +44,10 @@ class Slowly(Executor):
 def drive(seconds, n):
     """Message sizes and (points back, points in flight) of a learner that looks at values."""
     pool = Slowly(seconds)
-    evaluations = Evaluations(pool, WORKERS, lambda: None, Setup())
+    evaluations = PoolEvaluator(pool, WORKERS, lambda: None, WorkerSetup())
     back, seen = 0, []
     while back < n:
-        evaluations.submit([Task(x, abs, x) for x in range(evaluations.room())])
+        evaluations.submit([PointTask(x, abs, x) for x in range(evaluations.room())])
         seen.append((back, evaluations.n_in_flight))
         pool.work()
         while results := evaluations.returned():  # no more at a time than are soon taken
@@ -58,7 +58,7 @@ def drive(seconds, n):
     return pool.sizes, seen
 
 
-def test_messages_of_a_fast_function_grow_with_what_is_known():
+def test_messages_of_a_fast_function_grow_with_the_number_of_known_points():
     sizes, seen = drive(1e-6, 20_000)
     few = WORKERS * AHEAD * MAX_BATCH
     assert all(flying <= max(few, LATE_SHARE * back) for back, flying in seen)
@@ -74,14 +74,14 @@ def test_a_slow_function_never_waits_for_a_message_to_fill(seconds, most):
     assert all(flying <= WORKERS * ahead * most for _, flying in seen)
 
 
-def test_what_is_forgotten_comes_back_no_more():
+def test_points_that_are_not_waited_for_do_not_come_back():
     pool = Slowly(1e-3)
-    evaluations = Evaluations(pool, WORKERS, lambda: None, Setup())
-    evaluations.submit([Task(x, abs, x) for x in range(WORKERS)])
+    evaluations = PoolEvaluator(pool, WORKERS, lambda: None, WorkerSetup())
+    evaluations.submit([PointTask(x, abs, x) for x in range(WORKERS)])
     assert len(evaluations.in_flight()) == WORKERS
     evaluations.forget()
-    assert len(evaluations.left()) == WORKERS  # a worker still evaluates each
+    assert len(evaluations.abandoned()) == WORKERS  # a worker still evaluates each
     assert (evaluations.in_flight(), evaluations.n_in_flight) == ([], 0)
     pool.work()
     assert evaluations.returned() == []
-    assert evaluations.left() == []
+    assert evaluations.abandoned() == []

@@ -1,4 +1,4 @@
-"""Goodbyes that no manager heard, and how long a client waits for one."""
+"""Goodbyes that no manager received, and how long a client waits for a manager."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler.client.goodbye import BRIEF_PATIENCE, IDLE_PATIENCE, first_patience
+from adaptive_scheduler.client.link import BRIEF_PATIENCE, IDLE_PATIENCE, first_patience
 from adaptive_scheduler.core.config import RunConfig, Timing
 from adaptive_scheduler.core.jobs.batch_jobs import JobState
 from adaptive_scheduler.core.paths import RunFolder
@@ -32,7 +32,7 @@ def publish(folder: RunFolder, instance: str) -> None:
     write_address(folder, Address(["tcp://127.0.0.1:1"], "key", "here", 1, instance))
 
 
-def test_a_last_word_is_found_again_and_nothing_else_is(folder: RunFolder) -> None:
+def test_a_goodbye_that_no_manager_received_is_found_again(folder: RunFolder) -> None:
     assert last_words.read(folder) == []
     publish(folder, "one")
     last_words.write(folder, OWNER, "signal SIGTERM", False, False)
@@ -44,7 +44,7 @@ def test_a_last_word_is_found_again_and_nothing_else_is(folder: RunFolder) -> No
 
 
 @pytest.mark.parametrize("manager", ["one", None])
-def test_a_job_that_starts_waits_briefly_where_another_has_given_up(
+def test_a_job_waits_briefly_for_a_manager_that_another_job_has_given_up(
     folder: RunFolder, manager: str | None
 ) -> None:
     if manager:

@@ -1,4 +1,4 @@
-"""The point journal: what was flushed comes back, whatever happens to the file's end."""
+"""The point journal: points that were flushed are read again, whatever happened to the end of the file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaptive_scheduler.client.learners import point_journal as points
-from adaptive_scheduler.client.learners.journal_recovery import read_journals
-from adaptive_scheduler.client.learners.point_journal import PointJournal, decode, encode
 from adaptive_scheduler.errors import DataFileError, PermissionsError
-from adaptive_scheduler.io.learner_data import point_journals
+from adaptive_scheduler.io.learner_data import point_journal
+from adaptive_scheduler.io.learner_data import point_journal as points
+from adaptive_scheduler.io.learner_data.point_journal import (
+    PointJournal,
+    decode,
+    encode,
+    read_journals,
+)
 
 pairs = st.lists(st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False)), max_size=5)
 
@@ -57,7 +61,7 @@ def test_journals_are_read_by_token(tmp_path):
     assert [journal.points for journal in found] == [[(t, math.inf)] for t in (3, 12, 100)]
 
 
-def test_one_that_others_may_write_is_refused(tmp_path):
+def test_a_journal_that_others_may_write_is_refused(tmp_path):
     journal = PointJournal(str(tmp_path / "a"), 1)
     journal.add(1, 2)
     journal.close()
@@ -67,12 +71,12 @@ def test_one_that_others_may_write_is_refused(tmp_path):
         list(read_journals(str(tmp_path / "a")))
 
 
-def test_values_that_cannot_be_unpickled_are_told_with_the_file(tmp_path):
+def test_values_that_cannot_be_unpickled_are_reported_with_the_file(tmp_path):
     payload = pickle.dumps([(1, 2)]).replace(b"K\x01", b"cnowhere\nat_all\n")
-    head = point_journals._HEAD.pack(
-        point_journals._MARK, len(payload), point_journals.zlib.crc32(payload)
+    head = point_journal._HEAD.pack(
+        point_journal._MARK, len(payload), point_journal.zlib.crc32(payload)
     )
-    path = point_journals.journal_path(str(tmp_path / "a"), 1)
+    path = point_journal.journal_path(str(tmp_path / "a"), 1)
     path.write_bytes(head + payload)
     path.chmod(0o600)
     with pytest.raises(DataFileError, match="nowhere"):
@@ -102,7 +106,7 @@ def test_a_point_costs_at_most_100_bytes(tmp_path):
     assert journal.path.stat().st_size <= 100_000
 
 
-def test_discard_deletes_it(tmp_path):
+def test_discard_deletes_the_journal(tmp_path):
     journal = PointJournal(str(tmp_path / "a"), 1)
     journal.discard()
     journal.add(1, 2)

@@ -1,4 +1,4 @@
-"""Points of an ``async def`` function, evaluated on the event loop."""
+"""Evaluates points of an ``async def`` function on the event loop."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from adaptive_scheduler.client.evaluation.durations import Durations
 from adaptive_scheduler.client.evaluation.messages import (
     AT_A_TIME,
     Function,
-    Result,
-    Setup,
-    Task,
+    PointResult,
+    PointTask,
+    WorkerSetup,
     point_error,
     user_error,
 )
@@ -23,11 +23,10 @@ from adaptive_scheduler.executors import worker
 _Running = asyncio.Task[tuple[Any, UserCodeError | None]]
 
 
-class Coroutines:
+class AsyncEvaluator:
     """Evaluates points of an ``async def`` on the event loop, as adaptive's runner does.
 
-    Has the methods of `Evaluations`. This process is the worker: where there are
-    initializers, they run here, before the first point.
+    This process is the worker: initializers run here, before the first point.
     """
 
     def __init__(
@@ -35,7 +34,7 @@ class Coroutines:
         loop: asyncio.AbstractEventLoop,
         workers: int,
         wake: Callable[[], None],
-        setup: Setup,
+        setup: WorkerSetup,
     ) -> None:
         self.durations = Durations()
         self._loop = loop
@@ -43,24 +42,24 @@ class Coroutines:
         self._wake = wake
         self._setup = setup
         self._ready: dict[int, tuple[Function, Function]] = {}
-        self._running: dict[_Running, tuple[Task, float]] = {}
+        self._running: dict[_Running, tuple[PointTask, float]] = {}
         self._returned: deque[_Running] = deque()
         self.failure: BaseException | None = None
 
     @property
     def n_in_flight(self) -> int:
-        """Coroutines that have not returned."""
+        """AsyncEvaluator that have not returned."""
         return len(self._running)
 
     def in_flight(self) -> list[tuple[Any, Any]]:
-        """The tasks and points that have not come back."""
+        """The asyncio tasks and points that have not come back."""
         return [(running, task.x) for running, (task, _) in self._running.items()]
 
     def room(self) -> int:
         """How many more may run now."""
         return max(0, self._workers - len(self._running))
 
-    def submit(self, tasks: Iterable[Task]) -> None:
+    def submit(self, tasks: Iterable[PointTask]) -> None:
         """Start coroutines.
 
         Raises
@@ -70,13 +69,15 @@ class Coroutines:
         """
         for task in tasks:
             function = (
-                self._made_ready(task.function) if self._setup.initializers else task.function
+                self._with_initializers(task.function)
+                if self._setup.initializers
+                else task.function
             )
             running = self._loop.create_task(_call(function, task))
             self._running[running] = (task, self._loop.time())
             running.add_done_callback(self._on_done)
 
-    def _made_ready(self, function: Function) -> Function:
+    def _with_initializers(self, function: Function) -> Function:
         """The function with the globals that the initializers have set."""
         if id(function) not in self._ready:
             try:
@@ -90,9 +91,9 @@ class Coroutines:
         self._returned.append(running)
         self._wake()
 
-    def returned(self) -> list[Result]:
-        """What has come back, some `AT_A_TIME` results."""
-        results: list[Result] = []
+    def returned(self) -> list[PointResult]:
+        """The next results, some `AT_A_TIME` of them."""
+        results: list[PointResult] = []
         while self._returned and len(results) < AT_A_TIME:
             running = self._returned.popleft()
             found = self._running.pop(running, None)
@@ -102,7 +103,7 @@ class Coroutines:
             seconds = self._loop.time() - begin
             self.durations.add([seconds])
             value, error = running.result()
-            results.append(Result(task, value, seconds, error))
+            results.append(PointResult(task, value, seconds, error))
         return results
 
     def take_overdue(self, limit: float) -> list[list[Any]]:
@@ -114,21 +115,21 @@ class Coroutines:
             running.cancel()
         return points
 
-    def left(self) -> list[Any]:
-        """Nothing: what was not waited for was cancelled."""
+    def abandoned(self) -> list[Any]:
+        """None: what is not waited for is cancelled."""
         return []
 
     def drop_waiting(self) -> None:
-        """Nothing waits: all have begun."""
+        """Do nothing: all have begun."""
 
     def forget(self) -> None:
-        """Cancel what runs."""
+        """Cancel all that is in flight."""
         for running in self._running:
             running.cancel()
         self._running.clear()
 
 
-async def _call(function: Function, task: Task) -> tuple[Any, UserCodeError | None]:
+async def _call(function: Function, task: PointTask) -> tuple[Any, UserCodeError | None]:
     """The value or the error; it never raises: a SystemExit would end the loop, and the client."""
     try:
         return await function(task.argument), None

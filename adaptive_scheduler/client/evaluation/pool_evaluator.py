@@ -1,7 +1,7 @@
-"""Points on their way to the workers and back, in messages of a fitting size.
+"""Evaluates points in a pool of workers, several in one message where the function is fast.
 
-One completion costs O(1) whatever is in flight: the futures' callbacks append
-to one queue and wake the loop once.
+A point that comes back costs the same whatever is in flight: the futures' callbacks append to one
+queue, and wake the event loop once.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from adaptive_scheduler.client.evaluation.durations import Durations
 from adaptive_scheduler.client.evaluation.messages import (
     AT_A_TIME,
     Function,
-    Result,
-    Setup,
-    Task,
+    PointResult,
+    PointTask,
+    WorkerSetup,
     named,
     point_error,
     user_error,
@@ -32,21 +32,21 @@ from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.pickling import programs
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value
 
-#: Evaluations slower than this (seconds) are sent one by one, one to a worker.
+#: Points that take longer than this (seconds) are sent one by one, one to a worker.
 SLOW = 0.02
 #: Seconds of work in a message, and points at most: for learners that choose by
 #: the values, and for those that do not.
 MESSAGE, BLIND_MESSAGE = 0.002, 0.01
 MAX_BATCH, MAX_BLIND_BATCH = 16, 512
-#: A learner with many points is not spoiled by a few more in flight: its messages may grow so
-#: far, as long as what is in flight is at most this share of the points that came back.
+#: With many points known, slightly stale choices do little harm: then messages may grow to this
+#: size, as long as the points in flight are at most this share of those that came back.
 MAX_LATE_BATCH, LATE_SHARE = 64, 1 / 25
-#: Bytes of a function from which workers read it from a file: mpi4py sends long messages in
-#: pieces, and sleeps between them.
+#: Functions of more bytes are read by workers from a file: mpi4py sends long messages in pieces,
+#: and sleeps between them.
 LARGE = 2**18
 #: Messages to a worker at a time, so that a fast one does not wait for the next.
 AHEAD = 2
-#: A worker begins no other point of a message after so many seconds.
+#: Seconds after which a worker begins no other point of a message: the rest is sent again.
 BUDGET = 0.05
 #: Where points are timed: seconds that a worker may take to start and to run the initializers.
 SETUP = 600.0
@@ -68,12 +68,12 @@ class _Program:
 @dataclass(slots=True, eq=False)
 class _Message:
     program: _Program
-    tasks: Sequence[Task]
+    tasks: Sequence[PointTask]
     future: Future[Any] | None = None
     with_program: bool = False
 
 
-class Evaluations:
+class PoolEvaluator:
     """Evaluates points in a pool.
 
     Parameters
@@ -83,13 +83,13 @@ class Evaluations:
     workers : int
         How many it evaluates at a time.
     wake : callable
-        Called, in any thread, when something came back.
-    setup : Setup
-        What workers do first.
+        Called, in any thread, when a message came back.
+    setup : WorkerSetup
+        What workers do before their first point.
     is_blind : bool
-        Whether many points may be in flight without harm; see `adaptive_parts.is_blind`.
+        Whether many points may be in flight without harm; see `adaptive_private.is_blind`.
     is_timed : bool
-        Whether `take_overdue` will be asked; then a worker begins a message with points alone.
+        Whether `take_overdue` will be called; then the setup of a worker is not timed as a point.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Evaluations:
         pool: Pool,
         workers: int,
         wake: Callable[[], None],
-        setup: Setup,
+        setup: WorkerSetup,
         *,
         is_blind: bool = False,
         is_timed: bool = False,
@@ -111,14 +111,14 @@ class Evaluations:
         self._is_blind = is_blind
         self._programs: dict[int, _Program] = {}
         self._messages: dict[Future[Any], _Message] = {}
-        self._begun: StartTimes[_Message] | None = StartTimes(workers) if is_timed else None
-        self._left: list[Future[Any]] = []
+        self._starts: StartTimes[_Message] | None = StartTimes(workers) if is_timed else None
+        self._abandoned: list[Future[Any]] = []
         self._returned: deque[Future[Any]] = deque()
         self._is_closing = False
         #: What ended the evaluations: a broken pool, or an initializer that raised.
         self.failure: BaseException | None = None
 
-    # -------------------------------------------------------------- out
+    # -------------------------------------------------------------- to the workers
 
     def batch(self) -> int:
         """How many points the next message should hold."""
@@ -141,7 +141,7 @@ class Evaluations:
         ahead = AHEAD if is_fast else 1
         return max(0, self._workers * ahead * self.batch() - self.n_in_flight)
 
-    def submit(self, tasks: Iterable[Task]) -> None:
+    def submit(self, tasks: Iterable[PointTask]) -> None:
         """Send points to the workers.
 
         Raises
@@ -149,7 +149,7 @@ class Evaluations:
         UserCodeError
             The function cannot be pickled.
         """
-        by_function: dict[int, list[Task]] = {}
+        by_function: dict[int, list[PointTask]] = {}
         for task in tasks:
             by_function.setdefault(id(task.function), []).append(task)
         size = self.batch()
@@ -177,7 +177,7 @@ class Evaluations:
         program.sent += 1
         message.with_program = with_program
         message.future = self._pool.submit(
-            worker.evaluate if self._begun is None else worker.evaluate_when_ready,
+            worker.evaluate if self._starts is None else worker.evaluate_when_ready,
             program.key,
             program.to_send() if with_program else None,
             _arguments(message.tasks),
@@ -185,8 +185,8 @@ class Evaluations:
         )
         self.n_in_flight += len(message.tasks)
         self._messages[message.future] = message
-        if self._begun is not None:
-            self._begun.note_sent(message, time.monotonic())
+        if self._starts is not None:
+            self._starts.note_sent(message, time.monotonic())
         message.future.add_done_callback(self._on_done)
 
     def in_flight(self) -> list[tuple[Future[Any] | None, Any]]:
@@ -197,20 +197,20 @@ class Evaluations:
         self._returned.append(future)
         self._wake()
 
-    # -------------------------------------------------------------- back
+    # -------------------------------------------------------------- from the workers
 
-    def returned(self) -> list[Result]:
-        """What has come back, some `AT_A_TIME` results; look at `failure` afterwards."""
-        results: list[Result] = []
+    def returned(self) -> list[PointResult]:
+        """The next results, some `AT_A_TIME` of them; check `failure` afterwards."""
+        results: list[PointResult] = []
         while self._returned and len(results) < AT_A_TIME:
             future = self._returned.popleft()
             if future in self._messages:
                 results += self._results(self._take_out(future), future)
         return results
 
-    def _results(self, message: _Message, future: Future[Any]) -> list[Result]:
+    def _results(self, message: _Message, future: Future[Any]) -> list[PointResult]:
         try:
-            if future.cancelled():  # what we cancel is expected no more
+            if future.cancelled():  # one that was cancelled here is not in _messages any more
                 raise BrokenExecutor("the pool has cancelled a point that it was given")
             kind, records = future.result()
         except BaseException as error:  # noqa: BLE001  the border to the pool: whatever it raises ends the run
@@ -218,7 +218,7 @@ class Evaluations:
             return []
         if kind in (worker.MISSING, worker.READY):
             if message.with_program and kind == worker.MISSING:
-                message.program.file = None  # that worker does not see it
+                message.program.file = None  # that worker cannot read it
             self._send_again(message, with_program=kind == worker.MISSING)
             return []
         if kind == worker.SETUP_FAILED:
@@ -239,14 +239,14 @@ class Evaluations:
             self.failure = error
 
     def drop_waiting(self) -> None:
-        """Take back the points that no worker has begun; nothing more is sent."""
+        """Cancel the points that no worker has begun; nothing more is sent."""
         self._is_closing = True
         for future in list(self._messages):
             if future.cancel():
                 self._forget(future)
 
     def forget(self) -> None:
-        """Expect nothing more of what is in flight."""
+        """Do not wait any longer for what is in flight."""
         for future in list(self._messages):
             self._forget(future)
         for program in self._programs.values():
@@ -258,35 +258,35 @@ class Evaluations:
         if future is not None and future in self._messages:
             self._take_out(future)
             if future.running():
-                self._left.append(future)
+                self._abandoned.append(future)
 
     def _take_out(self, future: Future[Any]) -> _Message:
         message = self._messages.pop(future)
         self.n_in_flight -= len(message.tasks)
-        if self._begun is not None:
-            self._begun.note_end(message, time.monotonic())
+        if self._starts is not None:
+            self._starts.note_end(message, time.monotonic())
         return message
 
-    # -------------------------------------------------------------- too long
+    # -------------------------------------------------------------- what takes too long
 
     def take_overdue(self, limit: float) -> list[list[Any]]:
-        """Points of messages that took longer than one point may; they are expected no more."""
-        assert self._begun is not None
+        """Points of messages that took longer than one point may; they are not waited for any more."""
+        assert self._starts is not None
         now = time.monotonic()
         late = []
-        self._begun.confirm(lambda message: bool(message.future and message.future.running()), now)
-        for message, begin in self._begun.before(now - limit - BUDGET):
+        self._starts.confirm(lambda message: bool(message.future and message.future.running()), now)
+        for message, begin in self._starts.before(now - limit - BUDGET):
             if not message.with_program or now - begin > limit + BUDGET + SETUP:
                 self._forget(message.future)
                 late.append([task.x for task in message.tasks])
         return late
 
-    def left(self) -> list[Future[Any]]:
-        """Futures that nobody expects any more although a worker still evaluates them."""
-        return [future for future in self._left if not future.done()]
+    def abandoned(self) -> list[Future[Any]]:
+        """Futures that are not waited for any more, although a worker still evaluates them."""
+        return [future for future in self._abandoned if not future.done()]
 
 
-def _arguments(tasks: Sequence[Task]) -> bytes | list[Any]:
+def _arguments(tasks: Sequence[PointTask]) -> bytes | list[Any]:
     arguments = [task.argument for task in tasks]
     for argument in arguments:  # no all() of a generator: it takes as long as the rest of a point
         if type(argument) not in worker.PLAIN and not _is_plain_tuple(argument):
@@ -298,14 +298,14 @@ def _is_plain_tuple(argument: object) -> bool:
     return type(argument) is tuple and all(type(part) in worker.PLAIN for part in argument)
 
 
-def _result(task: Task, record: tuple[int, Any, float]) -> Result:
+def _result(task: PointTask, record: tuple[int, Any, float]) -> PointResult:
     kind, value, seconds = record
     if kind == worker.ERROR:
-        return Result(task, None, seconds, point_error(task, value))
+        return PointResult(task, None, seconds, point_error(task, value))
     if kind == worker.PICKLED:
         try:
             value = pickle.loads(value)
         except BaseException as error:  # noqa: BLE001  the border to the user's classes
             reason = user_error("value", worker.describe(error), named(task))
-            return Result(task, None, seconds, reason)
-    return Result(task, value, seconds)
+            return PointResult(task, None, seconds, reason)
+    return PointResult(task, value, seconds)

@@ -1,4 +1,4 @@
-"""CPU and memory of the job's own processes on this node."""
+"""Reports on an item: what its job uses, how old the last report is, and why it failed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import os
 import time
 from dataclasses import dataclass
 
+import msgspec
 import psutil
 
 from adaptive_scheduler.core.paths import JOB_VARIABLE
+from adaptive_scheduler.core.wire.messages import Fail, Report
+from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
 
 #: Seconds between two measurements, and between two searches for the job's processes:
 #: reading 100 processes takes 10 ms.
 _INTERVAL = 10.0
 _SEARCH = 60.0
+#: Seconds after which a report that the item itself has not renewed is made older by `StaleReport`.
+OLD = 5.0
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,8 @@ class Usage:
     memory: float = 0.0
 
 
-class Meter:
-    """Measures now and then; cheap to ask at any time.
+class UsageMeter:
+    """Measures CPU and memory now and then; cheap to ask at any time.
 
     Processes with this one's job in their environment count, and its children.
     """
@@ -75,3 +80,42 @@ def _children() -> list[psutil.Process]:
         return psutil.Process().children(recursive=True)
     except (psutil.Error, OSError):
         return []
+
+
+class StaleReport:
+    """The last report of an item, which grows older while the item does not report.
+
+    A coroutine of the user's that blocks also stops the event loop that reports. Another thread
+    asks here, so that people see for how long nothing has come back.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[Report, float] | None = None
+
+    def note(self, report: Report) -> None:
+        """Remember what the item reports."""
+        self._last = report, time.monotonic()
+
+    def forget(self) -> None:
+        """No item runs."""
+        self._last = None
+
+    def aged(self) -> Report | None:
+        """The report with the time since then; None while the item reports by itself."""
+        if self._last is None:
+            return None
+        report, noted = self._last
+        age = time.monotonic() - noted
+        if age < OLD:
+            return None
+        return msgspec.structs.replace(
+            report, idle_since=report.idle_since + age, seconds=report.seconds + age
+        )
+
+
+def failure(
+    token: int, error: AdaptiveSchedulerError, report: Report, *, crash: bool = False
+) -> Fail:
+    """The request that reports an error; with the traceback of the user's code."""
+    text = error.traceback_text if isinstance(error, UserCodeError) else ""
+    return Fail(token, str(error), text, report, crash)

@@ -1,4 +1,4 @@
-"""Modules that a client imports only when somebody asks them for something."""
+"""Modules whose import a client delays until they are used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from adaptive_scheduler.client.process_setup import postponed
+from adaptive_scheduler.client.learners.process_setup import postponed
 
 BODY = "import sys\nsys.loaded.append(__name__)\nanswer = 42\n"
 
@@ -38,7 +38,7 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str
         sys.modules.pop(name, None)
 
 
-def test_it_is_loaded_once_and_when_it_is_asked(loaded: list[str]) -> None:
+def test_a_postponed_module_is_imported_once_at_the_first_access(loaded: list[str]) -> None:
     with postponed("heavy"):
         import user
     assert (loaded, "heavy" in sys.modules) == ([], False)
@@ -49,14 +49,14 @@ def test_it_is_loaded_once_and_when_it_is_asked(loaded: list[str]) -> None:
     assert loaded == ["heavy", "heavy.part"]
 
 
-def test_asked_too_early_it_is_there(loaded: list[str]) -> None:
+def test_a_postponed_module_can_be_used_inside_the_with(loaded: list[str]) -> None:
     with postponed("heavy"):
         import asker
     assert (asker.answer, loaded) == (42, ["heavy", "heavy.part"])
     assert sys.modules["heavy"].other == 42
 
 
-def test_afterwards_it_is_imported_as_ever_its_parts_first(loaded: list[str]) -> None:
+def test_after_the_with_a_module_is_imported_as_usual(loaded: list[str]) -> None:
     with postponed("heavy"):
         import user
     from heavy.part import answer
@@ -64,7 +64,7 @@ def test_afterwards_it_is_imported_as_ever_its_parts_first(loaded: list[str]) ->
     assert (answer, user.heavy.answer, loaded) == (42, 42, ["heavy", "heavy.part"])
 
 
-def test_one_that_is_there_already_is_left_alone(loaded: list[str]) -> None:
+def test_a_module_that_is_imported_already_is_not_postponed(loaded: list[str]) -> None:
     import heavy
 
     with postponed("heavy"):
@@ -72,12 +72,12 @@ def test_one_that_is_there_already_is_left_alone(loaded: list[str]) -> None:
     assert user.heavy is heavy
 
 
-def test_one_that_is_not_installed_is_missing_as_ever() -> None:
+def test_a_module_that_is_not_installed_cannot_be_imported_as_usual() -> None:
     with postponed("no_such_module"), pytest.raises(ModuleNotFoundError):
         import no_such_module  # noqa: F401
 
 
-def test_what_it_lacks_it_says_itself(loaded: list[str]) -> None:
+def test_a_missing_attribute_raises_the_error_of_the_module(loaded: list[str]) -> None:
     with postponed("heavy"):
         import user
     with pytest.raises(AttributeError, match="module 'heavy' has no attribute 'nothing'"):
@@ -86,7 +86,7 @@ def test_what_it_lacks_it_says_itself(loaded: list[str]) -> None:
 
 PROGRAM = """
 import json, sys
-from adaptive_scheduler.client import process_setup as imports
+from adaptive_scheduler.client.learners import process_setup as imports
 imports.prepare_process()
 heavy = [name for name in imports.SELDOM_USED if name in sys.modules]
 import adaptive
@@ -99,13 +99,13 @@ print(json.dumps([heavy, bool(learner.error[0.0] > 0), len(learner.to_dataframe(
 """
 
 
-def test_it_can_be_pickled_as_the_module(loaded: list[str]) -> None:
+def test_a_placeholder_is_pickled_as_its_module(loaded: list[str]) -> None:
     with postponed("heavy"):
         import user
     assert pickle.loads(pickle.dumps(user.heavy)) is sys.modules["heavy"]
 
 
-def test_one_that_another_thread_is_importing_is_left_to_it(
+def test_a_module_that_another_thread_imports_just_now_is_not_postponed(
     loaded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`find_spec` takes long enough for that: it imports the package that a module is in."""
@@ -115,7 +115,9 @@ def test_one_that_another_thread_is_importing_is_left_to_it(
         sys.modules[name] = half_made
         return object()
 
-    monkeypatch.setattr("adaptive_scheduler.client.process_setup.find_spec", slow_find_spec)
+    monkeypatch.setattr(
+        "adaptive_scheduler.client.learners.process_setup.find_spec", slow_find_spec
+    )
     with postponed("heavy"):
         assert sys.modules["heavy"] is half_made
     assert sys.modules["heavy"] is half_made
@@ -123,7 +125,7 @@ def test_one_that_another_thread_is_importing_is_left_to_it(
 
 ADAPTIVES_OWN = """
 import gc, json, sys, weakref
-from adaptive_scheduler.client import process_setup as imports
+from adaptive_scheduler.client.learners import process_setup as imports
 imports.prepare_process()
 import adaptive
 frozen = gc.get_freeze_count(), any(adaptive.Learner1D is one for one in gc.get_objects())
@@ -160,7 +162,7 @@ def test_a_process_is_prepared() -> None:
     assert settings == [True, 20_000, 0.0003]
 
 
-def test_adaptive_works_without_them_and_has_them_when_it_needs_them() -> None:
+def test_adaptive_works_with_postponed_modules() -> None:
     """The names are adaptive's; where it uses one earlier, this is where it shows."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
@@ -170,10 +172,10 @@ def test_adaptive_works_without_them_and_has_them_when_it_needs_them() -> None:
 
 BEFORE_POINTS = """
 import json, sys
-from adaptive_scheduler.client import process_setup as imports
+from adaptive_scheduler.client.learners import process_setup as imports
 imports.prepare_process()
 import adaptive
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
+from adaptive_scheduler.io.learner_data import adaptive_private
 
 def held():
     return [name for name in imports.SELDOM_USED if name in sys.modules]
@@ -182,13 +184,13 @@ usual = adaptive.Learner1D(abs, (-1, 1))
 average = adaptive.AverageLearner1D(max, (-1, 1), min_samples=3)
 stages = []
 for learner in (usual, adaptive.BalancingLearner([adaptive.DataSaver(average, None)])):
-    adaptive_parts.prepare(learner)
+    adaptive_private.prepare(learner)
     stages.append(held())
 print(json.dumps(stages))
 """
 
 
-def test_a_learner_that_takes_points_with_one_has_it_before_its_first() -> None:
+def test_a_learner_that_needs_a_postponed_module_has_it_before_its_first_point() -> None:
     """A point that came while it was imported was in no journal for 0.6 s, and a kill lost it."""
     done = subprocess.run(
         [sys.executable, "-c", BEFORE_POINTS], capture_output=True, text=True, check=True

@@ -1,4 +1,4 @@
-"""How a point that failed is named."""
+"""How an error names its point."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from adaptive_scheduler.client.evaluation.messages import Task, named, point_error, shortened
+from adaptive_scheduler.client.evaluation.messages import PointTask, named, point_error, shortened
 from adaptive_scheduler.executors.worker import describe
 
 
@@ -33,7 +33,7 @@ class Broken:
     ],
 )  # fmt: skip
 def test_a_point_is_named_by_its_arguments(function, x, name):
-    assert named(Task(x, function, x)) == name
+    assert named(PointTask(x, function, x)) == name
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_the_error_names_the_point_in_its_text_and_below_its_traceback():
     try:
         raise ValueError("matrix is singular")
     except ValueError as error:
-        told = point_error(Task(0.25, partial(f, offset=0.2), 0.25), describe(error))
+        told = point_error(PointTask(0.25, partial(f, offset=0.2), 0.25), describe(error))
     assert str(told) == (
         "your function raised ValueError at x=0.25 (offset=0.2): matrix is singular"
     )

@@ -1,4 +1,4 @@
-"""Each private part of adaptive that we touch, by name: fails first when adaptive changes."""
+"""Each private part of adaptive that is used, by name: fails first when adaptive changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from adaptive.learner import balancing_learner, sequence_learner
 from adaptive.learner.base_learner import BaseLearner
 
-from adaptive_scheduler.client.learners import adaptive_private as parts
+from adaptive_scheduler.io.learner_data import adaptive_private as parts
 from tests.contract.learner_kinds import kinds
 
 KINDS = kinds()
@@ -41,7 +41,7 @@ def test_the_version_is_the_pinned_one():
     assert importlib.metadata.version("adaptive").startswith("1.5.")
 
 
-def test_the_private_names_are_there():
+def test_the_private_names_exist():
     assert inspect.signature(sequence_learner._IgnoreFirstArgument).parameters.keys() == {
         "function"
     }
@@ -145,7 +145,7 @@ def test_an_integrator_takes_loaded_points_and_asks_only_for_others():
     assert not parts.can_tell(learner, 0.123)
 
 
-def test_blindness():
+def test_learners_whose_choice_does_not_depend_on_values():
     sequence = adaptive.SequenceLearner(abs, range(3))
     assert parts.is_blind(adaptive.DataSaver(sequence, abs))
     assert parts.is_blind(adaptive.BalancingLearner([sequence]))

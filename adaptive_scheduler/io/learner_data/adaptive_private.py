@@ -1,6 +1,6 @@
-"""What we touch of adaptive's private parts (pinned ``adaptive>=1.5,<1.6``).
+"""All that jobs use of adaptive's private parts (pinned ``adaptive>=1.5,<1.6``).
 
-The rest is in `io.adaptive_load`, which is also for those who only look at the data.
+What is also needed to load data outside of jobs is in `io.learner_data.adaptive_load`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ __all__ = [
 Learner = Any
 Point = Any
 
-#: Learners that choose their points whatever the values are: any number may be in flight.
+#: Learners whose choice of points does not depend on the values: any number may be in flight.
 _BLIND = (SequenceLearner, AverageLearner)
 
 
@@ -77,7 +77,7 @@ _BLIND = (SequenceLearner, AverageLearner)
 
 
 def target(function: Callable[..., Any], x: Point) -> tuple[Callable[..., Any], Any]:
-    """The user's function and its argument, so that nothing of adaptive's travels."""
+    """The user's function and its argument, without adaptive's wrappers: workers need no adaptive."""
     while True:
         if isinstance(function, _IgnoreFirstArgument):
             function, x = function.function, x[1]
@@ -101,7 +101,7 @@ def is_async(learner: Learner) -> bool:
 
 
 def is_blind(learner: Learner) -> bool:
-    """Whether points may be asked far ahead without spoiling the choice of the next ones."""
+    """Whether many points may be asked for ahead without making the later ones a worse choice."""
     learner = innermost(learner)
     if isinstance(learner, BalancingLearner):
         return all(is_blind(child) for child in learner.learners)
@@ -109,7 +109,7 @@ def is_blind(learner: Learner) -> bool:
 
 
 def ask(learner: Learner, n: int) -> list[Point]:
-    """Ask for n points; fewer mean that the learner has no more to ask for now."""
+    """Ask for n points; it returns fewer if the learner has no more to ask for now."""
     inner = innermost(learner)
     if isinstance(inner, BalancingLearner) and _is_sequences(inner):
         return _ask_sequences(inner, n)
@@ -148,11 +148,11 @@ def _ask_sequences(learner: BalancingLearner, n: int) -> list[Point]:
 
 
 def prepare(learner: Learner) -> None:
-    """Make an AverageLearner1D ask for each seed once, and import what it will need.
+    """Make an AverageLearner1D ask for each seed only once, and import what it will need.
 
-    Its own count starts at the number of known samples: it asks again for seeds in flight, and,
-    where seeds are missing after a restart, for ever for known ones, which it does not count. The
-    second value needs `scipy.stats`, half a second to import; no point should have to wait for it.
+    Its own count starts at the number of known samples. So it asks again for seeds in flight; and
+    where seeds are missing after a restart, it asks for known ones for ever, as it does not count
+    them. The second value needs `scipy.stats`, which takes half a second to import: better now.
     """
     learner = innermost(learner)
     if isinstance(learner, BalancingLearner):
@@ -197,7 +197,7 @@ def dump_data(learner: Learner) -> bytes:
 
 
 def compress(blob: bytes) -> bytes:
-    """The format of ``learner.save``; level 6 takes half the time of gzip's 9 and 1 % more room."""
+    """Compress as ``learner.save`` does; level 6 takes half the time of gzip's 9 and 1 % more room."""
     return gzip.compress(blob, compresslevel=6, mtime=0)
 
 
@@ -208,7 +208,7 @@ _COUNT_EACH = (
 
 
 def counts_each(learner: Learner) -> bool:
-    """Whether each value that it is told makes its number of points greater by one."""
+    """Whether each new value makes its number of points greater by one."""
     learner = innermost(learner)
     if isinstance(learner, BalancingLearner):
         return all(counts_each(child) for child in learner.learners)

@@ -1,4 +1,4 @@
-"""Which messages have begun, as a pool takes them, and which took too long."""
+"""Which messages a pool has begun, and which of them take too long."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaptive_scheduler.client.evaluation.timeouts import StartTimes, _named
-from adaptive_scheduler.client.learners.reports import StaleReport
+from adaptive_scheduler.client.reports import StaleReport
 from adaptive_scheduler.core.wire.messages import Report
 from adaptive_scheduler.errors import PointTimeoutError
 
@@ -26,7 +26,7 @@ def test_messages_behind_the_workers_begin_when_one_comes_back() -> None:
     assert begun.before(2.0) == [("b", 1.0)]
 
 
-def test_what_the_pool_does_not_run_yet_is_not_timed() -> None:
+def test_a_message_that_the_pool_does_not_run_yet_is_not_timed() -> None:
     begun: StartTimes[str] = StartTimes(2)
     begun.note_sent("a", 0.0)
     begun.note_sent("b", 0.0)
@@ -37,7 +37,9 @@ def test_what_the_pool_does_not_run_yet_is_not_timed() -> None:
 
 
 @given(st.integers(1, 4), st.lists(st.integers(0, 9), max_size=60))
-def test_never_more_than_the_workers_and_none_is_forgotten(workers: int, steps: list[int]) -> None:
+def test_as_many_messages_are_timed_as_there_are_workers_and_each_one_is(
+    workers: int, steps: list[int]
+) -> None:
     """Against a plain list: of those not back, the oldest have begun, as many as there are workers."""
     begun: StartTimes[int] = StartTimes(workers)
     out: list[int] = []
@@ -62,7 +64,7 @@ def test_a_timeout_names_its_points() -> None:
 
 def test_a_report_grows_older_when_its_loop_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("adaptive_scheduler.client.learners.reports.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("adaptive_scheduler.client.reports.time.monotonic", lambda: now[0])
     aging = StaleReport()
     assert aging.aged() is None
     aging.note(Report(npoints=3, seconds=10.0, idle_since=2.0))

@@ -157,8 +157,9 @@ class TrackedJob(msgspec.Struct):
     @property
     def is_expected_to_go(self) -> bool:
         """Whether its absence is no surprise: we cancelled it, or it left and was not requeued."""
-        has_left = bool(self.record.goodbye) and self.left_at is not None
-        return self.cancelled or (has_left and self.last_pending <= self.left_at)  # type: ignore[operator]
+        if self.cancelled or not self.record.goodbye or self.left_at is None:
+            return self.cancelled
+        return self.last_pending <= self.left_at
 
     def silence(self, now: float) -> float:
         """Seconds since its client was last heard; 0 for a job that has not started."""

@@ -1,4 +1,4 @@
-"""What a script on a node calls: ask for a learner, say that it is done."""
+"""What a script in a job calls: get a learner, report that it is done; or run all of them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ __all__ = ["get_learner", "is_done", "run", "tell_done"]
 _script: Script | None = None
 #: Options of `run` that go before those of ``run.json``.
 _KEPT = ("save_interval", "points_interval", "log_interval", "point_timeout", "point_retries")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def get_learner(

@@ -1,8 +1,7 @@
-"""What a notebook calls: `RunManager`, or the database manager and the job manager one by one."""
+"""What a notebook uses: `RunManager`, or a database manager and a job manager one by one."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,15 +10,21 @@ from typing import TYPE_CHECKING, Any
 from adaptive_scheduler.core.options.keywords import accept_aliases
 
 if TYPE_CHECKING:
+    import asyncio
+
     import pandas as pd
 
+    from adaptive_scheduler.core.options.run_options import Limits, Network, Saving
     from adaptive_scheduler.core.paths import RunFolder
     from adaptive_scheduler.core.times import TimeLike
     from adaptive_scheduler.runs.run_manager import RunManager
     from adaptive_scheduler.schedulers.base import Scheduler
 
 __all__ = [
+    "Limits",
+    "Network",
     "RunManager",
+    "Saving",
     "create_empty_db",
     "get_allowed_url",
     "get_database",
@@ -32,11 +37,15 @@ DbName = str | os.PathLike[str]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "RunManager":
-        from adaptive_scheduler.runs.run_manager import RunManager
+    if name not in ("Limits", "Network", "RunManager", "Saving"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import adaptive_scheduler
 
-        return RunManager
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(adaptive_scheduler, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def create_empty_db(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -71,10 +72,19 @@ def parse_goal(goal: object) -> Goal:
     if callable(goal):
         return Goal("callable")
     raise InputError(
-        f"goal={goal!r} is of type {type(goal).__name__}. Give a function of the learner, "
+        f"goal={goal!r} is of type {type(goal).__name__}{_hint(goal)}. Give a function of the learner, "
         "a number of points (int), a loss (float), a time worked on each learner (a timedelta, or a "
         "text such as '2h' or '12:00:00'), a datetime or None."
     )
+
+
+def _hint(goal: object) -> str:
+    """What to write instead of a number that is a text."""
+    text = goal.strip() if isinstance(goal, str) else ""
+    if not (re.fullmatch(r"[0-9]*\.?[0-9]+(e-?[0-9]+)?", text, re.IGNORECASE) and float(text)):
+        return ""
+    what = f"{text} points" if text.isdigit() else f"a loss of {text}"
+    return f": for {what} write goal={text}"
 
 
 def unparse_goal(goal: Goal) -> int | float | timedelta | datetime | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from adaptive_scheduler.core import times
+from adaptive_scheduler.core.options.sizes import MIB, SizeLike, size
 from adaptive_scheduler.core.texts import a_word
 from adaptive_scheduler.errors import InputError
 
@@ -16,9 +17,6 @@ from adaptive_scheduler.errors import InputError
 SINGLE_PROCESS_EXECUTORS = frozenset({"process-pool", "loky", "sequential"})
 #: Executor types that have a name; a user's own is ``callable:INDEX``.
 EXECUTOR_TYPES = ("mpi4py", "process-pool", "loky", "sequential")
-
-_MEMORY_UNITS = {"": 1, "K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
-_MEMORY = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE)
 
 
 class Resources(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -90,19 +88,9 @@ def parse_walltime(value: times.TimeLike | None, name: str = "walltime") -> int 
     return None if value is None else math.ceil(times.seconds(value, name))
 
 
-def parse_memory(value: int | str | None, name: str = "memory") -> int | None:
-    """Turn ``"4GB"``, ``"500M"`` or a number of MiB into whole MiB (rounded up)."""
-    if value is None:
-        return None
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    match = _MEMORY.fullmatch(value.strip()) if isinstance(value, str) else None
-    amount = float(match["number"]) * _MEMORY_UNITS[match["unit"].upper()] if match else 0.0
-    if not amount > 0:
-        raise InputError(
-            f"{name}={value!r} is not understood. Write MiB as a number, or a text such as '4GB'."
-        )
-    return math.ceil(amount)
+def parse_memory(value: SizeLike | None, name: str = "memory") -> int | None:
+    """Return whole MiB (rounded up) of a size: a number is MiB, texts as in `options.sizes`."""
+    return None if value is None else math.ceil(size(value, name, MIB) / MIB)
 
 
 def parse_environment(

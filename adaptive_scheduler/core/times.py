@@ -27,6 +27,7 @@ _UNIT_SECONDS = (86400, 3600, 60, 1)
 _CLOCK = re.compile(r"(?:([0-9]+):)?([0-9]+):([0-9]+)")
 _DAYS = re.compile(r"([0-9]+)-([0-9]+)(?::([0-9]+))?(?::([0-9]+))?")
 _PLAIN = re.compile(r"[0-9]+(?:\.[0-9]*)?")
+_ZERO = re.compile(r"0+(?:\.0*)?")
 
 
 #: What an argument that is a length of time may be.
@@ -55,7 +56,7 @@ def seconds(value: object, name: str, *, zero: bool = False) -> float:
     length = _length(value, name)
     if not (length > 0 or (zero and length == 0)):
         least = "zero seconds or longer" if zero else "longer than zero seconds"
-        raise InputError(f"{name}={value!r} must be {least}.")
+        raise InputError(f"{name}={value!r} must be {least}{_no_limit(name)}.")
     if not length <= LONGEST:
         raise InputError(f"{name}={value!r} must have an end, within a hundred years.")
     return length
@@ -96,6 +97,8 @@ def _length(value: object, name: str) -> float:
         except OverflowError:
             return math.inf
     found = parse_text(value) if isinstance(value, str) else None
+    if found is None and isinstance(value, str) and _ZERO.fullmatch(value.strip()):
+        found = 0.0  # the same in every unit
     if found is None:
         raise InputError(f"{name}={value!r} is not understood{_hint(value)}. {_ADVICE}")
     return found
@@ -112,3 +115,8 @@ def _hint(value: object) -> str:
             f": SLURM reads it as minutes, PBS as seconds: write {text + 'm'!r} or {text + 's'!r}"
         )
     return ": leave it out for no limit" if text.lower() in ("unlimited", "infinite") else ""
+
+
+def _no_limit(name: str) -> str:
+    """What to write instead of a zero that is meant as "no limit", as SLURM's time limit is."""
+    return ": leave it out for no limit" if "walltime" in name or "timeout" in name else ""

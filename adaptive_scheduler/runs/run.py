@@ -82,6 +82,7 @@ class Run:
 
         Returns when the manager has it in its books; `wait` waits for the last job.
         """
+        self._must_have_started()
         if not self._viewer.lives():
             if offline.cancel(self.folder):
                 return
@@ -90,6 +91,7 @@ class Run:
 
     def resume(self) -> None:
         """Go on: after a HELD, after `cancel`, or after the manager died."""
+        self._must_have_started()
         if not self._viewer.lives():
             offline.resume(self.folder)
             start_and_wait(self.folder, self._viewer)

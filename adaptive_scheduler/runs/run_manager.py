@@ -19,7 +19,7 @@ from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run import Run
 from adaptive_scheduler.runs.start.launch import start_and_wait, try_cluster
-from adaptive_scheduler.runs.start.own_folder import folder_of, moved
+from adaptive_scheduler.runs.start.own_folder import folder_of, moved, removed_if_refused
 from adaptive_scheduler.runs.start.plan import make_plan
 from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.runs.start.previous_run import match_rows
@@ -228,10 +228,11 @@ class RunManager(Run):
         if self._viewer.lives() and not self._ends():
             self._attach_to_living()
             return
-        if self.check if check is None else check:
-            try_cluster(self._plan, self.folder)
         try:
-            prepared = prepare(self._plan, self.folder, self.overwrite)
+            with removed_if_refused(self.folder):
+                if self.check if check is None else check:
+                    try_cluster(self._plan, self.folder)
+                prepared = prepare(self._plan, self.folder, self.overwrite)
         except RunError:
             if not self._viewer.lives():
                 raise

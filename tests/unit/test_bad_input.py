@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import adaptive
 import pytest
 
 from adaptive_scheduler.core.options.run_options import RunOptions
-from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError, RunError
+from adaptive_scheduler.runs.run_manager import RunManager
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.plan import make_plan
 from adaptive_scheduler.schedulers.local import LocalScheduler
@@ -79,3 +81,53 @@ def test_a_file_system_that_takes_no_file_whatever_its_modes_say() -> None:
         pytest.skip("no /proc here")
     with pytest.raises(InputError, match="fnames: nothing can be written into /proc"):
         fnames.refuse_unwritable(["/proc/not/there"])
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class _NotPicklable:
+    def __call__(self, x: float) -> float:
+        return x
+
+    def __reduce__(self) -> str:
+        raise TypeError("no pickle of this")
+
+
+@pytest.mark.parametrize("folder", [None, "run", "deep/er/run"])
+@pytest.mark.parametrize(
+    ("function", "goal"),
+    [(_NotPicklable(), 3), (abs, datetime(2001, 1, 1, tzinfo=UTC))],
+    ids=["pickle", "moment"],
+)
+def test_a_refused_start_leaves_no_folder(
+    empty: Path, folder: str | None, function: Any, goal: Any
+) -> None:
+    learner = adaptive.Learner1D(function, bounds=(-1, 1))
+    run = RunManager(LocalScheduler(cores=1), [learner], ["data"], goal=goal, folder=folder)
+    with pytest.raises(AdaptiveSchedulerError):
+        run.start()
+    assert list(empty.iterdir()) == []
+
+
+def test_a_refused_start_leaves_what_was_there(empty: Path) -> None:
+    (empty / "run/db.tinydb.run").mkdir(parents=True, mode=0o700)
+    (empty / "run/mine.txt").write_text("mine")
+    learner = adaptive.Learner1D(_NotPicklable(), bounds=(-1, 1))
+    run = RunManager(LocalScheduler(cores=1), [learner], ["data"], goal=3, folder="run")
+    with pytest.raises(AdaptiveSchedulerError):
+        run.start()
+    assert (empty / "run/mine.txt").read_text() == "mine"
+    assert list((empty / "run/db.tinydb.run").iterdir()) == []
+
+
+@pytest.mark.parametrize("call", ["cancel", "resume", "retry", "snapshot", "wait", "info"])
+def test_a_run_that_was_never_started_says_so_whatever_is_asked(empty: Path, call: str) -> None:
+    learner = adaptive.Learner1D(abs, bounds=(-1, 1))
+    run = RunManager(LocalScheduler(cores=1), [learner], ["data"], goal=3, folder="run")
+    with pytest.raises(RunError, match=r"was never started: call start\(\)"):
+        getattr(run, call)()
+    assert list(empty.iterdir()) == []

@@ -68,3 +68,22 @@ def test_predicates() -> None:
     assert not test_of(Goal("until", 50), now=49)
     assert test_of(Goal("callable"))
     assert predicate(Goal("exhausted"), None, lambda: 0.0, lambda: 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("200", "for 200 points write goal=200"),
+        (" 0.01 ", "for a loss of 0.01 write goal=0.01"),
+        ("1e-3", "for a loss of 1e-3 write goal=1e-3"),
+    ],
+)
+def test_a_number_that_is_a_text_is_no_goal_but_nearly_one(given: str, hint: str) -> None:
+    with pytest.raises(InputError, match=f"is of type str: {hint}. Give"):
+        parse_goal(given)
+
+
+@pytest.mark.parametrize("given", ["0", "0.0", "soon", ""])
+def test_other_texts_get_no_such_hint(given: str) -> None:
+    with pytest.raises(InputError, match=r"is of type str. Give"):
+        parse_goal(given)

@@ -51,13 +51,16 @@ def test_a_walltime_without_end_is_an_input_error() -> None:
 @pytest.mark.parametrize(
     ("value", "mib"),
     [(None, None), (500, 500), ("4GB", 4096), ("4g", 4096), ("500M", 500), ("1.5 GiB", 1536),
-     ("1K", 1), ("1T", 1024**2)],
+     ("1K", 1), ("1T", 1024**2), ("4GiB", 4096), ("4 gb", 4096), ("500", 500), (np.int64(3), 3),
+     ("4096B", 1), ("1048577b", 2), ("0.5k", 1)],
 )  # fmt: skip
 def test_memories(value: Any, mib: int | None) -> None:
     assert parse_memory(value) == mib
 
 
-@pytest.mark.parametrize("value", [0, -1, "4 apples", "", True, 1.5, "0GB"])
+@pytest.mark.parametrize(
+    "value", [0, -1, "4 apples", "", True, 1.5, "0GB", "GB", "4GBB", "9" * 400, -5.0, b"4GB", [1]]
+)
 def test_a_wrong_memory_is_named(value: Any) -> None:
     with pytest.raises(InputError, match="memory"):
         parse_memory(value)

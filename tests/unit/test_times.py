@@ -88,6 +88,17 @@ def test_no_time_at_all_is_a_time_to_wait_but_no_walltime() -> None:
     assert RunnerOptions(grace=0).grace == 0
 
 
+@pytest.mark.parametrize("value", ["0", "0.0", 0, "0:00"])
+def test_a_walltime_of_zero_is_no_walltime(value: Any) -> None:
+    """SLURM reads it as no limit; minutes or seconds are not the question."""
+    with pytest.raises(
+        InputError, match=r"walltime=.* must be longer than zero seconds: leave it out for no limit"
+    ):
+        SLURM(cores=1, walltime=value)
+    with pytest.raises(InputError, match=r"save_interval=.* must be longer than zero seconds.$"):
+        RunOptions(save_interval=value)
+
+
 whole = st.integers(0, 400)
 
 

@@ -1,11 +1,13 @@
-"""A folder of its own for each run, where the user did not name one."""
+"""Chooses a run's folder where the user named none, and removes it if the start is refused."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
@@ -49,6 +51,35 @@ def moved(wanted: RunFolder, found: RunFolder) -> str:
         f"{wanted.home} holds a run of other learners: this one is in {found.home}. To choose "
         "the folder yourself give folder=... (on the command line --folder)."
     )
+
+
+@contextmanager
+def removed_if_refused(folder: RunFolder) -> Iterator[None]:
+    """Remove the run's folders if they were made in this block, which raised, and are empty."""
+    chain = (folder.folder, folder.home, *folder.home.parents)
+    new = [path for path in chain if not os.path.lexists(path)]
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # one that is not empty, or gone, ends it
+            for path in new:
+                path.rmdir()
+        raise
+
+
+@contextmanager
+def emptied_if_refused(folder: RunFolder) -> Iterator[None]:
+    """Remove what a start wrote if it raises before there is a database; hold the lock meanwhile."""
+    try:
+        yield
+    except BaseException:
+        if not folder.database.exists():
+            for path in folder.folder.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                elif path != folder.lock:
+                    path.unlink(missing_ok=True)
+        raise
 
 
 def _runs_beside(home: Path) -> list[Path]:

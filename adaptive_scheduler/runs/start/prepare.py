@@ -30,6 +30,7 @@ from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start import goal_check as early
 from adaptive_scheduler.runs.start.changes import Changes, find_changes
 from adaptive_scheduler.runs.start.environment import record_environment
+from adaptive_scheduler.runs.start.own_folder import emptied_if_refused
 from adaptive_scheduler.runs.start.plan import CheckedRun
 from adaptive_scheduler.runs.start.previous_run import (
     former_rows,
@@ -76,7 +77,9 @@ def prepare(plan: CheckedRun, folder: RunFolder, overwrite: bool = False) -> Pre
         A manager of this run lives.
     """
     check_surroundings(plan, folder)
-    with held(folder):
+    with held(folder), emptied_if_refused(folder):
+        for path in (folder.scripts, folder.ends):
+            files.private_folder(path)
         if overwrite or not folder.database.exists():
             refuse_passed(plan.goal, time.time())
         former = former_rows(folder, overwrite)
@@ -160,8 +163,7 @@ def check_surroundings(plan: CheckedRun, folder: RunFolder) -> None:
     if plan.scheduler.log_folder is not None:
         fnames.refuse_unwritable_folder(os.path.abspath(plan.scheduler.log_folder), "log_folder")  # noqa: PTH100
     try:
-        for path in (folder.folder, folder.scripts, folder.ends):
-            files.private_folder(path)
+        files.private_folder(folder.folder)
     except FileError as error:
         raise InputError(
             f"folder: {folder.home} cannot be used: {error}. Choose another folder."

@@ -138,7 +138,7 @@ def run(
         check=check_first,
     )
     if folder is None and not overwrite:
-        manager.step_aside()
+        manager.choose_folder()
     leave(start_and_stay(manager, detach))
 
 

@@ -30,16 +30,16 @@ def __dir__() -> list[str]:
 def get_learner(
     url: str | None, learners: Sequence[Any], fnames_or_combos: Sequence[Any]
 ) -> tuple[Any, Any]:
-    """Ask the database manager for a learner, and keep the right to it alive.
+    """Get a learner from the database manager, and send heartbeats for it from now on.
 
-    A script that then ends without `is_done` fails its learner, with the
-    traceback if it raised. One learner per process. Where nothing is left to
-    do the script ends here, with exit code 0.
+    If the script ends without `is_done`, that is a failure of its learner, with the traceback
+    if it raised. One learner per process. If no learner is left, the script ends here, with
+    exit code 0.
 
     Parameters
     ----------
     url : str or None
-        What `server_support.get_allowed_url` gave; None finds the run by the job.
+        From `server_support.get_allowed_url`; None: that of the job's run.
     learners : sequence of adaptive.BaseLearner
         All learners.
     fnames_or_combos : sequence
@@ -48,12 +48,12 @@ def get_learner(
     Returns
     -------
     learner, fname
-        Its data are not loaded; a list of fnames for a `BalancingLearner`.
+        The learner without its data, and its fname; a `BalancingLearner` may have a list of them.
 
     Raises
     ------
     InputError
-        No run is found, or no learner here is the one of the database's row.
+        No run is found, or the learner of the database's row is not in `learners`.
     ManagerUnreachableError, RequestRefusedError, EnvironmentMismatchError
     """
     global _script
@@ -75,23 +75,23 @@ def get_learner(
 
 
 def is_done(url: str | None, fname: Any) -> None:  # noqa: ARG001  the process knows its run
-    """Save the learner that `get_learner` gave to this process, then report that it is done.
+    """Save the learner of `get_learner`, then report that it is done.
 
     Parameters
     ----------
     url : str or None
         As given to `get_learner`.
     fname : str or list of str
-        As `get_learner` returned it.
+        As returned by `get_learner`.
 
     Raises
     ------
     InputError
-        It is not the fname of this process.
+        It is not the fname of this process's learner.
     DataFileError
         The data could not be saved; nothing was reported.
     RequestRefusedError
-        The learner belongs to another job by now.
+        The learner has been given to another job.
     """
     from adaptive_scheduler.errors import InputError
 
@@ -118,17 +118,17 @@ def run(
     initializers: Sequence[Any] = (),
     runner_kwargs: Mapping[str, Any] | None = None,
 ) -> None:
-    """Run learners until none is left or the job's time is over: all that the package's client has.
+    """Run learners until none is left or the job's walltime is near, as the package's client does.
 
-    Many learners per job, the point journal, verified saves, the deadline, signals.
+    With many learners per job, the point journal, verified saves, the deadline, and signals.
 
     Parameters
     ----------
     url : str or None
         As in `get_learner`.
     learners, fnames : sequence
-        All learners, and their fnames or combos. Copies of them are run: these stay as they
-        are, so that a job holds the data of one learner at a time.
+        All learners, and their fnames or combos. Copies of the learners are run, so that a job
+        has the data of only one learner in memory.
     goal : callable, int, float, timedelta, datetime or None
         When a learner is done.
     save_interval, points_interval, log_interval : float, str or timedelta
@@ -140,17 +140,17 @@ def run(
     point_retries : int
         Times that a point whose evaluation raised is tried again before its learner has failed.
     initializers : list
-        Of functions: all run once in each worker before its first point. Or, with a list or
-        None in it, one entry for each learner: see `RunManager`.
+        As in `RunManager`: functions that each worker calls before its first point; or, with a
+        list or None in it, one entry for each learner.
     runner_kwargs : mapping, optional
         ``retries``, ``raise_if_retries_exceeded``, ...
 
     Raises
     ------
     InputError
-        No run is found, or an interval is no length of time.
+        No run is found, or an argument is wrong.
     SystemExit
-        With 1, so that the job script starts anew, when a worker died or hangs.
+        With 1, so that the job script starts it again, if a worker died or hangs.
     """
     import msgspec
 
@@ -187,7 +187,7 @@ def run(
 
 
 def _with_world(job: JobEnvironment) -> JobEnvironment:
-    """By hand, the MPI world is as large as it is."""
+    """Return the job's environment; outside of a batch job, with the cores of the MPI world."""
     from adaptive_scheduler.client.scripts.script import world_size
 
     return job if job.is_batch else replace(job, cores=world_size())

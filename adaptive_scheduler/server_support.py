@@ -51,25 +51,25 @@ def __dir__() -> list[str]:
 def create_empty_db(
     db_fname: DbName, fnames: Sequence[Any], combos: Sequence[Mapping[str, Any]] | None = None
 ) -> None:
-    """Make a database in which nothing has happened yet.
+    """Create a database of learners that have not started yet.
 
-    An existing one is kept as ``NAME.old``.
+    An existing one is renamed to ``NAME.old``.
 
     Parameters
     ----------
     db_fname : str or path
-        Its file; its run folder is ``db_fname.run`` beside it.
+        The file; its run folder is ``db_fname.run`` beside it.
     fnames : sequence of str, path or list of str
-        Where the data of each learner go; made absolute.
+        The data files of each learner; made absolute.
     combos : sequence of mapping, optional
-        For each learner the parameters that made it, to find it by in the jobs.
+        For each learner the parameters that it was made with; jobs find it by them.
 
     Raises
     ------
     InputError
-        Lengths differ, fnames collide, or a combo holds what cannot be stored.
+        Lengths differ, fnames collide, or a combo has a value that cannot be stored.
     RunError
-        A manager of this database lives.
+        A manager of this database is alive.
     """
     from adaptive_scheduler.runs.start.create_database import create
 
@@ -82,14 +82,14 @@ def get_allowed_url(interface: str | None = None, ports: str | None = None) -> s
     Parameters
     ----------
     interface : str, optional
-        A network interface (``"eth0"``) or an address. Default: the first that others can reach.
+        A network interface (``"eth0"``) or an address. Default: the first that is not loopback.
     ports : str, optional
         ``"50000-50100"``: choose from these.
 
     Returns
     -------
     str
-        ``tcp://host:port``, free at the moment.
+        ``tcp://host:port``; nobody listens there at the moment.
     """
     from adaptive_scheduler.io.transport.addresses import free_url
 
@@ -97,9 +97,9 @@ def get_allowed_url(interface: str | None = None, ports: str | None = None) -> s
 
 
 async def manage_database(url: str | None, db_fname: DbName) -> None:
-    """Serve jobs from a database until every learner has ended and no job is left.
+    """Give the learners of a database to jobs, until every learner has ended and no job is left.
 
-    Runs in a thread of its own: a busy cell does not hold it up. Cancelling the task
+    Runs in its own thread, so that a busy notebook cell does not block it. Cancelling the task
     stops it; jobs go on, and wait for the next manager.
 
     Parameters
@@ -112,20 +112,20 @@ async def manage_database(url: str | None, db_fname: DbName) -> None:
     Raises
     ------
     RunError
-        Another manager of this database lives.
+        Another manager of this database is alive.
     DatabaseError
         There is no such database, or it cannot be read.
     InputError
-        Nothing can listen at `url`.
+        The manager cannot listen at `url`.
     """
     import msgspec
 
-    from adaptive_scheduler.manager import in_process as low_level
-    from adaptive_scheduler.runs.start import create_database as empty
+    from adaptive_scheduler.manager import in_process
+    from adaptive_scheduler.runs.start.create_database import config_of
 
     folder = _folder(db_fname)
-    config = msgspec.structs.replace(empty.config_of(folder), url=url)
-    await low_level.run_engine(low_level.open_engine(folder, config))
+    config = msgspec.structs.replace(config_of(folder), url=url)
+    await in_process.run_engine(in_process.open_engine(folder, config))
 
 
 @accept_aliases()
@@ -154,36 +154,36 @@ async def manage_jobs(
     Parameters
     ----------
     job_names : sequence of str
-        As many as there may be jobs at a time; each job gets one that is free.
+        The most jobs at a time; each job gets a name that no other job has at the time.
     db_fname : str or path
         As given to `manage_database`.
     ioloop : asyncio.AbstractEventLoop, optional
-        Not needed; taken because notebooks give it.
+        Ignored; older notebooks give it.
     cores : int
         MPI ranks of each job.
     interval : float, str or timedelta
-        Longest time between two looks at the queue.
+        Longest time between two listings of the queue.
     run_script : str or path
-        What each job runs; it asks `client_support.get_learner` for a learner.
+        The script that each job runs; it calls `client_support.get_learner`.
     python_executable : str, optional
         Python of the jobs; ``~`` is expanded. Default: this Python.
     scheduler : Scheduler, optional
         Default: the batch system of this machine with `cores`, `python_executable` and
-        `options`; if it is given, these are not.
+        `options`; if it is given, do not give those.
     job_script_function : callable, optional
-        Returns the text of a job script. It is given those of these keyword arguments
-        that it takes: ``name``, ``cores``, ``run_script``, ``python_executable``,
+        Returns the text of a job script. It is called with those of these keyword arguments
+        that it has: ``name``, ``cores``, ``run_script``, ``python_executable``,
         ``mpiexec_executable``, ``executor_type``, ``num_threads``, ``walltime`` (seconds),
-        ``log_folder``, ``header`` (the directive lines), ``setup``. What jobs must be told
-        of the run is put behind its leading comment lines.
+        ``log_folder``, ``header`` (the directive lines), ``setup``. The variables that
+        jobs need are inserted after its leading comment lines.
     max_jobs : int, optional
-        Fewer than there are names.
+        Most jobs at a time, if less than there are names.
     max_fails, max_crashes : int
         As in `RunManager`.
     client_patience : float, str or timedelta
-        Time that jobs go on while no manager lives: this process has ended, and nobody has
-        called `manage_database` anew. As in `RunManager`; a script of yours that uses
-        `get_learner` and a runner of its own finishes its learner first.
+        Time that jobs go on without a manager (this process has ended, and nobody has called
+        `manage_database` again). As in `RunManager`; but a script that uses `get_learner` and
+        its own runner finishes its learner first.
     **options
         More options of the scheduler: ``mpiexec_executable``, ``walltime``, ``partition``, …
 
@@ -192,10 +192,10 @@ async def manage_jobs(
     InputError
         An argument is wrong, or no batch system is found.
     RunError
-        There is no manager of this database in this process.
+        This process has no manager of this database.
     """
     from adaptive_scheduler.core.config import JobLimits
-    from adaptive_scheduler.manager import in_process as low_level
+    from adaptive_scheduler.manager import in_process
     from adaptive_scheduler.manager.named_jobs import NamedJobs
     from adaptive_scheduler.schedulers.user_script import script_writer
 
@@ -208,7 +208,7 @@ async def manage_jobs(
     )  # fmt: skip
     jobs.check()
     writer = script_writer(job_script_function) if job_script_function else None
-    await low_level.manage(_folder(db_fname), jobs, writer)
+    await in_process.manage(_folder(db_fname), jobs, writer)
 
 
 def _detected(cores: int, python_executable: str | None, options: dict[str, Any]) -> Scheduler:
@@ -220,7 +220,7 @@ def _detected(cores: int, python_executable: str | None, options: dict[str, Any]
 
 
 def get_database(db_fname: DbName) -> list[dict[str, Any]]:
-    """Return the rows of a database as they are now, also while a manager runs.
+    """Return the present rows of a database, also while a manager runs.
 
     Parameters
     ----------
@@ -231,12 +231,12 @@ def get_database(db_fname: DbName) -> list[dict[str, Any]]:
     -------
     list of dict
         In the order of the learners; keys as in `adaptive_scheduler.core.rows.items.Item`,
-        and ``combo`` where the database was made with combos.
+        and ``combo`` if the database was made with combos.
 
     Raises
     ------
     DatabaseError
-        There is none, or it cannot be read.
+        There is no such database, or it cannot be read.
     """
     from adaptive_scheduler.io.storage import database
     from adaptive_scheduler.io.storage.read_only import read_tables
@@ -248,7 +248,7 @@ def get_database(db_fname: DbName) -> list[dict[str, Any]]:
 
 
 def parse_log_files(logs: str | os.PathLike[str] | Iterable[str]) -> pd.DataFrame:
-    """Read what the jobs logged.
+    """Read the logs of jobs.
 
     Parameters
     ----------
@@ -258,8 +258,8 @@ def parse_log_files(logs: str | os.PathLike[str] | Iterable[str]) -> pd.DataFram
     Returns
     -------
     pandas.DataFrame
-        One row an event, in the order of time (column ``timestamp``); ``job`` is the name of
-        the file. A line that cannot be read is the event ``unreadable``.
+        One row for each event, ordered by time (column ``timestamp``); ``job`` is the name of
+        the file. A line that cannot be read becomes the event ``unreadable``.
 
     Raises
     ------

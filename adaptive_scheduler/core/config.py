@@ -12,7 +12,7 @@ from adaptive_scheduler.core.resources import Resources
 
 
 class Environment(msgspec.Struct, frozen=True):
-    """Where `start()` was called: what a client restores, or refuses.
+    """Where `start()` was called. A client restores the folder and path, and checks the versions.
 
     Attributes
     ----------
@@ -33,24 +33,25 @@ class Environment(msgspec.Struct, frozen=True):
 
 
 class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Seconds that managers and clients agree on.
+    """Times, in seconds, that managers and clients agree on.
 
     Attributes
     ----------
     beat : float
         Between two heartbeats of a client.
     lease : float
-        A client that is silent for longer loses its lease (not yet its item).
+        A client that sends no heartbeat for longer loses its lease (not yet its item).
     idle : float
-        A client without work stays this long.
+        How long a client without work waits for some.
     grace : float
-        A job that never spoke is not believed dead earlier after its submit.
+        After its submit, a job without any heartbeat is not declared dead before this.
     patience : float
-        A listed job that is silent is cancelled after this time.
+        A job that is in the queue's listing as running, but sends no heartbeat, is cancelled
+        after this.
     interval : float
-        The longest time between two looks at the queue.
+        The longest time between two listings of the queue.
     client_patience : float
-        A client whose manager is away goes on computing this long.
+        How long a client goes on computing without a manager.
     kill_wait : float
         Between the batch system's SIGTERM and its SIGKILL.
     """
@@ -79,24 +80,24 @@ class JobLimits(
 
 
 class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Everything plain about a run; what must be pickled lies in ``callables.pickle``.
+    """All settings of a run that are plain data; ``callables.pickle`` has the others.
 
     Attributes
     ----------
     run : str
-        The run's id; marks its jobs in the queue.
+        The run's id, which marks its jobs in the queue.
     shapes : list of Resources
-        An item's `shape` is a place in this list.
+        The different requests for resources; an item's `shape` is an index into this list.
     goal : Goal
         The same for all learners.
     environment : Environment, optional
-        None for a low-level run, whose script sees to itself.
+        None for a run of `manage_jobs`, whose script prepares its own process.
     job_names : list of str
-        One for all jobs (they are submitted as arrays), or one for each.
+        One for all jobs (then they are submitted as arrays), or one for each job.
     run_script : str, optional
-        What jobs run; None is the package's own client.
+        The script that jobs run; None: the package's own client.
     log_folder : str
-        Absolute; of the jobs' output.
+        Absolute path of the folder for the output of jobs.
     save_interval, points_interval, log_interval : float
         Seconds between saves, commits of the point journal, and log lines.
     point_timeout : float, optional

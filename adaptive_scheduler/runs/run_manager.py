@@ -1,4 +1,4 @@
-"""What a user holds in hand: a run, described, started and found again."""
+"""`RunManager`: describes and starts a run."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.runs.start.previous_run import match_rows
 from adaptive_scheduler.schedulers.base import Scheduler
 
-#: Runs that are given no folder get one in here, below the working directory.
+#: Default parent of run folders, in the working directory.
 DEFAULT_HOME = "adaptive-scheduler-runs"
-#: Seconds that a manager has to end after its last learner.
-ENDING = 30.0
+#: Seconds that a manager may take to end after its last learner.
+EXIT_GRACE = 30.0
 
 
 class RunManager(Run):
-    """Many learners, run to their goal by jobs of a batch system.
+    """Runs many learners to their goal, in jobs of a batch system.
 
     Parameters
     ----------
     scheduler : Scheduler
-        ``SLURM(...)``, ``PBS(...)`` or ``LocalScheduler(...)``: says what a job asks for.
+        ``SLURM(...)``, ``PBS(...)`` or ``LocalScheduler(...)``, with the resources of each job.
     learners : sequence of adaptive.BaseLearner
-        At least one. They travel to the jobs as pickles.
+        At least one. They are pickled for the jobs.
     fnames : sequence of str, path or list of str
-        Where the data of each learner go; a list for a BalancingLearner whose learners
-        each have a file. Made absolute. No two may be the same file.
+        The data file of each learner; a list of files for a BalancingLearner whose learners
+        each have one. Made absolute. No two learners may have the same file.
     goal : callable, int, float, timedelta, str, datetime or None
         When a learner is done: ``goal(learner) -> bool``; a number of points; a loss; the time
         that jobs worked on it (a timedelta, or ``"2h"``; waiting in the queue does not count);
@@ -67,24 +67,24 @@ class RunManager(Run):
     interval : float, str or timedelta
         Longest time between two listings of the queue.
     check_goal_on_start : bool
-        Load the data that exist and do not run learners that meet the goal already.
+        Load existing data, and do not run learners that meet the goal already.
     check : bool
-        Submit one small job first that tries Python, imports, MPI and the way back.
+        First check Python, imports, MPI and the network with one small job.
     run_script : path-like, optional
         A script of yours that jobs run in place of the package's own client; see
         `adaptive_scheduler.client_support`.
     overwrite : bool
-        Begin anew although the folder holds a run; its database is kept as ``.old``.
-        Otherwise that run is carried on: learners that are done stay done, if they meet the
-        goal and their data are there, and failed ones are tried again.
+        Start from scratch although the folder has a run; its database is kept as ``.old``.
+        By default that run is carried on: learners that are done stay done, if they meet the
+        goal and have their data, and failed ones are tried again.
     max_jobs : int
         Most jobs in the queue at a time, waiting ones included.
     max_fails : int
-        Times that a learner's function may raise before the learner is given up. The count
-        begins anew when the learner has as many new points as its job has workers; at 20 times
-        this number in all it is given up nevertheless.
+        Times that a learner may fail before it is given up. The count starts again at zero when
+        the learner has as many new points as its job has workers; after 20 times this number
+        in all it is given up nevertheless.
     max_crashes : int
-        Times that a learner's job may die by its own fault before the learner is given up.
+        Times that a learner's job may crash before the learner is given up.
     point_timeout : float, str or timedelta, optional
         Time that one evaluation may take. One that takes longer counts as a failure of its
         learner (see `max_fails`), and the client is started again in its job, because
@@ -95,8 +95,8 @@ class RunManager(Run):
         once more is that one failure of its learner. (A slow one, over 10 s, is not tried again
         before some other point has succeeded, so that a function that always raises shows soon.)
     client_patience : float, str or timedelta
-        Time that jobs go on computing while no manager of the run lives. Then they save and
-        leave; their learners go on when somebody resumes the run. Jobs that have nothing to
+        Time that jobs go on computing while the run has no manager. Then they save and
+        leave; their learners go on when the run is resumed. Jobs that have nothing to
         compute leave after ten minutes, or after this time if it is shorter.
     limits : Limits, optional
         The six before this one together: ``limits=Limits(max_jobs=10, point_timeout="5m")``.
@@ -114,7 +114,7 @@ class RunManager(Run):
     interface : str, optional
         Listen only on this network interface (``"ib0"``), or on this address.
     ports : str, optional
-        Listen on one of these, ``"50000-50100"``, where a firewall lets no others through.
+        Listen on one of these, ``"50000-50100"``, if a firewall blocks others.
     network : Network, optional
         The three before this one together: ``network=Network(ports="50000-50100")``.
 
@@ -205,14 +205,14 @@ class RunManager(Run):
     # ----------------------------------------------------------------- start and end
 
     def start(self, check: bool | None = None) -> None:
-        """Start the run, or carry it on: its manager is a process that outlives this one.
+        """Start the run, or carry it on, with a manager in its own process, which outlives this one.
 
-        A second start finds the manager that lives and attaches to it.
+        If the run has a manager already, attach to it.
 
         Parameters
         ----------
         check : bool, optional
-            Try the cluster with one small job first; default as given to `RunManager`.
+            First check the cluster with one small job; default: as given to `RunManager`.
 
         Raises
         ------
@@ -224,7 +224,7 @@ class RunManager(Run):
             self.resume()
             return
         if self._has_default_folder and not self._row_of:
-            self.step_aside()
+            self.choose_folder()
         if self._viewer.lives() and not self._ends():
             self._attach_to_living()
             return
@@ -236,7 +236,7 @@ class RunManager(Run):
         except RunError:
             if not self._viewer.lives():
                 raise
-            self._attach_to_living()  # somebody else has started it meanwhile
+            self._attach_to_living()  # another process has just started it
             return
         self.overwrite = False  # a second start of this object carries its run on
         self._row_of = prepared.row_of
@@ -245,18 +245,18 @@ class RunManager(Run):
             print(remark)
 
     def _ends(self) -> bool:
-        """Whether the manager that lives has nothing left to do, and ends while we wait."""
-        deadline = time.monotonic() + ENDING
+        """Return whether the manager has nothing left to do, and ends within `EXIT_GRACE`."""
+        deadline = time.monotonic() + EXIT_GRACE
         while self._viewer.snapshot("none").over and time.monotonic() < deadline:
             if not self._viewer.lives():
                 return True
             time.sleep(0.1)
         return False
 
-    def step_aside(self) -> None:
-        """Before the start: take a folder beside the wanted one if that is of other learners.
+    def choose_folder(self) -> None:
+        """Before a start: use a folder beside the wanted one if that has a run of other learners.
 
-        `start` does so itself where no folder was given.
+        `start` does so itself if no folder was given.
         """
         self.folder = folder_of(self._wanted, self.fnames)
         self._viewer = ManagerClient(self.folder)
@@ -267,7 +267,7 @@ class RunManager(Run):
         rows = state.read_items(read_tables(self.folder), self.folder)
         if self.overwrite:
             raise RunError(
-                f"overwrite=True: a manager of the run in {self.folder.home} lives. "
+                f"overwrite=True: a manager of the run in {self.folder.home} is alive. "
                 "cancel() that run first, or give another folder=..."
             )
         try:
@@ -284,20 +284,20 @@ class RunManager(Run):
 
     def _of_another_run(self) -> RunError:
         return RunError(
-            f"folder: {self.folder.home} belongs to another run, whose manager lives. Give another "
+            f"folder: {self.folder.home} belongs to another run, whose manager is alive. Give another "
             "folder=... or name=..., or RunManager.attach(folder) to see that one."
         )
 
 
 def run_folder(folder: str | os.PathLike[str] | None, name: str) -> RunFolder:
-    """Name the run folder below the folder that a user gave, or did not give."""
+    """Return the run folder in the folder that a user gave, or in the default one."""
     if folder is None:
         safe = re.sub(r"[^\w.+=@-]+", "-", name).lstrip(".")[:100] or "run"
         folder = Path(DEFAULT_HOME) / safe
     home = Path(folder).expanduser().absolute()
     if home.is_file() or home.name.endswith(".run"):
         raise InputError(
-            f"folder={os.fspath(folder)!r} must be a folder of its own, and not end in '.run'. "
+            f"folder={os.fspath(folder)!r} must be a folder for one run, and its name must not end in '.run'. "
             "To see a run that exists: RunManager.attach(folder)."
         )
     return RunFolder(home / DATABASE_NAME)

@@ -34,19 +34,19 @@ def is_done(learner: object) -> bool:
         (is_done, Goal("callable")),
     ],
 )
-def test_goals(given: object, goal: Goal) -> None:
+def test_a_goal_is_read_by_its_type(given: object, goal: Goal) -> None:
     assert parse_goal(given) == goal
 
 
 @pytest.mark.parametrize(
     "given", [True, False, "10", [1], 0, -1, 0.0, -0.1, float("nan"), timedelta(0)]
 )
-def test_what_is_no_goal_is_named(given: object) -> None:
+def test_a_wrong_goal_is_refused(given: object) -> None:
     with pytest.raises(InputError, match="goal="):
         parse_goal(given)
 
 
-def test_predicates() -> None:
+def test_a_goal_becomes_a_function_of_the_learner() -> None:
     learner = SimpleNamespace(npoints=10, loss=lambda: 0.5)
 
     def test_of(goal: Goal, worked: float = 0.0, now: float = 0.0) -> bool:
@@ -78,7 +78,7 @@ def test_predicates() -> None:
         ("1e-3", "for a loss of 1e-3 write goal=1e-3"),
     ],
 )
-def test_a_number_that_is_a_text_is_no_goal_but_nearly_one(given: str, hint: str) -> None:
+def test_a_number_in_a_text_gets_a_hint(given: str, hint: str) -> None:
     with pytest.raises(InputError, match=f"is of type str: {hint}. Give"):
         parse_goal(given)
 

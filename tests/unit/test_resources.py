@@ -31,7 +31,7 @@ from adaptive_scheduler.schedulers.slurm import SLURM
         (" 1:00 ", 60),
     ],
 )
-def test_walltimes(value: Any, seconds: int | None) -> None:
+def test_a_walltime_is_whole_seconds(value: Any, seconds: int | None) -> None:
     assert parse_walltime(value) == seconds
 
 
@@ -54,7 +54,7 @@ def test_a_walltime_without_end_is_an_input_error() -> None:
      ("1K", 1), ("1T", 1024**2), ("4GiB", 4096), ("4 gb", 4096), ("500", 500), (np.int64(3), 3),
      ("4096B", 1), ("1048577b", 2), ("0.5k", 1)],
 )  # fmt: skip
-def test_memories(value: Any, mib: int | None) -> None:
+def test_memory_is_whole_mib(value: Any, mib: int | None) -> None:
     assert parse_memory(value) == mib
 
 

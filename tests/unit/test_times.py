@@ -83,7 +83,7 @@ def test_nonsense_is_refused_with_the_forms_that_are_accepted(value: Any) -> Non
             SLURM(cores=1, walltime=value)
 
 
-def test_no_time_at_all_is_a_time_to_wait_but_no_walltime() -> None:
+def test_zero_is_a_grace_but_no_walltime() -> None:
     assert seconds(0, "t", zero=True) == seconds("0:00", "t", zero=True) == 0
     assert RunnerOptions(grace=0).grace == 0
 

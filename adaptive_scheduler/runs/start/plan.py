@@ -1,4 +1,4 @@
-"""What a user asked for, checked before anything is written or submitted."""
+"""Checks a run as the user described it, before anything is written or submitted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from adaptive_scheduler.schedulers.base import Scheduler
 
 @dataclass(frozen=True)
 class CheckedRun:
-    """A checked wish.
+    """A run as its user described it, checked.
 
     Attributes
     ----------
@@ -33,9 +33,10 @@ class CheckedRun:
         Absolute; one per learner.
     goal : Goal
     depends_on : list of tuple of int
-        For each learner, those that must be done before.
+        For each learner, the learners that must be done before it.
     shapes, shape_of
-        The different resources, and for each learner its place in them.
+        The different resources, and for each learner the index of its own.
+    options : RunOptions
     """
 
     scheduler: Scheduler
@@ -49,12 +50,12 @@ class CheckedRun:
 
 
 def make_plan(scheduler: Any, learners: Any, fnames: Any, options: RunOptions) -> CheckedRun:
-    """Check everything that can be checked without touching the run folder.
+    """Check everything that can be checked without the run folder.
 
     Raises
     ------
     InputError
-        Names the argument, what is wrong and what to do.
+        Names the argument, what is wrong and what to do about it.
     """
     if not isinstance(scheduler, Scheduler):
         raise InputError(
@@ -75,7 +76,7 @@ def make_plan(scheduler: Any, learners: Any, fnames: Any, options: RunOptions) -
 
 
 def check_learners(learners: Any) -> list[Any]:
-    """Return them as a list; InputError if one is no learner, or none that adaptive can run."""
+    """Return them as a list; InputError if one is not a learner that adaptive can run."""
     if hasattr(learners, "ask") or not hasattr(learners, "__len__"):
         raise InputError(
             f"learners must be a list of learners, not {type(learners).__name__}: "
@@ -98,10 +99,10 @@ def check_learners(learners: Any) -> list[Any]:
 
 
 def check_goal_function(goal: Any) -> None:
-    """Refuse a function that cannot be called with a learner, or gives no answer; InputError."""
+    """Refuse a goal that cannot be called with a learner, or returns no answer."""
     try:
         inspect.signature(goal).bind(object())
-    except ValueError:  # of a builtin, which does not tell
+    except ValueError:  # a builtin without a signature
         return
     except TypeError as error:
         raise InputError(
@@ -116,7 +117,7 @@ def check_goal_function(goal: Any) -> None:
 
 
 def check_goal_fits(goal: Goal, learners: Sequence[Any]) -> None:
-    """Refuse goal=None for a learner that has no end of its own."""
+    """Refuse goal=None for a learner that never runs out of points."""
     if goal.kind != "exhausted":
         return
     for place, learner in enumerate(learners):
@@ -129,7 +130,7 @@ def check_goal_fits(goal: Goal, learners: Sequence[Any]) -> None:
 
 
 def has_end(learner: Any) -> bool:
-    """Whether it knows by itself when it is done, as SequenceLearner and IntegratorLearner do."""
+    """Return whether a learner can be done by itself, as a SequenceLearner can."""
     children = getattr(learner, "learners", None)
     if isinstance(children, list):
         return all(has_end(child) for child in children)
@@ -137,7 +138,7 @@ def has_end(learner: Any) -> bool:
 
 
 def is_exhausted(learner: Any) -> bool:
-    """Whether a learner that `has_end` is done."""
+    """Return whether a learner that `has_end` is done."""
     children = getattr(learner, "learners", None)
     if isinstance(children, list):
         return all(is_exhausted(child) for child in children)
@@ -145,12 +146,12 @@ def is_exhausted(learner: Any) -> bool:
 
 
 def check_dependencies(dependencies: Any, n: int) -> list[tuple[int, ...]]:
-    """For each of n learners those that it waits for.
+    """Return for each of n learners the learners that it waits for.
 
     Raises
     ------
     InputError
-        An index is out of range, or some wait for each other in a circle.
+        An index is out of range, or the dependencies are cyclic.
     """
     parents: list[tuple[int, ...]] = [()] * n
     if dependencies is None:
@@ -171,8 +172,8 @@ def check_dependencies(dependencies: Any, n: int) -> list[tuple[int, ...]]:
     except graphlib.CycleError as error:
         circle = " -> ".join(map(str, error.args[1]))
         raise InputError(
-            f"dependencies are cyclic: {circle}: these learners would wait for each other for "
-            "ever. Remove one of these arrows."
+            f"dependencies are cyclic: {circle}: these learners would wait for each other "
+            "forever. Remove one of these dependencies."
         ) from error
     return parents
 
@@ -192,7 +193,7 @@ def _place(value: Any, n: int, what: str) -> int:
 
 
 def check_machine(options: RunOptions) -> None:
-    """Check options that take this machine's network and files; InputError names the argument."""
+    """Check the options that name something on this machine; InputError names the argument."""
     if options.url is not None:
         split_url(options.url)
     host_addresses(options.interface)

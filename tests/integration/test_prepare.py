@@ -123,9 +123,9 @@ def test_a_folder_with_a_living_manager_is_refused(tmp_path: Path, folder: RunFo
     with pytest.raises(RunError, match="belongs to another run"):
         other.start()
     same = plan_of(tmp_path)
-    with pytest.raises(RunError, match="overwrite_db=True: a manager of the run"):
+    with pytest.raises(RunError, match="overwrite=True: a manager of the run"):
         RunManager(
-            local(), same.learners, same.fnames, goal=1, folder=folder.home, overwrite_db=True
+            local(), same.learners, same.fnames, goal=1, folder=folder.home, overwrite=True
         ).start()
     lock.release()
 
@@ -172,9 +172,11 @@ def test_fault_08_a_run_is_carried_on(tmp_path: Path, folder: RunFolder) -> None
             assert learners.read(row).function(0) == ord(stem)
 
 
-def test_a_run_carried_on_without_one_of_its_learners_is_refused(tmp_path: Path, folder: RunFolder) -> None:
+def test_a_run_carried_on_without_one_of_its_learners_is_refused(
+    tmp_path: Path, folder: RunFolder
+) -> None:
     carry(tmp_path, folder, "a", "b")
-    with pytest.raises(InputError, match=r"2 learners, of which 1 are missing.*overwrite_db=True"):
+    with pytest.raises(InputError, match=r"2 learners, of which 1 are missing.*overwrite=True"):
         carry(tmp_path, folder, "a", "c")
     assert len(rows_of(folder)) == 2
 

@@ -52,8 +52,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
         learners: list[Any], scheduler: dict[str, Any] | None = None, **more: Any
     ) -> RunManager:
         names = [tmp_path / f"data/{n}.pickle" for n in range(len(learners))]
-        settings = {"goal": 20, "folder": home, "job_manager_interval": 1, **more}
-        settings.setdefault("max_simultaneous_jobs", 2)
+        settings = {"goal": 20, "folder": home, "interval": 1, **more}
+        settings.setdefault("max_jobs", 2)
         return RunManager(
             LocalScheduler(**{**options, **(scheduler or {})}), learners, names, **settings
         )
@@ -189,7 +189,7 @@ def broken(x: float) -> float:
 
 def test_failed_learners_are_retried_with_a_new_function(make: Callable[..., RunManager]) -> None:
     learners = [line(), adaptive.Learner1D(broken, bounds=(-1, 1))]
-    run = make(learners, max_fails_per_job=0)
+    run = make(learners, max_fails=0)
     run.start()
     end = run.wait(60)
     assert end.phases == {"done": 1, "failed": 1}

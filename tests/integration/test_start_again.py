@@ -229,7 +229,7 @@ def test_other_learners_get_a_folder_of_their_own_and_are_told_so(
     ]
     assert [run.folder.home.name for run in same] == ["adaptive-scheduler", "adaptive-scheduler-2"]
     assert RunManager.attach(other.folder.home).fnames == [str(tmp_path / "d")]
-    anew = RunManager(local(), lines(1), ["e"], goal=10, overwrite_db=True)
+    anew = RunManager(local(), lines(1), ["e"], goal=10, overwrite=True)
     assert anew.folder.home.name == "adaptive-scheduler"  # what a person asks for
 
 

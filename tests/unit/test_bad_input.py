@@ -125,7 +125,9 @@ def test_a_refused_start_leaves_what_was_there(empty: Path) -> None:
 
 
 @pytest.mark.parametrize("call", ["cancel", "resume", "retry", "snapshot", "wait", "info"])
-def test_every_call_on_a_run_that_was_not_started_raises_the_same_error(empty: Path, call: str) -> None:
+def test_every_call_on_a_run_that_was_not_started_raises_the_same_error(
+    empty: Path, call: str
+) -> None:
     learner = adaptive.Learner1D(abs, bounds=(-1, 1))
     run = RunManager(LocalScheduler(cores=1), [learner], ["data"], goal=3, folder="run")
     with pytest.raises(RunError, match=r"was never started: call start\(\)"):

@@ -171,7 +171,9 @@ def test_no_scheduler() -> None:
         make_plan("slurm", [line()], ["a"], RunOptions(goal=1))
 
 
-def test_missing_programs_of_the_batch_system_are_named(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_programs_of_the_batch_system_are_named(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     plan = make_plan(SLURM(cores=1), [line()], ["a"], RunOptions(goal=1))
     with pytest.raises(CommandMissingError, match=r"SLURM needs sbatch.*not found on PATH"):
@@ -203,7 +205,9 @@ def test_a_run_that_was_not_started_has_no_snapshot_and_no_folder(tmp_path: Path
     assert not (tmp_path / "run").exists()
 
 
-def test_the_default_folder_is_named_after_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_folder_is_named_after_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     found = run_folder(None, "../v 1.5/β")
     assert found.home.parent == tmp_path / "adaptive-scheduler-runs"
@@ -264,7 +268,9 @@ def test_create_empty_db_writes_rows_and_combos(tmp_path: Path) -> None:
         ("a", None, "must be a list"),
     ],
 )
-def test_create_empty_db_refuses_wrong_arguments(tmp_path: Path, given: Any, combos: Any, words: str) -> None:
+def test_create_empty_db_refuses_wrong_arguments(
+    tmp_path: Path, given: Any, combos: Any, words: str
+) -> None:
     folder = RunFolder(tmp_path / "running.tinydb")
     with pytest.raises(InputError, match=words):
         empty.create(folder, given, combos)

@@ -152,6 +152,8 @@ def run(
     SystemExit
         With 1, so that the job script starts it again, if a worker died or hangs.
     """
+    given = dict(locals())  # before an import adds names
+
     import msgspec
 
     from adaptive_scheduler.client.job_environment import JobEnvironment
@@ -163,7 +165,7 @@ def run(
     from adaptive_scheduler.core.options.run_options import from_arguments
     from adaptive_scheduler.io.system.logs import job_log
 
-    options = from_arguments(locals())
+    options = from_arguments(given)
     check(options.initializers, len(learners))
     folder = _folder(url)
     own = {name: getattr(options, name) for name in _KEPT}

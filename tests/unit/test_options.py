@@ -191,6 +191,26 @@ def test_an_unknown_name_is_a_type_error_too() -> None:
         client_support.run(None, [], [], gaol=3)  # type: ignore[call-arg]
 
 
+def test_client_support_run_checks_its_options_before_it_looks_for_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ADAPTIVE_SCHEDULER_RUN", raising=False)
+    with pytest.raises(InputError, match="save_interval='soon'"):
+        client_support.run(None, [], [], goal=3, save_interval="soon")
+    with pytest.raises(InputError, match="url=None finds the run through its job"):
+        client_support.run(None, [], [], goal=3, save_interval="5m")
+
+
+def test_run_json_of_an_older_version_is_read_and_written_with_the_same_keys() -> None:
+    text = (
+        '{"run":"r","shapes":[{}],"job_names":["j"],"log_folder":"/l",'
+        '"limits":{"max_simultaneous_jobs":5,"max_fails_per_job":1}}'
+    )
+    config = msgspec.json.decode(text, type=RunConfig)
+    assert config.limits == JobLimits(max_jobs=5, max_fails=1)
+    assert msgspec.json.decode(msgspec.json.encode(config)) == msgspec.json.decode(text)
+
+
 def test_an_open_list_of_names_leaves_others_alone() -> None:
     assert resolve({"partition": "x"}, ["max_jobs"], "manage_jobs", is_open=True) == {"partition": "x"}  # fmt: skip
 

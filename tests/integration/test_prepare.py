@@ -60,7 +60,7 @@ def test_a_run_folder_below_a_file_is_refused(tmp_path: Path, folder: RunFolder)
         prepare.prepare(plan_of(tmp_path / "file"), folder)
     with pytest.raises(InputError, match=r"folder: .* is not one"):
         prepare.prepare(plan_of(tmp_path), run_folder(tmp_path / "file/run", "job"))
-    with pytest.raises(InputError, match="must be a folder of its own"):
+    with pytest.raises(InputError, match="must be a folder for one run"):
         run_folder(tmp_path / "file", "job")
 
 

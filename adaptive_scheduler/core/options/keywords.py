@@ -37,26 +37,24 @@ def resolve(
     UnknownArgumentError
         There is no such name; suggests those that are spelt alike.
     """
-    resolved: dict[str, Any] = {}
     written_as: dict[str, str] = {}
-    for written, value in given.items():
+    for written in given:
         name = written if written in known else ALIASES.get(written, written)
-        if name not in known and is_open:
+        if name not in known:
+            if not is_open:
+                raise UnknownArgumentError(f"{caller}: {unknown(written, known)}")
             name = written
-        elif name not in known:
-            raise UnknownArgumentError(f"{caller}: {unknown(written, known)}")
         if name in written_as:
-            other = sorted((written, written_as[name]), key=name.__ne__)  # its own name first
+            other = written if written != name else written_as[name]
             raise InputError(
-                f"{caller}: {other[0]}= and {other[1]}= are two names for one thing: give {name}=."
+                f"{caller}: {name}= and {other}= are two names for one thing: give {name}=."
             )
         written_as[name] = written
-        resolved[name] = value
-    return resolved
+    return {name: given[written] for name, written in written_as.items()}
 
 
 def unknown(name: str, known: Collection[str]) -> str:
-    """Return what to say about a name that is not known."""
+    """Return what is wrong with an unknown name, and what to give instead."""
     if name in REPLACED:
         return f"{name!r} is no argument here: {REPLACED[name]}."
     near = close_names(name, known)
@@ -65,11 +63,11 @@ def unknown(name: str, known: Collection[str]) -> str:
 
 
 def close_names(name: str, known: Collection[str]) -> str:
-    """Return the names (at most two) that are spelt like `name`, or ""."""
+    """Return the one or two names of `known` that are spelt like `name`, quoted, or ""."""
     from difflib import get_close_matches
 
-    candidates = {**{other: its for other, its in ALIASES.items() if its in known}}
-    candidates.update({one: one for one in known})
+    candidates = {one: one for one in known}
+    candidates |= {other: its for other, its in ALIASES.items() if its in candidates}
     near = get_close_matches(name.lower(), candidates, n=2, cutoff=0.7)
     return " or ".join(repr(one) for one in dict.fromkeys(candidates[one] for one in near))
 

@@ -37,11 +37,15 @@ DbName = str | os.PathLike[str]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("Limits", "Network", "RunManager", "Saving"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import adaptive_scheduler
+    if name == "RunManager":
+        from adaptive_scheduler.runs.run_manager import RunManager
 
-    return getattr(adaptive_scheduler, name)
+        return RunManager
+    if name in ("Limits", "Network", "Saving"):
+        from adaptive_scheduler.core.options import run_options
+
+        return getattr(run_options, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from adaptive_scheduler.core.check_results import CheckResult, merge
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.findings import CheckResult, merge
 from adaptive_scheduler.core.jobs.batch_jobs import JobId, JobRequest, JobState, ListedJob, unfold
 from adaptive_scheduler.core.jobs.records import PROFILE, explain_death, tag
 from adaptive_scheduler.core.paths import RunFolder
@@ -82,7 +82,7 @@ class ClusterCheck:
     timeout: float = 600.0
     interface: str | None = None
     ports: str | None = None
-    tell: Callable[[str], None] = field(default=lambda _: None)
+    report: Callable[[str], None] = field(default=lambda _: None)
 
 
 def check(trial: ClusterCheck) -> list[CheckResult]:
@@ -200,7 +200,7 @@ def _submit_and_wait(
     except (SubmitRefusedError, CommandMissingError, NoObservation) as error:
         remedy = "These are the batch system's own words: change the options that it names."
         return [CheckResult("submitting a job", False, str(error), remedy)]
-    trial.tell(f"Job {job} is submitted.")
+    trial.report(f"Job {job} is submitted.")
     try:
         return [
             CheckResult("submitting a job", True, f"job {job}"),
@@ -227,7 +227,7 @@ def _wait(
             return [_died(trial.scheduler, config, job)]
         if listed is not None and (state := f"{listed.native_state} {listed.reason}") != told:
             told = state
-            trial.tell(f"Job {job}: {state}".rstrip())
+            trial.report(f"Job {job}: {state}".rstrip())
         if listed is not None and listed.remedy:
             return [
                 CheckResult("running the job", False, f"it will not start: {state}", listed.remedy)

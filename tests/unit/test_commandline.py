@@ -8,17 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler.commandline import exits, history
-from adaptive_scheduler.commandline.finding import find_learner, find_run, runs_below
-from adaptive_scheduler.commandline.loading import goal_of, load_learners_file
-from adaptive_scheduler.commandline.options import make_scheduler
-from adaptive_scheduler.commandline.showing import whole
-from adaptive_scheduler.commandline.values import (
-    parse_goal_text,
-    parse_pairs,
-    seconds,
-)
-from adaptive_scheduler.core.findings import CheckResult, merge
+from adaptive_scheduler.commandline.input.find_learner import find_learner
+from adaptive_scheduler.commandline.input.find_run import find_run, runs_below
+from adaptive_scheduler.commandline.input.learners_file import goal_of, load_learners_file
+from adaptive_scheduler.commandline.input.scheduler import make_scheduler
+from adaptive_scheduler.commandline.input.values import parse_goal_text, parse_pairs, seconds
+from adaptive_scheduler.commandline.output import exit_codes, log_entries
+from adaptive_scheduler.commandline.output.json_lines import plain as plain_data
+from adaptive_scheduler.core.check_results import CheckResult, merge
 from adaptive_scheduler.core.goals import parse_goal, unparse_goal
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import InputError, RunError, UserCodeError
@@ -143,16 +140,16 @@ def test_what_a_learners_file_lacks_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "code"),
-    [({"phases": {"done": 2}}, exits.DONE),
-     ({"phases": {"done": 2}, "alive": False}, exits.DONE),
-     ({"phases": {"running": 1, "failed": 1}}, exits.DONE),
-     ({"phases": {"done": 1, "failed": 1}}, exits.FAILED),
-     ({"phases": {"done": 1, "cancelled": 1}}, exits.FAILED),
-     ({"phases": {"queued": 1}, "alive": False}, exits.NO_MANAGER),
-     ({"phases": {"queued": 1}, "notes": ["held: refused"]}, exits.HELD)],
+    [({"phases": {"done": 2}}, exit_codes.DONE),
+     ({"phases": {"done": 2}, "alive": False}, exit_codes.DONE),
+     ({"phases": {"running": 1, "failed": 1}}, exit_codes.DONE),
+     ({"phases": {"done": 1, "failed": 1}}, exit_codes.FAILED),
+     ({"phases": {"done": 1, "cancelled": 1}}, exit_codes.FAILED),
+     ({"phases": {"queued": 1}, "alive": False}, exit_codes.NO_MANAGER),
+     ({"phases": {"queued": 1}, "notes": ["held: refused"]}, exit_codes.HELD)],
 )  # fmt: skip
 def test_exit_codes(changes: dict[str, object], code: int) -> None:
-    assert exits.code_of(Snapshot(run="r", database="d", time=0.0, **changes)) == code  # type: ignore[arg-type]
+    assert exit_codes.of_snapshot(Snapshot(run="r", database="d", time=0.0, **changes)) == code  # type: ignore[arg-type]
 
 
 def test_fault_30_logs_bear_any_bytes_and_torn_lines(tmp_path: Path) -> None:
@@ -166,15 +163,15 @@ def test_fault_30_logs_bear_any_bytes_and_torn_lines(tmp_path: Path) -> None:
     path.write_bytes(
         b"\xff\xfe not json\n" + text + b'\n[1]\n{"event": "caf\xe9", "item": 1}\n{"ev'
     )
-    entries = history.entries_of([path], 1)
+    entries = log_entries.entries_of([path], 1)
     assert [entry.event for entry in entries] == ["caf�", "item_claimed", "item_failed"]
-    assert "reason=a" in history.entry_line(entries[-1]).plain
-    assert "caf" in history.tail(path, 2)
-    assert history.tail(tmp_path / "none", 2) == ""
+    assert "reason=a" in log_entries.entry_line(entries[-1]).plain
+    assert "caf" in log_entries.tail(path, 2)
+    assert log_entries.tail(tmp_path / "none", 2) == ""
 
 
 def test_json_leaves_no_field_out() -> None:
-    plain = whole(Snapshot(run="r", database="d", time=0.0))
+    plain = plain_data(Snapshot(run="r", database="d", time=0.0))
     assert set(plain) == set(Snapshot.__struct_fields__)
 
 

@@ -18,6 +18,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.io.pickling.object_file import read_callable
 from adaptive_scheduler.io.storage.row_codec import read_config
 from adaptive_scheduler.runs.manager_client import ManagerClient
+from adaptive_scheduler.runs.run import Run
 from adaptive_scheduler.runs.run_manager import RunManager
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.fnames import absolute_fnames
@@ -85,7 +86,7 @@ def retry(folder: RunFolder, again: Again) -> None:
     say(f"Queued again. Watch it with: adaptive-scheduler status --watch {quoted(folder)}")
 
 
-def _renewed(run: RunManager, again: Again) -> RunManager:
+def _renewed(run: Run, again: Again) -> RunManager:
     """The same run, described anew; what was not given stays."""
     path = run.folder.callables
     file = None if again.file is None else load_learners_file(again.file)
@@ -105,9 +106,7 @@ def _renewed(run: RunManager, again: Again) -> RunManager:
     )
 
 
-def _old_initializers(
-    run: RunManager, names: Sequence[Any], learners: Sequence[Any]
-) -> list[Any] | None:
+def _old_initializers(run: Run, names: Sequence[Any], learners: Sequence[Any]) -> list[Any] | None:
     """Those of the run; where each learner has its own, in the order of these learners."""
     given = read_callable(run.folder.callables, "initializers")
     if given is None or not is_per_learner(given):
@@ -117,7 +116,7 @@ def _old_initializers(
     return [known.get(fnames.key(name)) for name in absolute]
 
 
-def _old_goal(run: RunManager) -> Any:
+def _old_goal(run: Run) -> Any:
     goal = read_config(run.folder).goal
     if goal.kind == "callable":
         return read_callable(run.folder.callables, "goal")

@@ -14,6 +14,7 @@ from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.runs.views import render as views
 
 if TYPE_CHECKING:
+    from adaptive_scheduler.runs.run import Run
     from adaptive_scheduler.runs.run_manager import RunManager
 
 console = Console()
@@ -54,7 +55,7 @@ def cancel(manager: RunManager) -> int:
     return exits.INTERRUPTED
 
 
-def wait_for_the_last(manager: RunManager) -> None:
+def wait_for_the_last(manager: Run) -> None:
     """Wait until the last job of a cancelled run has left, as long as a person would."""
     try:
         manager.wait(timeout=_LEAVING)

@@ -19,7 +19,7 @@ from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run import Run
 from adaptive_scheduler.runs.start.launch import start_and_wait, try_cluster
 from adaptive_scheduler.runs.start.own_folder import folder_of, moved
-from adaptive_scheduler.runs.start.plan import RunOptions, make_plan
+from adaptive_scheduler.runs.start.plan import CheckedRun, RunOptions, make_plan
 from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.runs.start.previous_run import match_rows
 from adaptive_scheduler.schedulers.base import Scheduler
@@ -134,6 +134,7 @@ class RunManager(Run):
 
     check: bool = False
     overwrite_db: bool = False
+    _plan: CheckedRun
 
     def __init__(
         self,
@@ -180,27 +181,6 @@ class RunManager(Run):
         self._wanted = default
         self.check, self.overwrite_db = check, overwrite_db
 
-    @classmethod
-    def attach(cls, folder: str | os.PathLike[str]) -> RunManager:
-        """Find a run again, from any process on any host that sees its folder.
-
-        Parameters
-        ----------
-        folder : path-like
-            The run's folder, or its database.
-
-        Raises
-        ------
-        RunError, DatabaseError
-            There is no run.
-        """
-        where = RunFolder(folder)
-        state.read_config(where)
-        rows = state.read_items(read_tables(where), where)
-        run = cls.__new__(cls)
-        Run.__init__(run, where, [row.fname for row in rows])
-        return run
-
     # ----------------------------------------------------------------- start and end
 
     def start(self, check: bool | None = None) -> None:
@@ -219,9 +199,6 @@ class RunManager(Run):
             Something is wrong with an argument, a folder or the batch system; nothing
             was submitted.
         """
-        if self._plan is None:
-            self.resume()
-            return
         if self._has_default_folder and not self._row_of:
             self.step_aside()
         if self._viewer.lives() and not self._ends():

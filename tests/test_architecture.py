@@ -28,6 +28,8 @@ MANY_PARAMETERS = {
     "server_support.py:manage_jobs",
     "client_support.py:run",
     "schedulers/base.py:Scheduler.__init__",
+    "schedulers/local.py:LocalScheduler.__init__",
+    "schedulers/pbs/scheduler.py:PBS.__init__",
     "cli.py:run",
 }
 

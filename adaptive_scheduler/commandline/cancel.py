@@ -6,7 +6,8 @@ from adaptive_scheduler.commandline.input.arguments import NamedRun
 from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.output.ending import how_it_ended, wait_for_jobs
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
-from adaptive_scheduler.commandline.output.terminal import count, print_line, quoted
+from adaptive_scheduler.commandline.output.terminal import print_line, quoted
+from adaptive_scheduler.runs.views.render import counted
 
 
 @reports_errors
@@ -29,6 +30,8 @@ def cancel(run: NamedRun) -> None:
     manager = RunManager.attach(folder)
     with prints_option_names():
         n = manager.cancel()
-    print_line(f"{count(n)} cancelled; their jobs save and end. Ctrl-C stops waiting for them.")
+    print_line(
+        f"{counted(n, 'learner')} cancelled; their jobs save and end. Ctrl-C stops waiting for them."
+    )
     wait_for_jobs(manager)
     print_line(f"To go on: adaptive-scheduler resume {quoted(folder)}")

@@ -11,7 +11,7 @@ from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.output import exit_codes
 from adaptive_scheduler.commandline.output.ending import how_it_ended, watch_to_end
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
-from adaptive_scheduler.commandline.output.terminal import count, exit_with, print_line, quoted
+from adaptive_scheduler.commandline.output.terminal import exit_with, print_line, quoted
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.runs.views import render as views
@@ -76,6 +76,6 @@ def _going_on(before: Snapshot, again: int, folder: RunFolder) -> str:
     ended = before.phases.get("done", 0) + before.phases.get("failed", 0)
     cancelled = f", of which {again} were cancelled" if again else ""
     return (
-        f"The run goes on: {count(before.total - ended)} to do{cancelled}. Watch it with: "
+        f"The run goes on: {views.counted(before.total - ended, 'learner')} to do{cancelled}. Watch it with: "
         f"adaptive-scheduler status --watch {quoted(folder)}"
     )

@@ -13,10 +13,12 @@ from adaptive_scheduler.commandline.input.arguments import NamedRun
 from adaptive_scheduler.commandline.input.find_learner import find_learner
 from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
-from adaptive_scheduler.commandline.output.terminal import count, print_line, quoted
+from adaptive_scheduler.commandline.output.terminal import print_line, quoted
 
 if TYPE_CHECKING:
+    from adaptive_scheduler.runs.run import Run
     from adaptive_scheduler.runs.run_manager import RunManager
+from adaptive_scheduler.runs.views.render import counted
 
 
 @reports_errors
@@ -48,7 +50,7 @@ def retry(
     from adaptive_scheduler.runs.run_manager import RunManager
 
     folder = find_run(run)
-    found = RunManager.attach(folder)
+    found: Run = RunManager.attach(folder)
     if learners_file is not None or goal is not None:
         found = _redefined(found, NewDefinition(learners_file, goal))
     rows = [find_learner(name, found.fnames) for name in learners or []]
@@ -62,11 +64,11 @@ def retry(
 def _queued_again(n: int, named: int) -> str:
     if named and n < named:
         return (
-            f"{n} of {count(named)} queued again; the others have not ended, so they are not "
+            f"{n} of {counted(named, 'learner')} queued again; the others have not ended, so they are not "
             "started a second time."
         )
     if n:
-        return f"{count(n)} queued again."
+        return f"{counted(n, 'learner')} queued again."
     return (
         "Nothing to retry: no learner has failed or was cancelled, and those done meet the goal. "
         "To run one again all the same, give its number."
@@ -89,7 +91,7 @@ class NewDefinition:
     goal: str | None = None
 
 
-def _redefined(run: RunManager, new: NewDefinition) -> RunManager:
+def _redefined(run: Run, new: NewDefinition) -> RunManager:
     """Define the same run again; what was not given stays as it is."""
     from adaptive_scheduler.commandline.input.learners_file import goal_of, load_learners_file
     from adaptive_scheduler.io.pickling.object_file import read_callable
@@ -114,9 +116,7 @@ def _redefined(run: RunManager, new: NewDefinition) -> RunManager:
     )
 
 
-def _old_initializers(
-    run: RunManager, names: Sequence[Any], learners: Sequence[Any]
-) -> list[Any] | None:
+def _old_initializers(run: Run, names: Sequence[Any], learners: Sequence[Any]) -> list[Any] | None:
     """Those of the run; where each learner has its own, in the order of these learners."""
     from adaptive_scheduler.core.initializers import is_per_learner
     from adaptive_scheduler.io.pickling.object_file import read_callable
@@ -130,7 +130,7 @@ def _old_initializers(
     return [known.get(fnames.key(name)) for name in absolute]
 
 
-def _old_goal(run: RunManager) -> Any:
+def _old_goal(run: Run) -> Any:
     from adaptive_scheduler.core.goals import unparse_goal
     from adaptive_scheduler.io.pickling.object_file import read_callable
     from adaptive_scheduler.io.storage.row_codec import read_config

@@ -25,16 +25,6 @@ if TYPE_CHECKING:
     from adaptive_scheduler.runs.run_manager import RunManager
 
 
-def OLD(options):
-    old = {
-        "max_jobs": "max_simultaneous_jobs",
-        "name": "job_name",
-        "overwrite": "overwrite_db",
-        "max_fails": "max_fails_per_job",
-    }
-    return {old.get(k, k): v for k, v in options.items()}
-
-
 @reports_errors
 @takes_options("scheduler", SCHEDULER_OPTIONS, "What each job asks for")
 @takes_options("options", RUN_OPTIONS, "How the run goes")
@@ -90,7 +80,7 @@ def run(
     if remark:
         print_line(remark)
     manager = RunManager(
-        made, file.learners, file.fnames, goal=chosen, folder=where.home, **OLD(options)
+        made, file.learners, file.fnames, goal=chosen, folder=where.home, **options
     )
     exit_with(start_and_watch(manager, detach))
 

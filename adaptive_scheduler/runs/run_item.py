@@ -140,12 +140,8 @@ def place_of(named: Any, names: Sequence[fnames.Fname]) -> int:
     key = fnames.key(wanted)
     found = [place for place, name in enumerate(names) if fnames.key(name) == key]
     if not found and isinstance(wanted, str):
-        end = "/" + wanted.removeprefix("./")
-        found = [
-            place
-            for place, name in enumerate(names)
-            if any(one.endswith(end) for one in _each(name))
-        ]
+        parts = wanted.removeprefix("./")
+        found = _ending(f"/{parts}", names) or (_ending(parts, names) if parts else [])
     if len(found) == 1:
         return found[0]
     if found:
@@ -157,6 +153,12 @@ def place_of(named: Any, names: Sequence[fnames.Fname]) -> int:
         f"There is no learner {named!r} in this run.{_near(wanted, names)} Give a number from 0 to "
         f"{len(names) - 1}, an fname, or the end of one."
     )
+
+
+def _ending(end: str, names: Sequence[fnames.Fname]) -> list[int]:
+    return [
+        place for place, name in enumerate(names) if any(one.endswith(end) for one in _each(name))
+    ]
 
 
 def _by_number(named: Any, n: int) -> int:

@@ -6,6 +6,7 @@ that are accepted, and not shown in the help.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -15,22 +16,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from adaptive_scheduler.core.times import number_or_text
+from adaptive_scheduler.core.options.aliases import ALIASES as PYTHON_ALIASES
+from adaptive_scheduler.core.options.run_options import Limits, Network, RunOptions, Saving
+from adaptive_scheduler.core.times import length_text, number_or_text
 
-#: Other names of options (as Python arguments), and what they mean.
-ALIASES: Mapping[str, str] = {
-    "executor": "executor_type",
-    "threads": "num_threads",
-    "env": "extra_env_vars",
-    "python": "python_executable",
-    "mpiexec": "mpiexec_executable",
-    "partition": "queue",
-    "job_name": "name",
-    "max_simultaneous_jobs": "max_jobs",
-    "max_fails_per_job": "max_fails",
-    "job_manager_interval": "interval",
-    "overwrite_db": "overwrite",
-}
+#: Other names of options (as Python arguments), and what they mean. SLURM's users say partition.
+ALIASES: Mapping[str, str] = {**PYTHON_ALIASES, "partition": "queue"}
 
 
 def as_typed(value: Any) -> Any:
@@ -73,20 +64,21 @@ class TypedOption:
 
     def parameter(self, panel: str) -> inspect.Parameter:
         """As a parameter of a function that typer reads."""
+        shown = "--" + self.name.replace("_", "-")
         option = typer.Option(
-            "--" + self.name.replace("_", "-"),
+            f" /--no{shown[1:]}" if self.default is True else shown, show_default=self.kind is not bool,
             help=self.help, min=self.least, rich_help_panel=panel, metavar=self.metavar,
         )  # fmt: skip
-        kind = self.kind if self.kind is bool or self.default is not None else self.kind | None
+        kind = self.kind | None if self.default is None else self.kind
         return inspect.Parameter(
             self.name, inspect.Parameter.KEYWORD_ONLY,
-            default=False if self.kind is bool else self.default, annotation=Annotated[kind, option],
+            default=self.default, annotation=Annotated[kind, option],
         )  # fmt: skip
 
 
 SCHEDULER_OPTIONS = (
-    TypedOption("scheduler", str, "slurm, pbs, local, or one that a package adds. Default: the one "
-                "of the run that is carried on, else the one that is installed here."),
+    TypedOption("scheduler", str, "slurm, pbs, local, or one that a package adds. Default: that of "
+                "the run if it was started before, else the one that is installed here."),
     TypedOption("cores", int, "MPI ranks, or worker processes.", least=1),
     TypedOption("nodes", int, "Nodes.", least=1),
     TypedOption("cores_per_node", int, "With --nodes, in place of --cores.", least=1),
@@ -94,7 +86,7 @@ SCHEDULER_OPTIONS = (
     TypedOption("walltime", str, "30m, 12h, 1h30m, 12:00:00, or 2-12:00 (days-hours:minutes)."),
     TypedOption("queue", str, "SLURM's partition, PBS's queue."),
     TypedOption("gpus", int, "On each node.", least=1),
-    TypedOption("exclusive", bool, "Whole nodes, shared with nobody."),
+    TypedOption("exclusive", bool, "Whole nodes, shared with nobody.", False),
     TypedOption("executor_type", str, "mpi4py (default), process-pool, loky or sequential."),
     TypedOption("num_threads", int, "Threads of each worker.", least=1),
     TypedOption("setup", list[str], "A line at the top of each job script, e.g. 'module load mpi'. "
@@ -110,22 +102,40 @@ SCHEDULER_OPTIONS = (
                 "those of this machine.", least=1),
 )  # fmt: skip
 
-RUN_OPTIONS = (
-    TypedOption("max_jobs", int, "Most jobs in the queue at a time.", 100, 1),
-    TypedOption("name", str, "Name of the jobs in the queue. Default: the learners file's."),
-    TypedOption("save_interval", str, "Time between two saves.", "5m", read=number_or_text),
-    TypedOption("points_interval", str, "Time after which a finished point is on disk.", "1s", read=number_or_text),
-    TypedOption("point_timeout", str, "Longest time that one evaluation may take. A longer one "
-                "counts as a failure of its learner. Default: no limit.", read=number_or_text),
-    TypedOption("point_retries", int, "How often an evaluation that raised is tried again.", 2, 0),
-    TypedOption("max_fails", int, "How often a learner may fail without a new point in "
-                "between; then it is given up.", 3, 0),
-    TypedOption("client_patience", str, "How long jobs go on computing while no manager runs. "
-                "Then they save and end.", "24h", read=number_or_text),
-    TypedOption("overwrite", bool, "Begin anew: the folder's database is put aside. Data files "
-                "are kept."),
-    TypedOption("check", bool, "Do what `adaptive-scheduler check` does first."),
-)  # fmt: skip
+#: Options of a run that are Python objects, or that the command `run` describes itself.
+_NOT_TYPED = ("goal", "folder", "dependencies", "runner_kwargs", "initializers")
+#: What is added to a description: where the command line has a default of its own.
+_DEFAULTS = {
+    "name": "Default: the learners file's name.",
+    "point_timeout": "Default: no limit.",
+}
+#: Descriptions of flags that switch something off.
+_OFF = {"check_goal_on_start": "Do not look first whether saved data meet the goal."}
+
+
+def run_options() -> tuple[TypedOption, ...]:
+    """The options of a run, from the record that has them for Python, too."""
+    fields = [field for field in dataclasses.fields(RunOptions) if field.name not in _NOT_TYPED]
+    groups = (Limits, Saving, Network)
+    last = {field.name: n for n, group in enumerate(groups) for field in dataclasses.fields(group)}
+    return tuple(
+        _typed_option(field) for field in sorted(fields, key=lambda f: last.get(f.name, -1))
+    )
+
+
+def _typed_option(field: dataclasses.Field[Any]) -> TypedOption:
+    """An option of the command line for a field of `RunOptions`."""
+    about = _OFF.get(field.name, field.metadata["about"])
+    help_text = " ".join(filter(None, [about, _DEFAULTS.get(field.name)]))
+    default = None if field.name in _DEFAULTS else field.default
+    if field.metadata["unit"] == "seconds":
+        length = length_text(default) if isinstance(default, float) else None
+        return TypedOption(field.name, str, help_text, length, read=number_or_text)
+    kind = type(default) if isinstance(default, int) else str
+    return TypedOption(field.name, kind, help_text, default)
+
+
+RUN_OPTIONS = run_options()
 
 #: Arguments of Python that are options of some command.
 OPTION_NAMES = frozenset(
@@ -163,7 +173,7 @@ def takes_options(
             chosen = {
                 option.name: option.read(typed[option.name])
                 for option in options
-                if typed[option.name] not in (None, False, [])
+                if typed[option.name] not in (None, option.default, [])
             }
             return command(**{keyword: chosen}, **given)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.commandline.output import exit_codes
-from adaptive_scheduler.commandline.output.terminal import console, count, print_line, quoted
+from adaptive_scheduler.commandline.output.terminal import console, print_line, quoted
 from adaptive_scheduler.commandline.output.watching import NothingLeft, watch
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
@@ -50,7 +50,7 @@ def print_end(last: Snapshot, folder: RunFolder) -> int:
 
 def how_it_ended(last: Snapshot) -> str:
     """``all 3 learners have ended: 2 done, 1 failed``."""
-    return f"all {count(last.total)} have ended: {views.phases(last).plain.strip()}".replace(
+    return f"all {views.counted(last.total, 'learner')} have ended: {views.phases(last).plain.strip()}".replace(
         "  ", ", "
     )
 
@@ -63,5 +63,6 @@ def wait_for_jobs(run: Run) -> None:
     except TimeoutError:
         jobs = len(run.snapshot("none").jobs)
         print_line(
-            f"{count(jobs, 'job')} still to end; the manager waits for that by itself.", "yellow"
+            f"{views.counted(jobs, 'job')} still to end; the manager waits for that by itself.",
+            "yellow",
         )

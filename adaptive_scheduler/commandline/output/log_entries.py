@@ -11,6 +11,7 @@ from typing import Any
 from rich.text import Text
 
 from adaptive_scheduler.core.wire.snapshot import ItemView
+from adaptive_scheduler.io.system import job_logs
 
 #: Facts that are not shown in each line: they are shown elsewhere, or are the same everywhere.
 _HIDDEN = frozenset({"timestamp", "event", "level", "job", "run", "item", "fname"})
@@ -40,17 +41,11 @@ class Entry:
 
 def read_entries(path: Path, source: str) -> Iterator[Entry]:
     """Read a log file. Bytes that are not UTF-8 become a mark; an incomplete line is left out."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                facts = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(facts, dict) and "event" in facts:
-                origin = facts.get("job") or source
-                yield Entry(
-                    str(facts.get("timestamp", "")), str(origin), str(facts["event"]), facts
-                )
+    for facts in job_logs.read_events(path):
+        event = str(facts.get("event", "unreadable"))
+        if event != "unreadable":
+            origin = str(facts.get("job") or source)
+            yield Entry(str(facts.get("timestamp", "")), origin, event, facts)
 
 
 def entries_of(paths: Iterable[Path], item: int) -> list[Entry]:
@@ -91,14 +86,3 @@ def traceback_text(item: ItemView) -> Text:
     counts = f"{item.attempts} attempts, {item.fails} failures, {item.crashes} crashes"
     reason = f": {item.reason}" if item.reason else ""
     return Text.assemble((head, "bold"), f"{reason} ({counts})\n", item.traceback)
-
-
-def tail(path: Path, lines: int) -> str:
-    """The last lines of a text file, whatever bytes it holds; "" if there is none."""
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - 200 * lines - 1000))
-        data = file.read()
-    return "\n".join(data.decode(errors="replace").splitlines()[-lines:])

@@ -27,8 +27,3 @@ def exit_with(code: int) -> None:
     """End the command with an exit code."""
     if code:
         raise typer.Exit(code)
-
-
-def count(n: int, what: str = "learner") -> str:
-    """``1 learner``, ``3 learners``."""
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"

@@ -30,7 +30,6 @@ MANY_PARAMETERS = {
     "schedulers/base.py:Scheduler.__init__",
     "schedulers/local.py:LocalScheduler.__init__",
     "schedulers/pbs/scheduler.py:PBS.__init__",
-    "cli.py:run",
 }
 
 #: Where everything is caught and not raised again: borders to the user's code (anybody's

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from adaptive_scheduler.commandline.input.arguments import NamedRun
 from adaptive_scheduler.commandline.input.find_run import find_run
+from adaptive_scheduler.commandline.output import exit_codes
 from adaptive_scheduler.commandline.output.ending import how_it_ended, wait_for_jobs
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
-from adaptive_scheduler.commandline.output.terminal import print_line, quoted
+from adaptive_scheduler.commandline.output.terminal import exit_with, print_line, quoted
 from adaptive_scheduler.runs.views.render import counted
 
 
@@ -19,7 +20,7 @@ def cancel(run: NamedRun) -> None:
     Example: `adaptive-scheduler cancel RUN`
     """
     from adaptive_scheduler.runs.manager_client import ManagerClient
-    from adaptive_scheduler.runs.run_manager import RunManager
+    from adaptive_scheduler.runs.run import Run
 
     folder = find_run(run)
     with ManagerClient(folder) as client:
@@ -27,11 +28,17 @@ def cancel(run: NamedRun) -> None:
     if before.over and not before.jobs:
         print_line(f"Nothing to cancel: {how_it_ended(before)}.")
         return
-    manager = RunManager.attach(folder)
+    found = Run.attach(folder)
     with prints_option_names():
-        n = manager.cancel()
+        n = found.cancel()
     print_line(
-        f"{counted(n, 'learner')} cancelled; their jobs save and end. Ctrl-C stops waiting for them."
+        f"{counted(n, 'learner')} cancelled; their jobs save their data and end."
+        if n
+        else "All learners had ended before; the last jobs end."
     )
-    wait_for_jobs(manager)
+    try:
+        wait_for_jobs(found)
+    except KeyboardInterrupt:
+        print_line("\nThe run is cancelled. Its last jobs may still be saving; status shows them.")
+        exit_with(exit_codes.INTERRUPTED)
     print_line(f"To go on: adaptive-scheduler resume {quoted(folder)}")

@@ -36,7 +36,7 @@ def resume(
     Example: `adaptive-scheduler resume RUN --watch`
     """
     from adaptive_scheduler.runs.manager_client import ManagerClient
-    from adaptive_scheduler.runs.run_manager import RunManager
+    from adaptive_scheduler.runs.run import Run
 
     with ManagerClient(find_run(run)) as client:
         before = client.snapshot("none")
@@ -50,7 +50,7 @@ def resume(
                 )
         else:
             with prints_option_names():
-                n = RunManager.attach(client.folder).resume()
+                n = Run.attach(client.folder).resume()
             print_line(_going_on(before, n, client.folder))
         exit_with(watch_to_end(client) if watch else exit_codes.DONE)
 
@@ -74,8 +74,9 @@ def why_not(run: Snapshot, if_dead: bool) -> str:
 
 def _going_on(before: Snapshot, again: int, folder: RunFolder) -> str:
     ended = before.phases.get("done", 0) + before.phases.get("failed", 0)
-    cancelled = f", of which {again} were cancelled" if again else ""
+    cancelled = f" ({again} of them had been cancelled)" if again else ""
+    to_do = views.counted(before.total - ended, "learner")
     return (
-        f"The run goes on: {views.counted(before.total - ended, 'learner')} to do{cancelled}. Watch it with: "
+        f"The run goes on: {to_do} to do{cancelled}. Watch it with: "
         f"adaptive-scheduler status --watch {quoted(folder)}"
     )

@@ -14,11 +14,11 @@ from adaptive_scheduler.commandline.input.find_learner import find_learner
 from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
 from adaptive_scheduler.commandline.output.terminal import print_line, quoted
+from adaptive_scheduler.runs.views.render import counted
 
 if TYPE_CHECKING:
     from adaptive_scheduler.runs.run import Run
     from adaptive_scheduler.runs.run_manager import RunManager
-from adaptive_scheduler.runs.views.render import counted
 
 
 @reports_errors
@@ -47,28 +47,28 @@ def retry(
 
     Example: `adaptive-scheduler retry RUN 3 17 --learners-file learners_file.py`
     """
-    from adaptive_scheduler.runs.run_manager import RunManager
+    from adaptive_scheduler.runs.run import Run
 
     folder = find_run(run)
-    found: Run = RunManager.attach(folder)
+    found = Run.attach(folder)
     if learners_file is not None or goal is not None:
         found = _redefined(found, NewDefinition(learners_file, goal))
     rows = [find_learner(name, found.fnames) for name in learners or []]
     with prints_option_names():
         n = found.retry(rows or None)
-    print_line(_queued_again(n, len(rows)))
+    print_line(queued_again(n, len(rows)))
     if n:
         print_line(f"Watch it with: adaptive-scheduler status --watch {quoted(folder)}")
 
 
-def _queued_again(n: int, named: int) -> str:
-    if named and n < named:
-        return (
-            f"{n} of {counted(named, 'learner')} queued again; the others have not ended, so they are not "
-            "started a second time."
-        )
-    if n:
+def queued_again(n: int, named: int) -> str:
+    """What to print when `n` learners were queued again, of `named` ones that were typed."""
+    if n and n >= named:
         return f"{counted(n, 'learner')} queued again."
+    if n:
+        return f"{n} of {counted(named, 'learner')} queued again; the others have not ended yet."
+    if named:
+        return f"Nothing to retry: {'it has' if named == 1 else 'they have'} not ended yet."
     return (
         "Nothing to retry: no learner has failed or was cancelled, and those done meet the goal. "
         "To run one again all the same, give its number."

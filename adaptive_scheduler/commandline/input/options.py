@@ -16,12 +16,23 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from adaptive_scheduler.core.options.aliases import ALIASES as PYTHON_ALIASES
+from adaptive_scheduler.core.options.aliases import ALIASES as RUN_ALIASES
 from adaptive_scheduler.core.options.run_options import Limits, Network, RunOptions, Saving
 from adaptive_scheduler.core.times import length_text, number_or_text
+from adaptive_scheduler.schedulers.options import ALIASES as SCHEDULER_ALIASES
 
-#: Other names of options (as Python arguments), and what they mean. SLURM's users say partition.
-ALIASES: Mapping[str, str] = {**PYTHON_ALIASES, "partition": "queue"}
+#: Other names of options (as Python arguments), and what they mean: those that Python accepts, too,
+#: and the short ones of version 0.2.0.
+ALIASES: Mapping[str, str] = {
+    **RUN_ALIASES,
+    **{other: name for name, others in SCHEDULER_ALIASES.items() for other in others},
+    "partition": "queue",
+    "queue": "queue",
+    "executor": "executor_type",
+    "threads": "num_threads",
+    "env": "extra_env_vars",
+    "mpiexec": "mpiexec_executable",
+}
 
 
 def as_typed(value: Any) -> Any:
@@ -193,7 +204,7 @@ class CommandWithAliases(TyperCommand):
         """Add the aliases to the parser only."""
         parser = super().make_parser(ctx)
         for parameter in self.params:
-            others = [alias for alias, name in ALIASES.items() if name == parameter.name]
+            others = [alias for alias, name in ALIASES.items() if name == parameter.name != alias]
             if others:
                 shown = parameter.opts
                 parameter.opts = ["--" + alias.replace("_", "-") for alias in others]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from adaptive_scheduler.commandline.input.suggestions import did_you_mean
 from adaptive_scheduler.commandline.input.values import parse_pairs
 from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.schedulers.options import ALIASES
 
 if TYPE_CHECKING:
     from adaptive_scheduler.core.paths import RunFolder
@@ -33,14 +35,25 @@ def make_scheduler(typed: Mapping[str, Any]) -> Scheduler:
             f"--scheduler {name}: there is no such scheduler.{did_you_mean(name, known)} Known are "
             f"{', '.join(known)}."
         )
-    if "max_cores" in chosen and name != "local":
-        raise InputError(
-            f"--max-cores is only for --scheduler local, not for {name}; --max-jobs limits the "
-            "number of jobs."
-        )
     if "extra_env_vars" in chosen:
         chosen["extra_env_vars"] = parse_pairs(chosen["extra_env_vars"], "--extra-env-vars")
-    return scheduler_class(name)(**chosen)
+    made = scheduler_class(name)
+    _refuse_others(made, name, chosen)
+    return made(**chosen)
+
+
+def _refuse_others(made: type[Scheduler], name: str, chosen: Mapping[str, Any]) -> None:
+    """Refuse options that this scheduler does not have, such as the queue of LocalScheduler."""
+    takes = inspect.signature(made).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values()):
+        return
+    for option in chosen:
+        if not {option, *ALIASES.get(option, ())} & set(takes):
+            limit = " --max-jobs limits the number of jobs." if option == "max_cores" else ""
+            raise InputError(
+                f"--{option.replace('_', '-')} is not an option of --scheduler {name}: leave it "
+                f"out.{limit}"
+            )
 
 
 def scheduler_of_run(folder: RunFolder, typed: Mapping[str, Any]) -> tuple[Scheduler, str]:

@@ -50,9 +50,8 @@ def print_end(last: Snapshot, folder: RunFolder) -> int:
 
 def how_it_ended(last: Snapshot) -> str:
     """``all 3 learners have ended: 2 done, 1 failed``."""
-    return f"all {views.counted(last.total, 'learner')} have ended: {views.phases(last).plain.strip()}".replace(
-        "  ", ", "
-    )
+    phases = views.phases(last).plain.strip().replace("  ", ", ")
+    return f"all {views.counted(last.total, 'learner')} have ended: {phases}"
 
 
 def wait_for_jobs(run: Run) -> None:

@@ -14,6 +14,7 @@ from adaptive_scheduler.commandline.input.options import ALIASES, OPTION_NAMES
 #: What Python calls, and what is typed instead.
 _CALLS = (
     (r"RunManager\.attach\(folder\)", "adaptive-scheduler status FOLDER"),
+    (r"\bcancel\(\) that run", "Cancel that run (`adaptive-scheduler cancel RUN`)"),
     (r"\b(cancel|resume|retry)\(\)", r"`adaptive-scheduler \1 RUN`"),
     (r"\bstart\(\)", "`adaptive-scheduler run`"),
     (r"scheduler=SLURM\(\.\.\.\) or PBS\(\.\.\.\)", "--scheduler slurm or --scheduler pbs"),

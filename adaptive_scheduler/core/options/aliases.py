@@ -11,11 +11,6 @@ ALIASES: Mapping[str, str] = {
     "max_fails_per_job": "max_fails",
     "job_manager_interval": "interval",
     "overwrite_db": "overwrite",
-    "executor": "executor_type",
-    "threads": "num_threads",
-    "env": "extra_env_vars",
-    "python": "python_executable",
-    "mpiexec": "mpiexec_executable",
 }
 
 #: Arguments of the adaptive-scheduler package that have no counterpart: what to do instead.

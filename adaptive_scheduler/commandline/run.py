@@ -16,6 +16,7 @@ from adaptive_scheduler.commandline.input.options import (
 from adaptive_scheduler.commandline.output import exit_codes
 from adaptive_scheduler.commandline.output.ending import print_end, wait_for_jobs
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
+from adaptive_scheduler.commandline.output.option_names import in_option_names
 from adaptive_scheduler.commandline.output.terminal import console, exit_with, print_line, quoted
 from adaptive_scheduler.commandline.output.watching import NothingLeft, watch
 
@@ -66,13 +67,15 @@ def run(
     """
     from adaptive_scheduler.commandline.input.learners_file import goal_of, load_learners_file
     from adaptive_scheduler.commandline.input.scheduler import scheduler_of_run
+    from adaptive_scheduler.core.options.run_options import RunOptions
     from adaptive_scheduler.runs.run_manager import RunManager, run_folder
 
+    options.setdefault("name", learners_file.stem)
+    RunOptions(**options)  # a wrong one is reported before the learners are made
     file = load_learners_file(learners_file)
     chosen = goal_of(file, goal)
     if goal is not None:
         _refuse_passed(chosen)
-    options.setdefault("name", learners_file.stem)
     beside = folder is None and "overwrite" not in options
     home = folder or Path(learners_file.stem)
     where = _free_folder(home, file) if beside else run_folder(home, options["name"])
@@ -99,16 +102,13 @@ def _free_folder(wanted: Path, file: LearnersFile) -> RunFolder:
     """The default folder, or one beside it if that holds a run of other learners."""
     from adaptive_scheduler.runs.run_manager import run_folder
     from adaptive_scheduler.runs.start.fnames import absolute_fnames
-    from adaptive_scheduler.runs.start.own_folder import folder_of
+    from adaptive_scheduler.runs.start.own_folder import folder_of, moved
     from adaptive_scheduler.runs.start.plan import check_learners
 
     default = run_folder(wanted, wanted.name)
     found = folder_of(default, absolute_fnames(file.fnames, check_learners(file.learners)))
     if found.home != default.home:
-        print_line(
-            f"{default.home} holds a run of other learners, so this run is in {found.home}. "
-            "To choose the folder, give --folder."
-        )
+        print_line(in_option_names(moved(default, found)))
     return found
 
 

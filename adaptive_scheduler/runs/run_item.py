@@ -141,7 +141,9 @@ def place_of(named: Any, names: Sequence[fnames.Fname]) -> int:
     found = [place for place, name in enumerate(names) if fnames.key(name) == key]
     if not found and isinstance(wanted, str):
         parts = wanted.removeprefix("./")
-        found = _ending(f"/{parts}", names) or (_ending(parts, names) if parts else [])
+        found = _ending(f"/{parts}", names)
+        if not found and parts and "/" not in parts:  # the end of the last part
+            found = _ending(parts, names)
     if len(found) == 1:
         return found[0]
     if found:

@@ -204,9 +204,9 @@ def snapshot(**changes: object) -> Snapshot:
 @pytest.mark.parametrize(
     ("changes", "if_dead", "reason"),
     [({"phases": {"done": 2, "failed": 1}}, False, "all 3 learners have ended: 2 done, 1 failed"),
-     ({"phases": {"done": 1}, "alive": False}, False, "all 1 learner have ended: 1 done"),
+     ({"phases": {"done": 1}, "alive": False}, False, "the learner has ended: 1 done"),
      ({"phases": {"cancelled": 1}, "alive": False}, False, ""),
-     ({"phases": {"cancelled": 1}, "alive": False}, True, "all 1 learner have ended: 1 cancelled"),
+     ({"phases": {"cancelled": 1}, "alive": False}, True, "the learner has ended: 1 cancelled"),
      ({"phases": {"running": 1}}, False, "its manager runs on host:1"),
      ({"phases": {"running": 1}, "alive": False}, True, ""),
      ({"phases": {"queued": 1}, "notes": ["held: refused"]}, False, ""),

@@ -49,9 +49,10 @@ def print_end(last: Snapshot, folder: RunFolder) -> int:
 
 
 def how_it_ended(last: Snapshot) -> str:
-    """``all 3 learners have ended: 2 done, 1 failed``."""
+    """``all 3 learners have ended: 2 done, 1 failed``, or ``the learner has ended: 1 done``."""
     phases = views.phases(last).plain.strip().replace("  ", ", ")
-    return f"all {views.counted(last.total, 'learner')} have ended: {phases}"
+    who = "the learner has" if last.total == 1 else f"all {last.total} learners have"
+    return f"{who} ended: {phases}"
 
 
 def wait_for_jobs(run: Run) -> None:

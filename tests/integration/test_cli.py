@@ -108,7 +108,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
         time.sleep(0.1)
 
 
-def test_help_teaches(terminal: Terminal) -> None:
+def test_help_lists_commands_and_exit_codes_and_is_fast(terminal: Terminal) -> None:
     text = terminal.run("--help")
     for command in ("run", "status", "logs", "cancel", "resume", "retry", "check", "manager"):
         assert f" {command} " in text
@@ -180,7 +180,9 @@ def test_fault_27_failures_are_told_and_retried_with_mended_functions(terminal: 
     assert terminal.status()["points"] >= 180  # type: ignore[operator]
 
 
-def test_detach_kill_resume_cancel(terminal: Terminal) -> None:
+def test_a_detached_run_whose_manager_is_killed_is_resumed_and_cancelled(
+    terminal: Terminal,
+) -> None:
     terminal.run("run", terminal.learners_file(), *LOCAL, "--goal", "1h", "--detach")
     terminal.until(lambda status: status["phases"].get("running", 0) == 2)  # type: ignore[attr-defined]
     assert "its manager runs on" in terminal.run("resume", "study", "--if-dead")
@@ -251,7 +253,7 @@ def test_the_manager_as_a_job_of_its_own(terminal: Terminal) -> None:
         time.sleep(0.2)
 
 
-def test_check_tells_what_works(terminal: Terminal) -> None:
+def test_check_prints_what_works(terminal: Terminal) -> None:
     text = terminal.run("check", *LOCAL, "--timeout", "60s")
     for told in ("Python and packages", "MPI and workers", "way back", "run folder", "data folder"):
         assert f"ok     {told}" in text or told in text
@@ -259,7 +261,7 @@ def test_check_tells_what_works(terminal: Terminal) -> None:
     assert list(terminal.folder.glob("adaptive-scheduler-check*")) == []
 
 
-def test_check_tells_the_remedy(terminal: Terminal) -> None:
+def test_check_prints_a_remedy_for_what_fails(terminal: Terminal) -> None:
     text = terminal.run("check", *LOCAL, "--python", "/no/such/python", "--timeout", "30s", code=1)
     assert "FAILED" in text
     assert "/no/such/python" in text

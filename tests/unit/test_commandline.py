@@ -50,13 +50,13 @@ from adaptive_scheduler.server_support import RunManager
      ("1h30m", timedelta(minutes=90)), ("2026-12-01T08:00", datetime(2026, 12, 1, 8)),
      ("goal", "goal"), ("my.module:enough", "my.module:enough")],
 )  # fmt: skip
-def test_goals(text: str, goal: object) -> None:
+def test_a_typed_goal_is_understood(text: str, goal: object) -> None:
     assert parse_goal_text(text) == goal
     assert type(parse_goal_text(text)) is type(goal)
 
 
 @pytest.mark.parametrize("text", ["", "two hundred", "10 parsecs", "a-b", "lambda: 1"])
-def test_goals_that_are_none(text: str) -> None:
+def test_a_text_that_is_no_goal_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="not understood"):
         parse_goal_text(text)
 
@@ -66,7 +66,7 @@ def test_a_goal_comes_back_from_its_plain_form(goal: object) -> None:
     assert unparse_goal(parse_goal(goal)) == goal
 
 
-def test_durations_and_pairs() -> None:
+def test_lengths_of_time_and_pairs_are_read() -> None:
     assert seconds("90", "--timeout") == seconds("90s", "--timeout") == 90.0
     with pytest.raises(InputError, match="--timeout"):
         seconds("soon", "--timeout")
@@ -237,7 +237,7 @@ def make_run(home: Path) -> None:
     (home / "db.tinydb.run" / "run.json").write_text("{}")
 
 
-def test_the_only_run_below_is_meant(tmp_path: Path) -> None:
+def test_the_only_run_below_a_folder_is_found(tmp_path: Path) -> None:
     make_run(tmp_path / "a b" / "one")
     found = find_run(None, tmp_path)
     assert found.home == tmp_path / "a b" / "one"
@@ -247,8 +247,11 @@ def test_the_only_run_below_is_meant(tmp_path: Path) -> None:
 
 def test_a_run_that_was_typed_wrong_gets_a_suggestion(tmp_path: Path) -> None:
     make_run(tmp_path / "study")
-    with pytest.raises(RunError, match=r"Did you mean .*study\?"):
+    (tmp_path / "studie").mkdir()
+    with pytest.raises(RunError, match=r"Did you mean [^ ]*/study\?"):
         find_run(tmp_path / "stduy")
+    with pytest.raises(RunError, match=r"is no run"):
+        find_run(tmp_path / "nowhere" / "study")
 
 
 def test_several_runs_are_listed(tmp_path: Path) -> None:
@@ -266,7 +269,7 @@ def test_no_run_is_an_error_with_a_remedy(tmp_path: Path) -> None:
         find_run(tmp_path / "nothing")
 
 
-def test_learners_by_number_name_or_end() -> None:
+def test_a_learner_is_found_by_its_number_its_fname_or_the_end_of_it() -> None:
     fnames: list[str | list[str]] = ["/d/x=1", "/d/x=11", ["/d/y/0", "/d/y/1"]]
     assert find_learner("1", fnames) == 1
     assert find_learner("/d/x=1", fnames) == 0
@@ -323,7 +326,7 @@ def test_what_a_learners_file_lacks_is_named(tmp_path: Path) -> None:
      ({"phases": {"queued": 1}, "alive": False}, exit_codes.NO_MANAGER),
      ({"phases": {"queued": 1}, "notes": ["held: refused"]}, exit_codes.HELD)],
 )  # fmt: skip
-def test_exit_codes(changes: dict[str, object], code: int) -> None:
+def test_a_run_has_the_exit_code_of_its_state(changes: dict[str, object], code: int) -> None:
     assert exit_codes.of_snapshot(Snapshot(run="r", database="d", time=0.0, **changes)) == code  # type: ignore[arg-type]
 
 
@@ -348,6 +351,6 @@ def test_json_leaves_no_field_out() -> None:
     assert set(plain) == set(Snapshot.__struct_fields__)
 
 
-def test_the_worst_finding_counts() -> None:
+def test_of_several_results_for_one_thing_the_failed_one_counts() -> None:
     good, bad = CheckResult("MPI", True), CheckResult("MPI", False, "worlds of 1", "use --mpi=pmi2")
     assert merge([good, bad, good]) == [bad]

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adaptive_scheduler.commandline.input.suggestions import did_you_mean
+from adaptive_scheduler.commandline.input.suggestions import close_names, did_you_mean
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import InputError, RunError
 
@@ -50,23 +50,22 @@ def _no_run(typed: str, folder: RunFolder, inside: Search) -> str:
     """What to print when a name that was typed is no run."""
     if inside.runs:
         return f"There are {len(inside.runs)} runs in {typed}. {_listed(inside)}"
-    parent = Path(typed).parent
-    beside = runs_below(parent).runs if os.path.isdir(parent) else []  # noqa: PTH112
-    names = [_shown(run, parent) for run in beside]
     return (
         f"{typed} is no run: {folder.config} does not exist."
-        f"{did_you_mean(typed, names)} Give the folder of a run (see `--folder` of "
+        f"{did_you_mean(typed, _runs_beside(typed))} Give the folder of a run (see `--folder` of "
         f"`adaptive-scheduler run`), its database or its .run folder.{inside.passed_over}"
     )
 
 
-def _shown(run: RunFolder, parent: Path) -> str:
-    """A run's folder as one would type it."""
+def _runs_beside(typed: str) -> list[str]:
+    """Runs in the same folder whose names are like this one."""
+    parent = os.path.dirname(typed.rstrip("/"))  # noqa: PTH120  texts that stay texts
     try:
-        below = run.home.absolute().relative_to(parent.absolute())
-    except ValueError:
-        return str(run.home)
-    return str(parent / below)
+        near = close_names(os.path.basename(typed.rstrip("/")), os.listdir(parent or "."))  # noqa: PTH119, PTH208
+        beside = [os.path.join(parent, name) for name in near]  # noqa: PTH118
+        return [path for path in beside if RunFolder(path).config.exists()]
+    except OSError:
+        return []
 
 
 def _listed(found: Search) -> str:

@@ -6,7 +6,12 @@ import difflib
 from collections.abc import Iterable
 
 
+def close_names(typed: str, known: Iterable[str]) -> list[str]:
+    """Return the known names that are most like the typed one, the best first."""
+    return difflib.get_close_matches(typed, sorted(set(known)))
+
+
 def did_you_mean(typed: str, known: Iterable[str]) -> str:
-    """``" Did you mean x?"``, with the known names that are most like it; "" if none is."""
-    found = difflib.get_close_matches(typed, sorted(set(known)), 2)
+    """Return ``" Did you mean x?"``, with at most two known names; "" if none is like it."""
+    found = close_names(typed, known)[:2]
     return f" Did you mean {' or '.join(found)}?" if found else ""

@@ -72,6 +72,14 @@ def number_or_text(text: str) -> float | str:
     return float(text) if _PLAIN.fullmatch(text.strip()) else text
 
 
+def length_text(length: float) -> str:
+    """Return a length of time as a text that is accepted: ``"24h"``, ``"5m"``, ``"1.5s"``."""
+    for unit, size in (("h", 3600), ("m", 60)):
+        if length >= size and length % size == 0:
+            return f"{length / size:g}{unit}"
+    return f"{length:g}s"
+
+
 def parse_text(text: str) -> float | None:
     """Return the seconds that one of the `FORMS` means; None for any other text."""
     text = text.strip()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rate import Rate
+from adaptive_scheduler.core.rows.events import Cancelled
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
+    CancelItems,
     Ok,
     Owner,
     Picture,
@@ -85,12 +87,15 @@ class ControlApi:
 
     def answer(self, owner: Owner, request: Request, now: Moment) -> Reply | None:
         """Answer one request; None if it is not of the kind that people send."""
+        items = 0
         match request:
             case Status():
                 picture = self.snapshot(request.rows, now)
                 return Picture(msgspec.Raw(msgspec.msgpack.encode(picture)))
             case Cancel():
-                self._cancel(now)
+                items = self._cancel(now)
+            case CancelItems():
+                return self._cancel_items(request, now)
             case Resume():
                 self._go_on()
             case Retry():
@@ -100,13 +105,38 @@ class ControlApi:
             case _:
                 return None
         self.jobs.notes.say("asked", request=type(request).__name__, by=owner.job)
-        return Ok()
+        return Ok(items)
 
-    def _cancel(self, now: Moment) -> None:
+    def _cancel(self, now: Moment) -> int:
+        unfinished = self._clients.book.unfinished
         self._clients.book.cancel(now.wall, self._clients.reports)
         self._clients.reports.clear()
         self._clients.closing = True
         self._clients.news = True
+        return unfinished
+
+    def _cancel_items(self, request: CancelItems, now: Moment) -> Reply:
+        """Their clients are told at the next heartbeat; they save, and claim other items."""
+        if (refused := self._unknown(request.items)) is not None:
+            return refused
+        reports = self._clients.reports
+        n = 0
+        for row in request.items:
+            event = Cancelled(last=reports.get(row))
+            if not isinstance(self._clients.book.apply(row, event, now.wall), Refused):
+                reports.pop(row, None)
+                n += 1
+        self._clients.news = True
+        self.jobs.notes.say("cancelled", items=n)
+        return Ok(n)
+
+    def _unknown(self, items: Sequence[int]) -> Refused | None:
+        """Refuse items that the run does not have."""
+        n = len(self._clients.book)
+        unknown = [row for row in items if not 0 <= row < n]
+        if not unknown:
+            return None
+        return Refused("no_such_item", f"there is no learner {unknown[0]}: they are 0 to {n - 1}.")
 
     def _go_on(self) -> None:
         self._clients.closing = False
@@ -114,17 +144,14 @@ class ControlApi:
 
     def _retry(self, request: Retry, now: Moment) -> Reply:
         book = self._clients.book
-        unknown = [row for row in request.items or () if not 0 <= row < len(book)]
-        if unknown:
-            return Refused(
-                "no_such_item", f"there is no learner {unknown[0]}: they are 0 to {len(book) - 1}."
-            )
+        if (refused := self._unknown(request.items or ())) is not None:
+            return refused
         wanted = {Phase.FAILED, Phase.CANCELLED} | ({Phase.DONE} if request.reopen else set())
         rows = range(len(book)) if request.items is None else request.items
         n = book.retry([row for row in rows if book.rows[row].phase in wanted], now.wall)
         self._go_on()
         self.jobs.notes.say("retried", items=n)
-        return Ok()
+        return Ok(n)
 
     # ------------------------------------------------------------------- drawing
 

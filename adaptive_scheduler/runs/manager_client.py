@@ -20,6 +20,8 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
+    CancelItems,
+    Ok,
     Owner,
     Picture,
     Refused,
@@ -30,7 +32,7 @@ from adaptive_scheduler.core.wire.messages import (
     Status,
     Stop,
 )
-from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot, damage, item_views
+from adaptive_scheduler.core.wire.snapshot import JobRow, damage, item_views
 from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage import row_codec as state
@@ -38,6 +40,7 @@ from adaptive_scheduler.io.storage.database import Tables
 from adaptive_scheduler.io.storage.lock import holder, lives
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.transport.connection import Connection
+from adaptive_scheduler.runs.views.status import RunSnapshot
 
 Rows = Literal["all", "active", "none"]
 
@@ -101,16 +104,20 @@ class ManagerClient:
             raise RequestRefusedError(reply.code, reply.reason)
         return reply
 
-    def cancel(self) -> None:
-        """End the run: its learners and its jobs."""
-        self.ask(Cancel())
+    def cancel(self) -> int:
+        """End the run: its learners and its jobs; returns how many learners."""
+        return self._count(Cancel())
+
+    def cancel_items(self, items: Sequence[int]) -> int:
+        """End these items alone; returns how many had not ended before."""
+        return self._count(CancelItems(list(items)))
 
     def resume(self) -> None:
         """Submit again after a HELD."""
         self.ask(Resume())
 
-    def retry(self, items: Sequence[int] | None = None, reopen: bool = False) -> None:
-        """Queue learners again, their budgets reset.
+    def retry(self, items: Sequence[int] | None = None, reopen: bool = False) -> int:
+        """Queue learners again, their budgets reset; returns how many.
 
         Parameters
         ----------
@@ -119,7 +126,12 @@ class ManagerClient:
         reopen : bool
             Also those of `items` that are done.
         """
-        self.ask(Retry(None if items is None else list(items), reopen))
+        return self._count(Retry(None if items is None else list(items), reopen))
+
+    def _count(self, body: Request) -> int:
+        """Send a request, and return how many items it has changed."""
+        reply = self.ask(body)
+        return reply.items if isinstance(reply, Ok) else 0
 
     def stop(self) -> None:
         """End the manager's process; jobs go on and wait for the next one."""
@@ -132,7 +144,7 @@ class ManagerClient:
         found = holder(self.folder.lock)
         return found is not None and not found.prepares and lives(self.folder.lock, found)
 
-    def snapshot(self, rows: Rows = "active") -> Snapshot:
+    def snapshot(self, rows: Rows = "active") -> RunSnapshot:
         """Draw the run: the manager does, or else the database tells.
 
         Raises
@@ -150,10 +162,10 @@ class ManagerClient:
                 silent.notes.append(f"a manager lives, but: {error}")
             return silent
         assert isinstance(reply, Picture), reply
-        return msgspec.msgpack.decode(reply.snapshot, type=Snapshot)
+        return msgspec.msgpack.decode(reply.snapshot, type=RunSnapshot)
 
 
-def snapshot_on_disk(folder: RunFolder, rows: Rows = "active") -> Snapshot:
+def snapshot_on_disk(folder: RunFolder, rows: Rows = "active") -> RunSnapshot:
     """Draw a run from its database alone; changes nothing."""
     config = state.read_config(folder)
     tables = read_tables(folder)
@@ -164,7 +176,7 @@ def snapshot_on_disk(folder: RunFolder, rows: Rows = "active") -> Snapshot:
     submits = [
         msgspec.convert(row, SubmitRecord) for row in tables.get(database.SUBMITS, {}).values()
     ]
-    return Snapshot(
+    return RunSnapshot(
         run=config.run,
         database=str(folder.database),
         time=time.time(),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.events import Cancelled
 from adaptive_scheduler.core.rows.items import OVER, Phase
+from adaptive_scheduler.core.wire.messages import Refused
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.runs.start.prepare import held
 from adaptive_scheduler.runs.start.previous_run import open_store, requeue
@@ -22,20 +24,41 @@ def retry(folder: RunFolder, rows: Container[int]) -> int:
     return _requeue(folder, OVER, rows)
 
 
-def cancel(folder: RunFolder) -> bool:
-    """Cancel a run that has no job; False, with nothing changed, if there may be one."""
+def cancel(folder: RunFolder) -> int | None:
+    """Cancel a run that has no job; returns how many learners.
+
+    None, with nothing changed, if there may be a job.
+    """
     config = state.read_config(folder)
     with held(folder), open_store(folder) as store:
         book, jobs = state.open_books(store.tables, folder, config, time.monotonic())
         if any(True for _ in jobs.living()) or jobs.submit_views(time.monotonic()):
-            return False
+            return None
+        n = book.unfinished
+        if n == 0:
+            return 0
         book.cancel(time.time())
         state.note_changes(store, book, jobs)
         store.put(
             state.RUN_TABLE, state.RUN_ROW, state.RunRow(cancelled=True, pardoned=jobs.pardoned)
         )
         store.commit()
-    return True
+    return n
+
+
+def cancel_items(folder: RunFolder, rows: Sequence[int]) -> int:
+    """Cancel some learners; returns how many had not ended before.
+
+    A job that runs one of them is told so by the next manager.
+    """
+    config = state.read_config(folder)
+    with held(folder), open_store(folder) as store:
+        book, jobs = state.open_books(store.tables, folder, config, time.monotonic())
+        now = time.time()
+        answers = [book.apply(row, Cancelled(), now) for row in rows]
+        state.note_changes(store, book, jobs)
+        store.commit()
+    return sum(not isinstance(answer, Refused) for answer in answers)
 
 
 def _requeue(folder: RunFolder, phases: Container[Phase], rows: Container[int] | None) -> int:

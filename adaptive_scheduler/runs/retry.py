@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,12 +13,12 @@ from adaptive_scheduler.core.goals import refuse_passed
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.times import optional_seconds
-from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.pickling.learner_file import write_learners
 from adaptive_scheduler.io.pickling.object_file import write_callables
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.runs.run_item import place_of
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.goal_check import unmet
 from adaptive_scheduler.runs.start.plan import CheckedRun
@@ -30,34 +29,24 @@ def places(
     wanted: Sequence[Any], learners: Sequence[Any] | None, names: Sequence[fnames.Fname]
 ) -> list[int]:
     """Places of the learners that a user names by place, fname or the learner itself."""
-    by_name = {fnames.key(name): place for place, name in enumerate(names)}
     by_id = {id(learner): place for place, learner in enumerate(learners or ())}
-    return [_place(one, by_name, by_id, len(names)) for one in wanted]
+    by_key = {fnames.key(name): place for place, name in enumerate(names)}
+    return [_place(one, by_id, by_key, names) for one in wanted]
 
 
-def _place(one: Any, by_name: dict[fnames.Key, int], by_id: dict[int, int], n: int) -> int:
+def _place(
+    one: Any,
+    by_id: Mapping[int, int],
+    by_key: Mapping[fnames.Key, int],
+    names: Sequence[fnames.Fname],
+) -> int:
     if id(one) in by_id:
         return by_id[id(one)]
     if isinstance(one, (str, os.PathLike)):
-        found = by_name.get(fnames.key(os.fspath(one)))
-    elif isinstance(one, (list, tuple)):
-        found = by_name.get(fnames.key(list(one)))
-    else:
-        found = _in_range(one, n)
-    if found is None:
-        raise InputError(
-            f"learners: {one!r} is not of this run. Give places (0 to {n - 1}), fnames or the "
-            "learners themselves."
-        )
-    return found
-
-
-def _in_range(one: Any, n: int) -> int | None:
-    try:
-        place = operator.index(one)
-    except TypeError:
-        return None
-    return place if 0 <= place < n else None
+        found = by_key.get(fnames.key(os.fspath(one)))
+        if found is not None:
+            return found
+    return place_of(one, names)
 
 
 def rows_to_retry(

@@ -20,7 +20,7 @@ from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run import Run
 from adaptive_scheduler.runs.start.launch import start_and_wait, try_cluster
 from adaptive_scheduler.runs.start.own_folder import folder_of, moved, removed_if_refused
-from adaptive_scheduler.runs.start.plan import make_plan
+from adaptive_scheduler.runs.start.plan import CheckedRun, make_plan
 from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.runs.start.previous_run import match_rows
 from adaptive_scheduler.schedulers.base import Scheduler
@@ -138,6 +138,8 @@ class RunManager(Run):
     >>> run_manager.info()
     """
 
+    _plan: CheckedRun
+
     @accept_aliases(limits=Limits, saving=Saving, network=Network)
     def __init__(
         self,
@@ -181,27 +183,6 @@ class RunManager(Run):
         self._wanted = default
         self.check, self.overwrite = options.check, options.overwrite
 
-    @classmethod
-    def attach(cls, folder: str | os.PathLike[str]) -> RunManager:
-        """Find a run again, from any process on any host that sees its folder.
-
-        Parameters
-        ----------
-        folder : path-like
-            The run's folder, or its database.
-
-        Raises
-        ------
-        RunError, DatabaseError
-            There is no run.
-        """
-        where = RunFolder(folder)
-        state.read_config(where)
-        rows = state.read_items(read_tables(where), where)
-        run = cls.__new__(cls)
-        Run.__init__(run, where, [row.fname for row in rows])
-        return run
-
     # ----------------------------------------------------------------- start and end
 
     def start(self, check: bool | None = None) -> None:
@@ -220,9 +201,6 @@ class RunManager(Run):
             Something is wrong with an argument, a folder or the batch system; nothing
             was submitted.
         """
-        if self._plan is None:
-            self.resume()
-            return
         if self._has_default_folder and not self._row_of:
             self.choose_folder()
         if self._viewer.lives() and not self._ends():

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.config import Environment, RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
+from adaptive_scheduler.core.jobs.records import tag
 from adaptive_scheduler.core.paths import (
     CORES_VARIABLE,
     END_VARIABLE,
@@ -24,10 +26,12 @@ from adaptive_scheduler.core.paths import (
 )
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.executors.registry import executor_for
-from adaptive_scheduler.schedulers.base import Scheduler
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.schedulers.base import Scheduler
 
 #: Writes the text of a job script for (scheduler, job, config, folder, number of the submit).
-ScriptWriter = Callable[[Scheduler, JobRequest, RunConfig, RunFolder, int], str]
+ScriptWriter = Callable[["Scheduler", JobRequest, RunConfig, RunFolder, int], str]
 
 #: Job output beyond this many bytes is cut: a loop that prints must not fill a disk.
 OUTPUT_LIMIT = 100 * 2**20
@@ -156,6 +160,47 @@ def job_script(
         vain_tries=MAX_VAIN_TRIES, later_vain_tries=MAX_LATER_VAIN_TRIES, patience=OUTPUT_PATIENCE * 10,
     )  # fmt: skip
     return "\n".join(lines) + body
+
+
+#: Stands in a preview for a run that does not exist yet.
+UNKNOWN_RUN = RunConfig(
+    run="RUN", shapes=[], job_names=["adaptive-scheduler"], log_folder="/RUN_FOLDER/logs",
+    environment=Environment(cwd="/WORKING_DIRECTORY", sys_path=[], python="", versions={}),
+)  # fmt: skip
+
+
+def preview(
+    scheduler: Scheduler,
+    shapes: Sequence[Resources],
+    shape_of: Sequence[int],
+    config: RunConfig = UNKNOWN_RUN,
+    folder: RunFolder | None = None,
+) -> str:
+    """Write the script of the first submit of each shape, as text for a person.
+
+    Parameters
+    ----------
+    scheduler : Scheduler
+    shapes : sequence of Resources
+    shape_of : sequence of int
+        For each learner, its place in `shapes`.
+    config : RunConfig
+        Default: placeholders in capitals.
+    folder : RunFolder, optional
+        Default: a placeholder.
+    """
+    where = folder or RunFolder("/RUN_FOLDER")
+    texts = []
+    for number, shape in enumerate(shapes):
+        name = config.job_names[0]
+        job = JobRequest(name, tag(config.run, number), shape, config.log_folder)
+        text = job_script(scheduler, job, config, where, number)
+        if len(shapes) > 1:
+            learners = [str(place) for place, one in enumerate(shape_of) if one == number]
+            more = ", …" if len(learners) > 10 else ""
+            text = f"##### learners {', '.join(learners[:10])}{more}:\n{text}"
+        texts.append(text)
+    return "\n".join(texts)
 
 
 def exports(scheduler: Scheduler, job: JobRequest, folder: RunFolder, number: int) -> list[str]:

@@ -23,13 +23,15 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
     Refusal,
 )
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import (
     InputError,
     NoObservation,
     SchedulerError,
     SubmitRefusedError,
 )
-from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.base import EnvVars, ExecutorType, Scheduler
+from adaptive_scheduler.schedulers.options import named_options
 
 _TRY_AGAIN = 75  # localbatch.commands.TRY_AGAIN: its folder cannot be written just now
 _TIMED_OUT = 124  # as coreutils' timeout says it
@@ -40,10 +42,10 @@ _STATES = {"pending": JobState.PENDING, "running": JobState.RUNNING}
 class LocalScheduler(Scheduler):
     """The machine itself as a small cluster: jobs are processes that outlive the notebook.
 
-    Takes the options of `Scheduler`, of which ``partition``, ``queue`` and ``gpus`` are
-    refused: there are none. All nodes are this machine, so ``nodes`` and
-    ``cores_per_node`` only give ``cores``. ``memory`` is not enforced.
-    ``extra_scheduler`` goes to ``python -m adaptive_scheduler.localbatch submit``.
+    Its options are described at `Scheduler`; ``partition`` and ``gpus`` do not exist here. All
+    nodes are this machine: ``nodes`` times ``cores_per_node`` gives ``cores``, and beside
+    ``cores`` they have no effect. ``memory`` is not enforced. ``extra_scheduler`` goes to
+    ``python -m adaptive_scheduler.localbatch submit``.
 
     Parameters
     ----------
@@ -59,13 +61,11 @@ class LocalScheduler(Scheduler):
     state : str or path, optional
         Folder of the batch system. Default: ``$ADAPTIVE_SCHEDULER_LOCALBATCH``,
         else ``~/.local/state/adaptive_scheduler/localbatch/HOST``.
-    **options
-        The options of `Scheduler`.
 
     Raises
     ------
     InputError
-        An option is wrong, or a job would be larger than the batch system.
+        An option is unknown or wrong, or a job would be larger than the batch system.
     """
 
     name = "local"
@@ -73,25 +73,46 @@ class LocalScheduler(Scheduler):
     max_array = 10_000
     max_commands_per_minute = 1200
 
+    @named_options
     def __init__(
         self,
         cores: int | tuple[int, ...] | None = None,
         *,
         max_cores: int | None = None,
+        nodes: int | tuple[int | None, ...] | None = None,
+        cores_per_node: int | tuple[int | None, ...] | None = None,
+        memory: int | str | tuple[int | str | None, ...] | None = None,
+        walltime: TimeLike | tuple[TimeLike | None, ...] | None = None,
+        exclusive: bool | tuple[bool, ...] = False,
+        executor_type: ExecutorType | tuple[ExecutorType, ...] = "mpi4py",
+        num_threads: int | tuple[int, ...] = 1,
+        extra_scheduler: str | Sequence[str] | tuple[Sequence[str], ...] | None = None,
+        extra_env_vars: EnvVars | tuple[EnvVars, ...] | None = None,
+        extra_script: str | tuple[str, ...] = "",
+        setup: str | Sequence[str] = (),
+        python_executable: str | None = None,
+        mpiexec_executable: str | Sequence[str] | None = None,
+        log_folder: str | os.PathLike[str] | None = None,
+        kill_wait: TimeLike | None = None,
         state: str | os.PathLike[str] | None = None,
-        **options: Any,
     ) -> None:
         if max_cores is not None and (not isinstance(max_cores, int) or max_cores < 1):
             raise InputError(f"max_cores={max_cores!r} must be a whole number of at least 1.")
         self.max_cores = max_cores or os.cpu_count() or 1
         self.state = None if state is None else str(Path(state).expanduser().absolute())
-        super().__init__(cores, **options)
+        super().__init__(
+            cores, nodes=nodes, cores_per_node=cores_per_node, memory=memory, walltime=walltime,
+            exclusive=exclusive, executor_type=executor_type, num_threads=num_threads,
+            extra_scheduler=extra_scheduler, extra_env_vars=extra_env_vars,
+            extra_script=extra_script, setup=setup, python_executable=python_executable,
+            mpiexec_executable=mpiexec_executable, log_folder=log_folder, kill_wait=kill_wait,
+        )  # fmt: skip
+
+    def _described(self) -> dict[str, Any]:
+        return {**super()._described(), "max_cores": self.max_cores}
 
     def _row(self, row: int) -> Resources:
         resources = super()._row(row)
-        for option, value in (("partition", resources.partition), ("gpus", resources.gpus)):
-            if value is not None:
-                raise InputError(f"{option}={value!r}: LocalScheduler has none; leave it out.")
         if resources.cores > self.max_cores:
             raise InputError(
                 f"cores={resources.cores}: LocalScheduler has max_cores={self.max_cores}, so the "

@@ -121,7 +121,7 @@ def test_a_run_of_somebody_else_that_is_named_is_an_error_in_words(
         for name in ("status", "logs", "cancel", "resume", "retry", "manager"):
             told = command(name, str(shared / run))
             assert told.exit_code == 2
-            assert "cannot be looked at (Permission denied)" in told.output
+            assert "cannot be read (Permission denied)" in told.output
             assert not IS_ROOT or "belongs to user root" in told.output or "closed" in run
     with pytest.raises(RunError, match="Permission denied"):
         RunManager.attach(shared / "theirs/run")

@@ -257,4 +257,4 @@ def test_the_command_line_refuses_a_time_that_is_none(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "--point-timeout='soon' is not understood" in done.stderr
+    assert "--point-timeout 'soon' is not understood" in done.stderr

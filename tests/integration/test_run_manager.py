@@ -168,6 +168,69 @@ def see_the_data_of_now(run: RunManager) -> None:
         assert now.st_size >= before.st_size
 
 
+def raises_at_first(x: float, marker: str) -> float:
+    if not Path(marker).exists():
+        raise ValueError(f"no file {marker}")
+    return x
+
+
+def test_one_learner_is_looked_at_cancelled_and_tried_again(
+    make: Callable[..., RunManager], tmp_path: Path
+) -> None:
+    marker = tmp_path / "marker"
+    bad = adaptive.Learner1D(partial(raises_at_first, marker=str(marker)), bounds=(-1, 1))
+    run = make([line(seconds=0.05), line(seconds=0.05), bad], goal=1000, max_fails_per_job=0)
+    run.start()
+    assert len(run) == 3
+    assert [one.place for one in run] == [0, 1, 2]
+    until(lambda: run[2].status == "failed")
+    assert "ValueError: no file" in run[2].traceback
+    assert "ValueError" in run[2].status.text
+    assert "item_claimed" in run["2.pickle"].logs()
+    until(lambda: run[0].status == "running" and run[0].learner.npoints > 3)
+    assert (run[0].cancel(), run[0].cancel()) == (1, 0)
+    assert run[0].status == "cancelled"
+    assert run[1].status in ("queued", "running")
+    marker.touch()
+    assert run[2].retry() == 1
+    kill_manager(run)
+    assert run[1].cancel() == 1, "without a manager, too"
+    assert RunManager.attach(run.folder.home)[-2].status == "cancelled"
+    assert run.cancel() == 1
+    run.wait(60)
+    assert run.cancel() == 0, "nothing is left to cancel"
+    assert run[:2][1].retry() == 1
+
+
+def test_the_job_script_is_shown_before_it_is_submitted(make: Callable[..., RunManager]) -> None:
+    run = make([line()], scheduler={"setup": "true a 'setup' line"})
+    shown = run.job_script()
+    assert not run.folder.folder.exists(), "nothing is written"
+    run.start()
+    run.wait(60)
+    (submitted,) = run.folder.scripts.iterdir()
+    number = "export ADAPTIVE_SCHEDULER_SUBMIT="
+    assert [line for line in submitted.read_text().splitlines() if not line.startswith(number)] == [
+        line for line in shown.splitlines() if not line.startswith(number)
+    ]
+    assert RunManager.attach(run.folder.home).job_script() == shown
+
+
+def test_a_finished_run_says_that_nothing_is_to_do(make: Callable[..., RunManager]) -> None:
+    run = make([line()])
+    with pytest.raises(RunError, match="never started"):
+        run.snapshot()
+    assert "call start()" in run._repr_html_()
+    run.start()
+    end = run.wait(60)
+    assert repr(end).startswith("<finished: 1/1 done")
+    assert len(repr(end)) < 300
+    assert "<pre" in run._repr_html_()
+    assert repr(run) == f"RunManager of 1 learner in {run.folder.home}"
+    assert (run.cancel(), run.resume(), run.retry()) == (0, 0, 0)
+    assert run.status() == "finished"
+
+
 def test_cancelled_and_gone_on_with(make: Callable[..., RunManager], tmp_path: Path) -> None:
     run = make([line(seconds=0.05) for _ in range(3)], goal=50)
     run.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,9 @@ from adaptive_scheduler.core.resources import (
     parse_walltime,
 )
 from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.local import LocalScheduler
+from adaptive_scheduler.schedulers.pbs import PBS
 from adaptive_scheduler.schedulers.slurm import SLURM
 
 
@@ -96,8 +100,59 @@ def test_numpy_numbers_are_numbers() -> None:
     assert type(shape.cores) is int
 
 
-def test_queue_is_another_name_for_partition() -> None:
-    assert SLURM(cores=1, queue="q").shapes(1)[0] == [Resources(cores=1, partition="q")]
+@pytest.mark.parametrize("kind", [SLURM, PBS])
+@pytest.mark.parametrize("option", ["queue", "partition"])
+def test_queue_and_partition_are_two_names_for_one_thing(kind: Any, option: str) -> None:
+    assert kind(cores=1, **{option: "q"}).shapes(1)[0] == [Resources(cores=1, partition="q")]
+    with pytest.raises(InputError, match=rf"{option}\[1\]=3 must be a text"):
+        kind(cores=1, **{option: ("a", 3)})
+    with pytest.raises(InputError, match="are two names for one thing"):
+        kind(cores=1, partition="a", queue="b")
+
+
+def test_names_that_users_of_other_packages_type_are_accepted() -> None:
+    scheduler = SLURM(
+        1, python="/py", log_directory="/logs", job_script_prologue=["module load x"],
+        job_extra_directives=["--account=x"],
+    )  # fmt: skip
+    assert scheduler.python_executable == "/py"
+    assert scheduler.log_folder == "/logs"
+    assert scheduler.setup == ("module load x",)
+    assert scheduler.shapes(1)[0][0].extra_scheduler == ("--account=x",)
+
+
+@pytest.mark.parametrize("kind", [SLURM, PBS, LocalScheduler])
+def test_every_option_is_named_and_described(kind: type[Scheduler]) -> None:
+    parameters = inspect.signature(kind).parameters
+    assert {p.kind for p in parameters.values()} <= {
+        inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY,
+    }  # fmt: skip
+    described = f"{kind.__doc__}{inspect.getdoc(Scheduler.__init__)}"
+    assert [name for name in parameters if name not in described] == []
+
+
+@pytest.mark.parametrize("kind", [SLURM, PBS, LocalScheduler])
+def test_an_unknown_option_is_told_what_this_scheduler_takes(kind: type[Scheduler]) -> None:
+    with pytest.raises(InputError) as caught:
+        kind(1, waltime="1h")  # type: ignore[call-arg]
+    words = str(caught.value)
+    assert words.startswith(f"{kind.__name__}: unknown option 'waltime'. Did you mean walltime?")
+    options = words.rpartition("Its options: ")[2].rstrip(".").split(", ")
+    assert options == list(inspect.signature(kind).parameters)
+    for option in options:  # what is offered is accepted
+        if option != "cores":
+            kind(1, **{option: None})
+
+
+def test_a_scheduler_is_shown_on_one_line() -> None:
+    assert repr(SLURM(4, walltime="12h", queue="main")) == (
+        "SLURM(cores=4, walltime='12h', partition='main')"
+    )
+    assert repr(PBS(4, queue="main")) == "PBS(cores=4, queue='main')"
+    assert repr(LocalScheduler(2, max_cores=8)) == "LocalScheduler(cores=2, max_cores=8)"
+    many = repr(SLURM(tuple(range(1, 1000)), extra_script="echo hello\n" * 1000))
+    assert len(many) < 200
+    assert "\n" not in many
 
 
 def test_a_callable_executor_is_named_by_its_place() -> None:
@@ -132,7 +187,7 @@ def test_a_callable_executor_is_named_by_its_place() -> None:
         ({"cores": 1, "partition": "a", "queue": "b"}, ["partition", "queue"]),
         ({"cores": 1, "extra_scheduler": 5}, ["extra_scheduler=5", "list of texts"]),
         ({"cores": 1, "extra_env_vars": ["A=1"]}, ["extra_env_vars", "mapping"]),
-        ({"cores": 1, "coers": 2}, ["unknown option 'coers'", "cores"]),
+        ({"cores": 1, "coers": 2}, ["unknown option 'coers'", "Did you mean cores"]),
         ({"cores": 1, "mpiexec_executable": ""}, ["mpiexec_executable", "empty"]),
     ],
 )

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaptive_scheduler.client.evaluation.options import RunnerOptions
-from adaptive_scheduler.commandline.options import make_scheduler
-from adaptive_scheduler.commandline.values import parse_goal_text
-from adaptive_scheduler.commandline.values import seconds as typed_seconds
+from adaptive_scheduler.commandline.input.scheduler import make_scheduler
+from adaptive_scheduler.commandline.input.values import parse_goal_text
+from adaptive_scheduler.commandline.input.values import seconds as typed_seconds
 from adaptive_scheduler.core.goals import Goal, parse_goal
 from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.resources import parse_walltime

@@ -10,10 +10,10 @@ from rich.console import Console
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
 from adaptive_scheduler.runs.views import render as views
-from adaptive_scheduler.runs.views.status import status_of
+from adaptive_scheduler.runs.views.status import RunSnapshot, item_status, status_of
 
 
-def snapshot(**changes: object) -> Snapshot:
+def snapshot(**changes: object) -> RunSnapshot:
     fields = {
         "run": "ab12",
         "database": "/runs/x/db.tinydb",
@@ -36,7 +36,7 @@ def snapshot(**changes: object) -> Snapshot:
             JobRow("17_3", "run", "RUNNING", host="n2", silent=400.0, suspect=True),
         ],
     }  # fmt: skip
-    return Snapshot(**(fields | changes))  # type: ignore[arg-type]
+    return RunSnapshot(**(fields | changes))  # type: ignore[arg-type]
 
 
 def lines(view: object, width: int = 200) -> list[str]:
@@ -161,3 +161,41 @@ def test_what_all_jobs_wait_for_is_told() -> None:
     none_runs = snapshot(jobs=jobs, items=[], phases={"queued": 3})
     assert "2 jobs wait in the queue: (PartitionConfig)" in status_of(none_runs).text
     assert "wait in the queue" not in status_of(snapshot()).text
+
+
+def test_jobs_that_run_are_counted_apart_from_those_that_wait() -> None:
+    two, waiting = snapshot().jobs, JobRow("17_4", "run", "PENDING", waiting=True)
+    assert "jobs: 2 running and 1 waiting, 9 submitted" in views.figures(
+        snapshot(jobs=[*two, waiting])
+    )
+    assert "jobs: 1 waiting," in views.figures(snapshot(jobs=[waiting]))
+    assert "no jobs, 9 submitted" in views.figures(snapshot(jobs=[]))
+    dead = snapshot(alive=False, jobs=[waiting])
+    assert "1 job not known to have ended" in views.figures(dead)
+
+
+def test_a_snapshot_prints_as_one_line_however_large_it_is() -> None:
+    items = [ItemView(n, f"/data/{n}", Phase.RUNNING) for n in range(10_000)]
+    text = repr(snapshot(items=items))
+    assert text.startswith("<running: 3/6 done")
+    assert len(text) < 300
+    assert "\n" not in text
+
+
+def test_a_notebook_shows_tables_and_no_name_becomes_markup() -> None:
+    item = ItemView(0, "/data/<script>alert(1)</script>", Phase.FAILED, reason="<b>no</b>")
+    shot = snapshot(items=[item], notes=["<img src=x>"])
+    for html in (shot._repr_html_(), status_of(shot)._repr_html_()):
+        assert "&lt;script&gt;" in html
+        for tag in ("<script", "<img", "<b>no"):
+            assert tag not in html
+
+
+def test_the_status_of_one_learner() -> None:
+    failed = ItemView(4, "/d", Phase.FAILED, reason="your function raised E", fails=4, npoints=1)
+    status = item_status(failed, 0.0)
+    assert status == "failed"
+    assert status.text == "1 point, 0 s of work, your function raised E, 4 failures"
+    running = ItemView(4, "/d", Phase.RUNNING, job="7_1", loss=0.5, worked=70.0)
+    assert item_status(running, 0.0).text == "0 points, 70 s of work, job 7_1, loss 0.5"
+    assert repr(item_status(running, 0.0)).startswith("running: 0 points")

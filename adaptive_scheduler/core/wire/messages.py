@@ -109,6 +109,15 @@ class Cancel(msgspec.Struct, frozen=True, gc=False, tag=True):
     """End the run: cancel its items and its jobs."""
 
 
+class CancelItems(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """End these items alone; the run goes on.
+
+    It is no field of `Cancel`: an older manager would not know the field, and end the whole run.
+    """
+
+    items: list[int]
+
+
 class Resume(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Go on after a HELD, or after a cancel."""
 
@@ -129,7 +138,7 @@ class Stop(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 Request = (
     Hello | Claim | Beat | Finish | Fail | Release | Goodbye  # of clients
-    | Status | Cancel | Resume | Retry | Stop  # of people
+    | Status | Cancel | CancelItems | Resume | Retry | Stop  # of people
 )  # fmt: skip
 
 
@@ -185,8 +194,13 @@ class Idle(msgspec.Struct, frozen=True, gc=False, tag=True):
     over: bool = False
 
 
-class Ok(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Done, and on disk."""
+class Ok(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
+    """Done, and on disk.
+
+    `items`: how many were cancelled or queued again; always 0 from managers of version 0.2.0.
+    """
+
+    items: int = 0
 
 
 @final

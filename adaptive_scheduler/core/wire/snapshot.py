@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from adaptive_scheduler.core.jobs.batch_jobs import ListedJob
+from adaptive_scheduler.core.jobs.batch_jobs import JobState, ListedJob
 from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Report
@@ -51,8 +51,8 @@ class ItemView(msgspec.Struct, omit_defaults=True):
 class JobRow(msgspec.Struct, omit_defaults=True):
     """One job, for people.
 
-    `silent`: seconds since it was heard; `suspect`: for too long; `remedy`: what to do about
-    one that will never start.
+    `silent`: seconds since its last heartbeat; `suspect`: for too long; `waiting`: it has not
+    started; `remedy`: what to do about one that will never start.
     """
 
     id: str
@@ -64,6 +64,7 @@ class JobRow(msgspec.Struct, omit_defaults=True):
     item: int | None = None
     silent: float = 0.0
     suspect: bool = False
+    waiting: bool = False
 
 
 class Snapshot(msgspec.Struct, omit_defaults=True):
@@ -192,4 +193,5 @@ def job_row(
         host=record.host or (listed.nodes[0] if listed and listed.nodes else ""),
         item=item, silent=silent if record.owner else 0.0,
         suspect=bool(record.owner) and silent > lease,
+        waiting=listed is not None and listed.state is JobState.PENDING,
     )  # fmt: skip

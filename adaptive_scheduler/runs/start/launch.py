@@ -72,7 +72,7 @@ def try_cluster(plan: CheckedRun, folder: RunFolder) -> None:
     """
     first = plan.fnames[0] if isinstance(plan.fnames[0], str) else plan.fnames[0][0]
     trial = ClusterCheck(
-        plan.scheduler, plan.shapes[0], folder.home, Path(first).parent, tell=print
+        plan.scheduler, plan.shapes[0], folder.home, Path(first).parent, report=print
     )
     bad = [finding for finding in check(trial) if not finding.ok]
     if bad:

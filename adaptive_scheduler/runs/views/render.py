@@ -76,12 +76,29 @@ def phases(snapshot: Snapshot) -> Text:
 def figures(snapshot: Snapshot) -> str:
     """Points, rate, jobs and remaining time on one line."""
     words = [f"{snapshot.points:,} points", f"{snapshot.points_per_second:.1f} points/s"]
-    words.append(f"{len(snapshot.jobs)} jobs now, {snapshot.submitted} submitted")
+    words += [jobs(snapshot), f"{snapshot.submitted} submitted"]
     if snapshot.started:
         words.append(f"{duration(snapshot.time - snapshot.started)} since the manager started")
     if snapshot.remaining is not None and not snapshot.over:
         words.append(f"about {duration(snapshot.remaining)} left")
     return ", ".join(words)
+
+
+def jobs(snapshot: Snapshot) -> str:
+    """How many jobs run and wait; without a manager nobody knows which."""
+    n = len(snapshot.jobs)
+    if not n:
+        return "no jobs"
+    if not snapshot.alive:
+        return f"{counted(n, 'job')} not known to have ended"
+    waiting = sum(job.waiting for job in snapshot.jobs)
+    parts = [f"{k} {what}" for k, what in ((n - waiting, "running"), (waiting, "waiting")) if k]
+    return f"jobs: {' and '.join(parts)}"
+
+
+def counted(n: int, what: str) -> str:
+    """``1 job``, ``2 jobs``."""
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def line(snapshot: Snapshot) -> str:
@@ -119,10 +136,10 @@ def reasons(snapshot: Snapshot, rows: int | None = None) -> list[Text]:
     folder = common_folder(snapshot.items)
     return [
         Text.assemble(
-            (f"{item.id} ", STYLES[item.phase]), f"{fname_text(item.fname, folder)}: {why}"
+            (f"{item.id} ", STYLES[item.phase]), f"{fname_text(item.fname, folder)}: {reason}"
         )
         for item in _by_need(snapshot)[:rows]
-        if (why := _why(item, snapshot.time))
+        if (reason := why(item, snapshot.time))
     ]
 
 
@@ -148,7 +165,8 @@ def _item_cells(item: ItemView, folder: str) -> list[Text]:
     ]
 
 
-def _why(item: ItemView, now: float) -> str:
+def why(item: ItemView, now: float) -> str:
+    """What a person should know of a learner: its trouble, failures and damaged data; or ""."""
     counts = {"failures": item.fails, "crashes": item.crashes}
     kept = f"damaged data kept as {item.kept_aside}" if item.kept_aside else ""
     told = [_trouble(item, now), *(f"{n} {what}" for what, n in counts.items() if n), kept]
@@ -194,7 +212,10 @@ def waiting(snapshot: Snapshot) -> list[str]:
     if snapshot.phases.get(Phase.RUNNING) or any(job.silent for job in snapshot.jobs):
         return []
     reasons = Counter(job.reason for job in snapshot.jobs if job.reason)
-    return [f"{n} jobs wait in the queue: {reason}" for reason, n in reasons.items()]
+    return [
+        f"{counted(n, 'job')} {'waits' if n == 1 else 'wait'} in the queue: {reason}"
+        for reason, n in reasons.items()
+    ]
 
 
 def failures(snapshot: Snapshot) -> list[Text]:

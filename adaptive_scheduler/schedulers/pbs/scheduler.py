@@ -15,7 +15,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 from adaptive_scheduler.core.jobs.batch_jobs import (
     CommandResult,
@@ -27,13 +27,15 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
     Refusal,
 )
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import (
     InputError,
     NoObservation,
     SchedulerError,
     SubmitRefusedError,
 )
-from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.base import EnvVars, ExecutorType, Scheduler
+from adaptive_scheduler.schedulers.options import named_options
 from adaptive_scheduler.schedulers.pbs import requests
 from adaptive_scheduler.schedulers.pbs.listing import (
     TAG,
@@ -93,7 +95,8 @@ fi
 class PBS(Scheduler):
     """OpenPBS and PBS Professional.
 
-    Takes the options of `Scheduler`. What PBS makes of them:
+    Its options are described at `Scheduler`; ``partition`` is called ``queue`` here, PBS's own
+    word. What PBS makes of them:
 
     - ``cores`` alone are put on one host, if the cluster has one of that size
       (``pbsnodes``); more than that, PBS spreads as it likes. ``nodes`` or
@@ -117,8 +120,38 @@ class PBS(Scheduler):
     max_commands_per_minute = 200
     kill_wait = 10.0  # kill_delay's default: PBS Professional Administrator's Guide, "kill_delay"
 
-    def __init__(self, cores: int | tuple[int, ...] | None = None, **options: Any) -> None:
-        super().__init__(cores, **options)
+    option_names = MappingProxyType({"partition": "queue"})
+
+    @named_options
+    def __init__(
+        self,
+        cores: int | tuple[int, ...] | None = None,
+        *,
+        nodes: int | tuple[int | None, ...] | None = None,
+        cores_per_node: int | tuple[int | None, ...] | None = None,
+        memory: int | str | tuple[int | str | None, ...] | None = None,
+        walltime: TimeLike | tuple[TimeLike | None, ...] | None = None,
+        queue: str | tuple[str | None, ...] | None = None,
+        gpus: int | tuple[int | None, ...] | None = None,
+        exclusive: bool | tuple[bool, ...] = False,
+        executor_type: ExecutorType | tuple[ExecutorType, ...] = "mpi4py",
+        num_threads: int | tuple[int, ...] = 1,
+        extra_scheduler: str | Sequence[str] | tuple[Sequence[str], ...] | None = None,
+        extra_env_vars: EnvVars | tuple[EnvVars, ...] | None = None,
+        extra_script: str | tuple[str, ...] = "",
+        setup: str | Sequence[str] = (),
+        python_executable: str | None = None,
+        mpiexec_executable: str | Sequence[str] | None = None,
+        log_folder: str | os.PathLike[str] | None = None,
+        kill_wait: TimeLike | None = None,
+    ) -> None:
+        super().__init__(
+            cores, nodes=nodes, cores_per_node=cores_per_node, memory=memory, walltime=walltime,
+            partition=queue, gpus=gpus, exclusive=exclusive, executor_type=executor_type,
+            num_threads=num_threads, extra_scheduler=extra_scheduler, extra_env_vars=extra_env_vars,
+            extra_script=extra_script, setup=setup, python_executable=python_executable,
+            mpiexec_executable=mpiexec_executable, log_folder=log_folder, kill_wait=kill_wait,
+        )  # fmt: skip
         #: Whose jobs are ours: ``qstat`` cannot select by user and print JSON.
         self.user = _own_user()
 
@@ -126,7 +159,7 @@ class PBS(Scheduler):
         resources = super()._row(row)
         if resources.partition is not None and not _QUEUE.fullmatch(resources.partition):
             raise InputError(
-                f"queue={resources.partition!r} is no name of a queue: letters, digits, '_', '-', "
+                f"{self._typed_name('partition')}={resources.partition!r} is no name of a queue: letters, digits, '_', '-', "
                 "'.', and '@' before a server."
             )
         return resources

@@ -75,11 +75,12 @@ _TIME_LEFT = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
 
 
 class SLURM(Scheduler):
-    """SLURM; all options are those of `Scheduler`.
+    """SLURM 22.05 and later. Its options are described at `Scheduler`.
 
     Notes
     -----
-    Walltimes are rounded up to whole minutes, because Slurm counts in minutes;
+    ``cores`` and ``nodes`` together ask for ``--ntasks`` on exactly so many nodes; how many go on
+    each is then SLURM's choice. Walltimes are rounded up to whole minutes, because Slurm counts in minutes;
     a job may live up to half a minute longer than its limit and, after SIGTERM,
     KillWait seconds (30 by default). Every core gets `num_threads` CPUs.
     """

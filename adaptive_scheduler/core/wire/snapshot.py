@@ -74,9 +74,9 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
     ----------
     run, database, scheduler : str
     time : float
-        Seconds since 1970 at which the manager drew it.
+        When the manager made it, in seconds since 1970.
     alive : bool
-        Whether a manager drew it; else it was read from the database.
+        Whether a manager made it; else it was read from the database.
     manager : str
         ``host:pid``.
     phases : dict
@@ -88,7 +88,7 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
     points : int
         In all learners.
     points_per_second : float
-        Of all running learners.
+        Of all learners together, in the last minute.
     started : float
         Seconds since 1970 at which this manager started.
     finished : int

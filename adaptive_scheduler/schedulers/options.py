@@ -91,7 +91,7 @@ def line(value: object, name: str) -> str:
 
 
 def words(value: object, name: str) -> tuple[str, ...]:
-    """Return texts; one alone is taken as a list of one."""
+    """Return texts; a single text is a list of one."""
     if isinstance(value, str):
         return (one_line(value, name),)
     if not isinstance(value, Sequence) or not all(isinstance(word, str) for word in value):
@@ -100,7 +100,7 @@ def words(value: object, name: str) -> tuple[str, ...]:
 
 
 def spread(values: dict[str, Any]) -> Resources:
-    """Fill in cores from nodes x cores_per_node and check that they agree."""
+    """Compute cores from nodes x cores_per_node, and check that they agree."""
     cores, nodes, per_node = (values.get(k) for k in ("cores", "nodes", "cores_per_node"))
     if nodes and per_node:
         if cores not in (None, nodes * per_node):
@@ -128,7 +128,7 @@ def _truth(value: object, _name: str) -> bool:
     return bool(value)
 
 
-#: The per-learner options of every scheduler, and how each value is checked.
+#: The options that may be a tuple with one value per learner, and how each value is checked.
 PER_LEARNER: Mapping[str, Callable[[Any, str], Any]] = {
     "cores": count,
     "nodes": _optional_count,

@@ -241,7 +241,7 @@ def test_data_that_cannot_be_loaded_take_away_no_other_learners_rows(tmp_path):
 
 
 def test_a_name_that_no_learner_has_is_refused():
-    with pytest.raises(InputError, match=r"'xname' is no name of a column\. Known are x_name"):
+    with pytest.raises(InputError, match=r"'xname' is not the name of a column\. Known are x_name"):
         results.to_dataframe([], [], {"xname": "a"})
 
 

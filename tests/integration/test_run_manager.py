@@ -179,7 +179,10 @@ def test_one_learner_is_looked_at_cancelled_and_tried_again(
 ) -> None:
     marker = tmp_path / "marker"
     bad = adaptive.Learner1D(partial(raises_at_first, marker=str(marker)), bounds=(-1, 1))
-    run = make([line(seconds=0.05), line(seconds=0.05), bad], goal=1000, max_fails_per_job=0)
+    run = make(
+        [line(seconds=0.05), line(seconds=0.05), bad], {"cores": 1}, goal=100_000,
+        max_fails_per_job=0, max_simultaneous_jobs=3,
+    )  # fmt: skip
     run.start()
     assert len(run) == 3
     assert [one.place for one in run] == [0, 1, 2]

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from adaptive_scheduler.core.options.keywords import accept_aliases
+
 if TYPE_CHECKING:
     from adaptive_scheduler.client.job_environment import JobEnvironment
     from adaptive_scheduler.client.scripts.script import Script
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["get_learner", "is_done", "run", "tell_done"]
 
 _script: Script | None = None
+#: Options of `run` that go before those of ``run.json``.
+_KEPT = ("save_interval", "points_interval", "log_interval", "point_timeout", "point_retries")
 
 
 def get_learner(
@@ -95,6 +99,7 @@ def is_done(url: str | None, fname: Any) -> None:  # noqa: ARG001  the process k
 tell_done = is_done
 
 
+@accept_aliases()
 def run(
     url: str | None,
     learners: Sequence[Any],
@@ -149,19 +154,16 @@ def run(
     from adaptive_scheduler.client.learners.tools import Recipe
     from adaptive_scheduler.client.main import Client
     from adaptive_scheduler.client.scripts.match import copy_learner, find_learner
-    from adaptive_scheduler.core.config import check_count
     from adaptive_scheduler.core.goals import parse_goal
     from adaptive_scheduler.core.initializers import check, of_learner
-    from adaptive_scheduler.core.times import optional_seconds, seconds
+    from adaptive_scheduler.core.options.run_options import from_arguments
     from adaptive_scheduler.io.system.logs import job_log
 
-    intervals = {"save_interval": save_interval, "points_interval": points_interval,
-                 "log_interval": log_interval}  # fmt: skip
-    check(initializers, len(learners))
-    check_count("point_retries", point_retries)
-    lengths = {name: seconds(value, name) for name, value in intervals.items()}
+    options = from_arguments(locals())
+    check(options.initializers, len(learners))
     folder = _folder(url)
-    config = msgspec.structs.replace(_config(folder), **lengths)
+    own = {name: getattr(options, name) for name in _KEPT}
+    config = msgspec.structs.replace(_config(folder), **own)
     recipe = Recipe(
         learner=lambda assigned: copy_learner(find_learner(assigned, learners, fnames)),
         goal=parse_goal(goal),
@@ -170,8 +172,8 @@ def run(
             initializers, find_learner(assigned, range(len(learners)), fnames)
         ),
         runner_kwargs=dict(runner_kwargs or {}),
-        point_timeout=optional_seconds(point_timeout, "point_timeout"),
-        point_retries=point_retries,
+        point_timeout=config.point_timeout,
+        point_retries=config.point_retries,
     )
     job = _with_world(JobEnvironment.of(os.environ))
     log = job_log(job.logs, job.owner.job)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adaptive_scheduler.core.options.keywords import accept_aliases
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -117,6 +119,7 @@ async def manage_database(url: str | None, db_fname: DbName) -> None:
     await low_level.run_engine(low_level.open_engine(folder, config))
 
 
+@accept_aliases()
 async def manage_jobs(
     job_names: Sequence[str],
     db_fname: DbName,
@@ -128,8 +131,8 @@ async def manage_jobs(
     *,
     scheduler: Scheduler | None = None,
     job_script_function: Callable[..., str] | None = None,
-    max_simultaneous_jobs: int | None = None,
-    max_fails_per_job: int = 3,
+    max_jobs: int | None = None,
+    max_fails: int = 3,
     max_crashes: int = 5,
     client_patience: TimeLike = 86400.0,
     **options: Any,
@@ -164,9 +167,9 @@ async def manage_jobs(
         ``mpiexec_executable``, ``executor_type``, ``num_threads``, ``walltime`` (seconds),
         ``log_folder``, ``header`` (the directive lines), ``setup``. What jobs must be told
         of the run is put behind its leading comment lines.
-    max_simultaneous_jobs : int, optional
+    max_jobs : int, optional
         Fewer than there are names.
-    max_fails_per_job, max_crashes : int
+    max_fails, max_crashes : int
         As in `RunManager`.
     client_patience : float, str or timedelta
         Time that jobs go on while no manager lives: this process has ended, and nobody has
@@ -182,16 +185,16 @@ async def manage_jobs(
     RunError
         There is no manager of this database in this process.
     """
-    from adaptive_scheduler.core.config import Limits
+    from adaptive_scheduler.core.config import JobLimits
     from adaptive_scheduler.manager import in_process as low_level
     from adaptive_scheduler.manager.named_jobs import NamedJobs
     from adaptive_scheduler.schedulers.user_script import script_writer
 
     chosen = scheduler or _detected(cores, python_executable, options)
-    most = max_simultaneous_jobs or len(job_names)
+    most = max_jobs or len(job_names)
     jobs = NamedJobs(
         chosen, list(job_names), run_script, interval,
-        Limits(min(most, len(job_names)), max_fails_per_job, max_crashes),
+        JobLimits(min(most, len(job_names)), max_fails, max_crashes),
         client_patience,
     )  # fmt: skip
     jobs.check()

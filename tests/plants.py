@@ -135,9 +135,9 @@ ASKED = (
         'id=JobId(f"{job}_{task}" if is_task else job),', "id=JobId(job),",
     ),
     Plant(
-        "max_simultaneous_jobs off by one", "core/jobs/reconcile.py",
-        "room = limits.max_simultaneous_jobs - in_queue",
-        "room = limits.max_simultaneous_jobs - in_queue + 1",
+        "max_jobs off by one", "core/jobs/reconcile.py",
+        "room = limits.max_jobs - in_queue",
+        "room = limits.max_jobs - in_queue + 1",
     ),
     Plant(
         "timed-out submit repeated", "manager/batch_worker.py",

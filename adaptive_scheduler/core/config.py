@@ -1,4 +1,7 @@
-"""How a run is to be run: what its manager and its clients read from ``run.json``."""
+"""``run.json``: what managers and clients need of how a run is to be run.
+
+Its options have the names and the defaults of `RunOptions`, where they are described.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,6 @@ import msgspec
 
 from adaptive_scheduler.core.goals import Goal
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.errors import InputError
-
-#: Seconds that clients go on without a manager: over a night, and until somebody has looked.
-CLIENT_PATIENCE = 86400.0
-#: Times that a point whose function raised is tried again before that is a failure.
-POINT_RETRIES = 2
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -64,15 +61,20 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
     grace: float = 60.0
     patience: float = 900.0
     interval: float = 30.0
-    client_patience: float = CLIENT_PATIENCE
+    client_patience: float = 86400.0
     kill_wait: float = 30.0
 
 
-class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What must not be exceeded."""
+class JobLimits(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={"max_jobs": "max_simultaneous_jobs", "max_fails": "max_fails_per_job"},  # as in 0.2.0
+):
+    """Those `Limits` of a run that its manager keeps."""
 
-    max_simultaneous_jobs: int = 100
-    max_fails_per_job: int = 3
+    max_jobs: int = 100
+    max_fails: int = 3
     max_crashes: int = 5
 
 
@@ -113,18 +115,12 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     environment: Environment | None = None
     run_script: str | None = None
     timing: Timing = Timing()
-    limits: Limits = Limits()
+    limits: JobLimits = JobLimits()
     save_interval: float = 300.0
     points_interval: float = 1.0
     log_interval: float = 30.0
     point_timeout: float | None = None
-    point_retries: int = POINT_RETRIES
+    point_retries: int = 2
     url: str | None = None
     interface: str | None = None
     ports: str | None = None
-
-
-def check_count(name: str, value: object, least: int = 0) -> None:
-    """Refuse what is no whole number of at least `least`; InputError names the argument."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InputError(f"{name}={value!r} must be a whole number of at least {least}.")

@@ -88,7 +88,7 @@ class Dispatcher:
         self.clients = DatabaseManager(book, jobs, combos, config)
         self.clients.closing = run_row.cancelled
         self.keeper = Persistence(store, self.clients, run_row, combos, log)
-        none = replace(config, limits=replace(config.limits, max_simultaneous_jobs=0))
+        none = replace(config, limits=replace(config.limits, max_jobs=0))
         self.jobs = JobManager(self.clients, none, run_row.held)
         self.people = ControlApi(store.folder, self.clients, self.jobs, who, now, stop)
         self._submits = False

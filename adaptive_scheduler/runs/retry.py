@@ -88,7 +88,7 @@ def _write_plan(folder: RunFolder, plan: CheckedRun, row_of: Sequence[int]) -> N
     write_callables(folder.callables, callables(plan, place_of))
     config = msgspec.structs.replace(
         state.read_config(folder), goal=plan.goal,
-        point_timeout=optional_seconds(plan.settings.point_timeout, "point_timeout"),
-        point_retries=plan.settings.point_retries,
+        point_timeout=optional_seconds(plan.options.point_timeout, "point_timeout"),
+        point_retries=plan.options.point_retries,
     )  # fmt: skip
     files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)

@@ -178,7 +178,7 @@ def test_the_manager_as_a_job_of_its_own(terminal: Terminal) -> None:
     )
     terminal.run("run", terminal.learners_file(), *LOCAL, *one)
     config = read_config(RunFolder(terminal.folder / "study"))
-    assert (config.point_retries, config.limits.max_fails_per_job) == (5, 7)
+    assert (config.point_retries, config.limits.max_fails) == (5, 7)
     terminal.until(lambda status: status["phases"].get("running", 0) == 1)  # type: ignore[attr-defined]
     assert "lives already" in terminal.run("manager", "study", "--as-job", code=2)
     lock = terminal.folder / "study" / "db.tinydb.run" / "manager.lock"

@@ -15,9 +15,10 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from adaptive_scheduler.cli import app
+from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.errors import RunError
 from adaptive_scheduler.runs.run_manager import RunManager, run_folder
-from adaptive_scheduler.runs.start.plan import RunOptions, make_plan
+from adaptive_scheduler.runs.start.plan import make_plan
 from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.schedulers.local import LocalScheduler
 

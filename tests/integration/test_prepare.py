@@ -13,6 +13,7 @@ import adaptive
 import msgspec
 import pytest
 
+from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.errors import InputError, RunError, UserCodeError
@@ -26,7 +27,7 @@ from adaptive_scheduler.runs import retry as retrying
 from adaptive_scheduler.runs.manager_client import snapshot_on_disk
 from adaptive_scheduler.runs.run_manager import RunManager, run_folder
 from adaptive_scheduler.runs.start import prepare
-from adaptive_scheduler.runs.start.plan import CheckedRun, RunOptions, make_plan
+from adaptive_scheduler.runs.start.plan import CheckedRun, make_plan
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 

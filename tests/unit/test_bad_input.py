@@ -8,9 +8,10 @@ from typing import Any
 import adaptive
 import pytest
 
+from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.runs.start import fnames
-from adaptive_scheduler.runs.start.plan import RunOptions, make_plan
+from adaptive_scheduler.runs.start.plan import make_plan
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 

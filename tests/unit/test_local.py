@@ -160,8 +160,8 @@ def test_own_id() -> None:
         ({"cores": 5, "max_cores": 4}, r"cores=5: LocalScheduler has max_cores=4"),
         ({"cores": 1, "max_cores": 0}, "max_cores=0"),
         ({"cores": 1, "kill_wait": -1}, "kill_wait=-1"),
-        ({"cores": 1, "queue": "debug"}, "LocalScheduler: unknown option 'queue'"),
-        ({"cores": 1, "gpus": 1}, "LocalScheduler: unknown option 'gpus'"),
+        ({"cores": 1, "queue": "debug"}, "LocalScheduler: unknown argument 'queue'"),
+        ({"cores": 1, "gpus": 1}, "LocalScheduler: unknown argument 'gpus'"),
     ],
 )
 def test_options_that_cannot_be(options: dict, words: str) -> None:

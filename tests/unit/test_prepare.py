@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from adaptive_scheduler.client.job_environment import read_config
+from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import CommandMissingError, InputError, RunError
@@ -22,7 +23,7 @@ from adaptive_scheduler.runs.run_manager import RunManager, run_folder
 from adaptive_scheduler.runs.start import create_database as empty
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.environment import foreign_entries
-from adaptive_scheduler.runs.start.plan import CheckedRun, RunOptions, make_plan
+from adaptive_scheduler.runs.start.plan import CheckedRun, make_plan
 from adaptive_scheduler.runs.start.prepare import check_surroundings, prepare
 from adaptive_scheduler.runs.views import status
 from adaptive_scheduler.schedulers import user_script
@@ -133,8 +134,8 @@ def test_bad_learners(learners: Any, words: str) -> None:
         ({"dependencies": {-1: [0]}}, "out of range"),
         ({"dependencies": {"0": [1]}}, "must be the place of a learner"),
         ({"dependencies": [1]}, "must be a mapping"),
-        ({"max_simultaneous_jobs": 0}, "max_simultaneous_jobs=0"),
-        ({"max_fails_per_job": 1.5}, "max_fails_per_job=1.5"),
+        ({"max_jobs": 0}, "max_jobs=0"),
+        ({"max_fails": 1.5}, "max_fails=1.5"),
         ({"point_retries": -1}, "point_retries=-1"),
         ({"point_retries": True}, "point_retries=True"),
         ({"save_interval": 0}, "save_interval=0"),
@@ -142,7 +143,7 @@ def test_bad_learners(learners: Any, words: str) -> None:
         ({"points_interval": -0.1}, "points_interval=-0.1"),
         ({"points_interval": "1"}, "points_interval='1' is not understood"),
         ({"log_interval": "30"}, "log_interval='30'"),
-        ({"job_name": " "}, "job_name"),
+        ({"name": " "}, "name"),
         ({"client_patience": 0}, "client_patience=0"),
         ({"client_patience": float("inf")}, "client_patience=inf"),
         ({"client_patience": None}, "client_patience=None"),

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from adaptive_scheduler.core.config import Limits, Timing
+from adaptive_scheduler.core.config import JobLimits, Timing
 from adaptive_scheduler.core.jobs.batch_jobs import Ending, JobId, JobState, ListedJob
 from adaptive_scheduler.core.jobs.job_tracking import TrackedJob, survey, view
 from adaptive_scheduler.core.jobs.reconcile import (
@@ -44,7 +44,7 @@ def decide(
     **observed: object,
 ) -> list[Action]:
     counts = Counts({0: 5} if queued is None else queued, {0: running})
-    return reconcile(counts, Observed(jobs, **observed), Limits(limit), TIMING)  # type: ignore[arg-type]
+    return reconcile(counts, Observed(jobs, **observed), JobLimits(limit), TIMING)  # type: ignore[arg-type]
 
 
 def deaths(*jobs: JobView) -> list[Action]:

@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping, Sequence
 
 import msgspec
 
-from adaptive_scheduler.core.config import Limits, Timing
+from adaptive_scheduler.core.config import JobLimits, Timing
 from adaptive_scheduler.core.jobs.batch_jobs import ALIVE, ENDED, PENDING, RUNNING, JobState
 
 #: Ends that are not the learner's fault.
@@ -165,7 +165,9 @@ Action = SubmitJobs | CancelJobs | BuryJob | FreeItem | ForgetSubmit | Hold
 # ----------------------------------------------------------------------- decisions
 
 
-def reconcile(counts: Counts, observed: Observed, limits: Limits, timing: Timing) -> list[Action]:
+def reconcile(
+    counts: Counts, observed: Observed, limits: JobLimits, timing: Timing
+) -> list[Action]:
     """Decide what to do after a good look at the queue.
 
     Parameters
@@ -174,7 +176,7 @@ def reconcile(counts: Counts, observed: Observed, limits: Limits, timing: Timing
         Of items.
     observed : Observed
         Of jobs.
-    limits : Limits
+    limits : JobLimits
     timing : Timing
 
     Returns
@@ -266,7 +268,7 @@ def _is_waiting(job: JobView) -> bool:
 
 
 def _balance(
-    queued: Mapping[int, int], observed: Observed, limits: Limits, timing: Timing
+    queued: Mapping[int, int], observed: Observed, limits: JobLimits, timing: Timing
 ) -> list[Action]:
     """Compare the free items of each shape with the jobs that will take them."""
     left = [
@@ -293,7 +295,7 @@ def _balance(
             needs[shape] = need
     in_queue = observed.at_work + sum(not job.external for job in observed.jobs)
     in_queue += sum(submit.n for submit in observed.submits)
-    room = limits.max_simultaneous_jobs - in_queue
+    room = limits.max_jobs - in_queue
     if not observed.held and room > 0:
         actions += [SubmitJobs(shape, n) for shape, n in _share(needs, room).items() if n]
     return actions

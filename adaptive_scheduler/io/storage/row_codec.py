@@ -56,7 +56,7 @@ def open_books(
     tables: Tables, folder: RunFolder, config: RunConfig, monotonic: float
 ) -> tuple[ItemTable, JobTable]:
     """Make the Book and the jobs from what the database holds."""
-    budget = Budget(config.limits.max_fails_per_job, config.limits.max_crashes)
+    budget = Budget(config.limits.max_fails, config.limits.max_crashes)
     items = read_items(tables, folder)
     freed = _let_go_of_doubles(items, budget)
     book = ItemTable(items, budget)

@@ -99,7 +99,7 @@ def _goal_changed(plan: CheckedRun, folder: RunFolder, config: RunConfig) -> boo
     if plan.goal.kind != "callable":
         return False
     old = _certain(read_callable, folder.callables, "goal")
-    return _certain(Comparison().same, old, plan.settings.goal) is not True
+    return _certain(Comparison().same, old, plan.options.goal) is not True
 
 
 def _same_settings(compare: Comparison, old: Any, new: Any) -> bool:

@@ -111,7 +111,7 @@ def _short(plan: CheckedRun, folder: RunFolder, kept: Sequence[Item], is_new: bo
         return [item.id for item in kept if item.npoints < goal.value]
     if goal.kind == "until":
         return [] if has_passed(goal, time.time()) else [item.id for item in kept]
-    met = {row for row, _ in met_on_disk(folder, goal, plan.settings.goal, kept)}
+    met = {row for row, _ in met_on_disk(folder, goal, plan.options.goal, kept)}
     return [item.id for item in kept if item.id not in met]
 
 

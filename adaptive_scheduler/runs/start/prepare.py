@@ -14,15 +14,11 @@ from typing import Any
 import msgspec
 
 from adaptive_scheduler.core import initializers
-from adaptive_scheduler.core.config import (
-    Limits,
-    RunConfig,
-    Timing,
-)
+from adaptive_scheduler.core.config import JobLimits, RunConfig, Timing
 from adaptive_scheduler.core.goals import has_passed, refuse_passed, unparse_goal
+from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Item, Phase
-from adaptive_scheduler.core.times import optional_seconds, seconds
 from adaptive_scheduler.errors import FileError, InputError
 from adaptive_scheduler.io.pickling.learner_file import write_learners
 from adaptive_scheduler.io.pickling.object_file import write_callables
@@ -93,7 +89,7 @@ def prepare(plan: CheckedRun, folder: RunFolder, overwrite: bool = False) -> Pre
         items = new_rows(plan, former, order, row_of, config.shapes)
         again = _reopen(plan, folder, items, changes)
         former.remarks += again.remarks
-        done = _mark_met(plan, folder, items) if plan.settings.check_goal_on_start else 0
+        done = _mark_met(plan, folder, items) if plan.options.check_goal_on_start else 0
         if done:
             former.remarks.append(f"{done} learners meet the goal with the data they have.")
         if has_passed(plan.goal, time.time()):
@@ -121,7 +117,7 @@ class _Again:
 def _reopen(plan: CheckedRun, folder: RunFolder, items: list[Item], changes: Changes) -> _Again:
     """Find what is done no more; what lost its data begins anew, its hours of work too."""
     done = [item for item in items if item.phase is Phase.DONE]
-    may_load = plan.settings.check_goal_on_start or plan.goal.kind not in early.SLOW
+    may_load = plan.options.check_goal_on_start or plan.goal.kind not in early.SLOW
     found = early.unmet(plan, folder, done, may_load and (changes.goal or changes.settings))
     over = [item for item in items if item.phase in (Phase.FAILED, Phase.CANCELLED)]
     for row in (*found.gone, *early.without_data(over)):
@@ -176,7 +172,7 @@ def _mark_met(plan: CheckedRun, folder: RunFolder, items: list[Item]) -> int:
     """Mark as DONE what meets the goal with the data on disk; returns how many."""
     free = [item for item in items if item.phase in (Phase.WAITING, Phase.QUEUED)]
     done = 0
-    for row, npoints in early.met_on_disk(folder, plan.goal, plan.settings.goal, free):
+    for row, npoints in early.met_on_disk(folder, plan.goal, plan.options.goal, free):
         items[row] = msgspec.structs.replace(
             items[row], phase=Phase.DONE, reason="goal met before", npoints=npoints,
             changed=time.time(),
@@ -190,33 +186,27 @@ def _mark_met(plan: CheckedRun, folder: RunFolder, items: list[Item]) -> int:
 
 def make_config(plan: CheckedRun, folder: RunFolder, old: RunConfig | None) -> RunConfig:
     """Settings for ``run.json``; the run's id and the places of its shapes stay what they were."""
-    settings = plan.settings
-    script = settings.run_script
-    return RunConfig(
-        run=old.run if old else secrets.token_hex(4),
-        shapes=list(dict.fromkeys([*(old.shapes if old else []), *plan.shapes])),
-        job_names=[settings.job_name],
-        log_folder=os.path.abspath(plan.scheduler.log_folder or folder.logs),  # noqa: PTH100
-        goal=plan.goal,
-        environment=record_environment(),
-        run_script=None if script is None else str(Path(script).expanduser().absolute()),
-        timing=Timing(
-            interval=seconds(settings.job_manager_interval, "job_manager_interval"),
-            kill_wait=plan.scheduler.kill_wait,
-            client_patience=seconds(settings.client_patience, "client_patience"),
-        ),
-        limits=Limits(
-            settings.max_simultaneous_jobs, settings.max_fails_per_job, settings.max_crashes
-        ),
-        save_interval=seconds(settings.save_interval, "save_interval"),
-        points_interval=seconds(settings.points_interval, "points_interval"),
-        log_interval=seconds(settings.log_interval, "log_interval"),
-        point_timeout=optional_seconds(settings.point_timeout, "point_timeout"),
-        point_retries=settings.point_retries,
-        url=settings.url,
-        interface=settings.interface,
-        ports=settings.ports,
-    )
+    options = plan.options
+    script = options.run_script
+    own = {
+        "run": old.run if old else secrets.token_hex(4),
+        "shapes": list(dict.fromkeys([*(old.shapes if old else []), *plan.shapes])),
+        "job_names": [options.name],
+        "log_folder": os.path.abspath(plan.scheduler.log_folder or folder.logs),  # noqa: PTH100
+        "goal": plan.goal,
+        "environment": record_environment(),
+        "run_script": None if script is None else str(Path(script).expanduser().absolute()),
+        "timing": Timing(**{**stored(options, Timing), "kill_wait": plan.scheduler.kill_wait}),
+        "limits": JobLimits(**stored(options, JobLimits)),
+    }
+    return RunConfig(**{**stored(options, RunConfig), **own})
+
+
+def stored(options: RunOptions, record: type[msgspec.Struct]) -> dict[str, Any]:
+    """The options that a stored record keeps, by their names, which are the same in both."""
+    return {
+        name: getattr(options, name) for name in record.__struct_fields__ if hasattr(options, name)
+    }
 
 
 def _write_pickles(plan: CheckedRun, folder: RunFolder, order: Sequence[int]) -> None:
@@ -230,12 +220,12 @@ def _write_pickles(plan: CheckedRun, folder: RunFolder, order: Sequence[int]) ->
 
 def callables(plan: CheckedRun, order: Sequence[int]) -> Mapping[str, Any]:
     """What of the plan must be pickled; `order`: the place of each row's learner."""
-    settings = plan.settings
+    options = plan.options
     given = {
         "scheduler": plan.scheduler,
-        "goal": settings.goal if plan.goal.kind == "callable" else None,
-        "initializers": initializers.in_order(settings.initializers, order),
-        "runner_kwargs": dict(settings.runner_kwargs or {}) or None,
+        "goal": options.goal if plan.goal.kind == "callable" else None,
+        "initializers": initializers.in_order(options.initializers, order),
+        "runner_kwargs": dict(options.runner_kwargs or {}) or None,
         "executors": plan.scheduler.executor_callables or None,
     }
     return {name: value for name, value in given.items() if value is not None}

@@ -89,7 +89,7 @@ def match_rows(rows: Sequence[Item], names: Sequence[fnames.Fname]) -> tuple[lis
         raise InputError(
             f"The run in this folder has {len(rows)} learners, of which {len(gone)} are missing in "
             f"fnames, first {gone[0]!r}. Give all of them again (new ones may be added), or "
-            "another folder=..., or overwrite_db=True to begin anew."
+            "another folder=..., or overwrite=True to begin anew."
         )
     order += places.values()
     row_of = [0] * len(order)

@@ -21,8 +21,9 @@ ALIASES: Mapping[str, str] = {
     "job_extra": "extra_scheduler",
 }
 
-#: Arguments of the adaptive-scheduler package that have no counterpart: what to do instead.
+#: Arguments of adaptive-scheduler and dask-jobqueue that have no counterpart: what to do instead.
 REPLACED: Mapping[str, str] = {
+    "account": "give extra_scheduler=['--account=NAME'] (SLURM) or ['-A NAME'] (PBS)",
     "cleanup_first": "leave it out, a run keeps its files in a folder of its own",
     "dataframe_format": "call to_dataframe() and save that",
     "job_manager_kwargs": "give what is in it as arguments, such as max_jobs=100",

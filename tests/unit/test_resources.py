@@ -47,7 +47,7 @@ def test_a_wrong_walltime_is_named(value: Any) -> None:
         parse_walltime(value)
 
 
-def test_a_walltime_without_end_is_an_input_error() -> None:
+def test_an_infinite_walltime_is_an_input_error() -> None:
     with pytest.raises(InputError, match="walltime"):
         parse_walltime(float("inf"))
 

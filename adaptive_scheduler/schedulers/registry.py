@@ -14,13 +14,12 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from adaptive_scheduler.core.paths import SYSTEM_VARIABLE
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.schedulers.base import Scheduler
 
 #: The group of entry points.
 GROUP = "adaptive_scheduler.schedulers"
-#: The environment variable that names the batch system to use if no option does.
-SYSTEM_VARIABLE = "ADAPTIVE_SCHEDULER_SYSTEM"
 
 #: Name -> module and class, imported on first use. How to write the class: see
 #: `schedulers.base.Scheduler`, and "Add a scheduler in one file" in CONTRIBUTING.md.

@@ -203,10 +203,7 @@ def _job_cells(job: JobRow) -> list[Text]:
         Text(job.state),
         Text(job.host),
         Text("" if job.item is None else str(job.item)),
-        Text(
-            f"none: last {heartbeat}" if job.suspect else heartbeat,
-            "bold red" if job.suspect else "",
-        ),
+        Text(heartbeat, "bold red" if job.suspect else ""),
         Text(job.reason),
     ]
 

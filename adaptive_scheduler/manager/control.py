@@ -37,6 +37,8 @@ from adaptive_scheduler.manager.jobs import JobManager
 
 #: Complaints of clients that reached no manager which one look shows.
 _COMPLAINTS = 5
+#: Seconds between two samples of the number of points, from which the rate is computed.
+_SAMPLE = 5.0
 
 
 class ControlApi:
@@ -75,7 +77,13 @@ class ControlApi:
         self._stop = stop
         self._done_before = clients.book.phases[Phase.DONE]
         self._rate = Rate()
-        self._rate.note(self._points(), started.monotonic)
+        self._next_sample = started.monotonic
+
+    def sample_rate(self, now: Moment) -> None:
+        """Note the number of points now and then: the rate shown is that of the last minute."""
+        if now.monotonic >= self._next_sample:
+            self._next_sample = now.monotonic + _SAMPLE
+            self._rate.note(self._points(), now.monotonic)
 
     def note_strangers(self, refused: int, is_shut: bool) -> None:
         """Note how many connections had no key; logged at the first, the tenth, and so on."""

@@ -179,6 +179,7 @@ class Dispatcher:
             self._log.info(event, **facts)
         self.jobs.notes.log.clear()
         self.clients.book.wake_delayed(now.monotonic)
+        self.people.sample_rate(now)
         if self._submits:
             self._tasks += self.jobs.tasks(now)
         elif now.monotonic >= self._next_judging:  # scripts started by hand are in no queue

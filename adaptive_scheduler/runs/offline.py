@@ -1,4 +1,4 @@
-"""Changes to a run that no manager holds."""
+"""Changes the database of a run while no manager of it runs."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from adaptive_scheduler.runs.start.previous_run import open_store, requeue
 
 
 def resume(folder: RunFolder) -> int:
-    """Let the next manager go on: neither held nor cancelled; returns how many are queued again."""
+    """Queue cancelled learners again, and let the next manager submit; returns how many."""
     return _requeue(folder, (Phase.CANCELLED,), None)
 
 
 def retry(folder: RunFolder, rows: Container[int]) -> int:
-    """Queue ended learners again; returns how many."""
+    """Queue these learners again if they have ended; returns how many."""
     return _requeue(folder, OVER, rows)
 
 
 def cancel(folder: RunFolder) -> int | None:
     """Cancel a run that has no job; returns how many learners.
 
-    None, with nothing changed, if there may be a job.
+    Returns None and changes nothing if there may be a job.
     """
     config = state.read_config(folder)
     with held(folder), open_store(folder) as store:

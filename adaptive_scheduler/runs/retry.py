@@ -1,4 +1,4 @@
-"""Which learners a retry means, and what it gives them anew."""
+"""Chooses the learners of a retry, and writes their new functions and goal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from adaptive_scheduler.runs.start.prepare import callables
 def places(
     wanted: Sequence[Any], learners: Sequence[Any] | None, names: Sequence[fnames.Fname]
 ) -> list[int]:
-    """Places of the learners that a user names by place, fname or the learner itself."""
+    """Find learners that a user names by place, by fname or by the learner itself."""
     by_id = {id(learner): place for place, learner in enumerate(learners or ())}
     by_key = {fnames.key(name): place for place, name in enumerate(names)}
     return [_place(one, by_id, by_key, names) for one in wanted]
@@ -52,22 +52,22 @@ def _place(
 def rows_to_retry(
     folder: RunFolder, plan: CheckedRun | None, row_of: Sequence[int], wanted: Sequence[int] | None
 ) -> list[int]:
-    """Write functions and goal anew, and say which rows are to be queued again.
+    """Write the new functions and goal, and return the rows that are to be queued again.
 
     Parameters
     ----------
     folder : RunFolder
-    plan : Plan or None
-        What is to hold from now on; None (after `attach`): as it is.
+    plan : CheckedRun or None
+        The run as it is to be from now on; None (after `attach`): unchanged.
     row_of : sequence of int
         For each learner its row.
     wanted : sequence of int or None
-        Places; None: all that failed or were cancelled, and those done that do not meet
-        the goal, or whose data are gone.
+        Places in the list of learners. None: all that failed or were cancelled, and finished
+        ones that do not meet the goal or whose data are gone.
     """
     if plan is not None:
         refuse_passed(plan.goal, time.time())
-        _renew(folder, plan, row_of)
+        _write_plan(folder, plan, row_of)
     if wanted is not None:
         return [row_of[place] for place in wanted]
     items = state.read_items(read_tables(folder), folder)
@@ -78,7 +78,7 @@ def rows_to_retry(
     return sorted([*ended, *found.short, *found.gone])
 
 
-def _renew(folder: RunFolder, plan: CheckedRun, row_of: Sequence[int]) -> None:
+def _write_plan(folder: RunFolder, plan: CheckedRun, row_of: Sequence[int]) -> None:
     place_of = sorted(range(len(row_of)), key=row_of.__getitem__)
     write_learners(
         folder.learners,

@@ -1,4 +1,4 @@
-"""A run that exists: watched, waited for, ended, tried again, and its results."""
+"""A run as its user sees it: status, waiting, cancel, retry, and results."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from adaptive_scheduler.schedulers.job_script import preview
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Seconds between two looks of `wait`.
-_LOOK = 0.5
+#: Seconds between two times that `wait` asks the manager.
+_POLL = 0.5
 
 
 class Run:
@@ -52,7 +52,7 @@ class Run:
     fnames : list
         Of all learners.
     plan : CheckedRun, optional
-        What the user described in this process.
+        The run as described in this process; None after `attach`.
 
     Attributes
     ----------
@@ -135,16 +135,16 @@ class Run:
 
     @property
     def learners(self) -> list[Any]:
-        """The learners; after `attach` they are read from the run's folder."""
+        """All learners; after `attach` they are read from the run's folder."""
         if self._learners is None:
             with closing(LearnerFile(self.folder.learners)) as file:
                 self._learners = [file.read(row) for row in range(len(file))]
         return self._learners
 
-    # ----------------------------------------------------------------- going on and ending
+    # ----------------------------------------------------------------- cancel, resume, retry
 
     def cancel(self) -> int:
-        """End the run: its learners are CANCELLED, its jobs save and leave the queue.
+        """End the run: its learners are cancelled, its jobs save their data and end.
 
         Returns when the manager has noted it; `wait` waits for the last job.
 
@@ -158,7 +158,7 @@ class Run:
             n = offline.cancel(self.folder)
             if n is not None:
                 return n
-            start_and_wait(self.folder, self._viewer)  # somebody must cancel the jobs
+            start_and_wait(self.folder, self._viewer)  # a manager must cancel the jobs
         return self._viewer.cancel()
 
     def cancel_items(self, places: Sequence[int]) -> int:
@@ -169,7 +169,7 @@ class Run:
         return offline.cancel_items(self.folder, rows)
 
     def resume(self) -> int:
-        """Go on: after a HELD, after `cancel`, or after the manager died.
+        """Go on: after the run was held, after `cancel`, or after the manager died.
 
         Returns
         -------
@@ -191,14 +191,15 @@ class Run:
         return n
 
     def retry(self, learners: Sequence[Any] | None = None) -> int:
-        """Run learners again, their budgets reset, their data kept, with functions and goal as now.
+        """Run learners again with the functions and the goal of this object.
+
+        Their data are kept; failures and crashes are counted anew.
 
         Parameters
         ----------
         learners : sequence, optional
-            Places in the list, fnames or the learners themselves; done ones are run again,
-            too. Default: all that failed or were cancelled, and those done that do not
-            meet the goal.
+            Places in the list, fnames or the learners themselves, finished ones too. Default:
+            all that failed or were cancelled, and finished ones that do not meet the goal.
 
         Returns
         -------
@@ -227,7 +228,7 @@ class Run:
             self._row_of = match_rows(rows, self.fnames)[1]
         return self._row_of
 
-    # ------------------------------------------------------------------------- looking
+    # ------------------------------------------------------------------------- status
 
     def job_script(self) -> str:
         """Return the job script that is submitted; nothing is submitted or written.
@@ -246,7 +247,7 @@ class Run:
         return preview(scheduler, config.shapes, shape_of, config, self.folder)
 
     def snapshot(self, rows: Rows = "active") -> RunSnapshot:
-        """Return the run at this instant.
+        """Return how the run stands now: learners, jobs, points. It shows itself in a notebook.
 
         Parameters
         ----------
@@ -261,17 +262,17 @@ class Run:
             raise RunError(f"The run in {self.folder.home} was never started: call start().")
 
     def status(self) -> RunStatus:
-        """One word, with ``.text`` for people.
+        """Return how the run stands, as one word with a ``.text`` that says more.
 
         Returns
         -------
-        Status
+        RunStatus
             A str: ``not started``, ``running``, ``held`` (nothing is submitted until
             `resume`; the text says why), ``finished``, ``failed`` (ended, some learners
             failed), ``cancelled`` or ``manager dead``.
         """
         if not self.folder.config.exists():
-            return RunStatus(status.NOT_STARTED, f"call start(). Its folder: {self.folder.home}")
+            return RunStatus(status.NOT_STARTED, f"call start(). Folder: {self.folder.home}")
         if self._plan is not None:
             try:
                 self._rows()
@@ -280,7 +281,7 @@ class Run:
         return status.status_of(self.snapshot())
 
     def info(self, interval: TimeLike = 2.0) -> None:
-        """Show the run: a table in a terminal; in a notebook a picture that updates itself.
+        """Show the run: as tables in a terminal; in a notebook as tables that update themselves.
 
         Parameters
         ----------
@@ -306,16 +307,16 @@ class Run:
         Raises
         ------
         TimeoutError
-            It has not ended; it goes on.
+            The run has not ended; it goes on.
         RunError
-            The run is HELD, or its manager is dead: it would not end by itself.
+            The run is held, or its manager is dead: it would not end by itself.
         """
         patience = optional_seconds(timeout, "timeout", zero=True)
         deadline = None if patience is None else time.monotonic() + patience
         while (end := self._ended()) is None:
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"not over after {patience:g} s: {self.status().text}")
-            time.sleep(_LOOK)
+            time.sleep(_POLL)
         return end
 
     def __await__(self) -> Generator[Any, None, RunSnapshot]:
@@ -323,7 +324,7 @@ class Run:
 
     async def _wait(self) -> RunSnapshot:
         while (end := await asyncio.to_thread(self._ended)) is None:
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_POLL)
         return end
 
     def _ended(self) -> RunSnapshot | None:
@@ -338,15 +339,16 @@ class Run:
     # ------------------------------------------------------------------------- results
 
     def load_learners(self, progress: bool = True) -> list[Any]:
-        """Load the data there are so far into the learners, and return them.
+        """Load all data that exist so far into the learners, and return them.
 
-        That is what the jobs have saved, and the points that they have noted since, which are
-        at most `points_interval` old. Nothing is written: the jobs are not disturbed.
+        These are the data that the jobs have saved, and the points in their point journals since
+        then; only points of the last `points_interval` are missing. Nothing is written, and
+        running jobs are not disturbed.
 
         Raises
         ------
         DataFileError
-            Some data cannot be loaded; the others are.
+            Some data cannot be loaded; all others are loaded.
         """
         results.load_learners(self.learners, self.fnames, progress)
         return self.learners
@@ -354,12 +356,12 @@ class Run:
     def to_dataframe(self, **names: Any) -> pd.DataFrame:
         """Load the learners and join their data, with the columns ``learner`` and ``fname``.
 
-        What cannot be loaded, or made a table, is named in a warning; the rest is there.
+        A warning names what cannot be loaded or made a table; the rest is in the table.
 
         Parameters
         ----------
         **names
-            Other names for columns: ``x_name``, ``y_name``, ``z_name``, ``seed_name``,
+            Names for columns: ``x_name``, ``y_name``, ``z_name``, ``seed_name``,
             ``index_name``, ``extra_data_name``, ``function_prefix``; of a LearnerND
             ``point_names`` (one for each dimension) and ``value_name``.
         """

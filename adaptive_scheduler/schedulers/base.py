@@ -1,10 +1,9 @@
-"""What every scheduler is: a pure translator between jobs and one batch system's texts.
+"""The base class of schedulers, which translate between jobs and a batch system's commands.
 
-A scheduler runs nothing and touches nothing. It builds argument lists, and
-reads the `CommandResult` that somebody else got from running them. Every
-``parse_*`` returns, or raises `NoObservation` when the answer cannot be
-believed: an answer without jobs is a strong statement, and a busy server
-must never make it.
+A scheduler runs no command and reads no file. It builds argument lists, and parses the
+`CommandResult` of commands that the manager has run. A ``parse_*`` method raises
+`NoObservation` when the answer cannot be trusted: an empty listing means that all jobs are
+gone, and a busy server must not be taken to say so.
 """
 
 from __future__ import annotations
@@ -159,7 +158,7 @@ class Scheduler(abc.ABC):
     # ---------------------------------------------------------------- resources
 
     def _check(self) -> None:
-        """Check every option at once, so that a mistake shows in the line that made it."""
+        """Check every option now, so that the error shows the line with the mistake."""
         for row in range(self._tuple_length() or 1):
             self._row(row)
 
@@ -212,7 +211,7 @@ class Scheduler(abc.ABC):
         return self.typed_names.get(name, name)
 
     def _callable_name(self, function: Callable[[int], Any]) -> str:
-        """``callable:0``, ...: resources are plain data, so they name a function by its place."""
+        """Return ``callable:0``, ...: resources are plain data, so they hold a function's index."""
         if function not in self.executor_callables:
             self.executor_callables.append(function)
         return f"callable:{self.executor_callables.index(function)}"
@@ -228,7 +227,7 @@ class Scheduler(abc.ABC):
         Returns
         -------
         shapes : list of Resources
-            The different ones.
+            Each different one once.
         index : list of int
             For each learner, its place in `shapes`; length n.
 
@@ -259,7 +258,7 @@ class Scheduler(abc.ABC):
         """
         return preview(self, *self.shapes(self._tuple_length() or 1))
 
-    # ------------------------------------------------- what each batch system says
+    # ------------------------------------------------- commands of the batch system
 
     @abc.abstractmethod
     def header(self, job: JobRequest) -> list[str]:
@@ -283,23 +282,23 @@ class Scheduler(abc.ABC):
 
     @abc.abstractmethod
     def parse_queue(self, result: CommandResult) -> list[ListedJob]:
-        """All jobs of this user, of any run; NoObservation if the answer is not to be believed."""
+        """All jobs of this user, of any run; NoObservation if the answer cannot be trusted."""
 
     @abc.abstractmethod
     def cancel_commands(self, jobs: Sequence[JobId]) -> list[list[str]]:
-        """SLURM cancels many at once; PBS takes one id each."""
+        """Commands that cancel these jobs: SLURM's takes many at once, PBS's one id each."""
 
     @abc.abstractmethod
     def parse_cancel(self, result: CommandResult) -> None:
-        """Raise SchedulerError if jobs may still be there; a job already gone is no fault."""
+        """Raise SchedulerError if jobs may still be there; one that is gone already is no error."""
 
     @abc.abstractmethod
     def history_command(self, jobs: Sequence[JobId]) -> list[str] | None:
-        """Ask how jobs ended; None where the system does not keep it."""
+        """Ask how jobs ended; None if the batch system does not remember it."""
 
     @abc.abstractmethod
     def parse_history(self, result: CommandResult) -> list[Ending]:
-        """The endings that are known; jobs still alive and unknown ones are left out."""
+        """How jobs ended; those that are alive or unknown are left out."""
 
     @abc.abstractmethod
     def time_left_command(self, job: JobId) -> list[str] | None:
@@ -307,11 +306,11 @@ class Scheduler(abc.ABC):
 
     @abc.abstractmethod
     def parse_time_left(self, result: CommandResult) -> float | None:
-        """Seconds, or None for no limit; NoObservation if it is not told."""
+        """Seconds, or None for no limit; NoObservation if the answer has neither."""
 
     @abc.abstractmethod
     def own_id(self, environ: Mapping[str, str]) -> tuple[JobId, int] | None:
-        """Id and restart count of the job that has this environment; None outside of a job."""
+        """Id and restart count of the job with this environment; None outside of a job."""
 
     @abc.abstractmethod
     def own_id_script(self) -> list[str]:
@@ -320,15 +319,15 @@ class Scheduler(abc.ABC):
         """
 
     def hosts_command(self, resources: Resources) -> list[str] | None:  # noqa: ARG002
-        """Ask for the cluster's hosts, where a request depends on their size; else None."""
+        """Ask for the cluster's hosts, if a request depends on their size; else None."""
         return None
 
     def parse_hosts(self, result: CommandResult) -> list[Host]:
-        """Hosts that may run jobs now; NoObservation if they are not told."""
+        """Hosts that may run jobs now; NoObservation if the answer cannot be trusted."""
         raise NotImplementedError(f"{self.name} asks for no hosts: {result.argv}")
 
     def output_script(self, job: JobRequest) -> list[str]:  # noqa: ARG002
-        """Shell lines that send a job's output to `job.log_folder`, where the system does not."""
+        """Shell lines that send a job's output to `job.log_folder`, if the system does not."""
         return []
 
     def spread_script(self) -> list[str]:
@@ -339,23 +338,23 @@ class Scheduler(abc.ABC):
     kill_wait: float = 30.0
     #: The most jobs one submit may make.
     max_array: int = 1000
-    #: Whether a listing tells of a job's end for a while. Then one that lacks a job says nothing
-    #: at first: it may be empty, or cut, by a fault.
+    #: Whether jobs stay in the listing for a while after their end. Then a listing without a job
+    #: proves nothing at first: it may be empty, or cut, by a fault.
     shows_ended: bool = False
-    #: Commands a minute that the site's system bears.
+    #: Commands a minute that the batch system can bear.
     max_commands_per_minute: int = 600
 
     def launcher(self, resources: Resources) -> list[str]:
-        """The MPI launcher with its count of ranks, for this batch system."""
+        """The MPI launcher with the number of ranks, as an argument list."""
         argv = list(self.mpiexec_executable or default_mpiexec(self.python_executable))
         if Path(argv[0]).name == "srun" and not any("kill-on-bad-exit" in word for word in argv):
-            # srun otherwise leaves rank 0 waiting for ever for a dead rank
+            # without it, rank 0 waits for ever when another rank has died
             argv.append("--kill-on-bad-exit=1")
         return [*argv, "-n", str(resources.cores)]
 
 
 def default_mpiexec(python_executable: str) -> list[str]:
-    """The ``mpiexec`` that was installed with this Python, else the one on PATH."""
+    """Return the ``mpiexec`` that was installed with this Python, else the one on PATH."""
     beside = Path(python_executable).parent / "mpiexec"
     return [str(beside) if beside.exists() else shutil.which("mpiexec") or "mpiexec"]
 
@@ -364,13 +363,13 @@ def _launcher(value: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if value is None:
         return None
     try:
-        words = shlex.split(value) if isinstance(value, str) else [str(word) for word in value]
+        argv = shlex.split(value) if isinstance(value, str) else [str(word) for word in value]
     except (ValueError, TypeError) as error:
         raise InputError(
             f"mpiexec_executable={value!r} cannot be split into words ({error}). Quote it as for a "
             "shell, or give a list."
         ) from error
-    if not words:
+    if not argv:
         raise InputError("mpiexec_executable is empty; leave it out to use the default.")
-    words = [text(word, "mpiexec_executable") for word in words]
-    return (os.path.expanduser(words[0]), *words[1:])
+    argv = [text(word, "mpiexec_executable") for word in argv]
+    return (os.path.expanduser(argv[0]), *argv[1:])

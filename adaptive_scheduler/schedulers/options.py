@@ -1,13 +1,14 @@
-"""The options of schedulers: their names and aliases, and how each value is checked."""
+"""The options of schedulers: how they are named, and how each value is checked."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from adaptive_scheduler.core.options.aliases import ALIASES
+from adaptive_scheduler.core.options.keywords import resolve
 from adaptive_scheduler.core.resources import (
     Resources,
     parse_environment,
@@ -18,22 +19,11 @@ from adaptive_scheduler.core.resources import (
 from adaptive_scheduler.core.texts import a_word, one_line
 from adaptive_scheduler.errors import InputError
 
-#: Other names of options, as users of SLURM, PBS and dask-jobqueue type them. They are accepted
-#: by every scheduler that has the option itself, and are not shown in its signature.
-ALIASES: Mapping[str, tuple[str, ...]] = {
-    "partition": ("queue",),
-    "queue": ("partition",),
-    "python_executable": ("python",),
-    "log_folder": ("log_directory",),
-    "setup": ("job_script_prologue",),
-    "extra_scheduler": ("job_extra_directives", "job_extra"),
-}
-
 Init = TypeVar("Init", bound=Callable[..., None])
 
 
 def named_options(init: Init) -> Init:
-    """Let an ``__init__`` accept aliases, and refuse options that it does not have by name.
+    """Let an ``__init__`` accept other names of its options (`ALIASES`), and refuse unknown ones.
 
     The signature stays as it is written, so that an editor or a notebook completes it.
     """
@@ -41,32 +31,12 @@ def named_options(init: Init) -> Init:
 
     @functools.wraps(init)
     def checked(self: Any, *args: Any, **given: Any) -> None:
-        options: dict[str, Any] = {}
-        self.typed_names = dict(self.typed_names)
-        for typed, value in given.items():
-            name = _canonical(typed, names, type(self).__name__)
-            if name in options or (name != typed and name in given):
-                raise InputError(
-                    f"{name} and {typed} are two names for one thing: give one of them."
-                )
-            options[name] = value
-            if name != typed:
-                self.typed_names[name] = typed
+        options = resolve(given, names, type(self).__name__)
+        others = {ALIASES[typed]: typed for typed in given if typed not in names}
+        self.typed_names = {**self.typed_names, **others}
         init(self, *args, **options)
 
     return checked  # type: ignore[return-value]
-
-
-def _canonical(typed: str, names: Sequence[str], owner: str) -> str:
-    """Return the option that a name means, or raise InputError."""
-    if typed in names:
-        return typed
-    for name in names:
-        if typed in ALIASES.get(name, ()):
-            return name
-    near = get_close_matches(typed, names, n=2)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    raise InputError(f"{owner}: unknown option {typed!r}.{hint} Its options: {', '.join(names)}.")
 
 
 def count(value: object, name: str, *, optional: bool = False) -> int | None:
@@ -91,7 +61,7 @@ def line(value: object, name: str) -> str:
 
 
 def words(value: object, name: str) -> tuple[str, ...]:
-    """Return texts; one alone is taken as a list of one."""
+    """Return texts; a single text is a list of one."""
     if isinstance(value, str):
         return (one_line(value, name),)
     if not isinstance(value, Sequence) or not all(isinstance(word, str) for word in value):
@@ -100,7 +70,7 @@ def words(value: object, name: str) -> tuple[str, ...]:
 
 
 def spread(values: dict[str, Any]) -> Resources:
-    """Fill in cores from nodes x cores_per_node and check that they agree."""
+    """Compute cores from nodes x cores_per_node, and check that they agree."""
     cores, nodes, per_node = (values.get(k) for k in ("cores", "nodes", "cores_per_node"))
     if nodes and per_node:
         if cores not in (None, nodes * per_node):
@@ -128,7 +98,7 @@ def _truth(value: object, _name: str) -> bool:
     return bool(value)
 
 
-#: The per-learner options of every scheduler, and how each value is checked.
+#: The options that may be a tuple with one value per learner, and how each value is checked.
 PER_LEARNER: Mapping[str, Callable[[Any, str], Any]] = {
     "cores": count,
     "nodes": _optional_count,

@@ -202,7 +202,7 @@ def test_a_controller_that_is_away(day: Day) -> None:
 def test_jobs_that_slurm_takes_but_will_never_start(day: Day) -> None:
     """A partition of one minute, and EnforcePartLimits=NO, which is the default."""
     with day.make(2, {"partition": "minute", "walltime": 600}).serving():
-        day.says("1 jobs in the queue will not start (PartitionTimeLimit)", "a shorter walltime=")
+        day.says("1 job in the queue will not start (PartitionTimeLimit)", "a shorter walltime=")
         (job,) = day.here.run.snapshot().jobs
         assert "walltime=" in job.remedy
 

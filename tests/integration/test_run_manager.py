@@ -116,7 +116,7 @@ def test_learners_reach_their_goals(
     assert events["timestamp"].is_monotonic_increasing
 
 
-def test_started_twice_and_attached_to(make: Callable[..., RunManager]) -> None:
+def test_a_second_start_attaches_to_the_run(make: Callable[..., RunManager]) -> None:
     slow = [line(seconds=0.05) for _ in range(3)]
     first = make(slow, goal=60)
     first.start()
@@ -174,12 +174,15 @@ def raises_at_first(x: float, marker: str) -> float:
     return x
 
 
-def test_one_learner_is_looked_at_cancelled_and_tried_again(
+def test_one_learner_is_shown_cancelled_and_retried(
     make: Callable[..., RunManager], tmp_path: Path
 ) -> None:
     marker = tmp_path / "marker"
     bad = adaptive.Learner1D(partial(raises_at_first, marker=str(marker)), bounds=(-1, 1))
-    run = make([line(seconds=0.05), line(seconds=0.05), bad], goal=1000, max_fails_per_job=0)
+    run = make(
+        [line(seconds=0.05), line(seconds=0.05), bad], {"cores": 1}, goal=100_000,
+        max_fails_per_job=0, max_simultaneous_jobs=3,
+    )  # fmt: skip
     run.start()
     assert len(run) == 3
     assert [one.place for one in run] == [0, 1, 2]
@@ -216,7 +219,9 @@ def test_the_job_script_is_shown_before_it_is_submitted(make: Callable[..., RunM
     assert RunManager.attach(run.folder.home).job_script() == shown
 
 
-def test_a_finished_run_says_that_nothing_is_to_do(make: Callable[..., RunManager]) -> None:
+def test_changes_of_a_finished_run_report_that_nothing_changed(
+    make: Callable[..., RunManager],
+) -> None:
     run = make([line()])
     with pytest.raises(RunError, match="never started"):
         run.snapshot()
@@ -231,7 +236,7 @@ def test_a_finished_run_says_that_nothing_is_to_do(make: Callable[..., RunManage
     assert run.status() == "finished"
 
 
-def test_cancelled_and_gone_on_with(make: Callable[..., RunManager], tmp_path: Path) -> None:
+def test_a_cancelled_run_can_be_resumed(make: Callable[..., RunManager], tmp_path: Path) -> None:
     run = make([line(seconds=0.05) for _ in range(3)], goal=50)
     run.start()
     until(lambda: run.snapshot().phases.get("running"))
@@ -269,7 +274,7 @@ def test_failed_learners_are_retried_with_a_new_function(make: Callable[..., Run
     assert max(row["attempts"] for row in read_tables(run.folder)["_default"].values()) > before
 
 
-def test_held_until_resumed(make: Callable[..., RunManager]) -> None:
+def test_a_held_run_waits_for_resume(make: Callable[..., RunManager]) -> None:
     run = make([line()], scheduler={"extra_scheduler": ["--no-such-option"]})
     run.start()
     with pytest.raises(RunError, match="held: the batch system refuses these jobs"):
@@ -282,7 +287,7 @@ def test_held_until_resumed(make: Callable[..., RunManager]) -> None:
 
 
 @pytest.mark.mpi
-def test_over_mpi(make: Callable[..., RunManager]) -> None:
+def test_learners_run_on_mpi(make: Callable[..., RunManager]) -> None:
     run = make([line(k) for k in range(3)], scheduler={"executor_type": "mpi4py", "cores": 3})
     run.start()
     assert run.wait(90).phases == {"done": 3}
@@ -309,7 +314,9 @@ def test_data_that_cannot_be_loaded_are_named(tmp_path: Path) -> None:
     assert results.load_learners([line(), line()], [names[0], "/not/there"]) == 1
 
 
-def test_no_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_pandas_is_an_error_that_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(EnvironmentMismatchError, match=r"pip install 'adaptive-scheduler-mpi\["):
         results.to_dataframe([], [])

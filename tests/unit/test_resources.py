@@ -47,7 +47,7 @@ def test_a_wrong_walltime_is_named(value: Any) -> None:
         parse_walltime(value)
 
 
-def test_a_walltime_without_end_is_an_input_error() -> None:
+def test_an_infinite_walltime_is_an_input_error() -> None:
     with pytest.raises(InputError, match="walltime"):
         parse_walltime(float("inf"))
 
@@ -133,11 +133,11 @@ def test_every_option_is_named_and_described(kind: type[Scheduler]) -> None:
 
 @pytest.mark.parametrize("kind", [SLURM, PBS, LocalScheduler])
 def test_an_unknown_option_is_told_what_this_scheduler_takes(kind: type[Scheduler]) -> None:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=rf"{kind.__name__}: .*Did you mean 'walltime'\?"):
         kind(1, waltime="1h")  # type: ignore[call-arg]
-    words = str(caught.value)
-    assert words.startswith(f"{kind.__name__}: unknown option 'waltime'. Did you mean walltime?")
-    options = words.rpartition("Its options: ")[2].rstrip(".").split(", ")
+    with pytest.raises(InputError) as caught:
+        kind(1, xyz=1)  # type: ignore[call-arg]
+    options = str(caught.value).rpartition("Known are ")[2].rstrip(".").split(", ")
     assert options == list(inspect.signature(kind).parameters)
     for option in options:  # what is offered is accepted
         if option != "cores":
@@ -187,7 +187,7 @@ def test_a_callable_executor_is_named_by_its_place() -> None:
         ({"cores": 1, "partition": "a", "queue": "b"}, ["partition", "queue"]),
         ({"cores": 1, "extra_scheduler": 5}, ["extra_scheduler=5", "list of texts"]),
         ({"cores": 1, "extra_env_vars": ["A=1"]}, ["extra_env_vars", "mapping"]),
-        ({"cores": 1, "coers": 2}, ["unknown option 'coers'", "Did you mean cores"]),
+        ({"cores": 1, "coers": 2}, ["unknown argument 'coers'", "Did you mean 'cores'"]),
         ({"cores": 1, "mpiexec_executable": ""}, ["mpiexec_executable", "empty"]),
     ],
 )

@@ -16,16 +16,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from adaptive_scheduler.core.options.aliases import ALIASES as RUN_ALIASES
+from adaptive_scheduler.core.options import aliases
 from adaptive_scheduler.core.options.run_options import Limits, Network, RunOptions, Saving
 from adaptive_scheduler.core.times import length_text, number_or_text
-from adaptive_scheduler.schedulers.options import ALIASES as SCHEDULER_ALIASES
 
 #: Other names of options (as Python arguments), and what they mean: those that Python accepts, too,
 #: and the short ones of version 0.2.0.
 ALIASES: Mapping[str, str] = {
-    **RUN_ALIASES,
-    **{other: name for name, others in SCHEDULER_ALIASES.items() for other in others},
+    **aliases.ALIASES,
     "partition": "queue",
     "queue": "queue",
     "executor": "executor_type",

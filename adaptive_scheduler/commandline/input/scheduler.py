@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.commandline.input.suggestions import did_you_mean
 from adaptive_scheduler.commandline.input.values import parse_pairs
+from adaptive_scheduler.core.options.aliases import ALIASES
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.schedulers.options import ALIASES
 
 if TYPE_CHECKING:
     from adaptive_scheduler.core.paths import RunFolder
@@ -48,7 +48,7 @@ def _refuse_others(made: type[Scheduler], name: str, chosen: Mapping[str, Any]) 
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values()):
         return
     for option in chosen:
-        if not {option, *ALIASES.get(option, ())} & set(takes):
+        if not {option, ALIASES.get(option, option)} & set(takes):
             limit = " --max-jobs limits the number of jobs." if option == "max_cores" else ""
             raise InputError(
                 f"--{option.replace('_', '-')} is not an option of --scheduler {name}: leave it "

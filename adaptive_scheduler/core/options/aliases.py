@@ -11,10 +11,19 @@ ALIASES: Mapping[str, str] = {
     "max_fails_per_job": "max_fails",
     "job_manager_interval": "interval",
     "overwrite_db": "overwrite",
+    # of schedulers: SLURM and PBS name one thing differently; the others are dask-jobqueue's
+    "queue": "partition",
+    "partition": "queue",
+    "python": "python_executable",
+    "log_directory": "log_folder",
+    "job_script_prologue": "setup",
+    "job_extra_directives": "extra_scheduler",
+    "job_extra": "extra_scheduler",
 }
 
-#: Arguments of the adaptive-scheduler package that have no counterpart: what to do instead.
+#: Arguments of adaptive-scheduler and dask-jobqueue that have no counterpart: what to do instead.
 REPLACED: Mapping[str, str] = {
+    "account": "give extra_scheduler=['--account=NAME'] (SLURM) or ['-A NAME'] (PBS)",
     "cleanup_first": "leave it out, a run keeps its files in a folder of its own",
     "dataframe_format": "call to_dataframe() and save that",
     "job_manager_kwargs": "give what is in it as arguments, such as max_jobs=100",

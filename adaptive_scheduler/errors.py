@@ -4,6 +4,7 @@ The tree::
 
     AdaptiveSchedulerError
     ├── InputError              an argument is wrong; nothing was submitted   (also a ValueError)
+    │   └── UnknownArgumentError  there is no argument of this name           (also a TypeError)
     ├── UserCodeError           the user's function, goal, initializer, load or save raised
     ├── PointTimeoutError       the user's function took longer than `point_timeout`
     ├── WorkerDiedError         a process that evaluated points died
@@ -40,6 +41,10 @@ class AdaptiveSchedulerError(Exception):
 
 class InputError(AdaptiveSchedulerError, ValueError):
     """An argument is wrong. Raised before anything is written or submitted."""
+
+
+class UnknownArgumentError(InputError, TypeError):
+    """There is no argument of this name; names those that are spelt alike."""
 
 
 class UserCodeError(AdaptiveSchedulerError):

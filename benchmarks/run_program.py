@@ -65,7 +65,7 @@ def main(task: dict) -> None:
     run = RunManager(
         SLURM(cores=task["cores"], **options), learners,
         [str(folder / f"data/{n}.pickle") for n in range(task["learners"])],
-        goal=task["points"], folder=folder / "run", max_simultaneous_jobs=task["jobs"],
+        goal=task["points"], folder=folder / "run", max_jobs=task["jobs"],
     )  # fmt: skip
     run.start()
     if "stop_after" in task:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from adaptive_scheduler.core.config import Limits
+from adaptive_scheduler.core.config import JobLimits
 from adaptive_scheduler.core.jobs.batch_jobs import PENDING, RUNNING, JobId, ListedJob
 from adaptive_scheduler.core.jobs.commands import ListQueue, QueueListing, SubmitJobs, Submitted
 from adaptive_scheduler.core.jobs.job_table import JobTable
@@ -115,7 +115,7 @@ def _judge() -> float:
     """Seconds that a manager takes for a listing of jobs of which four fifths run."""
     names = [JobId(f"{1 + n // ARRAY}_{n % ARRAY}") for n in range(JOBS)]
     book = ItemTable(Item(n, f"data/{n}", Phase.QUEUED) for n in range(2 * JOBS))
-    settings = msgspec.structs.replace(config(), limits=Limits(max_simultaneous_jobs=JOBS))
+    settings = msgspec.structs.replace(config(), limits=JobLimits(max_jobs=JOBS))
     run = RunState(book, JobTable([], [], 0.0), settings)
     clients = DatabaseManager(run)
     for n in range(JOBS // ARRAY):

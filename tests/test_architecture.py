@@ -28,7 +28,8 @@ MANY_PARAMETERS = {
     "server_support.py:manage_jobs",
     "client_support.py:run",
     "schedulers/base.py:Scheduler.__init__",
-    "cli.py:run",
+    "schedulers/local.py:LocalScheduler.__init__",
+    "schedulers/pbs/scheduler.py:PBS.__init__",
 }
 
 #: Where everything is caught and not raised again: borders to the user's code (anybody's

@@ -12,8 +12,8 @@ import msgspec
 
 from adaptive_scheduler.client import job_environment as environment
 from adaptive_scheduler.client.job_environment import JobEnvironment
+from adaptive_scheduler.core.check_results import CheckResult
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.findings import CheckResult
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Hello
 from adaptive_scheduler.errors import AdaptiveSchedulerError, RunError

@@ -17,7 +17,7 @@ class Rate:
         Seconds.
     """
 
-    def __init__(self, window: float = 30.0) -> None:
+    def __init__(self, window: float = 60.0) -> None:
         self._window = window
         self._samples: deque[tuple[float, float]] = deque()
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rate import Rate
+from adaptive_scheduler.core.rows.events import Cancelled
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
+    CancelItems,
     Ok,
     Owner,
     Picture,
@@ -36,9 +38,11 @@ from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.manager.persistence import Persistence
 
 #: What people send.
-CONTROL_REQUESTS = frozenset((Status, Cancel, Resume, Retry, Stop))
+CONTROL_REQUESTS = frozenset((Status, Cancel, CancelItems, Resume, Retry, Stop))
 #: Complaints of clients that reached no manager of which `status` shows the first.
 _COMPLAINTS = 5
+#: Seconds between two samples of the number of points, from which the rate is computed.
+_SAMPLE = 5.0
 
 
 class ManagerProcess(msgspec.Struct, frozen=True):
@@ -88,7 +92,13 @@ class ControlApi:
         self._refused, self._is_shut = 0, False
         self._done_before = state.items.phases[Phase.DONE]
         self._rate = Rate()
-        self._rate.note(self._points(), process.started.monotonic)
+        self._next_sample = process.started.monotonic
+
+    def sample_rate(self, now: Moment) -> None:
+        """Note the number of points now and then: the rate shown is that of the last minute."""
+        if now.monotonic >= self._next_sample:
+            self._next_sample = now.monotonic + _SAMPLE
+            self._rate.note(self._points(), now.monotonic)
 
     def observe(self, lock_error: str, refused: int, is_shut: bool) -> None:
         """Take in how the run's lock and the socket are; changes are logged.
@@ -112,12 +122,15 @@ class ControlApi:
 
     def handle(self, owner: Owner, _number: int, request: Request, now: Moment) -> Reply:
         """Answer one request; one that comes twice may be carried out twice."""
+        items = 0
         match request:
             case Status():
                 snapshot = self.snapshot(request.rows, now)
                 return Picture(msgspec.Raw(msgspec.msgpack.encode(snapshot)))
             case Cancel():
-                self._cancel(now)
+                items = self._cancel(now)
+            case CancelItems():
+                return self._cancel_items(request, now)
             case Resume():
                 self._resume()
             case Retry():
@@ -125,13 +138,37 @@ class ControlApi:
             case Stop():
                 self._process.stop()
         self._jobs.notes.record("asked", request=type(request).__name__, by=owner.job)
-        return Ok()
+        return Ok(items)
 
-    def _cancel(self, now: Moment) -> None:
+    def _cancel(self, now: Moment) -> int:
+        unfinished = self._state.items.unfinished
         self._state.items.cancel(now.wall, self._state.reports)
         self._state.reports.clear()
         self._state.cancelled = True
         self._state.dirty = True
+        return unfinished
+
+    def _cancel_items(self, request: CancelItems, now: Moment) -> Reply:
+        """Cancel some items. Their clients learn it at the next heartbeat, save, and claim others."""
+        if (refused := self._unknown(request.items)) is not None:
+            return refused
+        reports, n = self._state.reports, 0
+        for item in request.items:
+            event = Cancelled(last=reports.get(item))
+            if not isinstance(self._state.items.apply(item, event, now.wall), Refused):
+                reports.pop(item, None)
+                n += 1
+        self._state.dirty = True
+        self._jobs.notes.record("cancelled", items=n)
+        return Ok(n)
+
+    def _unknown(self, items: Sequence[int]) -> Refused | None:
+        """Refuse items that the run does not have."""
+        n = len(self._state.items)
+        unknown = [one for one in items if not 0 <= one < n]
+        if not unknown:
+            return None
+        return Refused("no_such_item", f"there is no learner {unknown[0]}: they are 0 to {n - 1}.")
 
     def _resume(self) -> None:
         self._state.cancelled = False
@@ -139,17 +176,14 @@ class ControlApi:
 
     def _retry(self, request: Retry, now: Moment) -> Reply:
         items = self._state.items
-        unknown = [one for one in request.items or () if not 0 <= one < len(items)]
-        if unknown:
-            return Refused(
-                "no_such_item", f"there is no learner {unknown[0]}: they are 0 to {len(items) - 1}."
-            )
+        if (refused := self._unknown(request.items or ())) is not None:
+            return refused
         wanted = {Phase.FAILED, Phase.CANCELLED} | ({Phase.DONE} if request.reopen else set())
         ids = range(len(items)) if request.items is None else request.items
         n = items.retry([one for one in ids if items.rows[one].phase in wanted], now.wall)
         self._resume()
         self._jobs.notes.record("retried", items=n)
-        return Ok()
+        return Ok(n)
 
     # ------------------------------------------------------------------- drawing
 

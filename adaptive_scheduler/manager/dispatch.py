@@ -230,6 +230,7 @@ class Dispatcher:
             self._log.info(event, **facts)
         self.jobs.notes.log.clear()
         self.state.items.wake_delayed(now.monotonic)
+        self.control.sample_rate(now)
         if self.jobs.submits:
             commands += self.jobs.commands_due(now)
         elif now.monotonic >= self._next_judging:  # scripts started by hand are in no queue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adaptive_scheduler.core.config import Limits, RunConfig
+from adaptive_scheduler.core.config import JobLimits, RunConfig
 from adaptive_scheduler.core.jobs.commands import (
     Action,
     CancelDone,
@@ -38,7 +38,7 @@ from adaptive_scheduler.manager.notes import Notes
 #: Seconds after which a cancel that had no effect is sent again.
 CANCEL_AGAIN = 15.0
 #: Of a manager that submits nothing.
-_NO_JOBS = Limits(max_simultaneous_jobs=0)
+_NO_JOBS = JobLimits(max_jobs=0)
 
 
 class JobManager:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from adaptive_scheduler.core.config import CLIENT_PATIENCE, Limits, RunConfig
+from adaptive_scheduler.core.config import JobLimits, RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.jobs.records import tag
 from adaptive_scheduler.core.paths import RunFolder
@@ -33,8 +33,8 @@ class NamedJobs:
     job_names: list[str]
     run_script: str | os.PathLike[str]
     interval: TimeLike
-    limits: Limits
-    client_patience: TimeLike = CLIENT_PATIENCE
+    limits: JobLimits
+    client_patience: TimeLike = 86400.0
 
     def check(self) -> None:
         """Check the arguments. Raises InputError, CommandMissingError."""

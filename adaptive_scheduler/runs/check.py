@@ -1,4 +1,4 @@
-"""One small job that tries everything a run will need."""
+"""Try the cluster with one small job: all that a run needs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from pathlib import Path
 
 import msgspec
 
+from adaptive_scheduler.core.check_results import CheckResult, merge
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.findings import CheckResult, merge
+from adaptive_scheduler.core.check_results import CheckResult, merge
 from adaptive_scheduler.core.jobs.batch_jobs import (
     JobId,
     JobRequest,
@@ -62,7 +63,7 @@ _SCRIPT = (
 
 @dataclass
 class ClusterCheck:
-    """What is tried.
+    """A check: with which scheduler, and where.
 
     Attributes
     ----------
@@ -78,6 +79,8 @@ class ClusterCheck:
         Seconds that the job has to wait in the queue and to run.
     interface, ports : str, optional
         Where to listen.
+    report : callable
+        Called with a line of text when something happens.
     """
 
     scheduler: Scheduler
@@ -87,7 +90,7 @@ class ClusterCheck:
     timeout: float = 600.0
     interface: str | None = None
     ports: str | None = None
-    tell: Callable[[str], None] = field(default=lambda _: None)
+    report: Callable[[str], None] = field(default=lambda _: None)
 
 
 def check(trial: ClusterCheck) -> list[CheckResult]:
@@ -105,7 +108,7 @@ def check(trial: ClusterCheck) -> list[CheckResult]:
     try:
         return [*before, *_with_job(trial, RunFolder(home))]
     except AdaptiveSchedulerError as error:
-        return [*before, CheckResult("starting the check", False, type(error).__name__, str(error))]
+        return [*before, CheckResult("starting the check", False, str(error))]
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
@@ -133,7 +136,8 @@ def _tried(what: str, attempt: Callable[[], str]) -> CheckResult:
     try:
         return CheckResult(what, True, attempt())
     except AdaptiveSchedulerError as error:
-        return CheckResult(what, False, type(error).__name__, str(error))
+        remedy = "Choose a folder that you may write to, on a file system that the nodes share."
+        return CheckResult(what, False, str(error), remedy)
 
 
 def _with_job(trial: ClusterCheck, folder: RunFolder) -> list[CheckResult]:
@@ -174,7 +178,7 @@ def _write_run(trial: ClusterCheck, folder: RunFolder) -> RunConfig:
 
 
 def _answer(server: Server, config: RunConfig, stopping: threading.Event) -> None:
-    """Be enough of a manager to say welcome."""
+    """Answer each request with a `Welcome`, until `stopping` is set."""
     timing = config.timing
     welcome = Welcome(config.run, timing.beat, timing.lease, timing.idle)
     while not stopping.is_set():
@@ -203,7 +207,7 @@ def _submit_and_wait(
         remedy = "These are the batch system's own words: change the options that it names."
         return [CheckResult("submitting a job", False, result.reason, remedy)]
     job = JobId(result.jobs[0])
-    trial.tell(f"Job {job} is submitted.")
+    trial.report(f"Job {job} is submitted.")
     try:
         return [
             CheckResult("submitting a job", True, f"job {job}"),
@@ -216,39 +220,42 @@ def _submit_and_wait(
 def _wait(
     trial: ClusterCheck, folder: RunFolder, config: RunConfig, job: JobId
 ) -> list[CheckResult]:
-    """Wait for what the job's processes write, as long as that makes sense."""
+    """Wait until the job's processes have written their results, or will not write any."""
     deadline = time.monotonic() + trial.timeout
     gone_at: float | None = None
-    told = ""
+    shown = ""
     while time.monotonic() < deadline:
         if found := _found(folder):
-            return [CheckResult("running the job", True, "it ran and told what follows"), *found]
+            return [
+                CheckResult("running the job", True, "it ran; the next lines are its results"),
+                *found,
+            ]
         listed = _listed(trial.scheduler, job)
         gone_at = None if listed else gone_at or time.monotonic()
         gone = gone_at is not None and time.monotonic() - gone_at > _VISIBLE
         if gone or _CLIENT_DIED in output_tail(config.log_folder, job):
             return [_died(trial.scheduler, config, job)]
-        if listed is not None and (state := f"{listed.native_state} {listed.reason}") != told:
-            told = state
-            trial.tell(f"Job {job}: {state}".rstrip())
+        if listed is not None and (state := f"{listed.native_state} {listed.reason}") != shown:
+            shown = state
+            trial.report(f"Job {job}: {state}".rstrip())
         if listed is not None and listed.remedy:
             return [
                 CheckResult("running the job", False, f"it will not start: {state}", listed.remedy)
             ]
         time.sleep(_LOOK)
-    return [_late(trial, config, job, told)]
+    return [_late(trial, config, job, shown)]
 
 
-def _late(trial: ClusterCheck, config: RunConfig, job: JobId, told: str) -> CheckResult:
+def _late(trial: ClusterCheck, config: RunConfig, job: JobId, state: str) -> CheckResult:
     return CheckResult(
-        "running the job", False, told.rstrip() or f"job {job} cannot be seen in the queue",
+        "running the job", False, state.rstrip() or f"job {job} cannot be seen in the queue",
         f"It did not end within {trial.timeout:.0f} s. If it waits in the queue, give more time "
         f"(--timeout 1h); if it ran, its output says more: {output_tail(config.log_folder, job) or 'it is empty.'}",
     )  # fmt: skip
 
 
 def _found(folder: RunFolder) -> list[CheckResult]:
-    """What the job's processes wrote; several, where an MPI world fell apart."""
+    """Read the results of the job's processes: of several if an MPI world fell apart."""
     reports = [path.read_bytes() for path in sorted(folder.folder.glob("found-*.json"))]
     return merge([f for data in reports for f in msgspec.json.decode(data, type=list[CheckResult])])
 
@@ -274,11 +281,11 @@ def _died(scheduler: Scheduler, config: RunConfig, job: JobId) -> CheckResult:
     else:
         words = explain_death(job, output, _cause(scheduler, job))
         remedy = words or f"The last lines of its output: {output}"
-    return CheckResult("running the job", False, f"job {job} ended without a word", remedy)
+    return CheckResult("running the job", False, f"job {job} ended without results", remedy)
 
 
 def _cause(scheduler: Scheduler, job: JobId) -> str:
-    """How a job ended; "" if the batch system does not tell."""
+    """How a job ended; "" if the batch system does not report it."""
     argv = scheduler.history_command([job])
     if argv is None:
         return ""
@@ -289,7 +296,7 @@ def _cause(scheduler: Scheduler, job: JobId) -> str:
 
 
 def _cancel(scheduler: Scheduler, job: JobId) -> None:
-    """Leave nothing in the queue; a job that has ended is no fault."""
+    """Cancel the job; it is no error if that has ended already."""
     for argv in scheduler.cancel_commands([job]):
         with suppress(SchedulerError):
             scheduler.parse_cancel(run_command(argv))

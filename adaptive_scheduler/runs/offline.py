@@ -1,34 +1,42 @@
-"""Changes to a run that no manager holds."""
+"""Changes the database of a run while no manager of it runs."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.events import Cancelled
 from adaptive_scheduler.core.rows.items import OVER, Phase
+from adaptive_scheduler.core.wire.messages import Refused
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.runs.start.prepare import held
 from adaptive_scheduler.runs.start.previous_run import open_store, requeue
 
 
 def resume(folder: RunFolder) -> int:
-    """Let the next manager go on: neither held nor cancelled; returns how many are queued again."""
+    """Queue cancelled learners again, and let the next manager submit; returns how many."""
     return _requeue(folder, (Phase.CANCELLED,), None)
 
 
 def retry(folder: RunFolder, rows: Container[int]) -> int:
-    """Queue ended learners again; returns how many."""
+    """Queue these learners again if they have ended; returns how many."""
     return _requeue(folder, OVER, rows)
 
 
-def cancel(folder: RunFolder) -> bool:
-    """Cancel a run that has no job; False, with nothing changed, if there may be one."""
+def cancel(folder: RunFolder) -> int | None:
+    """Cancel a run that has no job; returns how many learners.
+
+    Returns None and changes nothing if there may be a job.
+    """
     config = state.read_config(folder)
     with held(folder), open_store(folder) as store:
         run = state.open_state(store.tables, folder, config, time.monotonic())
         if run.jobs.live or run.jobs.pending_submits:
-            return False
+            return None
+        n = run.items.unfinished
+        if n == 0:
+            return 0
         run.items.cancel(time.time())
         state.note_changes(store, run)
         store.put(
@@ -37,7 +45,22 @@ def cancel(folder: RunFolder) -> bool:
             state.RunRow(cancelled=True, pardoned=run.jobs.ignored_deaths),
         )
         store.commit()
-    return True
+    return n
+
+
+def cancel_items(folder: RunFolder, rows: Sequence[int]) -> int:
+    """Cancel some learners; returns how many had not ended before.
+
+    A job that runs one of them is told so by the next manager.
+    """
+    config = state.read_config(folder)
+    with held(folder), open_store(folder) as store:
+        run = state.open_state(store.tables, folder, config, time.monotonic())
+        now = time.time()
+        answers = [run.items.apply(row, Cancelled(), now) for row in rows]
+        state.note_changes(store, run)
+        store.commit()
+    return sum(not isinstance(answer, Refused) for answer in answers)
 
 
 def _requeue(folder: RunFolder, phases: Container[Phase], rows: Container[int] | None) -> int:

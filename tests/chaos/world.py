@@ -183,9 +183,9 @@ class World:
         )  # fmt: skip
         run = RunManager(
             scheduler, mix.learners, mix.fnames, goal=mix.goal, folder=self.disk / name / "run",
-            job_name=name, max_simultaneous_jobs=MAX_JOBS, max_crashes=10_000,
+            name=name, max_jobs=MAX_JOBS, max_crashes=10_000,
             points_interval=POINTS_INTERVAL, save_interval=SAVE_INTERVAL, log_interval=1.0,
-            job_manager_interval=TIMING.interval,
+            interval=TIMING.interval,
         )  # fmt: skip
         assert run._plan is not None
         prepare(run._plan, run.folder, False)

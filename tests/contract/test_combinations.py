@@ -19,12 +19,13 @@ from adaptive import (
 
 from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.client.learners.store import LearnerStore
+from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.executors.pools import ProcessPool
 from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal
 from adaptive_scheduler.runs import load_data as results
-from adaptive_scheduler.runs.start.plan import RunOptions, make_plan
+from adaptive_scheduler.runs.start.plan import make_plan
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 

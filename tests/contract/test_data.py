@@ -101,7 +101,7 @@ def test_a_file_and_the_journals_of_several_owners_are_joined(name, tmp_path):
     assert held(learner) == dict(points)
 
 
-def test_an_integrator_asks_again_for_what_was_in_flight(tmp_path):
+def test_an_integrator_learner_asks_again_for_points_that_were_in_flight(tmp_path):
     done, points = computed("IntegratorLearner", 8)
     fname = fname_of("IntegratorLearner", tmp_path)
     in_flight = points[40:48]
@@ -112,7 +112,7 @@ def test_an_integrator_asks_again_for_what_was_in_flight(tmp_path):
     assert {x for x, _ in in_flight} <= set(asked)
 
 
-def test_a_journal_that_is_deleted_while_it_is_read_costs_nothing(tmp_path):
+def test_no_point_is_missed_if_a_journal_is_deleted_while_it_is_read(tmp_path):
     """Its owner saves and begins anew, again and again: no look shows less than was there before."""
     fname = str(tmp_path / "data")
     name = "Learner1D"
@@ -178,7 +178,7 @@ def test_one_journal_that_cannot_be_read_is_named_and_the_others_are_loaded(tmp_
     assert [learner.npoints for learner in learners] == [0, len(points)]
 
 
-def test_a_damaged_file_hides_no_journal(tmp_path):
+def test_journals_beside_a_damaged_file_are_loaded(tmp_path):
     done, points = computed("Learner1D")
     fname = str(tmp_path / "data")
     (tmp_path / "data").write_bytes(b"no gzip")
@@ -189,7 +189,7 @@ def test_a_damaged_file_hides_no_journal(tmp_path):
     assert held(learner) == dict(points)
 
 
-def test_points_of_another_learner_are_told_and_the_others_are_loaded(tmp_path):
+def test_points_of_another_learner_are_reported_and_the_others_are_loaded(tmp_path):
     line, points = computed("Learner1D")
     plane, points_2d = computed("Learner2D")
     fnames = [str(tmp_path / name) for name in "ab"]

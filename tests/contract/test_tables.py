@@ -67,7 +67,7 @@ def test_each_kind_has_the_columns_of_adaptive(name):
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name != "LearnerND"])
-def test_where_adaptive_has_a_table_ours_is_the_same(name):
+def test_a_table_equals_that_of_adaptive_if_there_is_one(name):
     import pandas as pd
 
     learner = told(kinds()[name][0](), 40)
@@ -164,7 +164,7 @@ def test_a_datasaver_of_a_sequence_has_a_table(entries):
 
 
 @pytest.mark.parametrize("entries", [[[1, 2], [3]], [{"a": 1}], [np.zeros(2), np.ones(2)]])
-def test_entries_of_a_sequence_that_are_no_keys_have_a_table(entries):
+def test_entries_of_a_sequence_that_are_not_hashable_have_a_table(entries):
     frame = table(told(adaptive.SequenceLearner(lambda entry: len(entry), entries)))
     for found, given in zip(frame["x"], entries, strict=True):
         np.testing.assert_array_equal(found, given)
@@ -199,7 +199,7 @@ def test_default_arguments_of_the_function_are_columns():
     assert "p_a" in table(both, function_prefix="p_").columns
 
 
-def test_a_function_that_tells_no_signature_has_a_table():
+def test_a_function_without_a_signature_has_a_table():
     frame = table(told(adaptive.Learner1D(np.float64, (-1, 1))))
     assert list(frame["x"]) == list(frame["y"])
 
@@ -227,7 +227,7 @@ def test_a_learner_without_a_table_is_named_and_the_others_are_kept():
     assert "learners[2], a BalancingLearner (c)" in texts[1]
 
 
-def test_data_that_cannot_be_loaded_take_away_no_other_learners_rows(tmp_path):
+def test_data_that_cannot_be_loaded_leave_the_rows_of_other_learners(tmp_path):
     learners = [told(kinds()["Learner1D"][0]()) for _ in range(3)]
     fnames = [tmp_path / name for name in "abc"]
     for learner, fname in zip(learners, fnames, strict=True):
@@ -241,11 +241,11 @@ def test_data_that_cannot_be_loaded_take_away_no_other_learners_rows(tmp_path):
 
 
 def test_a_name_that_no_learner_has_is_refused():
-    with pytest.raises(InputError, match=r"'xname' is no name of a column\. Known are x_name"):
+    with pytest.raises(InputError, match=r"'xname' is not the name of a column\. Known are x_name"):
         results.to_dataframe([], [], {"xname": "a"})
 
 
-def test_names_that_are_given_are_used():
+def test_columns_can_be_given_other_names():
     learner = told(kinds()["DataSaver"][0]())
     frame = table(learner, x_name="energy", y_name="gap", extra_data_name="all")
     assert list(frame.columns) == ["energy", "gap", "all", "learner", "fname"]
@@ -255,7 +255,7 @@ def test_names_that_are_given_are_used():
     "names", [{"x_name": 3}, {"x_name": None}, {"point_names": 5}, {"point_names": [1, 2]},
               {"function_prefix": None}]
 )  # fmt: skip
-def test_what_is_no_name_is_refused(names):
+def test_names_of_columns_must_be_texts(names):
     with pytest.raises(InputError, match=rf"{next(iter(names))}=.* must be a"):
         results.to_dataframe([], [], names)
 
@@ -276,7 +276,7 @@ def _with_default(x, y=1):
          {"extra_data_name": "y"}, "y"),
     ],
 )  # fmt: skip
-def test_no_column_replaces_another_one_of_its_name(learner, names, twice):
+def test_two_columns_of_one_name_are_refused(learner, names, twice):
     (x,), _ = learner.ask(1)
     learner.tell(x, 0.5)
     with pytest.warns(UserWarning, match=rf"learners\[0\].*two columns would be called '{twice}'"):

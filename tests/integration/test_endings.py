@@ -11,7 +11,7 @@ import adaptive
 import pytest
 
 from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
-from adaptive_scheduler.core.config import Limits
+from adaptive_scheduler.core.config import JobLimits
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.errors import EnvironmentMismatchError, UserCodeError
 from adaptive_scheduler.executors.pools import ProcessPool
@@ -134,7 +134,7 @@ def test_a_runner_that_cannot_be_made_is_the_users_error(pool, tmp_path: Path) -
 
 
 def test_a_client_reports_such_an_end_and_runs_the_next_learner(tmp_path: Path) -> None:
-    run = ClientRun(tmp_path, None, limits=Limits(max_fails_per_job=0))
+    run = ClientRun(tmp_path, None, limits=JobLimits(max_fails=0))
     functions = [homesick, square]
     run.fill(
         [adaptive.SequenceLearner(function, range(8)) for function in functions],

@@ -19,7 +19,9 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import (
     Assigned,
+    Beat,
     Cancel,
+    CancelItems,
     Claim,
     Fail,
     Finish,
@@ -141,13 +143,30 @@ def test_cancel_and_retry(running: tuple[Engine, Talker]) -> None:
     _, me = running
     got = me.ask(Claim())
     assert isinstance(got, Assigned)
-    assert me.ask(Cancel()) == Ok()
+    assert me.ask(Cancel()) == Ok(5)
     refused = me.ask(Finish(got.token))
     assert isinstance(refused, Refused)
     assert refused.code == "cancelled"
     assert me.ask(Retry([9])) == Refused("no_such_item", "there is no learner 9: they are 0 to 4.")
-    assert me.ask(Retry()) == Ok()
+    assert me.ask(Retry()) == Ok(5)
     assert me.status().phases == {"queued": 5}
+    assert me.ask(Retry()) == Ok(0), "nothing had ended"
+
+
+def test_one_item_is_cancelled_and_the_run_goes_on(running: tuple[Engine, Talker]) -> None:
+    _, me = running
+    got = me.ask(Claim())
+    assert isinstance(got, Assigned)
+    assert me.ask(CancelItems([got.item, 4])) == Ok(2)
+    assert me.ask(CancelItems([got.item])) == Ok(0)
+    refused = me.ask(Beat(got.token))
+    assert isinstance(refused, Refused)
+    assert refused.code == "cancelled"
+    assert me.ask(CancelItems([5])) == Refused(
+        "no_such_item", "there is no learner 5: they are 0 to 4."
+    )
+    assert me.status().phases == {"cancelled": 2, "queued": 3}
+    assert isinstance(me.ask(Claim()), Assigned), "the same client takes the next one"
 
 
 def test_a_failed_one_comes_again_later_and_keeps_its_traceback(

@@ -42,7 +42,7 @@ def run_of(tmp_path: Path, name: str, goal: int) -> RunManager:
     learner = adaptive.Learner1D(partial(f, 0.05), (-1, 1))
     return RunManager(
         scheduler, [learner], [tmp_path / name / "data"], goal=goal, folder=tmp_path / name / "run",
-        job_manager_interval=1,
+        interval=1,
     )  # fmt: skip
 
 

@@ -182,8 +182,8 @@ def test_jobs_without_a_database(here: Path, monkeypatch: pytest.MonkeyPatch) ->
         (["a", "a"], {}, "'a' is there twice"),
         (["a"], {"run_script": "no.py"}, "run_script='no.py' is no file"),
         (["a"], {"interval": 0}, "interval=0"),
-        (["a"], {"cores": (1, 2)}, "RunManager takes some for each learner"),
-        (["a"], {"colour": "red"}, "unknown option 'colour'"),
+        (["a"], {"cores": (1, 2)}, "use RunManager"),
+        (["a"], {"colour": "red"}, "unknown argument 'colour'"),
     ],
 )
 def test_bad_jobs(here: Path, job_names: list[str], options: dict[str, Any], words: str) -> None:

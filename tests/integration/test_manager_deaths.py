@@ -52,7 +52,7 @@ def test_the_manager_may_die_again_and_again(accidents: Accidents) -> None:
         learners,
         {"cores": 1, "max_cores": CLIENTS, "executor_type": "sequential"},
         goal=None,
-        max_simultaneous_jobs=CLIENTS,
+        max_jobs=CLIENTS,
     )
     began = time.monotonic()
     run.start()

@@ -15,9 +15,10 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from adaptive_scheduler.cli import app
+from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.errors import RunError
 from adaptive_scheduler.runs.run_manager import RunManager, run_folder
-from adaptive_scheduler.runs.start.plan import RunOptions, make_plan
+from adaptive_scheduler.runs.start.plan import make_plan
 from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
@@ -120,7 +121,7 @@ def test_a_run_of_somebody_else_that_is_named_is_an_error_in_words(
         for name in ("status", "logs", "cancel", "resume", "retry", "manager"):
             told = command(name, str(shared / run))
             assert told.exit_code == 2
-            assert "cannot be looked at (Permission denied)" in told.output
+            assert "cannot be read (Permission denied)" in told.output
             assert not IS_ROOT or "belongs to user root" in told.output or "closed" in run
     with pytest.raises(RunError, match="Permission denied"):
         RunManager.attach(shared / "theirs/run")

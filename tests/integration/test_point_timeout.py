@@ -180,7 +180,7 @@ def test_the_client_is_started_again_and_the_other_learners_go_on(
     functions = [HangsAt(0.0), square, square, square]
     run = accidents.make(
         [adaptive.Learner1D(function, (-1, 1)) for function in functions],
-        {"executor_type": executor, "cores": 2 if executor == "mpi4py" else 1}, max_simultaneous_jobs=1, max_fails_per_job=1,
+        {"executor_type": executor, "cores": 2 if executor == "mpi4py" else 1}, max_jobs=1, max_fails=1,
         point_timeout=2,
     )  # fmt: skip
     run.start()
@@ -212,7 +212,7 @@ def test_without_a_timeout_status_shows_since_when_no_point_has_come_back(
 def test_a_goal_that_is_met_does_not_need_the_point_that_hangs(accidents: Accidents) -> None:
     run = accidents.make(
         [adaptive.Learner1D(HangsAt(0.0), (-1, 1)), adaptive.Learner1D(square, (-1, 1))],
-        max_simultaneous_jobs=1, point_timeout=5,
+        max_jobs=1, point_timeout=5,
     )  # fmt: skip
     run.start()
     run.wait(90)
@@ -257,4 +257,4 @@ def test_the_command_line_refuses_a_time_that_is_none(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "--point-timeout='soon' is not understood" in done.stderr
+    assert "--point-timeout 'soon' is not understood" in done.stderr

@@ -113,7 +113,7 @@ def run_of(tmp_path: Path, scheduler: Scheduler) -> Iterator[Callable[..., RunMa
     made: list[RunManager] = []
 
     def make(learner: adaptive.BaseLearner, **settings: object) -> RunManager:
-        options = {"folder": tmp_path / "run", "job_manager_interval": 1,
+        options = {"folder": tmp_path / "run", "interval": 1,
                    "points_interval": INTERVAL, "save_interval": 2.0, **settings}  # fmt: skip
         made.append(RunManager(scheduler, [learner], [tmp_path / "data"], **options))
         made[0].start()

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
+from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.texts import LONGEST_ARGUMENT
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.localbatch.commands import _parser
-from adaptive_scheduler.runs.start.plan import RunOptions, check_settings
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from adaptive_scheduler.schedulers.pbs import PBS
@@ -217,5 +217,5 @@ def test_a_queue_of_pbs_has_no_quotes(word: str) -> None:
 @pytest.mark.parametrize("name", ["a\nb", "a\0b", "\x1e", "\x1f", "\ud800"])
 def test_job_names_are_one_line(name: str) -> None:
     """`squeue`'s rows are told apart by such characters."""
-    with pytest.raises(InputError, match="job_name="):
-        check_settings(RunOptions(job_name=name))
+    with pytest.raises(InputError, match="name="):
+        RunOptions(name=name)

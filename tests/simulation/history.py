@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from random import Random
 
-from adaptive_scheduler.core.config import Limits, RunConfig, Timing
+from adaptive_scheduler.core.config import JobLimits, RunConfig, Timing
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Status, encode_request
@@ -105,7 +105,7 @@ class History:
             )
             for row in range(n)
         ]  # fmt: skip
-        limits = Limits(rng.randint(4, 6), rng.randint(0, 2), rng.randint(1, 3))
+        limits = JobLimits(rng.randint(4, 6), rng.randint(0, 2), rng.randint(1, 3))
         self.config = RunConfig(
             "run", [Resources(cores=k + 1) for k in range(shapes)], ["job"], "/run/logs",
             timing=TIMING, limits=limits,

@@ -303,8 +303,8 @@ class Oracle:
     def _check_verdict(self, rows: list[Item], item: Item) -> None:
         limits = self.history.config.limits
         over = (
-            item.fails > limits.max_fails_per_job
-            or item.fails_in_all > IN_ALL * limits.max_fails_per_job
+            item.fails > limits.max_fails
+            or item.fails_in_all > IN_ALL * limits.max_fails
             or item.crashes > limits.max_crashes
             or item.vain > MAX_VAIN
         )
@@ -407,7 +407,7 @@ class Oracle:
 
     def check_number(self) -> None:
         alive = [job for job in self.history.slurm.living() if job.id not in self.excused]
-        limit = self.history.config.limits.max_simultaneous_jobs
+        limit = self.history.config.limits.max_jobs
         demand(len(alive) <= limit, f"{len(alive)} jobs, {limit} are allowed")
 
     def submit_decided(self, number: int) -> None:

@@ -1,7 +1,7 @@
 """Whole runs in virtual time, with everything that goes wrong in them: `make simulate` does more.
 
 What is promised: one owner per item; what was acknowledged is never undone; a stale token changes
-nothing; never more than `max_simultaneous_jobs`; no job that works is cancelled; and left alone,
+nothing; never more than `max_jobs`; no job that works is cancelled; and left alone,
 everything ends and the queue is empty.
 """
 
@@ -19,7 +19,7 @@ from tests.simulate import simulate
 from tests.simulation.portions import PORTION, live_through
 
 #: Plants that histories near the first ones find: a sample for `make test`.
-SAMPLE = ("fsync dropped", "reply before commit", "max_simultaneous_jobs off by one")
+SAMPLE = ("fsync dropped", "reply before commit", "max_jobs off by one")
 
 
 @pytest.mark.parametrize("start", range(0, times(400, 20_000), PORTION))

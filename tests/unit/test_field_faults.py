@@ -12,7 +12,7 @@ import pytest
 
 from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.client.scripts.match import find_learner, plain
-from adaptive_scheduler.core.config import Limits, RunConfig
+from adaptive_scheduler.core.config import JobLimits, RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobId, JobRequest, JobState
 from adaptive_scheduler.core.jobs.commands import NotSubmitted, QueueListing, SubmitJobs
 from adaptive_scheduler.core.resources import Resources
@@ -27,7 +27,7 @@ from adaptive_scheduler.testing import World
 
 
 def world(n: int, limit: int) -> World:
-    config = RunConfig("run", [Resources()], ["job"], "/logs", limits=Limits(limit))
+    config = RunConfig("run", [Resources()], ["job"], "/logs", limits=JobLimits(limit))
     return World([Item(row, f"f{row}", Phase.QUEUED) for row in range(n)], config)
 
 

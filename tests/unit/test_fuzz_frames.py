@@ -21,6 +21,7 @@ from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Cancel,
+    CancelItems,
     Claim,
     Fail,
     Finish,
@@ -127,7 +128,7 @@ def _may_change(row: Item, owner: Owner, request: object, reply: Reply) -> bool:
             return row.phase is Phase.QUEUED or row.job == owner.job
         case Goodbye():
             return row.job == owner.job
-        case Cancel() | Retry():
+        case Cancel() | CancelItems() | Retry():
             return True
         case _:
             return False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler.core.config import Limits, RunConfig, Timing
+from adaptive_scheduler.core.config import JobLimits, RunConfig, Timing
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobRequest, JobState, Refusal
 from adaptive_scheduler.core.jobs.commands import (
     CancelJobs,
@@ -35,7 +35,7 @@ def world(n: int = 4, limit: int = 3, names: tuple[str, ...] = ("job",), **field
     config = RunConfig(
         "run", [Resources()], list(names), "/logs",
         timing=Timing(interval=30, lease=30, grace=60, patience=120),
-        limits=Limits(limit, max_crashes=2),
+        limits=JobLimits(limit, max_crashes=2),
     )  # fmt: skip
     return World(items, config, **fields)  # type: ignore[arg-type]
 

@@ -7,7 +7,7 @@ import pytest
 from adaptive_scheduler.core.rate import Rate, RateLimiter
 
 
-def test_one_value_shows_no_growth():
+def test_one_sample_gives_no_rate():
     assert Rate().note(100, now=5.0) == 0.0
 
 
@@ -24,7 +24,7 @@ def test_only_the_window_counts():
     assert rate.note(1600, now=100.0) == pytest.approx(10.0)
 
 
-def test_it_forgets_what_is_too_old():
+def test_samples_before_the_window_are_dropped():
     rate = Rate(window=10.0)
     rate.note(0, now=0.0)
     rate.note(1000, now=1.0)
@@ -32,7 +32,7 @@ def test_it_forgets_what_is_too_old():
     assert rate.note(1000, now=61.0) == 0.0
 
 
-def test_a_number_that_falls_does_not_grow():
+def test_the_rate_is_never_negative():
     rate = Rate()
     rate.note(100, now=0.0)
     assert rate.note(50, now=1.0) == 0.0

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from adaptive_scheduler.core.config import Limits, Timing
+from adaptive_scheduler.core.config import JobLimits, Timing
 from adaptive_scheduler.core.jobs.batch_jobs import Ending, JobId, JobState, ListedJob
 from adaptive_scheduler.core.jobs.commands import (
     Action,
@@ -68,7 +68,7 @@ def decide(
     **observed: Any,
 ) -> list[Action]:
     counts = ItemCounts({0: 5} if queued is None else queued, {0: running})
-    return reconcile(counts, ObservedJobs(NOW, jobs, **observed), Limits(limit), TIMING)
+    return reconcile(counts, ObservedJobs(NOW, jobs, **observed), JobLimits(limit), TIMING)
 
 
 def deaths(*jobs: TrackedJob, holders: tuple[str, ...] = ()) -> list[Action]:

@@ -125,7 +125,7 @@ class Refusal(enum.StrEnum):
         """What the user can do about it."""
         return {
             "busy": "it is tried again by itself",
-            "limit": "it goes on by itself when jobs have ended; a smaller max_simultaneous_jobs= "
+            "limit": "it goes on by itself when jobs have ended; a smaller max_jobs= "
             "stays below the limit",
             "too_long": "shorter arrays are submitted",
             "impossible": "change the options that it names",

@@ -27,7 +27,7 @@ and does nothing. It is not declared dead while it is listed: the cancel may hav
 **How many jobs.** One job is wanted for each queued item, of the item's shape. Jobs that will
 take an item are counted first: pending ones, and those that run without an item and are heard.
 Jobs that may exist, because their submit got no answer, count too: it is searched for by its tag
-before anything is sent in its place. What is missing is submitted, up to `max_simultaneous_jobs`;
+before anything is sent in its place. What is missing is submitted, up to `max_jobs`;
 when room is scarce, the shapes share it. Surplus jobs are cancelled only while they are pending.
 A job that holds an item and is heard is never cancelled.
 
@@ -48,7 +48,7 @@ from collections.abc import Container, Mapping, Sequence
 
 import msgspec
 
-from adaptive_scheduler.core.config import Limits, Timing
+from adaptive_scheduler.core.config import JobLimits, Timing
 from adaptive_scheduler.core.jobs.batch_jobs import ALIVE, ENDED, PENDING, RUNNING
 from adaptive_scheduler.core.jobs.commands import (
     Action,
@@ -120,7 +120,7 @@ class ObservedJobs(msgspec.Struct, frozen=True):
 
 
 def reconcile(
-    counts: ItemCounts, observed: ObservedJobs, limits: Limits, timing: Timing
+    counts: ItemCounts, observed: ObservedJobs, limits: JobLimits, timing: Timing
 ) -> list[Action]:
     """Decide what to do after a good listing of the queue.
 
@@ -218,7 +218,7 @@ def _cancel_all(observed: ObservedJobs) -> list[Action]:
 
 
 def _balance(
-    queued: Mapping[int, int], observed: ObservedJobs, limits: Limits, lease: float
+    queued: Mapping[int, int], observed: ObservedJobs, limits: JobLimits, lease: float
 ) -> list[Action]:
     """Compare the queued items of each shape with the jobs that will take them."""
     actions: list[Action] = _cancel_again(observed)
@@ -236,7 +236,7 @@ def _balance(
         elif need > 0:
             needs[shape] = need
     in_queue = observed.at_work + sum(not job.record.external for job in observed.jobs)
-    room = limits.max_simultaneous_jobs - in_queue - coming.total()
+    room = limits.max_jobs - in_queue - coming.total()
     if not observed.blocked and room > 0:
         actions += [SubmitJobs(shape, n) for shape, n in _share(needs, room).items() if n]
     return actions

@@ -108,6 +108,15 @@ class Cancel(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Cancels all items and jobs of the run."""
 
 
+class CancelItems(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """End these items alone; the run goes on.
+
+    It is no field of `Cancel`: an older manager would not know the field, and end the whole run.
+    """
+
+    items: list[int]
+
+
 class Resume(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Goes on with a run that is held or was cancelled."""
 
@@ -128,7 +137,7 @@ class Stop(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 Request = (
     Hello | Claim | Beat | Finish | Fail | Release | Goodbye  # of clients
-    | Status | Cancel | Resume | Retry | Stop  # of people
+    | Status | Cancel | CancelItems | Resume | Retry | Stop  # of people
 )  # fmt: skip
 
 
@@ -184,8 +193,13 @@ class Idle(msgspec.Struct, frozen=True, gc=False, tag=True):
     over: bool = False
 
 
-class Ok(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """It is done, and on disk."""
+class Ok(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
+    """Done, and on disk.
+
+    `items`: how many were cancelled or queued again; always 0 from managers of version 0.2.0.
+    """
+
+    items: int = 0
 
 
 @final

@@ -55,7 +55,7 @@ def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
 
 def open_state(tables: Tables, folder: RunFolder, config: RunConfig, monotonic: float) -> RunState:
     """Make the state of a run from what the database holds."""
-    budget = Budget(config.limits.max_fails_per_job, config.limits.max_crashes)
+    budget = Budget(config.limits.max_fails, config.limits.max_crashes)
     items = read_items(tables, folder)
     freed = _let_go_of_doubles(items, budget)
     table = ItemTable(items, budget)

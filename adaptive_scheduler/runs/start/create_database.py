@@ -1,4 +1,4 @@
-"""Databases in which nothing has happened yet, for people who manage one themselves."""
+"""Creates a database for `manage_database` and `manage_jobs`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from adaptive_scheduler.runs.start.previous_run import former_rows
 
 
 class _AnyLearner:
-    """Stands for a learner that is not known here: its fname may be a list of any length."""
+    """Placeholder for a learner that is not known here; its fname may be a list of any length."""
 
     def __init__(self, fname: Any) -> None:
         self.learners = fname
@@ -30,7 +30,7 @@ class _AnyLearner:
 def create(
     folder: RunFolder, names: Sequence[Any], combos: Sequence[Mapping[str, Any]] | None
 ) -> None:
-    """Make a database; an old one is kept aside. Raises as `create_empty_db`."""
+    """Create a database, and rename an old one to ``.old``; raises as `create_empty_db`."""
     given = names if isinstance(names, str) or not hasattr(names, "__len__") else list(names)
     learners = [_AnyLearner(name) for name in given] if isinstance(given, list) else []
     absolute = fnames.absolute_fnames(given, learners)
@@ -62,7 +62,7 @@ def config_of(folder: RunFolder) -> RunConfig:
 
 
 def check_combos(combos: Any, n: int) -> list[dict[str, Any]]:
-    """Return combos as the database stores them: NumPy's scalars and arrays as Python's.
+    """Return combos as the database stores them: NumPy's scalars and arrays become Python's.
 
     Raises
     ------

@@ -1,9 +1,11 @@
-"""One word for how a run stands, with the text behind it."""
+"""What `snapshot()` and `status()` return: values that show themselves in a notebook."""
 
 from __future__ import annotations
 
+import html
+
 from adaptive_scheduler.core.rows.items import Phase
-from adaptive_scheduler.core.wire.snapshot import Snapshot
+from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
 from adaptive_scheduler.runs.views import render as views
 
 RUNNING = "running"
@@ -13,6 +15,16 @@ FAILED = "failed"
 CANCELLED = "cancelled"
 DEAD = "manager dead"
 NOT_STARTED = "not started"
+
+
+class RunSnapshot(Snapshot):
+    """A `Snapshot` that prints as one line, and that a notebook shows as tables."""
+
+    def __repr__(self) -> str:
+        return f"<{word_of(self)}: {views.line(self)}>"
+
+    def _repr_html_(self) -> str:
+        return views.as_html(views.overview(self))
 
 
 class RunStatus(str):
@@ -35,11 +47,15 @@ class RunStatus(str):
         return status
 
     def __repr__(self) -> str:
-        return f"{self}: {self.text}"
+        return f"{self}: {self.text}" if self.text else str(self)
+
+    def _repr_html_(self) -> str:
+        text = f'<pre style="white-space:pre-wrap">{html.escape(self.text)}</pre>'
+        return f"<b>{html.escape(self)}</b>{text if self.text else ''}"
 
 
 def status_of(snapshot: Snapshot) -> RunStatus:
-    """Judge a snapshot that holds at least the failed learners."""
+    """Return the status of a run, from a snapshot that holds at least the failed learners."""
     word = word_of(snapshot)
     lines = [views.line(snapshot), *snapshot.notes, *views.waiting(snapshot)]
     lines += [text.plain for text in views.failures(snapshot)[:10]]
@@ -57,3 +73,13 @@ def word_of(snapshot: Snapshot) -> str:
     if snapshot.phases.get(Phase.CANCELLED):
         return CANCELLED
     return FAILED if snapshot.phases.get(Phase.FAILED) else FINISHED
+
+
+def item_status(item: ItemView, now: float) -> RunStatus:
+    """Return the status of one learner: its phase, and what a person wants to know of it."""
+    parts = [views.counted(item.npoints, "point"), f"{views.duration(item.worked)} of work"]
+    if item.job:
+        parts.append(f"job {item.job}")
+    if item.loss is not None:
+        parts.append(f"loss {item.loss:.3g}")
+    return RunStatus(item.phase.value, ", ".join([*parts, *filter(None, [views.why(item, now)])]))

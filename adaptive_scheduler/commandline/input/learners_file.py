@@ -12,7 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from adaptive_scheduler.commandline.values import parse_goal_text
+from adaptive_scheduler.commandline.input.suggestions import did_you_mean
+from adaptive_scheduler.commandline.input.values import parse_goal_text
 from adaptive_scheduler.errors import InputError, UserCodeError
 
 
@@ -49,7 +50,11 @@ def load_learners_file(path: Path) -> LearnersFile:
         It raised.
     """
     if not path.is_file():
-        raise InputError(f"{path} is no file. Give a Python file that defines learners and fnames.")
+        beside = [str(other) for other in path.parent.glob("*.py")]
+        raise InputError(
+            f"{path} is no file.{did_you_mean(str(path), beside)} Give a Python file that defines "
+            "learners and fnames."
+        )
     module = _import(path.absolute())
     missing = [name for name in ("learners", "fnames") if not hasattr(module, name)]
     if missing:
@@ -97,11 +102,17 @@ def _function(module: ModuleType | None, name: str) -> Callable[[Any], bool]:
             module = importlib.import_module(where)
     if module is None:
         raise InputError(
-            f"--goal {name}: write module:{name}, or give a learners file that has it."
+            f"--goal {name}: in which file is this function? Write MODULE:{name}, or give "
+            "--learners-file."
         )
     function = getattr(module, attribute, None)
     if not callable(function):
-        raise InputError(f"--goal {name}: {module.__name__} has no function {attribute!r}.")
+        functions = [key for key, value in vars(module).items() if callable(value)]
+        raise InputError(
+            f"--goal {name}: {module.__name__} has no function {attribute!r}."
+            f"{did_you_mean(attribute, functions)} Give the name of a function that takes a "
+            "learner, or a number of points, a loss or a time."
+        )
     return function  # type: ignore[no-any-return]
 
 

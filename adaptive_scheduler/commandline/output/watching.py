@@ -1,4 +1,4 @@
-"""Watching a run until something ends."""
+"""A run shown until it ends: live in a terminal, as lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from rich.live import Live
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.runs.views import render as views
 
-#: Seconds between two looks of a live view, and between two lines where there is no terminal.
+#: Seconds between two updates of the live view, and between two lines where there is no terminal.
 REFRESH, LINES = 1.0, 15.0
 
 
 def watch(
-    look: Callable[[], Snapshot], console: Console, is_end: Callable[[Snapshot], bool]
+    get_snapshot: Callable[[], Snapshot], console: Console, is_end: Callable[[Snapshot], bool]
 ) -> Snapshot:
-    """Show a run until `is_end` says so: live in a terminal, as lines elsewhere.
+    """Show a run until `is_end` is true: live in a terminal, as lines elsewhere.
 
     Parameters
     ----------
-    look : callable
-        Gives the run's present snapshot.
+    get_snapshot : callable
+        Returns the run's present snapshot.
     console : rich.console.Console
     is_end : callable
 
@@ -32,15 +32,19 @@ def watch(
     Snapshot
         The last one.
     """
-    return _live(look, console, is_end) if console.is_terminal else _lines(look, console, is_end)
+    return (
+        _live(get_snapshot, console, is_end)
+        if console.is_terminal
+        else _lines(get_snapshot, console, is_end)
+    )
 
 
 def _live(
-    look: Callable[[], Snapshot], console: Console, is_end: Callable[[Snapshot], bool]
+    get_snapshot: Callable[[], Snapshot], console: Console, is_end: Callable[[Snapshot], bool]
 ) -> Snapshot:
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
-            snapshot = look()
+            snapshot = get_snapshot()
             live.update(views.overview(snapshot, rows=_rows(console)), refresh=True)
             if is_end(snapshot):
                 return snapshot
@@ -53,11 +57,11 @@ def _rows(console: Console) -> int:
 
 
 def _lines(
-    look: Callable[[], Snapshot], console: Console, is_end: Callable[[Snapshot], bool]
+    get_snapshot: Callable[[], Snapshot], console: Console, is_end: Callable[[Snapshot], bool]
 ) -> Snapshot:
     shown, due = "", 0.0
     while True:
-        snapshot = look()
+        snapshot = get_snapshot()
         state = f"{snapshot.phases} {snapshot.notes}"
         end = is_end(snapshot)
         if (
@@ -73,8 +77,8 @@ def _lines(
         time.sleep(REFRESH)
 
 
-class Watched:
-    """Says when there is no more to watch.
+class NothingLeft:
+    """Whether there is nothing left to watch.
 
     Parameters
     ----------
@@ -87,7 +91,7 @@ class Watched:
         self._over_since: float | None = None
 
     def __call__(self, snapshot: Snapshot) -> bool:
-        """Whether the run is over and its jobs are gone, or needs a person."""
+        """Whether the run is over and its jobs are gone, or it needs its user to go on."""
         if not snapshot.alive:
             return True
         if views.is_held(snapshot) and not snapshot.jobs:

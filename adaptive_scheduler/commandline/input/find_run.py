@@ -1,4 +1,4 @@
-"""Which run a person means."""
+"""Which run is meant."""
 
 from __future__ import annotations
 
@@ -8,46 +8,69 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from adaptive_scheduler.commandline.input.suggestions import close_names, did_you_mean
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import InputError, RunError
 
-#: So many folders deep one looks for a run that was not named.
+#: How many folders deep a run is searched for that was not named.
 DEPTH = 4
 
 
-def find_run(named: str | os.PathLike[str] | None, below: Path | None = None) -> RunFolder:
+def find_run(typed: str | os.PathLike[str] | None, below: Path | None = None) -> RunFolder:
     """Find a run by a folder, a database or a ``.run`` folder; or the only one there is.
 
     Parameters
     ----------
-    named : path-like, optional
-        What the person typed. A folder without a run of its own that has exactly
-        one below it stands for that one.
+    typed : path-like, optional
+        What was typed. A folder without a run of its own that has exactly one below it
+        stands for that one.
     below : Path, optional
-        Where to look if nothing was typed; default: the current folder.
+        Where to search if nothing was typed; default: the current folder.
 
     Raises
     ------
     InputError
         Nothing was typed, and there is no run or more than one.
     RunError
-        There is no run where the person says.
+        There is no run of this name.
     """
-    if named is None:
+    if typed is None:
         return _only_one(below or _here())
-    folder = RunFolder(named)
+    folder = RunFolder(typed)
     if _is_run(folder):
         return folder
-    inside = runs_below(Path(named)) if os.path.isdir(named) else Search([])  # noqa: PTH112 raises nothing
+    inside = runs_below(Path(typed)) if os.path.isdir(typed) else Search([])  # noqa: PTH112 raises nothing
     if len(inside.runs) == 1:
-        _tell(inside)
+        _warn(inside)
         return inside.runs[0]
-    listed = "".join(f"\n  {run.database}" for run in inside.runs)
-    raise RunError(
-        f"{os.fspath(named)} is no run: {folder.config} does not exist. Name the folder that was "
-        "given as folder=, a database, or its .run folder."
-        f"{' Runs below it:' * bool(inside.runs)}{listed}{inside.passed_over}"
+    raise RunError(_no_run(os.fspath(typed), folder, inside))
+
+
+def _no_run(typed: str, folder: RunFolder, inside: Search) -> str:
+    """What to print when a name that was typed is no run."""
+    if inside.runs:
+        return f"There are {len(inside.runs)} runs in {typed}. {_listed(inside)}"
+    return (
+        f"{typed} is no run: {folder.config} does not exist."
+        f"{did_you_mean(typed, _runs_beside(typed))} Give the folder of a run (see `--folder` of "
+        f"`adaptive-scheduler run`), its database or its .run folder.{inside.passed_over}"
     )
+
+
+def _runs_beside(typed: str) -> list[str]:
+    """Runs in the same folder whose names are like this one."""
+    parent = os.path.dirname(typed.rstrip("/"))  # noqa: PTH120  texts that stay texts
+    try:
+        near = close_names(os.path.basename(typed.rstrip("/")), os.listdir(parent or "."))  # noqa: PTH119, PTH208
+        beside = [os.path.join(parent, name) for name in near]  # noqa: PTH118
+        return [path for path in beside if RunFolder(path).config.exists()]
+    except OSError:
+        return []
+
+
+def _listed(found: Search) -> str:
+    runs = "".join(f"\n  {run.home}" for run in found.runs)
+    return f"Name one of them:{runs}{found.passed_over}"
 
 
 def _here() -> Path:
@@ -55,7 +78,7 @@ def _here() -> Path:
         return Path.cwd()
     except OSError as error:
         raise InputError(
-            f"The current folder cannot be used ({error.strerror}). Name a run, or go elsewhere."
+            f"The current folder cannot be used ({error.strerror}). Give the path of a run, or change folder."
         ) from error
 
 
@@ -66,7 +89,7 @@ def _is_run(folder: RunFolder) -> bool:
     except OSError as error:
         whose = owner(folder.folder if _exists(folder.folder) else folder.home)
         raise RunError(
-            f"{folder.config} cannot be looked at ({error.strerror}){whose}. Runs are private: "
+            f"{folder.config} cannot be read ({error.strerror}){whose}. Runs are private: "
             "only the user who started one can see it."
         ) from error
 
@@ -92,17 +115,14 @@ def owner(path: Path) -> str:
 def _only_one(below: Path) -> RunFolder:
     found = runs_below(below)
     if len(found.runs) == 1:
-        _tell(found)
+        _warn(found)
         return found.runs[0]
     if not found.runs:
         raise InputError(
-            f"There is no run below {below}. Name one: adaptive-scheduler status FOLDER."
-            f"{found.passed_over}"
+            f"There is no run below {below}. Give the path of one, or start one: "
+            f"adaptive-scheduler run LEARNERS_FILE.{found.passed_over}"
         )
-    listed = "".join(f"\n  {run.database}" for run in found.runs)
-    raise InputError(
-        f"There are {len(found.runs)} runs below {below}. Name one of them:{listed}{found.passed_over}"
-    )
+    raise InputError(f"There are {len(found.runs)} runs below {below}. {_listed(found)}")
 
 
 @dataclass
@@ -125,7 +145,7 @@ class Search:
 
     @property
     def passed_over(self) -> str:
-        """A line that tells what was not looked at; "" if that is nothing."""
+        """A line about what was not searched; "" if everything was."""
         what = [
             f"{len(paths)} {kind} ({'first ' * (len(paths) > 1)}{paths[0]})"
             for paths, kind in (
@@ -137,8 +157,8 @@ class Search:
         return f"\nPassed over: {', '.join(what)}." if what else ""
 
 
-def _tell(found: Search) -> None:
-    """Say what was passed over where it disturbs no program that reads the output."""
+def _warn(found: Search) -> None:
+    """Print what was passed over to stderr, where it disturbs no program that reads the output."""
     if found.passed_over:
         sys.stderr.write(found.passed_over.lstrip("\n") + "\n")
 
@@ -154,7 +174,7 @@ def runs_below(folder: Path) -> Search:
         depth = len(Path(here).relative_to(folder).parts)
         for name in folders:
             if name.endswith(".run"):
-                _look(Path(here, name), found)
+                _add(Path(here, name), found)
         folders[:] = sorted(
             name for name in folders
             if depth < DEPTH and not name.startswith(".") and not name.endswith(".run")
@@ -163,7 +183,7 @@ def runs_below(folder: Path) -> Search:
     return found
 
 
-def _look(folder: Path, found: Search) -> None:
+def _add(folder: Path, found: Search) -> None:
     try:
         if folder.stat().st_uid != os.getuid():
             found.foreign.append(folder)
@@ -171,37 +191,3 @@ def _look(folder: Path, found: Search) -> None:
             found.runs.append(RunFolder(folder))
     except OSError:
         found.hidden.append(folder)
-
-
-def find_learner(named: str, fnames: list[str | list[str]]) -> int:
-    """Find the row of a learner by its number, its fname or the end of its fname.
-
-    Raises
-    ------
-    InputError
-        There is none of this name, or more than one.
-    """
-    if named.isdecimal():
-        if int(named) < len(fnames):
-            return int(named)
-        raise InputError(f"There is no learner {named}: they are 0 to {len(fnames) - 1}.")
-    texts = [[name] if isinstance(name, str) else name for name in fnames]
-    for matches in (_is_equal, _is_end):
-        rows = [row for row, names in enumerate(texts) if any(matches(n, named) for n in names)]
-        if len(rows) == 1:
-            return rows[0]
-        if rows:
-            raise InputError(
-                f"{named!r} may be learner {', '.join(map(str, rows[:10]))}: give a number."
-            )
-    raise InputError(
-        f"There is no learner {named!r}. Give its number (0 to {len(fnames) - 1}) or its fname."
-    )
-
-
-def _is_equal(fname: str, named: str) -> bool:
-    return fname in (named, os.path.abspath(named))  # noqa: PTH100  texts that stay texts
-
-
-def _is_end(fname: str, named: str) -> bool:
-    return fname.endswith("/" + named.removeprefix("./"))

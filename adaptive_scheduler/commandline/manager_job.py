@@ -1,38 +1,25 @@
-"""Managers that a person runs: in the foreground, or as a job."""
+"""A manager as a job of the run's own batch system: ``manager --as-job``."""
 
 from __future__ import annotations
 
 import os
 import shlex
 
-from adaptive_scheduler.commandline.running import quoted, say
+from adaptive_scheduler.commandline.output.terminal import print_line, quoted
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.jobs.commands import Submitted, SubmitUnknown
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources, parse_walltime
-from adaptive_scheduler.errors import NoObservation, RunError, SubmitRefusedError
+from adaptive_scheduler.errors import NoObservation, SubmitRefusedError
 from adaptive_scheduler.io.pickling.object_file import read_callable
 from adaptive_scheduler.io.storage.row_codec import read_config
 from adaptive_scheduler.io.system import submit as batch
-from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.schedulers.base import Scheduler
 
 
-def serve(folder: RunFolder) -> int:
-    """Be the manager of a run until it is over; returns the exit code."""
-    from adaptive_scheduler.manager.__main__ import main
-
-    _refuse_second(folder)
-    say(
-        f"Managing {folder.database}; events go to {folder.manager_log}. Ctrl-C ends the manager only."
-    )
-    return main(str(folder))
-
-
-def submit(folder: RunFolder, walltime: str | None) -> int:
-    """Submit a manager as a job of the run's own batch system; returns the exit code."""
-    _refuse_second(folder)
+def submit(folder: RunFolder, walltime: str | None) -> None:
+    """Submit a manager as a job of the run's own batch system."""
     config = read_config(folder)
     scheduler: Scheduler = read_callable(folder.callables, "scheduler")
     seconds = parse_walltime(walltime, "--walltime")
@@ -47,20 +34,14 @@ def submit(folder: RunFolder, walltime: str | None) -> int:
         )
     if not isinstance(result, Submitted):
         raise SubmitRefusedError(f"The manager was not submitted: {result.reason}")
-    say(
-        f"The manager is job {result.jobs[0]}. When it runs, it shows in: adaptive-scheduler status {quoted(folder)}"
+    print_line(
+        f"The manager is job {result.jobs[0]}. Once that has started, it is shown by: "
+        f"adaptive-scheduler status {quoted(folder)}"
     )
-    return 0
-
-
-def _refuse_second(folder: RunFolder) -> None:
-    with ManagerClient(folder) as viewer:
-        if viewer.lives():
-            raise RunError(f"{folder.home}: a manager of this run lives already; see its status.")
 
 
 def manager_request(config: RunConfig, walltime: int | None) -> JobRequest:
-    """One core, where the run's jobs go, without the mark of the run's jobs."""
+    """Ask for one core where the run's jobs go; not marked as one of the run's jobs."""
     shape = config.shapes[0]
     resources = Resources(
         walltime=walltime,

@@ -1,4 +1,4 @@
-"""What texts on the command line mean: durations, goals, pairs."""
+"""Typed texts turned into goals, lengths of time and pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the logs of a run tell."""
+"""Entries of a run's logs, read and shown."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 from rich.text import Text
 
 from adaptive_scheduler.core.wire.snapshot import ItemView
+from adaptive_scheduler.io.system import job_logs
 
-#: Facts that every line has and nobody wants to read again.
+#: Facts that are not shown in each line: they are shown elsewhere, or are the same everywhere.
 _HIDDEN = frozenset({"timestamp", "event", "level", "job", "run", "item", "fname"})
 _STYLES = {"warning": "yellow", "error": "red", "critical": "bold red"}
 
@@ -29,7 +30,7 @@ class Entry:
         The job, or ``manager``.
     event : str
     facts : dict
-        Everything that the line says.
+        Everything in the line of the log.
     """
 
     time: str
@@ -39,20 +40,16 @@ class Entry:
 
 
 def read_entries(path: Path, source: str) -> Iterator[Entry]:
-    """Events of one log file. Bytes that are no UTF-8 are shown as a mark; a torn line is left out."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                facts = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(facts, dict) and "event" in facts:
-                told = facts.get("job") or source
-                yield Entry(str(facts.get("timestamp", "")), str(told), str(facts["event"]), facts)
+    """Read a log file. Bytes that are not UTF-8 become a mark; an incomplete line is left out."""
+    for facts in job_logs.read_events(path):
+        event = str(facts.get("event", "unreadable"))
+        if event != "unreadable":
+            origin = str(facts.get("job") or source)
+            yield Entry(str(facts.get("timestamp", "")), origin, event, facts)
 
 
 def entries_of(paths: Iterable[Path], item: int) -> list[Entry]:
-    """The events of one learner in all job logs, in the order of their times."""
+    """The entries of one learner in all job logs, in the order of their times."""
     found = [
         entry
         for path in paths
@@ -63,7 +60,7 @@ def entries_of(paths: Iterable[Path], item: int) -> list[Entry]:
 
 
 def entry_line(entry: Entry) -> Text:
-    """One event on one line."""
+    """One entry on one line."""
     facts = "  ".join(
         f"{key}={_short(value)}" for key, value in entry.facts.items() if key not in _HIDDEN
     )
@@ -87,16 +84,5 @@ def traceback_text(item: ItemView) -> Text:
     """Why a learner is where it is, with the traceback of the user's code."""
     head = f"learner {item.id} is {item.phase.value}"
     counts = f"{item.attempts} attempts, {item.fails} failures, {item.crashes} crashes"
-    text = Text.assemble((head, "bold"), f": {item.reason or 'nothing to report'} ({counts})\n")
-    return text.append(item.traceback)
-
-
-def tail(path: Path, lines: int) -> str:
-    """The last lines of a text file, whatever bytes it holds; "" if there is none."""
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - 200 * lines - 1000))
-        data = file.read()
-    return "\n".join(data.decode(errors="replace").splitlines()[-lines:])
+    reason = f": {item.reason}" if item.reason else ""
+    return Text.assemble((head, "bold"), f"{reason} ({counts})\n", item.traceback)

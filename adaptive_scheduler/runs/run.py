@@ -188,14 +188,14 @@ class Run:
             start_and_wait(self.folder, self._viewer)
         return n
 
-    def retry(self, learners: Sequence[Any] | None = None) -> int:
+    def retry(self, learners: Any = None) -> int:
         """Run learners again with the functions and the goal of this object.
 
         Their data are kept; failures and crashes are counted anew.
 
         Parameters
         ----------
-        learners : sequence, optional
+        learners : int, str, path, learner, RunItem or a sequence of them, optional
             Places in the list, fnames or the learners themselves, finished ones too. Default:
             all that failed or were cancelled, and finished ones that do not meet the goal.
 

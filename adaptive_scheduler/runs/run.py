@@ -146,12 +146,12 @@ class Run:
     def cancel(self) -> int:
         """End the run: its learners are cancelled, its jobs save their data and end.
 
-        Returns when the manager has noted it; `wait` waits for the last job.
+        Returns when this is on disk; `wait` waits for the last job.
 
         Returns
         -------
         int
-            How many learners were cancelled; those that had ended before stay as they are.
+            How many learners were cancelled; those that had ended before are left out.
         """
         if not self._viewer.lives():
             n = offline.cancel(self.folder)
@@ -191,7 +191,7 @@ class Run:
     def retry(self, learners: Any = None) -> int:
         """Run learners again with the functions and the goal of this object.
 
-        Their data are kept; failures and crashes are counted anew.
+        Their data are kept; failures and crashes are counted from zero.
 
         Parameters
         ----------
@@ -260,7 +260,7 @@ class Run:
             raise RunError(f"The run in {self.folder.home} was never started: call start().")
 
     def status(self) -> RunStatus:
-        """Return how the run stands, as one word with a ``.text`` that says more.
+        """Return how the run stands, as one word whose ``.text`` has the details.
 
         Returns
         -------

@@ -198,14 +198,14 @@ def _inputs(learner: Any, names: Mapping[str, Any]) -> tuple[Sequence[str], str]
 
 
 def _point_names(ndim: int, wanted: Sequence[str] | None) -> Sequence[str]:
-    """Those that are wanted where they fit, else x, y, z, and from four dimensions on x0, x1, ..."""
+    """Return the names that are given, or x, y, z; with four and more dimensions x0, x1, ..."""
     if wanted is not None and len(wanted) == ndim:
         return wanted
     return "xyz"[:ndim] if ndim <= 3 else [f"x{place}" for place in range(ndim)]
 
 
 def _defaults(learner: Any) -> dict[str, Any]:
-    """The default arguments of the user's function behind the first; none if it does not tell."""
+    """Return the default arguments of the user's function; none if it has no signature."""
     from adaptive import SequenceLearner
 
     function = learner.function

@@ -117,7 +117,7 @@ class ManagerClient:
         self.ask(Resume())
 
     def retry(self, items: Sequence[int] | None = None, reopen: bool = False) -> int:
-        """Queue learners again, counting their failures anew; returns how many.
+        """Queue learners again, with failures counted from zero; returns how many.
 
         Parameters
         ----------

@@ -51,7 +51,7 @@ def cancel(folder: RunFolder) -> int | None:
 def cancel_items(folder: RunFolder, rows: Sequence[int]) -> int:
     """Cancel some learners; returns how many had not ended before.
 
-    A job that runs one of them is told so by the next manager.
+    A job that runs one of them stops it when it reaches the next manager.
     """
     config = state.read_config(folder)
     with held(folder), open_store(folder) as store:

@@ -18,17 +18,22 @@ from adaptive_scheduler.io.pickling.object_file import write_callables
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.runs.run_item import place_of
+from adaptive_scheduler.runs.run_item import RunItem, place_of
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.goal_check import unmet
 from adaptive_scheduler.runs.start.plan import CheckedRun
 from adaptive_scheduler.runs.start.prepare import callables
 
 
-def places(
-    wanted: Sequence[Any], learners: Sequence[Any] | None, names: Sequence[fnames.Fname]
-) -> list[int]:
-    """Find learners that a user names by place, by fname or by the learner itself."""
+def places(wanted: Any, learners: Sequence[Any] | None, names: Sequence[fnames.Fname]) -> list[int]:
+    """Find learners that a user names by place, fname, `RunItem` or the learner itself.
+
+    A single one need not be in a list.
+    """
+    if id(wanted) in map(id, learners or ()) or isinstance(
+        wanted, (int, str, os.PathLike, RunItem)
+    ):
+        wanted = [wanted]
     by_id = {id(learner): place for place, learner in enumerate(learners or ())}
     by_key = {fnames.key(name): place for place, name in enumerate(names)}
     return [_place(one, by_id, by_key, names) for one in wanted]
@@ -42,6 +47,8 @@ def _place(
 ) -> int:
     if id(one) in by_id:
         return by_id[id(one)]
+    if isinstance(one, RunItem):
+        return one.place
     if isinstance(one, (str, os.PathLike)):
         found = by_key.get(fnames.key(os.fspath(one)))
         if found is not None:

@@ -146,12 +146,12 @@ class Run:
     def cancel(self) -> int:
         """End the run: its learners are cancelled, its jobs save their data and end.
 
-        Returns when the manager has noted it; `wait` waits for the last job.
+        Returns when this is on disk; `wait` waits for the last job.
 
         Returns
         -------
         int
-            How many learners were cancelled; those that had ended before stay as they are.
+            How many learners were cancelled; those that had ended before are left out.
         """
         self._must_have_started()
         if not self._viewer.lives():
@@ -190,14 +190,14 @@ class Run:
             start_and_wait(self.folder, self._viewer)
         return n
 
-    def retry(self, learners: Sequence[Any] | None = None) -> int:
+    def retry(self, learners: Any = None) -> int:
         """Run learners again with the functions and the goal of this object.
 
-        Their data are kept; failures and crashes are counted anew.
+        Their data are kept; failures and crashes are counted from zero.
 
         Parameters
         ----------
-        learners : sequence, optional
+        learners : int, str, path, learner, RunItem or a sequence of them, optional
             Places in the list, fnames or the learners themselves, finished ones too. Default:
             all that failed or were cancelled, and finished ones that do not meet the goal.
 
@@ -262,7 +262,7 @@ class Run:
             raise RunError(f"The run in {self.folder.home} was never started: call start().")
 
     def status(self) -> RunStatus:
-        """Return how the run stands, as one word with a ``.text`` that says more.
+        """Return how the run stands, as one word whose ``.text`` has the details.
 
         Returns
         -------

@@ -21,14 +21,14 @@ from adaptive_scheduler.runs.views.status import RunStatus
 if TYPE_CHECKING:
     from adaptive_scheduler.runs.run import Run
 
-#: An error that names an unknown fname looks for near ones among so many.
+#: How many fnames are compared with an unknown one, to suggest near ones.
 _COMPARED = 10_000
 
 
 class RunItem:
     """One learner of a run, as ``run[17]`` or ``run["data/x=1"]`` returns it.
 
-    Everything is asked anew each time: nothing is kept but the place in the list.
+    It holds only the place in the list: each attribute is read anew when it is used.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class RunItem:
     @property
     def status(self) -> RunStatus:
         """Its phase as a word (``"waiting"``, ``"queued"``, ``"running"``, ``"done"``,
-        ``"failed"``, ``"cancelled"``), with ``.text`` for people.
+        ``"failed"``, ``"cancelled"``); its ``.text`` has the details.
         """
         snapshot = self._run.snapshot("all")
         return status.item_status(self._view(snapshot.items), snapshot.time)
@@ -94,7 +94,7 @@ class RunItem:
     def retry(self) -> int:
         """Run it again, as `Run.retry` does; returns how many learners are queued again.
 
-        Those that depend on it and could not run for its sake are queued with it.
+        Learners that failed because they depend on it are queued, too.
         """
         return self._run.retry([self.place])
 
@@ -176,7 +176,7 @@ def _by_number(named: Any, n: int) -> int:
 
 
 def _near(wanted: str | list[str], names: Sequence[fnames.Fname]) -> str:
-    """Name the fnames that look most like this one; "" if none does."""
+    """Suggest fnames that are spelt alike; "" if there is none."""
     text = os.path.basename(wanted if isinstance(wanted, str) else wanted[0])  # noqa: PTH119
     known = [one for name in names[:_COMPARED] for one in _each(name)]
     ends = dict.fromkeys(os.path.basename(one) for one in known)  # noqa: PTH119

@@ -3,7 +3,7 @@
 A scheduler runs no command and reads no file. It builds argument lists, and parses the
 `CommandResult` of commands that the manager has run. A ``parse_*`` method raises
 `NoObservation` when the answer cannot be trusted: an empty listing means that all jobs are
-gone, and a busy server must not be taken to say so.
+gone, which must never be concluded from the answer of a busy server.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class Scheduler(abc.ABC):
             "extra_script": extra_script,
         }  # fmt: skip
         self._options = {key: given for key, given in options.items() if given is not None}
-        #: User functions given as ``executor_type``; resources say ``callable:INDEX``.
+        #: User functions given as ``executor_type``; resources have ``callable:INDEX``.
         self.executor_callables: list[Callable[[int], Any]] = []
         lines = (setup,) if isinstance(setup, str) else setup or ()
         self.setup: tuple[str, ...] = tuple(text(line, "setup") for line in lines)
@@ -202,7 +202,7 @@ class Scheduler(abc.ABC):
         return f"{type(self).__name__}({', '.join(given)})"
 
     def _described(self) -> dict[str, Any]:
-        """What tells this scheduler from others."""
+        """The options that `repr` shows, by name."""
         return {self.option_names.get(key, key): given for key, given in self._options.items()}
 
     def _typed_name(self, option: str) -> str:

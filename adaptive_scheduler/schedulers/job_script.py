@@ -176,7 +176,7 @@ def preview(
     config: RunConfig = UNKNOWN_RUN,
     folder: RunFolder | None = None,
 ) -> str:
-    """Write the script of the first submit of each shape, as text for a person.
+    """Write the script of the first submit of each shape, as one text to be read.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ from adaptive_scheduler.schedulers.base import EnvVars, ExecutorType, Scheduler
 from adaptive_scheduler.schedulers.options import named_options
 
 _TRY_AGAIN = 75  # localbatch.commands.TRY_AGAIN: its folder cannot be written just now
-_TIMED_OUT = 124  # as coreutils' timeout says it
+_TIMED_OUT = 124  # as of coreutils' timeout
 #: Any other state is ALIVE: "completing" means that its processes are being ended.
 _STATES = {"pending": JobState.PENDING, "running": JobState.RUNNING}
 

@@ -210,7 +210,7 @@ def test_a_partition_is_one_line(kind: type[Scheduler]) -> None:
 @pytest.mark.parametrize("word", ["a b", "a'b", '"a"', "$(id)", "-a", ""])
 def test_a_queue_of_pbs_has_no_quotes(word: str) -> None:
     """The lines of ``#PBS`` cannot quote all that a shell can, and no queue needs it."""
-    with pytest.raises(InputError, match=r"queue=.* is no name of a queue"):
+    with pytest.raises(InputError, match=r"queue=.* is not the name of a queue"):
         PBS(1, queue=word)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.runs.run_item import place_of
+from adaptive_scheduler.runs.retry import places
+from adaptive_scheduler.runs.run_item import RunItem, place_of
 
 NAMES = ["/data/x=1/a", "/data/x=2/a", "/data/x=2/b", ["/data/two/c", "/data/two/d"]]
 
@@ -55,3 +56,14 @@ def test_an_unknown_learner_is_refused_with_near_names(named: Any, words: str) -
 def test_a_name_is_found_among_many() -> None:
     names = [f"/data/{os.urandom(4).hex()}/{n}" for n in range(20_000)]
     assert place_of("19999", names) == 19_999
+
+
+def test_a_retry_takes_one_learner_or_a_list() -> None:
+    learners = [object() for _ in NAMES]
+    item = RunItem.__new__(RunItem)
+    item.place = 2
+    for wanted, found in [
+        (1, [1]), ("b", [2]), (learners[3], [3]), (item, [2]),
+        ([0, "b", learners[1], item, Path("/data/x=1/a")], [0, 2, 1, 2, 0]), ([], []),
+    ]:  # fmt: skip
+        assert places(wanted, learners, NAMES) == found

@@ -65,12 +65,12 @@ def progress(snapshot: Snapshot) -> RenderableType:
 
 def phases(snapshot: Snapshot) -> Text:
     """How many learners are in each phase."""
-    words = [
+    parts = [
         (f"{snapshot.phases[phase]} {phase.value}  ", style)
         for phase, style in STYLES.items()
         if snapshot.phases.get(phase)
     ]
-    return Text.assemble(*words)
+    return Text.assemble(*parts)
 
 
 def figures(snapshot: Snapshot) -> str:
@@ -108,7 +108,7 @@ def line(snapshot: Snapshot) -> str:
 
 
 def notes(snapshot: Snapshot) -> list[Text]:
-    """What a person should know, one line each."""
+    """The notes of the manager, one line each."""
     return [Text(f"! {note}", "bold yellow") for note in snapshot.notes]
 
 
@@ -166,7 +166,7 @@ def _item_cells(item: ItemView, folder: str) -> list[Text]:
 
 
 def why(item: ItemView, now: float) -> str:
-    """What a person should know of a learner: its trouble, failures and damaged data; or ""."""
+    """Reason, failures and damaged data of a learner; "" if there is none."""
     counts = {"failures": item.fails, "crashes": item.crashes}
     kept = f"damaged data kept as {item.kept_aside}" if item.kept_aside else ""
     parts = [_trouble(item, now), *(f"{n} {what}" for what, n in counts.items() if n), kept]

@@ -33,7 +33,7 @@ class RunStatus(str):
     Attributes
     ----------
     text : str
-        What a person wants to know.
+        The details.
     """
 
     __slots__ = ("text",)
@@ -60,7 +60,7 @@ def status_of(snapshot: Snapshot) -> RunStatus:
     lines = [views.line(snapshot), *snapshot.notes, *views.waiting(snapshot)]
     lines += [text.plain for text in views.failures(snapshot)[:10]]
     if word == DEAD:
-        lines.append("No manager lives. Jobs that run go on; resume() starts another manager.")
+        lines.append("No manager runs. Running jobs go on; resume() starts another manager.")
     return RunStatus(word, "\n".join(lines))
 
 
@@ -76,7 +76,7 @@ def word_of(snapshot: Snapshot) -> str:
 
 
 def item_status(item: ItemView, now: float) -> RunStatus:
-    """Return the status of one learner: its phase, and what a person wants to know of it."""
+    """Return the status of one learner: its phase, and the details as text."""
     parts = [views.counted(item.npoints, "point"), f"{views.duration(item.worked)} of work"]
     if item.job:
         parts.append(f"job {item.job}")

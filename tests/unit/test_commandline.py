@@ -167,6 +167,8 @@ def test_other_names_of_options_are_accepted_and_not_shown() -> None:
      ("cores=4 does not equal nodes=2 x cores_per_node=3: leave cores out.",
       "--cores 4 does not equal --nodes 2 x --cores-per-node 3: leave --cores out."),
      ("Give cores, or nodes and cores_per_node.", "Give --cores, or --nodes and --cores-per-node."),
+     ("give fewer cores= or less memory=, or another queue=",
+      "give fewer --cores or less --memory, or another --queue"),
      ("goal=None means: until the end", "No --goal means: until the end"),
      ("or goal=lambda learner: False.", "or `goal = lambda learner: False` in the learners file."),
      ("give url='tcp://h:1' to RunManager; or", "give --url 'tcp://h:1'; or"),

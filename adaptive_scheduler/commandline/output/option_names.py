@@ -42,7 +42,9 @@ def in_option_names(text: str) -> str:
         text = re.sub(pattern, typed, text)
     names = sorted({*OPTION_NAMES, *ALIASES}, key=len, reverse=True)
     one = f"({'|'.join(names)})"
-    text = re.sub(_BEFORE + one + r"=(?!lambda)(None\b|True\b|False\b)?", _argument, text)
+    text = re.sub(
+        _BEFORE + one + r"=(?!lambda)(None\b|True\b|False\b|(?=[\s,;:)]|$))?", _argument, text
+    )
     text = re.sub(rf"^{one}(?=: )", _option, text)
     long = f"({'|'.join(name for name in names if '_' in name)})"
     text = re.sub(_BEFORE + long + r"\b(?!['\"])", _option, text)
@@ -71,4 +73,4 @@ def _argument(match: re.Match[str]) -> str:
     option, value = flag(match[1]), match[2]
     if value in ("None", "False"):
         return f"no {option}"
-    return option if value == "True" else f"{option} "
+    return f"{option} " if value is None else option

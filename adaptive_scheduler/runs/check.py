@@ -16,7 +16,6 @@ import msgspec
 
 from adaptive_scheduler.core.check_results import CheckResult, merge
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.check_results import CheckResult, merge
 from adaptive_scheduler.core.jobs.batch_jobs import (
     JobId,
     JobRequest,

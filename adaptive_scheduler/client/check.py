@@ -20,6 +20,7 @@ from adaptive_scheduler.errors import AdaptiveSchedulerError, RunError
 from adaptive_scheduler.executors.registry import executor_for
 from adaptive_scheduler.io.pickling.object_file import read_callable
 from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.probe import try_folder
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.io.transport.connection import Connection
@@ -36,7 +37,7 @@ def main() -> None:
     folder = environment.run_folder(os.environ)
     if folder is None:
         raise RunError("$ADAPTIVE_SCHEDULER_RUN is not set: a job script starts this.")
-    config = environment.read_config(folder)
+    config = read_config(folder)
     findings = [
         _tried("Python and packages", lambda: _packages(config)),
         _tried("MPI and workers", lambda: _workers(job, folder)),

@@ -36,7 +36,7 @@ from adaptive_scheduler.core.wire.messages import (
     Report,
 )
 from adaptive_scheduler.errors import RequestRefusedError
-from adaptive_scheduler.io.system.job_logs import OUTPUT_LINES, output_tail
+from adaptive_scheduler.io.system.read_logs import CRASH_LINES, job_output_tail
 
 if TYPE_CHECKING:
     from adaptive_scheduler.client.learners.run import LearnerWork, Outcome
@@ -297,7 +297,7 @@ class ClaimLoop:
 
     def _output(self) -> str:
         """The end of what this job has printed since its client was started."""
-        text = output_tail(self._config.log_folder, self._talk.owner.job, OUTPUT_LINES)
+        text = job_output_tail(self._config.log_folder, self._talk.owner.job, CRASH_LINES) or ""
         return of_this_try(text)
 
     def _say(self, word: Finish | Fail | Release, log: Any) -> Reply | None:

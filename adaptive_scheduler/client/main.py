@@ -36,6 +36,7 @@ from adaptive_scheduler.executors.base import Executor
 from adaptive_scheduler.executors.registry import executor_for
 from adaptive_scheduler.executors.worker import describe, show_crashes
 from adaptive_scheduler.io.pickling.object_file import read_callable
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.logs import job_log
 
 #: What another try in the same job would meet again.
@@ -53,7 +54,7 @@ def main() -> int:
             raise RunError(
                 "$ADAPTIVE_SCHEDULER_RUN is not set: clients are started by job scripts."
             )
-        config = environment.read_config(folder)
+        config = read_config(folder)
         return Client(job, folder, config, Recipes(folder, config), log).run()
     except AdaptiveSchedulerError as error:
         log.error("client_failed", reason=str(error))

@@ -11,6 +11,7 @@ from typing import Any
 from rich.text import Text
 
 from adaptive_scheduler.core.wire.snapshot import ItemView
+from adaptive_scheduler.io.system.read_logs import read_events
 
 #: Facts that every line has and nobody wants to read again.
 _HIDDEN = frozenset({"timestamp", "event", "level", "job", "run", "item", "fname"})
@@ -39,16 +40,11 @@ class Entry:
 
 
 def read_entries(path: Path, source: str) -> Iterator[Entry]:
-    """Events of one log file. Bytes that are no UTF-8 are shown as a mark; a torn line is left out."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                facts = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(facts, dict) and "event" in facts:
-                told = facts.get("job") or source
-                yield Entry(str(facts.get("timestamp", "")), str(told), str(facts["event"]), facts)
+    """Events of one log file; lines that cannot be read, such as a torn last one, are left out."""
+    for facts in read_events(path):
+        if "event" in facts and facts["event"] != "unreadable":
+            told = facts.get("job") or source
+            yield Entry(str(facts.get("timestamp", "")), str(told), str(facts["event"]), facts)
 
 
 def entries_of(paths: Iterable[Path], item: int) -> list[Entry]:
@@ -89,14 +85,3 @@ def traceback_text(item: ItemView) -> Text:
     counts = f"{item.attempts} attempts, {item.fails} failures, {item.crashes} crashes"
     text = Text.assemble((head, "bold"), f": {item.reason or 'nothing to report'} ({counts})\n")
     return text.append(item.traceback)
-
-
-def tail(path: Path, lines: int) -> str:
-    """The last lines of a text file, whatever bytes it holds; "" if there is none."""
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - 200 * lines - 1000))
-        data = file.read()
-    return "\n".join(data.decode(errors="replace").splitlines()[-lines:])

@@ -14,7 +14,7 @@ from adaptive_scheduler.core.resources import Resources, parse_walltime
 from adaptive_scheduler.errors import RunError
 from adaptive_scheduler.io.pickling.object_file import read_callable
 from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage.row_codec import read_config
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.schedulers.base import Scheduler

@@ -14,10 +14,11 @@ from adaptive_scheduler.commandline import exits, history
 from adaptive_scheduler.commandline.finding import find_learner
 from adaptive_scheduler.commandline.running import conclude, console, quoted, say
 from adaptive_scheduler.commandline.watching import Watched, watch
-from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.findings import CheckResult
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
+from adaptive_scheduler.io.storage.run_config import read_config
+from adaptive_scheduler.io.system.read_logs import tail
 from adaptive_scheduler.runs.manager_client import ManagerClient, Rows
 from adaptive_scheduler.runs.views import render as views
 
@@ -94,16 +95,14 @@ def learner_logs(folder: RunFolder, named: str, lines: int) -> None:
     console.print(history.traceback_text(items[row]), soft_wrap=True)
     if items[row].job:
         output = logs / f"{items[row].job}.out"
-        tail = history.tail(output, 20)
-        if tail:
+        if end := tail(output, 20):
             say(f"The end of {output}:", "bold")
-            console.print(Text(tail), soft_wrap=True)
+            console.print(Text(end), soft_wrap=True)
 
 
 def log_folder(folder: RunFolder) -> Path:
     """Where the jobs of a run write."""
-    config = msgspec.json.decode(folder.config.read_bytes(), type=RunConfig)
-    return Path(config.log_folder)
+    return Path(read_config(folder).log_folder)
 
 
 # ------------------------------------------------------------------------- check

@@ -19,8 +19,8 @@ from adaptive_scheduler.errors import FileError, ManagerUnreachableError
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.lock import Lock
-from adaptive_scheduler.io.system.job_logs import OUTPUT_LINES, printed
 from adaptive_scheduler.io.system.logs import open_log
+from adaptive_scheduler.io.system.read_logs import CRASH_LINES, job_output_tail
 from adaptive_scheduler.io.transport import keys
 from adaptive_scheduler.io.transport import offline_goodbyes as last_words
 from adaptive_scheduler.io.transport import url_registry as whereabouts
@@ -139,7 +139,7 @@ class Engine:
         self._server.wake()
 
     def _begin_jobs(self, scheduler: Scheduler, config: RunConfig, write: ScriptWriter) -> None:
-        output = partial(printed, config.log_folder, lines=OUTPUT_LINES)
+        output = partial(job_output_tail, config.log_folder, lines=CRASH_LINES)
         self._turns.submit_jobs(config, scheduler.name, scheduler.max_array, output)
         self._batch = BatchWorker(scheduler, config, self.folder, self._tell, write)
         self._batch.start()

@@ -19,7 +19,7 @@ from adaptive_scheduler.core.texts import one_line
 from adaptive_scheduler.core.times import TimeLike, seconds
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.pickling.object_file import write_callables
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.run_config import write_config
 from adaptive_scheduler.io.system.commands import refuse_missing_programs
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.job_script import ScriptWriter
@@ -92,7 +92,7 @@ class NamedJobs:
         )
         pickled = {"scheduler": self.scheduler, "executors": self.scheduler.executor_callables}
         write_callables(folder.callables, pickled)
-        files.write_atomically(folder.config, msgspec.json.encode(configured), mode=0o600)
+        write_config(folder, configured)
         return configured
 
     def try_writer(self, write: ScriptWriter, config: RunConfig, folder: RunFolder) -> None:

@@ -8,7 +8,6 @@ import threading
 import time
 import uuid
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
@@ -37,6 +36,8 @@ from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.database import Tables
 from adaptive_scheduler.io.storage.lock import holder, lives
 from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.storage.run_config import read_config
+from adaptive_scheduler.io.system.read_logs import tail
 from adaptive_scheduler.io.transport.connection import Connection
 
 Rows = Literal["all", "active", "none"]
@@ -155,7 +156,7 @@ class ManagerClient:
 
 def snapshot_on_disk(folder: RunFolder, rows: Rows = "active") -> Snapshot:
     """Draw a run from its database alone; changes nothing."""
-    config = state.read_config(folder)
+    config = read_config(folder)
     tables = read_tables(folder)
     items = state.read_items(tables, folder)
     phases: dict[str, int] = {}
@@ -203,14 +204,6 @@ def _notes(
     notes = [f"held: {row.held}. Mend it, then resume."] if row.held else []
     if kept := damage(items, {}):
         notes.append(f"damaged data were kept aside: {kept}")
-    if folder.manager_output.exists() and (tail := output_tail(folder.manager_output)):
-        notes.append(f"the last manager of run {config.run} printed: {tail}")
+    if printed := tail(folder.manager_output):
+        notes.append(f"the last manager of run {config.run} printed: {printed}")
     return notes
-
-
-def output_tail(path: Path, length: int = 2000) -> str:
-    """Return the end of what a process printed."""
-    with path.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - length))
-        return file.read().decode(errors="replace").strip()

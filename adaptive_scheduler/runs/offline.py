@@ -8,6 +8,7 @@ from collections.abc import Container
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import OVER, Phase
 from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.start.prepare import held
 from adaptive_scheduler.runs.start.previous_run import open_store, requeue
 
@@ -24,7 +25,7 @@ def retry(folder: RunFolder, rows: Container[int]) -> int:
 
 def cancel(folder: RunFolder) -> bool:
     """Cancel a run that has no job; False, with nothing changed, if there may be one."""
-    config = state.read_config(folder)
+    config = read_config(folder)
     with held(folder), open_store(folder) as store:
         book, jobs = state.open_books(store.tables, folder, config, time.monotonic())
         if any(True for _ in jobs.living()) or jobs.submit_views(time.monotonic()):
@@ -39,6 +40,6 @@ def cancel(folder: RunFolder) -> bool:
 
 
 def _requeue(folder: RunFolder, phases: Container[Phase], rows: Container[int] | None) -> int:
-    config = state.read_config(folder)
+    config = read_config(folder)
     with held(folder), open_store(folder) as store:
         return requeue(store, config, phases, rows)

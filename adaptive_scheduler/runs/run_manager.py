@@ -15,6 +15,7 @@ from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run import Run
 from adaptive_scheduler.runs.start.launch import start_and_wait, try_cluster
@@ -195,7 +196,7 @@ class RunManager(Run):
             There is no run.
         """
         where = RunFolder(folder)
-        state.read_config(where)
+        read_config(where)
         rows = state.read_items(read_tables(where), where)
         run = cls.__new__(cls)
         Run.__init__(run, where, [row.fname for row in rows])

@@ -19,9 +19,8 @@ import msgspec
 import psutil
 
 from adaptive_scheduler.errors import ManagerUnreachableError
-from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.lock import holder
-from adaptive_scheduler.io.storage.row_codec import read_config
+from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.server_support import RunManager
 from tests.integration import folding_manager
@@ -142,7 +141,7 @@ class Deaths:
         """The next manager, sometimes at the port of the last one."""
         url = None if self.rng.random() < 0.5 else self._last_url()
         config = msgspec.structs.replace(read_config(self.run.folder), url=url)
-        files.write_atomically(self.run.folder.config, msgspec.json.encode(config), mode=0o600)
+        write_config(self.run.folder, config)
         before = self.lives[-1].instance
         if by_resume:
             self.run.resume()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io.storage.row_codec import read_config
+from adaptive_scheduler.io.storage.run_config import read_config
 
 LEARNERS = """
 import time

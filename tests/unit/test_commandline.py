@@ -22,6 +22,7 @@ from adaptive_scheduler.core.findings import CheckResult, merge
 from adaptive_scheduler.core.goals import parse_goal, unparse_goal
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import InputError, RunError, UserCodeError
+from adaptive_scheduler.io.system.read_logs import tail
 
 # ----------------------------------------------------------------------- values
 
@@ -169,8 +170,8 @@ def test_fault_30_logs_bear_any_bytes_and_torn_lines(tmp_path: Path) -> None:
     entries = history.entries_of([path], 1)
     assert [entry.event for entry in entries] == ["caf�", "item_claimed", "item_failed"]
     assert "reason=a" in history.entry_line(entries[-1]).plain
-    assert "caf" in history.tail(path, 2)
-    assert history.tail(tmp_path / "none", 2) == ""
+    assert "caf" in (tail(path, 2) or "")
+    assert tail(tmp_path / "none", 2) is None
 
 
 def test_json_leaves_no_field_out() -> None:

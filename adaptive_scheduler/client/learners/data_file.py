@@ -18,7 +18,7 @@ from adaptive_scheduler.io.learner_data import data_files
 from adaptive_scheduler.io.storage import files
 
 #: inode, size, mtime_ns of a file; None if there is none
-Seen = tuple[int, int, int] | None
+Seen = files.FileIdentity | None
 
 
 class LeaseLostError(DataFileError):
@@ -169,8 +169,7 @@ class OneFile:
 def look(path: Path) -> Seen:
     """What tells a file from another one of its name. Raises DataFileError."""
     with files.naming(path, DataFileError):
-        found = files.status(path)
-    return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
+        return files.identity(path)
 
 
 def user_code_error(where: str, error: BaseException) -> UserCodeError:

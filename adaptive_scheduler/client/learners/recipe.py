@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from adaptive_scheduler.client import job_environment as environment
 from adaptive_scheduler.client.learners.tools import Recipe
 from adaptive_scheduler.client.process_setup import prepare_process
 from adaptive_scheduler.core.config import RunConfig
@@ -19,6 +18,7 @@ from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
 from adaptive_scheduler.io.pickling.object_file import read_callable
 from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.run_config import read_config
 
 #: inode, size, mtime_ns of each file; None where there is none
 _Edition = tuple[tuple[int, int, int] | None, ...]
@@ -53,7 +53,7 @@ class Recipes:
         if self._recipe is None:
             self._recipe = self._read()
         elif edition != self._edition:
-            self._config = environment.read_config(self._folder)
+            self._config = read_config(self._folder)
             self._recipe = self._read()
         self._edition = edition
         return self._recipe
@@ -93,12 +93,11 @@ class Recipes:
             ) from error
 
 
-def _look(path: Path) -> tuple[int, int, int] | None:
+def _look(path: Path) -> files.FileIdentity | None:
     """What tells a file from a later one of its name; opened, because NFS then looks itself."""
     with files.naming(path):
         try:
             with path.open("rb") as file:
-                found = os.fstat(file.fileno())
+                return files.identity_of(os.fstat(file.fileno()))
         except FileNotFoundError:
             return None
-    return found.st_ino, found.st_size, found.st_mtime_ns

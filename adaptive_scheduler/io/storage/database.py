@@ -65,7 +65,7 @@ class Database:
         self._buffer: list[bytes] = []
         self._encoder = msgspec.json.Encoder()
         self._folding: subprocess.Popen[bytes] | None = None
-        self._stamp = _stamp(folder.database)
+        self._written = _identity(folder.database)
         self._anew = False  # the file is somebody else's: nothing of it counts
         self.lines = 0  # since the last fold
 
@@ -89,7 +89,7 @@ class Database:
         Returns the number of the last segment.
         """
         while True:
-            before = _stamp(self.folder.database)
+            before = _identity(self.folder.database)
             tables = storage.AtomicStorage(self.folder.database).read()
             if tables is None:
                 raise DatabaseError(
@@ -100,7 +100,7 @@ class Database:
                 tail = journal.replay_all(self.folder, last, tables)
             except FileNotFoundError:
                 continue  # folded between our two looks
-            if _stamp(self.folder.database) == before:
+            if _identity(self.folder.database) == before:
                 break
         self.tables = tables
         if tail is not None:
@@ -182,7 +182,7 @@ class Database:
         rc = self._folding.poll()
         if rc is None:
             return True
-        stamp = _stamp(self.folder.database)
+        written = _identity(self.folder.database)
         self._folding = None
         if rc:
             self.lines += 1  # so that it is tried again
@@ -190,7 +190,7 @@ class Database:
                 self.folder.database,
                 f"could not be brought up to date (exit status {rc}); the journal holds all.",
             )
-        self._stamp = stamp
+        self._written = written
         self._anew = False
         return False
 
@@ -217,29 +217,22 @@ class Database:
         with suppress(DatabaseError):  # of one that failed: the next does its work too
             if self.fold_runs():
                 return False
-        if _stamp(path) == self._stamp:
+        if _identity(path) == self._written:
             return False
         remark = f"{path} was removed by somebody else; it is written anew"
-        found = _stamp(path)
+        found = _identity(path)
         if found is not None:
-            kept = _unused(path.with_name(path.name + ".edited"))
             with files.naming(path, DatabaseError):
+                kept = files.unused_name(path.with_name(path.name + ".edited"))
                 content = files.read(path)
             files.write_atomically(kept, content, mode=0o600, kind=DatabaseError)
             remark = f"{path} was changed by somebody else; that file is kept as {kept}"
         self.remarks.append(remark)
-        self._stamp = found  # kept once, also if the fold that replaces it has to wait
+        self._written = found  # kept once, also if the fold that replaces it has to wait
         self._anew = True
         return True
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _identity(path: Path) -> files.FileIdentity | None:
     with files.naming(path, DatabaseError):
-        found = files.status(path)
-    return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
-
-
-def _unused(path: Path) -> Path:
-    candidates = (path.with_name(f"{path.name}{n or ''}") for n in range(1000))
-    with files.naming(path, DatabaseError):
-        return next(candidate for candidate in candidates if files.status(candidate) is None)
+        return files.identity(path)

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from adaptive_scheduler.errors import FileError, PermissionsError
 from adaptive_scheduler.io.storage.syscalls import Name as Name  # noqa: PLC0414  also known as files.Name
@@ -176,6 +176,32 @@ def status(path: Name) -> os.stat_result | None:
         return None
 
 
+class FileIdentity(NamedTuple):
+    """What tells a file from an earlier or later one of the same name."""
+
+    inode: int
+    size: int
+    modified_ns: int
+
+
+def identity_of(found: os.stat_result) -> FileIdentity:
+    """The identity of a file whose status is known."""
+    return FileIdentity(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def identity(path: Name) -> FileIdentity | None:
+    """The identity of a file; None if there is none. Raises OSError."""
+    found = status(path)
+    return None if found is None else identity_of(found)
+
+
+def unused_name(path: Name) -> Path:
+    """Return `path`, or the first of ``path1``, ``path2``, … that does not exist. Raises OSError."""
+    path = Path(path)
+    candidates = (path.with_name(f"{path.name}{n or ''}") for n in itertools.count())
+    return next(candidate for candidate in candidates if status(candidate) is None)
+
+
 def is_file(path: Name) -> bool:
     """Whether there is a file of that name; FileError if nobody can tell."""
     with naming(path):
@@ -199,8 +225,18 @@ def make_folder(path: Name) -> None:
         sync_folder(Path(path).parent)
 
 
-def read_private(path: Name, kind: type[FileError] = FileError) -> bytes:
+def read_private(
+    path: Name, kind: type[FileError] = FileError, *, group_may_write: bool = False
+) -> bytes:
     """Read a file that only this user can have written.
+
+    Parameters
+    ----------
+    path : path-like
+    kind : type
+        The error to raise if it cannot be read.
+    group_may_write : bool
+        Let pass what a umask of 002 makes.
 
     Raises
     ------
@@ -212,7 +248,7 @@ def read_private(path: Name, kind: type[FileError] = FileError) -> bytes:
     with naming(path, kind):
         fd = operations.open(path, os.O_RDONLY)
         try:
-            _refuse_foreign(path, operations.fstat(fd))
+            _refuse_foreign(path, operations.fstat(fd), group_may_write)
             return read_on(fd)
         finally:
             operations.close(fd)
@@ -230,18 +266,21 @@ def open_private(path: Name, kind: type[FileError] = FileError) -> BinaryIO:
         return file
 
 
-def _refuse_foreign(path: Name, found: os.stat_result) -> None:
+def _refuse_foreign(path: Name, found: os.stat_result, group_may_write: bool = False) -> None:
+    name = shlex.quote(os.fspath(path))
     if found.st_uid != os.getuid():
         raise PermissionsError(
             path,
-            f"belongs to user {found.st_uid}, not to you ({os.getuid()}), so it is not loaded. "
-            "Ask its owner, or delete it.",
+            f"belongs to user {found.st_uid}, not to you ({os.getuid()}), so it is not loaded: it "
+            "could run that user's code as you. If you trust it, make it yours: "
+            f"cp {name} {name}.mine && mv -f {name}.mine {name}",
         )
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    writers = stat.S_IWOTH if group_may_write else stat.S_IWGRP | stat.S_IWOTH
+    if found.st_mode & writers:
         raise PermissionsError(
             path,
-            "other users may change it, so it is not loaded. If its content is yours: "
-            f"chmod go-w '{os.fspath(path)}'",
+            "other users may change it, so it is not loaded: it could run their code as you. If "
+            f"its content is yours: chmod {'o' if group_may_write else 'go'}-w {name}",
         )
 
 

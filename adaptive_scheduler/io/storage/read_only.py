@@ -42,10 +42,9 @@ def _read_once(folder: RunFolder) -> Tables:
     return tables
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: Path) -> files.FileIdentity | None:
     with files.naming(path, DatabaseError):
-        found = files.status(path)
-    return None if found is None else (found.st_ino, found.st_mtime_ns)
+        return files.identity(path)
 
 
 def put_aside(folder: RunFolder) -> Path:
@@ -62,14 +61,9 @@ def put_aside(folder: RunFolder) -> Path:
         store.close()
         for number in journal.segments(folder):  # empty ones: all is in the file
             journal.segment_path(folder, number).unlink()
-    kept = _unused(folder.database.with_name(folder.database.name + ".old"))
     with files.naming(folder.database):
+        kept = files.unused_name(folder.database.with_name(folder.database.name + ".old"))
         folder.database.rename(kept)
         if folder.journals.is_dir() and any(folder.journals.iterdir()):
-            folder.journals.rename(_unused(folder.journals.with_name("journal.old")))
+            folder.journals.rename(files.unused_name(folder.journals.with_name("journal.old")))
     return kept
-
-
-def _unused(path: Path) -> Path:
-    candidates = (path.with_name(f"{path.name}{n or ''}") for n in range(10_000))
-    return next(candidate for candidate in candidates if not candidate.exists())

@@ -14,7 +14,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import RUNNING, Budget, Item, step
-from adaptive_scheduler.errors import DatabaseError, RunError
+from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.database import Tables
 
@@ -141,20 +141,3 @@ def note_everything(
     for row, combo in combos.items():
         store.put(database.COMBOS, row, {"combo": combo})
     note_changes(store, book, jobs)
-
-
-def read_config(folder: RunFolder) -> RunConfig:
-    """``run.json``; RunError if there is none, or it is of another version."""
-    try:
-        return msgspec.json.decode(folder.config.read_bytes(), type=RunConfig)
-    except FileNotFoundError as error:
-        raise RunError(
-            f"{folder.home} holds no run: {folder.config} is missing. Name the folder of a run."
-        ) from error
-    except OSError as error:
-        raise RunError(
-            f"{folder.config} cannot be read: {error.strerror}. Runs are private: only the user who "
-            "started one can see it."
-        ) from error
-    except msgspec.MsgspecError as error:
-        raise RunError(f"{folder.config} cannot be read: {error}.") from error

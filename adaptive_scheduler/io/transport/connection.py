@@ -16,6 +16,7 @@ from adaptive_scheduler.core.wire.messages import (
     encode_request,
 )
 from adaptive_scheduler.errors import ManagerUnreachableError
+from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.transport import keys
 from adaptive_scheduler.io.transport.addresses import Address, read_address, split_url
 
@@ -39,7 +40,7 @@ class Connection:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._socket: zmq.Socket[bytes] | None = None
         self._connected: tuple[str, Address] | None = None
-        self._asked: tuple[int, int] | None = None
+        self._read: files.FileIdentity | None = None
         self._good = ""
 
     def ask(
@@ -60,7 +61,7 @@ class Connection:
             No address answered; says which were tried.
         """
         message = encode_request(sender, number, body)
-        self._asked = _stamp(self._folder)
+        self._read = _identity(self._folder)
         address = read_address(self._folder)
         urls = [only] if only is not None else self._in_order(address.urls)
         for url in urls:
@@ -111,7 +112,7 @@ class Connection:
         answers it from its cache, for up to a minute; `ask` opens the file, which NFS looks
         up anew ("close-to-open consistency", nfs(5)), so there the next try finds it.
         """
-        return _stamp(self._folder) != self._asked
+        return _identity(self._folder) != self._read
 
     @property
     def peer(self) -> tuple[str, Address] | None:
@@ -139,9 +140,8 @@ class Connection:
         self._disconnect()
 
 
-def _stamp(folder: RunFolder) -> tuple[int, int] | None:
+def _identity(folder: RunFolder) -> files.FileIdentity | None:
     try:
-        status = folder.manager.stat()
-    except OSError:  # none, or the file system is away: nothing new to be read
+        return files.identity(folder.manager)
+    except OSError:  # the file system is away: there is nothing new to read
         return None
-    return status.st_ino, status.st_mtime_ns

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
-from adaptive_scheduler.executors.pools import ProcessPool
+from adaptive_scheduler.executors.process_pools import ProcessPool
 from benchmarks.figures import Figure, at_least
 from benchmarks.runners import bare, drive, drive_adaptive, line, sequence
 

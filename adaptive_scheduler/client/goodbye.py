@@ -34,7 +34,7 @@ def first_patience(folder: RunFolder, timing: Timing) -> float:
     other, and must not keep their cores each as long as the first that found nobody.
     """
     patience = idle_patience(timing)
-    return min(patience, BRIEF_PATIENCE) if last_words.is_given_up(folder) else patience
+    return min(patience, BRIEF_PATIENCE) if last_words.is_manager_given_up(folder) else patience
 
 
 def away_for_too_long(timing: Timing) -> str:
@@ -60,6 +60,6 @@ def say_goodbye(
     if talk.ask(goodbye, SHORT_FINAL_TIMEOUT if gave_up else FINAL_TIMEOUT) is not None:
         return
     try:
-        last_words.write(folder, talk.owner, goodbye.reason, goodbye.broken, gave_up)
+        last_words.write_goodbye(folder, talk.owner, goodbye.reason, goodbye.broken, gave_up)
     except FileError as error:
         print(f"adaptive_scheduler: {error}", file=sys.stderr)

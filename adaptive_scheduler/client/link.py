@@ -13,8 +13,8 @@ from types import TracebackType
 from adaptive_scheduler.client.session import Sending, Session
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.texts import sanitize_message
 from adaptive_scheduler.core.wire.messages import Owner, Reply, Report, Request
-from adaptive_scheduler.core.words import with_speakable_words
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     FileError,
@@ -95,7 +95,7 @@ class ManagerLink:
     def say(self, body: Request) -> int:
         """Hand over a request that is sent until it is answered; a ticket for `wait`."""
         with self._changed:
-            ticket = self._session.say(with_speakable_words(body), time.monotonic())
+            ticket = self._session.say(sanitize_message(body), time.monotonic())
             self._changed.notify_all()
             return ticket
 

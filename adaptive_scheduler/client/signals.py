@@ -12,7 +12,7 @@ import psutil
 
 from adaptive_scheduler.core.paths import JOB_VARIABLE
 from adaptive_scheduler.executors import signals
-from adaptive_scheduler.executors.worker import Launcher
+from adaptive_scheduler.executors.worker_process import RankParent
 
 #: Say: end. The others say: look at the clock.
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -71,7 +71,7 @@ class ParentWatch:
     """
 
     def __init__(self, job: str) -> None:
-        self._launcher = Launcher()
+        self._launcher = RankParent()
         self._script = _script(job)
 
     def are_gone(self) -> bool:

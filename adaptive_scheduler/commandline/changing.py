@@ -15,7 +15,7 @@ from adaptive_scheduler.commandline.watching import Watched, watch
 from adaptive_scheduler.core.goals import unparse_goal
 from adaptive_scheduler.core.initializers import is_per_learner
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io.pickling.object_file import read_callable
+from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run_manager import RunManager

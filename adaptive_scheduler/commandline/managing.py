@@ -12,7 +12,7 @@ from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources, parse_walltime
 from adaptive_scheduler.errors import RunError
-from adaptive_scheduler.io.pickling.object_file import read_callable
+from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system import commands

@@ -129,7 +129,7 @@ class RunFolder:
         return self.folder / "complaints"
 
     @property
-    def last_words(self) -> Path:
+    def offline_goodbyes(self) -> Path:
         """What clients said that left while no manager heard them, one file a job."""
         return self.folder / "last-words"
 

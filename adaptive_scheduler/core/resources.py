@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from adaptive_scheduler.core import times
-from adaptive_scheduler.core.texts import a_word
+from adaptive_scheduler.core.texts import check_argument
 from adaptive_scheduler.errors import InputError
 
 #: Executor types that run their workers on one node as children of the client.
@@ -125,5 +125,5 @@ def parse_environment(
     for key, text in value.items():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(key)):
             raise InputError(f"{name}: {key!r} cannot be the name of an environment variable.")
-        a_word(f"{key}={text}", f"{name}[{key!r}]")
+        check_argument(f"{key}={text}", f"{name}[{key!r}]")
     return tuple((str(key), str(text)) for key, text in value.items())

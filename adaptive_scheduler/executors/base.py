@@ -8,7 +8,7 @@ from concurrent.futures import Executor as Pool
 from typing import ClassVar
 
 
-class Executor(abc.ABC):
+class Launcher(abc.ABC):
     """One way to use the cores of a job. It knows nothing of the batch system."""
 
     #: The name that users type as ``executor_type``.
@@ -44,7 +44,7 @@ class Executor(abc.ABC):
             The processes that were started are not those that were asked for.
         """
 
-    def left_behind(self) -> list[str]:
+    def leftover_files(self) -> list[str]:
         """Files of this node that its processes leave there if they die by SIGKILL."""
         return []
 

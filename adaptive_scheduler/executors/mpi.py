@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from adaptive_scheduler.errors import EnvironmentMismatchError
-from adaptive_scheduler.executors import worker
-from adaptive_scheduler.executors.base import Executor
-from adaptive_scheduler.executors.pools import ProcessPool
+from adaptive_scheduler.executors import worker_process
+from adaptive_scheduler.executors.base import Launcher
+from adaptive_scheduler.executors.process_pools import ProcessPool
 
 #: MPICH 4 (src/util/mpl/src/shm): what it maps in every rank of a node.
 _SHARED_MEMORY = "/dev/shm/mpich_shm_"  # noqa: S108  only looked at
 
 
-class MPI4Py(Executor):
+class MPI4Py(Launcher):
     """``"mpi4py"``: rank 0 is the client, the other ranks evaluate points.
 
     The client runs inside ``python -m mpi4py.futures``. A job of one core has
@@ -57,11 +57,11 @@ class MPI4Py(Executor):
                 f"{size - 1} ranks do not wait for points. Start it with the job script's command."
             )
         # main=False: ranks need nothing of the client's own __main__
-        pool: Any = MPIPoolExecutor(initializer=worker.start_rank, main=False)
+        pool: Any = MPIPoolExecutor(initializer=worker_process.start_mpi_rank, main=False)
         pool.bootup()
         return pool  # type: ignore[no-any-return]
 
-    def left_behind(self) -> list[str]:
+    def leftover_files(self) -> list[str]:
         """MPICH's shared memory: a megabyte for each rank, in a file that only a good end removes.
 
         Its name is known to nobody but the processes that have it. Its launcher's file

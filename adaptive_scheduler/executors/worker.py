@@ -1,17 +1,14 @@
 """What a worker process runs: points of a function that came by value.
 
 Imports only the standard library and cloudpickle, so that a worker costs what
-its function needs; `arrival` and `signals` import no more.
+its function needs; `received_code` and `signals` import no more.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import hashlib
-import multiprocessing
 import os
 import pickle
-import signal
 import sys
 import threading
 import time
@@ -19,27 +16,17 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from typing import Any
 
 import cloudpickle
 
-from adaptive_scheduler.executors import arrival, signals
-
-#: Meant for the client, which saves and then ends its workers itself.
-IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+from adaptive_scheduler.executors import received_code
 
 #: Values of these types go into the message as they are.
-PLAIN = frozenset({float, int, bool, str, bytes, complex, type(None)})
+PLAIN_TYPES = frozenset({float, int, bool, str, bytes, complex, type(None)})
 
 #: Functions kept by one worker, and the bytes of their pickles.
 MAX_FUNCTIONS, MAX_BYTES = 4096, 256 * 2**20
-
-#: What stands between slurmstepd and a rank, see `schedulers.slurm.RANK`.
-SHELL = "sh"
-#: Seconds that a rank lives on without its launcher: longer than its client waits for points
-#: (a third of the batch system's KillWait, 30 s by default).
-ORPHANED = 15.0
 
 #: Kinds of answers to a message, and of values in an answer.
 DONE, MISSING, SETUP_FAILED, READY = "done", "missing", "setup failed", "ready"
@@ -73,97 +60,8 @@ class Program:
 
 
 _functions: dict[bytes, tuple[Callable[[Any], Any], int]] = {}
-_modules: dict[bytes, arrival.Modules] = {}
+_modules: dict[bytes, received_code.Modules] = {}
 _installing = threading.RLock()
-
-
-def begin() -> None:
-    """Leave signals to the client, and show where Python was if compiled code ends it."""
-    signals.take(IGNORED, signals.nothing)
-    if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:  # a shell does that to what has an &
-        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
-    show_crashes()
-
-
-def show_crashes() -> None:
-    """Print Python's stack to the job's output at a segmentation fault, an abort and their kin."""
-    with suppress(OSError, ValueError, AttributeError):  # a standard error that is closed
-        faulthandler.enable(file=2, all_threads=False)
-
-
-def start_rank() -> None:
-    """Begin the life of an MPI rank: no signals, and no standard input that never ends."""
-    begin()
-    if os.environ.get("MPI_LOCALRANKID") == "0":  # on the nodes where the client is not
-        from adaptive_scheduler.executors import topology_file
-
-        topology_file.remove()
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    threading.Thread(target=_end_with_launcher, args=(Launcher(),), daemon=True).start()
-
-
-class Launcher:
-    """What started this rank (hydra's proxy, slurmstepd): nobody else would ever end it.
-
-    Where `SHELL` started the rank, it is the shell's parent that counts: srun's ranks are
-    children of such a shell, which outlives a slurmstepd that is killed. (A job script is bash;
-    its parent may well be restarted by an administrator, and the job goes on.)
-    """
-
-    def __init__(self) -> None:
-        me, parent = os.getpid(), os.getppid()
-        name, above = _name_and_parent(parent)
-        self._parents = {me: parent} | ({parent: above} if name == SHELL else {})
-
-    def is_gone(self) -> bool:
-        """Whether it has ended, so that its children were given to another."""
-        return any(_name_and_parent(pid)[1] != parent for pid, parent in self._parents.items())
-
-
-def _name_and_parent(pid: int) -> tuple[str, int]:
-    """Of a process, see proc(5), /proc/pid/stat; 0 where it cannot be told."""
-    if pid == os.getpid():
-        return "", os.getppid()
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            name, _, rest = file.read().partition("(")[2].rpartition(")")
-    except OSError:  # it has ended; or no Linux
-        return "", 0
-    return name, int(rest.split()[1])
-
-
-def _end_with_launcher(launcher: Launcher) -> None:
-    """End a while after the launcher: the client, which ends too, takes first what returns."""
-    while not launcher.is_gone():
-        time.sleep(1)
-    time.sleep(ORPHANED)
-    os._exit(1)
-
-
-def start(client: int) -> None:
-    """Begin the life of a worker of a process pool: no signals, and no life after the client.
-
-    Parameters
-    ----------
-    client : int
-        The client's process id.
-    """
-    begin()
-    threading.Thread(target=_end_with_client, args=(client,), daemon=True).start()
-
-
-def _end_with_client(client: int) -> None:
-    parent = multiprocessing.parent_process()
-    sentinel = getattr(parent, "sentinel", None)  # loky has a parent process without one
-    if sentinel is not None:
-        wait([sentinel])
-    else:
-        while os.getppid() == client:
-            time.sleep(1)
-    os._exit(1)
 
 
 def evaluate(
@@ -239,7 +137,7 @@ def _evaluated(
 def _packed(records: list[tuple[int, Any, float]]) -> list[tuple[int, Any, float]]:
     """Pickle the values that are not plain; one that cannot be is an error of its point."""
     return [
-        record if record[0] == ERROR or type(record[1]) in PLAIN else _pickled(record)
+        record if record[0] == ERROR or type(record[1]) in PLAIN_TYPES else _pickled(record)
         for record in records
     ]
 
@@ -296,7 +194,7 @@ def install(key: bytes, pickled: bytes) -> Callable[[Any], Any]:
 
 
 def _install(key: bytes, pickled: bytes) -> None:
-    arrival.show_sources()
+    received_code.show_sources()
     program: Program = pickle.loads(pickled)
     _enter(program.folder, program.path)
     function = _initialized(program).loads(program.function)
@@ -308,13 +206,13 @@ def _install(key: bytes, pickled: bytes) -> None:
     _functions[key] = (function, len(pickled))
 
 
-def _initialized(program: Program) -> arrival.Modules:
+def _initialized(program: Program) -> received_code.Modules:
     """The user's modules in this worker, after the initializers."""
     if not program.initializers:
-        return arrival.Modules()
+        return received_code.Modules()
     key = program.initializers_key
     if key not in _modules:
-        modules = arrival.Modules()
+        modules = received_code.Modules()
         for initializer in modules.loads(program.initializers):
             initializer()
         modules.settle()

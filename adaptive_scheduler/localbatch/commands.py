@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler.core import times
-from adaptive_scheduler.core.surroundings import clean_environment
+from adaptive_scheduler.core.clean_environment import clean_environment
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError
-from adaptive_scheduler.localbatch.daemon import ensure_server
-from adaptive_scheduler.localbatch.rules import BatchJob, Spec
-from adaptive_scheduler.localbatch.state import (
+from adaptive_scheduler.localbatch.folder import (
     FOLDER_VARIABLE,
     Folder,
     default_folder,
     open_folder,
     try_lock,
 )
+from adaptive_scheduler.localbatch.rules import BatchJob, Spec
+from adaptive_scheduler.localbatch.start_server import ensure_server
 from adaptive_scheduler.localbatch.store import Store
 
 #: Exit codes. 2 is argparse's: the command line is wrong.

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from adaptive_scheduler.localbatch.folder import FOLDER_VARIABLE, Folder, try_lock
 from adaptive_scheduler.localbatch.rules import BatchJob, Spec, interpreter, output_path
-from adaptive_scheduler.localbatch.state import FOLDER_VARIABLE, Folder, try_lock
 
 JOB_VARIABLE = "LOCALBATCH_JOB_ID"
 RESTART_VARIABLE = "LOCALBATCH_RESTART"
@@ -122,9 +122,9 @@ def leader(folder: Folder, job: BatchJob) -> int | None:
     return int(words[1]) if len(words) > 1 else None
 
 
-def scan(folder: Folder) -> list[Process]:
+def find_processes(folder: Folder) -> list[Process]:
     """All living processes of this user."""
-    return [process for pid in _own_pids() if (process := _look(pid, folder))]
+    return [process for pid in _own_pids() if (process := _read_process(pid, folder))]
 
 
 def members(
@@ -145,7 +145,7 @@ def _own_pids() -> Iterator[int]:
                 continue
 
 
-def _look(pid: int, folder: Folder) -> Process | None:
+def _read_process(pid: int, folder: Folder) -> Process | None:
     """None if it is a zombie, or not there any more."""
     try:
         # the name, in parentheses, may hold anything; after it come state, parent, group, session

@@ -140,7 +140,7 @@ def ending(job: BatchJob, record: str, boot: str) -> tuple[str | None, int | Non
     if job.wanted == "timeout":
         return "timeout", code, f"the walltime of {job.walltime:g} s was over"
     if code is not None:
-        return ("completed" if code == 0 else "failed"), code, _say_code(code)
+        return ("completed" if code == 0 else "failed"), code, _exit_text(code)
     if job.boot != boot:
         return "node_fail", None, "the machine was restarted"
     if not words:
@@ -148,7 +148,7 @@ def ending(job: BatchJob, record: str, boot: str) -> tuple[str | None, int | Non
     return "failed", None, "its watcher was killed, so its exit code is not known"
 
 
-def _say_code(code: int) -> str:
+def _exit_text(code: int) -> str:
     try:
         return f"exit code {code} ({signal.Signals(code - 128).name})"
     except ValueError:

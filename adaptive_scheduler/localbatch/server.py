@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from adaptive_scheduler.localbatch import processes
+from adaptive_scheduler.localbatch.folder import Folder
 from adaptive_scheduler.localbatch.rules import (
     BatchJob,
     Step,
@@ -22,7 +23,6 @@ from adaptive_scheduler.localbatch.rules import (
     next_step,
     startable,
 )
-from adaptive_scheduler.localbatch.state import Folder
 from adaptive_scheduler.localbatch.store import Store
 
 #: Seconds without a job until the server ends.
@@ -69,7 +69,7 @@ class BatchServer:
         signal.set_wakeup_fd(self._bell, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        say("serving", f"{self.store.slots} slots in {self.folder.path}")
+        log("serving", f"{self.store.slots} slots in {self.folder.path}")
         self._tidy()
         while not self._stopped:
             if _identity(self.folder) != self._identity:
@@ -95,7 +95,7 @@ class BatchServer:
         """Trouble with the disk passes: say it once, and look again."""
         if str(error) != self._trouble:
             self._trouble = str(error)
-            say("trouble", self._trouble)
+            log("trouble", self._trouble)
         return _TROUBLE
 
     # --------------------------------------------------------------- one look
@@ -133,7 +133,7 @@ class BatchServer:
         steps = [step for step in steps if step[1] is not Step.WAIT]
         if not steps and not gone:
             return False
-        found = processes.scan(self.folder)
+        found = processes.find_processes(self.folder)
         for job, step, reason in steps:
             number = signal.SIGTERM if step is Step.TERMINATE else signal.SIGKILL
             processes.send(self._members(found, job, alive=True), number)
@@ -156,7 +156,7 @@ class BatchServer:
         return processes.members(found, {job.id}, set() if session is None else {session})
 
     def _note_signal(self, job: BatchJob, reason: str | None, now: float) -> None:
-        say("ending", f"{job.id}: {reason}")
+        log("ending", f"{job.id}: {reason}")
         with self.store.transaction():
             fresh = self.store.get(job)
             # a cancel that came meanwhile stays
@@ -170,7 +170,7 @@ class BatchServer:
             for job in map(self.store.get, jobs):
                 record = processes.read_record(self.folder, job)
                 cause, code, detail = ending(job, record, self.store.boot)
-                say("ended", f"{job.id}: {cause or 'back to the queue'}, {detail}")
+                log("ended", f"{job.id}: {cause or 'back to the queue'}, {detail}")
                 if cause is None:
                     self.store.put_back(job, started=bool(record))
                 else:
@@ -204,12 +204,12 @@ class BatchServer:
             child = processes.start(self.folder, job, spec, script)
         except OSError as error:
             detail = f"could not be started: {error}"
-            say("ended", f"{job.id}: {detail}")
+            log("ended", f"{job.id}: {detail}")
             with self.store.transaction():
                 self.store.end(job, "failed", None, detail)
             Path(self._record(job)).unlink(missing_ok=True)
             return
-        say("started", f"{job.id} (restart {job.restart}): pid {child.pid}")
+        log("started", f"{job.id} (restart {job.restart}): pid {child.pid}")
         self._children[self._record(job)] = child
 
     # ------------------------------------------------------------------ the end
@@ -234,16 +234,16 @@ class BatchServer:
         with self.store.transaction():
             if self.store.count_active():
                 return False
-            say("idle", "ending")
+            log("idle", "ending")
             os.close(self._lock)
         return True
 
     def _end_with_folder(self) -> None:
         """Without the folder nobody could ever find or end its jobs."""
-        say("gone", f"{self.folder.path} was removed; ending its jobs")
+        log("gone", f"{self.folder.path} was removed; ending its jobs")
         deadline = time.monotonic() + _TROUBLE
         while time.monotonic() < deadline:
-            ours = [p.pid for p in processes.scan(self.folder) if p.job_id is not None]
+            ours = [p.pid for p in processes.find_processes(self.folder) if p.job_id is not None]
             if not ours:
                 return
             processes.send(ours, signal.SIGKILL)
@@ -258,6 +258,6 @@ def _identity(folder: Folder) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def say(event: str, text: str) -> None:
+def log(event: str, text: str) -> None:
     """One line in the server's log."""
     print(time.strftime("%Y-%m-%dT%H:%M:%S"), event, text, file=sys.stderr, flush=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adaptive_scheduler.errors import FileError
+from adaptive_scheduler.localbatch.folder import FOLDER_VARIABLE, Folder
 from adaptive_scheduler.localbatch.rules import BatchJob, Spec, parse_id
-from adaptive_scheduler.localbatch.state import FOLDER_VARIABLE, Folder
 
 #: How long, and how many, endings are remembered.
 HISTORY_SECONDS = 86400.0

@@ -112,7 +112,7 @@ class Engine:
 
     def _hear_last_words(self) -> None:
         """Jobs that left in good order while no manager lived have not crashed."""
-        for path, word in last_words.read(self.folder):
+        for path, word in last_words.read_goodbyes(self.folder):
             goodbye = Goodbye(word.reason, word.broken)
             if self.clients.hear_late(word.owner, goodbye, self._turns.now()):
                 self._log.info("goodbye_found", job=word.owner.job, reason=word.reason)
@@ -170,8 +170,8 @@ class Engine:
         patience = self._turns.patience() if self._results.empty() else 0.0
         messages = self._server.receive(patience)
         people = self._turns.people
-        people.unsigned = self._lock.bump()  # first of all: who lost the run must not answer
-        people.note_strangers(self._server.refused, self._server.is_shut)
+        people.unsigned = self._lock.renew()  # first of all: who lost the run must not answer
+        people.note_strangers(self._server.refused, self._server.is_full)
         self._turns.take(messages, self._drain(), self)
 
     def _drain(self) -> list[Result]:
@@ -216,7 +216,7 @@ class Engine:
             whereabouts.remove_stale(host_addresses())
             if self._turns.is_over():
                 whereabouts.withdraw(self.folder)
-                keys.remove_elsewhere(self.folder.keys)
+                keys.remove_external(self.folder.keys)
 
     def _unpublish(self) -> None:
         """Remove ``manager.json``, unless another manager has taken over and written its own."""

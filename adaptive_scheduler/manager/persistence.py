@@ -81,7 +81,7 @@ class Persistence:
         if self._next_fold is None:
             self._next_fold = now + FOLD_INTERVAL
         try:
-            self._store.fold_runs()
+            self._store.checkpoint_runs()
         except FileError as error:
             self._log.exception("fold_failed", reason=str(error))
         if now >= self._next_fold:
@@ -99,15 +99,15 @@ class Persistence:
             self._log.exception("fold_failed", reason=str(error))
 
     def _fold(self, wait: bool) -> None:
-        edited = self._store.keep_edited()
+        edited = self._store.keep_edited_file()
         if edited:
             books = self._clients.book, self._clients.jobs
             state.note_everything(self._store, *books, self._combos)
             self._store.put(state.RUN_TABLE, state.RUN_ROW, self._run_row)
         if wait:
-            self._store.fold(edited)
+            self._store.checkpoint(edited)
         elif edited or self._store.lines:
-            self._store.begin_fold(edited)
+            self._store.begin_checkpoint(edited)
         self._say_remarks()
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ from adaptive_scheduler.errors import (
     SchedulerError,
     SubmitRefusedError,
 )
-from adaptive_scheduler.io.pickling.object_file import write_callables
+from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.run_config import write_config
 from adaptive_scheduler.io.system import commands

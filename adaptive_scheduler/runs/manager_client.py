@@ -34,7 +34,7 @@ from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedErr
 from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.database import Tables
-from adaptive_scheduler.io.storage.lock import holder, lives
+from adaptive_scheduler.io.storage.lock import holder, is_alive
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.read_logs import tail
@@ -131,7 +131,7 @@ class ManagerClient:
     def lives(self) -> bool:
         """Whether a manager of this run lives, as far as its lock tells."""
         found = holder(self.folder.lock)
-        return found is not None and not found.prepares and lives(self.folder.lock, found)
+        return found is not None and not found.prepares and is_alive(self.folder.lock, found)
 
     def snapshot(self, rows: Rows = "active") -> Snapshot:
         """Draw the run: the manager does, or else the database tells.

@@ -15,8 +15,8 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.times import optional_seconds
 from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.pickling.learner_file import write_learners
-from adaptive_scheduler.io.pickling.object_file import write_callables
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config, write_config

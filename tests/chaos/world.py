@@ -16,7 +16,7 @@ import psutil
 
 from adaptive_scheduler.core.config import RunConfig, Timing
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.io.storage.lock import holder, lives
+from adaptive_scheduler.io.storage.lock import holder, is_alive
 from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.scheduler import SLURM
@@ -101,7 +101,7 @@ class ChaosRun:
         """The process that holds the lock, if it lives."""
         one = holder(self.run.folder.lock)
         try:
-            return psutil.Process(one.pid) if one and lives(self.run.folder.lock, one) else None
+            return psutil.Process(one.pid) if one and is_alive(self.run.folder.lock, one) else None
         except (psutil.Error, ValueError):
             return None
 

@@ -22,7 +22,7 @@ from adaptive_scheduler.client.learners.point_journal import PointJournal
 from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.client.learners.store import DataFile
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.executors.pools import ProcessPool
+from adaptive_scheduler.executors.process_pools import ProcessPool
 from adaptive_scheduler.runs import load_data as results
 from adaptive_scheduler.runs.start.plan import RunOptions, make_plan
 from adaptive_scheduler.schedulers.local import LocalScheduler

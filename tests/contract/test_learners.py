@@ -13,7 +13,7 @@ from adaptive_scheduler.client.learners.point_journal import PointJournal
 from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.client.learners.store import DataFile
 from adaptive_scheduler.client.scripts.match import copy_learner
-from adaptive_scheduler.executors.pools import ProcessPool
+from adaptive_scheduler.executors.process_pools import ProcessPool
 from tests.contract.learner_kinds import count, fname_of, kinds
 from tests.integration.ledger import Ledger
 

@@ -89,7 +89,7 @@ class Life(Files):
             batch._write(request, n % 5)
             self.say("script", n)
             if n % 10 == 0:
-                self._store.begin_fold()
+                self._store.begin_checkpoint()
 
     def _tell(self, n: int) -> None:
         self._data.learner.tell(n, value(n))

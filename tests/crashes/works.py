@@ -20,7 +20,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError
 from adaptive_scheduler.io.storage import database, files
-from adaptive_scheduler.io.storage.checkpoint import fold
+from adaptive_scheduler.io.storage.checkpoint import write_checkpoint
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.transport.addresses import Address, read_address, write_address
@@ -38,7 +38,7 @@ class FoldedHere:
     def __init__(self, folder: RunFolder, last: int, anew: bool) -> None:
         self._rc = 0
         try:
-            fold(folder, last, os.getppid(), anew)
+            write_checkpoint(folder, last, os.getppid(), anew)
         except FileError as error:
             self._rc = int(Path(error.path).is_relative_to(folder.home))
 
@@ -52,7 +52,7 @@ class FoldedHere:
 class DatabaseHere(Database):
     """Folds without another process."""
 
-    start_folding = staticmethod(FoldedHere)  # type: ignore[assignment]
+    start_checkpoint = staticmethod(FoldedHere)  # type: ignore[assignment]
 
 
 def rows_of(tables: database.Tables) -> Rows:
@@ -73,7 +73,7 @@ class OfTheDatabase:
         )
         store = DatabaseHere(run)
         store.put(database.ITEMS, 0, {"id": 0, "n": 1})
-        store.fold()
+        store.checkpoint()
         store.put(database.ITEMS, 1, {"id": 1, "n": 2})
         store.close()
         newest = max(run.journals.iterdir())
@@ -101,19 +101,19 @@ class OfTheDatabase:
             trial.step(store.commit)
             trial.say(n)
             if n in (2, 4):
-                trial.step(partial(self.fold, store, n))
+                trial.step(partial(self.checkpoint, store, n))
         trial.step(store.close)
         trial.say(5)
 
-    def fold(self, store: Database, n: int) -> None:
+    def checkpoint(self, store: Database, n: int) -> None:
         """As the manager's keeper does; after one that failed, work goes on before the next."""
         for key, value in self.group(n).items():
             store.put(database.ITEMS, key, {"id": int(key), "n": value})
         store.commit()
-        if store.keep_edited():
+        if store.keep_edited_file():
             for key, value in self.state(n).items():
                 store.put(database.ITEMS, key, {"id": int(key), "n": value})
-        store.fold()
+        store.checkpoint()
 
     def edit(self, run: RunFolder) -> None:
         raise NotImplementedError

@@ -84,7 +84,7 @@ def test_fault_21_it_is_private_whatever_the_umask(tmp_path: Path) -> None:
         store = Database(folder)
         put(store, 1, 1)
         store.commit()
-        store.fold()
+        store.checkpoint()
         store.close()
     finally:
         os.umask(before)
@@ -98,7 +98,7 @@ def test_plain_tinydb_reads_and_queries_it(folder: RunFolder) -> None:
     store = Database(folder)
     put(store, 1, 7)
     store.commit()
-    store.fold()
+    store.checkpoint()
     store.close()
     with tinydb.TinyDB(folder.database) as db:
         assert db.get(tinydb.Query().n == 7) == {"id": 1, "n": 7}
@@ -241,8 +241,8 @@ def test_writing_goes_on_while_another_process_folds(folder: RunFolder) -> None:
         put(store, n % 7, n)
         expected[str(n % 7)] = n
         store.commit()
-        if not store.fold_runs():
-            store.begin_fold()
+        if not store.checkpoint_runs():
+            store.begin_checkpoint()
             folds += 1
     assert {key: row["n"] for key, row in read_tables(folder)[database.ITEMS].items()} == expected
     store.close()
@@ -253,15 +253,15 @@ def test_writing_goes_on_while_another_process_folds(folder: RunFolder) -> None:
 def test_a_killed_fold_loses_nothing_and_is_done_again(folder: RunFolder) -> None:
     store = Database(folder)
     put(store, 0, 1)
-    store.begin_fold()
+    store.begin_checkpoint()
     assert store._folding is not None
     store._folding.send_signal(signal.SIGKILL)
     store._folding.wait()
     put(store, 1, 2)
     with pytest.raises(DatabaseError, match="the journal holds all"):
-        store.fold_runs()
+        store.checkpoint_runs()
     assert store.lines, "it is to be tried again"
-    store.fold()
+    store.checkpoint()
     store.close()
     with tinydb.TinyDB(folder.database) as db:
         assert sorted(row["n"] for row in db) == [0, 1, 2]
@@ -301,7 +301,7 @@ while True:
     store.commit()
     print(n, flush=True)
     if n % 20 == 0:
-        store.begin_fold()
+        store.begin_checkpoint()
 """
 
 
@@ -334,14 +334,14 @@ def test_an_edited_file_is_kept_and_what_is_true_goes_on(folder: RunFolder) -> N
     store = Database(folder)
     put(store, 0, 1)
     store.commit()
-    assert not store.keep_edited()
+    assert not store.keep_edited_file()
     with tinydb.TinyDB(folder.database) as db:
         db.update({"n": 77})
-    assert store.keep_edited()
+    assert store.keep_edited_file()
     assert "is kept as" in store.remarks[-1]
     for row, n in {0: 1, 1: 0, 2: 0}.items():
         put(store, row, n)
-    store.fold(anew=True)
+    store.checkpoint(anew=True)
     store.close()
     assert rows(folder) == {"0": 1, "1": 0, "2": 0}
     kept = json.loads(Path(f"{folder.database}.edited").read_text())
@@ -351,10 +351,10 @@ def test_an_edited_file_is_kept_and_what_is_true_goes_on(folder: RunFolder) -> N
 def test_a_removed_file_is_written_anew(folder: RunFolder) -> None:
     store = Database(folder)
     folder.database.unlink()
-    assert store.keep_edited()
+    assert store.keep_edited_file()
     put(store, 0, 4)
-    store.fold(anew=True)
-    assert not store.keep_edited()
+    store.checkpoint(anew=True)
+    assert not store.keep_edited_file()
     store.close()
     assert rows(folder) == {"0": 4}
 

@@ -87,8 +87,8 @@ def test_keys_in_the_state_folder_go_with_their_run(
     place = tmp_path / "home/adaptive_scheduler/keys"
     (place / "of another run").mkdir()
     assert len(list(place.iterdir())) == 2
-    keys.remove_elsewhere(tmp_path / "keys")
-    keys.remove_elsewhere(tmp_path / "keys")
+    keys.remove_external(tmp_path / "keys")
+    keys.remove_external(tmp_path / "keys")
     assert [path.name for path in place.iterdir()] == ["of another run"]
     keys.load_or_make(tmp_path / "keys", "server")  # a run that goes on makes new ones
     assert len(list(place.iterdir())) == 2

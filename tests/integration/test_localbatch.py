@@ -26,7 +26,7 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
 )
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.localbatch import processes
-from adaptive_scheduler.localbatch.state import Folder, try_lock
+from adaptive_scheduler.localbatch.folder import Folder, try_lock
 from adaptive_scheduler.localbatch.store import Store
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
@@ -101,7 +101,7 @@ class Cluster:
     def server(self) -> int | None:
         """The pid of the server that holds the lock, if there is one."""
         words = [b"serve", b"--state", os.fsencode(self.folder.path)]
-        for process in processes.scan(self.folder):
+        for process in processes.find_processes(self.folder):
             command = Path(f"/proc/{process.pid}/cmdline")
             if command.exists() and set(words) <= set(command.read_bytes().split(b"\0")):
                 return process.pid
@@ -121,7 +121,7 @@ class Cluster:
         return True
 
     def members(self) -> list[int]:
-        return [p.pid for p in processes.scan(self.folder) if p.job_id is not None]
+        return [p.pid for p in processes.find_processes(self.folder) if p.job_id is not None]
 
     def close(self) -> None:
         if not Path(self.folder.path).exists():

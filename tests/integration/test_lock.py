@@ -92,16 +92,16 @@ def test_an_empty_file_is_respected_while_it_is_young(folder: RunFolder) -> None
 def test_who_lost_the_lock_learns_it_and_leaves_the_other_alone(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "BUMP", 0.0)
+    monkeypatch.setattr(lock, "RENEW_SECONDS", 0.0)
     mine = Lock(folder)
     mine.acquire()
-    mine.bump()
+    mine.renew()
     found = holder(folder.lock)
     assert found is not None
     assert found.counter == 1
     write(folder, msgspec.structs.replace(found, secret="another"))
     with pytest.raises(RunError, match="taken over"):
-        mine.bump()
+        mine.renew()
     mine.release()
     assert folder.lock.exists()
 

@@ -20,7 +20,7 @@ from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.client.learners.store import DataFile
 from adaptive_scheduler.core.goals import NPoints
 from adaptive_scheduler.errors import UserCodeError
-from adaptive_scheduler.executors.pools import ProcessPool
+from adaptive_scheduler.executors.process_pools import ProcessPool
 from adaptive_scheduler.schedulers.base import default_mpiexec
 from tests.integration.ledger import Ledger
 
@@ -287,7 +287,7 @@ import sys, time
 sys.path.insert(0, sys.argv[3])
 import adaptive
 from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
-from adaptive_scheduler.executors.registry import executor_for
+from adaptive_scheduler.executors.registry import launcher_for
 from tests.integration.ledger import Ledger
 
 def function(x):
@@ -296,7 +296,7 @@ def function(x):
 
 if __name__ == "__main__":
     folder, kind, _, cores, n = sys.argv[1:]
-    executor = executor_for(kind)
+    executor = launcher_for(kind)
     pool = executor.open(int(cores))
     learner = adaptive.SequenceLearner(Ledger(folder + "/ledger", function), range(int(n)))
     work = LearnerWork(learner, folder + "/d.pickle", None, pool, executor.workers(int(cores)),
@@ -311,10 +311,10 @@ def start_client(tmp_path, kind, cores, n):
     script = tmp_path / "client.py"
     script.write_text(CLIENT)
     target = [str(script), str(tmp_path), kind, str(ROOT), str(cores), str(n)]
-    from adaptive_scheduler.executors.registry import executor_for
+    from adaptive_scheduler.executors.registry import launcher_for
 
     launcher = [*default_mpiexec(sys.executable), "-n", str(cores)]
-    argv = executor_for(kind).command(launcher, sys.executable, target)
+    argv = launcher_for(kind).command(launcher, sys.executable, target)
     return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
 
 
@@ -367,8 +367,8 @@ def test_functions_of_main_run_to_the_end(kind, tmp_path):
 def test_a_world_of_the_wrong_size_is_named(tmp_path):
     script = tmp_path / "open.py"
     script.write_text(
-        "from adaptive_scheduler.executors.registry import executor_for\n"
-        "if __name__ == '__main__':\n    executor_for('mpi4py').open(4)\n"
+        "from adaptive_scheduler.executors.registry import launcher_for\n"
+        "if __name__ == '__main__':\n    launcher_for('mpi4py').open(4)\n"
     )
     argv = [sys.executable, "-m", "mpi4py.futures", str(script)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=40)

@@ -23,7 +23,8 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Claim, Hello, Owner, Welcome
 from adaptive_scheduler.errors import DataFileError, PermissionsError
 from adaptive_scheduler.io.learner_data.point_journals import list_journals
-from adaptive_scheduler.io.pickling.learner_file import LearnerFile, read_callable, write_learners
+from adaptive_scheduler.io.pickling.callables_file import read_callable
+from adaptive_scheduler.io.pickling.learner_file import LearnerFile, write_learners
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.syscalls import Name, Operations
 from adaptive_scheduler.io.transport import keys

@@ -257,7 +257,7 @@ print(server.urls[0], flush=True)
 for _ in sys.stdin:
     server.receive(0.3)
     own = [os.open(os.devnull, os.O_RDONLY) for _ in range(250)]
-    print(server.is_shut, max(own), flush=True)
+    print(server.is_full, max(own), flush=True)
     for file in own:
         os.close(file)
 """

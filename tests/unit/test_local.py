@@ -22,8 +22,8 @@ from adaptive_scheduler.errors import (
     SubmitRefusedError,
 )
 from adaptive_scheduler.localbatch import rules
+from adaptive_scheduler.localbatch.folder import default_folder
 from adaptive_scheduler.localbatch.rules import BatchJob, Step
-from adaptive_scheduler.localbatch.state import default_folder
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 

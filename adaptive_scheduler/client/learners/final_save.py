@@ -96,7 +96,7 @@ class FinalSave:
     def _fail(self, error: BaseException) -> bool | None:
         ours = as_ours("data, when they were saved,", error)
         self.problem = str(ours)
-        if files.is_of_the_disk(ours):
+        if files.is_disk_error(ours):
             return None if self._may_wait() else False
         self.error = self.error or ours
         return False
@@ -108,7 +108,7 @@ class FinalSave:
             write()
         except BaseException as error:  # noqa: BLE001  the border to the user's values
             ours = as_ours("values, when they were written,", error)
-            self.problem, self._is_unwritten = str(ours), files.is_of_the_disk(ours)
+            self.problem, self._is_unwritten = str(ours), files.is_disk_error(ours)
 
     def _may_wait(self) -> bool:
         late = self.work.deadline is not None and time.monotonic() >= self.work.deadline

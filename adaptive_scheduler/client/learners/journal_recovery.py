@@ -54,7 +54,7 @@ def retire(journal: ReadJournal, keep: Callable[[Points], None]) -> None:
 def _added(journal: ReadJournal, fd: int) -> Points:
     """The points behind those that were read; they count as read from now on."""
     files.operations.seek(fd, journal.size - journal.torn)
-    added = read_content(journal.path, journal.token, files.read_on(fd))
+    added = read_content(journal.path, journal.token, files.read_rest(fd))
     journal.size += added.size - journal.torn
     journal.torn = added.torn
     journal.damaged += added.damaged

@@ -102,7 +102,7 @@ class PointJournal:
             if not self._file.is_deleted():
                 return
         except DataFileError as error:
-            if not files.is_stale(error):
+            if not files.is_stale_handle(error):
                 raise
         # a later owner took our points and deleted the file while we thought we were
         # the owner; it cannot have seen this record

@@ -13,10 +13,10 @@ from adaptive_scheduler.core.initializers import of_learner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Assigned
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
-from adaptive_scheduler.executors import arrival
+from adaptive_scheduler.executors import received_code
 from adaptive_scheduler.executors.worker import describe
+from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
-from adaptive_scheduler.io.pickling.object_file import read_callable
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.run_config import read_config
 
@@ -60,7 +60,7 @@ class Recipes:
 
     def _read(self) -> Recipe:
         if self._learners is None:
-            arrival.show_sources()
+            received_code.show_sources()
             prepare_process()  # while the claim is being answered
         else:
             self._learners.close()

@@ -115,7 +115,7 @@ class LearnerRun:
                 await self._save_once(threads)
                 self._unsaved = ""
             except AdaptiveSchedulerError as error:
-                if not files.is_of_the_disk(error):
+                if not files.is_disk_error(error):
                     raise
                 self._unsaved = str(error)  # the journal has the points; it is tried again
             self.last_save = time.monotonic() - begin

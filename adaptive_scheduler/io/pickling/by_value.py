@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import linecache
 import os
 import pickle
 import site
@@ -22,18 +23,21 @@ import cloudpickle
 from cloudpickle.cloudpickle import _class_setstate, _should_pickle_by_reference
 
 from adaptive_scheduler.errors import USER_RAISES
-from adaptive_scheduler.executors import arrival
-from adaptive_scheduler.executors.arrival import resolve
-from adaptive_scheduler.io.pickling.sources import Sources
+from adaptive_scheduler.executors import received_code
+from adaptive_scheduler.executors.received_code import resolve
+from adaptive_scheduler.io.pickling.old_names import Unpickler
 
 #: Bytes of functions that may go with every message of `dumps_with_code`.
-LONGEST_CODE = 2**18
+MAX_CODE = 2**18
+
+#: Lines of source sent with one function, at most.
+_MAX_SOURCE_LINES = 5_000
 
 _registering = threading.Lock()
 #: Names and modules of the last time, and those that were loose: a client has 1,300, and asks
 #: twice for each learner.
-_judged: list[Any] = []
-_loose: list[ModuleType] = []
+_checked_modules: list[Any] = []
+_not_installed: list[ModuleType] = []
 
 
 def dumps_by_value(obj: object, *, with_source: bool = True) -> bytes:
@@ -59,7 +63,7 @@ class _Home:
         self._made = name, {key: own[key] for key in kept if key in own}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return arrival.module, self._made
+        return received_code.make_module, self._made
 
 
 class _Globals:
@@ -101,12 +105,17 @@ class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
             return self._reduced_module(obj)
         reduced = super().reducer_override(obj)
         if isinstance(reduced, tuple) and reduced[5:] == (_class_setstate,):
-            return (*reduced[:5], arrival.complete_class)
+            return (*reduced[:5], received_code.set_class_state)
         return reduced
 
     def _reduced_code(self, code: CodeType) -> Any:
         _, parts = cloudpickle.Pickler.dispatch_table[CodeType](code)
-        return arrival.code, (parts, code.co_filename, code.co_firstlineno, self._text(code))
+        return received_code.make_code, (
+            parts,
+            code.co_filename,
+            code.co_firstlineno,
+            self._text(code),
+        )
 
     def _text(self, code: CodeType) -> str:
         if self._sources is None:
@@ -123,15 +132,19 @@ class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
         if home is not None:
             self.globals_ref.setdefault(id(names), _Globals(home))
         reduced = super().reducer_override(function)
-        return reduced if reduced is NotImplemented else (*reduced[:5], arrival.complete)
+        return (
+            reduced
+            if reduced is NotImplemented
+            else (*reduced[:5], received_code.set_function_state)
+        )
 
     def _reduced_module(self, module: ModuleType) -> Any:
         home = None if _should_pickle_by_reference(module) else self._home(vars(module))
         if home is None:
             return NotImplemented
-        hidden = ("__builtins__", arrival.MARK)
+        hidden = ("__builtins__", received_code.SETTLED)
         names = {key: value for key, value in vars(module).items() if key not in hidden}
-        return arrival.same, (home,), names, None, None, arrival.fill
+        return received_code.same_module, (home,), names, None, None, received_code.fill_module
 
     def _home(self, names: dict[str, Any]) -> _Home | None:
         """The future module of these globals, if they are those of a module."""
@@ -139,17 +152,51 @@ class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
         if not isinstance(name, str):
             return None
         module = sys.modules.get(name)
-        if arrival.MARK not in names and getattr(module, "__dict__", None) is not names:
+        if received_code.SETTLED not in names and getattr(module, "__dict__", None) is not names:
             return None
         if name not in self._homes:
             self._homes[name] = _Home(name, names)
         return self._homes[name]
 
 
+class Sources:
+    """Reads source as tracebacks do: files, cells of a notebook, what came with a function."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, list[str]] = {}
+        self._texts: dict[tuple[str, range], str] = {}
+
+    def lines(self, code: CodeType) -> range:
+        """Lines that the code of a function spans, with the functions in it."""
+        first = code.co_firstlineno
+        last = min(max(first, _last_line(code)), first + _MAX_SOURCE_LINES)
+        return range(first, last + 1)
+
+    def text(self, filename: str, lines: range) -> str:
+        """The lines as one text, the same object each time; "" if they are not known."""
+        key = filename, lines
+        if key not in self._texts:
+            known = self._of(filename)[max(0, lines.start - 1) : lines.stop - 1]
+            self._texts[key] = "".join(known)
+        return self._texts[key]
+
+    def _of(self, filename: str) -> list[str]:
+        if filename not in self._files:
+            linecache.checkcache(filename)
+            self._files[filename] = linecache.getlines(filename)
+        return self._files[filename]
+
+
+def _last_line(code: CodeType) -> int:
+    own = [end for _, end, _, _ in code.co_positions() if end is not None]
+    inner = [_last_line(one) for one in code.co_consts if isinstance(one, CodeType)]
+    return max([code.co_firstlineno, *own, *inner])
+
+
 @contextmanager
 def by_value() -> Iterator[None]:
     """Inside, cloudpickle treats modules that are not installed as `dumps_by_value` says."""
-    with _registering, _by_value(_loose_modules()):
+    with _registering, _registered_by_value(_not_installed_modules()):
         yield
 
 
@@ -158,7 +205,7 @@ def dumps_with_code(obj: object) -> bytes:
 
     A function or class of a module that is not installed goes by name and by value (`resolve`
     prefers what the rank has imported already, as pickle would). By name alone go those that
-    cannot be pickled by value, those beyond `LONGEST_CODE` bytes, which would travel with each
+    cannot be pickled by value, those beyond `MAX_CODE` bytes, which would travel with each
     message, and a pool's initializer: what it sets in its module is meant for the functions there.
     """
     is_setup = type(obj) is dict and obj.get("initializer") is not None  # mpi4py.futures._core
@@ -177,14 +224,14 @@ class _CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._carried = 0
 
     def reducer_override(self, obj: Any) -> Any:
-        if not (isinstance(obj, FunctionType | type) and _is_loose(obj)):
+        if not (isinstance(obj, FunctionType | type) and _is_importable_from_user_module(obj)):
             return super().reducer_override(obj)
         module = obj.__module__
         key, blob = b"", b""
         if module == "__main__" or not self._is_setup:
             key, blob = self._code(obj)
         self._carried += len(blob)
-        if self._carried > LONGEST_CODE:
+        if self._carried > MAX_CODE:
             key, blob = b"", b""
         return resolve, (module, obj.__qualname__, key, blob)
 
@@ -199,12 +246,12 @@ def _by_value_if_short(obj: Any) -> tuple[bytes, bytes]:
         blob = dumps_by_value(obj, with_source=False)  # each message has it; the file is there
     except USER_RAISES:  # the border to the user's code: a lock, say; its name is as good
         return b"", b""
-    if len(blob) > LONGEST_CODE:
+    if len(blob) > MAX_CODE:
         return b"", b""
     return hashlib.blake2b(blob, digest_size=16).digest(), blob
 
 
-def _is_loose(obj: Any) -> bool:
+def _is_importable_from_user_module(obj: Any) -> bool:
     """Whether its name leads to it, and whoever reads that name had to import a user's module."""
     name = obj.__module__
     module = sys.modules.get(name)
@@ -218,19 +265,19 @@ def _is_loose(obj: Any) -> bool:
 
 def loads(data: bytes) -> Any:
     """Unpickle what `dumps_by_value` made; only for bytes that came from this user."""
-    return pickle.loads(data)
+    return Unpickler(io.BytesIO(data)).load()
 
 
-def _loose_modules() -> list[ModuleType]:
+def _not_installed_modules() -> list[ModuleType]:
     now = [*sys.modules, *sys.modules.values()]
-    if len(now) != len(_judged) or not all(map(is_, now, _judged)):
-        _judged[:] = now
+    if len(now) != len(_checked_modules) or not all(map(is_, now, _checked_modules)):
+        _checked_modules[:] = now
         modules = list(sys.modules.items())
-        _loose[:] = [module for name, module in modules if _is_loose_module(name, module)]
-    return _loose
+        _not_installed[:] = [module for name, module in modules if _is_user_module(name, module)]
+    return _not_installed
 
 
-def _is_loose_module(name: str, module: Any) -> bool:
+def _is_user_module(name: str, module: Any) -> bool:
     file = getattr(module, "__file__", None)
     return (
         isinstance(file, str)
@@ -264,7 +311,7 @@ def _installed_folders() -> tuple[str, ...]:
 
 
 @contextmanager
-def _by_value(modules: list[ModuleType]) -> Iterator[None]:
+def _registered_by_value(modules: list[ModuleType]) -> Iterator[None]:
     already = cloudpickle.list_registry_pickle_by_value()
     mine = [module for module in modules if module.__name__ not in already]
     for module in mine:

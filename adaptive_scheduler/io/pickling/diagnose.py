@@ -15,7 +15,7 @@ from adaptive_scheduler.errors import USER_RAISES
 _DEPTH = 6
 
 
-def unpicklable(obj: Any, name: str, known: str, error: BaseException) -> str:
+def explain_unpicklable(obj: Any, name: str, known: str, error: BaseException) -> str:
     """Say which object cannot be pickled, which part of it is the cause, and what to do.
 
     Parameters

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
 import struct
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,14 +21,11 @@ from typing import Any
 
 from adaptive_scheduler.errors import USER_RAISES, FileError, InputError
 from adaptive_scheduler.io.pickling import by_value as pickles
-from adaptive_scheduler.io.pickling import shared
-from adaptive_scheduler.io.pickling.diagnose import unpicklable
-from adaptive_scheduler.io.pickling.object_file import read_callable, write_callables
+from adaptive_scheduler.io.pickling.diagnose import explain_unpicklable
+from adaptive_scheduler.io.pickling.old_names import Unpickler
 from adaptive_scheduler.io.pickling.shared import Shared
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.append_file import Appender
-
-__all__ = ["LearnerFile", "read_callable", "write_callables", "write_learners"]
 
 _MAGIC = b"adaptive_scheduler learners 1\n"
 _END = b"end of learners\n"
@@ -39,18 +34,6 @@ _FOOTER = struct.Struct(f"<QQQ{len(_END)}s")
 _BUFFER = 2**20
 #: Bytes of shared records that a reader keeps from one learner to the next.
 _KEPT = 2**26
-#: The name of `shared` in files that version 0.2.0 wrote.
-_SHARED_BEFORE = "adaptive_scheduler.io.sharing"
-
-
-class _Unpickler(pickle.Unpickler):
-    """Reads what older versions wrote, too."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Find what a pickle names."""
-        if module == _SHARED_BEFORE:  # a learner's own pickles, within this one, name it as well
-            sys.modules.setdefault(_SHARED_BEFORE, shared)
-        return super().find_class(module, name)
 
 
 def write_learners(
@@ -81,7 +64,7 @@ def write_learners(
         _write_all(out, learners, fnames)
         out.finish()
         with files.naming(path):
-            files.publish(temporary, path)
+            files.rename_durably(temporary, path)
     except BaseException:
         with suppress(OSError):
             files.operations.unlink(temporary)
@@ -101,7 +84,7 @@ def _write_all(out: _Output, learners: Sequence[Any], fnames: Sequence[Any] | No
             except USER_RAISES as error:  # the border to the user's code: anybody's __reduce__
                 name = f"learners[{index}]"
                 known = f" (fname {fnames[index]!r})" if fnames is not None else ""
-                raise InputError(unpicklable(learner, name, known, error)) from error
+                raise InputError(explain_unpicklable(learner, name, known, error)) from error
     table = b"".join(_PLACE.pack(*place) for place in [*places, *shared.places])
     offset, _ = out.write(table)
     out.write(_FOOTER.pack(len(places), len(shared.places), offset, _END))
@@ -205,7 +188,7 @@ class LearnerFile:
         return self._load(index)
 
     def _load(self, record: int) -> Any:
-        unpickler = _Unpickler(io.BytesIO(self._bytes(*self._places[record])))
+        unpickler = Unpickler(io.BytesIO(self._bytes(*self._places[record])))
         unpickler.persistent_load = self._shared  # type: ignore[method-assign]
         return unpickler.load()
 

@@ -11,8 +11,7 @@ from typing import Any, Protocol
 
 from cloudpickle.cloudpickle import _should_pickle_by_reference
 
-from adaptive_scheduler.io.pickling.by_value import ByValuePickler
-from adaptive_scheduler.io.pickling.sources import Sources
+from adaptive_scheduler.io.pickling.by_value import ByValuePickler, Sources
 
 #: Bytes from which an object that a function holds is stored once.
 _LARGE = 16_384

@@ -10,7 +10,7 @@ from adaptive_scheduler.io.storage import files, journal
 from adaptive_scheduler.io.storage import tinydb_file as storage
 
 
-def fold(folder: RunFolder, last: int, parent: int, anew: bool) -> None:
+def write_checkpoint(folder: RunFolder, last: int, parent: int, anew: bool) -> None:
     """Fold all segments up to `last` into the TinyDB file, then remove them.
 
     Gives up if the manager, process `parent`, has died: the next one may fold already.
@@ -43,4 +43,6 @@ def _remove(folder: RunFolder, numbers: list[int]) -> None:
 
 if __name__ == "__main__":
     os.nice(10)  # the manager's answers go first, also where both have one core
-    fold(RunFolder(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "anew")
+    write_checkpoint(
+        RunFolder(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "anew"
+    )

@@ -52,7 +52,7 @@ class Database:
     """
 
     #: A test has another, that folds in virtual time.
-    start_folding = staticmethod(processes.start_folding)
+    start_checkpoint = staticmethod(processes.start_checkpoint)
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
@@ -104,7 +104,7 @@ class Database:
                 break
         self.tables = tables
         if tail is not None:
-            journal.drop(tail)
+            journal.remove_torn_line(tail)
             self.remarks.append(f"dropped a torn last line of {tail.path} ({tail.size} bytes)")
         numbers = [number for number in journal.segments(self.folder) if number > last]
         for number in numbers:
@@ -153,7 +153,7 @@ class Database:
 
     # ------------------------------------------------------------------- folding
 
-    def begin_fold(self, anew: bool = False) -> None:
+    def begin_checkpoint(self, anew: bool = False) -> None:
         """Begin a new segment and let another process fold the older ones.
 
         Parameters
@@ -161,7 +161,7 @@ class Database:
         anew : bool
             The journal holds every row, so that the file's own are not needed.
         """
-        if self.fold_runs():
+        if self.checkpoint_runs():
             return
         self.commit()
         following = self._begin_segment(self._segment + 1)
@@ -170,12 +170,12 @@ class Database:
         self._anew = self._anew or anew
         try:
             with files.naming(self.folder.database, DatabaseError):
-                self._folding = self.start_folding(self.folder, before, self._anew)
+                self._folding = self.start_checkpoint(self.folder, before, self._anew)
             self.lines = 0
         finally:
             former.close()  # all of it is on disk already
 
-    def fold_runs(self) -> bool:
+    def checkpoint_runs(self) -> bool:
         """Whether a fold is under way; reaps one that has ended. DatabaseError if it failed."""
         if self._folding is None:
             return False
@@ -194,18 +194,18 @@ class Database:
         self._anew = False
         return False
 
-    def fold(self, anew: bool = False) -> None:
+    def checkpoint(self, anew: bool = False) -> None:
         """Fold now and wait: the file is exact afterwards."""
         if self._folding is not None:
             self._folding.wait()
         with suppress(DatabaseError):  # of the one that ran: this one does its work too
-            self.fold_runs()
-        self.begin_fold(anew)
+            self.checkpoint_runs()
+        self.begin_checkpoint(anew)
         assert self._folding is not None
         self._folding.wait()
-        self.fold_runs()
+        self.checkpoint_runs()
 
-    def keep_edited(self) -> bool:
+    def keep_edited_file(self) -> bool:
         """Keep the file if somebody else changed it, and say so.
 
         Returns
@@ -215,7 +215,7 @@ class Database:
         """
         path = self.folder.database
         with suppress(DatabaseError):  # of one that failed: the next does its work too
-            if self.fold_runs():
+            if self.checkpoint_runs():
                 return False
         if _identity(path) == self._written:
             return False

@@ -13,7 +13,7 @@ _SINGLE = 100
 _TOO_MANY = 500_000
 
 
-class Presence:
+class DirectoryCache:
     """What is certainly not there: 100,000 looks are minutes on a busy Lustre, one folder is a second.
 
     It believes what it has read: make a new one for each pass.
@@ -23,7 +23,7 @@ class Presence:
         self._asked: Counter[str] = Counter()
         self._names: dict[str, frozenset[str] | None] = {}
 
-    def may_be(self, path: str) -> bool:
+    def may_exist(self, path: str) -> bool:
         """Whether it is worth looking for `path`, absolute and normal; False if nothing is there."""
         folder, name = os.path.split(path)
         if folder not in self._names:
@@ -36,11 +36,11 @@ class Presence:
 
     def has_data(self, path: str) -> bool:
         """Whether there is a file at `path`; where a folder was not read, one that is not empty."""
-        if not self.may_be(path):
+        if not self.may_exist(path):
             return False
         if self._names.get(os.path.dirname(path)) is not None:  # noqa: PTH120  a text that stays one
             return True
-        return files.is_filled(path)
+        return files.has_content(path)
 
 
 def _read(folder: str) -> frozenset[str] | None:

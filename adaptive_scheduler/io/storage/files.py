@@ -50,12 +50,12 @@ def naming(path: Name, kind: type[FileError] = FileError) -> Iterator[None]:
         raise kind(path, f"{error.strerror or error} ({type(error).__name__})") from error
 
 
-def is_of_the_disk(error: BaseException) -> bool:
+def is_disk_error(error: BaseException) -> bool:
     """Whether a disk is the reason: full, broken, away, closed. People mend it: waiting loses nothing."""
     return isinstance(error, FileError) or isinstance(error.__cause__, OSError)
 
 
-def is_stale(error: BaseException) -> bool:
+def is_stale_handle(error: BaseException) -> bool:
     """Whether the reason is that another host deleted an open file on NFS."""
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno == errno.ESTALE
@@ -98,7 +98,7 @@ def write_atomically(
     with naming(path, kind):
         try:
             write_durably(temporary, data, mode)
-            publish(temporary, path)
+            rename_durably(temporary, path)
         except BaseException:
             with suppress(OSError):
                 operations.unlink(temporary)
@@ -125,7 +125,7 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[operations.write(fd, view) :]
 
 
-def publish(temporary: Name, path: Name) -> None:
+def rename_durably(temporary: Name, path: Name) -> None:
     """Rename a file that is already on disk, and bring the rename to disk. Raises OSError."""
     operations.rename(temporary, path)
     sync_folder(Path(path).parent)
@@ -154,12 +154,12 @@ def read(path: Name) -> bytes:
     """Read a whole file. Raises OSError."""
     fd = operations.open(path, os.O_RDONLY)
     try:
-        return read_on(fd)
+        return read_rest(fd)
     finally:
         operations.close(fd)
 
 
-def read_on(fd: int) -> bytes:
+def read_rest(fd: int) -> bytes:
     """Read from where an open file stands to its end. Raises OSError."""
     pieces = []
     size = operations.fstat(fd).st_size
@@ -209,7 +209,7 @@ def is_file(path: Name) -> bool:
     return found is not None and stat.S_ISREG(found.st_mode)
 
 
-def is_filled(path: Name) -> bool:
+def has_content(path: Name) -> bool:
     """Whether there is a file of that name that is not empty; FileError if nobody can tell."""
     with naming(path):
         found = status(path)
@@ -249,7 +249,7 @@ def read_private(
         fd = operations.open(path, os.O_RDONLY)
         try:
             _refuse_foreign(path, operations.fstat(fd), group_may_write)
-            return read_on(fd)
+            return read_rest(fd)
         finally:
             operations.close(fd)
 
@@ -316,7 +316,7 @@ def private_folder(path: Name) -> Path:
     return folder
 
 
-def is_open(path: Name) -> bool:
+def is_open_to_others(path: Name) -> bool:
     """Whether other users can do anything with a file or folder."""
     with naming(path):
         return bool(operations.stat(path).st_mode & 0o077)

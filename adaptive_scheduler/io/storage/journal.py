@@ -67,14 +67,14 @@ def replay(path: Path, tables: Tables) -> tuple[int, int]:
     return len(lines), len(torn)
 
 
-class Tail(NamedTuple):
+class TornLine(NamedTuple):
     """A last line that was not finished, by a manager that died; nobody was told of it."""
 
     path: Path
     size: int
 
 
-def replay_all(folder: RunFolder, after: int, tables: Tables) -> Tail | None:
+def replay_all(folder: RunFolder, after: int, tables: Tables) -> TornLine | None:
     """Apply all segments behind number `after`; changes no file.
 
     Returns
@@ -89,7 +89,7 @@ def replay_all(folder: RunFolder, after: int, tables: Tables) -> Tail | None:
     DatabaseError
         One cannot be read, is missing, or is damaged before the journal's end.
     """
-    tail: Tail | None = None
+    tail: TornLine | None = None
     numbers = [number for number in segments(folder) if number > after]
     for number in numbers:
         path = segment_path(folder, number)
@@ -98,7 +98,7 @@ def replay_all(folder: RunFolder, after: int, tables: Tables) -> Tail | None:
             raise DatabaseError(
                 tail.path, "is damaged in the middle of the journal. Nothing was changed."
             )
-        tail = Tail(path, torn) if torn else tail
+        tail = TornLine(path, torn) if torn else tail
     for number, following in pairwise(numbers):
         if following != number + 1:
             raise DatabaseError(
@@ -108,7 +108,7 @@ def replay_all(folder: RunFolder, after: int, tables: Tables) -> Tail | None:
     return tail
 
 
-def drop(tail: Tail) -> None:
+def remove_torn_line(tail: TornLine) -> None:
     """Remove a torn last line: the next manager must not take it for damage in the middle."""
     with files.naming(tail.path, DatabaseError):
         fd = files.operations.open(tail.path, os.O_WRONLY)

@@ -18,15 +18,15 @@ from adaptive_scheduler.errors import FileError, RunError
 from adaptive_scheduler.io.storage import files
 
 #: Seconds between two signs of life in the lock file.
-BUMP = 10.0
+RENEW_SECONDS = 10.0
 #: A holder on another host that gave no sign for so long is dead.
-STALE = 6 * BUMP
+STALE_SECONDS = 6 * RENEW_SECONDS
 #: Seconds that one who only writes the run's files may hold the lock: 100,000 learners take 20.
-PREPARING = 120.0
+PREPARE_SECONDS = 120.0
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who holds the lock. `counter` is bumped each `BUMP` seconds.
+    """Who holds the lock. `counter` is bumped each `RENEW_SECONDS` seconds.
 
     `prepares`: it is no manager, it only writes what the next manager reads.
     """
@@ -68,7 +68,7 @@ class Lock:
 
         One who only prepares the run is waited for: two cells, or two notebooks, start it at once.
         """
-        end = time.monotonic() + PREPARING
+        end = time.monotonic() + PREPARE_SECONDS
         while (other := self._try()) is not None:
             if not other.prepares or time.monotonic() > end:
                 raise RunError(
@@ -76,16 +76,16 @@ class Lock:
                     f"{other.host}. Attach to it, or stop it first."
                 )
             time.sleep(0.05)
-        self._next = time.monotonic() + BUMP
+        self._next = time.monotonic() + RENEW_SECONDS
 
     def _try(self) -> Holder | None:
         """Take the lock, or return who has it and lives."""
-        with _alone(self._path.parent):
+        with _one_at_a_time(self._path.parent):
             while not self._create():
                 other = holder(self._path)
                 if other is None:
                     continue  # given back between our two looks
-                if lives(self._path, other):
+                if is_alive(self._path, other):
                     return other
                 self._break(other)
         return None
@@ -113,11 +113,11 @@ class Lock:
             return
         moved = _read(grave)
         if (moved.secret if moved else "") != other.secret:  # somebody was faster than we
-            with suppress(FileExistsError):  # and a third one still faster: `bump` tells the loser
+            with suppress(FileExistsError):  # and a third one still faster: `renew` tells the loser
                 os.link(grave, self._path)
         grave.unlink()
 
-    def bump(self) -> str:
+    def renew(self) -> str:
         """Give a sign of life if it is time; RunError if the lock was taken from us.
 
         Returns
@@ -128,7 +128,7 @@ class Lock:
         """
         if time.monotonic() < self._next:
             return self._problem
-        self._next = time.monotonic() + BUMP
+        self._next = time.monotonic() + RENEW_SECONDS
         now = holder(self._path)
         if now is None or now.secret != self._me.secret:
             raise RunError(
@@ -152,7 +152,7 @@ class Lock:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _one_at_a_time(folder: Path) -> Iterator[None]:
     """Let one process of this host at a time try: two that break a dead lock could collide."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -178,12 +178,12 @@ def _read(path: Path) -> Holder | None:
         return None
 
 
-def lives(path: Path, other: Holder) -> bool:
+def is_alive(path: Path, other: Holder) -> bool:
     """Whether the holder lives: looked up on this host, judged by its signs on another."""
     if other.host == socket.gethostname():
         return other.boot == boot_id() and started_at(other.pid) == other.started
-    deadline = time.monotonic() + 2.5 * BUMP
-    if _age(path) > STALE:
+    deadline = time.monotonic() + 2.5 * RENEW_SECONDS
+    if _age(path) > STALE_SECONDS:
         # clocks of two hosts are not compared: only whether the file still changes
         while time.monotonic() < deadline:
             time.sleep(0.5)

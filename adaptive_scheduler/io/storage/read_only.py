@@ -57,7 +57,7 @@ def put_aside(folder: RunFolder) -> Path:
     except DatabaseError:
         pass  # what is damaged is kept, not mended
     else:
-        store.fold()
+        store.checkpoint()
         store.close()
         for number in journal.segments(folder):  # empty ones: all is in the file
             journal.segment_path(folder, number).unlink()

@@ -58,7 +58,7 @@ def open_books(
     """Make the Book and the jobs from what the database holds."""
     budget = Budget(config.limits.max_fails_per_job, config.limits.max_crashes)
     items = read_items(tables, folder)
-    freed = _let_go_of_doubles(items, budget)
+    freed = _release_duplicates(items, budget)
     book = ItemTable(items, budget)
     book.changed |= {row: book.rows[row] for row in freed}
     records = [msgspec.convert(row, JobRecord) for row in tables.get(database.JOBS, {}).values()]
@@ -72,7 +72,7 @@ def open_books(
     return book, jobs
 
 
-def _let_go_of_doubles(items: list[Item], budget: Budget) -> list[int]:
+def _release_duplicates(items: list[Item], budget: Budget) -> list[int]:
     """Of two rows that one job runs, its older right is over; returns the rows that are let go of.
 
     A manager that died may have written half of a group of lines, in which one was let go of and

@@ -9,8 +9,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from adaptive_scheduler.core.clean_environment import clean_environment
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
-from adaptive_scheduler.core.surroundings import clean_environment
 from adaptive_scheduler.errors import CommandMissingError, SchedulerError
 from adaptive_scheduler.schedulers.base import Scheduler
 

@@ -10,12 +10,12 @@ from typing import Any, TextIO, cast
 import msgspec
 import structlog
 
-from adaptive_scheduler.core.words import speakable
+from adaptive_scheduler.core.texts import sanitize
 
 
 def _line(event: dict[str, Any], **_: Any) -> str:
     # not json.dumps: an infinite loss would become `Infinity`, which is not JSON
-    said = {key: speakable(fact) if isinstance(fact, str) else fact for key, fact in event.items()}
+    said = {key: sanitize(fact) if isinstance(fact, str) else fact for key, fact in event.items()}
     return msgspec.json.encode(said, enc_hook=str).decode()
 
 

@@ -6,8 +6,8 @@ import os
 import subprocess
 import sys
 
+from adaptive_scheduler.core.clean_environment import clean_environment
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.surroundings import clean_environment
 from adaptive_scheduler.io.storage import files
 
 #: Kept, so that Python does not warn of processes that outlive our interest in them.
@@ -39,7 +39,7 @@ def start_manager(folder: RunFolder) -> subprocess.Popen[bytes]:
     return process
 
 
-def start_folding(folder: RunFolder, last: int, anew: bool) -> subprocess.Popen[bytes]:
+def start_checkpoint(folder: RunFolder, last: int, anew: bool) -> subprocess.Popen[bytes]:
     """Let a process fold the journal's segments up to `last` into the TinyDB file."""
     argv = [str(folder.database), str(last), str(os.getpid()), "anew" * anew]
     return subprocess.Popen(

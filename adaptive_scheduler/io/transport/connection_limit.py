@@ -61,7 +61,7 @@ class ConnectionLimiter:
 
     Attributes
     ----------
-    is_shut : bool
+    is_full : bool
         So many of the files that this process may have are connections (`_KEPT`) that
         nobody else comes in until some have left. Who is in already notices nothing.
     """
@@ -82,7 +82,7 @@ class ConnectionLimiter:
         self._accepted = self._greeted = self._gone = 0
         self._silent_before = self._silent = 0  # at the last two counts, a second apart
         self._next_count = 0.0
-        self.is_shut = False
+        self.is_full = False
 
     def listen(self, port: int) -> int:
         """Listen at a port, 0 for a free one; returns it. Raises OSError."""
@@ -163,13 +163,13 @@ class ConnectionLimiter:
 
     def _judge(self) -> None:
         inside, full = self._accepted - self._gone, self._files - self._kept
-        if not self.is_shut and inside > full:
+        if not self.is_full and inside > full:
             self._set_shut(True)
-        elif self.is_shut and inside < full * 5 // 6:
+        elif self.is_full and inside < full * 5 // 6:
             self._set_shut(False)
 
     def _set_shut(self, shut: bool) -> None:
-        self.is_shut = shut
+        self.is_full = shut
         if not shut:
             self._listener.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
             return

@@ -17,7 +17,7 @@ from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.transport.url_registry import state_folder
 
 #: In the key folder of a run whose file system knows no modes: a name in the user's state folder.
-_ELSEWHERE = "elsewhere"
+_EXTERNAL = "elsewhere"
 _NAME = re.compile(rb"[0-9a-f]{32}")
 
 
@@ -50,9 +50,9 @@ def load_or_make(folder: Path, name: str) -> KeyPair:
         The folder or the file is open to others, or belongs to somebody else.
     """
     files.private_folder(folder)
-    place = _place(folder)
+    place = _external_folder(folder)
     if place is None:
-        place = _make_elsewhere(folder) if files.is_open(folder) else folder
+        place = _make_external(folder) if files.is_open_to_others(folder) else folder
     path = place / f"{name}.key"
     if not path.exists():
         public, secret = zmq.curve_keypair()
@@ -65,20 +65,20 @@ def load(folder: Path, name: str) -> KeyPair:
     """Load the key pair `name`; PermissionsError if others could have read or changed it."""
     if folder.exists():
         files.private_folder(folder)
-    return _read((_place(folder) or folder) / f"{name}.key")
+    return _read((_external_folder(folder) or folder) / f"{name}.key")
 
 
-def remove_elsewhere(folder: Path) -> None:
+def remove_external(folder: Path) -> None:
     """Remove the keys of a run that is over from the user's state folder; made anew when needed."""
-    place = _place(folder) if folder.exists() else None
+    place = _external_folder(folder) if folder.exists() else None
     if place is not None:
-        (folder / _ELSEWHERE).unlink(missing_ok=True)
+        (folder / _EXTERNAL).unlink(missing_ok=True)
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _place(folder: Path) -> Path | None:
+def _external_folder(folder: Path) -> Path | None:
     """Where the keys of this key folder lie, if not in it."""
-    note = folder / _ELSEWHERE
+    note = folder / _EXTERNAL
     if not note.exists():
         return None
     name = files.read_private(note)
@@ -87,23 +87,23 @@ def _place(folder: Path) -> Path | None:
     return files.private_folder(state_folder() / "keys" / name.decode())
 
 
-def _make_elsewhere(folder: Path) -> Path:
+def _make_external(folder: Path) -> Path:
     name = secrets.token_hex(16)
     files.private_folder(state_folder())
     parent = files.private_folder(state_folder() / "keys")
-    if files.is_open(parent):
+    if files.is_open_to_others(parent):
         raise PermissionsError(
             folder,
             f"chmod has no effect here, nor in {parent}: there is no place for keys that others "
             "cannot read. Choose a folder on another file system, or set XDG_STATE_HOME to one.",
         )
     files.private_folder(parent / name)
-    files.write_atomically(folder / _ELSEWHERE, name.encode(), mode=0o600)
+    files.write_atomically(folder / _EXTERNAL, name.encode(), mode=0o600)
     return parent / name
 
 
 def _read(path: Path) -> KeyPair:
-    if path.exists() and files.is_open(path):
+    if path.exists() and files.is_open_to_others(path):
         raise PermissionsError(
             path, f"is a key that other users can read. Mend it with: chmod 600 {shlex.quote(str(path))}"
         )  # fmt: skip

@@ -14,7 +14,7 @@ from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.transport.addresses import read_address
 
 
-class LastWord(msgspec.Struct, frozen=True):
+class OfflineGoodbye(msgspec.Struct, frozen=True):
     """A goodbye, in a file of the run folder.
 
     Attributes
@@ -37,7 +37,9 @@ class LastWord(msgspec.Struct, frozen=True):
     gave_up: bool = False
 
 
-def write(folder: RunFolder, owner: Owner, reason: str, broken: bool, gave_up: bool) -> None:
+def write_goodbye(
+    folder: RunFolder, owner: Owner, reason: str, broken: bool, gave_up: bool
+) -> None:
     """Leave a last word for the next manager.
 
     Raises
@@ -45,32 +47,32 @@ def write(folder: RunFolder, owner: Owner, reason: str, broken: bool, gave_up: b
     FileError
         It cannot be written; the next manager will have to judge by the queue alone.
     """
-    word = LastWord(owner, reason, broken, _present_manager(folder), gave_up)
-    with files.naming(folder.last_words):
-        folder.last_words.mkdir(mode=0o700, exist_ok=True)
-    path = folder.last_words / owner.job.replace(os.sep, "_")
+    word = OfflineGoodbye(owner, reason, broken, _present_manager(folder), gave_up)
+    with files.naming(folder.offline_goodbyes):
+        folder.offline_goodbyes.mkdir(mode=0o700, exist_ok=True)
+    path = folder.offline_goodbyes / owner.job.replace(os.sep, "_")
     files.write_atomically(path, msgspec.json.encode(word), mode=0o600)
 
 
-def read(folder: RunFolder) -> list[tuple[Path, LastWord]]:
+def read_goodbyes(folder: RunFolder) -> list[tuple[Path, OfflineGoodbye]]:
     """All last words, each with its file; what is no last word is passed over."""
-    if not folder.last_words.is_dir():
+    if not folder.offline_goodbyes.is_dir():
         return []
-    found = ((path, _read(path)) for path in sorted(folder.last_words.iterdir()))
+    found = ((path, _read(path)) for path in sorted(folder.offline_goodbyes.iterdir()))
     return [(path, word) for path, word in found if word is not None]
 
 
-def _read(path: Path) -> LastWord | None:
+def _read(path: Path) -> OfflineGoodbye | None:
     try:
-        return msgspec.json.decode(files.read_private(path), type=LastWord)
+        return msgspec.json.decode(files.read_private(path), type=OfflineGoodbye)
     except (FileError, msgspec.MsgspecError):  # a temporary name, or removed meanwhile
         return None
 
 
-def is_given_up(folder: RunFolder) -> bool:
+def is_manager_given_up(folder: RunFolder) -> bool:
     """Whether a job of this run has waited for the present manager in vain, as long as it may."""
     manager = _present_manager(folder)
-    return any(word.gave_up and word.manager == manager for _, word in read(folder))
+    return any(word.gave_up and word.manager == manager for _, word in read_goodbyes(folder))
 
 
 def _present_manager(folder: RunFolder) -> str:

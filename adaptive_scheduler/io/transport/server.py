@@ -111,9 +111,9 @@ class Server:
         return self._door.refused if self._door is not None else 0
 
     @property
-    def is_shut(self) -> bool:
+    def is_full(self) -> bool:
         """Whether nobody else is let in, because too many connections are open."""
-        return self._door is not None and self._door.is_shut
+        return self._door is not None and self._door.is_full
 
     def receive(self, timeout: float, most: int = 1000) -> list[tuple[bytes, bytes]]:
         """Wait up to `timeout` seconds, then drain the socket: (connection, message) pairs."""

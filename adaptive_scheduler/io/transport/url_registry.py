@@ -24,14 +24,14 @@ def publish(url: str, folder: RunFolder) -> None:
     FileError, PermissionsError
         The note cannot be written, or its folder is open to others.
     """
-    path = _note(url)
+    path = _entry(url)
     files.private_folder(path.parent)
     files.write_atomically(path, os.fsencode(folder), mode=0o600)
 
 
 def withdraw(folder: RunFolder) -> None:
     """Remove all notes of a run that is over, on whatever ports its managers listened."""
-    for path, noted in _notes():
+    for path, noted in _entries():
         if noted == os.fspath(folder):
             path.unlink(missing_ok=True)
 
@@ -44,13 +44,13 @@ def remove_stale(addresses: Sequence[str]) -> None:
     addresses : sequence of str
         Of this host: folders of other hosts may not be visible from here.
     """
-    for path, noted in _notes():
+    for path, noted in _entries():
         host = path.name.rpartition("_")[0]
         if host in addresses and not os.path.lexists(noted):
             path.unlink(missing_ok=True)
 
 
-def _notes() -> Iterator[tuple[Path, str]]:
+def _entries() -> Iterator[tuple[Path, str]]:
     """Each note, and the run folder that it names; what is not ours is passed over."""
     folder = state_folder()
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -67,7 +67,7 @@ def find(url: str) -> RunFolder | None:
     PermissionsError
         The note could have been written by somebody else.
     """
-    path = _note(url)
+    path = _entry(url)
     if not path.exists():
         return None
     return RunFolder(os.fsdecode(files.read_private(path)))
@@ -79,6 +79,6 @@ def state_folder() -> Path:
     return Path(state) / "adaptive_scheduler"
 
 
-def _note(url: str) -> Path:
+def _entry(url: str) -> Path:
     name = url.removeprefix("tcp://").replace(":", "_").replace("/", "_")
     return state_folder() / name

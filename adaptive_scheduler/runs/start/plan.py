@@ -15,7 +15,7 @@ from adaptive_scheduler.core import initializers
 from adaptive_scheduler.core.config import CLIENT_PATIENCE, POINT_RETRIES, check_count
 from adaptive_scheduler.core.goals import Goal, parse_goal
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.texts import one_line
+from adaptive_scheduler.core.texts import check_line
 from adaptive_scheduler.core.times import TimeLike, optional_seconds, seconds
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.transport.addresses import host_addresses, port_range, split_url
@@ -262,7 +262,7 @@ def check_settings(settings: RunOptions) -> None:
     optional_seconds(settings.point_timeout, "point_timeout")
     if not isinstance(settings.job_name, str) or not settings.job_name.strip():
         raise InputError(f"job_name={settings.job_name!r} must be a text that is not empty.")
-    one_line(settings.job_name, "job_name")
+    check_line(settings.job_name, "job_name")
     _check_runner_kwargs(settings.runner_kwargs)
     if settings.url is not None:
         split_url(settings.url)

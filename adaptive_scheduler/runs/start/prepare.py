@@ -24,8 +24,8 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.times import optional_seconds, seconds
 from adaptive_scheduler.errors import FileError, InputError
+from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.pickling.learner_file import write_learners
-from adaptive_scheduler.io.pickling.object_file import write_callables
 from adaptive_scheduler.io.storage import database, files
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.lock import Lock

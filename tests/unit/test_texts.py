@@ -10,16 +10,16 @@ import msgspec
 import pytest
 from hypothesis import given
 
+from adaptive_scheduler.core.texts import MAX_TEXT, sanitize, sanitize_message
 from adaptive_scheduler.core.wire.messages import Claim, Fail, Owner, decode_request, encode_request
-from adaptive_scheduler.core.words import LONGEST, speakable, with_speakable_words
 from adaptive_scheduler.io.system.logs import open_log
 
 ANY = st.text(st.characters(exclude_categories=()))
 
 
-@pytest.mark.parametrize("text", ["", "naïve 漢字 🎈\n\ttab", "a" * LONGEST])
+@pytest.mark.parametrize("text", ["", "naïve 漢字 🎈\n\ttab", "a" * MAX_TEXT])
 def test_what_can_be_said_stays_as_it_is(text: str) -> None:
-    assert speakable(text) == text
+    assert sanitize(text) == text
 
 
 @pytest.mark.parametrize(
@@ -27,25 +27,25 @@ def test_what_can_be_said_stays_as_it_is(text: str) -> None:
     [("no file \udcff", r"no file \udcff"), ("\x1b[2J\0", r"\x1b[2J\x00"), ("50 %\r99 %", r"50 %\r99 %")],
 )  # fmt: skip
 def test_what_cannot_is_written_as_python_writes_it(text: str, said: str) -> None:
-    assert speakable(text) == said
+    assert sanitize(text) == said
 
 
 def test_the_middle_of_a_long_text_is_left_out() -> None:
-    said = speakable("begin" + "x" * 30_000_000 + "end")
+    said = sanitize("begin" + "x" * 30_000_000 + "end")
     assert said.startswith("begin")
     assert said.endswith("end")
     assert "29900008 letters are left out" in said
-    assert len(said) < LONGEST + 100
+    assert len(said) < MAX_TEXT + 100
 
 
 @given(ANY, ANY)
 def test_any_words_can_travel(reason: str, traceback: str) -> None:
-    said = with_speakable_words(Fail(7, reason, traceback))
+    said = sanitize_message(Fail(7, reason, traceback))
     me = Owner("1", 0, 0, "me")
     assert decode_request(encode_request(me, 1, said))[2] == said
     msgspec.json.encode(said)
     claim = Claim()
-    assert with_speakable_words(claim) is claim
+    assert sanitize_message(claim) is claim
 
 
 def test_any_fact_can_be_logged_whatever_the_locale(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io.storage import files
 
 
-def put(folder: Path, key: bytes, blob: bytes) -> str | None:
+def write_program(folder: Path, key: bytes, blob: bytes) -> str | None:
     """Write a program for the workers to read; its file, or None where that cannot be done.
 
     Not synced: a worker that finds something else in it asks for the program.
@@ -27,12 +27,12 @@ def put(folder: Path, key: bytes, blob: bytes) -> str | None:
                 os.close(fd)
             files.operations.rename(temporary, path)
     except FileError:  # a full disk, say: it is sent instead
-        remove(temporary)
+        remove_program(temporary)
         return None
     return str(path)
 
 
-def remove(path: str | Path) -> None:
+def remove_program(path: str | Path) -> None:
     """Remove a program that no worker needs any more."""
     with suppress(OSError):
         files.operations.unlink(Path(path))

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 
 #: sbatch(1), srun(1) and salloc(1), OUTPUT ENVIRONMENT VARIABLES, and what 22.05 was seen to set
-#: in a batch script, a step and an ``mpiexec`` (tests/unit/test_surroundings.py). Those that are
+#: in a batch script, a step and an ``mpiexec`` (tests/unit/test_clean_environment.py). Those that are
 #: settings for srun as well (``SLURM_NTASKS``, ``SLURM_MEM_PER_CPU`` …) are what breaks it.
 #: ``SLURM_CONF``, ``SLURM_TIME_FORMAT``, ``SLURM_MPI_TYPE`` and other settings are not among them.
 _SLURM = (

@@ -89,7 +89,7 @@ def open_folder(path: str) -> Folder:
             Path(folder.path, name).mkdir(0o700, exist_ok=True)
         _check_host(folder, os.uname().nodename)
         if not Path(folder.bell).exists():
-            _make_bell(folder.bell)
+            _make_wake_pipe(folder.bell)
     except OSError as error:
         raise FileError(
             error.filename or folder.path,
@@ -125,14 +125,14 @@ def _check_host(folder: Folder, host: str) -> None:
             ) from None
 
 
-def _make_bell(path: str) -> None:
+def _make_wake_pipe(path: str) -> None:
     try:
         os.mkfifo(path, 0o600)
     except FileExistsError:
         return  # another command was faster
 
 
-def ring(folder: Folder) -> None:
+def wake_server(folder: Folder) -> None:
     """Wake the server, if there is one."""
     try:
         fd = os.open(folder.bell, os.O_WRONLY | os.O_NONBLOCK)

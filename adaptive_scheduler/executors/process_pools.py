@@ -17,8 +17,8 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 
 from adaptive_scheduler.errors import EnvironmentMismatchError, UserCodeError
-from adaptive_scheduler.executors import worker
-from adaptive_scheduler.executors.base import Executor
+from adaptive_scheduler.executors import worker, worker_process
+from adaptive_scheduler.executors.base import Launcher
 
 _starting = threading.Lock()
 
@@ -38,7 +38,7 @@ def _clean_start() -> Iterator[None]:
             name: main.pop(name) for name in ("__spec__", "__file__") if name in main
         }
         main["__spec__"] = None
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, worker.IGNORED)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, worker_process.IGNORED_SIGNALS)
         try:
             yield
         finally:
@@ -79,11 +79,14 @@ class _ProcessPool(ProcessPoolExecutor):
 
         context.Process = process
         super().__init__(
-            workers, mp_context=context, initializer=worker.start, initargs=(os.getpid(),)
+            workers,
+            mp_context=context,
+            initializer=worker_process.start_pool_worker,
+            initargs=(os.getpid(),),
         )
 
 
-class ProcessPool(Executor):
+class ProcessPool(Launcher):
     """``"process-pool"``: `concurrent.futures.ProcessPoolExecutor` with one worker per core.
 
     Parameters
@@ -127,7 +130,7 @@ class Sequential(ProcessPool):
         return 1
 
 
-class Loky(Executor):
+class Loky(Launcher):
     """``"loky"``: a pool of the package loky, with one worker per core."""
 
     name: ClassVar[str] = "loky"
@@ -141,7 +144,9 @@ class Loky(Executor):
                 "executor_type='loky' needs the package loky on the node: pip install loky"
             ) from error
         pool: Pool = LokyPool(
-            self.workers(cores), initializer=worker.start, initargs=(os.getpid(),)
+            self.workers(cores),
+            initializer=worker_process.start_pool_worker,
+            initargs=(os.getpid(),),
         )
         return pool
 
@@ -151,7 +156,7 @@ class Loky(Executor):
         return True
 
 
-class Custom(Executor):
+class Custom(Launcher):
     """A callable of the user's that takes the number of workers and returns a pool."""
 
     name: ClassVar[str] = "callable"

@@ -11,7 +11,7 @@ import pytest
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.storage import directory_cache as presence
 from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage.directory_cache import Presence
+from adaptive_scheduler.io.storage.directory_cache import DirectoryCache
 from adaptive_scheduler.io.storage.syscalls import Operations
 from adaptive_scheduler.runs.start.fnames import absolute_fnames
 
@@ -34,10 +34,10 @@ class Closed(Operations):
 
 def answers(folder: Path, *last: str) -> list[bool]:
     """For names of a folder, after so many others that it was read."""
-    one = Presence()
+    one = DirectoryCache()
     for n in range(presence._SINGLE):
-        assert one.may_be(f"{folder}/{n}"), "few are looked for one by one"
-    return [one.may_be(f"{folder}/{name}") for name in last]
+        assert one.may_exist(f"{folder}/{n}"), "few are looked for one by one"
+    return [one.may_exist(f"{folder}/{name}") for name in last]
 
 
 def test_what_is_there_may_be_there_and_nothing_else(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import adaptive_scheduler
-from adaptive_scheduler.core.surroundings import clean_environment
+from adaptive_scheduler.core.clean_environment import clean_environment
 
 #: Seen in a batch script, in a step of srun and under mpiexec, on Slurm 22.05.8.
 SEEN_ON_SLURM = """
@@ -110,4 +110,4 @@ def test_there_is_one_list() -> None:
         path.name for path in package.rglob("*.py")
         if re.search(r"HYDI_|OMPI_COMM|SLURM_\(", path.read_text())
     ]  # fmt: skip
-    assert lists == ["surroundings.py"]
+    assert lists == ["clean_environment.py"]

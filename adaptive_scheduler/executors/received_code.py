@@ -24,7 +24,7 @@ from cloudpickle.cloudpickle import _class_setstate, _function_setstate
 USERS_MAIN = "__worker__"
 
 #: In the globals of each module that came by value: the names that keep the values they have.
-MARK = "__adaptive_scheduler_settled__"
+SETTLED = "__adaptive_scheduler_settled__"
 
 #: Classes that came to a worker in this process, for what a client reads beside it (threads).
 _settled: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
@@ -58,46 +58,46 @@ class Modules:
     def settle(self) -> None:
         """From now on what comes changes no global that there is: initializers may have set it."""
         for one in self._known.values():
-            vars(one)[MARK] = frozenset(vars(one))
+            vars(one)[SETTLED] = frozenset(vars(one))
         for kind in self._classes:
             self._classes[kind] = _settled[kind] = frozenset(vars(kind))
 
 
-def module(name: str, attributes: dict[str, Any]) -> ModuleType:
+def make_module(name: str, attributes: dict[str, Any]) -> ModuleType:
     """The module of functions that come by value: one for each pickle, or that of `Modules`."""
     known: dict[str, ModuleType] | None = getattr(_arriving, "modules", None)
     if known is not None and name in known:
         return known[name]
     made = ModuleType(name)
     vars(made).update(attributes)
-    vars(made)[MARK] = frozenset()
+    vars(made)[SETTLED] = frozenset()
     if known is not None:
         known[name] = made
     return made
 
 
-def same(one: ModuleType) -> ModuleType:
+def same_module(one: ModuleType) -> ModuleType:
     """Return it: a pickle's way to say that a module is the one of its functions."""
     return one
 
 
-def fill(one: ModuleType, names: dict[str, Any]) -> None:
+def fill_module(one: ModuleType, names: dict[str, Any]) -> None:
     """Give a module that came by value what it defines."""
-    settled = vars(one)[MARK]
+    settled = vars(one)[SETTLED]
     vars(one).update({name: value for name, value in names.items() if name not in settled})
 
 
-def complete(function: FunctionType, state: Any) -> None:
+def set_function_state(function: FunctionType, state: Any) -> None:
     """Give a function its state, and its module the globals that the function uses."""
     own, slots = state
-    settled = function.__globals__.get(MARK)
+    settled = function.__globals__.get(SETTLED)
     if settled:
         names = {key: v for key, v in slots["__globals__"].items() if key not in settled}
         slots = slots | {"__globals__": names}
     _function_setstate(function, (own, slots))
 
 
-def complete_class(kind: type, state: Any) -> type:
+def set_class_state(kind: type, state: Any) -> type:
     """Give a class its attributes, but those that initializers may have set."""
     known: dict[type, frozenset[str]] | None = getattr(_arriving, "classes", None)
     keep = _settled.get(kind) if known is None else known.setdefault(kind, frozenset())
@@ -125,7 +125,7 @@ def show_sources() -> None:
     _shows_sources = True
 
 
-def code(parts: tuple[Any, ...], filename: str, first: int, text: str) -> CodeType:
+def make_code(parts: tuple[Any, ...], filename: str, first: int, text: str) -> CodeType:
     """The code of a function that came by value, with its file's name and its lines."""
     if text and _shows_sources:
         _remember(filename, first, text)
@@ -156,7 +156,7 @@ def _is_here(filename: str) -> bool:
 
 
 def resolve(module: str, name: str, key: bytes, blob: bytes) -> Any:
-    """Find what `io.pickles.dumps_with_code` sent: imported here already, or else by value.
+    """Find what `io.pickling.by_value.dumps_with_code` sent: imported here already, or else by value.
 
     So a rank that has imported the user's module uses that one's functions and globals, and
     one that has not need not import it.

@@ -10,7 +10,7 @@ import msgspec
 from adaptive_scheduler.errors import USER_RAISES, FileError, InputError, UserCodeError
 from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.io.pickling import by_value as pickles
-from adaptive_scheduler.io.pickling.diagnose import unpicklable
+from adaptive_scheduler.io.pickling.diagnose import explain_unpicklable
 from adaptive_scheduler.io.storage import files
 
 
@@ -27,7 +27,7 @@ def write_callables(path: files.Name, objects: Mapping[str, Any]) -> None:
         try:
             pickled[name] = pickles.dumps_by_value(value)
         except USER_RAISES as error:  # the border to the user's code: anybody's __reduce__
-            raise InputError(unpicklable(value, name, "", error)) from error
+            raise InputError(explain_unpicklable(value, name, "", error)) from error
     files.write_atomically(path, msgspec.msgpack.encode(pickled), mode=0o600)
 
 

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from adaptive_scheduler.errors import FileError, InputError, PermissionsError
+from adaptive_scheduler.executors import received_code
+from adaptive_scheduler.io.pickling import shared
+from adaptive_scheduler.io.pickling.by_value import loads
+from adaptive_scheduler.io.pickling.callables_file import read_callable, write_callables
 from adaptive_scheduler.io.pickling.learner_file import (
     LearnerFile,
-    read_callable,
-    write_callables,
     write_learners,
 )
 
@@ -137,3 +139,18 @@ def test_a_reader_does_not_keep_what_each_learner_has_for_itself(
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 3 * 10**6, "the arrays of all nine take 3.6 MB"
+
+
+@pytest.mark.parametrize(
+    ("old", "expected"),
+    [
+        ("adaptive_scheduler.io.sharing\n_hole", shared._hole),
+        ("adaptive_scheduler.executors.arrival\ncode", received_code.make_code),
+        ("adaptive_scheduler.executors.arrival\ncomplete", received_code.set_function_state),
+        ("adaptive_scheduler.executors.arrival\nModules", received_code.Modules),
+    ],
+)
+def test_pickles_of_version_0_2_0_find_what_was_moved_and_renamed(
+    old: str, expected: object
+) -> None:
+    assert loads(f"c{old}\n.".encode()) is expected

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from adaptive_scheduler.core.surroundings import clean_environment
-from adaptive_scheduler.localbatch.state import Folder, ring, try_lock
+from adaptive_scheduler.core.clean_environment import clean_environment
+from adaptive_scheduler.localbatch.folder import Folder, try_lock, wake_server
 
 _LOG_BYTES = 1_000_000
 
@@ -19,7 +19,7 @@ def ensure_server(folder: Folder) -> None:
     """
     lock = try_lock(folder.server_lock)
     if lock is None:
-        ring(folder)
+        wake_server(folder)
         return
     try:
         _start(folder, lock)

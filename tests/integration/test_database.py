@@ -254,9 +254,9 @@ def test_a_killed_fold_loses_nothing_and_is_done_again(folder: RunFolder) -> Non
     store = Database(folder)
     put(store, 0, 1)
     store.begin_checkpoint()
-    assert store._folding is not None
-    store._folding.send_signal(signal.SIGKILL)
-    store._folding.wait()
+    assert store._checkpoint is not None
+    store._checkpoint.send_signal(signal.SIGKILL)
+    store._checkpoint.wait()
     put(store, 1, 2)
     with pytest.raises(DatabaseError, match="the journal holds all"):
         store.checkpoint_runs()

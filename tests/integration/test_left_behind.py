@@ -81,7 +81,7 @@ def test_keys_in_the_state_folder_go_with_their_run(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
-        files, "is_open", lambda path: path == tmp_path / "keys"
+        files, "is_open_to_others", lambda path: path == tmp_path / "keys"
     )  # a chmod without effect
     keys.load_or_make(tmp_path / "keys", "server")
     place = tmp_path / "home/adaptive_scheduler/keys"

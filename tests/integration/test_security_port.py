@@ -309,8 +309,8 @@ def _rest(count: Callable[[], int]) -> int:
     return last
 
 
-def test_a_full_house_shuts_its_door_and_the_manager_lives(tmp_path: Path) -> None:
-    """Without the door it died of "Too many open files"."""
+def test_too_many_connections_are_refused_and_the_manager_lives(tmp_path: Path) -> None:
+    """Without the limit it died of "Too many open files"."""
     with port(tmp_path / "run", files=4096) as at, closing(Honest(at.folder)) as honest:
         with closing(ManagerClient(at.folder)) as viewer:
             viewer.snapshot("none")  # who is in already may go on to look

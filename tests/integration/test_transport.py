@@ -163,24 +163,24 @@ def test_a_dead_authenticator_lets_nobody_in_and_ends_the_server(folder: RunFold
         assert not server._authenticator.is_alive()
         with pytest.raises(RuntimeError, match="the authenticator has died"):
             server.receive(1.0)
-        assert server._socket.poll(500) == 0  # nobody came in
+        assert server._socket.poll(500) == 0  # no message arrived
     finally:
         server.close()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_door_that_nobody_watches_ends_the_server(folder: RunFolder) -> None:
+def test_the_server_ends_if_the_thread_of_the_connection_limiter_dies(folder: RunFolder) -> None:
     server = Server(folder)
-    assert server._door is not None
+    assert server._limiter is not None
 
     def die() -> int:
         raise SystemExit
 
-    count, server._door._count = server._door._count, die  # type: ignore[method-assign]
+    count, server._limiter._count = server._limiter._count, die  # type: ignore[method-assign]
     try:
-        wait_for(lambda: not server._door.is_watched)
-        server._door._count = count  # type: ignore[method-assign]
-        with pytest.raises(RuntimeError, match="the watch at the door has died"):
+        wait_for(lambda: not server._limiter.is_running)
+        server._limiter._count = count  # type: ignore[method-assign]
+        with pytest.raises(RuntimeError, match="the thread of the connection limiter has died"):
             server.receive(1.0)
     finally:
         server.close()
@@ -188,13 +188,13 @@ def test_a_door_that_nobody_watches_ends_the_server(folder: RunFolder) -> None:
 
 def test_its_threads_end_with_the_server(folder: RunFolder) -> None:
     server = Server(folder)
-    assert server._door is not None
+    assert server._limiter is not None
     assert server._authenticator.is_alive()
-    assert server._door.is_watched
+    assert server._limiter.is_running
     server.close()
     server._authenticator.join(5)
     assert not server._authenticator.is_alive()
-    assert not server._door.is_watched
+    assert not server._limiter.is_running
 
 
 def test_bytes_that_are_no_zmq_are_survived(folder: RunFolder) -> None:

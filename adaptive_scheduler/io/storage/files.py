@@ -1,7 +1,8 @@
-"""The only place where files are written so that they survive.
+"""Replaces and reads files safely: `write_atomically` leaves the old content or the new, never a part.
 
-Every call to the operating system goes through `operations`, so that a test
-can let any one of them fail, or be the last.
+A file is replaced by writing a temporary one beside it, fsync, rename, and fsync of the folder.
+Everything that must survive a crash is written here or by `append_file`. Each call to the
+operating system goes through `operations`, so that a test can make any of them fail or be the last.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _serial = itertools.count()
 
 @contextmanager
 def through(other: Operations) -> Iterator[None]:
-    """Inside, files are read and written through `other`, by all threads of this process."""
+    """Within this context all threads of this process read and write files through `other`."""
     global operations
     mine, operations = operations, other
     try:
@@ -43,7 +44,7 @@ def through(other: Operations) -> Iterator[None]:
 
 @contextmanager
 def naming(path: Name, kind: type[FileError] = FileError) -> Iterator[None]:
-    """Turn any OSError inside into a `kind` that names the file."""
+    """Within this context an OSError is raised as a `kind` that names the file."""
     try:
         yield
     except OSError as error:
@@ -51,24 +52,24 @@ def naming(path: Name, kind: type[FileError] = FileError) -> Iterator[None]:
 
 
 def is_disk_error(error: BaseException) -> bool:
-    """Whether a disk is the reason: full, broken, away, closed. People mend it: waiting loses nothing."""
+    """Whether an error is that of a disk (full, broken, not mounted): trying again makes sense."""
     return isinstance(error, FileError) or isinstance(error.__cause__, OSError)
 
 
 def is_stale_handle(error: BaseException) -> bool:
-    """Whether the reason is that another host deleted an open file on NFS."""
+    """Whether an error says that another host deleted an open file on NFS (ESTALE)."""
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno == errno.ESTALE
 
 
 def short_hash(path: Name) -> str:
-    """16 letters that stand for the last part of a path, which may use all 255 bytes."""
+    """A hash of 16 characters of the last part of a path, for names that must be short."""
     name = Path(path).name
     return hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()
 
 
 def temporary_name(path: Name, tag: str | None = None) -> Path:
-    """A short name beside `path`, for writing before the rename."""
+    """The name of a temporary file beside `path`, to be renamed to it."""
     tag = tag or f"{os.getpid()}-{next(_serial)}"
     return Path(path).parent / f".{short_hash(path)}.{tag}.tmp"
 
@@ -76,23 +77,23 @@ def temporary_name(path: Name, tag: str | None = None) -> Path:
 def write_atomically(
     path: Name, data: bytes, mode: int | None = None, kind: type[FileError] = FileError
 ) -> None:
-    """Replace a file as a whole: who reads it sees the old one or the new one, also after a crash.
+    """Replace a file safely: readers see the old content or the new, also after a crash.
 
     Parameters
     ----------
     path : path-like
         The file; its folder must exist.
     data : bytes
-        What it will hold.
+        Its new content.
     mode : int, optional
-        Its permissions, whatever the umask; None follows the umask.
+        Its permissions, regardless of the umask; None follows the umask.
     kind : type
         The error to raise.
 
     Raises
     ------
     FileError
-        With the name of the file. The file is then the old one or the new one.
+        It cannot be written; its content is then the old one or the new one.
     """
     temporary = temporary_name(path)
     with naming(path, kind):
@@ -107,7 +108,7 @@ def write_atomically(
 
 def write_durably(path: Name, data: bytes, mode: int | None = None) -> None:
     """Write a new file and fsync it. Raises OSError."""
-    # 0664: whatever the umask, a file that everybody may write is a file that nobody may trust
+    # 0664 at most: a file that everybody may write is refused when it is read
     fd = operations.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode or 0o664)
     try:
         if mode is not None:
@@ -119,20 +120,20 @@ def write_durably(path: Name, data: bytes, mode: int | None = None) -> None:
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write all of it; write(2) may take a part. Raises OSError."""
+    """Write all of `data`: one write(2) may write only a part. Raises OSError."""
     view = memoryview(data)
     while view:
         view = view[operations.write(fd, view) :]
 
 
 def rename_durably(temporary: Name, path: Name) -> None:
-    """Rename a file that is already on disk, and bring the rename to disk. Raises OSError."""
+    """Rename a file that is already synced, and fsync the folder. Raises OSError."""
     operations.rename(temporary, path)
     sync_folder(Path(path).parent)
 
 
 def sync_file(path: Name) -> None:
-    """Fsync a file that somebody else wrote. Raises OSError."""
+    """Fsync a file that another process wrote. Raises OSError."""
     fd = operations.open(path, os.O_RDONLY)
     try:
         operations.fsync(fd)
@@ -141,11 +142,14 @@ def sync_file(path: Name) -> None:
 
 
 def sync_folder(folder: Name) -> None:
-    """Bring new names in a folder to disk, where that can be asked for. Raises OSError."""
+    """Fsync a folder, so that new names in it are on disk. Raises OSError.
+
+    Does nothing where the file system or the permissions do not allow it.
+    """
     try:
         sync_file(folder)
     except OSError as error:
-        # one may write into a folder of mode 0300, but not open it; CIFS does not sync folders
+        # EACCES: a folder of mode 0300 can be written to but not opened; EINVAL: CIFS
         if error.errno not in (errno.EACCES, errno.EINVAL):
             raise
 
@@ -160,7 +164,7 @@ def read(path: Name) -> bytes:
 
 
 def read_rest(fd: int) -> bytes:
-    """Read from where an open file stands to its end. Raises OSError."""
+    """Read an open file from its current position to its end. Raises OSError."""
     pieces = []
     size = operations.fstat(fd).st_size
     while piece := operations.read(fd, size + 1):
@@ -169,7 +173,7 @@ def read_rest(fd: int) -> bytes:
 
 
 def status(path: Name) -> os.stat_result | None:
-    """What stat(2) says; None if there is no such file. Raises OSError."""
+    """The result of stat(2); None if there is no such file. Raises OSError."""
     try:
         return operations.stat(path)
     except FileNotFoundError:
@@ -203,21 +207,21 @@ def unused_name(path: Name) -> Path:
 
 
 def is_file(path: Name) -> bool:
-    """Whether there is a file of that name; FileError if nobody can tell."""
+    """Whether `path` is a regular file; FileError if that cannot be found out."""
     with naming(path):
         found = status(path)
     return found is not None and stat.S_ISREG(found.st_mode)
 
 
 def has_content(path: Name) -> bool:
-    """Whether there is a file of that name that is not empty; FileError if nobody can tell."""
+    """Whether `path` is a regular file that is not empty; FileError if that cannot be found out."""
     with naming(path):
         found = status(path)
     return found is not None and stat.S_ISREG(found.st_mode) and found.st_size > 0
 
 
 def make_folder(path: Name) -> None:
-    """Make a folder and those above it; nothing if it is there. Raises OSError."""
+    """Make a folder and its parents, if missing. Raises OSError."""
     if status(path) is None:
         make_folder(Path(path).parent)
         with suppress(FileExistsError):
@@ -228,7 +232,7 @@ def make_folder(path: Name) -> None:
 def read_private(
     path: Name, kind: type[FileError] = FileError, *, group_may_write: bool = False
 ) -> bytes:
-    """Read a file that only this user can have written.
+    """Read a file if only this user can have written it.
 
     Parameters
     ----------
@@ -236,7 +240,7 @@ def read_private(
     kind : type
         The error to raise if it cannot be read.
     group_may_write : bool
-        Let pass what a umask of 002 makes.
+        Accept a file that its group may write, as a umask of 002 makes them.
 
     Raises
     ------
@@ -255,7 +259,7 @@ def read_private(
 
 
 def open_private(path: Name, kind: type[FileError] = FileError) -> BinaryIO:
-    """Open a file for reading, as `read_private` reads it whole; the same errors."""
+    """Open a file for reading if only this user can have written it; errors as `read_private`."""
     with naming(path, kind):
         file = os.fdopen(operations.open(path, os.O_RDONLY), "rb")
         try:
@@ -285,13 +289,13 @@ def _refuse_foreign(path: Name, found: os.stat_result, group_may_write: bool = F
 
 
 def private_folder(path: Name) -> Path:
-    """Make a folder of mode 0700 whatever the umask, or check one that is there.
+    """Make a folder of mode 0700, regardless of the umask, or check an existing one.
 
     Raises
     ------
     PermissionsError
-        It is another user's, or open to others; with the ``chmod`` that mends it. Where
-        chmod has no effect, a folder that others can only look into is let pass.
+        It belongs to another user or is open to others; the text has the ``chmod`` that mends
+        it. Where chmod has no effect, a folder that others can only read is accepted.
     """
     folder = Path(path)
     with naming(folder):
@@ -302,7 +306,9 @@ def private_folder(path: Name) -> Path:
             sync_folder(folder.parent)
         found = operations.stat(folder)
     if found.st_uid != os.getuid():
-        raise PermissionsError(folder, f"belongs to user {found.st_uid}, not to you.")
+        raise PermissionsError(
+            folder, f"belongs to user {found.st_uid}, not to you. Choose another folder."
+        )
     if found.st_mode & 0o077 and _keeps_modes(folder):
         raise PermissionsError(
             folder, f"is open to other users. Mend it with: chmod 700 {shlex.quote(str(folder))}"
@@ -317,13 +323,13 @@ def private_folder(path: Name) -> Path:
 
 
 def is_open_to_others(path: Name) -> bool:
-    """Whether other users can do anything with a file or folder."""
+    """Whether other users have any permission for a file or folder."""
     with naming(path):
         return bool(operations.stat(path).st_mode & 0o077)
 
 
 def _keeps_modes(folder: Path) -> bool:
-    """Whether chmod has an effect in a folder: CIFS and FAT show the modes of their mount."""
+    """Whether chmod has an effect in a folder: on CIFS and FAT it has none."""
     probe = temporary_name(folder / "modes")
     with naming(folder):
         fd = operations.open(probe, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -336,7 +342,7 @@ def _keeps_modes(folder: Path) -> bool:
 
 
 def name_beside(path: Name, suffix: str) -> Path:
-    """``NAME.suffix`` in the same folder, NAME cut where the whole would pass 255 bytes."""
+    """``NAME.suffix`` in the same folder; NAME is cut if the whole would exceed 255 bytes."""
     path = Path(path)
     if len(os.fsencode(path.name)) + len(suffix) + 1 <= MAX_NAME:
         return path.parent / f"{path.name}.{suffix}"

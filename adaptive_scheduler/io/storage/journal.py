@@ -1,4 +1,4 @@
-"""The database's journal: segments of lines, each of which holds a whole row."""
+"""The journal of the database: segments of lines, each line a whole row."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def replay(path: Path, tables: Tables) -> tuple[int, int]:
     Returns
     -------
     lines, torn : int
-        Lines that it holds, and bytes of an unfinished one behind them.
+        Number of complete lines, and bytes of an incomplete one at the end.
 
     Raises
     ------
     FileNotFoundError
-        It has been folded meanwhile.
+        A checkpoint has deleted it meanwhile.
     DatabaseError
-        It cannot be read, or is damaged before its end.
+        It cannot be read, or a complete line is damaged.
     """
     try:
         data = files.read(path)
@@ -68,24 +68,24 @@ def replay(path: Path, tables: Tables) -> tuple[int, int]:
 
 
 class TornLine(NamedTuple):
-    """A last line that was not finished, by a manager that died; nobody was told of it."""
+    """An incomplete last line of a manager that died; nothing in it was ever confirmed."""
 
     path: Path
     size: int
 
 
 def replay_all(folder: RunFolder, after: int, tables: Tables) -> TornLine | None:
-    """Apply all segments behind number `after`; changes no file.
+    """Apply all segments after number `after`; changes no file.
 
     Returns
     -------
     Tail or None
-        What the journal ends with and was left out.
+        The incomplete last line of the journal, which was left out.
 
     Raises
     ------
     FileNotFoundError
-        A segment has been folded meanwhile: read the TinyDB file again.
+        A checkpoint has deleted a segment meanwhile: read the TinyDB file again.
     DatabaseError
         One cannot be read, is missing, or is damaged before the journal's end.
     """
@@ -109,7 +109,7 @@ def replay_all(folder: RunFolder, after: int, tables: Tables) -> TornLine | None
 
 
 def remove_torn_line(tail: TornLine) -> None:
-    """Remove a torn last line: the next manager must not take it for damage in the middle."""
+    """Remove an incomplete last line; with lines behind it, it would count as damage."""
     with files.naming(tail.path, DatabaseError):
         fd = files.operations.open(tail.path, os.O_WRONLY)
         try:

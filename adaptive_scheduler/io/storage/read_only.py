@@ -1,4 +1,4 @@
-"""Reads a database that no manager holds, without changing it."""
+"""Reads a database without opening it for writing, or puts it aside."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from adaptive_scheduler.io.storage import tinydb_file as storage
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.tinydb_file import Tables
 
-#: A fold that goes on while we read is met again only by a very busy manager.
+#: How often to try while checkpoints change the file; one repetition is nearly always enough.
 _TRIES = 20
 
 
 def read_tables(folder: RunFolder) -> Tables:
-    """Read the TinyDB file with its journal; changes nothing, also while a manager writes.
+    """Read the TinyDB file and the journal; changes nothing, and works while a manager writes.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def read_tables(folder: RunFolder) -> Tables:
     """
     for _ in range(_TRIES):
         before = _identity(folder.database)
-        with suppress(FileNotFoundError):  # a segment that was folded between our two looks
+        with suppress(FileNotFoundError):  # a checkpoint deleted a segment meanwhile
             tables = _read_once(folder)
             if _identity(folder.database) == before:
                 return tables
@@ -48,18 +48,18 @@ def _identity(path: Path) -> files.FileIdentity | None:
 
 
 def put_aside(folder: RunFolder) -> Path:
-    """Rename the database to ``NAME.old`` (or ``.old1``, …), brought up to date before.
+    """Bring the database up to date and rename it to ``NAME.old`` (or ``.old1``, …).
 
-    One that cannot be read is renamed as it is, with its journal.
+    A damaged one is renamed as it is, with its journal. Returns its new path.
     """
     try:
         store = Database(folder)
     except DatabaseError:
-        pass  # what is damaged is kept, not mended
+        pass  # damaged: kept as it is
     else:
         store.checkpoint()
         store.close()
-        for number in journal.segments(folder):  # empty ones: all is in the file
+        for number in journal.segments(folder):  # all rows are in the file
             journal.segment_path(folder, number).unlink()
     with files.naming(folder.database):
         kept = files.unused_name(folder.database.with_name(folder.database.name + ".old"))

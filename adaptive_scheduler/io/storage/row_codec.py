@@ -18,22 +18,22 @@ from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.database import Tables
 
-#: The one row of the table of things that belong to the run as a whole.
+#: The table with one row for what belongs to the run as a whole.
 RUN_TABLE = "run"
 RUN_ROW = "1"
 
 
 class RunRow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a manager leaves to the next one.
+    """What a manager stores for the next one.
 
     Attributes
     ----------
     held : str
-        Why nothing is submitted.
+        Why no jobs are submitted; "" if they are.
     cancelled : bool
-        All is to end.
+        The run was cancelled.
     pardoned : int
-        Jobs that died early, before a person let the run go on.
+        Early deaths of jobs that no longer count, because a person resumed the run.
     """
 
     held: str = ""
@@ -73,10 +73,10 @@ def open_books(
 
 
 def _release_duplicates(items: list[Item], budget: Budget) -> list[int]:
-    """Of two rows that one job runs, its older right is over; returns the rows that are let go of.
+    """Release the older of two rows that one job holds; returns the rows that were released.
 
-    A manager that died may have written half of a group of lines, in which one was let go of and
-    the other taken.
+    A manager that died may have written only half of a group of lines: the claim of the new row,
+    but not the release of the old one.
     """
     runs: dict[str | None, int] = {}
     freed: list[int] = []

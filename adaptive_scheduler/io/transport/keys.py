@@ -1,4 +1,4 @@
-"""CURVE keys of a run: made once, kept where only its user can read them."""
+"""CURVE keys of a run: created once, in a place that only its user can read."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ from adaptive_scheduler.errors import PermissionsError
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.transport.url_registry import state_folder
 
-#: In the key folder of a run whose file system knows no modes: a name in the user's state folder.
+#: A file in the key folder of a run whose file system has no modes; it names a folder in the
+#: user's state folder, where the keys are.
 _EXTERNAL = "elsewhere"
 _NAME = re.compile(rb"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A CURVE key pair, Z85-encoded as zmq wants it (40 bytes each)."""
+    """A CURVE key pair, Z85-encoded as zmq takes it (40 bytes each)."""
 
     public: bytes
     secret: bytes
 
     def __repr__(self) -> str:
-        """Never show a secret: representations end up in logs and notebooks."""
+        """Without the secret: representations end up in logs and notebooks."""
         return f"KeyPair(public={self.public.decode()!r}, secret=…)"
 
 
 def load_or_make(folder: Path, name: str) -> KeyPair:
-    """Load the key pair `name` of a run, or make it.
+    """Load the key pair `name` of a run, or create it.
 
     Parameters
     ----------
     folder : Path
-        The run's key folder, made with mode 0700. Where chmod has no effect (CIFS, FAT),
-        everybody may look into it: the keys then lie in the user's state folder.
+        The run's key folder, created with mode 0700. Where chmod has no effect (CIFS, FAT)
+        others could read it, so the keys are put into the user's state folder.
     name : str
         ``server`` or ``client``.
 
     Raises
     ------
     PermissionsError
-        The folder or the file is open to others, or belongs to somebody else.
+        The folder or the file is open to others, or belongs to another user.
     """
     files.private_folder(folder)
     place = _external_folder(folder)
@@ -69,7 +70,7 @@ def load(folder: Path, name: str) -> KeyPair:
 
 
 def remove_external(folder: Path) -> None:
-    """Remove the keys of a run that is over from the user's state folder; made anew when needed."""
+    """Delete the keys of a finished run from the user's state folder; created again if needed."""
     place = _external_folder(folder) if folder.exists() else None
     if place is not None:
         (folder / _EXTERNAL).unlink(missing_ok=True)
@@ -77,13 +78,15 @@ def remove_external(folder: Path) -> None:
 
 
 def _external_folder(folder: Path) -> Path | None:
-    """Where the keys of this key folder lie, if not in it."""
+    """The folder in the user's state folder that holds the keys of this key folder, if any."""
     note = folder / _EXTERNAL
     if not note.exists():
         return None
     name = files.read_private(note)
     if not _NAME.fullmatch(name):
-        raise PermissionsError(note, "is not a note of ours. Remove it while no manager runs.")
+        raise PermissionsError(
+            note, "is not of the expected form. Remove it while no manager runs."
+        )
     return files.private_folder(state_folder() / "keys" / name.decode())
 
 

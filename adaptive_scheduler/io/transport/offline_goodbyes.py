@@ -1,4 +1,4 @@
-"""Goodbyes of clients that no manager was there to hear, kept as files for the next manager."""
+"""Goodbyes of clients that could not reach a manager, stored as files for the next one."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from adaptive_scheduler.io.transport.addresses import read_address
 
 
 class OfflineGoodbye(msgspec.Struct, frozen=True):
-    """A goodbye, in a file of the run folder.
+    """A stored goodbye of a client.
 
     Attributes
     ----------
     owner : Owner
-        Who left.
+        The client that left.
     reason : str
     broken : bool
         It could not work on its node at all.
     manager : str
-        Instance of the manager that did not answer; "" if there was none.
+        Instance of the manager that did not answer; "" if there was no manager.
     gave_up : bool
-        It left because that manager was away for too long, not because its job ended.
+        It left because the manager did not answer for too long, not because its job ended.
     """
 
     owner: Owner
@@ -40,26 +40,26 @@ class OfflineGoodbye(msgspec.Struct, frozen=True):
 def write_goodbye(
     folder: RunFolder, owner: Owner, reason: str, broken: bool, gave_up: bool
 ) -> None:
-    """Leave a last word for the next manager.
+    """Store a goodbye for the next manager.
 
     Raises
     ------
     FileError
-        It cannot be written; the next manager will have to judge by the queue alone.
+        It cannot be written; the next manager learns only from the queue that the job ended.
     """
-    word = OfflineGoodbye(owner, reason, broken, _present_manager(folder), gave_up)
+    goodbye = OfflineGoodbye(owner, reason, broken, _current_manager(folder), gave_up)
     with files.naming(folder.offline_goodbyes):
         folder.offline_goodbyes.mkdir(mode=0o700, exist_ok=True)
     path = folder.offline_goodbyes / owner.job.replace(os.sep, "_")
-    files.write_atomically(path, msgspec.json.encode(word), mode=0o600)
+    files.write_atomically(path, msgspec.json.encode(goodbye), mode=0o600)
 
 
 def read_goodbyes(folder: RunFolder) -> list[tuple[Path, OfflineGoodbye]]:
-    """All last words, each with its file; what is no last word is passed over."""
+    """All stored goodbyes, each with its file; other files are skipped."""
     if not folder.offline_goodbyes.is_dir():
         return []
     found = ((path, _read(path)) for path in sorted(folder.offline_goodbyes.iterdir()))
-    return [(path, word) for path, word in found if word is not None]
+    return [(path, goodbye) for path, goodbye in found if goodbye is not None]
 
 
 def _read(path: Path) -> OfflineGoodbye | None:
@@ -70,12 +70,12 @@ def _read(path: Path) -> OfflineGoodbye | None:
 
 
 def is_manager_given_up(folder: RunFolder) -> bool:
-    """Whether a job of this run has waited for the present manager in vain, as long as it may."""
-    manager = _present_manager(folder)
-    return any(word.gave_up and word.manager == manager for _, word in read_goodbyes(folder))
+    """Whether a client has given up waiting for the current manager of this run."""
+    manager = _current_manager(folder)
+    return any(one.gave_up and one.manager == manager for _, one in read_goodbyes(folder))
 
 
-def _present_manager(folder: RunFolder) -> str:
+def _current_manager(folder: RunFolder) -> str:
     try:
         return read_address(folder).instance
     except ManagerUnreachableError:

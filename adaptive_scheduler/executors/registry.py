@@ -1,4 +1,4 @@
-"""The executors by the name that users type."""
+"""Finds a launcher by the name that users give as ``executor_type``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LAUNCHERS: dict[str, Callable[[], Launcher]] = {
 def launcher_for(
     executor_type: str | Callable[[int], Pool], callables: Sequence[Callable[[int], Pool]] = ()
 ) -> Launcher:
-    """Find an executor.
+    """Return the launcher for an ``executor_type``.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def launcher_for(
     Raises
     ------
     InputError
-        No executor has this name.
+        No launcher has this name.
     """
     if not isinstance(executor_type, str):
         return Custom(executor_type)

@@ -1,4 +1,4 @@
-"""What a worker process runs: points of a function that came by value.
+"""Evaluates points in a worker process, with a function that was sent by value.
 
 Imports only the standard library and cloudpickle, so that a worker costs what
 its function needs; `received_code` and `signals` import no more.
@@ -22,34 +22,34 @@ import cloudpickle
 
 from adaptive_scheduler.executors import received_code
 
-#: Values of these types go into the message as they are.
+#: Values of these types are put into the reply as they are, others as pickles.
 PLAIN_TYPES = frozenset({float, int, bool, str, bytes, complex, type(None)})
 
-#: Functions kept by one worker, and the bytes of their pickles.
+#: Functions that one worker keeps, and bytes of their pickles, at most.
 MAX_FUNCTIONS, MAX_BYTES = 4096, 256 * 2**20
 
-#: Kinds of answers to a message, and of values in an answer.
+#: Kinds of replies to a message, and of values in a reply.
 DONE, MISSING, SETUP_FAILED, READY = "done", "missing", "setup failed", "ready"
 VALUE, PICKLED, ERROR = 0, 1, 2
-#: What raised where the setup failed.
+#: For errors: which user code raised if the setup failed.
 SETUP = "initializer, or the loading of your function in a worker,"
 
 
 @dataclass(frozen=True)
 class Program:
-    """A function and what must be done in a worker before its first point.
+    """A function, with the setup that a worker needs before its first point.
 
     Attributes
     ----------
     folder : str
         Working directory of the worker.
     path : tuple of str
-        Entries that `sys.path` must have.
+        Entries to add to `sys.path`.
     initializers_key : bytes
-        Initializers of one key run once in a worker; all functions that name it share the
-        globals of their modules with them.
+        Identifies the initializers: they run once in a worker, and share module globals with all
+        functions of the same key.
     initializers, function : bytes
-        Pickles of a list of callables (``b""``: none), and of one.
+        Pickles of a list of callables (``b""`` if there are none), and of one callable.
     """
 
     folder: str
@@ -67,27 +67,27 @@ _installing = threading.RLock()
 def evaluate(
     key: bytes, program: bytes | str | None, arguments: bytes | list[Any], budget: float
 ) -> tuple[str, list[tuple[int, Any, float]]]:
-    """Evaluate points one after the other, until done or until the time is used up.
+    """Evaluate points one after the other, until all are done or `budget` is used up.
 
     Parameters
     ----------
     key : bytes
-        Names the program.
+        Identifies the program.
     program : bytes, str or None
-        Pickle of the `Program`, or a file that holds it; None where this worker should have it.
+        Pickle of the `Program`, or a file with it; None if this worker should have it already.
     arguments : bytes or list
-        What the function is called with, one each; bytes are a pickle of the list.
+        One argument of the function per point; bytes are a pickle of the list.
     budget : float
-        Seconds after which no other point is begun: those that are done
-        must not wait for slow ones.
+        Seconds after which no further point is begun, so that results do not wait for slow
+        points.
 
     Returns
     -------
     kind : str
         ``DONE``, ``MISSING`` (send the program) or ``SETUP_FAILED``.
     records : list of (int, object, float)
-        For the points that were evaluated: kind, value, seconds. An ``ERROR``'s
-        value is (type name, message, traceback text, pickled exception or None).
+        Kind, value and seconds of each evaluated point. The value of an ``ERROR`` is (type name,
+        message, traceback text, pickled exception or None).
     """
     if key not in _functions:
         pickled = _read(key, program) if isinstance(program, str) else program
@@ -105,9 +105,9 @@ def evaluate(
 def evaluate_when_ready(
     key: bytes, program: bytes | str | None, arguments: bytes | list[Any], budget: float
 ) -> tuple[str, list[tuple[int, Any, float]]]:
-    """As `evaluate`; but a worker that was sent a program it lacks installs it and does no more.
+    """Like `evaluate`, but a program that this worker lacks is only installed.
 
-    It answers ``READY``. So the time of a message without a program is that of its points.
+    It then replies ``READY``. So the time that a message takes is that of its points alone.
     """
     if program is None or key in _functions:
         return evaluate(key, None, arguments, budget)
@@ -135,7 +135,7 @@ def _evaluated(
 
 
 def _packed(records: list[tuple[int, Any, float]]) -> list[tuple[int, Any, float]]:
-    """Pickle the values that are not plain; one that cannot be is an error of its point."""
+    """Pickle values that are not plain; a value that cannot be pickled is an error of its point."""
     return [
         record if record[0] == ERROR or type(record[1]) in PLAIN_TYPES else _pickled(record)
         for record in records
@@ -156,10 +156,10 @@ def _pickled(record: tuple[int, Any, float]) -> tuple[int, Any, float]:
 
 
 def describe(error: BaseException) -> tuple[str, str, str, bytes | None]:
-    """Type name, message, traceback text, and the exception's pickle where it has one."""
+    """Type name, message, traceback text and pickle of an exception (None if there is none)."""
     text = "".join(traceback.format_exception(error))
     pickled = None
-    with suppress(BaseException):  # the text says it all; the object is an extra
+    with suppress(BaseException):  # the text is enough; the object is an extra
         pickled = cloudpickle.dumps(error)
         pickle.loads(pickled)
     return type(error).__name__, _message(error), text, pickled
@@ -173,20 +173,20 @@ def _message(error: BaseException) -> str:
 
 
 def digest(data: bytes) -> bytes:
-    """What names a pickle."""
+    """The key of a pickle: a hash of its bytes."""
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
 def _read(key: bytes, file: str) -> bytes | None:
-    """The program that a file holds; None if it is another one, or is not seen here."""
-    with suppress(OSError), open(file, "rb") as opened:  # noqa: PTH123  pathlib is not needed else
+    """The program in a file; None if the file is missing here or has other content."""
+    with suppress(OSError), open(file, "rb") as opened:  # noqa: PTH123  pathlib is not imported
         data = opened.read()
         return data if digest(data) == key else None
     return None
 
 
 def install(key: bytes, pickled: bytes) -> Callable[[Any], Any]:
-    """Get a function ready: folder, initializers, what it needs. Raises what the user's code raises."""
+    """Set up a program: folder, path, initializers, function. Raises what the user's code raises."""
     with _installing:  # a pool of threads
         if key not in _functions:
             _install(key, pickled)
@@ -207,7 +207,7 @@ def _install(key: bytes, pickled: bytes) -> None:
 
 
 def _initialized(program: Program) -> received_code.Modules:
-    """The user's modules in this worker, after the initializers."""
+    """The user's modules in this worker, after running the initializers."""
     if not program.initializers:
         return received_code.Modules()
     key = program.initializers_key

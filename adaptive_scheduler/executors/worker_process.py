@@ -1,4 +1,4 @@
-"""Starts and ends a worker process: its signals, and its end after that of its parent.
+"""Starts and ends a worker process: ignores signals, and exits after its client or launcher.
 
 Imports only the standard library, as `worker` does.
 """
@@ -16,35 +16,37 @@ from multiprocessing.connection import wait
 
 from adaptive_scheduler.executors import signals
 
-#: Meant for the client, which saves and then ends its workers itself.
+#: Signals for the client, which saves and then ends its workers itself.
 IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
-#: What stands between slurmstepd and a rank, see `schedulers.slurm.RANK`.
+#: Name of the process between slurmstepd and a rank, see `schedulers.slurm.scheduler.RANK`.
 RANK_SHELL = "sh"
-#: Seconds that a rank lives on without its launcher: longer than its client waits for points
+#: Seconds until a rank without its launcher exits: longer than its client waits for points
 #: (a third of the batch system's KillWait, 30 s by default).
 ORPHAN_SECONDS = 15.0
 
 
 def ignore_signals() -> None:
-    """Leave signals to the client, and show where Python was if compiled code ends it."""
+    """Ignore the signals for the client, and print Python's stack if compiled code crashes."""
     signals.take(IGNORED_SIGNALS, signals.nothing)
-    if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:  # a shell does that to what has an &
+    if (
+        signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN
+    ):  # as a shell sets it for background commands
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
     print_stack_at_crash()
 
 
 def print_stack_at_crash() -> None:
-    """Print Python's stack to the job's output at a segmentation fault, an abort and their kin."""
-    with suppress(OSError, ValueError, AttributeError):  # a standard error that is closed
+    """Print Python's stack to the job's output at a segmentation fault, an abort or the like."""
+    with suppress(OSError, ValueError, AttributeError):  # standard error is closed
         faulthandler.enable(file=2, all_threads=False)
 
 
 def start_mpi_rank() -> None:
-    """Begin the life of an MPI rank: no signals, and no standard input that never ends."""
+    """Set up an MPI rank: signals, standard input, and its exit after the launcher's."""
     ignore_signals()
-    if os.environ.get("MPI_LOCALRANKID") == "0":  # on the nodes where the client is not
+    if os.environ.get("MPI_LOCALRANKID") == "0":  # also on nodes without the client
         from adaptive_scheduler.executors import topology_file
 
         topology_file.remove()
@@ -55,11 +57,11 @@ def start_mpi_rank() -> None:
 
 
 class RankParent:
-    """What started this rank (hydra's proxy, slurmstepd): nobody else would ever end it.
+    """The launcher process that started this rank (hydra's proxy, slurmstepd).
 
-    Where `RANK_SHELL` started the rank, it is the shell's parent that counts: srun's ranks are
-    children of such a shell, which outlives a slurmstepd that is killed. (A job script is bash;
-    its parent may well be restarted by an administrator, and the job goes on.)
+    Without it nothing else would ever end the rank. Under srun the rank is a child of `RANK_SHELL`,
+    which outlives a killed slurmstepd; so the parent of that shell is checked too. (A job script
+    runs in bash, whose parent an administrator may restart while the job goes on.)
     """
 
     def __init__(self) -> None:
@@ -68,12 +70,12 @@ class RankParent:
         self._parents = {me: parent} | ({parent: above} if name == RANK_SHELL else {})
 
     def is_gone(self) -> bool:
-        """Whether it has ended, so that its children were given to another."""
+        """Whether it has ended, so that its children have another parent."""
         return any(_name_and_parent(pid)[1] != parent for pid, parent in self._parents.items())
 
 
 def _name_and_parent(pid: int) -> tuple[str, int]:
-    """Of a process, see proc(5), /proc/pid/stat; 0 where it cannot be told."""
+    """Name and parent of a process from /proc/pid/stat, see proc(5); parent 0 if not known."""
     if pid == os.getpid():
         return "", os.getppid()
     try:
@@ -85,7 +87,7 @@ def _name_and_parent(pid: int) -> tuple[str, int]:
 
 
 def _end_with_launcher(launcher: RankParent) -> None:
-    """End a while after the launcher: the client, which ends too, takes first what returns."""
+    """Exit a while after the launcher, so that the client can first collect results."""
     while not launcher.is_gone():
         time.sleep(1)
     time.sleep(ORPHAN_SECONDS)
@@ -93,7 +95,7 @@ def _end_with_launcher(launcher: RankParent) -> None:
 
 
 def start_pool_worker(client: int) -> None:
-    """Begin the life of a worker of a process pool: no signals, and no life after the client.
+    """Set up a worker of a process pool: signals, and its exit after the client's.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Objects by name in one private file, each a pickle of its own."""
+"""Stores the user's functions and other objects by name in one file, each pickled alone."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from adaptive_scheduler.io.storage import files
 
 
 def write_callables(path: files.Name, objects: Mapping[str, Any]) -> None:
-    """Write objects by name, in one step and readable by this user only.
+    """Write objects by name; replaces the file atomically, readable by this user only.
 
     Raises
     ------
     InputError
-        One cannot be pickled; says which, and which attribute of it.
+        One cannot be pickled; the text names it and the attribute.
     """
     pickled: dict[str, bytes] = {}
     for name, value in objects.items():
@@ -32,14 +32,14 @@ def write_callables(path: files.Name, objects: Mapping[str, Any]) -> None:
 
 
 def read_callable(path: files.Name, name: str, default: Any = None) -> Any:
-    """Load one object without the others; `default` if there is none of that name.
+    """Load one object, without the others; `default` if there is none of that name.
 
     Raises
     ------
     FileError, PermissionsError
         The file cannot be read, or others could have written it.
     UserCodeError
-        It cannot be loaded here: its module raises or is missing, say.
+        It cannot be loaded here, because its module is missing or raises, for example.
     """
     data = files.read_private(path)
     try:

@@ -1,11 +1,11 @@
-"""All learners of a run in one file, each of which can be read alone.
+"""Stores all learners of a run in one file, from which each can be read alone.
 
-The file holds one pickle behind the other, then a table of their places::
+The file holds one pickle after the other, then a table of their places::
 
     magic | record … record | table: (offset, length) of each | n learners, n shared, offset of table, magic
 
-Functions that travel by value, and large objects that functions hold, are
-records of their own and stored once, however many learners use them.
+Functions that are pickled by value, and large objects that functions refer to, are shared records:
+stored once, however many learners use them.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _END = b"end of learners\n"
 _PLACE = struct.Struct("<QQ")
 _FOOTER = struct.Struct(f"<QQQ{len(_END)}s")
 _BUFFER = 2**20
-#: Bytes of shared records that a reader keeps from one learner to the next.
-_KEPT = 2**26
+#: Bytes of shared records that a reader keeps in memory.
+_MAX_CACHED = 2**26
 
 
 def write_learners(
     path: files.Name, learners: Sequence[Any], fnames: Sequence[Any] | None = None
 ) -> None:
-    """Write all learners, in one step and readable by this user only.
+    """Write all learners; replaces the file atomically, readable by this user only.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ def write_learners(
         The file; its folder must exist.
     learners : sequence
     fnames : sequence, optional
-        Only to name a learner in an error.
+        To name a learner in an error.
 
     Raises
     ------
     InputError
-        A learner cannot be pickled; says which, and which attribute of it.
+        A learner cannot be pickled; the text names it and the attribute.
     FileError
         The file cannot be written.
     """
@@ -91,7 +91,7 @@ def _write_all(out: _Output, learners: Sequence[Any], fnames: Sequence[Any] | No
 
 
 class _Output:
-    """A file written from its beginning to its end, in large pieces."""
+    """A file that is written sequentially, in large pieces."""
 
     def __init__(self, appender: Appender) -> None:
         self._appender = appender
@@ -134,16 +134,16 @@ class LearnerFile:
     Raises
     ------
     PermissionsError
-        Another user could have written it: loading it would run that user's code.
+        Another user could have written it; loading it would run that user's code.
     FileError
-        It is not there, or not such a file.
+        It is missing, or not such a file.
     """
 
     def __init__(self, path: files.Name) -> None:
         self._path = Path(path)
         self._file = files.open_private(path)
         self._loaded: dict[int, Any] = {}
-        self._kept = 0
+        self._cached = 0
         with files.naming(path):
             size = os.fstat(self._file.fileno()).st_size
             footer = self._bytes(size - _FOOTER.size, _FOOTER.size)
@@ -173,18 +173,16 @@ class LearnerFile:
         self._file.close()
 
     def read(self, index: int) -> Any:
-        """Unpickle one learner, a new one at each call; what it shares is loaded once.
+        """Unpickle one learner, a new object at each call. Raises what the user's classes raise.
 
-        Beyond `_KEPT` bytes that is forgotten: functions that only one learner has are also
-        shared records, and a client may run thousands of learners.
-
-        Raises whatever the user's classes raise.
+        Shared records are kept for the next learner, up to `_MAX_CACHED` bytes: functions of one
+        learner alone are shared records too, and a client may run thousands of learners.
         """
         if not 0 <= index < self._n:
             raise InputError(f"{self._path} holds {self._n} learners, none has the index {index}.")
-        if self._kept > _KEPT:
+        if self._cached > _MAX_CACHED:
             self._loaded.clear()
-            self._kept = 0
+            self._cached = 0
         return self._load(index)
 
     def _load(self, record: int) -> Any:
@@ -195,7 +193,7 @@ class LearnerFile:
     def _shared(self, number: Any) -> Any:
         if number not in self._loaded:
             self._loaded[number] = self._load(self._n + number)
-            self._kept += self._places[self._n + number][1]
+            self._cached += self._places[self._n + number][1]
         return self._loaded[number]
 
     def _bytes(self, offset: int, length: int) -> bytes:

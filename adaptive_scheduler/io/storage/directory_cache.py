@@ -39,7 +39,7 @@ class DirectoryCache:
         """Whether `path` exists in a listed folder, or else is a file that is not empty."""
         if not self.may_exist(path):
             return False
-        if self._names.get(os.path.dirname(path)) is not None:  # noqa: PTH120  a text that stays one
+        if self._names.get(os.path.dirname(path)) is not None:  # noqa: PTH120  a str, not a Path
             return True
         return files.has_content(path)
 

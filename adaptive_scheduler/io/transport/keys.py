@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shlex
@@ -12,9 +13,9 @@ from pathlib import Path
 import msgspec
 import zmq
 
+from adaptive_scheduler.core.paths import state_folder
 from adaptive_scheduler.errors import PermissionsError
 from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.transport.url_registry import state_folder
 
 #: A file in the key folder of a run whose file system has no modes; it names a folder in the
 #: user's state folder, where the keys are.
@@ -87,13 +88,13 @@ def _external_folder(folder: Path) -> Path | None:
         raise PermissionsError(
             note, "is not of the expected form. Remove it while no manager runs."
         )
-    return files.private_folder(state_folder() / "keys" / name.decode())
+    return files.private_folder(state_folder(os.environ) / "keys" / name.decode())
 
 
 def _make_external(folder: Path) -> Path:
     name = secrets.token_hex(16)
-    files.private_folder(state_folder())
-    parent = files.private_folder(state_folder() / "keys")
+    files.private_folder(state_folder(os.environ))
+    parent = files.private_folder(state_folder(os.environ) / "keys")
     if files.is_open_to_others(parent):
         raise PermissionsError(
             folder,

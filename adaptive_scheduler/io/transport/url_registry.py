@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.paths import RunFolder, state_folder
 from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io.storage import files
 
@@ -52,7 +52,7 @@ def remove_stale(addresses: Sequence[str]) -> None:
 
 def _entries() -> Iterator[tuple[Path, str]]:
     """Each entry and its run folder; files of other users are skipped."""
-    folder = state_folder()
+    folder = state_folder(os.environ)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if _NAME.fullmatch(path.name):
             with suppress(FileError):  # deleted meanwhile, or of another user
@@ -73,12 +73,6 @@ def find(url: str) -> RunFolder | None:
     return RunFolder(os.fsdecode(files.read_private(path)))
 
 
-def state_folder() -> Path:
-    """The folder for state that belongs to no single run (XDG Base Directory)."""
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return Path(state) / "adaptive_scheduler"
-
-
 def _entry(url: str) -> Path:
     name = url.removeprefix("tcp://").replace(":", "_").replace("/", "_")
-    return state_folder() / name
+    return state_folder(os.environ) / name

@@ -53,7 +53,7 @@ def newest(folder: RunFolder) -> Path:
 # ------------------------------------------------------------------------- opening
 
 
-def test_there_must_be_one(tmp_path: Path) -> None:
+def test_a_missing_database_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="create_empty_db"):
         Database(RunFolder(tmp_path / "none.tinydb"))
 
@@ -65,7 +65,7 @@ def test_a_file_that_is_no_database_is_named_and_not_touched(folder: RunFolder) 
     assert folder.database.read_text() == '{"_default": {"1"'
 
 
-def test_what_is_committed_is_found_again(folder: RunFolder) -> None:
+def test_committed_rows_are_read_again(folder: RunFolder) -> None:
     store = Database(folder)
     put(store, 1, 7)
     store.commit()
@@ -163,7 +163,7 @@ class FullDisk(files.Operations):
         raise OSError(28, "No space left on device")
 
 
-def test_a_full_disk_is_an_error_and_later_none(
+def test_a_full_disk_is_an_error_until_there_is_space(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = FullDisk()
@@ -195,7 +195,7 @@ def test_a_torn_tail_before_an_empty_segment_is_the_journals_end(folder: RunFold
     assert rows(folder) == {"0": 0, "1": 7, "2": 0}
 
 
-def test_a_segment_that_somebody_deleted_is_missed(folder: RunFolder) -> None:
+def test_a_deleted_segment_is_an_error(folder: RunFolder) -> None:
     for n in range(3):
         store = Database(folder)
         put(store, n, 5)
@@ -231,7 +231,7 @@ def test_what_a_failed_fsync_may_have_lost_is_written_again_once(folder: RunFold
 # --------------------------------------------------------------------------- folding
 
 
-def test_writing_goes_on_while_another_process_folds(folder: RunFolder) -> None:
+def test_writing_goes_on_during_a_checkpoint(folder: RunFolder) -> None:
     store = Database(folder)
     expected = {"0": 0, "1": 0, "2": 0}
     folds, n = 0, 0
@@ -250,7 +250,7 @@ def test_writing_goes_on_while_another_process_folds(folder: RunFolder) -> None:
     assert not store.remarks
 
 
-def test_a_killed_fold_loses_nothing_and_is_done_again(folder: RunFolder) -> None:
+def test_a_killed_checkpoint_loses_nothing_and_is_repeated(folder: RunFolder) -> None:
     store = Database(folder)
     put(store, 0, 1)
     store.begin_checkpoint()
@@ -268,7 +268,7 @@ def test_a_killed_fold_loses_nothing_and_is_done_again(folder: RunFolder) -> Non
     assert rows(folder) == {"0": 1, "1": 2, "2": 0}
 
 
-def test_a_fold_gives_up_when_its_manager_has_died(folder: RunFolder) -> None:
+def test_a_checkpoint_gives_up_when_its_manager_has_died(folder: RunFolder) -> None:
     """The next manager may fold already: an old fold must not put its file over a newer one."""
     store = Database(folder)
     put(store, 0, 1)
@@ -305,7 +305,7 @@ while True:
 """
 
 
-def test_kill_9_at_random_instants_undoes_nothing_that_was_said(folder: RunFolder) -> None:
+def test_kill_9_at_random_times_loses_no_confirmed_change(folder: RunFolder) -> None:
     rng = random.Random(2)
     for _ in range(6):
         process = subprocess.Popen(
@@ -330,7 +330,7 @@ def test_kill_9_at_random_instants_undoes_nothing_that_was_said(folder: RunFolde
 # ---------------------------------------------------------------- a person's own edits
 
 
-def test_an_edited_file_is_kept_and_what_is_true_goes_on(folder: RunFolder) -> None:
+def test_an_edited_file_is_kept_aside_and_replaced(folder: RunFolder) -> None:
     store = Database(folder)
     put(store, 0, 1)
     store.commit()

@@ -50,7 +50,7 @@ def notes(state: Path) -> list[str]:
     return sorted(path.name for path in state.iterdir()) if state.exists() else []
 
 
-def test_notes_in_the_state_folder_go_with_their_run(
+def test_url_entries_are_deleted_with_their_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
@@ -76,7 +76,7 @@ def test_notes_in_the_state_folder_go_with_their_run(
     assert notes(state) == sorted(["198.51.100.7_1", "a_letter.txt", f"{host}_2", "my notes_1"])
 
 
-def test_keys_in_the_state_folder_go_with_their_run(
+def test_keys_in_the_state_folder_are_deleted_with_their_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))

@@ -187,7 +187,7 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
 
 
 @pytest.mark.parametrize("kind", ["replay", "mix"])
-def test_a_stranger_gets_no_reply_and_changes_nothing(at: Port, kind: str) -> None:
+def test_a_connection_without_a_key_gets_no_reply_and_changes_nothing(at: Port, kind: str) -> None:
     before, refused = at.journal(), at.refused()
     told = said(at.stranger(kind, 0))
     assert told["connections"] > 0
@@ -197,7 +197,7 @@ def test_a_stranger_gets_no_reply_and_changes_nothing(at: Port, kind: str) -> No
     print(f"{kind}: {told}, counted {at.refused() - refused}")
 
 
-def test_the_log_tells_of_strangers(at: Port) -> None:
+def test_connections_without_a_key_are_logged(at: Port) -> None:
     said(at.stranger("garbage", 0))
     wait_for(lambda: b'"strangers_refused"' in at.folder.manager_log.read_bytes())
 
@@ -263,7 +263,7 @@ for _ in sys.stdin:
 """
 
 
-def test_the_house_is_not_filled_while_the_manager_stands_still(tmp_path: Path) -> None:
+def test_a_flood_does_not_use_up_all_files_while_the_manager_is_stopped(tmp_path: Path) -> None:
     """Once a disk took 0.3 s at the wrong moment, and connections had all of the 4,096 files."""
     raise_file_limit()
     words = ["prlimit", "--nofile=4096:4096", sys.executable, "-c", STALLED, str(tmp_path)]

@@ -130,7 +130,7 @@ def test_odd_names_and_folders_reach_the_submit_command(
             assert f"--job-name={word}" in argv
 
 
-def test_odd_names_reach_the_batch_system_of_processes() -> None:
+def test_odd_names_reach_localbatch() -> None:
     for word in visible(very_odd_strings(10_000, 3)):
         job = JobRequest(word, "as:run:1", Resources(), f"/logs/{word}")
         script = Path(f"/run/{word}.sh")

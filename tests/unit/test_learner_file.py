@@ -79,7 +79,7 @@ def test_learners_of_every_kind(tmp_path: Path, make) -> None:
         assert getattr(again, name, None) == getattr(learner, name, None)
 
 
-def test_data_go_along(tmp_path: Path) -> None:
+def test_the_data_of_a_learner_are_stored(tmp_path: Path) -> None:
     learner = adaptive.Learner1D(f, (0, 1))
     adaptive.runner.simple(learner, npoints_goal=10)
     write_learners(tmp_path / "learners", [learner])
@@ -124,7 +124,7 @@ def test_callables_by_name(tmp_path: Path) -> None:
         write_callables(path, {"goal": threading.Lock()})
 
 
-def test_a_reader_does_not_keep_what_each_learner_has_for_itself(
+def test_a_reader_forgets_shared_records_beyond_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = [

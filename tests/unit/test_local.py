@@ -118,7 +118,7 @@ def test_a_doubtful_listing_is_no_observation(answer: CommandResult) -> None:
             parse(answer)
 
 
-def test_an_empty_queue_is_believed_when_it_says_so() -> None:
+def test_an_empty_queue_counts_if_its_last_line_is_there() -> None:
     assert LocalScheduler(cores=1).parse_queue(result(lines())) == []
 
 
@@ -164,7 +164,7 @@ def test_own_id() -> None:
         ({"cores": 1, "gpus": 1}, "gpus=1"),
     ],
 )
-def test_options_that_cannot_be(options: dict, words: str) -> None:
+def test_impossible_options_are_refused(options: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         LocalScheduler(**options)
 
@@ -172,7 +172,7 @@ def test_options_that_cannot_be(options: dict, words: str) -> None:
 # ------------------------------------------------------------------------ rules
 
 
-def test_first_come_first_served_and_no_one_overtakes() -> None:
+def test_jobs_start_in_the_order_of_the_queue() -> None:
     pending = [job(0, cores=2), job(1, cores=3), job(2, cores=1)]
     assert rules.startable(pending, [], 4) == pending[:1]
     assert rules.startable(pending[1:], [job(0, cores=1)], 4) == pending[1:2]
@@ -196,7 +196,7 @@ def test_a_job_is_told_to_end_and_killed_after_its_kill_wait() -> None:
     assert rules.next_step(running._replace(wanted="cancel"), 101.0) == (Step.TERMINATE, "cancel")
 
 
-def test_who_outlives_the_script_has_the_rest_of_the_kill_wait() -> None:
+def test_processes_that_outlive_the_script_have_the_rest_of_the_kill_wait() -> None:
     told = job(state="running", wanted="cancel", signalled=110.0, kill_wait=5.0)
     assert rules.may_linger(told, 114.9)
     assert not rules.may_linger(told, 115.0)

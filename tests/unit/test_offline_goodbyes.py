@@ -32,7 +32,7 @@ def publish(folder: RunFolder, instance: str) -> None:
     write_address(folder, Address(["tcp://127.0.0.1:1"], "key", "here", 1, instance))
 
 
-def test_a_last_word_is_found_again_and_nothing_else_is(folder: RunFolder) -> None:
+def test_a_goodbye_is_read_and_other_files_are_skipped(folder: RunFolder) -> None:
     assert last_words.read_goodbyes(folder) == []
     publish(folder, "one")
     last_words.write_goodbye(folder, OWNER, "signal SIGTERM", False, False)

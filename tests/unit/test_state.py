@@ -17,7 +17,7 @@ CONFIG = RunConfig("run", [Resources()], ["job"], "/logs")
 
 
 @pytest.mark.parametrize("tokens", [(4, 7), (7, 4)])
-def test_a_job_with_two_rows_keeps_what_it_took_last(
+def test_a_job_with_two_rows_keeps_the_one_claimed_last(
     tmp_path: Path, tokens: tuple[int, int]
 ) -> None:
     """One turn: it finished 0 and was given 1, a person wanted 0 again; half of that was written."""
@@ -38,7 +38,7 @@ def test_a_job_with_two_rows_keeps_what_it_took_last(
     assert len(list(jobs.living())) == 2
 
 
-def test_a_row_that_a_person_queued_by_hand_is_no_second_one(tmp_path: Path) -> None:
+def test_a_row_queued_by_hand_does_not_count_as_a_second_row(tmp_path: Path) -> None:
     """Its job and owner were left in it."""
     owner = Owner("1", 0, 0, "a")
     rows = [

@@ -18,7 +18,7 @@ ANY = st.text(st.characters(exclude_categories=()))
 
 
 @pytest.mark.parametrize("text", ["", "naïve 漢字 🎈\n\ttab", "a" * MAX_TEXT])
-def test_what_can_be_said_stays_as_it_is(text: str) -> None:
+def test_safe_texts_stay_as_they_are(text: str) -> None:
     assert sanitize(text) == text
 
 
@@ -26,7 +26,7 @@ def test_what_can_be_said_stays_as_it_is(text: str) -> None:
     ("text", "said"),
     [("no file \udcff", r"no file \udcff"), ("\x1b[2J\0", r"\x1b[2J\x00"), ("50 %\r99 %", r"50 %\r99 %")],
 )  # fmt: skip
-def test_what_cannot_is_written_as_python_writes_it(text: str, said: str) -> None:
+def test_unsafe_characters_are_escaped(text: str, said: str) -> None:
     assert sanitize(text) == said
 
 
@@ -39,7 +39,7 @@ def test_the_middle_of_a_long_text_is_left_out() -> None:
 
 
 @given(ANY, ANY)
-def test_any_words_can_travel(reason: str, traceback: str) -> None:
+def test_any_reason_and_traceback_can_be_sent(reason: str, traceback: str) -> None:
     said = sanitize_message(Fail(7, reason, traceback))
     me = Owner("1", 0, 0, "me")
     assert decode_request(encode_request(me, 1, said))[2] == said

@@ -67,7 +67,7 @@ def check_argument(text: str, name: str) -> str:
     if length > MAX_ARGUMENT:
         raise InputError(
             f"{name}={_start(text)} has {length} bytes; Linux starts no program with more than "
-            f"{MAX_ARGUMENT} in one word. Put it into a file, and give the file's name."
+            f"{MAX_ARGUMENT} in one argument. Put it into a file, and give the file's name."
         )
     return text
 

@@ -341,7 +341,7 @@ def test_an_edited_file_is_kept_aside_and_replaced(folder: RunFolder) -> None:
     assert "is kept as" in store.remarks[-1]
     for row, n in {0: 1, 1: 0, 2: 0}.items():
         put(store, row, n)
-    store.checkpoint(anew=True)
+    store.checkpoint(discard_file=True)
     store.close()
     assert rows(folder) == {"0": 1, "1": 0, "2": 0}
     kept = json.loads(Path(f"{folder.database}.edited").read_text())
@@ -353,7 +353,7 @@ def test_a_removed_file_is_written_anew(folder: RunFolder) -> None:
     folder.database.unlink()
     assert store.keep_edited_file()
     put(store, 0, 4)
-    store.checkpoint(anew=True)
+    store.checkpoint(discard_file=True)
     assert not store.keep_edited_file()
     store.close()
     assert rows(folder) == {"0": 4}

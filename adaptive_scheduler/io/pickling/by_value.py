@@ -247,7 +247,9 @@ class _CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
 def _by_value_if_short(obj: Any) -> tuple[bytes, bytes]:
     try:
         blob = dumps_by_value(obj, with_source=False)  # it would be in each message
-    except USER_RAISES:  # the border to the user's code: a lock, say; its name is as good
+    except (
+        USER_RAISES
+    ):  # the border to the user's code, such as an object with a lock; its name will do
         return b"", b""
     if len(blob) > MAX_CODE:
         return b"", b""

@@ -12,7 +12,7 @@ _MODULES = {
     "adaptive_scheduler.io.sharing": "adaptive_scheduler.io.pickling.shared",
     "adaptive_scheduler.executors.arrival": "adaptive_scheduler.executors.received_code",
 }
-#: Functions of theirs that have other names since.
+#: Functions in them that were renamed.
 _FUNCTIONS = {
     "module": "make_module",
     "same": "same_module",

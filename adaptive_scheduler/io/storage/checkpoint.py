@@ -10,7 +10,7 @@ from adaptive_scheduler.io.storage import files, journal
 from adaptive_scheduler.io.storage import tinydb_file as storage
 
 
-def write_checkpoint(folder: RunFolder, last: int, parent: int, anew: bool) -> None:
+def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bool) -> None:
     """Write all segments of the journal up to `last` into the TinyDB file, then delete them.
 
     Writes nothing if the manager, process `parent`, has died: the next manager may be writing a
@@ -23,11 +23,11 @@ def write_checkpoint(folder: RunFolder, last: int, parent: int, anew: bool) -> N
         Number of the last segment to include.
     parent : int
         Process id of the manager.
-    anew : bool
+    discard_file : bool
         The segments hold every row, so the content of the file is not needed.
     """
     file = storage.AtomicStorage(folder.database)
-    tables = {} if anew else file.read() or {}
+    tables = {} if discard_file else file.read() or {}
     known = storage.last_segment(tables)
     old = [number for number in journal.segments(folder) if number <= last]
     for number in old:
@@ -55,5 +55,5 @@ def _remove(folder: RunFolder, numbers: list[int]) -> None:
 if __name__ == "__main__":
     os.nice(10)  # on one core the manager's answers go first
     write_checkpoint(
-        RunFolder(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "anew"
+        RunFolder(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "discard-file"
     )

@@ -65,7 +65,7 @@ class Database:
         self._encoder = msgspec.json.Encoder()
         self._checkpoint: subprocess.Popen[bytes] | None = None
         self._written = _identity(folder.database)
-        self._anew = False  # somebody changed the file: its content is not used
+        self._discard_file = False  # somebody changed the file: its content is not used
         self.lines = 0  # of the journal since the last checkpoint
 
     # ------------------------------------------------------------------- reading
@@ -152,12 +152,12 @@ class Database:
 
     # --------------------------------------------------------------- checkpoints
 
-    def begin_checkpoint(self, anew: bool = False) -> None:
+    def begin_checkpoint(self, discard_file: bool = False) -> None:
         """Begin a new segment, and let a process write the older ones into the TinyDB file.
 
         Parameters
         ----------
-        anew : bool
+        discard_file : bool
             The journal holds every row, so the content of the file is not needed.
         """
         if self.checkpoint_runs():
@@ -166,10 +166,10 @@ class Database:
         following = self._begin_segment(self._segment + 1)
         previous, self._appender = self._appender, following
         before, self._segment = self._segment, self._segment + 1
-        self._anew = self._anew or anew
+        self._discard_file = self._discard_file or discard_file
         try:
             with files.naming(self.folder.database, DatabaseError):
-                self._checkpoint = self.start_checkpoint(self.folder, before, self._anew)
+                self._checkpoint = self.start_checkpoint(self.folder, before, self._discard_file)
             self.lines = 0
         finally:
             previous.close()  # all of it is synced already
@@ -190,16 +190,16 @@ class Database:
                 f"could not be brought up to date (exit status {rc}); the journal holds all.",
             )
         self._written = written
-        self._anew = False
+        self._discard_file = False
         return False
 
-    def checkpoint(self, anew: bool = False) -> None:
+    def checkpoint(self, discard_file: bool = False) -> None:
         """Make a checkpoint and wait for it: the file is up to date afterwards."""
         if self._checkpoint is not None:
             self._checkpoint.wait()
         with suppress(DatabaseError):  # of the previous one: this one includes its work
             self.checkpoint_runs()
-        self.begin_checkpoint(anew)
+        self.begin_checkpoint(discard_file)
         assert self._checkpoint is not None
         self._checkpoint.wait()
         self.checkpoint_runs()
@@ -210,7 +210,7 @@ class Database:
         Returns
         -------
         bool
-            Whether it was changed: then `put` every row again, and checkpoint with `anew`.
+            Whether it was changed: then `put` every row again, and checkpoint with `discard_file`.
         """
         path = self.folder.database
         with suppress(DatabaseError):  # of the previous one: the next includes its work
@@ -218,7 +218,7 @@ class Database:
                 return False
         if _identity(path) == self._written:
             return False
-        remark = f"{path} was removed by somebody else; it is written anew"
+        remark = f"{path} was removed by somebody else; it is written again"
         found = _identity(path)
         if found is not None:
             with files.naming(path, DatabaseError):
@@ -228,7 +228,7 @@ class Database:
             remark = f"{path} was changed by somebody else; that file is kept as {kept}"
         self.remarks.append(remark)
         self._written = found  # kept once, even if the checkpoint that replaces it is delayed
-        self._anew = True
+        self._discard_file = True
         return True
 
 

@@ -45,7 +45,7 @@ class DirectoryCache:
 
 
 def _read(folder: str) -> frozenset[str] | None:
-    """Names in a folder; None if it cannot be listed (mode 0100, say) or is too large."""
+    """Names in a folder; None if it cannot be listed (such as mode 0100) or is too large."""
     try:
         names = files.operations.names(folder, _TOO_MANY)
         return frozenset(names) if len(names) < _TOO_MANY else None

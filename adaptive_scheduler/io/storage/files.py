@@ -181,7 +181,7 @@ def status(path: Name) -> os.stat_result | None:
 
 
 class FileIdentity(NamedTuple):
-    """What tells a file from an earlier or later one of the same name."""
+    """Distinguishes a file from earlier and later ones of the same name."""
 
     inode: int
     size: int

@@ -114,7 +114,7 @@ class Lock:
             return
         moved = _read(moved_path)
         if (moved.secret if moved else "") != other.secret:  # another process had replaced it
-            with suppress(FileExistsError):  # a third took it: `renew` tells the loser
+            with suppress(FileExistsError):  # a third took it: the loser finds out in `renew`
                 os.link(moved_path, self._path)
         moved_path.unlink()
 

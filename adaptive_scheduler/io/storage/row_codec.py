@@ -42,7 +42,7 @@ class RunRow(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
-    """Items in the order of their ids."""
+    """Read the items, in the order of their ids."""
     rows = tables.get(database.ITEMS, {})
     try:
         return [msgspec.convert(rows[str(n)], Item) for n in range(len(rows))]
@@ -55,7 +55,7 @@ def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
 def open_books(
     tables: Tables, folder: RunFolder, config: RunConfig, monotonic: float
 ) -> tuple[ItemTable, JobTable]:
-    """Make the Book and the jobs from what the database holds."""
+    """Build the item table and the job table from a database."""
     budget = Budget(config.limits.max_fails_per_job, config.limits.max_crashes)
     items = read_items(tables, folder)
     freed = _release_duplicates(items, budget)
@@ -66,7 +66,7 @@ def open_books(
         msgspec.convert(row, SubmitRecord) for row in tables.get(database.SUBMITS, {}).values()
     ]
     jobs = JobTable(records, submits, monotonic, read_run(tables).pardoned)
-    for item in book.rows:  # the rows of one group may have been written in part
+    for item in book.rows:  # a group of rows may have been written in part
         if item.owner is not None:
             jobs.hold(item.owner, item.shape, monotonic)
     return book, jobs
@@ -94,17 +94,17 @@ def _release_duplicates(items: list[Item], budget: Budget) -> list[int]:
 
 
 def read_combos(tables: Tables) -> dict[int, Any]:
-    """Combinations of parameters by row; empty if the database was made without."""
+    """Combinations of parameters by row; empty if the database has none."""
     return {int(key): row["combo"] for key, row in tables.get(database.COMBOS, {}).items()}
 
 
 def read_run(tables: Tables) -> RunRow:
-    """What the last manager left."""
+    """Read what the last manager stored about the run as a whole."""
     return msgspec.convert(tables.get(RUN_TABLE, {}).get(RUN_ROW, {}), RunRow)
 
 
 def new_tables(items: Sequence[Item], combos: Sequence[Mapping[str, Any]] | None) -> Tables:
-    """Tables of a database in which nothing has happened yet."""
+    """Tables of a new database."""
     tables: Tables = {database.ITEMS: {str(item.id): msgspec.to_builtins(item) for item in items}}
     if combos is not None:
         tables[database.COMBOS] = {str(n): {"combo": combo} for n, combo in enumerate(combos)}
@@ -112,14 +112,14 @@ def new_tables(items: Sequence[Item], combos: Sequence[Mapping[str, Any]] | None
 
 
 class Journal(Protocol):
-    """Where changes are noted; a `Database`, or a test's."""
+    """Where changes are written: a `Database`, or a fake in tests."""
 
     def put(self, table: str, key: object, row: object) -> None:
-        """Note a change of one row."""
+        """Add a change of one row."""
 
 
 def note_changes(store: Journal, book: ItemTable, jobs: JobTable) -> None:
-    """Put everything that changed since the last call into the journal's buffer."""
+    """Put all rows that changed since the last call into the journal's buffer."""
     for item in book.changed.values():
         store.put(database.ITEMS, item.id, item)
     for record in jobs.changed_jobs.values():
@@ -134,7 +134,7 @@ def note_changes(store: Journal, book: ItemTable, jobs: JobTable) -> None:
 def note_everything(
     store: Journal, book: ItemTable, jobs: JobTable, combos: Mapping[int, Any]
 ) -> None:
-    """Put every row into the journal's buffer: the file that had them is not ours any more."""
+    """Put every row into the journal's buffer, because the TinyDB file is no longer used."""
     book.changed.update(enumerate(book.rows))
     jobs.changed_jobs.update(jobs.records)
     jobs.changed_submits.update(jobs.submits)

@@ -39,9 +39,9 @@ def start_manager(folder: RunFolder) -> subprocess.Popen[bytes]:
     return process
 
 
-def start_checkpoint(folder: RunFolder, last: int, anew: bool) -> subprocess.Popen[bytes]:
+def start_checkpoint(folder: RunFolder, last: int, discard_file: bool) -> subprocess.Popen[bytes]:
     """Start the process that writes journal segments up to `last` into the TinyDB file."""
-    argv = [str(folder.database), str(last), str(os.getpid()), "anew" * anew]
+    argv = [str(folder.database), str(last), str(os.getpid()), "discard-file" * discard_file]
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "adaptive_scheduler.io.storage.checkpoint", *argv],
         stdin=subprocess.DEVNULL,

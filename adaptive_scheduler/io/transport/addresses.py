@@ -1,4 +1,4 @@
-"""Addresses: where a manager listens, and the file ``manager.json`` that tells others."""
+"""Addresses: where a manager listens, published in ``manager.json``."""
 
 from __future__ import annotations
 

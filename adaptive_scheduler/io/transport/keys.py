@@ -117,5 +117,5 @@ def _read(path: Path) -> KeyPair:
     except (msgspec.MsgspecError, KeyError) as error:
         raise PermissionsError(
             path,
-            f"is not a key of ours ({error}). Remove it while no manager runs; it is made anew.",
+            f"is not a key file ({error}). Remove it while no manager runs; a new one is created.",
         ) from error

@@ -31,8 +31,8 @@ from adaptive_scheduler.io.transport import keys
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.runs.load_data import load_data, load_learners
 from tests.effort import times
+from tests.integration.attacker import NOBODY
 from tests.integration.client_runs import ClientRun
-from tests.integration.stranger import NOBODY
 
 ROOT = Path(__file__).resolve().parents[2]
 

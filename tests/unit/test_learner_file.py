@@ -131,7 +131,7 @@ def test_a_reader_forgets_shared_records_beyond_its_limit(
         adaptive.Learner1D(partial(f, offset=np.full(50_000, float(n))), (-1, 1)) for n in range(9)
     ]
     write_learners(tmp_path / "learners", own)
-    monkeypatch.setattr("adaptive_scheduler.io.pickling.learner_file._KEPT", 10**6)
+    monkeypatch.setattr("adaptive_scheduler.io.pickling.learner_file._MAX_CACHED", 10**6)
     tracemalloc.start()
     with LearnerFile(tmp_path / "learners") as file:
         for n in range(len(own)):

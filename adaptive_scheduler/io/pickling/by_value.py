@@ -53,7 +53,7 @@ def dumps_by_value(obj: object, *, with_source: bool = True) -> bytes:
     with_source : bool
         Add the source of functions, for tracebacks.
     """
-    with by_value(), io.BytesIO() as file:
+    with user_modules_by_value(), io.BytesIO() as file:
         ByValuePickler(file, Sources() if with_source else None).dump(obj)
         return file.getvalue()
 
@@ -197,7 +197,7 @@ def _last_line(code: CodeType) -> int:
 
 
 @contextmanager
-def by_value() -> Iterator[None]:
+def user_modules_by_value() -> Iterator[None]:
     """Within this context cloudpickle pickles modules that are not installed by value."""
     with _registering, _registered_by_value(_not_installed_modules()):
         yield

@@ -77,7 +77,7 @@ def _write_all(out: _Output, learners: Sequence[Any], fnames: Sequence[Any] | No
     shared = Shared(out, learners)
     places: list[tuple[int, int]] = []
     out.write(_MAGIC)
-    with pickles.by_value():
+    with pickles.user_modules_by_value():
         for index, learner in enumerate(learners):
             try:
                 places.append(out.write(shared.dumps(learner)))

@@ -83,12 +83,12 @@ def pauses(folder, address, pid) -> tuple[float, float]:
     worker.start()
     answers, oversleeps = [], []
     end = time.monotonic() + SECONDS
-    while time.monotonic() < end and not (answers and not is_folding(pid)):
+    while time.monotonic() < end and not (answers and not is_writing_checkpoint(pid)):
         begin = time.monotonic()
         time.sleep(PAUSE)
         asked = time.monotonic()
         one.beat({})
-        if is_folding(pid):
+        if is_writing_checkpoint(pid):
             answers.append(time.monotonic() - asked)
             oversleeps.append(asked - begin - PAUSE)
     ending.set()
@@ -96,10 +96,10 @@ def pauses(folder, address, pid) -> tuple[float, float]:
     one.close()
     other.close()
     if not answers:
-        raise RuntimeError(f"no fold within {SECONDS} s")
+        raise RuntimeError(f"no checkpoint within {SECONDS} s")
     return 1000 * max(answers), 1000 * max(oversleeps)
 
 
-def is_folding(pid: int) -> bool:
+def is_writing_checkpoint(pid: int) -> bool:
     """Whether a manager has a child process, which writes a checkpoint."""
     return bool(Path(f"/proc/{pid}/task/{pid}/children").read_text())

@@ -59,31 +59,32 @@ class BatchServer:
         self._sweeps = 0
         self._worked = time.monotonic()
         self._forgot = float("-inf")
-        self._trouble = ""
-        self._identity = _identity(folder)
         self._wake_pipe = os.open(folder.wake_pipe, os.O_RDWR | os.O_NONBLOCK)
 
     def run(self) -> None:
         """Serve until no job was there for the idle time, or SIGTERM or SIGINT; jobs go on."""
-        signal.signal(
-            signal.SIGCHLD, lambda *_: None
-        )  # its only effect is the byte in the wake-up pipe
+        identity = _identity(self.folder)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # only writes to the wake-up pipe
         signal.set_wakeup_fd(self._wake_pipe, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         log("serving", f"{self.store.slots} slots in {self.folder.path}")
         self._tidy()
+        trouble = ""
         while not self._stopped:
-            if _identity(self.folder) != self._identity:
+            if _identity(self.folder) != identity:
                 self._end_with_folder()
                 return
             try:
                 pause = self._step()
                 if self._may_retire() and self._retire():
                     return
-                self._trouble = ""
+                trouble = ""
             except (OSError, sqlite3.OperationalError) as error:
-                pause = self._log_error(error)
+                pause = _TROUBLE
+                if str(error) != trouble:  # logged once
+                    trouble = str(error)
+                    log("trouble", trouble)
             self._wait(pause)
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
@@ -92,13 +93,6 @@ class BatchServer:
     def _wait(self, seconds: float) -> None:
         if select.select([self._wake_pipe], [], [], seconds)[0]:
             os.read(self._wake_pipe, 65536)
-
-    def _log_error(self, error: Exception) -> float:
-        """Log an error once; returns the seconds until the next try."""
-        if str(error) != self._trouble:
-            self._trouble = str(error)
-            log("trouble", self._trouble)
-        return _TROUBLE
 
     # --------------------------------------------------------------- one step
 

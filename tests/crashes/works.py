@@ -32,8 +32,8 @@ Rows = dict[str, int]
 Values = dict[float, float]
 
 
-class FoldedHere:
-    """A fold that has run in this process, through the same disk."""
+class CheckpointHere:
+    """A checkpoint that runs in this process, through the same disk."""
 
     def __init__(self, folder: RunFolder, last: int, anew: bool) -> None:
         self._rc = 0
@@ -52,7 +52,7 @@ class FoldedHere:
 class DatabaseHere(Database):
     """Folds without another process."""
 
-    start_checkpoint = staticmethod(FoldedHere)  # type: ignore[assignment]
+    start_checkpoint = staticmethod(CheckpointHere)  # type: ignore[assignment]
 
 
 def rows_of(tables: database.Tables) -> Rows:
@@ -60,7 +60,7 @@ def rows_of(tables: database.Tables) -> Rows:
 
 
 class OfTheDatabase:
-    """Opening with a torn tail, commits of two rows each, folds; the rows are 0 to 3."""
+    """Opening with a torn tail, commits of two rows each, checkpoints; the rows are 0 to 3."""
 
     name = "database"
     first: ClassVar[Rows] = {"0": 1, "1": 2, "2": 0, "3": 0}

@@ -1,4 +1,4 @@
-"""The database on a real disk: what survives a crash at any byte, a fold, a kill, a person."""
+"""The database on a real disk: what survives a crash at any byte, a checkpoint, a kill, an edit."""
 
 from __future__ import annotations
 
@@ -228,22 +228,22 @@ def test_what_a_failed_fsync_may_have_lost_is_written_again_once(folder: RunFold
     assert rows(folder)["1"] == 7
 
 
-# --------------------------------------------------------------------------- folding
+# --------------------------------------------------------------------------- checkpoints
 
 
 def test_writing_goes_on_during_a_checkpoint(folder: RunFolder) -> None:
     store = Database(folder)
     expected = {"0": 0, "1": 0, "2": 0}
-    folds, n = 0, 0
+    checkpoints, n = 0, 0
     end = time.monotonic() + 60
-    while folds < 3 and time.monotonic() < end:
+    while checkpoints < 3 and time.monotonic() < end:
         n += 1
         put(store, n % 7, n)
         expected[str(n % 7)] = n
         store.commit()
         if not store.checkpoint_runs():
             store.begin_checkpoint()
-            folds += 1
+            checkpoints += 1
     assert {key: row["n"] for key, row in read_tables(folder)[database.ITEMS].items()} == expected
     store.close()
     assert rows(folder) == expected
@@ -269,7 +269,7 @@ def test_a_killed_checkpoint_loses_nothing_and_is_repeated(folder: RunFolder) ->
 
 
 def test_a_checkpoint_gives_up_when_its_manager_has_died(folder: RunFolder) -> None:
-    """The next manager may fold already: an old fold must not put its file over a newer one."""
+    """The next manager may make one already: an old checkpoint must not replace a newer file."""
     store = Database(folder)
     put(store, 0, 1)
     store.close()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import subprocess
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 
@@ -32,6 +31,8 @@ from adaptive_scheduler.io.storage.tinydb_file import (
 from adaptive_scheduler.io.system import processes
 
 __all__ = ["COMBOS", "ITEMS", "JOBS", "META", "SUBMITS", "Database", "Tables", "create"]
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Database:
@@ -62,11 +63,13 @@ class Database:
         self._segment = self._load() + 1
         self._appender = self._begin_segment(self._segment)
         self._buffer: list[bytes] = []
-        self._encoder = msgspec.json.Encoder()
         self._checkpoint: subprocess.Popen[bytes] | None = None
-        self._written = _identity(folder.database)
+        self._written = self._identity()  # of the file, by the last checkpoint
         self._discard_file = False  # somebody changed the file: its content is not used
         self.lines = 0  # of the journal since the last checkpoint
+
+    def _identity(self) -> files.FileIdentity | None:
+        return storage.AtomicStorage(self.folder.database).identity()
 
     # ------------------------------------------------------------------- reading
 
@@ -88,7 +91,7 @@ class Database:
         Starts over if a checkpoint of a manager that just died was finished meanwhile.
         """
         while True:
-            before = _identity(self.folder.database)
+            before = self._identity()
             tables = storage.AtomicStorage(self.folder.database).read()
             if tables is None:
                 raise DatabaseError(
@@ -99,7 +102,7 @@ class Database:
                 tail = journal.replay_all(self.folder, last, tables)
             except FileNotFoundError:
                 continue  # a checkpoint deleted a segment meanwhile
-            if _identity(self.folder.database) == before:
+            if self._identity() == before:
                 break
         self.tables = tables
         if tail is not None:
@@ -117,7 +120,7 @@ class Database:
 
     def put(self, table: str, key: object, row: object) -> None:
         """Add a change to the buffer; durable after the next `commit`. None deletes the row."""
-        self._buffer.append(self._encoder.encode((table, str(key), row)))
+        self._buffer.append(_encode((table, str(key), row)))
 
     def commit(self) -> None:
         """Append all buffered changes to the journal and fsync once; no request is answered before.
@@ -181,7 +184,7 @@ class Database:
         rc = self._checkpoint.poll()
         if rc is None:
             return True
-        written = _identity(self.folder.database)
+        written = self._identity()
         self._checkpoint = None
         if rc:
             self.lines += 1  # so that it is tried again
@@ -216,10 +219,10 @@ class Database:
         with suppress(DatabaseError):  # of the previous one: the next includes its work
             if self.checkpoint_runs():
                 return False
-        if _identity(path) == self._written:
+        if self._identity() == self._written:
             return False
         remark = f"{path} was removed by somebody else; it is written again"
-        found = _identity(path)
+        found = self._identity()
         if found is not None:
             with files.naming(path, DatabaseError):
                 kept = files.unused_name(path.with_name(path.name + ".edited"))
@@ -230,8 +233,3 @@ class Database:
         self._written = found  # kept once, even if the checkpoint that replaces it is delayed
         self._discard_file = True
         return True
-
-
-def _identity(path: Path) -> files.FileIdentity | None:
-    with files.naming(path, DatabaseError):
-        return files.identity(path)

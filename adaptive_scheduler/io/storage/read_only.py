@@ -24,27 +24,23 @@ def read_tables(folder: RunFolder) -> Tables:
     DatabaseError
         There is no database, or it cannot be read.
     """
+    file = storage.AtomicStorage(folder.database)
     for _ in range(_TRIES):
-        before = _identity(folder.database)
+        before = file.identity()
         with suppress(FileNotFoundError):  # a checkpoint deleted a segment meanwhile
-            tables = _read_once(folder)
-            if _identity(folder.database) == before:
+            tables = _read_once(file, folder)
+            if file.identity() == before:
                 return tables
     raise DatabaseError(folder.database, "changes faster than it can be read. Try again.")
 
 
-def _read_once(folder: RunFolder) -> Tables:
-    tables = storage.AtomicStorage(folder.database).read()
+def _read_once(file: storage.AtomicStorage, folder: RunFolder) -> Tables:
+    tables = file.read()
     if tables is None:
         raise DatabaseError(folder.database, "does not exist. Name the database of a run.")
     if files.status(folder.journals) is not None:
         journal.replay_all(folder, storage.last_segment(tables), tables)
     return tables
-
-
-def _identity(path: Path) -> files.FileIdentity | None:
-    with files.naming(path, DatabaseError):
-        return files.identity(path)
 
 
 def put_aside(folder: RunFolder) -> Path:

@@ -50,6 +50,11 @@ class AtomicStorage(tinydb.Storage):
                 f"is not a TinyDB file ({error}). Restore it, or move it away to start anew.",
             ) from error
 
+    def identity(self) -> files.FileIdentity | None:
+        """The identity of the file; None if there is none. DatabaseError if it cannot be found out."""
+        with files.naming(self.path, DatabaseError):
+            return files.identity(self.path)
+
     def write(self, data: Tables) -> None:
         """Replace the file atomically, readable by its user only."""
         files.write_atomically(self.path, msgspec.json.encode(data), mode=0o600, kind=DatabaseError)

@@ -15,6 +15,7 @@ import struct
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, cast
 
 import zmq
@@ -45,6 +46,58 @@ _ACCEPTED, _AUTHENTICATED = int(zmq.Event.ACCEPTED), int(zmq.Event.HANDSHAKE_SUC
 _GONE, _READABLE = int(zmq.Event.DISCONNECTED), int(zmq.POLLIN)
 
 
+@dataclass
+class ConnectionCounts:
+    """Counts connections by the events of a zmq socket.
+
+    Attributes
+    ----------
+    accepted, authenticated, closed : int
+        Connections since the beginning.
+    silent, silent_before : int
+        Connections that were not authenticated, at the last two times a second apart.
+    next_sample : float
+        When `silent` is determined next.
+    time : float
+        Of the last count.
+    are_many : bool
+        There were many events in it.
+    """
+
+    accepted: int = 0
+    authenticated: int = 0
+    closed: int = 0
+    silent: int = 0
+    silent_before: int = 0
+    next_sample: float = 0.0
+    time: float = 0.0
+    are_many: bool = False
+
+    def add(self, event: int) -> None:
+        """Count one event."""
+        self.accepted += event == _ACCEPTED
+        self.authenticated += event == _AUTHENTICATED
+        self.closed += event == _GONE
+
+    def end(self, now: float, events: int) -> None:
+        """Note that a count of so many events is complete."""
+        self.time, self.are_many = now, events > _MANY
+        if now >= self.next_sample:
+            silent = self.accepted - self.authenticated
+            self.silent_before, self.silent = self.silent, silent
+            self.next_sample = now + _HANDSHAKE_SECONDS
+
+    @property
+    def open(self) -> int:
+        """Connections that are open."""
+        return self.accepted - self.closed
+
+    @property
+    def refused(self) -> int:
+        """Connections that did not authenticate within a second, or not at all."""
+        return min(self.silent_before, self.silent, self.accepted - self.authenticated)
+
+
 class ConnectionLimiter:
     """Owns the listening socket, counts the connections that zmq accepts there, and limits them.
 
@@ -56,8 +109,6 @@ class ConnectionLimiter:
     Parameters
     ----------
     context : zmq.Context
-    host : str
-        Address to listen on; ``""`` for all.
 
     Attributes
     ----------
@@ -66,30 +117,29 @@ class ConnectionLimiter:
         Existing ones are not affected.
     """
 
-    def __init__(self, context: zmq.Context[Any], host: str) -> None:
-        self._files = raise_file_limit()
-        self._kept = max(self._files // 4, min(self._files // 2, _KEPT))
+    def __init__(self, context: zmq.Context[Any]) -> None:
+        allowed = raise_file_limit()
+        kept = max(allowed // 4, min(allowed // 2, _KEPT))
+        self._limit = allowed - kept
+        # connections in the queue are accepted even after the limit is reached
+        self._backlog = min(_BACKLOG, allowed // 5, max(kept // 4, kept - _UNCOUNTED))
         self._context = context
-        self._host = host
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._events: zmq.Socket[bytes] | None = None
         self._thread = threading.Thread(target=self._run, name="connection limit", daemon=True)
         self._stop = os.eventfd(0, os.EFD_CLOEXEC)  # ends the thread
-        self._are_many = False
         self._counting = threading.Lock()
-        self._counted = 0.0
-        self._accepted = self._authenticated = self._gone = 0
-        self._silent_before = self._silent = 0  # not authenticated, at two times a second apart
-        self._next_count = 0.0
+        self._counts = ConnectionCounts()
         self.is_full = False
 
-    def listen(self, port: int) -> int:
-        """Listen at a port, 0 for any free one; returns the port. Raises OSError."""
-        self._listener.bind((self._host, port))
-        # connections in the queue are accepted even after the limit is reached
-        room = max(self._kept // 4, self._kept - _UNCOUNTED)
-        self._listener.listen(min(_BACKLOG, self._files // 5, room))
+    def listen(self, host: str, port: int) -> int:
+        """Listen at an address, ``""`` for all, and a port, 0 for any free one; returns the port.
+
+        Raises OSError.
+        """
+        self._listener.bind((host, port))
+        self._listener.listen(self._backlog)
         return int(self._listener.getsockname()[1])
 
     def open(self, router: zmq.Socket[bytes]) -> None:
@@ -108,7 +158,7 @@ class ConnectionLimiter:
     @property
     def refused(self) -> int:
         """Connections that did not authenticate within a second, or not at all."""
-        return min(self._silent_before, self._silent, self._accepted - self._authenticated)
+        return self._counts.refused
 
     @property
     def is_running(self) -> bool:
@@ -122,23 +172,23 @@ class ConnectionLimiter:
         poll.register(cast("int", self._events.get(zmq.FD)), select.POLLIN)
         while True:
             # count first: zmq signals new events only after all earlier ones were read
-            self._update(_THREAD_INTERVAL if self._are_many else 0.0)
+            self._update(_THREAD_INTERVAL if self._counts.are_many else 0.0)
             if any(file == stop for file, _ in poll.poll(1000 * _HANDSHAKE_SECONDS)):
                 return
             time.sleep(_INTERVAL)
 
     def update(self) -> None:
         """Count connections, if many are being opened; the manager calls it at each turn."""
-        if self._are_many:
+        if self._counts.are_many:
             self._update(_INTERVAL)
 
     def _update(self, after: float) -> None:
         """Count connections, unless that was done less than `after` seconds ago."""
-        if time.monotonic() < self._counted + after or not self._counting.acquire(blocking=False):
+        counts = self._counts
+        if time.monotonic() < counts.time + after or not self._counting.acquire(blocking=False):
             return
         try:
-            self._are_many = self._count() > _MANY
-            self._counted = time.monotonic()
+            counts.end(time.monotonic(), self._count())
         finally:
             self._counting.release()
 
@@ -149,23 +199,15 @@ class ConnectionLimiter:
             # checked before: an exception for "no event" takes longer
             while n or cast("int", self._events.get(zmq.EVENTS)) & _READABLE:
                 event, _ = self._events.recv_multipart(zmq.NOBLOCK)
-                kind = _EVENT.unpack_from(event)[0]
-                self._accepted += kind == _ACCEPTED
-                self._authenticated += kind == _AUTHENTICATED
-                self._gone += kind == _GONE
+                self._counts.add(_EVENT.unpack_from(event)[0])
                 self._apply_limit()
                 n += 1
-        silent, now = self._accepted - self._authenticated, time.monotonic()
-        if now >= self._next_count:
-            self._silent_before, self._silent = self._silent, silent
-            self._next_count = now + _HANDSHAKE_SECONDS
         return n
 
     def _apply_limit(self) -> None:
-        open_now, limit = self._accepted - self._gone, self._files - self._kept
-        if not self.is_full and open_now > limit:
+        if not self.is_full and self._counts.open > self._limit:
             self._set_full(True)
-        elif self.is_full and open_now < limit * 5 // 6:
+        elif self.is_full and self._counts.open < self._limit * 5 // 6:
             self._set_full(False)
 
     def _set_full(self, full: bool) -> None:

@@ -93,9 +93,9 @@ class Server:
         hosts = [split_url(url)[0]] if url else host_addresses(interface)
         low, high = port_range(ports) if ports else (0, 0)
         tried = [split_url(url)[1]] if url else random.sample(range(low, high + 1), high - low + 1)
-        self._limiter = ConnectionLimiter(self._context, hosts[0] if url or interface else "")
+        self._limiter = ConnectionLimiter(self._context)
         try:
-            port = _first_free(self._limiter, tried)
+            port = _first_free(self._limiter, hosts[0] if url or interface else "", tried)
         except OSError as error:
             where = url or f"tcp://{hosts[0] if interface else '*'}:{ports or '*'}"
             raise InputError(
@@ -184,9 +184,9 @@ _SERVER_OPTIONS: dict[int, Any] = {
 }
 
 
-def _first_free(limiter: ConnectionLimiter, ports: list[int]) -> int:
+def _first_free(limiter: ConnectionLimiter, host: str, ports: list[int]) -> int:
     """Listen at the first free port and return it; OSError of the last one if none is free."""
     for port in ports[:-1]:
         with suppress(OSError):
-            return limiter.listen(port)
-    return limiter.listen(ports[-1])
+            return limiter.listen(host, port)
+    return limiter.listen(host, ports[-1])

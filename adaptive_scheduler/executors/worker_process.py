@@ -29,9 +29,7 @@ ORPHAN_SECONDS = 15.0
 def ignore_signals() -> None:
     """Ignore the signals for the client, and print Python's stack if compiled code crashes."""
     signals.take(IGNORED_SIGNALS, signals.nothing)
-    if (
-        signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN
-    ):  # as a shell sets it for background commands
+    if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:  # a shell sets that for `command &`
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
     print_stack_at_crash()
@@ -46,7 +44,7 @@ def print_stack_at_crash() -> None:
 def start_mpi_rank() -> None:
     """Set up an MPI rank: signals, standard input, and its exit after the launcher's."""
     ignore_signals()
-    if os.environ.get("MPI_LOCALRANKID") == "0":  # also on nodes without the client
+    if os.environ.get("MPI_LOCALRANKID") == "0":  # a node without the client
         from adaptive_scheduler.executors import topology_file
 
         topology_file.remove()

@@ -247,9 +247,7 @@ class _CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
 def _by_value_if_short(obj: Any) -> tuple[bytes, bytes]:
     try:
         blob = dumps_by_value(obj, with_source=False)  # it would be in each message
-    except (
-        USER_RAISES
-    ):  # the border to the user's code, such as an object with a lock; its name will do
+    except USER_RAISES:  # the border to the user's code: an object with a lock, for example
         return b"", b""
     if len(blob) > MAX_CODE:
         return b"", b""

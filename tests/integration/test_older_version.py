@@ -50,6 +50,6 @@ def test_it_goes_on_where_it_was(place: Path, monkeypatch: pytest.MonkeyPatch) -
         folder=place / "run",
     )  # fmt: skip
     run.start()
-    run.wait(60)
+    run.wait(200)  # twice a lease: the new localbatch gives job ids that the old jobs had
     assert run.status() == "finished"
     assert [learner.npoints >= 1100 for learner in run.load_learners()] == [False, *[True] * 4]

@@ -10,6 +10,7 @@ from pathlib import Path
 import adaptive
 import pytest
 
+from adaptive_scheduler.client.learners import adaptive_private
 from adaptive_scheduler.client.learners import store as saving
 from adaptive_scheduler.client.learners.point_journal import PointJournal
 from adaptive_scheduler.client.learners.store import ChangedError, DataFile, LeaseLostError
@@ -69,7 +70,7 @@ def test_a_file_of_another_learner_is_an_error_and_stays(tmp_path):
 
 def test_a_missing_module_is_not_damage(tmp_path):
     path = tmp_path / "a"
-    path.write_bytes(saving.adaptive_parts.compress(b"cnowhere\nat_all\n."))
+    path.write_bytes(adaptive_private.compress(b"cnowhere\nat_all\n."))
     with pytest.raises(EnvironmentMismatchError, match="nowhere"):
         DataFile(learner(), path).load()
     assert path.exists()

@@ -219,9 +219,9 @@ def _folder(url: str | None) -> RunFolder:
 
 
 def _config(folder: RunFolder) -> RunConfig:
-    from adaptive_scheduler.client.job_environment import read_config
     from adaptive_scheduler.core.config import RunConfig
     from adaptive_scheduler.core.resources import Resources
+    from adaptive_scheduler.io.storage.run_config import read_config
 
     if folder.config.exists():
         return read_config(folder)

@@ -272,7 +272,7 @@ def parse_log_files(logs: str | os.PathLike[str] | Iterable[str]) -> pd.DataFram
     EnvironmentMismatchError
         pandas is not installed.
     """
-    from adaptive_scheduler.io.system.job_logs import log_files, read_events
+    from adaptive_scheduler.io.system.read_logs import log_files, read_events
     from adaptive_scheduler.runs.load_data import import_pandas
 
     pandas = import_pandas()

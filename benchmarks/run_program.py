@@ -1,4 +1,4 @@
-"""A run of ours on the cluster: ``run_program.py TASK``; prints JSON."""
+"""Runs this package on the cluster: ``run_program.py TASK``; prints JSON."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def note_cpu(path):
                 ticks += sum(
                     map(int, (folder / "stat").read_text().rpartition(")")[2].split()[11:15])
                 )
-        except OSError:  # it has ended, or is another user's
+        except OSError:  # it has ended, or belongs to another user
             continue
     Path(path).write_text(str(ticks / os.sysconf("SC_CLK_TCK")))
 
 
 def point(ledger, which, seconds, x, cpu=""):
-    """Sleep, and note when: one line, appended in one write."""
+    """Sleep, and append one line with the times, in one write."""
     import time
 
     if cpu and not os.access(cpu, os.F_OK):
@@ -52,7 +52,7 @@ def point(ledger, which, seconds, x, cpu=""):
 
 
 def main(task: dict) -> None:
-    """Start the run, wait for its end, say when what happened."""
+    """Start the run, wait for its end, print the times of its steps."""
     folder = Path(task["folder"])
     ledger = str(folder / "ledger") if task.get("ledger", True) else ""
     cpu = str(folder / "cpu") if task.get("cpu") else ""
@@ -83,7 +83,7 @@ def main(task: dict) -> None:
 
 
 def read(ledger: str) -> list[list[float]]:
-    """Learner, job, begin, end of each point."""
+    """Learner, job, begin and end of each point."""
     if not ledger or not Path(ledger).exists():
         return []
     return [
@@ -92,7 +92,7 @@ def read(ledger: str) -> list[list[float]]:
 
 
 def client_ends(folder: Path) -> dict[str, str]:
-    """When each job's client wrote its last words."""
+    """The time of the last log line of each job's client."""
     ends = {}
     for path in RunFolder(folder).logs.glob("*.log"):
         for line in path.read_text(errors="replace").splitlines():

@@ -1,4 +1,4 @@
-"""`runner-scale`: one learner on 10,000 workers. The workers are simulated: they sleep.
+"""`runner-scale`: one learner on 10,000 simulated workers, which only wait.
 
 The simulation is part of what is measured: its thread, and the evaluation itself, share the
 interpreter's lock with the runner. Of the runner's thread with 1,000 points pending 73 % was the
@@ -39,7 +39,7 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
 
 
 def share(run: Any, workers: int, finish: Any) -> float:
-    """Seconds of evaluations that ended within 10 s, of those possible."""
+    """Share of the possible evaluation time that was used within 10 s."""
     pool = SimulatedPool(workers, 1.0, finish)
     begin = time.monotonic()
     taken: list[float] = []

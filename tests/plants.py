@@ -87,7 +87,7 @@ ASKED = (
         "fsync dropped", "io/storage/append_file.py",
         "            files.operations.fsync(self._fd)\n", "            pass\n",
     ),
-    Plant("torn tail kept", "io/storage/database.py", "            journal.drop(tail)\n", ""),
+    Plant("torn tail kept", "io/storage/database.py", "            journal.remove_torn_line(tail)\n", ""),
     Plant(
         "fold loses the segment written meanwhile", "io/storage/checkpoint.py",
         "    _remove(folder, old)\n", "    _remove(folder, journal.segments(folder))\n",

@@ -17,9 +17,10 @@ from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Hello
 from adaptive_scheduler.errors import AdaptiveSchedulerError, RunError
-from adaptive_scheduler.executors.registry import executor_for
-from adaptive_scheduler.io.pickling.object_file import read_callable
+from adaptive_scheduler.executors.registry import launcher_for
+from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.probe import try_folder
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.io.transport.connection import Connection
@@ -36,7 +37,7 @@ def main() -> None:
     folder = environment.run_folder(os.environ)
     if folder is None:
         raise RunError("$ADAPTIVE_SCHEDULER_RUN is not set: a job script starts this.")
-    config = environment.read_config(folder)
+    config = read_config(folder)
     findings = [
         _try("Python and packages", lambda: _packages(config)),
         _try("MPI and workers", lambda: _workers(job, folder)),
@@ -66,7 +67,7 @@ def _packages(config: RunConfig) -> str:
 
 def _workers(job: JobEnvironment, folder: RunFolder) -> str:
     callables = read_callable(folder.callables, "executors", [])
-    executor = executor_for(job.executor, callables)
+    executor = launcher_for(job.executor, callables)
     pool = executor.open(job.cores)
     n = executor.workers(job.cores)
     hosts = {

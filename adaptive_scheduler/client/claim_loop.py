@@ -33,7 +33,7 @@ from adaptive_scheduler.core.wire.messages import (
     Report,
 )
 from adaptive_scheduler.errors import EnvironmentMismatchError, RequestRefusedError
-from adaptive_scheduler.io.system.job_logs import OUTPUT_LINES, output_tail
+from adaptive_scheduler.io.system.read_logs import CRASH_LINES, job_output_tail
 
 
 class ClaimLoop:
@@ -237,7 +237,7 @@ class ClaimLoop:
 
     def _with_output(self, fail: Fail) -> Fail:
         """A crash, with what its job printed: Python's stack, if there was time to print it."""
-        text = output_tail(self._config.log_folder, self._link.owner.job, OUTPUT_LINES)
+        text = job_output_tail(self._config.log_folder, self._link.owner.job, CRASH_LINES) or ""
         output = of_this_try(text)
         end = end_of_output(output)
         reason = f"{fail.reason}; {end}" if end else fail.reason

@@ -15,7 +15,7 @@ from adaptive_scheduler.client.job_environment import JobEnvironment
 from adaptive_scheduler.core.jobs.batch_jobs import JobId
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError, SchedulerError
-from adaptive_scheduler.io.pickling.object_file import read_callable
+from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.schedulers.base import Scheduler
 

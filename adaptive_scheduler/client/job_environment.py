@@ -11,14 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from adaptive_scheduler.core import paths
-from adaptive_scheduler.core.config import Environment, RunConfig
+from adaptive_scheduler.core.config import Environment
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Owner
-from adaptive_scheduler.errors import EnvironmentMismatchError, RunError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.errors import EnvironmentMismatchError
 
 
 @dataclass(frozen=True)
@@ -105,16 +102,6 @@ def run_folder(environ: Mapping[str, str]) -> RunFolder | None:
     """The run folder that the job script named."""
     text = environ.get(paths.RUN_VARIABLE)
     return RunFolder(text) if text else None
-
-
-def read_config(folder: RunFolder) -> RunConfig:
-    """Read ``run.json``; RunError if it is not there or not understood."""
-    if not folder.config.exists():
-        raise RunError(f"{folder.config} is not there: this is no run folder, or not a whole one.")
-    try:
-        return msgspec.json.decode(files.read_private(folder.config), type=RunConfig)
-    except msgspec.MsgspecError as error:
-        raise RunError(f"{folder.config} cannot be read: {error}. Start the run again.") from error
 
 
 def check(environment: Environment) -> None:

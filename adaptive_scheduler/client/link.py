@@ -14,7 +14,7 @@ from types import TracebackType
 from adaptive_scheduler.client.session import Sending, Session
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.sanitize import sanitized_message
+from adaptive_scheduler.core.texts import sanitize_message
 from adaptive_scheduler.core.wire.messages import Goodbye, Owner, Reply, Report, Request
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
@@ -106,7 +106,7 @@ class ManagerLink:
     def send(self, body: Request) -> int:
         """Send a request until it is answered; returns at once, with a ticket for `wait`."""
         with self._changed:
-            ticket = self._session.request(sanitized_message(body), time.monotonic())
+            ticket = self._session.request(sanitize_message(body), time.monotonic())
             self._changed.notify_all()
             return ticket
 
@@ -196,7 +196,7 @@ class ManagerLink:
         if self.ask(goodbye, SHORT_FINAL_TIMEOUT if gave_up else FINAL_TIMEOUT) is not None:
             return
         try:
-            offline_goodbyes.write(
+            offline_goodbyes.write_goodbye(
                 self._folder, self.owner, goodbye.reason, goodbye.broken, gave_up
             )
         except FileError as error:
@@ -321,7 +321,9 @@ def first_patience(folder: RunFolder, timing: Timing) -> float:
     other, and must not keep their cores each as long as the first that found nobody.
     """
     patience = idle_patience(timing)
-    return min(patience, BRIEF_PATIENCE) if offline_goodbyes.is_given_up(folder) else patience
+    return (
+        min(patience, BRIEF_PATIENCE) if offline_goodbyes.is_manager_given_up(folder) else patience
+    )
 
 
 def away_for_too_long(timing: Timing) -> str:

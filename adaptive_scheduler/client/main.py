@@ -32,10 +32,12 @@ from adaptive_scheduler.errors import (
     RunError,
     UserCodeError,
 )
-from adaptive_scheduler.executors.base import Executor
-from adaptive_scheduler.executors.registry import executor_for
-from adaptive_scheduler.executors.worker import describe, show_crashes
-from adaptive_scheduler.io.pickling.object_file import read_callable
+from adaptive_scheduler.executors.base import Launcher
+from adaptive_scheduler.executors.registry import launcher_for
+from adaptive_scheduler.executors.worker import describe
+from adaptive_scheduler.executors.worker_process import print_stack_at_crash
+from adaptive_scheduler.io.pickling.callables_file import read_callable
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.logs import job_log
 
 #: Errors that another try in the same job would meet again.
@@ -44,7 +46,7 @@ _FOR_GOOD = (RequestRefusedError, EnvironmentMismatchError, UserCodeError)
 
 def main() -> int:
     """Be the client of the job that this process runs in; returns its exit code."""
-    show_crashes()
+    print_stack_at_crash()
     job = JobEnvironment.of(os.environ)
     log = job_log(job.logs, job.owner.job)
     try:
@@ -53,7 +55,7 @@ def main() -> int:
             raise RunError(
                 "$ADAPTIVE_SCHEDULER_RUN is not set: clients are started by job scripts."
             )
-        config = environment.read_config(folder)
+        config = read_config(folder)
         payloads = {"learner": LearnerPayload(Recipes(folder, config), config)}
         return Client(job, folder, config, payloads, log).run()
     except AdaptiveSchedulerError as error:
@@ -95,7 +97,7 @@ class Client:
         self._loop: ClaimLoop | None = None
         self._link: ManagerLink | None = None
         self._deadline = Deadline(lambda: None)
-        self._pool: tuple[Executor, Pool] | None = None
+        self._pool: tuple[Launcher, Pool] | None = None
         self._parents = ParentWatch(job.owner.job) if job.is_batch else None
         self._ended_by: str | None = None
 
@@ -137,7 +139,7 @@ class Client:
     def _open_pool(self) -> Workers:
         executor = self._executor()
         pool = executor.open(self._job.cores)
-        self._job.mark_memory(executor.left_behind())
+        self._job.mark_memory(executor.leftover_files())
         self._pool = executor, pool
         return Workers(pool, executor.workers(self._job.cores), self._folder.programs)
 
@@ -204,14 +206,14 @@ class Client:
 
     # ------------------------------------------------------------- the executor
 
-    def _executor(self) -> Executor:
+    def _executor(self) -> Launcher:
         name = self._job.executor
         callables = (
             read_callable(self._folder.callables, "executors", [])
             if name.startswith("callable")
             else []
         )
-        return executor_for(name, callables)
+        return launcher_for(name, callables)
 
     # ------------------------------------------------------------- in the thread of signals
 

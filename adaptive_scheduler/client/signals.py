@@ -12,7 +12,7 @@ import psutil
 
 from adaptive_scheduler.core.paths import JOB_VARIABLE
 from adaptive_scheduler.executors import signals
-from adaptive_scheduler.executors.worker import Launcher
+from adaptive_scheduler.executors.worker_process import RankParent
 
 #: Signals that end the client; at the others it asks how much of its walltime is left.
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -71,7 +71,7 @@ class ParentWatch:
     """
 
     def __init__(self, job: str) -> None:
-        self._launcher = Launcher()
+        self._launcher = RankParent()
         self._script = _script(job)
 
     def are_gone(self) -> bool:

@@ -21,7 +21,7 @@ from adaptive_scheduler.commandline.output.terminal import console, print_line, 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
-from adaptive_scheduler.io.system.job_logs import output_tail
+from adaptive_scheduler.io.system.read_logs import job_output_tail
 from adaptive_scheduler.runs.views import render as views
 
 #: Lines of a job's output that are shown with a learner's history.
@@ -46,7 +46,7 @@ def logs(
 
     Example: `adaptive-scheduler logs RUN 17`
     """
-    from adaptive_scheduler.io.storage.row_codec import read_config
+    from adaptive_scheduler.io.storage.run_config import read_config
     from adaptive_scheduler.runs.manager_client import ManagerClient
 
     folder = find_run(run)
@@ -103,7 +103,9 @@ def _of_learner(job_logs: Path, item: ItemView, lines: int) -> History:
     if not item.job:
         return History(entries, [item])
     output = job_logs / f"{item.job}.out"
-    return History(entries, [item], output, output_tail(job_logs, item.job, _OUTPUT_LINES))
+    return History(
+        entries, [item], output, job_output_tail(job_logs, item.job, _OUTPUT_LINES) or ""
+    )
 
 
 def _print_failures(snapshot: Snapshot, folder: RunFolder, job_logs: Path) -> None:

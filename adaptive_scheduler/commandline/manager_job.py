@@ -12,8 +12,8 @@ from adaptive_scheduler.core.jobs.commands import Submitted, SubmitUnknown
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources, parse_walltime
 from adaptive_scheduler.errors import NoObservation, SubmitRefusedError
-from adaptive_scheduler.io.pickling.object_file import read_callable
-from adaptive_scheduler.io.storage.row_codec import read_config
+from adaptive_scheduler.io.pickling.callables_file import read_callable
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system import submit as batch
 from adaptive_scheduler.schedulers.base import Scheduler
 

@@ -94,8 +94,8 @@ class NewDefinition:
 def _redefined(run: Run, new: NewDefinition) -> RunManager:
     """Define the same run again; what was not given stays as it is."""
     from adaptive_scheduler.commandline.input.learners_file import goal_of, load_learners_file
-    from adaptive_scheduler.io.pickling.object_file import read_callable
-    from adaptive_scheduler.io.storage.row_codec import read_config
+    from adaptive_scheduler.io.pickling.callables_file import read_callable
+    from adaptive_scheduler.io.storage.run_config import read_config
     from adaptive_scheduler.runs.run_manager import RunManager
 
     path = run.folder.callables
@@ -119,7 +119,7 @@ def _redefined(run: Run, new: NewDefinition) -> RunManager:
 def _old_initializers(run: Run, names: Sequence[Any], learners: Sequence[Any]) -> list[Any] | None:
     """Those of the run; where each learner has its own, in the order of these learners."""
     from adaptive_scheduler.core.initializers import is_per_learner
-    from adaptive_scheduler.io.pickling.object_file import read_callable
+    from adaptive_scheduler.io.pickling.callables_file import read_callable
     from adaptive_scheduler.runs.start import fnames
 
     given = read_callable(run.folder.callables, "initializers")
@@ -132,8 +132,8 @@ def _old_initializers(run: Run, names: Sequence[Any], learners: Sequence[Any]) -
 
 def _old_goal(run: Run) -> Any:
     from adaptive_scheduler.core.goals import unparse_goal
-    from adaptive_scheduler.io.pickling.object_file import read_callable
-    from adaptive_scheduler.io.storage.row_codec import read_config
+    from adaptive_scheduler.io.pickling.callables_file import read_callable
+    from adaptive_scheduler.io.storage.run_config import read_config
 
     goal = read_config(run.folder).goal
     if goal.kind == "callable":

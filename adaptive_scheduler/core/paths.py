@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 #: The run folder, for jobs; everything else they read from there.
@@ -27,6 +28,12 @@ SYSTEM_VARIABLE = "ADAPTIVE_SCHEDULER_SYSTEM"
 
 #: The database's name in a folder that belongs to a `RunManager`.
 DATABASE_NAME = "db.tinydb"
+
+
+def state_folder(environ: Mapping[str, str]) -> Path:
+    """The user's folder for state that belongs to no single run (XDG Base Directory)."""
+    home = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(home) / "adaptive_scheduler"
 
 
 class RunFolder:
@@ -128,8 +135,8 @@ class RunFolder:
         return self.folder / "complaints"
 
     @property
-    def last_words(self) -> Path:
-        """What clients said that left while no manager heard them, one file a job."""
+    def offline_goodbyes(self) -> Path:
+        """Goodbyes of clients that could not reach a manager, one file a job."""
         return self.folder / "last-words"
 
     @property

@@ -8,8 +8,8 @@ import sys
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.io.pickling.object_file import read_callable
-from adaptive_scheduler.io.storage.row_codec import read_config
+from adaptive_scheduler.io.pickling.callables_file import read_callable
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.logs import open_log
 from adaptive_scheduler.manager.engine import Engine
 

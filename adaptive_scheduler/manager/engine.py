@@ -19,8 +19,8 @@ from adaptive_scheduler.errors import FileError, ManagerUnreachableError
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.lock import Lock
-from adaptive_scheduler.io.system.job_logs import OUTPUT_LINES, printed
 from adaptive_scheduler.io.system.logs import open_log
+from adaptive_scheduler.io.system.read_logs import CRASH_LINES, job_output_tail
 from adaptive_scheduler.io.transport import keys, offline_goodbyes, url_registry
 from adaptive_scheduler.io.transport.addresses import (
     Address,
@@ -113,7 +113,7 @@ class Engine:
     def _read_offline_goodbyes(self) -> None:
         """Jobs that ended in good order while no manager lived have not crashed."""
         clients = self._dispatcher.clients
-        for path, found in offline_goodbyes.read(self.folder):
+        for path, found in offline_goodbyes.read_goodbyes(self.folder):
             goodbye = Goodbye(found.reason, found.broken)
             if clients.receive_offline_goodbye(found.owner, goodbye, self._dispatcher.now()):
                 self._log.info("goodbye_found", job=found.owner.job, reason=found.reason)
@@ -140,7 +140,7 @@ class Engine:
         self._server.wake()
 
     def _begin_jobs(self, scheduler: Scheduler, config: RunConfig, write: ScriptWriter) -> None:
-        output = partial(printed, config.log_folder, lines=OUTPUT_LINES)
+        output = partial(job_output_tail, config.log_folder, lines=CRASH_LINES)
         self._dispatcher.submit_jobs(config, scheduler.name, scheduler.max_array, output)
         self._batch = BatchWorker(scheduler, config, self.folder, self._report, write)
         self._batch.start()
@@ -170,8 +170,8 @@ class Engine:
     def _step(self) -> None:
         patience = self._dispatcher.patience() if self._results.empty() else 0.0
         messages = self._server.receive(patience)
-        lock_error = self._lock.bump()  # first: a manager that lost its lock must not answer
-        self._dispatcher.control.observe(lock_error, self._server.refused, self._server.is_shut)
+        lock_error = self._lock.renew()  # first: a manager that lost its lock must not answer
+        self._dispatcher.control.observe(lock_error, self._server.refused, self._server.is_full)
         self._dispatcher.step(messages, self._drain(), self)
 
     def _drain(self) -> list[Result]:
@@ -216,7 +216,7 @@ class Engine:
             url_registry.remove_stale(host_addresses())
             if self._dispatcher.is_over():
                 url_registry.withdraw(self.folder)
-                keys.remove_elsewhere(self.folder.keys)
+                keys.remove_external(self.folder.keys)
 
     def _unpublish(self) -> None:
         """Remove ``manager.json``, unless it is that of another manager by now."""

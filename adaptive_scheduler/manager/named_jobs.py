@@ -15,11 +15,11 @@ from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.jobs.records import tag
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.texts import one_line
+from adaptive_scheduler.core.texts import check_line
 from adaptive_scheduler.core.times import TimeLike, seconds
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io.pickling.object_file import write_callables
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.pickling.callables_file import write_callables
+from adaptive_scheduler.io.storage.run_config import write_config
 from adaptive_scheduler.io.system.commands import refuse_missing_programs
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.job_script import ScriptWriter
@@ -42,7 +42,7 @@ class NamedJobs:
         if not names or not all(isinstance(name, str) and name.strip() for name in names):
             raise InputError(f"job_names={names!r} must be a list of at least one text.")
         for name in names:
-            one_line(name, "job_names")
+            check_line(name, "job_names")
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise InputError(f"job_names: {twice!r} is there twice: each job needs its own.")
@@ -92,7 +92,7 @@ class NamedJobs:
         )
         pickled = {"scheduler": self.scheduler, "executors": self.scheduler.executor_callables}
         write_callables(folder.callables, pickled)
-        files.write_atomically(folder.config, msgspec.json.encode(configured), mode=0o600)
+        write_config(folder, configured)
         return configured
 
     def try_writer(self, write: ScriptWriter, config: RunConfig, folder: RunFolder) -> None:

@@ -39,16 +39,16 @@ class RowStore(Protocol):
     def commit(self) -> None:
         """Make the buffer durable; FileError if nothing of it is."""
 
-    def keep_edited(self) -> bool:
+    def keep_edited_file(self) -> bool:
         """Whether somebody else changed the file, so that every row must be put again."""
 
-    def fold(self, anew: bool = False) -> None:
+    def checkpoint(self, discard_file: bool = False) -> None:
         """Bring the file up to date, and wait for it."""
 
-    def begin_fold(self, anew: bool = False) -> None:
+    def begin_checkpoint(self, discard_file: bool = False) -> None:
         """Begin to bring the file up to date in the background."""
 
-    def fold_runs(self) -> bool:
+    def checkpoint_runs(self) -> bool:
         """Whether that is under way; FileError if it failed."""
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class Persistence:
         if self._next_checkpoint is None:
             self._next_checkpoint = now + CHECKPOINT_INTERVAL
         try:
-            self._store.fold_runs()
+            self._store.checkpoint_runs()
         except FileError as error:
             self._log.exception("checkpoint_failed", reason=str(error))
         if now >= self._next_checkpoint:
@@ -129,14 +129,14 @@ class Persistence:
             self._log.exception("checkpoint_failed", reason=str(error))
 
     def _checkpoint(self, wait: bool) -> None:
-        edited = self._store.keep_edited()
+        edited = self._store.keep_edited_file()
         if edited:
             row_codec.note_everything(self._store, self._state)
             self._store.put(row_codec.RUN_TABLE, row_codec.RUN_ROW, self._run_row)
         if wait:
-            self._store.fold(edited)
+            self._store.checkpoint(edited)
         elif edited or self._store.lines:
-            self._store.begin_fold(edited)
+            self._store.begin_checkpoint(edited)
         self._log_remarks()
 
     def close(self) -> None:

@@ -34,11 +34,12 @@ from adaptive_scheduler.errors import (
     ProtocolError,
     SchedulerError,
 )
-from adaptive_scheduler.io.pickling.object_file import write_callables
+from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.run_config import write_config
 from adaptive_scheduler.io.system.hosts import Hosts
-from adaptive_scheduler.io.system.job_logs import output_tail, printed
 from adaptive_scheduler.io.system.probe import try_folder
+from adaptive_scheduler.io.system.read_logs import job_output_tail
 from adaptive_scheduler.io.system.submit import TIMEOUT, run_command, submit, write_script
 from adaptive_scheduler.io.transport.addresses import Address, write_address
 from adaptive_scheduler.io.transport.server import Server
@@ -171,7 +172,7 @@ def _write_run(trial: ClusterCheck, folder: RunFolder) -> RunConfig:
         run_script=str(script),
     )
     files.write_atomically(script, _SCRIPT.encode())
-    files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
+    write_config(folder, config)
     write_callables(folder.callables, {"executors": trial.scheduler.executor_callables})
     return config
 
@@ -232,7 +233,7 @@ def _wait(
         listed = _listed(trial.scheduler, job)
         gone_at = None if listed else gone_at or time.monotonic()
         gone = gone_at is not None and time.monotonic() - gone_at > _VISIBLE
-        if gone or _CLIENT_DIED in output_tail(config.log_folder, job):
+        if gone or _CLIENT_DIED in (job_output_tail(config.log_folder, job) or ""):
             return [_died(trial.scheduler, config, job)]
         if listed is not None and (state := f"{listed.native_state} {listed.reason}") != shown:
             shown = state
@@ -249,7 +250,7 @@ def _late(trial: ClusterCheck, config: RunConfig, job: JobId, state: str) -> Che
     return CheckResult(
         "running the job", False, state.rstrip() or f"job {job} cannot be seen in the queue",
         f"It did not end within {trial.timeout:.0f} s. If it waits in the queue, give more time "
-        f"(--timeout 1h); if it ran, its output says more: {output_tail(config.log_folder, job) or 'it is empty.'}",
+        f"(--timeout 1h); if it ran, its output says more: {job_output_tail(config.log_folder, job) or 'it is empty.'}",
     )  # fmt: skip
 
 
@@ -270,7 +271,7 @@ def _listed(scheduler: Scheduler, job: JobId) -> ListedJob | None:
 
 
 def _died(scheduler: Scheduler, config: RunConfig, job: JobId) -> CheckResult:
-    output = printed(config.log_folder, job)
+    output = job_output_tail(config.log_folder, job)
     if output is None:
         remedy = (
             f"It has no output in {config.log_folder}: the nodes cannot write there, or cannot see "

@@ -8,7 +8,6 @@ import threading
 import time
 import uuid
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
@@ -37,8 +36,10 @@ from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedErr
 from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.database import Tables
-from adaptive_scheduler.io.storage.lock import holder, lives
+from adaptive_scheduler.io.storage.lock import holder, is_alive
 from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.storage.run_config import read_config
+from adaptive_scheduler.io.system.read_logs import tail
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.runs.views.status import RunSnapshot
 
@@ -142,7 +143,7 @@ class ManagerClient:
     def lives(self) -> bool:
         """Whether a manager of this run is alive, as far as its lock shows."""
         found = holder(self.folder.lock)
-        return found is not None and not found.prepares and lives(self.folder.lock, found)
+        return found is not None and not found.prepares and is_alive(self.folder.lock, found)
 
     def snapshot(self, rows: Rows = "active") -> RunSnapshot:
         """Return how the run stands: from the manager, or from the database if none runs.
@@ -167,7 +168,7 @@ class ManagerClient:
 
 def snapshot_on_disk(folder: RunFolder, rows: Rows = "active") -> RunSnapshot:
     """Return how a run stands from its database alone; nothing is changed."""
-    config = state.read_config(folder)
+    config = read_config(folder)
     tables = read_tables(folder)
     items = state.read_items(tables, folder)
     phases: dict[str, int] = {}
@@ -215,14 +216,6 @@ def _notes(
     notes = [f"held: {row.held}. Mend it, then resume."] if row.held else []
     if kept := damage(items, {}):
         notes.append(f"damaged data were kept aside: {kept}")
-    if folder.manager_output.exists() and (tail := output_tail(folder.manager_output)):
-        notes.append(f"the last manager of run {config.run} printed: {tail}")
+    if printed := tail(folder.manager_output):
+        notes.append(f"the last manager of run {config.run} printed: {printed}")
     return notes
-
-
-def output_tail(path: Path, length: int = 2000) -> str:
-    """Return the end of what a process printed."""
-    with path.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - length))
-        return file.read().decode(errors="replace").strip()

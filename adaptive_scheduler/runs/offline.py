@@ -10,6 +10,7 @@ from adaptive_scheduler.core.rows.events import Cancelled
 from adaptive_scheduler.core.rows.items import OVER, Phase
 from adaptive_scheduler.core.wire.messages import Refused
 from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.start.prepare import held
 from adaptive_scheduler.runs.start.previous_run import open_store, requeue
 
@@ -29,7 +30,7 @@ def cancel(folder: RunFolder) -> int | None:
 
     Returns None and changes nothing if there may be a job.
     """
-    config = state.read_config(folder)
+    config = read_config(folder)
     with held(folder), open_store(folder) as store:
         run = state.open_state(store.tables, folder, config, time.monotonic())
         if run.jobs.live or run.jobs.pending_submits:
@@ -53,7 +54,7 @@ def cancel_items(folder: RunFolder, rows: Sequence[int]) -> int:
 
     A job that runs one of them stops it when it reaches the next manager.
     """
-    config = state.read_config(folder)
+    config = read_config(folder)
     with held(folder), open_store(folder) as store:
         run = state.open_state(store.tables, folder, config, time.monotonic())
         now = time.time()
@@ -64,6 +65,6 @@ def cancel_items(folder: RunFolder, rows: Sequence[int]) -> int:
 
 
 def _requeue(folder: RunFolder, phases: Container[Phase], rows: Container[int] | None) -> int:
-    config = state.read_config(folder)
+    config = read_config(folder)
     with held(folder), open_store(folder) as store:
         return requeue(store, config, phases, rows)

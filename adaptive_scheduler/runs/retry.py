@@ -13,11 +13,11 @@ from adaptive_scheduler.core.goals import refuse_passed
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.times import optional_seconds
+from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.pickling.learner_file import write_learners
-from adaptive_scheduler.io.pickling.object_file import write_callables
-from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.runs.run_item import RunItem, place_of
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.goal_check import unmet
@@ -94,8 +94,8 @@ def _write_plan(folder: RunFolder, plan: CheckedRun, row_of: Sequence[int]) -> N
     )
     write_callables(folder.callables, callables(plan, place_of))
     config = msgspec.structs.replace(
-        state.read_config(folder), goal=plan.goal,
+        read_config(folder), goal=plan.goal,
         point_timeout=optional_seconds(plan.options.point_timeout, "point_timeout"),
         point_retries=plan.options.point_retries,
     )  # fmt: skip
-    files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
+    write_config(folder, config)

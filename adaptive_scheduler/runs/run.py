@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, overload
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.times import TimeLike, optional_seconds, seconds
 from adaptive_scheduler.errors import AdaptiveSchedulerError, DataFileError, InputError, RunError
+from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
-from adaptive_scheduler.io.pickling.object_file import read_callable
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs import load_data as results
 from adaptive_scheduler.runs import offline
 from adaptive_scheduler.runs import retry as retrying
@@ -87,7 +88,7 @@ class Run:
             There is no run.
         """
         where = RunFolder(folder)
-        state.read_config(where)
+        read_config(where)
         rows = state.read_items(read_tables(where), where)
         return Run(where, [row.fname for row in rows])
 
@@ -242,7 +243,7 @@ class Run:
             config = make_config(plan, self.folder, None)
             return preview(plan.scheduler, plan.shapes, plan.shape_of, config, self.folder)
         scheduler = read_callable(self.folder.callables, "scheduler")
-        config = state.read_config(self.folder)
+        config = read_config(self.folder)
         shape_of = [row.shape for row in state.read_items(read_tables(self.folder), self.folder)]
         return preview(scheduler, config.shapes, shape_of, config, self.folder)
 

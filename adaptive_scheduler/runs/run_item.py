@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.core.wire.snapshot import ItemView
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io.storage.row_codec import read_config
-from adaptive_scheduler.io.system import job_logs
+from adaptive_scheduler.io.storage.run_config import read_config
+from adaptive_scheduler.io.system import read_logs
 from adaptive_scheduler.runs.load_data import load_learners
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.views import status
@@ -82,13 +82,13 @@ class RunItem:
         events = [
             {**event, "job": event.get("job", path.stem)}
             for path in sorted(folder.glob("*.log"))
-            for event in job_logs.read_events(path)
+            for event in read_logs.read_events(path)
             if event.get("item") == row
         ]
         events.sort(key=lambda event: str(event.get("timestamp", "")))
         text = "\n".join(map(_event_line, events[-lines:]))
         job = self._view(self._run.snapshot("all").items).job
-        output = job_logs.output_tail(folder, job, lines) if job else ""
+        output = (read_logs.job_output_tail(folder, job, lines) or "") if job else ""
         return f"{text}\n\nThe end of {folder / f'{job}.out'}:\n{output}" if output else text
 
     def retry(self) -> int:

@@ -25,7 +25,7 @@ from adaptive_scheduler.core.paths import (
     RunFolder,
 )
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.executors.registry import executor_for
+from adaptive_scheduler.executors.registry import launcher_for
 
 if TYPE_CHECKING:
     from adaptive_scheduler.schedulers.base import Scheduler
@@ -232,5 +232,5 @@ def client_command(scheduler: Scheduler, resources: Resources, config: RunConfig
     target: Sequence[str] = ["-m", "adaptive_scheduler.client"]
     if config.run_script is not None:
         target = [config.run_script]
-    executor = executor_for(resources.executor_type, scheduler.executor_callables)
+    executor = launcher_for(resources.executor_type, scheduler.executor_callables)
     return executor.command(scheduler.launcher(resources), scheduler.python_executable, target)

@@ -16,7 +16,7 @@ from adaptive_scheduler.core.resources import (
     parse_memory,
     parse_walltime,
 )
-from adaptive_scheduler.core.texts import check_argument, one_line
+from adaptive_scheduler.core.texts import check_argument, check_line
 from adaptive_scheduler.errors import InputError
 
 Init = TypeVar("Init", bound=Callable[..., None])
@@ -57,16 +57,16 @@ def text(value: object, name: str) -> str:
 
 def line(value: object, name: str) -> str:
     """Return a text for a directive line of a job script, or raise InputError."""
-    return one_line(text(value, name), name)
+    return check_line(text(value, name), name)
 
 
 def words(value: object, name: str) -> tuple[str, ...]:
     """Return texts; a single text is a list of one."""
     if isinstance(value, str):
-        return (one_line(value, name),)
+        return (check_line(value, name),)
     if not isinstance(value, Sequence) or not all(isinstance(word, str) for word in value):
         raise InputError(f"{name}={value!r} must be a list of texts such as ['--account=x'].")
-    return tuple(one_line(word, name) for word in value)
+    return tuple(check_line(word, name) for word in value)
 
 
 def spread(values: dict[str, Any]) -> Resources:

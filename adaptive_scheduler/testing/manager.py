@@ -64,17 +64,17 @@ class MemoryStore:
             self.tables.setdefault(table, {})[key] = row
         self._buffer.clear()
 
-    def keep_edited(self) -> bool:
+    def keep_edited_file(self) -> bool:
         """Whether somebody else changed it: never."""
         return False
 
-    def fold(self, anew: bool = False) -> None:
+    def checkpoint(self, discard_file: bool = False) -> None:
         """Do nothing: there is no file to bring up to date."""
 
-    def begin_fold(self, anew: bool = False) -> None:
+    def begin_checkpoint(self, discard_file: bool = False) -> None:
         """Do nothing: there is no file to bring up to date."""
 
-    def fold_runs(self) -> bool:
+    def checkpoint_runs(self) -> bool:
         """Whether a checkpoint is under way: never."""
         return False
 

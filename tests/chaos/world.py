@@ -16,9 +16,8 @@ import psutil
 
 from adaptive_scheduler.core.config import RunConfig, Timing
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage.lock import holder, lives
-from adaptive_scheduler.io.storage.row_codec import read_config
+from adaptive_scheduler.io.storage.lock import holder, is_alive
+from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.server_support import RunManager
@@ -102,7 +101,7 @@ class ChaosRun:
         """The process that holds the lock, if it lives."""
         one = holder(self.run.folder.lock)
         try:
-            return psutil.Process(one.pid) if one and lives(self.run.folder.lock, one) else None
+            return psutil.Process(one.pid) if one and is_alive(self.run.folder.lock, one) else None
         except (psutil.Error, ValueError):
             return None
 
@@ -190,7 +189,7 @@ class World:
         assert run._plan is not None
         prepare(run._plan, run.folder, False)
         config = msgspec.structs.replace(read_config(run.folder), timing=TIMING)
-        files.write_atomically(run.folder.config, msgspec.json.encode(config), mode=0o600)
+        write_config(run.folder, config)
         return ChaosRun(name, mix, run, RunManager.attach(run.folder.home), config)
 
     # ------------------------------------------------------------------ looking

@@ -17,22 +17,22 @@ import adaptive
 import pytest
 
 from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
-from adaptive_scheduler.executors import arrival
-from adaptive_scheduler.executors.pools import Custom, ProcessPool
-from adaptive_scheduler.executors.registry import executor_for
+from adaptive_scheduler.executors import received_code
+from adaptive_scheduler.executors.process_pools import Custom, ProcessPool
+from adaptive_scheduler.executors.registry import launcher_for
 from adaptive_scheduler.io.pickling import by_value as pickles
+from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile, write_learners
-from adaptive_scheduler.io.pickling.object_file import read_callable
 
 ROOT = Path(__file__).parents[2]
 MAKERS = {
     "spawn": lambda: ProcessPool("spawn"),
     "forkserver": lambda: ProcessPool("forkserver"),
-    "loky": lambda: executor_for("loky"),
-    "sequential": lambda: executor_for("sequential"),
-    "threads of the user's": lambda: executor_for(ThreadPoolExecutor),
-    "processes of the user's": lambda: executor_for(ProcessPoolExecutor),
-    "mpi4py on one core": lambda: executor_for("mpi4py"),
+    "loky": lambda: launcher_for("loky"),
+    "sequential": lambda: launcher_for("sequential"),
+    "threads of the user's": lambda: launcher_for(ThreadPoolExecutor),
+    "processes of the user's": lambda: launcher_for(ProcessPoolExecutor),
+    "mpi4py on one core": lambda: launcher_for("mpi4py"),
 }
 
 
@@ -87,7 +87,7 @@ def run(learner, opened, folder, goal=None, **more):
 WRITE = """
 from pathlib import Path
 import adaptive
-from adaptive_scheduler.io.pickling.object_file import write_callables
+from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.pickling.learner_file import write_learners
 
 def write(*functions, initializers):
@@ -400,7 +400,7 @@ def failing(request, folders, tmp_path_factory):
 
 def test_a_traceback_shows_the_lines_of_the_user(opened, failing, tmp_path, monkeypatch):
     """As they were when the run was started."""
-    monkeypatch.setattr(arrival, "_shows_sources", True, raising=False)  # as in a client
+    monkeypatch.setattr(received_code, "_shows_sources", True, raising=False)  # as in a client
     folder, file = failing
     with LearnerFile(folder / "learners") as learners:
         for index, kind in enumerate(KINDS):
@@ -456,9 +456,9 @@ def test_a_large_function_goes_through_a_file_that_is_removed(opened, tmp_path):
 @pytest.mark.parametrize("harm", ["gone", "other"])
 def test_a_large_function_whose_file_is_not_seen_is_sent(opened, tmp_path, harm, monkeypatch):
     """As on a node that does not see the run's folder, or sees an old state of it."""
-    from adaptive_scheduler.io.pickling import programs as files_of_programs
+    from adaptive_scheduler.io.pickling import program_file as files_of_programs
 
-    put = files_of_programs.put
+    put = files_of_programs.write_program
 
     def harmed(*given):
         path = Path(put(*given))
@@ -468,7 +468,7 @@ def test_a_large_function_whose_file_is_not_seen_is_sent(opened, tmp_path, harm,
             path.write_bytes(b"something else")
         return str(path)
 
-    monkeypatch.setattr(files_of_programs, "put", harmed)
+    monkeypatch.setattr(files_of_programs, "write_program", harmed)
     table = os.urandom(2**20)
     for more in ({}, {"point_timeout": 60.0}):
         learner = adaptive.SequenceLearner(functools.partial(in_table, table), range(4))

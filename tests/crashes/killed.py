@@ -87,7 +87,7 @@ class Life(Files):
             batch._write(request, n % 5)
             self.say("script", n)
             if n % 10 == 0:
-                self._store.begin_fold()
+                self._store.begin_checkpoint()
 
     def _tell(self, n: int) -> None:
         self._data.learner.tell(n, value(n))
@@ -108,15 +108,15 @@ class Killings(Files):
         All that was ever said to be written.
     last : dict
         The newest of each kind that was said.
-    folds : int
-        Kills in which a fold ran; `folds_killed` of them with it.
+    checkpoints : int
+        Kills during a checkpoint; `checkpoints_killed` of them with it.
     """
 
     def __init__(self, home: Path, seed: int) -> None:
         super().__init__(home)
         self._home = home
         self._rng = random.Random(seed)
-        self.lives = self.folds = self.folds_killed = self.said = 0
+        self.lives = self.checkpoints = self.checkpoints_killed = self.said = 0
         self.points: set[int] = set()
         self.last = dict.fromkeys(("row", "point", "address", "script"), 0)
         self.create()
@@ -146,14 +146,14 @@ class Killings(Files):
         with os.fdopen(ear) as lines:
             first = lines.readline()
             time.sleep(self._rng.uniform(0, 0.15))
-            folds = psutil.Process(pid).children() if first else []
+            processes = psutil.Process(pid).children() if first else []
             os.kill(pid, 9)
-            if folds:
-                self.folds += 1
+            if processes:
+                self.checkpoints += 1
                 if self._rng.random() < 0.5:
-                    self.folds_killed += 1
-                    for fold in folds:
-                        fold.kill()
+                    self.checkpoints_killed += 1
+                    for process in processes:
+                        process.kill()
             told = [first, *lines]
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         assert status == -9, "it died by itself; its traceback is on standard error"
@@ -185,6 +185,6 @@ class Killings(Files):
     def report(self) -> str:
         """Figures for people."""
         return (
-            f"{self.lives} kills -9, {self.folds} of them during a fold ({self.folds_killed} with "
+            f"{self.lives} kills -9, {self.checkpoints} of them during a checkpoint ({self.checkpoints_killed} with "
             f"it), {self.said} things said to be done, {len(self.points)} points: 0 lost"
         )

@@ -19,7 +19,7 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import DataFileError, FileError, ManagerUnreachableError
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal, read_journals
 from adaptive_scheduler.io.storage import database, files
-from adaptive_scheduler.io.storage.checkpoint import fold
+from adaptive_scheduler.io.storage.checkpoint import write_checkpoint
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.transport.addresses import Address, read_address, write_address
@@ -31,13 +31,13 @@ Rows = dict[str, int]
 Values = dict[float, float]
 
 
-class FoldedHere:
-    """A fold that has run in this process, through the same disk."""
+class CheckpointHere:
+    """A checkpoint that runs in this process, through the same disk."""
 
     def __init__(self, folder: RunFolder, last: int, anew: bool) -> None:
         self._rc = 0
         try:
-            fold(folder, last, os.getppid(), anew)
+            write_checkpoint(folder, last, os.getppid(), anew)
         except FileError as error:
             self._rc = int(Path(error.path).is_relative_to(folder.home))
 
@@ -51,7 +51,7 @@ class FoldedHere:
 class DatabaseHere(Database):
     """Folds without another process."""
 
-    start_folding = staticmethod(FoldedHere)  # type: ignore[assignment]
+    start_checkpoint = staticmethod(CheckpointHere)  # type: ignore[assignment]
 
 
 def rows_of(tables: database.Tables) -> Rows:
@@ -59,7 +59,7 @@ def rows_of(tables: database.Tables) -> Rows:
 
 
 class OfTheDatabase:
-    """Opening with a torn tail, commits of two rows each, folds; the rows are 0 to 3."""
+    """Opening with a torn tail, commits of two rows each, checkpoints; the rows are 0 to 3."""
 
     name = "database"
     first: ClassVar[Rows] = {"0": 1, "1": 2, "2": 0, "3": 0}
@@ -72,7 +72,7 @@ class OfTheDatabase:
         )
         store = DatabaseHere(run)
         store.put(database.ITEMS, 0, {"id": 0, "n": 1})
-        store.fold()
+        store.checkpoint()
         store.put(database.ITEMS, 1, {"id": 1, "n": 2})
         store.close()
         newest = max(run.journals.iterdir())
@@ -100,19 +100,19 @@ class OfTheDatabase:
             trial.step(store.commit)
             trial.say(n)
             if n in (2, 4):
-                trial.step(partial(self.fold, store, n))
+                trial.step(partial(self.checkpoint, store, n))
         trial.step(store.close)
         trial.say(5)
 
-    def fold(self, store: Database, n: int) -> None:
-        """As the manager's `Persistence` does; after one that failed, work goes on before the next."""
+    def checkpoint(self, store: Database, n: int) -> None:
+        """As the manager's keeper does; after one that failed, work goes on before the next."""
         for key, value in self.group(n).items():
             store.put(database.ITEMS, key, {"id": int(key), "n": value})
         store.commit()
-        if store.keep_edited():
+        if store.keep_edited_file():
             for key, value in self.state(n).items():
                 store.put(database.ITEMS, key, {"id": int(key), "n": value})
-        store.fold()
+        store.checkpoint()
 
     def edit(self, run: RunFolder) -> None:
         raise NotImplementedError

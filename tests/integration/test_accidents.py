@@ -146,15 +146,15 @@ def test_a_client_that_must_end_does_not_wait_for_room(tmp_path: Path, disk: Ful
 def test_a_manager_keeps_its_lock_on_a_full_disk(
     tmp_path: Path, disk: Full, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "BUMP", 0.0)
+    monkeypatch.setattr(lock, "RENEW_SECONDS", 0.0)
     folder = RunFolder(tmp_path / "x.tinydb")
     files.private_folder(folder.folder)
     mine = Lock(folder)
     mine.acquire()
-    assert "No space left" in mine.bump()
+    assert "No space left" in mine.renew()
     found = holder(folder.lock)
     assert found is not None
     assert found.pid == os.getpid()
     disk.is_full = False
-    assert mine.bump() == ""
+    assert mine.renew() == ""
     mine.release()

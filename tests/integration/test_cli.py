@@ -15,7 +15,7 @@ import pytest
 
 import adaptive_scheduler
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io.storage.row_codec import read_config
+from adaptive_scheduler.io.storage.run_config import read_config
 
 LEARNERS = """
 import time

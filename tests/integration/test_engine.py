@@ -52,7 +52,7 @@ MANAGER = """
 import sys
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.manager.engine import Engine
-from adaptive_scheduler.io.storage.row_codec import read_config
+from adaptive_scheduler.io.storage.run_config import read_config
 folder = RunFolder(sys.argv[1])
 Engine(folder, read_config(folder)).run()
 """

@@ -16,4 +16,4 @@ def test_kill_9_of_the_whole_process(tmp_path: Path) -> None:
     for _ in range(times(20, 200)):
         killings.kill_one()
     print(killings.report())
-    assert killings.folds, "no kill came while a fold ran"
+    assert killings.checkpoints, "no kill came during a checkpoint"

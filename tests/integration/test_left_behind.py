@@ -50,7 +50,7 @@ def notes(state: Path) -> list[str]:
     return sorted(path.name for path in state.iterdir()) if state.exists() else []
 
 
-def test_notes_in_the_state_folder_go_with_their_run(
+def test_url_entries_are_deleted_with_their_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
@@ -76,19 +76,19 @@ def test_notes_in_the_state_folder_go_with_their_run(
     assert notes(state) == sorted(["198.51.100.7_1", "a_letter.txt", f"{host}_2", "my notes_1"])
 
 
-def test_keys_in_the_state_folder_go_with_their_run(
+def test_keys_in_the_state_folder_are_deleted_with_their_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
-        files, "is_open", lambda path: path == tmp_path / "keys"
+        files, "is_open_to_others", lambda path: path == tmp_path / "keys"
     )  # a chmod without effect
     keys.load_or_make(tmp_path / "keys", "server")
     place = tmp_path / "home/adaptive_scheduler/keys"
     (place / "of another run").mkdir()
     assert len(list(place.iterdir())) == 2
-    keys.remove_elsewhere(tmp_path / "keys")
-    keys.remove_elsewhere(tmp_path / "keys")
+    keys.remove_external(tmp_path / "keys")
+    keys.remove_external(tmp_path / "keys")
     assert [path.name for path in place.iterdir()] == ["of another run"]
     keys.load_or_make(tmp_path / "keys", "server")  # a run that goes on makes new ones
     assert len(list(place.iterdir())) == 2

@@ -9,7 +9,7 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.localbatch.state import Folder
+from adaptive_scheduler.localbatch.folder import Folder
 from adaptive_scheduler.localbatch.store import Store
 from adaptive_scheduler.scheduler import LocalScheduler
 from adaptive_scheduler.server_support import RunManager
@@ -64,6 +64,6 @@ def test_it_goes_on_where_it_was(place: Path, monkeypatch: pytest.MonkeyPatch) -
         folder=place / "run", interval=1,
     )  # fmt: skip
     run.start()
-    run.wait(120)  # its old jobs are dead after a lease, 30 s
+    run.wait(200)  # twice a lease: the new localbatch gives job ids that the old jobs had
     assert run.status() == "finished"
     assert [learner.npoints >= 1100 for learner in run.load_learners()] == [False, *[True] * 4]

@@ -81,7 +81,7 @@ def command(*words: str) -> Result:
     return result
 
 
-def test_where_only_others_have_runs_one_is_told_what_was_passed_over(
+def test_runs_of_other_users_are_reported_as_skipped(
     shared: Path, as_user: Callable[[], None]
 ) -> None:
     as_user()
@@ -113,7 +113,7 @@ def test_ones_own_run_is_found_among_those_of_others(
     assert "Passed over: " in told.output
 
 
-def test_a_run_of_somebody_else_that_is_named_is_an_error_in_words(
+def test_a_named_run_of_another_user_is_a_clear_error(
     shared: Path, as_user: Callable[[], None]
 ) -> None:
     as_user()
@@ -142,9 +142,7 @@ def test_two_users_have_runs_of_the_default_name_in_one_folder(
     assert mine.status() == "not started"
 
 
-def test_a_folder_that_is_gone_is_an_error_in_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_folder_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()

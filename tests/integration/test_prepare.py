@@ -22,6 +22,7 @@ from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.lock import Lock
 from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs import offline
 from adaptive_scheduler.runs import retry as retrying
 from adaptive_scheduler.runs.manager_client import snapshot_on_disk
@@ -156,7 +157,7 @@ def carry(tmp_path: Path, folder: RunFolder, *stems: str, **settings: Any) -> pr
 
 def test_fault_08_a_run_is_carried_on(tmp_path: Path, folder: RunFolder) -> None:
     carry(tmp_path, folder, "a", "b", "c", "d")
-    run = state.read_config(folder).run
+    run = read_config(folder).run
     set_phase(folder, a=Phase.DONE, b=Phase.FAILED, c=Phase.CANCELLED)
     again = carry(tmp_path, folder, "e", "d", "c", "b", "a", dependencies={0: [4]}, goal=9)
     rows = rows_of(folder)
@@ -165,7 +166,7 @@ def test_fault_08_a_run_is_carried_on(tmp_path: Path, folder: RunFolder) -> None
     assert again.row_of == [4, 3, 2, 1, 0]
     assert rows[4].depends_on == (0,)  # its parent is done already
     assert "2 failed or cancelled learners are queued again." in again.remarks
-    config = state.read_config(folder)
+    config = read_config(folder)
     assert (config.run, config.goal.value) == (run, 9)
     with LearnerFile(folder.learners) as learners:
         for row, stem in enumerate("abcde"):  # rows and learners stay together
@@ -187,7 +188,7 @@ def test_resources_of_an_old_shape_keep_their_place(tmp_path: Path, folder: RunF
         local(cores=(2, 1)), [line(), line()], names(tmp_path, "a", "b"), RunOptions(goal=1)
     )
     prepare.prepare(plan, folder)
-    assert [shape.cores for shape in state.read_config(folder).shapes] == [1, 2]
+    assert [shape.cores for shape in read_config(folder).shapes] == [1, 2]
     assert [row.shape for row in rows_of(folder)] == [1, 0]
 
 

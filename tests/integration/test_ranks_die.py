@@ -178,7 +178,7 @@ def test_a_learner_whose_rank_always_dies_ends_failed_with_its_reason(
 
 def test_only_mpi_leaves_files_behind() -> None:
     """In a process of its own: this one may have begun a world of one in another test."""
-    code = "from adaptive_scheduler.executors.mpi import MPI4Py; print(MPI4Py().left_behind())"
+    code = "from adaptive_scheduler.executors.mpi import MPI4Py; print(MPI4Py().leftover_files())"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

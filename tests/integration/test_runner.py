@@ -18,7 +18,7 @@ from adaptive_scheduler.client.learners.run import LearnerRun, LearnerWork, run_
 from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.core.goals import NPoints
 from adaptive_scheduler.errors import UserCodeError
-from adaptive_scheduler.executors.pools import ProcessPool
+from adaptive_scheduler.executors.process_pools import ProcessPool
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal, read_journals
 from adaptive_scheduler.schedulers.base import default_mpiexec
 from tests.integration.ledger import Ledger
@@ -296,7 +296,7 @@ import sys, time
 sys.path.insert(0, sys.argv[3])
 import adaptive
 from adaptive_scheduler.client.learners.run import LearnerRun, LearnerWork, run_learner
-from adaptive_scheduler.executors.registry import executor_for
+from adaptive_scheduler.executors.registry import launcher_for
 from tests.integration.ledger import Ledger
 
 def function(x):
@@ -305,7 +305,7 @@ def function(x):
 
 if __name__ == "__main__":
     folder, kind, _, cores, n = sys.argv[1:]
-    executor = executor_for(kind)
+    executor = launcher_for(kind)
     pool = executor.open(int(cores))
     learner = adaptive.SequenceLearner(Ledger(folder + "/ledger", function), range(int(n)))
     work = LearnerWork(learner, folder + "/d.pickle", None, pool, executor.workers(int(cores)),
@@ -320,10 +320,10 @@ def start_client(tmp_path, kind, cores, n):
     script = tmp_path / "client.py"
     script.write_text(CLIENT)
     target = [str(script), str(tmp_path), kind, str(ROOT), str(cores), str(n)]
-    from adaptive_scheduler.executors.registry import executor_for
+    from adaptive_scheduler.executors.registry import launcher_for
 
     launcher = [*default_mpiexec(sys.executable), "-n", str(cores)]
-    argv = executor_for(kind).command(launcher, sys.executable, target)
+    argv = launcher_for(kind).command(launcher, sys.executable, target)
     return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
 
 
@@ -376,8 +376,8 @@ def test_functions_of_main_run_to_the_end(kind, tmp_path):
 def test_an_mpi_world_of_the_wrong_size_is_an_error_that_names_both_sizes(tmp_path):
     script = tmp_path / "open.py"
     script.write_text(
-        "from adaptive_scheduler.executors.registry import executor_for\n"
-        "if __name__ == '__main__':\n    executor_for('mpi4py').open(4)\n"
+        "from adaptive_scheduler.executors.registry import launcher_for\n"
+        "if __name__ == '__main__':\n    launcher_for('mpi4py').open(4)\n"
     )
     argv = [sys.executable, "-m", "mpi4py.futures", str(script)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=40)

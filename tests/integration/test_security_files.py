@@ -22,15 +22,16 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Claim, Hello, Owner, Welcome
 from adaptive_scheduler.errors import DataFileError, PermissionsError
 from adaptive_scheduler.io.learner_data.point_journal import list_journals, read_journals
-from adaptive_scheduler.io.pickling.learner_file import LearnerFile, read_callable, write_learners
+from adaptive_scheduler.io.pickling.callables_file import read_callable
+from adaptive_scheduler.io.pickling.learner_file import LearnerFile, write_learners
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.syscalls import Name, Operations
 from adaptive_scheduler.io.transport import keys
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.runs.load_data import load_data, load_learners
 from tests.effort import times
+from tests.integration.attacker import NOBODY
 from tests.integration.client_runs import ClientRun
-from tests.integration.stranger import NOBODY
 
 ROOT = Path(__file__).resolve().parents[2]
 

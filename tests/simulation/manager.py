@@ -85,7 +85,7 @@ class Fold:
         before, manager.acting = manager.acting, "fold"
         parent = os.getppid() if manager.life == self._life else -1
         try:
-            folding.fold(FOLDER, last, parent, anew)
+            folding.write_checkpoint(FOLDER, last, parent, anew)
             self.status = 0
         except KilledError:
             self.status = -9
@@ -199,7 +199,7 @@ class Manager:
         life = self.life
         try:
             store = Database(FOLDER)
-            store.start_folding = self._start_folding  # type: ignore[method-assign,assignment]
+            store.start_checkpoint = self._start_folding  # type: ignore[method-assign,assignment]
             turns = Dispatcher(store, history.config, Silence(), "host:1", lambda: None, self)
             turns.submit_jobs(history.config, "slurm", SCHEDULER.max_array, lambda _: "")
         except KilledError:

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from adaptive_scheduler.client.learners.store import LearnerStore
-from adaptive_scheduler.client.scripts.match import find_learner, plain
+from adaptive_scheduler.client.scripts.match import find_learner
 from adaptive_scheduler.core.config import JobLimits, RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobId, JobRequest, JobState
 from adaptive_scheduler.core.jobs.commands import NotSubmitted, QueueListing, SubmitJobs
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.combos import plain_values
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Assigned
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal
@@ -170,7 +171,7 @@ def test_fault_32_arrays_that_print_alike_are_not_taken_for_each_other() -> None
     assert len({str(array) for array in arrays}) == 1
     combos = [{"profile": array} for array in arrays]
     for row, combo in enumerate(combos):
-        stored = msgspec.json.decode(msgspec.json.encode(plain(combo)))
+        stored = msgspec.json.decode(msgspec.json.encode(plain_values(combo)))
         for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
             found = find_learner(
                 Assigned(row, 1, "f", 0.0, stored),

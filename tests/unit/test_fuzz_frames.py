@@ -134,7 +134,7 @@ def _may_change(row: Item, owner: Owner, request: object, reply: Reply) -> bool:
             return False
 
 
-def test_nothing_but_our_own_errors_and_nothing_grows(tmp_path: Path) -> None:
+def test_random_frames_raise_only_our_errors_and_leave_nothing(tmp_path: Path) -> None:
     process, seen, sizes = psutil.Process(), Counter[str](), []
     began = time.monotonic()
     with files.through(NoSync()):

@@ -18,6 +18,7 @@ from adaptive_scheduler.client.learners.store import (
     SaveResult,
 )
 from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, UserCodeError
+from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal, read_journals
 from tests.unit.test_files import Failing
 
@@ -74,7 +75,7 @@ def test_a_file_of_another_learner_is_an_error_and_stays(tmp_path):
 
 def test_a_missing_module_is_not_damage(tmp_path):
     path = tmp_path / "a"
-    path.write_bytes(saving.adaptive_private.compress(b"cnowhere\nat_all\n."))
+    path.write_bytes(adaptive_private.compress(b"cnowhere\nat_all\n."))
     with pytest.raises(EnvironmentMismatchError, match="nowhere"):
         LearnerStore(learner(), path).load()
     assert path.exists()

@@ -22,8 +22,8 @@ from adaptive_scheduler.errors import (
     SubmitRefusedError,
 )
 from adaptive_scheduler.localbatch import rules
+from adaptive_scheduler.localbatch.folder import default_folder
 from adaptive_scheduler.localbatch.rules import BatchJob, Step
-from adaptive_scheduler.localbatch.state import default_folder
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 
@@ -118,7 +118,7 @@ def test_an_incomplete_listing_is_no_observation(answer: CommandResult) -> None:
             parse(answer)
 
 
-def test_a_complete_listing_may_be_empty() -> None:
+def test_an_empty_queue_counts_if_its_last_line_is_there() -> None:
     assert LocalScheduler(cores=1).parse_queue(result(lines())) == []
 
 
@@ -164,7 +164,7 @@ def test_own_id() -> None:
         ({"cores": 1, "gpus": 1}, "LocalScheduler: unknown argument 'gpus'"),
     ],
 )
-def test_wrong_options_are_refused(options: dict, words: str) -> None:
+def test_impossible_options_are_refused(options: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         LocalScheduler(**options)
 
@@ -172,7 +172,7 @@ def test_wrong_options_are_refused(options: dict, words: str) -> None:
 # ------------------------------------------------------------------------ rules
 
 
-def test_jobs_start_in_the_order_of_their_submit() -> None:
+def test_jobs_start_in_the_order_of_the_queue() -> None:
     pending = [job(0, cores=2), job(1, cores=3), job(2, cores=1)]
     assert rules.startable(pending, [], 4) == pending[:1]
     assert rules.startable(pending[1:], [job(0, cores=1)], 4) == pending[1:2]
@@ -196,7 +196,7 @@ def test_a_job_gets_sigterm_and_is_killed_after_kill_wait() -> None:
     assert rules.next_step(running._replace(wanted="cancel"), 101.0) == (Step.TERMINATE, "cancel")
 
 
-def test_processes_that_outlive_the_script_have_the_rest_of_kill_wait() -> None:
+def test_processes_that_outlive_the_script_have_the_rest_of_the_kill_wait() -> None:
     told = job(state="running", wanted="cancel", signalled=110.0, kill_wait=5.0)
     assert rules.may_linger(told, 114.9)
     assert not rules.may_linger(told, 115.0)

@@ -29,7 +29,7 @@ from adaptive_scheduler.client.evaluation.messages import (
 )
 from adaptive_scheduler.client.evaluation.timeouts import StartTimes
 from adaptive_scheduler.executors import worker
-from adaptive_scheduler.io.pickling import programs
+from adaptive_scheduler.io.pickling import program_file
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value
 
 #: Points that take longer than this (seconds) are sent one by one, one to a worker.
@@ -169,7 +169,7 @@ class PoolEvaluator:
                 raise user_error("function", worker.describe(error)) from error
             program = self._programs[id(function)] = _Program(key, blob, function)
             if self._setup.programs is not None and len(blob) > LARGE:
-                program.file = programs.put(self._setup.programs, key, blob)
+                program.file = program_file.write_program(self._setup.programs, key, blob)
         return program
 
     def _send(self, message: _Message, *, with_program: bool) -> None:
@@ -251,7 +251,7 @@ class PoolEvaluator:
             self._forget(future)
         for program in self._programs.values():
             if program.file is not None:
-                programs.remove(program.file)
+                program_file.remove_program(program.file)
                 program.file = None
 
     def _forget(self, future: Future[Any] | None) -> None:
@@ -289,13 +289,13 @@ class PoolEvaluator:
 def _arguments(tasks: Sequence[PointTask]) -> bytes | list[Any]:
     arguments = [task.argument for task in tasks]
     for argument in arguments:  # no all() of a generator: it takes as long as the rest of a point
-        if type(argument) not in worker.PLAIN and not _is_plain_tuple(argument):
+        if type(argument) not in worker.PLAIN_TYPES and not _is_plain_tuple(argument):
             return dumps_by_value(arguments)
     return arguments
 
 
 def _is_plain_tuple(argument: object) -> bool:
-    return type(argument) is tuple and all(type(part) in worker.PLAIN for part in argument)
+    return type(argument) is tuple and all(type(part) in worker.PLAIN_TYPES for part in argument)
 
 
 def _result(task: PointTask, record: tuple[int, Any, float]) -> PointResult:

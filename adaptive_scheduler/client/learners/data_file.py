@@ -192,8 +192,7 @@ class DataFile:
 def file_identity(path: Path) -> Identity:
     """What tells a file from a later one with the same name. Raises DataFileError."""
     with files.naming(path, DataFileError):
-        found = files.status(path)
-    return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
+        return files.identity(path)
 
 
 def user_code_error(where: str, error: BaseException) -> UserCodeError:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adaptive_scheduler.client import job_environment as environment
 from adaptive_scheduler.client.learners.process_setup import prepare_process
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.goals import Goal
@@ -16,11 +15,12 @@ from adaptive_scheduler.core.initializers import Initializer, of_learner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Assigned
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
-from adaptive_scheduler.executors import arrival
+from adaptive_scheduler.executors import received_code
 from adaptive_scheduler.executors.worker import describe
+from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
-from adaptive_scheduler.io.pickling.object_file import read_callable
 from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.run_config import read_config
 
 #: inode, size, mtime_ns of each file; None where there is none
 _Edition = tuple[tuple[int, int, int] | None, ...]
@@ -80,14 +80,14 @@ class Recipes:
         if self._recipe is None:
             self._recipe = self._read()
         elif edition != self._edition:
-            self._config = environment.read_config(self._folder)
+            self._config = read_config(self._folder)
             self._recipe = self._read()
         self._edition = edition
         return self._recipe
 
     def _read(self) -> Recipe:
         if self._learners is None:
-            arrival.show_sources()
+            received_code.show_sources()
             prepare_process()  # while the claim is being answered
         else:
             self._learners.close()
@@ -125,7 +125,6 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
     with files.naming(path):
         try:
             with path.open("rb") as file:
-                found = os.fstat(file.fileno())
+                return files.identity_of(os.fstat(file.fileno()))
         except FileNotFoundError:
             return None
-    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -187,7 +187,7 @@ class LearnerRun:
             try:
                 await self.store.save_beside(threads)
             except AdaptiveSchedulerError as error:
-                if not files.is_of_the_disk(error):  # else the next save tries again
+                if not files.is_disk_error(error):  # else the next save tries again
                     raise
 
     async def _report_progress(self) -> None:

@@ -427,7 +427,7 @@ class LearnerStore:
             # also where the save fails by the user's code: a full disk keeps points out of the journal
             is_full = _is_of_the_disk(unsaved) or _is_of_the_disk(unwritten)
             if not (is_full and budget.may_wait()):
-                return SaveResult(False, None if files.is_of_the_disk(unsaved) else unsaved)
+                return SaveResult(False, None if files.is_disk_error(unsaved) else unsaved)
             self._wait_for_room(pause, budget, waiting)
             pause = min(2 * pause, MAX_PAUSE)
 
@@ -464,5 +464,5 @@ class LearnerStore:
 def _is_of_the_disk(error: AdaptiveSchedulerError | None) -> bool:
     """Whether the disk may take it later: it is full or away; not where the lease was lost."""
     return (
-        error is not None and files.is_of_the_disk(error) and not isinstance(error, LeaseLostError)
+        error is not None and files.is_disk_error(error) and not isinstance(error, LeaseLostError)
     )

@@ -67,7 +67,7 @@ def scheduler_of_run(folder: RunFolder, typed: Mapping[str, Any]) -> tuple[Sched
     remark : str
         What of the last start it keeps; "" if nothing.
     """
-    from adaptive_scheduler.io.pickling.object_file import read_callable
+    from adaptive_scheduler.io.pickling.callables_file import read_callable
 
     if "scheduler" in typed or not folder.callables.exists():
         return make_scheduler(typed), ""

@@ -11,7 +11,7 @@ from typing import Any
 from rich.text import Text
 
 from adaptive_scheduler.core.wire.snapshot import ItemView
-from adaptive_scheduler.io.system import job_logs
+from adaptive_scheduler.io.system.read_logs import read_events
 
 #: Facts that are not shown in each line: they are shown elsewhere, or are the same everywhere.
 _HIDDEN = frozenset({"timestamp", "event", "level", "job", "run", "item", "fname"})
@@ -41,7 +41,7 @@ class Entry:
 
 def read_entries(path: Path, source: str) -> Iterator[Entry]:
     """Read a log file. Bytes that are not UTF-8 become a mark; an incomplete line is left out."""
-    for facts in job_logs.read_events(path):
+    for facts in read_events(path):
         event = str(facts.get("event", "unreadable"))
         if event != "unreadable":
             origin = str(facts.get("job") or source)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from adaptive_scheduler.core.goals import parse_goal
-from adaptive_scheduler.core.texts import one_line
+from adaptive_scheduler.core.texts import check_line
 from adaptive_scheduler.core.times import seconds
 from adaptive_scheduler.errors import InputError
 
@@ -56,7 +56,7 @@ def text(value: Any, name: str) -> str:
     """Check a text of one line that is not empty."""
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"{name}={value!r} must be a text that is not empty.")
-    return one_line(value, name)
+    return check_line(value, name)
 
 
 def path(value: Any, name: str) -> str:

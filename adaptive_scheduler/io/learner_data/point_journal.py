@@ -279,7 +279,7 @@ class PointJournal:
             if not self._file.is_deleted():
                 return
         except DataFileError as error:
-            if not files.is_stale(error):
+            if not files.is_stale_handle(error):
                 raise
         # a later owner took our points and deleted the file while we thought we were
         # the owner; it cannot have seen this record
@@ -361,7 +361,7 @@ def delete_former(journal: ReadJournal, keep: Callable[[Points], None]) -> int:
 def _keep_added(journal: ReadJournal, fd: int, keep: Callable[[Points], None]) -> int:
     """Keep the points behind those that were read; they count as read from now on."""
     files.operations.seek(fd, journal.size - journal.torn)
-    added = read_content(journal.path, journal.token, files.read_on(fd))
+    added = read_content(journal.path, journal.token, files.read_rest(fd))
     journal.size += added.size - journal.torn
     journal.torn = added.torn
     journal.damaged += added.damaged

@@ -14,8 +14,8 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Item
 from adaptive_scheduler.core.same import Comparison
 from adaptive_scheduler.errors import FileError
+from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
-from adaptive_scheduler.io.pickling.object_file import read_callable
 from adaptive_scheduler.runs.start.plan import CheckedRun
 
 #: At most so many learners are compared, evenly chosen, for so many seconds: an edit usually

@@ -11,10 +11,12 @@ import msgspec
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.combos import plain_values
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.errors import DatabaseError, InputError
 from adaptive_scheduler.io.storage import database, files
 from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.prepare import held
 from adaptive_scheduler.runs.start.previous_run import former_rows
@@ -46,9 +48,9 @@ def create(
             Item(row, fname, Phase.QUEUED, token=former.token) for row, fname in enumerate(absolute)
         ]
         tables = state.new_tables(items, plain_combos)
-        run = state.read_config(folder).run if folder.config.exists() else secrets.token_hex(4)
+        run = read_config(folder).run if folder.config.exists() else secrets.token_hex(4)
         config = RunConfig(run, [Resources()], ["adaptive-scheduler"], str(folder.logs))
-        files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
+        write_config(folder, config)
         database.create(folder.database, {**tables, **former.tables})
 
 
@@ -58,7 +60,7 @@ def config_of(folder: RunFolder) -> RunConfig:
         raise DatabaseError(
             folder.database, "does not exist. Make it with create_empty_db(db_fname, fnames)."
         )
-    return state.read_config(folder)
+    return read_config(folder)
 
 
 def check_combos(combos: Any, n: int) -> list[dict[str, Any]]:
@@ -83,22 +85,11 @@ def _checked(combo: Any, where: str) -> dict[str, Any]:
         raise InputError(f"{where}={combo!r} is no dict of parameters.")
     for key, value in combo.items():
         try:
-            msgspec.json.encode(plain(value))
+            msgspec.json.encode(plain_values(value))
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"{where}[{key!r}]={value!r} cannot be stored: {error}. Use numbers, texts, None, "
                 "or lists and dicts of them."
             ) from error
-    stored: dict[str, Any] = plain(combo)
+    stored: dict[str, Any] = plain_values(combo)
     return stored
-
-
-def plain(value: Any) -> Any:
-    """Turn NumPy's scalars and arrays into Python's, tuples into lists, keys into texts."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
-    if hasattr(value, "tolist") and hasattr(value, "shape"):  # NumPy's scalars have both
-        return plain(value.tolist())
-    return value

@@ -10,7 +10,7 @@ from typing import Any
 
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage.directory_cache import Presence
+from adaptive_scheduler.io.storage.directory_cache import DirectoryCache
 
 Fname = str | list[str]
 #: Resolved paths of one learner's data files; equal for equal files.
@@ -41,7 +41,7 @@ def absolute_fnames(fnames: Any, learners: Sequence[Any]) -> list[Fname]:
             f"There are {len(learners)} learners, but {len(fnames)} fnames: give one fname for "
             "each learner, in the same order."
         )
-    presence = Presence()
+    presence = DirectoryCache()
     absolute = [
         _of_learner(fname, learner, f"fnames[{place}]", presence)
         for place, (fname, learner) in enumerate(zip(fnames, learners, strict=True))
@@ -50,7 +50,7 @@ def absolute_fnames(fnames: Any, learners: Sequence[Any]) -> list[Fname]:
     return absolute
 
 
-def _of_learner(fname: Any, learner: Any, where: str, presence: Presence) -> Fname:
+def _of_learner(fname: Any, learner: Any, where: str, presence: DirectoryCache) -> Fname:
     if not isinstance(fname, (list, tuple)):
         return _absolute(fname, where, presence)
     children = getattr(learner, "__dict__", {}).get("learners")  # a DataSaver shows those within it
@@ -69,7 +69,7 @@ def _of_learner(fname: Any, learner: Any, where: str, presence: Presence) -> Fna
     return [_absolute(name, f"{where}[{place}]", presence) for place, name in enumerate(fname)]
 
 
-def _absolute(fname: Any, where: str, presence: Presence) -> str:
+def _absolute(fname: Any, where: str, presence: DirectoryCache) -> str:
     if not isinstance(fname, (str, os.PathLike)):
         raise InputError(
             f"{where}={fname!r} is of type {type(fname).__name__}. Give a str or a path "
@@ -89,7 +89,7 @@ def _absolute(fname: Any, where: str, presence: Presence) -> str:
         path.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"{where}={fname!r} is not UTF-8 text ({error}): rename it.") from error
-    if presence.may_be(path) and os.path.isdir(path):  # noqa: PTH112
+    if presence.may_exist(path) and os.path.isdir(path):  # noqa: PTH112
         raise InputError(f"{where}={fname!r} is a folder. Give the name of a file in it.")
     return path
 

@@ -15,7 +15,7 @@ from adaptive_scheduler.core.rows.items import Item
 from adaptive_scheduler.errors import USER_RAISES, UserCodeError
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
 from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage.directory_cache import Presence
+from adaptive_scheduler.io.storage.directory_cache import DirectoryCache
 from adaptive_scheduler.runs.load_data import load_data
 from adaptive_scheduler.runs.start.plan import CheckedRun, is_exhausted
 
@@ -53,7 +53,7 @@ def met_on_disk(
     UserCodeError
         The goal raised, as it would in every job.
     """
-    presence = Presence()
+    presence = DirectoryCache()
     with_data = [item for item in items if goal.kind in _KINDS and _has_data(item.fname, presence)]
     if not with_data:
         return
@@ -92,11 +92,11 @@ def unmet(plan: CheckedRun, folder: RunFolder, done: Sequence[Item], is_new: boo
 
 def without_data(items: Sequence[Item]) -> list[int]:
     """Return the rows that had points, and whose files are missing or empty."""
-    presence = Presence()
+    presence = DirectoryCache()
     return [item.id for item in items if item.npoints and not _is_kept(item.fname, presence)]
 
 
-def _is_kept(fname: str | list[str], presence: Presence) -> bool:
+def _is_kept(fname: str | list[str], presence: DirectoryCache) -> bool:
     return all(presence.has_data(name) for name in ([fname] if isinstance(fname, str) else fname))
 
 
@@ -115,10 +115,10 @@ def _short(plan: CheckedRun, folder: RunFolder, kept: Sequence[Item], is_new: bo
     return [item.id for item in kept if item.id not in met]
 
 
-def _has_data(fname: str | list[str], presence: Presence) -> bool:
+def _has_data(fname: str | list[str], presence: DirectoryCache) -> bool:
     """Return whether all files of a learner exist."""
     names = [fname] if isinstance(fname, str) else fname
-    return all(presence.may_be(name) and files.is_file(name) for name in names)
+    return all(presence.may_exist(name) and files.is_file(name) for name in names)
 
 
 def _loaded(learners: LearnerFile, item: Item) -> Any:

@@ -10,9 +10,10 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Status
 from adaptive_scheduler.errors import ManagerUnreachableError, RunError, SchedulerError
 from adaptive_scheduler.io.system.processes import start_manager
+from adaptive_scheduler.io.system.read_logs import tail
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.runs.check import ClusterCheck, check
-from adaptive_scheduler.runs.manager_client import ManagerClient, output_tail
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.start.plan import CheckedRun
 
 #: Seconds that a manager may take to answer: on a busy file system Python starts slowly.
@@ -58,7 +59,7 @@ def _check_exit(process: subprocess.Popen[bytes], folder: RunFolder, viewer: Man
         return
     raise RunError(
         f"The manager could not start (exit status {process.returncode}): "
-        f"{output_tail(folder.manager_output) or f'see {folder.manager_log}'}"
+        f"{tail(folder.manager_output) or f'see {folder.manager_log}'}"
     )
 
 

@@ -20,11 +20,12 @@ from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.errors import FileError, InputError
+from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.pickling.learner_file import write_learners
-from adaptive_scheduler.io.pickling.object_file import write_callables
 from adaptive_scheduler.io.storage import database, files
 from adaptive_scheduler.io.storage import row_codec as state
 from adaptive_scheduler.io.storage.lock import Lock
+from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.io.system.commands import refuse_missing_programs
 from adaptive_scheduler.runs.start import fnames, goal_check
 from adaptive_scheduler.runs.start.changes import Changes, find_changes
@@ -83,7 +84,7 @@ def prepare(plan: CheckedRun, folder: RunFolder, overwrite: bool = False) -> Pre
             refuse_passed(plan.goal, time.time())
         former = former_rows(folder, overwrite)
         order, row_of = match_rows(former.rows, plan.fnames)
-        old = state.read_config(folder) if folder.config.exists() else None
+        old = read_config(folder) if folder.config.exists() else None
         config = make_config(plan, folder, old)
         with_points = [row for row in former.rows if row.npoints]
         changes = find_changes(plan, folder, old, with_points, order)
@@ -99,7 +100,7 @@ def prepare(plan: CheckedRun, folder: RunFolder, overwrite: bool = False) -> Pre
             former.remarks.append(
                 f"{over}: learners that are not done end with the data they have."
             )
-        files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
+        write_config(folder, config)
         if former.rows:
             former.remarks += rewrite_rows(folder, items, config, again.rows)
         else:

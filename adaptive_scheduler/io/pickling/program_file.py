@@ -1,4 +1,4 @@
-"""Large functions in files of the run folder, each named by what is in it."""
+"""Files of the run folder with large functions for the workers, named by their content."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io.storage import files
 
 
-def put(folder: Path, key: bytes, blob: bytes) -> str | None:
-    """Write a program for the workers to read; its file, or None where that cannot be done.
+def write_program(folder: Path, key: bytes, blob: bytes) -> str | None:
+    """Write a program for the workers; returns its file, or None if it cannot be written.
 
-    Not synced: a worker that finds something else in it asks for the program.
+    Without fsync: a worker that does not find the right content asks for the program.
     """
     path = folder / key.hex()
     temporary = folder / f".{key.hex()}.{os.getpid()}"
@@ -26,13 +26,13 @@ def put(folder: Path, key: bytes, blob: bytes) -> str | None:
             finally:
                 os.close(fd)
             files.operations.rename(temporary, path)
-    except FileError:  # a full disk, say: it is sent instead
-        remove(temporary)
+    except FileError:  # such as a full disk: it is sent instead
+        remove_program(temporary)
         return None
     return str(path)
 
 
-def remove(path: str | Path) -> None:
-    """Remove a program that no worker needs any more."""
+def remove_program(path: str | Path) -> None:
+    """Delete the file of a program that no worker needs any more."""
     with suppress(OSError):
         files.operations.unlink(Path(path))

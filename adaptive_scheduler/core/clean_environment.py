@@ -1,9 +1,9 @@
-"""Which variables of the environment are the user's own, and which an outer job has left there.
+"""Removes the variables of an outer job or MPI world from an environment.
 
-A notebook that itself runs in a job must not hand that job's variables to the jobs it submits
-(``srun: fatal: SLURM_MEM_PER_CPU … mutually exclusive``). What the user has set for himself, such as
-``SBATCH_ACCOUNT``, ``PBS_DEFAULT``, ``OMPI_MCA_btl`` or ``UCX_TLS``, is to reach them. So exactly
-that is left out which a batch system or a launcher of MPI sets in the processes that it starts.
+A notebook that itself runs in a job must not pass that job's variables to the jobs it submits
+(``srun: fatal: SLURM_MEM_PER_CPU … mutually exclusive``). The user's own settings, such as
+``SBATCH_ACCOUNT``, ``PBS_DEFAULT``, ``OMPI_MCA_btl`` or ``UCX_TLS``, must reach them. So exactly
+the variables are removed that a batch system or an MPI launcher sets in processes that it starts.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import re
 from collections.abc import Mapping
 
 #: sbatch(1), srun(1) and salloc(1), OUTPUT ENVIRONMENT VARIABLES, and what 22.05 was seen to set
-#: in a batch script, a step and an ``mpiexec`` (tests/unit/test_surroundings.py). Those that are
-#: settings for srun as well (``SLURM_NTASKS``, ``SLURM_MEM_PER_CPU`` …) are what breaks it.
-#: ``SLURM_CONF``, ``SLURM_TIME_FORMAT``, ``SLURM_MPI_TYPE`` and other settings are not among them.
+#: in a batch script, a step and an ``mpiexec`` (tests/unit/test_clean_environment.py). Those that srun
+#: also reads as settings (``SLURM_NTASKS``, ``SLURM_MEM_PER_CPU`` …) cause its errors.
+#: ``SLURM_CONF``, ``SLURM_TIME_FORMAT``, ``SLURM_MPI_TYPE`` and other settings are kept.
 _SLURM = (
     r"SLURMD_\w+",
     r"SLURM_(JOB|ARRAY|HET|PACK|LAUNCH|SRUN_COMM|SUBMIT|TOPOLOGY|TRES|WORKING_CLUSTER)(_\w+)?",
@@ -28,7 +28,7 @@ _SLURM = (
     r"SRUN_DEBUG",
 )
 #: qsub(1B) and pbs_environment: what PBS, OpenPBS and Torque set in a job. ``PBS_DEFAULT``,
-#: ``PBS_CONF_FILE``, ``PBS_EXEC``, ``PBS_HOME``, ``PBS_SERVER`` and others are settings.
+#: ``PBS_CONF_FILE``, ``PBS_EXEC``, ``PBS_HOME``, ``PBS_SERVER`` and others are settings, and kept.
 _PBS = (
     r"PBS_O_\w+",
     r"PBS_JOB(ID|NAME|DIR|COOKIE)",
@@ -36,7 +36,7 @@ _PBS = (
     r"PBS_(ENVIRONMENT|QUEUE|NODEFILE|GPUFILE|MICFILE|NODENUM|TASKNUM|VNODENUM|MOMPORT)",
     r"PBS_(NP|NUM_NODES|NUM_PPN|NCPUS|NNODES|NGPUS|PPN|WALLTIME|VERSION)",
 )
-#: What a launcher tells the ranks that it starts: hydra (MPICH, Intel MPI), MVAPICH, Cray's PALS
+#: What an MPI launcher sets for its ranks: hydra (MPICH, Intel MPI), MVAPICH, Cray's PALS
 #: and ALPS. ``HYDRA_…``, ``MPIEXEC_…``, ``I_MPI_…``, ``MPIR_CVAR_…``, ``FI_…`` and ``UCX_…`` are
 #: settings, and so are those that srun(1) reads: ``PMI_FANOUT``, ``PMI_TIME``.
 _LAUNCHER = (
@@ -59,25 +59,25 @@ _OPEN_MPI = (
     r"PRTE_(LAUNCHED|MCA_prte_(hnp_uri|parent_uri|ess_\w+|launch|jobid|vpid))",
     r"PMIX_(?!MCA_|DEBUG$|INSTALL_PREFIX$|PREFIX$)\w+",
 )
-#: Our own: what a job script and localbatch tell a job, see `core.paths`.
+#: What job scripts of this package and localbatch set, see `core.paths`.
 _OURS = (
     r"LOCALBATCH_\w+",
     r"ADAPTIVE_SCHEDULER_(JOB|RESTART|TRY|SUBMIT|CORES|EXECUTOR|WALLTIME|STARTED|END|LOGS|TAG)",
 )
 _OF_ANOTHER_JOB = re.compile("|".join((*_SLURM, *_PBS, *_LAUNCHER, *_OPEN_MPI, *_OURS)))
 
-#: Settings for people that would change what a command answers us: a ``squeue`` that lists one
-#: partition only, a ``scancel`` that asks or passes over jobs, an ``sbatch`` that waits for the
-#: job's end or makes an array of what is to be one job, a ``qsub`` that reads other directives.
+#: Settings that would change how a command works for this package: a ``squeue`` that lists only one
+#: partition, a ``scancel`` that asks or skips jobs, an ``sbatch`` that waits for the job's end or
+#: makes an array of one job, a ``qsub`` that reads other directives.
 _OF_ANOTHER_ANSWER = re.compile(
     r"SQUEUE_\w+|SCANCEL_\w+|SACCT_\w+|SBATCH_(WAIT|ARRAY_INX)|PBS_DPREFIX"
 )
 
 
 def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Leave out what belongs to a job or a world of MPI that this process may run in.
+    """Return `environ` without the variables of a job or MPI world in which this process may run.
 
-    ``SBATCH_CLUSTERS`` holds for all commands: a ``squeue`` that asks another cluster lists no job.
+    ``SBATCH_CLUSTERS`` is set for all commands: a ``squeue`` of another cluster would list no job.
     """
     clean = {
         key: value

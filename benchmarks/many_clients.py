@@ -1,4 +1,4 @@
-"""Many clients in one process, each with a socket of its own, that claim and finish."""
+"""Simulates many clients in one process, each with its own socket."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from adaptive_scheduler.io.transport.addresses import Address
 REPORT = Report(npoints=50, loss=0.01, seconds=1.0, new_points=50)
 
 
-class Swarm:
-    """Clients that speak to one manager over CURVE.
+class ManyClients:
+    """Clients of one manager, over CURVE.
 
     Parameters
     ----------
     folder : RunFolder
     address : Address
-        Of its manager.
+        Address of the manager.
     n : int
-        Clients.
+        Number of clients.
     prefix : str
-        Of their jobs' names.
+        Prefix of their job ids.
     """
 
     def __init__(self, folder: RunFolder, address: Address, n: int, prefix: str = "job") -> None:
@@ -64,13 +64,13 @@ class Swarm:
         return socket
 
     def send(self, k: int, request: Request) -> None:
-        """Let client `k` say something."""
+        """Send a request of client `k`."""
         self._numbers[k] += 1
         self._sent[k] = time.perf_counter()
         self.sockets[k].send(encode_request(self.owners[k], self._numbers[k], request))
 
     def answers(self, timeout: float) -> list[tuple[int, Reply]]:
-        """What has come back: (client, reply); waits for the first."""
+        """Wait for replies; returns those that are there as (client, reply)."""
         answers = []
         for socket, _ in self._poller.poll(timeout * 1000):
             k = self._place[socket]
@@ -81,19 +81,19 @@ class Swarm:
         return answers
 
     def hello(self, timeout: float = 60) -> None:
-        """Let all clients say hello, and wait for all answers."""
+        """Send hello from all clients, and wait for all replies."""
         for k in range(len(self.sockets)):
             self.send(k, Hello("node", 1, 1, -1))
         self._all(timeout)
 
     def beat(self, tokens: dict[int, int]) -> None:
-        """Let all clients beat, and wait for all answers."""
+        """Send a heartbeat from all clients, and wait for all replies."""
         for k in range(len(self.sockets)):
             self.send(k, Beat(tokens.get(k, 0), REPORT))
         self._all(60)
 
     def claim(self, timeout: float = 60) -> dict[int, int]:
-        """Let all clients claim; returns their tokens."""
+        """Claim an item for each client; returns their tokens."""
         for k in range(len(self.sockets)):
             self.send(k, Claim())
         return {
@@ -101,21 +101,21 @@ class Swarm:
         }  # fmt: skip
 
     def _all(self, timeout: float) -> list[tuple[int, Reply]]:
-        """One answer for each client, in turn: polling 8,000 sockets at each takes a core."""
+        """One reply for each client, in their order: polling 8,000 sockets each time takes a core."""
         end = time.monotonic() + timeout
         answers: list[tuple[int, Reply]] = []
         for k, socket in enumerate(self.sockets):
             number = 0
             while number != self._numbers[k]:
                 socket.set(zmq.RCVTIMEO, int(1000 * max(0.0, end - time.monotonic())))
-                number, reply = decode_reply(socket.recv())  # zmq.Again: not in time
+                number, reply = decode_reply(socket.recv())  # zmq.Again: too late
             answers.append((k, reply))
         return answers
 
     def cycles(self, n: int, *, apart: bool = False) -> float:
-        """Let all clients claim and finish until `n` cycles are over; returns cycles per second.
+        """Let all clients claim and finish until `n` cycles are done; returns cycles per second.
 
-        As clients do it, each finish claims the next; `apart`, that is a request of its own.
+        Each finish claims the next item, as clients do; with `apart` the claim is another request.
         """
         tokens = self.claim()
         self.waits.clear()
@@ -133,7 +133,7 @@ class Swarm:
         return rate
 
     def _settle(self) -> None:
-        """Finish what is still held, so that the next round begins as this one did."""
+        """Finish the items that are still held, so that the next round begins like this one."""
         while answers := self.answers(0.5):
             for k, reply in answers:
                 if isinstance(reply, Assigned):

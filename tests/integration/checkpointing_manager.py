@@ -1,4 +1,4 @@
-"""A manager of a run that folds its journal each second: ``folding_manager RUN_FOLDER``."""
+"""A manager that makes a checkpoint each second: ``checkpointing_manager RUN_FOLDER``."""
 
 from __future__ import annotations
 

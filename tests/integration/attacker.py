@@ -1,4 +1,4 @@
-"""Another user of this machine, at the manager's port: ``stranger HOST PORT FOLDER KIND SECONDS``.
+"""Another user of this machine, at the manager's port: ``attacker HOST PORT FOLDER KIND SECONDS``.
 
 Gives up root for `nobody` first. On standard input: what a proxy recorded of an honest
 client. Prints what came of it as JSON.
@@ -25,7 +25,7 @@ PREAMBLE = len(GREETING) + 170
 FIRST = len(GREETING) + 202
 
 
-class Stranger:
+class Attacker:
     """One process that connects as often as it can."""
 
     def __init__(self, address: tuple[str, int], record: bytes) -> None:
@@ -101,8 +101,8 @@ if __name__ == "__main__":
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
-    stranger = Stranger((host, int(port)), record)
+    attacker = Attacker((host, int(port)), record)
     print("ready", flush=True)
-    stranger.flood(kind, float(seconds)) if float(seconds) else stranger.listen(kind)
-    said = {"uid": os.getuid(), "readable": readable(Path(folder)), **vars(stranger)}
+    attacker.flood(kind, float(seconds)) if float(seconds) else attacker.listen(kind)
+    said = {"uid": os.getuid(), "readable": readable(Path(folder)), **vars(attacker)}
     print(json.dumps({key: value for key, value in said.items() if key[0] != "_"}))

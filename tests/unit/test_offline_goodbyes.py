@@ -32,13 +32,13 @@ def publish(folder: RunFolder, instance: str) -> None:
     write_address(folder, Address(["tcp://127.0.0.1:1"], "key", "here", 1, instance))
 
 
-def test_a_goodbye_that_no_manager_received_is_found_again(folder: RunFolder) -> None:
-    assert last_words.read(folder) == []
+def test_a_goodbye_is_read_and_other_files_are_skipped(folder: RunFolder) -> None:
+    assert last_words.read_goodbyes(folder) == []
     publish(folder, "one")
-    last_words.write(folder, OWNER, "signal SIGTERM", False, False)
-    (folder.last_words / "garbage").write_bytes(b"{")
-    (folder.last_words / "garbage").chmod(0o600)
-    [(path, word)] = last_words.read(folder)
+    last_words.write_goodbye(folder, OWNER, "signal SIGTERM", False, False)
+    (folder.offline_goodbyes / "garbage").write_bytes(b"{")
+    (folder.offline_goodbyes / "garbage").chmod(0o600)
+    [(path, word)] = last_words.read_goodbyes(folder)
     assert (word.owner, word.reason, word.manager) == (OWNER, "signal SIGTERM", "one")
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -51,9 +51,9 @@ def test_a_job_waits_briefly_for_a_manager_that_another_job_has_given_up(
         publish(folder, manager)
     assert first_patience(folder, Timing()) == IDLE_PATIENCE
     assert first_patience(folder, Timing(client_patience=60)) == 60
-    last_words.write(folder, OWNER, "signal SIGTERM", False, False)
+    last_words.write_goodbye(folder, OWNER, "signal SIGTERM", False, False)
     assert first_patience(folder, Timing()) == IDLE_PATIENCE, "its job ended: no word on a manager"
-    last_words.write(folder, OWNER, "nobody answers", False, True)
+    last_words.write_goodbye(folder, OWNER, "nobody answers", False, True)
     assert first_patience(folder, Timing()) == BRIEF_PATIENCE
     assert first_patience(folder, Timing(client_patience=3)) == 3
     publish(folder, "two")

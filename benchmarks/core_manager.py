@@ -1,4 +1,4 @@
-"""A manager's books over a real journal, without sockets: what `assign-core` and `flat` drive."""
+"""The manager's tables with a real journal but without sockets, for `assign-core` and `flat`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REPORT = Report(npoints=50, loss=0.01, seconds=1.0, new_points=50)
 
 
 def make_run(home: Path, n: int) -> RunFolder:
-    """A database of `n` learners in a new run folder."""
+    """Create a database of `n` learners in a new run folder."""
     folder = RunFolder(home)
     files.private_folder(folder.folder)
     items = [Item(row, f"data/learner_{row:06d}.pickle", Phase.QUEUED) for row in range(n)]
@@ -31,21 +31,21 @@ def make_run(home: Path, n: int) -> RunFolder:
 
 
 def config() -> RunConfig:
-    """A run of one shape."""
+    """The settings of a run with jobs of one shape."""
     return RunConfig("bench", [Resources(cores=1)], ["bench"], "/nowhere")
 
 
-class Books:
-    """Both books, the database manager and the journal of one run.
+class CoreManager:
+    """Tables, request handler and journal of one run.
 
     Parameters
     ----------
     home : Path
-        Of the run; its file system is the one that is measured.
+        Folder of the run, on the file system that is measured.
     n : int
-        Learners.
+        Number of learners.
     clients : int
-        Messages of a group.
+        Number of clients, whose requests are handled as one group.
     """
 
     def __init__(self, home: Path, n: int, clients: int = 64) -> None:
@@ -59,7 +59,7 @@ class Books:
         self._turn([(owner, Hello("node", 1, 1, -1)) for owner in self._owners])
 
     def _turn(self, requests: list) -> list:
-        """What one turn of the manager does with one group: step each, one fdatasync, then answer."""
+        """Handle one group of requests as the manager does: each in turn, then one fdatasync."""
         now = Moment(time.time(), time.monotonic())
         self._number += 1
         replies = [self.manager.handle(who, self._number, what, now) for who, what in requests]
@@ -69,7 +69,7 @@ class Books:
     def cycles(self, groups: int, *, apart: bool = False) -> float:
         """Claim and finish `groups` × clients items; returns cycles per second.
 
-        As clients do it, each finish claims the next; `apart`, that is a request of its own.
+        Each finish claims the next item, as clients do; with `apart` the claim is another request.
         """
         given = self._claim()
         begin = time.perf_counter()
@@ -84,5 +84,5 @@ class Books:
         return rate
 
     def _claim(self) -> list:
-        """What the clients hold; something free if they hold nothing."""
+        """Let each client claim an item; one that holds an item keeps it."""
         return self._turn([(owner, Claim()) for owner in self._owners])

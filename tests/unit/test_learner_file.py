@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from adaptive_scheduler.errors import FileError, InputError, PermissionsError
+from adaptive_scheduler.executors import received_code
+from adaptive_scheduler.io.pickling import shared
+from adaptive_scheduler.io.pickling.by_value import loads
+from adaptive_scheduler.io.pickling.callables_file import read_callable, write_callables
 from adaptive_scheduler.io.pickling.learner_file import (
     LearnerFile,
-    read_callable,
-    write_callables,
     write_learners,
 )
 
@@ -77,7 +79,7 @@ def test_learners_of_every_kind(tmp_path: Path, make) -> None:
         assert getattr(again, name, None) == getattr(learner, name, None)
 
 
-def test_data_go_along(tmp_path: Path) -> None:
+def test_the_data_of_a_learner_are_stored(tmp_path: Path) -> None:
     learner = adaptive.Learner1D(f, (0, 1))
     adaptive.runner.simple(learner, npoints_goal=10)
     write_learners(tmp_path / "learners", [learner])
@@ -122,14 +124,14 @@ def test_callables_by_name(tmp_path: Path) -> None:
         write_callables(path, {"goal": threading.Lock()})
 
 
-def test_a_reader_does_not_keep_what_each_learner_has_for_itself(
+def test_a_reader_forgets_shared_records_beyond_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = [
         adaptive.Learner1D(partial(f, offset=np.full(50_000, float(n))), (-1, 1)) for n in range(9)
     ]
     write_learners(tmp_path / "learners", own)
-    monkeypatch.setattr("adaptive_scheduler.io.pickling.learner_file._KEPT", 10**6)
+    monkeypatch.setattr("adaptive_scheduler.io.pickling.learner_file._MAX_CACHED", 10**6)
     tracemalloc.start()
     with LearnerFile(tmp_path / "learners") as file:
         for n in range(len(own)):
@@ -137,3 +139,18 @@ def test_a_reader_does_not_keep_what_each_learner_has_for_itself(
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 3 * 10**6, "the arrays of all nine take 3.6 MB"
+
+
+@pytest.mark.parametrize(
+    ("old", "expected"),
+    [
+        ("adaptive_scheduler.io.sharing\n_hole", shared._hole),
+        ("adaptive_scheduler.executors.arrival\ncode", received_code.make_code),
+        ("adaptive_scheduler.executors.arrival\ncomplete", received_code.set_function_state),
+        ("adaptive_scheduler.executors.arrival\nModules", received_code.Modules),
+    ],
+)
+def test_pickles_of_version_0_2_0_find_what_was_moved_and_renamed(
+    old: str, expected: object
+) -> None:
+    assert loads(f"c{old}\n.".encode()) is expected

@@ -1,18 +1,19 @@
-"""The folder that holds everything the batch system knows."""
+"""The folder with the whole state of the batch system: its paths, its locks, its wake-up pipe."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from adaptive_scheduler.errors import FileError, PermissionsError, RunError
+from adaptive_scheduler.core.paths import state_folder
+from adaptive_scheduler.errors import FileError, RunError
+from adaptive_scheduler.io.storage import files
 
-#: Names the folder; jobs find it in their environment.
+#: Environment variable with the path of the folder, also set for jobs.
 FOLDER_VARIABLE = "ADAPTIVE_SCHEDULER_LOCALBATCH"
 
 
@@ -23,8 +24,7 @@ def default_folder(environ: Mapping[str, str], host: str) -> str:
     """
     if environ.get(FOLDER_VARIABLE):
         return environ[FOLDER_VARIABLE]
-    home = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return f"{home}/adaptive_scheduler/localbatch/{host}"
+    return str(state_folder(environ) / "localbatch" / host)
 
 
 class Folder(NamedTuple):
@@ -39,57 +39,55 @@ class Folder(NamedTuple):
 
     @property
     def server_lock(self) -> str:
-        """Locked as long as a server lives."""
+        """Locked while a server is alive."""
         return f"{self.path}/server.lock"
 
     @property
     def server_log(self) -> str:
-        """What the server has to say."""
+        """Output of the server."""
         return f"{self.path}/server.log"
 
     @property
-    def bell(self) -> str:
-        """A FIFO: a byte written there wakes the server."""
+    def wake_pipe(self) -> str:
+        """A FIFO: a byte written to it wakes the server."""
         return f"{self.path}/bell"
 
     @property
     def host(self) -> str:
-        """A symbolic link whose target is the name of the host that the jobs run on."""
+        """A symbolic link whose target is the name of the host where the jobs run."""
         return f"{self.path}/host"
 
     def script(self, submit: int) -> str:
-        """The copy of the script of a submit."""
+        """The copy of a submit's script."""
         return f"{self.path}/scripts/{submit}"
 
     def record(self, job_id: str, restart: int) -> str:
-        """Locked as long as this start of the job runs; its watcher writes into it."""
+        """Locked while this start of the job runs; the job's watcher writes into it."""
         return f"{self.path}/running/{job_id}.{restart}"
 
 
 def open_folder(path: str) -> Folder:
-    """Make the folder if it is missing; refuse one that others could write to or read.
+    """Create the folder if missing; refuse one that other users could read or write.
 
-    Whoever can write there runs programs as its owner, and the environment of
-    each submit is kept there.
+    Who can write there can run programs as its owner; and it holds the environment of each submit.
 
     Raises
     ------
     PermissionsError
-        It is not ours, or open to others.
+        It belongs to another user or is open to others.
     RunError
         It belongs to another host.
     FileError
-        It cannot be made.
+        It cannot be created.
     """
     folder = Folder(os.path.realpath(path))
     try:
-        Path(folder.path).mkdir(0o700, parents=True, exist_ok=True)
-        _check_private(Path(folder.path))
+        files.private_folder(folder.path)
         for name in ("scripts", "running"):
             Path(folder.path, name).mkdir(0o700, exist_ok=True)
         _check_host(folder, os.uname().nodename)
-        if not Path(folder.bell).exists():
-            _make_bell(folder.bell)
+        if not Path(folder.wake_pipe).exists():
+            _make_wake_pipe(folder.wake_pipe)
     except OSError as error:
         raise FileError(
             error.filename or folder.path,
@@ -99,23 +97,10 @@ def open_folder(path: str) -> Folder:
     return folder
 
 
-def _check_private(path: Path) -> None:
-    found = path.stat()
-    if found.st_uid != os.geteuid():
-        raise PermissionsError(
-            path, f"belongs to another user. Name another folder by ${FOLDER_VARIABLE}."
-        )
-    mode = stat.S_IMODE(found.st_mode)
-    if mode & 0o077:
-        raise PermissionsError(
-            path, f"is open to other users (mode {mode:04o}): chmod 700 {str(path)!r}"
-        )
-
-
 def _check_host(folder: Folder, host: str) -> None:
-    """Neither SQLite's log nor the processes can be seen from another host."""
+    """Refuse the folder of another host: neither its processes nor SQLite's log are visible here."""
     try:
-        Path(folder.host).symlink_to(host)  # made whole or not at all
+        Path(folder.host).symlink_to(host)  # atomic
     except FileExistsError:
         other = str(Path(folder.host).readlink())
         if other != host:
@@ -125,25 +110,25 @@ def _check_host(folder: Folder, host: str) -> None:
             ) from None
 
 
-def _make_bell(path: str) -> None:
+def _make_wake_pipe(path: str) -> None:
     try:
         os.mkfifo(path, 0o600)
     except FileExistsError:
-        return  # another command was faster
+        return  # another command has made it
 
 
-def ring(folder: Folder) -> None:
-    """Wake the server, if there is one."""
+def wake_server(folder: Folder) -> None:
+    """Wake the server, if one is running."""
     try:
-        fd = os.open(folder.bell, os.O_WRONLY | os.O_NONBLOCK)
+        fd = os.open(folder.wake_pipe, os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:
-        if error.errno != errno.ENXIO:  # nobody listens
+        if error.errno != errno.ENXIO:  # no server listens
             raise
         return
     try:
         os.write(fd, b".")
     except BlockingIOError:
-        return  # full of rings already
+        return  # full: the server will wake
     finally:
         os.close(fd)
 
@@ -154,8 +139,8 @@ def try_lock(path: str) -> int | None:
     Returns
     -------
     int or None
-        The descriptor, which holds the lock until it and all its copies in
-        other processes are closed; None if somebody else holds the lock.
+        The descriptor, which holds the lock until it and its copies in other processes are
+        closed; None if another process holds the lock.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:

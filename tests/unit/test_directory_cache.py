@@ -11,7 +11,7 @@ import pytest
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.storage import directory_cache as presence
 from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage.directory_cache import Presence
+from adaptive_scheduler.io.storage.directory_cache import DirectoryCache
 from adaptive_scheduler.io.storage.syscalls import Operations
 from adaptive_scheduler.runs.start.fnames import absolute_fnames
 
@@ -34,25 +34,25 @@ class Closed(Operations):
 
 def answers(folder: Path, *last: str) -> list[bool]:
     """For names of a folder, after so many others that it was read."""
-    one = Presence()
+    one = DirectoryCache()
     for n in range(presence._SINGLE):
-        assert one.may_be(f"{folder}/{n}"), "few are looked for one by one"
-    return [one.may_be(f"{folder}/{name}") for name in last]
+        assert one.may_exist(f"{folder}/{n}"), "few are looked for one by one"
+    return [one.may_exist(f"{folder}/{name}") for name in last]
 
 
-def test_what_is_there_may_be_there_and_nothing_else(tmp_path: Path) -> None:
+def test_only_existing_files_may_exist(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     (tmp_path / "b").symlink_to("nowhere")
     (tmp_path / "c").mkdir()
     assert answers(tmp_path, "a", "b", "c", "d") == [True, True, True, False]
 
 
-def test_nothing_is_in_what_is_no_folder(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_files(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert answers(tmp_path / "file", "a") == answers(tmp_path / "none", "a") == [False]
 
 
-def test_who_cannot_read_a_folder_looks(tmp_path: Path) -> None:
+def test_files_of_an_unreadable_folder_are_looked_up_one_by_one(tmp_path: Path) -> None:
     with files.through(Closed()):
         assert answers(tmp_path, "a") == [True]
 
@@ -66,7 +66,7 @@ def test_a_folder_with_too_many_names_is_not_read(
     assert answers(tmp_path, "a", "d") == [True, True]
 
 
-def test_a_thousand_names_are_one_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thousand_names_take_one_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[str] = []
     isdir = os.path.isdir
     monkeypatch.setattr(os.path, "isdir", lambda path: looked.append(path) or isdir(path))

@@ -1,25 +1,25 @@
-"""Making sure that a server lives."""
+"""Starts the server if none is running."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from adaptive_scheduler.core.surroundings import clean_environment
-from adaptive_scheduler.localbatch.state import Folder, ring, try_lock
+from adaptive_scheduler.core.clean_environment import clean_environment
+from adaptive_scheduler.localbatch.folder import Folder, try_lock, wake_server
 
 _LOG_BYTES = 1_000_000
 
 
 def ensure_server(folder: Folder) -> None:
-    """Ring the bell of the server, or start one that outlives this process if none lives.
+    """Wake the server, or start one, which outlives this process.
 
-    The lock is taken here and inherited by the new server, so two servers can
-    never meet, and none can be missing without anybody noticing.
+    The lock is taken here and inherited by the new server, so there are never two, and other
+    commands wait for none that does not start.
     """
     lock = try_lock(folder.server_lock)
     if lock is None:
-        ring(folder)
+        wake_server(folder)
         return
     try:
         _start(folder, lock)
@@ -28,7 +28,7 @@ def ensure_server(folder: Folder) -> None:
 
 
 def _start(folder: Folder, lock: int) -> None:
-    import subprocess  # 7 ms that most commands need not pay
+    import subprocess  # takes 7 ms, which most commands need not spend
 
     log = os.open(folder.server_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
@@ -43,7 +43,7 @@ def _start(folder: Folder, lock: int) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=clean_environment(os.environ),  # else it would be taken for a part of this job
+            env=clean_environment(os.environ),  # else it would count as part of this job
             start_new_session=True,
         )
     finally:

@@ -1,4 +1,4 @@
-"""Objects by name in one private file, each a pickle of its own."""
+"""Stores the user's functions and other objects by name in one file, each pickled alone."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ import msgspec
 from adaptive_scheduler.errors import USER_RAISES, FileError, InputError, UserCodeError
 from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.io.pickling import by_value as pickles
-from adaptive_scheduler.io.pickling.diagnose import unpicklable
+from adaptive_scheduler.io.pickling.diagnose import explain_unpicklable
 from adaptive_scheduler.io.storage import files
 
 
 def write_callables(path: files.Name, objects: Mapping[str, Any]) -> None:
-    """Write objects by name, in one step and readable by this user only.
+    """Write objects by name; replaces the file atomically, readable by this user only.
 
     Raises
     ------
     InputError
-        One cannot be pickled; says which, and which attribute of it.
+        One cannot be pickled; the text names it and the attribute.
     """
     pickled: dict[str, bytes] = {}
     for name, value in objects.items():
         try:
             pickled[name] = pickles.dumps_by_value(value)
         except USER_RAISES as error:  # the border to the user's code: anybody's __reduce__
-            raise InputError(unpicklable(value, name, "", error)) from error
+            raise InputError(explain_unpicklable(value, name, "", error)) from error
     files.write_atomically(path, msgspec.msgpack.encode(pickled), mode=0o600)
 
 
 def read_callable(path: files.Name, name: str, default: Any = None) -> Any:
-    """Load one object without the others; `default` if there is none of that name.
+    """Load one object, without the others; `default` if there is none of that name.
 
     Raises
     ------
     FileError, PermissionsError
         The file cannot be read, or others could have written it.
     UserCodeError
-        It cannot be loaded here: its module raises or is missing, say.
+        It cannot be loaded here, because its module is missing or raises, for example.
     """
     data = files.read_private(path)
     try:

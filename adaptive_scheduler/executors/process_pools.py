@@ -1,4 +1,4 @@
-"""Executors whose workers are children of the client, on one node."""
+"""Launchers whose pools are child processes of the client, on one node."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 
 from adaptive_scheduler.errors import EnvironmentMismatchError, UserCodeError
-from adaptive_scheduler.executors import worker
-from adaptive_scheduler.executors.base import Executor
+from adaptive_scheduler.executors import worker, worker_process
+from adaptive_scheduler.executors.base import Launcher
 
 _starting = threading.Lock()
 
 
 @contextmanager
 def _clean_start() -> Iterator[None]:
-    """Start a process that neither runs our ``__main__`` nor can be killed by a signal for us.
+    """Start a child that does not import ``__main__``, with the client's signals blocked.
 
-    multiprocessing makes a child import the parent's ``__main__``: here that is
-    the client, whose imports cost a worker 1.4 s. Functions of ``__main__``
-    travel by value instead. The signals stay blocked in the child until it
-    ignores them.
+    multiprocessing lets a child import the parent's ``__main__``, which is the client here, whose
+    imports take 1.4 s. Functions of ``__main__`` are sent by value instead. The signals stay
+    blocked until the child ignores them, so that none of them kills it before.
     """
     main: dict[str, Any] = sys.modules["__main__"].__dict__
     with _starting:
@@ -38,7 +37,7 @@ def _clean_start() -> Iterator[None]:
             name: main.pop(name) for name in ("__spec__", "__file__") if name in main
         }
         main["__spec__"] = None
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, worker.IGNORED)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, worker_process.IGNORED_SIGNALS)
         try:
             yield
         finally:
@@ -67,7 +66,7 @@ class _ForkServerContext(multiprocessing.context.ForkServerContext):
 
 
 class _ProcessPool(ProcessPoolExecutor):
-    """A pool that can say which processes it has made."""
+    """A pool that keeps a list of its processes."""
 
     def __init__(self, workers: int, context: Any) -> None:
         self.made: list[Any] = []
@@ -79,17 +78,20 @@ class _ProcessPool(ProcessPoolExecutor):
 
         context.Process = process
         super().__init__(
-            workers, mp_context=context, initializer=worker.start, initargs=(os.getpid(),)
+            workers,
+            mp_context=context,
+            initializer=worker_process.start_pool_worker,
+            initargs=(os.getpid(),),
         )
 
 
-class ProcessPool(Executor):
+class ProcessPool(Launcher):
     """``"process-pool"``: `concurrent.futures.ProcessPoolExecutor` with one worker per core.
 
     Parameters
     ----------
     start_method : {"spawn", "forkserver"}
-        How workers are made. Never by fork: the client has threads.
+        How workers are started. Not by fork, because the client has threads.
     """
 
     name: ClassVar[str] = "process-pool"
@@ -98,12 +100,12 @@ class ProcessPool(Executor):
         self.start_method = start_method
 
     def open(self, cores: int) -> Pool:
-        """Open the pool; processes are made as points come."""
+        """Open the pool; processes are started as points come."""
         context = _SpawnContext() if self.start_method == "spawn" else _ForkServerContext()
         return _ProcessPool(self.workers(cores), context)
 
     def close(self, pool: Pool, patience: float) -> bool:
-        """Drop what waits; workers that still evaluate after `patience` seconds are killed."""
+        """Cancel waiting points; kill workers that still evaluate after `patience` seconds."""
         thread = getattr(pool, "_executor_manager_thread", None)
         pool.shutdown(wait=False, cancel_futures=True)
         end = time.monotonic() + patience
@@ -112,7 +114,7 @@ class ProcessPool(Executor):
             if process.is_alive():
                 process.kill()
                 process.join(5)
-        if thread is not None:  # at Python's exit it and Python would close the same pipe
+        if thread is not None:  # else it and Python's exit would close the same pipe
             thread.join(5)
         return True
 
@@ -127,7 +129,7 @@ class Sequential(ProcessPool):
         return 1
 
 
-class Loky(Executor):
+class Loky(Launcher):
     """``"loky"``: a pool of the package loky, with one worker per core."""
 
     name: ClassVar[str] = "loky"
@@ -141,18 +143,20 @@ class Loky(Executor):
                 "executor_type='loky' needs the package loky on the node: pip install loky"
             ) from error
         pool: Pool = LokyPool(
-            self.workers(cores), initializer=worker.start, initargs=(os.getpid(),)
+            self.workers(cores),
+            initializer=worker_process.start_pool_worker,
+            initargs=(os.getpid(),),
         )
         return pool
 
     def close(self, pool: Pool, patience: float) -> bool:  # noqa: ARG002
-        """Kill the workers: loky cannot wait for a time."""
+        """Kill the workers: loky cannot wait with a timeout."""
         pool.shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
         return True
 
 
-class Custom(Executor):
-    """A callable of the user's that takes the number of workers and returns a pool."""
+class Custom(Launcher):
+    """A user's callable that takes the number of workers and returns a pool."""
 
     name: ClassVar[str] = "callable"
 
@@ -160,7 +164,7 @@ class Custom(Executor):
         self.function = function
 
     def close(self, pool: Pool, patience: float) -> bool:
-        """Drop what waits; False if something still evaluates after `patience` seconds."""
+        """Cancel waiting points; False if workers still evaluate after `patience` seconds."""
         end = partial(pool.shutdown, wait=True, cancel_futures=True)
         waiting = threading.Thread(target=end, name="pool's end", daemon=True)
         waiting.start()
@@ -168,7 +172,7 @@ class Custom(Executor):
         return not waiting.is_alive()
 
     def abort(self, status: int) -> None:
-        """End this process and the children of its pool, for which Python would wait."""
+        """End this process and its children, for which Python would wait otherwise."""
         for child in multiprocessing.active_children():
             child.kill()
         sys.stdout.flush()
@@ -181,7 +185,7 @@ class Custom(Executor):
         Raises
         ------
         UserCodeError
-            It raised, or returned something else than an Executor.
+            It raised, or did not return an Executor.
         """
         try:
             pool = self.function(self.workers(cores))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import adaptive_scheduler
-from adaptive_scheduler.core.surroundings import clean_environment
+from adaptive_scheduler.core.clean_environment import clean_environment
 
 #: Seen in a batch script, in a step of srun and under mpiexec, on Slurm 22.05.8.
 SEEN_ON_SLURM = """
@@ -92,22 +92,22 @@ def test_settings_that_would_change_answers_do_not_reach_our_commands(name: str)
 
 
 @pytest.mark.parametrize("name", OF_THE_USER.split())
-def test_what_the_user_has_set_reaches_his_submits(name: str) -> None:
+def test_the_users_settings_reach_the_submits(name: str) -> None:
     assert clean_environment({name: "1"}) == {name: "1"}
 
 
-def test_the_cluster_that_gets_the_jobs_is_the_one_that_is_asked_of_them() -> None:
+def test_commands_ask_the_cluster_that_gets_the_jobs() -> None:
     clean = clean_environment({"SBATCH_CLUSTERS": "b"})
     assert clean == {"SBATCH_CLUSTERS": "b", "SLURM_CLUSTERS": "b"}
     his = {"SBATCH_CLUSTERS": "b", "SLURM_CLUSTERS": "c"}
     assert clean_environment(his) == his
 
 
-def test_there_is_one_list() -> None:
+def test_the_list_of_variables_stands_in_one_file() -> None:
     """Two lists come to differ."""
     package = Path(adaptive_scheduler.__file__).parent
     lists = [
         path.name for path in package.rglob("*.py")
         if re.search(r"HYDI_|OMPI_COMM|SLURM_\(", path.read_text())
     ]  # fmt: skip
-    assert lists == ["surroundings.py"]
+    assert lists == ["clean_environment.py"]

@@ -181,7 +181,7 @@ def test_one_learner_is_shown_cancelled_and_retried(
     bad = adaptive.Learner1D(partial(raises_at_first, marker=str(marker)), bounds=(-1, 1))
     run = make(
         [line(seconds=0.05), line(seconds=0.05), bad], {"cores": 1}, goal=100_000,
-        max_fails_per_job=0, max_simultaneous_jobs=3,
+        max_fails=0, max_jobs=3,
     )  # fmt: skip
     run.start()
     assert len(run) == 3

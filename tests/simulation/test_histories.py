@@ -14,7 +14,8 @@ import sys
 import pytest
 
 from tests.effort import times
-from tests.plants import ASKED, MORE, PACKAGE, ROOT, Plant, look_for
+from tests.planting import ROOT, Change, PlantError, planted
+from tests.plants import ASKED, MORE, Plant, look_for, named
 from tests.simulate import simulate
 from tests.simulation.portions import PORTION, live_through
 
@@ -59,8 +60,23 @@ def test_all_that_was_promised_goes_wrong() -> None:
 
 @pytest.mark.parametrize("plant", [*ASKED, *MORE], ids=lambda plant: plant.name)
 def test_each_plant_still_fits_the_code(plant: Plant) -> None:
-    assert (ROOT / PACKAGE / plant.file).read_text().count(plant.old) == 1
-    assert plant.new != plant.old
+    assert planted(plant.changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        (Change("Appender.bring_to_disk", "statement fsync"), "no `Appender.bring_to_disk`"),
+        (Change("Appender.sync", "statement fdatasync"), "no statement has: fdatasync"),
+        (Change("items:step", "name item"), "is there [0-9]+ times"),
+        (Change("items:step", "test is_fenced token", "kind in FENCED"), "speaks of FENCED, kind"),
+        (Change("items:step", "test is_fenced token", "IT"), "the code is as it was"),
+    ],
+    ids=["function", "node", "ambiguous", "names", "unchanged"],
+)
+def test_a_plant_that_does_not_fit_says_what_is_missing(change: Change, missing: str) -> None:
+    with pytest.raises(PlantError, match=missing):
+        planted([change])
 
 
 def test_there_are_the_plants_that_were_asked_for() -> None:
@@ -71,7 +87,6 @@ def test_there_are_the_plants_that_were_asked_for() -> None:
 
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_planted_bug_is_found(name: str) -> None:
-    plant = next(plant for plant in ASKED if plant.name == name)
-    found = look_for(plant, most=300)
-    print(f"{name}: {found.words} after {found.histories} histories, {found.cpu:.1f} s")
+    found = look_for(named(name), most=300)
+    print(f"{name}: {found.violation} after {found.histories} histories, {found.cpu:.1f} s")
     assert found.seed >= 0

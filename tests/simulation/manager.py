@@ -256,9 +256,8 @@ class Manager:
         messages, self._inbox = self._inbox, []
         results, self._results = self._results, []
         turns, life = self.turns, self.life
-        for _, seen in results:
-            if seen is not None:
-                history.oracle.listing(seen)
+        for result, seen in results:
+            history.oracle.command_answered(result, seen)
         self.acting = "manager"
         try:
             turns.take(self._drain(messages), [result for result, _ in results], self)

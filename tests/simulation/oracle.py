@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from adaptive_scheduler.core.jobs.commands import CancelDone, Result
 from adaptive_scheduler.core.rows.item_table import FIRST_DELAY
 from adaptive_scheduler.core.rows.items import IN_ALL, MAX_VAIN, OVER, Item, Phase
 from adaptive_scheduler.core.wire.messages import (
@@ -110,6 +111,7 @@ class Oracle:
         self._pending: dict[bytes, tuple[Owner, Request, Reply]] = {}
         self._ready_at.clear()
         self._shown: frozenset[str] = frozenset()
+        self._cancel_taken: set[str] = set()
         self._cancelling: set[str] = set()
         self._heard: dict[str, float] = {}
         self._owners: dict[str, Owner] = {}
@@ -355,8 +357,14 @@ class Oracle:
 
     # -------------------------------------------------------------------- the queue
 
-    def listing(self, seen: Seen) -> None:
-        """A look's answer reaches the manager."""
+    def command_answered(self, result: Result, seen: Seen | None) -> None:
+        """The result of a command reaches the manager; `seen` is what a listing shows."""
+        if isinstance(result, CancelDone):
+            self._cancel_taken.update(result.jobs)
+        if seen is not None:
+            self._note_listing(seen)
+
+    def _note_listing(self, seen: Seen) -> None:
         self._shown = seen.jobs
         if not seen.good:
             return
@@ -394,8 +402,8 @@ class Oracle:
         silent = self._silence(job.id) >= timing.lease
         if job.id in self._goodbye or (job.id in self.spoke and silent):
             return True
-        if job.id in self.leaving:
-            return True  # we cancelled it, and it holds nothing: it ends within KillWait
+        if job.id in self._cancel_taken:
+            return True  # Slurm has taken our cancel: the job ends within KillWait
         age = self.history.now - max(self._since, job.made) + EPSILON
         return self._lacking[job.id] >= 2 and age >= timing.grace
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import walks
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "adaptive_scheduler"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -251,3 +253,30 @@ def test_the_documented_transitions_are_those_of_the_code() -> None:
 
     text = transitions.DOCUMENT.read_text()
     assert transitions.table() in text, "run: python -m docs.transitions"
+
+
+def test_the_walks_through_the_files_are_true() -> None:
+    found = walks.walks(walks.DOCUMENT.read_text())
+    assert set(found) >= {"item", "point", "submit"}
+    assert {name: faults for name, walk in found.items() if (faults := walks.faults(walk))} == {}
+
+
+@pytest.mark.parametrize(
+    ("second", "fault"),
+    [
+        ("`client/session.py` `next()`", None),
+        ("`client/conversation.py` decides", "there is no file client/conversation.py"),
+        ("`client/session.py` `converse()`", "client/session.py has no function converse()"),
+        ("`manager/engine.py` loops", "neither of client/link.py and manager/engine.py imports"),
+        ("`manager/engine.py` (by the wire) loops", None),
+        ("`client/deadline.py` (through `client/main.py`) ends it", None),
+        ("`client/usage.py` (through `client/main.py`) ends it", "client/main.py does not import"),
+        ("then it is sent", "there is no file at its beginning"),
+    ],
+)
+def test_a_walk_that_is_not_true_is_refused(second: str, fault: str | None) -> None:
+    text = f"<!-- walk: it -->\n\n1. `client/link.py` sends\n2. {second}\n\n<!-- end of walk -->"
+    (walk,) = walks.walks(text).values()
+    found = walks.faults(walk)
+    assert bool(found) == (fault is not None)
+    assert fault is None or fault in found[0]

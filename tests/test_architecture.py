@@ -23,6 +23,8 @@ SOURCES = {path: path.read_text() for path in MODULES}
 TREES = {path: ast.parse(text) for path, text in SOURCES.items()}
 
 MODULE_LINES, FOLDER_FILES, BODY_LINES, PARAMETERS = 500, 12, 40, 6
+#: Attributes that a class sets; fields of a record, each with its line in the docstring.
+ATTRIBUTES, RECORD_FIELDS = 10, 24
 
 #: Public functions whose keywords the field's users expect, or that are a command line.
 MANY_PARAMETERS = {
@@ -31,6 +33,33 @@ MANY_PARAMETERS = {
     "client_support.py:run",
     "schedulers/base.py:Scheduler.__init__",
     "cli.py:run",
+}
+
+#: Classes with more attributes, and why. Those that are left are the places where threads, sockets
+#: or the user's learner meet: each attribute is a thing of the world or what was last seen of one.
+MANY_ATTRIBUTES = {
+    "BatchServer": "the state of a whole batch system, with its processes and its store",
+    "BatchWorker": "a thread; its pace and what the site refused",
+    "Client": "the process in a job: it owns all that the others are given",
+    "ClaimLoop": "shared by three threads: the learner that runs, and each reason to end",
+    "ConnectionLimiter": "sockets and counters by kind of connection",
+    "ControlApi": "what people are shown that nobody else keeps",
+    "Database": "file, journal and the fold that is under way",
+    "DatabaseManager": "what clients, people and the job manager share",
+    "Dispatcher": "the parts of a manager, and what their steps leave for the next one",
+    "Engine": "the manager's process: it owns socket, lock, log and threads",
+    "Evaluations": "points on their way, those that are back, and figures of both",
+    "ItemTable": "the rows and an index for each question asked ten thousand times",
+    "JobManager": "what was last asked and answered, with each back-off",
+    "LearnerRun": "the parts of one learner's run, and what was last told of it",
+    "ManagerLink": "a thread and its conversation",
+    "PointRunner": "adds to adaptive's own runner, whose attributes it has as well",
+    "PoolEvaluator": "points on their way, those that are back, and figures of both",
+    "Runner": "adds to adaptive's own runner, whose attributes it has as well",
+    "Session": "the state of one conversation, without I/O: each is in the protocol",
+    "VirtualBatchSystem": "a fake: what its user may read and set",
+    "VirtualClient": "a fake: what its user may read and set",
+    "World": "a fake: what its user may read and set",
 }
 
 #: Where everything is caught and not raised again: borders to the user's code (anybody's
@@ -95,12 +124,7 @@ def test_folders_have_few_files() -> None:
 
 
 def test_each_class_name_stands_once() -> None:
-    names = Counter(
-        node.name
-        for tree in TREES.values()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef)
-    )
+    names = Counter(node.name for node in classes())
     assert {name for name, n in names.items() if n > 1} == set()
 
 
@@ -119,6 +143,43 @@ def test_functions_have_few_parameters() -> None:
 
     found = {name: count(node) for name, node in ALL_FUNCTIONS if count(node) > PARAMETERS}
     assert {name: n for name, n in found.items() if name not in MANY_PARAMETERS} == {}
+
+
+def classes() -> Iterator[ast.ClassDef]:
+    for tree in TREES.values():
+        yield from (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+
+
+def fields(node: ast.ClassDef) -> set[str]:
+    """What a record declares."""
+    return {
+        part.target.id
+        for part in node.body
+        if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)
+    }
+
+
+def attributes(node: ast.ClassDef) -> set[str]:
+    """What the methods of a class set on `self`."""
+    return {
+        part.attr
+        for part in ast.walk(node)
+        if isinstance(part, ast.Attribute)
+        and isinstance(part.ctx, ast.Store)
+        and isinstance(part.value, ast.Name)
+        and part.value.id == "self"
+    }
+
+
+def test_classes_have_few_attributes() -> None:
+    found = {node.name: len(attributes(node) - fields(node)) for node in classes()}
+    many = {name: n for name, n in found.items() if n > ATTRIBUTES}
+    assert {name: n for name, n in many.items() if name not in MANY_ATTRIBUTES} == {}
+
+
+def test_records_have_few_fields() -> None:
+    found = {node.name: len(fields(node)) for node in classes()}
+    assert {name: n for name, n in found.items() if n > RECORD_FIELDS} == {}
 
 
 def test_everything_is_caught_only_at_borders() -> None:
@@ -242,7 +303,17 @@ def test_public_names_exist_and_are_described(module: str) -> None:
     assert undescribed == []
 
 
-def test_import_cycles_and_layers() -> None:
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Also not by imports within functions."""
+    names = [name_of(path) for path in MODULES]
+    left = {name: walks.imports(name) - {name} for name in names}
+    while ends := [name for name, imported in left.items() if not imported & left.keys()]:
+        for name in ends:
+            del left[name]
+    assert left == {}, "each of these imports another of them"
+
+
+def test_import_layers() -> None:
     lint = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([str(lint)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

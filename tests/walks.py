@@ -91,10 +91,10 @@ def faults(walk: list[Entry]) -> list[str]:
 def _not_joined(before: str, entry: Entry) -> str:
     """Why two files do not follow on each other; "" if they do."""
     if entry.through:
-        joined = _imports(entry.through) | {entry.through}
+        joined = imports(entry.through) | {entry.through}
         missing = [file for file in (before, entry.file) if file not in joined]
         return f"{entry.through} does not import {', '.join(missing)}" if missing else ""
-    if entry.file in _imports(before) or before in _imports(entry.file):
+    if entry.file in imports(before) or before in imports(entry.file):
         return ""
     return f"neither of {before} and {entry.file} imports the other"
 
@@ -121,7 +121,7 @@ def _functions(file: str) -> frozenset[str]:
 
 
 @functools.cache
-def _imports(file: str) -> frozenset[str]:
+def imports(file: str) -> frozenset[str]:
     """Files that a file imports, anywhere in it; a package stands for what its `__init__` imports."""
     if not (PACKAGE / file).is_file():
         return frozenset()
@@ -137,5 +137,5 @@ def _imports(file: str) -> frozenset[str]:
             place = name.removeprefix("adaptive_scheduler.").replace(".", "/")
             found |= {f"{place}.py"}
             if place.count("/") and (PACKAGE / place / "__init__.py").is_file():
-                found |= _imports(f"{place}/__init__.py")
+                found |= imports(f"{place}/__init__.py")
     return frozenset(found)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.effort import times
 from tests.planting import ROOT, Change, PlantError, planted
 from tests.plants import ASKED, MORE, Plant, look_for, named
 from tests.simulate import simulate
+from tests.simulation.fault_kinds import ENOUGH, FAULT_KINDS, fault_kinds_wrong
 from tests.simulation.portions import PORTION, live_through
 
 #: Plants that histories near the first ones find: a sample for `make test`.
@@ -41,21 +43,17 @@ def test_a_seed_gives_the_same_history_in_any_process(seed: int) -> None:
     assert len(digests) == 1
 
 
-def test_all_that_was_promised_goes_wrong() -> None:
-    """A fault that is never injected is a fault that is not tested."""
-    tally = simulate(range(150))
-    kinds = " ".join(tally.faults)
-    for kind in (
-        "message lost", "message doubled", "message late", "message reordered", "answer lost",
-        "job starts late", "job never starts", "job starts twice", "job requeued", "job suspended",
-        "job killed", "manager killed", "loses power", "fold disturbed", "squeue: late",
-        "squeue: empty", "squeue: short", "squeue: garbage", "squeue: fails", "wall clock set",
-        "client stands still", "disk full", "sbatch: hangs, taken", "scancel: fails",
-        "user code ends: before a learner", "user code ends: function", "user code ends: worker",
-        "user code ends: client", "user code ends: signal",
-        "squeue: folded array record", "sbatch: over a limit that comes and goes", "limit comes",
-    ):  # fmt: skip
-        assert kind in kinds, kind
+def test_each_kind_of_fault_comes() -> None:
+    """In a fifth of the histories after which it is a must."""
+    tally = simulate(range(ENOUGH // 5))
+    assert fault_kinds_wrong(tally.faults, ENOUGH) == []
+
+
+def test_a_kind_of_fault_that_never_came_is_told() -> None:
+    few = Counter({kind: 1 for kind in FAULT_KINDS if kind != "disk full"})
+    assert fault_kinds_wrong(few, ENOUGH) == ["no fault of the kind 'disk full' in 1,000 histories"]
+    assert fault_kinds_wrong(few, 10) == []
+    assert "not listed" in fault_kinds_wrong(Counter(["earthquake"]), 10)[0]
 
 
 @pytest.mark.parametrize("plant", [*ASKED, *MORE], ids=lambda plant: plant.name)

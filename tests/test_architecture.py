@@ -246,14 +246,14 @@ def imports(tree: ast.AST) -> set[str]:
 
 
 @pytest.mark.parametrize("module", sorted(TOUCHING))
-def test_the_world_is_touched_in_io(module: str) -> None:
+def test_only_io_uses_subprocess_zmq_and_tinydb(module: str) -> None:
     # subprocess.Popen may stand in an annotation anywhere
     used = calls if module == "subprocess" else imports
     users = {name_of(path) for path, tree in TREES.items() if module in used(tree)}
     assert {user for user in users if not user.startswith(TOUCHING[module])} == set()
 
 
-def test_core_decides_and_touches_nothing() -> None:
+def test_core_imports_no_clock_socket_thread_or_adaptive() -> None:
     world = {"time", "socket", "subprocess", "threading", "structlog", "zmq", "adaptive", "logging"}
     users = {
         name_of(path): imports(tree) & world

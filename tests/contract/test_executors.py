@@ -123,7 +123,7 @@ def test_fault_31_workers_end_when_the_client_is_killed(method, tmp_path):
     assert alive == []
 
 
-def test_close_kills_what_does_not_return():
+def test_close_kills_workers_that_do_not_return():
     executor = ProcessPool()
     pool = executor.open(1)
     pid = pool.submit(os.getpid).result()
@@ -144,7 +144,7 @@ def test_commands_and_workers():
     assert list(EXECUTORS) == ["mpi4py", "process-pool", "loky", "sequential"]
 
 
-def test_executor_types_that_cannot_be():
+def test_an_executor_type_that_cannot_be_used_is_refused():
     with pytest.raises(InputError, match="'dask' is not known"):
         executor_for("dask")
     assert isinstance(executor_for("callable:0", [ProcessPoolExecutor]), Custom)

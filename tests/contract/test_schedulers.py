@@ -207,7 +207,7 @@ def request_of(scheduler: Scheduler, **changes: object) -> JobRequest:
     return msgspec.structs.replace(job, **changes)
 
 
-def test_it_has_a_name_and_programs(scheduler: Scheduler) -> None:
+def test_a_scheduler_has_a_name_and_programs(scheduler: Scheduler) -> None:
     assert scheduler.name
     assert scheduler.programs
     assert scheduler.max_array >= 1
@@ -257,7 +257,9 @@ def test_a_submit_without_an_id_is_an_unknown_result(case: Case, scheduler: Sche
         scheduler.parse_submit(silent, 1)
 
 
-def test_refusals_are_told_in_the_systems_own_words(case: Case, scheduler: Scheduler) -> None:
+def test_a_refused_submit_shows_the_message_of_the_batch_system(
+    case: Case, scheduler: Scheduler
+) -> None:
     for result, refusal in case.refusals:
         assert scheduler.refusal(result) is refusal, result
         with pytest.raises(SubmitRefusedError) as caught:
@@ -277,7 +279,7 @@ def test_no_jobs_is_an_empty_list(case: Case, scheduler: Scheduler) -> None:
     assert scheduler.parse_queue(case.queue_empty) == []
 
 
-def test_a_failed_look_is_no_observation(case: Case, scheduler: Scheduler) -> None:
+def test_a_failed_listing_is_no_observation(case: Case, scheduler: Scheduler) -> None:
     broken = [msgspec.structs.replace(case.queue, rc=rc) for rc in (1, 255, -9)]
     for result in (*case.no_observation, *broken):
         with pytest.raises(NoObservation):
@@ -290,7 +292,7 @@ def test_garbage_is_no_observation(case: Case, scheduler: Scheduler) -> None:
             scheduler.parse_queue(msgspec.structs.replace(case.queue, stdout=text))
 
 
-def test_half_a_listing_invents_no_job(case: Case, scheduler: Scheduler) -> None:
+def test_a_cut_listing_shows_no_job_that_is_not_there(case: Case, scheduler: Scheduler) -> None:
     whole = scheduler.parse_queue(case.queue)
     text = case.queue.stdout
     for end in range(0, len(text), max(1, len(text) // 500)):
@@ -308,7 +310,7 @@ def test_a_cancel_names_each_job_once(scheduler: Scheduler) -> None:
     assert scheduler.cancel_commands([]) == []
 
 
-def test_cancelling_what_has_ended_is_no_fault(case: Case, scheduler: Scheduler) -> None:
+def test_cancelling_an_ended_job_is_no_error(case: Case, scheduler: Scheduler) -> None:
     for result in case.cancel_gone:
         scheduler.parse_cancel(result)
     for result in case.cancel_failed:

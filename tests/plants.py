@@ -10,6 +10,8 @@ add one.
 
 from __future__ import annotations
 
+import ast
+import pickle
 import subprocess
 import sys
 import time
@@ -22,7 +24,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tests.planting import ROOT, Change, PlantError, plant
+from tests.planting import ROOT, Change, Either, PlantError, install, planted
 
 #: Histories after which a bug counts as not found; CPU seconds are what they cost.
 MOST = 3000
@@ -31,14 +33,14 @@ MOST = 3000
 class Plant:
     """A bug: the changes that make it, and a name that says what is wrong then."""
 
-    def __init__(self, name: str, *changes: Change) -> None:
+    def __init__(self, name: str, *changes: Change | Either) -> None:
         self.name = name
         self.changes = changes
 
 
 #: Jobs that hold an item and sent a heartbeat in time never reach `reconcile`: what it does with
 #: them shows only without this.
-JUDGE_ALL_JOBS = Change("survey", "test holds lease", "False")
+JUDGE_ALL_JOBS = Change("JobTable.to_judge|survey", "operation holds|holders lease", "False")
 
 
 ASKED = (
@@ -50,7 +52,7 @@ ASKED = (
     Plant(
         "reply before commit",
         Change(
-            "Dispatcher.take", "statement commit",
+            "Dispatcher.step|Dispatcher.take", "statement commit",
             "for connection, number, reply in replies:\n"
             "    if reply is not None:\n"
             "        outside.send(connection, encode_reply(number, reply))\n"
@@ -67,7 +69,7 @@ ASKED = (
     Plant(
         "heartbeat ignored",
         Change(
-            "DatabaseManager._hear", "return hear",
+            "DatabaseManager._renew_lease|DatabaseManager._hear", "return hear|on_heartbeat",
             "if known is not None and isinstance(request, Beat):\n    return known\nIT",
         ),
     ),
@@ -94,51 +96,65 @@ ASKED = (
     Plant("array index lost", Change("slurm.scheduler:_listed", "keyword id > test is_task", "False")),
     Plant(
         "max_simultaneous_jobs off by one",
-        Change("_balance", "name max_simultaneous_jobs", "IT + 1"),
+        Change("_balance", "name max_simultaneous_jobs|max_jobs", "IT + 1"),
     ),
     Plant(
         "timed-out submit repeated",
-        Change(
-            "BatchWorker._submit", "return SubmitUnknown result",
-            "return NotSubmitted(submit.number, Refusal.BUSY, '')",
+        Either(
+            Change(
+                "system.submit:submit", "return SubmitUnknown answer",
+                "return NotSubmitted(Refusal.BUSY, '')",
+            ),
+            Change(
+                "BatchWorker._submit", "return SubmitUnknown result",
+                "return NotSubmitted(submit.number, Refusal.BUSY, '')",
+            ),
         ),
     ),
-    Plant("priority ties reversed", Change("place_of", "name id", "-IT")),
+    Plant("priority ties reversed", Change("ready_queue:rank_of|ready_queue:place_of", "name id", "-IT")),
     Plant(
         "dependency on FAILED ignored",
-        Change("ItemTable._tell_children", "test _NEVER_DONE", "False"),
+        Change("effect_on_dependant|ItemTable._tell_children", "test _NEVER_DONE", "False"),
     ),
-    Plant("crash not counted", Change("_lose", "operation crashes crash", "item.crashes")),
+    Plant("crash not counted", Change("decide_after_loss|_lose", "operation crashes crash", "item.crashes")),
     Plant(
         "cancel of a RUNNING job",
-        Change("_balance", "test mute goodbye > name holds", "False"), JUDGE_ALL_JOBS,
+        Either(
+            Change("_takers", "test is_silent > operation holders", "False"),
+            Change("_balance", "test mute goodbye > name holds", "False"),
+        ), JUDGE_ALL_JOBS,
     ),
 )  # fmt: skip
 
 MORE = (
     Plant(
         "a stale token lets go",
-        Change("DatabaseManager._holder", "operation token RUNNING > operation token", "False"),
+        Change("DatabaseManager._check_token|DatabaseManager._holder", "operation token RUNNING > operation token", "False"),
     ),
     Plant(
         "an old life is heard",
-        Change("conflicting_client", "test life -goodbye", "IT and owner.restart >= known.restart"),
-        Change("conflicting_client", "test life goodbye > operation life", "IT or owner.life < known.life"),
+        Change("TrackedJob.refuse_other|conflicting_client", "test life -goodbye", "IT and owner.restart >= known.restart"),
+        Change("TrackedJob.refuse_other|conflicting_client", "test life goodbye > operation life", "IT or owner.life < known.life"),
     ),
     Plant(
         "two clients of one job both welcome",
-        Change("conflicting_client", "test life goodbye > operation life", "owner.life >= known.life"),
+        Change("TrackedJob.refuse_other|conflicting_client", "test life goodbye > operation life", "owner.life >= known.life"),
     ),
     Plant(
         "lease renewed by the answer, not the question",
-        Change(
-            "Session._beat_answered", "statement _lease_from _token refusal -inf",
-            "if self._token:\n    self._lease_from = self._heard",
+        Either(
+            *(
+                Change(
+                    "Session._beat_answered", "statement _lease_from _token refusal -inf",
+                    f"if self._token:\n    self._lease_from = self.{last}",
+                )
+                for last in ("_last_answer", "_heard")
+            )
         ),
     ),
     Plant(
         "lease of a claim counts from its last try",
-        Change("Session.answered", "call _take > name first_sent", "sending.at"),
+        Change("Session.answered", "call _take|_take_item > name first_sent", "sending.at"),
     ),
     Plant(
         "no heartbeats while working",
@@ -150,7 +166,7 @@ MORE = (
     ),
     Plant(
         "a mute job is dead at once",
-        Change("_is_gone", "return absences grace > operation age", "True"),
+        Change("_is_gone", "return absences grace > operation age|known_since grace", "True"),
     ),
     Plant(
         "a lost submit forgotten at once",
@@ -158,7 +174,9 @@ MORE = (
     ),
     Plant(
         "unknown submits do not count",
-        Change("_balance", "statement in_queue submits"),
+        Either(
+            Change("_balance", "call total", "0"), Change("_balance", "statement in_queue submits")
+        ),
     ),
     Plant(
         "jobs at work take no room",
@@ -170,18 +188,24 @@ MORE = (
     ),
     Plant(
         "who holds an item is at work, heard or not",
-        Change("survey", "operation lease heard -holds", "True"),
+        Change("JobTable.to_judge|survey", "operation lease heard|last_heard -holds -holders", "True"),
     ),
     Plant(
         "a submit is sent before it is noted",
-        Change(
-            "Dispatcher.take", "statement commit",
-            "while self._submits and self._tasks:\n    outside.ask(self._tasks.pop(0))\nIT",
+        Either(
+            *(
+                Change("Dispatcher.step|Dispatcher.take", "statement commit", f"while {loop}\nIT")
+                for loop in (
+                    "self.jobs.submits and self._commands:\n    outside.send_command(self._commands.pop(0))",
+                    "self.jobs.submits and self._tasks:\n    outside.ask(self._tasks.pop(0))",
+                    "self._submits and self._tasks:\n    outside.ask(self._tasks.pop(0))",
+                )
+            )
         ),
     ),
     Plant(
         "answers although nothing is durable",
-        Change("Dispatcher.take", "test reply > name is_durable", "True"),
+        Change("Dispatcher.step|Dispatcher.take", "test reply > name is_durable", "True"),
     ),
     Plant(
         "commit forgets what a full disk refused",
@@ -204,7 +228,7 @@ MORE = (
         "fold goes on for a dead manager", Change("checkpoint:fold", "test getppid", "False")
     ),
     Plant(
-        "who has left is given work", Change("DatabaseManager._hear", "test has_left", "False")
+        "who has left is given work", Change("DatabaseManager._renew_lease|DatabaseManager._hear", "test has_left", "False")
     ),
     Plant(
         "the file is renamed before it is synced", Change("write_durably", "statement fsync -write_all")
@@ -221,37 +245,43 @@ MORE = (
     ),
     Plant(
         "fails never use up their budget",
-        Change("items:_raise", "operation fails max_fails -is_last", "fails > budget.max_fails + 1"),
+        Change("decide_after_failure|items:_raise", "operation fails max_fails -is_last", "fails > budget.max_fails + 1"),
     ),
     Plant(
         "one failure too few",
         Change(
-            "items:_raise", "operation fails max_fails -is_last", "fails >= max(1, budget.max_fails)"
+            "decide_after_failure|items:_raise", "operation fails max_fails -is_last", "fails >= max(1, budget.max_fails)"
         ),
     ),
     Plant(
         "a child is freed by its first parent",
-        Change("ItemTable._count_missing", "name sum", "any"),
+        Change("Dependencies.__init__|ItemTable._count_missing", "name sum", "any"),
     ),
     Plant(
         "a delayed item is never woken",
-        Change("ItemTable.wake_delayed", "test _delay_until", "False"),
+        Change("DelayedItems.due|ItemTable.wake_delayed", "test _until|_delay_until until", "False"),
     ),
     Plant(
         "an item that raised is free at once",
-        Change("ItemTable._enter", "test _delay_until", "True"),
+        Change("ItemTable._enter", "test _delayed|_delay_until", "True"),
     ),
     Plant(
         "a job that is being cancelled gets work",
-        Change("DatabaseManager._claim", "test leaving", "False"),
+        Change("DatabaseManager._claim", "test being_cancelled|leaving", "False"),
     ),
     Plant(
         "leases of a former manager are over",
-        Change("JobTable.__init__", "keyword heard", "now - 3600"),
+        Either(
+            Change(
+                "TrackedJob.start", "call cls",
+                "cls(record, now, now - 3600, was_heard=record.owner is not None)",
+            ),
+            Change("JobTable.__init__", "keyword heard", "now - 3600"),
+        ),
     ),
     Plant(
         "jobs that a row names are not watched",
-        Change("open_books", "statement hold -owner_of", "pass"),
+        Change("open_state|open_books", "statement hold|watch", "pass"),
     ),
     Plant(
         "a cut listing is believed",
@@ -287,7 +317,7 @@ MORE = (
     ),
     Plant(
         "a job that comes back is not noticed",
-        Change("JobTable._find", "statement _revive -records", "return None"),
+        Change("JobTable._find", "statement _track|_revive", "return None"),
     ),
 )  # fmt: skip
 
@@ -316,13 +346,13 @@ def named(name: str) -> Plant:
     return found[0]
 
 
-def simulate_with(name: str, first: int, end: int) -> None:
-    """Plant a bug in this process, and print what became of it."""
-    modules = plant(named(name).changes)
+def simulate_with(trees: dict[str, ast.Module], first: int, end: int) -> None:
+    """Simulate histories with changed modules, in this process, and print what became of it."""
+    install(trees)
     from tests.simulate import simulate
 
     tally = simulate(range(first, end), first_only=True)
-    unused = modules - set(sys.modules)
+    unused = trees.keys() - sys.modules.keys()
     if unused:
         raise PlantError(f"the simulator does not import {', '.join(sorted(unused))}")
     for seed, violation in tally.violations:
@@ -332,17 +362,29 @@ def simulate_with(name: str, first: int, end: int) -> None:
     print("CPU", tally.seconds)
 
 
+#: Of the process that simulates: the changed modules come from standard input.
+_CODE = """
+import pickle, sys
+from tests.plants import simulate_with
+simulate_with(pickle.load(sys.stdin.buffer), *map(int, sys.argv[1:]))
+"""
+
+
 def look_for(plant: Plant, most: int = MOST, first: int = 0) -> Found:
     """Plant a bug in a process of its own and simulate histories until one breaks a promise."""
     begin = time.monotonic()
-    code = "import sys; from tests.plants import simulate_with as s; s(sys.argv[1], *map(int, sys.argv[2:]))"
-    done = subprocess.run(
-        [sys.executable, "-c", code, plant.name, str(first), str(first + most)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+    try:
+        trees = planted(plant.changes)
+    except PlantError as error:
+        raise PlantError(f"plant {plant.name!r}: {error}") from None
+    process = subprocess.run(
+        [sys.executable, "-c", _CODE, str(first), str(first + most)],
+        cwd=ROOT, input=pickle.dumps(trees), capture_output=True, check=False,
     )  # fmt: skip
-    if done.returncode or "CPU" not in done.stdout:
-        raise PlantError(f"plant {plant.name!r}: {done.stderr[-2000:]}")
-    lines = done.stdout.splitlines()
+    done, errors = process.stdout.decode(), process.stderr.decode()
+    if process.returncode or "CPU" not in done:
+        raise PlantError(f"plant {plant.name!r}: {errors[-2000:]}")
+    lines = done.splitlines()
     cpu = float(next(line for line in lines if line.startswith("CPU")).split()[1])
     found = next((line.split(" ", 2) for line in lines if line.startswith("FOUND")), None)
     seed = int(found[1]) if found else -1

@@ -61,10 +61,10 @@ ASKED = (
         ),
     ),
     Plant("fsync dropped", Change("Appender.sync", "statement fsync")),
-    Plant("torn tail kept", Change("Database._load", "statement drop")),
+    Plant("torn tail kept", Change("Database._load", "statement drop|remove_torn_line")),
     Plant(
         "fold loses the segment written meanwhile",
-        Change("checkpoint:fold", "call _remove > name old", "journal.segments(folder)"),
+        Change("write_checkpoint|checkpoint:fold", "call _remove > name old", "journal.segments(folder)"),
     ),
     Plant(
         "heartbeat ignored",
@@ -111,7 +111,7 @@ ASKED = (
             ),
         ),
     ),
-    Plant("priority ties reversed", Change("ready_queue:rank_of|ready_queue:place_of", "name id", "-IT")),
+    Plant("priority ties reversed", Change("rank_of|ready_queue:place_of", "name id", "-IT")),
     Plant(
         "dependency on FAILED ignored",
         Change("effect_on_dependant|ItemTable._tell_children", "test _NEVER_DONE", "False"),
@@ -222,10 +222,10 @@ MORE = (
     ),
     Plant(
         "fold removes segments before the file is written",
-        Change("checkpoint:fold", "statement write", "_remove(folder, old)\nIT"),
+        Change("write_checkpoint|checkpoint:fold", "statement write", "_remove(folder, old)\nIT"),
     ),
     Plant(
-        "fold goes on for a dead manager", Change("checkpoint:fold", "test getppid", "False")
+        "fold goes on for a dead manager", Change("write_checkpoint|checkpoint:fold", "test getppid", "False")
     ),
     Plant(
         "who has left is given work", Change("DatabaseManager._renew_lease|DatabaseManager._hear", "test has_left", "False")
@@ -259,7 +259,7 @@ MORE = (
     ),
     Plant(
         "a delayed item is never woken",
-        Change("DelayedItems.due|ItemTable.wake_delayed", "test _until|_delay_until until", "False"),
+        Change("DelayedItems.due|ItemTable.wake_delayed", "test until|_delay_until get -0.0", "False"),
     ),
     Plant(
         "an item that raised is free at once",

@@ -16,6 +16,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,6 +105,14 @@ def _tree(file: str) -> ast.Module:
     return ast.parse((PACKAGE / file).read_text())
 
 
+def _run_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those below `if TYPE_CHECKING`."""
+    yield node
+    is_typing = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+    for child in node.orelse if is_typing else ast.iter_child_nodes(node):  # type: ignore[attr-defined]
+        yield from _run_nodes(child)
+
+
 @functools.cache
 def _functions(file: str) -> frozenset[str]:
     """Names of all functions of a file; of methods with and without the class."""
@@ -122,11 +131,14 @@ def _functions(file: str) -> frozenset[str]:
 
 @functools.cache
 def imports(file: str) -> frozenset[str]:
-    """Files that a file imports, anywhere in it; a package stands for what its `__init__` imports."""
+    """Files that a file imports, also within functions, but not for type checkers alone.
+
+    A package stands for what its `__init__` imports.
+    """
     if not (PACKAGE / file).is_file():
         return frozenset()
     names: set[str] = set()
-    for node in ast.walk(_tree(file)):
+    for node in _run_nodes(_tree(file)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

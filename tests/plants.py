@@ -95,7 +95,7 @@ ASKED = (
     ),
     Plant("array index lost", Change("slurm.scheduler:_listed", "keyword id > test is_task", "False")),
     Plant(
-        "max_simultaneous_jobs off by one",
+        "max_jobs off by one",
         Change("_balance", "name max_simultaneous_jobs|max_jobs", "IT + 1"),
     ),
     Plant(

@@ -1,4 +1,4 @@
-"""What goes wrong: each fault is a function of the world, chosen by a dice."""
+"""The faults, drawn by a seeded dice: each finds its victim first, then breaks something."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to managers, jobs and clients that nobody wants."""
+"""Faults of managers, jobs and clients, drawn one after the other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WEIGHTS = {
 
 
 class Accidents:
-    """Draws them, one after the other; which kinds there are differs between histories.
+    """Draws faults, one after the other; which kinds there are differs between histories.
 
     Attributes
     ----------

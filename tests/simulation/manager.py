@@ -39,7 +39,7 @@ class Silence:
     warning = exception = info
 
 
-class Words(BatchWorker):
+class SimulatedBatchWorker(BatchWorker):
     """The real translation of tasks into commands and back; the commands go to the virtual Slurm."""
 
     def __init__(self, history: History) -> None:
@@ -216,7 +216,7 @@ class Manager:
             self.acting = before
         assert life == self.life
         self.turns = turns
-        self._words = Words(history)
+        self._words = SimulatedBatchWorker(history)
         self.started = history.now
         history.say("manager started", str(self.life))
         history.oracle.manager_started(turns)

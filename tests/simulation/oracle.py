@@ -1,4 +1,4 @@
-"""What must hold whatever happens, judged by what the manager was really told."""
+"""What must hold whatever happens, judged by what was really sent to the manager and by it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def demand(holds: object, promise: str) -> None:
 
 
 def _counts_after(row: Item, request: Fail | Release) -> list[tuple[int, int, int]]:
-    """What its row may count after a client's word: failures, failures in all, crashes."""
+    """What its row may count after such a request: failures, failures in all, crashes."""
     fails, in_all, crashes = row.fails, row.fails_in_all, row.crashes
     if isinstance(request, Release):
         return [(fails, in_all, crashes)]
@@ -70,12 +70,12 @@ def _counts_after(row: Item, request: Fail | Release) -> list[tuple[int, int, in
 
 
 class Oracle:
-    """Watches a history. It believes its own ears only, never the books."""
+    """Watches a history: compares the manager's public state with what was sent and answered."""
 
     def __init__(self, history: History) -> None:
         self.history = history
         self.connection = b""
-        #: Of what clients were told: rows that are DONE, tokens of failures, the last token.
+        #: Of the answers that clients got: rows that are DONE, tokens of failures, the last token.
         self.done: set[int] = set()
         self.failures: defaultdict[int, set[int]] = defaultdict(set)
         self.tokens: dict[int, int] = {}
@@ -240,7 +240,7 @@ class Oracle:
                 demand(reply.token > max(item.token for item in before), "a token is given again")
                 if was is held and was.owner is not None:
                     crash = was.owner.restart == owner.restart
-                    demand(given.crashes == was.crashes + crash, "a life's end is misjudged")
+                    demand(given.crashes == was.crashes + crash, "the end of a client is misjudged")
             if held is None:
                 demand(was.phase is Phase.QUEUED, "what is not free is given")
                 ended = self.history.slurm.jobs[owner.job].ended  # who speaks then is a zombie
@@ -449,7 +449,7 @@ class Oracle:
     # ----------------------------------------------------------------------- crashes
 
     def client_dies(self, life: Life, own_fault: bool) -> None:
-        """Without a word; `own_fault`: its job ends FAILED, and so by what it did."""
+        """Without a goodbye; `own_fault`: its job ends FAILED, and so by what it did."""
         client = life.client
         held = next((item for item in self._book.rows if item.owner == client.owner), None)
         alive = self.history.manager.turns is not None

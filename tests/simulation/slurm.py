@@ -25,7 +25,7 @@ _FOREIGN = (
 
 @dataclass(slots=True)
 class Job:
-    """One job as it really is. `state` is Slurm's word."""
+    """One job as it really is. `state` is what Slurm calls it."""
 
     array: int
     task: str
@@ -67,7 +67,7 @@ class Job:
 
 @dataclass(slots=True)
 class Seen:
-    """What a listing really said: the oracle does not trust the parser. `good`: it can be believed."""
+    """What a listing really shows: the oracle does not trust the parser. `good`: it can be believed."""
 
     good: bool
     jobs: frozenset[str] = frozenset()
@@ -84,7 +84,7 @@ class Answer:
 
 
 @dataclass(slots=True)
-class Weather:
+class FaultRates:
     """How often each kind of command goes wrong."""
 
     look: float = 0.0
@@ -100,7 +100,7 @@ class Slurm:
     """Jobs, and commands about them."""
 
     rng: Random
-    weather: Weather
+    weather: FaultRates
     now: Callable[[], float]
     submitted: Callable[[list[Job]], None]
     cancelled: Callable[[Job], None]

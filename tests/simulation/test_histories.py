@@ -22,7 +22,7 @@ from tests.simulation.fault_kinds import ENOUGH, FAULT_KINDS, fault_kinds_wrong
 from tests.simulation.portions import PORTION, live_through
 
 #: Plants that histories near the first ones find: a sample for `make test`.
-SAMPLE = ("fsync dropped", "reply before commit", "max_simultaneous_jobs off by one")
+SAMPLE = ("fsync dropped", "reply before commit", "max_jobs off by one")
 
 
 @pytest.mark.parametrize("start", range(0, times(400, 20_000), PORTION))

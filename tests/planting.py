@@ -284,21 +284,38 @@ def _attributes() -> frozenset[str]:
     return frozenset(found)
 
 
-def _check_names(becomes: str, module: ast.Module, scope: ast.AST) -> None:
+def _own_attributes(module: ast.Module, where: str) -> frozenset[str]:
+    """What a method may find on `self`: all that the package speaks of, if its class inherits any."""
+    found = dict(_definitions(module)).get(where.rpartition(".")[0])
+    if not isinstance(found, ast.ClassDef) or found.bases:
+        return _attributes()
+    names = {node.attr for node in ast.walk(found) if isinstance(node, ast.Attribute)}
+    return frozenset(names | {name for name, _ in _definitions(found)})
+
+
+def _check_names(becomes: str, module: ast.Module, name: str) -> None:
     """Names of the new code must be known where it is put: a NameError would seem to be found."""
     code = [node for line in ast.parse(becomes).body for node in ast.walk(line)]
     names = {node.id for node in code if isinstance(node, ast.Name)}
     names -= {
         node.id for node in code if isinstance(node, ast.Name) and type(node.ctx) is ast.Store
     }
-    known = {ITSELF, *dir(builtins), *_words(scope), *(name for name, _ in _definitions(module))}
+    definitions = dict(_definitions(module))
+    known = {ITSELF, *dir(builtins), *_words(definitions[name]), *definitions}
     for node in ast.walk(module):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             known |= {alias.asname or alias.name for alias in node.names}
-    attributes = {node.attr for node in code if isinstance(node, ast.Attribute)}
-    strange = sorted(names - known | attributes - _attributes())
+    attributes = [node for node in code if isinstance(node, ast.Attribute)]
+    own = {
+        node.attr
+        for node in attributes
+        if isinstance(node.value, ast.Name) and node.value.id == "self"
+    }
+    strange = names - known | own - _own_attributes(module, name)
+    strange |= {node.attr for node in attributes} - _attributes()
     if strange:
-        raise PlantError(f"its new code speaks of {', '.join(strange)}, which is not known there")
+        said = ", ".join(sorted(strange))
+        raise PlantError(f"its new code speaks of {said}, which is not known there")
 
 
 def planted(changes: Iterable[Change | Either]) -> dict[str, ast.Module]:
@@ -327,7 +344,7 @@ def _plant_into(trees: dict[str, ast.Module], change: Change) -> None:
         source, name = _locate(change.where)
         tree = copy.deepcopy(trees.get(source.name, source.tree))
         scope = dict(_definitions(tree))[name]
-        _check_names(change.becomes, tree, scope)
+        _check_names(change.becomes, tree, name)
         node = _find(scope, change.what)
         before = ast.dump(tree)
         _Replace(node, _replacement(node, change.becomes)).visit(tree)

@@ -197,8 +197,8 @@ MORE = (
                 Change("Dispatcher.step|Dispatcher.take", "statement commit", f"while {loop}\nIT")
                 for loop in (
                     "self.jobs.submits and self._commands:\n    outside.send_command(self._commands.pop(0))",
-                    "self.jobs.submits and self._tasks:\n    outside.ask(self._tasks.pop(0))",
                     "self._submits and self._tasks:\n    outside.ask(self._tasks.pop(0))",
+                    "self.jobs.submits and self._tasks:\n    outside.ask(self._tasks.pop(0))",
                 )
             )
         ),

@@ -212,7 +212,7 @@ class Chaos:
         print_report(faults, self.world.runs, verdicts, seen, [*self.world.notes, *notes])
         return [
             *late,
-            *self.faults.missing(),
+            *(f"no fault of the kind {kind!r} came" for kind in self.faults.missing()),
             *seen.violations,
             *speed,
             *(violation for verdict in verdicts for violation in verdict.violations),

@@ -1,4 +1,4 @@
-"""Whether anything was lost, run twice or left behind: ledgers, data, logs and the queue compared."""
+"""Compares ledgers, data, logs and the queue: was anything lost, run twice or left behind?"""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _check_phases(run: ChaosRun, faults: list[Fault], found: Verdict) -> None:
     found.figures["crashes"] = sum(item.crashes for item in picture.items)
     found.figures["fails"] = fails = sum(item.fails for item in picture.items)
     if fails > raised:
-        found.violations.append(f"{run.name}: {fails} failures, but only {raised} were ordered")
+        found.violations.append(f"{run.name}: {fails} failures, but only {raised} were caused")
     for item in picture.items:
         if item.phase != "done":
             found.violations.append(
@@ -117,9 +117,11 @@ def _check_points(run: ChaosRun, excuses: Excuses, seen: Seen, found: Verdict) -
         found.figures["points"] += sum(data.values())
         found.figures["evaluated"] += len(entries)
         if not run.mix.goal(learner):
-            found.violations.append(f"{what}: DONE, but its data do not meet the goal")
+            found.violations.append(f"{what} is done, but its data do not meet the goal")
         if result.unknown:
-            found.violations.append(f"{what}: in the data, never evaluated: {result.unknown}")
+            found.violations.append(
+                f"{what}: points in the data that were never evaluated: {result.unknown}"
+            )
         seen_of_it = seen.journalled.get((run.name, place), set())
         # of an IntegratorLearner, what it was not asked for stays in the journal, and what a
         # zombie wrote after the end of its learner does too
@@ -128,7 +130,9 @@ def _check_points(run: ChaosRun, excuses: Excuses, seen: Seen, found: Verdict) -
         found.figures["journalled"] += len(seen_of_it)
         found.figures["kept in journals"] += len(kept)
         if forgotten:
-            found.violations.append(f"{what}: in a journal once, not in the data: {forgotten}")
+            found.violations.append(
+                f"{what}: points that were in a journal and are not in the data: {forgotten}"
+            )
         again = [entry for entry in result.again if entry.x not in kept]
         _check_again(what, again, entries, data, excuses, found)
 
@@ -152,7 +156,9 @@ def _check_again(
         same = [other for other in entries if other.x == entry.x] if data[entry.x] else [entry]
         if not any(excuses.covers(other) for other in same):
             found.figures["lost"] += 1
-            found.violations.append(f"{what}: evaluated again, or lost, without a reason: {same}")
+            found.violations.append(
+                f"{what}: points evaluated twice, or lost, although no fault explains it: {same}"
+            )
 
 
 def _check_nodes(run: ChaosRun, folder: Path, found: Verdict) -> None:

@@ -1,4 +1,4 @@
-"""What is looked at all the time: the queue, the managers, the journals, shared memory."""
+"""Watches the queue, the managers, the journals and shared memory while faults happen."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ WATCHDOG = 4.0
 
 @dataclass
 class Seen:
-    """What was seen while it happened.
+    """What was seen while faults happened.
 
     Attributes
     ----------
     violations : list of str
-        What must never be.
+        Texts of broken promises.
     most_jobs : dict
         Of each run, the most jobs at a time.
     journalled : dict
@@ -46,7 +46,7 @@ class Seen:
 
 
 class Watch:
-    """Threads that look until they are stopped.
+    """Threads that look at intervals until they are stopped.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class Watch:
             thread.start()
 
     def stop(self) -> None:
-        """Raises what a look died of."""
+        """End the threads; raises the error that ended one of them before."""
         self._end.set()
         for thread in self._threads:
             thread.join(60)
@@ -132,7 +132,9 @@ class Watch:
                     return
                 run.resume()
             elif word(run) == status.HELD:
-                self.seen.violations.append(f"{run.name} was held: {run.attached.status().text}")
+                self.seen.violations.append(
+                    f"{run.name} submits nothing any more: {run.attached.status().text}"
+                )
                 run.resume()
 
 
@@ -142,7 +144,7 @@ def argument(learner: object, x: object) -> str:
 
 
 def is_over(run: ChaosRun, with_jobs: bool = False) -> bool:
-    """Whether all its learners (and jobs) have ended, by the manager's word or the database's."""
+    """Whether all its learners (and jobs) have ended, by the manager or the database."""
     try:
         picture = run.attached.snapshot("none")
     except AdaptiveSchedulerError:  # nobody can tell just now

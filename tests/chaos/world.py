@@ -1,4 +1,4 @@
-"""The world in which chaos happens: a private Slurm, a small disk, a liar before squeue, two runs."""
+"""The world in which chaos happens: a private Slurm, a small disk, an squeue that may answer wrongly, two runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TIMING = Timing(
 POINTS_INTERVAL, SAVE_INTERVAL = 0.1, 2.0
 DISK = "96m"
 
-#: Says what the file `mode` orders; jobs are login shells and do not meet it.
+#: Answers as the file `squeue-mode` orders; jobs are login shells and do not call it.
 SQUEUE = """#!/bin/bash
 mode=$(cat {folder}/squeue-mode 2> /dev/null)
 echo "$mode" >> {folder}/squeue-calls
@@ -58,7 +58,7 @@ if [ -e {folder}/submit-limit ]; then
 fi
 exec {sbatch} "$@"
 """
-LIES = ("nothing", "half", "garbage", "failure", "hang")
+WRONG_ANSWERS = ("nothing", "half", "garbage", "failure", "hang")
 
 #: In each job before its client: on the broken node it dies at once.
 PREAMBLE = (

@@ -115,14 +115,14 @@ def pool():
 
 
 @pytest.mark.parametrize(("kind", "wrapped"), sorted(REFUSED))
-def test_what_must_fail_in_the_job_is_refused_with_the_remedy(kind, wrapped):
+def test_a_combination_that_would_fail_in_the_job_is_refused_with_a_remedy(kind, wrapped):
     learner = WRAPPED[wrapped](PLAIN[kind])
     with pytest.raises(InputError, match=rf"^learners\[0\] .*{REFUSED[kind, wrapped]}"):
         plan(learner)
 
 
 @pytest.mark.parametrize(("kind", "wrapped"), [one for one in COMBINATIONS if one not in REFUSED])
-def test_what_is_not_refused_runs_and_is_read_back(kind, wrapped, pool, tmp_path):
+def test_a_combination_that_is_not_refused_runs_and_its_data_load(kind, wrapped, pool, tmp_path):
     learner = WRAPPED[wrapped](PLAIN[kind])
     plan(learner)
     goal = None if kind == "SequenceLearner" else lambda learner: learner.npoints >= 30
@@ -150,7 +150,7 @@ def held(learner):
 
 
 @pytest.mark.parametrize("kind", ["IntegratorLearner", "LearnerND"])
-def test_adaptive_cannot_run_what_is_refused(kind):
+def test_adaptive_itself_cannot_run_a_refused_combination(kind):
     """Else it need not be refused any more."""
     learner = balancing(PLAIN[kind], value, "npoints")
 
@@ -207,7 +207,7 @@ def test_a_name_in_a_form_that_cannot_be_used_is_refused(names):
         plan(balancing(PLAIN["Learner1D"], value), names)
 
 
-def test_a_balancing_learner_of_nothing_is_refused():
+def test_an_empty_balancing_learner_is_refused():
     for learner in (BalancingLearner([]), DataSaver(BalancingLearner([]), picked)):
         with pytest.raises(InputError, match=r"^learners\[0\].* of no learners: give it some"):
             plan(learner)

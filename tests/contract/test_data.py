@@ -225,7 +225,7 @@ NAMES_AND_FORMS = [
 
 
 @pytest.mark.parametrize(("name", "form"), NAMES_AND_FORMS)
-def test_what_a_job_saves_is_read_back_whatever_the_form_of_its_name(name, form, tmp_path):
+def test_data_saved_by_a_job_load_for_every_form_of_fname(name, form, tmp_path):
     done, points = computed(name)
     given = FORMS[form](tmp_path, 3)
     (fname,) = absolute_fnames([given], [done])

@@ -145,7 +145,7 @@ def test_commands_and_workers():
     assert list(LAUNCHERS) == ["mpi4py", "process-pool", "loky", "sequential"]
 
 
-def test_unknown_executor_types_are_refused():
+def test_an_executor_type_that_cannot_be_used_is_refused():
     with pytest.raises(InputError, match="'dask' is not known"):
         launcher_for("dask")
     assert isinstance(launcher_for("callable:0", [ProcessPoolExecutor]), Custom)

@@ -80,7 +80,7 @@ def test_a_loaded_learner_that_met_its_goal_evaluates_nothing(name, pool, tmp_pa
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_what_only_the_journal_has_is_not_evaluated_again(name, pool, tmp_path):
+def test_points_that_only_the_journal_has_are_not_evaluated_again(name, pool, tmp_path):
     """As after kill -9: no data file, only the journal of a former owner."""
     wrap, lines = ledgers(tmp_path)
     make, goal = kinds(wrap)[name]
@@ -107,7 +107,7 @@ def test_what_only_the_journal_has_is_not_evaluated_again(name, pool, tmp_path):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_stop_keeps_what_returned_and_the_next_owner_goes_on(name, pool, tmp_path):
+def test_a_stopped_learner_keeps_returned_points_and_the_next_owner_continues(name, pool, tmp_path):
     wrap, lines = ledgers(tmp_path)
     make, goal = kinds(lambda f: wrap(lambda x: (time.sleep(0.002), f(x))[1]))[name]
     fname = fname_of(name, tmp_path)

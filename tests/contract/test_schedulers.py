@@ -207,7 +207,7 @@ def request_of(scheduler: Scheduler, **changes: object) -> JobRequest:
     return msgspec.structs.replace(job, **changes)
 
 
-def test_it_has_a_name_and_programs(scheduler: Scheduler) -> None:
+def test_a_scheduler_has_a_name_and_programs(scheduler: Scheduler) -> None:
     assert scheduler.name
     assert scheduler.programs
     assert scheduler.max_array >= 1
@@ -257,7 +257,7 @@ def test_a_submit_that_prints_no_id_has_an_unknown_result(case: Case, scheduler:
         scheduler.parse_submit(silent, 1)
 
 
-def test_refusals_are_reported_with_the_batch_systems_message(
+def test_a_refused_submit_shows_the_message_of_the_batch_system(
     case: Case, scheduler: Scheduler
 ) -> None:
     for result, refusal in case.refusals:
@@ -292,9 +292,7 @@ def test_garbage_is_no_observation(case: Case, scheduler: Scheduler) -> None:
             scheduler.parse_queue(msgspec.structs.replace(case.queue, stdout=text))
 
 
-def test_half_a_listing_contains_no_job_that_does_not_exist(
-    case: Case, scheduler: Scheduler
-) -> None:
+def test_a_cut_listing_shows_no_job_that_is_not_there(case: Case, scheduler: Scheduler) -> None:
     whole = scheduler.parse_queue(case.queue)
     text = case.queue.stdout
     for end in range(0, len(text), max(1, len(text) // 500)):
@@ -312,7 +310,7 @@ def test_a_cancel_names_each_job_once(scheduler: Scheduler) -> None:
     assert scheduler.cancel_commands([]) == []
 
 
-def test_cancelling_jobs_that_have_ended_is_no_error(case: Case, scheduler: Scheduler) -> None:
+def test_cancelling_an_ended_job_is_no_error(case: Case, scheduler: Scheduler) -> None:
     for result in case.cancel_gone:
         scheduler.parse_cancel(result)
     for result in case.cancel_failed:

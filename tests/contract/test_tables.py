@@ -164,7 +164,7 @@ def test_a_datasaver_of_a_sequence_has_a_table(entries):
 
 
 @pytest.mark.parametrize("entries", [[[1, 2], [3]], [{"a": 1}], [np.zeros(2), np.ones(2)]])
-def test_entries_of_a_sequence_that_are_not_hashable_have_a_table(entries):
+def test_unhashable_entries_of_a_sequence_have_a_table(entries):
     frame = table(told(adaptive.SequenceLearner(lambda entry: len(entry), entries)))
     for found, given in zip(frame["x"], entries, strict=True):
         np.testing.assert_array_equal(found, given)
@@ -245,7 +245,7 @@ def test_a_name_that_no_learner_has_is_refused():
         results.to_dataframe([], [], {"xname": "a"})
 
 
-def test_columns_can_be_given_other_names():
+def test_given_column_names_are_used():
     learner = told(kinds()["DataSaver"][0]())
     frame = table(learner, x_name="energy", y_name="gap", extra_data_name="all")
     assert list(frame.columns) == ["energy", "gap", "all", "learner", "fname"]
@@ -255,7 +255,7 @@ def test_columns_can_be_given_other_names():
     "names", [{"x_name": 3}, {"x_name": None}, {"point_names": 5}, {"point_names": [1, 2]},
               {"function_prefix": None}]
 )  # fmt: skip
-def test_names_of_columns_must_be_texts(names):
+def test_an_invalid_column_name_is_refused(names):
     with pytest.raises(InputError, match=rf"{next(iter(names))}=.* must be a"):
         results.to_dataframe([], [], names)
 

@@ -282,7 +282,7 @@ def ended_pool(_):
     return answer == [1, 2]
 
 
-def test_what_a_function_starts_ends_when_it_is_told(opened, tmp_path):
+def test_processes_that_a_function_starts_end_when_terminated(opened, tmp_path):
     is_ours = not isinstance(opened[0], Custom)
     pauses = (0, 0.1) if is_ours else (0.1,)  # at once, and when it works already
     # in this process asyncio has SIGINT for itself; a client has a handler of its own
@@ -478,7 +478,7 @@ def test_a_large_function_whose_file_is_not_seen_is_sent(opened, tmp_path, harm,
         assert learner.result() == [table[x] + 2**20 for x in range(4)]
 
 
-def test_what_a_coroutine_forks_in_the_client_ends_when_it_is_told(tmp_path):
+def test_processes_that_a_coroutine_forks_in_the_client_end_when_terminated(tmp_path):
     script = (
         "import os, signal, time\n"
         "from adaptive_scheduler.client.signals import SignalThread\n"

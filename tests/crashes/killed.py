@@ -1,4 +1,4 @@
-"""A process that does everything with files, and says what is done, until it is killed."""
+"""A process that writes every kind of file, and reports what is done, until it is killed."""
 
 from __future__ import annotations
 
@@ -105,24 +105,24 @@ class Killings(Files):
     Attributes
     ----------
     points : set of int
-        All that was ever said to be written.
+        All that was ever reported as written.
     last : dict
-        The newest of each kind that was said.
+        The newest of each kind that was reported.
     checkpoints : int
-        Kills during a checkpoint; `checkpoints_killed` of them with it.
+        Kills in which a checkpoint was being written; each second one was killed too.
     """
 
     def __init__(self, home: Path, seed: int) -> None:
         super().__init__(home)
         self._home = home
         self._rng = random.Random(seed)
-        self.lives = self.checkpoints = self.checkpoints_killed = self.said = 0
+        self.lives = self.checkpoints = self.said = 0
         self.points: set[int] = set()
         self.last = dict.fromkeys(("row", "point", "address", "script"), 0)
         self.create()
 
     def kill_one(self) -> None:
-        """Live, die, look."""
+        """Start a process, kill it, and check its files."""
         self.lives += 1
         self._listen(*self._start())
         self._check()
@@ -150,8 +150,7 @@ class Killings(Files):
             os.kill(pid, 9)
             if processes:
                 self.checkpoints += 1
-                if self._rng.random() < 0.5:
-                    self.checkpoints_killed += 1
+                if self.checkpoints % 2 == 0:
                     for process in processes:
                         process.kill()
             told = [first, *lines]
@@ -185,6 +184,6 @@ class Killings(Files):
     def report(self) -> str:
         """Figures for people."""
         return (
-            f"{self.lives} kills -9, {self.checkpoints} of them during a checkpoint ({self.checkpoints_killed} with "
-            f"it), {self.said} things said to be done, {len(self.points)} points: 0 lost"
+            f"{self.lives} kills -9, {self.checkpoints} of them during a checkpoint ({self.checkpoints // 2} "
+            f"with it), {self.said} writes reported, {len(self.points)} points: 0 lost"
         )

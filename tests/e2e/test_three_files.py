@@ -43,7 +43,7 @@ def environment(**more: str) -> dict[str, str]:
 @pytest.mark.slurm
 @pytest.mark.mpi
 @pytest.mark.slow
-def test_three_files_on_slurm(slurm, tmp_path):
+def test_the_three_files_of_the_readme_run_on_slurm(slurm, tmp_path):
     folder = tmp_path / "three files"
     folder.mkdir()
     for name in ("learners_file.py", "run_learner.py"):

@@ -21,7 +21,7 @@ from tests.simulation.disk import Disk
 from tests.simulation.lives import Life
 from tests.simulation.manager import FOLDER, Manager
 from tests.simulation.oracle import Oracle, ViolationError, demand
-from tests.simulation.slurm import Job, Slurm, Weather
+from tests.simulation.slurm import FaultRates, Job, Slurm
 
 TIMING = Timing(beat=8, lease=30, idle=4, grace=60, patience=90, interval=30, kill_wait=10)
 #: Virtual seconds within which everything ends once nothing goes wrong any more.
@@ -118,9 +118,9 @@ class History:
         self.poison = {row for row in range(n) if rng.random() < 0.08}
         self.duration = rng.uniform(50, 160)
 
-    def _weather(self) -> Weather:
+    def _weather(self) -> FaultRates:
         rng = self.rng
-        return Weather(
+        return FaultRates(
             rng.choice((0.0, 0.1, 0.3)), rng.choice((0.0, 0.2, 0.4)), rng.choice((0.0, 0.3)),
             rng.choice((0.1, 3.0)), rng.choice((0.0, 60.0, 300.0)),
         )  # fmt: skip

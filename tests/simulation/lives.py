@@ -1,4 +1,4 @@
-"""One life of a client: the real session, on a host that may pause, vanish or come back."""
+"""A client of a job, from its start to its end: the real session, on a host that may pause or vanish."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Life:
     Attributes
     ----------
     paused_until : float
-        It stands still until then.
+        The process is stopped until then.
     cut_until : float
         No message reaches it or leaves it until then.
     dead : bool
-        It will not do anything any more.
+        The process has ended.
     """
 
     def __init__(self, history: History, job: Job, attempt: int) -> None:
@@ -70,7 +70,7 @@ class Life:
         return self.history.now + self.offset
 
     def wake(self, seconds: float) -> None:
-        """Let it look around then, unless it does before."""
+        """Let it send what is due then, unless it does before."""
         when = max(self.history.now + seconds, self.paused_until)
         if when < self._wake:
             self._wake = when

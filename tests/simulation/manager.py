@@ -39,7 +39,7 @@ class Silence:
     warning = exception = info
 
 
-class Words(BatchWorker):
+class SimulatedBatchWorker(BatchWorker):
     """The real translation of tasks into commands and back; the commands go to the virtual Slurm."""
 
     def __init__(self, history: History) -> None:
@@ -216,7 +216,7 @@ class Manager:
             self.acting = before
         assert life == self.life
         self.turns = turns
-        self._words = Words(history)
+        self._words = SimulatedBatchWorker(history)
         self.started = history.now
         history.say("manager started", str(self.life))
         history.oracle.manager_started(turns)
@@ -256,9 +256,8 @@ class Manager:
         messages, self._inbox = self._inbox, []
         results, self._results = self._results, []
         turns, life = self.turns, self.life
-        for _, seen in results:
-            if seen is not None:
-                history.oracle.listing(seen)
+        for result, seen in results:
+            history.oracle.command_answered(result, seen)
         self.acting = "manager"
         try:
             turns.step(self._drain(messages), [result for result, _ in results], self)

@@ -1,4 +1,4 @@
-"""What must hold whatever happens, judged by what the manager was really told."""
+"""What must hold whatever happens, judged by what was really sent to the manager and by it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from adaptive_scheduler.core.jobs.commands import CancelDone, Result
 from adaptive_scheduler.core.rows.items import FIRST_DELAY, IN_ALL, MAX_VAIN, OVER, Item, Phase
 from adaptive_scheduler.core.wire.messages import (
     Assigned,
@@ -57,7 +58,7 @@ def demand(holds: object, promise: str) -> None:
 
 
 def _counts_after(row: Item, request: Fail | Release) -> list[tuple[int, int, int]]:
-    """What its row may count after a client's word: failures, failures in all, crashes."""
+    """What its row may count after such a request: failures, failures in all, crashes."""
     fails, in_all, crashes = row.fails, row.fails_in_all, row.crashes
     if isinstance(request, Release):
         return [(fails, in_all, crashes)]
@@ -68,12 +69,12 @@ def _counts_after(row: Item, request: Fail | Release) -> list[tuple[int, int, in
 
 
 class Oracle:
-    """Watches a history. It believes its own ears only, never the books."""
+    """Watches a history: compares the manager's public state with what was sent and answered."""
 
     def __init__(self, history: History) -> None:
         self.history = history
         self.connection = b""
-        #: Of what clients were told: rows that are DONE, tokens of failures, the last token.
+        #: Of the answers that clients got: rows that are DONE, tokens of failures, the last token.
         self.done: set[int] = set()
         self.failures: defaultdict[int, set[int]] = defaultdict(set)
         self.tokens: dict[int, int] = {}
@@ -109,6 +110,7 @@ class Oracle:
         self._pending: dict[bytes, tuple[Owner, Request, Reply]] = {}
         self._ready_at.clear()
         self._shown: frozenset[str] = frozenset()
+        self._cancel_taken: set[str] = set()
         self._cancelling: set[str] = set()
         self._heard: dict[str, float] = {}
         self._owners: dict[str, Owner] = {}
@@ -237,7 +239,7 @@ class Oracle:
                 demand(reply.token > max(item.token for item in before), "a token is given again")
                 if was is held and was.owner is not None:
                     crash = was.owner.restart == owner.restart
-                    demand(given.crashes == was.crashes + crash, "a life's end is misjudged")
+                    demand(given.crashes == was.crashes + crash, "the end of a client is misjudged")
             if held is None:
                 demand(was.phase is Phase.QUEUED, "what is not free is given")
                 ended = self.history.slurm.jobs[owner.job].ended  # who speaks then is a zombie
@@ -354,8 +356,14 @@ class Oracle:
 
     # -------------------------------------------------------------------- the queue
 
-    def listing(self, seen: Seen) -> None:
-        """A look's answer reaches the manager."""
+    def command_answered(self, result: Result, seen: Seen | None) -> None:
+        """The result of a command reaches the manager; `seen` is what a listing shows."""
+        if isinstance(result, CancelDone):
+            self._cancel_taken.update(result.jobs)
+        if seen is not None:
+            self._note_listing(seen)
+
+    def _note_listing(self, seen: Seen) -> None:
         self._shown = seen.jobs
         if not seen.good:
             return
@@ -393,8 +401,8 @@ class Oracle:
         silent = self._silence(job.id) >= timing.lease
         if job.id in self._goodbye or (job.id in self.spoke and silent):
             return True
-        if job.id in self.leaving:
-            return True  # we cancelled it, and it holds nothing: it ends within KillWait
+        if job.id in self._cancel_taken:
+            return True  # Slurm has taken our cancel: the job ends within KillWait
         age = self.history.now - max(self._since, job.made) + EPSILON
         return self._lacking[job.id] >= 2 and age >= timing.grace
 
@@ -440,7 +448,7 @@ class Oracle:
     # ----------------------------------------------------------------------- crashes
 
     def client_dies(self, life: Life, own_fault: bool) -> None:
-        """Without a word; `own_fault`: its job ends FAILED, and so by what it did."""
+        """Without a goodbye; `own_fault`: its job ends FAILED, and so by what it did."""
         client = life.client
         held = next((item for item in self._book.rows if item.owner == client.owner), None)
         alive = self.history.manager.turns is not None

@@ -34,7 +34,7 @@ class DeadError(BaseException):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_what_a_killed_manager_had_not_synced_is_safe_once_it_is_believed(seed: int) -> None:
+def test_lines_that_a_killed_manager_had_not_synced_are_synced_by_the_next(seed: int) -> None:
     """Killed before its fsync; the next manager reads the line, answers by it, loses its power."""
     doomed = ""
 
@@ -62,7 +62,7 @@ def test_what_a_killed_manager_had_not_synced_is_safe_once_it_is_believed(seed: 
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_what_was_not_synced_before_the_last_segment_began_is_safe_once_it_is_believed(
+def test_unsynced_lines_of_an_earlier_segment_are_synced_by_the_next_manager(
     seed: int,
 ) -> None:
     """An fsync fails, a fold begins the next segment, the manager dies; the next one loses its power.

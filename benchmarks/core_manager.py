@@ -12,8 +12,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Finish, Hello, Owner, Report
-from adaptive_scheduler.io.storage import database, files
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import database, files, row_codec
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
 from adaptive_scheduler.manager.persistence import Persistence
@@ -26,7 +25,7 @@ def make_run(home: Path, n: int) -> RunFolder:
     folder = RunFolder(home)
     files.private_folder(folder.folder)
     items = [Item(row, f"data/learner_{row:06d}.pickle", Phase.QUEUED) for row in range(n)]
-    database.create(folder.database, state.new_tables(items, None))
+    database.create(folder.database, row_codec.new_tables(items, None))
     return folder
 
 
@@ -51,7 +50,7 @@ class CoreManager:
     def __init__(self, home: Path, n: int, clients: int = 64) -> None:
         folder = make_run(home, n)
         store = Database(folder)
-        run = state.open_state(store.take_tables(), folder, config(), time.monotonic())
+        run = row_codec.open_state(store.take_tables(), folder, config(), time.monotonic())
         self.manager = DatabaseManager(run)
         self.persistence = Persistence(store, run, structlog.get_logger())
         self._owners = [Owner(f"{1000 + k}", 0, 0, f"uuid-{k}") for k in range(clients)]

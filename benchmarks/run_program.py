@@ -12,7 +12,7 @@ from pathlib import Path
 import adaptive
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.server_support import RunManager
@@ -77,7 +77,7 @@ def main(task: dict) -> None:
     print(json.dumps({
         "start": begin, "end": end, "ledger": read(ledger), "phases": snapshot.phases, "words": run.status().text,
         "points": sum(learner.npoints for learner in learners),
-        "done": max(row.changed for row in state.read_items(read_tables(run.folder), run.folder)),
+        "done": max(row.changed for row in row_codec.read_items(read_tables(run.folder), run.folder)),
         "ended": client_ends(folder / "run"), "cpu": float(Path(cpu).read_text()) if cpu else None,
     }))  # fmt: skip
 

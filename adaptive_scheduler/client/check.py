@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from adaptive_scheduler.client import job_environment as environment
+from adaptive_scheduler.client import job_environment
 from adaptive_scheduler.client.job_environment import JobEnvironment
 from adaptive_scheduler.core.check_results import CheckResult
 from adaptive_scheduler.core.config import RunConfig
@@ -34,7 +34,7 @@ _POOL_PATIENCE = 60.0
 def main() -> None:
     """Try everything; write the results to the run folder, one file for each process."""
     job = JobEnvironment.of(os.environ)
-    folder = environment.run_folder(os.environ)
+    folder = job_environment.run_folder(os.environ)
     if folder is None:
         raise RunError("$ADAPTIVE_SCHEDULER_RUN is not set: a job script starts this.")
     config = read_config(folder)
@@ -61,7 +61,7 @@ def _packages(config: RunConfig) -> str:
     import adaptive
 
     assert config.environment is not None
-    environment.check(config.environment)
+    job_environment.check(config.environment)
     return f"Python {config.environment.python} ({sys.executable}), adaptive {adaptive.__version__}"
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import Executor as Pool
 from functools import partial
 from typing import Any
 
-from adaptive_scheduler.client import job_environment as environment
+from adaptive_scheduler.client import job_environment
 from adaptive_scheduler.client.claim_loop import ClaimLoop
 from adaptive_scheduler.client.deadline import Deadline, walltime_left
 from adaptive_scheduler.client.job_environment import JobEnvironment
@@ -50,7 +50,7 @@ def main() -> int:
     job = JobEnvironment.of(os.environ)
     log = job_log(job.logs, job.owner.job)
     try:
-        folder = environment.run_folder(os.environ)
+        folder = job_environment.run_folder(os.environ)
         if folder is None:
             raise RunError(
                 "$ADAPTIVE_SCHEDULER_RUN is not set: clients are started by job scripts."
@@ -122,8 +122,8 @@ class Client:
 
     def _greet_and_work(self, link: ManagerLink, hello: int) -> int:
         if self._config.environment is not None:
-            environment.check(self._config.environment)
-            environment.restore(self._config.environment)
+            job_environment.check(self._config.environment)
+            job_environment.restore(self._config.environment)
         patience = first_patience(self._folder, self._config.timing)
         reply = link.wait(hello, patience, lambda: self._ended_by is not None)
         if isinstance(reply, Refused):

@@ -22,7 +22,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
 from adaptive_scheduler.io.system.read_logs import job_output_tail
-from adaptive_scheduler.runs.views import render as views
+from adaptive_scheduler.runs.views import render
 
 #: Lines of a job's output that are shown with a learner's history.
 _OUTPUT_LINES = 20
@@ -109,7 +109,7 @@ def _of_learner(job_logs: Path, item: ItemView, lines: int) -> History:
 
 
 def _print_failures(snapshot: Snapshot, folder: RunFolder, job_logs: Path) -> None:
-    for text in views.failures(snapshot):
+    for text in render.failures(snapshot):
         console.print(text, soft_wrap=True)
     print_line(f"More is in {job_logs}: JOB.out has what a job printed, JOB.log its events.", "dim")
     print_line(f"For one learner: adaptive-scheduler logs {quoted(folder)} LEARNER", "dim")

@@ -14,7 +14,7 @@ from adaptive_scheduler.commandline.output.errors import prints_option_names, re
 from adaptive_scheduler.commandline.output.terminal import exit_with, print_line, quoted
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.runs.views import render as views
+from adaptive_scheduler.runs.views import render
 
 
 @reports_errors
@@ -67,7 +67,7 @@ def why_not(run: Snapshot, if_dead: bool) -> str:
     cancelled = run.phases.get("cancelled", 0)
     if run.over and (if_dead or not (cancelled or run.jobs)):
         return how_it_ended(run)
-    if run.alive and (if_dead or not (cancelled or views.is_held(run))):
+    if run.alive and (if_dead or not (cancelled or render.is_held(run))):
         return f"its manager runs on {run.manager}"
     return ""
 
@@ -75,7 +75,7 @@ def why_not(run: Snapshot, if_dead: bool) -> str:
 def _going_on(before: Snapshot, again: int, folder: RunFolder) -> str:
     ended = before.phases.get("done", 0) + before.phases.get("failed", 0)
     cancelled = f" ({again} of them had been cancelled)" if again else ""
-    to_do = views.counted(before.total - ended, "learner")
+    to_do = render.counted(before.total - ended, "learner")
     return (
         f"The run goes on: {to_do} to do{cancelled}. Watch it with: "
         f"adaptive-scheduler status --watch {quoted(folder)}"

@@ -15,7 +15,7 @@ from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.json_lines import plain, print_json
 from adaptive_scheduler.commandline.output.terminal import console, exit_with
 from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.runs.views import render as views
+from adaptive_scheduler.runs.views import render
 
 if TYPE_CHECKING:
     from adaptive_scheduler.runs.manager_client import ManagerClient
@@ -48,7 +48,7 @@ def status(
             code = watch_to_end(client)
         else:
             snapshot = client.snapshot("all" if everything else "active")
-            console.print(views.overview(snapshot, None if everything else _ROWS))
+            console.print(render.overview(snapshot, None if everything else _ROWS))
             code = exit_codes.of_snapshot(snapshot)
     exit_with(code)
 

@@ -24,7 +24,7 @@ from adaptive_scheduler.io.learner_data.point_journal import (
     list_journals,
     read_journals,
 )
-from adaptive_scheduler.runs import data_frames as frames
+from adaptive_scheduler.runs import data_frames
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,7 +198,7 @@ def to_dataframe(
     ----------
     learners, fnames : sequence
     names : mapping, optional
-        Names of columns, as in `frames.DEFAULTS`.
+        Names of columns, as in `data_frames.DEFAULTS`.
 
     Returns
     -------
@@ -215,13 +215,13 @@ def to_dataframe(
     """
     pandas = import_pandas()
     wanted = names or {}
-    frames.check_names(wanted)
+    data_frames.check_names(wanted)
     tables = []
     for place, (learner, fname) in enumerate(zip(learners, fnames, strict=True)):
         if not getattr(learner, "npoints", 1):
             continue
         try:
-            table = frames.frame_of(learner, wanted, pandas)
+            table = data_frames.frame_of(learner, wanted, pandas)
             table["learner"] = place
             table["fname"] = fname if isinstance(fname, str) else "; ".join(fname)
         except USER_RAISES as error:  # the border to the user's values and classes

@@ -33,8 +33,7 @@ from adaptive_scheduler.core.wire.messages import (
 )
 from adaptive_scheduler.core.wire.snapshot import JobRow, damage, item_views
 from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedError
-from adaptive_scheduler.io.storage import database
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.database import Tables
 from adaptive_scheduler.io.storage.lock import holder, is_alive
 from adaptive_scheduler.io.storage.read_only import read_tables
@@ -170,7 +169,7 @@ def snapshot_on_disk(folder: RunFolder, rows: Rows = "active") -> RunSnapshot:
     """Return how a run stands from its database alone; nothing is changed."""
     config = read_config(folder)
     tables = read_tables(folder)
-    items = state.read_items(tables, folder)
+    items = row_codec.read_items(tables, folder)
     phases: dict[str, int] = {}
     for item in items:
         phases[item.phase.value] = phases.get(item.phase.value, 0) + 1
@@ -212,7 +211,7 @@ def _job_rows(tables: Tables) -> list[JobRow]:
 def _notes(
     folder: RunFolder, tables: Tables, config: RunConfig, items: Sequence[Item]
 ) -> list[str]:
-    row = state.read_run(tables)
+    row = row_codec.read_run(tables)
     notes = [f"held: {row.held}. Mend it, then resume."] if row.held else []
     if kept := damage(items, {}):
         notes.append(f"damaged data were kept aside: {kept}")

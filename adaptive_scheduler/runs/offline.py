@@ -9,7 +9,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.events import Cancelled
 from adaptive_scheduler.core.rows.items import OVER, Phase
 from adaptive_scheduler.core.wire.messages import Refused
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.start.prepare import held
 from adaptive_scheduler.runs.start.previous_run import open_store, requeue
@@ -32,18 +32,18 @@ def cancel(folder: RunFolder) -> int | None:
     """
     config = read_config(folder)
     with held(folder), open_store(folder) as store:
-        run = state.open_state(store.tables, folder, config, time.monotonic())
+        run = row_codec.open_state(store.tables, folder, config, time.monotonic())
         if run.jobs.live or run.jobs.pending_submits:
             return None
         n = run.items.unfinished
         if n == 0:
             return 0
         run.items.cancel(time.time())
-        state.note_changes(store, run)
+        row_codec.note_changes(store, run)
         store.put(
-            state.RUN_TABLE,
-            state.RUN_ROW,
-            state.RunRow(cancelled=True, pardoned=run.jobs.ignored_deaths),
+            row_codec.RUN_TABLE,
+            row_codec.RUN_ROW,
+            row_codec.RunRow(cancelled=True, pardoned=run.jobs.ignored_deaths),
         )
         store.commit()
     return n
@@ -56,10 +56,10 @@ def cancel_items(folder: RunFolder, rows: Sequence[int]) -> int:
     """
     config = read_config(folder)
     with held(folder), open_store(folder) as store:
-        run = state.open_state(store.tables, folder, config, time.monotonic())
+        run = row_codec.open_state(store.tables, folder, config, time.monotonic())
         now = time.time()
         answers = [run.items.apply(row, Cancelled(), now) for row in rows]
-        state.note_changes(store, run)
+        row_codec.note_changes(store, run)
         store.commit()
     return sum(not isinstance(answer, Refused) for answer in answers)
 

@@ -15,7 +15,7 @@ from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.times import optional_seconds
 from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.pickling.learner_file import write_learners
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.runs.run_item import RunItem, place_of
@@ -77,7 +77,7 @@ def rows_to_retry(
         _write_plan(folder, plan, row_of)
     if wanted is not None:
         return [row_of[place] for place in wanted]
-    items = state.read_items(read_tables(folder), folder)
+    items = row_codec.read_items(read_tables(folder), folder)
     ended = [item.id for item in items if item.phase in (Phase.FAILED, Phase.CANCELLED)]
     if plan is None:
         return ended

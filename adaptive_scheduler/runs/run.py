@@ -15,11 +15,10 @@ from adaptive_scheduler.core.times import TimeLike, optional_seconds, seconds
 from adaptive_scheduler.errors import AdaptiveSchedulerError, DataFileError, InputError, RunError
 from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
-from adaptive_scheduler.runs import load_data as results
-from adaptive_scheduler.runs import offline
+from adaptive_scheduler.runs import load_data, offline
 from adaptive_scheduler.runs import retry as retrying
 from adaptive_scheduler.runs.manager_client import ManagerClient, Rows
 from adaptive_scheduler.runs.run_item import RunItem, place_of
@@ -28,9 +27,7 @@ from adaptive_scheduler.runs.start.launch import start_and_wait
 from adaptive_scheduler.runs.start.plan import CheckedRun
 from adaptive_scheduler.runs.start.prepare import make_config
 from adaptive_scheduler.runs.start.previous_run import match_rows
-from adaptive_scheduler.runs.views import notebook as display
-from adaptive_scheduler.runs.views import render as views
-from adaptive_scheduler.runs.views import status
+from adaptive_scheduler.runs.views import notebook, render, status
 from adaptive_scheduler.runs.views.status import RunSnapshot, RunStatus
 from adaptive_scheduler.schedulers.job_script import preview
 
@@ -89,11 +86,11 @@ class Run:
         """
         where = RunFolder(folder)
         read_config(where)
-        rows = state.read_items(read_tables(where), where)
+        rows = row_codec.read_items(read_tables(where), where)
         return Run(where, [row.fname for row in rows])
 
     def __repr__(self) -> str:
-        n = views.counted(len(self.fnames), "learner")
+        n = render.counted(len(self.fnames), "learner")
         return f"{type(self).__name__} of {n} in {self.folder.home}"
 
     def _repr_html_(self) -> str:
@@ -102,7 +99,7 @@ class Run:
         try:
             return self.snapshot()._repr_html_()
         except AdaptiveSchedulerError as error:
-            return views.as_html(f"{self!r}: {error}")
+            return render.as_html(f"{self!r}: {error}")
 
     # ----------------------------------------------------------------- single learners
 
@@ -225,7 +222,7 @@ class Run:
     def _rows(self) -> list[int]:
         if not self._row_of:
             self._must_have_started()
-            rows = state.read_items(read_tables(self.folder), self.folder)
+            rows = row_codec.read_items(read_tables(self.folder), self.folder)
             self._row_of = match_rows(rows, self.fnames)[1]
         return self._row_of
 
@@ -244,7 +241,9 @@ class Run:
             return preview(plan.scheduler, plan.shapes, plan.shape_of, config, self.folder)
         scheduler = read_callable(self.folder.callables, "scheduler")
         config = read_config(self.folder)
-        shape_of = [row.shape for row in state.read_items(read_tables(self.folder), self.folder)]
+        shape_of = [
+            row.shape for row in row_codec.read_items(read_tables(self.folder), self.folder)
+        ]
         return preview(scheduler, config.shapes, shape_of, config, self.folder)
 
     def snapshot(self, rows: Rows = "active") -> RunSnapshot:
@@ -290,7 +289,7 @@ class Run:
             Time between two updates.
         """
         self._must_have_started()
-        display.show(self.snapshot, seconds(interval, "interval"))
+        notebook.show(self.snapshot, seconds(interval, "interval"))
 
     def wait(self, timeout: TimeLike | None = None) -> RunSnapshot:
         """Wait until every learner has ended and no job is left.
@@ -351,7 +350,7 @@ class Run:
         DataFileError
             Some data cannot be loaded; all others are loaded.
         """
-        results.load_learners(self.learners, self.fnames, progress)
+        load_data.load_learners(self.learners, self.fnames, progress)
         return self.learners
 
     def to_dataframe(self, **names: Any) -> pd.DataFrame:
@@ -366,9 +365,9 @@ class Run:
             ``index_name``, ``extra_data_name``, ``function_prefix``; of a LearnerND
             ``point_names`` (one for each dimension) and ``value_name``.
         """
-        results.import_pandas()
+        load_data.import_pandas()
         try:
             self.load_learners(progress=False)
         except DataFileError as error:  # the other learners are loaded
             warnings.warn(f"to_dataframe: {error}", stacklevel=2)
-        return results.to_dataframe(self.learners, self.fnames, names)
+        return load_data.to_dataframe(self.learners, self.fnames, names)

@@ -14,7 +14,7 @@ from adaptive_scheduler.core.options.run_options import Limits, Network, Saving,
 from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
 from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import InputError, RunError
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run import Run
@@ -242,7 +242,7 @@ class RunManager(Run):
             print(moved(self._wanted, self.folder))
 
     def _attach_to_living(self) -> None:
-        rows = state.read_items(read_tables(self.folder), self.folder)
+        rows = row_codec.read_items(read_tables(self.folder), self.folder)
         if self.overwrite:
             raise RunError(
                 f"overwrite=True: a manager of the run in {self.folder.home} is alive. "

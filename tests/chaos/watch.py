@@ -10,8 +10,7 @@ from pathlib import Path
 from random import Random
 
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.io.learner_data import adaptive_private
-from adaptive_scheduler.io.learner_data import point_journal as points
+from adaptive_scheduler.io.learner_data import adaptive_private, point_journal
 from adaptive_scheduler.runs.views import status
 from tests.chaos.world import MAX_JOBS, ChaosRun, World
 from tests.clusters import remains
@@ -122,7 +121,7 @@ class Watch:
         place = int(path.parent.name)
         learner = run.mix.learners[place]
         known = self.seen.journalled.setdefault((run.name, place), set())
-        for short, _ in points.decode(content)[0]:
+        for short, _ in point_journal.decode(content)[0]:
             known.add(argument(learner, adaptive_private.expand(learner, short)))
 
     def _look_at_managers(self) -> None:

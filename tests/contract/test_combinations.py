@@ -24,7 +24,7 @@ from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.executors.process_pools import ProcessPool
 from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal
-from adaptive_scheduler.runs import load_data as results
+from adaptive_scheduler.runs import load_data
 from adaptive_scheduler.runs.start.plan import make_plan
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
@@ -132,7 +132,7 @@ def test_a_combination_that_is_not_refused_runs_and_its_data_load(kind, wrapped,
     outcome = run_learner(LearnerWork(learner, fname, goal, pool, 2))
     assert (outcome.reason, outcome.error, outcome.saved) == ("goal", None, True)
     again = WRAPPED[wrapped](PLAIN[kind])
-    assert results.load_learners([again], [fname], progress=False) == 1
+    assert load_data.load_learners([again], [fname], progress=False) == 1
     assert held(again) == held(learner)
     LearnerStore(WRAPPED[wrapped](PLAIN[kind]), fname).load()
     in_mid_run = WRAPPED[wrapped](PLAIN[kind])
@@ -140,9 +140,9 @@ def test_a_combination_that_is_not_refused_runs_and_its_data_load(kind, wrapped,
     for x, y in held(learner).items():
         journal.add(adaptive_private.compact(learner, x), y)
     journal.close()
-    assert results.load_learners([in_mid_run], [fname + "-unsaved"], progress=False) == 1
+    assert load_data.load_learners([in_mid_run], [fname + "-unsaved"], progress=False) == 1
     assert held(in_mid_run) == held(learner)
-    assert len(results.to_dataframe([in_mid_run], [fname])) == len(held(learner))
+    assert len(load_data.to_dataframe([in_mid_run], [fname])) == len(held(learner))
 
 
 def held(learner):

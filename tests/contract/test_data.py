@@ -10,7 +10,7 @@ from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.errors import DataFileError
 from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal
-from adaptive_scheduler.runs import load_data as results
+from adaptive_scheduler.runs import load_data
 from adaptive_scheduler.runs.start.fnames import absolute_fnames
 from tests.contract.learner_kinds import count, fname_of, kinds
 
@@ -58,7 +58,7 @@ def contents(folder):
 
 def loaded(name, fname):
     learner = kinds()[name][0]()
-    found = results.load_learners([learner], [fname], progress=False)
+    found = load_data.load_learners([learner], [fname], progress=False)
     return learner, found
 
 
@@ -97,7 +97,7 @@ def test_a_file_and_the_journals_of_several_owners_are_joined(name, tmp_path):
     assert held(learner) == dict(points)
     assert contents(tmp_path) == before
     # again into the same one, as a notebook does
-    results.load_learners([learner], [fname], progress=False)
+    load_data.load_learners([learner], [fname], progress=False)
     assert held(learner) == dict(points)
 
 
@@ -162,7 +162,7 @@ def test_a_folder_is_listed_once_however_many_learners_it_holds(tmp_path, monkey
     monkeypatch.setattr(files, "operations", Counting())
     learners = [kinds()["Learner1D"][0]() for _ in range(50)]
     fnames = [str(tmp_path / f"{i % 2}" / f"data-{i}") for i in range(50)]
-    assert results.load_learners(learners, fnames, progress=False) == 0
+    assert load_data.load_learners(learners, fnames, progress=False) == 0
     assert len(listed) == 2
     assert list(tmp_path.iterdir()) == []
 
@@ -174,7 +174,7 @@ def test_one_journal_that_cannot_be_read_is_named_and_the_others_are_loaded(tmp_
     write_journal(done, fnames[1], 1, points)
     learners = [kinds()["Learner1D"][0]() for _ in fnames]
     with pytest.raises(DataFileError, match=r"points: .*chmod go-w"):
-        results.load_learners(learners, fnames, progress=False)
+        load_data.load_learners(learners, fnames, progress=False)
     assert [learner.npoints for learner in learners] == [0, len(points)]
 
 
@@ -185,7 +185,7 @@ def test_journals_beside_a_damaged_file_are_loaded(tmp_path):
     write_journal(done, fname, 1, points)
     learner = kinds()["Learner1D"][0]()
     with pytest.raises(DataFileError, match="data: cannot be read"):
-        results.load_learners([learner], [fname], progress=False)
+        load_data.load_learners([learner], [fname], progress=False)
     assert held(learner) == dict(points)
 
 
@@ -198,7 +198,7 @@ def test_points_of_another_learner_are_reported_and_the_others_are_loaded(tmp_pa
     learners = [kinds()["LearnerND"][0](), kinds()["Learner1D"][0]()]
     write_journal(line, fnames[0], 2, points[:5])
     with pytest.raises(DataFileError, match=r"the LearnerND of .*a does not take 5 of the"):
-        results.load_learners(learners, fnames, progress=False)
+        load_data.load_learners(learners, fnames, progress=False)
     assert held(learners[0]) == dict(points_2d)
     assert held(learners[1]) == dict(points)
 

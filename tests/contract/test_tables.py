@@ -11,7 +11,7 @@ import pytest
 
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.learner_data import adaptive_private
-from adaptive_scheduler.runs import load_data as results
+from adaptive_scheduler.runs import load_data
 from adaptive_scheduler.runs.run_manager import RunManager
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from tests.contract.learner_kinds import kinds
@@ -47,7 +47,7 @@ def table(*learners, **names):
     fnames = [f"data/{place}" for place in range(len(learners))]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return results.to_dataframe(learners, fnames, *([names] if names else []))
+        return load_data.to_dataframe(learners, fnames, *([names] if names else []))
 
 
 def rows(frame, *columns):
@@ -218,7 +218,7 @@ def test_a_learner_without_a_table_is_named_and_the_others_are_kept():
     learners = [told(adaptive.Learner1D(g, (-1, 1))), told(Own(g, (-1, 1)))]
     learners += [adaptive.BalancingLearner([learners[1]]), learners[0]]
     with pytest.warns(UserWarning, match="left out") as caught:
-        frame = results.to_dataframe(learners, ["a", "b", ["c"], "d"])
+        frame = load_data.to_dataframe(learners, ["a", "b", ["c"], "d"])
     assert set(frame["learner"]) == {0, 3}
     texts = [str(warning.message) for warning in caught]
     assert len(texts) == 2
@@ -242,7 +242,7 @@ def test_data_that_cannot_be_loaded_leave_the_rows_of_other_learners(tmp_path):
 
 def test_a_name_that_no_learner_has_is_refused():
     with pytest.raises(InputError, match=r"'xname' is not the name of a column\. Known are x_name"):
-        results.to_dataframe([], [], {"xname": "a"})
+        load_data.to_dataframe([], [], {"xname": "a"})
 
 
 def test_given_column_names_are_used():
@@ -257,7 +257,7 @@ def test_given_column_names_are_used():
 )  # fmt: skip
 def test_an_invalid_column_name_is_refused(names):
     with pytest.raises(InputError, match=rf"{next(iter(names))}=.* must be a"):
-        results.to_dataframe([], [], names)
+        load_data.to_dataframe([], [], names)
 
 
 def _with_default(x, y=1):
@@ -280,4 +280,4 @@ def test_two_columns_of_one_name_are_refused(learner, names, twice):
     (x,), _ = learner.ask(1)
     learner.tell(x, 0.5)
     with pytest.warns(UserWarning, match=rf"learners\[0\].*two columns would be called '{twice}'"):
-        assert results.to_dataframe([learner], ["f"], names).empty
+        assert load_data.to_dataframe([learner], ["f"], names).empty

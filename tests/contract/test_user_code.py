@@ -20,7 +20,7 @@ from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.executors import received_code
 from adaptive_scheduler.executors.process_pools import Custom, ProcessPool
 from adaptive_scheduler.executors.registry import launcher_for
-from adaptive_scheduler.io.pickling import by_value as pickles
+from adaptive_scheduler.io.pickling import by_value
 from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile, write_learners
 
@@ -416,7 +416,7 @@ def test_source_is_sent_once_with_its_function(tmp_path):
     """Not with each function in it, nor with each learner of a run that was made in a loop."""
     made = [adaptive.SequenceLearner(lambda x, o=o: x + o, [1]) for o in range(50)]  # as in a loop
     long = "adaptive.SequenceLearner(lambda x, o=o: x + o, [1])"
-    assert pickles.dumps_by_value(made[0].function).count(long.encode()) == 1
+    assert by_value.dumps_by_value(made[0].function).count(long.encode()) == 1
     exec_names: dict = {}
     body = "".join(f"    x = x + {i}  # a line of a long function\n" for i in range(50))
     text = f"def make(o):\n  def f(x, o=o):\n{body}    return x\n  return f\n"
@@ -425,7 +425,7 @@ def test_source_is_sent_once_with_its_function(tmp_path):
     learners = [adaptive.SequenceLearner(exec_names["make"](o), [1]) for o in range(20)]
     write_learners(tmp_path / "learners", learners)
     assert (tmp_path / "learners").read_bytes().count(b"x = x + 7  # a line") == 1
-    assert pickles.dumps_by_value(exec_names["make"]).count(b"x = x + 7  # a line") == 1
+    assert by_value.dumps_by_value(exec_names["make"]).count(b"x = x + 7  # a line") == 1
 
 
 # ------------------------------------------------------------------ large functions
@@ -456,9 +456,9 @@ def test_a_large_function_goes_through_a_file_that_is_removed(opened, tmp_path):
 @pytest.mark.parametrize("harm", ["gone", "other"])
 def test_a_large_function_whose_file_is_not_seen_is_sent(opened, tmp_path, harm, monkeypatch):
     """As on a node that does not see the run's folder, or sees an old state of it."""
-    from adaptive_scheduler.io.pickling import program_file as files_of_programs
+    from adaptive_scheduler.io.pickling import program_file
 
-    put = files_of_programs.write_program
+    put = program_file.write_program
 
     def harmed(*given):
         path = Path(put(*given))
@@ -468,7 +468,7 @@ def test_a_large_function_whose_file_is_not_seen_is_sent(opened, tmp_path, harm,
             path.write_bytes(b"something else")
         return str(path)
 
-    monkeypatch.setattr(files_of_programs, "write_program", harmed)
+    monkeypatch.setattr(program_file, "write_program", harmed)
     table = os.urandom(2**20)
     for more in ({}, {"point_timeout": 60.0}):
         learner = adaptive.SequenceLearner(functools.partial(in_table, table), range(4))

@@ -21,8 +21,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io.storage import database, files
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import database, files, row_codec
 from adaptive_scheduler.io.storage.database import Database, create
 from adaptive_scheduler.io.storage.read_only import read_tables
 
@@ -366,7 +365,7 @@ def test_opening_100_000_rows_is_quick(tmp_path: Path) -> None:
     """Under 2 s with nothing else to do: counted in the processor's seconds, which no load adds to."""
     folder = RunFolder(tmp_path / "x.tinydb")
     items = [Item(n, f"data/some/long/name-{n}.pickle", Phase.QUEUED) for n in range(100_000)]
-    create(folder.database, state.new_tables(items, None))
+    create(folder.database, row_codec.new_tables(items, None))
     store = Database(folder)
     for item in items:
         store.put(database.ITEMS, item.id, msgspec.structs.replace(item, phase=Phase.DONE))
@@ -374,7 +373,7 @@ def test_opening_100_000_rows_is_quick(tmp_path: Path) -> None:
     config = RunConfig("run", [Resources()], [], "")
     began, wall = time.process_time(), time.monotonic()
     store = Database(folder)
-    run = state.open_state(store.tables, folder, config, 0.0)
+    run = row_codec.open_state(store.tables, folder, config, 0.0)
     seconds, wall = time.process_time() - began, time.monotonic() - wall
     store.close()
     print(f"100,000 rows and as many journal lines: {seconds:.2f} s, {wall:.2f} s by the clock")

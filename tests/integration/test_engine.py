@@ -41,8 +41,7 @@ from adaptive_scheduler.core.wire.messages import (
 )
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import ManagerUnreachableError, RunError
-from adaptive_scheduler.io.storage import database, files
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import database, files, row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.manager import persistence
@@ -61,7 +60,7 @@ Engine(folder, read_config(folder)).run()
 def make_run(path: Path, n: int) -> tuple[RunFolder, RunConfig]:
     folder = RunFolder(path / "x.tinydb")
     items = [Item(row, f"data/{row}", Phase.QUEUED) for row in range(n)]
-    database.create(folder.database, state.new_tables(items, None))
+    database.create(folder.database, row_codec.new_tables(items, None))
     config = RunConfig("run", [Resources()], ["job"], str(path), interface="127.0.0.1")
     files.private_folder(folder.folder)
     folder.config.write_bytes(msgspec.json.encode(config))

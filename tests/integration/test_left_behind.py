@@ -20,8 +20,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.executors import topology_file
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.lock import holder
-from adaptive_scheduler.io.transport import keys
-from adaptive_scheduler.io.transport import url_registry as whereabouts
+from adaptive_scheduler.io.transport import keys, url_registry
 from adaptive_scheduler.io.transport.addresses import host_addresses
 from adaptive_scheduler.runs.run_manager import RunManager
 from adaptive_scheduler.schedulers.local import LocalScheduler
@@ -65,10 +64,10 @@ def test_url_entries_are_deleted_with_their_run(
     # what other runs, and the user, have there
     host = host_addresses()[0]
     deleted, other = RunFolder(tmp_path / "deleted/run"), RunFolder(tmp_path / "other/run")
-    whereabouts.publish(f"tcp://{host}:1", deleted)
-    whereabouts.publish("tcp://198.51.100.7:1", deleted)  # a host of its own folders
+    url_registry.publish(f"tcp://{host}:1", deleted)
+    url_registry.publish("tcp://198.51.100.7:1", deleted)  # a host of its own folders
     other.folder.mkdir(parents=True)
-    whereabouts.publish(f"tcp://{host}:2", other)
+    url_registry.publish(f"tcp://{host}:2", other)
     (state / "my notes_1").mkdir()
     (state / "a_letter.txt").write_text(os.fspath(run.folder))
     run.resume()

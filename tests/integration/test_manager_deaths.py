@@ -13,7 +13,7 @@ import adaptive
 import pytest
 
 from adaptive_scheduler.io.storage.lock import holder
-from adaptive_scheduler.io.transport import offline_goodbyes as last_words
+from adaptive_scheduler.io.transport import offline_goodbyes
 from tests.effort import times
 from tests.integration.accidents import Accidents, until
 from tests.integration.deaths import Deaths, summary
@@ -109,7 +109,7 @@ def test_clients_whose_patience_is_over_save_and_leave_a_goodbye_for_the_next_ma
     assert manager is not None
     os.kill(manager.pid, signal.SIGKILL)
     until(lambda: not accidents.processes("adaptive_scheduler.client"), 60)
-    words = [word for _, word in last_words.read_goodbyes(run.folder)]
+    words = [word for _, word in offline_goodbyes.read_goodbyes(run.folder)]
     assert len(words) == 2
     assert all(word.gave_up and "client_patience (1 s)" in word.reason for word in words)
     assert sum(event["event"] == "manager_given_up" for event in events(run.folder.logs)) == 2

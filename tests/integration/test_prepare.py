@@ -18,13 +18,12 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.errors import InputError, RunError, UserCodeError
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.lock import Lock
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
-from adaptive_scheduler.runs import offline
-from adaptive_scheduler.runs import retry as retrying
+from adaptive_scheduler.runs import offline, retry
 from adaptive_scheduler.runs.manager_client import snapshot_on_disk
 from adaptive_scheduler.runs.run_manager import RunManager, run_folder
 from adaptive_scheduler.runs.start import prepare
@@ -78,7 +77,7 @@ def test_a_moment_that_has_passed_starts_no_run(tmp_path: Path, folder: RunFolde
         prepare.prepare(plan_of(tmp_path, goal=PAST), folder, overwrite=True)
     assert folder.database.read_bytes() == before
     with pytest.raises(InputError, match="has passed"):
-        retrying.rows_to_retry(folder, plan_of(tmp_path, goal=PAST), [0, 1, 2], None)
+        retry.rows_to_retry(folder, plan_of(tmp_path, goal=PAST), [0, 1, 2], None)
 
 
 def test_a_run_carried_on_after_its_moment_says_that_it_has_passed(
@@ -132,7 +131,7 @@ def test_a_folder_with_a_living_manager_is_refused(tmp_path: Path, folder: RunFo
 
 
 def rows_of(folder: RunFolder) -> list[Any]:
-    return state.read_items(read_tables(folder), folder)
+    return row_codec.read_items(read_tables(folder), folder)
 
 
 def set_phase(folder: RunFolder, **phases: Phase) -> None:
@@ -250,6 +249,6 @@ def test_resume_and_retry_without_a_manager(tmp_path: Path, folder: RunFolder) -
     assert "held: why" in snapshot_on_disk(folder).notes[0]
     assert offline.resume(folder) == 1
     assert [row.phase for row in rows_of(folder)] == ["done", "failed", "queued"]
-    assert state.read_run(read_tables(folder)) == state.RunRow()
+    assert row_codec.read_run(read_tables(folder)) == row_codec.RunRow()
     assert offline.retry(folder, [0, 1]) == 2
     assert snapshot_on_disk(folder, "all").phases == {"queued": 3}

@@ -20,7 +20,7 @@ from adaptive_scheduler import server_support
 from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, RunError
 from adaptive_scheduler.io.storage.lock import holder
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.runs import load_data as results
+from adaptive_scheduler.runs import load_data
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run_manager import RunManager
 from adaptive_scheduler.schedulers.local import LocalScheduler
@@ -309,9 +309,9 @@ def test_data_that_cannot_be_loaded_are_named(tmp_path: Path) -> None:
     Path(names[2]).write_bytes(Path(names[0]).read_bytes()[:20])
     loaded = line()
     with pytest.raises(DataFileError, match=r"damaged.*1 more could not be loaded"):
-        results.load_learners([loaded, damaged, cut], names, progress=False)
+        load_data.load_learners([loaded, damaged, cut], names, progress=False)
     assert loaded.npoints == 1
-    assert results.load_learners([line(), line()], [names[0], "/not/there"]) == 1
+    assert load_data.load_learners([line(), line()], [names[0], "/not/there"]) == 1
 
 
 def test_a_missing_pandas_is_an_error_that_says_how_to_install_it(
@@ -319,4 +319,4 @@ def test_a_missing_pandas_is_an_error_that_says_how_to_install_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(EnvironmentMismatchError, match=r"pip install 'adaptive-scheduler-mpi\["):
-        results.to_dataframe([], [])
+        load_data.to_dataframe([], [])

@@ -19,7 +19,7 @@ from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.runs.retry import rows_to_retry
@@ -87,7 +87,7 @@ class Again:
         with_store.close()
 
     def rows(self) -> list[Any]:
-        return state.read_items(read_tables(self.folder), self.folder)
+        return row_codec.read_items(read_tables(self.folder), self.folder)
 
     def phases(self) -> list[str]:
         return [row.phase.value for row in self.rows()]
@@ -212,7 +212,7 @@ def test_other_learners_get_a_folder_of_their_own_and_are_told_so(
     first = RunManager(local(), lines(), ["a", "b", "c"], goal=10)
     prepare(first._plan, first.folder)  # type: ignore[arg-type]
     store = Database(first.folder)
-    for row in state.read_items(read_tables(first.folder), first.folder):
+    for row in row_codec.read_items(read_tables(first.folder), first.folder):
         store.put("_default", row.id, msgspec.structs.replace(row, phase=Phase.DONE))
     store.close()
     assert first.status() == "finished"

@@ -13,9 +13,7 @@ from adaptive_scheduler.core.config import JobLimits, RunConfig, Timing
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Status, encode_request
-from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage import row_codec as state
-from adaptive_scheduler.io.storage import tinydb_file as storage
+from adaptive_scheduler.io.storage import files, row_codec, tinydb_file
 from tests.simulation.accidents import Accidents
 from tests.simulation.disk import Disk
 from tests.simulation.lives import Life
@@ -308,17 +306,17 @@ class History:
         job.state, job.node = "PENDING", ""
         self._let_start(job)
 
-    def end(self, job: Job, state: str) -> None:
+    def end(self, job: Job, row_codec: str) -> None:
         """A job is over, with everything in it."""
         if job.ended:
             return
         self.count("job ended")
-        self.say("job", job.id, state)
+        self.say("job", job.id, row_codec)
         life = self.lives.pop(job.id, None)
         if life is not None and not life.dead:
-            self.oracle.client_dies(life, own_fault=state == "FAILED")
+            self.oracle.client_dies(life, own_fault=row_codec == "FAILED")
             life.dead = True
-        job.state, job.ended = state, max(self.now, 1e-9)
+        job.state, job.ended = row_codec, max(self.now, 1e-9)
 
     def client_left(self, life: Life) -> None:
         """A client ended in good order."""
@@ -363,7 +361,7 @@ class History:
         self._connections: dict[bytes, Life] = {}
         for folder in ("/", "/run"):
             self.disk.mkdir(folder)
-        storage.create(FOLDER.database, state.new_tables(self.items, None))
+        tinydb_file.create(FOLDER.database, row_codec.new_tables(self.items, None))
         for folder in (FOLDER.folder, FOLDER.scripts):
             self.disk.mkdir(folder)
         self.manager.start()

@@ -11,7 +11,7 @@ from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
 from adaptive_scheduler.core.jobs.commands import CancelJobs, Command, Result, SubmitJobs
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError
-from adaptive_scheduler.io.storage import checkpoint as folding
+from adaptive_scheduler.io.storage import checkpoint
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.manager.batch_worker import BatchWorker
 from adaptive_scheduler.manager.dispatch import Dispatcher
@@ -85,7 +85,7 @@ class Fold:
         before, manager.acting = manager.acting, "fold"
         parent = os.getppid() if manager.life == self._life else -1
         try:
-            folding.write_checkpoint(FOLDER, last, parent, anew)
+            checkpoint.write_checkpoint(FOLDER, last, parent, anew)
             self.status = 0
         except KilledError:
             self.status = -9

@@ -25,7 +25,7 @@ from adaptive_scheduler.core.wire.messages import (
     Reply,
     Request,
 )
-from adaptive_scheduler.io.storage import tinydb_file as storage
+from adaptive_scheduler.io.storage import tinydb_file
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.dispatch import Dispatcher
 from tests.simulation.manager import FOLDER
@@ -463,8 +463,8 @@ class Oracle:
         demand(all(item.phase in OVER for item in rows), "an item has not ended")
         self._check_crashes(rows)
         self._turns.persistence.checkpoint(wait=True)
-        tables = storage.AtomicStorage(FOLDER.database).read() or {}
-        kept = {int(key): row for key, row in tables[storage.ITEMS].items()}
+        tables = tinydb_file.AtomicStorage(FOLDER.database).read() or {}
+        kept = {int(key): row for key, row in tables[tinydb_file.ITEMS].items()}
         for item in rows:
             row = kept[item.id]
             same = (row["phase"], row.get("token", 0), row.get("fails", 0), row.get("crashes", 0))

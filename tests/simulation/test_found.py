@@ -18,8 +18,7 @@ from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.messages import Claim, Goodbye, Ok, Owner, Refused
-from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage import tinydb_file as storage
+from adaptive_scheduler.io.storage import files, tinydb_file
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.manager.batch_worker import BatchWorker
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
@@ -46,7 +45,7 @@ def test_lines_that_a_killed_manager_had_not_synced_are_synced_by_the_next(seed:
     with files.through(disk):
         for folder in ("/", "/run"):
             disk.mkdir(folder)
-        storage.create(FOLDER.database, {})
+        tinydb_file.create(FOLDER.database, {})
         first = Database(FOLDER)
         first.put("jobs", "1", {"id": "1"})
         doomed = "fsync"
@@ -79,7 +78,7 @@ def test_unsynced_lines_of_an_earlier_segment_are_synced_by_the_next_manager(
     with files.through(disk):
         for folder in ("/", "/run"):
             disk.mkdir(folder)
-        storage.create(FOLDER.database, {})
+        tinydb_file.create(FOLDER.database, {})
         first = Database(FOLDER)
         first.put("jobs", "1", {"id": "1"})
         doomed = "fsync"

@@ -9,8 +9,7 @@ import adaptive
 import pytest
 
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io.storage import directory_cache as presence
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage import directory_cache, files
 from adaptive_scheduler.io.storage.directory_cache import DirectoryCache
 from adaptive_scheduler.io.storage.syscalls import Operations
 from adaptive_scheduler.runs.start.fnames import absolute_fnames
@@ -35,7 +34,7 @@ class Closed(Operations):
 def answers(folder: Path, *last: str) -> list[bool]:
     """For names of a folder, after so many others that it was read."""
     one = DirectoryCache()
-    for n in range(presence._SINGLE):
+    for n in range(directory_cache._SINGLE):
         assert one.may_exist(f"{folder}/{n}"), "few are looked for one by one"
     return [one.may_exist(f"{folder}/{name}") for name in last]
 
@@ -60,7 +59,7 @@ def test_files_of_an_unreadable_folder_are_looked_up_one_by_one(tmp_path: Path) 
 def test_a_folder_with_too_many_names_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "_TOO_MANY", 3)
+    monkeypatch.setattr(directory_cache, "_TOO_MANY", 3)
     for name in "abc":
         (tmp_path / name).touch()
     assert answers(tmp_path, "a", "d") == [True, True]
@@ -77,7 +76,7 @@ def test_a_thousand_names_take_one_listing(tmp_path: Path, monkeypatch: pytest.M
         names = absolute_fnames([tmp_path / f"data/{n}" for n in range(1000)], learners)
     assert names[-1] == str(tmp_path / "data/999")
     assert counting.read == [str(tmp_path / "data")]
-    assert len(looked) == presence._SINGLE
+    assert len(looked) == directory_cache._SINGLE
 
 
 def test_a_folder_among_a_thousand_names_is_found(tmp_path: Path) -> None:

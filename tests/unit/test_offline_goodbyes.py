@@ -14,7 +14,7 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Goodbye, Owner
 from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.transport import offline_goodbyes as last_words
+from adaptive_scheduler.io.transport import offline_goodbyes
 from adaptive_scheduler.io.transport.addresses import Address, write_address
 from adaptive_scheduler.testing import World
 
@@ -33,12 +33,12 @@ def publish(folder: RunFolder, instance: str) -> None:
 
 
 def test_a_goodbye_is_read_and_other_files_are_skipped(folder: RunFolder) -> None:
-    assert last_words.read_goodbyes(folder) == []
+    assert offline_goodbyes.read_goodbyes(folder) == []
     publish(folder, "one")
-    last_words.write_goodbye(folder, OWNER, "signal SIGTERM", False, False)
+    offline_goodbyes.write_goodbye(folder, OWNER, "signal SIGTERM", False, False)
     (folder.offline_goodbyes / "garbage").write_bytes(b"{")
     (folder.offline_goodbyes / "garbage").chmod(0o600)
-    [(path, word)] = last_words.read_goodbyes(folder)
+    [(path, word)] = offline_goodbyes.read_goodbyes(folder)
     assert (word.owner, word.reason, word.manager) == (OWNER, "signal SIGTERM", "one")
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -51,9 +51,9 @@ def test_a_job_waits_briefly_for_a_manager_that_another_job_has_given_up(
         publish(folder, manager)
     assert first_patience(folder, Timing()) == IDLE_PATIENCE
     assert first_patience(folder, Timing(client_patience=60)) == 60
-    last_words.write_goodbye(folder, OWNER, "signal SIGTERM", False, False)
+    offline_goodbyes.write_goodbye(folder, OWNER, "signal SIGTERM", False, False)
     assert first_patience(folder, Timing()) == IDLE_PATIENCE, "its job ended: no word on a manager"
-    last_words.write_goodbye(folder, OWNER, "nobody answers", False, True)
+    offline_goodbyes.write_goodbye(folder, OWNER, "nobody answers", False, True)
     assert first_patience(folder, Timing()) == BRIEF_PATIENCE
     assert first_patience(folder, Timing(client_patience=3)) == 3
     publish(folder, "two")

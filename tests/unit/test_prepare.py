@@ -16,12 +16,11 @@ from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import CommandMissingError, InputError, RunError
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.run_manager import RunManager, run_folder
-from adaptive_scheduler.runs.start import create_database as empty
-from adaptive_scheduler.runs.start import fnames
+from adaptive_scheduler.runs.start import create_database, fnames
 from adaptive_scheduler.runs.start.environment import foreign_entries
 from adaptive_scheduler.runs.start.plan import CheckedRun, make_plan
 from adaptive_scheduler.runs.start.prepare import check_surroundings, prepare
@@ -215,7 +214,7 @@ def test_the_default_folder_is_named_after_the_run(
 
 
 def rows_of(folder: RunFolder) -> list[Any]:
-    return state.read_items(read_tables(folder), folder)
+    return row_codec.read_items(read_tables(folder), folder)
 
 
 def test_the_users_additions_to_sys_path_are_found() -> None:
@@ -248,11 +247,13 @@ def test_status_words(phases: dict[str, int], alive: bool, notes: list[str], wor
 def test_create_empty_db_writes_rows_and_combos(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "running.tinydb")
     combos = [{"n": np.int64(k), "x": np.float64(0.5), "t": (1, 2)} for k in range(2)]
-    empty.create(folder, [tmp_path / "a", [str(tmp_path / "b"), str(tmp_path / "c")]], combos)
+    create_database.create(
+        folder, [tmp_path / "a", [str(tmp_path / "b"), str(tmp_path / "c")]], combos
+    )
     tables = read_tables(folder)
     assert tables["combos"]["1"] == {"combo": {"n": 1, "x": 0.5, "t": [1, 2]}}
     assert rows_of(folder)[1].fname == [str(tmp_path / "b"), str(tmp_path / "c")]
-    empty.create(folder, ["a"], None)
+    create_database.create(folder, ["a"], None)
     assert (tmp_path / "running.tinydb.old").exists()
     assert len(rows_of(folder)) == 1
 
@@ -273,7 +274,7 @@ def test_create_empty_db_refuses_wrong_arguments(
 ) -> None:
     folder = RunFolder(tmp_path / "running.tinydb")
     with pytest.raises(InputError, match=words):
-        empty.create(folder, given, combos)
+        create_database.create(folder, given, combos)
     assert not folder.folder.exists()
 
 

@@ -11,7 +11,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Owner
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import row_codec
 
 CONFIG = RunConfig("run", [Resources()], ["job"], "/logs")
 
@@ -27,8 +27,8 @@ def test_of_two_items_of_one_job_the_one_claimed_last_is_kept(
         for row, token in enumerate(tokens)
     ]
     rows.append(Item(2, "f2", Phase.RUNNING, job="2", owner=Owner("2", 0, 0, "b"), token=5))
-    tables = state.new_tables(rows, None)
-    run = state.open_state(tables, RunFolder(tmp_path / "x"), CONFIG, 0.0)
+    tables = row_codec.new_tables(rows, None)
+    run = row_codec.open_state(tables, RunFolder(tmp_path / "x"), CONFIG, 0.0)
     items, jobs = run.items, run.jobs
     kept, freed = (1, 0) if tokens[1] > tokens[0] else (0, 1)
     assert items.rows[kept].phase is Phase.RUNNING
@@ -46,7 +46,7 @@ def test_an_item_that_was_queued_by_hand_is_not_held_by_its_former_job(tmp_path:
         Item(0, "f0", Phase.QUEUED, job="1", owner=owner, token=4),
         Item(1, "f1", Phase.RUNNING, job="1", owner=owner, token=7),
     ]
-    tables = state.new_tables(rows, None)
-    items = state.open_state(tables, RunFolder(tmp_path / "x"), CONFIG, 0.0).items
+    tables = row_codec.new_tables(rows, None)
+    items = row_codec.open_state(tables, RunFolder(tmp_path / "x"), CONFIG, 0.0).items
     assert [row.phase for row in items.rows] == [Phase.QUEUED, Phase.RUNNING]
     assert not items.changed

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
-from adaptive_scheduler.runs.views import render as views
+from adaptive_scheduler.runs.views import render
 from adaptive_scheduler.runs.views.status import RunSnapshot, item_status, status_of
 
 
@@ -40,7 +40,7 @@ def snapshot(**changes: object) -> RunSnapshot:
 
 
 def lines(view: object, width: int = 200) -> list[str]:
-    return views.as_text(view, width).splitlines()  # type: ignore[arg-type]
+    return render.as_text(view, width).splitlines()  # type: ignore[arg-type]
 
 
 def line_with(text: str, view: object) -> str:
@@ -50,69 +50,69 @@ def line_with(text: str, view: object) -> str:
 
 
 def test_overview_shows_learners_jobs_rate_and_remaining_time() -> None:
-    text = "\n".join(lines(views.overview(snapshot())))
+    text = "\n".join(lines(render.overview(snapshot())))
     for expected in ("12,345 points", "42.5 points/s", "3/6", "9 submitted", "about 400 s left"):
         assert expected.replace("400 s", "6 min") in text or expected in text
-    row = line_with("17_2", views.items_table(snapshot()))
+    row = line_with("17_2", render.items_table(snapshot()))
     for expected in ("a/x=1", "1,234", "0.0123", "42.5", "3 %", "97 %", "512", "61 s"):
         assert expected in row
 
 
 def test_learners_and_jobs_in_trouble_come_first() -> None:
-    text = "\n".join(lines(views.items_table(snapshot())))
+    text = "\n".join(lines(render.items_table(snapshot())))
     assert text.index("failed") < text.index("running")
-    text = "\n".join(lines(views.jobs_table(snapshot())))
+    text = "\n".join(lines(render.jobs_table(snapshot())))
     assert text.index("17_3") < text.index("17_2")
-    assert "silent" in line_with("17_3", views.jobs_table(snapshot()))
+    assert "silent" in line_with("17_3", render.jobs_table(snapshot()))
 
 
 def test_fault_29_a_name_is_never_read_as_markup_nor_cut() -> None:
-    assert "[red]x" in "\n".join(lines(views.overview(snapshot())))
+    assert "[red]x" in "\n".join(lines(render.overview(snapshot())))
     long = "x" * 150
     item = ItemView(0, f"/data/{long}", Phase.QUEUED)
     narrow = "".join(
-        line.strip() for line in lines(views.items_table(snapshot(items=[item])), width=60)
+        line.strip() for line in lines(render.items_table(snapshot(items=[item])), width=60)
     )
     assert narrow.count("x") >= 150
 
 
 def test_rows_that_are_left_out_are_counted() -> None:
     items = [ItemView(n, f"/data/{n}", Phase.RUNNING) for n in range(50)]
-    text = "\n".join(lines(views.items_table(snapshot(items=items), rows=10)))
+    text = "\n".join(lines(render.items_table(snapshot(items=items), rows=10)))
     assert "and 40 more" in text
-    assert len(lines(views.items_table(snapshot(items=items)))) >= 50
+    assert len(lines(render.items_table(snapshot(items=items)))) >= 50
 
 
 def test_a_dead_manager_and_notes_are_shown() -> None:
     dead = snapshot(alive=False, notes=["held: no such partition. Mend it, then resume."])
-    text = "\n".join(lines(views.overview(dead)))
+    text = "\n".join(lines(render.overview(dead)))
     assert "no manager runs" in text
     assert "no such partition" in text
-    assert views.is_held(dead)
-    assert not views.is_held(snapshot())
+    assert render.is_held(dead)
+    assert not render.is_held(snapshot())
 
 
 def test_an_empty_run_can_be_shown() -> None:
     empty = Snapshot(run="r", database="/x", time=1.0)
-    assert "0/0" in "\n".join(lines(views.overview(empty)))
+    assert "0/0" in "\n".join(lines(render.overview(empty)))
 
 
 def test_failures_name_learner_and_reason() -> None:
-    (failure,) = views.failures(snapshot())
+    (failure,) = render.failures(snapshot())
     assert "learner 4" in failure.plain
     assert "é" in failure.plain
 
 
 def test_html_has_colours_and_no_scripts() -> None:
-    html = views.as_html(views.overview(snapshot()))
+    html = render.as_html(render.overview(snapshot()))
     assert "style=" in html
     assert "<script" not in html
     assert "[red]x" in html
 
 
 def test_a_list_of_names_shows_the_first_and_how_many_more() -> None:
-    assert views.fname_text(["/d/a", "/d/b", "/d/c"], "/d/") == "a +2"
-    assert views.fname_text([], "") == "(none)"
+    assert render.fname_text(["/d/a", "/d/b", "/d/c"], "/d/") == "a +2"
+    assert render.fname_text([], "") == "(none)"
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_list_of_names_shows_the_first_and_how_many_more() -> None:
      (7200, "2 h 00 min"), (11_100, "3 h 05 min"), (200_000, "2 d 07 h")],
 )  # fmt: skip
 def test_durations(seconds: float, text: str) -> None:
-    assert views.duration(seconds) == text
+    assert render.duration(seconds) == text
 
 
 def test_views_do_not_change_the_snapshot() -> None:
@@ -129,18 +129,18 @@ def test_views_do_not_change_the_snapshot() -> None:
 
     picture = snapshot()
     before = msgspec.json.encode(picture)
-    Console(quiet=True).print(views.overview(picture))
+    Console(quiet=True).print(render.overview(picture))
     assert msgspec.json.encode(picture) == before
 
 
 def test_reasons_fit_into_a_narrow_terminal() -> None:
-    text = lines(views.overview(snapshot()), width=80)
+    text = lines(render.overview(snapshot()), width=80)
     assert any("4 b/[red]x: your function raised E: é, 4 failures" in line for line in text)
 
 
 def test_a_running_learner_that_cannot_be_saved_is_reported() -> None:
     full = ItemView(1, "/d/x", Phase.RUNNING, reason="/d/x: No space left on device (OSError)")
-    (failure,) = views.failures(snapshot(items=[full]))
+    (failure,) = render.failures(snapshot(items=[full]))
     assert "No space left" in failure.plain
 
 
@@ -150,10 +150,10 @@ def test_a_learner_without_progress_is_shown_in_each_view() -> None:
     words = r"without progress since \d\d:\d\d:\d\d \(12 min\)"
     assert re.search(f"learner 5 /data/c: {words}", status_of(shot).text)
     assert "learner 6" not in status_of(shot).text
-    overview = "\n".join(lines(views.overview(shot)))
+    overview = "\n".join(lines(render.overview(shot)))
     assert re.search(words, overview)
     assert "no point for" in overview
-    assert re.search(words, views.as_html(views.overview(shot)))
+    assert re.search(words, render.as_html(render.overview(shot)))
 
 
 def test_the_reason_for_which_all_jobs_wait_is_shown() -> None:
@@ -165,13 +165,13 @@ def test_the_reason_for_which_all_jobs_wait_is_shown() -> None:
 
 def test_jobs_that_run_are_counted_apart_from_those_that_wait() -> None:
     two, waiting = snapshot().jobs, JobRow("17_4", "run", "PENDING", waiting=True)
-    assert "jobs: 2 running and 1 waiting, 9 submitted" in views.figures(
+    assert "jobs: 2 running and 1 waiting, 9 submitted" in render.figures(
         snapshot(jobs=[*two, waiting])
     )
-    assert "jobs: 1 waiting," in views.figures(snapshot(jobs=[waiting]))
-    assert "no jobs, 9 submitted" in views.figures(snapshot(jobs=[]))
+    assert "jobs: 1 waiting," in render.figures(snapshot(jobs=[waiting]))
+    assert "no jobs, 9 submitted" in render.figures(snapshot(jobs=[]))
     dead = snapshot(alive=False, jobs=[waiting])
-    assert "1 job not known to have ended" in views.figures(dead)
+    assert "1 job not known to have ended" in render.figures(dead)
 
 
 def test_a_snapshot_prints_as_one_line_however_large_it_is() -> None:

@@ -9,7 +9,7 @@ from adaptive_scheduler.commandline.output.terminal import console, print_line, 
 from adaptive_scheduler.commandline.output.watching import NothingLeft, watch
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.runs.views import render as views
+from adaptive_scheduler.runs.views import render
 
 if TYPE_CHECKING:
     from adaptive_scheduler.runs.manager_client import ManagerClient
@@ -32,7 +32,12 @@ def watch_to_end(client: ManagerClient) -> int:
 
 def print_end(last: Snapshot, folder: RunFolder) -> int:
     """Print how a watched run ended; returns the exit code."""
-    for text in [views.headline(last), views.line(last), *views.notes(last), *views.failures(last)]:
+    for text in [
+        render.headline(last),
+        render.line(last),
+        *render.notes(last),
+        *render.failures(last),
+    ]:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     code = exit_codes.of_snapshot(last)
     advice = {
@@ -50,7 +55,7 @@ def print_end(last: Snapshot, folder: RunFolder) -> int:
 
 def how_it_ended(last: Snapshot) -> str:
     """``all 3 learners have ended: 2 done, 1 failed``, or ``the learner has ended: 1 done``."""
-    phases = views.phases(last).plain.strip().replace("  ", ", ")
+    phases = render.phases(last).plain.strip().replace("  ", ", ")
     who = "the learner has" if last.total == 1 else f"all {last.total} learners have"
     return f"{who} ended: {phases}"
 
@@ -63,6 +68,6 @@ def wait_for_jobs(run: Run) -> None:
     except TimeoutError:
         jobs = len(run.snapshot("none").jobs)
         print_line(
-            f"{views.counted(jobs, 'job')} still to end; the manager waits for that by itself.",
+            f"{render.counted(jobs, 'job')} still to end; the manager waits for that by itself.",
             "yellow",
         )

@@ -11,7 +11,7 @@ from adaptive_scheduler.errors import (
     SchedulerError,
     UserCodeError,
 )
-from adaptive_scheduler.runs.views import render as views
+from adaptive_scheduler.runs.views import render
 
 DONE, FAILED, BAD_INPUT, NO_MANAGER, HELD, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -48,7 +48,7 @@ def of_snapshot(snapshot: Snapshot) -> int:
         return FAILED if bad else DONE
     if not snapshot.alive:
         return NO_MANAGER
-    return HELD if views.is_held(snapshot) else DONE
+    return HELD if render.is_held(snapshot) else DONE
 
 
 def of_error(error: AdaptiveSchedulerError) -> int:

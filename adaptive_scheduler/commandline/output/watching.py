@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.runs.views import render as views
+from adaptive_scheduler.runs.views import render
 
 #: Seconds between two updates of the live view, and between two lines where there is no terminal.
 REFRESH, LINES = 1.0, 15.0
@@ -45,7 +45,7 @@ def _live(
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             snapshot = get_snapshot()
-            live.update(views.overview(snapshot, rows=_rows(console)), refresh=True)
+            live.update(render.overview(snapshot, rows=_rows(console)), refresh=True)
             if is_end(snapshot):
                 return snapshot
             time.sleep(REFRESH)
@@ -70,7 +70,7 @@ def _lines(
             or time.monotonic() >= due
         ):
             shown, due = state, time.monotonic() + LINES
-            for text in [views.line(snapshot), *(note.plain for note in views.notes(snapshot))]:
+            for text in [render.line(snapshot), *(note.plain for note in render.notes(snapshot))]:
                 console.print(text, markup=False, highlight=False, soft_wrap=True)
         if end:
             return snapshot
@@ -94,7 +94,7 @@ class NothingLeft:
         """Whether the run is over and its jobs are gone, or it needs its user to go on."""
         if not snapshot.alive:
             return True
-        if views.is_held(snapshot) and not snapshot.jobs:
+        if render.is_held(snapshot) and not snapshot.jobs:
             return True
         if not snapshot.over:
             self._over_since = None

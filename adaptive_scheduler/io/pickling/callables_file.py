@@ -9,7 +9,7 @@ import msgspec
 
 from adaptive_scheduler.errors import USER_RAISES, FileError, InputError, UserCodeError
 from adaptive_scheduler.executors.worker import describe
-from adaptive_scheduler.io.pickling import by_value as pickles
+from adaptive_scheduler.io.pickling import by_value
 from adaptive_scheduler.io.pickling.diagnose import explain_unpicklable
 from adaptive_scheduler.io.storage import files
 
@@ -25,7 +25,7 @@ def write_callables(path: files.Name, objects: Mapping[str, Any]) -> None:
     pickled: dict[str, bytes] = {}
     for name, value in objects.items():
         try:
-            pickled[name] = pickles.dumps_by_value(value)
+            pickled[name] = by_value.dumps_by_value(value)
         except USER_RAISES as error:  # the border to the user's code: anybody's __reduce__
             raise InputError(explain_unpicklable(value, name, "", error)) from error
     files.write_atomically(path, msgspec.msgpack.encode(pickled), mode=0o600)
@@ -51,7 +51,7 @@ def read_callable(path: files.Name, name: str, default: Any = None) -> Any:
     if name not in pickled:
         return default
     try:
-        return pickles.loads(pickled[name])
+        return by_value.loads(pickled[name])
     except BaseException as error:  # the border to the user's code: whatever its modules raise
         kind, message, text, _ = describe(error)
         raise UserCodeError(f"{name}, when loaded,", f"{kind}: {message}", text) from error

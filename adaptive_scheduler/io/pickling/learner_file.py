@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from adaptive_scheduler.errors import USER_RAISES, FileError, InputError
-from adaptive_scheduler.io.pickling import by_value as pickles
+from adaptive_scheduler.io.pickling import by_value
 from adaptive_scheduler.io.pickling.diagnose import explain_unpicklable
 from adaptive_scheduler.io.pickling.old_names import Unpickler
 from adaptive_scheduler.io.pickling.shared import Shared
@@ -77,7 +77,7 @@ def _write_all(out: _Output, learners: Sequence[Any], fnames: Sequence[Any] | No
     shared = Shared(out, learners)
     places: list[tuple[int, int]] = []
     out.write(_MAGIC)
-    with pickles.user_modules_by_value():
+    with by_value.user_modules_by_value():
         for index, learner in enumerate(learners):
             try:
                 places.append(out.write(shared.dumps(learner)))

@@ -6,8 +6,7 @@ import os
 import sys
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io.storage import files, journal
-from adaptive_scheduler.io.storage import tinydb_file as storage
+from adaptive_scheduler.io.storage import files, journal, tinydb_file
 
 
 def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bool) -> None:
@@ -26,14 +25,14 @@ def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bo
     discard_file : bool
         The segments hold every row, so the content of the file is not needed.
     """
-    file = storage.AtomicStorage(folder.database)
+    file = tinydb_file.AtomicStorage(folder.database)
     tables = {} if discard_file else file.read() or {}
-    known = storage.last_segment(tables)
+    known = tinydb_file.last_segment(tables)
     old = [number for number in journal.segments(folder) if number <= last]
     for number in old:
         if number > known:
             journal.replay(journal.segment_path(folder, number), tables)
-    tables[storage.META] = {"1": storage.meta(last)}
+    tables[tinydb_file.META] = {"1": tinydb_file.meta(last)}
     if os.getppid() != parent:
         return
     file.write(tables)

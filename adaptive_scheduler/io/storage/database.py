@@ -16,8 +16,7 @@ import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io.storage import files, journal
-from adaptive_scheduler.io.storage import tinydb_file as storage
+from adaptive_scheduler.io.storage import files, journal, tinydb_file
 from adaptive_scheduler.io.storage.append_file import Appender
 from adaptive_scheduler.io.storage.tinydb_file import (
     COMBOS,
@@ -69,7 +68,7 @@ class Database:
         self.lines = 0  # of the journal since the last checkpoint
 
     def _identity(self) -> files.FileIdentity | None:
-        return storage.AtomicStorage(self.folder.database).identity()
+        return tinydb_file.AtomicStorage(self.folder.database).identity()
 
     # ------------------------------------------------------------------- reading
 
@@ -92,12 +91,12 @@ class Database:
         """
         while True:
             before = self._identity()
-            tables = storage.AtomicStorage(self.folder.database).read()
+            tables = tinydb_file.AtomicStorage(self.folder.database).read()
             if tables is None:
                 raise DatabaseError(
                     self.folder.database, "does not exist. Make it with create_empty_db."
                 )
-            last = storage.last_segment(tables)
+            last = tinydb_file.last_segment(tables)
             try:
                 tail = journal.replay_all(self.folder, last, tables)
             except FileNotFoundError:

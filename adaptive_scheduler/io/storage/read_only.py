@@ -7,8 +7,7 @@ from pathlib import Path
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io.storage import files, journal
-from adaptive_scheduler.io.storage import tinydb_file as storage
+from adaptive_scheduler.io.storage import files, journal, tinydb_file
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.tinydb_file import Tables
 
@@ -24,7 +23,7 @@ def read_tables(folder: RunFolder) -> Tables:
     DatabaseError
         There is no database, or it cannot be read.
     """
-    file = storage.AtomicStorage(folder.database)
+    file = tinydb_file.AtomicStorage(folder.database)
     for _ in range(_TRIES):
         before = file.identity()
         with suppress(FileNotFoundError):  # a checkpoint deleted a segment meanwhile
@@ -34,12 +33,12 @@ def read_tables(folder: RunFolder) -> Tables:
     raise DatabaseError(folder.database, "changes faster than it can be read. Try again.")
 
 
-def _read_once(file: storage.AtomicStorage, folder: RunFolder) -> Tables:
+def _read_once(file: tinydb_file.AtomicStorage, folder: RunFolder) -> Tables:
     tables = file.read()
     if tables is None:
         raise DatabaseError(folder.database, "does not exist. Name the database of a run.")
     if files.status(folder.journals) is not None:
-        journal.replay_all(folder, storage.last_segment(tables), tables)
+        journal.replay_all(folder, tinydb_file.last_segment(tables), tables)
     return tables
 
 

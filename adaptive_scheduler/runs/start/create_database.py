@@ -14,8 +14,7 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.combos import plain_values
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.errors import DatabaseError, InputError
-from adaptive_scheduler.io.storage import database, files
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import database, files, row_codec
 from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.prepare import held
@@ -47,7 +46,7 @@ def create(
         items = [
             Item(row, fname, Phase.QUEUED, token=former.token) for row, fname in enumerate(absolute)
         ]
-        tables = state.new_tables(items, plain_combos)
+        tables = row_codec.new_tables(items, plain_combos)
         run = read_config(folder).run if folder.config.exists() else secrets.token_hex(4)
         config = RunConfig(run, [Resources()], ["adaptive-scheduler"], str(folder.logs))
         write_config(folder, config)

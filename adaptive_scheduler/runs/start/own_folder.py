@@ -12,7 +12,7 @@ from pathlib import Path
 
 from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.runs.start import fnames
 
@@ -105,7 +105,7 @@ def _shares(folder: RunFolder, mine: set[str]) -> bool:
     except OSError:
         return False  # another user's
     try:
-        rows = state.read_items(read_tables(folder), folder)
+        rows = row_codec.read_items(read_tables(folder), folder)
     except AdaptiveSchedulerError:
         return True  # damaged: not avoided silently, `start` raises the error
     return not all(mine.isdisjoint(fnames.key(row.fname)) for row in rows)

@@ -22,8 +22,7 @@ from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.errors import FileError, InputError
 from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.pickling.learner_file import write_learners
-from adaptive_scheduler.io.storage import database, files
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import database, files, row_codec
 from adaptive_scheduler.io.storage.lock import Lock
 from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.io.system.commands import refuse_missing_programs
@@ -104,7 +103,7 @@ def prepare(plan: CheckedRun, folder: RunFolder, overwrite: bool = False) -> Pre
         if former.rows:
             former.remarks += rewrite_rows(folder, items, config, again.rows)
         else:
-            tables = state.new_tables(items, None)
+            tables = row_codec.new_tables(items, None)
             database.create(folder.database, {**tables, **former.tables})
     return Prepared(row_of, former.remarks)
 

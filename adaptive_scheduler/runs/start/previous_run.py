@@ -14,8 +14,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.errors import DatabaseError, InputError
-from adaptive_scheduler.io.storage import database
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.database import Database, Tables
 from adaptive_scheduler.io.storage.read_only import put_aside, read_tables
 from adaptive_scheduler.runs.start import fnames
@@ -47,11 +46,11 @@ def former_rows(folder: RunFolder, overwrite: bool) -> PreviousRun:
     if not folder.database.exists():
         return PreviousRun()
     if not overwrite:
-        return PreviousRun(state.read_items(read_tables(folder), folder))
+        return PreviousRun(row_codec.read_items(read_tables(folder), folder))
     former = PreviousRun()
     try:
         tables = read_tables(folder)
-        former.token = max((row.token for row in state.read_items(tables, folder)), default=0)
+        former.token = max((row.token for row in row_codec.read_items(tables, folder)), default=0)
         former.tables = _living_jobs(tables)
     except DatabaseError as error:
         former.remarks.append(f"The old database is kept, although it is damaged: {error}")
@@ -159,7 +158,7 @@ def requeue(
     only : container of int, optional
         Only these rows; None: all.
     """
-    run = state.open_state(store.tables, store.folder, config, time.monotonic())
+    run = row_codec.open_state(store.tables, store.folder, config, time.monotonic())
     ended = [
         item.id
         for item in run.items.rows
@@ -167,8 +166,10 @@ def requeue(
     ]
     n = run.items.retry(ended, time.time())
     run.jobs.reset_early_deaths()
-    state.note_changes(store, run)
-    store.put(state.RUN_TABLE, state.RUN_ROW, state.RunRow(pardoned=run.jobs.ignored_deaths))
+    row_codec.note_changes(store, run)
+    store.put(
+        row_codec.RUN_TABLE, row_codec.RUN_ROW, row_codec.RunRow(pardoned=run.jobs.ignored_deaths)
+    )
     store.commit()
     return n
 

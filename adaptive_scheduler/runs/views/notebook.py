@@ -10,7 +10,7 @@ from rich.console import Console
 
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.runs.views import render as views
+from adaptive_scheduler.runs.views import render
 
 #: asyncio keeps only weak references to tasks.
 _tasks: set[asyncio.Task[None]] = set()
@@ -37,11 +37,11 @@ def show(draw: Callable[[], Snapshot], interval: float) -> None:
     """
     snapshot = draw()
     if not in_notebook():
-        Console().print(views.overview(snapshot))
+        Console().print(render.overview(snapshot))
         return
     from IPython.display import HTML, display
 
-    handle = display(HTML(views.as_html(views.overview(snapshot))), display_id=True)
+    handle = display(HTML(render.as_html(render.overview(snapshot))), display_id=True)
     task = asyncio.get_running_loop().create_task(_update(handle, draw, interval, snapshot))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
@@ -57,7 +57,7 @@ async def _update(
         await asyncio.sleep(interval)
         try:
             snapshot = await asyncio.to_thread(draw)
-            html = views.as_html(views.overview(snapshot))
+            html = render.as_html(render.overview(snapshot))
         except AdaptiveSchedulerError as error:
-            html = views.as_html(str(error))
+            html = render.as_html(str(error))
         handle.update(HTML(html))

@@ -6,7 +6,7 @@ import html
 
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
-from adaptive_scheduler.runs.views import render as views
+from adaptive_scheduler.runs.views import render
 
 RUNNING = "running"
 HELD = "held"
@@ -21,10 +21,10 @@ class RunSnapshot(Snapshot):
     """A `Snapshot` that prints as one line, and that a notebook shows as tables."""
 
     def __repr__(self) -> str:
-        return f"<{word_of(self)}: {views.line(self)}>"
+        return f"<{word_of(self)}: {render.line(self)}>"
 
     def _repr_html_(self) -> str:
-        return views.as_html(views.overview(self))
+        return render.as_html(render.overview(self))
 
 
 class RunStatus(str):
@@ -57,8 +57,8 @@ class RunStatus(str):
 def status_of(snapshot: Snapshot) -> RunStatus:
     """Return the status of a run, from a snapshot that holds at least the failed learners."""
     word = word_of(snapshot)
-    lines = [views.line(snapshot), *snapshot.notes, *views.waiting(snapshot)]
-    lines += [text.plain for text in views.failures(snapshot)[:10]]
+    lines = [render.line(snapshot), *snapshot.notes, *render.waiting(snapshot)]
+    lines += [text.plain for text in render.failures(snapshot)[:10]]
     if word == DEAD:
         lines.append("No manager runs. Running jobs go on; resume() starts another manager.")
     return RunStatus(word, "\n".join(lines))
@@ -69,7 +69,7 @@ def word_of(snapshot: Snapshot) -> str:
     if not snapshot.over:
         if not snapshot.alive:
             return DEAD
-        return HELD if views.is_held(snapshot) else RUNNING
+        return HELD if render.is_held(snapshot) else RUNNING
     if snapshot.phases.get(Phase.CANCELLED):
         return CANCELLED
     return FAILED if snapshot.phases.get(Phase.FAILED) else FINISHED
@@ -77,9 +77,9 @@ def word_of(snapshot: Snapshot) -> str:
 
 def item_status(item: ItemView, now: float) -> RunStatus:
     """Return the status of one learner: its phase, and the details as text."""
-    parts = [views.counted(item.npoints, "point"), f"{views.duration(item.worked)} of work"]
+    parts = [render.counted(item.npoints, "point"), f"{render.duration(item.worked)} of work"]
     if item.job:
         parts.append(f"job {item.job}")
     if item.loss is not None:
         parts.append(f"loss {item.loss:.3g}")
-    return RunStatus(item.phase.value, ", ".join([*parts, *filter(None, [views.why(item, now)])]))
+    return RunStatus(item.phase.value, ", ".join([*parts, *filter(None, [render.why(item, now)])]))

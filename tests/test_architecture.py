@@ -342,7 +342,10 @@ def test_the_walks_through_the_files_are_true() -> None:
         ("`manager/engine.py` loops", "neither of client/link.py and manager/engine.py imports"),
         ("`manager/engine.py` (by the wire) loops", None),
         ("`client/deadline.py` (through `client/main.py`) ends it", None),
-        ("`client/usage.py` (through `client/main.py`) ends it", "client/main.py does not import"),
+        (
+            "`client/learners/store.py` (through `client/main.py`) ends it",
+            "client/main.py does not import",
+        ),
         ("then it is sent", "there is no file at its beginning"),
     ],
 )

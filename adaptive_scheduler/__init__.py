@@ -10,21 +10,37 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adaptive_scheduler import client_support, scheduler, server_support
+    from adaptive_scheduler import client_support, errors, scheduler, server_support
+    from adaptive_scheduler.core.options.run_options import Limits, Network, Saving
     from adaptive_scheduler.runs.run_manager import RunManager
 
-__all__ = ["RunManager", "__version__", "client_support", "scheduler", "server_support"]
+__all__ = [
+    "Limits",
+    "Network",
+    "RunManager",
+    "Saving",
+    "__version__",
+    "client_support",
+    "errors",
+    "scheduler",
+    "server_support",
+]
 __version__ = "0.2.0"
 
-_MODULES = ("client_support", "scheduler", "server_support")
-_NAMES = {"RunManager": "adaptive_scheduler.runs.run_manager"}
+_MODULES = ("client_support", "errors", "scheduler", "server_support")
+_NAMES = {
+    "Limits": "core.options.run_options",
+    "Network": "core.options.run_options",
+    "RunManager": "runs.run_manager",
+    "Saving": "core.options.run_options",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _NAMES:
-        return getattr(importlib.import_module(_NAMES[name]), name)
+        return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

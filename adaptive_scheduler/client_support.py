@@ -1,4 +1,4 @@
-"""What a script on a node calls: ask for a learner, say that it is done."""
+"""What a script in a job calls: get a learner, report that it is done; or run all of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from adaptive_scheduler.core.options.keywords import accept_aliases
 
 if TYPE_CHECKING:
     from adaptive_scheduler.client.job_environment import JobEnvironment
@@ -17,21 +19,27 @@ if TYPE_CHECKING:
 __all__ = ["get_learner", "is_done", "run", "tell_done"]
 
 _script: Script | None = None
+#: Options of `run` that go before those of ``run.json``.
+_KEPT = ("save_interval", "points_interval", "log_interval", "point_timeout", "point_retries")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def get_learner(
     url: str | None, learners: Sequence[Any], fnames_or_combos: Sequence[Any]
 ) -> tuple[Any, Any]:
-    """Ask the database manager for a learner, and keep the right to it alive.
+    """Get a learner from the database manager, and send heartbeats for it from now on.
 
-    A script that then ends without `is_done` fails its learner, with the
-    traceback if it raised. One learner per process. Where nothing is left to
-    do the script ends here, with exit code 0.
+    If the script ends without `is_done`, that is a failure of its learner, with the traceback
+    if it raised. One learner per process. If no learner is left, the script ends here, with
+    exit code 0.
 
     Parameters
     ----------
     url : str or None
-        What `server_support.get_allowed_url` gave; None finds the run by the job.
+        From `server_support.get_allowed_url`; None: that of the job's run.
     learners : sequence of adaptive.BaseLearner
         All learners.
     fnames_or_combos : sequence
@@ -40,12 +48,12 @@ def get_learner(
     Returns
     -------
     learner, fname
-        Its data are not loaded; a list of fnames for a `BalancingLearner`.
+        The learner without its data, and its fname; a `BalancingLearner` may have a list of them.
 
     Raises
     ------
     InputError
-        No run is found, or no learner here is the one of the database's row.
+        No run is found, or the learner of the database's row is not in `learners`.
     ManagerUnreachableError, RequestRefusedError, EnvironmentMismatchError
     """
     global _script
@@ -67,23 +75,23 @@ def get_learner(
 
 
 def is_done(url: str | None, fname: Any) -> None:  # noqa: ARG001  the process knows its run
-    """Save the learner that `get_learner` gave to this process, then report that it is done.
+    """Save the learner of `get_learner`, then report that it is done.
 
     Parameters
     ----------
     url : str or None
         As given to `get_learner`.
     fname : str or list of str
-        As `get_learner` returned it.
+        As returned by `get_learner`.
 
     Raises
     ------
     InputError
-        It is not the fname of this process.
+        It is not the fname of this process's learner.
     DataFileError
         The data could not be saved; nothing was reported.
     RequestRefusedError
-        The learner belongs to another job by now.
+        The learner has been given to another job.
     """
     from adaptive_scheduler.errors import InputError
 
@@ -95,6 +103,7 @@ def is_done(url: str | None, fname: Any) -> None:  # noqa: ARG001  the process k
 tell_done = is_done
 
 
+@accept_aliases()
 def run(
     url: str | None,
     learners: Sequence[Any],
@@ -109,17 +118,17 @@ def run(
     initializers: Sequence[Any] = (),
     runner_kwargs: Mapping[str, Any] | None = None,
 ) -> None:
-    """Run learners until none is left or the job's time is over: all that the package's client has.
+    """Run learners until none is left or the job's walltime is near, as the package's client does.
 
-    Many learners per job, the point journal, verified saves, the deadline, signals.
+    With many learners per job, the point journal, verified saves, the deadline, and signals.
 
     Parameters
     ----------
     url : str or None
         As in `get_learner`.
     learners, fnames : sequence
-        All learners, and their fnames or combos. Copies of them are run: these stay as they
-        are, so that a job holds the data of one learner at a time.
+        All learners, and their fnames or combos. Copies of the learners are run, so that a job
+        has the data of only one learner in memory.
     goal : callable, int, float, timedelta, datetime or None
         When a learner is done.
     save_interval, points_interval, log_interval : float, str or timedelta
@@ -131,37 +140,37 @@ def run(
     point_retries : int
         Times that a point whose evaluation raised is tried again before its learner has failed.
     initializers : list
-        Of functions: all run once in each worker before its first point. Or, with a list or
-        None in it, one entry for each learner: see `RunManager`.
+        As in `RunManager`: functions that each worker calls before its first point; or, with a
+        list or None in it, one entry for each learner.
     runner_kwargs : mapping, optional
         ``retries``, ``raise_if_retries_exceeded``, ...
 
     Raises
     ------
     InputError
-        No run is found, or an interval is no length of time.
+        No run is found, or an argument is wrong.
     SystemExit
-        With 1, so that the job script starts anew, when a worker died or hangs.
+        With 1, so that the job script starts it again, if a worker died or hangs.
     """
+    given = dict(locals())  # before an import adds names
+
     import msgspec
 
     from adaptive_scheduler.client.job_environment import JobEnvironment
-    from adaptive_scheduler.client.learners.tools import Recipe
+    from adaptive_scheduler.client.learners.payload import LearnerPayload
+    from adaptive_scheduler.client.learners.recipe import Recipe
     from adaptive_scheduler.client.main import Client
     from adaptive_scheduler.client.scripts.match import copy_learner, find_learner
-    from adaptive_scheduler.core.config import check_count
     from adaptive_scheduler.core.goals import parse_goal
     from adaptive_scheduler.core.initializers import check, of_learner
-    from adaptive_scheduler.core.times import optional_seconds, seconds
+    from adaptive_scheduler.core.options.run_options import from_arguments
     from adaptive_scheduler.io.system.logs import job_log
 
-    intervals = {"save_interval": save_interval, "points_interval": points_interval,
-                 "log_interval": log_interval}  # fmt: skip
-    check(initializers, len(learners))
-    check_count("point_retries", point_retries)
-    lengths = {name: seconds(value, name) for name, value in intervals.items()}
+    options = from_arguments(given)
+    check(options.initializers, len(learners))
     folder = _folder(url)
-    config = msgspec.structs.replace(_config(folder), **lengths)
+    own = {name: getattr(options, name) for name in _KEPT}
+    config = msgspec.structs.replace(_config(folder), **own)
     recipe = Recipe(
         learner=lambda assigned: copy_learner(find_learner(assigned, learners, fnames)),
         goal=parse_goal(goal),
@@ -170,18 +179,19 @@ def run(
             initializers, find_learner(assigned, range(len(learners)), fnames)
         ),
         runner_kwargs=dict(runner_kwargs or {}),
-        point_timeout=optional_seconds(point_timeout, "point_timeout"),
-        point_retries=point_retries,
+        point_timeout=config.point_timeout,
+        point_retries=config.point_retries,
     )
     job = _with_world(JobEnvironment.of(os.environ))
     log = job_log(job.logs, job.owner.job)
-    code = Client(job, folder, config, lambda: recipe, log).run()
+    payloads = {"learner": LearnerPayload(lambda: recipe, config)}
+    code = Client(job, folder, config, payloads, log).run()
     if code:
         raise SystemExit(code)
 
 
 def _with_world(job: JobEnvironment) -> JobEnvironment:
-    """By hand, the MPI world is as large as it is."""
+    """Return the job's environment; outside of a batch job, with the cores of the MPI world."""
     from adaptive_scheduler.client.scripts.script import world_size
 
     return job if job.is_batch else replace(job, cores=world_size())
@@ -209,9 +219,9 @@ def _folder(url: str | None) -> RunFolder:
 
 
 def _config(folder: RunFolder) -> RunConfig:
-    from adaptive_scheduler.client.job_environment import read_config
     from adaptive_scheduler.core.config import RunConfig
     from adaptive_scheduler.core.resources import Resources
+    from adaptive_scheduler.io.storage.run_config import read_config
 
     if folder.config.exists():
         return read_config(folder)

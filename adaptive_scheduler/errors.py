@@ -4,7 +4,8 @@ The tree::
 
     AdaptiveSchedulerError
     ├── InputError              an argument is wrong; nothing was submitted   (also a ValueError)
-    ├── UserCodeError           the user's function, goal, initializer, load or save raised
+    │   └── UnknownArgumentError  there is no argument of this name           (also a TypeError)
+    ├── UserCodeError           the user's function, goal, initializer, load or save raised an error
     ├── PointTimeoutError       the user's function took longer than `point_timeout`
     ├── WorkerDiedError         a process that evaluated points died
     ├── EnvironmentMismatchError  Python, a module or MPI on the node is not what the run needs
@@ -14,13 +15,13 @@ The tree::
     │   └── PermissionsError      a secret file or folder is open to others
     ├── RunError                the run folder is missing, locked or belongs to another run
     ├── SchedulerError          the batch system
-    │   ├── NoObservation         its answer cannot be believed; not the same as "no jobs"
-    │   ├── SubmitRefusedError    it refuses the jobs, with its own words
+    │   ├── NoObservation         its answer is unreliable; not the same as "no jobs"
+    │   ├── SubmitRefusedError    it refuses the jobs; the message has its text
     │   └── CommandMissingError   its programs are not installed here
-    └── ManagerError            the database manager
+    └── ManagerError            the manager
         ├── ManagerUnreachableError   it does not answer (it may come back: wait)
-        ├── ProtocolError         a message that cannot be understood
-        └── RequestRefusedError   it answered no; `code` says why
+        ├── ProtocolError         a message that cannot be decoded
+        └── RequestRefusedError   it refused a request; `code` says why
 
 Each message names the thing, the reason and the remedy.
 """
@@ -29,8 +30,8 @@ from __future__ import annotations
 
 import os
 
-#: What code of the user's may raise in his own process, where a Ctrl-C must still be one. In a
-#: job, where signals raise nothing, it is caught as BaseException.
+#: What is caught around the user's code in the user's own process; not KeyboardInterrupt, so that
+#: Ctrl-C works. In a job, where signals raise nothing, BaseException is caught.
 USER_RAISES = (Exception, SystemExit, GeneratorExit)
 
 
@@ -42,18 +43,21 @@ class InputError(AdaptiveSchedulerError, ValueError):
     """An argument is wrong. Raised before anything is written or submitted."""
 
 
+class UnknownArgumentError(InputError, TypeError):
+    """There is no argument of this name; names those that are spelt alike."""
+
+
 class UserCodeError(AdaptiveSchedulerError):
-    """Code of the user's (function, goal, initializer, load or save) raised.
+    """Code of the user's (function, goal, initializer, load or save) raised an error.
 
     Parameters
     ----------
     where : str
-        Which code raised, e.g. ``"function"``.
+        Which code, e.g. ``"function"``.
     reason : str
-        One line: the type and the text of the exception.
+        Type and text of the exception, on one line.
     traceback_text : str
-        The whole traceback, as text, because the exception itself may come
-        from another process.
+        The whole traceback, as text because the exception may come from another process.
     """
 
     def __init__(self, where: str, reason: str, traceback_text: str = "") -> None:
@@ -76,7 +80,7 @@ class PointTimeoutError(AdaptiveSchedulerError):
     Parameters
     ----------
     limit : float
-        Seconds that it may take.
+        The limit in seconds.
     which : str
         The point, e.g. ``"x=0.5"``.
     """
@@ -91,7 +95,7 @@ class PointTimeoutError(AdaptiveSchedulerError):
 
 
 class EnvironmentMismatchError(AdaptiveSchedulerError):
-    """Python, a module or MPI on the node is not what the run was made with."""
+    """Python, a module or MPI on the node is not what the run needs."""
 
 
 class FileError(AdaptiveSchedulerError):
@@ -123,7 +127,7 @@ class DataFileError(FileError):
 
 
 class PermissionsError(FileError):
-    """A key, a pickle or its folder is open to other users, or is not ours."""
+    """A file or folder that must be private is open to other users, or belongs to one."""
 
 
 class RunError(AdaptiveSchedulerError):
@@ -131,15 +135,15 @@ class RunError(AdaptiveSchedulerError):
 
 
 class SchedulerError(AdaptiveSchedulerError):
-    """The batch system did not do what was asked."""
+    """The batch system failed, or refused a request."""
 
 
-class NoObservation(SchedulerError):  # noqa: N818  a fact about the world, not a fault
-    """The batch system's answer cannot be believed, so nothing follows from it."""
+class NoObservation(SchedulerError):  # noqa: N818  no fault of anybody
+    """The batch system's answer is unreliable, so nothing is concluded from it."""
 
 
 class SubmitRefusedError(SchedulerError):
-    """The batch system refuses the jobs; the message holds its own words."""
+    """The batch system refuses the jobs; the message has its text."""
 
 
 class CommandMissingError(SchedulerError):
@@ -147,26 +151,26 @@ class CommandMissingError(SchedulerError):
 
 
 class ManagerError(AdaptiveSchedulerError):
-    """Something about the database manager or the talk with it."""
+    """The manager, or the communication with it, failed."""
 
 
 class ManagerUnreachableError(ManagerError):
-    """The manager does not answer; it may come back, so waiting makes sense."""
+    """The manager does not answer. It may come back, so trying again makes sense."""
 
 
 class ProtocolError(ManagerError):
-    """A message that cannot be decoded, or of another version."""
+    """A message cannot be decoded, or is of another version."""
 
 
 class RequestRefusedError(ManagerError):
-    """The manager said no.
+    """The manager refused a request.
 
     Parameters
     ----------
     code : str
-        A word a program can compare, e.g. ``"stale_token"``.
+        For programs to compare, e.g. ``"stale_token"``.
     reason : str
-        A sentence for a person.
+        For people to read.
     """
 
     def __init__(self, code: str, reason: str) -> None:

@@ -1,4 +1,7 @@
-"""The schedulers that users name: `SLURM`, `PBS`, `LocalScheduler`."""
+"""The schedulers that users name: `SLURM`, `PBS`, `LocalScheduler`.
+
+Where they are, and where a new one is added: `adaptive_scheduler.schedulers.registry`.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["PBS", "SLURM", "LocalScheduler"]
 
-_MODULES = {"SLURM": "slurm", "PBS": "pbs", "LocalScheduler": "local"}
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"adaptive_scheduler.schedulers.{_MODULES[name]}")
-    return getattr(module, name)
+    from adaptive_scheduler.schedulers.registry import BUILT_IN
+
+    for module, class_name in BUILT_IN.values():
+        if class_name == name:
+            return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -1,23 +1,30 @@
-"""What a notebook calls: `RunManager`, or the database manager and the job manager one by one."""
+"""What a notebook uses: `RunManager`, or a database manager and a job manager one by one."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adaptive_scheduler.core.options.keywords import accept_aliases
+
 if TYPE_CHECKING:
+    import asyncio
+
     import pandas as pd
 
+    from adaptive_scheduler.core.options.run_options import Limits, Network, Saving
     from adaptive_scheduler.core.paths import RunFolder
     from adaptive_scheduler.core.times import TimeLike
     from adaptive_scheduler.runs.run_manager import RunManager
     from adaptive_scheduler.schedulers.base import Scheduler
 
 __all__ = [
+    "Limits",
+    "Network",
     "RunManager",
+    "Saving",
     "create_empty_db",
     "get_allowed_url",
     "get_database",
@@ -34,31 +41,39 @@ def __getattr__(name: str) -> Any:
         from adaptive_scheduler.runs.run_manager import RunManager
 
         return RunManager
+    if name in ("Limits", "Network", "Saving"):
+        from adaptive_scheduler.core.options import run_options
+
+        return getattr(run_options, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def create_empty_db(
     db_fname: DbName, fnames: Sequence[Any], combos: Sequence[Mapping[str, Any]] | None = None
 ) -> None:
-    """Make a database in which nothing has happened yet.
+    """Create a database of learners that have not started yet.
 
-    An existing one is kept as ``NAME.old``.
+    An existing one is renamed to ``NAME.old``.
 
     Parameters
     ----------
     db_fname : str or path
-        Its file; its run folder is ``db_fname.run`` beside it.
+        The file; its run folder is ``db_fname.run`` beside it.
     fnames : sequence of str, path or list of str
-        Where the data of each learner go; made absolute.
+        The data files of each learner; made absolute.
     combos : sequence of mapping, optional
-        For each learner the parameters that made it, to find it by in the jobs.
+        For each learner the parameters that it was made with; jobs find it by them.
 
     Raises
     ------
     InputError
-        Lengths differ, fnames collide, or a combo holds what cannot be stored.
+        Lengths differ, fnames collide, or a combo has a value that cannot be stored.
     RunError
-        A manager of this database lives.
+        A manager of this database is alive.
     """
     from adaptive_scheduler.runs.start.create_database import create
 
@@ -71,14 +86,14 @@ def get_allowed_url(interface: str | None = None, ports: str | None = None) -> s
     Parameters
     ----------
     interface : str, optional
-        A network interface (``"eth0"``) or an address. Default: the first that others can reach.
+        A network interface (``"eth0"``) or an address. Default: the first that is not loopback.
     ports : str, optional
         ``"50000-50100"``: choose from these.
 
     Returns
     -------
     str
-        ``tcp://host:port``, free at the moment.
+        ``tcp://host:port``; nobody listens there at the moment.
     """
     from adaptive_scheduler.io.transport.addresses import free_url
 
@@ -86,9 +101,9 @@ def get_allowed_url(interface: str | None = None, ports: str | None = None) -> s
 
 
 async def manage_database(url: str | None, db_fname: DbName) -> None:
-    """Serve jobs from a database until every learner has ended and no job is left.
+    """Give the learners of a database to jobs, until every learner has ended and no job is left.
 
-    Runs in a thread of its own: a busy cell does not hold it up. Cancelling the task
+    Runs in its own thread, so that a busy notebook cell does not block it. Cancelling the task
     stops it; jobs go on, and wait for the next manager.
 
     Parameters
@@ -101,22 +116,23 @@ async def manage_database(url: str | None, db_fname: DbName) -> None:
     Raises
     ------
     RunError
-        Another manager of this database lives.
+        Another manager of this database is alive.
     DatabaseError
         There is no such database, or it cannot be read.
     InputError
-        Nothing can listen at `url`.
+        The manager cannot listen at `url`.
     """
     import msgspec
 
-    from adaptive_scheduler.manager import in_process as low_level
-    from adaptive_scheduler.runs.start import create_database as empty
+    from adaptive_scheduler.manager import in_process
+    from adaptive_scheduler.runs.start.create_database import config_of
 
     folder = _folder(db_fname)
-    config = msgspec.structs.replace(empty.config_of(folder), url=url)
-    await low_level.run_engine(low_level.open_engine(folder, config))
+    config = msgspec.structs.replace(config_of(folder), url=url)
+    await in_process.run_engine(in_process.open_engine(folder, config))
 
 
+@accept_aliases()
 async def manage_jobs(
     job_names: Sequence[str],
     db_fname: DbName,
@@ -128,8 +144,8 @@ async def manage_jobs(
     *,
     scheduler: Scheduler | None = None,
     job_script_function: Callable[..., str] | None = None,
-    max_simultaneous_jobs: int | None = None,
-    max_fails_per_job: int = 3,
+    max_jobs: int | None = None,
+    max_fails: int = 3,
     max_crashes: int = 5,
     client_patience: TimeLike = 86400.0,
     **options: Any,
@@ -142,36 +158,36 @@ async def manage_jobs(
     Parameters
     ----------
     job_names : sequence of str
-        As many as there may be jobs at a time; each job gets one that is free.
+        The most jobs at a time; each job gets a name that no other job has at the time.
     db_fname : str or path
         As given to `manage_database`.
     ioloop : asyncio.AbstractEventLoop, optional
-        Not needed; taken because notebooks give it.
+        Ignored; older notebooks give it.
     cores : int
         MPI ranks of each job.
     interval : float, str or timedelta
-        Longest time between two looks at the queue.
+        Longest time between two listings of the queue.
     run_script : str or path
-        What each job runs; it asks `client_support.get_learner` for a learner.
+        The script that each job runs; it calls `client_support.get_learner`.
     python_executable : str, optional
         Python of the jobs; ``~`` is expanded. Default: this Python.
     scheduler : Scheduler, optional
         Default: the batch system of this machine with `cores`, `python_executable` and
-        `options`; if it is given, these are not.
+        `options`; if it is given, do not give those.
     job_script_function : callable, optional
-        Returns the text of a job script. It is given those of these keyword arguments
-        that it takes: ``name``, ``cores``, ``run_script``, ``python_executable``,
+        Returns the text of a job script. It is called with those of these keyword arguments
+        that it has: ``name``, ``cores``, ``run_script``, ``python_executable``,
         ``mpiexec_executable``, ``executor_type``, ``num_threads``, ``walltime`` (seconds),
-        ``log_folder``, ``header`` (the directive lines), ``setup``. What jobs must be told
-        of the run is put behind its leading comment lines.
-    max_simultaneous_jobs : int, optional
-        Fewer than there are names.
-    max_fails_per_job, max_crashes : int
+        ``log_folder``, ``header`` (the directive lines), ``setup``. The variables that
+        jobs need are inserted after its leading comment lines.
+    max_jobs : int, optional
+        Most jobs at a time, if less than there are names.
+    max_fails, max_crashes : int
         As in `RunManager`.
     client_patience : float, str or timedelta
-        Time that jobs go on while no manager lives: this process has ended, and nobody has
-        called `manage_database` anew. As in `RunManager`; a script of yours that uses
-        `get_learner` and a runner of its own finishes its learner first.
+        Time that jobs go on without a manager (this process has ended, and nobody has called
+        `manage_database` again). As in `RunManager`; but a script that uses `get_learner` and
+        its own runner finishes its learner first.
     **options
         More options of the scheduler: ``mpiexec_executable``, ``walltime``, ``partition``, …
 
@@ -180,23 +196,23 @@ async def manage_jobs(
     InputError
         An argument is wrong, or no batch system is found.
     RunError
-        There is no manager of this database in this process.
+        This process has no manager of this database.
     """
-    from adaptive_scheduler.core.config import Limits
-    from adaptive_scheduler.manager import in_process as low_level
+    from adaptive_scheduler.core.config import JobLimits
+    from adaptive_scheduler.manager import in_process
     from adaptive_scheduler.manager.named_jobs import NamedJobs
     from adaptive_scheduler.schedulers.user_script import script_writer
 
     chosen = scheduler or _detected(cores, python_executable, options)
-    most = max_simultaneous_jobs or len(job_names)
+    most = max_jobs or len(job_names)
     jobs = NamedJobs(
         chosen, list(job_names), run_script, interval,
-        Limits(min(most, len(job_names)), max_fails_per_job, max_crashes),
+        JobLimits(min(most, len(job_names)), max_fails, max_crashes),
         client_patience,
     )  # fmt: skip
     jobs.check()
     writer = script_writer(job_script_function) if job_script_function else None
-    await low_level.manage(_folder(db_fname), jobs, writer)
+    await in_process.manage(_folder(db_fname), jobs, writer)
 
 
 def _detected(cores: int, python_executable: str | None, options: dict[str, Any]) -> Scheduler:
@@ -208,7 +224,7 @@ def _detected(cores: int, python_executable: str | None, options: dict[str, Any]
 
 
 def get_database(db_fname: DbName) -> list[dict[str, Any]]:
-    """Return the rows of a database as they are now, also while a manager runs.
+    """Return the present rows of a database, also while a manager runs.
 
     Parameters
     ----------
@@ -219,12 +235,12 @@ def get_database(db_fname: DbName) -> list[dict[str, Any]]:
     -------
     list of dict
         In the order of the learners; keys as in `adaptive_scheduler.core.rows.items.Item`,
-        and ``combo`` where the database was made with combos.
+        and ``combo`` if the database was made with combos.
 
     Raises
     ------
     DatabaseError
-        There is none, or it cannot be read.
+        There is no such database, or it cannot be read.
     """
     from adaptive_scheduler.io.storage import database
     from adaptive_scheduler.io.storage.read_only import read_tables
@@ -236,7 +252,7 @@ def get_database(db_fname: DbName) -> list[dict[str, Any]]:
 
 
 def parse_log_files(logs: str | os.PathLike[str] | Iterable[str]) -> pd.DataFrame:
-    """Read what the jobs logged.
+    """Read the logs of jobs.
 
     Parameters
     ----------
@@ -246,8 +262,8 @@ def parse_log_files(logs: str | os.PathLike[str] | Iterable[str]) -> pd.DataFram
     Returns
     -------
     pandas.DataFrame
-        One row an event, in the order of time (column ``timestamp``); ``job`` is the name of
-        the file. A line that cannot be read is the event ``unreadable``.
+        One row for each event, ordered by time (column ``timestamp``); ``job`` is the name of
+        the file. A line that cannot be read becomes the event ``unreadable``.
 
     Raises
     ------
@@ -256,7 +272,7 @@ def parse_log_files(logs: str | os.PathLike[str] | Iterable[str]) -> pd.DataFram
     EnvironmentMismatchError
         pandas is not installed.
     """
-    from adaptive_scheduler.io.system.job_logs import log_files, read_events
+    from adaptive_scheduler.io.system.read_logs import log_files, read_events
     from adaptive_scheduler.runs.load_data import import_pandas
 
     pandas = import_pandas()

@@ -1,1 +1,1 @@
-"""Measurements beside the peers; ``python -m benchmarks`` runs them. See README.md."""
+"""Benchmarks, run in turn with other packages (the peers): ``python -m benchmarks``. See README.md."""

@@ -48,10 +48,12 @@ def main(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures here.")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns: ours, the peer, ours, …")] = 3,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Rounds; each measures this package, then the peer.")
+    ] = 3,
     peer: Annotated[bool, typer.Option(help="Measure the peers too.")] = True,
 ) -> None:
-    """Measure ours and the peers in turn, and show medians, ratios, and whether the bars are met."""
+    """Measure this package and the peers in turn; show medians, ratios and whether goals are met."""
     unknown = set(names or ()) - set(ROWS)
     if unknown:
         raise typer.BadParameter(
@@ -83,7 +85,7 @@ def measure(name: str, rounds: int, peer: bool) -> list[Figure]:
 
 
 def table(figures: list[Figure], facts: dict[str, Any]) -> Table:
-    """The figures for people."""
+    """The figures as a table."""
     shown = Table(title=f"{facts['date']}, {facts['processor']}, {facts['cores']} cores")
     for column in ("figure", "ours", "peer", "ratio", "bar", "met"):
         shown.add_column(column, justify="left" if column == "figure" else "right")

@@ -6,16 +6,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.books import make_run
+from benchmarks.core_manager import make_run
 from benchmarks.environment import run_peer
 from benchmarks.figures import Figure, at_least, at_most
+from benchmarks.many_clients import ManyClients
 from benchmarks.server import serving
-from benchmarks.swarm import Swarm
 
 LEARNERS = 100_000
 CLIENTS = 64
 CYCLES = 15_000
-#: Of those in two requests each.
+#: Cycles in which finish and claim are two requests.
 APART = 5_000
 
 
@@ -28,17 +28,17 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as home:
         folder = make_run(Path(home), LEARNERS)
         with serving(folder) as (address, _):
-            swarm = Swarm(folder, address, CLIENTS)
-            swarm.hello()
-            swarm.cycles(1000)  # warm
+            clients = ManyClients(folder, address, CLIENTS)
+            clients.hello()
+            clients.cycles(1000)  # warm
             for _ in range(rounds):
-                rates.append(swarm.cycles(CYCLES))
-                waits = sorted(swarm.waits)
+                rates.append(clients.cycles(CYCLES))
+                waits = sorted(clients.waits)
                 lates.append(1000 * waits[int(0.99 * len(waits))])
-                apart.append(swarm.cycles(APART, apart=True))
+                apart.append(clients.cycles(APART, apart=True))
                 if with_peer:
                     peer.append(float(run_peer("assign.py", LEARNERS)))
-            swarm.close()
+            clients.close()
     yield Figure(
         "assign", "claim + finish over CURVE, durable, 64 clients, 100,000 learners", "cycles/s",
         rates, peer, at_least(8_000), "adaptive-scheduler 2.17.2, start + stop, not durable",

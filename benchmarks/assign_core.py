@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from adaptive_scheduler.core.rows.items import Item, Phase
-from benchmarks.books import Books
+from benchmarks.core_manager import CoreManager
 from benchmarks.figures import Figure, at_least
 
 LEARNERS = 100_000
@@ -31,11 +31,11 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
     A finish claims the next learner, as it does for clients: one request, two rows.
     """
     with tempfile.TemporaryDirectory() as home:
-        books = Books(Path(home), LEARNERS)
+        manager = CoreManager(Path(home), LEARNERS)
         ours, apart, alone = [], [], []
         for _ in range(rounds):
-            ours.append(books.cycles(GROUPS))
-            apart.append(books.cycles(GROUPS // 4, apart=True))
+            ours.append(manager.cycles(GROUPS))
+            apart.append(manager.cycles(GROUPS // 4, apart=True))
             alone.append(bare(Path(home), GROUPS))
     yield Figure(
         "assign-core", "claim + finish, journal synced, groups of 64, 100,000 learners",
@@ -47,7 +47,7 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
 
 
 def bare(home: Path, groups: int, size: int = 64) -> float:
-    """Cycles per second of nothing but two rows encoded, written and synced in groups."""
+    """Cycles per second if two rows are only encoded, written and synced, in groups."""
     item = Item(99_999, "data/learner_099999.pickle", Phase.DONE, token=1_234_567, attempts=1)
     encode = msgspec.json.Encoder().encode
     with (home / "bare.jsonl").open("ab", buffering=0) as file:

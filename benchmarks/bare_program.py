@@ -1,4 +1,4 @@
-"""The least that a job of a learner must do: import adaptive, and call a worker rank once."""
+"""The minimum that a job must do: import adaptive, and call a function in a worker rank once."""
 
 import time
 

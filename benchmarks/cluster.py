@@ -1,4 +1,4 @@
-"""The private Slurm of the tests, and a run on it in a process of its own."""
+"""Runs benchmarks on the private Slurm of the tests, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def drive(slurm: PrivateSlurm, python: str, program: str, **task: Any) -> Any:
 
     It is given its task as JSON, and a folder whose ledger says when each point began and ended.
     """
-    # where a run failed its jobs may still write: that must not hide why it failed
+    # jobs of a failed run may still write there, which must not hide why it failed
     with tempfile.TemporaryDirectory(
         prefix="as-bench-", dir="/tmp", ignore_cleanup_errors=True
     ) as folder:
@@ -56,7 +56,7 @@ def drive(slurm: PrivateSlurm, python: str, program: str, **task: Any) -> Any:
 
 
 def wait_until_idle(slurm: PrivateSlurm, seconds: float = 60) -> None:
-    """Let one run leave before the next comes."""
+    """Wait until the queue is empty, before the next run starts."""
     end = time.monotonic() + seconds
     while slurm.run("squeue", "-h").stdout.strip():
         if time.monotonic() > end:

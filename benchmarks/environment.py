@@ -1,4 +1,4 @@
-"""On what it is measured: the machine, the versions, the peers' environment."""
+"""The machine, the versions, and the peers' environment."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 
 PACKAGES = ("adaptive", "mpi4py", "mpich", "pyzmq", "tinydb", "msgspec", "numpy", "scipy")
-#: The peers live apart: `adaptive-scheduler` has modules of the same name as ours.
-#: Not resolved: a virtual environment's interpreter is a link.
+#: The peers have an environment of their own: `adaptive-scheduler` has the same module names as this
+#: package. Not resolved, because the interpreter of a virtual environment is a link.
 PEER = Path(
     os.environ.get("PEER_PYTHON", Path(__file__).parents[1] / ".venv-peer/bin/python")
 ).absolute()
@@ -26,12 +26,12 @@ HERE = Path(__file__).parent
 
 
 class PeerMissingError(RuntimeError):
-    """The peers' environment has not been made."""
+    """The peers' environment does not exist."""
 
 
 @contextmanager
 def side(whose: str) -> Iterator[None]:
-    """Say whose side failed, if one does; RuntimeError."""
+    """Raise RuntimeError with the name of the side that failed, if one does."""
     try:
         yield
     except PeerMissingError:
@@ -73,7 +73,7 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> str:
-    """Run a program; RuntimeError with its words if it fails."""
+    """Run a program; RuntimeError with its output if it fails."""
     done = subprocess.run(
         argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False
     )
@@ -83,7 +83,7 @@ def run(
 
 
 def is_compiled(python: str) -> bool:
-    """Whether the bytecode of that environment's `adaptive` is on the disk, compiled before."""
+    """Whether the `adaptive` of that environment is compiled to bytecode."""
     code = (
         "import importlib.util, os; s = importlib.util.find_spec('adaptive');"
         "print(os.path.exists(importlib.util.cache_from_source(s.origin)))"
@@ -92,12 +92,12 @@ def is_compiled(python: str) -> bool:
 
 
 def compile_ours() -> None:
-    """Compile our own sources and those of what we import (`make bench` does the peers')."""
+    """Compile this package and what it imports (`make bench` compiles the peers)."""
     compileall.compile_dir(HERE.parent / "adaptive_scheduler", quiet=2)
 
 
 def describe(with_peer: bool) -> dict[str, Any]:
-    """The machine and the versions, for the table and the JSON."""
+    """Describe the machine and the versions, for the table and the JSON."""
     versions = {}
     for package in PACKAGES:
         try:

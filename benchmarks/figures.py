@@ -1,4 +1,4 @@
-"""What a benchmark says: figures with a bar, and whether they meet it."""
+"""Results of benchmarks: figures, and whether they reach their bar (goal)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """What must be reached.
+    """The goal of a figure.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Figure(msgspec.Struct, frozen=True):
 
     @property
     def ratio(self) -> float | None:
-        """Median of ours over median of the peer's, or of the pairs' ratios; None without a peer."""
+        """Our median over the peer's, or the median ratio of pairs; None without a peer."""
         if not self.peer:
             return None
         if self.is_paired:
@@ -65,7 +65,7 @@ class Figure(msgspec.Struct, frozen=True):
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the bar is met; None without a bar, or without the peer that it needs."""
+        """Whether the bar is reached; None without a bar, or without the peer that it needs."""
         if self.bar is None:
             return None
         value = median(self.ours) if self.bar.of == "ours" else self.ratio
@@ -96,15 +96,15 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 def at_least(limit: float, of: Literal["ours", "ratio"] = "ours") -> Bar:
-    """A bar for figures of which more is better."""
+    """A bar for figures where more is better."""
     return Bar(limit, "higher", of)
 
 
 def at_most(limit: float, of: Literal["ours", "ratio"] = "ours") -> Bar:
-    """A bar for figures of which less is better."""
+    """A bar for figures where less is better."""
     return Bar(limit, "lower", of)
 
 
 def columns(rounds: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Turn rounds of several values into one list for each value."""
+    """Turn a list of rounds, each with several values, into one list per value."""
     return [list(column) for column in zip(*rounds, strict=True)]

@@ -20,7 +20,7 @@ FEW, MANY = 8, 32
 
 
 def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
-    """One learner beside the bare chain; then until each of 8 and 32 has one evaluation."""
+    """One learner, compared with a bare MPI job; then until each of 8 and of 32 has one point."""
     ours, bare, cpu, any_of_peer = [], [], [], defaultdict(list)
     each: dict[int, list[float]] = {FEW: [], MANY: []}
     peer: dict[int, list[float]] = {FEW: [], MANY: []}
@@ -73,12 +73,12 @@ def one_learner(slurm) -> tuple[float, float]:
 
 
 def adaptive_cpu() -> float:
-    """Seconds of CPU that `import adaptive` takes."""
+    """CPU seconds of `import adaptive`."""
     return float(run([sys.executable, "-c", CPU.format("adaptive")]))
 
 
 def seconds_to_each(slurm, python: str, program: str, n: int) -> tuple[float, float]:
-    """From the start to the first point of any of `n` learners, and to that of the last of them."""
+    """Seconds from the start to the first point of any, and of the last, of `n` learners."""
     task = {"learners": n, "points": 4, "seconds": 0.05, "cores": 2, "jobs": n, "timeout": 200}
     whose = "ours" if python == sys.executable else "the peer"
     with side(whose):
@@ -95,7 +95,7 @@ def seconds_to_each(slurm, python: str, program: str, n: int) -> tuple[float, fl
 
 
 def bare_chain(slurm) -> float:
-    """From `sbatch` to one call in a worker rank, with nothing of ours."""
+    """Seconds from `sbatch` to one call in a worker rank, without this package."""
     with tempfile.TemporaryDirectory(prefix="as-bench-", dir="/tmp") as folder:
         launcher = shlex.join([*default_mpiexec(sys.executable), "-n", "2", sys.executable])
         program = Path(__file__).with_name("bare_program.py")

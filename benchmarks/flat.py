@@ -1,4 +1,4 @@
-"""`flat`: what a cycle costs at 100,000 learners over what it costs at 1,000."""
+"""`flat`: the time of a cycle with 100,000 learners, relative to 1,000 learners."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.books import Books
+from benchmarks.core_manager import CoreManager
 from benchmarks.figures import Figure, at_most
 
 FEW, MANY = 1_000, 100_000
-#: So that 1,000 learners last, with the 64 that are held: they are made anew each time.
+#: Few enough that 1,000 learners suffice; the database is created again for each measurement.
 GROUPS = 14
 
 
 def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
-    """Microseconds of one claim + finish; the comparisons are counted in the tests."""
+    """Microseconds of one claim + finish."""
     many, few = [], []
     for _ in range(5 * rounds):
         many.append(microseconds(MANY))
@@ -27,6 +27,6 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
 
 
 def microseconds(learners: int) -> float:
-    """Of one cycle in a fresh database."""
+    """Microseconds of one cycle in a new database."""
     with tempfile.TemporaryDirectory() as home:
-        return 1e6 / Books(Path(home), learners).cycles(GROUPS)
+        return 1e6 / CoreManager(Path(home), learners).cycles(GROUPS)

@@ -1,4 +1,4 @@
-"""`import`: what it costs to import us, and to be a client."""
+"""`import`: the cost of importing this package, and of a client."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
 
 
 def rank_memory() -> float:
-    """Resident megabytes of the largest worker rank, told by the function that it evaluates."""
+    """Resident megabytes of the largest worker rank, reported by the evaluated function."""
     with tempfile.TemporaryDirectory(prefix="as-bench-") as name:
         folder = Path(name)
         for source in (
@@ -59,10 +59,10 @@ def rank_memory() -> float:
 
 
 def milliseconds(python: str) -> float:
-    """Of the import in a new process."""
+    """Milliseconds of the import in a new process."""
     return float(run([python, "-c", TIMED.format("adaptive_scheduler")]))
 
 
 def client_cpu() -> float:
-    """Seconds of CPU that a client's imports cost beyond `import adaptive`."""
+    """CPU seconds of a client's imports beyond `import adaptive`."""
     return float(run([sys.executable, "-c", BESIDES]))

@@ -1,4 +1,4 @@
-"""`large-function`: until the first point of a function that holds a large table, over MPI."""
+"""`large-function`: time to the first point of a function with a large table, over MPI."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RANKS, SIZE = 3, 60_000_000
 
 
 def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
-    """One learner whose function is a partial with 60 MB, on ranks that work already."""
+    """One learner whose function is a partial with 60 MB, on ranks that have worked before."""
     yield Figure(
         "large-function", "first point of partial(f, table=60 MB), 3 MPI ranks", "s",
         [world() for _ in range(rounds)], bar=at_most(1.5),
@@ -35,7 +35,7 @@ def world() -> float:
 
 
 def looked_up(table: bytes, x: int) -> int:
-    """A function that needs all of its table."""
+    """A function that uses its whole table."""
     return table[x] + len(table)
 
 

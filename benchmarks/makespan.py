@@ -21,7 +21,7 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
 
 
 def makespans(rounds: int, task: dict) -> list[float]:
-    """Seconds from `start()` to the last learner that is DONE in the database."""
+    """Seconds from `start()` until the last learner is DONE in the database."""
     seconds = []
     with cluster() as slurm:
         for _ in range(rounds):

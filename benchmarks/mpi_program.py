@@ -1,4 +1,4 @@
-"""What `runner-mpi` runs in an MPI world: prints one JSON line of figures."""
+"""The program of `runner-mpi` in an MPI world: prints figures as one JSON line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PAIRS, FUNCTIONS = 2, 40
 
 
 def main(whose: str, turn: int) -> None:
-    """Measure ours, or adaptive's runner on a plain MPIPoolExecutor."""
+    """Measure our runner, or adaptive's on a plain MPIPoolExecutor."""
     from mpi4py import MPI
 
     from adaptive_scheduler.executors.mpi import MPI4Py

@@ -1,4 +1,4 @@
-"""`points`: what the point journal costs, and how long loading a Learner1D takes.
+"""`points`: cost of the point journal, and time to load a Learner1D.
 
 The journal's cost is CPU time in this process: each point is added as the runner adds it, and
 what waits is written each 0.1 s of points at 5,000 a second, with the fsync each 10 s.
@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners.point_journal import PointJournal
+from adaptive_scheduler.io.learner_data import adaptive_private
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal
 from benchmarks.figures import Figure, at_most
 from benchmarks.runners import line, peak
 
@@ -21,7 +21,7 @@ RATE, INTERVAL, POINTS, NEXT = 5_000, 0.1, 20_000, 50
 
 
 def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
-    """The journal at 5,000 points/s, and loading 20,000 points beside adaptive's own load."""
+    """The journal at 5,000 points/s, and loading 20,000 points compared with adaptive's load."""
     points = sampled(POINTS)
     with tempfile.TemporaryDirectory() as folder:
         journals = [journal(Path(folder), turn, points) for turn in range(rounds)]
@@ -44,7 +44,7 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
 
 
 def sampled(n: int) -> list[tuple[float, float]]:
-    """Points that a Learner1D asked for, in the order it was told them."""
+    """Points that a Learner1D asked for, in the order of `tell`."""
     learner = line()
     while learner.npoints < n:
         for x in learner.ask(16)[0]:
@@ -53,14 +53,14 @@ def sampled(n: int) -> list[tuple[float, float]]:
 
 
 def journal(folder: Path, turn: int, points: list[tuple[float, float]]) -> tuple[float, float]:
-    """Bytes of a point, and the share of a core at `RATE`."""
+    """Bytes per point, and the share of a core at `RATE`."""
     kept = PointJournal(str(folder / f"line{turn}"), 1)
     learner = line()
     at_a_time = int(RATE * INTERVAL)
     begin = time.process_time()
     for start in range(0, len(points), at_a_time):
         for x, y in points[start : start + at_a_time]:
-            kept.add(adaptive_parts.compact(learner, x), y)
+            kept.add(adaptive_private.compact(learner, x), y)
         kept.flush()
     kept.flush(sync=True)
     seconds = time.process_time() - begin
@@ -70,17 +70,17 @@ def journal(folder: Path, turn: int, points: list[tuple[float, float]]) -> tuple
 
 
 def save(points: list[tuple[float, float]], fname: str) -> None:
-    """Write the file that a client would have written."""
+    """Write the data file as a client would."""
     learner = line()
     learner.data.update(points)
-    Path(fname).write_bytes(adaptive_parts.compress(adaptive_parts.dump_data(learner)))
+    Path(fname).write_bytes(adaptive_private.compress(adaptive_private.dump_data(learner)))
 
 
 def loaded(fname: str, with_peer: bool) -> tuple[float, float | None]:
-    """Seconds of our load and of adaptive's; both must lead to the same learner."""
+    """Seconds of our load and of adaptive's; both must give the same learner."""
     ours, seconds = timed(
-        lambda learner: adaptive_parts.set_data(
-            learner, adaptive_parts.read_data(Path(fname).read_bytes())
+        lambda learner: adaptive_private.set_data(
+            learner, adaptive_private.read_data(Path(fname).read_bytes())
         )
     )
     if not with_peer:
@@ -92,7 +92,7 @@ def loaded(fname: str, with_peer: bool) -> tuple[float, float | None]:
 
 
 def timed(load: Callable[[Any], None]) -> tuple[Any, float]:
-    """A learner loaded in this way, and the seconds it took."""
+    """Load a learner in one way; returns it and the seconds it took."""
     learner = line()
     begin = time.perf_counter()
     load(learner)
@@ -100,6 +100,6 @@ def timed(load: Callable[[Any], None]) -> tuple[Any, float]:
 
 
 def known(learner: Any) -> tuple[Any, ...]:
-    """What must be equal: the losses, the neighbors, and what it asks for next."""
+    """What must be equal: losses, neighbors, and the next points."""
     losses, neighbors = list(learner.losses.items()), dict(learner.neighbors)
     return losses, neighbors, learner.ask(NEXT)

@@ -17,8 +17,10 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def main(
-    files: Annotated[list[Path], typer.Argument(help="What --json has written.")],
-    readme: Annotated[Path | None, typer.Option(help="Put it between this file's marks.")] = None,
+    files: Annotated[list[Path], typer.Argument(help="Files written by --json.")],
+    readme: Annotated[
+        Path | None, typer.Option(help="Insert the table between the marks of this file.")
+    ] = None,
 ) -> None:
     """Print the table of these files, or put it into a README."""
     documents = [json.loads(file.read_text(encoding="utf-8")) for file in files]
@@ -42,7 +44,7 @@ def machine(facts: dict[str, Any]) -> str:
 
 
 def table(documents: list[dict[str, Any]]) -> str:
-    """All figures, as GitHub shows tables."""
+    """All figures as a GitHub table."""
     rows = [row(figure) for document in documents for figure in document["figures"]]
     return tabulate(rows, HEADERS, tablefmt="github", disable_numparse=True)
 

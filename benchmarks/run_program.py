@@ -1,4 +1,4 @@
-"""A run of ours on the cluster: ``run_program.py TASK``; prints JSON."""
+"""Runs this package on the cluster: ``run_program.py TASK``; prints JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import adaptive
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.server_support import RunManager
@@ -29,13 +29,13 @@ def note_cpu(path):
                 ticks += sum(
                     map(int, (folder / "stat").read_text().rpartition(")")[2].split()[11:15])
                 )
-        except OSError:  # it has ended, or is another user's
+        except OSError:  # it has ended, or belongs to another user
             continue
     Path(path).write_text(str(ticks / os.sysconf("SC_CLK_TCK")))
 
 
 def point(ledger, which, seconds, x, cpu=""):
-    """Sleep, and note when: one line, appended in one write."""
+    """Sleep, and append one line with the times, in one write."""
     import time
 
     if cpu and not os.access(cpu, os.F_OK):
@@ -52,7 +52,7 @@ def point(ledger, which, seconds, x, cpu=""):
 
 
 def main(task: dict) -> None:
-    """Start the run, wait for its end, say when what happened."""
+    """Start the run, wait for its end, print the times of its steps."""
     folder = Path(task["folder"])
     ledger = str(folder / "ledger") if task.get("ledger", True) else ""
     cpu = str(folder / "cpu") if task.get("cpu") else ""
@@ -65,7 +65,7 @@ def main(task: dict) -> None:
     run = RunManager(
         SLURM(cores=task["cores"], **options), learners,
         [str(folder / f"data/{n}.pickle") for n in range(task["learners"])],
-        goal=task["points"], folder=folder / "run", max_simultaneous_jobs=task["jobs"],
+        goal=task["points"], folder=folder / "run", max_jobs=task["jobs"],
     )  # fmt: skip
     run.start()
     if "stop_after" in task:
@@ -77,13 +77,13 @@ def main(task: dict) -> None:
     print(json.dumps({
         "start": begin, "end": end, "ledger": read(ledger), "phases": snapshot.phases, "words": run.status().text,
         "points": sum(learner.npoints for learner in learners),
-        "done": max(row.changed for row in state.read_items(read_tables(run.folder), run.folder)),
+        "done": max(row.changed for row in row_codec.read_items(read_tables(run.folder), run.folder)),
         "ended": client_ends(folder / "run"), "cpu": float(Path(cpu).read_text()) if cpu else None,
     }))  # fmt: skip
 
 
 def read(ledger: str) -> list[list[float]]:
-    """Learner, job, begin, end of each point."""
+    """Learner, job, begin and end of each point."""
     if not ledger or not Path(ledger).exists():
         return []
     return [
@@ -92,7 +92,7 @@ def read(ledger: str) -> list[list[float]]:
 
 
 def client_ends(folder: Path) -> dict[str, str]:
-    """When each job's client wrote its last words."""
+    """The time of the last log line of each job's client."""
     ends = {}
     for path in RunFolder(folder).logs.glob("*.log"):
         for line in path.read_text(errors="replace").splitlines():

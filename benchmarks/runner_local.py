@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
-from adaptive_scheduler.executors.pools import ProcessPool
+from adaptive_scheduler.executors.process_pools import ProcessPool
 from benchmarks.figures import Figure, at_least
 from benchmarks.runners import bare, drive, drive_adaptive, line, sequence
 
@@ -20,12 +20,12 @@ WORKERS = 2
 
 
 def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
-    """A SequenceLearner and a Learner1D of free functions; the bare learner in the same turn."""
+    """A SequenceLearner and a Learner1D with functions that cost nothing, and the bare learner."""
     free, lines, alone, peer_free, peer_lines = [], [], [], [], []
     ours = ProcessPool()
     pool = ours.open(WORKERS)
     theirs = ProcessPoolExecutor(WORKERS)
-    drive(line(), lambda one: one.npoints >= FEW, pool, WORKERS)  # the workers are up
+    drive(line(), lambda one: one.npoints >= FEW, pool, WORKERS)  # starts the workers
     for _ in range(rounds):
         free.append(POINTS / drive(sequence(POINTS), None, pool, WORKERS))
         lines.append(rate(drive, pool, POINTS))

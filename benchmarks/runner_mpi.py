@@ -16,7 +16,7 @@ RANKS = 3
 
 
 def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
-    """Free functions, and the points that a loss of 0.01 costs with a function of 1 ms."""
+    """Functions that cost nothing; and points until a loss of 0.01, with a function of 1 ms."""
     ours, peer = [], []
     for turn in range(rounds):
         ours.append(world("ours", turn))
@@ -34,7 +34,7 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
 
 
 def world(whose: str, turn: int) -> dict[str, list[float]]:
-    """Start an MPI world; returns its figures. Each turn has functions of its own."""
+    """Start an MPI world; returns its figures. Each round has its own functions."""
     launcher = default_mpiexec(sys.executable)
     argv = [*launcher, "-n", str(RANKS), sys.executable, "-m", "mpi4py.futures"]
     with side("ours" if whose == "ours" else "adaptive.AsyncRunner"):

@@ -1,10 +1,10 @@
-"""`runner-scale`: one learner on 10,000 workers. The workers are simulated: they sleep.
+"""`runner-scale`: one learner on 10,000 simulated workers, which only wait.
 
 The simulation is part of what is measured: its thread, and the evaluation itself, share the
 interpreter's lock with the runner. Of the runner's thread with 1,000 points pending 73 % was the
 learner's own ask and tell (py-spy); the rest is one message, with a future, for each point.
 At Python's usual threshold its garbage collector took a sixth of the workers' time: see
-`client.process_setup`, which sets it as here.
+`client.learners.process_setup`, which sets it as here.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
 
 
 def share(run: Any, workers: int, finish: Any) -> float:
-    """Seconds of evaluations that ended within 10 s, of those possible."""
+    """Share of the possible evaluation time that was used within 10 s."""
     pool = SimulatedPool(workers, 1.0, finish)
     begin = time.monotonic()
     taken: list[float] = []

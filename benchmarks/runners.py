@@ -1,4 +1,4 @@
-"""Our runner and adaptive's, driven alike."""
+"""Runs our runner and adaptive's in the same way."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from typing import Any
 import adaptive
 
 from adaptive_scheduler.client.evaluation.options import RunnerOptions
-from adaptive_scheduler.client.evaluation.runner import Runner
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.process_setup import prepare_process
+from adaptive_scheduler.client.evaluation.runner import PointRunner
+from adaptive_scheduler.client.learners.process_setup import prepare_process
+from adaptive_scheduler.io.learner_data import adaptive_private
 
 Goal = Callable[[Any], bool]
 
-#: Python's own settings, which the peer has: when its collector passes, when a thread yields.
+#: Python's default settings (garbage collector, thread switches), which the peer uses.
 COMES_WITH = gc.get_threshold(), sys.getswitchinterval()
 prepare_process()  # as a client does; the bare learner has it too
 
@@ -38,7 +38,7 @@ def peak(x: float) -> float:
 
 
 def slow_peaks(seed: int) -> Callable[[float], float]:
-    """Three peaks on a slope, in a millisecond; where they are and how wide, the seed says."""
+    """Three peaks on a slope, of places and widths set by the seed; takes a millisecond."""
     draw = random.Random(seed)
     peaks = [(draw.uniform(-1, 1), 10 ** draw.uniform(-2.5, -0.5)) for _ in range(3)]
     return partial(_slow_peaks, draw.uniform(-1, 1), peaks)
@@ -66,7 +66,7 @@ def drive(
 
     async def main() -> float:
         begin = time.perf_counter()
-        runner = Runner(
+        runner = PointRunner(
             learner, goal, executor=pool, workers=workers, options=RunnerOptions(grace=grace)
         )
         await runner.task
@@ -78,7 +78,7 @@ def drive(
 
 
 def drive_adaptive(learner: Any, goal: Goal, pool: Executor, workers: int) -> float:
-    """Run a learner with adaptive's runner in Python as it comes; returns seconds."""
+    """Run a learner with adaptive's runner and Python's default settings; returns seconds."""
     ours = gc.get_threshold(), sys.getswitchinterval()
     gc.set_threshold(*COMES_WITH[0])
     sys.setswitchinterval(COMES_WITH[1])
@@ -103,7 +103,7 @@ def _drive_adaptive(learner: Any, goal: Goal, pool: Executor, workers: int) -> f
 
 def bare(learner: Any, n: int, ask: int = 16, pending: int = 0) -> float:
     """Points per second of the learner alone: ask, evaluate here, tell, with `pending` in flight."""
-    waiting: deque[Any] = deque(adaptive_parts.ask(learner, pending) if pending else ())
+    waiting: deque[Any] = deque(adaptive_private.ask(learner, pending) if pending else ())
     begin = time.perf_counter()
     told = 0
     while told < n:

@@ -19,7 +19,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.io.transport.addresses import Address, read_address
 from adaptive_scheduler.manager.__main__ import serve
 from adaptive_scheduler.manager.engine import Engine
-from benchmarks.books import config
+from benchmarks.core_manager import config
 
 
 def main(home: str) -> None:

@@ -1,4 +1,4 @@
-"""A pool of any number of workers that sleep instead of working. Simulated, and called so."""
+"""A simulated pool: any number of workers that wait instead of working."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
-#: Seconds between two looks at who is ready: a thread that looked more often would take the
-#: interpreter's lock from the runner that is measured.
+#: Seconds between two checks for finished workers; more would take the interpreter's lock from the
+#: runner that is measured.
 TICK = 0.001
 
 
@@ -53,7 +53,7 @@ class SimulatedPool(Executor):
         self._thread.start()
 
     def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Begin at once if a worker is free."""
+        """Begin at once if a worker is free, or queue the call."""
         future: Future[Any] = Future()
         with self._lock:
             self._waiting.append((future, function, args))
@@ -92,6 +92,6 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], seconds: float) ->
 
 
 def call_ours(function: Callable[..., Any], args: tuple[Any, ...], seconds: float) -> Any:
-    """The answer of a worker to one of our messages, as if its points had taken that long."""
+    """A worker's reply to one of our messages, as if its points had taken that long."""
     kind, records = function(*args)
     return kind, [(record, value, seconds / len(records)) for record, value, _ in records]

@@ -1,4 +1,4 @@
-"""`submit`: 10,000 jobs handed in, and one look at a queue of 10,000."""
+"""`submit`: 10,000 jobs submitted, and one listing of a queue of 10,000."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from pathlib import Path
 
 import msgspec
 
-from adaptive_scheduler.core.config import Limits
+from adaptive_scheduler.core.config import JobLimits
 from adaptive_scheduler.core.jobs.batch_jobs import PENDING, RUNNING, JobId, ListedJob
-from adaptive_scheduler.core.jobs.commands import ListQueue, QueueListing, Submit, Submitted
+from adaptive_scheduler.core.jobs.commands import ListQueue, QueueListing, SubmitJobs, Submitted
 from adaptive_scheduler.core.jobs.job_table import JobTable
-from adaptive_scheduler.core.jobs.records import SubmitRecord
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.item_table import ItemTable
@@ -29,18 +28,18 @@ from adaptive_scheduler.manager.batch_worker import BatchWorker
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
 from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.schedulers.slurm import SLURM
-from benchmarks.books import config
 from benchmarks.cluster import cluster
+from benchmarks.core_manager import config
 from benchmarks.figures import Figure, at_most
 
 JOBS, ARRAY = 10_000, 1_000
-#: `sbatch` without arrays; the rest follows.
+#: Jobs submitted without arrays; the result is scaled to all.
 ONE_BY_ONE = 200
 SETTINGS = {"MaxJobCount": "50000", "MaxArraySize": "1001"}
 
 
 def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
-    """The manager's own batch system on a private Slurm whose nodes are drained."""
+    """The manager's batch worker with a private Slurm whose nodes are drained."""
     seconds, requests, looks, peer = [], [], [], []
     for _ in range(rounds):
         with cluster(SETTINGS) as slurm, tempfile.TemporaryDirectory() as home:
@@ -50,8 +49,7 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
             before = _requests(slurm)
             begin = time.perf_counter()
             for number in range(JOBS // ARRAY):
-                record = SubmitRecord(number, 0, ARRAY, "bench", 0.0)
-                result = batch.carry_out(Submit(record))
+                result = batch.carry_out(SubmitJobs(0, ARRAY, number, "bench"))
                 if not isinstance(result, Submitted):
                     raise RuntimeError(f"not submitted: {result}")
             seconds.append(time.perf_counter() - begin)
@@ -92,7 +90,7 @@ def _script(*_) -> str:
 
 
 def _requests(slurm) -> float:
-    """Messages that the controller has served, without those of `sdiag`."""
+    """Number of messages that the controller has served, without those of `sdiag`."""
     text = slurm.run("sdiag").stdout
     counts = re.findall(
         r"^\s*REQUEST_\w*(?:SUBMIT|JOB_INFO)\w*\s*\(\s*\d+\)\s*count:(\d+)", text, re.MULTILINE
@@ -101,7 +99,7 @@ def _requests(slurm) -> float:
 
 
 def _parse(batch: BatchWorker) -> float:
-    """Seconds that our own code takes for the listing; the command's time is Slurm's."""
+    """Seconds of our code for a listing, without the time of the command."""
     result = batch._run(batch._scheduler.queue_command())
     times = []
     for _ in range(5):
@@ -114,10 +112,10 @@ def _parse(batch: BatchWorker) -> float:
 
 
 def _judge() -> float:
-    """Seconds that a manager takes for a listing of jobs of which four fifths run."""
+    """Seconds of a manager for a listing of jobs of which four fifths run."""
     names = [JobId(f"{1 + n // ARRAY}_{n % ARRAY}") for n in range(JOBS)]
     book = ItemTable(Item(n, f"data/{n}", Phase.QUEUED) for n in range(2 * JOBS))
-    settings = msgspec.structs.replace(config(), limits=Limits(max_simultaneous_jobs=JOBS))
+    settings = msgspec.structs.replace(config(), limits=JobLimits(max_jobs=JOBS))
     run = RunState(book, JobTable([], [], 0.0), settings)
     clients = DatabaseManager(run)
     for n in range(JOBS // ARRAY):
@@ -137,13 +135,13 @@ def _judge() -> float:
     manager = JobManager(run)
     manager.configure(settings, "slurm", ARRAY)
     gc.collect()
-    gc.freeze()  # as a manager does when it has its books
+    gc.freeze()  # as a manager does after it has read its tables
     times = []
     for second in range(5):
         begin = time.perf_counter()
-        tasks = manager.take(QueueListing(rows), Moment(2.0 + second, 2.0 + second))
+        tasks = manager.on_result(QueueListing(rows), Moment(2.0 + second, 2.0 + second))
         times.append(time.perf_counter() - begin)
-        assert tasks == []  # every job is where it should be
+        assert tasks == []  # nothing to do
     gc.unfreeze()
     return statistics.median(times)
 

@@ -1,4 +1,4 @@
-"""`thousand`: 1,000 learners of free points on the private Slurm."""
+"""`thousand`: 1,000 learners, whose points cost nothing, on the private Slurm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ THOUSAND = {
 
 
 def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
-    """1,000 learners × 50 free points in at most 8 jobs."""
+    """1,000 learners × 50 points that cost nothing, in at most 8 jobs."""
     yield Figure(
         "thousand", "1,000 learners × 50 free points, at most 8 jobs", "s",
         makespans(rounds, THOUSAND), bar=at_most(45),

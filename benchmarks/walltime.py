@@ -1,4 +1,4 @@
-"""`walltime`: core-seconds that are held but do not become points, in jobs of one minute."""
+"""`walltime`: core-seconds of jobs of one minute that do not become points."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
 
 
 def wasted(told: dict) -> float:
-    """Share of the held worker-seconds that gave no kept point."""
+    """Share of the worker-seconds without a point that was kept."""
     jobs = defaultdict(list)
     for _, job, begin, _end in told["ledger"]:
         jobs[str(int(job))].append(begin)
@@ -47,5 +47,5 @@ def wasted(told: dict) -> float:
 
 
 def moment(text: str) -> float:
-    """Seconds since 1970 of a log line's time."""
+    """The time of a log line, in seconds since 1970."""
     return dt.datetime.fromisoformat(text).timestamp()

@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from adaptive_scheduler import RunManager, scheduler
-from adaptive_scheduler.commandline.history import read_entries
-from adaptive_scheduler.commandline.watching import Watched, watch
+from adaptive_scheduler.commandline.output.log_entries import read_entries
+from adaptive_scheduler.commandline.output.watching import NothingLeft, watch
 from adaptive_scheduler.core.jobs.batch_jobs import Ending
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.io.system import commands
@@ -63,7 +63,7 @@ def run(folder: Path) -> int:
     )  # fmt: skip
     try:
         manager.start()
-        last = watch(manager.snapshot, console, Watched())
+        last = watch(manager.snapshot, console, NothingLeft())
     except KeyboardInterrupt:
         console.print("\nCancelling: the jobs save and leave.")
         manager.cancel()

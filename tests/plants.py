@@ -1,362 +1,323 @@
 """Bugs that the simulator must find: ``python -m tests.plants``.
 
-Each is planted in a copy of the package, in the code that production runs, and histories are
-lived through until one breaks. The first twenty are those that were asked for; the others show
-whether the simulator finds what nobody thought of when it was written.
+Each is planted into the code that production runs, as a process of its own imports it, and
+histories are simulated until one breaks a promise. The first twenty are those that were asked for;
+the others show whether the simulator finds what nobody thought of when it was written.
+
+A plant is a name and one or more `Change`s (see tests/planting.py); CONTRIBUTING.md says how to
+add one.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
+import ast
+import pickle
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = "adaptive_scheduler"
+from tests.planting import ROOT, Change, Either, PlantError, install, planted
+
 #: Histories after which a bug counts as not found; CPU seconds are what they cost.
 MOST = 3000
 
 
-@dataclass(frozen=True)
 class Plant:
-    """A bug: in `file`, `old` (which must be there exactly once) becomes `new`.
+    """A bug: the changes that make it, and a name that says what is wrong then."""
 
-    `after` is planted first: it takes away another part of the code that would hide the bug.
-    """
-
-    name: str
-    file: str
-    old: str
-    new: str
-    after: Plant | None = None
-
-    def into(self, root: Path) -> None:
-        """Plant it in a copy; ValueError if the code has changed since it was written."""
-        if self.after is not None:
-            self.after.into(root)
-        path = root / PACKAGE / self.file
-        text = path.read_text()
-        if text.count(self.old) != 1:
-            raise ValueError(
-                f"plant {self.name!r}: its text is {text.count(self.old)} times in {self.file}, not "
-                "once. The code has changed: write the plant anew in tests/plants.py."
-            )
-        path.write_text(text.replace(self.old, self.new))
+    def __init__(self, name: str, *changes: Change | Either) -> None:
+        self.name = name
+        self.changes = changes
 
 
-#: Jobs that hold an item and are heard never reach `reconcile`: what it does with them shows only
-#: without this.
-ALL_JOBS_LOOKED_AT = Plant(
-    "all jobs looked at", "core/jobs/job_tracking.py",
-    "holds and sign.spoke and now - sign.heard <= lease", "False",
-)  # fmt: skip
+#: Jobs that hold an item and sent a heartbeat in time never reach `reconcile`: what it does with
+#: them shows only without this.
+JUDGE_ALL_JOBS = Change("JobTable.to_judge|survey", "operation holds|holders lease", "False")
 
 
 ASKED = (
+    Plant("token not compared", Change("step", "test is_fenced token", "False")),
     Plant(
-        "token not compared", "core/rows/items.py",
-        "if is_fenced and event.token != item.token:", "if False:",
+        "token not renewed on re-claim",
+        Change("_claim", "keyword token", "item.token or event.token"),
     ),
     Plant(
-        "token not renewed on re-claim", "core/rows/items.py",
-        "job=event.owner.job, owner=event.owner, token=event.token,",
-        "job=event.owner.job, owner=event.owner, token=item.token or event.token,",
+        "reply before commit",
+        Change(
+            "Dispatcher.step|Dispatcher.take", "statement commit",
+            "for connection, number, reply in replies:\n"
+            "    if reply is not None:\n"
+            "        outside.send(connection, encode_reply(number, reply))\n"
+            "replies.clear()\n"
+            "IT",
+        ),
+    ),
+    Plant("fsync dropped", Change("Appender.sync", "statement fsync")),
+    Plant("torn tail kept", Change("Database._load", "statement drop|remove_torn_line")),
+    Plant(
+        "fold loses the segment written meanwhile",
+        Change("write_checkpoint|checkpoint:fold", "call _remove > name old", "journal.segments(folder)"),
     ),
     Plant(
-        "reply before commit", "manager/dispatch.py",
-        "        is_durable = self.persistence.commit()\n",
-        "        for connection, number, reply in replies:\n"
-        "            if reply is not None:\n"
-        "                outside.send(connection, encode_reply(number, reply))\n"
-        "        replies.clear()\n"
-        "        is_durable = self.persistence.commit()\n",
+        "heartbeat ignored",
+        Change(
+            "DatabaseManager._renew_lease|DatabaseManager._hear", "return hear|on_heartbeat",
+            "if known is not None and isinstance(request, Beat):\n    return known\nIT",
+        ),
     ),
     Plant(
-        "fsync dropped", "io/storage/append_file.py",
-        "            files.operations.fsync(self._fd)\n", "            pass\n",
-    ),
-    Plant("torn tail kept", "io/storage/database.py", "            journal.drop(tail)\n", ""),
-    Plant(
-        "fold loses the segment written meanwhile", "io/storage/checkpoint.py",
-        "    _remove(folder, old)\n", "    _remove(folder, journal.segments(folder))\n",
+        "lease judged by wall clock",
+        Change("Dispatcher.now", "name monotonic", "self._clock.time"),
     ),
     Plant(
-        "heartbeat ignored", "manager/clients.py",
-        "        return self._state.jobs.hear(owner, self._submits.get(owner.job, -1), now.monotonic)\n",
-        "        if known is not None and isinstance(request, Beat):\n            return known\n"
-        "        return self._state.jobs.hear(owner, self._submits.get(owner.job, -1), now.monotonic)\n",
+        "empty listing believed",
+        Change("_is_gone", "return lease_out", "return True"), JUDGE_ALL_JOBS,
     ),
     Plant(
-        "lease judged by wall clock", "manager/dispatch.py",
-        "return Moment(self._clock.time(), self._clock.monotonic())",
-        "return Moment(self._clock.time(), self._clock.time())",
+        "requeued job believed new",
+        Change(
+            "ItemTable.claim", "test held", "IT and self.rows[held].owner.restart == owner.restart"
+        ),
+    ),
+    Plant("finish not idempotent", Change("TRANSITIONS", "entry DONE Finished")),
+    Plant("claim not idempotent", Change("_claim_again", "test owner -job -life", "False")),
+    Plant(
+        "late duplicate claim gives a second item",
+        Change("DatabaseManager.handle", "test last None", "IT and number == last[0]"),
+    ),
+    Plant("array index lost", Change("slurm.scheduler:_listed", "keyword id > test is_task", "False")),
+    Plant(
+        "max_jobs off by one",
+        Change("_balance", "name max_simultaneous_jobs|max_jobs", "IT + 1"),
     ),
     Plant(
-        "empty listing believed", "core/jobs/reconcile.py",
-        "    if job.spoke:\n        return lease_out\n",
-        "    if job.spoke:\n        return True\n", ALL_JOBS_LOOKED_AT,
+        "timed-out submit repeated",
+        Either(
+            Change(
+                "system.submit:submit", "return SubmitUnknown answer",
+                "return NotSubmitted(Refusal.BUSY, '')",
+            ),
+            Change(
+                "BatchWorker._submit", "return SubmitUnknown result",
+                "return NotSubmitted(submit.number, Refusal.BUSY, '')",
+            ),
+        ),
     ),
+    Plant("priority ties reversed", Change("rank_of|ready_queue:place_of", "name id", "-IT")),
     Plant(
-        "requeued job believed new", "core/rows/item_table.py",
-        "        held = self._by_job.get(owner.job)\n        if held is not None:\n",
-        "        held = self._by_job.get(owner.job)\n"
-        "        if held is not None and self.rows[held].owner.restart == owner.restart:\n",
+        "dependency on FAILED ignored",
+        Change("effect_on_dependant|ItemTable._tell_children", "test _NEVER_DONE", "False"),
     ),
+    Plant("crash not counted", Change("decide_after_loss|_lose", "operation crashes crash", "item.crashes")),
     Plant(
-        "finish not idempotent", "core/rows/items.py",
-        "    (DONE, Finished): (_same, (DONE,)),\n", "",
-    ),
-    Plant(
-        "claim not idempotent", "core/rows/items.py",
-        "    if event.owner == item.owner:\n        return item\n    if event.owner.job",
-        "    if event.owner.job",
-    ),
-    Plant(
-        "late duplicate claim gives a second item", "manager/clients.py",
-        "        if last is not None and number <= last[0]:\n"
-        "            return last[1] if number == last[0] else "
-        'Refused("old_request", "answered before.")\n',
-        "        if last is not None and number == last[0]:\n            return last[1]\n",
-    ),
-    Plant(
-        "array index lost", "schedulers/slurm/scheduler.py",
-        'id=JobId(f"{job}_{task}" if is_task else job),', "id=JobId(job),",
-    ),
-    Plant(
-        "max_simultaneous_jobs off by one", "core/jobs/reconcile.py",
-        "room = limits.max_simultaneous_jobs - in_queue",
-        "room = limits.max_simultaneous_jobs - in_queue + 1",
-    ),
-    Plant(
-        "timed-out submit repeated", "manager/batch_worker.py",
-        "return SubmitUnknown(submit.number, _words(result))",
-        "return NotSubmitted(submit.number, Refusal.BUSY, _words(result))",
-    ),
-    Plant(
-        "priority ties reversed", "core/rows/ready_queue.py",
-        "return (-item.priority, item.fails + item.crashes, item.id)",
-        "return (-item.priority, item.fails + item.crashes, -item.id)",
-    ),
-    Plant(
-        "dependency on FAILED ignored", "core/rows/item_table.py",
-        "            elif after.phase in _NEVER_DONE:\n"
-        "                self._consequences.append((child, _blocked_by(after)))\n", "",
-    ),
-    Plant(
-        "crash not counted", "core/rows/items.py",
-        "crashes = item.crashes + event.crash", "crashes = item.crashes",
-    ),
-    Plant(
-        "cancel of a RUNNING job", "core/jobs/reconcile.py",
-        "if not (job.holds or job.goodbye or mute or", "if not (job.goodbye or mute or",
-        ALL_JOBS_LOOKED_AT,
+        "cancel of a RUNNING job",
+        Either(
+            Change("_takers", "test is_silent > operation holders", "False"),
+            Change("_balance", "test mute goodbye > name holds", "False"),
+        ), JUDGE_ALL_JOBS,
     ),
 )  # fmt: skip
 
 MORE = (
     Plant(
-        "a stale token lets go", "manager/clients.py",
-        "        if item.phase is not RUNNING or item.token != token:\n",
-        "        if item.phase is not RUNNING:\n",
+        "a stale token lets go",
+        Change("DatabaseManager._check_token|DatabaseManager._holder", "operation token RUNNING > operation token", "False"),
     ),
     Plant(
-        "an old life is heard", "core/jobs/job_tracking.py",
-        "    if owner.life < known.life:\n",
-        "    if owner.restart < known.restart:\n        return None\n"
-        "    if owner.life < known.life:\n",
+        "an old life is heard",
+        Change("TrackedJob.refuse_other|conflicting_client", "test life -goodbye", "IT and owner.restart >= known.restart"),
+        Change("TrackedJob.refuse_other|conflicting_client", "test life goodbye > operation life", "IT or owner.life < known.life"),
     ),
     Plant(
-        "two clients of one job both welcome", "core/jobs/job_tracking.py",
-        "    if owner.life > known.life or record.goodbye:\n        return None\n",
-        "    if owner.life >= known.life or record.goodbye:\n        return None\n",
+        "two clients of one job both welcome",
+        Change("TrackedJob.refuse_other|conflicting_client", "test life goodbye > operation life", "owner.life >= known.life"),
     ),
     Plant(
-        "lease renewed by the answer, not the question", "client/session.py",
-        "            if self._token or (self.refusal is not None "
-        'and self.refusal.code == "cancelled"):\n'
-        "                self._lease_from = sending.at\n",
-        "            if self._token or (self.refusal is not None "
-        'and self.refusal.code == "cancelled"):\n'
-        "                self._lease_from = self._heard\n",
+        "lease renewed by the answer, not the question",
+        Either(
+            *(
+                Change(
+                    "Session._beat_answered", "statement _lease_from _token refusal -inf",
+                    f"if self._token:\n    self._lease_from = self.{last}",
+                )
+                for last in ("_last_answer", "_heard")
+            )
+        ),
     ),
     Plant(
-        "lease of a claim counts from its last try", "client/session.py",
-        "self._take(reply, said.first_sent, now)", "self._take(reply, sending.at, now)",
+        "lease of a claim counts from its last try",
+        Change("Session.answered", "call _take|_take_item > name first_sent", "sending.at"),
     ),
     Plant(
-        "no heartbeats while working", "client/session.py",
-        "        self._next_beat = sending.at + self.timing.beat * self._jitter()\n"
-        "        if isinstance(reply, Welcome):",
-        "        self._next_beat = math.inf\n        if isinstance(reply, Welcome):",
+        "no heartbeats while working",
+        Change("Session.answered", "operation beat", "math.inf"),
     ),
     Plant(
-        "a mute job is dead after one listing", "core/jobs/reconcile.py",
-        "return job.absences >= 2 and job.age >= timing.grace",
-        "return job.absences >= 1 and job.age >= timing.grace",
+        "a mute job is dead after one listing",
+        Change("_is_gone", "return absences grace > operation 2", "job.absences >= 1"),
     ),
     Plant(
-        "a mute job is dead at once", "core/jobs/reconcile.py",
-        "return job.absences >= 2 and job.age >= timing.grace", "return job.absences >= 2",
+        "a mute job is dead at once",
+        Change("_is_gone", "return absences grace > operation age|known_since grace", "True"),
     ),
     Plant(
-        "a lost submit forgotten at once", "core/jobs/reconcile.py",
-        "return submit.absences >= 2 and submit.age >= timing.grace", "return submit.absences >= 1",
+        "a lost submit forgotten at once",
+        Change("_never_arrived", "return absences", "return submit.absences >= 1"),
     ),
     Plant(
-        "unknown submits do not count", "core/jobs/reconcile.py",
-        "    in_queue += sum(submit.n for submit in observed.submits)\n", "",
+        "unknown submits do not count",
+        Either(
+            Change("_balance", "call total", "0"), Change("_balance", "statement in_queue submits")
+        ),
     ),
     Plant(
-        "jobs at work take no room", "core/jobs/reconcile.py",
-        "in_queue = observed.at_work + sum(", "in_queue = sum(",
+        "jobs at work take no room",
+        Change("_balance", "name at_work", "0"),
     ),
     Plant(
-        "a refused finish is given the next item", "manager/clients.py",
-        "if request.claims and type(reply) is Ok:", "if request.claims:",
+        "a refused finish is given the next item",
+        Change("DatabaseManager._finish", "test claims", "request.claims"),
     ),
     Plant(
-        "who holds an item is at work, heard or not", "core/jobs/job_tracking.py",
-        "            holds and sign.spoke and now - sign.heard <= lease\n",
-        "            holds and sign.spoke\n",
+        "who holds an item is at work, heard or not",
+        Change("JobTable.to_judge|survey", "operation lease heard|last_heard -holds -holders", "True"),
     ),
     Plant(
-        "a submit is sent before it is noted", "manager/dispatch.py",
-        "        is_durable = self.persistence.commit()\n",
-        "        while self.jobs.submits and self._tasks:\n"
-        "            outside.ask(self._tasks.pop(0))\n"
-        "        is_durable = self.persistence.commit()\n",
+        "a submit is sent before it is noted",
+        Either(
+            *(
+                Change("Dispatcher.step|Dispatcher.take", "statement commit", f"while {loop}\nIT")
+                for loop in (
+                    "self.jobs.submits and self._commands:\n    outside.send_command(self._commands.pop(0))",
+                    "self._submits and self._tasks:\n    outside.ask(self._tasks.pop(0))",
+                    "self.jobs.submits and self._tasks:\n    outside.ask(self._tasks.pop(0))",
+                )
+            )
+        ),
     ),
     Plant(
-        "answers although nothing is durable", "manager/dispatch.py",
-        "if reply is not None and (is_durable or isinstance(reply, Picture)):",
-        "if reply is not None:",
+        "answers although nothing is durable",
+        Change("Dispatcher.step|Dispatcher.take", "test reply > name is_durable", "True"),
     ),
     Plant(
-        "commit forgets what a full disk refused", "io/storage/database.py",
-        "        size = self._appender.size\n        self._appender.append(b\"\\n\".join(self._buffer) + b\"\\n\")\n",
-        "        size = self._appender.size\n        data = b\"\\n\".join(self._buffer) + b\"\\n\"\n"
-        "        self._buffer.clear()\n        self._appender.append(data)\n",
+        "commit forgets what a full disk refused",
+        Change(
+            "Database.commit", "statement append",
+            "data = b'\\n'.join(self._buffer) + b'\\n'\nself._buffer.clear()\n"
+            "self._appender.append(data)",
+        ),
+    ),
+    Plant("what was read is not synced", Change("Database._load", "statement sync_file -suppress")),
+    Plant(
+        "the new segment's name is not synced",
+        Change("Database._begin_segment", "statement sync_folder"),
     ),
     Plant(
-        "what was read is not synced", "io/storage/database.py",
-        "                files.sync_file(journal.segment_path(self.folder, number))\n",
-        "                pass\n",
+        "fold removes segments before the file is written",
+        Change("write_checkpoint|checkpoint:fold", "statement write", "_remove(folder, old)\nIT"),
     ),
     Plant(
-        "the new segment's name is not synced", "io/storage/database.py",
-        "                files.sync_folder(self.folder.journals)  # its name must survive a power cut, too\n",
-        "                pass\n",
+        "fold goes on for a dead manager", Change("write_checkpoint|checkpoint:fold", "test getppid", "False")
     ),
     Plant(
-        "fold removes segments before the file is written", "io/storage/checkpoint.py",
-        "    file.write(tables)\n", "    _remove(folder, old)\n    file.write(tables)\n",
+        "who has left is given work", Change("DatabaseManager._renew_lease|DatabaseManager._hear", "test has_left", "False")
     ),
     Plant(
-        "fold goes on for a dead manager", "io/storage/checkpoint.py",
-        "    if os.getppid() != parent:\n        return\n", "",
+        "the file is renamed before it is synced", Change("write_durably", "statement fsync -write_all")
     ),
     Plant(
-        "who has left is given work", "manager/clients.py",
-        "        if has_left and type(request) is not Goodbye:\n", "        if False:\n",
+        "a second life does not take over",
+        Change(
+            "_claim_again", "operation life -job", "event.owner.life != item.owner.life"
+        ),
     ),
     Plant(
-        "the file is renamed before it is synced", "io/storage/files.py",
-        "        write_all(fd, data)\n        operations.fsync(fd)\n", "        write_all(fd, data)\n",
+        "a requeue counts as a crash",
+        Change("_claim_again", "operation restart", "True"),
     ),
     Plant(
-        "a second life does not take over", "core/rows/items.py",
-        "event.owner.job != item.job or event.owner.life <= item.owner.life:",
-        "event.owner.job != item.job or event.owner.life != item.owner.life:",
+        "fails never use up their budget",
+        Change("decide_after_failure|items:_raise", "operation fails max_fails -is_last", "fails > budget.max_fails + 1"),
     ),
     Plant(
-        "a requeue counts as a crash", "core/rows/items.py",
-        "crashed = event.owner.restart == item.owner.restart", "crashed = True",
+        "one failure too few",
+        Change(
+            "decide_after_failure|items:_raise", "operation fails max_fails -is_last", "fails >= max(1, budget.max_fails)"
+        ),
     ),
     Plant(
-        "fails never use up their budget", "core/rows/items.py",
-        "phase = FAILED if is_last or fails > budget.max_fails else QUEUED",
-        "phase = FAILED if is_last or fails > budget.max_fails + 1 else QUEUED",
+        "a child is freed by its first parent",
+        Change("Dependencies.__init__|ItemTable._count_missing", "name sum", "any"),
     ),
     Plant(
-        "one failure too few", "core/rows/items.py",
-        "phase = FAILED if is_last or fails > budget.max_fails else QUEUED",
-        "phase = FAILED if is_last or fails >= max(1, budget.max_fails) else QUEUED",
+        "a delayed item is never woken",
+        Change("DelayedItems.due|ItemTable.wake_delayed", "test until|_delay_until get -0.0", "False"),
     ),
     Plant(
-        "a child is freed by its first parent", "core/rows/item_table.py",
-        "return sum(self.rows[parent].phase", "return any(self.rows[parent].phase",
+        "an item that raised is free at once",
+        Change("ItemTable._enter", "test _delayed|_delay_until", "True"),
     ),
     Plant(
-        "a delayed item is never woken", "core/rows/item_table.py",
-        "            if self._delay_until.get(row) == until:\n", "            if False:\n",
+        "a job that is being cancelled gets work",
+        Change("DatabaseManager._claim", "test being_cancelled|leaving", "False"),
     ),
     Plant(
-        "an item that raised is free at once", "core/rows/item_table.py",
-        "            if item.id not in self._delay_until:\n                self._push(item)\n",
-        "            self._push(item)\n",
+        "leases of a former manager are over",
+        Either(
+            Change(
+                "TrackedJob.start", "call cls",
+                "cls(record, now, now - 3600, was_heard=record.owner is not None)",
+            ),
+            Change("JobTable.__init__", "keyword heard", "now - 3600"),
+        ),
     ),
     Plant(
-        "a job that is being cancelled gets work", "manager/clients.py",
-        "        if held is None and owner.job in self._state.being_cancelled:\n            return Idle(WAIT, over=True)\n",
-        "",
+        "jobs that a row names are not watched",
+        Change("open_state|open_books", "statement hold|watch", "pass"),
     ),
     Plant(
-        "leases of a former manager are over", "core/jobs/job_table.py",
-        "            r.id: TrackedJob(heard=now, known=now, spoke=r.owner is not None)\n",
-        "            r.id: TrackedJob(heard=now - 3600, known=now, spoke=r.owner is not None)\n",
+        "a cut listing is believed",
+        Change(
+            "slurm.scheduler:_listed", "statement COLUMNS NoObservation",
+            "fields += [''] * (len(COLUMNS) - len(fields))\nif not fields[0].isdigit():\n"
+            "    raise NoObservation(row)",
+        ),
     ),
     Plant(
-        "jobs that a row names are not watched", "io/storage/row_codec.py",
-        "            jobs.hold(item.owner, item.shape, monotonic)\n", "            pass\n",
+        "a complaint is an empty queue",
+        Change("SLURM.parse_queue", "test stdout stderr", "False"),
     ),
     Plant(
-        "a cut listing is believed", "schedulers/slurm/scheduler.py",
-        "    if len(fields) < len(COLUMNS) or not fields[-1].endswith(FIELD) or not fields[0].isdigit():\n",
-        '    fields += [""] * (len(COLUMNS) - len(fields))\n    if not fields[0].isdigit():\n',
+        "a failed squeue is an empty queue",
+        Change("SLURM.parse_queue", "test rc", "result.rc > 0 and result.stdout"),
     ),
     Plant(
-        "a complaint is an empty queue", "schedulers/slurm/scheduler.py",
-        "        if not result.stdout.strip() and result.stderr.strip():\n",
-        "        if False:\n",
+        "a socket's timeout is a refusal",
+        Change("SLURM.parse_submit", "test RESULT_UNKNOWN", "False"),
     ),
     Plant(
-        "a failed squeue is an empty queue", "schedulers/slurm/scheduler.py",
-        '        if result.rc != 0:\n            raise NoObservation(f"squeue (exit status',
-        '        if result.rc > 0 and result.stdout:\n            raise NoObservation(f"squeue (exit status',
+        "silent jobs are cancelled after the lease",
+        Change("_is_silent_for_too_long", "name patience", "0"),
     ),
     Plant(
-        "a socket's timeout is a refusal", "schedulers/slurm/scheduler.py",
-        "            if RESULT_UNKNOWN.search(result.stderr):\n", "            if False:\n",
+        "a suspended job is over",
+        Change("slurm.states:ENDINGS", "value", "{**IT, 'SUSPENDED': 'failed'}"),
     ),
     Plant(
-        "silent jobs are cancelled after the lease", "core/jobs/reconcile.py",
-        "job.silent > timing.lease + timing.patience", "job.silent > timing.lease",
+        "jobs of other runs are ours",
+        Change("submit_number", "test run > operation run -3", "parts[0] != 'as'"),
     ),
     Plant(
-        "a suspended job is over", "schedulers/slurm/states.py",
-        '    "TIMEOUT": "timeout",\n}', '    "TIMEOUT": "timeout",\n    "SUSPENDED": "failed",\n}',
-    ),
-    Plant(
-        "jobs of other runs are ours", "core/jobs/records.py",
-        'if len(parts) != 3 or parts[:2] != ["as", run] or not parts[2].isdigit():',
-        'if len(parts) != 3 or parts[0] != "as" or not parts[2].isdigit():',
-    ),
-    Plant(
-        "a job that comes back is not noticed", "core/jobs/job_table.py",
-        "            self._revive(listed.id, now)  # a listing had lied, or came late\n",
-        "            return False\n",
+        "a job that comes back is not noticed",
+        Change("JobTable._find", "statement _track|_revive", "return None"),
     ),
 )  # fmt: skip
 
@@ -370,43 +331,60 @@ class Found:
     histories: int
     seconds: float
     cpu: float
-    words: str
+    violation: str
 
 
+#: What a plant that does not fit the code any more dies of; no promise is broken by these.
+BROKEN_PLANT = ("NameError", "UnboundLocalError", "AttributeError", "ImportError", "SyntaxError")
+
+
+def named(name: str) -> Plant:
+    """The plant of this name."""
+    found = [one for one in (*ASKED, *MORE) if one.name == name]
+    if not found:
+        raise PlantError(f"no plant is named {name!r}")
+    return found[0]
+
+
+def simulate_with(trees: dict[str, ast.Module], first: int, end: int) -> None:
+    """Simulate histories with changed modules, in this process, and print what became of it."""
+    install(trees)
+    from tests.simulate import simulate
+
+    tally = simulate(range(first, end), first_only=True)
+    unused = trees.keys() - sys.modules.keys()
+    if unused:
+        raise PlantError(f"the simulator does not import {', '.join(sorted(unused))}")
+    for seed, violation in tally.violations:
+        if violation.startswith(BROKEN_PLANT):
+            raise PlantError(f"its code breaks of itself: {violation}")
+        print("FOUND", seed, violation.splitlines()[0])
+    print("CPU", tally.seconds)
+
+
+#: Of the process that simulates: the changed modules come from standard input.
 _CODE = """
-import sys, time
-import adaptive_scheduler
-from tests.simulate import simulate
-assert adaptive_scheduler.__file__.startswith(sys.argv[1]), adaptive_scheduler.__file__
-tally = simulate(range(int(sys.argv[2]), int(sys.argv[3])), first_only=True)
-for seed, words in tally.violations:
-    print("FOUND", seed, words.splitlines()[0])
-print("CPU", tally.seconds)
+import pickle, sys
+from tests.plants import simulate_with
+simulate_with(pickle.load(sys.stdin.buffer), *map(int, sys.argv[1:]))
 """
 
 
-def copy(to: Path) -> None:
-    """The package and its simulator, without anything else."""
-    for name in (PACKAGE, "tests"):
-        ignored = shutil.ignore_patterns("__pycache__", "data", "integration", "e2e", "contract")
-        shutil.copytree(ROOT / name, to / name, ignore=ignored)
-
-
 def look_for(plant: Plant, most: int = MOST, first: int = 0) -> Found:
-    """Plant a bug in a copy and live through histories until one breaks."""
+    """Plant a bug in a process of its own and simulate histories until one breaks a promise."""
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="plants-") as folder:
-        root = Path(folder).resolve()
-        copy(root)
-        plant.into(root)
-        done = subprocess.run(
-            [sys.executable, "-c", _CODE, str(root), str(first), str(first + most)],
-            cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-    if "CPU" not in done.stdout:
-        raise RuntimeError(f"plant {plant.name!r}: {done.stderr[-2000:]}")
-    lines = done.stdout.splitlines()
+    try:
+        trees = planted(plant.changes)
+    except PlantError as error:
+        raise PlantError(f"plant {plant.name!r}: {error}") from None
+    process = subprocess.run(
+        [sys.executable, "-c", _CODE, str(first), str(first + most)],
+        cwd=ROOT, input=pickle.dumps(trees), capture_output=True, check=False,
+    )  # fmt: skip
+    done, errors = process.stdout.decode(), process.stderr.decode()
+    if process.returncode or "CPU" not in done:
+        raise PlantError(f"plant {plant.name!r}: {errors[-2000:]}")
+    lines = done.splitlines()
     cpu = float(next(line for line in lines if line.startswith("CPU")).split()[1])
     found = next((line.split(" ", 2) for line in lines if line.startswith("FOUND")), None)
     seed = int(found[1]) if found else -1
@@ -417,13 +395,13 @@ def look_for(plant: Plant, most: int = MOST, first: int = 0) -> Found:
 
 
 def look_for_all(plants: Sequence[Plant], processes: int, console: Console) -> list[Found]:
-    """Look for each of them; says each as it is found."""
+    """Look for each of them; prints each as it is found."""
     found: list[Found] = []
     with ThreadPoolExecutor(processes) as threads:
         for one in threads.map(look_for, plants):
             found.append(one)
             console.print(
-                f"{one.plant.name}: {one.words} (seed {one.seed}, {one.cpu:.1f} s of CPU)",
+                f"{one.plant.name}: {one.violation} (seed {one.seed}, {one.cpu:.1f} s of CPU)",
                 markup=False, highlight=False,
             )  # fmt: skip
     return found
@@ -433,7 +411,7 @@ def show(found: Sequence[Found], console: Console) -> None:
     table = Table("planted", "found after histories", "seconds of CPU", "what broke")
     for one in found:
         n = f"{one.histories:,}" if one.seed >= 0 else f"[red]not in {one.histories:,}"
-        table.add_row(one.plant.name, n, f"{one.cpu:.1f}", one.words[:70])
+        table.add_row(one.plant.name, n, f"{one.cpu:.1f}", one.violation[:70])
     console.print(table)
 
 
@@ -444,10 +422,13 @@ def main(
 ) -> None:
     """Plant bugs, and see whether the simulator finds them."""
     console = Console(width=None if sys.stdout.isatty() else 140)
-    every = {plant.name: plant for plant in (*ASKED, *MORE)}
-    plants = [every[name] for name in names] if names else [*ASKED, *(MORE if more else ())]
-    begin = time.monotonic()
-    found = look_for_all(plants, processes, console)
+    try:
+        plants = [named(n) for n in names] if names else [*ASKED, *(MORE if more else ())]
+        begin = time.monotonic()
+        found = look_for_all(plants, processes, console)
+    except PlantError as error:
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(2) from None
     show(found, console)
     missed = [one.plant.name for one in found if one.seed < 0]
     console.print(

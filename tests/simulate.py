@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tests.simulation.fault_kinds import fault_kinds_wrong
 from tests.simulation.history import EVENTS, FAULTS, JOBS, LEARNERS, History, play
 
 #: Histories that one process lives through before it reports.
@@ -152,7 +153,10 @@ def main(
         for part in simulate_all(wanted, processes or os.cpu_count() or 1):
             tally.join(part)
     show(tally, time.monotonic() - begin, console)
-    raise typer.Exit(bool(tally.violations))
+    wrong = fault_kinds_wrong(tally.faults, tally.histories)
+    for line in wrong:
+        console.print(line, style="red", markup=False)
+    raise typer.Exit(bool(tally.violations or wrong))
 
 
 if __name__ == "__main__":

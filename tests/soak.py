@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.simulate import Tally, show, simulate_all
+from tests.simulation.fault_kinds import fault_kinds_wrong
 
 #: Histories of each round.
 HISTORIES = 20_000
@@ -32,7 +33,9 @@ def live_through(seeds: range) -> bool:
     for part in simulate_all(seeds, os.cpu_count() or 1):
         tally.join(part)
     show(tally, time.monotonic() - begin, Console(width=120))
-    return not tally.violations
+    wrong = fault_kinds_wrong(tally.faults, tally.histories)
+    print(*wrong, sep="\n")
+    return not (tally.violations or wrong)
 
 
 def main(minutes: float) -> int:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import walks
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "adaptive_scheduler"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -21,6 +23,8 @@ SOURCES = {path: path.read_text() for path in MODULES}
 TREES = {path: ast.parse(text) for path, text in SOURCES.items()}
 
 MODULE_LINES, FOLDER_FILES, BODY_LINES, PARAMETERS = 500, 12, 40, 6
+#: Attributes that a class sets; fields of a record, each with its line in the docstring.
+ATTRIBUTES, RECORD_FIELDS = 10, 24
 
 #: Public functions whose keywords the field's users expect, or that are a command line.
 MANY_PARAMETERS = {
@@ -28,28 +32,56 @@ MANY_PARAMETERS = {
     "server_support.py:manage_jobs",
     "client_support.py:run",
     "schedulers/base.py:Scheduler.__init__",
-    "cli.py:run",
+    "schedulers/local.py:LocalScheduler.__init__",
+    "schedulers/pbs/scheduler.py:PBS.__init__",
+}
+
+#: Classes with more attributes, and why. Those that are left are the places where threads, sockets
+#: or the user's learner meet: each attribute is a thing of the world or what was last seen of one.
+MANY_ATTRIBUTES = {
+    "BatchServer": "the state of a whole batch system, with its processes and its store",
+    "BatchWorker": "a thread; its pace and what the site refused",
+    "Client": "the process in a job: it owns all that the others are given",
+    "ClaimLoop": "shared by three threads: the learner that runs, and each reason to end",
+    "ConnectionLimiter": "sockets and counters by kind of connection",
+    "ControlApi": "what people are shown that nobody else keeps",
+    "Database": "file, journal and the fold that is under way",
+    "DatabaseManager": "what clients, people and the job manager share",
+    "Dispatcher": "the parts of a manager, and what their steps leave for the next one",
+    "Engine": "the manager's process: it owns socket, lock, log and threads",
+    "Evaluations": "points on their way, those that are back, and figures of both",
+    "ItemTable": "the rows and an index for each question asked ten thousand times",
+    "JobManager": "what was last asked and answered, with each back-off",
+    "LearnerRun": "the parts of one learner's run, and what was last told of it",
+    "ManagerLink": "a thread and its conversation",
+    "PointRunner": "adds to adaptive's own runner, whose attributes it has as well",
+    "PoolEvaluator": "points on their way, those that are back, and figures of both",
+    "Runner": "adds to adaptive's own runner, whose attributes it has as well",
+    "Session": "the state of one conversation, without I/O: each is in the protocol",
+    "VirtualBatchSystem": "a fake: what its user may read and set",
+    "VirtualClient": "a fake: what its user may read and set",
+    "World": "a fake: what its user may read and set",
 }
 
 #: Where everything is caught and not raised again: borders to the user's code (anybody's
 #: function, goal, class, pickle) and tops of processes and threads. Each says why in its line.
 BROAD = ("Exception", "BaseException", "USER_RAISES")
 CATCH_ALL = {
-    "client/evaluation/async_dispatcher.py": 1,
-    "client/learners/final_save.py": 2,
-    "client/evaluation/dispatcher.py": 2,
+    "client/evaluation/async_evaluator.py": 1,
+    "client/learners/store.py": 1,
+    "client/evaluation/pool_evaluator.py": 2,
     "client/main.py": 1,
     "client/learners/data_file.py": 1,
     "client/evaluation/point_goals.py": 1,
     "client/evaluation/runner.py": 3,
-    "client/learners/running.py": 1,
+    "client/learners/progress.py": 1,
     "client/claim_loop.py": 1,
     "client/evaluation/messages.py": 2,
     "executors/worker.py": 4,
     "io/learner_data/adaptive_load.py": 1,
     "io/pickling/diagnose.py": 1,
     "io/pickling/by_value.py": 1,
-    "io/learner_data/point_journals.py": 1,
+    "io/learner_data/point_journal.py": 1,
     "manager/batch_worker.py": 1,
     "runs/start/changes.py": 1,
     "runs/start/goal_check.py": 1,
@@ -93,12 +125,7 @@ def test_folders_have_few_files() -> None:
 
 
 def test_each_class_name_stands_once() -> None:
-    names = Counter(
-        node.name
-        for tree in TREES.values()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef)
-    )
+    names = Counter(node.name for node in classes())
     assert {name for name, n in names.items() if n > 1} == set()
 
 
@@ -117,6 +144,43 @@ def test_functions_have_few_parameters() -> None:
 
     found = {name: count(node) for name, node in ALL_FUNCTIONS if count(node) > PARAMETERS}
     assert {name: n for name, n in found.items() if name not in MANY_PARAMETERS} == {}
+
+
+def classes() -> Iterator[ast.ClassDef]:
+    for tree in TREES.values():
+        yield from (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+
+
+def fields(node: ast.ClassDef) -> set[str]:
+    """What a record declares."""
+    return {
+        part.target.id
+        for part in node.body
+        if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)
+    }
+
+
+def attributes(node: ast.ClassDef) -> set[str]:
+    """What the methods of a class set on `self`."""
+    return {
+        part.attr
+        for part in ast.walk(node)
+        if isinstance(part, ast.Attribute)
+        and isinstance(part.ctx, ast.Store)
+        and isinstance(part.value, ast.Name)
+        and part.value.id == "self"
+    }
+
+
+def test_classes_have_few_attributes() -> None:
+    found = {node.name: len(attributes(node) - fields(node)) for node in classes()}
+    many = {name: n for name, n in found.items() if n > ATTRIBUTES}
+    assert {name: n for name, n in many.items() if name not in MANY_ATTRIBUTES} == {}
+
+
+def test_records_have_few_fields() -> None:
+    found = {node.name: len(fields(node)) for node in classes()}
+    assert {name: n for name, n in found.items() if n > RECORD_FIELDS} == {}
 
 
 def test_everything_is_caught_only_at_borders() -> None:
@@ -148,7 +212,7 @@ def test_adaptives_private_parts_are_touched_in_two_modules() -> None:
         for path, text in SOURCES.items()
         if name_of(path).startswith(("client/", "client_support", "manager/", "io/"))
         and name_of(path)
-        not in ("client/learners/adaptive_private.py", "io/learner_data/adaptive_load.py")
+        not in ("io/learner_data/adaptive_private.py", "io/learner_data/adaptive_load.py")
         and private.search(text)
     }
     assert touched == {}
@@ -183,14 +247,14 @@ def imports(tree: ast.AST) -> set[str]:
 
 
 @pytest.mark.parametrize("module", sorted(TOUCHING))
-def test_the_world_is_touched_in_io(module: str) -> None:
+def test_only_io_uses_subprocess_zmq_and_tinydb(module: str) -> None:
     # subprocess.Popen may stand in an annotation anywhere
     used = calls if module == "subprocess" else imports
     users = {name_of(path) for path, tree in TREES.items() if module in used(tree)}
     assert {user for user in users if not user.startswith(TOUCHING[module])} == set()
 
 
-def test_core_decides_and_touches_nothing() -> None:
+def test_core_imports_no_clock_socket_thread_or_adaptive() -> None:
     world = {"time", "socket", "subprocess", "threading", "structlog", "zmq", "adaptive", "logging"}
     users = {
         name_of(path): imports(tree) & world
@@ -240,7 +304,17 @@ def test_public_names_exist_and_are_described(module: str) -> None:
     assert undescribed == []
 
 
-def test_import_cycles_and_layers() -> None:
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Also not by imports within functions."""
+    names = [name_of(path) for path in MODULES]
+    left = {name: walks.imports(name) - {name} for name in names}
+    while ends := [name for name, imported in left.items() if not imported & left.keys()]:
+        for name in ends:
+            del left[name]
+    assert left == {}, "each of these imports another of them"
+
+
+def test_import_layers() -> None:
     lint = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([str(lint)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -251,3 +325,33 @@ def test_the_documented_transitions_are_those_of_the_code() -> None:
 
     text = transitions.DOCUMENT.read_text()
     assert transitions.table() in text, "run: python -m docs.transitions"
+
+
+def test_the_walks_through_the_files_are_true() -> None:
+    found = walks.walks(walks.DOCUMENT.read_text())
+    assert set(found) >= {"item", "point", "submit"}
+    assert {name: faults for name, walk in found.items() if (faults := walks.faults(walk))} == {}
+
+
+@pytest.mark.parametrize(
+    ("second", "fault"),
+    [
+        ("`client/session.py` `next()`", None),
+        ("`client/conversation.py` decides", "there is no file client/conversation.py"),
+        ("`client/session.py` `converse()`", "client/session.py has no function converse()"),
+        ("`manager/engine.py` loops", "neither of client/link.py and manager/engine.py imports"),
+        ("`manager/engine.py` (by the wire) loops", None),
+        ("`client/deadline.py` (through `client/main.py`) ends it", None),
+        (
+            "`client/learners/store.py` (through `client/main.py`) ends it",
+            "client/main.py does not import",
+        ),
+        ("then it is sent", "there is no file at its beginning"),
+    ],
+)
+def test_a_walk_that_is_not_true_is_refused(second: str, fault: str | None) -> None:
+    text = f"<!-- walk: it -->\n\n1. `client/link.py` sends\n2. {second}\n\n<!-- end of walk -->"
+    (walk,) = walks.walks(text).values()
+    found = walks.faults(walk)
+    assert bool(found) == (fault is not None)
+    assert fault is None or fault in found[0]

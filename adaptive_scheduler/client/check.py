@@ -1,4 +1,4 @@
-"""What the job of ``adaptive-scheduler check`` tries, from inside."""
+"""The job of ``adaptive-scheduler check``: tries, on a node, what a client needs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from pathlib import Path
 
 import msgspec
 
-from adaptive_scheduler.client import job_environment as environment
+from adaptive_scheduler.client import job_environment
 from adaptive_scheduler.client.job_environment import JobEnvironment
+from adaptive_scheduler.core.check_results import CheckResult
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.findings import CheckResult
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Hello
 from adaptive_scheduler.errors import AdaptiveSchedulerError, RunError
-from adaptive_scheduler.executors.registry import executor_for
-from adaptive_scheduler.io.pickling.object_file import read_callable
+from adaptive_scheduler.executors.registry import launcher_for
+from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.probe import try_folder
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.io.transport.connection import Connection
@@ -31,16 +32,16 @@ _POOL_PATIENCE = 60.0
 
 
 def main() -> None:
-    """Try everything; what is found goes into the run folder, one file a process."""
+    """Try everything; write the results to the run folder, one file for each process."""
     job = JobEnvironment.of(os.environ)
-    folder = environment.run_folder(os.environ)
+    folder = job_environment.run_folder(os.environ)
     if folder is None:
         raise RunError("$ADAPTIVE_SCHEDULER_RUN is not set: a job script starts this.")
-    config = environment.read_config(folder)
+    config = read_config(folder)
     findings = [
-        _tried("Python and packages", lambda: _packages(config)),
-        _tried("MPI and workers", lambda: _workers(job, folder)),
-        *_ways_back(job, folder),
+        _try("Python and packages", lambda: _packages(config)),
+        _try("MPI and workers", lambda: _workers(job, folder)),
+        *_addresses_of_manager(job, folder),
         *(_writing(path) for path in dict.fromkeys([folder.folder, Path.cwd()])),
     ]
     path = folder.folder / f"found-{socket.gethostname()}-{os.getpid()}.json"
@@ -48,8 +49,8 @@ def main() -> None:
     job.mark_end()
 
 
-def _tried(what: str, attempt: Callable[[], str]) -> CheckResult:
-    """The attempt says what it found; what it raises says what to do."""
+def _try(what: str, attempt: Callable[[], str]) -> CheckResult:
+    """The result of an attempt: what it returned, or the remedy in the error that it raised."""
     try:
         return CheckResult(what, True, attempt())
     except (AdaptiveSchedulerError, OSError, ImportError, RuntimeError, TimeoutError) as error:
@@ -60,13 +61,13 @@ def _packages(config: RunConfig) -> str:
     import adaptive
 
     assert config.environment is not None
-    environment.check(config.environment)
+    job_environment.check(config.environment)
     return f"Python {config.environment.python} ({sys.executable}), adaptive {adaptive.__version__}"
 
 
 def _workers(job: JobEnvironment, folder: RunFolder) -> str:
     callables = read_callable(folder.callables, "executors", [])
-    executor = executor_for(job.executor, callables)
+    executor = launcher_for(job.executor, callables)
     pool = executor.open(job.cores)
     n = executor.workers(job.cores)
     hosts = {
@@ -77,8 +78,8 @@ def _workers(job: JobEnvironment, folder: RunFolder) -> str:
     return f"{job.executor}: {job.cores} cores, {n} workers answer from {', '.join(sorted(hosts))}"
 
 
-def _ways_back(job: JobEnvironment, folder: RunFolder) -> list[CheckResult]:
-    """One address that answers is enough; the others are told all the same."""
+def _addresses_of_manager(job: JobEnvironment, folder: RunFolder) -> list[CheckResult]:
+    """One address that answers is enough; the others are listed too."""
     connection = Connection(folder)
     urls = read_address(folder).urls
     hello = Hello(socket.gethostname(), os.getpid(), job.cores)
@@ -92,8 +93,8 @@ def _ways_back(job: JobEnvironment, folder: RunFolder) -> list[CheckResult]:
     connection.close()
     silent = ", ".join(url for url in urls if url not in answered)
     if answered:
-        told = f"answered: {', '.join(answered)}" + f"; silent: {silent}" * bool(silent)
-        return [CheckResult("way back to the manager", True, told)]
+        found = f"answered: {', '.join(answered)}" + f"; silent: {silent}" * bool(silent)
+        return [CheckResult("way back to the manager", True, found)]
     return [
         CheckResult(
             "way back to the manager", False, f"silent: {silent}",
@@ -109,7 +110,7 @@ def _writing(folder: Path) -> CheckResult:
     what = "writing and locking in " + (
         "the run folder" if folder.suffix == ".run" else "the data folder"
     )
-    finding = _tried(what, lambda: _write(folder))
+    finding = _try(what, lambda: _write(folder))
     if finding.ok:
         return finding
     return CheckResult(

@@ -1,4 +1,4 @@
-"""What a job is told by its script, and whether its Python is the one that the run needs."""
+"""What the job script exports to a client, and whether this Python can run the run's learners."""
 
 from __future__ import annotations
 
@@ -11,19 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from adaptive_scheduler.core import paths
-from adaptive_scheduler.core.config import Environment, RunConfig
+from adaptive_scheduler.core.config import Environment
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Owner
-from adaptive_scheduler.errors import EnvironmentMismatchError, RunError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.errors import EnvironmentMismatchError
 
 
 @dataclass(frozen=True)
 class JobEnvironment:
-    """What the job script exported.
+    """What the job script has exported.
 
     Attributes
     ----------
@@ -36,7 +33,7 @@ class JobEnvironment:
     walltime, started : float or None
         Seconds asked for; seconds since 1970 at which the job began.
     end : Path or None
-        The mark that says: no further try.
+        A file whose existence tells the job script not to start another client.
     logs : Path or None
         Folder of the log.
     """
@@ -75,15 +72,15 @@ class JobEnvironment:
         )
 
     def mark_end(self) -> None:
-        """Say to the job script that no further try makes sense."""
+        """Tell the job script not to start another client."""
         self._mark("")
 
     def mark_begun(self) -> None:
-        """Say to the job script that this try was given a learner, whose budget counts its end."""
+        """Tell the job script that this client was given an item, whose budget counts a crash."""
         self._mark(".begun")
 
     def mark_memory(self, names: Sequence[str]) -> None:
-        """Tell the job script what it is to delete when this try is over, however it ends."""
+        """Tell the job script what shared memory to delete when this client has ended."""
         if names:
             self._mark(".memory", "".join(f"{name}\n" for name in names))
 
@@ -95,7 +92,9 @@ class JobEnvironment:
             mark.parent.mkdir(mode=0o700, exist_ok=True)
             mark.touch(mode=0o600)
             mark.write_text(text)
-        except OSError as error:  # a full disk: without the mark there is one more try, no harm
+        except (
+            OSError
+        ) as error:  # a full disk: without the file one more client is started, no harm
             print(f"adaptive_scheduler: {mark}: {error.strerror}", file=sys.stderr)
 
 
@@ -105,23 +104,13 @@ def run_folder(environ: Mapping[str, str]) -> RunFolder | None:
     return RunFolder(text) if text else None
 
 
-def read_config(folder: RunFolder) -> RunConfig:
-    """Read ``run.json``; RunError if it is not there or not understood."""
-    if not folder.config.exists():
-        raise RunError(f"{folder.config} is not there: this is no run folder, or not a whole one.")
-    try:
-        return msgspec.json.decode(files.read_private(folder.config), type=RunConfig)
-    except msgspec.MsgspecError as error:
-        raise RunError(f"{folder.config} cannot be read: {error}. Start the run again.") from error
-
-
 def check(environment: Environment) -> None:
     """Refuse a Python that may misread the run's pickles.
 
     Raises
     ------
     EnvironmentMismatchError
-        Another minor version of Python, or of a package; says both in one line.
+        Another minor version of Python, or of a package; names both.
     """
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     if here != environment.python:
@@ -147,6 +136,6 @@ def _mismatch(name: str, found: str, wanted: str) -> str:
 
 
 def restore(environment: Environment) -> None:
-    """Go where `start()` was called, with what could be imported there."""
+    """Change to the folder in which `start()` was called, and to its import path."""
     os.chdir(environment.cwd)
     sys.path.extend(entry for entry in environment.sys_path if entry not in sys.path)

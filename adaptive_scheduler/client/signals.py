@@ -1,4 +1,4 @@
-"""Signals of the batch system, and whatever else must be noticed while a learner runs."""
+"""Signals of the batch system, and what must be checked each second while an item runs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import psutil
 
 from adaptive_scheduler.core.paths import JOB_VARIABLE
 from adaptive_scheduler.executors import signals
-from adaptive_scheduler.executors.worker import Launcher
+from adaptive_scheduler.executors.worker_process import RankParent
 
-#: Say: end. The others say: look at the clock.
+#: Signals that end the client; at the others it asks how much of its walltime is left.
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 WARNING = (signal.SIGUSR1, signal.SIGUSR2)
 
-#: Seconds between two looks around.
-_LOOK = 1.0
+#: Seconds between two checks.
+_CHECK_INTERVAL = 1.0
 
 
 class SignalThread:
-    """A thread that hands on signals and looks around each second.
+    """A thread in which signals are handled, and which makes a check each second.
 
     A signal handler may run in the middle of anything, so it only puts the
     signal into a queue (`queue.SimpleQueue.put` is made for that).
@@ -32,18 +32,18 @@ class SignalThread:
     ----------
     on_signal : callable
         Called in the thread with the number of the signal.
-    look : callable
+    check : callable
         Called in the thread each second.
     """
 
-    def __init__(self, on_signal: Callable[[int], None], look: Callable[[], None]) -> None:
+    def __init__(self, on_signal: Callable[[int], None], check: Callable[[], None]) -> None:
         self._on_signal = on_signal
-        self._look = look
+        self._check = check
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._watch, name="lookout", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="signals", daemon=True)
 
     def start(self) -> None:
-        """Take the signals over; only from the main thread."""
+        """Install the signal handlers; only from the main thread."""
         signals.take((*ENDING, *WARNING), self._handle)
         self._thread.start()
 
@@ -53,25 +53,25 @@ class SignalThread:
     def _watch(self) -> None:
         while True:
             try:
-                self._on_signal(self._signals.get(timeout=_LOOK))
+                self._on_signal(self._signals.get(timeout=_CHECK_INTERVAL))
             except queue.Empty:
-                self._look()
+                self._check()
 
 
 class ParentWatch:
-    """The processes that this one's life hangs on: up to the job script.
+    """Watches the ancestors of this process in its job: the MPI launcher and the job script.
 
-    Where a batch system ends a job without telling its processes, they go on
-    for ever and write to a learner that another job has by then.
+    Where a batch system ends a job without a signal to all of its processes, they would go on
+    for ever, and write to an item that another job has by then.
 
     Parameters
     ----------
     job : str
-        Of the job; processes of the same job have it in their environment.
+        Id of the job; its processes have it in their environment.
     """
 
     def __init__(self, job: str) -> None:
-        self._launcher = Launcher()
+        self._launcher = RankParent()
         self._script = _script(job)
 
     def are_gone(self) -> bool:

@@ -1,1 +1,1 @@
-"""The parts of the command line ``adaptive-scheduler``."""
+"""The command line: one module per command; `input` reads what is typed, `output` prints."""

@@ -1,4 +1,7 @@
-"""How a run is to be run: what its manager and its clients read from ``run.json``."""
+"""``run.json``: what managers and clients need of how a run is to be run.
+
+Its options have the names and the defaults of `RunOptions`, where they are described.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,10 @@ import msgspec
 
 from adaptive_scheduler.core.goals import Goal
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.errors import InputError
-
-#: Seconds that clients go on without a manager: over a night, and until somebody has looked.
-CLIENT_PATIENCE = 86400.0
-#: Times that a point whose function raised is tried again before that is a failure.
-POINT_RETRIES = 2
 
 
 class Environment(msgspec.Struct, frozen=True):
-    """Where `start()` was called: what a client restores, or refuses.
+    """Where `start()` was called. A client restores the folder and path, and checks the versions.
 
     Attributes
     ----------
@@ -36,24 +33,25 @@ class Environment(msgspec.Struct, frozen=True):
 
 
 class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Seconds that managers and clients agree on.
+    """Times, in seconds, that managers and clients agree on.
 
     Attributes
     ----------
     beat : float
         Between two heartbeats of a client.
     lease : float
-        A client that is silent for longer loses its lease (not yet its item).
+        A client that sends no heartbeat for longer loses its lease (not yet its item).
     idle : float
-        A client without work stays this long.
+        How long a client without work waits for some.
     grace : float
-        A job that never spoke is not believed dead earlier after its submit.
+        After its submit, a job without any heartbeat is not declared dead before this.
     patience : float
-        A listed job that is silent is cancelled after this time.
+        A job that is in the queue's listing as running, but sends no heartbeat, is cancelled
+        after this.
     interval : float
-        The longest time between two looks at the queue.
+        The longest time between two listings of the queue.
     client_patience : float
-        A client whose manager is away goes on computing this long.
+        How long a client goes on computing without a manager.
     kill_wait : float
         Between the batch system's SIGTERM and its SIGKILL.
     """
@@ -64,37 +62,42 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
     grace: float = 60.0
     patience: float = 900.0
     interval: float = 30.0
-    client_patience: float = CLIENT_PATIENCE
+    client_patience: float = 86400.0
     kill_wait: float = 30.0
 
 
-class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What must not be exceeded."""
+class JobLimits(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={"max_jobs": "max_simultaneous_jobs", "max_fails": "max_fails_per_job"},  # as in 0.2.0
+):
+    """Those `Limits` of a run that its manager keeps."""
 
-    max_simultaneous_jobs: int = 100
-    max_fails_per_job: int = 3
+    max_jobs: int = 100
+    max_fails: int = 3
     max_crashes: int = 5
 
 
 class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Everything plain about a run; what must be pickled lies in ``callables.pickle``.
+    """All settings of a run that are plain data; ``callables.pickle`` has the others.
 
     Attributes
     ----------
     run : str
-        The run's id; marks its jobs in the queue.
+        The run's id, which marks its jobs in the queue.
     shapes : list of Resources
-        An item's `shape` is a place in this list.
+        The different requests for resources; an item's `shape` is an index into this list.
     goal : Goal
         The same for all learners.
     environment : Environment, optional
-        None for a low-level run, whose script sees to itself.
+        None for a run of `manage_jobs`, whose script prepares its own process.
     job_names : list of str
-        One for all jobs (they are submitted as arrays), or one for each.
+        One for all jobs (then they are submitted as arrays), or one for each job.
     run_script : str, optional
-        What jobs run; None is the package's own client.
+        The script that jobs run; None: the package's own client.
     log_folder : str
-        Absolute; of the jobs' output.
+        Absolute path of the folder for the output of jobs.
     save_interval, points_interval, log_interval : float
         Seconds between saves, commits of the point journal, and log lines.
     point_timeout : float, optional
@@ -113,18 +116,12 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     environment: Environment | None = None
     run_script: str | None = None
     timing: Timing = Timing()
-    limits: Limits = Limits()
+    limits: JobLimits = JobLimits()
     save_interval: float = 300.0
     points_interval: float = 1.0
     log_interval: float = 30.0
     point_timeout: float | None = None
-    point_retries: int = POINT_RETRIES
+    point_retries: int = 2
     url: str | None = None
     interface: str | None = None
     ports: str | None = None
-
-
-def check_count(name: str, value: object, least: int = 0) -> None:
-    """Refuse what is no whole number of at least `least`; InputError names the argument."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InputError(f"{name}={value!r} must be a whole number of at least {least}.")

@@ -1,8 +1,9 @@
-"""What "done" means for a learner."""
+"""Goals: when a learner is done."""
 
 from __future__ import annotations
 
 import numbers
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -16,7 +17,7 @@ GoalKind = Literal["npoints", "loss", "duration", "until", "callable", "exhauste
 
 
 class Goal(msgspec.Struct, frozen=True):
-    """A goal as plain data; a callable itself travels beside it, as a pickle.
+    """A goal as plain data; a callable is pickled separately.
 
     Attributes
     ----------
@@ -33,12 +34,12 @@ class Goal(msgspec.Struct, frozen=True):
 
 
 class NPoints(msgspec.Struct, frozen=True):
-    """Whether a learner has so many points; the runner looks how many."""
+    """A goal function that is met at `n` points; the runner reads `n` to ask for no more."""
 
     n: int
 
     def __call__(self, learner: Any) -> bool:
-        """Whether it has them."""
+        """Return whether the learner has at least `n` points."""
         return bool(learner.npoints >= self.n)
 
 
@@ -71,14 +72,23 @@ def parse_goal(goal: object) -> Goal:
     if callable(goal):
         return Goal("callable")
     raise InputError(
-        f"goal={goal!r} is of type {type(goal).__name__}. Give a function of the learner, "
+        f"goal={goal!r} is of type {type(goal).__name__}{_hint(goal)}. Give a function of the learner, "
         "a number of points (int), a loss (float), a time worked on each learner (a timedelta, or a "
         "text such as '2h' or '12:00:00'), a datetime or None."
     )
 
 
+def _hint(goal: object) -> str:
+    """What to write instead of a number that is a text."""
+    text = goal.strip() if isinstance(goal, str) else ""
+    if not (re.fullmatch(r"[0-9]*\.?[0-9]+(e-?[0-9]+)?", text, re.IGNORECASE) and float(text)):
+        return ""
+    what = f"{text} points" if text.isdigit() else f"a loss of {text}"
+    return f": for {what} write goal={text}"
+
+
 def unparse_goal(goal: Goal) -> int | float | timedelta | datetime | None:
-    """Turn a `Goal` into what `parse_goal` makes it of; a callable is not in it, so None."""
+    """Return what `parse_goal` would turn into this goal; None for a callable, which it lacks."""
     match goal.kind:
         case "npoints":
             return int(goal.value)
@@ -93,12 +103,12 @@ def unparse_goal(goal: Goal) -> int | float | timedelta | datetime | None:
 
 
 def has_passed(goal: Goal, now: float) -> bool:
-    """Whether the goal is a moment that is over at `now` (seconds since 1970)."""
+    """Return whether the goal is a moment before `now` (seconds since 1970)."""
     return goal.kind == "until" and goal.value <= now
 
 
 def refuse_passed(goal: Goal, now: float) -> None:
-    """Refuse a moment that is over; InputError names it with its time zone."""
+    """Refuse a moment in the past; InputError names it with its time zone."""
     if has_passed(goal, now):
         raise InputError(
             f"goal={unparse_goal(goal)!s} has passed: it is {datetime.fromtimestamp(now).astimezone()!s}. "
@@ -118,23 +128,22 @@ def predicate(
     worked: Callable[[], float],
     now: Callable[[], float],
 ) -> Callable[[Any], bool] | None:
-    """Make the test that a runner calls.
+    """Return the goal as a function of the learner, which a runner calls.
 
     Parameters
     ----------
     goal : Goal
-        What is asked.
     function : callable, optional
         The user's own function, for a goal of kind ``callable``.
     worked : callable
-        Gives the seconds that clients have worked on this learner, this one included.
+        Returns the seconds that all clients have worked on this learner so far.
     now : callable
-        Gives the seconds since 1970.
+        Returns the seconds since 1970.
 
     Returns
     -------
     callable or None
-        ``learner -> bool``; None means until the learner has no more points.
+        ``learner -> bool``; None: run until the learner has no more points.
     """
     tests: dict[str, Callable[[Any], bool] | None] = {
         "npoints": NPoints(int(goal.value)),

@@ -1,4 +1,4 @@
-"""Which initializers run for which learner."""
+"""Initializers: checked, and assigned to learners."""
 
 from __future__ import annotations
 
@@ -13,12 +13,7 @@ Initializer = Callable[[], object]
 
 
 def check(given: Any, n: int) -> None:
-    """Refuse what are no initializers of `n` learners.
-
-    Raises
-    ------
-    InputError
-    """
+    """Check the initializers of `n` learners; InputError says what is wrong."""
     if given is None:
         return
     what = (
@@ -41,26 +36,26 @@ def check(given: Any, n: int) -> None:
 
 
 def is_per_learner(given: Sequence[Any]) -> bool:
-    """Whether each learner has initializers of its own: some entry is no function."""
+    """Return whether there is one entry for each learner: some entry is not a function."""
     return not all(map(callable, given))
 
 
 def of_learner(given: Sequence[Any] | None, place: int) -> tuple[Initializer, ...]:
-    """The initializers that run for the learner in this place."""
+    """Return the initializers of the learner in this place."""
     if not given or not is_per_learner(given):
         return tuple(given or ())
     return _flat(given[place])
 
 
 def in_order(given: Sequence[Any] | None, order: Sequence[int]) -> list[Any] | None:
-    """The same for learners in another order; None if there are none."""
+    """Return initializers for the same learners in another order; None if there are none."""
     if not given or not is_per_learner(given):
         return list(given or ()) or None
     return [given[place] for place in order]
 
 
 def answers_later(function: Any) -> bool:
-    """Whether calling it runs nothing yet: an ``async def``, or a function with a ``yield``."""
+    """Return whether a call runs nothing yet: of an ``async def``, or a function with a ``yield``."""
     while isinstance(function, functools.partial):
         function = function.func
     kinds = (

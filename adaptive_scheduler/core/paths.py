@@ -1,33 +1,39 @@
-"""Every path of a run, in one place."""
+"""Every path of a run, and the environment variables that tell a job about its run."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-#: The environment variable that tells a job where its run is; the only thing jobs are told.
+#: The run folder, for jobs; everything else they read from there.
 RUN_VARIABLE = "ADAPTIVE_SCHEDULER_RUN"
 #: Id, restart count, try and submit number of the job, set by the job script.
 JOB_VARIABLE = "ADAPTIVE_SCHEDULER_JOB"
 RESTART_VARIABLE = "ADAPTIVE_SCHEDULER_RESTART"
 TRY_VARIABLE = "ADAPTIVE_SCHEDULER_TRY"
 SUBMIT_VARIABLE = "ADAPTIVE_SCHEDULER_SUBMIT"
-#: MPI ranks or worker processes asked for, the name of the executor that uses them, the
-#: walltime asked for in seconds (or empty), and the seconds since 1970 at which the job
-#: script began.
+#: Requested MPI ranks or worker processes, the name of the executor that uses them, the requested
+#: walltime in seconds (or empty), and when the job script began, in seconds since 1970.
 CORES_VARIABLE = "ADAPTIVE_SCHEDULER_CORES"
 EXECUTOR_VARIABLE = "ADAPTIVE_SCHEDULER_EXECUTOR"
 WALLTIME_VARIABLE = "ADAPTIVE_SCHEDULER_WALLTIME"
 STARTED_VARIABLE = "ADAPTIVE_SCHEDULER_STARTED"
-#: A file that the client makes when no further try in this job makes sense.
+#: A file that the client creates if it must not be started again in this job.
 END_VARIABLE = "ADAPTIVE_SCHEDULER_END"
-#: Absolute folder of the job's ``.out`` and ``.log``.
+#: Absolute path of the folder for the job's ``.out`` and ``.log``.
 LOGS_VARIABLE = "ADAPTIVE_SCHEDULER_LOGS"
-#: Which batch system, for `manage_jobs(scheduler=None)`.
+#: Name of the batch system, for `manage_jobs(scheduler=None)`.
 SYSTEM_VARIABLE = "ADAPTIVE_SCHEDULER_SYSTEM"
 
 #: The database's name in a folder that belongs to a `RunManager`.
 DATABASE_NAME = "db.tinydb"
+
+
+def state_folder(environ: Mapping[str, str]) -> Path:
+    """The user's folder for state that belongs to no single run (XDG Base Directory)."""
+    home = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(home) / "adaptive_scheduler"
 
 
 class RunFolder:
@@ -37,8 +43,8 @@ class RunFolder:
     ----------
     path : path-like
         The database (``running.tinydb``), its run folder (``running.tinydb.run``),
-        or a `RunManager`'s folder, which holds ``db.tinydb``. Nothing need exist:
-        a path with a suffix is a database, any other a `RunManager`'s folder.
+        or a `RunManager`'s folder, which holds ``db.tinydb``. For one that does not exist: a
+        path with a suffix is a database, any other a `RunManager`'s folder.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -60,7 +66,7 @@ class RunFolder:
 
     @property
     def home(self) -> Path:
-        """The folder that people see: it holds the database, and the logs unless told otherwise."""
+        """The folder that holds the database and, by default, the logs."""
         return self.database.parent
 
     @property
@@ -75,7 +81,7 @@ class RunFolder:
 
     @property
     def manager(self) -> Path:
-        """Where the manager listens; written after the bind."""
+        """Where the manager listens; written once it does."""
         return self.folder / "manager.json"
 
     @property
@@ -85,32 +91,32 @@ class RunFolder:
 
     @property
     def manager_log(self) -> Path:
-        """What the manager did, one JSON line an event."""
+        """The manager's log: one JSON line for each event."""
         return self.folder / "manager.log"
 
     @property
     def manager_output(self) -> Path:
-        """What the manager's process printed: empty unless it died badly."""
+        """What the manager's process printed: empty unless it crashed."""
         return self.folder / "manager.out"
 
     @property
     def config(self) -> Path:
-        """How the run is to be run."""
+        """The run's settings (`RunConfig`)."""
         return self.folder / "run.json"
 
     @property
     def learners(self) -> Path:
-        """All learners, one pickle behind the other."""
+        """All learners, one pickle after the other."""
         return self.folder / "learners.pickles"
 
     @property
     def callables(self) -> Path:
-        """Pickles by name that are no learners: scheduler, goal, initializers, runner_kwargs, ..."""
+        """Pickled by name: scheduler, goal, initializers, runner_kwargs, ..."""
         return self.folder / "callables.pickle"
 
     @property
     def programs(self) -> Path:
-        """Large functions on their way to the workers; each is removed when its learner ends."""
+        """Large functions for the workers to read; each is removed when its learner ends."""
         return self.folder / "programs"
 
     @property
@@ -134,22 +140,22 @@ class RunFolder:
 
     @property
     def scripts(self) -> Path:
-        """Job scripts, one a submit."""
+        """Job scripts, one for each submit."""
         return self.folder / "scripts"
 
     @property
     def ends(self) -> Path:
-        """Marks of clients that want no further try; removed by the job script."""
+        """Empty files of clients that must not be started again; the job script removes them."""
         return self.folder / "ends"
 
     @property
     def complaints(self) -> Path:
-        """What clients that reached no manager tried, one file a job."""
+        """Reports of clients that could not reach a manager, one file for each job."""
         return self.folder / "complaints"
 
     @property
-    def last_words(self) -> Path:
-        """What clients said that left while no manager heard them, one file a job."""
+    def offline_goodbyes(self) -> Path:
+        """Goodbyes of clients that could not reach a manager, one file a job."""
         return self.folder / "last-words"
 
     @property

@@ -1,4 +1,4 @@
-"""What one job asks of the batch system."""
+"""The resources that one job requests from the batch system."""
 
 from __future__ import annotations
 
@@ -9,31 +9,29 @@ from collections.abc import Mapping
 import msgspec
 
 from adaptive_scheduler.core import times
-from adaptive_scheduler.core.texts import a_word
+from adaptive_scheduler.core.options.sizes import MIB, SizeLike, size
+from adaptive_scheduler.core.texts import check_argument
 from adaptive_scheduler.errors import InputError
 
-#: Executor types that run their workers on one node as children of the client.
+#: Executor types whose workers are child processes of the client, on one node.
 SINGLE_PROCESS_EXECUTORS = frozenset({"process-pool", "loky", "sequential"})
-#: Executor types that have a name; a user's own is ``callable:INDEX``.
+#: Executor types by name; a user's own is ``callable:INDEX``.
 EXECUTOR_TYPES = ("mpi4py", "process-pool", "loky", "sequential")
-
-_MEMORY_UNITS = {"": 1, "K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
-_MEMORY = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE)
 
 
 class Resources(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """The shape of one job: jobs of equal resources serve any item that asks for them.
+    """The shape of one job. A job can run any item that requests equal resources.
 
     Attributes
     ----------
     cores : int
         MPI ranks (or worker processes) of the whole job, on all its nodes.
     nodes, cores_per_node : int, optional
-        How the cores are spread; None leaves it to the batch system.
+        How the cores are distributed; None: the batch system decides.
     memory : int, optional
         MiB on each node.
     walltime : int, optional
-        Seconds; None takes the limit of the partition or queue.
+        Seconds; None: the limit of the partition or queue.
     partition : str, optional
         SLURM's partition or PBS's queue.
     gpus : int, optional
@@ -41,7 +39,7 @@ class Resources(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     exclusive : bool
         No other job on the nodes.
     extra_scheduler : tuple of str
-        Options that are passed on to the batch system as they are.
+        Options that are passed to the batch system unchanged.
     extra_env_vars : tuple of (str, str)
         Exported to the job literally: no shell expands them.
     extra_script : str
@@ -68,7 +66,7 @@ class Resources(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
     @property
     def is_single_process(self) -> bool:
-        """Whether the client is one task that owns all cores of one node."""
+        """Whether the job is one task, whose client starts all workers on its node."""
         return self.executor_type in SINGLE_PROCESS_EXECUTORS or ":" in self.executor_type
 
 
@@ -86,23 +84,13 @@ def parse_executor_type(value: object, name: str = "executor_type") -> str:
 
 
 def parse_walltime(value: times.TimeLike | None, name: str = "walltime") -> int | None:
-    """Turn what people write for a walltime (`core.times`) into whole seconds, rounded up."""
+    """Return the whole seconds (rounded up) of a walltime, as `core.times` reads it."""
     return None if value is None else math.ceil(times.seconds(value, name))
 
 
-def parse_memory(value: int | str | None, name: str = "memory") -> int | None:
-    """Turn ``"4GB"``, ``"500M"`` or a number of MiB into whole MiB (rounded up)."""
-    if value is None:
-        return None
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    match = _MEMORY.fullmatch(value.strip()) if isinstance(value, str) else None
-    amount = float(match["number"]) * _MEMORY_UNITS[match["unit"].upper()] if match else 0.0
-    if not amount > 0:
-        raise InputError(
-            f"{name}={value!r} is not understood. Write MiB as a number, or a text such as '4GB'."
-        )
-    return math.ceil(amount)
+def parse_memory(value: SizeLike | None, name: str = "memory") -> int | None:
+    """Return whole MiB (rounded up) of a size: a number is MiB, texts as in `options.sizes`."""
+    return None if value is None else math.ceil(size(value, name, MIB) / MIB)
 
 
 def parse_environment(
@@ -125,5 +113,5 @@ def parse_environment(
     for key, text in value.items():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(key)):
             raise InputError(f"{name}: {key!r} cannot be the name of an environment variable.")
-        a_word(f"{key}={text}", f"{name}[{key!r}]")
+        check_argument(f"{key}={text}", f"{name}[{key!r}]")
     return tuple((str(key), str(text)) for key, text in value.items())

@@ -1,8 +1,8 @@
-"""Whether two objects are the same program or value, as far as that can be told.
+"""Compares functions and values, to find out whether a user has edited them since the last start.
 
-A function that comes back from a pickle is never the object that a cell defines anew, so code,
-defaults, closures and the globals that it uses are compared. The answer is True or False only
-where it is certain; None means that nobody can tell.
+A function that was unpickled is never the object that a notebook cell defines again, so code,
+defaults, closures and the globals that it uses are compared. The answer is True or False where
+it is certain, and None where it is not.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from functools import partial
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-#: What is compared by its value alone.
+#: Types that are compared by value alone.
 _PLAIN = (int, float, complex, str, bytes, bool, type(None))
-#: Globals of a function that belong to what it computes; others (tables that an initializer
-#: loads, caches) may differ without anybody having edited anything.
+#: Types of a function's globals that are compared; others (tables that an initializer loads,
+#: caches) may differ although nothing was edited.
 _PROGRAM = (int, float, complex, str, bytes, FunctionType, partial, type, ModuleType)
 _CODE = (
     "co_code", "co_names", "co_varnames", "co_freevars", "co_cellvars", "co_argcount",
     "co_posonlyargcount", "co_kwonlyargcount", "co_flags",
 )  # fmt: skip
-#: Objects within objects that are looked into.
+#: Levels of objects within objects that are compared.
 _DEEPEST = 20
 
 
 class Comparison:
-    """Compares pairs of objects, each pair of functions once."""
+    """Compares pairs of objects, and remembers the results."""
 
     def __init__(self) -> None:
-        #: The objects too: an id names one only as long as it lives.
+        #: By ids. The objects are kept too, because ids are reused after an object is gone.
         self._known: dict[tuple[int, int], tuple[Any, Any, bool | None]] = {}
-        #: Bytes of the arrays among them.
+        #: Bytes of the arrays that are kept.
         self.kept = 0
 
     def same(self, old: Any, new: Any, depth: int = 0) -> bool | None:
-        """True: surely the same; False: surely another; None: cannot be told."""
+        """Return True if they are certainly the same, False if certainly not, else None."""
         if old is new:
             return True
         if _name(type(old)) != _name(type(new)):
@@ -46,12 +46,12 @@ class Comparison:
             return bool(old == new) or repr(old) == repr(new)
         key = (id(old), id(new))
         if key not in self._known:
-            self._known[key] = (old, new, True)  # what refers to itself is as the rest of it
-            self._known[key] = (old, new, self._way(old)(old, new, depth + 1))
+            self._known[key] = (old, new, True)  # for a reference to itself, found below
+            self._known[key] = (old, new, self._comparer(old)(old, new, depth + 1))
         return self._known[key][2]
 
-    def _way(self, old: Any) -> Callable[[Any, Any, int], bool | None]:
-        ways: tuple[tuple[Any, Callable[[Any, Any, int], bool | None]], ...] = (
+    def _comparer(self, old: Any) -> Callable[[Any, Any, int], bool | None]:
+        comparers: tuple[tuple[Any, Callable[[Any, Any, int], bool | None]], ...] = (
             (FunctionType, self._functions),
             (CodeType, self._codes),
             (partial, self._partials),
@@ -61,7 +61,7 @@ class Comparison:
             (Mapping, self._mappings),
             ((list, tuple), self._sequences),
         )
-        return next((way for kind, way in ways if isinstance(old, kind)), self._objects)
+        return next((one for kind, one in comparers if isinstance(old, kind)), self._objects)
 
     def _all(self, pairs: Iterable[tuple[Any, Any]], depth: int) -> bool | None:
         found: bool | None = True
@@ -134,7 +134,7 @@ def _name(kind: type) -> tuple[str, str]:
 
 
 def _undocumented(function: FunctionType) -> CodeType:
-    """Its code without the docstring, which computes nothing."""
+    """Return its code without the docstring."""
     code, doc = function.__code__, function.__doc__
     if doc is None or not code.co_consts or code.co_consts[0] != doc:
         return code
@@ -152,7 +152,7 @@ def _cells(function: FunctionType) -> list[Any]:
 
 
 def _names(code: CodeType) -> set[str]:
-    """Global names that a function uses, those of the functions in it included."""
+    """Return the global names that a function uses, also in functions within it."""
     inner = [_names(part) for part in code.co_consts if isinstance(part, CodeType)]
     return set(code.co_names).union(*inner)
 

@@ -1,25 +1,59 @@
-"""Checks texts that reach other programs; what they cannot take is refused by name."""
+"""Texts that leave this process: made safe for messages and screens, or refused by name."""
 
 from __future__ import annotations
 
 import re
+from typing import TypeVar
+
+import msgspec
 
 from adaptive_scheduler.errors import InputError
 
+#: Characters kept of one text. The traceback of a recursion has 100,000; an exception that holds
+#: a whole array as text can have millions, and the manager refuses a message of 16 MB.
+MAX_TEXT = 100_000
+#: Control characters but newline and tab, which a terminal would obey; and lone surrogates, which
+#: UTF-8 cannot encode: `os.fsdecode` makes them of file names in other encodings.
+_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 #: execve(2): one argument, or one ``KEY=value``, has at most 32 pages, its end included.
-LONGEST_WORD = 32 * 4096 - 1
+MAX_ARGUMENT = 32 * 4096 - 1
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
+_Message = TypeVar("_Message", bound=msgspec.Struct)
 
-def a_word(text: str, name: str) -> str:
-    """Return what can be an argument or a variable of a program, or raise InputError.
+
+def sanitize(text: str) -> str:
+    """Return a text of about `MAX_TEXT` characters at most, valid UTF-8, without terminal commands.
+
+    A longer one keeps its beginning, which says what went wrong, and its end, which says where.
+    """
+    if len(text) > MAX_TEXT:
+        left_out = len(text) - MAX_TEXT
+        head, tail = text[: MAX_TEXT // 2], text[-(MAX_TEXT // 2) :]
+        text = f"{head}\n… {left_out} letters are left out …\n{tail}"
+    return _UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def sanitize_message(message: _Message) -> _Message:
+    """Return a message with `sanitize` applied to its ``reason`` and ``traceback``."""
+    texts = {name: getattr(message, name, None) for name in ("reason", "traceback")}
+    changes = {
+        name: safe
+        for name, text in texts.items()
+        if isinstance(text, str) and (safe := sanitize(text)) != text
+    }
+    return msgspec.structs.replace(message, **changes) if changes else message
+
+
+def check_argument(text: str, name: str) -> str:
+    """Return `text` if it can be an argument or a variable of a program, or raise InputError.
 
     Parameters
     ----------
     text : str
-        Bytes that are no UTF-8 are there as `os.fsdecode` gives them.
+        Bytes that are not UTF-8 are represented as `os.fsdecode` does.
     name : str
-        Of the option, for the error.
+        Name of the option, for the error.
     """
     if "\0" in text:
         raise InputError(f"{name}={_start(text)} holds a NUL character, which no program can take.")
@@ -30,21 +64,21 @@ def a_word(text: str, name: str) -> str:
             f"{name}={_start(text)} holds {text[error.start]!r}, which is half a character. "
             "Bytes that are no UTF-8 can be given as os.fsdecode(...) makes them."
         ) from error
-    if length > LONGEST_WORD:
+    if length > MAX_ARGUMENT:
         raise InputError(
             f"{name}={_start(text)} has {length} bytes; Linux starts no program with more than "
-            f"{LONGEST_WORD} in one word. Put it into a file, and give the file's name."
+            f"{MAX_ARGUMENT} in one argument. Put it into a file, and give the file's name."
         )
     return text
 
 
-def one_line(text: str, name: str) -> str:
-    """Return `a_word` without control characters, or raise InputError.
+def check_line(text: str, name: str) -> str:
+    """Return `text` if it is an argument without control characters, or raise InputError.
 
-    A directive line of a job script ends at a newline, and what follows would be
-    another line of the script.
+    A directive of a job script ends at a newline, so what follows would be another line of the
+    script.
     """
-    if (found := _CONTROL.search(a_word(text, name))) is not None:
+    if (found := _CONTROL.search(check_argument(text, name))) is not None:
         raise InputError(
             f"{name}={_start(text)} holds the control character {found[0]!r}; it must be one "
             "line of visible text."

@@ -11,7 +11,7 @@ from adaptive_scheduler.errors import InputError
 
 #: What is accepted, for errors and for ``--help``.
 FORMS = "'90s', '30m', '12h', '2d', '1h30m', '30:00' (MM:SS), '12:00:00', '2-00:00:00', '0-03:00' (D-HH:MM)"
-#: The longest time that is believed: a hundred years of seconds.
+#: The longest time that is accepted, in seconds: a hundred years.
 LONGEST = 100 * 365.25 * 86400
 
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)\s*"
@@ -27,6 +27,7 @@ _UNIT_SECONDS = (86400, 3600, 60, 1)
 _CLOCK = re.compile(r"(?:([0-9]+):)?([0-9]+):([0-9]+)")
 _DAYS = re.compile(r"([0-9]+)-([0-9]+)(?::([0-9]+))?(?::([0-9]+))?")
 _PLAIN = re.compile(r"[0-9]+(?:\.[0-9]*)?")
+_ZERO = re.compile(r"0+(?:\.0*)?")
 
 
 #: What an argument that is a length of time may be.
@@ -39,36 +40,44 @@ def seconds(value: object, name: str, *, zero: bool = False) -> float:
     Parameters
     ----------
     value : int, float, str or timedelta
-        A number is seconds. Texts are those of `FORMS`; the forms with a colon or a day
-        mean what they mean to SLURM. A text of digits alone is refused: SLURM reads it as
+        A number is seconds. Texts are those of `FORMS`; the forms with a colon or a dash are
+        read as SLURM reads them. A text of digits alone is refused: SLURM reads it as
         minutes, PBS as seconds.
     name : str
         The argument's name, for the error.
     zero : bool
-        Accept no time at all.
+        Whether zero is accepted.
 
     Raises
     ------
     InputError
-        It is none of these, or not longer than zero, or without an end.
+        It is none of these, or zero, negative or infinite.
     """
     length = _length(value, name)
     if not (length > 0 or (zero and length == 0)):
         least = "zero seconds or longer" if zero else "longer than zero seconds"
-        raise InputError(f"{name}={value!r} must be {least}.")
+        raise InputError(f"{name}={value!r} must be {least}{_no_limit(name)}.")
     if not length <= LONGEST:
         raise InputError(f"{name}={value!r} must have an end, within a hundred years.")
     return length
 
 
 def optional_seconds(value: object, name: str, *, zero: bool = False) -> float | None:
-    """Return the seconds of a length of time; None stays."""
+    """Return the seconds of a length of time, or None for None."""
     return None if value is None else seconds(value, name, zero=zero)
 
 
 def number_or_text(text: str) -> float | str:
-    """Return what a person typed where a bare number is documented to be seconds."""
+    """Return a float for a bare number, for options whose bare numbers are seconds."""
     return float(text) if _PLAIN.fullmatch(text.strip()) else text
+
+
+def length_text(length: float) -> str:
+    """Return a length of time as a text that is accepted: ``"24h"``, ``"5m"``, ``"1.5s"``."""
+    for unit, size in (("h", 3600), ("m", 60)):
+        if length >= size and length % size == 0:
+            return f"{length / size:g}{unit}"
+    return f"{length:g}s"
 
 
 def parse_text(text: str) -> float | None:
@@ -96,6 +105,8 @@ def _length(value: object, name: str) -> float:
         except OverflowError:
             return math.inf
     found = parse_text(value) if isinstance(value, str) else None
+    if found is None and isinstance(value, str) and _ZERO.fullmatch(value.strip()):
+        found = 0.0  # the same in every unit
     if found is None:
         raise InputError(f"{name}={value!r} is not understood{_hint(value)}. {_ADVICE}")
     return found
@@ -105,10 +116,15 @@ _ADVICE = f"Write a number of seconds, a timedelta, or a text such as {FORMS}."
 
 
 def _hint(value: object) -> str:
-    """What is to be done about a text that only some programs understand."""
+    """Return advice about a text that other programs accept, or "" for any other."""
     text = value.strip() if isinstance(value, str) else ""
     if _PLAIN.fullmatch(text):
         return (
             f": SLURM reads it as minutes, PBS as seconds: write {text + 'm'!r} or {text + 's'!r}"
         )
     return ": leave it out for no limit" if text.lower() in ("unlimited", "infinite") else ""
+
+
+def _no_limit(name: str) -> str:
+    """What to write instead of a zero that is meant as "no limit", as SLURM's time limit is."""
+    return ": leave it out for no limit" if "walltime" in name or "timeout" in name else ""

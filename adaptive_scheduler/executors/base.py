@@ -1,4 +1,4 @@
-"""What every executor is: a way to launch the client on a job's cores and to open a pool in it."""
+"""Base class of launchers: how the client is started on a job's cores, and its pool opened."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from concurrent.futures import Executor as Pool
 from typing import ClassVar
 
 
-class Executor(abc.ABC):
-    """One way to use the cores of a job. It knows nothing of the batch system."""
+class Launcher(abc.ABC):
+    """One way to use the cores of a job, independent of the batch system."""
 
     #: The name that users type as ``executor_type``.
     name: ClassVar[str]
@@ -31,31 +31,33 @@ class Executor(abc.ABC):
         return [*(launcher if self.uses_launcher else ()), python, *target]
 
     def workers(self, cores: int) -> int:
-        """How many points a job of so many cores evaluates at a time, at least 1."""
+        """How many points a job with this number of cores evaluates at a time, at least 1."""
         return max(cores, 1)
 
     @abc.abstractmethod
     def open(self, cores: int) -> Pool:
-        """Open the pool; its workers ignore the signals that are meant for the client.
+        """Open the pool, whose workers ignore the signals that are meant for the client.
 
         Raises
         ------
         EnvironmentMismatchError
-            The processes that were started are not those that were asked for.
+            The processes of the job are not those that were asked for.
         """
 
-    def left_behind(self) -> list[str]:
-        """Files of this node that its processes leave there if they die by SIGKILL."""
+    def leftover_files(self) -> list[str]:
+        """Files on this node that its processes leave behind when they are killed by SIGKILL."""
         return []
 
     def close(self, pool: Pool, patience: float) -> bool:  # noqa: ARG002
-        """Drop what waits, end the workers; False if some still evaluate after `patience` seconds.
+        """Cancel waiting points and end the workers, within `patience` seconds.
 
-        Only where this returns False the caller has to end its own process
-        with `abort`.
+        Returns
+        -------
+        bool
+            False if some workers still evaluate; the caller then ends its process with `abort`.
         """
         pool.shutdown(wait=False, cancel_futures=True)
         return True
 
     def abort(self, status: int) -> None:  # noqa: B027
-        """End what would outlive this process; returns where there is nothing to end."""
+        """End this process with all that would outlive it; returns if there is nothing."""

@@ -1,4 +1,4 @@
-"""The executor that spreads a job's points over the ranks of one MPI world."""
+"""Launches a client on rank 0 of an MPI world, whose other ranks evaluate points."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from adaptive_scheduler.errors import EnvironmentMismatchError
-from adaptive_scheduler.executors import worker
-from adaptive_scheduler.executors.base import Executor
-from adaptive_scheduler.executors.pools import ProcessPool
+from adaptive_scheduler.executors import worker_process
+from adaptive_scheduler.executors.base import Launcher
+from adaptive_scheduler.executors.process_pools import ProcessPool
 
 #: MPICH 4 (src/util/mpl/src/shm): what it maps in every rank of a node.
-_SHARED_MEMORY = "/dev/shm/mpich_shm_"  # noqa: S108  only looked at
+_SHARED_MEMORY = "/dev/shm/mpich_shm_"  # noqa: S108  only compared
 
 
-class MPI4Py(Executor):
+class MPI4Py(Launcher):
     """``"mpi4py"``: rank 0 is the client, the other ranks evaluate points.
 
-    The client runs inside ``python -m mpi4py.futures``. A job of one core has
-    no rank to spare: its one worker is a child process of the client.
+    The client runs in ``python -m mpi4py.futures``. In a job of one core the one worker is a child
+    process of the client.
     """
 
     name: ClassVar[str] = "mpi4py"
@@ -32,16 +32,16 @@ class MPI4Py(Executor):
         return [*launcher, python, "-m", "mpi4py.futures", *target]
 
     def workers(self, cores: int) -> int:
-        """All ranks but the client's, at least 1."""
+        """All ranks except the client's, at least 1."""
         return max(cores - 1, 1)
 
     def open(self, cores: int) -> Pool:
-        """Open the pool of this MPI world and wait until its ranks are there.
+        """Open the pool of this MPI world and wait for its ranks.
 
         Raises
         ------
         EnvironmentMismatchError
-            The world has another size than the job was given ranks.
+            The size of the world is not the number of ranks of the job.
         """
         from mpi4py import MPI
         from mpi4py.futures import MPIPoolExecutor
@@ -56,16 +56,16 @@ class MPI4Py(Executor):
                 "The client was not started by 'python -m mpi4py.futures', so the other "
                 f"{size - 1} ranks do not wait for points. Start it with the job script's command."
             )
-        # main=False: ranks need nothing of the client's own __main__
-        pool: Any = MPIPoolExecutor(initializer=worker.start_rank, main=False)
+        # main=False: ranks do not need the client's __main__
+        pool: Any = MPIPoolExecutor(initializer=worker_process.start_mpi_rank, main=False)
         pool.bootup()
         return pool  # type: ignore[no-any-return]
 
-    def left_behind(self) -> list[str]:
-        """MPICH's shared memory: a megabyte for each rank, in a file that only a good end removes.
+    def leftover_files(self) -> list[str]:
+        """MPICH's shared memory: a file with a megabyte per rank, which only a normal end removes.
 
-        Its name is known to nobody but the processes that have it. Its launcher's file
-        (`topology_file`) is removed here and now if it is certain which one that is.
+        Its name is found in the memory maps of this process. The file of MPICH's launcher
+        (`topology_file`) is removed at once if it is certain which one that is.
         """
         from adaptive_scheduler.executors import topology_file  # it imports psutil
 
@@ -78,7 +78,7 @@ class MPI4Py(Executor):
         return [*memory, *topology_file.remove()]
 
     def close(self, pool: Pool, patience: float) -> bool:
-        """Drop what waits; False if ranks still evaluate after `patience` seconds."""
+        """Cancel waiting points; False if ranks still evaluate after `patience` seconds."""
         if not hasattr(pool, "num_workers"):
             return ProcessPool().close(pool, patience)
         pool.shutdown(wait=False, cancel_futures=True)
@@ -89,7 +89,7 @@ class MPI4Py(Executor):
         return not thread.is_alive()
 
     def abort(self, status: int) -> None:
-        """End all ranks of the world at once, this one included."""
+        """End all ranks of the world at once, including this one."""
         from mpi4py import MPI
 
         if MPI.COMM_WORLD.Get_size() > 1:

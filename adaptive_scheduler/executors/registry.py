@@ -1,4 +1,4 @@
-"""The executors by the name that users type."""
+"""Finds a launcher by the name that users give as ``executor_type``."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Pool
 
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.executors.base import Executor
+from adaptive_scheduler.executors.base import Launcher
 from adaptive_scheduler.executors.mpi import MPI4Py
-from adaptive_scheduler.executors.pools import Custom, Loky, ProcessPool, Sequential
+from adaptive_scheduler.executors.process_pools import Custom, Loky, ProcessPool, Sequential
 
-EXECUTORS: dict[str, Callable[[], Executor]] = {
+LAUNCHERS: dict[str, Callable[[], Launcher]] = {
     executor.name: executor for executor in (MPI4Py, ProcessPool, Loky, Sequential)
 }
 
 
-def executor_for(
+def launcher_for(
     executor_type: str | Callable[[int], Pool], callables: Sequence[Callable[[int], Pool]] = ()
-) -> Executor:
-    """Find an executor.
+) -> Launcher:
+    """Return the launcher for an ``executor_type``.
 
     Parameters
     ----------
     executor_type : str or callable
-        A name of `EXECUTORS`, ``"callable:INDEX"`` (a place in `callables`), or a callable
+        A name of `LAUNCHERS`, ``"callable:INDEX"`` (a place in `callables`), or a callable
         that takes the number of workers and returns a `concurrent.futures.Executor`.
     callables : sequence of callable
         The scheduler's ``executor_callables``.
@@ -31,17 +31,17 @@ def executor_for(
     Raises
     ------
     InputError
-        No executor has this name.
+        No launcher has this name.
     """
     if not isinstance(executor_type, str):
         return Custom(executor_type)
     name, colon, index = executor_type.partition(":")
     if name == Custom.name and colon and index.isdecimal() and int(index) < len(callables):
         return Custom(callables[int(index)])
-    if executor_type not in EXECUTORS:
-        known = ", ".join(map(repr, EXECUTORS))
+    if executor_type not in LAUNCHERS:
+        known = ", ".join(map(repr, LAUNCHERS))
         raise InputError(
             f"executor_type={executor_type!r} is not known. Use one of {known}, or a callable that "
             "takes the number of workers and returns a concurrent.futures.Executor."
         )
-    return EXECUTORS[executor_type]()
+    return LAUNCHERS[executor_type]()

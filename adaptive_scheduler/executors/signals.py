@@ -1,8 +1,8 @@
-"""Signals that a process takes over, and that what it starts must not inherit.
+"""Handles signals in this process without its children inheriting that.
 
-A signal that is ignored (``SIG_IGN``) stays so in every child, also through ``exec``: then
-``Popen(...).terminate()`` ends nothing. One with a handler is as usual again after ``exec``, and
-after a bare ``fork`` by what is here.
+A signal that is ignored (``SIG_IGN``) stays ignored in every child, also after ``exec``: then
+``Popen(...).terminate()`` has no effect. One with a handler gets its default back at ``exec``; this
+module gives it back after a ``fork`` without ``exec``.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from types import FrameType
 
 Handler = Callable[[int, FrameType | None], object]
 
-#: The handler of each signal that was taken over.
+#: The handler of each signal that was set by `take`.
 _taken: dict[int, Handler] = {}
-#: What the forking thread had blocked before.
-_mine = threading.local()
+#: Signal mask of the forking thread before the fork.
+_before_fork = threading.local()
 
 
 def nothing(_number: int, _frame: FrameType | None) -> None:
@@ -26,34 +26,36 @@ def nothing(_number: int, _frame: FrameType | None) -> None:
 
 
 def take(numbers: Iterable[int], handler: Handler) -> None:
-    """Handle signals in this process, and in no child of it; only from the main thread."""
+    """Set a handler in this process but not in its children; only from the main thread."""
     if not _taken:
-        os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_give_back)
+        os.register_at_fork(
+            before=_block, after_in_parent=_unblock, after_in_child=_restore_defaults
+        )
     for number in numbers:
         signal.signal(number, handler)
-        # system calls of compiled code go on by themselves, where the system can do that
+        # restart interrupted system calls of compiled code
         signal.siginterrupt(number, False)
         _taken[number] = handler
 
 
-def _hold() -> None:
-    """Let no signal reach a child before it is its own."""
-    _mine.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _taken)
+def _block() -> None:
+    """Block the signals, so that none reaches a child before `_restore_defaults`."""
+    _before_fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _taken)
 
 
-def _release() -> None:
-    signal.pthread_sigmask(signal.SIG_SETMASK, _mine.mask)
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _before_fork.mask)
 
 
-def _give_back() -> None:
-    """In a forked child: what nobody has changed meanwhile does what it usually does."""
+def _restore_defaults() -> None:
+    """In a forked child: give the signals their default handlers, unless set otherwise since."""
     for number, handler in _taken.items():
         if signal.getsignal(number) is handler:
-            usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-            signal.signal(number, usual)
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)
     _taken.clear()
     try:
-        _release()
-    except KeyboardInterrupt:  # it came before the child began: raised here, it would be lost
+        _unblock()
+    except KeyboardInterrupt:  # pending since before the fork; raised here, it would be lost
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)

@@ -1,8 +1,8 @@
 """Removes the file that MPICH's launcher leaves behind when it is killed.
 
-For the ranks of a node its proxy writes ``/tmp/hydra_hwloc_xmlfile_XXXXXX``, which they read
-within ``MPI_Init``, and removes it at a good end (mpich, src/pm/hydra/proxy). Its name is told
-to nobody, so which one belongs to a world is told by its time. Only files of this user count.
+On each node hydra's proxy writes ``/tmp/hydra_hwloc_xmlfile_XXXXXX``, which the ranks read in
+``MPI_Init``, and removes it at a normal end (mpich, src/pm/hydra/proxy). Its name is not published,
+so the file of a world is identified by its time. Only files of this user are considered.
 """
 
 from __future__ import annotations
@@ -14,27 +14,25 @@ from pathlib import Path
 
 import psutil
 
-_FOLDER = Path("/tmp")  # noqa: S108  it is in the program of the launcher
+_FOLDER = Path("/tmp")  # noqa: S108  fixed in the launcher
 _NAMES = "hydra_hwloc_xmlfile_*"
 _PROXY = "hydra_pmi_proxy"
-#: Where hydra numbers the ranks of a node.
+#: Environment variable with the number of a rank on its node, set by hydra.
 _LOCAL_RANK = "MPI_LOCALRANKID"
-#: Seconds within which a world that starts at the same time could have written a file.
+#: Seconds after its start within which another world may write its file.
 _STARTING = 60.0
-#: The kernel stamps files with the time of its last tick.
+#: Seconds by which file times may be early: the kernel uses the time of its last tick.
 _TICK = 0.05
 
 
 def remove() -> list[str]:
-    """Remove the file of this world; call it after ``MPI_Init``, which all ranks then have passed.
-
-    The first rank of each node does it, the others nothing.
+    """Remove the file of this world, in the first rank of a node; call it after ``MPI_Init``.
 
     Returns
     -------
     list of str
-        Files of which one is ours, where others of this user started worlds at the same
-        time: to be removed when this world has ended.
+        Candidates, if other worlds of this user started at the same time: to be removed when
+        this world has ended.
     """
     me = psutil.Process()
     with suppress(psutil.Error, OSError):
@@ -50,7 +48,7 @@ def remove() -> list[str]:
 
 
 def _written(begin: float, end: float) -> list[Path]:
-    """Files of this user that were written within this time."""
+    """Files of this user that were written between two times."""
     found = []
     for path in _FOLDER.glob(_NAMES):
         with suppress(OSError):

@@ -1,17 +1,14 @@
-"""What a worker process runs: points of a function that came by value.
+"""Evaluates points in a worker process, with a function that was sent by value.
 
 Imports only the standard library and cloudpickle, so that a worker costs what
-its function needs; `arrival` and `signals` import no more.
+its function needs; `received_code` and `signals` import no more.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import hashlib
-import multiprocessing
 import os
 import pickle
-import signal
 import sys
 import threading
 import time
@@ -19,50 +16,40 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from typing import Any
 
 import cloudpickle
 
-from adaptive_scheduler.executors import arrival, signals
+from adaptive_scheduler.executors import received_code
 
-#: Meant for the client, which saves and then ends its workers itself.
-IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+#: Values of these types are put into the reply as they are, others as pickles.
+PLAIN_TYPES = frozenset({float, int, bool, str, bytes, complex, type(None)})
 
-#: Values of these types go into the message as they are.
-PLAIN = frozenset({float, int, bool, str, bytes, complex, type(None)})
-
-#: Functions kept by one worker, and the bytes of their pickles.
+#: Functions that one worker keeps, and bytes of their pickles, at most.
 MAX_FUNCTIONS, MAX_BYTES = 4096, 256 * 2**20
 
-#: What stands between slurmstepd and a rank, see `schedulers.slurm.RANK`.
-SHELL = "sh"
-#: Seconds that a rank lives on without its launcher: longer than its client waits for points
-#: (a third of the batch system's KillWait, 30 s by default).
-ORPHANED = 15.0
-
-#: Kinds of answers to a message, and of values in an answer.
+#: Kinds of replies to a message, and of values in a reply.
 DONE, MISSING, SETUP_FAILED, READY = "done", "missing", "setup failed", "ready"
 VALUE, PICKLED, ERROR = 0, 1, 2
-#: What raised where the setup failed.
+#: For errors: which user code raised if the setup failed.
 SETUP = "initializer, or the loading of your function in a worker,"
 
 
 @dataclass(frozen=True)
 class Program:
-    """A function and what must be done in a worker before its first point.
+    """A function, with the setup that a worker needs before its first point.
 
     Attributes
     ----------
     folder : str
         Working directory of the worker.
     path : tuple of str
-        Entries that `sys.path` must have.
+        Entries to add to `sys.path`.
     initializers_key : bytes
-        Initializers of one key run once in a worker; all functions that name it share the
-        globals of their modules with them.
+        Identifies the initializers: they run once in a worker, and share module globals with all
+        functions of the same key.
     initializers, function : bytes
-        Pickles of a list of callables (``b""``: none), and of one.
+        Pickles of a list of callables (``b""`` if there are none), and of one callable.
     """
 
     folder: str
@@ -73,123 +60,34 @@ class Program:
 
 
 _functions: dict[bytes, tuple[Callable[[Any], Any], int]] = {}
-_modules: dict[bytes, arrival.Modules] = {}
+_modules: dict[bytes, received_code.Modules] = {}
 _installing = threading.RLock()
-
-
-def begin() -> None:
-    """Leave signals to the client, and show where Python was if compiled code ends it."""
-    signals.take(IGNORED, signals.nothing)
-    if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:  # a shell does that to what has an &
-        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
-    show_crashes()
-
-
-def show_crashes() -> None:
-    """Print Python's stack to the job's output at a segmentation fault, an abort and their kin."""
-    with suppress(OSError, ValueError, AttributeError):  # a standard error that is closed
-        faulthandler.enable(file=2, all_threads=False)
-
-
-def start_rank() -> None:
-    """Begin the life of an MPI rank: no signals, and no standard input that never ends."""
-    begin()
-    if os.environ.get("MPI_LOCALRANKID") == "0":  # on the nodes where the client is not
-        from adaptive_scheduler.executors import topology_file
-
-        topology_file.remove()
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    threading.Thread(target=_end_with_launcher, args=(Launcher(),), daemon=True).start()
-
-
-class Launcher:
-    """What started this rank (hydra's proxy, slurmstepd): nobody else would ever end it.
-
-    Where `SHELL` started the rank, it is the shell's parent that counts: srun's ranks are
-    children of such a shell, which outlives a slurmstepd that is killed. (A job script is bash;
-    its parent may well be restarted by an administrator, and the job goes on.)
-    """
-
-    def __init__(self) -> None:
-        me, parent = os.getpid(), os.getppid()
-        name, above = _name_and_parent(parent)
-        self._parents = {me: parent} | ({parent: above} if name == SHELL else {})
-
-    def is_gone(self) -> bool:
-        """Whether it has ended, so that its children were given to another."""
-        return any(_name_and_parent(pid)[1] != parent for pid, parent in self._parents.items())
-
-
-def _name_and_parent(pid: int) -> tuple[str, int]:
-    """Of a process, see proc(5), /proc/pid/stat; 0 where it cannot be told."""
-    if pid == os.getpid():
-        return "", os.getppid()
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            name, _, rest = file.read().partition("(")[2].rpartition(")")
-    except OSError:  # it has ended; or no Linux
-        return "", 0
-    return name, int(rest.split()[1])
-
-
-def _end_with_launcher(launcher: Launcher) -> None:
-    """End a while after the launcher: the client, which ends too, takes first what returns."""
-    while not launcher.is_gone():
-        time.sleep(1)
-    time.sleep(ORPHANED)
-    os._exit(1)
-
-
-def start(client: int) -> None:
-    """Begin the life of a worker of a process pool: no signals, and no life after the client.
-
-    Parameters
-    ----------
-    client : int
-        The client's process id.
-    """
-    begin()
-    threading.Thread(target=_end_with_client, args=(client,), daemon=True).start()
-
-
-def _end_with_client(client: int) -> None:
-    parent = multiprocessing.parent_process()
-    sentinel = getattr(parent, "sentinel", None)  # loky has a parent process without one
-    if sentinel is not None:
-        wait([sentinel])
-    else:
-        while os.getppid() == client:
-            time.sleep(1)
-    os._exit(1)
 
 
 def evaluate(
     key: bytes, program: bytes | str | None, arguments: bytes | list[Any], budget: float
 ) -> tuple[str, list[tuple[int, Any, float]]]:
-    """Evaluate points one after the other, until done or until the time is used up.
+    """Evaluate points one after the other, until all are done or `budget` is used up.
 
     Parameters
     ----------
     key : bytes
-        Names the program.
+        Identifies the program.
     program : bytes, str or None
-        Pickle of the `Program`, or a file that holds it; None where this worker should have it.
+        Pickle of the `Program`, or a file with it; None if this worker should have it already.
     arguments : bytes or list
-        What the function is called with, one each; bytes are a pickle of the list.
+        One argument of the function per point; bytes are a pickle of the list.
     budget : float
-        Seconds after which no other point is begun: those that are done
-        must not wait for slow ones.
+        Seconds after which no further point is begun, so that results do not wait for slow
+        points.
 
     Returns
     -------
     kind : str
         ``DONE``, ``MISSING`` (send the program) or ``SETUP_FAILED``.
     records : list of (int, object, float)
-        For the points that were evaluated: kind, value, seconds. An ``ERROR``'s
-        value is (type name, message, traceback text, pickled exception or None).
+        Kind, value and seconds of each evaluated point. The value of an ``ERROR`` is (type name,
+        message, traceback text, pickled exception or None).
     """
     if key not in _functions:
         pickled = _read(key, program) if isinstance(program, str) else program
@@ -207,9 +105,9 @@ def evaluate(
 def evaluate_when_ready(
     key: bytes, program: bytes | str | None, arguments: bytes | list[Any], budget: float
 ) -> tuple[str, list[tuple[int, Any, float]]]:
-    """As `evaluate`; but a worker that was sent a program it lacks installs it and does no more.
+    """Like `evaluate`, but a program that this worker lacks is only installed.
 
-    It answers ``READY``. So the time of a message without a program is that of its points.
+    It then replies ``READY``. So the time that a message takes is that of its points alone.
     """
     if program is None or key in _functions:
         return evaluate(key, None, arguments, budget)
@@ -237,9 +135,9 @@ def _evaluated(
 
 
 def _packed(records: list[tuple[int, Any, float]]) -> list[tuple[int, Any, float]]:
-    """Pickle the values that are not plain; one that cannot be is an error of its point."""
+    """Pickle values that are not plain; a value that cannot be pickled is an error of its point."""
     return [
-        record if record[0] == ERROR or type(record[1]) in PLAIN else _pickled(record)
+        record if record[0] == ERROR or type(record[1]) in PLAIN_TYPES else _pickled(record)
         for record in records
     ]
 
@@ -258,10 +156,10 @@ def _pickled(record: tuple[int, Any, float]) -> tuple[int, Any, float]:
 
 
 def describe(error: BaseException) -> tuple[str, str, str, bytes | None]:
-    """Type name, message, traceback text, and the exception's pickle where it has one."""
+    """Type name, message, traceback text and pickle of an exception (None if there is none)."""
     text = "".join(traceback.format_exception(error))
     pickled = None
-    with suppress(BaseException):  # the text says it all; the object is an extra
+    with suppress(BaseException):  # the text is enough; the object is an extra
         pickled = cloudpickle.dumps(error)
         pickle.loads(pickled)
     return type(error).__name__, _message(error), text, pickled
@@ -275,20 +173,20 @@ def _message(error: BaseException) -> str:
 
 
 def digest(data: bytes) -> bytes:
-    """What names a pickle."""
+    """The key of a pickle: a hash of its bytes."""
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
 def _read(key: bytes, file: str) -> bytes | None:
-    """The program that a file holds; None if it is another one, or is not seen here."""
-    with suppress(OSError), open(file, "rb") as opened:  # noqa: PTH123  pathlib is not needed else
+    """The program in a file; None if the file is missing here or has other content."""
+    with suppress(OSError), open(file, "rb") as opened:  # noqa: PTH123  pathlib is not imported
         data = opened.read()
         return data if digest(data) == key else None
     return None
 
 
 def install(key: bytes, pickled: bytes) -> Callable[[Any], Any]:
-    """Get a function ready: folder, initializers, what it needs. Raises what the user's code raises."""
+    """Set up a program: folder, path, initializers, function. Raises what the user's code raises."""
     with _installing:  # a pool of threads
         if key not in _functions:
             _install(key, pickled)
@@ -296,7 +194,7 @@ def install(key: bytes, pickled: bytes) -> Callable[[Any], Any]:
 
 
 def _install(key: bytes, pickled: bytes) -> None:
-    arrival.show_sources()
+    received_code.show_sources()
     program: Program = pickle.loads(pickled)
     _enter(program.folder, program.path)
     function = _initialized(program).loads(program.function)
@@ -308,13 +206,13 @@ def _install(key: bytes, pickled: bytes) -> None:
     _functions[key] = (function, len(pickled))
 
 
-def _initialized(program: Program) -> arrival.Modules:
-    """The user's modules in this worker, after the initializers."""
+def _initialized(program: Program) -> received_code.Modules:
+    """The user's modules in this worker, after running the initializers."""
     if not program.initializers:
-        return arrival.Modules()
+        return received_code.Modules()
     key = program.initializers_key
     if key not in _modules:
-        modules = arrival.Modules()
+        modules = received_code.Modules()
         for initializer in modules.loads(program.initializers):
             initializer()
         modules.settle()

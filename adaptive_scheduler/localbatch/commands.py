@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler.core import times
-from adaptive_scheduler.core.surroundings import clean_environment
+from adaptive_scheduler.core.clean_environment import clean_environment
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError
-from adaptive_scheduler.localbatch.daemon import ensure_server
-from adaptive_scheduler.localbatch.rules import BatchJob, Spec
-from adaptive_scheduler.localbatch.state import (
+from adaptive_scheduler.localbatch.folder import (
     FOLDER_VARIABLE,
     Folder,
     default_folder,
     open_folder,
     try_lock,
 )
+from adaptive_scheduler.localbatch.rules import BatchJob, Spec
+from adaptive_scheduler.localbatch.start_server import ensure_server
 from adaptive_scheduler.localbatch.store import Store
 
 #: Exit codes. 2 is argparse's: the command line is wrong.
@@ -32,14 +32,14 @@ OK, REFUSED, TRY_AGAIN = 0, 3, 75
 #: Seconds between SIGTERM and SIGKILL; Slurm's KillWait has the same default.
 KILL_WAIT = 30.0
 
-#: Changes the seconds after which an idle server ends.
+#: Environment variable with the seconds after which an idle server ends.
 IDLE_VARIABLE = "ADAPTIVE_SCHEDULER_LOCALBATCH_IDLE"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (0, 2 usage, 3 refused, 75 try again)."""
     options = _parser().parse_args(arguments)
-    options.umask = os.umask(0o077)  # the state is private; jobs get the one of the submit
+    options.umask = os.umask(0o077)  # the state is private; jobs get the umask of the submit
     try:
         folder = open_folder(options.state or default_folder(os.environ, os.uname().nodename))
         if options.command == "serve":
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "submit":
             return code
         if store.count_active():
-            ensure_server(folder)  # the last one may have been killed
+            ensure_server(folder)  # the previous one may have been killed
     except AdaptiveSchedulerError as error:
         return _fail(str(error), REFUSED)
     except sqlite3.OperationalError as error:
@@ -97,7 +97,7 @@ def _submit(store: Store, options: argparse.Namespace) -> int:
     print("\n".join(ids))
     try:
         ensure_server(store.folder)
-    except OSError as error:  # the jobs are in the queue all the same: never submit them again
+    except OSError as error:  # the jobs are queued: do not submit them again
         _fail(f"the server could not be started, the next command tries again: {error}", OK)
     return OK
 
@@ -143,7 +143,7 @@ def _history(store: Store, options: argparse.Namespace) -> int:
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:
-    """JSON lines, and a last one with their number: a list that was cut is noticed."""
+    """Print JSON lines, and a last one with their number, which shows that the list is complete."""
     print("\n".join(json.dumps(row) for row in [*rows, {"rows": len(rows)}]))
 
 

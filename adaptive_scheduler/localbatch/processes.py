@@ -1,4 +1,4 @@
-"""The processes of jobs: starting, finding, signalling."""
+"""Starts, finds and signals the processes of jobs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from adaptive_scheduler.localbatch.folder import FOLDER_VARIABLE, Folder, try_lock
 from adaptive_scheduler.localbatch.rules import BatchJob, Spec, interpreter, output_path
-from adaptive_scheduler.localbatch.state import FOLDER_VARIABLE, Folder, try_lock
 
 JOB_VARIABLE = "LOCALBATCH_JOB_ID"
 RESTART_VARIABLE = "LOCALBATCH_RESTART"
 
-# The watcher of a job. Its standard input is the job's record: the lock on it
-# lives as long as the watcher does, and the job itself does not get it. Traps
-# keep the watcher alive when its job is signalled; dash resets them in children.
+# The watcher of a job. Its standard input is the job's record, whose lock it holds while it is
+# alive; the job itself does not inherit it. The traps keep the watcher alive when its job is
+# signalled; the shell resets them in children.
 _WATCHER = """
 trap : TERM INT HUP QUIT USR1 USR2 ALRM
 echo "started $$" >&0
@@ -27,7 +27,7 @@ echo "exit $?" >&0
 
 
 class Process(NamedTuple):
-    """A living process of this user."""
+    """A live process of this user."""
 
     pid: int
     session: int
@@ -81,7 +81,7 @@ def _environment(folder: Folder, job: BatchJob, spec: Spec) -> dict[str, str]:
 
 
 def _open_output(path: str, umask: int) -> int:
-    previous = os.umask(umask)  # groups share results: the user's umask, not the server's
+    previous = os.umask(umask)  # the user's umask, not the server's: groups share results
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -90,7 +90,7 @@ def _open_output(path: str, umask: int) -> int:
 
 
 def _copy(folder: Folder, submit: int, script: bytes) -> str:
-    """The script as it was when it was submitted, whatever its author writes meanwhile."""
+    """A copy of the script as it was submitted, even if its author has changed it since."""
     path = Path(folder.script(submit))
     if not path.exists():
         fresh = path.with_name(f"{path.name}.new")
@@ -100,7 +100,7 @@ def _copy(folder: Folder, submit: int, script: bytes) -> str:
 
 
 def is_alive(folder: Folder, job: BatchJob) -> bool:
-    """Whether the job's watcher lives."""
+    """Whether the job's watcher is alive."""
     lock = try_lock(folder.record(job.id, job.restart))
     if lock is None:
         return True
@@ -109,7 +109,7 @@ def is_alive(folder: Folder, job: BatchJob) -> bool:
 
 
 def read_record(folder: Folder, job: BatchJob) -> str:
-    """What the job's watcher wrote: ``started PID``, ``exit CODE``."""
+    """What the job's watcher wrote: ``started PID``, then ``exit CODE``; "" if nothing."""
     try:
         return Path(folder.record(job.id, job.restart)).read_text()
     except FileNotFoundError:
@@ -117,14 +117,14 @@ def read_record(folder: Folder, job: BatchJob) -> str:
 
 
 def leader(folder: Folder, job: BatchJob) -> int | None:
-    """The session of the job, which is the pid of its watcher."""
+    """The session of the job, which is the pid of its watcher; None if not known."""
     words = read_record(folder, job).split()
     return int(words[1]) if len(words) > 1 else None
 
 
-def scan(folder: Folder) -> list[Process]:
-    """All living processes of this user."""
-    return [process for pid in _own_pids() if (process := _look(pid, folder))]
+def find_processes(folder: Folder) -> list[Process]:
+    """All live processes of this user."""
+    return [process for pid in _own_pids() if (process := _read_process(pid, folder))]
 
 
 def members(
@@ -141,12 +141,12 @@ def _own_pids() -> Iterator[int]:
             try:
                 if entry.stat().st_uid == user:
                     yield int(entry.name)
-            except FileNotFoundError:  # it ended just now
+            except FileNotFoundError:  # it has just ended
                 continue
 
 
-def _look(pid: int, folder: Folder) -> Process | None:
-    """None if it is a zombie, or not there any more."""
+def _read_process(pid: int, folder: Folder) -> Process | None:
+    """Read one process from ``/proc``; None if it has ended or is a zombie."""
     try:
         # the name, in parentheses, may hold anything; after it come state, parent, group, session
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
@@ -167,11 +167,11 @@ def _job_of(environ: list[bytes], folder: Folder) -> str | None:
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:
-    """Signal processes; those that ended meanwhile are no fault."""
+    """Send a signal to processes; those that have ended meanwhile are skipped."""
     for pid in pids:
         try:
             os.kill(pid, number)
             if number is signal.SIGTERM:
-                os.kill(pid, signal.SIGCONT)  # a stopped process would not notice
+                os.kill(pid, signal.SIGCONT)  # a stopped process would not see it
         except (ProcessLookupError, PermissionError):
             continue

@@ -1,4 +1,4 @@
-"""What the batch system decides, without clock, files or processes."""
+"""The decisions of the batch system, as pure functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Spec(NamedTuple):
-    """What one submit asks for; the same for all tasks of an array."""
+    """The request of one submit, the same for all tasks of an array."""
 
     name: str
     comment: str
@@ -24,7 +24,7 @@ class Spec(NamedTuple):
 
 
 class BatchJob(NamedTuple):
-    """One task, as the database holds it. Times are seconds of the monotonic clock."""
+    """One task, as stored in the database. Times are seconds of the monotonic clock."""
 
     submit: int
     task: int  # -1 for a submit of one job
@@ -51,7 +51,7 @@ class BatchJob(NamedTuple):
 
 
 class Step(enum.Enum):
-    """What the server must do about a running job now."""
+    """What the server has to do with a running job."""
 
     WAIT = "wait"
     TERMINATE = "terminate"  # SIGTERM to all its processes
@@ -59,7 +59,7 @@ class Step(enum.Enum):
 
 
 def parse_id(text: str) -> tuple[int, int | None] | None:
-    """``12_3`` -> (12, 3); ``12`` -> (12, None), all tasks; None if it is no id."""
+    """``12_3`` -> (12, 3); ``12`` -> (12, None), all tasks; None if `text` is not an id."""
     match = re.fullmatch(r"(\d{1,18})(?:_(\d{1,18}))?", text, re.ASCII)
     if match is None:
         return None
@@ -67,7 +67,7 @@ def parse_id(text: str) -> tuple[int, int | None] | None:
 
 
 def next_step(job: BatchJob, now: float) -> tuple[Step, str | None]:
-    """The step for a job whose processes live, and the reason why it must end."""
+    """The next step for a job with live processes, and the reason why it must end."""
     if job.signalled is not None:
         overdue = now - job.signalled >= job.kill_wait
         return (Step.KILL if overdue else Step.WAIT), job.wanted
@@ -79,16 +79,16 @@ def next_step(job: BatchJob, now: float) -> tuple[Step, str | None]:
 
 
 def may_linger(job: BatchJob, now: float) -> bool:
-    """Whether processes that outlive their job's script are left alone for now.
+    """Whether processes that outlive their job's script are left running for now.
 
-    Those of a job that was told to end have the rest of its kill wait; those of a
-    script that ended by itself have none.
+    If the job was told to end, they have the rest of its kill wait; if its script ended by itself,
+    they have no time.
     """
     return job.signalled is not None and now - job.signalled < job.kill_wait
 
 
 def next_event(jobs: Iterable[BatchJob], now: float) -> float:
-    """Seconds until the first walltime or kill of these jobs; infinity if there is none."""
+    """Seconds until the first walltime or SIGKILL of these jobs; infinity if there is none."""
     waits = [float("inf")]
     for job in jobs:
         if job.signalled is not None:
@@ -101,10 +101,10 @@ def next_event(jobs: Iterable[BatchJob], now: float) -> float:
 def startable(
     pending: Sequence[BatchJob], running: Iterable[BatchJob], slots: int
 ) -> list[BatchJob]:
-    """The jobs to start now: first come, first served, no one overtakes.
+    """The jobs to start now, strictly in the order of the queue.
 
-    A job that became too large because the slots were made fewer starts when
-    nothing else runs, so it cannot block the queue for ever.
+    A job that became too large because the number of slots was reduced starts when nothing else
+    runs, so it does not block the queue for ever.
     """
     used = sum(job.cores for job in running)
     chosen: list[BatchJob] = []
@@ -122,14 +122,14 @@ def ending(job: BatchJob, record: str, boot: str) -> tuple[str | None, int | Non
     Parameters
     ----------
     record : str
-        What the job's watcher wrote: nothing, ``started PID``, and then ``exit CODE``.
+        What the job's watcher wrote: "", or ``started PID``, then ``exit CODE``.
     boot : str
         The id of this boot of the machine.
 
     Returns
     -------
     tuple
-        The cause is None when the job must go back into the queue.
+        The cause is None if the job goes back into the queue.
     """
     words = record.split()
     code = int(words[3]) if len(words) == 4 else None
@@ -140,7 +140,7 @@ def ending(job: BatchJob, record: str, boot: str) -> tuple[str | None, int | Non
     if job.wanted == "timeout":
         return "timeout", code, f"the walltime of {job.walltime:g} s was over"
     if code is not None:
-        return ("completed" if code == 0 else "failed"), code, _say_code(code)
+        return ("completed" if code == 0 else "failed"), code, _exit_text(code)
     if job.boot != boot:
         return "node_fail", None, "the machine was restarted"
     if not words:
@@ -148,7 +148,7 @@ def ending(job: BatchJob, record: str, boot: str) -> tuple[str | None, int | Non
     return "failed", None, "its watcher was killed, so its exit code is not known"
 
 
-def _say_code(code: int) -> str:
+def _exit_text(code: int) -> str:
     try:
         return f"exit code {code} ({signal.Signals(code - 128).name})"
     except ValueError:
@@ -160,7 +160,7 @@ def interpreter(script: bytes) -> list[str]:
     first = script.partition(b"\n")[0]
     if not first.startswith(b"#!"):
         return ["/bin/sh"]
-    # as Linux does it: one program, the rest is one argument
+    # as Linux does: one program, and the rest as one argument
     words = first[2:].decode(errors="surrogateescape").strip().split(None, 1)
     return words or ["/bin/sh"]
 

@@ -1,4 +1,4 @@
-"""The server, which starts the jobs, ends those that must end, notes how each ended."""
+"""The server: starts jobs, ends those that must end, records how each ended."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from adaptive_scheduler.localbatch import processes
+from adaptive_scheduler.localbatch.folder import Folder
 from adaptive_scheduler.localbatch.rules import (
     BatchJob,
     Step,
@@ -22,22 +23,21 @@ from adaptive_scheduler.localbatch.rules import (
     next_step,
     startable,
 )
-from adaptive_scheduler.localbatch.state import Folder
 from adaptive_scheduler.localbatch.store import Store
 
 #: Seconds without a job until the server ends.
 IDLE_SECONDS = 10.0
 
-# Seconds between two looks, at most. Commands, and ends of own children, ring the bell.
+# Seconds between two steps, at most. Commands, and ends of its own children, wake the server.
 _CALM = 1.0
-_ADOPTED = 0.1  # children of an earlier server ring nothing
-_SWEEP_FIRST, _SWEEP_LAST = 0.01, 0.25  # while processes are on their way out; doubled
-_TROUBLE = 1.0  # the disk is full, the database is locked
+_ADOPTED = 0.1  # children of an earlier server do not wake it
+_SWEEP_FIRST, _SWEEP_LAST = 0.01, 0.25  # while killed processes end; doubled each time
+_TROUBLE = 1.0  # after an error, such as a full disk or a locked database
 _FORGET_EVERY = 600.0
 
 
 class BatchServer:
-    """One look at all jobs after another; everything it must know is in the database.
+    """Checks all jobs in each step; its state is in the database.
 
     Parameters
     ----------
@@ -59,49 +59,45 @@ class BatchServer:
         self._sweeps = 0
         self._worked = time.monotonic()
         self._forgot = float("-inf")
-        self._trouble = ""
-        self._identity = _identity(folder)
-        self._bell = os.open(folder.bell, os.O_RDWR | os.O_NONBLOCK)
+        self._wake_pipe = os.open(folder.wake_pipe, os.O_RDWR | os.O_NONBLOCK)
 
     def run(self) -> None:
-        """Serve until there was no job for the idle time, or SIGTERM or SIGINT; jobs go on."""
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # it only has to ring the bell
-        signal.set_wakeup_fd(self._bell, warn_on_full_buffer=False)
+        """Serve until no job was there for the idle time, or SIGTERM or SIGINT; jobs go on."""
+        identity = _identity(self.folder)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # only writes to the wake-up pipe
+        signal.set_wakeup_fd(self._wake_pipe, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        say("serving", f"{self.store.slots} slots in {self.folder.path}")
+        log("serving", f"{self.store.slots} slots in {self.folder.path}")
         self._tidy()
+        trouble = ""
         while not self._stopped:
-            if _identity(self.folder) != self._identity:
+            if _identity(self.folder) != identity:
                 self._end_with_folder()
                 return
             try:
-                pause = self._look()
+                pause = self._step()
                 if self._may_retire() and self._retire():
                     return
-                self._trouble = ""
+                trouble = ""
             except (OSError, sqlite3.OperationalError) as error:
-                pause = self._complain(error)
+                pause = _TROUBLE
+                if str(error) != trouble:  # logged once
+                    trouble = str(error)
+                    log("trouble", trouble)
             self._wait(pause)
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopped = True
 
     def _wait(self, seconds: float) -> None:
-        if select.select([self._bell], [], [], seconds)[0]:
-            os.read(self._bell, 65536)
+        if select.select([self._wake_pipe], [], [], seconds)[0]:
+            os.read(self._wake_pipe, 65536)
 
-    def _complain(self, error: Exception) -> float:
-        """Trouble with the disk passes: say it once, and look again."""
-        if str(error) != self._trouble:
-            self._trouble = str(error)
-            say("trouble", self._trouble)
-        return _TROUBLE
+    # --------------------------------------------------------------- one step
 
-    # --------------------------------------------------------------- one look
-
-    def _look(self) -> float:
-        """Do what there is to do now. Returns the seconds until the next look."""
+    def _step(self) -> float:
+        """Do what is due now. Returns the seconds until the next step."""
         for record, child in list(self._children.items()):
             if child.poll() is not None:
                 del self._children[record]
@@ -127,13 +123,13 @@ class BatchServer:
         return self.folder.record(job.id, job.restart)
 
     def _signal(self, alive: list[BatchJob], gone: list[BatchJob]) -> bool:
-        """End what must end; note what has ended. True if processes are on their way out."""
+        """End jobs that must end, record those that have ended. True if processes are still ending."""
         now = time.monotonic()
         steps = [(job, *next_step(job, now)) for job in alive]
         steps = [step for step in steps if step[1] is not Step.WAIT]
         if not steps and not gone:
             return False
-        found = processes.scan(self.folder)
+        found = processes.find_processes(self.folder)
         for job, step, reason in steps:
             number = signal.SIGTERM if step is Step.TERMINATE else signal.SIGKILL
             processes.send(self._members(found, job, alive=True), number)
@@ -150,27 +146,27 @@ class BatchServer:
         return left
 
     def _members(self, found: list[processes.Process], job: BatchJob, *, alive: bool) -> list[int]:
-        # A dead watcher's number may be another's by now, unless this server just saw it end.
+        # The pid of a dead watcher may have been reused since a reboot.
         trusted = alive or job.boot == self.store.boot
         session = processes.leader(self.folder, job) if trusted else None
         return processes.members(found, {job.id}, set() if session is None else {session})
 
     def _note_signal(self, job: BatchJob, reason: str | None, now: float) -> None:
-        say("ending", f"{job.id}: {reason}")
+        log("ending", f"{job.id}: {reason}")
         with self.store.transaction():
             fresh = self.store.get(job)
-            # a cancel that came meanwhile stays
+            # keep a cancel that came meanwhile
             self.store.change(job, wanted=fresh.wanted or reason, signalled=now)
 
     def _finish(self, jobs: list[BatchJob]) -> None:
-        """Note how jobs ended whose processes are all gone; requeued ones wait again."""
+        """Record how jobs ended whose processes are all gone; requeued ones wait again."""
         if not jobs:
             return
         with self.store.transaction():
             for job in map(self.store.get, jobs):
                 record = processes.read_record(self.folder, job)
                 cause, code, detail = ending(job, record, self.store.boot)
-                say("ended", f"{job.id}: {cause or 'back to the queue'}, {detail}")
+                log("ended", f"{job.id}: {cause or 'back to the queue'}, {detail}")
                 if cause is None:
                     self.store.put_back(job, started=bool(record))
                 else:
@@ -179,7 +175,7 @@ class BatchServer:
             Path(self._record(job)).unlink(missing_ok=True)
 
     def _tidy(self) -> None:
-        """Delete what a server left that was killed between the end of a job and its record's."""
+        """Delete records that a killed server left behind."""
         known = {self._record(job) for job in self.store.running()}
         for record in Path(self.folder.path, "running").iterdir():
             if str(record) not in known:
@@ -204,15 +200,15 @@ class BatchServer:
             child = processes.start(self.folder, job, spec, script)
         except OSError as error:
             detail = f"could not be started: {error}"
-            say("ended", f"{job.id}: {detail}")
+            log("ended", f"{job.id}: {detail}")
             with self.store.transaction():
                 self.store.end(job, "failed", None, detail)
             Path(self._record(job)).unlink(missing_ok=True)
             return
-        say("started", f"{job.id} (restart {job.restart}): pid {child.pid}")
+        log("started", f"{job.id} (restart {job.restart}): pid {child.pid}")
         self._children[self._record(job)] = child
 
-    # ------------------------------------------------------------------ the end
+    # ------------------------------------------------------------------ end
 
     def _forget(self) -> None:
         now = time.monotonic()
@@ -226,24 +222,24 @@ class BatchServer:
         return time.monotonic() - self._worked >= self._idle
 
     def _retire(self) -> bool:
-        """End if there is no job at all.
+        """Return whether the server ends: only if there is no job at all.
 
-        The lock is given back while nobody can submit: whoever submits before
-        is seen here, and whoever submits later finds the lock free.
+        The lock is released within the transaction: a submit before it is seen here, and one after
+        it finds the lock free.
         """
         with self.store.transaction():
             if self.store.count_active():
                 return False
-            say("idle", "ending")
+            log("idle", "ending")
             os.close(self._lock)
         return True
 
     def _end_with_folder(self) -> None:
-        """Without the folder nobody could ever find or end its jobs."""
-        say("gone", f"{self.folder.path} was removed; ending its jobs")
+        """End all jobs: without the folder nothing could find or end them later."""
+        log("gone", f"{self.folder.path} was removed; ending its jobs")
         deadline = time.monotonic() + _TROUBLE
         while time.monotonic() < deadline:
-            ours = [p.pid for p in processes.scan(self.folder) if p.job_id is not None]
+            ours = [p.pid for p in processes.find_processes(self.folder) if p.job_id is not None]
             if not ours:
                 return
             processes.send(ours, signal.SIGKILL)
@@ -258,6 +254,6 @@ def _identity(folder: Folder) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def say(event: str, text: str) -> None:
-    """One line in the server's log."""
+def log(event: str, text: str) -> None:
+    """Write one line to the server's log."""
     print(time.strftime("%Y-%m-%dT%H:%M:%S"), event, text, file=sys.stderr, flush=True)

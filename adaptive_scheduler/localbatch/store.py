@@ -1,4 +1,4 @@
-"""The database of jobs: an SQLite file that any number of commands change at once."""
+"""The database of jobs: an SQLite file that several commands may change at once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adaptive_scheduler.errors import FileError
+from adaptive_scheduler.localbatch.folder import FOLDER_VARIABLE, Folder
 from adaptive_scheduler.localbatch.rules import BatchJob, Spec, parse_id
-from adaptive_scheduler.localbatch.state import FOLDER_VARIABLE, Folder
 
-#: How long, and how many, endings are remembered.
+#: For how long, and for how many jobs, it is remembered how they ended.
 HISTORY_SECONDS = 86400.0
 HISTORY_JOBS = 10_000
 
@@ -53,8 +53,8 @@ class Store:
         self.folder = folder
         self.boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._db = sqlite3.connect(folder.database, timeout=BUSY_SECONDS, isolation_level=None)
-        # No fsync at a commit: a busy disk would hold up every start and end. After a power
-        # cut the last commits may be missing, never a part of one, and no job has survived.
+        # No fsync at a commit: on a busy disk it would delay each start and end. After a power
+        # failure the last commits may be missing, as a whole; no job has survived it anyway.
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -81,7 +81,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; nobody else writes meanwhile."""
+        """A transaction: all changes or none, and no other process writes meanwhile."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -102,13 +102,13 @@ class Store:
 
     @property
     def slots(self) -> int:
-        """Cores of the whole batch system: what the last submit said, else all there are."""
+        """Cores of the whole batch system: as the last submit set them, else all of the machine."""
         return int(self._meta("slots") or os.cpu_count() or 1)
 
     # ------------------------------------------------------------------ submits
 
     def add(self, spec: Spec, script: bytes, count: int, slots: int | None) -> list[str]:
-        """Queue `count` jobs; None keeps the number of slots. Returns their ids."""
+        """Queue `count` jobs; `slots` None keeps the number of slots. Returns their ids."""
         with self.transaction():
             if slots is not None:
                 self._set_meta("slots", str(slots))
@@ -126,7 +126,7 @@ class Store:
         return [str(submit)] if count == 1 else [f"{submit}_{task}" for task in tasks]
 
     def spec(self, submit: int) -> Spec:
-        """What a submit asked for."""
+        """The request of a submit."""
         row = self._db.execute("SELECT spec FROM submits WHERE id = ?", (submit,)).fetchone()
         return Spec(**json.loads(row[0]))
 
@@ -142,7 +142,7 @@ class Store:
         return [BatchJob(*row) for row in rows]
 
     def running(self) -> list[BatchJob]:
-        """Jobs that were started and have not ended."""
+        """Jobs that have been started and have not ended."""
         return self._jobs("state = 'running'")
 
     def pending(self, limit: int = -1) -> list[BatchJob]:
@@ -165,11 +165,11 @@ class Store:
         return self._jobs("submit = ? AND task = ?", (submit, task))
 
     def get(self, job: BatchJob) -> BatchJob:
-        """The same job as it is now."""
+        """The current row of a job."""
         return self._jobs("submit = ? AND task = ?", (job.submit, job.task))[0]
 
     def change(self, job: BatchJob, **values: object) -> None:
-        """Write some columns of one job; part of a transaction of the caller's."""
+        """Change columns of one job, within a transaction of the caller."""
         columns = ", ".join(f"{column} = ?" for column in values)
         self._db.execute(
             f"UPDATE jobs SET {columns} WHERE submit = ? AND task = ?",  # noqa: S608
@@ -204,18 +204,18 @@ class Store:
                         mark(job)
 
     def end(self, job: BatchJob, cause: str, code: int | None, detail: str) -> None:
-        """Note how a job ended; part of a transaction of the caller's."""
+        """Record how a job ended, within a transaction of the caller."""
         values = {"state": "ended", "cause": cause, "code": code, "detail": detail}
         self.change(job, **values, ended=time.time())
 
     def put_back(self, job: BatchJob, *, started: bool) -> None:
-        """Into the queue again, at its old place; part of a transaction of the caller's."""
+        """Queue a job again, at its old place, within a transaction of the caller."""
         restart = job.restart + started
         self.change(job, state="pending", restart=restart, wanted=None, started=None)
         self.change(job, signalled=None, boot=None)
 
     def endings(self, ids: Iterable[str]) -> list[Ended]:
-        """How these jobs ended; live and forgotten ones are left out."""
+        """How these jobs ended; without live ones and those that were deleted."""
         found = []
         for job_id in ids:
             for job in self.find(job_id):
@@ -229,7 +229,7 @@ class Store:
         return found
 
     def forget_old(self, now: float) -> list[int]:
-        """Forget endings that are too old or too many; the submits that are gone with them."""
+        """Delete ended jobs that are too old or too many; returns the submits without any job left."""
         with self.transaction():
             self._db.execute(
                 "DELETE FROM jobs WHERE state = 'ended' AND (ended < ? OR ended <="

@@ -8,14 +8,14 @@ import sys
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.io.pickling.object_file import read_callable
-from adaptive_scheduler.io.storage.row_codec import read_config
+from adaptive_scheduler.io.pickling.callables_file import read_callable
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.logs import open_log
 from adaptive_scheduler.manager.engine import Engine
 
 
 def main(path: str) -> int:
-    """Be the manager of a run until it is over; returns the exit status."""
+    """Serve a run until it is over; returns the exit status."""
     folder = RunFolder(path)
     try:
         config = read_config(folder)
@@ -33,9 +33,9 @@ def main(path: str) -> int:
 
 
 def serve(engine: Engine) -> None:
-    """Run an engine to which this process belongs."""
-    # its books live as long as this process: a collector that goes through 100,000 rows again
-    # and again took a quarter of its time, and made answers wait
+    """Run an engine in a process that has no other purpose."""
+    # rows live as long as this process: going through 100,000 of them again and again, the garbage
+    # collector took a quarter of its time
     gc.freeze()
     engine.run()
 

@@ -1,4 +1,4 @@
-"""Answer clients: who runs what. No socket, no file, no clock in here."""
+"""Answers the requests of clients. No socket, file or clock is used here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from adaptive_scheduler.core.jobs.records import JobRecord, Output
+from adaptive_scheduler.core.jobs.outputs import Output
+from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.rows.events import Finished, Lost, Raised, Released
 from adaptive_scheduler.core.rows.items import CANCELLED, QUEUED, RUNNING, Item
 from adaptive_scheduler.core.rows.run_state import RunState
@@ -41,7 +42,7 @@ class Moment:
 
 
 class DatabaseManager:
-    """The clients' side of the manager.
+    """Answers clients: gives items, takes them back, keeps their reports.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ class DatabaseManager:
         self._replies: dict[str, tuple[int, Reply]] = {}
 
     def handle(self, owner: Owner, number: int, request: Request, now: Moment) -> Reply:
-        """Answer one request of a client.
+        """Answer one request, which may come twice or late.
 
         Parameters
         ----------
@@ -73,78 +74,79 @@ class DatabaseManager:
             return last[1] if number == last[0] else Refused("old_request", "answered before.")
         if type(request) is Hello:
             self._submits[owner.job] = request.submit
-        record = self.hear(owner, request, now)
+        record = self.renew_lease(owner, request, now)
         if type(record) is Refused:
             reply: Reply = record
         else:
-            reply = self._answer(owner, record, request, now)
+            reply = _ANSWERS[type(request)](self, owner, record, request, now)
         self._replies[owner.uuid] = (number, reply)
         return reply
 
-    def hear(self, owner: Owner, request: Request, now: Moment) -> JobRecord | Refused:
-        """Know who speaks. A claim that comes after its client's goodbye must not give it work."""
+    def renew_lease(self, owner: Owner, request: Request, now: Moment) -> JobRecord | Refused:
+        """Any request does. But a claim that comes after its client's goodbye must not give work."""
         known = self._state.jobs.records.get(owner.job)
         has_left = known is not None and known.goodbye and known.owner == owner
         if has_left and type(request) is not Goodbye:
             return Refused("left", f"the client of job {owner.job} has said goodbye before.")
-        return self._state.jobs.hear(owner, self._submits.get(owner.job, -1), now.monotonic)
-
-    def _answer(self, owner: Owner, record: JobRecord, request: Request, now: Moment) -> Reply:
-        return _ANSWERS[type(request)](self, owner, record, request, now)
+        return self._state.jobs.on_heartbeat(owner, self._submits.get(owner.job, -1), now.monotonic)
 
     def _welcome(self, owner: Owner, _record: JobRecord, request: Hello, _now: Moment) -> Reply:
-        self._state.jobs.note_host(owner.job, request.host)
+        self._state.jobs.on_hello(owner.job, request.host)
         if request.inventory:
             self._state.tasks.meet_head(owner, request.inventory, _now.wall)
         timing = self._state.config.timing
         return Welcome(self._state.config.run, timing.beat, timing.lease, timing.idle)
 
+    # ------------------------------------------------------------------ an item is taken
+
     def _claim(
         self, owner: Owner, record: JobRecord, _request: Claim | Finish, now: Moment
     ) -> Reply:
-        held = self._state.items.held_by(owner.job)
-        last = self._state.reports.get(held.id) if held is not None else None
-        if held is None and owner.job in self._state.being_cancelled:
+        state = self._state
+        held = state.items.held_by(owner.job)
+        if held is None and owner.job in state.being_cancelled:
             return Idle(WAIT, over=True)
+        last = state.reports.get(held.id) if held is not None else None
         output = (self._output(owner.job) or "") if held is not None and held.owner != owner else ""
-        item = self._state.items.claim(owner, record.shape, now.wall, last, output)
+        item = state.items.claim(owner, record.shape, now.wall, last, output)
         if type(item) is Refused:
             return item
         if held is not None and (item is None or item.token != held.token):
-            self._state.reports.pop(held.id, None)
+            state.reports.pop(held.id, None)
         if item is None:
-            over = self._state.cancelled or not self._state.items.may_become_free(record.shape)
-            self._state.dirty = self._state.dirty or over
+            over = state.cancelled or not state.items.may_become_free(record.shape)
+            state.dirty = state.dirty or over
             return Idle(WAIT, over)
         if held is None or held.token != item.token:
-            self._state.jobs.note_claim(owner.job, now.monotonic)
+            state.jobs.on_claim(owner.job, now.monotonic)
         return Assigned(
-            item.id, item.token, item.fname, item.worked, self._state.combos.get(item.id), item.kind
+            item.id, item.token, item.fname, item.worked, state.combos.get(item.id), item.kind
         )
 
-    def _holder(self, token: int) -> Item | Refused:
-        """Return the row that a token is good for."""
-        row = self._state.items.row_of(token)
-        if row is None:
-            return Refused("stale_token", "this right is of no item that this run knows.")
-        item = self._state.items.rows[row]
-        if item.phase is CANCELLED and item.token == token:
-            return Refused("cancelled", f"item {row} was cancelled: save it, then let go.")
-        if item.phase is not RUNNING or item.token != token:
-            return Refused(
-                "stale_token", f"item {row} is {item.phase.value} by now ({item.reason})."
-            )
-        return item
+    # ------------------------------------------------------------ an item goes on, or ends
 
     def _beat(self, _owner: Owner, _record: JobRecord, request: Beat, _now: Moment) -> Reply:
         if not request.token:
             return Ok()
-        item = self._holder(request.token)
+        item = self._check_token(request.token)
         if type(item) is Refused:
             return item
         self._state.reports[item.id] = request.report
         self._state.count_barren_run(request.report, is_over=False)
         return Ok()
+
+    def _check_token(self, token: int) -> Item | Refused:
+        """Return the item that a token is valid for."""
+        item = self._state.items.by_token(token)
+        if item is None:
+            return _unknown_token()
+        if item.phase is CANCELLED and item.token == token:
+            return Refused("cancelled", f"item {item.id} was cancelled: save it, then let go.")
+        if item.phase is not RUNNING or item.token != token:
+            return Refused(
+                "stale_token", f"item {item.id} is {item.phase.value} by now ({item.reason})."
+            )
+        return item
 
     def _finish(self, owner: Owner, record: JobRecord, request: Finish, now: Moment) -> Reply:
         reply = self._end(Finished(request.token, request.report), now)
@@ -163,35 +165,41 @@ class DatabaseManager:
         return self._end(Released(request.token, request.reason, request.report), now)
 
     def _end(self, event: Finished | Raised | Released, now: Moment) -> Reply:
-        row = self._state.items.row_of(event.token)
-        if row is None:
-            return Refused("stale_token", "this right is of no item that this run knows.")
-        free = self._state.items.phases[QUEUED]
-        after = self._state.items.apply(row, event, now.wall)
+        state, items = self._state, self._state.items
+        item = items.by_token(event.token)
+        if item is None:
+            return _unknown_token()
+        queued = items.phases[QUEUED]
+        after = items.apply(item.id, event, now.wall)
         if type(after) is Refused:
             return after
-        self._state.reports.pop(row, None)
+        state.reports.pop(item.id, None)
         has_begun = event.report.seconds > 0  # else it was given to a client that was about to end
-        self._state.count_barren_run(event.report, is_over=type(event) is Released and has_begun)
-        if type(event) is Raised and after.phase is QUEUED:
-            self._state.items.delay(row, now.monotonic)
-        more_free = self._state.items.phases[QUEUED] > free  # itself again, or what waited for it
-        self._state.dirty = self._state.dirty or more_free or self._state.items.unfinished == 0
+        state.count_barren_run(event.report, is_over=type(event) is Released and has_begun)
+        more_queued = items.phases[QUEUED] > queued  # itself again, or what depends on it
+        state.dirty = state.dirty or more_queued or items.unfinished == 0
         return Ok()
 
-    def receive_late_goodbye(self, owner: Owner, goodbye: Goodbye, now: Moment) -> bool:
-        """Take in a goodbye that no manager heard; False if it is of no client that is missed."""
+    # ----------------------------------------------------------------------- a client ends
+
+    def _goodbye(self, owner: Owner, _record: JobRecord, request: Goodbye, now: Moment) -> Reply:
+        state = self._state
+        state.jobs.on_goodbye(owner.job, request.reason, request.broken)
+        state.take_back(owner.job, Lost(request.reason or "its client left"), now.wall)
+        state.dirty = True
+        return Ok()
+
+    def receive_offline_goodbye(self, owner: Owner, goodbye: Goodbye, now: Moment) -> bool:
+        """Take in a goodbye that was left in a file; False if it changes nothing any more."""
         record = self._state.jobs.records.get(owner.job)
         if record is None or record.ended or record.goodbye or record.owner not in (None, owner):
             return False
         self._goodbye(owner, record, goodbye, now)
         return True
 
-    def _goodbye(self, owner: Owner, _record: JobRecord, request: Goodbye, now: Moment) -> Reply:
-        self._state.jobs.note_goodbye(owner.job, request.reason, request.broken)
-        self._state.take_back(owner.job, Lost(request.reason or "its client left"), now.wall)
-        self._state.dirty = True
-        return Ok()
+
+def _unknown_token() -> Refused:
+    return Refused("stale_token", "this token was given for no item of this run.")
 
 
 #: Request -> how it is answered.

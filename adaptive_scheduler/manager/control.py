@@ -1,17 +1,19 @@
-"""Answer people: how the run stands, end it, go on, try again."""
+"""Answers the requests of people: status, cancel, resume, retry, stop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rate import Rate
+from adaptive_scheduler.core.rows.events import Cancelled
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
+    CancelItems,
     Ok,
     Owner,
     Picture,
@@ -36,9 +38,11 @@ from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.manager.persistence import Persistence
 
 #: What people send.
-CONTROL_REQUESTS = frozenset((Status, Cancel, Resume, Retry, Stop))
-#: Complaints of clients that reached no manager which one look shows.
+CONTROL_REQUESTS = frozenset((Status, Cancel, CancelItems, Resume, Retry, Stop))
+#: Complaints of clients that reached no manager of which `status` shows the first.
 _COMPLAINTS = 5
+#: Seconds between two samples of the number of points, from which the rate is computed.
+_SAMPLE = 5.0
 
 
 class ManagerProcess(msgspec.Struct, frozen=True):
@@ -60,7 +64,7 @@ class ManagerProcess(msgspec.Struct, frozen=True):
 
 
 class ControlApi:
-    """The side of the manager that people talk to.
+    """Answers people: shows the run, cancels, resumes and retries it, ends the manager.
 
     Parameters
     ----------
@@ -88,7 +92,13 @@ class ControlApi:
         self._refused, self._is_shut = 0, False
         self._done_before = state.items.phases[Phase.DONE]
         self._rate = Rate()
-        self._rate.note(self._points(), process.started.monotonic)
+        self._next_sample = process.started.monotonic
+
+    def sample_rate(self, now: Moment) -> None:
+        """Note the number of points now and then: the rate shown is that of the last minute."""
+        if now.monotonic >= self._next_sample:
+            self._next_sample = now.monotonic + _SAMPLE
+            self._rate.note(self._points(), now.monotonic)
 
     def observe(self, lock_error: str, refused: int, is_shut: bool) -> None:
         """Take in how the run's lock and the socket are; changes are logged.
@@ -104,111 +114,134 @@ class ControlApi:
         """
         self._lock_error = lock_error
         if len(str(refused)) > len(str(self._refused or "")) and refused:
-            self._jobs.notes.record("strangers_refused", connections=refused)
+            self._jobs.notes.record("connections_refused", connections=refused)
         if is_shut != self._is_shut:
-            self._jobs.notes.record("door_shut" if is_shut else "door_opened", refused=refused)
+            event = "new_connections_wait" if is_shut else "new_connections_accepted"
+            self._jobs.notes.record(event, refused=refused)
         self._refused, self._is_shut = max(refused, self._refused), is_shut
 
     def handle(self, owner: Owner, _number: int, request: Request, now: Moment) -> Reply:
-        """Answer one request. It may come twice: done again, each of them changes nothing more."""
+        """Answer one request; one that comes twice may be carried out twice."""
+        items = 0
         match request:
             case Status():
-                picture = self.snapshot(request.rows, now)
-                return Picture(msgspec.Raw(msgspec.msgpack.encode(picture)))
+                snapshot = self.snapshot(request.rows, now)
+                return Picture(msgspec.Raw(msgspec.msgpack.encode(snapshot)))
             case Cancel():
-                self._cancel(now)
+                items = self._cancel(now)
+            case CancelItems():
+                return self._cancel_items(request, now)
             case Resume():
-                self._go_on()
+                self._resume()
             case Retry():
                 return self._retry(request, now)
             case Stop():
                 self._process.stop()
         self._jobs.notes.record("asked", request=type(request).__name__, by=owner.job)
-        return Ok()
+        return Ok(items)
 
-    def _cancel(self, now: Moment) -> None:
+    def _cancel(self, now: Moment) -> int:
+        unfinished = self._state.items.unfinished
         self._state.items.cancel(now.wall, self._state.reports)
         self._state.reports.clear()
         self._state.cancelled = True
         self._state.dirty = True
+        return unfinished
 
-    def _go_on(self) -> None:
+    def _cancel_items(self, request: CancelItems, now: Moment) -> Reply:
+        """Cancel some items. Their clients learn it at the next heartbeat, save, and claim others."""
+        if (refused := self._unknown(request.items)) is not None:
+            return refused
+        reports, n = self._state.reports, 0
+        for item in request.items:
+            event = Cancelled(last=reports.get(item))
+            if not isinstance(self._state.items.apply(item, event, now.wall), Refused):
+                reports.pop(item, None)
+                n += 1
+        self._state.dirty = True
+        self._jobs.notes.record("cancelled", items=n)
+        return Ok(n)
+
+    def _unknown(self, items: Sequence[int]) -> Refused | None:
+        """Refuse items that the run does not have."""
+        n = len(self._state.items)
+        unknown = [one for one in items if not 0 <= one < n]
+        if not unknown:
+            return None
+        return Refused("no_such_item", f"there is no learner {unknown[0]}: they are 0 to {n - 1}.")
+
+    def _resume(self) -> None:
         self._state.cancelled = False
         self._jobs.resume()
 
     def _retry(self, request: Retry, now: Moment) -> Reply:
-        book = self._state.items
-        unknown = [row for row in request.items or () if not 0 <= row < len(book)]
-        if unknown:
-            return Refused(
-                "no_such_item", f"there is no learner {unknown[0]}: they are 0 to {len(book) - 1}."
-            )
+        items = self._state.items
+        if (refused := self._unknown(request.items or ())) is not None:
+            return refused
         wanted = {Phase.FAILED, Phase.CANCELLED} | ({Phase.DONE} if request.reopen else set())
-        rows = range(len(book)) if request.items is None else request.items
-        n = book.retry([row for row in rows if book.rows[row].phase in wanted], now.wall)
-        self._go_on()
+        ids = range(len(items)) if request.items is None else request.items
+        n = items.retry([one for one in ids if items.rows[one].phase in wanted], now.wall)
+        self._resume()
         self._jobs.notes.record("retried", items=n)
-        return Ok()
+        return Ok(n)
 
     # ------------------------------------------------------------------- drawing
 
     def snapshot(self, rows: str, now: Moment) -> Snapshot:
-        """Draw the run as it is at this moment."""
-        book = self._state.items
-        points = self._points()
-        jobs = self._job_rows(now)
+        """The run as it is at this moment."""
+        state, points, jobs = self._state, self._points(), self._job_rows(now)
         return Snapshot(
-            run=self._state.config.run,
+            run=state.config.run,
             database=str(self._folder.database),
             time=now.wall,
             scheduler=self._jobs.scheduler,
             manager=self._process.name,
-            phases={phase.value: n for phase, n in book.phases.items() if n},
-            items=item_views(book.rows, self._state.reports, rows),
+            phases={phase.value: n for phase, n in state.items.phases.items() if n},
+            items=item_views(state.items.rows, state.reports, rows),
             jobs=jobs,
-            submitted=sum(len(s.jobs or ()) for s in self._state.jobs.submits.values()),
+            submitted=sum(len(submit.jobs or ()) for submit in state.jobs.submits.values()),
             points=points,
             points_per_second=self._rate.note(points, now.monotonic),
             started=self._process.started.wall,
-            finished=book.phases[Phase.DONE] - self._done_before,
+            finished=state.items.phases[Phase.DONE] - self._done_before,
             notes=[*self._notes(now), *never_start(jobs), *self._complaints()],
         )
 
     def _points(self) -> int:
-        """Points of all learners: as the rows have them, and what was reported since."""
+        """Points of all items: as the rows have them, and what was reported since."""
         rows, reports = self._state.items.rows, self._state.reports
-        unsaved = (max(0, report.npoints - rows[row].npoints) for row, report in reports.items())
-        return sum(row.npoints for row in rows) + sum(unsaved)
+        unsaved = (max(0, report.npoints - rows[n].npoints) for n, report in reports.items())
+        return sum(item.npoints for item in rows) + sum(unsaved)
 
     def _job_rows(self, now: Moment) -> list[JobRow]:
         rows = []
-        for record, listed, heard in self._state.jobs.living():
-            item = self._state.items.held_by(record.id)
+        for job in self._state.jobs.live.values():
+            item = self._state.items.held_by(job.id)
             rows.append(
                 job_row(
-                    record, listed, now.monotonic - heard, item.id if item else None,
+                    job.record, job.listed, now.monotonic - job.last_heard, item.id if item else None,
                     self._state.config.timing.lease,
                 )
             )  # fmt: skip
         return rows
 
     def _notes(self, now: Moment) -> list[str]:
-        notes, write_error = self._jobs.notes, self._persistence.write_error
+        state, notes, write_error = self._state, self._jobs.notes, self._persistence.write_error
         shown = {
             "the database cannot be written": write_error
             and f"{write_error} It goes on by itself.",
             "the lock cannot be renewed": self._lock_error
             and f"{self._lock_error}. Make room, or mend it: it goes on by itself.",
-            "held": self._state.held and f"{self._state.held}. Mend it, then resume.",
-            "waiting for the batch system": self._jobs.backoff.reason,
-            "the queue cannot be seen": notes.listing_error
-            and f"{notes.listing_error}; jobs go on, and it is looked again by itself",
+            "held": state.held and f"{state.held}. Mend it, then resume.",
+            "waiting for the batch system": self._jobs.policy.backoff.reason,
+            "the queue cannot be listed": notes.listing_error
+            and f"{notes.listing_error}; jobs go on, and it is tried again by itself",
             "cancelling": notes.cancel_error,
-            "jobs died before they asked for work": not self._state.held and notes.early_deaths,
+            "jobs died before they asked for work": not state.held and notes.early_deaths,
             "excluded nodes": ", ".join(self._jobs.nodes.excluded(now.monotonic)),
             "connections without this run's key": str(self._refused or ""),
             "new clients wait": self._is_shut and "too many connections are open",
-            "damaged data were kept aside": damage(self._state.items.rows, self._state.reports),
+            "damaged data were kept aside": damage(state.items.rows, state.reports),
         }
         return [f"{what}: {why}" for what, why in shown.items() if why]
 

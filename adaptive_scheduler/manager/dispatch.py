@@ -1,4 +1,39 @@
-"""The order in which a manager works: drain, step, commit, and only then answer."""
+"""The order in which a manager works: receive all, decide, commit once, and only then send.
+
+Theory of operation
+-------------------
+A manager is one loop in one thread. `Dispatcher.step` is one round of it: it takes in all requests
+that wait at the socket and all results of the batch system, lets the handlers change the `RunState`,
+writes what has changed to disk, and sends replies and commands. It has no socket, no thread and no
+clock of its own, so that a test can drive it step by step, in virtual time, and kill it anywhere.
+
+**Nothing leaves before the commit.** A reply is a promise: "the item is yours", "your result is kept".
+A client goes on to other work because of it. If the manager were killed between reply and commit,
+the next one would know nothing of the promise, and give the item to somebody else. The same holds
+for commands: a submit that no manager remembers makes jobs that nobody counts. So replies and commands
+are collected, and leave only if the commit has succeeded. If the disk is full, nobody is
+answered; clients repeat their requests and go on computing, and the state in memory is written by
+the next commit that succeeds. Only `Status` is answered even then: it promises nothing, and a person
+must be able to read why the run stands still.
+
+**One commit for all.** A sync takes as long as hundreds of requests. Whatever has come in while one
+runs is answered after the next one: the more clients there are, the less a request costs, and none
+waits for more than two syncs.
+
+**One thread decides.** State that one thread changes needs no lock, and the order of events is that
+of the loop. What takes long is done elsewhere: commands of the batch system in a thread
+(`BatchWorker`, which knows no state, only commands and results), the checkpoint in a process of its own.
+
+**Three handlers, one state.** `DatabaseManager` answers clients, `ControlApi` answers people,
+`JobManager` decides about jobs. None calls another to change something: they change the state, and
+set `dirty` if the queue should be listed soon. Which handler answers a request is looked up by its
+type. Clients' requests come twice and late, so each has a number and is answered once
+(`DatabaseManager.handle`). What people send may be carried out twice without harm.
+
+**Two clocks.** Leases and delays are measured by the monotonic clock of this host, which nobody can
+set; times that people read are seconds since 1970. A `Moment` has both, and is taken once for each
+step, so that all that is decided in a step is decided at the same time.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +42,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.jobs.commands import Result, Task
-from adaptive_scheduler.core.jobs.records import Output
+from adaptive_scheduler.core.jobs.commands import Command, Result
+from adaptive_scheduler.core.jobs.outputs import Output
 from adaptive_scheduler.core.wire.messages import (
     Owner,
     Picture,
     Reply,
     Request,
-    Trade,
     decode_request,
     encode_reply,
 )
@@ -23,19 +57,19 @@ from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.manager.clients import CLIENT_REQUESTS, DatabaseManager, Moment
 from adaptive_scheduler.manager.control import CONTROL_REQUESTS, ControlApi, ManagerProcess
 from adaptive_scheduler.manager.drivers import DRIVER_REQUESTS, DriverManager
-from adaptive_scheduler.manager.heads import HeadManager
+from adaptive_scheduler.manager.heads import HEAD_REQUESTS, HeadManager
 from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.manager.parked import Parked
 from adaptive_scheduler.manager.persistence import Persistence, RowStore
 
-#: Seconds that the manager stays after the end, for clients that have something to say.
+#: Seconds that the manager stays after the end, for the last requests of clients.
 LINGER = 1.0
-#: Where no queue is looked at, jobs are judged so many times in a lease: it passes over all of them.
+#: Where no queue is listed, jobs are judged so many times in a lease: that goes over all of them.
 JUDGED_IN_A_LEASE = 10
 
 
 class Clocks(Protocol):
-    """Both clocks of a host, as the module `time` has them."""
+    """The two clocks of a host, as the module `time` has them."""
 
     def time(self) -> float:
         """Seconds since 1970; somebody may set it."""
@@ -52,17 +86,17 @@ class RequestHandler(Protocol):
 
 
 class Outside(Protocol):
-    """Takes what may be known because it is on disk."""
+    """Where a dispatcher sends what is on disk already."""
 
     def send(self, connection: bytes, message: bytes) -> None:
-        """Answer a client."""
+        """Send a reply to a client."""
 
-    def ask(self, task: Task) -> None:
-        """Give the batch system something to do."""
+    def send_command(self, command: Command) -> None:
+        """Hand a command to the batch system's thread."""
 
 
 class Dispatcher:
-    """The state of a run, its three handlers, and the order in which they work. No socket, no thread.
+    """Holds the state of a run and its three handlers, and runs them in order.
 
     Parameters
     ----------
@@ -112,20 +146,20 @@ class Dispatcher:
         self.control = ControlApi(store.folder, self.state, self.jobs, self.persistence, process)
         #: Request -> who answers it.
         self._handlers: dict[type, RequestHandler] = {
-            Trade: HeadManager(self.state, self.clients),
+            **dict.fromkeys(HEAD_REQUESTS, HeadManager(self.state, self.clients)),
             **dict.fromkeys(DRIVER_REQUESTS, DriverManager(self.state)),
             **dict.fromkeys(CLIENT_REQUESTS, self.clients),
             **dict.fromkeys(CONTROL_REQUESTS, self.control),
         }
         #: By the sender's uuid: a later request of one takes the place of the one that waits.
         self._parked: dict[str, tuple[bytes, int, Owner, Request, Any, float]] = {}
-        self._tasks: list[Task] = []
+        self._commands: list[Command] = []
         self._next_judging = now.monotonic
         self._over_since: float | None = None
         self._rejected = 0
 
     def now(self) -> Moment:
-        """Return this instant; nothing is ever judged by the clock that people set."""
+        """Return this instant."""
         return Moment(self._clock.time(), self._clock.monotonic())
 
     def submit_jobs(
@@ -165,14 +199,14 @@ class Dispatcher:
         results: Sequence[Result],
         outside: Outside,
     ) -> None:
-        """Take in what came, decide, make it durable, and only then send anything.
+        """Take in messages and results, decide, commit, and then send replies and commands.
 
         Parameters
         ----------
         messages : iterable of (connection, message)
             All that waited at the socket.
         results : sequence of Result
-            What came of earlier tasks.
+            Of earlier commands.
         outside : Outside
         """
         now = self.now()
@@ -180,15 +214,15 @@ class Dispatcher:
         for connection, message in messages:
             number, reply = self.answer(message, now, connection)
             replies.append((connection, number, reply))
-        self._tasks += self.decide(results, now)
+        self._commands += self.decide(results, now)
         replies += self._wake(now)
         is_durable = self.persistence.commit()
         for connection, number, reply in replies:
             if reply is not None and (is_durable or isinstance(reply, Picture)):
                 outside.send(connection, encode_reply(number, reply))
         if is_durable:  # the next manager must know of each submit that was sent
-            while self.jobs.submits and self._tasks:
-                outside.ask(self._tasks.pop(0))
+            while self.jobs.submits and self._commands:
+                outside.send_command(self._commands.pop(0))
             self.persistence.checkpoint_if_due(now.monotonic)
 
     def answer(
@@ -208,7 +242,7 @@ class Dispatcher:
             return 0, None
         handler = self._handlers[type(request)]
         reply = handler.handle(owner, number, request, now)
-        if type(reply) is Parked:
+        if isinstance(reply, Parked):
             self._parked[owner.uuid] = (connection, number, owner, request, handler, reply.until)
             return number, None
         if self._parked:
@@ -230,24 +264,25 @@ class Dispatcher:
                 replies.append((connection, number, reply))
         return replies
 
-    def decide(self, results: Sequence[Result], now: Moment) -> list[Task]:
-        """Take in results and return what the batch system is to do, once that is on disk."""
-        tasks = [task for result in results for task in self.jobs.take(result, now)]
+    def decide(self, results: Sequence[Result], now: Moment) -> list[Command]:
+        """Take in results; returns commands, which must not be carried out before the commit."""
+        commands = [one for result in results for one in self.jobs.on_result(result, now)]
         for event, facts in self.jobs.notes.log:
             self._log.info(event, **facts)
         self.jobs.notes.log.clear()
         self.state.items.wake_delayed(now.monotonic)
+        self.control.sample_rate(now)
         if self.jobs.submits:
-            tasks += self.jobs.tasks(now)
+            commands += self.jobs.commands_due(now)
         elif now.monotonic >= self._next_judging:  # scripts started by hand are in no queue
             lease = self.state.config.timing.lease
             self._next_judging = now.monotonic + lease / JUDGED_IN_A_LEASE
             self.jobs.reconcile(now)
-        return tasks
+        return commands
 
     def is_over(self) -> bool:
         """All items have ended, no job is left, and no request has come for a moment."""
-        left = any(True for _ in self.state.jobs.living()) or self.state.jobs.submit_views(0.0)
+        left = self.state.jobs.live or self.state.jobs.pending_submits
         is_unwritten = bool(self.persistence.write_error)  # how the last ones ended is not on disk
         is_open = self.state.tasks.is_open
         if self.state.items.unfinished or is_open or is_unwritten or (left and self.jobs.submits):

@@ -102,7 +102,7 @@ class DriverManager:
         new: list[Item] = []
         keys: dict[str, int] = {}
         for call in request.calls:
-            there = items.by_key.get(call.key, keys.get(call.key)) if call.key else None
+            there = items.tasks.by_key.get(call.key, keys.get(call.key)) if call.key else None
             if there is not None:
                 ids.append(there)
                 continue
@@ -146,11 +146,11 @@ class DriverManager:
         items, facts = self._state.items, self._state.tasks.facts
         ended: list[Ended] = []
         size, upto = 0, seen
-        for number in range(seen, len(items.ends)):
+        for number in range(seen, len(items.tasks.ends)):
             if len(ended) >= MOST_ENDS or size >= MOST_BYTES:
                 return Results(upto, ended, more=True)
             upto = number + 1
-            row = items.rows[items.ends[number]] if items.ends[number] >= 0 else None
+            row = items.rows[items.tasks.ends[number]] if items.tasks.ends[number] >= 0 else None
             if row is None or row.ended != upto:
                 continue  # it was tried again since
             value, error = facts.fact("value", row.id) or b"", facts.fact("error", row.id) or b""

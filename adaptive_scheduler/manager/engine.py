@@ -1,4 +1,4 @@
-"""The one loop of a manager: clients on one side, the batch system on the other."""
+"""Runs a manager: its lock, database, socket, batch system and loop."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from contextlib import ExitStack, suppress
 from functools import partial
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.jobs.commands import Result, Task
+from adaptive_scheduler.core.jobs.commands import Command, Result
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Goodbye
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.lock import Lock
-from adaptive_scheduler.io.system.job_logs import OUTPUT_LINES, printed
 from adaptive_scheduler.io.system.logs import open_log
+from adaptive_scheduler.io.system.read_logs import CRASH_LINES, job_output_tail
 from adaptive_scheduler.io.transport import keys, offline_goodbyes, url_registry
 from adaptive_scheduler.io.transport.addresses import (
     Address,
@@ -45,21 +45,21 @@ class Engine:
         Of a run whose database exists.
     config : RunConfig
     scheduler : Scheduler, optional
-        None: serve clients, submit nothing, until `manage_jobs`.
+        None: it serves clients and submits nothing, until `manage_jobs`.
     write_script : callable, optional
-        Makes the text of a job script.
+        Returns the text of a job script.
 
     Attributes
     ----------
     url : str
-        Where it listens.
+        At which it listens.
     state : RunState
         What it knows of the run; only the thread of `run` may change it.
 
     Raises
     ------
     RunError
-        Another manager of this run lives.
+        Another manager serves this run.
     DatabaseError
         The database cannot be read.
     InputError
@@ -113,15 +113,15 @@ class Engine:
     def _read_offline_goodbyes(self) -> None:
         """Jobs that ended in good order while no manager lived have not crashed."""
         clients = self._dispatcher.clients
-        for path, found in offline_goodbyes.read(self.folder):
+        for path, found in offline_goodbyes.read_goodbyes(self.folder):
             goodbye = Goodbye(found.reason, found.broken)
-            if clients.receive_late_goodbye(found.owner, goodbye, self._dispatcher.now()):
+            if clients.receive_offline_goodbye(found.owner, goodbye, self._dispatcher.now()):
                 self._log.info("goodbye_found", job=found.owner.job, reason=found.reason)
             else:
                 path.unlink(missing_ok=True)  # known to a former manager already
 
     def _publish(self) -> None:
-        """Only after the bind: who reads this must be able to connect."""
+        """Tell clients the address; only after the bind, so that they can connect at once."""
         self.address = Address(
             self._server.urls, self._server.server_key, socket.gethostname(), os.getpid(),
             secrets.token_hex(8),
@@ -135,12 +135,12 @@ class Engine:
     def manage_jobs(
         self, scheduler: Scheduler, config: RunConfig, write_script: ScriptWriter = job_script
     ) -> None:
-        """Submit jobs too, from now on; may be called from any thread."""
+        """Submit jobs too, from now on. Any thread may call it."""
         self._results.put(lambda: self._begin_jobs(scheduler, config, write_script))
         self._server.wake()
 
     def _begin_jobs(self, scheduler: Scheduler, config: RunConfig, write: ScriptWriter) -> None:
-        output = partial(printed, config.log_folder, lines=OUTPUT_LINES)
+        output = partial(job_output_tail, config.log_folder, lines=CRASH_LINES)
         self._dispatcher.submit_jobs(config, scheduler.name, scheduler.max_array, output)
         self._batch = BatchWorker(scheduler, config, self.folder, self._report, write)
         self._batch.start()
@@ -150,7 +150,7 @@ class Engine:
         self._server.wake()
 
     def stop(self) -> None:
-        """End the loop; jobs go on and wait for the next manager. From any thread."""
+        """End the loop; jobs go on and wait for the next manager. Any thread may call it."""
         self._stopping.set()
         self._server.wake()
 
@@ -170,12 +170,12 @@ class Engine:
     def _step(self) -> None:
         patience = self._dispatcher.patience() if self._results.empty() else 0.0
         messages = self._server.receive(patience)
-        lock_error = self._lock.bump()  # first of all: who lost the run must not answer
-        self._dispatcher.control.observe(lock_error, self._server.refused, self._server.is_shut)
+        lock_error = self._lock.renew()  # first: a manager that lost its lock must not answer
+        self._dispatcher.control.observe(lock_error, self._server.refused, self._server.is_full)
         self._dispatcher.step(messages, self._drain(), self)
 
     def _drain(self) -> list[Result]:
-        """What the batch system answered meanwhile; raises what its thread died of."""
+        """Results of the batch system's thread; raises the error that ended it."""
         results: list[Result] = []
         while not self._results.empty():
             result = self._results.get()
@@ -188,38 +188,38 @@ class Engine:
         return results
 
     def send(self, connection: bytes, message: bytes) -> None:
-        """Answer a client."""
+        """Send a reply to a client."""
         self._server.send(connection, message)
 
-    def ask(self, task: Task) -> None:
+    def send_command(self, command: Command) -> None:
         """Give the batch system something to do."""
         if self._batch is not None:
-            self._batch.ask(task)
+            self._batch.send(command)
 
     def _end(self) -> None:
-        with ExitStack() as last:  # the last one first; each, whatever becomes of the others
+        with ExitStack() as last:  # the last one first; each, also if another one fails
             last.callback(self.ended.set)
             last.callback(self._lock.release)
-            last.callback(self._tidy)
+            last.callback(self._clean_up)
             last.callback(self._unpublish)
             last.callback(self._dispatcher.persistence.close)
             last.callback(self._server.close)
             if self._batch is not None:
                 last.callback(self._batch.stop)
 
-    def _tidy(self) -> None:
-        """Remove what this run has in the user's state folder, once nobody looks for it any more.
+    def _clean_up(self) -> None:
+        """Remove what this run has in the user's state folder, unless jobs are left.
 
-        While jobs are left, they find the next manager by it.
+        These find the next manager by it.
         """
         with suppress(FileError, OSError):
             url_registry.remove_stale(host_addresses())
             if self._dispatcher.is_over():
                 url_registry.withdraw(self.folder)
-                keys.remove_elsewhere(self.folder.keys)
+                keys.remove_external(self.folder.keys)
 
     def _unpublish(self) -> None:
-        """Remove ``manager.json``, unless another manager has taken over and written its own."""
+        """Remove ``manager.json``, unless it is that of another manager by now."""
         with suppress(ManagerUnreachableError):
             if read_address(self.folder).instance == self.address.instance:
                 with files.naming(self.folder.manager), suppress(FileNotFoundError):

@@ -11,6 +11,8 @@ from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Trade, Work
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
 from adaptive_scheduler.manager.parked import Parked
 
+#: What heads send, besides Hello and Goodbye.
+HEAD_REQUESTS = frozenset((Trade,))
 #: Ends that tell how long the calls of a function take.
 _MEASURED = (EndKind.VALUE, EndKind.ERROR)
 
@@ -31,7 +33,7 @@ class HeadManager:
 
     def handle(self, owner: Owner, _number: int, request: Trade, now: Moment) -> Reply | Parked:
         """Take in a report and answer it, or let it wait until there is something to do."""
-        known = self._clients.hear(owner, request, now)
+        known = self._clients.renew_lease(owner, request, now)
         if type(known) is Refused:
             return known
         head = self._state.tasks.heads.get(owner.job)
@@ -65,13 +67,13 @@ class HeadManager:
         if head.view.job not in self._state.being_cancelled:
             n = self._state.tasks.hand_out.to(head.view, now.wall, now.monotonic)
             if n:
-                self._state.jobs.note_claim(head.view.job, now.monotonic)
+                self._state.jobs.on_claim(head.view.job, now.monotonic)
         work = head.view.mirror.work()
         return work if must_answer or work.tasks or work.orders else None
 
     def _restore(self, head: Head, trade: Trade, now: Moment) -> None:
         """Learn what a head holds that a former manager has met; what never reached it comes back."""
-        held = self._state.items.tasks_of.get(head.view.job, {})
+        held = self._state.items.tasks.of_job.get(head.view.job, {})
         told = {one.token for one in trade.holds or ()}
         tasks = [self._given(token, held[token]) for token in told if token in held]
         head.view.mirror.restore(trade, tasks)

@@ -1,4 +1,4 @@
-"""The manager in a thread of the user's own process: the low-level way to the same engine."""
+"""The manager in a thread of the user's own process, for the low-level functions."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from adaptive_scheduler.manager.engine import Engine
 from adaptive_scheduler.manager.named_jobs import NamedJobs
 from adaptive_scheduler.schedulers.job_script import ScriptWriter, job_script
 
-#: Seconds that an engine gets to end when its process does.
-_FAREWELL = 10.0
-#: Seconds that `find_engine` waits: the two tasks may be created in either order.
+#: Seconds that an engine has to end when its process does.
+EXIT_TIMEOUT = 10.0
+#: Seconds that `find_engine` waits: its caller may be started before `open_engine`'s.
 PATIENCE = 30.0
 
 #: Engines of this process, by run folder.
@@ -31,7 +31,7 @@ def open_engine(folder: RunFolder, config: RunConfig) -> Engine:
     Raises
     ------
     RunError
-        A manager of this database lives, in this process or another.
+        A manager serves this database, in this process or another.
     """
     engine = Engine(folder, config)
     _engines[os.fspath(folder)] = engine
@@ -41,7 +41,7 @@ def open_engine(folder: RunFolder, config: RunConfig) -> Engine:
 async def run_engine(engine: Engine) -> None:
     """Run an engine in a thread until all its items have ended.
 
-    Cancelling stops the engine; jobs go on. A busy event loop does not hold it up.
+    Cancelling stops the engine; jobs go on. A busy event loop does not delay the engine.
     """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
@@ -64,7 +64,7 @@ async def run_engine(engine: Engine) -> None:
         await ended
     except asyncio.CancelledError:
         engine.stop()
-        await asyncio.to_thread(thread.join, _FAREWELL)
+        await asyncio.to_thread(thread.join, EXIT_TIMEOUT)
         raise
 
 
@@ -93,9 +93,9 @@ async def manage(
     ----------
     folder : RunFolder
     jobs : NamedJobs
-        What is to be submitted.
+        The jobs to submit.
     write_script : callable, optional
-        Makes the text of job scripts.
+        Returns the text of a job script.
 
     Raises
     ------
@@ -128,9 +128,9 @@ async def find_engine(folder: RunFolder) -> Engine:
 
 @atexit.register
 def _stop_all() -> None:
-    """Let engines fold and give back their locks: threads of a process that ends are just cut off."""
+    """Let engines write a checkpoint and release their locks, before Python cuts their threads off."""
     threads = list(_threads.values())
     for engine in list(_engines.values()):
         engine.stop()
     for thread in threads:
-        thread.join(_FAREWELL)
+        thread.join(EXIT_TIMEOUT)

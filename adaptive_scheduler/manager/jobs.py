@@ -1,94 +1,74 @@
-"""Decide which jobs the batch system is to run. No command is run in here."""
+"""The manager's side of the batch system: decides which commands to run, and runs none itself."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
-from adaptive_scheduler.core.config import Limits, RunConfig
-from adaptive_scheduler.core.jobs.backoff import Backoff, Room
-from adaptive_scheduler.core.jobs.batch_jobs import Refusal
+from adaptive_scheduler.core.config import JobLimits, RunConfig
 from adaptive_scheduler.core.jobs.commands import (
-    CancelDone,
-    CancelTask,
-    ListingFailed,
-    ListQueue,
-    NotSubmitted,
-    QueueListing,
-    Result,
-    Submit,
-    Submitted,
-    SubmitUnknown,
-    Task,
-)
-from adaptive_scheduler.core.jobs.job_table import JobTable
-from adaptive_scheduler.core.jobs.nodes import QUICK, NodeHealth
-from adaptive_scheduler.core.jobs.reconcile import (
     Action,
-    BuryJob,
+    CancelDone,
     CancelJobs,
-    Counts,
+    Command,
     ForgetSubmit,
     FreeItem,
     Hold,
-    Observed,
+    ListingFailed,
+    ListQueue,
+    MarkDead,
+    NotSubmitted,
+    QueueListing,
+    Result,
     SubmitJobs,
-    reconcile,
+    Submitted,
+    SubmitUnknown,
 )
-from adaptive_scheduler.core.jobs.records import Output, end_reason, last_words
+from adaptive_scheduler.core.jobs.job_table import JobTable
+from adaptive_scheduler.core.jobs.listing_schedule import ListingSchedule
+from adaptive_scheduler.core.jobs.nodes import NodeHealth
+from adaptive_scheduler.core.jobs.outputs import Output, end_reason, explain_early_death
+from adaptive_scheduler.core.jobs.reconcile import ItemCounts, ObservedJobs, reconcile
+from adaptive_scheduler.core.jobs.submit_policy import LogEntry, SubmitPolicy
 from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.items import WAITING
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.notes import Notes
 
-#: Looks at the queue that events ask for are at least this far apart (seconds):
-#: administrators count them.
-SPACING = 1.0
-#: Waves of jobs, each after a longer wait, of which none got anywhere: then a person must look.
-MAX_VAIN_WAVES = 8
-#: Seconds after a look that failed in which none is made: the first time, and at most.
-FIRST_BLIND, LONGEST_BLIND = SPACING / 2, 60.0
-#: A cancel that had no effect is sent again after this time (seconds).
-AGAIN = 15.0
+#: Seconds after which a cancel that had no effect is sent again.
+CANCEL_AGAIN = 15.0
 #: Of a manager that submits nothing.
-_NO_JOBS = Limits(max_simultaneous_jobs=0)
+_NO_JOBS = JobLimits(max_jobs=0)
 
 
 class JobManager:
-    """The batch system's side of the manager.
+    """Takes in what the batch system answers, and decides what it is asked next.
 
     Parameters
     ----------
     state : RunState
     output : callable
-        Given a job, the last lines that it printed; None if there is no file of it.
+        Given a job, the last lines that it printed; None if it has no output file.
 
     Attributes
     ----------
     scheduler : str
         Name of the batch system; "" until `configure`: no job is submitted before.
+    policy : SubmitPolicy
+    nodes : NodeHealth
+    notes : Notes
     """
 
     def __init__(self, state: RunState, output: Output = lambda _: None) -> None:
         self.scheduler = ""
         self._output = output
         self._state = state
-        self._largest_array = self._max_array = 0
-        self._room = Room()
         self.notes = Notes()
         self.nodes = NodeHealth()
-        self._looking = False
-        self._last_look = float("-inf")
-        self.backoff = Backoff()
-        self._blind = Backoff(FIRST_BLIND, LONGEST_BLIND)
+        self.policy = SubmitPolicy(max_array=1)
+        self._listings = ListingSchedule(state.config.timing.interval)
         self._over_since: float | None = None
-        self._submitting = self._told_deaths = 0
-        self._vain_waves: set[float] = set()  # when they were submitted
-        #: Submits that are under way together are a wave; whether one of this wave was not taken.
-        self._is_wave_refused = False
-        #: Whether the wait is for room, so that the end of a job ends it.
-        self._is_at_limit = False
+        self._reported_deaths = 0
 
     def configure(self, config: RunConfig, scheduler: str, max_array: int) -> None:
         """Submit jobs from now on.
@@ -104,7 +84,8 @@ class JobManager:
         """
         self._state.config = config
         self.scheduler = scheduler
-        self._largest_array = self._max_array = max_array
+        self.policy = SubmitPolicy(max_array)
+        self._listings = ListingSchedule(config.timing.interval)
         self._state.dirty = True
 
     @property
@@ -117,284 +98,206 @@ class JobManager:
         return self._state.config
 
     @property
-    def _limits(self) -> Limits:
-        return self._config.limits if self.submits else _NO_JOBS
-
-    @property
     def _jobs(self) -> JobTable:
         return self._state.jobs
 
-    # -------------------------------------------------------------------- asking
+    # ------------------------------------------------------------------- listing
 
-    def tasks(self, now: Moment) -> list[Task]:
-        """Return what is to be asked of the batch system at this moment."""
-        since = now.monotonic - self._last_look
-        is_time = self.backoff.has_ended(self._last_look, now.monotonic)
-        wanted = (self._state.dirty or is_time) and since >= SPACING
-        due = wanted or since >= self._interval()
-        if self._looking or not due or self._blind.left(now.monotonic):
+    def commands_due(self, now: Moment) -> list[Command]:
+        """Return a command that lists the queue, if it is time for that."""
+        has_waited = self.policy.backoff.has_ended(self._listings.last, now.monotonic)
+        wanted = self._state.dirty or has_waited
+        if not self._listings.is_due(now.monotonic, wanted, self._is_any_leaving):
             return []
         self._state.dirty = False
-        self._looking, self._last_look = True, now.monotonic
-        return [ListQueue(self._jobs.unexplained(), self._jobs.begun())]
-
-    def _interval(self) -> float:
-        """Look more often while somebody is expected to leave or has said goodbye."""
-        soon = self._over_since is not None or self._jobs.is_any_leaving
-        return min(SPACING, self._config.timing.interval) if soon else self._config.timing.interval
+        self._listings.on_sent(now.monotonic)
+        return [ListQueue(self._jobs.unexplained(), self._jobs.started())]
 
     def next_due(self, now: Moment) -> float:
-        """Seconds until `tasks` may have something."""
-        wait = SPACING if self._state.dirty else self._interval()
-        return max(self._blind.left(now.monotonic), self._last_look + wait - now.monotonic)
+        """Return the seconds until `commands_due` may return something."""
+        return self._listings.next_due(now.monotonic, self._state.dirty, self._is_any_leaving)
 
-    # ------------------------------------------------------------------- hearing
+    @property
+    def _is_any_leaving(self) -> bool:
+        return self._over_since is not None or bool(self._jobs.leaving)
 
-    def take(self, result: Result, now: Moment) -> list[Task]:
-        """Take in what came of a task; returns what follows from it."""
+    # ------------------------------------------------------------------- results
+
+    def on_result(self, result: Result, now: Moment) -> list[Command]:
+        """Take in the result of a command; returns the commands that follow from it."""
         match result:
             case QueueListing():
-                return self._take_listing(result, now)
+                return self._on_listing(result, now)
             case ListingFailed():
-                self._looking = False
-                seconds = self._blind.wait(result.reason, now.monotonic)
-                self.notes.listing_error = self._blind.reason
+                error, seconds = self._listings.on_failed(result.reason, now.monotonic)
+                self.notes.listing_error = error
                 self.notes.record("queue_not_seen", reason=result.reason, seconds=seconds)
+            case CancelDone():
+                self.notes.cancel_error = result.error
+                self._jobs.on_cancelled(result.jobs)
+                self._state.dirty = True
             case Submitted():
-                if not (self._state.backoff_reason or self._is_wave_refused):
-                    self.backoff.clear()
-                    self._is_at_limit = False
-                self._end_submitting()
+                self.policy.on_accepted(self._state.backoff_reason)
                 self._jobs.end_submit(result.number, result.jobs, now.monotonic)
                 self.notes.record("jobs_submitted", jobs=list(result.jobs))
                 self._state.dirty = True
             case NotSubmitted():
-                self._refused(result, now)
-                self._end_submitting()
+                n = self._jobs.submits[result.number].n
+                self._jobs.forget_submit(result.number)
+                self._apply(self.policy.on_refused(result, n, now.monotonic))
+                if not self.policy.backoff.reason_at(now.monotonic):
+                    self._state.dirty = True  # other submits may do
             case SubmitUnknown():
                 self._jobs.doubt_submit(result.number, now.monotonic)
-                self._refuse_wave(f"a submit did not answer: {result.reason}", now)
-                self._end_submitting()
-            case CancelDone():
-                self.notes.cancel_error = result.words
-                self._jobs.note_cancelled(result.jobs)
-                self._state.dirty = True
+                self._apply(self.policy.on_unanswered(result.reason, now.monotonic))
         return []
 
-    def _take_listing(self, result: QueueListing, now: Moment) -> list[Task]:
-        self._looking, self.notes.listing_error = False, ""
-        self._blind.clear()
-        run, grace = self._config.run, self._config.timing.grace
-        self._jobs.observe(result.jobs, result.endings, now.monotonic, run, result.doubt, grace)
+    def _on_listing(self, listing: QueueListing, now: Moment) -> list[Command]:
+        self.notes.listing_error = ""
+        self._listings.on_listed()
+        grace = self._config.timing.grace
+        self._jobs.on_listing(listing, now.monotonic, self._config.run, grace)
         return self.reconcile(now)
 
-    def _refused(self, result: NotSubmitted, now: Moment) -> None:
-        n = self._jobs.submits[result.number].n
-        self._jobs.forget_submit(result.number)
-        if result.refusal is Refusal.LIMIT or n == 1:
-            self._room.refuse(n)  # of many names, each with a submit of its own, one is tried next
-        if result.refusal is Refusal.LIMIT and n > 1:
-            self._is_wave_refused = self._state.dirty = True
-            self.notes.record("fewer_jobs_at_once", reason=result.words, jobs=self._room.most)
-        elif result.refusal is Refusal.TOO_LONG and n > 1:
-            # the array may be what is too large: sites differ in how long one may be
-            self._max_array = max(1, n // 4)
-            self._state.dirty = True
-            self.notes.record("smaller_arrays", reason=result.words, jobs=self._max_array)
-        elif result.refusal in (Refusal.IMPOSSIBLE, Refusal.TOO_LONG):
-            self.hold(f"the batch system refuses these jobs: {result.words}")
-        else:
-            self._refuse_wave(f"{result.words}; {result.refusal.remedy}", now)
-            self._is_at_limit = self._is_at_limit or result.refusal is Refusal.LIMIT
-
-    def _refuse_wave(self, words: str, now: Moment) -> None:
-        """Wait, once for all submits of a wave: they were sent together, and say one thing."""
-        if not (self._is_wave_refused and self.backoff.reason):
-            self._wait(words, now)
-        self._is_wave_refused = True
-
-    def _end_submitting(self) -> None:
-        self._submitting -= 1
-        if not (self._submitting or self._is_wave_refused):
-            self._room.grow(self._max_array)
-
-    def _make_room(self) -> None:
-        """A job has left the queue: nobody has to wait any longer for that."""
-        if self._is_at_limit:
-            self._is_at_limit = False
-            self.backoff.clear()
-        else:
-            self._room.add()
-
-    def _wait(self, words: str, now: Moment) -> None:
-        if self.backoff.why(now.monotonic):
-            return  # deaths that one look shows are one reason to wait, too
-        self._is_at_limit = False
-        seconds = self.backoff.wait(words, now.monotonic)
-        self.notes.record("submit_postponed", reason=words, seconds=seconds)
+    def _apply(self, outcome: Hold | LogEntry | None) -> None:
+        if isinstance(outcome, Hold):
+            self.hold(outcome.reason)
+        elif outcome is not None:
+            self.notes.record(outcome.event, **outcome.facts)
 
     def hold(self, reason: str) -> None:
         """Submit nothing more until `resume`."""
-        if self._state.held == reason:  # several submits of one wave say the same
-            return
-        self._state.held = reason
-        self.notes.record("run_held", reason=reason)
+        if self._state.held != reason:  # several submits of a group are refused for one reason
+            self._state.held = reason
+            self.notes.record("run_held", reason=reason)
 
     def resume(self) -> None:
-        """Submit again."""
+        """Submit again: the user has mended what was wrong."""
         self._state.held = ""
-        self.backoff.clear()
-        self._blind.clear()
-        self._max_array, self._room, self._is_at_limit = self._largest_array, Room(), False
-        self._jobs.pardon()
+        self.policy.reset()
+        self._listings.reset()
+        self._jobs.reset_early_deaths()
         self._state.barren_runs = 0
-        self._vain_waves.clear()
         self._state.dirty = True
 
     # ------------------------------------------------------------------ deciding
 
-    def reconcile(self, now: Moment) -> list[Task]:
-        """Compare and act until nothing more follows."""
-        tasks: list[Task] = []
-        for _ in range(len(self._jobs.records) + 2):  # each round buries at least one job
-            actions = reconcile(
-                self._counts(), self._observed(now), self._limits, self._config.timing
-            )
-            tasks += [task for action in actions for task in self._carry_out(action, now)]
-            if not any(isinstance(action, (BuryJob, FreeItem, ForgetSubmit)) for action in actions):
+    def reconcile(self, now: Moment) -> list[Command]:
+        """Decide and act until nothing more follows."""
+        commands: list[Command] = []
+        limits = self._config.limits if self.submits else _NO_JOBS
+        for _ in range(len(self._jobs.records) + 2):  # each further round marks a job as dead
+            actions = reconcile(self._counts(), self._observe(now), limits, self._config.timing)
+            for action in actions:
+                commands += self._carry_out(action, now)
+            if not any(
+                isinstance(action, (MarkDead, FreeItem, ForgetSubmit)) for action in actions
+            ):
                 break
         self._note_early_deaths()
-        return tasks
+        return commands
 
-    def _note_early_deaths(self) -> None:
-        """Tell people of what jobs die, also while others live: once for all that a look shows."""
-        n = self._jobs.early_deaths
-        if n != self._told_deaths:
-            self._told_deaths = n
-            words = last_words(self._jobs.records.values(), self._output) if n else ""
-            self.notes.early_deaths = f"{n} in a row{words}" if n else ""
-
-    def _counts(self) -> Counts:
+    def _counts(self) -> ItemCounts:
         items = self._state.items
-        return Counts(items.queued, items.running, items.phases[WAITING])
+        return ItemCounts(items.queued, items.running, items.phases[WAITING])
 
-    def _observed(self, now: Moment) -> Observed:
-        over = self._state.items.unfinished == 0 or self._state.cancelled
-        if not over:
+    def _observe(self, now: Moment) -> ObservedJobs:
+        if not (self._state.items.unfinished == 0 or self._state.cancelled):
             self._over_since = None
         elif self._over_since is None:
             self._over_since = now.monotonic
-        lease = self._config.timing.lease
-        survey = self._jobs.survey(self._state.items.holders, now.monotonic, lease)
-        self.nodes.see(survey.nodes)
-        return Observed(
-            jobs=survey.views,
-            at_work=survey.at_work,
-            submits=self._jobs.submit_views(now.monotonic),
-            held=self._state.held or self._postponed(now),
+        holders = self._state.items.holders
+        jobs, nodes = self._jobs.to_judge(holders, now.monotonic, self._config.timing.lease)
+        self.nodes.add(nodes)
+        return ObservedJobs(
+            now=now.monotonic,
+            jobs=jobs,
+            holders=holders,
+            submits=list(self._jobs.pending_submits.values()),
+            at_work=len(self._jobs.live) - len(jobs),
+            blocked=self._state.held or self.policy.blocked(now.monotonic),
             over_for=now.monotonic - self._over_since if self._over_since is not None else 0.0,
             early_deaths=self._jobs.early_deaths,
-            lived=self._jobs.lived,
-            leaving=self._state.being_cancelled,
+            given_work=self._jobs.given_work,
+            being_cancelled=self._state.being_cancelled,
         )
 
-    def _postponed(self, now: Moment) -> str:
-        """Submit one thing at a time, and not before a back-off is over."""
-        if self._submitting:
-            return "a submit is under way"
-        return self.backoff.why(now.monotonic)
+    def _note_early_deaths(self) -> None:
+        """Report what jobs die of, also while others live: once for all that a listing shows."""
+        n = self._jobs.early_deaths
+        if n != self._reported_deaths:
+            self._reported_deaths = n
+            self.notes.early_deaths = f"{n} in a row{self._explain_early_death()}" if n else ""
 
-    def _carry_out(self, action: Action, now: Moment) -> Sequence[Task]:
+    def _explain_early_death(self) -> str:
+        return explain_early_death(self._jobs.records.values(), self._output)
+
+    # -------------------------------------------------------------------- acting
+
+    def _carry_out(self, action: Action, now: Moment) -> Sequence[Command]:
         match action:
-            case BuryJob():
-                self._bury(action, now)
+            case MarkDead():
+                self._mark_dead(action, now)
             case FreeItem():
                 self._state.take_back(action.job, Lost(action.reason), now.wall)
             case ForgetSubmit():
                 self._jobs.forget_submit(action.number)
             case Hold():
-                self.hold(action.reason + last_words(self._jobs.records.values(), self._output))
+                self.hold(action.reason + self._explain_early_death())
             case CancelJobs():
                 return self._cancel(action, now)
             case SubmitJobs():
                 return self._submit(action, now)
         return []
 
-    def _bury(self, action: BuryJob, now: Moment) -> None:
-        ours = self._state.being_cancelled.pop(action.job, None) is not None
-        cause = "cancelled" if ours and action.cause == "unknown" else action.cause
+    def _mark_dead(self, action: MarkDead, now: Moment) -> None:
+        is_cancelled = self._state.being_cancelled.pop(action.job, None) is not None
+        cause = "cancelled" if is_cancelled and action.cause == "unknown" else action.cause
         crash = action.crash and cause != "cancelled"
-        self._blame_node(action.job, crash, now)
-        said = self._output(action.job) if crash else None
-        words = end_reason(action.job, cause, (lambda _: said) if crash else None)
-        self._state.take_back(action.job, Lost(words, crash, output=said or ""), now.wall)
-        self._jobs.bury(action.job, cause)
-        self._make_room()
+        item = self._state.items.held_by(action.job)
+        held = item.id if item else None
+        self.nodes.on_death(self._jobs.live[action.job], held, crash, now.monotonic)
+        printed = (self._output(action.job) or "") if crash else ""
+        reason = end_reason(action.job, cause, printed)
+        self._state.take_back(action.job, Lost(reason, crash, output=printed), now.wall)
+        self._jobs.mark_dead(action.job, cause)
+        self.policy.on_job_ended()
         self.notes.record("job_ended", job=action.job, cause=cause, crash=crash)
-        if why := self._state.backoff_reason:
-            self._despair(why, now)
+        if (barren := self._state.backoff_reason) and not self._state.held:
+            outcome = self.policy.on_barren(barren, now.monotonic)
+            if isinstance(outcome, Hold):
+                outcome = Hold(outcome.reason + self._explain_early_death())
+            self._apply(outcome)
 
-    def _despair(self, why: str, now: Moment) -> None:
-        """Jobs get nowhere: wait once for each wave of them, and in the end for a person."""
-        if self._state.held or self.backoff.why(now.monotonic):
-            return
-        if len(self._vain_waves) >= MAX_VAIN_WAVES:
-            words = last_words(self._jobs.records.values(), self._output)
-            self.hold(f"{why}; {len(self._vain_waves)} pauses have not helped{words}")
-        else:
-            self._wait(why, now)
-
-    def _blame_node(self, job: str, crash: bool, now: Moment) -> None:
-        """A node is suspected of deaths before the first claim or soon after one."""
-        record, item = self._jobs.records[job], self._state.items.held_by(job)
-        worked = self._jobs.worked_for(job)
-        if (crash and (item is not None or not record.has_worked) and (worked or 0.0) < QUICK) or (
-            record.broken and not record.has_worked
-        ):
-            node, held = self._jobs.node_of(job), item.id if item else None
-            self.nodes.note_death(node, job, held, now.monotonic)
-
-    def _cancel(self, action: CancelJobs, now: Moment) -> list[Task]:
-        """Cancel each job once in a while, not at every look."""
-        leaving = self._state.being_cancelled
+    def _cancel(self, action: CancelJobs, now: Moment) -> list[Command]:
+        """Cancel each job once in a while, not at every listing."""
+        sent = self._state.being_cancelled
         due = [
             job for job in action.jobs
-            if now.monotonic - leaving.get(job, float("-inf")) > AGAIN
+            if now.monotonic - sent.get(job, float("-inf")) > CANCEL_AGAIN
         ]  # fmt: skip
         if not due:
             return []
-        leaving.update(dict.fromkeys(due, now.monotonic))
+        sent.update(dict.fromkeys(due, now.monotonic))
         self.notes.record("jobs_cancelled", jobs=due, reason=action.reason)
-        return [CancelTask(due)]
+        return [CancelJobs(due, action.reason)]
 
-    def _submit(self, action: SubmitJobs, now: Moment) -> Sequence[Task]:
-        if self._state.backoff_reason:
-            self._vain_waves.add(now.monotonic)
-        else:
-            self._vain_waves.clear()
-        names = self._free_names(self._room.part(action.n))
-        if not self._submitting:
-            self._is_wave_refused = False
-        tasks: list[Submit] = []
-        for name, n in self._portions(names):
+    def _submit(self, action: SubmitJobs, now: Moment) -> list[Command]:
+        portions = self.policy.split(self._free_names(self.policy.most(action.n)))
+        self.policy.on_sent(len(portions), self._state.backoff_reason, now.monotonic)
+        excluded = self.nodes.excluded(now.monotonic)
+        commands: list[Command] = []
+        group = 0
+        for name, n in portions:
             submit = self._jobs.begin_submit(action.shape, n, name, now.wall, now.monotonic)
-            self._submitting += 1
-            wave = tasks[0].submit.number if tasks else submit.number
-            tasks.append(Submit(submit, self.nodes.excluded(now.monotonic), wave))
-        return tasks
-
-    def _portions(self, names: list[str]) -> list[tuple[str, int]]:
-        """Jobs of one name are submitted together, as many as one submit may make."""
-        portions: list[tuple[str, int]] = []
-        for name, n in Counter(names).items():
-            whole, rest = divmod(n, self._max_array)
-            portions += [(name, self._max_array)] * whole + [(name, rest)] * (rest > 0)
-        return portions
+            group = group or submit.number
+            commands.append(SubmitJobs(action.shape, n, submit.number, name, excluded, group))
+        return commands
 
     def _free_names(self, n: int) -> list[str]:
-        """One name for all jobs, or for each job one that no living job has."""
+        """Return one name for all jobs, or for each job one that no live job has."""
         names = self._config.job_names
         if len(names) == 1:
             return names * n
-        taken = self._jobs.unknown_names() | {record.name for record, _, _ in self._jobs.living()}
+        taken = self._jobs.names_in_use()
         return [name for name in names if name not in taken][:n]

@@ -1,4 +1,4 @@
-"""Jobs that each have a name, and run a script of the user's."""
+"""Jobs with given names that run the user's own script, for `manage_jobs`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 
 import msgspec
 
-from adaptive_scheduler.core.config import CLIENT_PATIENCE, Limits, RunConfig
+from adaptive_scheduler.core.config import JobLimits, RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.jobs.records import tag
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.texts import one_line
+from adaptive_scheduler.core.texts import check_line
 from adaptive_scheduler.core.times import TimeLike, seconds
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io.pickling.object_file import write_callables
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.pickling.callables_file import write_callables
+from adaptive_scheduler.io.storage.run_config import write_config
 from adaptive_scheduler.io.system.commands import refuse_missing_programs
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.job_script import ScriptWriter
@@ -27,22 +27,22 @@ from adaptive_scheduler.schedulers.job_script import ScriptWriter
 
 @dataclass(frozen=True)
 class NamedJobs:
-    """What `manage_jobs` was asked for; described there."""
+    """The arguments of `manage_jobs`, which describes them."""
 
     scheduler: Scheduler
     job_names: list[str]
     run_script: str | os.PathLike[str]
     interval: TimeLike
-    limits: Limits
-    client_patience: TimeLike = CLIENT_PATIENCE
+    limits: JobLimits
+    client_patience: TimeLike = 86400.0
 
     def check(self) -> None:
-        """Refuse what cannot be submitted. Raises InputError, CommandMissingError."""
+        """Check the arguments. Raises InputError, CommandMissingError."""
         names = self.job_names
         if not names or not all(isinstance(name, str) and name.strip() for name in names):
             raise InputError(f"job_names={names!r} must be a list of at least one text.")
         for name in names:
-            one_line(name, "job_names")
+            check_line(name, "job_names")
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise InputError(f"job_names: {twice!r} is there twice: each job needs its own.")
@@ -50,8 +50,8 @@ class NamedJobs:
         seconds(self.client_patience, "client_patience")
         if not self._script.is_file():
             raise InputError(
-                f"run_script={os.fspath(self.run_script)!r} is no file: {self._script} is what "
-                "jobs would run."
+                f"run_script={os.fspath(self.run_script)!r} is no file: jobs would run "
+                f"{self._script}. Give the path of a Python script."
             )
         self._shape()
         refuse_missing_programs(self.scheduler)
@@ -61,22 +61,22 @@ class NamedJobs:
         return Path(self.run_script).expanduser().absolute()
 
     def _shape(self) -> Resources:
-        """Return the one shape of all jobs."""
+        """Return the resources that all jobs have."""
         try:
             return self.scheduler.shapes(1)[0][0]
         except InputError as error:
             raise InputError(
-                f"{error} Here all jobs are alike: for resources of each learner use RunManager."
+                f"{error} All jobs have the same resources here; RunManager takes some for each learner."
             ) from error
 
     def scheduler_here(self) -> Scheduler:
-        """The scheduler, whose jobs begin in the present working directory."""
+        """Return the scheduler, set up so that jobs start in the present working directory."""
         here = copy.copy(self.scheduler)
         here.setup = (*here.setup, f"cd -- {shlex.quote(os.getcwd())} || exit 1")
         return here
 
     def configure(self, config: RunConfig, folder: RunFolder) -> RunConfig:
-        """Write the settings for these jobs into the run folder, and return them."""
+        """Write the configuration for these jobs into the run folder, and return it."""
         configured = msgspec.structs.replace(
             config,
             shapes=[self._shape()],
@@ -92,11 +92,11 @@ class NamedJobs:
         )
         pickled = {"scheduler": self.scheduler, "executors": self.scheduler.executor_callables}
         write_callables(folder.callables, pickled)
-        files.write_atomically(folder.config, msgspec.json.encode(configured), mode=0o600)
+        write_config(folder, configured)
         return configured
 
     def try_writer(self, write: ScriptWriter, config: RunConfig, folder: RunFolder) -> None:
-        """Let the user's function write a script that is not used. Raises UserCodeError."""
+        """Call the user's script writer once, so that its mistakes show now. Raises UserCodeError."""
         request = JobRequest(
             self.job_names[0], tag(config.run, 0), self._shape(), config.log_folder
         )

@@ -1,4 +1,4 @@
-"""Make durable what the manager decides."""
+"""Writes the state of a run to disk."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ class RowStore(Protocol):
     def commit(self) -> None:
         """Make the buffer durable; FileError if nothing of it is."""
 
-    def keep_edited(self) -> bool:
+    def keep_edited_file(self) -> bool:
         """Whether somebody else changed the file, so that every row must be put again."""
 
-    def fold(self, anew: bool = False) -> None:
+    def checkpoint(self, discard_file: bool = False) -> None:
         """Bring the file up to date, and wait for it."""
 
-    def begin_fold(self, anew: bool = False) -> None:
+    def begin_checkpoint(self, discard_file: bool = False) -> None:
         """Begin to bring the file up to date in the background."""
 
-    def fold_runs(self) -> bool:
+    def checkpoint_runs(self) -> bool:
         """Whether that is under way; FileError if it failed."""
 
     def close(self) -> None:
@@ -68,7 +68,7 @@ class RowStore(Protocol):
 
 
 class Persistence:
-    """Writes what changed in the state of a run, and checkpoints it into the file that people open.
+    """Commits what has changed to the journal, and brings the file that people open up to date.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Persistence:
     Attributes
     ----------
     write_error : str
-        Why nothing can be written just now; "" while it can.
+        Why nothing can be written at present; "" if it can.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Persistence:
         row_codec.note_changes(self._store, self._state)
 
     def commit(self) -> bool:
-        """Make everything durable that has changed; False while the disk does not take it."""
+        """Make everything durable that has changed; False if it could not be written."""
         self.note_changes()
         try:
             self._store.commit()
@@ -123,7 +123,7 @@ class Persistence:
         if self._next_checkpoint is None:
             self._next_checkpoint = now + CHECKPOINT_INTERVAL
         try:
-            self._store.fold_runs()
+            self._store.checkpoint_runs()
         except FileError as error:
             self._log.exception("checkpoint_failed", reason=str(error))
         if now >= self._next_checkpoint:
@@ -133,7 +133,7 @@ class Persistence:
     def checkpoint(self, *, wait: bool = False) -> None:
         """Bring the TinyDB file up to date, in the background unless `wait`.
 
-        Where the disk does not take it, the journal beside the file holds all: no reason to end.
+        An error is logged, no more: the journal has everything.
         """
         try:
             self._checkpoint(wait)
@@ -141,14 +141,14 @@ class Persistence:
             self._log.exception("checkpoint_failed", reason=str(error))
 
     def _checkpoint(self, wait: bool) -> None:
-        edited = self._store.keep_edited()
+        edited = self._store.keep_edited_file()
         if edited:
             row_codec.note_everything(self._store, self._state)
             self._store.put(row_codec.RUN_TABLE, row_codec.RUN_ROW, self._run_row)
         if wait:
-            self._store.fold(edited)
+            self._store.checkpoint(edited)
         elif edited or self._store.lines:
-            self._store.begin_fold(edited)
+            self._store.begin_checkpoint(edited)
         self._log_remarks()
 
     def close(self) -> None:

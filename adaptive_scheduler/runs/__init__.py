@@ -1,1 +1,1 @@
-"""What a user holds: runs that are started, found again, watched and changed."""
+"""Runs as users have them: started, found again, watched and changed."""

@@ -1,4 +1,4 @@
-"""One small job that tries everything a run will need."""
+"""Try the cluster with one small job: all that a run needs."""
 
 from __future__ import annotations
 
@@ -14,27 +14,33 @@ from pathlib import Path
 
 import msgspec
 
+from adaptive_scheduler.core.check_results import CheckResult, merge
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.findings import CheckResult, merge
-from adaptive_scheduler.core.jobs.batch_jobs import JobId, JobRequest, JobState, ListedJob, unfold
-from adaptive_scheduler.core.jobs.records import PROFILE, explain_death, tag
+from adaptive_scheduler.core.jobs.batch_jobs import (
+    JobId,
+    JobRequest,
+    JobState,
+    ListedJob,
+    expand_array_rows,
+)
+from adaptive_scheduler.core.jobs.commands import Submitted
+from adaptive_scheduler.core.jobs.outputs import PROFILE, explain_death
+from adaptive_scheduler.core.jobs.records import tag
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.wire.messages import Welcome, decode_request, encode_reply
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
-    CommandMissingError,
-    NoObservation,
     ProtocolError,
     SchedulerError,
-    SubmitRefusedError,
 )
-from adaptive_scheduler.io.pickling.object_file import write_callables
+from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.system import commands
+from adaptive_scheduler.io.storage.run_config import write_config
 from adaptive_scheduler.io.system.hosts import Hosts
-from adaptive_scheduler.io.system.job_logs import output_tail, printed
 from adaptive_scheduler.io.system.probe import try_folder
+from adaptive_scheduler.io.system.read_logs import job_output_tail
+from adaptive_scheduler.io.system.submit import TIMEOUT, run_command, submit, write_script
 from adaptive_scheduler.io.transport.addresses import Address, write_address
 from adaptive_scheduler.io.transport.server import Server
 from adaptive_scheduler.runs.start.environment import record_environment
@@ -43,8 +49,8 @@ from adaptive_scheduler.schedulers.job_script import job_script
 
 #: The walltime of the job, if more was asked for (seconds).
 WALLTIME = 600
-#: Seconds between two looks at the queue, and that one command may take.
-_LOOK, _TIMEOUT = 1.0, 60.0
+#: Seconds between two listings of the queue.
+_LOOK = 1.0
 #: Seconds that a shared file system may take to show what a node wrote.
 _VISIBLE = 30.0
 #: What the job script says when the job's processes have failed: it would try them again.
@@ -57,7 +63,7 @@ _SCRIPT = (
 
 @dataclass
 class ClusterCheck:
-    """What is tried.
+    """A check: with which scheduler, and where.
 
     Attributes
     ----------
@@ -73,6 +79,8 @@ class ClusterCheck:
         Seconds that the job has to wait in the queue and to run.
     interface, ports : str, optional
         Where to listen.
+    report : callable
+        Called with a line of text when something happens.
     """
 
     scheduler: Scheduler
@@ -82,7 +90,7 @@ class ClusterCheck:
     timeout: float = 600.0
     interface: str | None = None
     ports: str | None = None
-    tell: Callable[[str], None] = field(default=lambda _: None)
+    report: Callable[[str], None] = field(default=lambda _: None)
 
 
 def check(trial: ClusterCheck) -> list[CheckResult]:
@@ -100,7 +108,7 @@ def check(trial: ClusterCheck) -> list[CheckResult]:
     try:
         return [*before, *_with_job(trial, RunFolder(home))]
     except AdaptiveSchedulerError as error:
-        return [*before, CheckResult("starting the check", False, type(error).__name__, str(error))]
+        return [*before, CheckResult("starting the check", False, str(error))]
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
@@ -128,7 +136,8 @@ def _tried(what: str, attempt: Callable[[], str]) -> CheckResult:
     try:
         return CheckResult(what, True, attempt())
     except AdaptiveSchedulerError as error:
-        return CheckResult(what, False, type(error).__name__, str(error))
+        remedy = "Choose a folder that you may write to, on a file system that the nodes share."
+        return CheckResult(what, False, str(error), remedy)
 
 
 def _with_job(trial: ClusterCheck, folder: RunFolder) -> list[CheckResult]:
@@ -145,7 +154,7 @@ def _with_job(trial: ClusterCheck, folder: RunFolder) -> list[CheckResult]:
         return _submit_and_wait(trial, folder, config)
     finally:
         stopping.set()
-        answering.join(_TIMEOUT)
+        answering.join(TIMEOUT)
         server.close()
 
 
@@ -163,13 +172,13 @@ def _write_run(trial: ClusterCheck, folder: RunFolder) -> RunConfig:
         run_script=str(script),
     )
     files.write_atomically(script, _SCRIPT.encode())
-    files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
+    write_config(folder, config)
     write_callables(folder.callables, {"executors": trial.scheduler.executor_callables})
     return config
 
 
 def _answer(server: Server, config: RunConfig, stopping: threading.Event) -> None:
-    """Be enough of a manager to say welcome."""
+    """Answer each request with a `Welcome`, until `stopping` is set."""
     timing = config.timing
     welcome = Welcome(config.run, timing.beat, timing.lease, timing.idle)
     while not stopping.is_set():
@@ -186,21 +195,19 @@ def _submit_and_wait(
     trial: ClusterCheck, folder: RunFolder, config: RunConfig
 ) -> list[CheckResult]:
     scheduler = trial.scheduler
-    hosts = Hosts(scheduler, lambda argv: commands.run(argv, _TIMEOUT)).of(config.shapes[0])
+    hosts = Hosts(scheduler, run_command).of(config.shapes[0])
     request = JobRequest(
         config.job_names[0], tag(config.run, 0), config.shapes[0], config.log_folder, hosts=hosts
     )
     text = job_script(scheduler, request, config, folder, 0)
     script = folder.folder / "check.sh"
-    files.write_atomically(script, os.fsencode(text), mode=0o700)
-    Path(config.log_folder).mkdir(parents=True, exist_ok=True)
-    try:
-        result = commands.run(scheduler.submit_command(request, script, 1), _TIMEOUT)
-        job = scheduler.parse_submit(result, 1)[0]
-    except (SubmitRefusedError, CommandMissingError, NoObservation) as error:
+    write_script(request, script, text)
+    result = submit(scheduler, request, script)
+    if not isinstance(result, Submitted):
         remedy = "These are the batch system's own words: change the options that it names."
-        return [CheckResult("submitting a job", False, str(error), remedy)]
-    trial.tell(f"Job {job} is submitted.")
+        return [CheckResult("submitting a job", False, result.reason, remedy)]
+    job = JobId(result.jobs[0])
+    trial.report(f"Job {job} is submitted.")
     try:
         return [
             CheckResult("submitting a job", True, f"job {job}"),
@@ -213,39 +220,42 @@ def _submit_and_wait(
 def _wait(
     trial: ClusterCheck, folder: RunFolder, config: RunConfig, job: JobId
 ) -> list[CheckResult]:
-    """Wait for what the job's processes write, as long as that makes sense."""
+    """Wait until the job's processes have written their results, or will not write any."""
     deadline = time.monotonic() + trial.timeout
     gone_at: float | None = None
-    told = ""
+    shown = ""
     while time.monotonic() < deadline:
         if found := _found(folder):
-            return [CheckResult("running the job", True, "it ran and told what follows"), *found]
+            return [
+                CheckResult("running the job", True, "it ran; the next lines are its results"),
+                *found,
+            ]
         listed = _listed(trial.scheduler, job)
         gone_at = None if listed else gone_at or time.monotonic()
         gone = gone_at is not None and time.monotonic() - gone_at > _VISIBLE
-        if gone or _CLIENT_DIED in output_tail(config.log_folder, job):
+        if gone or _CLIENT_DIED in (job_output_tail(config.log_folder, job) or ""):
             return [_died(trial.scheduler, config, job)]
-        if listed is not None and (state := f"{listed.native_state} {listed.reason}") != told:
-            told = state
-            trial.tell(f"Job {job}: {state}".rstrip())
+        if listed is not None and (state := f"{listed.native_state} {listed.reason}") != shown:
+            shown = state
+            trial.report(f"Job {job}: {state}".rstrip())
         if listed is not None and listed.remedy:
             return [
                 CheckResult("running the job", False, f"it will not start: {state}", listed.remedy)
             ]
         time.sleep(_LOOK)
-    return [_late(trial, config, job, told)]
+    return [_late(trial, config, job, shown)]
 
 
-def _late(trial: ClusterCheck, config: RunConfig, job: JobId, told: str) -> CheckResult:
+def _late(trial: ClusterCheck, config: RunConfig, job: JobId, state: str) -> CheckResult:
     return CheckResult(
-        "running the job", False, told.rstrip() or f"job {job} cannot be seen in the queue",
+        "running the job", False, state.rstrip() or f"job {job} cannot be seen in the queue",
         f"It did not end within {trial.timeout:.0f} s. If it waits in the queue, give more time "
-        f"(--timeout 1h); if it ran, its output says more: {output_tail(config.log_folder, job) or 'it is empty.'}",
+        f"(--timeout 1h); if it ran, its output says more: {job_output_tail(config.log_folder, job) or 'it is empty.'}",
     )  # fmt: skip
 
 
 def _found(folder: RunFolder) -> list[CheckResult]:
-    """What the job's processes wrote; several, where an MPI world fell apart."""
+    """Read the results of the job's processes: of several if an MPI world fell apart."""
     reports = [path.read_bytes() for path in sorted(folder.folder.glob("found-*.json"))]
     return merge([f for data in reports for f in msgspec.json.decode(data, type=list[CheckResult])])
 
@@ -253,7 +263,7 @@ def _found(folder: RunFolder) -> list[CheckResult]:
 def _listed(scheduler: Scheduler, job: JobId) -> ListedJob | None:
     """The job's row; None if it is gone. A look that fails counts as one that shows it."""
     try:
-        result = commands.run(scheduler.queue_command(), _TIMEOUT)
+        result = run_command(scheduler.queue_command())
         rows = [row for row in scheduler.parse_queue(result) if row.state is not JobState.ENDED]
     except SchedulerError as error:
         return ListedJob(job, JobState.ALIVE, "unknown", reason=str(error))
@@ -261,7 +271,7 @@ def _listed(scheduler: Scheduler, job: JobId) -> ListedJob | None:
 
 
 def _died(scheduler: Scheduler, config: RunConfig, job: JobId) -> CheckResult:
-    output = printed(config.log_folder, job)
+    output = job_output_tail(config.log_folder, job)
     if output is None:
         remedy = (
             f"It has no output in {config.log_folder}: the nodes cannot write there, or cannot see "
@@ -271,22 +281,22 @@ def _died(scheduler: Scheduler, config: RunConfig, job: JobId) -> CheckResult:
     else:
         words = explain_death(job, output, _cause(scheduler, job))
         remedy = words or f"The last lines of its output: {output}"
-    return CheckResult("running the job", False, f"job {job} ended without a word", remedy)
+    return CheckResult("running the job", False, f"job {job} ended without results", remedy)
 
 
 def _cause(scheduler: Scheduler, job: JobId) -> str:
-    """How a job ended; "" if the batch system does not tell."""
+    """How a job ended; "" if the batch system does not report it."""
     argv = scheduler.history_command([job])
     if argv is None:
         return ""
     with suppress(SchedulerError):
-        endings = unfold(scheduler.parse_history(commands.run(argv, _TIMEOUT)), [job])
+        endings = expand_array_rows(scheduler.parse_history(run_command(argv)), [job])
         return next((ending.cause for ending in endings if ending.id == job), "")
     return ""
 
 
 def _cancel(scheduler: Scheduler, job: JobId) -> None:
-    """Leave nothing in the queue; a job that has ended is no fault."""
+    """Cancel the job; it is no error if that has ended already."""
     for argv in scheduler.cancel_commands([job]):
         with suppress(SchedulerError):
-            scheduler.parse_cancel(commands.run(argv, _TIMEOUT))
+            scheduler.parse_cancel(run_command(argv))

@@ -1,7 +1,7 @@
-"""The table of one learner: a row for each point, whatever kind of learner, point and value it is.
+"""Makes the table of one learner: a row for each point, for every kind of learner and value.
 
-Columns are called as adaptive calls them, for cases in which its own ``to_dataframe`` raises, too:
-a LearnerND of other than three dimensions, values that are vectors, a DataSaver of a sequence.
+The columns have adaptive's names. It also makes tables that adaptive's own ``to_dataframe`` cannot: of
+a LearnerND of other than three dimensions, of values that are vectors, of a DataSaver of a sequence.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from adaptive_scheduler.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Names of columns, which users may choose; `point_names` are those of a LearnerND.
+#: Names of columns that users may change; `point_names` are those of a LearnerND.
 DEFAULTS: Mapping[str, Any] = {
     "x_name": "x",
     "y_name": "y",
@@ -32,13 +32,13 @@ DEFAULTS: Mapping[str, Any] = {
 
 @dataclass
 class _Table:
-    """Columns of equal length, and for each row the point as the learner knows it."""
+    """Columns of equal length, and for each row the learner's own point."""
 
     points: list[Any] = field(default_factory=list)
     columns: dict[str, list[Any]] = field(default_factory=dict)
 
     def add(self, name: str, values: list[Any]) -> None:
-        """Add a column. Raises InputError: a second one of a name would replace the first."""
+        """Add a column. Raises InputError if there is one of this name already."""
         if name in self.columns or name in ("learner", "fname"):
             raise InputError(
                 f"two columns would be called {name!r}: choose others of x_name, y_name, ..., "
@@ -48,17 +48,17 @@ class _Table:
 
 
 def check_names(names: Mapping[str, Any]) -> None:
-    """Refuse names of columns that no learner has, and what are no names. Raises InputError."""
+    """Raise InputError if there is no such column, or a new name is not a text."""
     for name, given in names.items():
         if name not in DEFAULTS:
             raise InputError(
-                f"to_dataframe: {name!r} is no name of a column. Known are {', '.join(DEFAULTS)}."
+                f"to_dataframe: {name!r} is not the name of a column. Known are {', '.join(DEFAULTS)}."
             )
         if name != "point_names":
-            is_fit = isinstance(given, str)
+            is_valid = isinstance(given, str)
         else:
-            is_fit = given is None or _are_texts(given)
-        if not is_fit:
+            is_valid = given is None or _are_texts(given)
+        if not is_valid:
             what = "a list of texts, or None" if name == "point_names" else "a text"
             raise InputError(f"to_dataframe: {name}={given!r} must be {what}.")
 
@@ -74,13 +74,13 @@ def frame_of(learner: Any, names: Mapping[str, Any], pandas: Any) -> pd.DataFram
     ----------
     learner : adaptive.BaseLearner
     names : mapping
-        Names of columns as in `DEFAULTS`, where others are wanted.
+        New names for columns of `DEFAULTS`.
     pandas : module
 
     Raises
     ------
     Exception
-        Whatever the ``to_dataframe`` of a learner raises that is not one of adaptive's.
+        The learner is not one of adaptive's, and its ``to_dataframe`` raised.
     """
     table = _table(learner, {**DEFAULTS, **names})
     if table is None:
@@ -91,7 +91,7 @@ def frame_of(learner: Any, names: Mapping[str, Any], pandas: Any) -> pd.DataFram
 
 
 def _column(values: Sequence[Any], pandas: Any) -> Any:
-    """A column; vectors and the like stay whole, one in each row."""
+    """Make a column; a vector is one value of a row."""
     import numpy as np
 
     plain = [
@@ -107,7 +107,7 @@ def _column(values: Sequence[Any], pandas: Any) -> Any:
 
 
 def _table(learner: Any, names: Mapping[str, Any]) -> _Table | None:
-    """The table of a learner of adaptive's; None: its class has a way of its own."""
+    """Make the table of one of adaptive's learners; None if its class has its own to_dataframe."""
     from adaptive import BalancingLearner, DataSaver
 
     if not type(learner).to_dataframe.__module__.startswith("adaptive."):
@@ -118,7 +118,7 @@ def _table(learner: Any, names: Mapping[str, Any]) -> _Table | None:
         table = _table(learner.learner, names)
         if table is not None:
             extra = learner.extra_data
-            if isinstance(learner.learner, DataSaver):  # what that keeps is a part of this
+            if isinstance(learner.learner, DataSaver):  # its extra data are part of these
                 table.columns.pop(names["extra_data_name"], None)
             table.add(names["extra_data_name"], [extra.get(x) for x in table.points])
         return table
@@ -126,7 +126,7 @@ def _table(learner: Any, names: Mapping[str, Any]) -> _Table | None:
 
 
 def _of_several(learners: Sequence[Any], names: Mapping[str, Any]) -> _Table | None:
-    """The rows of all, one learner behind the other."""
+    """Join the rows of all learners, one after the other."""
     joined = _Table(columns={"learner_index": []})
     for index, learner in enumerate(learners):
         table = _table(learner, names)
@@ -136,7 +136,7 @@ def _of_several(learners: Sequence[Any], names: Mapping[str, Any]) -> _Table | N
         if not n:
             continue
         joined.points += [(index, x) for x in table.points]
-        for name in table.columns:  # of a function with other default arguments than those before
+        for name in table.columns:  # a function may have other default arguments
             joined.columns.setdefault(name, [None] * n_before)
         table.columns["learner_index"] = [index] * n
         for name, values in joined.columns.items():
@@ -163,7 +163,7 @@ def _of_one(learner: Any, names: Mapping[str, Any]) -> _Table | None:
 
 
 def _in_order(learner: Any, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """As adaptive orders them."""
+    """Sort points as adaptive does."""
     from adaptive import AverageLearner1D, SequenceLearner
 
     if isinstance(learner, AverageLearner1D):
@@ -180,7 +180,7 @@ def _is_nd(learner: Any) -> bool:
 
 
 def _inputs(learner: Any, names: Mapping[str, Any]) -> tuple[Sequence[str], str] | None:
-    """Names of a point's parts, and of the value; None for a learner that is not known."""
+    """Return names for the parts of a point, and for its value; None for unknown learners."""
     import adaptive
 
     if _is_nd(learner):
@@ -198,14 +198,14 @@ def _inputs(learner: Any, names: Mapping[str, Any]) -> tuple[Sequence[str], str]
 
 
 def _point_names(ndim: int, wanted: Sequence[str] | None) -> Sequence[str]:
-    """Those that are wanted where they fit, else x, y, z, and from four dimensions on x0, x1, ..."""
+    """Return the names that are given, or x, y, z; with four and more dimensions x0, x1, ..."""
     if wanted is not None and len(wanted) == ndim:
         return wanted
     return "xyz"[:ndim] if ndim <= 3 else [f"x{place}" for place in range(ndim)]
 
 
 def _defaults(learner: Any) -> dict[str, Any]:
-    """The default arguments of the user's function behind the first; none if it does not tell."""
+    """Return the default arguments of the user's function; none if it has no signature."""
     from adaptive import SequenceLearner
 
     function = learner.function

@@ -1,4 +1,4 @@
-"""The data of learners, loaded from where the jobs saved and noted them; nothing is written."""
+"""Loads the data of learners from data files and point journals; nothing is written."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from adaptive_scheduler.errors import (
     FileError,
 )
 from adaptive_scheduler.io.learner_data import data_files
-from adaptive_scheduler.io.learner_data.point_journals import (
+from adaptive_scheduler.io.learner_data.point_journal import (
     Listed,
     ReadJournal,
     list_journals,
     read_journals,
 )
-from adaptive_scheduler.runs import data_frames as frames
+from adaptive_scheduler.runs import data_frames
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Files that are read at a time: most of the time of a small one is the file system's.
+#: Files that are read at a time: small ones mostly wait for the file system.
 THREADS = 8
 
 
 def load_learners(
     learners: Sequence[Any], fnames: Sequence[str | list[str]], progress: bool = True
 ) -> int:
-    """Load what is known of each learner: its data as last saved, and the points noted since.
+    """Load into each learner its saved data, and the points in its point journals since then.
 
-    Journals are only read, so that the jobs that write them are not disturbed.
+    Jobs that write the journals are not disturbed.
 
     Parameters
     ----------
     learners, fnames : sequence
-        Of equal length; a learner without data yet is left as it is.
+        Of equal length. A learner without data is left unchanged.
     progress : bool
-        Show a bar.
+        Show a progress bar.
 
     Returns
     -------
@@ -55,26 +55,26 @@ def load_learners(
     Raises
     ------
     DataFileError
-        Some data cannot be loaded; the other learners are loaded nevertheless.
+        Some data cannot be loaded; those of the other learners are.
     """
     folders = dict.fromkeys(_folder_of(fname) for fname in fnames)
     with ThreadPoolExecutor(THREADS, "load") as threads:
         listed = dict(zip(folders, threads.map(_list, folders), strict=True))
         beside = [listed[_folder_of(fname)] for fname in fnames]
-        answers: Iterable[DataFileError | bool] = threads.map(_load, learners, fnames, beside)
+        results: Iterable[DataFileError | bool] = threads.map(_load, learners, fnames, beside)
         if progress:
-            answers = track(answers, "loading learners", total=len(learners), transient=True)
-        found = list(answers)
-    faults = [answer for answer in found if isinstance(answer, DataFileError)]
+            results = track(results, "loading learners", total=len(learners), transient=True)
+        found = list(results)
+    faults = [one for one in found if isinstance(one, DataFileError)]
     if faults:
         more = f" ({len(faults) - 1} more could not be loaded)" if len(faults) > 1 else ""
         raise DataFileError(faults[0].path, faults[0].reason + more) from faults[0].__cause__
-    return sum(answer is True for answer in found)
+    return sum(one is True for one in found)
 
 
 def _folder_of(fname: str | list[str]) -> str:
-    """Where a learner's journals are: beside the first of its files."""
-    return os.path.dirname(_first(fname))  # noqa: PTH120  a text that stays a text
+    """Return the folder of a learner's journals: that of the first of its files."""
+    return os.path.dirname(_first(fname))  # noqa: PTH120  keeps its type str
 
 
 def _first(fname: str | list[str]) -> str:
@@ -91,13 +91,13 @@ def _list(folder: str) -> Listed | DataFileError:
 def _load(
     learner: Any, fname: str | list[str], listed: Listed | DataFileError
 ) -> DataFileError | bool:
-    """Load one learner; whether there was anything, or what was wrong with a part of it."""
+    """Load one learner; return whether there were data, or an error if a part cannot be loaded."""
     if isinstance(listed, DataFileError):
         return listed
     fault: DataFileError | None = None
     journals: list[ReadJournal] = []
     try:
-        # before the file: what is in no journal any more is in the file that is read then
+        # before the data file: points that leave a journal meanwhile are in that file
         journals.extend(read_journals(_first(fname), listed))
     except FileError as error:
         fault = DataFileError(error.path, error.reason)
@@ -105,19 +105,19 @@ def _load(
     if has_file:
         fault = _attempt(load_data, learner, fname) or fault
     if journals:
-        fault = _attempt(_tell, learner, fname, journals) or fault
+        fault = _attempt(_add_points, learner, fname, journals) or fault
     return fault or has_file or bool(journals)
 
 
 def _attempt(
     load: Callable[..., None], learner: Any, fname: str | list[str], *more: Any
 ) -> DataFileError | None:
-    """What was wrong; None if nothing was."""
+    """Call `load`, and return its error, if any, as a DataFileError."""
     try:
         load(learner, fname, *more)
     except FileError as error:
         return DataFileError(error.path, error.reason)
-    except USER_RAISES as error:  # damaged data, or their own load
+    except USER_RAISES as error:  # damaged data, or the learner's own load
         fault = DataFileError(_first(fname), f"cannot be loaded ({type(error).__name__}: {error}).")
         fault.__cause__ = error
         return fault
@@ -125,22 +125,22 @@ def _attempt(
 
 
 def load_data(learner: Any, fname: str | list[str]) -> None:
-    """Do what ``learner.load`` does, of files that are this user's own and of any that jobs write.
+    """Load a learner as ``learner.load`` does, but refuse files that other users may have changed.
 
-    A file that is not there is passed over, as `learner.load` does.
+    Files that do not exist are ignored, as `learner.load` does.
 
     Raises
     ------
     PermissionsError
-        One is somebody else's, or anybody may change it: it is not unpickled.
+        A file belongs to another user, or others may write to it: it is not unpickled.
     DataFileError
-        One cannot be read, or is not this learner's.
+        A file cannot be read, or holds the data of another learner.
     """
     from adaptive_scheduler.io.learner_data import adaptive_load
 
     for one, name in adaptive_load.files_of(learner, fname):
         if adaptive_load.saves_itself(one):
-            one.load(name)  # the user's own way to read the user's own format
+            one.load(name)  # a class of the user's that reads its own format
         elif Path(name).exists():
             _load_file(one, name)
 
@@ -157,13 +157,13 @@ def _load_file(learner: Any, name: str) -> None:
             f"its values cannot be unpickled here ({error}). Use the environment in which it was "
             "written.",
         ) from error
-    except USER_RAISES as error:  # whatever a damaged pickle leads to
+    except USER_RAISES as error:  # a damaged pickle may raise anything
         raise DataFileError(
             name, f"cannot be read ({type(error).__name__}: {error}). Move it away."
         ) from error
     try:
         adaptive_load.set_data(learner, data)
-    except USER_RAISES as error:  # whatever data of another learner lead to
+    except USER_RAISES as error:  # data of another learner may raise anything
         raise DataFileError(
             name,
             f"does not hold the data of this {type(learner).__name__} "
@@ -171,8 +171,8 @@ def _load_file(learner: Any, name: str) -> None:
         ) from error
 
 
-def _tell(learner: Any, fname: str | list[str], journals: Sequence[ReadJournal]) -> None:
-    """Tell points that only journals have. Raises DataFileError."""
+def _add_points(learner: Any, fname: str | list[str], journals: Sequence[ReadJournal]) -> None:
+    """Add the points that only journals have. Raises DataFileError."""
     from adaptive_scheduler.io.learner_data import adaptive_load
 
     pairs = [pair for journal in journals for pair in journal.points]
@@ -183,7 +183,7 @@ def _tell(learner: Any, fname: str | list[str], journals: Sequence[ReadJournal])
         raise DataFileError(
             journals[-1].path,
             f"the {type(learner).__name__} of {_first(fname)} does not take {merged.refused} of the "
-            f"{len(pairs)} points noted there. Give the learner that they were computed for.",
+            f"{len(pairs)} points there. Give the learner that they were computed for.",
         )
 
 
@@ -198,31 +198,30 @@ def to_dataframe(
     ----------
     learners, fnames : sequence
     names : mapping, optional
-        Names of columns, as in `frames.DEFAULTS`.
+        Names of columns, as in `data_frames.DEFAULTS`.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each point, with the columns ``learner`` (its place in the list) and
-        ``fname``. Learners without points give no rows; nor does one whose points cannot
-        be made a table: a warning names it.
+        One row per point, with the columns ``learner`` (its place in the list) and ``fname``.
+        A learner whose points cannot be made a table is left out, with a warning.
 
     Raises
     ------
     EnvironmentMismatchError
         pandas is not installed.
     InputError
-        There are no such names.
+        There is no column of such a name.
     """
     pandas = import_pandas()
     wanted = names or {}
-    frames.check_names(wanted)
+    data_frames.check_names(wanted)
     tables = []
     for place, (learner, fname) in enumerate(zip(learners, fnames, strict=True)):
         if not getattr(learner, "npoints", 1):
             continue
         try:
-            table = frames.frame_of(learner, wanted, pandas)
+            table = data_frames.frame_of(learner, wanted, pandas)
             table["learner"] = place
             table["fname"] = fname if isinstance(fname, str) else "; ".join(fname)
         except USER_RAISES as error:  # the border to the user's values and classes
@@ -238,7 +237,7 @@ def to_dataframe(
 
 
 def import_pandas() -> Any:
-    """Import pandas, or say how to get it."""
+    """Import pandas, or raise an error that says how to install it."""
     try:
         import pandas as pd
     except ImportError as error:

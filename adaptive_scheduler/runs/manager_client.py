@@ -1,4 +1,4 @@
-"""How a person talks with the manager of a run, or sees the run where none lives."""
+"""Sends requests of users to the manager of a run; reads the database if no manager runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import threading
 import time
 import uuid
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
@@ -20,6 +19,8 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
+    CancelItems,
+    Ok,
     Owner,
     Picture,
     Refused,
@@ -30,25 +31,27 @@ from adaptive_scheduler.core.wire.messages import (
     Status,
     Stop,
 )
-from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot, damage, item_views
+from adaptive_scheduler.core.wire.snapshot import JobRow, damage, item_views
 from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedError
-from adaptive_scheduler.io.storage import database
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.database import Tables
-from adaptive_scheduler.io.storage.lock import holder, lives
+from adaptive_scheduler.io.storage.lock import holder, is_alive
 from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.storage.run_config import read_config
+from adaptive_scheduler.io.system.read_logs import tail
 from adaptive_scheduler.io.transport.connection import Connection
+from adaptive_scheduler.runs.views.status import RunSnapshot
 
 Rows = Literal["all", "active", "none"]
 
 
 class ManagerClient:
-    """A view of a run, and a voice. For any number of threads.
+    """Connection to the manager of one run. Any number of threads may use it.
 
     Parameters
     ----------
     folder : RunFolder or path-like
-        The run: its folder, its database or a `RunManager`'s folder.
+        The run's folder, its database or a `RunManager`'s folder.
     timeout : float
         Seconds that the manager may take to answer at each of its addresses.
     """
@@ -60,7 +63,7 @@ class ManagerClient:
         self._me = Owner(f"viewer:{host}:{os.getpid()}", 0, 0, uuid.uuid4().hex)
         self._number = 0
         self._connection: Connection | None = None
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
 
     def __enter__(self) -> ManagerClient:
         return self
@@ -75,24 +78,24 @@ class ManagerClient:
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
-        with self._one_at_a_time:
+        with self._lock:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
 
-    # -------------------------------------------------------------------- talking
+    # -------------------------------------------------------------------- requests
 
     def ask(self, body: Request) -> Reply:
-        """Ask the manager.
+        """Send a request to the manager, and return its reply.
 
         Raises
         ------
         ManagerUnreachableError
             It does not answer.
         RequestRefusedError
-            It said no.
+            It refuses the request.
         """
-        with self._one_at_a_time:
+        with self._lock:
             if self._connection is None:
                 self._connection = Connection(self.folder)
             self._number += 1
@@ -101,39 +104,48 @@ class ManagerClient:
             raise RequestRefusedError(reply.code, reply.reason)
         return reply
 
-    def cancel(self) -> None:
-        """End the run: its learners and its jobs."""
-        self.ask(Cancel())
+    def cancel(self) -> int:
+        """End the run: its learners and its jobs; returns how many learners."""
+        return self._count(Cancel())
+
+    def cancel_items(self, items: Sequence[int]) -> int:
+        """End these items alone; returns how many had not ended before."""
+        return self._count(CancelItems(list(items)))
 
     def resume(self) -> None:
-        """Submit again after a HELD."""
+        """Submit jobs again after the run was held."""
         self.ask(Resume())
 
-    def retry(self, items: Sequence[int] | None = None, reopen: bool = False) -> None:
-        """Queue learners again, their budgets reset.
+    def retry(self, items: Sequence[int] | None = None, reopen: bool = False) -> int:
+        """Queue learners again, with failures counted from zero; returns how many.
 
         Parameters
         ----------
         items : sequence of int, optional
             Rows; None: all failed and cancelled ones.
         reopen : bool
-            Also those of `items` that are done.
+            Those of `items` that are done, too.
         """
-        self.ask(Retry(None if items is None else list(items), reopen))
+        return self._count(Retry(None if items is None else list(items), reopen))
+
+    def _count(self, body: Request) -> int:
+        """Send a request, and return how many items it has changed."""
+        reply = self.ask(body)
+        return reply.items if isinstance(reply, Ok) else 0
 
     def stop(self) -> None:
         """End the manager's process; jobs go on and wait for the next one."""
         self.ask(Stop())
 
-    # -------------------------------------------------------------------- looking
+    # -------------------------------------------------------------------- status
 
     def lives(self) -> bool:
-        """Whether a manager of this run lives, as far as its lock tells."""
+        """Whether a manager of this run is alive, as far as its lock shows."""
         found = holder(self.folder.lock)
-        return found is not None and not found.prepares and lives(self.folder.lock, found)
+        return found is not None and not found.prepares and is_alive(self.folder.lock, found)
 
-    def snapshot(self, rows: Rows = "active") -> Snapshot:
-        """Draw the run: the manager does, or else the database tells.
+    def snapshot(self, rows: Rows = "active") -> RunSnapshot:
+        """Return how the run stands: from the manager, or from the database if none runs.
 
         Raises
         ------
@@ -145,26 +157,26 @@ class ManagerClient:
         try:
             reply = self.ask(Status(rows))
         except ManagerUnreachableError as error:
-            silent = snapshot_on_disk(self.folder, rows)
+            on_disk = snapshot_on_disk(self.folder, rows)
             if self.lives():
-                silent.notes.append(f"a manager lives, but: {error}")
-            return silent
+                on_disk.notes.append(f"a manager runs, but: {error}")
+            return on_disk
         assert isinstance(reply, Picture), reply
-        return msgspec.msgpack.decode(reply.snapshot, type=Snapshot)
+        return msgspec.msgpack.decode(reply.snapshot, type=RunSnapshot)
 
 
-def snapshot_on_disk(folder: RunFolder, rows: Rows = "active") -> Snapshot:
-    """Draw a run from its database alone; changes nothing."""
-    config = state.read_config(folder)
+def snapshot_on_disk(folder: RunFolder, rows: Rows = "active") -> RunSnapshot:
+    """Return how a run stands from its database alone; nothing is changed."""
+    config = read_config(folder)
     tables = read_tables(folder)
-    items = state.read_items(tables, folder)
+    items = row_codec.read_items(tables, folder)
     phases: dict[str, int] = {}
     for item in items:
         phases[item.phase.value] = phases.get(item.phase.value, 0) + 1
     submits = [
         msgspec.convert(row, SubmitRecord) for row in tables.get(database.SUBMITS, {}).values()
     ]
-    return Snapshot(
+    return RunSnapshot(
         run=config.run,
         database=str(folder.database),
         time=time.time(),
@@ -179,7 +191,7 @@ def snapshot_on_disk(folder: RunFolder, rows: Rows = "active") -> Snapshot:
 
 
 def _job_rows(tables: Tables) -> list[JobRow]:
-    """Jobs that nobody has seen the end of."""
+    """Return the jobs that are not known to have ended."""
     holders = {
         row["job"]: row["id"]
         for row in tables.get(database.ITEMS, {}).values()
@@ -199,18 +211,10 @@ def _job_rows(tables: Tables) -> list[JobRow]:
 def _notes(
     folder: RunFolder, tables: Tables, config: RunConfig, items: Sequence[Item]
 ) -> list[str]:
-    row = state.read_run(tables)
+    row = row_codec.read_run(tables)
     notes = [f"held: {row.held}. Mend it, then resume."] if row.held else []
     if kept := damage(items, {}):
         notes.append(f"damaged data were kept aside: {kept}")
-    if folder.manager_output.exists() and (tail := output_tail(folder.manager_output)):
-        notes.append(f"the last manager of run {config.run} printed: {tail}")
+    if printed := tail(folder.manager_output):
+        notes.append(f"the last manager of run {config.run} printed: {printed}")
     return notes
-
-
-def output_tail(path: Path, length: int = 2000) -> str:
-    """Return the end of what a process printed."""
-    with path.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - length))
-        return file.read().decode(errors="replace").strip()

@@ -1,44 +1,70 @@
-"""Changes to a run that no manager holds."""
+"""Changes the database of a run while no manager of it runs."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.events import Cancelled
 from adaptive_scheduler.core.rows.items import OVER, Phase
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.core.wire.messages import Refused
+from adaptive_scheduler.io.storage import row_codec
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.start.prepare import held
 from adaptive_scheduler.runs.start.previous_run import open_store, requeue
 
 
 def resume(folder: RunFolder) -> int:
-    """Let the next manager go on: neither held nor cancelled; returns how many are queued again."""
+    """Queue cancelled learners again, and let the next manager submit; returns how many."""
     return _requeue(folder, (Phase.CANCELLED,), None)
 
 
 def retry(folder: RunFolder, rows: Container[int]) -> int:
-    """Queue ended learners again; returns how many."""
+    """Queue these learners again if they have ended; returns how many."""
     return _requeue(folder, OVER, rows)
 
 
-def cancel(folder: RunFolder) -> bool:
-    """Cancel a run that has no job; False, with nothing changed, if there may be one."""
-    config = state.read_config(folder)
+def cancel(folder: RunFolder) -> int | None:
+    """Cancel a run that has no job; returns how many learners.
+
+    Returns None and changes nothing if there may be a job.
+    """
+    config = read_config(folder)
     with held(folder), open_store(folder) as store:
-        run = state.open_state(store.tables, folder, config, time.monotonic(), store)
-        if any(True for _ in run.jobs.living()) or run.jobs.submit_views(time.monotonic()):
-            return False
+        run = row_codec.open_state(store.tables, folder, config, time.monotonic(), store)
+        if run.jobs.live or run.jobs.pending_submits:
+            return None
+        n = run.items.unfinished
+        if n == 0:
+            return 0
         run.items.cancel(time.time())
-        state.note_changes(store, run)
+        row_codec.note_changes(store, run)
         store.put(
-            state.RUN_TABLE, state.RUN_ROW, state.RunRow(cancelled=True, pardoned=run.jobs.pardoned)
+            row_codec.RUN_TABLE,
+            row_codec.RUN_ROW,
+            row_codec.RunRow(cancelled=True, pardoned=run.jobs.ignored_deaths),
         )
         store.commit()
-    return True
+    return n
+
+
+def cancel_items(folder: RunFolder, rows: Sequence[int]) -> int:
+    """Cancel some learners; returns how many had not ended before.
+
+    A job that runs one of them stops it when it reaches the next manager.
+    """
+    config = read_config(folder)
+    with held(folder), open_store(folder) as store:
+        run = row_codec.open_state(store.tables, folder, config, time.monotonic(), store)
+        now = time.time()
+        answers = [run.items.apply(row, Cancelled(), now) for row in rows]
+        row_codec.note_changes(store, run)
+        store.commit()
+    return sum(not isinstance(answer, Refused) for answer in answers)
 
 
 def _requeue(folder: RunFolder, phases: Container[Phase], rows: Container[int] | None) -> int:
-    config = state.read_config(folder)
+    config = read_config(folder)
     with held(folder), open_store(folder) as store:
         return requeue(store, config, phases, rows)

@@ -1,11 +1,10 @@
-"""Which learners a retry means, and what it gives them anew."""
+"""Chooses the learners of a retry, and writes their new functions and goal."""
 
 from __future__ import annotations
 
-import operator
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,74 +13,71 @@ from adaptive_scheduler.core.goals import refuse_passed
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.times import optional_seconds
-from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.pickling.learner_file import write_learners
-from adaptive_scheduler.io.pickling.object_file import write_callables
-from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.storage.run_config import read_config, write_config
+from adaptive_scheduler.runs.run_item import RunItem, place_of
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.goal_check import unmet
 from adaptive_scheduler.runs.start.plan import CheckedRun
 from adaptive_scheduler.runs.start.prepare import callables
 
 
-def places(
-    wanted: Sequence[Any], learners: Sequence[Any] | None, names: Sequence[fnames.Fname]
-) -> list[int]:
-    """Places of the learners that a user names by place, fname or the learner itself."""
-    by_name = {fnames.key(name): place for place, name in enumerate(names)}
+def places(wanted: Any, learners: Sequence[Any] | None, names: Sequence[fnames.Fname]) -> list[int]:
+    """Find learners that a user names by place, fname, `RunItem` or the learner itself.
+
+    A single one need not be in a list.
+    """
+    if id(wanted) in map(id, learners or ()) or isinstance(
+        wanted, (int, str, os.PathLike, RunItem)
+    ):
+        wanted = [wanted]
     by_id = {id(learner): place for place, learner in enumerate(learners or ())}
-    return [_place(one, by_name, by_id, len(names)) for one in wanted]
+    by_key = {fnames.key(name): place for place, name in enumerate(names)}
+    return [_place(one, by_id, by_key, names) for one in wanted]
 
 
-def _place(one: Any, by_name: dict[fnames.Key, int], by_id: dict[int, int], n: int) -> int:
+def _place(
+    one: Any,
+    by_id: Mapping[int, int],
+    by_key: Mapping[fnames.Key, int],
+    names: Sequence[fnames.Fname],
+) -> int:
     if id(one) in by_id:
         return by_id[id(one)]
+    if isinstance(one, RunItem):
+        return one.place
     if isinstance(one, (str, os.PathLike)):
-        found = by_name.get(fnames.key(os.fspath(one)))
-    elif isinstance(one, (list, tuple)):
-        found = by_name.get(fnames.key(list(one)))
-    else:
-        found = _in_range(one, n)
-    if found is None:
-        raise InputError(
-            f"learners: {one!r} is not of this run. Give places (0 to {n - 1}), fnames or the "
-            "learners themselves."
-        )
-    return found
-
-
-def _in_range(one: Any, n: int) -> int | None:
-    try:
-        place = operator.index(one)
-    except TypeError:
-        return None
-    return place if 0 <= place < n else None
+        found = by_key.get(fnames.key(os.fspath(one)))
+        if found is not None:
+            return found
+    return place_of(one, names)
 
 
 def rows_to_retry(
     folder: RunFolder, plan: CheckedRun | None, row_of: Sequence[int], wanted: Sequence[int] | None
 ) -> list[int]:
-    """Write functions and goal anew, and say which rows are to be queued again.
+    """Write the new functions and goal, and return the rows that are to be queued again.
 
     Parameters
     ----------
     folder : RunFolder
-    plan : Plan or None
-        What is to hold from now on; None (after `attach`): as it is.
+    plan : CheckedRun or None
+        The run as it is to be from now on; None (after `attach`): unchanged.
     row_of : sequence of int
         For each learner its row.
     wanted : sequence of int or None
-        Places; None: all that failed or were cancelled, and those done that do not meet
-        the goal, or whose data are gone.
+        Places in the list of learners. None: all that failed or were cancelled, and finished
+        ones that do not meet the goal or whose data are gone.
     """
     if plan is not None:
         refuse_passed(plan.goal, time.time())
-        _renew(folder, plan, row_of)
+        _write_plan(folder, plan, row_of)
     if wanted is not None:
         return [row_of[place] for place in wanted]
-    items = state.read_items(read_tables(folder), folder)
+    items = row_codec.read_items(read_tables(folder), folder)
     ended = [item.id for item in items if item.phase in (Phase.FAILED, Phase.CANCELLED)]
     if plan is None:
         return ended
@@ -89,7 +85,7 @@ def rows_to_retry(
     return sorted([*ended, *found.short, *found.gone])
 
 
-def _renew(folder: RunFolder, plan: CheckedRun, row_of: Sequence[int]) -> None:
+def _write_plan(folder: RunFolder, plan: CheckedRun, row_of: Sequence[int]) -> None:
     place_of = sorted(range(len(row_of)), key=row_of.__getitem__)
     write_learners(
         folder.learners,
@@ -98,8 +94,8 @@ def _renew(folder: RunFolder, plan: CheckedRun, row_of: Sequence[int]) -> None:
     )
     write_callables(folder.callables, callables(plan, place_of))
     config = msgspec.structs.replace(
-        state.read_config(folder), goal=plan.goal,
-        point_timeout=optional_seconds(plan.settings.point_timeout, "point_timeout"),
-        point_retries=plan.settings.point_retries,
+        read_config(folder), goal=plan.goal,
+        point_timeout=optional_seconds(plan.options.point_timeout, "point_timeout"),
+        point_retries=plan.options.point_retries,
     )  # fmt: skip
-    files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
+    write_config(folder, config)

@@ -1,42 +1,48 @@
-"""A run that exists: watched, waited for, ended, tried again, and its results."""
+"""A run as its user sees it: status, waiting, cancel, retry, and results."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.times import TimeLike, optional_seconds, seconds
-from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.errors import DataFileError, InputError, RunError
+from adaptive_scheduler.errors import AdaptiveSchedulerError, DataFileError, InputError, RunError
+from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.runs import load_data as results
-from adaptive_scheduler.runs import offline
+from adaptive_scheduler.io.storage.run_config import read_config
+from adaptive_scheduler.runs import load_data, offline
 from adaptive_scheduler.runs import retry as retrying
 from adaptive_scheduler.runs.manager_client import ManagerClient, Rows
+from adaptive_scheduler.runs.run_item import RunItem, place_of
 from adaptive_scheduler.runs.start.fnames import Fname
 from adaptive_scheduler.runs.start.launch import start_and_wait
 from adaptive_scheduler.runs.start.plan import CheckedRun
+from adaptive_scheduler.runs.start.prepare import make_config
 from adaptive_scheduler.runs.start.previous_run import match_rows
-from adaptive_scheduler.runs.views import notebook as display
-from adaptive_scheduler.runs.views import status
-from adaptive_scheduler.runs.views.status import RunStatus
+from adaptive_scheduler.runs.views import notebook, render, status
+from adaptive_scheduler.runs.views.status import RunSnapshot, RunStatus
+from adaptive_scheduler.schedulers.job_script import preview
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Seconds between two looks of `wait`.
-_LOOK = 0.5
+#: Seconds between two times that `wait` asks the manager.
+_POLL = 0.5
 
 
 class Run:
     """What can be done with a run, however it was found.
+
+    ``run[17]`` and ``run["data/x=1"]`` are single learners (`RunItem`); ``len(run)`` is their
+    number, and a loop over the run gives them all.
 
     Parameters
     ----------
@@ -44,7 +50,7 @@ class Run:
     fnames : list
         Of all learners.
     plan : CheckedRun, optional
-        What the user described in this process.
+        The run as described in this process; None after `attach`.
 
     Attributes
     ----------
@@ -64,50 +70,139 @@ class Run:
         self._row_of: list[int] = []
         self._viewer = ManagerClient(folder)
 
+    @staticmethod
+    def attach(folder: str | os.PathLike[str]) -> Run:
+        """Find a run again, from any process on any host that sees its folder.
+
+        Parameters
+        ----------
+        folder : path-like
+            The run's folder, or its database.
+
+        Raises
+        ------
+        RunError, DatabaseError
+            There is no run.
+        """
+        where = RunFolder(folder)
+        read_config(where)
+        rows = row_codec.read_items(read_tables(where), where)
+        return Run(where, [row.fname for row in rows])
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__} of {len(self.fnames)} learners in {self.folder.home}"
+        n = render.counted(len(self.fnames), "learner")
+        return f"{type(self).__name__} of {n} in {self.folder.home}"
+
+    def _repr_html_(self) -> str:
+        if not self.folder.config.exists():
+            return self.status()._repr_html_()
+        try:
+            return self.snapshot()._repr_html_()
+        except AdaptiveSchedulerError as error:
+            return render.as_html(f"{self!r}: {error}")
+
+    # ----------------------------------------------------------------- single learners
+
+    def __len__(self) -> int:
+        return len(self.fnames)
+
+    def __iter__(self) -> Iterator[RunItem]:
+        return (RunItem(self, place) for place in range(len(self)))
+
+    @overload
+    def __getitem__(self, which: slice) -> list[RunItem]: ...
+
+    @overload
+    def __getitem__(self, which: int | str | os.PathLike[str] | list[str]) -> RunItem: ...
+
+    def __getitem__(self, which: Any) -> RunItem | list[RunItem]:
+        """Return one learner, by its number, its fname or the end of its fname.
+
+        Raises
+        ------
+        InputError
+            There is none, or more than one.
+        """
+        if isinstance(which, slice):
+            return [RunItem(self, place) for place in range(*which.indices(len(self)))]
+        return RunItem(self, place_of(which, self.fnames))
+
+    def row_of(self, place: int) -> int:
+        """Return the row of the database that holds the learner of this place in the list."""
+        return self._rows()[place]
 
     @property
     def learners(self) -> list[Any]:
-        """The learners; after `attach` they are read from the run's folder."""
+        """All learners; after `attach` they are read from the run's folder."""
         if self._learners is None:
             with closing(LearnerFile(self.folder.learners)) as file:
                 self._learners = [file.read(row) for row in range(len(file))]
         return self._learners
 
-    # ----------------------------------------------------------------- going on and ending
+    # ----------------------------------------------------------------- cancel, resume, retry
 
-    def cancel(self) -> None:
-        """End the run: its learners are CANCELLED, its jobs save and leave the queue.
+    def cancel(self) -> int:
+        """End the run: its learners are cancelled, its jobs save their data and end.
 
-        Returns when the manager has it in its books; `wait` waits for the last job.
+        Returns when this is on disk; `wait` waits for the last job.
+
+        Returns
+        -------
+        int
+            How many learners were cancelled; those that had ended before are left out.
         """
+        self._must_have_started()
         if not self._viewer.lives():
-            if offline.cancel(self.folder):
-                return
-            start_and_wait(self.folder, self._viewer)  # somebody must cancel the jobs
-        self._viewer.cancel()
+            n = offline.cancel(self.folder)
+            if n is not None:
+                return n
+            start_and_wait(self.folder, self._viewer)  # a manager must cancel the jobs
+        return self._viewer.cancel()
 
-    def resume(self) -> None:
-        """Go on: after a HELD, after `cancel`, or after the manager died."""
+    def cancel_items(self, places: Sequence[int]) -> int:
+        """End these learners alone, and return how many had not ended before."""
+        rows = [self.row_of(place) for place in places]
+        if self._viewer.lives():
+            return self._viewer.cancel_items(rows)
+        return offline.cancel_items(self.folder, rows)
+
+    def resume(self) -> int:
+        """Go on: after the run was held, after `cancel`, or after the manager died.
+
+        Returns
+        -------
+        int
+            How many cancelled learners are queued again.
+        """
+        self._must_have_started()
         if not self._viewer.lives():
-            offline.resume(self.folder)
-            start_and_wait(self.folder, self._viewer)
-            return
+            return self._start_if_needed(offline.resume(self.folder))
         cancelled = [row.id for row in self.snapshot("all").items if row.phase == "cancelled"]
-        if cancelled:
-            self._viewer.retry(cancelled)
+        n = self._viewer.retry(cancelled) if cancelled else 0
         self._viewer.resume()
+        return n
 
-    def retry(self, learners: Sequence[Any] | None = None) -> None:
-        """Run learners again, their budgets reset, their data kept, with functions and goal as now.
+    def _start_if_needed(self, n: int) -> int:
+        """Start a manager unless all learners have ended; return `n`."""
+        if n or not self.snapshot("none").over:
+            start_and_wait(self.folder, self._viewer)
+        return n
+
+    def retry(self, learners: Any = None) -> int:
+        """Run learners again with the functions and the goal of this object.
+
+        Their data are kept; failures and crashes are counted from zero.
 
         Parameters
         ----------
-        learners : sequence, optional
-            Places in the list, fnames or the learners themselves; done ones are run again,
-            too. Default: all that failed or were cancelled, and those done that do not
-            meet the goal.
+        learners : int, str, path, learner, RunItem or a sequence of them, optional
+            Places in the list, fnames or the learners themselves, finished ones too. Default:
+            all that failed or were cancelled, and finished ones that do not meet the goal.
+
+        Returns
+        -------
+        int
+            How many learners are queued again.
 
         Raises
         ------
@@ -119,23 +214,40 @@ class Run:
         )
         rows = retrying.rows_to_retry(self.folder, self._plan, self._rows(), places)
         if self._viewer.lives():
-            self._viewer.retry(rows, reopen=True)
+            n = self._viewer.retry(rows, reopen=True)
             self._viewer.resume()
-            return
-        offline.retry(self.folder, rows)
-        start_and_wait(self.folder, self._viewer)
+            return n
+        return self._start_if_needed(offline.retry(self.folder, rows))
 
     def _rows(self) -> list[int]:
         if not self._row_of:
             self._must_have_started()
-            rows = state.read_items(read_tables(self.folder), self.folder)
+            rows = row_codec.read_items(read_tables(self.folder), self.folder)
             self._row_of = match_rows(rows, self.fnames)[1]
         return self._row_of
 
-    # ------------------------------------------------------------------------- looking
+    # ------------------------------------------------------------------------- status
 
-    def snapshot(self, rows: Rows = "active") -> Snapshot:
-        """Return the run at this instant.
+    def job_script(self) -> str:
+        """Return the job script that is submitted; nothing is submitted or written.
+
+        The number of the submit is filled in when it is made. If learners differ in their
+        resources there is one script for each different shape, below a line that names its
+        learners. Show it with ``print(run.job_script())``.
+        """
+        plan = self._plan
+        if plan is not None:
+            config = make_config(plan, self.folder, None)
+            return preview(plan.scheduler, plan.shapes, plan.shape_of, config, self.folder)
+        scheduler = read_callable(self.folder.callables, "scheduler")
+        config = read_config(self.folder)
+        shape_of = [
+            row.shape for row in row_codec.read_items(read_tables(self.folder), self.folder)
+        ]
+        return preview(scheduler, config.shapes, shape_of, config, self.folder)
+
+    def snapshot(self, rows: Rows = "active") -> RunSnapshot:
+        """Return how the run stands now: learners, jobs, points. It shows itself in a notebook.
 
         Parameters
         ----------
@@ -150,17 +262,17 @@ class Run:
             raise RunError(f"The run in {self.folder.home} was never started: call start().")
 
     def status(self) -> RunStatus:
-        """One word, with ``.text`` for people.
+        """Return how the run stands, as one word whose ``.text`` has the details.
 
         Returns
         -------
-        Status
+        RunStatus
             A str: ``not started``, ``running``, ``held`` (nothing is submitted until
             `resume`; the text says why), ``finished``, ``failed`` (ended, some learners
             failed), ``cancelled`` or ``manager dead``.
         """
         if not self.folder.config.exists():
-            return RunStatus(status.NOT_STARTED, f"call start(). Its folder: {self.folder.home}")
+            return RunStatus(status.NOT_STARTED, f"call start(). Folder: {self.folder.home}")
         if self._plan is not None:
             try:
                 self._rows()
@@ -169,7 +281,7 @@ class Run:
         return status.status_of(self.snapshot())
 
     def info(self, interval: TimeLike = 2.0) -> None:
-        """Show the run: a table in a terminal; in a notebook a picture that updates itself.
+        """Show the run: as tables in a terminal; in a notebook as tables that update themselves.
 
         Parameters
         ----------
@@ -177,9 +289,9 @@ class Run:
             Time between two updates.
         """
         self._must_have_started()
-        display.show(self.snapshot, seconds(interval, "interval"))
+        notebook.show(self.snapshot, seconds(interval, "interval"))
 
-    def wait(self, timeout: TimeLike | None = None) -> Snapshot:
+    def wait(self, timeout: TimeLike | None = None) -> RunSnapshot:
         """Wait until every learner has ended and no job is left.
 
         Parameters
@@ -189,33 +301,33 @@ class Run:
 
         Returns
         -------
-        Snapshot
+        RunSnapshot
             How it ended, with the failed learners.
 
         Raises
         ------
         TimeoutError
-            It has not ended; it goes on.
+            The run has not ended; it goes on.
         RunError
-            The run is HELD, or its manager is dead: it would not end by itself.
+            The run is held, or its manager is dead: it would not end by itself.
         """
         patience = optional_seconds(timeout, "timeout", zero=True)
         deadline = None if patience is None else time.monotonic() + patience
         while (end := self._ended()) is None:
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"not over after {patience:g} s: {self.status().text}")
-            time.sleep(_LOOK)
+            time.sleep(_POLL)
         return end
 
-    def __await__(self) -> Generator[Any, None, Snapshot]:
+    def __await__(self) -> Generator[Any, None, RunSnapshot]:
         return self._wait().__await__()
 
-    async def _wait(self) -> Snapshot:
+    async def _wait(self) -> RunSnapshot:
         while (end := await asyncio.to_thread(self._ended)) is None:
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_POLL)
         return end
 
-    def _ended(self) -> Snapshot | None:
+    def _ended(self) -> RunSnapshot | None:
         now = self.snapshot()
         if now.over:
             return None if now.alive else now
@@ -227,34 +339,35 @@ class Run:
     # ------------------------------------------------------------------------- results
 
     def load_learners(self, progress: bool = True) -> list[Any]:
-        """Load the data there are so far into the learners, and return them.
+        """Load all data that exist so far into the learners, and return them.
 
-        That is what the jobs have saved, and the points that they have noted since, which are
-        at most `points_interval` old. Nothing is written: the jobs are not disturbed.
+        These are the data that the jobs have saved, and the points in their point journals since
+        then; only points of the last `points_interval` are missing. Nothing is written, and
+        running jobs are not disturbed.
 
         Raises
         ------
         DataFileError
-            Some data cannot be loaded; the others are.
+            Some data cannot be loaded; all others are loaded.
         """
-        results.load_learners(self.learners, self.fnames, progress)
+        load_data.load_learners(self.learners, self.fnames, progress)
         return self.learners
 
     def to_dataframe(self, **names: Any) -> pd.DataFrame:
         """Load the learners and join their data, with the columns ``learner`` and ``fname``.
 
-        What cannot be loaded, or made a table, is named in a warning; the rest is there.
+        A warning names what cannot be loaded or made a table; the rest is in the table.
 
         Parameters
         ----------
         **names
-            Other names for columns: ``x_name``, ``y_name``, ``z_name``, ``seed_name``,
+            Names for columns: ``x_name``, ``y_name``, ``z_name``, ``seed_name``,
             ``index_name``, ``extra_data_name``, ``function_prefix``; of a LearnerND
             ``point_names`` (one for each dimension) and ``value_name``.
         """
-        results.import_pandas()
+        load_data.import_pandas()
         try:
             self.load_learners(progress=False)
         except DataFileError as error:  # the other learners are loaded
             warnings.warn(f"to_dataframe: {error}", stacklevel=2)
-        return results.to_dataframe(self.learners, self.fnames, names)
+        return load_data.to_dataframe(self.learners, self.fnames, names)

@@ -1,16 +1,17 @@
-"""What every scheduler is: a pure translator between jobs and one batch system's texts.
+"""The base class of schedulers, which translate between jobs and a batch system's commands.
 
-A scheduler runs nothing and touches nothing. It builds argument lists, and
-reads the `CommandResult` that somebody else got from running them. Every
-``parse_*`` returns, or raises `NoObservation` when the answer cannot be
-believed: an answer without jobs is a strong statement, and a busy server
-must never make it.
+A scheduler runs no command and reads no file. It builds argument lists, and parses the
+`CommandResult` of commands that the manager has run. A ``parse_*`` method raises
+`NoObservation` when the answer cannot be trusted: an empty listing means that all jobs are
+gone, which must never be concluded from the answer of a busy server.
 """
 
 from __future__ import annotations
 
 import abc
+import inspect
 import os
+import reprlib
 import shlex
 import shutil
 import sys
@@ -30,94 +31,119 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.times import TimeLike, seconds
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.schedulers.options import PER_LEARNER, spread, text
+from adaptive_scheduler.schedulers.job_script import preview
+from adaptive_scheduler.schedulers.options import PER_LEARNER, named_options, spread, text
+
+#: Values in a `repr`: long texts and tuples are cut.
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = 40
+
+ExecutorType = str | Callable[[int], Any]
+EnvVars = Mapping[str, object]
 
 
 class Scheduler(abc.ABC):
-    """Base of all schedulers: the options that all share, and the methods each must have.
+    """Base of all schedulers: the options that they share, and the methods that each must have.
 
-    Parameters
-    ----------
-    cores : int or tuple of int
-        MPI ranks (or worker processes) of each job. Here and in every option
-        that says "or tuple", a tuple gives one value per learner.
-    nodes, cores_per_node : int or tuple of int, optional
-        How the cores are spread over nodes. ``nodes`` and ``cores_per_node``
-        together replace ``cores``.
-    memory : int or str or tuple, optional
-        Memory on each node: MiB, or a text such as ``"4GB"``.
-    walltime : int, str, timedelta or tuple, optional
-        A number is seconds. Texts: ``"12h"``, ``"90m"``, ``"1h30m"``, ``"HH:MM:SS"``, and
-        ``"MM:SS"``, ``"D-HH"``, ``"D-HH:MM"``, ``"D-HH:MM:SS"`` as SLURM reads them.
-    partition, queue : str or tuple, optional
-        Two names for one thing: SLURM's partition, PBS's queue.
-    gpus : int or tuple, optional
-        GPUs on each node.
-    exclusive : bool or tuple
-        Ask for whole nodes.
-    extra_scheduler : list of str or tuple of lists, optional
-        Options passed to the batch system as they are, e.g. ``["--account=x"]``.
-    extra_env_vars : mapping or tuple of mappings, optional
-        Environment of the jobs; values are literal.
-    extra_script : str or tuple, optional
-        Shell lines run in the job before the client; here a shell expands.
-    executor_type : str, callable or tuple
-        ``"mpi4py"``, ``"process-pool"``, ``"loky"``, ``"sequential"`` or a callable
-        that takes the number of workers and returns a ``concurrent.futures.Executor``.
-    num_threads : int or tuple
-        Threads of each worker.
-    setup : str or list of str
-        Lines at the top of each job script (``module load ...``), run by ``bash -l``.
-    python_executable : str, optional
-        Python of the jobs; ``~`` is expanded here. Default: this Python.
-    mpiexec_executable : str or list of str, optional
-        The MPI launcher. A text is split like a shell does, so
-        ``"srun --mpi=pmi2"`` works; a list is taken as it is.
-    log_folder : str or path, optional
-        Where job output goes. Default: ``logs`` in the run's folder.
-    kill_wait : float, str or timedelta, optional
-        Time between SIGTERM and SIGKILL, if this site's are not the usual ones
-        (SLURM's KillWait: 30; PBS's kill_delay: 10).
-
-    Raises
-    ------
-    InputError
-        An option is of a wrong type or value.
+    A new scheduler is one file with one class: inherit from this class, write its abstract
+    methods, and add a line to `adaptive_scheduler.schedulers.registry.BUILT_IN`
+    (CONTRIBUTING.md, "Add a scheduler in one file").
     """
 
     #: The name in the registry, on the command line and in ``$ADAPTIVE_SCHEDULER_SYSTEM``.
     name: ClassVar[str]
     #: Programs that must be on PATH.
     programs: ClassVar[tuple[str, ...]]
+    #: Options that this scheduler calls otherwise than `Resources` does.
+    option_names: ClassVar[Mapping[str, str]] = {}
+    #: Options that were given under an alias, and that alias: errors name what was typed.
+    typed_names: Mapping[str, str] = {}
 
+    @named_options
     def __init__(
         self,
         cores: int | tuple[int, ...] | None = None,
         *,
-        partition: str | tuple[str, ...] | None = None,
-        queue: str | tuple[str, ...] | None = None,
+        nodes: int | tuple[int | None, ...] | None = None,
+        cores_per_node: int | tuple[int | None, ...] | None = None,
+        memory: int | str | tuple[int | str | None, ...] | None = None,
+        walltime: TimeLike | tuple[TimeLike | None, ...] | None = None,
+        partition: str | tuple[str | None, ...] | None = None,
+        gpus: int | tuple[int | None, ...] | None = None,
+        exclusive: bool | tuple[bool, ...] = False,
+        executor_type: ExecutorType | tuple[ExecutorType, ...] = "mpi4py",
+        num_threads: int | tuple[int, ...] = 1,
+        extra_scheduler: str | Sequence[str] | tuple[Sequence[str], ...] | None = None,
+        extra_env_vars: EnvVars | tuple[EnvVars, ...] | None = None,
+        extra_script: str | tuple[str, ...] = "",
         setup: str | Sequence[str] = (),
         python_executable: str | None = None,
         mpiexec_executable: str | Sequence[str] | None = None,
         log_folder: str | os.PathLike[str] | None = None,
         kill_wait: TimeLike | None = None,
-        **per_learner: Any,
     ) -> None:
-        if partition is not None and queue is not None:
-            raise InputError("partition and queue are two names for one thing: give one of them.")
-        unknown = sorted(set(per_learner) - set(PER_LEARNER))
-        if unknown:
-            raise InputError(
-                f"{type(self).__name__}: unknown option {unknown[0]!r}. "
-                f"Known: {', '.join(sorted(PER_LEARNER))}, queue, setup, python_executable, "
-                "mpiexec_executable, log_folder, kill_wait."
-            )
-        options = {"cores": cores, "partition": partition if queue is None else queue}
-        options.update(per_learner)
-        self._options = {key: value for key, value in options.items() if value is not None}
-        #: User functions given as ``executor_type``; resources say ``callable:INDEX``.
+        """Describe the jobs.
+
+        Parameters
+        ----------
+        cores : int or tuple of int
+            MPI ranks (or worker processes) of each job. Here and in every option
+            that says "or tuple", a tuple gives one value per learner.
+        nodes, cores_per_node : int or tuple of int, optional
+            How the cores are spread over nodes. ``nodes`` and ``cores_per_node`` together
+            replace ``cores``; ``cores`` with one of them divides the cores among that many
+            nodes, or puts so many on each.
+        memory : int or str or tuple, optional
+            Memory on each node: MiB, or a text such as ``"4GB"``.
+        walltime : int, str, timedelta or tuple, optional
+            A number is seconds. Texts: ``"12h"``, ``"90m"``, ``"1h30m"``, ``"HH:MM:SS"``, and
+            ``"MM:SS"``, ``"D-HH"``, ``"D-HH:MM"``, ``"D-HH:MM:SS"`` as SLURM reads them.
+        partition : str or tuple, optional
+            SLURM's partition; `PBS` calls it ``queue``, and `LocalScheduler` has none.
+        gpus : int or tuple, optional
+            GPUs on each node; `LocalScheduler` has none.
+        exclusive : bool or tuple
+            Ask for whole nodes.
+        executor_type : str, callable or tuple
+            ``"mpi4py"``, ``"process-pool"``, ``"loky"``, ``"sequential"`` or a callable
+            that takes the number of workers and returns a ``concurrent.futures.Executor``.
+        num_threads : int or tuple
+            Threads of each worker.
+        extra_scheduler : list of str or tuple of lists, optional
+            Options passed to the batch system as they are, e.g. ``["--account=x"]``.
+        extra_env_vars : mapping or tuple of mappings, optional
+            Environment of the jobs; values are literal.
+        extra_script : str or tuple
+            Shell lines run in the job before the client; here a shell expands.
+        setup : str or list of str
+            Lines at the top of each job script (``module load ...``), run by ``bash -l``.
+        python_executable : str, optional
+            Python of the jobs; ``~`` is expanded here. Default: this Python.
+        mpiexec_executable : str or list of str, optional
+            The MPI launcher. A text is split like a shell does, so
+            ``"srun --mpi=pmi2"`` works; a list is taken as it is.
+        log_folder : str or path, optional
+            Where job output goes. Default: ``logs`` in the run's folder.
+        kill_wait : float, str or timedelta, optional
+            Time between SIGTERM and SIGKILL, if this site's is not the usual one
+            (SLURM's KillWait: 30 s; PBS's kill_delay: 10 s).
+
+        Raises
+        ------
+        InputError
+            An option is unknown, or its value is wrong.
+        """
+        options: dict[str, Any] = {
+            "cores": cores, "nodes": nodes, "cores_per_node": cores_per_node, "memory": memory,
+            "walltime": walltime, "partition": partition, "gpus": gpus, "exclusive": exclusive,
+            "executor_type": executor_type, "num_threads": num_threads,
+            "extra_scheduler": extra_scheduler, "extra_env_vars": extra_env_vars,
+            "extra_script": extra_script,
+        }  # fmt: skip
+        self._options = {key: given for key, given in options.items() if given is not None}
+        #: User functions given as ``executor_type``; resources have ``callable:INDEX``.
         self.executor_callables: list[Callable[[int], Any]] = []
-        lines = (setup,) if isinstance(setup, str) else setup
+        lines = (setup,) if isinstance(setup, str) else setup or ()
         self.setup: tuple[str, ...] = tuple(text(line, "setup") for line in lines)
         python = text(python_executable or sys.executable, "python_executable")
         self.python_executable = os.path.expanduser(python)
@@ -132,12 +158,16 @@ class Scheduler(abc.ABC):
     # ---------------------------------------------------------------- resources
 
     def _check(self) -> None:
-        """Check every option at once, so that a mistake shows in the line that made it."""
+        """Check every option now, so that the error shows the line with the mistake."""
         for row in range(self._tuple_length() or 1):
             self._row(row)
 
     def _tuple_length(self) -> int | None:
-        lengths = {key: len(v) for key, v in self._options.items() if isinstance(v, tuple)}
+        lengths = {
+            self._typed_name(key): len(given)
+            for key, given in self._options.items()
+            if isinstance(given, tuple)
+        }
         if len(set(lengths.values())) > 1:
             found = ", ".join(f"{key} has {n}" for key, n in lengths.items())
             raise InputError(
@@ -153,15 +183,35 @@ class Scheduler(abc.ABC):
         values: dict[str, Any] = {}
         for key, value in self._options.items():
             one = value[row] if isinstance(value, tuple) else value
-            where = f"{key}[{row}]" if isinstance(value, tuple) else key
+            name = self._typed_name(key)
+            where = f"{name}[{row}]" if isinstance(value, tuple) else name
             if key == "executor_type" and callable(one):
                 one = self._callable_name(one)
             if one is not None:
                 values[key] = PER_LEARNER[key](one, where)
         return spread(values)
 
+    def __repr__(self) -> str:
+        """The options that are not as by default, on one line."""
+        usual = inspect.signature(type(self)).parameters
+        given = [
+            f"{name}={_brief.repr(value)}"
+            for name, value in self._described().items()
+            if name not in usual or value != usual[name].default
+        ]
+        return f"{type(self).__name__}({', '.join(given)})"
+
+    def _described(self) -> dict[str, Any]:
+        """The options that `repr` shows, by name."""
+        return {self.option_names.get(key, key): given for key, given in self._options.items()}
+
+    def _typed_name(self, option: str) -> str:
+        """Return an option's name as the user gave it."""
+        name = self.option_names.get(option, option)
+        return self.typed_names.get(name, name)
+
     def _callable_name(self, function: Callable[[int], Any]) -> str:
-        """``callable:0``, ...: resources are plain data, so they name a function by its place."""
+        """Return ``callable:0``, ...: resources are plain data, so they hold a function's index."""
         if function not in self.executor_callables:
             self.executor_callables.append(function)
         return f"callable:{self.executor_callables.index(function)}"
@@ -177,7 +227,7 @@ class Scheduler(abc.ABC):
         Returns
         -------
         shapes : list of Resources
-            The different ones.
+            Each different one once.
         index : list of int
             For each learner, its place in `shapes`; length n.
 
@@ -198,7 +248,17 @@ class Scheduler(abc.ABC):
         index = [shapes.setdefault(self._row(row), len(shapes)) for row in range(n)]
         return list(shapes), index
 
-    # ------------------------------------------------- what each batch system says
+    def job_script(self) -> str:
+        """Return the job script that a run would submit; nothing is submitted or written.
+
+        What only a run knows stands there in capitals (``/RUN_FOLDER``, ``/WORKING_DIRECTORY``);
+        `RunManager.job_script` fills it in. If learners differ in their resources there is one
+        script for each different shape, below a line that names its learners. Show it with
+        ``print(scheduler.job_script())``.
+        """
+        return preview(self, *self.shapes(self._tuple_length() or 1))
+
+    # ------------------------------------------------- commands of the batch system
 
     @abc.abstractmethod
     def header(self, job: JobRequest) -> list[str]:
@@ -222,23 +282,23 @@ class Scheduler(abc.ABC):
 
     @abc.abstractmethod
     def parse_queue(self, result: CommandResult) -> list[ListedJob]:
-        """All jobs of this user, of any run; NoObservation if the answer is not to be believed."""
+        """All jobs of this user, of any run; NoObservation if the answer cannot be trusted."""
 
     @abc.abstractmethod
     def cancel_commands(self, jobs: Sequence[JobId]) -> list[list[str]]:
-        """SLURM cancels many at once; PBS takes one id each."""
+        """Commands that cancel these jobs: SLURM's takes many at once, PBS's one id each."""
 
     @abc.abstractmethod
     def parse_cancel(self, result: CommandResult) -> None:
-        """Raise SchedulerError if jobs may still be there; a job already gone is no fault."""
+        """Raise SchedulerError if jobs may still be there; one that is gone already is no error."""
 
     @abc.abstractmethod
     def history_command(self, jobs: Sequence[JobId]) -> list[str] | None:
-        """Ask how jobs ended; None where the system does not keep it."""
+        """Ask how jobs ended; None if the batch system does not remember it."""
 
     @abc.abstractmethod
     def parse_history(self, result: CommandResult) -> list[Ending]:
-        """The endings that are known; jobs still alive and unknown ones are left out."""
+        """How jobs ended; those that are alive or unknown are left out."""
 
     @abc.abstractmethod
     def time_left_command(self, job: JobId) -> list[str] | None:
@@ -246,11 +306,11 @@ class Scheduler(abc.ABC):
 
     @abc.abstractmethod
     def parse_time_left(self, result: CommandResult) -> float | None:
-        """Seconds, or None for no limit; NoObservation if it is not told."""
+        """Seconds, or None for no limit; NoObservation if the answer has neither."""
 
     @abc.abstractmethod
     def own_id(self, environ: Mapping[str, str]) -> tuple[JobId, int] | None:
-        """Id and restart count of the job that has this environment; None outside of a job."""
+        """Id and restart count of the job with this environment; None outside of a job."""
 
     @abc.abstractmethod
     def own_id_script(self) -> list[str]:
@@ -259,15 +319,15 @@ class Scheduler(abc.ABC):
         """
 
     def hosts_command(self, resources: Resources) -> list[str] | None:  # noqa: ARG002
-        """Ask for the cluster's hosts, where a request depends on their size; else None."""
+        """Ask for the cluster's hosts, if a request depends on their size; else None."""
         return None
 
     def parse_hosts(self, result: CommandResult) -> list[Host]:
-        """Hosts that may run jobs now; NoObservation if they are not told."""
+        """Hosts that may run jobs now; NoObservation if the answer cannot be trusted."""
         raise NotImplementedError(f"{self.name} asks for no hosts: {result.argv}")
 
     def output_script(self, job: JobRequest) -> list[str]:  # noqa: ARG002
-        """Shell lines that send a job's output to `job.log_folder`, where the system does not."""
+        """Shell lines that send a job's output to `job.log_folder`, if the system does not."""
         return []
 
     def spread_script(self) -> list[str]:
@@ -278,23 +338,23 @@ class Scheduler(abc.ABC):
     kill_wait: float = 30.0
     #: The most jobs one submit may make.
     max_array: int = 1000
-    #: Whether a listing tells of a job's end for a while. Then one that lacks a job says nothing
-    #: at first: it may be empty, or cut, by a fault.
+    #: Whether jobs stay in the listing for a while after their end. Then a listing without a job
+    #: proves nothing at first: it may be empty, or cut, by a fault.
     shows_ended: bool = False
-    #: Commands a minute that the site's system bears.
+    #: Commands a minute that the batch system can bear.
     max_commands_per_minute: int = 600
 
     def launcher(self, resources: Resources) -> list[str]:
-        """The MPI launcher with its count of ranks, for this batch system."""
+        """The MPI launcher with the number of ranks, as an argument list."""
         argv = list(self.mpiexec_executable or default_mpiexec(self.python_executable))
         if Path(argv[0]).name == "srun" and not any("kill-on-bad-exit" in word for word in argv):
-            # srun otherwise leaves rank 0 waiting for ever for a dead rank
+            # without it, rank 0 waits for ever when another rank has died
             argv.append("--kill-on-bad-exit=1")
         return [*argv, "-n", str(resources.cores)]
 
 
 def default_mpiexec(python_executable: str) -> list[str]:
-    """The ``mpiexec`` that was installed with this Python, else the one on PATH."""
+    """Return the ``mpiexec`` that was installed with this Python, else the one on PATH."""
     beside = Path(python_executable).parent / "mpiexec"
     return [str(beside) if beside.exists() else shutil.which("mpiexec") or "mpiexec"]
 
@@ -303,13 +363,13 @@ def _launcher(value: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if value is None:
         return None
     try:
-        words = shlex.split(value) if isinstance(value, str) else [str(word) for word in value]
+        argv = shlex.split(value) if isinstance(value, str) else [str(word) for word in value]
     except (ValueError, TypeError) as error:
         raise InputError(
             f"mpiexec_executable={value!r} cannot be split into words ({error}). Quote it as for a "
             "shell, or give a list."
         ) from error
-    if not words:
+    if not argv:
         raise InputError("mpiexec_executable is empty; leave it out to use the default.")
-    words = [text(word, "mpiexec_executable") for word in words]
-    return (os.path.expanduser(words[0]), *words[1:])
+    argv = [text(word, "mpiexec_executable") for word in argv]
+    return (os.path.expanduser(argv[0]), *argv[1:])

@@ -1,13 +1,15 @@
-"""The text of a job script: the same for every batch system but for its header."""
+"""The text of a job script: except for its header, it is the same for every batch system."""
 
 from __future__ import annotations
 
 import os
 import shlex
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.config import Environment, RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
+from adaptive_scheduler.core.jobs.records import tag
 from adaptive_scheduler.core.paths import (
     CORES_VARIABLE,
     END_VARIABLE,
@@ -23,22 +25,24 @@ from adaptive_scheduler.core.paths import (
     RunFolder,
 )
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.executors.registry import executor_for
-from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.executors.registry import launcher_for
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.schedulers.base import Scheduler
 
 #: Writes the text of a job script for (scheduler, job, config, folder, number of the submit).
-ScriptWriter = Callable[[Scheduler, JobRequest, RunConfig, RunFolder, int], str]
+ScriptWriter = Callable[["Scheduler", JobRequest, RunConfig, RunFolder, int], str]
 
-#: Job output beyond this many bytes is cut: a loop that prints must not fill a disk.
+#: Job output is cut after so many bytes: a loop that prints must not fill a disk.
 OUTPUT_LIMIT = 100 * 2**20
-#: Seconds that the job waits for the end of its output.
+#: Seconds that a job waits at its end until its output has been written.
 OUTPUT_PATIENCE = 5
-#: MPI worlds that one job starts: worlds that always die must not do so for ever, also where
-#: each time another learner (which has its `max_crashes`) is blamed.
+#: Times that one job starts the client (or its MPI world). Without a limit, clients that always
+#: die would be restarted for ever if each time another learner is blamed (see `max_crashes`).
 MAX_TRIES = 100
-#: Tries in a row of a job to which no learner was given, so that no learner's budget counts them:
-#: Python, a module or MPI is missing there, and only the end of the job makes that known. A job
-#: that once was given one is worth more patience.
+#: Starts in a row after which the client was given no learner, so that no learner's budget counts
+#: them: Python, a module or MPI is missing on the node, and the job must end to make that known.
+#: The second number is for a job whose client was given a learner before.
 MAX_VAIN_TRIES, MAX_LATER_VAIN_TRIES = 3, 20
 
 _THREAD_VARIABLES = (
@@ -49,12 +53,12 @@ _THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 
-#: Runs the client until it ends in good order. A dead MPI rank takes its world with
-#: it, so the world is started again in the same allocation. A signal of the batch
-#: system reaches the client by itself: the script only has to outlive it. What MPI keeps in
-#: the node's shared memory nobody else removes when a world is killed; on the other nodes of
-#: the job it stays. A client that was given a learner is followed by the next one at once: the
-#: learner that kills it has `max_crashes`. After others each pause is longer, and soon no try follows.
+#: Runs the client until it ends with exit status 0. When one MPI rank dies, all others are
+#: killed, so the client is started again in the same allocation. The batch system sends its
+#: signals to the client, too; the script only has to wait for it. When an MPI world is killed,
+#: the script removes the shared memory that it left on this node (on other nodes it stays). A
+#: client that was given a learner is restarted at once: that learner's `max_crashes` is the
+#: limit. After others, each pause is longer than the last, and after a few the job ends.
 _BODY = r"""
 mkdir -p -- "${logs}"
 limit() {{
@@ -69,8 +73,8 @@ limit() {{
 stopped=
 trap 'stopped=1; interrupted=1' TERM INT
 trap 'interrupted=1' HUP USR1 USR2
-# a client whose output nobody takes would die of its first line: where the file cannot be
-# opened, or is on a full disk, the rest goes to the batch system's own output, or is dropped
+# a client that cannot write its output would die at its first line: if the file cannot be
+# opened, or its disk is full, the output goes to the batch system's own file, or is dropped
 if true >> "${logs}/${job}.out"; then
     exec > >(limit >> "${logs}/${job}.out") 2>&1
 else
@@ -87,7 +91,7 @@ for (( attempt = 0; attempt < {tries}; attempt++ )); do
     if [ -e "${end}.memory" ]; then
         while IFS= read -r segment; do
             case "$segment" in
-                # it may be of another world, which needs it while it starts
+                # it may belong to another MPI world that is just starting
                 /tmp/hydra_hwloc_xmlfile_*) find "$segment" -maxdepth 0 -type f -mmin +2 -delete ;;
                 *) rm -f -- "$segment" ;;
             esac
@@ -107,7 +111,7 @@ for (( attempt = 0; attempt < {tries}; attempt++ )); do
 done
 rm -f -- "${end}" "${end}.begun"
 exec > /dev/null 2>&1
-# what a function has left running may hold the output for ever; it must not hold the job
+# processes that a function left running may keep the output open; the job must end all the same
 for (( i = 0; i < {patience}; i++ )); do
     kill -0 "$limiter" || break
     sleep 0.1
@@ -126,17 +130,17 @@ def job_script(
     scheduler : Scheduler
         Whose jobs they are.
     job : JobRequest
-        What is asked of it.
+        Name, tag and resources of the jobs.
     config : RunConfig
     folder : RunFolder
-        The only thing that jobs are told of the run: no address, no key.
+        The script names only this folder: no address and no key.
     number : int
-        Of the submit.
+        Number of the submit.
 
     Returns
     -------
     str
-        For ``bash``. Every name and value in it is quoted.
+        A ``bash`` script. Every name and value in it is quoted.
     """
     command = client_command(scheduler, job.resources, config)
     lines = [
@@ -158,8 +162,49 @@ def job_script(
     return "\n".join(lines) + body
 
 
+#: Stands in a preview for a run that does not exist yet.
+UNKNOWN_RUN = RunConfig(
+    run="RUN", shapes=[], job_names=["adaptive-scheduler"], log_folder="/RUN_FOLDER/logs",
+    environment=Environment(cwd="/WORKING_DIRECTORY", sys_path=[], python="", versions={}),
+)  # fmt: skip
+
+
+def preview(
+    scheduler: Scheduler,
+    shapes: Sequence[Resources],
+    shape_of: Sequence[int],
+    config: RunConfig = UNKNOWN_RUN,
+    folder: RunFolder | None = None,
+) -> str:
+    """Write the script of the first submit of each shape, as one text to be read.
+
+    Parameters
+    ----------
+    scheduler : Scheduler
+    shapes : sequence of Resources
+    shape_of : sequence of int
+        For each learner, its place in `shapes`.
+    config : RunConfig
+        Default: placeholders in capitals.
+    folder : RunFolder, optional
+        Default: a placeholder.
+    """
+    where = folder or RunFolder("/RUN_FOLDER")
+    texts = []
+    for number, shape in enumerate(shapes):
+        name = config.job_names[0]
+        job = JobRequest(name, tag(config.run, number), shape, config.log_folder)
+        text = job_script(scheduler, job, config, where, number)
+        if len(shapes) > 1:
+            learners = [str(place) for place, one in enumerate(shape_of) if one == number]
+            more = ", …" if len(learners) > 10 else ""
+            text = f"##### learners {', '.join(learners[:10])}{more}:\n{text}"
+        texts.append(text)
+    return "\n".join(texts)
+
+
 def exports(scheduler: Scheduler, job: JobRequest, folder: RunFolder, number: int) -> list[str]:
-    """Lines of the shell that tell a job all that it is told: the run, the submit, its own id."""
+    """Return the shell lines that export what a job must know: the run, the submit, its own id."""
     literal = {
         RUN_VARIABLE: os.fspath(folder),
         SUBMIT_VARIABLE: str(number),
@@ -168,7 +213,7 @@ def exports(scheduler: Scheduler, job: JobRequest, folder: RunFolder, number: in
         WALLTIME_VARIABLE: str(job.resources.walltime or ""),
         LOGS_VARIABLE: job.log_folder,
         "PYTHONUNBUFFERED": "1",
-        "PYTHONUTF8": "1",  # whatever a node's locale is: else it knows no file named ä
+        "PYTHONUTF8": "1",  # whatever the locale of a node is; otherwise it cannot open a file named ä
         **dict.fromkeys(_THREAD_VARIABLES, str(job.resources.num_threads)),
         **dict(job.resources.extra_env_vars),
     }
@@ -183,9 +228,9 @@ def exports(scheduler: Scheduler, job: JobRequest, folder: RunFolder, number: in
 
 
 def client_command(scheduler: Scheduler, resources: Resources, config: RunConfig) -> list[str]:
-    """How a client is started on the cores of one job."""
+    """Return the command that starts a client on the cores of one job."""
     target: Sequence[str] = ["-m", "adaptive_scheduler.client"]
     if config.run_script is not None:
         target = [config.run_script]
-    executor = executor_for(resources.executor_type, scheduler.executor_callables)
+    executor = launcher_for(resources.executor_type, scheduler.executor_callables)
     return executor.command(scheduler.launcher(resources), scheduler.python_executable, target)

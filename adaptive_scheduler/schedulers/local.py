@@ -1,7 +1,7 @@
-"""The embedded batch system of processes, spoken to by ``python -m adaptive_scheduler.localbatch``.
+"""The embedded batch system for one machine; its command is ``python -m adaptive_scheduler.localbatch``.
 
-Its commands print one JSON object a line and, last, ``{"rows": N}``: an answer
-that was cut off is not believed. Exit codes are those of `localbatch.commands`.
+It prints one JSON object per line and, last, ``{"rows": N}``: an answer that was cut off is
+noticed. Exit codes are those of `localbatch.commands`.
 """
 
 from __future__ import annotations
@@ -23,27 +23,29 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
     Refusal,
 )
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import (
     InputError,
     NoObservation,
     SchedulerError,
     SubmitRefusedError,
 )
-from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.base import EnvVars, ExecutorType, Scheduler
+from adaptive_scheduler.schedulers.options import named_options
 
 _TRY_AGAIN = 75  # localbatch.commands.TRY_AGAIN: its folder cannot be written just now
-_TIMED_OUT = 124  # as coreutils' timeout says it
-#: "completing" (its processes are being ended) is alive.
+_TIMED_OUT = 124  # as of coreutils' timeout
+#: Any other state is ALIVE: "completing" means that its processes are being ended.
 _STATES = {"pending": JobState.PENDING, "running": JobState.RUNNING}
 
 
 class LocalScheduler(Scheduler):
     """The machine itself as a small cluster: jobs are processes that outlive the notebook.
 
-    Takes the options of `Scheduler`, of which ``partition``, ``queue`` and ``gpus`` are
-    refused: there are none. All nodes are this machine, so ``nodes`` and
-    ``cores_per_node`` only give ``cores``. ``memory`` is not enforced.
-    ``extra_scheduler`` goes to ``python -m adaptive_scheduler.localbatch submit``.
+    Its options are described at `Scheduler`; ``partition`` and ``gpus`` do not exist here. All
+    nodes are this machine: ``nodes`` times ``cores_per_node`` gives ``cores``, and beside
+    ``cores`` they have no effect. ``memory`` is not enforced. ``extra_scheduler`` goes to
+    ``python -m adaptive_scheduler.localbatch submit``.
 
     Parameters
     ----------
@@ -59,13 +61,11 @@ class LocalScheduler(Scheduler):
     state : str or path, optional
         Folder of the batch system. Default: ``$ADAPTIVE_SCHEDULER_LOCALBATCH``,
         else ``~/.local/state/adaptive_scheduler/localbatch/HOST``.
-    **options
-        The options of `Scheduler`.
 
     Raises
     ------
     InputError
-        An option is wrong, or a job would be larger than the batch system.
+        An option is unknown or wrong, or a job would be larger than the batch system.
     """
 
     name = "local"
@@ -73,25 +73,46 @@ class LocalScheduler(Scheduler):
     max_array = 10_000
     max_commands_per_minute = 1200
 
+    @named_options
     def __init__(
         self,
         cores: int | tuple[int, ...] | None = None,
         *,
         max_cores: int | None = None,
+        nodes: int | tuple[int | None, ...] | None = None,
+        cores_per_node: int | tuple[int | None, ...] | None = None,
+        memory: int | str | tuple[int | str | None, ...] | None = None,
+        walltime: TimeLike | tuple[TimeLike | None, ...] | None = None,
+        exclusive: bool | tuple[bool, ...] = False,
+        executor_type: ExecutorType | tuple[ExecutorType, ...] = "mpi4py",
+        num_threads: int | tuple[int, ...] = 1,
+        extra_scheduler: str | Sequence[str] | tuple[Sequence[str], ...] | None = None,
+        extra_env_vars: EnvVars | tuple[EnvVars, ...] | None = None,
+        extra_script: str | tuple[str, ...] = "",
+        setup: str | Sequence[str] = (),
+        python_executable: str | None = None,
+        mpiexec_executable: str | Sequence[str] | None = None,
+        log_folder: str | os.PathLike[str] | None = None,
+        kill_wait: TimeLike | None = None,
         state: str | os.PathLike[str] | None = None,
-        **options: Any,
     ) -> None:
         if max_cores is not None and (not isinstance(max_cores, int) or max_cores < 1):
             raise InputError(f"max_cores={max_cores!r} must be a whole number of at least 1.")
         self.max_cores = max_cores or os.cpu_count() or 1
         self.state = None if state is None else str(Path(state).expanduser().absolute())
-        super().__init__(cores, **options)
+        super().__init__(
+            cores, nodes=nodes, cores_per_node=cores_per_node, memory=memory, walltime=walltime,
+            exclusive=exclusive, executor_type=executor_type, num_threads=num_threads,
+            extra_scheduler=extra_scheduler, extra_env_vars=extra_env_vars,
+            extra_script=extra_script, setup=setup, python_executable=python_executable,
+            mpiexec_executable=mpiexec_executable, log_folder=log_folder, kill_wait=kill_wait,
+        )  # fmt: skip
+
+    def _described(self) -> dict[str, Any]:
+        return {**super()._described(), "max_cores": self.max_cores}
 
     def _row(self, row: int) -> Resources:
         resources = super()._row(row)
-        for option, value in (("partition", resources.partition), ("gpus", resources.gpus)):
-            if value is not None:
-                raise InputError(f"{option}={value!r}: LocalScheduler has none; leave it out.")
         if resources.cores > self.max_cores:
             raise InputError(
                 f"cores={resources.cores}: LocalScheduler has max_cores={self.max_cores}, so the "
@@ -101,18 +122,18 @@ class LocalScheduler(Scheduler):
         return resources
 
     def _command(self, name: str, *words: str) -> list[str]:
-        # -P: a json.py in the working directory must not be taken for Python's
+        # -P: a json.py in the working directory must not be imported in place of Python's
         argv = [sys.executable, "-P", "-m", "adaptive_scheduler.localbatch", name]
         return [*argv, *([] if self.state is None else [f"--state={self.state}"]), *words]
 
     # ------------------------------------------------------------------ submit
 
     def header(self, job: JobRequest) -> list[str]:  # noqa: ARG002
-        """None: everything is on the command line, where nothing needs quotes."""
+        """No lines: everything is on the command line, where nothing needs quotes."""
         return []
 
     def submit_command(self, job: JobRequest, script: Path, n: int) -> list[str]:
-        """One submit makes all n jobs, or none."""
+        """One command submits all n jobs, or none of them."""
         resources = job.resources
         output = job.log_folder.rstrip("/").replace("%", "%%") + "/%j.out"
         cores = self.max_cores if resources.exclusive else resources.cores
@@ -130,18 +151,18 @@ class LocalScheduler(Scheduler):
         return self._command("submit", *words, *resources.extra_scheduler, "--", str(script))
 
     def parse_submit(self, result: CommandResult, n: int) -> list[JobId]:
-        """One id a line."""
+        """One id per line."""
         if result.rc < 0 or result.rc == _TIMED_OUT:
-            raise NoObservation(f"{_words(result)}: the jobs may or may not be in the queue")
+            raise NoObservation(f"{_error_text(result)}: the jobs may or may not be in the queue")
         if result.rc != 0:
-            raise SubmitRefusedError(_words(result))
+            raise SubmitRefusedError(_error_text(result))
         ids = result.stdout.split()
         if len(ids) != n:
-            raise NoObservation(f"{_words(result)}: {result.stdout!r} are not {n} ids")
+            raise NoObservation(f"{_error_text(result)}: {result.stdout!r} are not {n} ids")
         return [JobId(word) for word in ids]
 
     def refusal(self, result: CommandResult) -> Refusal:
-        """There is no limit on the number of jobs, so never LIMIT."""
+        """Never LIMIT: the number of jobs has no limit."""
         if result.rc < 0 or result.rc in (_TRY_AGAIN, _TIMED_OUT):
             return Refusal.BUSY
         return Refusal.IMPOSSIBLE
@@ -149,11 +170,11 @@ class LocalScheduler(Scheduler):
     # --------------------------------------------------------------- the queue
 
     def queue_command(self) -> list[str]:
-        """All jobs in the state folder; it is one user's."""
+        """All jobs in the state folder, which belongs to one user."""
         return self._command("queue")
 
     def parse_queue(self, result: CommandResult) -> list[ListedJob]:
-        """Jobs that wait or run."""
+        """Jobs that wait or run; ended ones are not listed."""
         return [
             ListedJob(
                 id=JobId(row["id"]),
@@ -168,25 +189,25 @@ class LocalScheduler(Scheduler):
         ]
 
     def cancel_commands(self, jobs: Sequence[JobId]) -> list[list[str]]:
-        """Many at once."""
+        """Up to 1000 jobs per command."""
         return [
             self._command("cancel", "--", *jobs[first : first + 1000])
             for first in range(0, len(jobs), 1000)
         ]
 
     def parse_cancel(self, result: CommandResult) -> None:
-        """Jobs that are gone are no fault, and not mentioned."""
+        """Jobs that are gone already are no error, and not mentioned."""
         if result.rc != 0:
-            raise SchedulerError(f"{_words(result)}: the jobs may still be there.")
+            raise SchedulerError(f"{_error_text(result)}: the jobs may still be there.")
 
     # ----------------------------------------------------------------- one job
 
     def history_command(self, jobs: Sequence[JobId]) -> list[str]:
-        """Kept for a day."""
+        """How jobs ended is remembered for a day."""
         return self._command("history", "--", *jobs)
 
     def parse_history(self, result: CommandResult) -> list[Ending]:
-        """The causes are those of `Ending` already."""
+        """The command prints the causes of `Ending`."""
         return [
             Ending(id=JobId(row["id"]), cause=row["cause"], detail=row["detail"])
             for row in _rows(result)
@@ -197,45 +218,47 @@ class LocalScheduler(Scheduler):
         return self._command("time-left", "--", job)
 
     def parse_time_left(self, result: CommandResult) -> float | None:
-        """To a millisecond, by the clock that the walltime runs on."""
+        """Exact to a millisecond: the command reads the clock that ends the job."""
         text = result.stdout.strip()
         if result.rc != 0 or not text:
-            raise NoObservation(_words(result))
+            raise NoObservation(_error_text(result))
         if text == "unlimited":
             return None
         try:
             return float(text)
         except ValueError:
-            raise NoObservation(f"{_words(result)}: {text!r} is no number of seconds") from None
+            raise NoObservation(
+                f"{_error_text(result)}: {text!r} is not a number of seconds"
+            ) from None
 
     def own_id(self, environ: Mapping[str, str]) -> tuple[JobId, int] | None:
-        """Told by ``LOCALBATCH_JOB_ID`` and ``LOCALBATCH_RESTART``."""
+        """From ``LOCALBATCH_JOB_ID`` and ``LOCALBATCH_RESTART``."""
         job = environ.get("LOCALBATCH_JOB_ID")
         restart = environ.get("LOCALBATCH_RESTART", "")
         return (JobId(job), int(restart) if restart.isdecimal() else 0) if job else None
 
     def own_id_script(self) -> list[str]:
-        """Both are in the job's environment."""
+        """From the same variables."""
         return [
             'export ADAPTIVE_SCHEDULER_JOB="$LOCALBATCH_JOB_ID"',
             'export ADAPTIVE_SCHEDULER_RESTART="${LOCALBATCH_RESTART:-0}"',
         ]
 
 
-def _words(result: CommandResult) -> str:
-    told = result.stderr.strip().splitlines()[-1:] or ["localbatch: no message"]
-    return f"{told[0]} (exit status {result.rc})"
+def _error_text(result: CommandResult) -> str:
+    lines = result.stderr.strip().splitlines() or ["localbatch: no message"]
+    return f"{lines[-1]} (exit status {result.rc})"
 
 
 def _rows(result: CommandResult) -> list[dict[str, Any]]:
-    """The JSON lines of a whole answer; NoObservation if it is anything else."""
+    """Parse a complete answer; NoObservation if it is anything else."""
     if result.rc != 0:
-        raise NoObservation(_words(result))
+        raise NoObservation(_error_text(result))
     try:
         *rows, last = [json.loads(line) for line in result.stdout.splitlines()]
-        whole = last["rows"] == len(rows)
+        is_complete = last["rows"] == len(rows)
     except (ValueError, TypeError, KeyError) as error:
         raise NoObservation(f"localbatch printed no list of jobs: {error}") from None
-    if not whole:
+    if not is_complete:
         raise NoObservation(f"localbatch printed {len(rows)} of {last['rows']} rows")
     return rows

@@ -1,10 +1,14 @@
-"""The options that all schedulers share, checked one by one."""
+"""The options of schedulers: how they are named, and how each value is checked."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
+from adaptive_scheduler.core.options.aliases import ALIASES
+from adaptive_scheduler.core.options.keywords import resolve
 from adaptive_scheduler.core.resources import (
     Resources,
     parse_environment,
@@ -12,8 +16,27 @@ from adaptive_scheduler.core.resources import (
     parse_memory,
     parse_walltime,
 )
-from adaptive_scheduler.core.texts import a_word, one_line
+from adaptive_scheduler.core.texts import check_argument, check_line
 from adaptive_scheduler.errors import InputError
+
+Init = TypeVar("Init", bound=Callable[..., None])
+
+
+def named_options(init: Init) -> Init:
+    """Let an ``__init__`` accept other names of its options (`ALIASES`), and refuse unknown ones.
+
+    The signature stays as it is written, so that an editor or a notebook completes it.
+    """
+    names = list(inspect.signature(init).parameters)[1:]
+
+    @functools.wraps(init)
+    def checked(self: Any, *args: Any, **given: Any) -> None:
+        options = resolve(given, names, type(self).__name__)
+        others = {ALIASES[typed]: typed for typed in given if typed not in names}
+        self.typed_names = {**self.typed_names, **others}
+        init(self, *args, **options)
+
+    return checked  # type: ignore[return-value]
 
 
 def count(value: object, name: str, *, optional: bool = False) -> int | None:
@@ -29,25 +52,25 @@ def text(value: object, name: str) -> str:
     """Return a text that a shell can run, or raise InputError."""
     if not isinstance(value, str):
         raise InputError(f"{name}={value!r} must be a text.")
-    return a_word(value, name)
+    return check_argument(value, name)
 
 
 def line(value: object, name: str) -> str:
     """Return a text for a directive line of a job script, or raise InputError."""
-    return one_line(text(value, name), name)
+    return check_line(text(value, name), name)
 
 
 def words(value: object, name: str) -> tuple[str, ...]:
-    """Return texts; one alone is taken as a list of one."""
+    """Return texts; a single text is a list of one."""
     if isinstance(value, str):
-        return (one_line(value, name),)
+        return (check_line(value, name),)
     if not isinstance(value, Sequence) or not all(isinstance(word, str) for word in value):
         raise InputError(f"{name}={value!r} must be a list of texts such as ['--account=x'].")
-    return tuple(one_line(word, name) for word in value)
+    return tuple(check_line(word, name) for word in value)
 
 
 def spread(values: dict[str, Any]) -> Resources:
-    """Fill in cores from nodes x cores_per_node and check that they agree."""
+    """Compute cores from nodes x cores_per_node, and check that they agree."""
     cores, nodes, per_node = (values.get(k) for k in ("cores", "nodes", "cores_per_node"))
     if nodes and per_node:
         if cores not in (None, nodes * per_node):
@@ -75,7 +98,7 @@ def _truth(value: object, _name: str) -> bool:
     return bool(value)
 
 
-#: The per-learner options of every scheduler, and how each value is checked.
+#: The options that may be a tuple with one value per learner, and how each value is checked.
 PER_LEARNER: Mapping[str, Callable[[Any, str], Any]] = {
     "cores": count,
     "nodes": _optional_count,

@@ -1,6 +1,6 @@
-"""Finding a scheduler by its name.
+"""All schedulers by name; a new one is added here, with a line in `BUILT_IN`.
 
-Other packages add theirs by an entry point::
+Other packages add theirs with an entry point instead::
 
     [project.entry-points."adaptive_scheduler.schedulers"]
     flux = "my_package:Flux"
@@ -14,15 +14,15 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from adaptive_scheduler.core.paths import SYSTEM_VARIABLE
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.schedulers.base import Scheduler
 
 #: The group of entry points.
 GROUP = "adaptive_scheduler.schedulers"
-#: Says which batch system to use where nobody else says it.
-SYSTEM_VARIABLE = "ADAPTIVE_SCHEDULER_SYSTEM"
 
-#: Name to module and class; imported on first use.
+#: Name -> module and class, imported on first use. How to write the class: see
+#: `schedulers.base.Scheduler`, and "Add a scheduler in one file" in CONTRIBUTING.md.
 BUILT_IN: Mapping[str, tuple[str, str]] = {
     "slurm": ("adaptive_scheduler.schedulers.slurm.scheduler", "SLURM"),
     "pbs": ("adaptive_scheduler.schedulers.pbs.scheduler", "PBS"),
@@ -30,17 +30,17 @@ BUILT_IN: Mapping[str, tuple[str, str]] = {
 }
 
 
-def _added() -> dict[str, EntryPoint]:
+def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in BUILT_IN}
 
 
 def known_names() -> list[str]:
-    """The names of all schedulers, of this package first."""
-    return [*BUILT_IN, *sorted(_added())]
+    """Return the names of all schedulers, those of this package first."""
+    return [*BUILT_IN, *sorted(_entry_points())]
 
 
 def scheduler_class(name: str) -> type[Scheduler]:
-    """The class of a scheduler.
+    """Return the class of a scheduler.
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ def scheduler_class(name: str) -> type[Scheduler]:
     Raises
     ------
     InputError
-        There is none of this name, or the other package's cannot be used.
+        There is none of this name, or that of another package cannot be used.
     """
     if name in BUILT_IN:
         module, attribute = BUILT_IN[name]
         return _checked(getattr(importlib.import_module(module), attribute), name)
-    point = _added().get(name)
+    point = _entry_points().get(name)
     if point is None:
         raise InputError(f"There is no scheduler {name!r}. Known: {', '.join(known_names())}.")
     try:
@@ -63,7 +63,7 @@ def scheduler_class(name: str) -> type[Scheduler]:
     except (ImportError, AttributeError) as error:
         raise InputError(
             f"The scheduler {name!r} ({point.value}) cannot be imported: {error}. Mend or "
-            f"uninstall the package that offers it{_package(point)}."
+            f"uninstall the package that has it{_package(point)}."
         ) from error
     return _checked(found, f"{name}{_package(point)}")
 
@@ -74,12 +74,14 @@ def _package(point: EntryPoint) -> str:
 
 def _checked(found: Any, name: str) -> type[Scheduler]:
     if not isinstance(found, type) or not issubclass(found, Scheduler):
-        raise InputError(f"The scheduler {name} is {found!r}, which is no class of Scheduler.")
+        raise InputError(
+            f"The scheduler {name} is {found!r}, which is not a subclass of Scheduler."
+        )
     return found
 
 
 def detect(environ: Mapping[str, str], which: Callable[[str], str | None] = shutil.which) -> str:
-    """The name of this machine's batch system.
+    """Return the name of this machine's batch system.
 
     Parameters
     ----------
@@ -93,12 +95,12 @@ def detect(environ: Mapping[str, str], which: Callable[[str], str | None] = shut
     InputError
         The variable names no scheduler, or Slurm and PBS are both here, or neither is.
     """
-    told = environ.get(SYSTEM_VARIABLE)
-    if told:
-        if told not in known_names():
+    chosen = environ.get(SYSTEM_VARIABLE)
+    if chosen:
+        if chosen not in known_names():
             known = ", ".join(known_names())
-            raise InputError(f"${SYSTEM_VARIABLE}={told!r} is no scheduler. Known: {known}.")
-        return told
+            raise InputError(f"${SYSTEM_VARIABLE}={chosen!r} is no scheduler. Known: {known}.")
+        return chosen
     programs = {"slurm": "sbatch", "pbs": "qsub"}
     found = [name for name, program in programs.items() if which(program)]
     if len(found) == 1:

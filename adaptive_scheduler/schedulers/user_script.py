@@ -1,4 +1,4 @@
-"""Job scripts whose text a user's own function writes."""
+"""Job scripts that are written by a user's function (`manage_jobs(job_script_function=...)`)."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from adaptive_scheduler.schedulers.job_script import ScriptWriter, exports
 
 
 def script_writer(function: Callable[..., str]) -> ScriptWriter:
-    """Make a writer of job scripts from a user's function.
+    """Make a `ScriptWriter` from a user's function.
 
     Parameters
     ----------
     function : callable
-        Given those of the keyword arguments of `arguments` that it takes; returns the text.
+        Returns the text. It is given those keyword arguments of `arguments` that it accepts.
     """
 
     def write(
         scheduler: Scheduler, job: JobRequest, config: RunConfig, folder: RunFolder, number: int
     ) -> str:
         text = _call(function, arguments(scheduler, job, config))
-        ours = [*scheduler.output_script(job), *exports(scheduler, job, folder, number)]
-        return with_exports(text, ours)
+        lines = [*scheduler.output_script(job), *exports(scheduler, job, folder, number)]
+        return with_exports(text, lines)
 
     return write
 
 
 def arguments(scheduler: Scheduler, job: JobRequest, config: RunConfig) -> dict[str, Any]:
-    """What the function may ask for.
+    """Return the keyword arguments that a user's function may accept.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def _call(function: Callable[..., str], given: dict[str, Any]) -> str:
 
 
 def with_exports(text: str, lines: list[str]) -> str:
-    """Put lines behind the shebang and the directives, which must come before any command."""
+    """Insert lines after the shebang and the directives, which must come before any command."""
     rows = text.split("\n")
     first = next(
         (n for n, row in enumerate(rows) if row.strip() and not row.startswith("#")), len(rows)

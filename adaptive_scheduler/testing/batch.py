@@ -1,4 +1,4 @@
-"""A batch system of records: jobs wait, start and end when a test says so."""
+"""A batch system in memory: jobs start and end when a test says so."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from adaptive_scheduler.core.jobs.batch_jobs import Ending, JobId, JobState, ListedJob, Refusal
 from adaptive_scheduler.core.jobs.commands import (
     CancelDone,
-    CancelTask,
+    CancelJobs,
+    Command,
     ListingFailed,
     ListQueue,
     NotSubmitted,
     QueueListing,
     Result,
-    Submit,
+    SubmitJobs,
+    SubmitResult,
     Submitted,
     SubmitUnknown,
-    Task,
 )
 from adaptive_scheduler.core.jobs.records import tag
 
-#: What may go wrong with one look, one submit, one cancel.
-LookFault = Literal["fails", "empty", "late", "none"]
+#: What may go wrong with one listing and one submit.
+ListingFault = Literal["fails", "empty", "late", "none"]
 SubmitFault = Literal["busy", "limit", "lost", "unanswered", "none"]
 
 
@@ -51,25 +54,27 @@ class VirtualJob:
 
 
 class VirtualBatchSystem:
-    """Carries out the tasks of a job manager.
+    """Carries out the commands of a job manager.
 
     Parameters
     ----------
     run : str
         The run's id, for the jobs' tags.
     accounting : bool
-        Whether it tells how jobs ended.
+        Whether it reports how jobs ended.
     on_cancel : callable
-        Told the id of each job just before it is cancelled.
+        Called with the id of each job just before it is cancelled.
 
     Attributes
     ----------
     jobs : dict of str to VirtualJob
         All jobs ever.
-    look_faults, submit_faults : deque
-        What goes wrong with the next looks and submits.
+    listing_faults, submit_faults : deque
+        What goes wrong with the next listings and submits.
+    failing_cancels : int
+        So many of the next cancels fail.
     limit : int, optional
-        The most jobs that it takes from this user: what would be more is refused as a whole.
+        The most live jobs of this user: a submit that would exceed it is refused as a whole.
     doubt : float
         Seconds that a job must be missing in its listings before that is believed.
     submits : list of (int, bool)
@@ -83,9 +88,9 @@ class VirtualBatchSystem:
         on_cancel: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.jobs: dict[str, VirtualJob] = {}
-        self.look_faults: deque[LookFault] = deque()
+        self.listing_faults: deque[ListingFault] = deque()
         self.submit_faults: deque[SubmitFault] = deque()
-        self.deaf_to_cancels = 0
+        self.failing_cancels = 0
         self.doubt = 0.0
         self.limit: int | None = None
         self.submits: list[tuple[int, bool]] = []
@@ -96,28 +101,28 @@ class VirtualBatchSystem:
         self._before: list[ListedJob] = []
 
     def living(self) -> list[VirtualJob]:
-        """Jobs that wait or run."""
+        """Return the jobs that are pending or running."""
         return [job for job in self.jobs.values() if job.alive]
 
     def end(self, job: VirtualJob, cause: str) -> None:
-        """Let a job end, if it has not."""
+        """End a job, if it has not ended."""
         job.cause = job.cause or cause
         job.state = JobState.ENDED
 
-    # -------------------------------------------------------------------- tasks
+    # ------------------------------------------------------------------ commands
 
-    def carry_out(self, task: Task) -> Result:
-        """Do what a job manager asks."""
-        match task:
+    def carry_out(self, command: Command) -> Result:
+        """Carry out a command of a job manager."""
+        match command:
             case ListQueue():
-                return self._look(task)
-            case Submit():
-                return self._submit(task)
-            case CancelTask():
-                return self._cancel(task.jobs)
+                return self._list(command)
+            case SubmitJobs():
+                return msgspec.structs.replace(self._submit(command), number=command.number)
+            case CancelJobs():
+                return self._cancel(command.jobs)
 
-    def _look(self, task: ListQueue) -> Result:
-        fault = self.look_faults.popleft() if self.look_faults else None
+    def _list(self, command: ListQueue) -> Result:
+        fault = self.listing_faults.popleft() if self.listing_faults else None
         if fault == "fails":
             return ListingFailed("slurm_load_jobs error: Unable to contact slurm controller")
         if fault == "empty":
@@ -129,36 +134,36 @@ class VirtualBatchSystem:
             for job in self.living()
         ]
         listed = {job.id for job in self._before}
-        return QueueListing(self._before, self._endings(set(task.jobs) - listed), self.doubt)
+        return QueueListing(self._before, self._endings(set(command.jobs) - listed), self.doubt)
 
     def _endings(self, missing: set[str]) -> list[Ending]:
         ended = (self.jobs[job] for job in sorted(missing & set(self.jobs)))
         return [Ending(JobId(job.id), job.cause) for job in ended if self._accounting]
 
-    def _submit(self, task: Submit) -> Result:
-        submit = task.submit
-        full = self.limit is not None and len(self.living()) + submit.n > self.limit
-        self.submits.append((submit.n, not full))
+    def _submit(self, command: SubmitJobs) -> SubmitResult:
+        full = self.limit is not None and len(self.living()) + command.n > self.limit
+        self.submits.append((command.n, not full))
         if full:
-            return NotSubmitted(submit.number, Refusal.LIMIT, "qsub: would exceed the limit")
+            return NotSubmitted(Refusal.LIMIT, "qsub: would exceed the limit")
         fault = self.submit_faults.popleft() if self.submit_faults else None
         if fault in tuple(Refusal):
-            return NotSubmitted(submit.number, Refusal(fault), "sbatch: error: try again later")
+            return NotSubmitted(Refusal(fault), "sbatch: error: try again later")
         if fault == "lost":
-            return SubmitUnknown(submit.number, "no answer in 60 s")
+            return SubmitUnknown("no answer in 60 s")
         self._number += 1
+        comment = tag(self._run, command.number)
         made = [
-            VirtualJob(f"{self._number}_{n}", submit.number, submit.shape, tag(self._run, submit.number))
-            for n in range(submit.n)
-        ]  # fmt: skip
+            VirtualJob(f"{self._number}_{n}", command.number, command.shape, comment)
+            for n in range(command.n)
+        ]
         self.jobs.update((job.id, job) for job in made)
         if fault == "unanswered":
-            return SubmitUnknown(submit.number, "no answer in 60 s")
-        return Submitted(submit.number, [job.id for job in made])
+            return SubmitUnknown("no answer in 60 s")
+        return Submitted([job.id for job in made])
 
     def _cancel(self, jobs: Sequence[str]) -> Result:
-        if self.deaf_to_cancels:
-            self.deaf_to_cancels -= 1
+        if self.failing_cancels:
+            self.failing_cancels -= 1
             return CancelDone("scancel: error: Unable to contact slurm controller")
         for name in jobs:
             if name in self.jobs and self.jobs[name].alive:

@@ -1,4 +1,4 @@
-"""A client whose work is waiting: the real session, in virtual time."""
+"""A client in virtual time: the real session, with waiting in place of work."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ Outcome = Literal["finish", "fail", "release", "crash"]
 
 #: Points that a client evaluates at a time.
 WORKERS = 2
-#: Why a client has left that is to be started again, and one that could not work at all.
+#: Why a client ended: it is to be started again; it could not work at all.
 CRASHED, BROKEN = "a worker died", "ValueError: no such partition"
 
 
 class VirtualClient:
-    """Says hello, claims, works, tells, claims again, until there is nothing to do.
+    """Claims an item, waits as if it worked, reports the end, and so on until there is nothing to do.
 
     Parameters
     ----------
@@ -53,14 +53,14 @@ class VirtualClient:
     Attributes
     ----------
     outcomes : deque
-        How the next items end; "finish" when it is empty. After a "crash" it ends, and its job
-        script is to start another.
+        How the next items end; if it is empty, "finish". After a "crash" the client ends, and its
+        job script is to start another.
     new_points : int
-        Of each item, when it is let go of.
+        That it reports of each item.
     breaks : bool
-        It cannot work at all: it leaves before its first claim.
+        It cannot work at all: it ends before its first claim.
     item, token : int
-        What it works on; token 0 is nothing.
+        What it works on; with token 0, nothing.
     left : str
         Why it has ended; "" while it has not.
     """
@@ -80,7 +80,7 @@ class VirtualClient:
         self._session = Session(timing, now, jitter)
         self._timing = timing
         self._sending: Sending | None = None
-        self._ticket = self._session.say(Hello("node", 1, 1, submit), now)
+        self._ticket = self._session.request(Hello("node", 1, 1, submit), now)
         self._asked: str = "hello"
         self._until = float("inf")  # of its work, or of its waiting
         self._idle_since: float | None = None
@@ -93,7 +93,7 @@ class VirtualClient:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether it has an item, and has not said yet how it ended."""
+        """Whether it has an item, and has not reported its end."""
         return self._asked == "work" and not self.left
 
     @property
@@ -102,12 +102,12 @@ class VirtualClient:
         return self._session.refusal is not None
 
     def holds(self, now: float) -> bool:
-        """Whether it may write to its item's data: it does not after it has let go."""
+        """Whether it may write to its item's data."""
         return self._asked == "work" and not self.left and self._session.is_lease_good(now)
 
     @property
     def due(self) -> float:
-        """When `speak` may have something to say."""
+        """When `next_message` may return one."""
         if self.left:
             return float("inf")
         if self._sending is not None:
@@ -117,17 +117,17 @@ class VirtualClient:
         return self._session.due()
 
     def terminate(self, now: float) -> None:
-        """A signal: let go of the item, and leave."""
+        """Do as after a signal: give the item back, and end."""
         self._ending = self._ending or "signal"
         if self._asked == "work":
-            self._let_go("release", now)
+            self._end_item("release", now)
         elif self._asked == "idle":
-            self._say("goodbye", Goodbye(self._ending), now)
+            self._send("goodbye", Goodbye(self._ending), now)
 
-    # ------------------------------------------------------------------ speaking
+    # ------------------------------------------------------------------ sending
 
-    def speak(self, now: float) -> bytes | None:
-        """The message that it sends now, if any."""
+    def next_message(self, now: float) -> bytes | None:
+        """The message that it sends now; None: none."""
         if self.left:
             return None
         if self._sending is not None:
@@ -147,38 +147,38 @@ class VirtualClient:
                 self.token = 0
                 self._next(now)
             elif now >= self._until:
-                self._let_go(self.outcomes.popleft() if self.outcomes else "finish", now)
+                self._end_item(self.outcomes.popleft() if self.outcomes else "finish", now)
         elif self._asked == "idle" and now >= self._until:
-            self._say("claim", Claim(), now)
+            self._send("claim", Claim(), now)
 
-    def _let_go(self, outcome: Outcome, now: float) -> None:
+    def _end_item(self, outcome: Outcome, now: float) -> None:
         report = Report(seconds=self.work, new_points=self.new_points)
         match outcome:
             case "finish":
                 claims = not self._ending and self.token % 2 == 0  # both ways are tried
-                self._say("finish", Finish(self.token, report, claims), now)
+                self._send("finish", Finish(self.token, report, claims), now)
             case "fail":
                 fail = Fail(self.token, "ValueError: no", "Traceback ...", report, workers=WORKERS)
-                self._say("fail", fail, now)
+                self._send("fail", fail, now)
             case "crash":
-                self._say("crash", Fail(self.token, "a worker died", "", report, crash=True), now)
+                self._send("crash", Fail(self.token, "a worker died", "", report, crash=True), now)
             case "release":
-                self._say("release", Release(self.token, "deadline", report), now)
+                self._send("release", Release(self.token, "deadline", report), now)
 
-    def _say(self, what: str, body: Claim | Finish | Fail | Release | Goodbye, now: float) -> None:
+    def _send(self, what: str, body: Claim | Finish | Fail | Release | Goodbye, now: float) -> None:
         self._asked = what
-        self._ticket = self._session.say(body, now)
+        self._ticket = self._session.request(body, now)
 
     def _next(self, now: float) -> None:
         if self._ending:
-            self._say("goodbye", Goodbye(self._ending), now)
+            self._send("goodbye", Goodbye(self._ending), now)
         else:
-            self._say("claim", Claim(), now)
+            self._send("claim", Claim(), now)
 
-    # ------------------------------------------------------------------- hearing
+    # ----------------------------------------------------------------- receiving
 
-    def hear(self, message: bytes, now: float) -> None:
-        """Take in a message; one that nobody waits for is ignored."""
+    def receive(self, message: bytes, now: float) -> None:
+        """Take in a reply; one that it does not wait for is ignored."""
         number, reply = decode_reply(message)
         if self.left or self._sending is None or number != self._sending.number:
             return
@@ -210,7 +210,7 @@ class VirtualClient:
             self.left = reply.code
         elif isinstance(reply, Welcome) and self.breaks:
             self._ending = BROKEN
-            self._say("goodbye", Goodbye(BROKEN, broken=True), now)
+            self._send("goodbye", Goodbye(BROKEN, broken=True), now)
         elif isinstance(reply, Welcome):
             self._next(now)
         elif isinstance(reply, (Assigned, Idle)):
@@ -226,12 +226,12 @@ class VirtualClient:
         self.item, self.token = reply.item, reply.token
         self._asked, self._until, self._idle_since = "work", now + self.work, None
         if self._ending:
-            self._let_go("release", now)
+            self._end_item("release", now)
 
     def _wait(self, reply: Idle, now: float) -> None:
         self._idle_since = now if self._idle_since is None else self._idle_since
         if reply.over or self._ending or now - self._idle_since > self._timing.idle:
             self._ending = self._ending or "nothing to do"
-            self._say("goodbye", Goodbye(self._ending), now)
+            self._send("goodbye", Goodbye(self._ending), now)
         else:
             self._asked, self._until = "idle", now + reply.wait

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.jobs.commands import Result, Task
+from adaptive_scheduler.core.jobs.commands import Command, Result
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Item
@@ -52,7 +52,7 @@ class MemoryStore:
         return found
 
     def put(self, table: str, key: object, row: object) -> None:
-        """Note a change; it is durable after the next `commit`."""
+        """Add a change to the buffer; it is durable after the next `commit`."""
         self._buffer.append(msgspec.json.encode((table, str(key), row)))
 
     def put_fact(self, table: str, item: int, data: bytes) -> None:
@@ -72,28 +72,28 @@ class MemoryStore:
         return key in self._functions
 
     def commit(self) -> None:
-        """Make all noted changes durable."""
+        """Make the buffer durable."""
         self.crash(len(self._buffer))
 
     def crash(self, lines: int) -> None:
-        """Keep only the first `lines` of what was noted, as a disk does that loses power."""
+        """Keep only the first `lines` of the buffer, as a disk that loses power does."""
         for line in self._buffer[:lines]:
             table, key, row = msgspec.json.decode(line)
             self.tables.setdefault(table, {})[key] = row
         self._buffer.clear()
 
-    def keep_edited(self) -> bool:
-        """Nobody else can change it."""
+    def keep_edited_file(self) -> bool:
+        """Whether somebody else changed it: never."""
         return False
 
-    def fold(self, anew: bool = False) -> None:
-        """There is no file to bring up to date."""
+    def checkpoint(self, discard_file: bool = False) -> None:
+        """Do nothing: there is no file to bring up to date."""
 
-    def begin_fold(self, anew: bool = False) -> None:
-        """There is no file to bring up to date."""
+    def begin_checkpoint(self, discard_file: bool = False) -> None:
+        """Do nothing: there is no file to bring up to date."""
 
-    def fold_runs(self) -> bool:
-        """Nothing is under way."""
+    def checkpoint_runs(self) -> bool:
+        """Whether a checkpoint is under way: never."""
         return False
 
     def close(self) -> None:
@@ -159,7 +159,7 @@ class VirtualManager:
         self.restart()
 
     def restart(self, lines: int = 0) -> None:
-        """Die before the commit, of which `lines` had been written, and begin again."""
+        """Die during a commit of which `lines` were written, and start again."""
         self.store.crash(lines)
         self.dispatcher = Dispatcher(
             self.store, self.config, self.log, "virtual:1", lambda: None, _Clocks(self._clock)
@@ -182,21 +182,21 @@ class VirtualManager:
         return self.dispatcher.jobs
 
     def answer(self, message: bytes) -> bytes:
-        """Step one request; nobody may see the reply before `commit`."""
+        """Answer one request; the reply may be delivered after `commit`."""
         number, reply = self.dispatcher.answer(message, self._clock.moment)
         assert reply is not None, "no request of this version"
         return encode_reply(number, reply)
 
-    def take(self, result: Result) -> list[Task]:
-        """Take in what the batch system answered; the tasks may be carried out after `commit`."""
-        return self.jobs.take(result, self._clock.moment)
+    def on_result(self, result: Result) -> list[Command]:
+        """Take in a result; returns the commands that follow, to be carried out after `commit`."""
+        return self.jobs.on_result(result, self._clock.moment)
 
-    def tasks(self) -> list[Task]:
-        """What is due; the tasks may be carried out after `commit`."""
+    def commands_due(self) -> list[Command]:
+        """Return the commands that are due, to be carried out after `commit`."""
         return self.dispatcher.decide([], self._clock.moment)
 
     def note(self) -> None:
-        """Note all changes, the first half of a commit."""
+        """Put all changes into the store's buffer: the first half of a commit."""
         self.dispatcher.persistence.note_changes()
 
     def commit(self) -> None:

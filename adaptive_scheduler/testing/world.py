@@ -1,4 +1,4 @@
-"""A whole cluster in virtual time: batch system, wire, clients and a manager that may die."""
+"""A whole cluster in virtual time: batch system, network, clients and a manager that may die."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobState
-from adaptive_scheduler.core.jobs.commands import CancelTask, Task
+from adaptive_scheduler.core.jobs.commands import CancelJobs, Command
 from adaptive_scheduler.core.rows.items import Item
 from adaptive_scheduler.core.wire.messages import Owner
 from adaptive_scheduler.testing.batch import VirtualBatchSystem, VirtualJob
@@ -16,28 +16,28 @@ from adaptive_scheduler.testing.client import VirtualClient
 from adaptive_scheduler.testing.clock import Clock
 from adaptive_scheduler.testing.manager import VirtualManager
 
-#: What may become of one message: lost on its way, its reply lost, or delivered twice.
+#: What may happen to one message: it is lost, its reply is lost, or it is delivered twice.
 MessageFault = Literal["lost", "reply lost", "doubled", "doubled late"]
 
 
 class World:
-    """Everything but the decisions, which are the real ones.
+    """A virtual cluster on which the real code decides.
 
     Parameters
     ----------
     items : iterable of Item
     config : RunConfig
     accounting : bool
-        Whether the batch system tells how jobs ended.
+        Whether the batch system reports how jobs ended.
 
     Attributes
     ----------
     clients : dict of str to VirtualClient
-        By job; the client of its present life.
+        By job: its present client.
     zombies : list of VirtualClient
-        Of former lives, that do not know that they should be dead.
+        Earlier clients of requeued jobs, which are still running.
     message_faults : deque
-        What becomes of the next messages.
+        What happens to the next messages.
     check : callable
         Called after each step.
     decided_cancel, before_cancel : callable
@@ -59,7 +59,7 @@ class World:
         self.before_cancel: Callable[[str], None] = lambda _: None
         self.slow_batch = 0.0
         self._late: list[bytes] = []
-        self._queue: deque[Task] = deque()
+        self._queue: deque[Command] = deque()
         self._free_at = 0.0
         self._lives = 0
 
@@ -72,7 +72,7 @@ class World:
     # -------------------------------------------------------------------- faults
 
     def start(self, job: VirtualJob, work: float = 5.0) -> VirtualClient:
-        """Let a waiting job begin; its client says hello by and by."""
+        """Let a waiting job start, with a client."""
         job.state, job.started = JobState.RUNNING, self.clock.monotonic
         return self._live(job, 0, work)
 
@@ -84,12 +84,12 @@ class World:
         return client
 
     def kill(self, job: VirtualJob, cause: str) -> None:
-        """End a job without a word."""
+        """End a job and its client at once."""
         self.clients.pop(job.id, None)
         self.batch.end(job, cause)
 
     def requeue(self, job: VirtualJob, zombie: bool = False) -> None:
-        """The batch system takes a running job back into the queue, under the same id."""
+        """Put a running job back into the queue, under the same id."""
         client = self.clients.pop(job.id, None)
         if zombie and client is not None:
             self.zombies.append(client)
@@ -97,12 +97,12 @@ class World:
         job.state = JobState.PENDING
 
     def restart_client(self, job: VirtualJob) -> None:
-        """An MPI world died; the job script starts another."""
+        """End a job's client, and start another, as its script does after a crash."""
         before = self.clients[job.id]
         self._live(job, before.owner.attempt + 1, before.work)
 
     def kill_manager(self, lines: int = 0) -> None:
-        """Kill it before its commit, of which the first `lines` reach the disk."""
+        """Kill the manager during a commit of which `lines` were written, and start another."""
         self.manager.note()
         self.manager.restart(lines)
         self._queue.clear()
@@ -116,7 +116,7 @@ class World:
             self.step(min(tick, end - self.clock.monotonic))
 
     def step(self, seconds: float) -> None:
-        """One tick: clients speak, the manager takes a turn, the batch system does as told."""
+        """One tick: of the clients, the manager and the batch system."""
         self.clock.advance(seconds)
         late, self._late = self._late, []
         for message in late:
@@ -133,9 +133,9 @@ class World:
         return job.state is JobState.ALIVE and client is self.clients.get(job.id)
 
     def _carry(self, client: VirtualClient) -> None:
-        """Bring what a client says to the manager, and back what it answers."""
-        for _ in range(20):  # an answer often leads to the next word at once
-            message = client.speak(self.clock.monotonic)
+        """Carry a client's messages to the manager, and the replies back."""
+        for _ in range(20):  # a reply often leads to the next message at once
+            message = client.next_message(self.clock.monotonic)
             if message is None:
                 return
             fault = self.message_faults.popleft() if self.message_faults else None
@@ -149,27 +149,25 @@ class World:
             self.manager.commit()
             if fault == "reply lost":
                 return
-            client.hear(reply, self.clock.monotonic)
+            client.receive(reply, self.clock.monotonic)
             self.done.update(client.finished)
             self.check()
 
     def _turn(self) -> None:
-        self._queue += self.manager.tasks()
+        self._queue += self.manager.commands_due()
         self.manager.commit()
         while self._queue and self.clock.monotonic >= self._free_at:
-            task = self._queue.popleft()
+            command = self._queue.popleft()
             self._free_at = self.clock.monotonic + self.slow_batch
-            follow = self.manager.take(self.batch.carry_out(task))
+            follow = self.manager.on_result(self.batch.carry_out(command))
             self.manager.commit()
-            for job in (
-                job for task in follow if isinstance(task, CancelTask) for job in task.jobs
-            ):
+            for job in (job for one in follow if isinstance(one, CancelJobs) for job in one.jobs):
                 self.decided_cancel(job)
             self._queue += follow
             self.check()
 
     def _reap(self) -> None:
-        """A job whose client has left ends in good order."""
+        """End jobs whose client has ended."""
         for name, client in list(self.clients.items()):
             if client.left:
                 self.kill(self.batch.jobs[name], "completed")

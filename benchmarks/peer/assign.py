@@ -26,7 +26,7 @@ def ask(socket, *message):
 
 
 def client(url, manager, loop, rates):
-    """Cycles for SECONDS; what the peer's job manager does before a submit runs in its loop."""
+    """Run cycles for SECONDS, with what the peer's job manager does before a submit in its loop."""
     with zmq.Context() as context, context.socket(zmq.REQ) as socket:
         socket.connect(url)
         begin, done = time.perf_counter(), 0
@@ -63,7 +63,7 @@ async def main(folder):
 
 
 class Scheduler:
-    """What its database manager asks of a scheduler while it answers."""
+    """The part of a scheduler that its database manager uses."""
 
     _JOB_ID_VARIABLE = "%J"
 

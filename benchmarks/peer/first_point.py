@@ -14,7 +14,7 @@ from adaptive_scheduler import scheduler, server_support
 
 
 def point(ledger, which, seconds, x):
-    """Sleep, and note when: one line, appended in one write."""
+    """Sleep, and append one line with the times, in one write."""
     import os
     import time
 

@@ -1,4 +1,4 @@
-"""The peer's `learners`: a tenth of them are pickled, one file each; prints seconds for all."""
+"""The peer's `learners`: pickles a tenth of them, one file each; prints seconds scaled to all."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""The learners of `import-rank`: each point notes how much memory its rank takes."""
+"""The learners of `import-rank`: each point records the memory of its rank."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""The notebook of the three-file way, as a script."""
+"""A notebook for the way of working with three files, as a script."""
 
 import asyncio
 import sys
@@ -9,7 +9,7 @@ from adaptive_scheduler import server_support
 
 
 async def main():
-    """Both managers, until all is done."""
+    """Run both managers until all is done."""
     loop = asyncio.get_running_loop()
     server_support.create_empty_db("running.tinydb", fnames)
     url = server_support.get_allowed_url()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from adaptive_scheduler.executors.worker import ORPHANED
+from adaptive_scheduler.executors.worker_process import ORPHAN_SECONDS
 from tests.chaos.faults import Faults
 from tests.chaos.report import print_report
 from tests.chaos.speed import check_speed
@@ -151,7 +151,7 @@ class Chaos:
 
     def _count_orphans(self) -> None:
         """Ranks that a killed slurmstepd has left: none that has worked may live on."""
-        wait_until(lambda: not self.world.ranks(), ORPHANED + SILENCE)
+        wait_until(lambda: not self.world.ranks(), ORPHAN_SECONDS + SILENCE)
         worked = {
             entry.pid
             for run in self.world.runs
@@ -212,7 +212,7 @@ class Chaos:
         print_report(faults, self.world.runs, verdicts, seen, [*self.world.notes, *notes])
         return [
             *late,
-            *self.faults.missing(),
+            *(f"no fault of the kind {kind!r} came" for kind in self.faults.missing()),
             *seen.violations,
             *speed,
             *(violation for verdict in verdicts for violation in verdict.violations),

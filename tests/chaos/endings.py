@@ -1,4 +1,4 @@
-"""User code that ends processes, once for each flag that it finds: the worst that is called in a job."""
+"""User code that ends its process, once for each flag file that it finds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLACES = {"function": False, "worker": True, "goal": False, "client": True, "loa
 
 
 class Flags:
-    """Files that order code in a job to end its process; they can be taken once.
+    """Files that make code in a job end its process; each works once.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What goes wrong: each fault is a function of the world, chosen by a dice."""
+"""The faults, drawn by a seeded dice: each finds its victim first, then breaks something."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ import psutil
 
 from tests.chaos.endings import PLACES
 from tests.chaos.fault import Fault
-from tests.chaos.world import LIES, TIMING, ChaosRun, Rank, World
+from tests.chaos.world import TIMING, WRONG_ANSWERS, ChaosRun, Rank, World
 from tests.clusters import remains
 
 #: Seconds that slurmctld is away.
 CONTROLLER_AWAY = 30.0
-#: Fault kinds of which none is a failure of the trial itself.
-MUST_COME = ("submit limit", "waiting array cancelled")
+#: Kinds that come twice as often.
+TWICE = ("manager killed", "client killed", "worker killed", "squeue answers wrongly")
+#: Kinds that come first, so that there is time to see what they cost.
+FIRST = ("submit limit", "waiting array cancelled")
 #: Faults before a node is broken for good.
 BEFORE_BROKEN_NODE = 3
 #: Seconds in which some job should come to the place in which its code is to end it.
@@ -54,55 +56,68 @@ class Faults:
         self.done: list[Fault] = []
         self.broken_node = ""
         self._repairs: list[tuple[float, Undo, Fault]] = []
-        self._deck: list[Callable[[], Fault]] = []
+        self._deck: list[str] = []
 
-    def _all(self) -> list[Callable[[], Fault]]:
-        kinds = [
-            self.kill_manager, self.kill_client, self.kill_worker, self.kill_stepd,
-            self.stop_client, self.make_zombie, self.requeue, self.drain, self.break_node,
-            self.stop_controller, self.lie, self.lie, self.fill_disk, self.limit, self.cancel_array,
-            self.kill_manager, self.kill_client, self.kill_worker,
-            *(partial(self.end_by_user_code, place) for place in PLACES),
-        ]  # fmt: skip
-        return kinds if self.world.has_small_disk else [k for k in kinds if k != self.fill_disk]
+    def _kinds(self) -> dict[str, Callable[[], Fault]]:
+        """What each kind of fault does."""
+        kinds = {
+            "manager killed": self.kill_manager, "client killed": self.kill_client,
+            "worker killed": self.kill_worker, "slurmstepd killed": self.kill_stepd,
+            "client stopped": self.stop_client, "client outlives its job": self.outlive_job,
+            "job requeued": self.requeue, "node drained": self.drain,
+            "node broken": self.break_node, "slurmctld away": self.stop_controller,
+            "squeue answers wrongly": self.falsify_queue, "disk full": self.fill_disk,
+            "submit limit": self.limit, "waiting array cancelled": self.cancel_array,
+            **{ending(place): partial(self.end_by_user_code, place) for place in PLACES},
+        }  # fmt: skip
+        if not self.world.has_small_disk:
+            del kinds["disk full"]
+        return kinds
 
     def missing(self) -> list[str]:
-        """Kinds that each run of chaos must have had, and this one had not."""
+        """Kinds of fault that have not come yet."""
         had = {fault.kind for fault in self.done}
-        return [
-            *(f"no fault of the kind {kind!r} came" for kind in MUST_COME if kind not in had),
-            *(f"user code never ended a process: {place}" for place in self.missing_endings()),
-        ]
+        return [kind for kind in self._kinds() if kind not in had]
 
     def strike(self) -> Fault | None:
         """Let one fault happen; None if none of a few has a victim."""
         for _ in range(4):
             if not self._deck:
                 self._deck = self._shuffled()
-            with suppress(NothingToBreakError, psutil.NoSuchProcess):
-                fault = self._deck.pop()()
-                self.done.append(fault)
+            if (fault := self._try(self._deck.pop())) is not None:
                 return fault
         return None
 
-    def _shuffled(self) -> list[Callable[[], Fault]]:
-        """All faults; a node is broken early, so that there is time to see what it costs."""
-        first = [self.limit, self.cancel_array]
-        deck = [fault for fault in self._all() if fault not in (self.break_node, *first)]
+    def strike_missing(self) -> Fault | None:
+        """Let a fault of a kind happen that has not come yet; None if it has no victim now."""
+        missing = self.missing()
+        return self._try(self.dice.choice(missing)) if missing else self.strike()
+
+    def _try(self, kind: str) -> Fault | None:
+        with suppress(NothingToBreakError, psutil.NoSuchProcess):
+            fault = self._kinds()[kind]()
+            assert fault.kind == kind, f"{kind} calls itself {fault.kind}"
+            self.done.append(fault)
+            return fault
+        return None
+
+    def _shuffled(self) -> list[str]:
+        """All kinds; a node is broken early, so that there is time to see what it costs."""
+        deck = [kind for kind in (*self._kinds(), *TWICE) if kind not in ("node broken", *FIRST)]
         self.dice.shuffle(deck)
-        deck += first  # the last is drawn first
+        deck += FIRST  # the last is drawn first
         if not self.broken_node:
-            deck.insert(len(deck) - BEFORE_BROKEN_NODE, self.break_node)
+            deck.insert(len(deck) - BEFORE_BROKEN_NODE, "node broken")
         return deck
 
     def repair(self, all_of_them: bool = False) -> None:
-        """Mend what is due."""
+        """Mend what is due; what cannot be mended yet is tried again a second later."""
         due = [r for r in self._repairs if all_of_them or r[0] <= time.monotonic()]
         self._repairs = [r for r in self._repairs if r not in due]
         for _, undo, fault in sorted(due, key=lambda repair: repair[0]):
             try:
                 undo()
-            except NotMendedError:
+            except (NotMendedError, RuntimeError, OSError, subprocess.SubprocessError):
                 self._later(1.0, fault, undo)
             else:
                 fault.until = time.monotonic()
@@ -128,21 +143,6 @@ class Faults:
         return self.dice.choice(things)
 
     # ------------------------------------------------------------------ user code
-
-    def missing_endings(self) -> list[str]:
-        """Places in which no user code has ended its process yet."""
-        kinds = {fault.kind for fault in self.done}
-        return [place for place in PLACES if ending(place) not in kinds]
-
-    def strike_missing(self) -> Fault | None:
-        """Let happen what has not happened yet."""
-        places = self.missing_endings()
-        if not places:
-            return self.strike()
-        with suppress(NothingToBreakError, psutil.NoSuchProcess):
-            self.done.append(self.end_by_user_code(places[0]))
-            return self.done[-1]
-        return None
 
     def end_by_user_code(self, place: str) -> Fault:
         """User code raises SystemExit or ends its process, in one of the places where it is called."""
@@ -186,7 +186,7 @@ class Faults:
     def kill_worker(self) -> Fault:
         ranks = self.world.ranks()
         victim = self._choose([rank for rank in ranks if rank.rank > 0])
-        return self._kill_rank("rank killed", ranks, victim)
+        return self._kill_rank("worker killed", ranks, victim)
 
     def kill_stepd(self) -> Fault:
         ranks = self.world.ranks()
@@ -226,47 +226,64 @@ class Faults:
         seconds = TIMING.lease + self.dice.uniform(2, 6)
         return self._later(seconds, fault, lambda: _continue([victim.process]))
 
-    def make_zombie(self) -> Fault:
+    def outlive_job(self) -> Fault:
         """Slurm forgets a job whose stopped client lives on; it is continued when others have its work."""
         ranks = self.world.ranks()
         victim = self._choose([rank for rank in ranks if rank.rank == 0])
         stepds = self._stepds(victim.job)
-        fault = Fault("zombie made", f"{victim.run.name} job {victim.job}", stops=True)
+        fault = Fault("client outlives its job", f"{victim.run.name} job {victim.job}", stops=True)
         fault.stepds = True
         fault.job, fault.pids = victim.job, pids_of(victim.job, ranks)
         victim.process.suspend()
+        self._later(
+            TIMING.lease + self.dice.uniform(8, 14), fault, lambda: _continue([victim.process])
+        )
         for stepd in stepds:
-            stepd.kill()
+            with suppress(psutil.NoSuchProcess):  # the job has just ended by itself
+                stepd.kill()
         self._slurm("scancel", victim.job)
-        seconds = TIMING.lease + self.dice.uniform(8, 14)
-        return self._later(seconds, fault, lambda: _continue([victim.process]))
+        return fault
 
     # ------------------------------------------------------------------ Slurm
 
     def _slurm(self, *argv: str) -> bool:
-        with suppress(subprocess.TimeoutExpired):
+        """Whether Slurm has taken a command; False also if that is not known."""
+        return self._try_slurm(*argv) is True
+
+    def _try_slurm(self, *argv: str) -> bool | None:
+        """Whether Slurm has taken a command; None: it did not answer, and may have taken it."""
+        try:
             return self.world.slurm.run(*argv, check=False, timeout=15).returncode == 0
-        return False
+        except subprocess.TimeoutExpired:
+            return None
 
     def requeue(self) -> Fault:
-        """Of a job that runs: one that was cancelled, but whose zombie lives, would come back."""
+        """Of a job that runs: one that was cancelled, but whose client lives, would come back."""
         running = {job for job, state, *_ in self.world.queue(5) or [] if state == "RUNNING"}
         ranks = [rank for rank in self.world.ranks() if rank.job in running]
         victim = self._choose(ranks)
         fault = Fault("job requeued", f"{victim.run.name} job {victim.job}", job=victim.job)
         fault.pids = pids_of(victim.job, ranks)
-        if not self._slurm("scontrol", "requeue", victim.job):
+        if self._try_slurm("scontrol", "requeue", victim.job) is False:
             raise NothingToBreakError
-        # it would wait for two minutes
-        start = ("scontrol", "update", f"JobId={victim.job}", "StartTime=now")
-        return self._later(self.dice.uniform(4, 12), fault, lambda: _ignore(self._slurm(*start)))
+
+        def start() -> None:  # it would wait for two minutes
+            argv = ("scontrol", "update", f"JobId={victim.job}", "StartTime=now")
+            if not self._slurm(*argv) and self._may_wait(victim.job):
+                raise NotMendedError(victim.job)
+
+        return self._later(self.dice.uniform(4, 12), fault, start)
+
+    def _may_wait(self, job: str) -> bool:
+        rows = self.world.queue(5)
+        return rows is None or any(row[:2] == (job, "PENDING") for row in rows)
 
     def drain(self) -> Fault:
         node = f"n{self.dice.randint(1, self.world.slurm.nodes)}"
         update = ("scontrol", "update", f"NodeName={node}")
         if node == self.broken_node or self._is_under_way("node drained"):
             raise NothingToBreakError
-        if not self._slurm(*update, "State=DRAIN", "Reason=chaos"):
+        if self._try_slurm(*update, "State=DRAIN", "Reason=chaos") is False:
             raise NothingToBreakError
         fault = Fault("node drained", node)
 
@@ -309,14 +326,14 @@ class Faults:
         self.world.slurm.stop_controller()
         return self._later(CONTROLLER_AWAY, fault, self.world.slurm.start_controller)
 
-    def lie(self) -> Fault:
+    def falsify_queue(self) -> Fault:
         mode = self.world.folder / "squeue-mode"
-        if self._is_under_way("squeue lies"):
+        if self._is_under_way("squeue answers wrongly"):
             raise NothingToBreakError
-        lie = self.dice.choice(LIES)
-        mode.write_text(lie)
-        fault = Fault("squeue lies", lie)
-        return self._later(self.dice.uniform(6, 14), fault, mode.unlink)
+        answer = self.dice.choice(WRONG_ANSWERS)
+        mode.write_text(answer)
+        fault = Fault("squeue answers wrongly", answer)
+        return self._later(self.dice.uniform(6, 14), fault, partial(mode.unlink, missing_ok=True))
 
     def limit(self) -> Fault:
         """The site takes no more jobs, for a while; some end meanwhile, and are to be replaced."""
@@ -326,7 +343,7 @@ class Faults:
         fault.pids = self._cancel_all(self.dice.choice(self.world.runs))
         mark = self.world.folder / "submit-limit"
         mark.touch()
-        return self._later(self.dice.uniform(8, 15), fault, mark.unlink)
+        return self._later(self.dice.uniform(8, 15), fault, partial(mark.unlink, missing_ok=True))
 
     def cancel_array(self) -> Fault:
         """All jobs of a run end, the next ones cannot start, and are cancelled while they wait."""
@@ -335,17 +352,18 @@ class Faults:
         run = self.dice.choice(self.world.runs)
         partition = ("scontrol", "update", "PartitionName=normal")
         fault = Fault("waiting array cancelled", run.name)
-        # first, and with another fault if there are none: a partition that is closed is opened again
-        # by this fault only
-        fault.pids = self._cancel_all(run)
+        fault.pids = self._cancel_all(
+            run
+        )  # raises if there are none: before the partition is closed
         self._slurm(*partition, "State=DOWN")
+        folded: set[str] = set()
 
         def cancel_waiting() -> None:
             rows = self.world.queue_of(run, self.world.queue() or [])
             waiting = {job.partition("_")[0] for job, state, _, _ in rows if state == "PENDING"}
-            if waiting:
-                self._slurm("scancel", *waiting)
-                fault.what += f", {len(waiting)} arrays folded"
+            if waiting - folded and self._slurm("scancel", *waiting):
+                folded.update(waiting)
+                fault.what = f"{run.name}, {len(folded)} arrays cancelled before they started"
             if not self._slurm(*partition, "State=UP"):
                 raise NotMendedError(partition)
 
@@ -363,6 +381,8 @@ class Faults:
     # ------------------------------------------------------------------ disk
 
     def fill_disk(self) -> Fault:
+        if self._is_under_way("disk full"):
+            raise NothingToBreakError
         fill = self.world.disk / "fill"
         fd = os.open(fill, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         with suppress(OSError):
@@ -373,7 +393,7 @@ class Faults:
                 os.write(fd, b"\0")
         os.close(fd)
         fault = Fault("disk full", f"{fill.stat().st_size >> 20} MiB")
-        return self._later(self.dice.uniform(5, 10), fault, fill.unlink)
+        return self._later(self.dice.uniform(5, 10), fault, partial(fill.unlink, missing_ok=True))
 
 
 def ending(place: str) -> str:
@@ -397,7 +417,3 @@ def _continue(processes: list[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGCONT)
-
-
-def _ignore(_: object) -> None:
-    """Slurm may have lost what was to be mended."""

@@ -1,4 +1,4 @@
-"""Who owned a learner when, by the clients' own logs."""
+"""Which job owned a learner when, by the clients' logs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import msgspec
 from tests.chaos.fault import Fault
 from tests.chaos.world import ChaosRun
 
-#: What a client says that has understood that its learner is another's.
+#: Events of a client that has learned that another has its learner.
 FENCED = {"item_taken_back", "item_lost", "learner_stopped", "data_repaired", "manager_unreachable"}
-#: Seconds that a client may take to hear of it once it is continued.
+#: Seconds that a client may take to learn of it once it is continued.
 TO_HEAR = 5.0
 
 
 @dataclass(frozen=True)
 class Owner:
-    """One lease of a learner, as its holder tells."""
+    """One lease of a learner, by the log of its holder."""
 
     token: int
     job: str

@@ -1,4 +1,4 @@
-"""Whether anything was lost, run twice or left behind: ledgers, data, logs and the queue compared."""
+"""Compares ledgers, data, logs and the queue: was anything lost, run twice or left behind?"""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners.journal_recovery import read_journals
+from adaptive_scheduler.io.learner_data import adaptive_private
+from adaptive_scheduler.io.learner_data.point_journal import read_journals
 from tests.chaos.fault import Fault
 from tests.chaos.ownership import check_owners
 from tests.chaos.watch import Seen, argument
@@ -97,7 +97,7 @@ def _check_phases(run: ChaosRun, faults: list[Fault], found: Verdict) -> None:
     found.figures["crashes"] = sum(item.crashes for item in picture.items)
     found.figures["fails"] = fails = sum(item.fails for item in picture.items)
     if fails > raised:
-        found.violations.append(f"{run.name}: {fails} failures, but only {raised} were ordered")
+        found.violations.append(f"{run.name}: {fails} failures, but only {raised} were caused")
     for item in picture.items:
         if item.phase != "done":
             found.violations.append(
@@ -117,9 +117,11 @@ def _check_points(run: ChaosRun, excuses: Excuses, seen: Seen, found: Verdict) -
         found.figures["points"] += sum(data.values())
         found.figures["evaluated"] += len(entries)
         if not run.mix.goal(learner):
-            found.violations.append(f"{what}: DONE, but its data do not meet the goal")
+            found.violations.append(f"{what} is done, but its data do not meet the goal")
         if result.unknown:
-            found.violations.append(f"{what}: in the data, never evaluated: {result.unknown}")
+            found.violations.append(
+                f"{what}: points in the data that were never evaluated: {result.unknown}"
+            )
         seen_of_it = seen.journalled.get((run.name, place), set())
         # of an IntegratorLearner, what it was not asked for stays in the journal, and what a
         # zombie wrote after the end of its learner does too
@@ -128,16 +130,18 @@ def _check_points(run: ChaosRun, excuses: Excuses, seen: Seen, found: Verdict) -
         found.figures["journalled"] += len(seen_of_it)
         found.figures["kept in journals"] += len(kept)
         if forgotten:
-            found.violations.append(f"{what}: in a journal once, not in the data: {forgotten}")
+            found.violations.append(
+                f"{what}: points that were in a journal and are not in the data: {forgotten}"
+            )
         again = [entry for entry in result.again if entry.x not in kept]
         _check_again(what, again, entries, data, excuses, found)
 
 
 def _kept_in_journals(run: ChaosRun, place: int) -> set[str]:
     learner = run.mix.learners[place]
-    main = adaptive_parts.files_of(learner, run.mix.fnames[place])[0][1]
+    main = adaptive_private.files_of(learner, run.mix.fnames[place])[0][1]
     return {
-        argument(learner, adaptive_parts.expand(learner, short))
+        argument(learner, adaptive_private.expand(learner, short))
         for journal in read_journals(main)
         for short, _ in journal.points
     }
@@ -152,7 +156,9 @@ def _check_again(
         same = [other for other in entries if other.x == entry.x] if data[entry.x] else [entry]
         if not any(excuses.covers(other) for other in same):
             found.figures["lost"] += 1
-            found.violations.append(f"{what}: evaluated again, or lost, without a reason: {same}")
+            found.violations.append(
+                f"{what}: points evaluated twice, or lost, although no fault explains it: {same}"
+            )
 
 
 def _check_nodes(run: ChaosRun, folder: Path, found: Verdict) -> None:

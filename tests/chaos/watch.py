@@ -1,4 +1,4 @@
-"""What is looked at all the time: the queue, the managers, the journals, shared memory."""
+"""Watches the queue, the managers, the journals and shared memory while faults happen."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners import point_journal as points
 from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.io.learner_data import adaptive_private, point_journal
 from adaptive_scheduler.runs.views import status
 from tests.chaos.world import MAX_JOBS, ChaosRun, World
 from tests.clusters import remains
@@ -23,12 +22,12 @@ WATCHDOG = 4.0
 
 @dataclass
 class Seen:
-    """What was seen while it happened.
+    """What was seen while faults happened.
 
     Attributes
     ----------
     violations : list of str
-        What must never be.
+        Texts of broken promises.
     most_jobs : dict
         Of each run, the most jobs at a time.
     journalled : dict
@@ -46,7 +45,7 @@ class Seen:
 
 
 class Watch:
-    """Threads that look until they are stopped.
+    """Threads that look at intervals until they are stopped.
 
     Parameters
     ----------
@@ -72,7 +71,7 @@ class Watch:
             thread.start()
 
     def stop(self) -> None:
-        """Raises what a look died of."""
+        """End the threads; raises the error that ended one of them before."""
         self._end.set()
         for thread in self._threads:
             thread.join(60)
@@ -122,8 +121,8 @@ class Watch:
         place = int(path.parent.name)
         learner = run.mix.learners[place]
         known = self.seen.journalled.setdefault((run.name, place), set())
-        for short, _ in points.decode(content)[0]:
-            known.add(argument(learner, adaptive_parts.expand(learner, short)))
+        for short, _ in point_journal.decode(content)[0]:
+            known.add(argument(learner, adaptive_private.expand(learner, short)))
 
     def _look_at_managers(self) -> None:
         for run in self.world.runs:
@@ -132,17 +131,19 @@ class Watch:
                     return
                 run.resume()
             elif word(run) == status.HELD:
-                self.seen.violations.append(f"{run.name} was held: {run.attached.status().text}")
+                self.seen.violations.append(
+                    f"{run.name} submits nothing any more: {run.attached.status().text}"
+                )
                 run.resume()
 
 
 def argument(learner: object, x: object) -> str:
     """What the user's function is called with for a point, as a ledger writes it."""
-    return repr(plain(adaptive_parts.target(learner.function, x)[1]))  # type: ignore[attr-defined]
+    return repr(plain(adaptive_private.target(learner.function, x)[1]))  # type: ignore[attr-defined]
 
 
 def is_over(run: ChaosRun, with_jobs: bool = False) -> bool:
-    """Whether all its learners (and jobs) have ended, by the manager's word or the database's."""
+    """Whether all its learners (and jobs) have ended, by the manager or the database."""
     try:
         picture = run.attached.snapshot("none")
     except AdaptiveSchedulerError:  # nobody can tell just now

@@ -1,4 +1,4 @@
-"""The world in which chaos happens: a private Slurm, a small disk, a liar before squeue, two runs."""
+"""The world in which chaos happens: a private Slurm, a small disk, an squeue that may answer wrongly, two runs."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ import psutil
 
 from adaptive_scheduler.core.config import RunConfig, Timing
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage.lock import holder, lives
-from adaptive_scheduler.io.storage.row_codec import read_config
+from adaptive_scheduler.io.storage.lock import holder, is_alive
+from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.server_support import RunManager
@@ -36,7 +35,7 @@ TIMING = Timing(
 POINTS_INTERVAL, SAVE_INTERVAL = 0.1, 2.0
 DISK = "96m"
 
-#: Says what the file `mode` orders; jobs are login shells and do not meet it.
+#: Answers as the file `squeue-mode` orders; jobs are login shells and do not call it.
 SQUEUE = """#!/bin/bash
 mode=$(cat {folder}/squeue-mode 2> /dev/null)
 echo "$mode" >> {folder}/squeue-calls
@@ -59,7 +58,7 @@ if [ -e {folder}/submit-limit ]; then
 fi
 exec {sbatch} "$@"
 """
-LIES = ("nothing", "half", "garbage", "failure", "hang")
+WRONG_ANSWERS = ("nothing", "half", "garbage", "failure", "hang")
 
 #: In each job before its client: on the broken node it dies at once.
 PREAMBLE = (
@@ -102,7 +101,7 @@ class ChaosRun:
         """The process that holds the lock, if it lives."""
         one = holder(self.run.folder.lock)
         try:
-            return psutil.Process(one.pid) if one and lives(self.run.folder.lock, one) else None
+            return psutil.Process(one.pid) if one and is_alive(self.run.folder.lock, one) else None
         except (psutil.Error, ValueError):
             return None
 
@@ -183,14 +182,14 @@ class World:
         )  # fmt: skip
         run = RunManager(
             scheduler, mix.learners, mix.fnames, goal=mix.goal, folder=self.disk / name / "run",
-            job_name=name, max_simultaneous_jobs=MAX_JOBS, max_crashes=10_000,
+            name=name, max_jobs=MAX_JOBS, max_crashes=10_000,
             points_interval=POINTS_INTERVAL, save_interval=SAVE_INTERVAL, log_interval=1.0,
-            job_manager_interval=TIMING.interval,
+            interval=TIMING.interval,
         )  # fmt: skip
         assert run._plan is not None
         prepare(run._plan, run.folder, False)
         config = msgspec.structs.replace(read_config(run.folder), timing=TIMING)
-        files.write_atomically(run.folder.config, msgspec.json.encode(config), mode=0o600)
+        write_config(run.folder, config)
         return ChaosRun(name, mix, run, RunManager.attach(run.folder.home), config)
 
     # ------------------------------------------------------------------ looking

@@ -17,14 +17,15 @@ from adaptive import (
     SequenceLearner,
 )
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners.point_journal import PointJournal
 from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
-from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.learners.store import LearnerStore
+from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.executors.pools import ProcessPool
-from adaptive_scheduler.runs import load_data as results
-from adaptive_scheduler.runs.start.plan import RunOptions, make_plan
+from adaptive_scheduler.executors.process_pools import ProcessPool
+from adaptive_scheduler.io.learner_data import adaptive_private
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal
+from adaptive_scheduler.runs import load_data
+from adaptive_scheduler.runs.start.plan import make_plan
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 
@@ -114,14 +115,14 @@ def pool():
 
 
 @pytest.mark.parametrize(("kind", "wrapped"), sorted(REFUSED))
-def test_what_must_fail_in_the_job_is_refused_with_the_remedy(kind, wrapped):
+def test_a_combination_that_would_fail_in_the_job_is_refused_with_a_remedy(kind, wrapped):
     learner = WRAPPED[wrapped](PLAIN[kind])
     with pytest.raises(InputError, match=rf"^learners\[0\] .*{REFUSED[kind, wrapped]}"):
         plan(learner)
 
 
 @pytest.mark.parametrize(("kind", "wrapped"), [one for one in COMBINATIONS if one not in REFUSED])
-def test_what_is_not_refused_runs_and_is_read_back(kind, wrapped, pool, tmp_path):
+def test_a_combination_that_is_not_refused_runs_and_its_data_load(kind, wrapped, pool, tmp_path):
     learner = WRAPPED[wrapped](PLAIN[kind])
     plan(learner)
     goal = None if kind == "SequenceLearner" else lambda learner: learner.npoints >= 30
@@ -131,25 +132,25 @@ def test_what_is_not_refused_runs_and_is_read_back(kind, wrapped, pool, tmp_path
     outcome = run_learner(LearnerWork(learner, fname, goal, pool, 2))
     assert (outcome.reason, outcome.error, outcome.saved) == ("goal", None, True)
     again = WRAPPED[wrapped](PLAIN[kind])
-    assert results.load_learners([again], [fname], progress=False) == 1
+    assert load_data.load_learners([again], [fname], progress=False) == 1
     assert held(again) == held(learner)
-    DataFile(WRAPPED[wrapped](PLAIN[kind]), fname).load()
+    LearnerStore(WRAPPED[wrapped](PLAIN[kind]), fname).load()
     in_mid_run = WRAPPED[wrapped](PLAIN[kind])
     journal = PointJournal(fname + "-unsaved", 1)
     for x, y in held(learner).items():
-        journal.add(adaptive_parts.compact(learner, x), y)
+        journal.add(adaptive_private.compact(learner, x), y)
     journal.close()
-    assert results.load_learners([in_mid_run], [fname + "-unsaved"], progress=False) == 1
+    assert load_data.load_learners([in_mid_run], [fname + "-unsaved"], progress=False) == 1
     assert held(in_mid_run) == held(learner)
-    assert len(results.to_dataframe([in_mid_run], [fname])) == len(held(learner))
+    assert len(load_data.to_dataframe([in_mid_run], [fname])) == len(held(learner))
 
 
 def held(learner):
-    return dict(adaptive_parts.points_of(learner, learner._get_data()))
+    return dict(adaptive_private.points_of(learner, learner._get_data()))
 
 
 @pytest.mark.parametrize("kind", ["IntegratorLearner", "LearnerND"])
-def test_adaptive_cannot_run_what_is_refused(kind):
+def test_adaptive_itself_cannot_run_a_refused_combination(kind):
     """Else it need not be refused any more."""
     learner = balancing(PLAIN[kind], value, "npoints")
 
@@ -206,7 +207,7 @@ def test_a_name_in_a_form_that_cannot_be_used_is_refused(names):
         plan(balancing(PLAIN["Learner1D"], value), names)
 
 
-def test_a_balancing_learner_of_nothing_is_refused():
+def test_an_empty_balancing_learner_is_refused():
     for learner in (BalancingLearner([]), DataSaver(BalancingLearner([]), picked)):
         with pytest.raises(InputError, match=r"^learners\[0\].* of no learners: give it some"):
             plan(learner)

@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners.point_journal import PointJournal
-from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.errors import DataFileError
-from adaptive_scheduler.runs import load_data as results
+from adaptive_scheduler.io.learner_data import adaptive_private
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal
+from adaptive_scheduler.runs import load_data
 from adaptive_scheduler.runs.start.fnames import absolute_fnames
 from tests.contract.learner_kinds import count, fname_of, kinds
 
@@ -21,9 +21,9 @@ def computed(name, in_flight=1, most=10_000):
     """A learner at its goal (or with `most` points), and its points in the order they were told."""
     make, goal = kinds()[name]
     learner, told, asked = make(), [], []
-    adaptive_parts.prepare(learner)
+    adaptive_private.prepare(learner)
     while len(told) < most and (goal is None or not goal(learner)):
-        asked += adaptive_parts.ask(learner, in_flight - len(asked))
+        asked += adaptive_private.ask(learner, in_flight - len(asked))
         if not asked:
             break
         x = asked.pop(0)
@@ -36,7 +36,7 @@ def computed(name, in_flight=1, most=10_000):
 def write_journal(learner, fname, token, points, torn=b""):
     journal = PointJournal(fname if isinstance(fname, str) else fname[0], token)
     for x, y in points:
-        journal.add(adaptive_parts.compact(learner, x), y)
+        journal.add(adaptive_private.compact(learner, x), y)
     journal.close()
     with journal.path.open("ab") as file:
         file.write(torn)
@@ -44,7 +44,7 @@ def write_journal(learner, fname, token, points, torn=b""):
 
 
 def held(learner):
-    return dict(adaptive_parts.points_of(learner, learner._get_data()))
+    return dict(adaptive_private.points_of(learner, learner._get_data()))
 
 
 def contents(folder):
@@ -58,7 +58,7 @@ def contents(folder):
 
 def loaded(name, fname):
     learner = kinds()[name][0]()
-    found = results.load_learners([learner], [fname], progress=False)
+    found = load_data.load_learners([learner], [fname], progress=False)
     return learner, found
 
 
@@ -85,7 +85,7 @@ def test_a_file_and_the_journals_of_several_owners_are_joined(name, tmp_path):
     done, points = computed(name)
     fname = fname_of(name, tmp_path)
     third = len(points) // 3
-    DataFile(computed(name, most=third)[0], fname, 1).save()
+    LearnerStore(computed(name, most=third)[0], fname, 1).save()
     write_journal(done, fname, 2, points[: 2 * third])
     torn = PointJournal(str(tmp_path / "elsewhere"), 1)
     torn.add(0.123, 4.5)
@@ -97,11 +97,11 @@ def test_a_file_and_the_journals_of_several_owners_are_joined(name, tmp_path):
     assert held(learner) == dict(points)
     assert contents(tmp_path) == before
     # again into the same one, as a notebook does
-    results.load_learners([learner], [fname], progress=False)
+    load_data.load_learners([learner], [fname], progress=False)
     assert held(learner) == dict(points)
 
 
-def test_an_integrator_asks_again_for_what_was_in_flight(tmp_path):
+def test_an_integrator_learner_asks_again_for_points_that_were_in_flight(tmp_path):
     done, points = computed("IntegratorLearner", 8)
     fname = fname_of("IntegratorLearner", tmp_path)
     in_flight = points[40:48]
@@ -112,7 +112,7 @@ def test_an_integrator_asks_again_for_what_was_in_flight(tmp_path):
     assert {x for x, _ in in_flight} <= set(asked)
 
 
-def test_a_journal_that_is_retired_while_it_is_read_costs_nothing(tmp_path):
+def test_no_point_is_missed_if_a_journal_is_deleted_while_it_is_read(tmp_path):
     """Its owner saves and begins anew, again and again: no look shows less than was there before."""
     fname = str(tmp_path / "data")
     name = "Learner1D"
@@ -120,9 +120,9 @@ def test_a_journal_that_is_retired_while_it_is_read_costs_nothing(tmp_path):
     written, stop = [0], threading.Event()
 
     def work():
-        file = DataFile(owner, fname, 7)
-        file.load()
-        journal = PointJournal(fname, 7)
+        store = LearnerStore(owner, fname, 7)
+        store.load()
+        journal = store._journal
         for i in range(100_000):
             x = i / 100_000
             owner.tell(x, x)
@@ -130,7 +130,7 @@ def test_a_journal_that_is_retired_while_it_is_read_costs_nothing(tmp_path):
             journal.flush()
             written[0] += 1
             if i % 7 == 6:
-                file.save()
+                store.save()
                 journal.discard()
             if stop.is_set():
                 break
@@ -162,7 +162,7 @@ def test_a_folder_is_listed_once_however_many_learners_it_holds(tmp_path, monkey
     monkeypatch.setattr(files, "operations", Counting())
     learners = [kinds()["Learner1D"][0]() for _ in range(50)]
     fnames = [str(tmp_path / f"{i % 2}" / f"data-{i}") for i in range(50)]
-    assert results.load_learners(learners, fnames, progress=False) == 0
+    assert load_data.load_learners(learners, fnames, progress=False) == 0
     assert len(listed) == 2
     assert list(tmp_path.iterdir()) == []
 
@@ -174,22 +174,22 @@ def test_one_journal_that_cannot_be_read_is_named_and_the_others_are_loaded(tmp_
     write_journal(done, fnames[1], 1, points)
     learners = [kinds()["Learner1D"][0]() for _ in fnames]
     with pytest.raises(DataFileError, match=r"points: .*chmod go-w"):
-        results.load_learners(learners, fnames, progress=False)
+        load_data.load_learners(learners, fnames, progress=False)
     assert [learner.npoints for learner in learners] == [0, len(points)]
 
 
-def test_a_damaged_file_hides_no_journal(tmp_path):
+def test_journals_beside_a_damaged_file_are_loaded(tmp_path):
     done, points = computed("Learner1D")
     fname = str(tmp_path / "data")
     (tmp_path / "data").write_bytes(b"no gzip")
     write_journal(done, fname, 1, points)
     learner = kinds()["Learner1D"][0]()
     with pytest.raises(DataFileError, match="data: cannot be read"):
-        results.load_learners([learner], [fname], progress=False)
+        load_data.load_learners([learner], [fname], progress=False)
     assert held(learner) == dict(points)
 
 
-def test_points_of_another_learner_are_told_and_the_others_are_loaded(tmp_path):
+def test_points_of_another_learner_are_reported_and_the_others_are_loaded(tmp_path):
     line, points = computed("Learner1D")
     plane, points_2d = computed("Learner2D")
     fnames = [str(tmp_path / name) for name in "ab"]
@@ -198,7 +198,7 @@ def test_points_of_another_learner_are_told_and_the_others_are_loaded(tmp_path):
     learners = [kinds()["LearnerND"][0](), kinds()["Learner1D"][0]()]
     write_journal(line, fnames[0], 2, points[:5])
     with pytest.raises(DataFileError, match=r"the LearnerND of .*a does not take 5 of the"):
-        results.load_learners(learners, fnames, progress=False)
+        load_data.load_learners(learners, fnames, progress=False)
     assert held(learners[0]) == dict(points_2d)
     assert held(learners[1]) == dict(points)
 
@@ -225,14 +225,14 @@ NAMES_AND_FORMS = [
 
 
 @pytest.mark.parametrize(("name", "form"), NAMES_AND_FORMS)
-def test_what_a_job_saves_is_read_back_whatever_the_form_of_its_name(name, form, tmp_path):
+def test_data_saved_by_a_job_load_for_every_form_of_fname(name, form, tmp_path):
     done, points = computed(name)
     given = FORMS[form](tmp_path, 3)
     (fname,) = absolute_fnames([given], [done])
-    DataFile(done, fname, 1).save()
+    LearnerStore(done, fname, 1).save()
     assert held(loaded(name, fname)[0]) == dict(points)
     again = kinds()[name][0]()
-    DataFile(again, given, 2).load()
+    LearnerStore(again, given, 2).load()
     assert held(again) == dict(points)
     if not name.startswith("Balancing") or form not in (
         "str",

@@ -17,17 +17,17 @@ import pytest
 
 from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.errors import InputError, UserCodeError
-from adaptive_scheduler.executors.pools import Custom, ProcessPool
-from adaptive_scheduler.executors.registry import EXECUTORS, executor_for
+from adaptive_scheduler.executors.process_pools import Custom, ProcessPool
+from adaptive_scheduler.executors.registry import LAUNCHERS, launcher_for
 
 ROOT = Path(__file__).parents[2]
 MAKERS = {
     "spawn": lambda: ProcessPool("spawn"),
     "forkserver": lambda: ProcessPool("forkserver"),
-    "loky": lambda: executor_for("loky"),
-    "sequential": lambda: executor_for("sequential"),
-    "callable": lambda: executor_for(ProcessPoolExecutor),
-    "mpi4py on one core": lambda: executor_for("mpi4py"),
+    "loky": lambda: launcher_for("loky"),
+    "sequential": lambda: launcher_for("sequential"),
+    "callable": lambda: launcher_for(ProcessPoolExecutor),
+    "mpi4py on one core": lambda: launcher_for("mpi4py"),
 }
 
 
@@ -91,10 +91,11 @@ def test_initializers_run_once_in_each_worker(opened, tmp_path):
         with Path(path).open("a") as file:
             file.write(f"{os.getpid()}\n")
 
+    learner = adaptive.SequenceLearner(where, range(20))
     work = LearnerWork(
-        adaptive.SequenceLearner(where, range(20)), str(tmp_path / "a.pickle"), None, pool, workers
-    )
-    work.initializers = (functools.partial(note, str(path)),)
+        learner, str(tmp_path / "a.pickle"), None, pool, workers,
+        initializers=(functools.partial(note, str(path)),),
+    )  # fmt: skip
     assert run_learner(work).reason == "goal"
     lines = path.read_text().split()
     assert len(lines) == len(set(lines)) == workers
@@ -105,7 +106,7 @@ def test_fault_31_workers_end_when_the_client_is_killed(method, tmp_path):
     script = tmp_path / "client.py"
     script.write_text(
         "import os, sys, time\n"
-        "from adaptive_scheduler.executors.pools import ProcessPool\n"
+        "from adaptive_scheduler.executors.process_pools import ProcessPool\n"
         "if __name__ == '__main__':\n"
         f"    pool = ProcessPool({method!r}).open(2)\n"
         "    pids = [pool.submit(os.getpid).result(), pool.submit(os.getpid).result()]\n"
@@ -123,7 +124,7 @@ def test_fault_31_workers_end_when_the_client_is_killed(method, tmp_path):
     assert alive == []
 
 
-def test_close_kills_what_does_not_return():
+def test_close_kills_workers_that_do_not_return():
     executor = ProcessPool()
     pool = executor.open(1)
     pid = pool.submit(os.getpid).result()
@@ -136,19 +137,19 @@ def test_close_kills_what_does_not_return():
 
 def test_commands_and_workers():
     launcher, target = ["mpiexec", "-n", "4"], ["-m", "adaptive_scheduler.client"]
-    mpi, pool, sequential = map(executor_for, ("mpi4py", "process-pool", "sequential"))
+    mpi, pool, sequential = map(launcher_for, ("mpi4py", "process-pool", "sequential"))
     assert mpi.command(launcher, "py", target) == [*launcher, "py", "-m", "mpi4py.futures", *target]
     assert pool.command(launcher, "py", target) == ["py", *target]
     assert [one.workers(4) for one in (mpi, pool, sequential)] == [3, 4, 1]
     assert [one.workers(1) for one in (mpi, pool, sequential)] == [1, 1, 1]
-    assert list(EXECUTORS) == ["mpi4py", "process-pool", "loky", "sequential"]
+    assert list(LAUNCHERS) == ["mpi4py", "process-pool", "loky", "sequential"]
 
 
-def test_executor_types_that_cannot_be():
+def test_an_executor_type_that_cannot_be_used_is_refused():
     with pytest.raises(InputError, match="'dask' is not known"):
-        executor_for("dask")
-    assert isinstance(executor_for("callable:0", [ProcessPoolExecutor]), Custom)
+        launcher_for("dask")
+    assert isinstance(launcher_for("callable:0", [ProcessPoolExecutor]), Custom)
     with pytest.raises(InputError):
-        executor_for("callable:1", [ProcessPoolExecutor])
+        launcher_for("callable:1", [ProcessPoolExecutor])
     with pytest.raises(UserCodeError, match=r"no concurrent\.futures\.Executor"):
-        executor_for(lambda n: n).open(2)
+        launcher_for(lambda n: n).open(2)

@@ -7,13 +7,12 @@ from functools import partial
 
 import pytest
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners.journal_recovery import read_journals
-from adaptive_scheduler.client.learners.point_journal import PointJournal
-from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
-from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.learners.run import LearnerRun, LearnerWork, run_learner
+from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.client.scripts.match import copy_learner
-from adaptive_scheduler.executors.pools import ProcessPool
+from adaptive_scheduler.executors.process_pools import ProcessPool
+from adaptive_scheduler.io.learner_data import adaptive_private
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal, read_journals
 from tests.contract.learner_kinds import count, fname_of, kinds
 from tests.integration.ledger import Ledger
 
@@ -39,7 +38,7 @@ def ledgers(tmp_path):
 
 
 def held(learner):
-    return dict(adaptive_parts.points_of(learner, learner._get_data()))
+    return dict(adaptive_private.points_of(learner, learner._get_data()))
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -52,11 +51,11 @@ def test_goal_is_reached_and_every_evaluation_is_kept_once(name, pool, tmp_path)
     assert (outcome.reason, outcome.error, outcome.saved) == ("goal", None, True)
     assert goal is None or goal(learner)
     if isinstance(goal, partial):  # a number of points
-        asked, each = goal.args[0], adaptive_parts.counts_each(learner)
+        asked, each = goal.args[0], adaptive_private.counts_each(learner)
         assert asked <= learner.npoints <= asked + (0 if each else 2)
     assert len(lines()) == count(learner) == outcome.new_points
     again = make()
-    report = DataFile(again, fname).load()
+    report = LearnerStore(again, fname).load()
     assert report.kept_aside == report.notes == []
     assert held(again) == held(learner)
     first = fname if isinstance(fname, str) else fname[0]
@@ -81,7 +80,7 @@ def test_a_loaded_learner_that_met_its_goal_evaluates_nothing(name, pool, tmp_pa
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_what_only_the_journal_has_is_not_evaluated_again(name, pool, tmp_path):
+def test_points_that_only_the_journal_has_are_not_evaluated_again(name, pool, tmp_path):
     """As after kill -9: no data file, only the journal of a former owner."""
     wrap, lines = ledgers(tmp_path)
     make, goal = kinds(wrap)[name]
@@ -91,8 +90,8 @@ def test_what_only_the_journal_has_is_not_evaluated_again(name, pool, tmp_path):
     run_learner(LearnerWork(done, fname_of(name, tmp_path / "other"), goal, pool, 2))
     journal = PointJournal(first, token=3)
     n = 0
-    for x, y in adaptive_parts.points_of(done, done._get_data()):
-        journal.add(adaptive_parts.compact(done, x), y)
+    for x, y in adaptive_private.points_of(done, done._get_data()):
+        journal.add(adaptive_private.compact(done, x), y)
         n += 1
     journal.close()
     before = len(lines())
@@ -108,14 +107,16 @@ def test_what_only_the_journal_has_is_not_evaluated_again(name, pool, tmp_path):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_stop_keeps_what_returned_and_the_next_owner_goes_on(name, pool, tmp_path):
+def test_a_stopped_learner_keeps_returned_points_and_the_next_owner_continues(name, pool, tmp_path):
     wrap, lines = ledgers(tmp_path)
     make, goal = kinds(lambda f: wrap(lambda x: (time.sleep(0.002), f(x))[1]))[name]
     fname = fname_of(name, tmp_path)
-    work = LearnerWork(make(), fname, goal, pool, 2, token=1)
-    work.on_progress = lambda report: work.stop("signal", 5.0)
-    work.progress_interval = 0.03
-    outcome = run_learner(work)
+    work = LearnerWork(
+        make(), fname, goal, pool, 2, token=1,
+        on_progress=lambda _: run.stop("signal", 5.0), progress_interval=0.03,
+    )  # fmt: skip
+    run = LearnerRun(work)
+    outcome = run.run()
     assert outcome.reason in ("signal", "goal")
     assert len(lines()) == outcome.new_points == count(work.learner)
     learner = make()

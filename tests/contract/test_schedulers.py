@@ -38,14 +38,14 @@ class Case(msgspec.Struct, kw_only=True):
     queue: CommandResult  # several jobs in several states
     states: Mapping[str, JobState]  # of some jobs in that queue
     queue_empty: CommandResult
-    no_observation: list[CommandResult]  # answers to a look that must not be believed
+    no_observation: list[CommandResult]  # listings that cannot be trusted
     refusals: list[tuple[CommandResult, Refusal]]
     cancel_gone: list[CommandResult]  # cancelling what has ended is no fault
     cancel_failed: list[CommandResult]
     environ: Mapping[str, str]  # of a job
-    own_id: tuple[str, int]  # what it says
+    own_id: tuple[str, int]  # id and restart count
     time_left: tuple[CommandResult, float | None] | None = None
-    extra_scheduler: str  # an option in this system's words
+    extra_scheduler: str  # an option of this batch system
     history: tuple[CommandResult, dict[str, str]] | None = None  # ids and causes
     has_header: bool = True  # False: all is on the command line, and cores are only counted
 
@@ -207,13 +207,13 @@ def request_of(scheduler: Scheduler, **changes: object) -> JobRequest:
     return msgspec.structs.replace(job, **changes)
 
 
-def test_it_has_a_name_and_programs(scheduler: Scheduler) -> None:
+def test_a_scheduler_has_a_name_and_programs(scheduler: Scheduler) -> None:
     assert scheduler.name
     assert scheduler.programs
     assert scheduler.max_array >= 1
 
 
-def test_a_header_is_lines_that_end_with_the_users_own_options(case: Case) -> None:
+def test_the_last_lines_of_a_header_are_the_users_own_options(case: Case) -> None:
     scheduler = case.make(cores=4, walltime="1:00:00", extra_scheduler=[case.extra_scheduler])
     header = scheduler.header(request_of(scheduler))
     assert all(line.startswith("#") and "\n" not in line for line in header)
@@ -251,13 +251,15 @@ def test_a_submit_gives_one_id_for_each_job(case: Case, scheduler: Scheduler) ->
         assert scheduler.parse_submit(result, len(ids)) == ids
 
 
-def test_a_submit_without_an_id_is_an_unknown_result(case: Case, scheduler: Scheduler) -> None:
+def test_a_submit_that_prints_no_id_has_an_unknown_result(case: Case, scheduler: Scheduler) -> None:
     silent = msgspec.structs.replace(case.submit_one[0], stdout="")
     with pytest.raises(NoObservation):
         scheduler.parse_submit(silent, 1)
 
 
-def test_refusals_are_told_in_the_systems_own_words(case: Case, scheduler: Scheduler) -> None:
+def test_a_refused_submit_shows_the_message_of_the_batch_system(
+    case: Case, scheduler: Scheduler
+) -> None:
     for result, refusal in case.refusals:
         assert scheduler.refusal(result) is refusal, result
         with pytest.raises(SubmitRefusedError) as caught:
@@ -277,7 +279,7 @@ def test_no_jobs_is_an_empty_list(case: Case, scheduler: Scheduler) -> None:
     assert scheduler.parse_queue(case.queue_empty) == []
 
 
-def test_a_failed_look_is_no_observation(case: Case, scheduler: Scheduler) -> None:
+def test_a_failed_listing_is_no_observation(case: Case, scheduler: Scheduler) -> None:
     broken = [msgspec.structs.replace(case.queue, rc=rc) for rc in (1, 255, -9)]
     for result in (*case.no_observation, *broken):
         with pytest.raises(NoObservation):
@@ -290,7 +292,7 @@ def test_garbage_is_no_observation(case: Case, scheduler: Scheduler) -> None:
             scheduler.parse_queue(msgspec.structs.replace(case.queue, stdout=text))
 
 
-def test_half_a_listing_invents_no_job(case: Case, scheduler: Scheduler) -> None:
+def test_a_cut_listing_shows_no_job_that_is_not_there(case: Case, scheduler: Scheduler) -> None:
     whole = scheduler.parse_queue(case.queue)
     text = case.queue.stdout
     for end in range(0, len(text), max(1, len(text) // 500)):
@@ -308,7 +310,7 @@ def test_a_cancel_names_each_job_once(scheduler: Scheduler) -> None:
     assert scheduler.cancel_commands([]) == []
 
 
-def test_cancelling_what_has_ended_is_no_fault(case: Case, scheduler: Scheduler) -> None:
+def test_cancelling_an_ended_job_is_no_error(case: Case, scheduler: Scheduler) -> None:
     for result in case.cancel_gone:
         scheduler.parse_cancel(result)
     for result in case.cancel_failed:
@@ -335,7 +337,7 @@ def test_time_left_is_read_or_unknown(case: Case, scheduler: Scheduler) -> None:
         scheduler.parse_time_left(msgspec.structs.replace(result, rc=1, stdout=""))
 
 
-def test_a_job_knows_its_own_id_in_python_and_in_the_shell(
+def test_a_job_finds_its_own_id_in_python_and_in_the_shell(
     case: Case, scheduler: Scheduler
 ) -> None:
     assert scheduler.own_id({}) is None
@@ -353,7 +355,7 @@ def test_a_job_knows_its_own_id_in_python_and_in_the_shell(
     assert done.stdout == "|".join(map(str, case.own_id))
 
 
-def test_a_launcher_says_how_many_ranks(case: Case) -> None:
+def test_a_launcher_gets_the_number_of_ranks(case: Case) -> None:
     for launcher in (None, "srun --mpi=pmi2", ["/a folder/mpiexec", "-x"]):
         argv = case.make(cores=4, mpiexec_executable=launcher).launcher(Resources(cores=4))
         assert argv[argv.index("-n") + 1] == "4"

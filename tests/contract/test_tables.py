@@ -9,9 +9,9 @@ import adaptive
 import numpy as np
 import pytest
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.runs import load_data as results
+from adaptive_scheduler.io.learner_data import adaptive_private
+from adaptive_scheduler.runs import load_data
 from adaptive_scheduler.runs.run_manager import RunManager
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from tests.contract.learner_kinds import kinds
@@ -35,7 +35,7 @@ COLUMNS = {
 
 def told(learner, n=12):
     """A learner with some points."""
-    while n > 0 and (points := adaptive_parts.ask(learner, 1)):
+    while n > 0 and (points := adaptive_private.ask(learner, 1)):
         for x in points:
             learner.tell(x, learner.function(x))
             n -= 1
@@ -47,7 +47,7 @@ def table(*learners, **names):
     fnames = [f"data/{place}" for place in range(len(learners))]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return results.to_dataframe(learners, fnames, *([names] if names else []))
+        return load_data.to_dataframe(learners, fnames, *([names] if names else []))
 
 
 def rows(frame, *columns):
@@ -55,7 +55,7 @@ def rows(frame, *columns):
 
 
 def known(learner):
-    return dict(adaptive_parts.points_of(learner, learner._get_data()))
+    return dict(adaptive_private.points_of(learner, learner._get_data()))
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -67,7 +67,7 @@ def test_each_kind_has_the_columns_of_adaptive(name):
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name != "LearnerND"])
-def test_where_adaptive_has_a_table_ours_is_the_same(name):
+def test_a_table_equals_that_of_adaptive_if_there_is_one(name):
     import pandas as pd
 
     learner = told(kinds()[name][0](), 40)
@@ -164,7 +164,7 @@ def test_a_datasaver_of_a_sequence_has_a_table(entries):
 
 
 @pytest.mark.parametrize("entries", [[[1, 2], [3]], [{"a": 1}], [np.zeros(2), np.ones(2)]])
-def test_entries_of_a_sequence_that_are_no_keys_have_a_table(entries):
+def test_unhashable_entries_of_a_sequence_have_a_table(entries):
     frame = table(told(adaptive.SequenceLearner(lambda entry: len(entry), entries)))
     for found, given in zip(frame["x"], entries, strict=True):
         np.testing.assert_array_equal(found, given)
@@ -199,7 +199,7 @@ def test_default_arguments_of_the_function_are_columns():
     assert "p_a" in table(both, function_prefix="p_").columns
 
 
-def test_a_function_that_tells_no_signature_has_a_table():
+def test_a_function_without_a_signature_has_a_table():
     frame = table(told(adaptive.Learner1D(np.float64, (-1, 1))))
     assert list(frame["x"]) == list(frame["y"])
 
@@ -218,7 +218,7 @@ def test_a_learner_without_a_table_is_named_and_the_others_are_kept():
     learners = [told(adaptive.Learner1D(g, (-1, 1))), told(Own(g, (-1, 1)))]
     learners += [adaptive.BalancingLearner([learners[1]]), learners[0]]
     with pytest.warns(UserWarning, match="left out") as caught:
-        frame = results.to_dataframe(learners, ["a", "b", ["c"], "d"])
+        frame = load_data.to_dataframe(learners, ["a", "b", ["c"], "d"])
     assert set(frame["learner"]) == {0, 3}
     texts = [str(warning.message) for warning in caught]
     assert len(texts) == 2
@@ -227,7 +227,7 @@ def test_a_learner_without_a_table_is_named_and_the_others_are_kept():
     assert "learners[2], a BalancingLearner (c)" in texts[1]
 
 
-def test_data_that_cannot_be_loaded_take_away_no_other_learners_rows(tmp_path):
+def test_data_that_cannot_be_loaded_leave_the_rows_of_other_learners(tmp_path):
     learners = [told(kinds()["Learner1D"][0]()) for _ in range(3)]
     fnames = [tmp_path / name for name in "abc"]
     for learner, fname in zip(learners, fnames, strict=True):
@@ -241,11 +241,11 @@ def test_data_that_cannot_be_loaded_take_away_no_other_learners_rows(tmp_path):
 
 
 def test_a_name_that_no_learner_has_is_refused():
-    with pytest.raises(InputError, match=r"'xname' is no name of a column\. Known are x_name"):
-        results.to_dataframe([], [], {"xname": "a"})
+    with pytest.raises(InputError, match=r"'xname' is not the name of a column\. Known are x_name"):
+        load_data.to_dataframe([], [], {"xname": "a"})
 
 
-def test_names_that_are_given_are_used():
+def test_given_column_names_are_used():
     learner = told(kinds()["DataSaver"][0]())
     frame = table(learner, x_name="energy", y_name="gap", extra_data_name="all")
     assert list(frame.columns) == ["energy", "gap", "all", "learner", "fname"]
@@ -255,9 +255,9 @@ def test_names_that_are_given_are_used():
     "names", [{"x_name": 3}, {"x_name": None}, {"point_names": 5}, {"point_names": [1, 2]},
               {"function_prefix": None}]
 )  # fmt: skip
-def test_what_is_no_name_is_refused(names):
+def test_an_invalid_column_name_is_refused(names):
     with pytest.raises(InputError, match=rf"{next(iter(names))}=.* must be a"):
-        results.to_dataframe([], [], names)
+        load_data.to_dataframe([], [], names)
 
 
 def _with_default(x, y=1):
@@ -276,8 +276,8 @@ def _with_default(x, y=1):
          {"extra_data_name": "y"}, "y"),
     ],
 )  # fmt: skip
-def test_no_column_replaces_another_one_of_its_name(learner, names, twice):
+def test_two_columns_of_one_name_are_refused(learner, names, twice):
     (x,), _ = learner.ask(1)
     learner.tell(x, 0.5)
     with pytest.warns(UserWarning, match=rf"learners\[0\].*two columns would be called '{twice}'"):
-        assert results.to_dataframe([learner], ["f"], names).empty
+        assert load_data.to_dataframe([learner], ["f"], names).empty

@@ -17,22 +17,22 @@ import adaptive
 import pytest
 
 from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
-from adaptive_scheduler.executors import arrival
-from adaptive_scheduler.executors.pools import Custom, ProcessPool
-from adaptive_scheduler.executors.registry import executor_for
-from adaptive_scheduler.io.pickling import by_value as pickles
+from adaptive_scheduler.executors import received_code
+from adaptive_scheduler.executors.process_pools import Custom, ProcessPool
+from adaptive_scheduler.executors.registry import launcher_for
+from adaptive_scheduler.io.pickling import by_value
+from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile, write_learners
-from adaptive_scheduler.io.pickling.object_file import read_callable
 
 ROOT = Path(__file__).parents[2]
 MAKERS = {
     "spawn": lambda: ProcessPool("spawn"),
     "forkserver": lambda: ProcessPool("forkserver"),
-    "loky": lambda: executor_for("loky"),
-    "sequential": lambda: executor_for("sequential"),
-    "threads of the user's": lambda: executor_for(ThreadPoolExecutor),
-    "processes of the user's": lambda: executor_for(ProcessPoolExecutor),
-    "mpi4py on one core": lambda: executor_for("mpi4py"),
+    "loky": lambda: launcher_for("loky"),
+    "sequential": lambda: launcher_for("sequential"),
+    "threads of the user's": lambda: launcher_for(ThreadPoolExecutor),
+    "processes of the user's": lambda: launcher_for(ProcessPoolExecutor),
+    "mpi4py on one core": lambda: launcher_for("mpi4py"),
 }
 
 
@@ -87,7 +87,7 @@ def run(learner, opened, folder, goal=None, **more):
 WRITE = """
 from pathlib import Path
 import adaptive
-from adaptive_scheduler.io.pickling.object_file import write_callables
+from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.pickling.learner_file import write_learners
 
 def write(*functions, initializers):
@@ -245,8 +245,8 @@ def test_functions_of_other_namespaces_keep_their_own_globals(opened, tmp_path):
     balancing = adaptive.BalancingLearner(pairs)
     fnames = [str(tmp_path / name) for name in ("a", "b")]
     _, pool, workers = opened
-    work = LearnerWork(balancing, fnames, None, pool, workers, initializers=(lambda: None,))
-    work.goal = lambda learner: all(one.done() for one in learner.learners)
+    goal = lambda learner: all(one.done() for one in learner.learners)  # noqa: E731
+    work = LearnerWork(balancing, fnames, goal, pool, workers, initializers=(lambda: None,))
     assert run_learner(work).error is None
     assert [one.result() for one in pairs] == [[10, 20], [20, 40]]
 
@@ -282,7 +282,7 @@ def ended_pool(_):
     return answer == [1, 2]
 
 
-def test_what_a_function_starts_ends_when_it_is_told(opened, tmp_path):
+def test_processes_that_a_function_starts_end_when_terminated(opened, tmp_path):
     is_ours = not isinstance(opened[0], Custom)
     pauses = (0, 0.1) if is_ours else (0.1,)  # at once, and when it works already
     # in this process asyncio has SIGINT for itself; a client has a handler of its own
@@ -400,7 +400,7 @@ def failing(request, folders, tmp_path_factory):
 
 def test_a_traceback_shows_the_lines_of_the_user(opened, failing, tmp_path, monkeypatch):
     """As they were when the run was started."""
-    monkeypatch.setattr(arrival, "_shows_sources", True, raising=False)  # as in a client
+    monkeypatch.setattr(received_code, "_shows_sources", True, raising=False)  # as in a client
     folder, file = failing
     with LearnerFile(folder / "learners") as learners:
         for index, kind in enumerate(KINDS):
@@ -416,7 +416,7 @@ def test_source_is_sent_once_with_its_function(tmp_path):
     """Not with each function in it, nor with each learner of a run that was made in a loop."""
     made = [adaptive.SequenceLearner(lambda x, o=o: x + o, [1]) for o in range(50)]  # as in a loop
     long = "adaptive.SequenceLearner(lambda x, o=o: x + o, [1])"
-    assert pickles.dumps_by_value(made[0].function).count(long.encode()) == 1
+    assert by_value.dumps_by_value(made[0].function).count(long.encode()) == 1
     exec_names: dict = {}
     body = "".join(f"    x = x + {i}  # a line of a long function\n" for i in range(50))
     text = f"def make(o):\n  def f(x, o=o):\n{body}    return x\n  return f\n"
@@ -425,7 +425,7 @@ def test_source_is_sent_once_with_its_function(tmp_path):
     learners = [adaptive.SequenceLearner(exec_names["make"](o), [1]) for o in range(20)]
     write_learners(tmp_path / "learners", learners)
     assert (tmp_path / "learners").read_bytes().count(b"x = x + 7  # a line") == 1
-    assert pickles.dumps_by_value(exec_names["make"]).count(b"x = x + 7  # a line") == 1
+    assert by_value.dumps_by_value(exec_names["make"]).count(b"x = x + 7  # a line") == 1
 
 
 # ------------------------------------------------------------------ large functions
@@ -456,9 +456,9 @@ def test_a_large_function_goes_through_a_file_that_is_removed(opened, tmp_path):
 @pytest.mark.parametrize("harm", ["gone", "other"])
 def test_a_large_function_whose_file_is_not_seen_is_sent(opened, tmp_path, harm, monkeypatch):
     """As on a node that does not see the run's folder, or sees an old state of it."""
-    from adaptive_scheduler.io.pickling import programs as files_of_programs
+    from adaptive_scheduler.io.pickling import program_file
 
-    put = files_of_programs.put
+    put = program_file.write_program
 
     def harmed(*given):
         path = Path(put(*given))
@@ -468,7 +468,7 @@ def test_a_large_function_whose_file_is_not_seen_is_sent(opened, tmp_path, harm,
             path.write_bytes(b"something else")
         return str(path)
 
-    monkeypatch.setattr(files_of_programs, "put", harmed)
+    monkeypatch.setattr(program_file, "write_program", harmed)
     table = os.urandom(2**20)
     for more in ({}, {"point_timeout": 60.0}):
         learner = adaptive.SequenceLearner(functools.partial(in_table, table), range(4))
@@ -478,7 +478,7 @@ def test_a_large_function_whose_file_is_not_seen_is_sent(opened, tmp_path, harm,
         assert learner.result() == [table[x] + 2**20 for x in range(4)]
 
 
-def test_what_a_coroutine_forks_in_the_client_ends_when_it_is_told(tmp_path):
+def test_processes_that_a_coroutine_forks_in_the_client_end_when_terminated(tmp_path):
     script = (
         "import os, signal, time\n"
         "from adaptive_scheduler.client.signals import SignalThread\n"

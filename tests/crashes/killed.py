@@ -1,4 +1,4 @@
-"""A process that does everything with files, and says what is done, until it is killed."""
+"""A process that writes every kind of file, and reports what is done, until it is killed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any
 import adaptive
 import psutil
 
-from adaptive_scheduler.client.learners.point_journal import PointJournal
-from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
@@ -46,8 +45,8 @@ class Files:
             self.run.database, {database.ITEMS: {str(n): {"id": n, "n": 0} for n in range(ROWS)}}
         )
 
-    def load(self, token: int) -> DataFile:
-        data = DataFile(adaptive.AverageLearner(value, atol=1e-9), self.fname, token)
+    def load(self, token: int) -> LearnerStore:
+        data = LearnerStore(adaptive.AverageLearner(value, atol=1e-9), self.fname, token)
         report = data.load()
         assert not report.kept_aside
         assert not [note for note in report.notes if "damaged" in note]
@@ -68,7 +67,6 @@ class Life(Files):
         self._mouth = mouth
         self._store = Database(self.run)
         self._data = self.load(token)
-        self._journal = PointJournal(self._data.main, token)
         self._begin = begin
 
     def say(self, what: str, n: int) -> None:
@@ -89,16 +87,16 @@ class Life(Files):
             batch._write(request, n % 5)
             self.say("script", n)
             if n % 10 == 0:
-                self._store.begin_fold()
+                self._store.begin_checkpoint()
 
     def _tell(self, n: int) -> None:
         self._data.learner.tell(n, value(n))
-        self._journal.add(n, value(n))
-        self._journal.flush(sync=n % 9 == 0)
+        self._data.record(n, value(n))
+        self._data.flush(sync=n % 9 == 0)
         self.say("point", n)
         if n % 4 == 0:
             self._data.save()
-            self._data.retire_journals(self._journal.keep)
+            self._data.delete_former_journals()
 
 
 class Killings(Files):
@@ -107,24 +105,24 @@ class Killings(Files):
     Attributes
     ----------
     points : set of int
-        All that was ever said to be written.
+        All that was ever reported as written.
     last : dict
-        The newest of each kind that was said.
-    folds : int
-        Kills in which a fold ran; `folds_killed` of them with it.
+        The newest of each kind that was reported.
+    checkpoints : int
+        Kills in which a checkpoint was being written; each second one was killed too.
     """
 
     def __init__(self, home: Path, seed: int) -> None:
         super().__init__(home)
         self._home = home
         self._rng = random.Random(seed)
-        self.lives = self.folds = self.folds_killed = self.said = 0
+        self.lives = self.checkpoints = self.said = 0
         self.points: set[int] = set()
         self.last = dict.fromkeys(("row", "point", "address", "script"), 0)
         self.create()
 
     def kill_one(self) -> None:
-        """Live, die, look."""
+        """Start a process, kill it, and check its files."""
         self.lives += 1
         self._listen(*self._start())
         self._check()
@@ -148,14 +146,13 @@ class Killings(Files):
         with os.fdopen(ear) as lines:
             first = lines.readline()
             time.sleep(self._rng.uniform(0, 0.15))
-            folds = psutil.Process(pid).children() if first else []
+            processes = psutil.Process(pid).children() if first else []
             os.kill(pid, 9)
-            if folds:
-                self.folds += 1
-                if self._rng.random() < 0.5:
-                    self.folds_killed += 1
-                    for fold in folds:
-                        fold.kill()
+            if processes:
+                self.checkpoints += 1
+                if self.checkpoints % 2 == 0:
+                    for process in processes:
+                        process.kill()
             told = [first, *lines]
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         assert status == -9, "it died by itself; its traceback is on standard error"
@@ -179,7 +176,7 @@ class Killings(Files):
         assert self.last["address"] <= read_address(self.run).pid <= newest
         scripts = list(self.run.scripts.glob("*.sh"))
         assert all(path.read_text().endswith('exit "$status"\n') for path in scripts)
-        assert scripts
+        assert scripts or not self.last["script"]  # killed before the first one
 
     def _data_found(self) -> dict[Any, Any]:
         return dict(self.load(self.lives).learner.data)
@@ -187,6 +184,6 @@ class Killings(Files):
     def report(self) -> str:
         """Figures for people."""
         return (
-            f"{self.lives} kills -9, {self.folds} of them during a fold ({self.folds_killed} with "
-            f"it), {self.said} things said to be done, {len(self.points)} points: 0 lost"
+            f"{self.lives} kills -9, {self.checkpoints} of them during a checkpoint ({self.checkpoints // 2} "
+            f"with it), {self.said} writes reported, {len(self.points)} points: 0 lost"
         )

@@ -233,6 +233,11 @@ class Trials:
             f"{self._work.name}: {fault.name} at call {at} of {len(self.calls)}: {self.calls[at]}"
         )
 
+    def untried(self, faults: tuple[Fault, ...]) -> list[str]:
+        """Faults of which none has come: the work asks for no call that can end so."""
+        names = [fault.name for fault in (*DEATHS, *faults)]
+        return [name for name in (*names, "power cut") if not self.counts[name]]
+
     def report(self) -> str:
         """Figures for people."""
         deaths = sum(n for name, n in self.counts.items() if name.startswith("death"))

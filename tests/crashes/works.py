@@ -11,16 +11,15 @@ from typing import Any, ClassVar
 import adaptive
 import tinydb
 
-from adaptive_scheduler.client.learners.journal_recovery import read_journals
-from adaptive_scheduler.client.learners.point_journal import PointJournal
-from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.errors import FileError, ManagerUnreachableError
+from adaptive_scheduler.errors import DataFileError, FileError, ManagerUnreachableError
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal, read_journals
 from adaptive_scheduler.io.storage import database, files
-from adaptive_scheduler.io.storage.checkpoint import fold
+from adaptive_scheduler.io.storage.checkpoint import write_checkpoint
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.transport.addresses import Address, read_address, write_address
@@ -32,13 +31,13 @@ Rows = dict[str, int]
 Values = dict[float, float]
 
 
-class FoldedHere:
-    """A fold that has run in this process, through the same disk."""
+class CheckpointHere:
+    """A checkpoint that runs in this process, through the same disk."""
 
     def __init__(self, folder: RunFolder, last: int, anew: bool) -> None:
         self._rc = 0
         try:
-            fold(folder, last, os.getppid(), anew)
+            write_checkpoint(folder, last, os.getppid(), anew)
         except FileError as error:
             self._rc = int(Path(error.path).is_relative_to(folder.home))
 
@@ -52,7 +51,7 @@ class FoldedHere:
 class DatabaseHere(Database):
     """Folds without another process."""
 
-    start_folding = staticmethod(FoldedHere)  # type: ignore[assignment]
+    start_checkpoint = staticmethod(CheckpointHere)  # type: ignore[assignment]
 
 
 def rows_of(tables: database.Tables) -> Rows:
@@ -60,7 +59,7 @@ def rows_of(tables: database.Tables) -> Rows:
 
 
 class OfTheDatabase:
-    """Opening with a torn tail, commits of two rows each, folds; the rows are 0 to 3."""
+    """Opening with a torn tail, commits of two rows each, checkpoints; the rows are 0 to 3."""
 
     name = "database"
     first: ClassVar[Rows] = {"0": 1, "1": 2, "2": 0, "3": 0}
@@ -73,7 +72,7 @@ class OfTheDatabase:
         )
         store = DatabaseHere(run)
         store.put(database.ITEMS, 0, {"id": 0, "n": 1})
-        store.fold()
+        store.checkpoint()
         store.put(database.ITEMS, 1, {"id": 1, "n": 2})
         store.close()
         newest = max(run.journals.iterdir())
@@ -101,19 +100,19 @@ class OfTheDatabase:
             trial.step(store.commit)
             trial.say(n)
             if n in (2, 4):
-                trial.step(partial(self.fold, store, n))
+                trial.step(partial(self.checkpoint, store, n))
         trial.step(store.close)
         trial.say(5)
 
-    def fold(self, store: Database, n: int) -> None:
-        """As the manager's `Persistence` does; after one that failed, work goes on before the next."""
+    def checkpoint(self, store: Database, n: int) -> None:
+        """As the manager's keeper does; after one that failed, work goes on before the next."""
         for key, value in self.group(n).items():
             store.put(database.ITEMS, key, {"id": int(key), "n": value})
         store.commit()
-        if store.keep_edited():
+        if store.keep_edited_file():
             for key, value in self.state(n).items():
                 store.put(database.ITEMS, key, {"id": int(key), "n": value})
-        store.fold()
+        store.checkpoint()
 
     def edit(self, run: RunFolder) -> None:
         raise NotImplementedError
@@ -165,6 +164,16 @@ class OfAnEditedDatabase(OfTheDatabase):
                 assert value in (state[key], following.get(key), 77)
 
 
+class NoTime:
+    """The budget of a last save that waits for nothing."""
+
+    def allows(self, seconds: float) -> bool:
+        return True
+
+    def may_wait(self) -> bool:
+        return False
+
+
 def square(x: float) -> float:
     return x * x
 
@@ -189,7 +198,7 @@ class OfADataFile:
         return str(folder / "new" / "data.pickle")
 
     def prepare(self, folder: Path) -> None:
-        data = DataFile(self.learner(), self.fname(folder), token=1)
+        data = LearnerStore(self.learner(), self.fname(folder), token=1)
         data.load()
         self.tell(data.learner, self.before)
         data.save()
@@ -211,22 +220,26 @@ class OfADataFile:
 
     def work(self, folder: Path, trial: Trial) -> None:
         data = trial.step(partial(self.load, folder, 3))
-        journal = PointJournal(data.main, 3)
         with trial.aside():
             self.add_late(data.main)
         for x in self.mine:
             self.tell(data.learner, {x: square(x)})
-            journal.add(self.compact(x), square(x))
-            trial.step(journal.flush)
+            data.record(self.compact(x), square(x))
+            trial.step(data.flush)
             trial.say(x, is_synced=False)
         trial.step(data.save)
         trial.say("saved")
-        trial.step(lambda: data.retire_journals(journal.keep))
-        trial.say("retired")
-        trial.step(journal.close)
-        trial.step(data.save)
-        trial.step(journal.discard)
+        trial.step(data.delete_former_journals)
+        trial.say("deleted")
+        trial.step(partial(self.finish, data))
         trial.say("ended")
+
+    def finish(self, data: LearnerStore) -> None:
+        """Save for the last time; a disk that does not take it is tried again by the trial."""
+        is_saved = data.finish(NoTime()).is_saved
+        if data.problem:
+            raise DataFileError(data.main, data.problem)
+        assert is_saved
 
     def add_late(self, main: str) -> None:
         """A former owner, who does not know yet that it is none, writes."""
@@ -234,8 +247,8 @@ class OfADataFile:
         zombie.keep([(self.compact(x), y) for x, y in self.late.items()])
         zombie.close()
 
-    def load(self, folder: Path, token: int) -> DataFile:
-        data = DataFile(self.learner(), self.fname(folder), token=token)
+    def load(self, folder: Path, token: int) -> LearnerStore:
+        data = LearnerStore(self.learner(), self.fname(folder), token=token)
         report = data.load()
         assert not report.kept_aside, "nothing was damaged"
         return data

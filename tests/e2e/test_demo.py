@@ -43,7 +43,7 @@ def wait_until_none(folder: Path, seconds: float) -> None:
 
 @pytest.mark.mpi
 @pytest.mark.slow
-def test_the_demo_ends_well(tmp_path: Path) -> None:
+def test_the_demo_reaches_its_goal(tmp_path: Path) -> None:
     folder = tmp_path / "a folder"
     process = start(folder)
     text, _ = process.communicate(timeout=200)  # expected: 30 s

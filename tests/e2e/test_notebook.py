@@ -28,7 +28,7 @@ def outputs(notebook: Any, kind: str) -> list[str]:
     ]
 
 
-def test_it_is_committed_without_outputs() -> None:
+def test_the_notebook_is_committed_without_outputs() -> None:
     code = [cell for cell in read().cells if cell.cell_type == "code"]
     assert code
     assert [cell for cell in code if cell.outputs or cell.execution_count] == []
@@ -37,7 +37,7 @@ def test_it_is_committed_without_outputs() -> None:
 @pytest.mark.mpi
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_it_runs_from_top_to_bottom_and_again(
+def test_the_notebook_runs_from_top_to_bottom_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "a notebook"

@@ -43,7 +43,7 @@ def environment(**more: str) -> dict[str, str]:
 @pytest.mark.slurm
 @pytest.mark.mpi
 @pytest.mark.slow
-def test_three_files_on_slurm(slurm, tmp_path):
+def test_the_three_files_of_the_readme_run_on_slurm(slurm, tmp_path):
     folder = tmp_path / "three files"
     folder.mkdir()
     for name in ("learners_file.py", "run_learner.py"):
@@ -59,6 +59,7 @@ def test_three_files_on_slurm(slurm, tmp_path):
     rows = get_database(folder / "running.tinydb")
     assert [row["phase"] for row in rows] == ["done"] * LEARNERS
     assert slurm.run("squeue", "-h").stdout.strip() == ""
+    sys.modules.pop("learners_file", None)  # another test of this process has one of its own
     sys.path.insert(0, str(folder))
     try:
         from learners_file import learners  # the same file, as a user would look at the results

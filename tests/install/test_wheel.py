@@ -78,7 +78,7 @@ def test_the_command_line_answers(environment: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_run_over_mpi_from_the_wheel_ends_well(environment: Path) -> None:
+def test_a_run_over_mpi_from_the_wheel_reaches_its_goal(environment: Path) -> None:
     python = environment / "venv" / "bin" / "python"
     (environment / "a script.py").write_text(SCRIPT)
     printed = run([python, "a script.py"], environment, 180)

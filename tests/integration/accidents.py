@@ -31,8 +31,8 @@ class Accidents:
         options = {"cores": 2, "max_cores": 4, "executor_type": "process-pool", "kill_wait": 5,
                    "state": self.folder / "batch", **(scheduler or {})}  # fmt: skip
         names = [self.folder / "data" / str(place) for place in range(len(learners))]
-        settings = {"goal": 20, "folder": self.folder / "run", "job_manager_interval": 1,
-                    "max_simultaneous_jobs": 2, **more}  # fmt: skip
+        settings = {"goal": 20, "folder": self.folder / "run", "interval": 1,
+                    "max_jobs": 2, **more}  # fmt: skip
         self.run = RunManager(LocalScheduler(**options), learners, names, **settings)
         return self.run
 

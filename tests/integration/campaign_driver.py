@@ -130,7 +130,7 @@ if __name__ == "__main__":
     )
     learners, fnames, _ = campaign(folder)
     run_manager = RunManager(
-        scheduler, learners, fnames, goal=goal, folder=folder / "run", job_name="campaign",
-        max_simultaneous_jobs=6, job_manager_interval=5, save_interval=20,
+        scheduler, learners, fnames, goal=goal, folder=folder / "run", name="campaign",
+        max_jobs=6, interval=5, save_interval=20,
     )  # fmt: skip
     run_manager.start()

@@ -203,7 +203,7 @@ def campaign(
         fnames.append(fname_of(name, folder / "data"))
         goals.append(goal)
     options = {"goal": GoalOfKind(goals, learners), "folder": folder / "run", "max_crashes": 100,
-               "job_manager_interval": 1, "points_interval": INTERVAL, "save_interval": 0.5,
+               "interval": 1, "points_interval": INTERVAL, "save_interval": 0.5,
                **settings}  # fmt: skip
     run = RunManager(scheduler, learners, fnames, **options)
     return Campaign(run, ledgers, Stalls(folder))

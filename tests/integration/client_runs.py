@@ -19,7 +19,8 @@ from adaptive_scheduler.core.goals import parse_goal
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
-from adaptive_scheduler.io.pickling.learner_file import write_callables, write_learners
+from adaptive_scheduler.io.pickling.callables_file import write_callables
+from adaptive_scheduler.io.pickling.learner_file import write_learners
 from adaptive_scheduler.io.storage import database, files
 from adaptive_scheduler.io.storage.row_codec import new_tables
 from adaptive_scheduler.manager.engine import Engine

@@ -19,17 +19,16 @@ import msgspec
 import psutil
 
 from adaptive_scheduler.errors import ManagerUnreachableError
-from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.lock import holder
-from adaptive_scheduler.io.storage.row_codec import read_config
+from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.server_support import RunManager
-from tests.integration import folding_manager
+from tests.integration import checkpointing_manager
 from tests.integration.accidents import until
 from tests.integration.ownership import events
 
-#: When a manager is killed: while it serves, while it starts, while its journal is folded.
-KINDS = {"serving": 6, "starting": 2, "folding": 2}
+#: When a manager is killed: while it serves, while it starts, during a checkpoint.
+KINDS = {"serving": 6, "starting": 2, "checkpoint": 2}
 #: One absence of so many is longer than a lease.
 LONG_EVERY, LONG = 25, 35.0
 #: Seconds that a manager must have been there for its clients to be judged.
@@ -90,11 +89,11 @@ class Deaths:
 
     def _wait_for_the_moment(self, kind: str) -> None:
         time.sleep(self.rng.uniform(0.3, 4.5))
-        if kind == "folding":
-            with suppress(AssertionError):  # nothing is new: nothing is folded
-                until(self._foldings, 4)
+        if kind == "checkpoint":
+            with suppress(AssertionError):  # no change, no checkpoint
+                until(self._checkpoints, 4)
 
-    def _foldings(self) -> list[psutil.Process]:
+    def _checkpoints(self) -> list[psutil.Process]:
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
@@ -107,12 +106,12 @@ class Deaths:
         return found
 
     def _kill(self) -> None:
-        """Kill the manager, and sometimes the fold that outlives it."""
+        """Kill the manager, and sometimes the checkpoint process that outlives it."""
         found = holder(self.run.folder.lock)
         assert found is not None
         os.kill(found.pid, signal.SIGKILL)
         if self.rng.random() < 0.5:
-            for process in self._foldings():
+            for process in self._checkpoints():
                 with suppress(psutil.Error):
                     process.kill()
         self.lives[-1].ended = time.time()
@@ -134,7 +133,7 @@ class Deaths:
         output = self.run.folder.manager_output.open("ab")
         with output:
             return subprocess.Popen(
-                [sys.executable, "-P", folding_manager.__file__, self.run.folder],
+                [sys.executable, "-P", checkpointing_manager.__file__, self.run.folder],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
 
@@ -142,7 +141,7 @@ class Deaths:
         """The next manager, sometimes at the port of the last one."""
         url = None if self.rng.random() < 0.5 else self._last_url()
         config = msgspec.structs.replace(read_config(self.run.folder), url=url)
-        files.write_atomically(self.run.folder.config, msgspec.json.encode(config), mode=0o600)
+        write_config(self.run.folder, config)
         before = self.lives[-1].instance
         if by_resume:
             self.run.resume()

@@ -18,7 +18,7 @@ import psutil
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.io.storage.lock import holder, lives
+from adaptive_scheduler.io.storage.lock import holder, is_alive
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from tests.integration import ends_driver
 from tests.integration.accidents import until
@@ -168,7 +168,7 @@ class End:
     def _manager(self) -> int | None:
         """Its process, if one lives and listens."""
         found = holder(self.run.lock)
-        alive = found is not None and lives(self.run.lock, found) and self.run.manager.exists()
+        alive = found is not None and is_alive(self.run.lock, found) and self.run.manager.exists()
         return found.pid if found is not None and alive else None
 
     def _snapshot(self) -> Snapshot:

@@ -57,8 +57,8 @@ def notebook(folder: Path, options: dict[str, Any]) -> None:
 
     run = server_support.RunManager(
         make_scheduler(options), learners, fnames, folder=folder / "run",
-        max_simultaneous_jobs=options["jobs"], client_patience=options["patience"],
-        job_manager_interval=1,
+        max_jobs=options["jobs"], client_patience=options["patience"],
+        interval=1,
     )  # fmt: skip
     run.start()
     run.wait()

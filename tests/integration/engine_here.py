@@ -16,8 +16,7 @@ from adaptive_scheduler.core.rows.events import Claimed, Event
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Idle
-from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.manager.clients import DatabaseManager
 from adaptive_scheduler.manager.engine import Engine
 from adaptive_scheduler.runs.start.prepare import prepare
@@ -37,11 +36,11 @@ class EngineHere:
     def __init__(self, run: RunManager, **timing: float) -> None:
         assert run._plan is not None
         run._row_of = prepare(run._plan, run.folder).row_of
-        config = state.read_config(run.folder)
+        config = read_config(run.folder)
         config = msgspec.structs.replace(
             config, timing=msgspec.structs.replace(config.timing, **timing)
         )
-        files.write_atomically(run.folder.config, msgspec.json.encode(config), mode=0o600)
+        write_config(run.folder, config)
         self.run = run
         self.failure: BaseException | None = None
         self.engine = Engine(run.folder, config, run._plan.scheduler)

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
+from adaptive_scheduler.io.learner_data import adaptive_private
 
 
 class Ledger:
@@ -80,8 +80,8 @@ def plain(x):
 
 def held(learner):
     """How often the learner's data hold each argument (children of one learner may share some)."""
-    points = adaptive_parts.points_of(learner, learner._get_data())
-    arguments = (adaptive_parts.target(learner.function, x)[1] for x, _ in points)
+    points = adaptive_private.points_of(learner, learner._get_data())
+    arguments = (adaptive_private.target(learner.function, x)[1] for x, _ in points)
     return Counter(repr(plain(x)) for x in arguments)
 
 

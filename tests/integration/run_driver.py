@@ -31,8 +31,8 @@ if __name__ == "__main__":
         kind(cores=3, executor_type=executor, **options),
         [adaptive.Learner1D(partial(slow_square, i), (-1, 1)) for i in range(6)],
         [str(folder / "data" / f"learner $HOME {i}") for i in range(6)],
-        goal=50, folder=folder / "run", job_name="odd name: $x", max_simultaneous_jobs=2,
-        job_manager_interval=2,
+        goal=50, folder=folder / "run", name="odd name: $x", max_jobs=2,
+        interval=2,
     )  # fmt: skip
     run_manager.start()
     run_manager.wait(timeout=120)

@@ -13,7 +13,7 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
+from adaptive_scheduler.client.learners.run import LearnerRun, LearnerWork, run_learner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import RunError
 from adaptive_scheduler.io.storage import files, lock
@@ -113,7 +113,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Full:
 def test_fault_04_a_client_waits_for_room_with_what_it_computed(
     tmp_path: Path, disk: Full, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adaptive_scheduler.client.learners.final_save.PAUSE", 0.1)
+    monkeypatch.setattr("adaptive_scheduler.client.learners.store.PAUSE", 0.1)
     learner = adaptive.SequenceLearner(partial(square, seconds=0), list(range(30)))
     problems: list[str] = []
 
@@ -135,9 +135,9 @@ def test_fault_04_a_client_waits_for_room_with_what_it_computed(
 def test_a_client_that_must_end_does_not_wait_for_room(tmp_path: Path, disk: Full) -> None:
     learner = adaptive.SequenceLearner(partial(square, seconds=0), list(range(30)))
     with ThreadPoolExecutor(2) as pool:
-        work = LearnerWork(learner, str(tmp_path / "x"), None, pool, 2)
-        threading.Timer(1.0, work.stop, ("signal", 3.0)).start()
-        outcome = run_learner(work)
+        run = LearnerRun(LearnerWork(learner, str(tmp_path / "x"), None, pool, 2))
+        threading.Timer(1.0, run.stop, ("signal", 3.0)).start()
+        outcome = run.run()
     assert (outcome.saved, outcome.error) == (False, None)  # so it is released, not failed
     assert "No space left" in outcome.problem
     assert disk.refused
@@ -146,15 +146,15 @@ def test_a_client_that_must_end_does_not_wait_for_room(tmp_path: Path, disk: Ful
 def test_a_manager_keeps_its_lock_on_a_full_disk(
     tmp_path: Path, disk: Full, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "BUMP", 0.0)
+    monkeypatch.setattr(lock, "RENEW_SECONDS", 0.0)
     folder = RunFolder(tmp_path / "x.tinydb")
     files.private_folder(folder.folder)
     mine = Lock(folder)
     mine.acquire()
-    assert "No space left" in mine.bump()
+    assert "No space left" in mine.renew()
     found = holder(folder.lock)
     assert found is not None
     assert found.pid == os.getpid()
     disk.is_full = False
-    assert mine.bump() == ""
+    assert mine.renew() == ""
     mine.release()

@@ -14,8 +14,8 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler.core.jobs import backoff
-from adaptive_scheduler.manager import batch_worker as batch
+from adaptive_scheduler.core.jobs import submit_policy
+from adaptive_scheduler.io.system import submit
 from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.server_support import RunManager
 from tests.clusters.slurm import PrivateSlurm
@@ -68,7 +68,7 @@ class Day:
         self.here: EngineHere
 
     def make(self, n: int, options: dict[str, Any] | None = None, **more: Any) -> EngineHere:
-        settings = {"goal": 5, "job_manager_interval": 1, "max_simultaneous_jobs": 1, **more}
+        settings = {"goal": 5, "interval": 1, "max_jobs": 1, **more}
         run = RunManager(
             SLURM(cores=1, executor_type="process-pool", **(options or {})), learners(n),
             [self.folder / "data" / str(place) for place in range(n)],
@@ -98,8 +98,8 @@ def day(narrow_slurm: PrivateSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def day_at(cluster: PrivateSlurm, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Day:
     """A bad day on this cluster, with short patience."""
-    monkeypatch.setattr(backoff, "FIRST", 1.0)
-    monkeypatch.setattr(batch, "TIMEOUT", 6.0)
+    monkeypatch.setattr(submit_policy, "FIRST_WAIT", 1.0)
+    monkeypatch.setattr(submit, "TIMEOUT", 6.0)
     for name, value in cluster.env.items():
         monkeypatch.setenv(name, value)
     return Day(cluster, folder)
@@ -107,7 +107,7 @@ def day_at(cluster: PrivateSlurm, folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slurm
 def test_an_array_that_is_too_long_is_submitted_in_parts(day: Day) -> None:
-    with day.make(5, max_simultaneous_jobs=5).serving():
+    with day.make(5, max_jobs=5).serving():
         day.ends_well(5)
     said = day.here.run.folder.manager_log.read_text()
     assert said.count("smaller_arrays") >= 1
@@ -181,11 +181,11 @@ def test_a_user_who_may_submit_no_more_jobs(day: Day, monkeypatch: pytest.Monkey
 @pytest.mark.timeout(AWAY + 250)
 def test_a_controller_that_is_away(day: Day) -> None:
     enough = day.folder / "enough"
-    with day.make(2, goal=Until(enough), max_simultaneous_jobs=2).serving() as here:
+    with day.make(2, goal=Until(enough), max_jobs=2).serving() as here:
         here.until(lambda: sum(i.npoints > 0 for i in here.run.snapshot("all").items) == 2, 60)
         day.cluster.stop_controller()
         try:
-            day.says("the queue cannot be seen", "jobs go on")
+            day.says("the queue cannot be listed", "jobs go on")
             before = here.run.snapshot("none").points
             time.sleep(AWAY)
             computed = here.run.snapshot("none").points - before
@@ -202,7 +202,7 @@ def test_a_controller_that_is_away(day: Day) -> None:
 def test_jobs_that_slurm_takes_but_will_never_start(day: Day) -> None:
     """A partition of one minute, and EnforcePartLimits=NO, which is the default."""
     with day.make(2, {"partition": "minute", "walltime": 600}).serving():
-        day.says("1 jobs in the queue will not start (PartitionTimeLimit)", "a shorter walltime=")
+        day.says("1 job in the queue will not start (PartitionTimeLimit)", "a shorter walltime=")
         (job,) = day.here.run.snapshot().jobs
         assert "walltime=" in job.remedy
 
@@ -317,7 +317,7 @@ def test_a_retry_gives_clients_that_run_the_new_function_and_goal(accidents: Acc
     waits = adaptive.Learner1D(square, (-1, 1))
     run = accidents.make(
         [adaptive.Learner1D(raises, (-1, 1)), waits],
-        goal=Until(enough), max_simultaneous_jobs=1, max_fails_per_job=0, point_timeout=60,
+        goal=Until(enough), max_jobs=1, max_fails=0, point_timeout=60,
     )  # fmt: skip
     with EngineHere(run).serving() as here:
         here.until(lambda: run.snapshot("all").items[0].phase == "failed", 60)

@@ -87,7 +87,7 @@ def test_fault_14_27_each_fails_by_itself_with_its_reason(
     run = accidents.make(
         [adaptive.Learner1D(function, (-1, 1)) for function in functions],
         {"executor_type": executor},
-        max_fails_per_job=0, max_crashes=1,
+        max_fails=0, max_crashes=1,
     )  # fmt: skip
     run.start()
     run.wait(90)
@@ -123,7 +123,7 @@ def bad_initializer():
 def test_other_code_of_the_user_that_raises(
     accidents: Accidents, settings: dict[str, Any], told: str
 ) -> None:
-    run = accidents.make([adaptive.Learner1D(is_good, (-1, 1))], max_fails_per_job=0, **settings)
+    run = accidents.make([adaptive.Learner1D(is_good, (-1, 1))], max_fails=0, **settings)
     run.start()
     assert run.wait(40).phases == {"failed": 1}
     assert told in run.status().text
@@ -186,8 +186,8 @@ def test_four_bad_learners_of_two_hundred(
         SLURM(cores=1, memory="700MB", executor_type="process-pool"),
         [adaptive.Learner1D(BAD.get(row, is_good), (-1, 1)) for row in range(N)],
         [tmp_path / "data" / str(row) for row in range(N)],
-        goal=POINTS, folder=tmp_path / "run", max_simultaneous_jobs=4, job_manager_interval=1,
-        max_fails_per_job=MAX_FAILS, max_crashes=MAX_CRASHES, point_timeout=POINT_TIMEOUT,
+        goal=POINTS, folder=tmp_path / "run", max_jobs=4, interval=1,
+        max_fails=MAX_FAILS, max_crashes=MAX_CRASHES, point_timeout=POINT_TIMEOUT,
     )  # fmt: skip
     begin = time.monotonic()
     here = EngineHere(run, beat=1.0, lease=LEASE)

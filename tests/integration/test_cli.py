@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+import adaptive_scheduler
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io.storage.row_codec import read_config
+from adaptive_scheduler.io.storage.run_config import read_config
 
 LEARNERS = """
 import time
@@ -70,6 +71,15 @@ class Terminal:
         (self.folder / "study.py").write_text(LEARNERS.format(bad=set(bad) or "set()"))
         return "study.py"
 
+    def fake_slurm(self) -> None:
+        """Put a Slurm on PATH that refuses everything."""
+        programs = self.folder.parent / "programs"
+        programs.mkdir()
+        for name in ("sbatch", "squeue", "scancel"):
+            (programs / name).write_text("#!/bin/sh\nexit 1\n")
+            (programs / name).chmod(0o755)
+        self.environ["PATH"] = f"{programs}:{self.environ['PATH']}"
+
     def status(self) -> dict[str, object]:
         text = self.run("status", "study", "--json", code=None)
         return json.loads(text)  # type: ignore[no-any-return]
@@ -98,7 +108,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
         time.sleep(0.1)
 
 
-def test_help_teaches(terminal: Terminal) -> None:
+def test_help_lists_commands_and_exit_codes_and_is_fast(terminal: Terminal) -> None:
     text = terminal.run("--help")
     for command in ("run", "status", "logs", "cancel", "resume", "retry", "check", "manager"):
         assert f" {command} " in text
@@ -120,6 +130,40 @@ def test_a_run_from_start_to_end(terminal: Terminal) -> None:
     assert "3/3" in terminal.run("status")  # the only run below this folder
     assert "learner_stopped" in terminal.run("logs", "study", "1")
     assert "jobs_submitted" in terminal.run("logs", "study")
+    history = json.loads(terminal.run("logs", "study", "1", "--json"))
+    assert "learner_stopped" in [entry["event"] for entry in history["entries"]]
+    assert [learner["id"] for learner in history["learners"]] == [1]
+
+
+def test_a_finished_run_has_nothing_to_resume_or_cancel_or_retry(terminal: Terminal) -> None:
+    terminal.run("run", terminal.learners_file(), *LOCAL, "--goal", "10")
+    for command in ("resume", "cancel"):
+        text = terminal.run(command, "study")
+        assert f"Nothing to {command}: all 3 learners have ended: 3 done." in text
+    assert "Nothing to retry" in terminal.run("retry", "study")
+    assert terminal.status()["alive"] is False
+    assert "1 learner queued again" in terminal.run("retry", "study", "data/2")
+    assert "3/3 done" in terminal.run("status", "study", "--watch")
+
+
+def test_a_second_run_of_a_folder_stays_on_its_scheduler(terminal: Terminal) -> None:
+    terminal.run("run", terminal.learners_file(), *LOCAL, "--goal", "10")
+    terminal.fake_slurm()
+    text = terminal.run("run", "study.py", "--goal", "20")
+    assert "those of the last start (local)" in text
+    assert "3/3 done" in text
+    assert terminal.status()["points"] >= 60  # type: ignore[operator]
+
+
+def test_a_goal_in_the_past_makes_no_failed_learner_done(terminal: Terminal) -> None:
+    terminal.run("run", terminal.learners_file({1}), *LOCAL, "--goal", "10", code=1)
+    text = terminal.run("run", "study.py", *LOCAL, "--goal", "2020-01-01", code=2)
+    assert "has passed" in text
+    assert terminal.status()["phases"] == {"done": 2, "failed": 1}
+
+
+def test_the_version_is_printed(terminal: Terminal) -> None:
+    assert adaptive_scheduler.__version__ in terminal.run("--version")
 
 
 def test_fault_27_failures_are_told_and_retried_with_mended_functions(terminal: Terminal) -> None:
@@ -136,18 +180,33 @@ def test_fault_27_failures_are_told_and_retried_with_mended_functions(terminal: 
     assert terminal.status()["points"] >= 180  # type: ignore[operator]
 
 
-def test_detach_kill_resume_cancel(terminal: Terminal) -> None:
+def test_a_detached_run_whose_manager_is_killed_is_resumed_and_cancelled(
+    terminal: Terminal,
+) -> None:
     terminal.run("run", terminal.learners_file(), *LOCAL, "--goal", "1h", "--detach")
     terminal.until(lambda status: status["phases"].get("running", 0) == 2)  # type: ignore[attr-defined]
-    assert "lives" in terminal.run("resume", "study", "--if-dead")
+    assert "its manager runs on" in terminal.run("resume", "study", "--if-dead")
     lock = terminal.folder / "study" / "db.tinydb.run" / "manager.lock"
     os.kill(json.loads(lock.read_text())["pid"], signal.SIGKILL)
     assert "no manager runs" in terminal.run("status", "study", code=3)
     terminal.run("resume", "study", "--if-dead")
     terminal.until(lambda status: bool(status["alive"]) and status["points"] > 0)  # type: ignore[operator]
-    assert "nothing is left in the queue" in terminal.run("cancel", "study")
+    text = terminal.run("cancel", "study")
+    assert "3 learners cancelled" in text
+    assert "Nothing is left in the queue" in text
     assert terminal.queue() == []
     terminal.run("status", "study", code=1)
+
+
+def test_ctrl_c_while_watching_leaves_the_run_alone(terminal: Terminal) -> None:
+    terminal.run("run", terminal.learners_file(), *LOCAL, "--goal", "1h", "--detach")
+    watching = terminal.start("status", "study", "--watch")
+    terminal.until(lambda status: status["phases"].get("running", 0) == 2)  # type: ignore[attr-defined]
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(30) == 130
+    assert terminal.status()["alive"] is True
+    assert "its manager runs on" in terminal.run("resume", "study")
+    assert "they have not ended yet" in terminal.run("retry", "study", "0", "1", "2")
 
 
 def test_fault_23_ctrl_c_leaves_nothing_behind(terminal: Terminal) -> None:
@@ -178,7 +237,7 @@ def test_the_manager_as_a_job_of_its_own(terminal: Terminal) -> None:
     )
     terminal.run("run", terminal.learners_file(), *LOCAL, *one)
     config = read_config(RunFolder(terminal.folder / "study"))
-    assert (config.point_retries, config.limits.max_fails_per_job) == (5, 7)
+    assert (config.point_retries, config.limits.max_fails) == (5, 7)
     terminal.until(lambda status: status["phases"].get("running", 0) == 1)  # type: ignore[attr-defined]
     assert "lives already" in terminal.run("manager", "study", "--as-job", code=2)
     lock = terminal.folder / "study" / "db.tinydb.run" / "manager.lock"
@@ -194,7 +253,7 @@ def test_the_manager_as_a_job_of_its_own(terminal: Terminal) -> None:
         time.sleep(0.2)
 
 
-def test_check_tells_what_works(terminal: Terminal) -> None:
+def test_check_prints_what_works(terminal: Terminal) -> None:
     text = terminal.run("check", *LOCAL, "--timeout", "60s")
     for told in ("Python and packages", "MPI and workers", "way back", "run folder", "data folder"):
         assert f"ok     {told}" in text or told in text
@@ -202,7 +261,7 @@ def test_check_tells_what_works(terminal: Terminal) -> None:
     assert list(terminal.folder.glob("adaptive-scheduler-check*")) == []
 
 
-def test_check_tells_the_remedy(terminal: Terminal) -> None:
+def test_check_prints_a_remedy_for_what_fails(terminal: Terminal) -> None:
     text = terminal.run("check", *LOCAL, "--python", "/no/such/python", "--timeout", "30s", code=1)
     assert "FAILED" in text
     assert "/no/such/python" in text
@@ -212,9 +271,12 @@ def test_check_tells_the_remedy(terminal: Terminal) -> None:
     ("words", "told"),
     [(("run", "none.py", *LOCAL), "is no file"),
      (("run", "study.py", *LOCAL, "--goal", "soon soon"), "--goal"),
-     (("run", "study.py", *LOCAL), "goal=None"),
-     (("run", "study.py", "--scheduler", "lsf", "--cores", "2"), "no scheduler 'lsf'"),
-     (("run", "study.py", "--scheduler", "local"), "cores"),
+     (("run", "study.py", *LOCAL), "No --goal means"),
+     (("run", "study.py", "--scheduler", "lsf", "--cores", "2"), "no such scheduler"),
+     (("run", "study.py", "--scheduler", "local"), "Give --cores, or --nodes"),
+     (("run", "study.py", *LOCAL, "--goal", "5", "--folder", "study.py"), "--folder 'study.py' must"),
+     (("run", "stduy.py", *LOCAL), "Did you mean study.py?"),
+     (("run", "study.py", *LOCAL, "--save-interval", "often", "--goal", "5"), "--save-interval 'often'"),
      (("status", "nowhere"), "is no run"),
      (("status",), "no run below")],
 )  # fmt: skip

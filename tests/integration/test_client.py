@@ -124,7 +124,7 @@ def late_twice(at_the_beat: Callable[[], None]) -> Callable[[Request], Request]:
     return keep_waiting
 
 
-def test_a_learner_that_is_given_late_is_saved_all_the_same(
+def test_a_learner_that_is_assigned_late_is_saved_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The manager answers after a lease, and the learner ends before the next beat is answered."""
@@ -165,7 +165,7 @@ def test_a_client_that_waits_for_its_lease_ends_at_a_signal(
     assert ("learner_stopped", 1) not in events
 
 
-def test_a_learner_that_is_given_to_a_client_that_ends_is_let_go_of(
+def test_a_learner_that_is_assigned_to_a_client_that_ends_is_released(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The signal comes between its last words of one learner and the answer."""
@@ -322,7 +322,7 @@ def test_fault_19_a_dead_worker_asks_for_another_try_in_the_job(tmp_path: Path) 
         assert phases(engine) == [Phase.DONE]
 
 
-def test_a_client_that_slept_past_its_lease_changes_nothing_of_the_new_owner(
+def test_a_client_that_was_stopped_past_its_lease_changes_no_file_of_the_new_owner(
     tmp_path: Path,
 ) -> None:
     run = ClientRun(tmp_path, 200, save_interval=1.0)
@@ -363,7 +363,7 @@ def test_a_client_that_was_replaced_ends_though_its_workers_evaluate(tmp_path: P
     assert code == 1, output
 
 
-def test_goal_functions_and_lambdas_travel(tmp_path: Path) -> None:
+def test_goals_may_be_functions_and_lambdas(tmp_path: Path) -> None:
     learner = adaptive.Learner1D(lambda x: x**2, (-1, 1))
     run = ClientRun(tmp_path, lambda learner: learner.npoints >= 7)
     run.fill([learner], [str(tmp_path / "data/0")])

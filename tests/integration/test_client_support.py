@@ -131,7 +131,7 @@ def test_a_script_that_forgets_is_done_fails(tmp_path: Path) -> None:
     assert "is_done" in item.reason
 
 
-def test_is_done_wants_the_fname_of_this_process(tmp_path: Path) -> None:
+def test_is_done_refuses_the_fname_of_another_process(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     with run.manage() as engine:
         code, output = script(run, COMPUTE.replace("is_done(url, fname)", "is_done(url, 'x')"))
@@ -165,7 +165,7 @@ def test_the_url_finds_the_run_without_a_job(
     assert code == 0
 
 
-def test_run_has_it_all_in_one_line(tmp_path: Path) -> None:
+def test_run_runs_all_learners(tmp_path: Path) -> None:
     run = a_run(tmp_path, n=3)
     line = "if __name__ == '__main__': client_support.run(url, learners, fnames, goal=15)"
     with run.manage() as engine:
@@ -176,7 +176,7 @@ def test_run_has_it_all_in_one_line(tmp_path: Path) -> None:
     assert (tmp_path / "data/2").exists()
 
 
-def test_run_forgets_the_data_of_learners_that_are_done(tmp_path: Path) -> None:
+def test_run_does_not_keep_the_data_of_learners_that_are_done(tmp_path: Path) -> None:
     run = a_run(tmp_path, n=12)
     text = """
         import gc
@@ -197,6 +197,6 @@ def test_run_forgets_the_data_of_learners_that_are_done(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["save_interval", "points_interval", "log_interval"])
-def test_run_refuses_intervals_that_are_none(name: str) -> None:
+def test_run_refuses_intervals_that_are_not_lengths_of_time(name: str) -> None:
     with pytest.raises(InputError, match=f"{name}=0 must be longer than zero seconds"):
         client_support.run(None, [], [], goal=1, **{name: 0})

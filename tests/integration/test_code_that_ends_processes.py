@@ -1,4 +1,4 @@
-"""User code that wants to end its process, in every place where it is called: bounded, and told."""
+"""User code that tries to end its process, in every place where it is called: it does limited harm, and is reported."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_1_each_learner_fails_by_itself_whatever_ends_a_process(
     bad = bad_learners()
     run = accidents.make(
         [*bad.values(), sequence(is_good)],
-        {"executor_type": executor}, goal=has_five, max_fails_per_job=0, max_crashes=1,
+        {"executor_type": executor}, goal=has_five, max_fails=0, max_crashes=1,
     )  # fmt: skip
     run.start()
     run.wait(100)

@@ -28,6 +28,8 @@ def test_every_call_can_be_broken() -> None:
 def test_crash_at_every_write(work: Work, tmp_path: Path) -> None:
     trials = Trials(work, tmp_path)
     trials.die_everywhere()
-    trials.fail_everywhere(ERRORS if FULL else FEW_ERRORS)
+    errors = ERRORS if FULL else FEW_ERRORS
+    trials.fail_everywhere(errors)
     trials.cut_everywhere()
     print(trials.report())
+    assert trials.untried(errors) == []

@@ -1,4 +1,4 @@
-"""The database on a real disk: what survives a crash at any byte, a fold, a kill, a person."""
+"""The database on a real disk: what survives a crash at any byte, a checkpoint, a kill, an edit."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io.storage import database, files
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import database, files, row_codec
 from adaptive_scheduler.io.storage.database import Database, create
 from adaptive_scheduler.io.storage.read_only import read_tables
 
@@ -53,7 +52,7 @@ def newest(folder: RunFolder) -> Path:
 # ------------------------------------------------------------------------- opening
 
 
-def test_there_must_be_one(tmp_path: Path) -> None:
+def test_a_missing_database_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="create_empty_db"):
         Database(RunFolder(tmp_path / "none.tinydb"))
 
@@ -65,7 +64,7 @@ def test_a_file_that_is_no_database_is_named_and_not_touched(folder: RunFolder) 
     assert folder.database.read_text() == '{"_default": {"1"'
 
 
-def test_what_is_committed_is_found_again(folder: RunFolder) -> None:
+def test_committed_rows_are_read_again(folder: RunFolder) -> None:
     store = Database(folder)
     put(store, 1, 7)
     store.commit()
@@ -84,7 +83,7 @@ def test_fault_21_it_is_private_whatever_the_umask(tmp_path: Path) -> None:
         store = Database(folder)
         put(store, 1, 1)
         store.commit()
-        store.fold()
+        store.checkpoint()
         store.close()
     finally:
         os.umask(before)
@@ -98,7 +97,7 @@ def test_plain_tinydb_reads_and_queries_it(folder: RunFolder) -> None:
     store = Database(folder)
     put(store, 1, 7)
     store.commit()
-    store.fold()
+    store.checkpoint()
     store.close()
     with tinydb.TinyDB(folder.database) as db:
         assert db.get(tinydb.Query().n == 7) == {"id": 1, "n": 7}
@@ -163,7 +162,7 @@ class FullDisk(files.Operations):
         raise OSError(28, "No space left on device")
 
 
-def test_a_full_disk_is_an_error_and_later_none(
+def test_a_full_disk_is_an_error_until_there_is_space(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = FullDisk()
@@ -195,7 +194,7 @@ def test_a_torn_tail_before_an_empty_segment_is_the_journals_end(folder: RunFold
     assert rows(folder) == {"0": 0, "1": 7, "2": 0}
 
 
-def test_a_segment_that_somebody_deleted_is_missed(folder: RunFolder) -> None:
+def test_a_deleted_segment_is_an_error(folder: RunFolder) -> None:
     for n in range(3):
         store = Database(folder)
         put(store, n, 5)
@@ -228,48 +227,48 @@ def test_what_a_failed_fsync_may_have_lost_is_written_again_once(folder: RunFold
     assert rows(folder)["1"] == 7
 
 
-# --------------------------------------------------------------------------- folding
+# --------------------------------------------------------------------------- checkpoints
 
 
-def test_writing_goes_on_while_another_process_folds(folder: RunFolder) -> None:
+def test_writing_goes_on_during_a_checkpoint(folder: RunFolder) -> None:
     store = Database(folder)
     expected = {"0": 0, "1": 0, "2": 0}
-    folds, n = 0, 0
+    checkpoints, n = 0, 0
     end = time.monotonic() + 60
-    while folds < 3 and time.monotonic() < end:
+    while checkpoints < 3 and time.monotonic() < end:
         n += 1
         put(store, n % 7, n)
         expected[str(n % 7)] = n
         store.commit()
-        if not store.fold_runs():
-            store.begin_fold()
-            folds += 1
+        if not store.checkpoint_runs():
+            store.begin_checkpoint()
+            checkpoints += 1
     assert {key: row["n"] for key, row in read_tables(folder)[database.ITEMS].items()} == expected
     store.close()
     assert rows(folder) == expected
     assert not store.remarks
 
 
-def test_a_killed_fold_loses_nothing_and_is_done_again(folder: RunFolder) -> None:
+def test_a_killed_checkpoint_loses_nothing_and_is_repeated(folder: RunFolder) -> None:
     store = Database(folder)
     put(store, 0, 1)
-    store.begin_fold()
-    assert store._folding is not None
-    store._folding.send_signal(signal.SIGKILL)
-    store._folding.wait()
+    store.begin_checkpoint()
+    assert store._checkpoint is not None
+    store._checkpoint.send_signal(signal.SIGKILL)
+    store._checkpoint.wait()
     put(store, 1, 2)
     with pytest.raises(DatabaseError, match="the journal holds all"):
-        store.fold_runs()
+        store.checkpoint_runs()
     assert store.lines, "it is to be tried again"
-    store.fold()
+    store.checkpoint()
     store.close()
     with tinydb.TinyDB(folder.database) as db:
         assert sorted(row["n"] for row in db) == [0, 1, 2]
     assert rows(folder) == {"0": 1, "1": 2, "2": 0}
 
 
-def test_a_fold_gives_up_when_its_manager_has_died(folder: RunFolder) -> None:
-    """The next manager may fold already: an old fold must not put its file over a newer one."""
+def test_a_checkpoint_gives_up_when_its_manager_has_died(folder: RunFolder) -> None:
+    """The next manager may make one already: an old checkpoint must not replace a newer file."""
     store = Database(folder)
     put(store, 0, 1)
     store.close()
@@ -301,11 +300,11 @@ while True:
     store.commit()
     print(n, flush=True)
     if n % 20 == 0:
-        store.begin_fold()
+        store.begin_checkpoint()
 """
 
 
-def test_kill_9_at_random_instants_undoes_nothing_that_was_said(folder: RunFolder) -> None:
+def test_kill_9_at_random_times_loses_no_confirmed_change(folder: RunFolder) -> None:
     rng = random.Random(2)
     for _ in range(6):
         process = subprocess.Popen(
@@ -330,18 +329,18 @@ def test_kill_9_at_random_instants_undoes_nothing_that_was_said(folder: RunFolde
 # ---------------------------------------------------------------- a person's own edits
 
 
-def test_an_edited_file_is_kept_and_what_is_true_goes_on(folder: RunFolder) -> None:
+def test_an_edited_file_is_kept_aside_and_replaced(folder: RunFolder) -> None:
     store = Database(folder)
     put(store, 0, 1)
     store.commit()
-    assert not store.keep_edited()
+    assert not store.keep_edited_file()
     with tinydb.TinyDB(folder.database) as db:
         db.update({"n": 77})
-    assert store.keep_edited()
+    assert store.keep_edited_file()
     assert "is kept as" in store.remarks[-1]
     for row, n in {0: 1, 1: 0, 2: 0}.items():
         put(store, row, n)
-    store.fold(anew=True)
+    store.checkpoint(discard_file=True)
     store.close()
     assert rows(folder) == {"0": 1, "1": 0, "2": 0}
     kept = json.loads(Path(f"{folder.database}.edited").read_text())
@@ -351,10 +350,10 @@ def test_an_edited_file_is_kept_and_what_is_true_goes_on(folder: RunFolder) -> N
 def test_a_removed_file_is_written_anew(folder: RunFolder) -> None:
     store = Database(folder)
     folder.database.unlink()
-    assert store.keep_edited()
+    assert store.keep_edited_file()
     put(store, 0, 4)
-    store.fold(anew=True)
-    assert not store.keep_edited()
+    store.checkpoint(discard_file=True)
+    assert not store.keep_edited_file()
     store.close()
     assert rows(folder) == {"0": 4}
 
@@ -366,7 +365,7 @@ def test_opening_100_000_rows_is_quick(tmp_path: Path) -> None:
     """Under 2 s with nothing else to do: counted in the processor's seconds, which no load adds to."""
     folder = RunFolder(tmp_path / "x.tinydb")
     items = [Item(n, f"data/some/long/name-{n}.pickle", Phase.QUEUED) for n in range(100_000)]
-    create(folder.database, state.new_tables(items, None))
+    create(folder.database, row_codec.new_tables(items, None))
     store = Database(folder)
     for item in items:
         store.put(database.ITEMS, item.id, msgspec.structs.replace(item, phase=Phase.DONE))
@@ -374,7 +373,7 @@ def test_opening_100_000_rows_is_quick(tmp_path: Path) -> None:
     config = RunConfig("run", [Resources()], [], "")
     began, wall = time.process_time(), time.monotonic()
     store = Database(folder)
-    run = state.open_state(store.tables, folder, config, 0.0)
+    run = row_codec.open_state(store.tables, folder, config, 0.0)
     seconds, wall = time.process_time() - began, time.monotonic() - wall
     store.close()
     print(f"100,000 rows and as many journal lines: {seconds:.2f} s, {wall:.2f} s by the clock")

@@ -1,4 +1,4 @@
-"""A disk that is broken or full for a while: the work waits, says so, and goes on by itself."""
+"""A disk that is broken or full for a while: the work waits, reports it, and goes on by itself."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import adaptive
 import pytest
 import tinydb
 
-from adaptive_scheduler.client.learners import final_save as ending
-from adaptive_scheduler.client.learners.point_journal import PointJournal
+from adaptive_scheduler.client.learners import store
 from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
-from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.client.learners.work import Outcome
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Finish, Goodbye, Hello, Ok, Stop
 from adaptive_scheduler.errors import ManagerUnreachableError
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal
 from adaptive_scheduler.io.storage import database, files
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.manager.engine import Engine
@@ -90,14 +90,14 @@ def check(path: Path, outcome: Outcome, kind: type[Any] = adaptive.SequenceLearn
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ending, "PAUSE", 0.05)
+    monkeypatch.setattr(store, "PAUSE", 0.05)
 
 
 # ------------------------------------------------------------------------- the client
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EDQUOT, errno.EACCES, errno.ESTALE])
-def test_saves_that_fail_are_told_and_end_no_learner(tmp_path: Path, number: int) -> None:
+def test_saves_that_fail_are_reported_and_end_no_learner(tmp_path: Path, number: int) -> None:
     path, problems = tmp_path / "a", []
     disk = Breaking(number, lambda name, target: name == "rename" and target == str(path))
 
@@ -150,7 +150,7 @@ def test_a_save_that_raises_while_the_disk_is_full_waits_for_the_journal(tmp_pat
         outcome = run(path, sequence(ExitsWhenSaved), problems, told)
     assert disk.failed
     assert outcome.reason == "error"
-    fresh = DataFile(sequence(), str(path))
+    fresh = LearnerStore(sequence(), str(path))
     fresh.load()
     assert fresh.report.n_merged == outcome.npoints > 0
 
@@ -243,7 +243,7 @@ root_only = pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a s
 def test_a_learner_on_a_full_file_system_waits_for_room(small: Small, kind: type[Any]) -> None:
     path, problems = small.folder / "a", []
     learner = sequence(kind)
-    DataFile(sequence(kind), str(path)).save()
+    LearnerStore(sequence(kind), str(path)).save()
     small.fill()
     last: list[str] = []
 
@@ -312,7 +312,7 @@ def work_until_held_back(me: Talker) -> list[int]:
 # ------------------------------------------------------------------------- the manager
 
 
-def test_a_manager_does_not_end_before_the_last_word_is_on_disk(tmp_path: Path) -> None:
+def test_a_manager_does_not_end_before_the_last_change_is_on_disk(tmp_path: Path) -> None:
     folder, config = make_run(tmp_path, 1)
     engine = Engine(folder, config)
     thread = threading.Thread(target=engine.run)
@@ -337,7 +337,7 @@ class NoSync(files.Operations):
         raise OSError(errno.EIO, "Input/output error")
 
 
-def test_a_fold_that_has_no_room_at_the_end_is_no_reason_to_die(tmp_path: Path) -> None:
+def test_a_last_checkpoint_on_a_full_disk_does_not_end_in_an_error(tmp_path: Path) -> None:
     folder, config = make_run(tmp_path, 1)
     engine = Engine(folder, config)
     errors: list[BaseException] = []
@@ -360,7 +360,7 @@ def test_a_fold_that_has_no_room_at_the_end_is_no_reason_to_die(tmp_path: Path) 
         thread.join(60)
     me.close()
     assert not errors
-    assert "fold_failed" in folder.manager_log.read_text()
+    assert "checkpoint_failed" in folder.manager_log.read_text()
     assert read_tables(RunFolder(folder.database))[database.ITEMS]["0"]["phase"] == "done"
 
 

@@ -1,4 +1,4 @@
-"""Ends of a run at which the user's own classes raise: told, never a dead client."""
+"""Ends of a run at which the user's own classes raise: the learner fails, the client goes on."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners.journal_recovery import read_journals
-from adaptive_scheduler.client.learners.point_journal import PointJournal
 from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
-from adaptive_scheduler.core.config import Limits
+from adaptive_scheduler.core.config import JobLimits
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.errors import EnvironmentMismatchError, UserCodeError
-from adaptive_scheduler.executors.pools import ProcessPool
+from adaptive_scheduler.executors.process_pools import ProcessPool
+from adaptive_scheduler.io.learner_data import adaptive_private
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal, read_journals
 from tests.integration.client_runs import ClientRun, finish
 
 
@@ -71,12 +70,12 @@ def test_a_foreign_save_that_cannot_be_read_here_is_an_error_of_the_learner(
 
     def save_elsewhere(progress):
         blob = b"cno_such_module\nvalue\n."  # a pickle of a name in a module that is not here
-        fname.write_bytes(adaptive_parts.compress(blob))
+        fname.write_bytes(adaptive_private.compress(blob))
 
     work = LearnerWork(
-        adaptive.SequenceLearner(slow, range(40)), str(fname), None, pool, 2, token=1
-    )
-    work.on_progress, work.progress_interval = save_elsewhere, 0.1
+        adaptive.SequenceLearner(slow, range(40)), str(fname), None, pool, 2, token=1,
+        on_progress=save_elsewhere, progress_interval=0.1,
+    )  # fmt: skip
     outcome = run_learner(work)
     assert (outcome.reason, outcome.saved) == ("error", False)
     assert isinstance(outcome.error, EnvironmentMismatchError)
@@ -128,16 +127,14 @@ def test_a_learner_that_cannot_be_loaded_is_the_users_error(pool, tmp_path: Path
 
 
 def test_a_runner_that_cannot_be_made_is_the_users_error(pool, tmp_path: Path) -> None:
-    work = LearnerWork(
-        adaptive.SequenceLearner(square, range(8)), str(tmp_path / "d"), None, pool, 2
-    )
-    work.runner_kwargs = {"retires": 3}
+    learner = adaptive.SequenceLearner(square, range(8))
+    work = LearnerWork(learner, str(tmp_path / "d"), None, pool, 2, runner_kwargs={"retires": 3})
     with pytest.raises(UserCodeError, match=r"learner, when it was started.*retires"):
         run_learner(work)
 
 
 def test_a_client_reports_such_an_end_and_runs_the_next_learner(tmp_path: Path) -> None:
-    run = ClientRun(tmp_path, None, limits=Limits(max_fails_per_job=0))
+    run = ClientRun(tmp_path, None, limits=JobLimits(max_fails=0))
     functions = [homesick, square]
     run.fill(
         [adaptive.SequenceLearner(function, range(8)) for function in functions],
@@ -153,7 +150,7 @@ def test_a_client_reports_such_an_end_and_runs_the_next_learner(tmp_path: Path) 
     assert "in __reduce__" in bad.traceback
 
 
-def test_points_of_a_memo_are_no_new_ones(pool, tmp_path: Path) -> None:
+def test_points_of_a_memo_do_not_count_as_new(pool, tmp_path: Path) -> None:
     done = adaptive.IntegratorLearner(square, (-1, 1), tol=1e-4)
     run_learner(LearnerWork(done, str(tmp_path / "other"), _is_done, pool, 2))
     journal = PointJournal(str(tmp_path / "d"), token=1)
@@ -170,6 +167,6 @@ def _is_done(learner):
     return learner.done()
 
 
-def test_pickles_of_this_test_mean_what_they_say() -> None:
+def test_the_pickles_of_these_tests_raise_what_they_should() -> None:
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         pickle.loads(b"cno_such_module\nvalue\n.")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler.io.storage.row_codec import read_config
+from adaptive_scheduler.io.storage.run_config import read_config
 from tests.clusters.slurm import PrivateSlurm
 from tests.effort import times
 from tests.integration.ends import SOON, End

@@ -19,7 +19,9 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import (
     Assigned,
+    Beat,
     Cancel,
+    CancelItems,
     Claim,
     Fail,
     Finish,
@@ -39,8 +41,7 @@ from adaptive_scheduler.core.wire.messages import (
 )
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import ManagerUnreachableError, RunError
-from adaptive_scheduler.io.storage import database, files
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import database, files, row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.manager import persistence
@@ -50,7 +51,7 @@ MANAGER = """
 import sys
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.manager.engine import Engine
-from adaptive_scheduler.io.storage.row_codec import read_config
+from adaptive_scheduler.io.storage.run_config import read_config
 folder = RunFolder(sys.argv[1])
 Engine(folder, read_config(folder)).run()
 """
@@ -59,7 +60,7 @@ Engine(folder, read_config(folder)).run()
 def make_run(path: Path, n: int) -> tuple[RunFolder, RunConfig]:
     folder = RunFolder(path / "x.tinydb")
     items = [Item(row, f"data/{row}", Phase.QUEUED) for row in range(n)]
-    database.create(folder.database, state.new_tables(items, None))
+    database.create(folder.database, row_codec.new_tables(items, None))
     config = RunConfig("run", [Resources()], ["job"], str(path), interface="127.0.0.1")
     files.private_folder(folder.folder)
     folder.config.write_bytes(msgspec.json.encode(config))
@@ -141,13 +142,30 @@ def test_cancel_and_retry(running: tuple[Engine, Talker]) -> None:
     _, me = running
     got = me.ask(Claim())
     assert isinstance(got, Assigned)
-    assert me.ask(Cancel()) == Ok()
+    assert me.ask(Cancel()) == Ok(5)
     refused = me.ask(Finish(got.token))
     assert isinstance(refused, Refused)
     assert refused.code == "cancelled"
     assert me.ask(Retry([9])) == Refused("no_such_item", "there is no learner 9: they are 0 to 4.")
-    assert me.ask(Retry()) == Ok()
+    assert me.ask(Retry()) == Ok(5)
     assert me.status().phases == {"queued": 5}
+    assert me.ask(Retry()) == Ok(0), "nothing had ended"
+
+
+def test_one_item_is_cancelled_and_the_run_goes_on(running: tuple[Engine, Talker]) -> None:
+    _, me = running
+    got = me.ask(Claim())
+    assert isinstance(got, Assigned)
+    assert me.ask(CancelItems([got.item, 4])) == Ok(2)
+    assert me.ask(CancelItems([got.item])) == Ok(0)
+    refused = me.ask(Beat(got.token))
+    assert isinstance(refused, Refused)
+    assert refused.code == "cancelled"
+    assert me.ask(CancelItems([5])) == Refused(
+        "no_such_item", "there is no learner 5: they are 0 to 4."
+    )
+    assert me.status().phases == {"cancelled": 2, "queued": 3}
+    assert isinstance(me.ask(Claim()), Assigned), "the same client takes the next one"
 
 
 def test_a_failed_one_comes_again_later_and_keeps_its_traceback(

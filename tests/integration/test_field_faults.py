@@ -123,19 +123,17 @@ def test_fault_13_another_run_of_the_same_name_touches_no_job(
     accidents: Accidents, tmp_path: Path
 ) -> None:
     slow = partial(square, seconds=0.05)
-    mine = accidents.make(
-        [adaptive.Learner1D(slow, (-1, 1))], goal=200, job_name="same", max_simultaneous_jobs=1
-    )
+    mine = accidents.make([adaptive.Learner1D(slow, (-1, 1))], goal=200, name="same", max_jobs=1)
     mine.start()
     until(lambda: mine.snapshot().phases.get("running"))
     (job,) = mine.snapshot("all").jobs
-    # the cell is run again, but for start(); and another notebook has the same job_name
-    accidents.make([adaptive.Learner1D(slow, (-1, 1))], goal=200, job_name="same")
+    # the cell is run again, but for start(); and another notebook has the same name
+    accidents.make([adaptive.Learner1D(slow, (-1, 1))], goal=200, name="same")
     other = RunManager(
         LocalScheduler(cores=2, max_cores=4, executor_type="process-pool", kill_wait=5,
                        state=accidents.folder / "batch"),
         [adaptive.Learner1D(slow, (-1, 1))], [tmp_path / "other/0"], goal=10**6,
-        folder=tmp_path / "other run", job_name="same", job_manager_interval=1,
+        folder=tmp_path / "other run", name="same", interval=1,
     )  # fmt: skip
     other.start()
     until(lambda: other.snapshot().phases.get("running"))
@@ -249,7 +247,7 @@ folder = sys.argv[1]
 learners = [adaptive.Learner1D(slow, (-1, 1)) for _ in range(4)]
 scheduler = LocalScheduler(cores=1, max_cores=2, executor_type="process-pool", state=folder + "/batch")
 run = RunManager(scheduler, learners, [f"{folder}/data/{n}" for n in range(4)], goal=60,
-                 folder=folder + "/run", job_manager_interval=1, max_simultaneous_jobs=3)
+                 folder=folder + "/run", interval=1, max_jobs=3)
 run.start()
 run.info()
 os.kill(os.getpid(), 9)

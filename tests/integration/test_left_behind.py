@@ -20,8 +20,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.executors import topology_file
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.lock import holder
-from adaptive_scheduler.io.transport import keys
-from adaptive_scheduler.io.transport import url_registry as whereabouts
+from adaptive_scheduler.io.transport import keys, url_registry
 from adaptive_scheduler.io.transport.addresses import host_addresses
 from adaptive_scheduler.runs.run_manager import RunManager
 from adaptive_scheduler.schedulers.local import LocalScheduler
@@ -42,7 +41,7 @@ def run_of(tmp_path: Path, name: str, goal: int) -> RunManager:
     learner = adaptive.Learner1D(partial(f, 0.05), (-1, 1))
     return RunManager(
         scheduler, [learner], [tmp_path / name / "data"], goal=goal, folder=tmp_path / name / "run",
-        job_manager_interval=1,
+        interval=1,
     )  # fmt: skip
 
 
@@ -50,7 +49,7 @@ def notes(state: Path) -> list[str]:
     return sorted(path.name for path in state.iterdir()) if state.exists() else []
 
 
-def test_notes_in_the_state_folder_go_with_their_run(
+def test_url_entries_are_deleted_with_their_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
@@ -65,10 +64,10 @@ def test_notes_in_the_state_folder_go_with_their_run(
     # what other runs, and the user, have there
     host = host_addresses()[0]
     deleted, other = RunFolder(tmp_path / "deleted/run"), RunFolder(tmp_path / "other/run")
-    whereabouts.publish(f"tcp://{host}:1", deleted)
-    whereabouts.publish("tcp://198.51.100.7:1", deleted)  # a host of its own folders
+    url_registry.publish(f"tcp://{host}:1", deleted)
+    url_registry.publish("tcp://198.51.100.7:1", deleted)  # a host of its own folders
     other.folder.mkdir(parents=True)
-    whereabouts.publish(f"tcp://{host}:2", other)
+    url_registry.publish(f"tcp://{host}:2", other)
     (state / "my notes_1").mkdir()
     (state / "a_letter.txt").write_text(os.fspath(run.folder))
     run.resume()
@@ -76,19 +75,19 @@ def test_notes_in_the_state_folder_go_with_their_run(
     assert notes(state) == sorted(["198.51.100.7_1", "a_letter.txt", f"{host}_2", "my notes_1"])
 
 
-def test_keys_in_the_state_folder_go_with_their_run(
+def test_keys_in_the_state_folder_are_deleted_with_their_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
-        files, "is_open", lambda path: path == tmp_path / "keys"
+        files, "is_open_to_others", lambda path: path == tmp_path / "keys"
     )  # a chmod without effect
     keys.load_or_make(tmp_path / "keys", "server")
     place = tmp_path / "home/adaptive_scheduler/keys"
     (place / "of another run").mkdir()
     assert len(list(place.iterdir())) == 2
-    keys.remove_elsewhere(tmp_path / "keys")
-    keys.remove_elsewhere(tmp_path / "keys")
+    keys.remove_external(tmp_path / "keys")
+    keys.remove_external(tmp_path / "keys")
     assert [path.name for path in place.iterdir()] == ["of another run"]
     keys.load_or_make(tmp_path / "keys", "server")  # a run that goes on makes new ones
     assert len(list(place.iterdir())) == 2

@@ -26,7 +26,7 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
 )
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.localbatch import processes
-from adaptive_scheduler.localbatch.state import Folder, try_lock
+from adaptive_scheduler.localbatch.folder import Folder, try_lock
 from adaptive_scheduler.localbatch.store import Store
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
@@ -101,7 +101,7 @@ class Cluster:
     def server(self) -> int | None:
         """The pid of the server that holds the lock, if there is one."""
         words = [b"serve", b"--state", os.fsencode(self.folder.path)]
-        for process in processes.scan(self.folder):
+        for process in processes.find_processes(self.folder):
             command = Path(f"/proc/{process.pid}/cmdline")
             if command.exists() and set(words) <= set(command.read_bytes().split(b"\0")):
                 return process.pid
@@ -121,7 +121,7 @@ class Cluster:
         return True
 
     def members(self) -> list[int]:
-        return [p.pid for p in processes.scan(self.folder) if p.job_id is not None]
+        return [p.pid for p in processes.find_processes(self.folder) if p.job_id is not None]
 
     def close(self) -> None:
         if not Path(self.folder.path).exists():
@@ -179,7 +179,7 @@ def test_own_id_script_says_what_own_id_says(cluster: Cluster) -> None:
     cluster.says(job, f"{job} 0\n")
 
 
-def test_the_script_is_taken_as_it_is_at_the_submit(cluster: Cluster) -> None:
+def test_a_script_runs_as_it_was_at_the_submit(cluster: Cluster) -> None:
     (blocker,) = cluster.submit("sleep 60", cores=4)
     (job,) = cluster.submit("echo old")
     cluster.script("echo new")
@@ -229,7 +229,7 @@ def test_an_array_shares_the_slots_in_order(clusters: Callable[..., Cluster]) ->
     assert sorted(starts) == jobs
 
 
-def test_a_listing_tells_the_tag_and_the_state(clusters: Callable[..., Cluster]) -> None:
+def test_a_listing_has_tag_and_state(clusters: Callable[..., Cluster]) -> None:
     cluster = clusters(slots=1)
     first, second = cluster.submit("sleep 60", 2)
     wait_for(lambda: cluster.state(first) == "running", "the start")
@@ -271,14 +271,14 @@ def test_many_submit_at_once(cluster: Cluster) -> None:
 # --------------------------------------------------------------------- ending
 
 
-def test_walltime_is_told_first(cluster: Cluster) -> None:
+def test_a_job_gets_sigterm_at_its_walltime(cluster: Cluster) -> None:
     text = 'trap "echo told; exit 0" TERM; echo ready; while :; do sleep 0.05; done'
     (job,) = cluster.submit(text, walltime=1)
     assert cluster.causes(job) == ["timeout"]
     assert "told" in cluster.output(job)
 
 
-def test_who_does_not_listen_is_killed(clusters: Callable[..., Cluster]) -> None:
+def test_a_job_that_ignores_sigterm_is_killed(clusters: Callable[..., Cluster]) -> None:
     cluster = clusters(kill_wait=0.5)
     (job,) = cluster.submit("trap '' TERM; echo ready; while :; do sleep 0.05; done", walltime=1)
     cluster.says(job, "ready")
@@ -434,7 +434,7 @@ def test_every_job_runs_once_though_the_server_is_killed(cluster: Cluster) -> No
     assert sorted(ledger) == sorted(jobs)
 
 
-def test_what_a_server_left_that_was_killed_at_the_end_of_a_job_is_deleted(
+def test_records_left_by_a_killed_server_are_deleted(
     cluster: Cluster,
 ) -> None:
     """The job was noted as ended, and its record still there."""
@@ -550,7 +550,7 @@ def test_a_folder_of_another_host_is_refused(cluster: Cluster) -> None:
     host.unlink()
 
 
-def test_what_is_kept_is_private_and_output_follows_the_umask(cluster: Cluster) -> None:
+def test_the_state_is_private_and_output_follows_the_umask(cluster: Cluster) -> None:
     (job,) = cluster.submit("umask; touch made")
     assert cluster.causes(job) == ["completed"]
     for path in (cluster.folder.path, cluster.folder.database, cluster.folder.server_log):

@@ -60,7 +60,7 @@ def test_a_second_manager_is_refused_by_name(folder: RunFolder) -> None:
     Lock(folder).acquire()
 
 
-def test_a_dead_holder_is_broken(folder: RunFolder) -> None:
+def test_the_lock_of_a_dead_holder_is_taken(folder: RunFolder) -> None:
     write(folder, dead())
     Lock(folder).acquire()
     assert [path.name for path in folder.folder.iterdir()] == ["manager.lock"]
@@ -76,32 +76,32 @@ def test_another_boot_is_not_the_holder(folder: RunFolder) -> None:
     Lock(folder).acquire()
 
 
-def test_a_holder_elsewhere_lives_while_its_file_is_young(folder: RunFolder) -> None:
+def test_a_holder_on_another_host_is_alive_while_it_updates_its_file(folder: RunFolder) -> None:
     write(folder, msgspec.structs.replace(dead(), host="elsewhere"))
     with pytest.raises(RunError, match="elsewhere"):
         Lock(folder).acquire()
 
 
-def test_an_empty_file_is_respected_while_it_is_young(folder: RunFolder) -> None:
+def test_a_new_empty_lock_file_counts_as_held(folder: RunFolder) -> None:
     """Made, but not yet written: somebody is just taking it."""
     folder.lock.touch()
     with pytest.raises(RunError):
         Lock(folder).acquire()
 
 
-def test_who_lost_the_lock_learns_it_and_leaves_the_other_alone(
+def test_a_holder_that_lost_the_lock_notices_and_does_not_touch_it(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "BUMP", 0.0)
+    monkeypatch.setattr(lock, "RENEW_SECONDS", 0.0)
     mine = Lock(folder)
     mine.acquire()
-    mine.bump()
+    mine.renew()
     found = holder(folder.lock)
     assert found is not None
     assert found.counter == 1
     write(folder, msgspec.structs.replace(found, secret="another"))
     with pytest.raises(RunError, match="taken over"):
-        mine.bump()
+        mine.renew()
     mine.release()
     assert folder.lock.exists()
 

@@ -28,13 +28,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (
             "exec sh",
-            "its output exists and is empty, and it ended with 0: look at the login profile",
+            "its output file is empty, and it ended with 0: look at the login profile",
         ),
         (
             "exit 0",
-            "its output exists and is empty, and it ended with 0: look at the login profile",
+            "its output file is empty, and it ended with 0: look at the login profile",
         ),
-        ("exit 3", "its output exists and is empty: look at the login profile"),
+        ("exit 3", "its output file is empty: look at the login profile"),
         ("echo Welcome; exit 0", "Welcome. It ended with 0, before its client began: look at the"),
     ],
 )
@@ -68,4 +68,4 @@ def test_check_names_the_login_profile(
     )
     (failed,) = [finding for finding in check.check(trial) if not finding.ok]
     told = f"{failed.what} {failed.found} {failed.remedy}"
-    assert "exists and is empty, and it ended with 0: look at the login profile" in told
+    assert "its output file is empty, and it ended with 0: look at the login profile" in told

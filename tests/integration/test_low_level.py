@@ -18,7 +18,7 @@ from adaptive_scheduler import server_support
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError, InputError, RunError, UserCodeError
 from adaptive_scheduler.io.system import commands
-from adaptive_scheduler.manager import in_process as low_level
+from adaptive_scheduler.manager import in_process
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from tests.effort import times
@@ -149,7 +149,7 @@ def test_a_busy_cell_does_not_hold_it_up_and_cancelling_ends_it(here: Path) -> N
         task = asyncio.create_task(
             server_support.manage_database(server_support.get_allowed_url(), "running.tinydb")
         )
-        engine = await low_level.find_engine(RunFolder("running.tinydb"))
+        engine = await in_process.find_engine(RunFolder("running.tinydb"))
         with ManagerClient("running.tinydb") as viewer:
             begin = time.monotonic()  # no await from here on: the loop is busy
             assert viewer.snapshot().phases == {"queued": 2}
@@ -168,7 +168,7 @@ def test_a_busy_cell_does_not_hold_it_up_and_cancelling_ends_it(here: Path) -> N
 
 
 def test_jobs_without_a_database(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(low_level, "PATIENCE", 0.2)
+    monkeypatch.setattr(in_process, "PATIENCE", 0.2)
     with pytest.raises(RunError, match=r"found no database manager of .*running\.tinydb in this"):
         asyncio.run(server_support.manage_jobs(names(), "running.tinydb"))
     with pytest.raises(DatabaseError, match="Make it with create_empty_db"):
@@ -183,7 +183,7 @@ def test_jobs_without_a_database(here: Path, monkeypatch: pytest.MonkeyPatch) ->
         (["a"], {"run_script": "no.py"}, "run_script='no.py' is no file"),
         (["a"], {"interval": 0}, "interval=0"),
         (["a"], {"cores": (1, 2)}, "use RunManager"),
-        (["a"], {"colour": "red"}, "unknown option 'colour'"),
+        (["a"], {"colour": "red"}, "unknown argument 'colour'"),
     ],
 )
 def test_bad_jobs(here: Path, job_names: list[str], options: dict[str, Any], words: str) -> None:

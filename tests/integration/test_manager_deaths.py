@@ -1,4 +1,4 @@
-"""The manager dies again and again: nothing is lost, nothing is done twice, nobody waits."""
+"""The manager dies again and again: nothing is lost, nothing is done twice, and no client waits long."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import adaptive
 import pytest
 
 from adaptive_scheduler.io.storage.lock import holder
-from adaptive_scheduler.io.transport import offline_goodbyes as last_words
+from adaptive_scheduler.io.transport import offline_goodbyes
 from tests.effort import times
 from tests.integration.accidents import Accidents, until
 from tests.integration.deaths import Deaths, summary
@@ -52,7 +52,7 @@ def test_the_manager_may_die_again_and_again(accidents: Accidents) -> None:
         learners,
         {"cores": 1, "max_cores": CLIENTS, "executor_type": "sequential"},
         goal=None,
-        max_simultaneous_jobs=CLIENTS,
+        max_jobs=CLIENTS,
     )
     began = time.monotonic()
     run.start()
@@ -92,7 +92,7 @@ def test_the_manager_may_die_again_and_again(accidents: Accidents) -> None:
 
 
 @pytest.mark.slow
-def test_clients_whose_patience_is_over_save_and_leave_and_the_next_manager_knows_why(
+def test_clients_whose_patience_is_over_save_and_leave_a_goodbye_for_the_next_manager(
     accidents: Accidents,
 ) -> None:
     ledgers = [TimedLedger(accidents.folder / f"ledger{n}", square, 0.1) for n in range(2)]
@@ -109,7 +109,7 @@ def test_clients_whose_patience_is_over_save_and_leave_and_the_next_manager_know
     assert manager is not None
     os.kill(manager.pid, signal.SIGKILL)
     until(lambda: not accidents.processes("adaptive_scheduler.client"), 60)
-    words = [word for _, word in last_words.read(run.folder)]
+    words = [word for _, word in offline_goodbyes.read_goodbyes(run.folder)]
     assert len(words) == 2
     assert all(word.gave_up and "client_patience (1 s)" in word.reason for word in words)
     assert sum(event["event"] == "manager_given_up" for event in events(run.folder.logs)) == 2

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from adaptive_scheduler.client.learners.run import LearnerWork, Outcome, run_learner
-from adaptive_scheduler.core.config import Limits, RunConfig
+from adaptive_scheduler.core.config import JobLimits, RunConfig
 from adaptive_scheduler.core.rows.items import Phase
 from tests.integration.client_runs import ClientRun, finish, wait_for
 
@@ -112,7 +112,7 @@ def test_a_point_that_always_fails_ends_its_learner_after_so_many_tries(
     assert calls.counts[7] == times
 
 
-def test_a_slow_function_that_always_fails_is_not_slowed_by_retries(
+def test_a_slow_function_that_always_fails_is_not_tried_again(
     pool: ThreadPoolExecutor, calls: Calls
 ) -> None:
     """Slow are 10 s, for which a test has no time."""
@@ -138,7 +138,7 @@ class FailsNowAndThen:
 
 def test_22_five_percent_of_calls_that_raise_do_not_end_a_learner(tmp_path: Path) -> None:
     """On 0.2.0 it was given up at 40 of 100 points."""
-    run = ClientRun(tmp_path, 100, limits=Limits(max_fails_per_job=1), point_retries=2)
+    run = ClientRun(tmp_path, 100, limits=JobLimits(max_fails=1), point_retries=2)
     patient = adaptive.Learner1D(FailsNowAndThen(tmp_path / "a", 20), (-1, 1))
     run.fill([patient], [str(tmp_path / "data/0")])
     with run.manage() as engine:
@@ -150,7 +150,7 @@ def test_22_five_percent_of_calls_that_raise_do_not_end_a_learner(tmp_path: Path
 
 def test_22_without_retries_a_learner_that_gets_on_is_not_given_up(tmp_path: Path) -> None:
     run = ClientRun(
-        tmp_path, 100, limits=Limits(max_fails_per_job=1), point_retries=0, points_interval=0.05
+        tmp_path, 100, limits=JobLimits(max_fails=1), point_retries=0, points_interval=0.05
     )
     run.fill(
         [adaptive.Learner1D(FailsNowAndThen(tmp_path / "a", 25), (-1, 1))],

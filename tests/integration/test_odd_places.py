@@ -43,7 +43,7 @@ def test_words_that_no_message_can_hold_fail_their_learner_and_nothing_else(
 ) -> None:
     functions = [raises_half_a_character, raises_a_whole_array, partial(square, seconds=0)]
     run = accidents.make(
-        [adaptive.Learner1D(function, (-1, 1)) for function in functions], max_fails_per_job=0
+        [adaptive.Learner1D(function, (-1, 1)) for function in functions], max_fails=0
     )
     run.start()
     assert run.wait(60).phases == {"failed": 2, "done": 1}

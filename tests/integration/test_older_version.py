@@ -9,6 +9,8 @@ from pathlib import Path
 import adaptive
 import pytest
 
+from adaptive_scheduler.localbatch.folder import Folder
+from adaptive_scheduler.localbatch.store import Store
 from adaptive_scheduler.scheduler import LocalScheduler
 from adaptive_scheduler.server_support import RunManager
 
@@ -34,6 +36,15 @@ def h(x: float, offset: float = 0.0) -> float:
     return x + 0.01**2 / (0.01**2 + (x - offset) ** 2)
 
 
+def submit_ids_begin_at(number: int, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use a batch system that has had so many submits before."""
+    path.mkdir(mode=0o700)
+    monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCALBATCH", str(path))
+    store = Store(Folder(path))
+    store._db.execute("INSERT INTO sqlite_sequence VALUES ('submits', ?)", (number - 1,))
+    store.close()
+
+
 def test_its_learners_and_data_are_found_again(place: Path) -> None:
     run = RunManager.attach(place / "run")
     assert run.snapshot().phases == {"done": 1, "running": 2, "queued": 2}
@@ -42,14 +53,17 @@ def test_its_learners_and_data_are_found_again(place: Path) -> None:
 
 def test_it_goes_on_where_it_was(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(place))
+    submit_ids_begin_at(
+        100, place / "localbatch", monkeypatch
+    )  # not again at those of its old jobs
     learners = [adaptive.Learner1D(partial(h, offset=o), bounds=(-1, 1)) for o in OFFSETS]
     run = RunManager(
         LocalScheduler(cores=1, executor_type="process-pool"), learners,
         [str(place / "data" / f"offset_{o}") for o in OFFSETS],
         goal=lambda learner: learner.npoints >= (31 if learner.function.keywords["offset"] == 0.1 else 1100),
-        folder=place / "run",
+        folder=place / "run", interval=1,
     )  # fmt: skip
     run.start()
-    run.wait(60)
+    run.wait(200)  # twice a lease: the new localbatch gives job ids that the old jobs had
     assert run.status() == "finished"
     assert [learner.npoints >= 1100 for learner in run.load_learners()] == [False, *[True] * 4]

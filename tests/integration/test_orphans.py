@@ -25,10 +25,10 @@ ROOT = Path(__file__).parents[2]
 CHILD = """
 import os, sys, time
 from adaptive_scheduler.client.signals import ParentWatch
-from adaptive_scheduler.executors import worker
-worker.ORPHANED = float(sys.argv[2])
+from adaptive_scheduler.executors import worker_process
+worker_process.ORPHAN_SECONDS = float(sys.argv[2])
 parents = ParentWatch("job")
-worker.start_rank()
+worker_process.start_mpi_rank()
 open(sys.argv[1] + "/pid", "w").write(str(os.getpid()))
 while True:
     if parents.are_gone():

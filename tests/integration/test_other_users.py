@@ -15,9 +15,10 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from adaptive_scheduler.cli import app
+from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.errors import RunError
 from adaptive_scheduler.runs.run_manager import RunManager, run_folder
-from adaptive_scheduler.runs.start.plan import RunOptions, make_plan
+from adaptive_scheduler.runs.start.plan import make_plan
 from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
@@ -80,7 +81,7 @@ def command(*words: str) -> Result:
     return result
 
 
-def test_where_only_others_have_runs_one_is_told_what_was_passed_over(
+def test_runs_of_other_users_are_reported_as_skipped(
     shared: Path, as_user: Callable[[], None]
 ) -> None:
     as_user()
@@ -112,7 +113,7 @@ def test_ones_own_run_is_found_among_those_of_others(
     assert "Passed over: " in told.output
 
 
-def test_a_run_of_somebody_else_that_is_named_is_an_error_in_words(
+def test_a_named_run_of_another_user_is_a_clear_error(
     shared: Path, as_user: Callable[[], None]
 ) -> None:
     as_user()
@@ -120,7 +121,7 @@ def test_a_run_of_somebody_else_that_is_named_is_an_error_in_words(
         for name in ("status", "logs", "cancel", "resume", "retry", "manager"):
             told = command(name, str(shared / run))
             assert told.exit_code == 2
-            assert "cannot be looked at (Permission denied)" in told.output
+            assert "cannot be read (Permission denied)" in told.output
             assert not IS_ROOT or "belongs to user root" in told.output or "closed" in run
     with pytest.raises(RunError, match="Permission denied"):
         RunManager.attach(shared / "theirs/run")
@@ -141,9 +142,7 @@ def test_two_users_have_runs_of_the_default_name_in_one_folder(
     assert mine.status() == "not started"
 
 
-def test_a_folder_that_is_gone_is_an_error_in_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_folder_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()

@@ -18,11 +18,11 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
+from adaptive_scheduler.client.learners.run import LearnerRun, LearnerWork, run_learner
 from adaptive_scheduler.core.wire import snapshot
 from adaptive_scheduler.errors import InputError, PointTimeoutError
-from adaptive_scheduler.executors.pools import Custom, ProcessPool
-from adaptive_scheduler.io.storage.row_codec import read_config
+from adaptive_scheduler.executors.process_pools import Custom, ProcessPool
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.scheduler import LocalScheduler
 from adaptive_scheduler.server_support import RunManager
 from tests.effort import times
@@ -77,7 +77,7 @@ def test_the_run_of_a_learner_ends_with_the_points_it_has(tmp_path: Path, worker
     assert seconds < 15
 
 
-def test_slow_starts_and_initializers_are_no_points(tmp_path: Path) -> None:
+def test_slow_starts_and_initializers_are_not_timed_as_points(tmp_path: Path) -> None:
     executor = ProcessPool()
     pool = executor.open(2)
     work = LearnerWork(
@@ -89,7 +89,7 @@ def test_slow_starts_and_initializers_are_no_points(tmp_path: Path) -> None:
     assert (outcome.reason, outcome.npoints, outcome.is_pool_stuck) == ("goal", 30, False)
 
 
-def test_fast_points_in_large_messages_are_judged_too(tmp_path: Path) -> None:
+def test_fast_points_in_large_messages_are_timed_too(tmp_path: Path) -> None:
     """Of a message with many points nobody knows which hangs: all it holds are named."""
     executor = ProcessPool()
     pool = executor.open(1)
@@ -131,9 +131,9 @@ def test_a_coroutine_is_cancelled_and_the_pool_stays(tmp_path: Path) -> None:
 def test_a_worker_that_hangs_is_not_left_to_the_next_learner(tmp_path: Path) -> None:
     executor = ProcessPool()
     pool = executor.open(1)
-    work = LearnerWork(sequence(HangsAt(2)), str(tmp_path / "x"), None, pool, 1)
-    threading.Timer(3.0, work.stop, ("lost", 0.2)).start()
-    outcome = run_learner(work)
+    run = LearnerRun(LearnerWork(sequence(HangsAt(2)), str(tmp_path / "x"), None, pool, 1))
+    threading.Timer(3.0, run.stop, ("lost", 0.2)).start()
+    outcome = run.run()
     executor.close(pool, 0.1)
     assert outcome.is_pool_stuck, "all its workers hang: nobody could use it"
 
@@ -174,13 +174,13 @@ def accidents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accid
     "executor",
     [pytest.param("mpi4py", marks=pytest.mark.mpi), "process-pool", "loky"][: times(1, 3)],
 )
-def test_the_client_is_started_anew_and_the_other_learners_go_on(
+def test_the_client_is_started_again_and_the_other_learners_go_on(
     accidents: Accidents, executor: str
 ) -> None:
     functions = [HangsAt(0.0), square, square, square]
     run = accidents.make(
         [adaptive.Learner1D(function, (-1, 1)) for function in functions],
-        {"executor_type": executor, "cores": 2 if executor == "mpi4py" else 1}, max_simultaneous_jobs=1, max_fails_per_job=1,
+        {"executor_type": executor, "cores": 2 if executor == "mpi4py" else 1}, max_jobs=1, max_fails=1,
         point_timeout=2,
     )  # fmt: skip
     run.start()
@@ -195,7 +195,7 @@ def test_the_client_is_started_anew_and_the_other_learners_go_on(
     assert items[0].worked < 2 * (2 + 12)
 
 
-def test_without_a_timeout_status_says_since_when_nothing_has_come(
+def test_without_a_timeout_status_shows_since_when_no_point_has_come_back(
     accidents: Accidents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot, "STALLED", 2.0)
@@ -212,7 +212,7 @@ def test_without_a_timeout_status_says_since_when_nothing_has_come(
 def test_a_goal_that_is_met_does_not_need_the_point_that_hangs(accidents: Accidents) -> None:
     run = accidents.make(
         [adaptive.Learner1D(HangsAt(0.0), (-1, 1)), adaptive.Learner1D(square, (-1, 1))],
-        max_simultaneous_jobs=1, point_timeout=5,
+        max_jobs=1, point_timeout=5,
     )  # fmt: skip
     run.start()
     run.wait(90)
@@ -257,4 +257,4 @@ def test_the_command_line_refuses_a_time_that_is_none(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "--point-timeout='soon' is not understood" in done.stderr
+    assert "--point-timeout 'soon' is not understood" in done.stderr

@@ -47,7 +47,7 @@ def local(tmp_path: Path, **more: Any) -> Scheduler:
 def test_points_survive_kills_of_clients_of_all_kinds_of_learners(
     tmp_path: Path, runs: list[Campaign]
 ) -> None:
-    one = campaign(tmp_path, local(tmp_path), KINDS, max_simultaneous_jobs=3)
+    one = campaign(tmp_path, local(tmp_path), KINDS, max_jobs=3)
     runs.append(one)
     one.run.start()
     seed = random.SystemRandom().randrange(10**6)
@@ -65,7 +65,7 @@ def test_points_survive_kills_of_ranks_of_all_kinds_of_learners(
 ) -> None:
     names = KINDS if FULL else ["Learner1D", "IntegratorLearner", "BalancingLearner"]
     scheduler = local(tmp_path, cores=3, executor_type="mpi4py")
-    one = campaign(tmp_path, scheduler, names, slower=1.5, max_simultaneous_jobs=3)
+    one = campaign(tmp_path, scheduler, names, slower=1.5, max_jobs=3)
     runs.append(one)
     one.run.start()
     seed = random.SystemRandom().randrange(10**6)
@@ -90,12 +90,12 @@ def test_points_survive_the_walltime(
         scheduler: Scheduler = SLURM(
             cores=2, executor_type="process-pool", walltime=60, partition="minute"
         )
-        one = campaign(tmp_path, scheduler, names, slower=25.0, max_simultaneous_jobs=10)
+        one = campaign(tmp_path, scheduler, names, slower=25.0, max_jobs=10)
     else:
         # long enough to start on a busy machine, and too short for what each has to do
         names = ["Learner2D", "AverageLearner1D", "IntegratorLearner", "BalancingLearner"]
         scheduler = local(tmp_path, walltime=30)
-        one = campaign(tmp_path, scheduler, names, slower=11.0, max_simultaneous_jobs=4)
+        one = campaign(tmp_path, scheduler, names, slower=11.0, max_jobs=4)
     runs.append(one)
     one.run.start()
     assert one.run.wait(times(240, 600)).phases == {"done": len(names)}

@@ -1,4 +1,4 @@
-"""A plan becomes a run folder that can be carried on, also without a manager."""
+"""A checked run is written into its folder, and can be carried on, also without a manager."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ import adaptive
 import msgspec
 import pytest
 
+from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.errors import InputError, RunError, UserCodeError
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.lock import Lock
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.runs import offline
-from adaptive_scheduler.runs import retry as retrying
+from adaptive_scheduler.io.storage.run_config import read_config
+from adaptive_scheduler.runs import offline, retry
 from adaptive_scheduler.runs.manager_client import snapshot_on_disk
 from adaptive_scheduler.runs.run_manager import RunManager, run_folder
 from adaptive_scheduler.runs.start import prepare
-from adaptive_scheduler.runs.start.plan import CheckedRun, RunOptions, make_plan
+from adaptive_scheduler.runs.start.plan import CheckedRun, make_plan
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 
@@ -53,13 +54,13 @@ def folder(tmp_path: Path) -> RunFolder:
     return run_folder(tmp_path / "run", "job")
 
 
-def test_a_folder_that_cannot_be_one(tmp_path: Path, folder: RunFolder) -> None:
+def test_a_run_folder_below_a_file_is_refused(tmp_path: Path, folder: RunFolder) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"file is not one"):
         prepare.prepare(plan_of(tmp_path / "file"), folder)
     with pytest.raises(InputError, match=r"folder: .* is not one"):
         prepare.prepare(plan_of(tmp_path), run_folder(tmp_path / "file/run", "job"))
-    with pytest.raises(InputError, match="must be a folder of its own"):
+    with pytest.raises(InputError, match="must be a folder for one run"):
         run_folder(tmp_path / "file", "job")
 
 
@@ -76,10 +77,10 @@ def test_a_moment_that_has_passed_starts_no_run(tmp_path: Path, folder: RunFolde
         prepare.prepare(plan_of(tmp_path, goal=PAST), folder, overwrite=True)
     assert folder.database.read_bytes() == before
     with pytest.raises(InputError, match="has passed"):
-        retrying.rows_to_retry(folder, plan_of(tmp_path, goal=PAST), [0, 1, 2], None)
+        retry.rows_to_retry(folder, plan_of(tmp_path, goal=PAST), [0, 1, 2], None)
 
 
-def test_who_comes_back_after_the_moment_is_told_that_it_has_passed(
+def test_a_run_carried_on_after_its_moment_says_that_it_has_passed(
     tmp_path: Path, folder: RunFolder
 ) -> None:
     prepare.prepare(plan_of(tmp_path, goal=datetime.now(UTC) + timedelta(seconds=3600)), folder)
@@ -111,7 +112,7 @@ def test_an_unpicklable_goal_is_named(tmp_path: Path, folder: RunFolder) -> None
         prepare.prepare(plan_of(tmp_path, goal=lambda _: bool(lock)), folder)
 
 
-def test_the_folder_of_a_live_manager(tmp_path: Path, folder: RunFolder) -> None:
+def test_a_folder_with_a_living_manager_is_refused(tmp_path: Path, folder: RunFolder) -> None:
     prepare.prepare(plan_of(tmp_path), folder)
     lock = Lock(folder)
     lock.acquire()
@@ -122,15 +123,15 @@ def test_the_folder_of_a_live_manager(tmp_path: Path, folder: RunFolder) -> None
     with pytest.raises(RunError, match="belongs to another run"):
         other.start()
     same = plan_of(tmp_path)
-    with pytest.raises(RunError, match="overwrite_db=True: a manager of the run"):
+    with pytest.raises(RunError, match="overwrite=True: a manager of the run"):
         RunManager(
-            local(), same.learners, same.fnames, goal=1, folder=folder.home, overwrite_db=True
+            local(), same.learners, same.fnames, goal=1, folder=folder.home, overwrite=True
         ).start()
     lock.release()
 
 
 def rows_of(folder: RunFolder) -> list[Any]:
-    return state.read_items(read_tables(folder), folder)
+    return row_codec.read_items(read_tables(folder), folder)
 
 
 def set_phase(folder: RunFolder, **phases: Phase) -> None:
@@ -155,7 +156,7 @@ def carry(tmp_path: Path, folder: RunFolder, *stems: str, **settings: Any) -> pr
 
 def test_fault_08_a_run_is_carried_on(tmp_path: Path, folder: RunFolder) -> None:
     carry(tmp_path, folder, "a", "b", "c", "d")
-    run = state.read_config(folder).run
+    run = read_config(folder).run
     set_phase(folder, a=Phase.DONE, b=Phase.FAILED, c=Phase.CANCELLED)
     again = carry(tmp_path, folder, "e", "d", "c", "b", "a", dependencies={0: [4]}, goal=9)
     rows = rows_of(folder)
@@ -164,16 +165,18 @@ def test_fault_08_a_run_is_carried_on(tmp_path: Path, folder: RunFolder) -> None
     assert again.row_of == [4, 3, 2, 1, 0]
     assert rows[4].depends_on == (0,)  # its parent is done already
     assert "2 failed or cancelled learners are queued again." in again.remarks
-    config = state.read_config(folder)
+    config = read_config(folder)
     assert (config.run, config.goal.value) == (run, 9)
     with LearnerFile(folder.learners) as learners:
         for row, stem in enumerate("abcde"):  # rows and learners stay together
             assert learners.read(row).function(0) == ord(stem)
 
 
-def test_a_learner_that_is_gone(tmp_path: Path, folder: RunFolder) -> None:
+def test_a_run_carried_on_without_one_of_its_learners_is_refused(
+    tmp_path: Path, folder: RunFolder
+) -> None:
     carry(tmp_path, folder, "a", "b")
-    with pytest.raises(InputError, match=r"2 learners, of which 1 are missing.*overwrite_db=True"):
+    with pytest.raises(InputError, match=r"2 learners, of which 1 are missing.*overwrite=True"):
         carry(tmp_path, folder, "a", "c")
     assert len(rows_of(folder)) == 2
 
@@ -184,11 +187,11 @@ def test_resources_of_an_old_shape_keep_their_place(tmp_path: Path, folder: RunF
         local(cores=(2, 1)), [line(), line()], names(tmp_path, "a", "b"), RunOptions(goal=1)
     )
     prepare.prepare(plan, folder)
-    assert [shape.cores for shape in state.read_config(folder).shapes] == [1, 2]
+    assert [shape.cores for shape in read_config(folder).shapes] == [1, 2]
     assert [row.shape for row in rows_of(folder)] == [1, 0]
 
 
-def test_begun_anew_the_old_database_is_kept(tmp_path: Path, folder: RunFolder) -> None:
+def test_overwrite_keeps_the_old_database(tmp_path: Path, folder: RunFolder) -> None:
     carry(tmp_path, folder, "a", "b")
     set_phase(folder, a=Phase.DONE)
     store = Database(folder)
@@ -206,7 +209,7 @@ def test_begun_anew_the_old_database_is_kept(tmp_path: Path, folder: RunFolder) 
     assert '"done"' in kept.read_text()
 
 
-def test_a_damaged_database_is_kept_aside(tmp_path: Path, folder: RunFolder) -> None:
+def test_overwrite_keeps_a_damaged_database(tmp_path: Path, folder: RunFolder) -> None:
     carry(tmp_path, folder, "a")
     folder.database.write_text("{broken")
     plan = make_plan(local(), [line()], names(tmp_path, "a"), RunOptions(goal=1))
@@ -246,6 +249,6 @@ def test_resume_and_retry_without_a_manager(tmp_path: Path, folder: RunFolder) -
     assert "held: why" in snapshot_on_disk(folder).notes[0]
     assert offline.resume(folder) == 1
     assert [row.phase for row in rows_of(folder)] == ["done", "failed", "queued"]
-    assert state.read_run(read_tables(folder)) == state.RunRow()
+    assert row_codec.read_run(read_tables(folder)) == row_codec.RunRow()
     assert offline.retry(folder, [0, 1]) == 2
     assert snapshot_on_disk(folder, "all").phases == {"queued": 3}

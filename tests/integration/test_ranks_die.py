@@ -113,7 +113,7 @@ def run_of(tmp_path: Path, scheduler: Scheduler) -> Iterator[Callable[..., RunMa
     made: list[RunManager] = []
 
     def make(learner: adaptive.BaseLearner, **settings: object) -> RunManager:
-        options = {"folder": tmp_path / "run", "job_manager_interval": 1,
+        options = {"folder": tmp_path / "run", "interval": 1,
                    "points_interval": INTERVAL, "save_interval": 2.0, **settings}  # fmt: skip
         made.append(RunManager(scheduler, [learner], [tmp_path / "data"], **options))
         made[0].start()
@@ -178,7 +178,7 @@ def test_a_learner_whose_rank_always_dies_ends_failed_with_its_reason(
 
 def test_only_mpi_leaves_files_behind() -> None:
     """In a process of its own: this one may have begun a world of one in another test."""
-    code = "from adaptive_scheduler.executors.mpi import MPI4Py; print(MPI4Py().left_behind())"
+    code = "from adaptive_scheduler.executors.mpi import MPI4Py; print(MPI4Py().leftover_files())"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

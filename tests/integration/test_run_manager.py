@@ -20,7 +20,7 @@ from adaptive_scheduler import server_support
 from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, RunError
 from adaptive_scheduler.io.storage.lock import holder
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.runs import load_data as results
+from adaptive_scheduler.runs import load_data
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run_manager import RunManager
 from adaptive_scheduler.schedulers.local import LocalScheduler
@@ -52,8 +52,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
         learners: list[Any], scheduler: dict[str, Any] | None = None, **more: Any
     ) -> RunManager:
         names = [tmp_path / f"data/{n}.pickle" for n in range(len(learners))]
-        settings = {"goal": 20, "folder": home, "job_manager_interval": 1, **more}
-        settings.setdefault("max_simultaneous_jobs", 2)
+        settings = {"goal": 20, "folder": home, "interval": 1, **more}
+        settings.setdefault("max_jobs", 2)
         return RunManager(
             LocalScheduler(**{**options, **(scheduler or {})}), learners, names, **settings
         )
@@ -116,7 +116,7 @@ def test_learners_reach_their_goals(
     assert events["timestamp"].is_monotonic_increasing
 
 
-def test_started_twice_and_attached_to(make: Callable[..., RunManager]) -> None:
+def test_a_second_start_attaches_to_the_run(make: Callable[..., RunManager]) -> None:
     slow = [line(seconds=0.05) for _ in range(3)]
     first = make(slow, goal=60)
     first.start()
@@ -168,7 +168,75 @@ def see_the_data_of_now(run: RunManager) -> None:
         assert now.st_size >= before.st_size
 
 
-def test_cancelled_and_gone_on_with(make: Callable[..., RunManager], tmp_path: Path) -> None:
+def raises_at_first(x: float, marker: str) -> float:
+    if not Path(marker).exists():
+        raise ValueError(f"no file {marker}")
+    return x
+
+
+def test_one_learner_is_shown_cancelled_and_retried(
+    make: Callable[..., RunManager], tmp_path: Path
+) -> None:
+    marker = tmp_path / "marker"
+    bad = adaptive.Learner1D(partial(raises_at_first, marker=str(marker)), bounds=(-1, 1))
+    run = make(
+        [line(seconds=0.05), line(seconds=0.05), bad], {"cores": 1}, goal=100_000,
+        max_fails=0, max_jobs=3,
+    )  # fmt: skip
+    run.start()
+    assert len(run) == 3
+    assert [one.place for one in run] == [0, 1, 2]
+    until(lambda: run[2].status == "failed")
+    assert "ValueError: no file" in run[2].traceback
+    assert "ValueError" in run[2].status.text
+    assert "item_claimed" in run["2.pickle"].logs()
+    until(lambda: run[0].status == "running" and run[0].learner.npoints > 3)
+    assert (run[0].cancel(), run[0].cancel()) == (1, 0)
+    assert run[0].status == "cancelled"
+    assert run[1].status in ("queued", "running")
+    marker.touch()
+    assert run[2].retry() == 1
+    kill_manager(run)
+    assert run[1].cancel() == 1, "without a manager, too"
+    assert RunManager.attach(run.folder.home)[-2].status == "cancelled"
+    assert run.cancel() == 1
+    run.wait(60)
+    assert run.cancel() == 0, "nothing is left to cancel"
+    assert run[:2][1].retry() == 1
+
+
+def test_the_job_script_is_shown_before_it_is_submitted(make: Callable[..., RunManager]) -> None:
+    run = make([line()], scheduler={"setup": "true a 'setup' line"})
+    shown = run.job_script()
+    assert not run.folder.folder.exists(), "nothing is written"
+    run.start()
+    run.wait(60)
+    (submitted,) = run.folder.scripts.iterdir()
+    number = "export ADAPTIVE_SCHEDULER_SUBMIT="
+    assert [line for line in submitted.read_text().splitlines() if not line.startswith(number)] == [
+        line for line in shown.splitlines() if not line.startswith(number)
+    ]
+    assert RunManager.attach(run.folder.home).job_script() == shown
+
+
+def test_changes_of_a_finished_run_report_that_nothing_changed(
+    make: Callable[..., RunManager],
+) -> None:
+    run = make([line()])
+    with pytest.raises(RunError, match="never started"):
+        run.snapshot()
+    assert "call start()" in run._repr_html_()
+    run.start()
+    end = run.wait(60)
+    assert repr(end).startswith("<finished: 1/1 done")
+    assert len(repr(end)) < 300
+    assert "<pre" in run._repr_html_()
+    assert repr(run) == f"RunManager of 1 learner in {run.folder.home}"
+    assert (run.cancel(), run.resume(), run.retry()) == (0, 0, 0)
+    assert run.status() == "finished"
+
+
+def test_a_cancelled_run_can_be_resumed(make: Callable[..., RunManager], tmp_path: Path) -> None:
     run = make([line(seconds=0.05) for _ in range(3)], goal=50)
     run.start()
     until(lambda: run.snapshot().phases.get("running"))
@@ -189,7 +257,7 @@ def broken(x: float) -> float:
 
 def test_failed_learners_are_retried_with_a_new_function(make: Callable[..., RunManager]) -> None:
     learners = [line(), adaptive.Learner1D(broken, bounds=(-1, 1))]
-    run = make(learners, max_fails_per_job=0)
+    run = make(learners, max_fails=0)
     run.start()
     end = run.wait(60)
     assert end.phases == {"done": 1, "failed": 1}
@@ -206,7 +274,7 @@ def test_failed_learners_are_retried_with_a_new_function(make: Callable[..., Run
     assert max(row["attempts"] for row in read_tables(run.folder)["_default"].values()) > before
 
 
-def test_held_until_resumed(make: Callable[..., RunManager]) -> None:
+def test_a_held_run_waits_for_resume(make: Callable[..., RunManager]) -> None:
     run = make([line()], scheduler={"extra_scheduler": ["--no-such-option"]})
     run.start()
     with pytest.raises(RunError, match="held: the batch system refuses these jobs"):
@@ -219,7 +287,7 @@ def test_held_until_resumed(make: Callable[..., RunManager]) -> None:
 
 
 @pytest.mark.mpi
-def test_over_mpi(make: Callable[..., RunManager]) -> None:
+def test_learners_run_on_mpi(make: Callable[..., RunManager]) -> None:
     run = make([line(k) for k in range(3)], scheduler={"executor_type": "mpi4py", "cores": 3})
     run.start()
     assert run.wait(90).phases == {"done": 3}
@@ -241,12 +309,14 @@ def test_data_that_cannot_be_loaded_are_named(tmp_path: Path) -> None:
     Path(names[2]).write_bytes(Path(names[0]).read_bytes()[:20])
     loaded = line()
     with pytest.raises(DataFileError, match=r"damaged.*1 more could not be loaded"):
-        results.load_learners([loaded, damaged, cut], names, progress=False)
+        load_data.load_learners([loaded, damaged, cut], names, progress=False)
     assert loaded.npoints == 1
-    assert results.load_learners([line(), line()], [names[0], "/not/there"]) == 1
+    assert load_data.load_learners([line(), line()], [names[0], "/not/there"]) == 1
 
 
-def test_no_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_pandas_is_an_error_that_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(EnvironmentMismatchError, match=r"pip install 'adaptive-scheduler-mpi\["):
-        results.to_dataframe([], [])
+        load_data.to_dataframe([], [])

@@ -14,13 +14,12 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners.journal_recovery import read_journals
-from adaptive_scheduler.client.learners.point_journal import PointJournal
-from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
-from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.learners.run import LearnerRun, LearnerWork, run_learner
+from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.core.goals import NPoints
 from adaptive_scheduler.errors import UserCodeError
-from adaptive_scheduler.executors.pools import ProcessPool
+from adaptive_scheduler.executors.process_pools import ProcessPool
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal, read_journals
 from adaptive_scheduler.schedulers.base import default_mpiexec
 from tests.integration.ledger import Ledger
 
@@ -68,7 +67,7 @@ def test_fault_02_27_an_error_of_the_function_is_told_with_its_traceback_and_the
     assert outcome.saved
     assert len(ledger.lines()) == learner.npoints >= 7
     again = sequence(ledger)
-    DataFile(again, str(tmp_path / "d.pickle")).load()
+    LearnerStore(again, str(tmp_path / "d.pickle")).load()
     assert again.data == learner.data
 
 
@@ -76,10 +75,11 @@ def test_points_that_fail_can_be_left_out(pool, tmp_path):
     learner = sequence(fails_at)
     kwargs = {"retries": 2, "raise_if_retries_exceeded": False}
     work = LearnerWork(learner, str(tmp_path / "d.pickle"), None, pool, 2, runner_kwargs=kwargs)
-    outcome = run_learner(work)
+    run = LearnerRun(work)
+    outcome = run.run()
     assert (outcome.reason, outcome.is_exhausted, outcome.failed_points) == ("goal", True, 1)
     assert learner.npoints == 59
-    (task,) = work.runner.tracebacks
+    (task,) = run.runner.tracebacks
     assert task[0] == (7, 7)
     assert "seven is out" in task[1]
 
@@ -128,8 +128,10 @@ def third_is_slow(x):
 def test_a_point_that_takes_far_longer_does_not_hold_up_a_goal_of_points(tmp_path):
     executor = ProcessPool()
     pool = executor.open(2)  # its own: a worker sleeps when this is over
-    work = LearnerWork(sequence(third_is_slow), str(tmp_path / "d.pickle"), NPoints(20), pool, 2)
-    work.runner_kwargs = {"grace": 0.0}
+    work = LearnerWork(
+        sequence(third_is_slow), str(tmp_path / "d.pickle"), NPoints(20), pool, 2,
+        runner_kwargs={"grace": 0.0},
+    )  # fmt: skip
     begin = time.monotonic()
     outcome = run_learner(work)
     assert (outcome.reason, outcome.npoints) == ("goal", 20)
@@ -140,14 +142,15 @@ def test_a_point_that_takes_far_longer_does_not_hold_up_a_goal_of_points(tmp_pat
 
 def test_points_that_fail_are_tried_again_or_replaced_until_the_goal_is_met(pool, tmp_path):
     kwargs = {"retries": 1, "raise_if_retries_exceeded": False}
-    work = LearnerWork(sequence(fails_at), str(tmp_path / "d.pickle"), NPoints(20), pool, 2)
-    work.runner_kwargs = kwargs
+    work = LearnerWork(
+        sequence(fails_at), str(tmp_path / "d.pickle"), NPoints(20), pool, 2, runner_kwargs=kwargs
+    )
     outcome = run_learner(work)
     assert (outcome.reason, outcome.npoints, outcome.failed_points) == ("goal", 20, 1)
 
 
 @pytest.mark.parametrize("kind", ["line", "sequence"])
-def test_a_goal_that_nobody_can_foresee_is_overshot_by_a_quarter_at_most(kind, pool, tmp_path):
+def test_an_unpredictable_goal_is_overshot_by_a_quarter_at_most(kind, pool, tmp_path):
     for n in (20, 1000):
         learner = adaptive.Learner1D(square, (-1, 1)) if kind == "line" else sequence(square, 5000)
         outcome = run_learner(
@@ -158,11 +161,13 @@ def test_a_goal_that_nobody_can_foresee_is_overshot_by_a_quarter_at_most(kind, p
 
 def test_no_point_starts_that_cannot_end_before_the_deadline(pool, tmp_path):
     ledger = Ledger(tmp_path / "ledger", slow(0.2))
-    work = LearnerWork(sequence(ledger), str(tmp_path / "d.pickle"), None, pool, 2)
-    work.deadline = time.monotonic() + 1.1
+    deadline = time.monotonic() + 1.1
+    work = LearnerWork(
+        sequence(ledger), str(tmp_path / "d.pickle"), None, pool, 2, deadline=deadline
+    )
     outcome = run_learner(work)
     assert outcome.reason == "deadline"
-    assert time.monotonic() < work.deadline + 1
+    assert time.monotonic() < deadline + 1
     assert len(ledger.lines()) == outcome.npoints > 0
     assert outcome.saved
 
@@ -176,25 +181,27 @@ def test_points_that_do_not_return_leave_time_for_the_last_save(tmp_path):
     executor = ProcessPool()
     pool = executor.open(2)  # its own: its workers sleep when this is over
     fname = str(tmp_path / "d.pickle")
-    work = LearnerWork(sequence(late_ones_are_slow), fname, None, pool, 2, save_interval=0.05)
-    work.progress_interval = 0.05
 
     def stop(report):
-        if report["npoints"] == 10 and not work.stops:
-            work.stop("signal", 1.0)
+        if report["npoints"] == 10 and not run.stops.asked:
+            run.stop("signal", 1.0)
 
-    work.on_progress = stop
-    outcome = run_learner(work)
+    work = LearnerWork(
+        sequence(late_ones_are_slow), fname, None, pool, 2,
+        save_interval=0.05, on_progress=stop, progress_interval=0.05,
+    )  # fmt: skip
+    run = LearnerRun(work)
+    outcome = run.run()
     executor.close(pool, 0)
     assert (outcome.reason, outcome.npoints, outcome.saved) == ("signal", 10, True)
     assert list(read_journals(fname)) == []
 
 
 def test_a_stop_from_another_thread_waits_no_longer_than_its_patience(pool, tmp_path):
-    work = LearnerWork(sequence(slow(2)), str(tmp_path / "d.pickle"), None, pool, 2)
-    threading.Timer(0.3, work.stop, ("signal", 0.2)).start()
+    run = LearnerRun(LearnerWork(sequence(slow(2)), str(tmp_path / "d.pickle"), None, pool, 2))
+    threading.Timer(0.3, run.stop, ("signal", 0.2)).start()
     begin = time.monotonic()
-    outcome = run_learner(work)
+    outcome = run.run()
     assert outcome.reason == "signal"
     assert time.monotonic() - begin < 1.5
 
@@ -205,8 +212,9 @@ def test_a_lost_lease_leaves_the_file_alone_and_the_points_in_the_journal(pool, 
     work = LearnerWork(
         sequence(ledger, 1000), fname, None, pool, 2, token=5, lease_ok=lambda: False
     )
-    threading.Timer(0.3, work.stop, ("lost", 2)).start()
-    outcome = run_learner(work)
+    run = LearnerRun(work)
+    threading.Timer(0.3, run.stop, ("lost", 2)).start()
+    outcome = run.run()
     assert (outcome.reason, outcome.saved) == ("lost", False)
     assert not Path(fname).exists()
     (journal,) = read_journals(fname)
@@ -236,12 +244,13 @@ def test_an_async_function_runs_on_the_loop(pool, tmp_path):
     assert {pid for _, pid in learner.data.values()} == {os.getpid()}
 
 
-def test_a_failing_initializer_and_a_value_that_cannot_travel_are_told(pool, tmp_path):
+def test_a_failing_initializer_and_a_value_that_cannot_be_pickled_are_reported(pool, tmp_path):
     def broken():
         raise RuntimeError("no licence")
 
-    work = LearnerWork(sequence(slow(0)), str(tmp_path / "a.pickle"), None, pool, 2)
-    work.initializers = (broken,)
+    work = LearnerWork(
+        sequence(slow(0)), str(tmp_path / "a.pickle"), None, pool, 2, initializers=(broken,)
+    )
     assert "no licence" in str(run_learner(work).error)
     learner = sequence(lambda x: threading.Lock())
     outcome = run_learner(LearnerWork(learner, str(tmp_path / "b.pickle"), None, pool, 2))
@@ -271,12 +280,12 @@ def test_a_worker_that_dies_breaks_the_pool_and_nothing_else(tmp_path):
     assert outcome.npoints >= 28
 
 
-def test_progress_is_told(pool, tmp_path):
+def test_progress_is_reported(pool, tmp_path):
     seen = []
-    work = LearnerWork(sequence(slow(0.01)), str(tmp_path / "d.pickle"), None, pool, 2)
-    work.on_progress = seen.append
-    work.progress_interval = 0.05
-    run_learner(work)
+    run_learner(LearnerWork(
+        sequence(slow(0.01)), str(tmp_path / "d.pickle"), None, pool, 2,
+        on_progress=seen.append, progress_interval=0.05,
+    ))  # fmt: skip
     assert seen
     assert {"npoints", "loss", "points_per_second", "overhead", "elapsed"} <= set(seen[0])
     assert seen[-1]["p95"] >= 0.01
@@ -286,8 +295,8 @@ CLIENT = """
 import sys, time
 sys.path.insert(0, sys.argv[3])
 import adaptive
-from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
-from adaptive_scheduler.executors.registry import executor_for
+from adaptive_scheduler.client.learners.run import LearnerRun, LearnerWork, run_learner
+from adaptive_scheduler.executors.registry import launcher_for
 from tests.integration.ledger import Ledger
 
 def function(x):
@@ -296,7 +305,7 @@ def function(x):
 
 if __name__ == "__main__":
     folder, kind, _, cores, n = sys.argv[1:]
-    executor = executor_for(kind)
+    executor = launcher_for(kind)
     pool = executor.open(int(cores))
     learner = adaptive.SequenceLearner(Ledger(folder + "/ledger", function), range(int(n)))
     work = LearnerWork(learner, folder + "/d.pickle", None, pool, executor.workers(int(cores)),
@@ -311,10 +320,10 @@ def start_client(tmp_path, kind, cores, n):
     script = tmp_path / "client.py"
     script.write_text(CLIENT)
     target = [str(script), str(tmp_path), kind, str(ROOT), str(cores), str(n)]
-    from adaptive_scheduler.executors.registry import executor_for
+    from adaptive_scheduler.executors.registry import launcher_for
 
     launcher = [*default_mpiexec(sys.executable), "-n", str(cores)]
-    argv = executor_for(kind).command(launcher, sys.executable, target)
+    argv = launcher_for(kind).command(launcher, sys.executable, target)
     return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
 
 
@@ -347,7 +356,7 @@ def test_kill_9_loses_only_points_in_flight_or_younger_than_the_interval(kind, t
     wait_for(lambda: len(ledger.lines()) > 150)
     assert kill_client(process, kind) == []
     learner = adaptive.SequenceLearner(ledger, range(5000))
-    report = DataFile(learner, str(tmp_path / "d.pickle"), token=2).load()
+    report = LearnerStore(learner, str(tmp_path / "d.pickle"), token=2).load()
     lost = len(ledger.lines()) - learner.npoints
     assert report.n_merged == learner.npoints > 80
     # 2 workers x 0.2 s / 0.01 s, and what was in flight
@@ -364,11 +373,11 @@ def test_functions_of_main_run_to_the_end(kind, tmp_path):
 
 
 @pytest.mark.mpi
-def test_a_world_of_the_wrong_size_is_named(tmp_path):
+def test_an_mpi_world_of_the_wrong_size_is_an_error_that_names_both_sizes(tmp_path):
     script = tmp_path / "open.py"
     script.write_text(
-        "from adaptive_scheduler.executors.registry import executor_for\n"
-        "if __name__ == '__main__':\n    executor_for('mpi4py').open(4)\n"
+        "from adaptive_scheduler.executors.registry import launcher_for\n"
+        "if __name__ == '__main__':\n    launcher_for('mpi4py').open(4)\n"
     )
     argv = [sys.executable, "-m", "mpi4py.futures", str(script)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=40)
@@ -377,23 +386,23 @@ def test_a_world_of_the_wrong_size_is_named(tmp_path):
     assert "so there are 4 clients" in done.stderr
 
 
-def test_journal_of_a_zombie_survives_its_deletion(tmp_path):
+def test_points_of_a_former_owner_survive_the_deletion_of_its_journal(tmp_path):
     fname = str(tmp_path / "d.pickle")
     zombie = PointJournal(fname, token=1)
     zombie.add(0, 10)
     zombie.flush()
     learner = sequence(slow(0), 10)
-    data = DataFile(learner, fname, token=2)
+    data = LearnerStore(learner, fname, token=2)
     data.load()
     zombie.add(1, 11)  # after it was read
     zombie.flush()
     data.save()
-    kept = []
-    assert data.retire_journals(kept.extend)
-    assert kept == [(1, 11)]
+    assert data.delete_former_journals()
+    (own,) = read_journals(fname)
+    assert own.points == [(1, 11)]
     zombie.add(2, 12)  # after it was deleted
     zombie.flush()
     third = sequence(slow(0), 10)
     data.save()
-    DataFile(third, fname, token=3).load()
+    LearnerStore(third, fname, token=3).load()
     assert dict(third.data) == {0: 10, 1: 11, 2: 12}

@@ -1,4 +1,4 @@
-"""Job scripts, run by a real bash with a client that only says what it was given."""
+"""Job scripts, run by a real bash with a client that only records what it was given."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from adaptive_scheduler.core.config import Environment, RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.schedulers import job_script as jobscript
+from adaptive_scheduler.schedulers import job_script
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from adaptive_scheduler.schedulers.pbs import PBS
@@ -74,7 +74,7 @@ class Bench:
         job = JobRequest("job", "as:run:5", resources, str(self.logs))
         where = Environment(str(cwd or self.home), [], "3.11", {})
         config = RunConfig("run", [resources], ["job"], str(self.logs), environment=where)
-        return jobscript.job_script(scheduler, job, config, self.folder, 5)
+        return job_script.job_script(scheduler, job, config, self.folder, 5)
 
     def start(self, text: str, **environ: str) -> subprocess.Popen[bytes]:
         path = self.home / "script.sh"
@@ -202,7 +202,7 @@ def test_a_mark_ends_the_loop(tmp_path: Path) -> None:
 
 
 def test_no_more_tries_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobscript, "MAX_TRIES", 3)
+    monkeypatch.setattr(job_script, "MAX_TRIES", 3)
     bench = Bench(tmp_path, "import os\nopen(os.environ['REPORT'], 'a').write('x')\nos._exit(9)")
     report = tmp_path / "report"
     assert bench.run(bench.simple(), REPORT=str(report)) == 9
@@ -220,7 +220,7 @@ os._exit(9)
 def test_a_client_that_met_the_manager_is_followed_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobscript, "MAX_TRIES", 12)  # whose pauses would be 65 s in all
+    monkeypatch.setattr(job_script, "MAX_TRIES", 12)  # whose pauses would be 65 s in all
     bench = Bench(tmp_path, MEETS_AND_DIES)
     begin = time.monotonic()
     assert bench.run(bench.simple(), REPORT=str(tmp_path / "report")) == 9
@@ -241,7 +241,7 @@ os._exit(9)
 def test_clients_that_are_given_no_learner_are_started_slower_and_slower(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobscript, "MAX_TRIES", 5)
+    monkeypatch.setattr(job_script, "MAX_TRIES", 5)
     bench = Bench(tmp_path, BEGINS_ONCE)
     begin = time.monotonic()
     assert bench.run(bench.simple(), REPORT=str(tmp_path / "report")) == 9
@@ -254,7 +254,7 @@ def test_clients_that_are_given_no_learner_are_started_slower_and_slower(
 def test_clients_that_were_never_given_a_learner_are_given_up(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "import os\nopen(os.environ['REPORT'], 'a').write('x')\nos._exit(9)")
     assert bench.run(bench.simple(), REPORT=str(tmp_path / "report")) == 9
-    assert (tmp_path / "report").read_text() == "x" * jobscript.MAX_VAIN_TRIES
+    assert (tmp_path / "report").read_text() == "x" * job_script.MAX_VAIN_TRIES
     assert "were given no learner" in bench.output()
 
 
@@ -364,7 +364,7 @@ def test_output_is_whole_and_in_order(tmp_path: Path) -> None:
 def test_too_much_output_is_cut_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobscript, "OUTPUT_LIMIT", 1000)
+    monkeypatch.setattr(job_script, "OUTPUT_LIMIT", 1000)
     bench = Bench(tmp_path, PRINTS + "\nimport sys; sys.exit(0)")
     assert bench.run(bench.simple()) == 0
     text = bench.output()
@@ -423,7 +423,7 @@ def test_what_a_function_left_running_does_not_hold_the_job(tmp_path: Path) -> N
     report = tmp_path / "report"
     process = bench.start(bench.simple(), REPORT=str(report))
     try:
-        assert process.wait(5 * jobscript.OUTPUT_PATIENCE) == 0
+        assert process.wait(5 * job_script.OUTPUT_PATIENCE) == 0
     finally:
         os.kill(int(report.read_text()), signal.SIGKILL)
     assert process.communicate(timeout=60)[0] == b""

@@ -17,21 +17,21 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners.data_file import LoadReport, OneFile
-from adaptive_scheduler.client.learners.journal_recovery import read_journals
+from adaptive_scheduler.client.learners.data_file import DataFile, LoadReport
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Claim, Hello, Owner, Welcome
 from adaptive_scheduler.errors import DataFileError, PermissionsError
-from adaptive_scheduler.io.learner_data.point_journals import list_journals
-from adaptive_scheduler.io.pickling.learner_file import LearnerFile, read_callable, write_learners
+from adaptive_scheduler.io.learner_data.point_journal import list_journals, read_journals
+from adaptive_scheduler.io.pickling.callables_file import read_callable
+from adaptive_scheduler.io.pickling.learner_file import LearnerFile, write_learners
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.syscalls import Name, Operations
 from adaptive_scheduler.io.transport import keys
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.runs.load_data import load_data, load_learners
 from tests.effort import times
+from tests.integration.attacker import NOBODY
 from tests.integration.client_runs import ClientRun
-from tests.integration.stranger import NOBODY
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -191,7 +191,7 @@ def _listed(data: Path) -> Iterator[Path]:
 READERS: list[Callable[[Path], object]] = [
     LearnerFile,
     lambda path: read_callable(path, "scheduler"),
-    lambda path: OneFile(_learner(), path).load(LoadReport()),
+    lambda path: DataFile(_learner(), path).load(LoadReport()),
     lambda path: load_data(_learner(), str(path)),
     _in_the_notebook,
     _journals,
@@ -229,13 +229,13 @@ def test_what_we_write_is_what_we_load_with_umask_002(tmp_path: Path) -> None:
         files.private_folder(folder.folder)
         write_learners(folder.learners, [_learner()])
         with LearnerFile(folder.learners) as learners:
-            one = OneFile(learners.read(0), tmp_path / "data")
+            one = DataFile(learners.read(0), tmp_path / "data")
         one.learner.tell(0.5, 0.25)
-        one.replace(gzip_free(one.learner), tmp_path / "x", lambda: True)
+        one.replace_safely(gzip_free(one.learner), tmp_path / "x", lambda: True)
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o664
-    again = OneFile(_learner(), tmp_path / "data")
+    again = DataFile(_learner(), tmp_path / "data")
     again.load(LoadReport())
     assert again.learner.data == {0.5: 0.25}
 

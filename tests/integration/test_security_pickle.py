@@ -163,7 +163,7 @@ print("and with pickle:", len(events) - before)
 """
 
 
-def test_a_manager_that_is_sent_pickles_looks_nothing_up(tmp_path: Path) -> None:
+def test_a_manager_that_is_sent_pickles_unpickles_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LISTENS, str(ROOT), str(tmp_path)],
         capture_output=True, text=True, cwd=ROOT, timeout=120, check=False,

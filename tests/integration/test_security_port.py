@@ -27,8 +27,8 @@ from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.io.transport.connection_limit import raise_file_limit
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from tests.effort import FULL, times
+from tests.integration.attacker import NOBODY, PREAMBLE
 from tests.integration.client_runs import wait_for
-from tests.integration.stranger import NOBODY, PREAMBLE
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = 50_000
@@ -125,10 +125,10 @@ class Port:
         self.folder = RunFolder(path / "running.tinydb")
         self.record = b""
 
-    def stranger(self, kind: str, seconds: float, record: bytes = b"") -> subprocess.Popen[bytes]:
+    def attacker(self, kind: str, seconds: float, record: bytes = b"") -> subprocess.Popen[bytes]:
         """Start one; it has given up root when this returns."""
         host, port = self.url.removeprefix("tcp://").split(":")
-        script = Path(__file__).with_name("stranger.py")
+        script = Path(__file__).with_name("attacker.py")
         words = [str(script), host, port, str(self.folder.folder), kind, str(seconds)]
         process = subprocess.Popen(
             [sys.executable, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -187,9 +187,9 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
 
 
 @pytest.mark.parametrize("kind", ["replay", "mix"])
-def test_a_stranger_gets_no_reply_and_changes_nothing(at: Port, kind: str) -> None:
+def test_a_connection_without_a_key_gets_no_reply_and_changes_nothing(at: Port, kind: str) -> None:
     before, refused = at.journal(), at.refused()
-    told = said(at.stranger(kind, 0))
+    told = said(at.attacker(kind, 0))
     assert told["connections"] > 0
     assert told["most_heard"] <= PREAMBLE, "more than what zmq says before it knows who is there"
     assert at.journal() == before
@@ -197,9 +197,9 @@ def test_a_stranger_gets_no_reply_and_changes_nothing(at: Port, kind: str) -> No
     print(f"{kind}: {told}, counted {at.refused() - refused}")
 
 
-def test_the_log_tells_of_strangers(at: Port) -> None:
-    said(at.stranger("garbage", 0))
-    wait_for(lambda: b'"strangers_refused"' in at.folder.manager_log.read_bytes())
+def test_connections_without_a_key_are_logged(at: Port) -> None:
+    said(at.attacker("garbage", 0))
+    wait_for(lambda: b'"connections_refused"' in at.folder.manager_log.read_bytes())
 
 
 def _medians(at: Port, kind: str, seconds: float) -> tuple[float, float, dict[str, Any]]:
@@ -208,10 +208,10 @@ def _medians(at: Port, kind: str, seconds: float) -> tuple[float, float, dict[st
     with closing(Honest(at.folder)) as honest:
         for _ in range(5):
             alone.append(statistics.median(honest.work(seconds)))
-            stranger = at.stranger(kind, seconds + 0.5)
+            attacker = at.attacker(kind, seconds + 0.5)
             time.sleep(0.25)  # it is at its full speed
             flooded.append(statistics.median(honest.work(seconds)))
-            told = said(stranger)
+            told = said(attacker)
     return statistics.median(alone), statistics.median(flooded), told
 
 
@@ -257,13 +257,13 @@ print(server.urls[0], flush=True)
 for _ in sys.stdin:
     server.receive(0.3)
     own = [os.open(os.devnull, os.O_RDONLY) for _ in range(250)]
-    print(server.is_shut, max(own), flush=True)
+    print(server.is_full, max(own), flush=True)
     for file in own:
         os.close(file)
 """
 
 
-def test_the_house_is_not_filled_while_the_manager_stands_still(tmp_path: Path) -> None:
+def test_a_flood_does_not_use_up_all_files_while_the_manager_is_stopped(tmp_path: Path) -> None:
     """Once a disk took 0.3 s at the wrong moment, and connections had all of the 4,096 files."""
     raise_file_limit()
     words = ["prlimit", "--nofile=4096:4096", sys.executable, "-c", STALLED, str(tmp_path)]
@@ -309,21 +309,21 @@ def _rest(count: Callable[[], int]) -> int:
     return last
 
 
-def test_a_full_house_shuts_its_door_and_the_manager_lives(tmp_path: Path) -> None:
-    """Without the door it died of "Too many open files"."""
+def test_too_many_connections_are_refused_and_the_manager_lives(tmp_path: Path) -> None:
+    """Without the limit it died of "Too many open files"."""
     with port(tmp_path / "run", files=4096) as at, closing(Honest(at.folder)) as honest:
         with closing(ManagerClient(at.folder)) as viewer:
             viewer.snapshot("none")  # who is in already may go on to look
-            strangers = [at.stranger("hold", 6) for _ in range(2)]
+            attackers = [at.attacker("hold", 6) for _ in range(2)]
             wait_for(lambda: any("new clients wait" in n for n in viewer.snapshot("none").notes))
             took = statistics.median(honest.work(1))
             files = psutil.Process(at.process.pid).num_fds()
-            held = sum(said(one)["connections"] for one in strangers)
+            held = sum(said(one)["connections"] for one in attackers)
             wait_for(lambda: not any("clients wait" in n for n in viewer.snapshot("none").notes))
         print(f"{files} of 4096 files in use, {held} connections; p50 {took * 1e3:.2f} ms")
         assert files < 4096 - 256
         with closing(Honest(at.folder)) as newcomers:
             newcomers.work(0.1)
         log = at.folder.manager_log.read_text()
-        assert "door_shut" in log
-        assert "door_opened" in log
+        assert "new_connections_wait" in log
+        assert "new_connections_accepted" in log

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
+from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.texts import LONGEST_WORD
+from adaptive_scheduler.core.texts import MAX_ARGUMENT
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.localbatch.commands import _parser
-from adaptive_scheduler.runs.start.plan import RunOptions, check_settings
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from adaptive_scheduler.schedulers.pbs import PBS
@@ -58,7 +58,7 @@ def very_odd_strings(n: int, seed: int) -> list[str]:
         else:
             word = os.fsdecode(rng.randbytes(rng.randint(1, 25)).replace(b"\0", b""))
         words.append(word)
-    words[7] = "'$(x) " * (LONGEST_WORD // 7)
+    words[7] = "'$(x) " * (MAX_ARGUMENT // 7)
     rng.shuffle(words)
     return words
 
@@ -130,7 +130,7 @@ def test_odd_names_and_folders_reach_the_submit_command(
             assert f"--job-name={word}" in argv
 
 
-def test_odd_names_reach_the_batch_system_of_processes() -> None:
+def test_odd_names_reach_localbatch() -> None:
     for word in visible(very_odd_strings(10_000, 3)):
         job = JobRequest(word, "as:run:1", Resources(), f"/logs/{word}")
         script = Path(f"/run/{word}.sh")
@@ -188,7 +188,7 @@ def test_odd_names_come_back_from_a_real_slurm(slurm: PrivateSlurm, tmp_path: Pa
         ({"log_folder": "/a\0b"}, "log_folder.*NUL"),
         ({"extra_env_vars": {"A": "\0"}}, r"extra_env_vars\['A'\].*NUL"),
         ({"extra_env_vars": {"A": "\ud800"}}, "half a character"),
-        ({"extra_env_vars": {"A": "x" * LONGEST_WORD}}, "131073 bytes; Linux starts no program"),
+        ({"extra_env_vars": {"A": "x" * MAX_ARGUMENT}}, "131073 bytes; Linux starts no program"),
     ],
 )
 def test_what_cannot_be_quoted_is_refused_by_name(
@@ -207,12 +207,12 @@ def test_a_partition_is_one_line(kind: type[Scheduler]) -> None:
 @pytest.mark.parametrize("word", ["a b", "a'b", '"a"', "$(id)", "-a", ""])
 def test_a_queue_of_pbs_has_no_quotes(word: str) -> None:
     """The lines of ``#PBS`` cannot quote all that a shell can, and no queue needs it."""
-    with pytest.raises(InputError, match=r"queue=.* is no name of a queue"):
+    with pytest.raises(InputError, match=r"queue=.* is not the name of a queue"):
         PBS(1, queue=word)
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\0b", "\x1e", "\x1f", "\ud800"])
 def test_job_names_are_one_line(name: str) -> None:
     """`squeue`'s rows are told apart by such characters."""
-    with pytest.raises(InputError, match="job_name="):
-        check_settings(RunOptions(job_name=name))
+    with pytest.raises(InputError, match="name="):
+        RunOptions(name=name)

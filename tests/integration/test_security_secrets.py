@@ -35,7 +35,7 @@ def slow_square(offset, x):
 learners = [adaptive.Learner1D(partial(slow_square, i), (-1, 1)) for i in range(4)]
 scheduler = adaptive_scheduler.scheduler.SLURM(cores=3, executor_type="process-pool")
 run_manager = RunManager(scheduler, learners, [f"data/{i}" for i in range(4)], goal=40,
-                         folder="run", max_simultaneous_jobs=2, job_manager_interval=1)
+                         folder="run", max_jobs=2, interval=1)
 run_manager.start()
 """,
     "run_manager.wait(timeout=120)",

@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 
+from adaptive_scheduler.core.clean_environment import clean_environment
 from adaptive_scheduler.core.jobs.batch_jobs import (
     CommandResult,
     JobId,
@@ -21,7 +22,6 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
     ListedJob,
     Refusal,
 )
-from adaptive_scheduler.core.surroundings import clean_environment
 from adaptive_scheduler.core.times import parse_text
 from adaptive_scheduler.errors import NoObservation
 from adaptive_scheduler.io.system import commands

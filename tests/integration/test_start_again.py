@@ -1,4 +1,4 @@
-"""A start in a folder that holds a run already means what the cell says now."""
+"""A second start in the folder of a run follows the notebook cell as it is now."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ import pytest
 from typer.testing import CliRunner
 
 from adaptive_scheduler.cli import app
+from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.runs.retry import rows_to_retry
 from adaptive_scheduler.runs.run_manager import RunManager, run_folder
-from adaptive_scheduler.runs.start.plan import RunOptions, make_plan
+from adaptive_scheduler.runs.start.plan import make_plan
 from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
@@ -86,7 +87,7 @@ class Again:
         with_store.close()
 
     def rows(self) -> list[Any]:
-        return state.read_items(read_tables(self.folder), self.folder)
+        return row_codec.read_items(read_tables(self.folder), self.folder)
 
     def phases(self) -> list[str]:
         return [row.phase.value for row in self.rows()]
@@ -103,7 +104,7 @@ def again(tmp_path: Path) -> Again:
 DONE, QUEUED = ["done"] * 3, ["queued"] * 3
 
 
-def test_a_start_with_the_same_cell_leaves_done_what_is_done(again: Again) -> None:
+def test_a_second_start_leaves_done_learners_done(again: Again) -> None:
     assert again.start(goal=cell(name="goal")) == ""
     assert again.phases() == DONE
     assert again.start(goal=10) == ""  # another goal, which they meet
@@ -168,7 +169,7 @@ def test_one_lost_file_of_a_balancing_learner_is_noticed(tmp_path: Path) -> None
     assert "the data of 1 are gone" in again.start([adaptive.BalancingLearner(lines(2))], goal=4)
 
 
-def test_an_edited_function_is_told_and_its_data_are_kept(again: Again) -> None:
+def test_an_edited_function_is_reported_and_its_data_are_kept(again: Again) -> None:
     edited = CELL.replace("x + offset", "x - offset")
     before = [name.read_bytes() for name in again.names]
     told = again.start(lines(text=edited))
@@ -190,13 +191,13 @@ def test_failed_learners_without_data_begin_anew_too(again: Again) -> None:
     assert [row.worked for row in again.rows()] == [0.0, 60.0, 60.0]
 
 
-def test_a_retry_means_learners_without_data_too(again: Again) -> None:
+def test_a_retry_includes_learners_without_data(again: Again) -> None:
     again.names[2].unlink()
     plan = make_plan(local(), lines(), again.names, RunOptions(goal=timedelta(seconds=60)))
     assert rows_to_retry(again.folder, plan, [0, 1, 2], None) == [2]
 
 
-def test_goals_that_must_be_loaded_for_are_not_looked_at_unasked(again: Again) -> None:
+def test_data_are_not_loaded_if_nothing_has_changed(again: Again) -> None:
     assert again.start(goal=lambda learner: learner.npoints >= 20, check_goal_on_start=False) == ""
     assert "3 do not meet" in again.start(goal=20, check_goal_on_start=False)
 
@@ -211,7 +212,7 @@ def test_other_learners_get_a_folder_of_their_own_and_are_told_so(
     first = RunManager(local(), lines(), ["a", "b", "c"], goal=10)
     prepare(first._plan, first.folder)  # type: ignore[arg-type]
     store = Database(first.folder)
-    for row in state.read_items(read_tables(first.folder), first.folder):
+    for row in row_codec.read_items(read_tables(first.folder), first.folder):
         store.put("_default", row.id, msgspec.structs.replace(row, phase=Phase.DONE))
     store.close()
     assert first.status() == "finished"
@@ -228,11 +229,11 @@ def test_other_learners_get_a_folder_of_their_own_and_are_told_so(
     ]
     assert [run.folder.home.name for run in same] == ["adaptive-scheduler", "adaptive-scheduler-2"]
     assert RunManager.attach(other.folder.home).fnames == [str(tmp_path / "d")]
-    anew = RunManager(local(), lines(1), ["e"], goal=10, overwrite_db=True)
+    anew = RunManager(local(), lines(1), ["e"], goal=10, overwrite=True)
     assert anew.folder.home.name == "adaptive-scheduler"  # what a person asks for
 
 
-def test_a_named_folder_of_other_learners_is_not_taken_for_this_run(tmp_path: Path) -> None:
+def test_a_named_folder_with_other_learners_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "run"
     first = RunManager(local(), lines(1), [tmp_path / "a"], goal=10, folder=home)
     prepare(first._plan, first.folder)  # type: ignore[arg-type]

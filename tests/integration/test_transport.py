@@ -123,14 +123,14 @@ def dealer(url: str, folder: RunFolder | None, server_key: str, message: bytes) 
     return answered
 
 
-def test_a_question_is_answered(folder: RunFolder) -> None:
+def test_a_request_is_answered(folder: RunFolder) -> None:
     with manager(folder) as running, connection(folder) as me:
         for number in range(1, 50):
             assert me.ask(ME, number, Claim(), 5) == Ok()
         assert len(running.heard) == 49
 
 
-def test_without_a_manager_it_says_so(folder: RunFolder) -> None:
+def test_without_a_manager_the_error_says_so(folder: RunFolder) -> None:
     with connection(folder) as me, pytest.raises(ManagerUnreachableError, match="no manager runs"):
         me.ask(ME, 1, Claim(), 0.2)
 
@@ -148,7 +148,9 @@ def test_fault_20_a_wrong_key_and_no_key_get_no_answer(folder: RunFolder) -> Non
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_dead_authenticator_lets_nobody_in_and_ends_the_server(folder: RunFolder) -> None:
+def test_without_its_authenticator_nobody_is_admitted_and_the_server_ends(
+    folder: RunFolder,
+) -> None:
     """Without the domain libzmq would ask nobody then, and take any key."""
     server = Server(folder)
     message = encode_request(ME, 1, Claim())
@@ -163,24 +165,24 @@ def test_a_dead_authenticator_lets_nobody_in_and_ends_the_server(folder: RunFold
         assert not server._authenticator.is_alive()
         with pytest.raises(RuntimeError, match="the authenticator has died"):
             server.receive(1.0)
-        assert server._socket.poll(500) == 0  # nobody came in
+        assert server._socket.poll(500) == 0  # no message arrived
     finally:
         server.close()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_door_that_nobody_watches_ends_the_server(folder: RunFolder) -> None:
+def test_the_server_ends_if_the_thread_of_the_connection_limiter_dies(folder: RunFolder) -> None:
     server = Server(folder)
-    assert server._door is not None
+    assert server._limiter is not None
 
     def die() -> int:
         raise SystemExit
 
-    count, server._door._count = server._door._count, die  # type: ignore[method-assign]
+    count, server._limiter._count = server._limiter._count, die  # type: ignore[method-assign]
     try:
-        wait_for(lambda: not server._door.is_watched)
-        server._door._count = count  # type: ignore[method-assign]
-        with pytest.raises(RuntimeError, match="the watch at the door has died"):
+        wait_for(lambda: not server._limiter.is_running)
+        server._limiter._count = count  # type: ignore[method-assign]
+        with pytest.raises(RuntimeError, match="the thread of the connection limiter has died"):
             server.receive(1.0)
     finally:
         server.close()
@@ -188,16 +190,16 @@ def test_a_door_that_nobody_watches_ends_the_server(folder: RunFolder) -> None:
 
 def test_its_threads_end_with_the_server(folder: RunFolder) -> None:
     server = Server(folder)
-    assert server._door is not None
+    assert server._limiter is not None
     assert server._authenticator.is_alive()
-    assert server._door.is_watched
+    assert server._limiter.is_running
     server.close()
     server._authenticator.join(5)
     assert not server._authenticator.is_alive()
-    assert not server._door.is_watched
+    assert not server._limiter.is_running
 
 
-def test_bytes_that_are_no_zmq_are_survived(folder: RunFolder) -> None:
+def test_the_server_survives_bytes_that_are_not_zmq(folder: RunFolder) -> None:
     with manager(folder) as running:
         host, port = running.server.urls[0].removeprefix("tcp://").split(":")
         plugs = [socket.create_connection((host, int(port))) for _ in range(20)]
@@ -247,7 +249,7 @@ def test_a_manager_on_another_port_is_found(folder: RunFolder) -> None:
             assert me.ask(ME, 2, Claim(), 5) == Ok()
 
 
-def test_one_that_waits_learns_at_once_that_the_manager_has_moved(folder: RunFolder) -> None:
+def test_a_waiting_client_notices_at_once_that_the_manager_has_moved(folder: RunFolder) -> None:
     def wait() -> None:
         with pytest.raises(ManagerUnreachableError):
             me.ask(ME, 1, Claim(), 60)
@@ -289,7 +291,7 @@ def test_a_dead_address_comes_first_once_only(folder: RunFolder) -> None:
             assert time.monotonic() - began < 2, "the address that answered is kept"
 
 
-def test_ports_can_be_chosen_and_a_taken_one_is_said(folder: RunFolder, tmp_path: Path) -> None:
+def test_ports_can_be_chosen_and_a_used_one_is_an_error(folder: RunFolder, tmp_path: Path) -> None:
     with manager(folder, ports="50321-50340") as running:
         port = int(running.server.urls[0].rpartition(":")[2])
         assert 50321 <= port <= 50340
@@ -310,7 +312,7 @@ def test_fault_21_no_secret_is_shown(folder: RunFolder) -> None:
     assert keys.load_or_make(folder.keys, "server") == pair
 
 
-def test_a_url_alone_leads_to_the_run(
+def test_a_run_is_found_by_its_url_alone(
     folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

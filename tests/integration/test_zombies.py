@@ -18,11 +18,11 @@ import adaptive
 import psutil
 import pytest
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
-from adaptive_scheduler.client.learners.point_journal import PointJournal
-from adaptive_scheduler.client.learners.store import DataFile
+from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.rows.items import Lost, Phase
+from adaptive_scheduler.io.learner_data import adaptive_private
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.manager.clients import Moment
 from tests.effort import FULL
@@ -129,9 +129,9 @@ class Scene:
     def _leave_a_journal(self) -> None:
         learner = LEARNERS[self.kind](self.ledger)
         journal = PointJournal(str(self.fname), token=0)
-        for x in adaptive_parts.ask(learner, 5):
-            function, argument = adaptive_parts.target(learner.function, x)
-            journal.add(adaptive_parts.compact(learner, x), function(argument))
+        for x in adaptive_private.ask(learner, 5):
+            function, argument = adaptive_private.target(learner.function, x)
+            journal.add(adaptive_private.compact(learner, x), function(argument))
         journal.close()
 
     @property
@@ -146,12 +146,12 @@ class Scene:
     def missing(self) -> list[str]:
         """Evaluations that neither the data nor any journal has."""
         learner = LEARNERS[self.kind](self.ledger)
-        data = DataFile(learner, str(self.fname), token=10**9)
+        data = LearnerStore(learner, str(self.fname), token=10**9)
         report = data.load()
         assert report.kept_aside == []
-        known = dict(adaptive_parts.points_of(learner, learner._get_data())) | report.memo
+        known = dict(adaptive_private.points_of(learner, learner._get_data())) | report.memo
         arguments = Counter(
-            repr(plain(adaptive_parts.target(learner.function, x)[1])) for x in known
+            repr(plain(adaptive_private.target(learner.function, x)[1])) for x in known
         )
         return [entry.x for entry in self.ledger.entries() if entry.x not in arguments]
 

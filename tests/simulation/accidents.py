@@ -1,4 +1,4 @@
-"""What happens to managers, jobs and clients that nobody wants."""
+"""Faults of managers, jobs and clients, drawn one after the other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WEIGHTS = {
 
 
 class Accidents:
-    """Draws them, one after the other; which kinds there are differs between histories.
+    """Draws faults, one after the other; which kinds there are differs between histories.
 
     Attributes
     ----------
@@ -105,13 +105,13 @@ class Accidents:
         """The site takes fewer jobs for a while."""
         weather = self.history.slurm.weather
         if weather.limit is None:
-            self.history.fault("limit comes")
+            self.history.fault("site limit comes")
             weather.limit = self.history.rng.randint(0, 3)
             self.history.after(self.history.rng.uniform(5, 90), self._lift)
 
     def _lift(self) -> None:
         if self.history.slurm.weather.limit is not None:
-            self.history.count("limit goes")
+            self.history.count("site limit goes")
             self.history.slurm.weather.limit = None
 
     def kill_client(self) -> None:
@@ -194,7 +194,7 @@ class Accidents:
         """SIGSTOP, often for longer than its lease."""
         life = self._life()
         if life is not None:
-            self.history.fault("client stands still", life.client.owner.uuid)
+            self.history.fault("client stopped for a while", life.client.owner.uuid)
             life.pause(self.history.rng.uniform(5, 130))
 
     def cut(self) -> None:
@@ -250,7 +250,7 @@ class Accidents:
             manager.fuse = self.history.rng.randint(0, 12)
 
     def stall_manager(self) -> None:
-        self.history.fault("manager stands still")
+        self.history.fault("manager stopped for a while")
         manager = self.history.manager
         manager.stalled_until = self.history.now + self.history.rng.uniform(5, 50)
 
@@ -275,7 +275,7 @@ class Accidents:
     def disturb_fold(self) -> None:
         manager = self.history.manager
         if manager.fold_fuse is None:
-            self.history.fault("fold disturbed")
+            self.history.fault("checkpoint disturbed")
             manager.fold_fuse = self.history.rng.randint(0, 8)
 
     def fold(self) -> None:

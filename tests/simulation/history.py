@@ -9,19 +9,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from random import Random
 
-from adaptive_scheduler.core.config import Limits, RunConfig, Timing
+from adaptive_scheduler.core.config import JobLimits, RunConfig, Timing
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Status, encode_request
-from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage import row_codec as state
-from adaptive_scheduler.io.storage import tinydb_file as storage
+from adaptive_scheduler.io.storage import files, row_codec, tinydb_file
 from tests.simulation.accidents import Accidents
 from tests.simulation.disk import Disk
 from tests.simulation.lives import Life
 from tests.simulation.manager import FOLDER, Manager
 from tests.simulation.oracle import Oracle, ViolationError, demand
-from tests.simulation.slurm import Job, Slurm, Weather
+from tests.simulation.slurm import FaultRates, Job, Slurm
 
 TIMING = Timing(beat=8, lease=30, idle=4, grace=60, patience=90, interval=30, kill_wait=10)
 #: Virtual seconds within which everything ends once nothing goes wrong any more.
@@ -105,7 +103,7 @@ class History:
             )
             for row in range(n)
         ]  # fmt: skip
-        limits = Limits(rng.randint(4, 6), rng.randint(0, 2), rng.randint(1, 3))
+        limits = JobLimits(rng.randint(4, 6), rng.randint(0, 2), rng.randint(1, 3))
         self.config = RunConfig(
             "run", [Resources(cores=k + 1) for k in range(shapes)], ["job"], "/run/logs",
             timing=TIMING, limits=limits,
@@ -118,9 +116,9 @@ class History:
         self.poison = {row for row in range(n) if rng.random() < 0.08}
         self.duration = rng.uniform(50, 160)
 
-    def _weather(self) -> Weather:
+    def _weather(self) -> FaultRates:
         rng = self.rng
-        return Weather(
+        return FaultRates(
             rng.choice((0.0, 0.1, 0.3)), rng.choice((0.0, 0.2, 0.4)), rng.choice((0.0, 0.3)),
             rng.choice((0.1, 3.0)), rng.choice((0.0, 60.0, 300.0)),
         )  # fmt: skip
@@ -308,17 +306,17 @@ class History:
         job.state, job.node = "PENDING", ""
         self._let_start(job)
 
-    def end(self, job: Job, state: str) -> None:
+    def end(self, job: Job, row_codec: str) -> None:
         """A job is over, with everything in it."""
         if job.ended:
             return
         self.count("job ended")
-        self.say("job", job.id, state)
+        self.say("job", job.id, row_codec)
         life = self.lives.pop(job.id, None)
         if life is not None and not life.dead:
-            self.oracle.client_dies(life, own_fault=state == "FAILED")
+            self.oracle.client_dies(life, own_fault=row_codec == "FAILED")
             life.dead = True
-        job.state, job.ended = state, max(self.now, 1e-9)
+        job.state, job.ended = row_codec, max(self.now, 1e-9)
 
     def client_left(self, life: Life) -> None:
         """A client ended in good order."""
@@ -363,7 +361,7 @@ class History:
         self._connections: dict[bytes, Life] = {}
         for folder in ("/", "/run"):
             self.disk.mkdir(folder)
-        storage.create(FOLDER.database, state.new_tables(self.items, None))
+        tinydb_file.create(FOLDER.database, row_codec.new_tables(self.items, None))
         for folder in (FOLDER.folder, FOLDER.scripts):
             self.disk.mkdir(folder)
         self.manager.start()

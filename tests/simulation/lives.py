@@ -1,4 +1,4 @@
-"""One life of a client: the real session, on a host that may pause, vanish or come back."""
+"""A client of a job, from its start to its end: the real session, on a host that may pause or vanish."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Life:
     Attributes
     ----------
     paused_until : float
-        It stands still until then.
+        The process is stopped until then.
     cut_until : float
         No message reaches it or leaves it until then.
     dead : bool
-        It will not do anything any more.
+        The process has ended.
     """
 
     def __init__(self, history: History, job: Job, attempt: int) -> None:
@@ -70,7 +70,7 @@ class Life:
         return self.history.now + self.offset
 
     def wake(self, seconds: float) -> None:
-        """Let it look around then, unless it does before."""
+        """Let it send what is due then, unless it does before."""
         when = max(self.history.now + seconds, self.paused_until)
         if when < self._wake:
             self._wake = when
@@ -86,7 +86,7 @@ class Life:
         self.speak()
 
     def speak(self) -> None:
-        message = self.client.speak(self.clock())
+        message = self.client.next_message(self.clock())
         if message is not None:
             self.history.to_manager(self, message)
         due = self.client.due - self.offset - self.history.now
@@ -102,7 +102,7 @@ class Life:
             history.at(self.paused_until, lambda: self.hear(message))
             return
         history.count("answer heard")
-        self.client.hear(message, self.clock())
+        self.client.receive(message, self.clock())
         if self.client.left:
             self.dead = True
             if self.client.left == CRASHED:

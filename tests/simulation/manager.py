@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
-from adaptive_scheduler.core.jobs.commands import CancelTask, Result, Submit, Task
+from adaptive_scheduler.core.jobs.commands import CancelJobs, Command, Result, SubmitJobs
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError
-from adaptive_scheduler.io.storage import checkpoint as folding
+from adaptive_scheduler.io.storage import checkpoint
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.manager.batch_worker import BatchWorker
 from adaptive_scheduler.manager.dispatch import Dispatcher
@@ -39,7 +39,7 @@ class Silence:
     warning = exception = info
 
 
-class Words(BatchWorker):
+class SimulatedBatchWorker(BatchWorker):
     """The real translation of tasks into commands and back; the commands go to the virtual Slurm."""
 
     def __init__(self, history: History) -> None:
@@ -56,7 +56,7 @@ class Words(BatchWorker):
         self.seen = self.seen or answer.seen
         return answer.result
 
-    def say(self, task: Task) -> tuple[Result, float, Seen | None]:
+    def say(self, task: Command) -> tuple[Result, float, Seen | None]:
         self.seconds, self.seen = 0.0, None
         return self.carry_out(task), self.seconds, self.seen
 
@@ -85,7 +85,7 @@ class Fold:
         before, manager.acting = manager.acting, "fold"
         parent = os.getppid() if manager.life == self._life else -1
         try:
-            folding.fold(FOLDER, last, parent, anew)
+            checkpoint.write_checkpoint(FOLDER, last, parent, anew)
             self.status = 0
         except KilledError:
             self.status = -9
@@ -124,7 +124,7 @@ class Manager:
         self.wall = 1.7e9
         self._inbox: list[tuple[bytes, bytes]] = []
         self._results: list[tuple[Result, Seen | None]] = []
-        self._tasks: deque[Task] = deque()
+        self._tasks: deque[Command] = deque()
         self._busy = False
         self._next_turn = float("inf")
         self._folds: list[Fold] = []
@@ -199,7 +199,7 @@ class Manager:
         life = self.life
         try:
             store = Database(FOLDER)
-            store.start_folding = self._start_folding  # type: ignore[method-assign,assignment]
+            store.start_checkpoint = self._start_folding  # type: ignore[method-assign,assignment]
             turns = Dispatcher(store, history.config, Silence(), "host:1", lambda: None, self)
             turns.submit_jobs(history.config, "slurm", SCHEDULER.max_array, lambda _: "")
         except KilledError:
@@ -216,7 +216,7 @@ class Manager:
             self.acting = before
         assert life == self.life
         self.turns = turns
-        self._words = Words(history)
+        self._words = SimulatedBatchWorker(history)
         self.started = history.now
         history.say("manager started", str(self.life))
         history.oracle.manager_started(turns)
@@ -256,9 +256,8 @@ class Manager:
         messages, self._inbox = self._inbox, []
         results, self._results = self._results, []
         turns, life = self.turns, self.life
-        for _, seen in results:
-            if seen is not None:
-                history.oracle.listing(seen)
+        for result, seen in results:
+            history.oracle.command_answered(result, seen)
         self.acting = "manager"
         try:
             turns.step(self._drain(messages), [result for result, _ in results], self)
@@ -292,12 +291,12 @@ class Manager:
 
     # ------------------------------------------------------------- its batch system
 
-    def ask(self, task: Task) -> None:
+    def send_command(self, task: Command) -> None:
         self.point("ask")
-        if isinstance(task, CancelTask):
+        if isinstance(task, CancelJobs):
             self.history.oracle.cancel_decided(task.jobs)
-        elif isinstance(task, Submit):
-            self.history.oracle.submit_decided(task.submit.number)
+        elif isinstance(task, SubmitJobs):
+            self.history.oracle.submit_decided(task.number)
         self._tasks.append(task)
         if not self._busy:
             self._busy = True

@@ -1,4 +1,4 @@
-"""What must hold whatever happens, judged by what the manager was really told."""
+"""What must hold whatever happens, judged by what was really sent to the manager and by it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from adaptive_scheduler.core.rows.item_table import FIRST_DELAY
-from adaptive_scheduler.core.rows.items import IN_ALL, MAX_VAIN, OVER, Item, Phase
+from adaptive_scheduler.core.jobs.commands import CancelDone, Result
+from adaptive_scheduler.core.rows.items import FIRST_DELAY, IN_ALL, MAX_VAIN, OVER, Item, Phase
 from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Beat,
@@ -25,7 +25,7 @@ from adaptive_scheduler.core.wire.messages import (
     Reply,
     Request,
 )
-from adaptive_scheduler.io.storage import tinydb_file as storage
+from adaptive_scheduler.io.storage import tinydb_file
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.dispatch import Dispatcher
 from tests.simulation.manager import FOLDER
@@ -58,7 +58,7 @@ def demand(holds: object, promise: str) -> None:
 
 
 def _counts_after(row: Item, request: Fail | Release) -> list[tuple[int, int, int]]:
-    """What its row may count after a client's word: failures, failures in all, crashes."""
+    """What its row may count after such a request: failures, failures in all, crashes."""
     fails, in_all, crashes = row.fails, row.fails_in_all, row.crashes
     if isinstance(request, Release):
         return [(fails, in_all, crashes)]
@@ -69,12 +69,12 @@ def _counts_after(row: Item, request: Fail | Release) -> list[tuple[int, int, in
 
 
 class Oracle:
-    """Watches a history. It believes its own ears only, never the books."""
+    """Watches a history: compares the manager's public state with what was sent and answered."""
 
     def __init__(self, history: History) -> None:
         self.history = history
         self.connection = b""
-        #: Of what clients were told: rows that are DONE, tokens of failures, the last token.
+        #: Of the answers that clients got: rows that are DONE, tokens of failures, the last token.
         self.done: set[int] = set()
         self.failures: defaultdict[int, set[int]] = defaultdict(set)
         self.tokens: dict[int, int] = {}
@@ -110,6 +110,7 @@ class Oracle:
         self._pending: dict[bytes, tuple[Owner, Request, Reply]] = {}
         self._ready_at.clear()
         self._shown: frozenset[str] = frozenset()
+        self._cancel_taken: set[str] = set()
         self._cancelling: set[str] = set()
         self._heard: dict[str, float] = {}
         self._owners: dict[str, Owner] = {}
@@ -238,7 +239,7 @@ class Oracle:
                 demand(reply.token > max(item.token for item in before), "a token is given again")
                 if was is held and was.owner is not None:
                     crash = was.owner.restart == owner.restart
-                    demand(given.crashes == was.crashes + crash, "a life's end is misjudged")
+                    demand(given.crashes == was.crashes + crash, "the end of a client is misjudged")
             if held is None:
                 demand(was.phase is Phase.QUEUED, "what is not free is given")
                 ended = self.history.slurm.jobs[owner.job].ended  # who speaks then is a zombie
@@ -275,11 +276,11 @@ class Oracle:
             demand(known == owner.uuid, "two clients have the same right")
             self.tokens[reply.item] = max(self.tokens.get(reply.item, 0), reply.token)
         if isinstance(request, (Finish, Fail)) and not isinstance(reply, Refused):
-            row = self._book.row_of(request.token)
-            if row is not None and isinstance(request, Finish):
-                self.done.add(row)
-            elif row is not None and not request.crash:
-                self.failures[row].add(request.token)
+            item = self._book.by_token(request.token)
+            if item is not None and isinstance(request, Finish):
+                self.done.add(item.id)
+            elif item is not None and not request.crash:
+                self.failures[item.id].add(request.token)
 
     # -------------------------------------------------------------------------- rows
 
@@ -304,8 +305,8 @@ class Oracle:
     def _check_verdict(self, rows: list[Item], item: Item) -> None:
         limits = self.history.config.limits
         over = (
-            item.fails > limits.max_fails_per_job
-            or item.fails_in_all > IN_ALL * limits.max_fails_per_job
+            item.fails > limits.max_fails
+            or item.fails_in_all > IN_ALL * limits.max_fails
             or item.crashes > limits.max_crashes
             or item.vain > MAX_VAIN
         )
@@ -355,8 +356,14 @@ class Oracle:
 
     # -------------------------------------------------------------------- the queue
 
-    def listing(self, seen: Seen) -> None:
-        """A look's answer reaches the manager."""
+    def command_answered(self, result: Result, seen: Seen | None) -> None:
+        """The result of a command reaches the manager; `seen` is what a listing shows."""
+        if isinstance(result, CancelDone):
+            self._cancel_taken.update(result.jobs)
+        if seen is not None:
+            self._note_listing(seen)
+
+    def _note_listing(self, seen: Seen) -> None:
         self._shown = seen.jobs
         if not seen.good:
             return
@@ -394,8 +401,8 @@ class Oracle:
         silent = self._silence(job.id) >= timing.lease
         if job.id in self._goodbye or (job.id in self.spoke and silent):
             return True
-        if job.id in self.leaving:
-            return True  # we cancelled it, and it holds nothing: it ends within KillWait
+        if job.id in self._cancel_taken:
+            return True  # Slurm has taken our cancel: the job ends within KillWait
         age = self.history.now - max(self._since, job.made) + EPSILON
         return self._lacking[job.id] >= 2 and age >= timing.grace
 
@@ -408,7 +415,7 @@ class Oracle:
 
     def check_number(self) -> None:
         alive = [job for job in self.history.slurm.living() if job.id not in self.excused]
-        limit = self.history.config.limits.max_simultaneous_jobs
+        limit = self.history.config.limits.max_jobs
         demand(len(alive) <= limit, f"{len(alive)} jobs, {limit} are allowed")
 
     def submit_decided(self, number: int) -> None:
@@ -441,7 +448,7 @@ class Oracle:
     # ----------------------------------------------------------------------- crashes
 
     def client_dies(self, life: Life, own_fault: bool) -> None:
-        """Without a word; `own_fault`: its job ends FAILED, and so by what it did."""
+        """Without a goodbye; `own_fault`: its job ends FAILED, and so by what it did."""
         client = life.client
         held = next((item for item in self._book.rows if item.owner == client.owner), None)
         alive = self.history.manager.turns is not None
@@ -456,8 +463,8 @@ class Oracle:
         demand(all(item.phase in OVER for item in rows), "an item has not ended")
         self._check_crashes(rows)
         self._turns.persistence.checkpoint(wait=True)
-        tables = storage.AtomicStorage(FOLDER.database).read() or {}
-        kept = {int(key): row for key, row in tables[storage.ITEMS].items()}
+        tables = tinydb_file.AtomicStorage(FOLDER.database).read() or {}
+        kept = {int(key): row for key, row in tables[tinydb_file.ITEMS].items()}
         for item in rows:
             row = kept[item.id]
             same = (row["phase"], row.get("token", 0), row.get("fails", 0), row.get("crashes", 0))

@@ -25,7 +25,7 @@ _FOREIGN = (
 
 @dataclass(slots=True)
 class Job:
-    """One job as it really is. `state` is Slurm's word."""
+    """One job as it really is. `state` is what Slurm calls it."""
 
     array: int
     task: str
@@ -67,7 +67,7 @@ class Job:
 
 @dataclass(slots=True)
 class Seen:
-    """What a listing really said: the oracle does not trust the parser. `good`: it can be believed."""
+    """What a listing really shows: the oracle does not trust the parser. `good`: it can be believed."""
 
     good: bool
     jobs: frozenset[str] = frozenset()
@@ -84,7 +84,7 @@ class Answer:
 
 
 @dataclass(slots=True)
-class Weather:
+class FaultRates:
     """How often each kind of command goes wrong."""
 
     look: float = 0.0
@@ -100,7 +100,7 @@ class Slurm:
     """Jobs, and commands about them."""
 
     rng: Random
-    weather: Weather
+    weather: FaultRates
     now: Callable[[], float]
     submitted: Callable[[list[Job]], None]
     cancelled: Callable[[Job], None]
@@ -142,7 +142,7 @@ class Slurm:
     def _sbatch(self, argv: Sequence[str]) -> Answer:
         if self.rng.random() >= self.weather.submit:
             return self._say(argv, f"{self._make(argv)}\n")
-        kind = self.rng.choice(_SUBMIT_FAULTS)
+        kind = self.rng.choice(SUBMIT_FAULTS)
         self.fault(f"sbatch: {kind}")
         match kind:
             case "busy":
@@ -245,7 +245,7 @@ class Slurm:
         return answer
 
     def _bad_look(self, argv: Sequence[str], rows: list[tuple[str, str]]) -> Answer:
-        kind = self.rng.choice(_LOOK_FAULTS)
+        kind = self.rng.choice(LISTING_FAULTS)
         self.fault(f"squeue: {kind}")
         match kind:
             case "empty":
@@ -312,10 +312,10 @@ _LIMIT = (
 )
 _DOWN = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
 _GARBAGE = ("<html>502</html>", "Last login: today\n", "JOBID STATE\n1 R\n")
-_SUBMIT_FAULTS = (
+SUBMIT_FAULTS = (
     "busy", "limit", "hangs, not taken", "hangs, taken", "hangs, taken late", "times out, taken",
     "no id, taken",
 )  # fmt: skip
-_LOOK_FAULTS = (
+LISTING_FAULTS = (
     "empty", "short", "late", "slow", "empty with a complaint", "garbage", "cut", "hangs", "fails",
 )  # fmt: skip

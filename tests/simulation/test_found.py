@@ -9,7 +9,7 @@ import pytest
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobId, JobState, ListedJob
-from adaptive_scheduler.core.jobs.commands import Submit, SubmitUnknown
+from adaptive_scheduler.core.jobs.commands import QueueListing, SubmitJobs, SubmitUnknown
 from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.jobs.records import JobRecord, SubmitRecord
 from adaptive_scheduler.core.paths import RunFolder
@@ -18,8 +18,7 @@ from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.messages import Claim, Goodbye, Ok, Owner, Refused
-from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage import tinydb_file as storage
+from adaptive_scheduler.io.storage import files, tinydb_file
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.manager.batch_worker import BatchWorker
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
@@ -34,7 +33,7 @@ class DeadError(BaseException):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_what_a_killed_manager_had_not_synced_is_safe_once_it_is_believed(seed: int) -> None:
+def test_lines_that_a_killed_manager_had_not_synced_are_synced_by_the_next(seed: int) -> None:
     """Killed before its fsync; the next manager reads the line, answers by it, loses its power."""
     doomed = ""
 
@@ -46,7 +45,7 @@ def test_what_a_killed_manager_had_not_synced_is_safe_once_it_is_believed(seed: 
     with files.through(disk):
         for folder in ("/", "/run"):
             disk.mkdir(folder)
-        storage.create(FOLDER.database, {})
+        tinydb_file.create(FOLDER.database, {})
         first = Database(FOLDER)
         first.put("jobs", "1", {"id": "1"})
         doomed = "fsync"
@@ -62,7 +61,7 @@ def test_what_a_killed_manager_had_not_synced_is_safe_once_it_is_believed(seed: 
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_what_was_not_synced_before_the_last_segment_began_is_safe_once_it_is_believed(
+def test_unsynced_lines_of_an_earlier_segment_are_synced_by_the_next_manager(
     seed: int,
 ) -> None:
     """An fsync fails, a fold begins the next segment, the manager dies; the next one loses its power.
@@ -79,7 +78,7 @@ def test_what_was_not_synced_before_the_last_segment_began_is_safe_once_it_is_be
     with files.through(disk):
         for folder in ("/", "/run"):
             disk.mkdir(folder)
-        storage.create(FOLDER.database, {})
+        tinydb_file.create(FOLDER.database, {})
         first = Database(FOLDER)
         first.put("jobs", "1", {"id": "1"})
         doomed = "fsync"
@@ -111,7 +110,7 @@ def test_a_submit_whose_socket_timed_out_may_have_arrived() -> None:
         for folder in ("/", "/run", FOLDER.folder, FOLDER.scripts):
             disk.mkdir(str(folder))
         batch = _Deaf(SLURM(cores=1), config, FOLDER, lambda _: None, lambda *_: "#!/bin/sh")
-        result = batch.carry_out(Submit(SubmitRecord(1, 0, 2, "job", 0.0)))
+        result = batch.carry_out(SubmitJobs(0, 2, 1, "job"))
     assert isinstance(result, SubmitUnknown), "it would be sent again"
 
 
@@ -135,19 +134,19 @@ def test_a_job_whose_client_was_heard_since_does_not_wait() -> None:
     jobs = JobTable([], [SubmitRecord(1, 0, 1, "job", 0.0, ["1_0"])], 0.0)
     waiting = ListedJob(JobId("1_0"), JobState.PENDING, "PENDING", comment="as:run:1")
     jobs.end_submit(1, ["1_0"], 0.0)
-    jobs.observe([waiting], [], 1.0, "run")
-    assert [view.listed for view in jobs.survey((), 2.0, 30.0).views] == [JobState.PENDING]
-    jobs.hear(Owner("1_0", 0, 0, "uuid"), 1, 3.0)
-    assert [view.listed for view in jobs.survey((), 4.0, 30.0).views] == [JobState.RUNNING]
-    jobs.observe([waiting], [], 5.0, "run")  # requeued
-    assert [view.listed for view in jobs.survey((), 6.0, 30.0).views] == [JobState.PENDING]
+    jobs.on_listing(QueueListing([waiting]), 1.0, "run")
+    assert [job.state for job in jobs.live.values()] == [JobState.PENDING]
+    jobs.on_heartbeat(Owner("1_0", 0, 0, "uuid"), 1, 3.0)
+    assert [job.state for job in jobs.live.values()] == [JobState.RUNNING]
+    jobs.on_listing(QueueListing([waiting]), 5.0, "run")  # requeued
+    assert [job.state for job in jobs.live.values()] == [JobState.PENDING]
 
 
 def test_the_search_for_a_submit_begins_when_it_is_given_up() -> None:
     """The command itself may have hung for as long as the grace."""
     jobs = JobTable([], [], 0.0)
     number = jobs.begin_submit(0, 2, "job", 0.0, 0.0).number
-    jobs.observe([], [], 1.0, "run")
+    jobs.on_listing(QueueListing([]), 1.0, "run")
     jobs.doubt_submit(number, 60.0)
-    (view,) = jobs.submit_views(61.0)
-    assert (view.age, view.absences) == (1.0, 0)
+    (pending,) = jobs.pending_submits.values()
+    assert (pending.since, pending.absences) == (60.0, 0)

@@ -11,6 +11,7 @@ import msgspec
 from adaptive_scheduler.core.wire.messages import (
     Beat,
     Cancel,
+    CancelItems,
     Claim,
     Fail,
     Finish,
@@ -73,7 +74,7 @@ class Fuzzer:
         token = rng.choice(tokens) if tokens and rng.random() < 0.5 else rng.randrange(2**40)
         report = Report(rng.randrange(100), rng.random(), 1.5, 1, 2.0, 3.0, 4.0, 5.0, 6.0)
         if rng.random() < 0.002:
-            return rng.choice((Cancel(), Resume(), Retry(None), Retry([rng.randrange(99)], True)))
+            return rng.choice(_of_people(rng))
         return rng.choice((
             Hello("host", 1, 1), Claim(), Claim(), Claim(), Beat(token, report), Beat(token, report),
             Finish(token, report, rng.random() < 0.5), Fail(token, "it raised", "Traceback", report),
@@ -124,3 +125,8 @@ class Fuzzer:
     def _noise(self, _: bytes) -> bytes:
         rng = self._rng
         return rng.choice(CUT) if rng.random() < 0.1 else rng.randbytes(rng.randrange(80))
+
+
+def _of_people(rng: random.Random) -> tuple[Request, ...]:
+    rows = [rng.randrange(99)]
+    return (Cancel(), CancelItems(rows), Resume(), Retry(None), Retry(rows, True))

@@ -171,7 +171,7 @@ def test_many_points_of_learners_in_learners(function):
         assert_alike(one, other)
 
 
-def test_a_class_with_its_own_way_is_left_to_it():
+def test_a_class_with_its_own_methods_is_loaded_by_them():
     class Own(Learner1D):
         def tell_many(self, xs, ys, *, force=False):
             self.seen = len(xs)

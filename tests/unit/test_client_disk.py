@@ -17,14 +17,14 @@ OWNER = Owner("1", 0, 0, "u")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_log_on_a_full_disk_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_on_a_full_disk_complains_once(capsys: pytest.CaptureFixture[str]) -> None:
     log = open_log(Path("/dev/full"))
     for _ in range(3):
         log.info("progress_made", points=list(range(5000)))
     assert capsys.readouterr().err.count("lines are missing") == 1
 
 
-def test_a_mark_that_cannot_be_made_is_told(
+def test_a_mark_that_cannot_be_made_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "ends").write_text("no folder")
@@ -33,13 +33,13 @@ def test_a_mark_that_cannot_be_made_is_told(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_talk_whose_thread_died_is_broken(
+def test_a_link_whose_thread_died_is_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dies(*_: object) -> None:
         raise OSError("too many open files")
 
     monkeypatch.setattr("adaptive_scheduler.client.link.Connection", dies)
-    with ManagerLink(RunFolder(tmp_path / "db.tinydb"), OWNER, Timing()) as talk:
-        talk._thread.join(10)
-        assert talk.has_broken
+    with ManagerLink(RunFolder(tmp_path / "db.tinydb"), OWNER, Timing()) as link:
+        link._thread.join(10)
+        assert link.is_broken

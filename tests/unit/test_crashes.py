@@ -6,8 +6,9 @@ import pytest
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.job_table import JobTable
+from adaptive_scheduler.core.jobs.outputs import explain_early_death
 from adaptive_scheduler.core.jobs.reconcile import EARLY_DEATHS
-from adaptive_scheduler.core.jobs.records import JobRecord, last_words
+from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.events import Raised
 from adaptive_scheduler.core.rows.item_table import ItemTable
@@ -24,7 +25,7 @@ def held(**changes: int) -> Item:
     return Item(0, "/x", Phase.RUNNING, job="1_0", owner=OWNER, token=1, **changes)
 
 
-def test_a_dead_worker_is_a_crash_and_no_failure() -> None:
+def test_a_dead_worker_counts_as_a_crash_and_not_as_a_failure() -> None:
     event = Raised(1, "a worker process died", crash=True)
     after = step(held(), event, 1.0, Budget(max_fails=0, max_crashes=1))
     assert isinstance(after, Item)
@@ -35,7 +36,7 @@ def test_a_dead_worker_is_a_crash_and_no_failure() -> None:
     assert given_up.reason == "a worker process died (2 times)"
 
 
-def test_a_cancel_keeps_what_was_reported() -> None:
+def test_a_cancelled_item_keeps_its_last_report() -> None:
     book = ItemTable([Item(0, "/x", Phase.QUEUED), Item(1, "/y", Phase.QUEUED)], Budget())
     assert isinstance(book.claim(OWNER, 0, 1.0), Item)
     book.cancel(2.0, {0: Report(npoints=70, seconds=3.0)})
@@ -44,36 +45,40 @@ def test_a_cancel_keeps_what_was_reported() -> None:
     assert book.rows[1].phase is Phase.CANCELLED
 
 
-def test_last_words_tell_each_thing_once() -> None:
+def test_an_early_death_is_explained_without_repeats() -> None:
     dead = JobRecord("1_0", ended="unknown")
     printed = "no such file\n[adaptive_scheduler] again\nno such file\n"
-    told = last_words(
+    told = explain_early_death(
         [JobRecord("0"), dead, JobRecord("2", has_worked=True, ended="x")], lambda _: printed
     )
-    assert told == ". The last words of job 1_0: no such file"
-    assert last_words([dead], lambda _: None) == ""
+    assert told == ". The last output of job 1_0: no such file"
+    assert explain_early_death([dead], lambda _: None) == ""
 
 
 @pytest.mark.parametrize(
     ("printed", "cause", "words"),
     [
-        ("", "completed", "its output exists and is empty, and it ended with 0: look at the login"),
-        ("", "unknown", "its output exists and is empty: look at the login profile"),
-        ("", "failed", "its output exists and is empty: look at the login profile"),
-        (None, "completed", "it has no output, and it ended with 0: look at the login profile"),
-        ("Welcome\n", "completed", "The last words of job 7: Welcome. It ended with 0, before"),
-        ("ImportError: x\n", "failed", "The last words of job 7: ImportError: x"),
+        ("", "completed", "its output file is empty, and it ended with 0: look at the login"),
+        ("", "unknown", "its output file is empty: look at the login profile"),
+        ("", "failed", "its output file is empty: look at the login profile"),
+        (
+            None,
+            "completed",
+            "it has no output file, and it ended with 0: look at the login profile",
+        ),
+        ("Welcome\n", "completed", "The last output of job 7: Welcome. It ended with 0, before"),
+        ("ImportError: x\n", "failed", "The last output of job 7: ImportError: x"),
     ],
 )
 def test_a_job_that_died_silently_says_why(printed: str | None, cause: str, words: str) -> None:
-    told = last_words([JobRecord("7", ended=cause)], lambda _: printed)
+    told = explain_early_death([JobRecord("7", ended=cause)], lambda _: printed)
     assert words in told
     assert ("login profile" in told) is (cause == "completed" or printed == "")
 
 
 @pytest.mark.parametrize("printed", [None, "[adaptive_scheduler] The client ended with status 1\n"])
 def test_a_login_profile_is_not_blamed_where_the_script_began(printed: str | None) -> None:
-    assert last_words([JobRecord("7", ended="failed")], lambda _: printed) == ""
+    assert explain_early_death([JobRecord("7", ended="failed")], lambda _: printed) == ""
 
 
 def test_jobs_that_get_nowhere_are_told_and_waited_with() -> None:

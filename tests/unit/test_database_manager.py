@@ -1,4 +1,4 @@
-"""Answers to clients: idempotent, fenced, and one word for every case."""
+"""The answers of the database manager to each request of clients."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ from adaptive_scheduler.core.wire.messages import (
 )
 from adaptive_scheduler.manager.clients import CLIENT_REQUESTS, DatabaseManager, Moment
 from adaptive_scheduler.manager.control import CONTROL_REQUESTS
+from adaptive_scheduler.manager.drivers import DRIVER_REQUESTS
+from adaptive_scheduler.manager.heads import HEAD_REQUESTS
 
 
 class Desk:
@@ -70,7 +72,7 @@ def code(reply: Reply) -> str:
     return reply.code
 
 
-def test_a_whole_visit() -> None:
+def test_a_client_from_hello_to_goodbye() -> None:
     desk = Desk(1, combos={0: {"a": 1}})
     welcome = desk.ask(ANNA, Hello("n1", 1, 4, submit=3))
     assert isinstance(welcome, Welcome)
@@ -87,7 +89,7 @@ def test_a_whole_visit() -> None:
     assert desk.state.jobs.records["1"].goodbye == "over"
 
 
-def test_the_same_number_gets_the_same_reply_and_does_nothing() -> None:
+def test_a_repeated_request_gets_the_same_reply_and_changes_nothing() -> None:
     desk = Desk()
     got = desk.claim(ANNA)
     desk.ask(ANNA, Fail(got.token, "no", "T"))
@@ -95,15 +97,15 @@ def test_the_same_number_gets_the_same_reply_and_does_nothing() -> None:
     assert desk.again(ANNA, Fail(got.token, "no", "T")) == Ok()
     assert desk.state.items.rows == before
     assert code(desk.again(ANNA, Claim(), back=1)) == "old_request"
-    assert desk.state.items.held_by("1") is None, "a late double claim takes nothing"
+    assert desk.state.items.held_by("1") is None, "a late second copy of a claim gives nothing"
 
 
-def test_a_claim_repeated_under_another_number_gives_the_same_item() -> None:
+def test_a_client_that_claims_twice_gets_the_same_item_twice() -> None:
     desk = Desk()
     assert desk.claim(ANNA) == desk.claim(ANNA)
 
 
-def test_two_clients_get_two_items_and_a_third_waits() -> None:
+def test_two_clients_get_different_items_and_a_third_waits() -> None:
     desk = Desk(2)
     assert {desk.claim(ANNA).item, desk.claim(BOB).item} == {0, 1}
     desk.state.dirty = False
@@ -111,7 +113,7 @@ def test_two_clients_get_two_items_and_a_third_waits() -> None:
     assert not desk.state.dirty, "one who waits is no reason to ask the batch system"
 
 
-def test_a_stale_token_is_refused_by_every_word() -> None:
+def test_every_request_with_a_stale_token_is_refused() -> None:
     desk = Desk()
     got = desk.claim(ANNA)
     desk.state.take_back("1", Lost("dead"), 0.0)
@@ -125,7 +127,7 @@ def test_a_stale_token_is_refused_by_every_word() -> None:
     assert desk.ask(BOB, Beat(taken.token)) == Ok()
 
 
-def test_a_cancelled_item_is_told_to_its_client() -> None:
+def test_the_client_of_a_cancelled_item_is_refused_with_that_reason() -> None:
     desk = Desk()
     got = desk.claim(ANNA)
     desk.state.items.cancel(0.0)
@@ -135,7 +137,7 @@ def test_a_cancelled_item_is_told_to_its_client() -> None:
     assert desk.ask(ANNA, Claim()) == Idle(1.0, over=True)
 
 
-def test_a_next_life_brings_the_last_report() -> None:
+def test_a_restarted_client_takes_over_with_the_last_report() -> None:
     desk = Desk()
     got = desk.claim(ANNA)
     desk.ask(ANNA, Beat(got.token, Report(npoints=7, seconds=11.0)))
@@ -147,7 +149,7 @@ def test_a_next_life_brings_the_last_report() -> None:
     assert code(desk.ask(ANNA, Beat(got.token))) == "old_life"
 
 
-def test_a_goodbye_gives_back_what_was_held_without_blame() -> None:
+def test_a_goodbye_queues_the_item_without_counting_a_crash() -> None:
     desk = Desk()
     got = desk.claim(ANNA)
     desk.state.dirty = False
@@ -157,7 +159,7 @@ def test_a_goodbye_gives_back_what_was_held_without_blame() -> None:
     assert desk.state.dirty
 
 
-def test_fault_14_one_that_fails_is_delayed_and_others_go_on() -> None:
+def test_fault_14_a_failed_item_is_delayed_while_others_go_on() -> None:
     """Fault 14."""
     desk = Desk(2, max_fails=1)
     got = desk.claim(ANNA)
@@ -165,19 +167,20 @@ def test_fault_14_one_that_fails_is_delayed_and_others_go_on() -> None:
     other = desk.claim(ANNA)
     assert other.item != got.item
     assert isinstance(desk.ask(BOB, Claim()), Idle)
+    desk.state.items.wake_delayed(0.0)
     desk.state.items.wake_delayed(1.0)
     assert desk.claim(BOB).item == got.item
 
 
 def test_a_job_that_is_being_cancelled_gets_no_more_work() -> None:
-    """Else a cancel that was decided while it was idle would meet it at work."""
+    """Else a cancel that was decided while it was idle would end it while it works."""
     desk = Desk()
     desk.state.being_cancelled["1"] = 0.0
     assert desk.ask(ANNA, Claim()) == Idle(1.0, over=True)
     assert isinstance(desk.ask(BOB, Claim()), Assigned)
 
 
-def test_a_finish_that_frees_others_or_ends_all_is_news() -> None:
+def test_the_queue_is_listed_after_the_last_finish() -> None:
     desk = Desk(2)
     first, second = desk.claim(ANNA), desk.claim(BOB)
     desk.state.dirty = False
@@ -187,7 +190,7 @@ def test_a_finish_that_frees_others_or_ends_all_is_news() -> None:
     assert desk.state.dirty
 
 
-def test_a_finish_repeated_to_the_next_manager_is_well() -> None:
+def test_a_finish_repeated_to_the_next_manager_is_accepted() -> None:
     desk = Desk()
     got = desk.claim(ANNA)
     desk.ask(ANNA, Finish(got.token))
@@ -208,7 +211,7 @@ def test_a_finish_can_ask_for_the_next_item() -> None:
     assert [row.phase for row in rows] == [Phase.DONE, Phase.DONE]
 
 
-def test_a_finish_that_is_refused_gives_nothing() -> None:
+def test_a_refused_finish_gives_no_item() -> None:
     desk = Desk(2)
     got = desk.claim(ANNA)
     desk.ask(ANNA, Release(got.token, "signal"))
@@ -217,8 +220,8 @@ def test_a_finish_that_is_refused_gives_nothing() -> None:
     assert desk.state.items.rows == before
 
 
-def test_a_finish_that_asks_is_well_at_the_next_manager_too() -> None:
-    """It was carried out, and the manager died before it could say so."""
+def test_a_finish_that_claims_gets_the_same_item_from_the_next_manager() -> None:
+    """It was carried out, and the manager died before it replied."""
     desk = Desk()
     got = desk.claim(ANNA)
     given = desk.ask(ANNA, Finish(got.token, claims=True))
@@ -228,7 +231,7 @@ def test_a_finish_that_asks_is_well_at_the_next_manager_too() -> None:
     assert desk.state.items.rows == before
 
 
-def test_a_job_that_is_being_cancelled_finishes_and_gets_no_more() -> None:
+def test_a_job_that_is_being_cancelled_may_finish_its_item_and_gets_no_other() -> None:
     desk = Desk()
     got = desk.claim(ANNA)
     desk.state.being_cancelled["1"] = 0.0
@@ -236,7 +239,7 @@ def test_a_job_that_is_being_cancelled_finishes_and_gets_no_more() -> None:
     assert desk.state.items.rows[got.item].phase is Phase.DONE
 
 
-def test_who_gives_back_what_it_has_not_begun_says_nothing_of_the_walltime() -> None:
+def test_an_item_given_back_before_it_was_begun_is_no_barren_run() -> None:
     """Ten jobs that had to end while a finish was answered held up all submits."""
     desk = Desk()
     for _ in range(2):
@@ -247,7 +250,7 @@ def test_who_gives_back_what_it_has_not_begun_says_nothing_of_the_walltime() -> 
         assert desk.state.barren_runs == n
 
 
-def test_what_a_finish_has_freed_can_be_its_next_item() -> None:
+def test_a_finish_can_claim_an_item_that_depended_on_the_finished_one() -> None:
     desk = Desk(0)
     desk.state.items = ItemTable(
         [Item(0, "f0", Phase.QUEUED), Item(1, "f1", Phase.WAITING, depends_on=(0,))]
@@ -259,11 +262,11 @@ def test_what_a_finish_has_freed_can_be_its_next_item() -> None:
 
 
 def test_each_request_has_exactly_one_handler() -> None:
-    assert set(get_args(Request)) == CLIENT_REQUESTS | CONTROL_REQUESTS
-    assert not CLIENT_REQUESTS & CONTROL_REQUESTS
+    kinds = [CLIENT_REQUESTS, CONTROL_REQUESTS, HEAD_REQUESTS, DRIVER_REQUESTS]
+    assert sorted(map(str, get_args(Request))) == sorted(str(one) for kind in kinds for one in kind)
 
 
-def test_many_clients_of_one_job_get_one_item() -> None:
+def test_a_second_client_of_one_job_is_refused() -> None:
     desk = Desk()
     desk.claim(Owner("1", 0, 0, "a"))
     assert code(desk.ask(Owner("1", 0, 0, "b"), Claim())) == "many_clients"

@@ -10,15 +10,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from adaptive_scheduler.client.learners.point_journal import PointJournal
-from adaptive_scheduler.client.learners.store import DataFile
-from adaptive_scheduler.client.scripts.match import find_learner, plain
-from adaptive_scheduler.core.config import Limits, RunConfig
+from adaptive_scheduler.client.learners.store import LearnerStore
+from adaptive_scheduler.client.scripts.match import find_learner
+from adaptive_scheduler.core.config import JobLimits, RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobId, JobRequest, JobState
-from adaptive_scheduler.core.jobs.commands import NotSubmitted, QueueListing, Submit
+from adaptive_scheduler.core.jobs.commands import NotSubmitted, QueueListing, SubmitJobs
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.combos import plain_values
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Assigned
+from adaptive_scheduler.io.learner_data.point_journal import PointJournal
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.pbs import PBS
@@ -27,7 +28,7 @@ from adaptive_scheduler.testing import World
 
 
 def world(n: int, limit: int) -> World:
-    config = RunConfig("run", [Resources()], ["job"], "/logs", limits=Limits(limit))
+    config = RunConfig("run", [Resources()], ["job"], "/logs", limits=JobLimits(limit))
     return World([Item(row, f"f{row}", Phase.QUEUED) for row in range(n)], config)
 
 
@@ -63,12 +64,12 @@ def test_fault_09_a_job_that_is_underway_keeps_its_learner_and_gets_no_twin(stat
     for _ in range(60):
         cluster.clock.advance(5.0)
         tasks = [
-            *cluster.manager.tasks(),
-            *cluster.manager.take(
+            *cluster.manager.commands_due(),
+            *cluster.manager.on_result(
                 QueueListing([msgspec.structs.replace(listed[0], comment=job.tag)])
             ),
         ]
-        assert not [task for task in tasks if isinstance(task, Submit)], "a second job"
+        assert not [task for task in tasks if isinstance(task, SubmitJobs)], "a second job"
     assert cluster.manager.book.rows[0] == before
 
 
@@ -114,10 +115,10 @@ def test_fault_24_a_look_at_the_queue_does_not_grow_with_the_learners() -> None:
         took = []
         for _ in range(5):
             cluster.clock.advance(40.0)
-            (task,) = cluster.manager.tasks()
+            (task,) = cluster.manager.commands_due()
             look = cluster.batch.carry_out(task)
             began = time.perf_counter()
-            cluster.manager.take(look)
+            cluster.manager.on_result(look)
             took.append(time.perf_counter() - began)
         best[n] = min(took)
     print(f"a look with 200 learners: {best[200]:.5f} s, with 100,000: {best[100_000]:.5f} s")
@@ -170,7 +171,7 @@ def test_fault_32_arrays_that_print_alike_are_not_taken_for_each_other() -> None
     assert len({str(array) for array in arrays}) == 1
     combos = [{"profile": array} for array in arrays]
     for row, combo in enumerate(combos):
-        stored = msgspec.json.decode(msgspec.json.encode(plain(combo)))
+        stored = msgspec.json.decode(msgspec.json.encode(plain_values(combo)))
         for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
             found = find_learner(
                 Assigned(row, 1, "f", 0.0, stored),
@@ -193,5 +194,5 @@ def test_fault_32_file_names_that_begin_and_end_alike_do_not_collide(tmp_path: P
         journal.close()
     for n, name in enumerate(names[:20]):
         learner = adaptive.Learner1D(abs, (-1, 1))
-        DataFile(learner, name, token=2).load()
+        LearnerStore(learner, name, token=2).load()
         assert dict(learner.data) == {n / 100: float(n)}

@@ -79,7 +79,7 @@ def test_mode_is_exact_whatever_the_umask(tmp_path):
     assert (tmp_path / "umask").stat().st_mode & 0o777 == 0o600
 
 
-def test_an_append_that_fails_leaves_no_half_record(tmp_path, failing):
+def test_a_failed_append_leaves_no_part_of_a_record(tmp_path, failing):
     appender = Appender(tmp_path / "a")
     appender.append(b"first")
     failing(2)
@@ -105,7 +105,7 @@ class NoTruncate(files.Operations):
         raise OSError(errno.EIO, "Input/output error")
 
 
-def test_half_a_record_that_could_not_be_taken_back_is_removed_before_the_next(tmp_path):
+def test_a_torn_record_is_removed_before_the_next_append(tmp_path):
     appender = Appender(tmp_path / "a")
     appender.append(b"one\n")
     with files.through(NoTruncate()):
@@ -117,7 +117,7 @@ def test_half_a_record_that_could_not_be_taken_back_is_removed_before_the_next(t
     assert (tmp_path / "a").read_bytes() == b"one\ntwo\n"
 
 
-def test_folders_are_made_with_those_above_them(tmp_path):
+def test_parent_folders_are_made(tmp_path):
     files.make_folder(tmp_path / "a" / "b")
     files.make_folder(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
@@ -161,7 +161,7 @@ def test_a_file_of_another_user_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a", "n" * 255, "ä" * 127, "n" * 250])
-def test_names_beside_fit_into_a_folder(tmp_path, name):
+def test_names_beside_a_file_have_at_most_255_bytes(tmp_path, name):
     path = tmp_path / name
     for other in (files.name_beside(path, "damaged-1"), files.temporary_name(path)):
         other.write_bytes(b"")

@@ -21,6 +21,7 @@ from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Cancel,
+    CancelItems,
     Claim,
     Fail,
     Finish,
@@ -127,13 +128,13 @@ def _may_change(row: Item, owner: Owner, request: object, reply: Reply) -> bool:
             return row.phase is Phase.QUEUED or row.job == owner.job
         case Goodbye():
             return row.job == owner.job
-        case Cancel() | Retry():
+        case Cancel() | CancelItems() | Retry():
             return True
         case _:
             return False
 
 
-def test_nothing_but_our_own_errors_and_nothing_grows(tmp_path: Path) -> None:
+def test_random_frames_raise_only_our_errors_and_leave_nothing(tmp_path: Path) -> None:
     process, seen, sizes = psutil.Process(), Counter[str](), []
     began = time.monotonic()
     with files.through(NoSync()):

@@ -34,19 +34,19 @@ def is_done(learner: object) -> bool:
         (is_done, Goal("callable")),
     ],
 )
-def test_goals(given: object, goal: Goal) -> None:
+def test_a_goal_is_read_by_its_type(given: object, goal: Goal) -> None:
     assert parse_goal(given) == goal
 
 
 @pytest.mark.parametrize(
     "given", [True, False, "10", [1], 0, -1, 0.0, -0.1, float("nan"), timedelta(0)]
 )
-def test_what_is_no_goal_is_named(given: object) -> None:
+def test_a_wrong_goal_is_refused(given: object) -> None:
     with pytest.raises(InputError, match="goal="):
         parse_goal(given)
 
 
-def test_predicates() -> None:
+def test_a_goal_becomes_a_function_of_the_learner() -> None:
     learner = SimpleNamespace(npoints=10, loss=lambda: 0.5)
 
     def test_of(goal: Goal, worked: float = 0.0, now: float = 0.0) -> bool:
@@ -68,3 +68,22 @@ def test_predicates() -> None:
     assert not test_of(Goal("until", 50), now=49)
     assert test_of(Goal("callable"))
     assert predicate(Goal("exhausted"), None, lambda: 0.0, lambda: 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("200", "for 200 points write goal=200"),
+        (" 0.01 ", "for a loss of 0.01 write goal=0.01"),
+        ("1e-3", "for a loss of 1e-3 write goal=1e-3"),
+    ],
+)
+def test_a_number_in_a_text_gets_a_hint(given: str, hint: str) -> None:
+    with pytest.raises(InputError, match=f"is of type str: {hint}. Give"):
+        parse_goal(given)
+
+
+@pytest.mark.parametrize("given", ["0", "0.0", "soon", ""])
+def test_other_texts_get_no_such_hint(given: str) -> None:
+    with pytest.raises(InputError, match=r"is of type str. Give"):
+        parse_goal(given)

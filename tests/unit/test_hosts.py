@@ -30,7 +30,7 @@ class Answers:
         return CommandResult(tuple(argv), 0 if text else 162, text, "cannot connect")
 
 
-def test_an_answer_is_kept_for_a_while() -> None:
+def test_a_list_of_hosts_is_kept_for_a_while() -> None:
     answers = Answers(ONE, "")
     known = Hosts(PBS(4), answers)
     assert [host.cores for host in known.of(Resources(cores=4))] == [8]
@@ -38,7 +38,7 @@ def test_an_answer_is_kept_for_a_while() -> None:
     assert len(answers.texts) == 1
 
 
-def test_without_an_answer_what_was_known_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_answer_the_previous_one_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hosts, "KEPT", -1.0)
     monkeypatch.setattr(hosts, "AGAIN", -1.0)
     known = Hosts(PBS(4), Answers("", None, ONE, "", None))
@@ -46,7 +46,7 @@ def test_without_an_answer_what_was_known_counts(monkeypatch: pytest.MonkeyPatch
     assert found == [0, 0, 1, 1, 1]
 
 
-def test_a_server_that_is_slow_to_say_nothing_is_not_asked_at_each_submit(
+def test_a_slow_server_without_an_answer_is_not_asked_at_each_submit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [0.0]
@@ -65,6 +65,6 @@ def test_a_server_that_is_slow_to_say_nothing_is_not_asked_at_each_submit(
     assert asked == [0.0]
 
 
-def test_nobody_is_asked_where_a_request_does_not_depend_on_it() -> None:
+def test_hosts_are_not_asked_for_if_a_request_does_not_need_them() -> None:
     assert Hosts(PBS(4), Answers()).of(Resources(cores=4, nodes=2)) == ()
     assert Hosts(SLURM(4), Answers()).of(Resources(cores=4)) == ()

@@ -1,4 +1,4 @@
-"""Which initializers run for which learner."""
+"""Initializers are checked, and assigned to learners."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_list_with_a_list_or_none_in_it_has_one_entry_for_each_learner():
 
 
 @pytest.mark.parametrize("given", [[1], a, [[1]], [a, "b"], {"a": a}, [None, [[a]]]])
-def test_what_is_no_initializer_is_refused(given):
+def test_a_wrong_initializer_is_refused(given):
     with pytest.raises(InputError, match="initializers="):
         check(given, 2)
 
@@ -59,7 +59,7 @@ class Later:
 
 
 @pytest.mark.parametrize("late", [later, bit_by_bit, Later(), Later().__call__, partial(later)])
-def test_what_runs_nothing_when_it_is_called_is_refused(late):
+def test_an_async_or_generator_initializer_is_refused(late):
     for given in ([a, late], [[a], [late]]):
         with pytest.raises(InputError, match=r"initializers: .*plain function"):
             check(given, 2)

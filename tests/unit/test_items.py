@@ -21,7 +21,18 @@ from adaptive_scheduler.core.rows.events import (
     Retried,
     Unblocked,
 )
-from adaptive_scheduler.core.rows.items import TRANSITIONS, Budget, Item, Phase, step
+from adaptive_scheduler.core.rows.items import (
+    TRANSITIONS,
+    Budget,
+    Item,
+    Phase,
+    RetryDecision,
+    decide_after_failure,
+    effect_on_dependant,
+    end_of_waiting,
+    retry_delay,
+    step,
+)
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Report
 
 BUDGET = Budget(max_fails=2, max_crashes=2)
@@ -44,7 +55,7 @@ def after(before: Item, event: Event, now: float = 5.0) -> Item:
 
 
 @pytest.mark.parametrize(("phase", "event"), [*itertools.product(Phase, EVENTS)])
-def test_the_table_says_all(phase: Phase, event: Event) -> None:
+def test_every_pair_of_phase_and_event_does_what_the_table_says(phase: Phase, event: Event) -> None:
     before = item(phase)
     found = step(before, event, 5.0, BUDGET)
     entry = TRANSITIONS.get((phase, type(event)))
@@ -61,20 +72,20 @@ def test_the_table_says_all(phase: Phase, event: Event) -> None:
 @pytest.mark.parametrize("phase", Phase)
 @pytest.mark.parametrize("kind", [Finished, lambda t: Released(t, "x"), lambda t: Raised(t, "x")])
 @pytest.mark.parametrize("token", [0, 6, 8])
-def test_a_stale_token_is_refused_everywhere(phase: Phase, kind: object, token: int) -> None:
+def test_a_stale_token_is_refused_in_every_phase(phase: Phase, kind: object, token: int) -> None:
     found = step(item(phase), kind(token), 5.0, BUDGET)  # type: ignore[operator]
     assert isinstance(found, Refused)
     assert found.code == ("cancelled" if phase is Phase.CANCELLED else "stale_token")
 
 
-def test_a_claim_gives_a_right_and_the_same_client_keeps_it() -> None:
+def test_a_claim_gives_a_token_which_the_same_client_keeps() -> None:
     taken = after(item(Phase.QUEUED, token=0, reason="deadline"), Claimed(ANNA, 3))
     assert (taken.phase, taken.job, taken.owner, taken.token) == (Phase.RUNNING, "1", ANNA, 3)
     assert (taken.attempts, taken.reason) == (1, "")
     assert after(taken, Claimed(ANNA, 4)) is taken
 
 
-def test_the_next_life_of_a_job_takes_over_with_a_new_right() -> None:
+def test_a_jobs_next_client_takes_over_with_a_new_token() -> None:
     again = Owner("1", 0, 1, "anna-2")
     taken = after(item(Phase.RUNNING), Claimed(again, 9, Report(npoints=12, seconds=3.0)))
     assert (taken.owner, taken.token, taken.crashes) == (again, 9, 1)
@@ -84,13 +95,13 @@ def test_the_next_life_of_a_job_takes_over_with_a_new_right() -> None:
 
 
 @pytest.mark.parametrize("owner", [Owner("1", 0, 0, "twin"), Owner("2", 5, 5, "other")])
-def test_nobody_else_takes_over(owner: Owner) -> None:
+def test_no_other_client_takes_over(owner: Owner) -> None:
     found = step(item(Phase.RUNNING), Claimed(owner, 9), 5.0, BUDGET)
     assert isinstance(found, Refused)
     assert found.code == "not_free"
 
 
-def test_an_older_life_does_not_come_back() -> None:
+def test_a_jobs_earlier_client_does_not_take_over() -> None:
     before = item(Phase.RUNNING, owner=Owner("1", 1, 0, "now"))
     assert isinstance(step(before, Claimed(Owner("1", 0, 3, "old"), 9), 5.0, BUDGET), Refused)
 
@@ -108,7 +119,7 @@ def test_fault_14_fails_are_counted_apart_from_crashes() -> None:
     assert row.traceback == "Traceback y"
 
 
-def test_crashes_end_it_and_other_losses_do_not() -> None:
+def test_only_crashes_use_up_the_budget_of_crashes() -> None:
     row = item(Phase.RUNNING)
     for n in range(20):
         row = after(after(row, Lost("timeout")), Claimed(ANNA, 10 + n))
@@ -121,24 +132,24 @@ def test_crashes_end_it_and_other_losses_do_not() -> None:
     assert (row.phase, row.reason) == (Phase.FAILED, "killed (3 times)")
 
 
-def test_a_finish_may_be_said_twice() -> None:
+def test_a_second_finish_is_accepted() -> None:
     done = after(item(Phase.RUNNING), Finished(7, Report(npoints=5, loss=0.1, seconds=2.0)))
     assert (done.phase, done.npoints, done.loss, done.worked) == (Phase.DONE, 5, 0.1, 2.0)
     assert after(done, Finished(7, Report(seconds=2.0))) is done
 
 
-def test_other_endings_said_twice_are_stale() -> None:
+def test_a_second_release_is_refused() -> None:
     free = after(item(Phase.RUNNING), Released(7, "deadline"))
     assert isinstance(step(free, Released(7, "deadline"), 5.0, BUDGET), Refused)
 
 
-def test_a_cancelled_one_is_told_so() -> None:
+def test_a_finish_of_a_cancelled_item_is_refused_with_that_reason() -> None:
     found = step(after(item(Phase.RUNNING), Cancelled()), Finished(7), 5.0, BUDGET)
     assert isinstance(found, Refused)
     assert found.code == "cancelled"
 
 
-def test_a_retry_gives_new_budgets() -> None:
+def test_a_retry_resets_the_budgets() -> None:
     failed = item(Phase.FAILED, fails=3, crashes=2, traceback="T")
     again = after(failed, Retried())
     assert (again.phase, again.fails, again.crashes, again.traceback) == (Phase.QUEUED, 0, 0, "")
@@ -166,7 +177,7 @@ def failing_again(before: Item, report: Report, workers: int, budget: Budget = B
     ids=["each worker brought one", "in several jobs", "one too few", "nothing", "a client of 0.2.0",
          "a learner that does not count"],
 )  # fmt: skip
-def test_failures_are_counted_anew_after_as_many_new_points_as_workers(
+def test_the_count_of_failures_starts_again_after_as_many_new_points_as_workers(
     new_points: int, npoints: int, workers: int, fails: int
 ) -> None:
     before = item(Phase.RUNNING, fails=2, fails_in_all=2, failed_at=100, npoints=100)
@@ -177,7 +188,7 @@ def test_failures_are_counted_anew_after_as_many_new_points_as_workers(
     assert found.failed_at == max(100, npoints)
 
 
-def test_an_item_that_gets_on_between_its_failures_is_given_up_in_the_end() -> None:
+def test_an_item_with_new_points_between_its_failures_is_given_up_in_the_end() -> None:
     found, n = item(Phase.RUNNING), 0
     while found.phase is not Phase.FAILED:
         n += 1
@@ -190,7 +201,7 @@ def test_an_item_that_gets_on_between_its_failures_is_given_up_in_the_end() -> N
 
 
 @pytest.mark.parametrize("max_fails", [0, 1])
-def test_an_item_that_never_gets_on_is_given_up_at_its_budget(max_fails: int) -> None:
+def test_an_item_without_new_points_is_given_up_at_its_budget(max_fails: int) -> None:
     found = item(Phase.RUNNING)
     for n in range(max_fails + 1):
         assert n == 0 or found.phase is Phase.QUEUED
@@ -198,7 +209,7 @@ def test_an_item_that_never_gets_on_is_given_up_at_its_budget(max_fails: int) ->
     assert (found.phase, found.fails, found.reason) == (Phase.FAILED, max_fails + 1, "no")
 
 
-def test_an_item_that_is_given_back_again_and_again_without_a_point_is_given_up() -> None:
+def test_an_item_given_back_too_often_without_a_point_is_given_up() -> None:
     """As by a function that sends its client a SIGTERM; one new point, and it is counted anew."""
     found, n = item(Phase.RUNNING), 0
     while found.phase is not Phase.FAILED:
@@ -216,3 +227,42 @@ def test_an_item_that_is_given_back_again_and_again_without_a_point_is_given_up(
             assert found.vain == 0
             n = 30
     assert n == 53
+
+
+def test_a_retry_decision_has_phase_reason_and_counts() -> None:
+    event = Raised(7, "ValueError: x")
+    first = decide_after_failure(item(Phase.RUNNING), event, BUDGET)
+    assert first == RetryDecision(Phase.QUEUED, "ValueError: x", 1, 1, 0, 0)
+    last = decide_after_failure(item(Phase.RUNNING, fails=2, crashes=1), event, BUDGET)
+    assert last == RetryDecision(Phase.FAILED, "ValueError: x", 3, 3, 1, 0)
+
+
+def test_only_an_item_that_raised_and_is_queued_again_is_delayed() -> None:
+    raised = Raised(7, "no")
+    assert [retry_delay(item(Phase.QUEUED, fails=n), raised) for n in (1, 2, 3)] == [1.0, 2.0, 4.0]
+    assert retry_delay(item(Phase.QUEUED, fails=5000), raised) == 300.0
+    assert retry_delay(item(Phase.FAILED, fails=1), raised) == 0.0
+    assert retry_delay(item(Phase.QUEUED, crashes=1), Lost("killed", crash=True)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "undone", "effect"),
+    [
+        (Phase.RUNNING, Phase.DONE, 0, Unblocked()),
+        (Phase.RUNNING, Phase.DONE, 1, None),
+        (Phase.DONE, Phase.QUEUED, 1, Postponed()),
+        (Phase.RUNNING, Phase.FAILED, 1, Blocked("depends on item 0, which failed")),
+        (Phase.QUEUED, Phase.CANCELLED, 1, Blocked("depends on item 0, which was cancelled")),
+        (Phase.QUEUED, Phase.RUNNING, 1, None),
+    ],
+)
+def test_what_a_change_means_for_an_item_that_depends_on_it(
+    before: Phase, after: Phase, undone: int, effect: Event | None
+) -> None:
+    assert effect_on_dependant(item(before), item(after), undone) == effect
+
+
+def test_waiting_ends_when_all_are_done_or_one_never_will_be() -> None:
+    assert end_of_waiting([item(Phase.DONE), item(Phase.DONE)]) == Unblocked()
+    assert end_of_waiting([item(Phase.DONE), item(Phase.QUEUED)]) is None
+    assert isinstance(end_of_waiting([item(Phase.QUEUED), item(Phase.FAILED)]), Blocked)

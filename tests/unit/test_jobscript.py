@@ -65,3 +65,22 @@ def test_the_client_or_the_users_own_script() -> None:
     assert one == ["/py", "-m", "adaptive_scheduler.client"]
     own = RunConfig("run", [], ["job"], "/logs", run_script="/my run.py")
     assert client_command(scheduler, Resources(), own)[-1] == "/my run.py"
+
+
+@pytest.mark.parametrize("kind", [SLURM, PBS, LocalScheduler])
+def test_the_script_can_be_seen_before_anything_is_submitted(kind: type[Scheduler]) -> None:
+    text = kind(2, walltime="1h", setup="module load x").job_script()
+    assert text.startswith("#!/bin/bash -l\n")
+    for line in ("module load x", "cd -- /WORKING_DIRECTORY || exit 1",
+                 "export ADAPTIVE_SCHEDULER_WALLTIME=3600",
+                 "export ADAPTIVE_SCHEDULER_LOGS=/RUN_FOLDER/logs"):  # fmt: skip
+        assert line in text.splitlines()
+
+
+def test_there_is_one_script_for_each_shape() -> None:
+    text = SLURM(cores=(1, 2, 1)).job_script()
+    first, second = text.split("##### learners ")[1:]
+    assert first.startswith("0, 2:\n#!/bin/bash")
+    assert "--ntasks=1" in first
+    assert second.startswith("1:\n#!/bin/bash")
+    assert "--ntasks=2" in second

@@ -22,8 +22,8 @@ from adaptive_scheduler.errors import (
     SubmitRefusedError,
 )
 from adaptive_scheduler.localbatch import rules
+from adaptive_scheduler.localbatch.folder import default_folder
 from adaptive_scheduler.localbatch.rules import BatchJob, Step
-from adaptive_scheduler.localbatch.state import default_folder
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 
@@ -112,13 +112,13 @@ def test_the_queue() -> None:
         result(lines(), rc=-15),
     ],
 )
-def test_a_doubtful_listing_is_no_observation(answer: CommandResult) -> None:
+def test_an_incomplete_listing_is_no_observation(answer: CommandResult) -> None:
     for parse in (LocalScheduler(cores=1).parse_queue, LocalScheduler(cores=1).parse_history):
         with pytest.raises(NoObservation):
             parse(answer)
 
 
-def test_an_empty_queue_is_believed_when_it_says_so() -> None:
+def test_an_empty_queue_counts_if_its_last_line_is_there() -> None:
     assert LocalScheduler(cores=1).parse_queue(result(lines())) == []
 
 
@@ -160,11 +160,11 @@ def test_own_id() -> None:
         ({"cores": 5, "max_cores": 4}, r"cores=5: LocalScheduler has max_cores=4"),
         ({"cores": 1, "max_cores": 0}, "max_cores=0"),
         ({"cores": 1, "kill_wait": -1}, "kill_wait=-1"),
-        ({"cores": 1, "queue": "debug"}, "partition='debug'"),
-        ({"cores": 1, "gpus": 1}, "gpus=1"),
+        ({"cores": 1, "queue": "debug"}, "LocalScheduler: unknown argument 'queue'"),
+        ({"cores": 1, "gpus": 1}, "LocalScheduler: unknown argument 'gpus'"),
     ],
 )
-def test_options_that_cannot_be(options: dict, words: str) -> None:
+def test_impossible_options_are_refused(options: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         LocalScheduler(**options)
 
@@ -172,20 +172,20 @@ def test_options_that_cannot_be(options: dict, words: str) -> None:
 # ------------------------------------------------------------------------ rules
 
 
-def test_first_come_first_served_and_no_one_overtakes() -> None:
+def test_jobs_start_in_the_order_of_the_queue() -> None:
     pending = [job(0, cores=2), job(1, cores=3), job(2, cores=1)]
     assert rules.startable(pending, [], 4) == pending[:1]
     assert rules.startable(pending[1:], [job(0, cores=1)], 4) == pending[1:2]
     assert rules.startable(pending[2:], [job(0, cores=4)], 4) == []
 
 
-def test_a_job_larger_than_shrunken_slots_runs_alone() -> None:
+def test_a_job_larger_than_the_remaining_slots_runs_alone() -> None:
     large = job(0, cores=8)
     assert rules.startable([large, job(1)], [], 2) == [large]
     assert rules.startable([large], [job(1)], 2) == []
 
 
-def test_a_job_is_told_to_end_and_killed_after_its_kill_wait() -> None:
+def test_a_job_gets_sigterm_and_is_killed_after_kill_wait() -> None:
     running = job(state="running", started=100.0, walltime=10.0, kill_wait=5.0)
     assert rules.next_step(running, 109.9) == (Step.WAIT, None)
     assert rules.next_step(running, 110.0) == (Step.TERMINATE, "timeout")
@@ -196,7 +196,7 @@ def test_a_job_is_told_to_end_and_killed_after_its_kill_wait() -> None:
     assert rules.next_step(running._replace(wanted="cancel"), 101.0) == (Step.TERMINATE, "cancel")
 
 
-def test_who_outlives_the_script_has_the_rest_of_the_kill_wait() -> None:
+def test_processes_that_outlive_the_script_have_the_rest_of_the_kill_wait() -> None:
     told = job(state="running", wanted="cancel", signalled=110.0, kill_wait=5.0)
     assert rules.may_linger(told, 114.9)
     assert not rules.may_linger(told, 115.0)

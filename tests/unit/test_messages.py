@@ -65,16 +65,16 @@ REPLIES = st.one_of(
 
 
 @given(REQUESTS, st.integers(0, 2**62))
-def test_requests_come_back(body: messages.Request, number: int) -> None:
+def test_every_request_is_decoded_as_it_was_encoded(body: messages.Request, number: int) -> None:
     assert decode_request(encode_request(ME, number, body)) == (ME, number, body)
 
 
 @given(REPLIES, st.integers(0, 2**62))
-def test_replies_come_back(body: messages.Reply, number: int) -> None:
+def test_every_reply_is_decoded_as_it_was_encoded(body: messages.Reply, number: int) -> None:
     assert decode_reply(encode_reply(number, body)) == (number, body)
 
 
-def test_every_request_and_reply_is_tried() -> None:
+def test_no_request_and_reply_is_left_out_here() -> None:
     assert {kind.__name__ for kind in get_args(messages.Request)} >= {"Stop", "Cancel", "Resume"}
     picture = Picture(msgspec.Raw(msgspec.msgpack.encode({"a": 1})))
     assert isinstance(decode_reply(encode_reply(1, picture))[1], Picture)
@@ -115,7 +115,9 @@ def test_deep_nesting_is_refused(depth: int) -> None:
 @pytest.mark.parametrize(
     "fields", [[], [ME, 1, Claim()], [1, 2, 3, 4, 5], ["x"], [{"a": 1}], [None, None]]
 )
-def test_another_version_is_told_so_whatever_its_fields(fields: list[object]) -> None:
+def test_a_message_of_another_version_is_an_error_that_names_both_versions(
+    fields: list[object],
+) -> None:
     message = msgspec.msgpack.encode([VERSION + 1, *fields])
     for decode in (decode_request, decode_reply):
         with pytest.raises(ProtocolError, match=rf"of version {VERSION + 1}, .*one environment"):
@@ -128,5 +130,5 @@ def test_an_unknown_kind_of_message_is_a_protocol_error() -> None:
         decode_request(msgspec.msgpack.encode(messages.Envelope(VERSION, ME, 1, body)))
 
 
-def test_lives_are_ordered() -> None:
+def test_clients_of_one_job_are_ordered() -> None:
     assert Owner("1", 0, 5, "a").life < Owner("1", 1, 0, "b").life < Owner("1", 1, 1, "c").life

@@ -27,7 +27,7 @@ Extension modules: numpy.core._multiarray_umath, mpi4py.MPI (total: 14)
 AGAIN = "[adaptive_scheduler] The client ended with status 139; it is started again in this job.\n"
 
 
-def test_a_crash_is_told_with_the_stack_of_the_users_code():
+def test_a_crash_is_reported_with_the_stack_of_the_users_code():
     told = end_of_output(CRASH)
     assert told == (
         "the end of its output: Fatal Python error: Segmentation fault"
@@ -37,7 +37,7 @@ def test_a_crash_is_told_with_the_stack_of_the_users_code():
     assert end_of_output(CRASH + AGAIN) == told
 
 
-def test_an_old_crash_is_not_told_of_a_later_try():
+def test_a_crash_is_not_reported_for_a_later_try():
     assert end_of_output(CRASH + AGAIN + "Killed\n").endswith("Killed")
     assert of_this_try(CRASH + AGAIN + "Killed\n") == "Killed\n"
     assert of_this_try(CRASH + AGAIN) == ""

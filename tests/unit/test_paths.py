@@ -51,6 +51,6 @@ def test_all_that_is_secret_is_in_the_private_folder(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "x.tinydb")
     secret = [folder.journals, folder.keys, folder.manager, folder.lock, folder.config]
     secret += [folder.learners, folder.callables, folder.scripts, folder.ends, folder.complaints]
-    secret.append(folder.last_words)
+    secret.append(folder.offline_goodbyes)
     assert all(path.is_relative_to(folder.folder) for path in secret)
     assert len(set(secret)) == len(secret)

@@ -108,7 +108,7 @@ def test_chunks(options: dict[str, Any], select: str, place: str) -> None:
         ),
     ],
 )
-def test_cores_alone_are_one_chunk_where_a_host_holds_them(
+def test_cores_alone_are_one_chunk_if_they_fit_on_a_host(
     options: dict[str, Any], hosts: list[Host], select: str, place: str
 ) -> None:
     lines = header(hosts, **options)
@@ -116,7 +116,7 @@ def test_cores_alone_are_one_chunk_where_a_host_holds_them(
     assert f"#PBS -l place={place}" in lines
 
 
-def test_hosts_are_asked_for_only_where_a_request_depends_on_them() -> None:
+def test_hosts_are_listed_only_if_a_request_depends_on_them() -> None:
     def asked(**options: Any) -> list[str] | None:
         return scheduler(**options).hosts_command(request(**options).resources)
 
@@ -126,7 +126,7 @@ def test_hosts_are_asked_for_only_where_a_request_depends_on_them() -> None:
 
 
 @given(st.integers(1, 500), st.integers(1, 64) | st.none(), st.integers(1, 64) | st.none())
-def test_chunks_hold_exactly_the_cores(cores: int, nodes: int | None, per: int | None) -> None:
+def test_chunks_add_up_to_the_cores(cores: int, nodes: int | None, per: int | None) -> None:
     options = {"nodes": nodes, "cores_per_node": per}
     if nodes and per:
         cores = nodes * per
@@ -159,7 +159,7 @@ def _captured_names() -> list[tuple[str, bool]]:
 
 
 @pytest.mark.parametrize(("name", "good"), _captured_names())
-def test_names_that_pbs_takes_are_kept_and_others_mended(name: str, good: bool) -> None:
+def test_job_names_that_pbs_accepts_are_kept_and_others_changed(name: str, good: bool) -> None:
     (line,) = (x for x in scheduler().header(request(name)) if x.startswith("#PBS -N "))
     sent = line.removeprefix("#PBS -N ")
     assert re.fullmatch(r"[A-Za-z0-9_.+-]{1,230}", sent)
@@ -169,7 +169,7 @@ def test_names_that_pbs_takes_are_kept_and_others_mended(name: str, good: bool) 
 
 
 @given(st.text())
-def test_any_name_becomes_one_word(name: str) -> None:
+def test_any_job_name_becomes_one_argument(name: str) -> None:
     (line,) = (x for x in scheduler().header(request(name)) if "-N" in x)
     assert re.fullmatch(r"#PBS -N [A-Za-z0-9_.+][A-Za-z0-9_.+-]{0,229}", line)
 
@@ -177,7 +177,7 @@ def test_any_name_becomes_one_word(name: str) -> None:
 # ------------------------------------------------------------------------ submit
 
 
-def test_submit_command_passes_paths_as_they_are() -> None:
+def test_the_submit_command_does_not_change_paths() -> None:
     job = request(log_folder="/a b/$HOME;'x'/")
     assert scheduler().submit_command(job, Path("/a b/s.sh"), 1) == [
         *("qsub", "-v", "ADAPTIVE_SCHEDULER_TAG=as:r1:7"),
@@ -186,7 +186,7 @@ def test_submit_command_passes_paths_as_they_are() -> None:
     assert scheduler().submit_command(job, Path("/s"), 5)[1:3] == ["-J", "0-4"]
 
 
-def test_ids_of_one_and_of_many() -> None:
+def test_ids_of_one_job_and_of_an_array() -> None:
     parse = scheduler().parse_submit
     assert parse(qsub_result(0, "12.vm\n"), 1) == ["12.vm"]
     assert parse(qsub_result(0, "7[].pbs.site.org\n"), 2) == [
@@ -211,7 +211,7 @@ def test_ids_of_one_and_of_many() -> None:
         (qsub_result(183, "", "qsub: Batch protocol error"), 1),
     ],
 )
-def test_a_submit_of_unknown_outcome_is_no_refusal(result: CommandResult, n: int) -> None:
+def test_a_submit_whose_result_is_unknown_is_not_a_refusal(result: CommandResult, n: int) -> None:
     with pytest.raises(NoObservation):
         scheduler().parse_submit(result, n)
 
@@ -229,7 +229,7 @@ def _captured_refusals() -> list[CommandResult]:
 
 
 @pytest.mark.parametrize("result", _captured_refusals(), ids=lambda result: result.argv[0][:60])
-def test_bad_requests_are_impossible_and_told_in_the_words_of_pbs(result: CommandResult) -> None:
+def test_impossible_requests_are_reported_with_the_message_of_pbs(result: CommandResult) -> None:
     away = "cannot connect" in result.stderr or "Unknown Host" in result.stderr
     expected = Refusal.TOO_LONG if "-J 0-20000" in result.argv[0] else Refusal.IMPOSSIBLE
     assert scheduler().refusal(result) is (Refusal.BUSY if away else expected)
@@ -282,7 +282,7 @@ def test_one_id_for_each_qdel_and_neighbours_as_a_range() -> None:
 
 
 @given(st.sets(st.integers(0, 30)))
-def test_ranges_hold_exactly_the_given_subjobs(indices: set[int]) -> None:
+def test_ranges_contain_exactly_the_given_subjobs(indices: set[int]) -> None:
     found: list[int] = []
     for _, word in scheduler().cancel_commands([f"7[{index}].vm" for index in indices]):
         first, _, last = re.fullmatch(r"7\[(\d+)(-(\d+))?\]\.vm", word).group(1, 2, 3)
@@ -291,7 +291,7 @@ def test_ranges_hold_exactly_the_given_subjobs(indices: set[int]) -> None:
 
 
 @pytest.mark.parametrize("rc", [0, 35, 153, 168, 55])
-def test_a_job_that_is_gone_is_no_fault(rc: int) -> None:
+def test_cancelling_a_job_that_is_gone_is_no_error(rc: int) -> None:
     scheduler().parse_cancel(CommandResult(("qdel", "1.vm"), rc, "", "qdel: ..."))
 
 
@@ -305,7 +305,7 @@ def test_captured_cancels(name: str) -> None:
         scheduler().parse_cancel(result)
 
 
-def test_a_cancel_without_a_server_is_told() -> None:
+def test_a_cancel_without_a_server_is_an_error() -> None:
     with pytest.raises(SchedulerError, match="may still be there"):
         scheduler().parse_cancel(
             CommandResult(("qdel",), 162, "", "Couldn't connect to cluster: vm")

@@ -28,7 +28,7 @@ def test_listing_of_all_states_leaves_out_other_users() -> None:
     assert jobs["4.vm"].name == "bigqueued"
 
 
-def test_an_array_is_its_subjobs() -> None:
+def test_an_array_is_listed_as_its_subjobs() -> None:
     jobs = scheduler().parse_queue(answer("array_partial_t"))
     states = {job.id: job.state for job in jobs}
     assert states == {
@@ -63,14 +63,14 @@ def test_hosts_of_several_chunks() -> None:
     assert job.nodes == ("n1", "n2")
 
 
-def test_captured_arrays_that_are_held_or_have_begun_tell_a_reason_or_none() -> None:
+def test_captured_held_and_running_arrays_have_a_reason_or_none() -> None:
     """What a real OpenPBS of several hosts listed: "Job Array Began at ..." is no reason."""
     pbs = scheduler()
     pbs.user = "user"
     listed = pbs.parse_queue(answer("held_and_partly_running_arrays"))
-    told = {job.id: (job.native_state, job.reason) for job in listed}
+    reasons = {job.id: (job.native_state, job.reason) for job in listed}
     held, begun = ("H", "held by its owner"), ("Q", "")
-    assert told == {
+    assert reasons == {
         "165.pbs0": ("E", ""),
         **{f"166[{n}].pbs0": held for n in range(2)},
         **{f"167[{n}].pbs0": ("R", "") for n in range(3)},
@@ -143,7 +143,7 @@ def test_hosts_that_are_up_with_what_they_have() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"nodes": []}', '{"nodes": {"n1": '])
-def test_something_else_is_no_answer_about_hosts(text: str) -> None:
+def test_other_output_is_no_list_of_hosts(text: str) -> None:
     for rc in (0, 162):
         with pytest.raises(NoObservation):
             scheduler().parse_hosts(CommandResult(PBSNODES, rc, text, ""))
@@ -154,7 +154,7 @@ def test_fault_30_bytes_that_are_not_utf8() -> None:
     assert job.id == "1114.vm"
 
 
-def test_values_that_are_not_json_are_taken_as_text() -> None:
+def test_values_that_are_not_json_are_read_as_text() -> None:
     text = (DATA / "qstat_f_json_all.json").read_text()
     text = text.replace(
         '"PBS_O_HOST":\t"vm"',
@@ -183,7 +183,7 @@ def test_fault_10_a_failed_listing_is_never_an_empty_one(rc: int) -> None:
         scheduler().parse_queue(CommandResult(QSTAT, rc, text, ""))
 
 
-def test_a_listing_that_is_cut_off_is_no_listing() -> None:
+def test_a_listing_that_is_cut_off_is_no_observation() -> None:
     text = (DATA / "array_partial_t.json").read_text()
     for end in range(0, len(text.rstrip()), 97):
         with pytest.raises(NoObservation):
@@ -193,7 +193,7 @@ def test_a_listing_that_is_cut_off_is_no_listing() -> None:
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", "null", '{"pbs_server": "vm", "Jobs": []}', "error"]
 )
-def test_something_else_is_no_listing(text: str) -> None:
+def test_other_output_is_no_observation(text: str) -> None:
     with pytest.raises(NoObservation):
         scheduler().parse_queue(CommandResult(QSTAT, 0, text, ""))
 
@@ -241,7 +241,7 @@ def test_subjobs_of_a_deleted_array_are_cancelled_not_failed() -> None:
     assert ending.cause == "cancelled"
 
 
-def test_history_names_all_ids_in_the_way_that_prints_all() -> None:
+def test_the_history_command_prints_all_jobs() -> None:
     command = scheduler().history_command(["1.vm", "2[3].vm"])
     assert command == ["qstat", "-x", "-E", "-f", "-F", "json", "1.vm", "2[3].vm"]
     known = scheduler().parse_history(captured("qstat_x_mixed_known_unknown"))
@@ -272,12 +272,12 @@ def test_time_left_of_captured_jobs() -> None:
 
 
 @pytest.mark.parametrize("zone", [0, 3600, -5 * 3600, 5 * 3600 + 1800, 45900])
-def test_time_left_is_not_as_old_as_resources_used(zone: int) -> None:
+def test_time_left_is_newer_than_resources_used(zone: int) -> None:
     """`resources_used` is renewed each 10 to 120 s; `stime` has no zone."""
     start = 1795177200 - zone  # 12:20:00 there
     for elapsed, used in ((0, 0), (1, 0), (50, 0), (110, 10), (599, 480), (10, 11)):
-        told = _time_left(f"00:{used // 60:02d}:{used % 60:02d}", start + elapsed)
-        assert told == 600 - max(elapsed, used), (elapsed, used)
+        left = _time_left(f"00:{used // 60:02d}:{used % 60:02d}", start + elapsed)
+        assert left == 600 - max(elapsed, used), (elapsed, used)
 
 
 def test_time_left_when_the_start_cannot_be_read() -> None:
@@ -294,7 +294,7 @@ def test_own_id_is_the_id_of_the_listing() -> None:
     own = scheduler().own_id
     assert own({"PBS_JOBID": "1007[2].vm"}) == ("1007[2].vm", 0)
     assert own({}) is None
-    told = {"ADAPTIVE_SCHEDULER_JOB": "12.vm", "ADAPTIVE_SCHEDULER_RESTART": "3"}
-    assert own({"PBS_JOBID": "12.vm", **told}) == ("12.vm", 3)
-    # what another job told of itself is not ours
-    assert own({"PBS_JOBID": "13.vm", **told}) == ("13.vm", 0)
+    exported = {"ADAPTIVE_SCHEDULER_JOB": "12.vm", "ADAPTIVE_SCHEDULER_RESTART": "3"}
+    assert own({"PBS_JOBID": "12.vm", **exported}) == ("12.vm", 3)
+    # what another job exported is not ours
+    assert own({"PBS_JOBID": "13.vm", **exported}) == ("13.vm", 0)

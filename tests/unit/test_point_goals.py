@@ -1,4 +1,4 @@
-"""How far a goal is: found without calling what could change something."""
+"""How many points a goal asks for, found without calling anything that has effects."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def given(goal: object):
         (lambda learner: learner.npoints >= 100_000, 100_000),
     ],
 )
-def test_a_number_of_points_is_known_in_every_form(goal, n):
+def test_a_number_of_points_is_found_in_every_form_of_goal(goal, n):
     assert points_asked(goal) == n
     assert not asks_all(goal)
     assert not goal(SimpleNamespace(npoints=n - 1, data=range(n - 1)))
@@ -100,7 +100,7 @@ def test_a_number_of_points_is_known_in_every_form(goal, n):
         predicate(Goal("until", 5), None, lambda: 0.0, lambda: 0.0),
     ],
 )
-def test_nobody_guesses_at_another_goal(goal):
+def test_other_goals_have_no_known_number_of_points(goal):
     assert points_asked(goal) is None
 
 
@@ -111,7 +111,7 @@ def test_a_goal_that_could_change_something_is_not_called(goal):
     assert calls == []
 
 
-def test_all_that_there_is():
+def test_a_goal_of_all_points_is_recognised():
     assert asks_all(None)
     assert asks_all(lambda learner: learner.done())
     assert not asks_all(lambda learner: not learner.done())

@@ -12,17 +12,17 @@ import adaptive
 import numpy as np
 import pytest
 
-from adaptive_scheduler.client.job_environment import read_config
+from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import CommandMissingError, InputError, RunError
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.run_manager import RunManager, run_folder
-from adaptive_scheduler.runs.start import create_database as empty
-from adaptive_scheduler.runs.start import fnames
+from adaptive_scheduler.runs.start import create_database, fnames
 from adaptive_scheduler.runs.start.environment import foreign_entries
-from adaptive_scheduler.runs.start.plan import CheckedRun, RunOptions, make_plan
+from adaptive_scheduler.runs.start.plan import CheckedRun, make_plan
 from adaptive_scheduler.runs.start.prepare import check_surroundings, prepare
 from adaptive_scheduler.runs.views import status
 from adaptive_scheduler.schedulers import user_script
@@ -79,7 +79,7 @@ def folder(tmp_path: Path) -> RunFolder:
         (["a", "b\udcff"], "is not UTF-8"),
     ],
 )
-def test_bad_fnames(names: Any, words: str) -> None:
+def test_a_wrong_fname_is_refused(names: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         make_plan(local(), [line(), line()], names, RunOptions(goal=1))
 
@@ -115,7 +115,7 @@ def test_the_longest_name_is_taken() -> None:
         (["a", "b"], r"learners\[0\] is a str"),
     ],
 )
-def test_bad_learners(learners: Any, words: str) -> None:
+def test_wrong_learners_are_refused(learners: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         make_plan(local(), learners, ["a", "b"], RunOptions(goal=1))
 
@@ -133,8 +133,8 @@ def test_bad_learners(learners: Any, words: str) -> None:
         ({"dependencies": {-1: [0]}}, "out of range"),
         ({"dependencies": {"0": [1]}}, "must be the place of a learner"),
         ({"dependencies": [1]}, "must be a mapping"),
-        ({"max_simultaneous_jobs": 0}, "max_simultaneous_jobs=0"),
-        ({"max_fails_per_job": 1.5}, "max_fails_per_job=1.5"),
+        ({"max_jobs": 0}, "max_jobs=0"),
+        ({"max_fails": 1.5}, "max_fails=1.5"),
         ({"point_retries": -1}, "point_retries=-1"),
         ({"point_retries": True}, "point_retries=True"),
         ({"save_interval": 0}, "save_interval=0"),
@@ -142,7 +142,7 @@ def test_bad_learners(learners: Any, words: str) -> None:
         ({"points_interval": -0.1}, "points_interval=-0.1"),
         ({"points_interval": "1"}, "points_interval='1' is not understood"),
         ({"log_interval": "30"}, "log_interval='30'"),
-        ({"job_name": " "}, "job_name"),
+        ({"name": " "}, "name"),
         ({"client_patience": 0}, "client_patience=0"),
         ({"client_patience": float("inf")}, "client_patience=inf"),
         ({"client_patience": None}, "client_patience=None"),
@@ -155,7 +155,7 @@ def test_bad_learners(learners: Any, words: str) -> None:
         ({"run_script": "is/not/there.py"}, "is no file"),
     ],
 )
-def test_bad_settings(settings: dict[str, Any], words: str) -> None:
+def test_a_wrong_option_is_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         make_plan(local(), [line(), line()], ["a", "b"], RunOptions(**{"goal": 1, **settings}))
 
@@ -170,7 +170,9 @@ def test_no_scheduler() -> None:
         make_plan("slurm", [line()], ["a"], RunOptions(goal=1))
 
 
-def test_missing_commands(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_programs_of_the_batch_system_are_named(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     plan = make_plan(SLURM(cores=1), [line()], ["a"], RunOptions(goal=1))
     with pytest.raises(CommandMissingError, match=r"SLURM needs sbatch.*not found on PATH"):
@@ -192,7 +194,7 @@ def test_goal_none_is_for_learners_with_an_end() -> None:
         )
 
 
-def test_no_run_yet(tmp_path: Path) -> None:
+def test_a_run_that_was_not_started_has_no_snapshot_and_no_folder(tmp_path: Path) -> None:
     run = RunManager(local(), [line()], [tmp_path / "a"], goal=1, folder=tmp_path / "run")
     assert run.status() == "not started"
     with pytest.raises(RunError, match="never started"):
@@ -202,7 +204,9 @@ def test_no_run_yet(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_folder_is_named_after_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     found = run_folder(None, "../v 1.5/β")
     assert found.home.parent == tmp_path / "adaptive-scheduler-runs"
@@ -210,10 +214,10 @@ def test_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def rows_of(folder: RunFolder) -> list[Any]:
-    return state.read_items(read_tables(folder), folder)
+    return row_codec.read_items(read_tables(folder), folder)
 
 
-def test_environment_outside_of_the_environment() -> None:
+def test_the_users_additions_to_sys_path_are_found() -> None:
     entries = ["", "/env/lib", "sub", "/env/lib", "/home/me/../me/code"]
     assert foreign_entries(entries, ["/env/lib"], "/work") == [
         "/work",
@@ -240,14 +244,16 @@ def test_status_words(phases: dict[str, int], alive: bool, notes: list[str], wor
     assert repr(found).startswith(f"{word}: ")
 
 
-def test_empty_database(tmp_path: Path) -> None:
+def test_create_empty_db_writes_rows_and_combos(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "running.tinydb")
     combos = [{"n": np.int64(k), "x": np.float64(0.5), "t": (1, 2)} for k in range(2)]
-    empty.create(folder, [tmp_path / "a", [str(tmp_path / "b"), str(tmp_path / "c")]], combos)
+    create_database.create(
+        folder, [tmp_path / "a", [str(tmp_path / "b"), str(tmp_path / "c")]], combos
+    )
     tables = read_tables(folder)
     assert tables["combos"]["1"] == {"combo": {"n": 1, "x": 0.5, "t": [1, 2]}}
     assert rows_of(folder)[1].fname == [str(tmp_path / "b"), str(tmp_path / "c")]
-    empty.create(folder, ["a"], None)
+    create_database.create(folder, ["a"], None)
     assert (tmp_path / "running.tinydb.old").exists()
     assert len(rows_of(folder)) == 1
 
@@ -263,14 +269,16 @@ def test_empty_database(tmp_path: Path) -> None:
         ("a", None, "must be a list"),
     ],
 )
-def test_bad_databases(tmp_path: Path, given: Any, combos: Any, words: str) -> None:
+def test_create_empty_db_refuses_wrong_arguments(
+    tmp_path: Path, given: Any, combos: Any, words: str
+) -> None:
     folder = RunFolder(tmp_path / "running.tinydb")
     with pytest.raises(InputError, match=words):
-        empty.create(folder, given, combos)
+        create_database.create(folder, given, combos)
     assert not folder.folder.exists()
 
 
-def test_exports_come_behind_the_directives() -> None:
+def test_exports_come_after_the_directives() -> None:
     text = "#!/bin/bash\n#SBATCH -n 4\n\n# mine\nmodule load x\npython y\n"
     assert user_script.with_exports(text, ["export A=1"]).splitlines() == [
         "#!/bin/bash", "#SBATCH -n 4", "", "# mine", "export A=1", "module load x", "python y",

@@ -44,7 +44,7 @@ def test_another_package_cannot_replace_ours(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [("no_such_module:X", "cannot be imported"), ("json:dumps", "no class of Scheduler")],
+    [("no_such_module:X", "cannot be imported"), ("json:dumps", "not a subclass of Scheduler")],
 )
 def test_a_broken_entry_point_is_named(
     monkeypatch: pytest.MonkeyPatch, value: str, words: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,9 @@ from adaptive_scheduler.core.resources import (
     parse_walltime,
 )
 from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.local import LocalScheduler
+from adaptive_scheduler.schedulers.pbs import PBS
 from adaptive_scheduler.schedulers.slurm import SLURM
 
 
@@ -31,7 +35,7 @@ from adaptive_scheduler.schedulers.slurm import SLURM
         (" 1:00 ", 60),
     ],
 )
-def test_walltimes(value: Any, seconds: int | None) -> None:
+def test_a_walltime_is_whole_seconds(value: Any, seconds: int | None) -> None:
     assert parse_walltime(value) == seconds
 
 
@@ -43,7 +47,7 @@ def test_a_wrong_walltime_is_named(value: Any) -> None:
         parse_walltime(value)
 
 
-def test_a_walltime_without_end_is_an_input_error() -> None:
+def test_an_infinite_walltime_is_an_input_error() -> None:
     with pytest.raises(InputError, match="walltime"):
         parse_walltime(float("inf"))
 
@@ -51,13 +55,16 @@ def test_a_walltime_without_end_is_an_input_error() -> None:
 @pytest.mark.parametrize(
     ("value", "mib"),
     [(None, None), (500, 500), ("4GB", 4096), ("4g", 4096), ("500M", 500), ("1.5 GiB", 1536),
-     ("1K", 1), ("1T", 1024**2)],
+     ("1K", 1), ("1T", 1024**2), ("4GiB", 4096), ("4 gb", 4096), ("500", 500), (np.int64(3), 3),
+     ("4096B", 1), ("1048577b", 2), ("0.5k", 1)],
 )  # fmt: skip
-def test_memories(value: Any, mib: int | None) -> None:
+def test_memory_is_whole_mib(value: Any, mib: int | None) -> None:
     assert parse_memory(value) == mib
 
 
-@pytest.mark.parametrize("value", [0, -1, "4 apples", "", True, 1.5, "0GB"])
+@pytest.mark.parametrize(
+    "value", [0, -1, "4 apples", "", True, 1.5, "0GB", "GB", "4GBB", "9" * 400, -5.0, b"4GB", [1]]
+)
 def test_a_wrong_memory_is_named(value: Any) -> None:
     with pytest.raises(InputError, match="memory"):
         parse_memory(value)
@@ -93,8 +100,59 @@ def test_numpy_numbers_are_numbers() -> None:
     assert type(shape.cores) is int
 
 
-def test_queue_is_another_name_for_partition() -> None:
-    assert SLURM(cores=1, queue="q").shapes(1)[0] == [Resources(cores=1, partition="q")]
+@pytest.mark.parametrize("kind", [SLURM, PBS])
+@pytest.mark.parametrize("option", ["queue", "partition"])
+def test_queue_and_partition_are_two_names_for_one_thing(kind: Any, option: str) -> None:
+    assert kind(cores=1, **{option: "q"}).shapes(1)[0] == [Resources(cores=1, partition="q")]
+    with pytest.raises(InputError, match=rf"{option}\[1\]=3 must be a text"):
+        kind(cores=1, **{option: ("a", 3)})
+    with pytest.raises(InputError, match="are two names for one thing"):
+        kind(cores=1, partition="a", queue="b")
+
+
+def test_names_that_users_of_other_packages_type_are_accepted() -> None:
+    scheduler = SLURM(
+        1, python="/py", log_directory="/logs", job_script_prologue=["module load x"],
+        job_extra_directives=["--account=x"],
+    )  # fmt: skip
+    assert scheduler.python_executable == "/py"
+    assert scheduler.log_folder == "/logs"
+    assert scheduler.setup == ("module load x",)
+    assert scheduler.shapes(1)[0][0].extra_scheduler == ("--account=x",)
+
+
+@pytest.mark.parametrize("kind", [SLURM, PBS, LocalScheduler])
+def test_every_option_is_named_and_described(kind: type[Scheduler]) -> None:
+    parameters = inspect.signature(kind).parameters
+    assert {p.kind for p in parameters.values()} <= {
+        inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY,
+    }  # fmt: skip
+    described = f"{kind.__doc__}{inspect.getdoc(Scheduler.__init__)}"
+    assert [name for name in parameters if name not in described] == []
+
+
+@pytest.mark.parametrize("kind", [SLURM, PBS, LocalScheduler])
+def test_an_unknown_option_is_told_what_this_scheduler_takes(kind: type[Scheduler]) -> None:
+    with pytest.raises(InputError, match=rf"{kind.__name__}: .*Did you mean 'walltime'\?"):
+        kind(1, waltime="1h")  # type: ignore[call-arg]
+    with pytest.raises(InputError) as caught:
+        kind(1, xyz=1)  # type: ignore[call-arg]
+    options = str(caught.value).rpartition("Known are ")[2].rstrip(".").split(", ")
+    assert options == list(inspect.signature(kind).parameters)
+    for option in options:  # what is offered is accepted
+        if option != "cores":
+            kind(1, **{option: None})
+
+
+def test_a_scheduler_is_shown_on_one_line() -> None:
+    assert repr(SLURM(4, walltime="12h", queue="main")) == (
+        "SLURM(cores=4, walltime='12h', partition='main')"
+    )
+    assert repr(PBS(4, queue="main")) == "PBS(cores=4, queue='main')"
+    assert repr(LocalScheduler(2, max_cores=8)) == "LocalScheduler(cores=2, max_cores=8)"
+    many = repr(SLURM(tuple(range(1, 1000)), extra_script="echo hello\n" * 1000))
+    assert len(many) < 200
+    assert "\n" not in many
 
 
 def test_a_callable_executor_is_named_by_its_place() -> None:
@@ -129,7 +187,7 @@ def test_a_callable_executor_is_named_by_its_place() -> None:
         ({"cores": 1, "partition": "a", "queue": "b"}, ["partition", "queue"]),
         ({"cores": 1, "extra_scheduler": 5}, ["extra_scheduler=5", "list of texts"]),
         ({"cores": 1, "extra_env_vars": ["A=1"]}, ["extra_env_vars", "mapping"]),
-        ({"cores": 1, "coers": 2}, ["unknown option 'coers'", "cores"]),
+        ({"cores": 1, "coers": 2}, ["unknown argument 'coers'", "Did you mean 'cores'"]),
         ({"cores": 1, "mpiexec_executable": ""}, ["mpiexec_executable", "empty"]),
     ],
 )

@@ -1,4 +1,4 @@
-"""What is edited is seen; what only came back from a pickle, or was loaded, is not."""
+"""Edited functions are noticed; functions that were only unpickled, or loaded data, are not."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def f(x, offset=0):
     [("+ 1.5", "+ 2.5"), ("0.05", "0.1"), ("return x + WIDTH", "return x - WIDTH"),
      ("offset=0", "offset=1"), ("y**2", "y**3"), ("math.sin", "math.cos"), ("g(x) +", "x +")],
 )  # fmt: skip
-def test_an_edited_function_is_another(a: str, b: str) -> None:
+def test_an_edited_function_is_not_the_same(a: str, b: str) -> None:
     assert a in CELL
     assert same(defined(CELL), defined(CELL.replace(a, b))) is False
     assert (
@@ -60,12 +60,12 @@ def test_a_cell_that_is_run_again_defines_the_same_function(a: str, b: str) -> N
     assert same(partial(defined(CELL), offset=2), partial(defined(CELL), offset=3)) is False
 
 
-def test_what_an_initializer_loads_is_no_edit() -> None:
+def test_data_loaded_into_globals_are_not_compared() -> None:
     cell = "TABLE = None\ndef f(x):\n    return TABLE[x]"
     assert same(defined(cell), defined(cell + "\nTABLE = {1: 2}")) is True
 
 
-def test_a_function_that_calls_itself_and_one_with_a_closure() -> None:
+def test_recursive_functions_and_closures_are_compared() -> None:
     again = "def f(n):\n    return 1 if n < 2 else n * f(n - 1)"
     assert same(defined(again), defined(again)) is True
     assert same(defined(again), defined(again.replace("n * f", "n + f"))) is False
@@ -74,7 +74,7 @@ def test_a_function_that_calls_itself_and_one_with_a_closure() -> None:
     assert same(defined(made.format(1)), defined(made.format(2))) is False
 
 
-def test_objects_that_are_called_and_methods() -> None:
+def test_callable_objects_and_methods_are_compared() -> None:
     cell = "class F:\n    def __init__(self, a):\n        self.a = a\n    def __call__(self, x):\n        return x * self.a\nf = F({})"
     assert same(defined(cell.format(1)), defined(cell.format(1))) is True
     assert same(defined(cell.format(1)), defined(cell.format(2))) is False
@@ -83,7 +83,7 @@ def test_objects_that_are_called_and_methods() -> None:
     assert same(defined(method), defined(method)) is True
 
 
-def test_values_of_all_kinds() -> None:
+def test_values_are_compared_by_type_and_content() -> None:
     table = np.linspace(0, 1, 1000)
     assert same(partial(math.pow, table), partial(math.pow, table.copy())) is True
     assert same(partial(math.pow, table), partial(math.pow, table + 1)) is False

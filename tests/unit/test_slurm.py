@@ -1,4 +1,4 @@
-"""SLURM: what is asked, and how its own words are read."""
+"""SLURM: the commands that are built, and how their output is parsed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
     JobRequest,
     JobState,
     Refusal,
-    unfold,
+    expand_array_rows,
 )
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import NoObservation, SubmitRefusedError
@@ -102,7 +102,7 @@ def test_only_long_walltimes_get_an_early_signal(walltime: int, signal: int | No
 # ------------------------------------------------------------------ submit
 
 
-def test_odd_names_are_one_word_each() -> None:
+def test_names_with_special_characters_are_one_argument_each() -> None:
     argv = SCHEDULER.submit_command(job(name="-x $y", log_folder="/a b/100%"), Path("/run/s.sh"), 1)
     assert "--job-name=-x $y" in argv
     assert "--output=/a b/100%%/%j.out" in argv
@@ -156,7 +156,7 @@ POLICY = FAILED + (
         (FAILED + "words that nobody has seen", Refusal.BUSY),
     ],
 )
-def test_words_of_a_refusal(words: str, refusal: Refusal) -> None:
+def test_messages_of_a_refused_submit(words: str, refusal: Refusal) -> None:
     result = answer(stderr=words, rc=1)
     assert SCHEDULER.refusal(result) is refusal
     with pytest.raises(SubmitRefusedError):
@@ -170,7 +170,7 @@ def test_fault_17_a_submit_that_hangs_at_the_limit_says_so() -> None:
 # ------------------------------------------------------------------ queue
 
 
-def test_a_real_listing() -> None:
+def test_a_captured_listing_is_parsed() -> None:
     jobs = {job.id: job for job in SCHEDULER.parse_queue(captures.load("slurm/queue_mixed"))}
     odd = jobs[JobId("1")]
     assert odd.name == "-n |a$(b)\"c' é\nsecond line"
@@ -190,7 +190,7 @@ def test_fault_09_states_that_nobody_knows_are_alive() -> None:
         assert (job.id, job.state) == ("7_3", JobState.ENDED)
 
 
-def test_nothing_listed_but_an_error_said_is_no_observation() -> None:
+def test_an_empty_listing_with_an_error_message_is_no_observation() -> None:
     with pytest.raises(NoObservation, match="Socket timed out"):
         SCHEDULER.parse_queue(answer(stderr="squeue: error: Socket timed out"))
 
@@ -209,15 +209,15 @@ def test_the_tasks_of_a_cancelled_array_share_one_row() -> None:
     first = row("61", "0", "COMPLETED", "n1", "None", "as:run:1", "name")
     alone = row("62", "N/A", "RUNNING", "n2", "None", "as:run:2", "name")
     told = SCHEDULER.parse_queue(answer(rest + first + alone))
-    jobs = {job.id: job for job in unfold(told, ["61_0", "61_1", "61_99", "62", "63_1"])}
+    jobs = {job.id: job for job in expand_array_rows(told, ["61_0", "61_1", "61_99", "62", "63_1"])}
     assert {job: row.native_state for job, row in jobs.items()} == {
         "61_0": "COMPLETED", "61_1": "CANCELLED", "61_99": "CANCELLED", "62": "RUNNING",
     }  # fmt: skip
     assert jobs[JobId("61_1")].state is JobState.ENDED
-    ends = unfold(SCHEDULER.parse_history(answer(rest + first)), ["61_0", "61_1"])
+    ends = expand_array_rows(SCHEDULER.parse_history(answer(rest + first)), ["61_0", "61_1"])
     assert {end.id: end.cause for end in ends} == {"61_0": "completed", "61_1": "cancelled"}
     lives = row("61", "2", "RUNNING", "n1", "None", "as:run:1", "name")
-    ends = unfold(SCHEDULER.parse_history(answer(rest + lives)), ["61_1", "61_2"])
+    ends = expand_array_rows(SCHEDULER.parse_history(answer(rest + lives)), ["61_1", "61_2"])
     assert {end.id: end.cause for end in ends} == {"61_1": "cancelled", "61_2": ""}
 
 
@@ -228,17 +228,17 @@ def test_the_history_of_tasks_is_that_of_their_arrays() -> None:
 
 def test_rows_that_stand_for_nobody_are_left_as_they_are() -> None:
     told = SCHEDULER.parse_queue(captures.load("slurm/queue_mixed"))
-    assert unfold(told, [job.id for job in told]) is told
-    assert unfold([], ["1_1"]) == []
+    assert expand_array_rows(told, [job.id for job in told]) is told
+    assert expand_array_rows([], ["1_1"]) == []
 
 
-def test_a_line_that_names_the_cluster_is_no_row() -> None:
+def test_a_line_that_names_the_cluster_is_skipped() -> None:
     """So begins what squeue prints where SLURM_CLUSTERS is set."""
     text = "CLUSTER: alpha\n" + row("1", "N/A", "RUNNING", "n1", "None", "", "name")
     assert [job.id for job in SCHEDULER.parse_queue(answer(text))] == ["1"]
 
 
-def test_the_question_names_as_many_columns_as_a_row_has() -> None:
+def test_the_format_has_as_many_columns_as_a_row() -> None:
     assert SCHEDULER.queue_command()[-1].count("%") == len(COLUMNS)
 
 
@@ -281,7 +281,7 @@ def test_time_left(text: str, seconds: float) -> None:
     assert SCHEDULER.parse_time_left(named) == seconds
 
 
-def test_no_limit_and_no_answer_are_different() -> None:
+def test_no_limit_is_not_taken_for_no_answer() -> None:
     assert SCHEDULER.parse_time_left(answer("UNLIMITED\n")) is None
     for unknown in (answer("INVALID\n"), answer(), captures.load("slurm/time_left_unknown")):
         with pytest.raises(NoObservation):
@@ -292,7 +292,7 @@ def test_a_first_start_has_restart_count_zero() -> None:
     assert SCHEDULER.own_id({"SLURM_JOB_ID": "5"}) == ("5", 0)
 
 
-def test_srun_kills_a_step_whose_rank_died_and_mpiexec_is_left_alone() -> None:
+def test_srun_kills_a_step_whose_rank_died_and_mpiexec_gets_no_options() -> None:
     argv = SLURM(cores=3, mpiexec_executable="srun --mpi=pmi2").launcher(Resources(cores=3))
     assert argv[:5] == ["srun", "--mpi=pmi2", "--kill-on-bad-exit=1", "-n", "3"]
     assert "scancel --signal=KILL" in argv[-2]

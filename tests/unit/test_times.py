@@ -11,17 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaptive_scheduler.client.evaluation.options import RunnerOptions
-from adaptive_scheduler.commandline.options import make_scheduler
-from adaptive_scheduler.commandline.values import parse_goal_text
-from adaptive_scheduler.commandline.values import seconds as typed_seconds
+from adaptive_scheduler.commandline.input.scheduler import make_scheduler
+from adaptive_scheduler.commandline.input.values import parse_goal_text
+from adaptive_scheduler.commandline.input.values import seconds as typed_seconds
 from adaptive_scheduler.core.goals import Goal, parse_goal
+from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.resources import parse_walltime
 from adaptive_scheduler.core.times import parse_text, seconds
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.runs.start.plan import TIMES, RunOptions, check_settings
 from adaptive_scheduler.schedulers.pbs import PBS
 from adaptive_scheduler.schedulers.slurm import SLURM
 
+#: Options of a run that are lengths of time.
+TIMES = ("log_interval", "save_interval", "points_interval", "interval", "client_patience")
 #: What `sbatch --time=TEXT` of Slurm 22.05 gave the job as its TimeLimit, in seconds
 #: (tests/integration/test_slurm_cluster.py asks it again).
 SLURM_TIMES = {
@@ -50,7 +52,8 @@ def test_a_text_means_the_same_time_everywhere(text: str, length: float) -> None
         assert scheduler(cores=1, walltime=text).shapes(1)[0][0].walltime == -(-length // 1)
     typed = make_scheduler({"scheduler": "slurm", "cores": 1, "walltime": text})
     assert typed.shapes(1)[0][0].walltime == -(-length // 1)
-    check_settings(RunOptions(point_timeout=text, **dict.fromkeys(TIMES, text)))
+    options = RunOptions(point_timeout=text, **dict.fromkeys(TIMES, text))
+    assert {getattr(options, name) for name in ("point_timeout", *TIMES)} == {length}
     assert parse_goal(text) == Goal("duration", length)
     assert parse_goal_text(text) == timedelta(seconds=length)
     assert RunnerOptions(grace=text).grace == length  # type: ignore[arg-type]
@@ -74,15 +77,26 @@ def test_nonsense_is_refused_with_the_forms_that_are_accepted(value: Any) -> Non
         seconds(value, "the name")
     for name in TIMES:
         with pytest.raises(InputError, match=name):
-            check_settings(RunOptions(**{name: value}))
+            RunOptions(**{name: value})
     if value is not None:
         with pytest.raises(InputError, match="walltime="):
             SLURM(cores=1, walltime=value)
 
 
-def test_no_time_at_all_is_a_time_to_wait_but_no_walltime() -> None:
+def test_zero_is_a_grace_but_no_walltime() -> None:
     assert seconds(0, "t", zero=True) == seconds("0:00", "t", zero=True) == 0
     assert RunnerOptions(grace=0).grace == 0
+
+
+@pytest.mark.parametrize("value", ["0", "0.0", 0, "0:00"])
+def test_a_walltime_of_zero_is_no_walltime(value: Any) -> None:
+    """SLURM reads it as no limit; minutes or seconds are not the question."""
+    with pytest.raises(
+        InputError, match=r"walltime=.* must be longer than zero seconds: leave it out for no limit"
+    ):
+        SLURM(cores=1, walltime=value)
+    with pytest.raises(InputError, match=r"save_interval=.* must be longer than zero seconds.$"):
+        RunOptions(save_interval=value)
 
 
 whole = st.integers(0, 400)

@@ -9,11 +9,11 @@ from rich.console import Console
 
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
-from adaptive_scheduler.runs.views import render as views
-from adaptive_scheduler.runs.views.status import status_of
+from adaptive_scheduler.runs.views import render
+from adaptive_scheduler.runs.views.status import RunSnapshot, item_status, status_of
 
 
-def snapshot(**changes: object) -> Snapshot:
+def snapshot(**changes: object) -> RunSnapshot:
     fields = {
         "run": "ab12",
         "database": "/runs/x/db.tinydb",
@@ -36,11 +36,11 @@ def snapshot(**changes: object) -> Snapshot:
             JobRow("17_3", "run", "RUNNING", host="n2", silent=400.0, suspect=True),
         ],
     }  # fmt: skip
-    return Snapshot(**(fields | changes))  # type: ignore[arg-type]
+    return RunSnapshot(**(fields | changes))  # type: ignore[arg-type]
 
 
 def lines(view: object, width: int = 200) -> list[str]:
-    return views.as_text(view, width).splitlines()  # type: ignore[arg-type]
+    return render.as_text(view, width).splitlines()  # type: ignore[arg-type]
 
 
 def line_with(text: str, view: object) -> str:
@@ -50,69 +50,69 @@ def line_with(text: str, view: object) -> str:
 
 
 def test_overview_shows_learners_jobs_rate_and_remaining_time() -> None:
-    text = "\n".join(lines(views.overview(snapshot())))
-    for told in ("12,345 points", "42.5 points/s", "3/6", "9 submitted", "about 400 s left"):
-        assert told.replace("400 s", "6 min") in text or told in text
-    row = line_with("17_2", views.items_table(snapshot()))
-    for told in ("a/x=1", "1,234", "0.0123", "42.5", "3 %", "97 %", "512", "61 s"):
-        assert told in row
+    text = "\n".join(lines(render.overview(snapshot())))
+    for expected in ("12,345 points", "42.5 points/s", "3/6", "9 submitted", "about 400 s left"):
+        assert expected.replace("400 s", "6 min") in text or expected in text
+    row = line_with("17_2", render.items_table(snapshot()))
+    for expected in ("a/x=1", "1,234", "0.0123", "42.5", "3 %", "97 %", "512", "61 s"):
+        assert expected in row
 
 
-def test_those_that_need_a_look_come_first() -> None:
-    text = "\n".join(lines(views.items_table(snapshot())))
+def test_learners_and_jobs_in_trouble_come_first() -> None:
+    text = "\n".join(lines(render.items_table(snapshot())))
     assert text.index("failed") < text.index("running")
-    text = "\n".join(lines(views.jobs_table(snapshot())))
+    text = "\n".join(lines(render.jobs_table(snapshot())))
     assert text.index("17_3") < text.index("17_2")
-    assert "silent" in line_with("17_3", views.jobs_table(snapshot()))
+    assert "silent" in line_with("17_3", render.jobs_table(snapshot()))
 
 
 def test_fault_29_a_name_is_never_read_as_markup_nor_cut() -> None:
-    assert "[red]x" in "\n".join(lines(views.overview(snapshot())))
+    assert "[red]x" in "\n".join(lines(render.overview(snapshot())))
     long = "x" * 150
     item = ItemView(0, f"/data/{long}", Phase.QUEUED)
     narrow = "".join(
-        line.strip() for line in lines(views.items_table(snapshot(items=[item])), width=60)
+        line.strip() for line in lines(render.items_table(snapshot(items=[item])), width=60)
     )
     assert narrow.count("x") >= 150
 
 
-def test_rows_beyond_the_screen_are_counted() -> None:
+def test_rows_that_are_left_out_are_counted() -> None:
     items = [ItemView(n, f"/data/{n}", Phase.RUNNING) for n in range(50)]
-    text = "\n".join(lines(views.items_table(snapshot(items=items), rows=10)))
+    text = "\n".join(lines(render.items_table(snapshot(items=items), rows=10)))
     assert "and 40 more" in text
-    assert len(lines(views.items_table(snapshot(items=items)))) >= 50
+    assert len(lines(render.items_table(snapshot(items=items)))) >= 50
 
 
-def test_a_dead_manager_and_notes_are_told() -> None:
+def test_a_dead_manager_and_notes_are_shown() -> None:
     dead = snapshot(alive=False, notes=["held: no such partition. Mend it, then resume."])
-    text = "\n".join(lines(views.overview(dead)))
+    text = "\n".join(lines(render.overview(dead)))
     assert "no manager runs" in text
     assert "no such partition" in text
-    assert views.is_held(dead)
-    assert not views.is_held(snapshot())
+    assert render.is_held(dead)
+    assert not render.is_held(snapshot())
 
 
 def test_an_empty_run_can_be_shown() -> None:
     empty = Snapshot(run="r", database="/x", time=1.0)
-    assert "0/0" in "\n".join(lines(views.overview(empty)))
+    assert "0/0" in "\n".join(lines(render.overview(empty)))
 
 
 def test_failures_name_learner_and_reason() -> None:
-    (told,) = views.failures(snapshot())
-    assert "learner 4" in told.plain
-    assert "é" in told.plain
+    (failure,) = render.failures(snapshot())
+    assert "learner 4" in failure.plain
+    assert "é" in failure.plain
 
 
 def test_html_has_colours_and_no_scripts() -> None:
-    html = views.as_html(views.overview(snapshot()))
+    html = render.as_html(render.overview(snapshot()))
     assert "style=" in html
     assert "<script" not in html
     assert "[red]x" in html
 
 
 def test_a_list_of_names_shows_the_first_and_how_many_more() -> None:
-    assert views.fname_text(["/d/a", "/d/b", "/d/c"], "/d/") == "a +2"
-    assert views.fname_text([], "") == "(none)"
+    assert render.fname_text(["/d/a", "/d/b", "/d/c"], "/d/") == "a +2"
+    assert render.fname_text([], "") == "(none)"
 
 
 @pytest.mark.parametrize(
@@ -121,43 +121,81 @@ def test_a_list_of_names_shows_the_first_and_how_many_more() -> None:
      (7200, "2 h 00 min"), (11_100, "3 h 05 min"), (200_000, "2 d 07 h")],
 )  # fmt: skip
 def test_durations(seconds: float, text: str) -> None:
-    assert views.duration(seconds) == text
+    assert render.duration(seconds) == text
 
 
-def test_views_do_not_change_what_they_show() -> None:
+def test_views_do_not_change_the_snapshot() -> None:
     import msgspec
 
     picture = snapshot()
     before = msgspec.json.encode(picture)
-    Console(quiet=True).print(views.overview(picture))
+    Console(quiet=True).print(render.overview(picture))
     assert msgspec.json.encode(picture) == before
 
 
-def test_reasons_have_room_in_a_narrow_terminal() -> None:
-    text = lines(views.overview(snapshot()), width=80)
+def test_reasons_fit_into_a_narrow_terminal() -> None:
+    text = lines(render.overview(snapshot()), width=80)
     assert any("4 b/[red]x: your function raised E: é, 4 failures" in line for line in text)
 
 
-def test_a_running_learner_that_cannot_be_saved_is_told() -> None:
+def test_a_running_learner_that_cannot_be_saved_is_reported() -> None:
     full = ItemView(1, "/d/x", Phase.RUNNING, reason="/d/x: No space left on device (OSError)")
-    (told,) = views.failures(snapshot(items=[full]))
-    assert "No space left" in told.plain
+    (failure,) = render.failures(snapshot(items=[full]))
+    assert "No space left" in failure.plain
 
 
-def test_a_learner_without_progress_is_told_everywhere() -> None:
+def test_a_learner_without_progress_is_shown_in_each_view() -> None:
     item = ItemView(5, "/data/c", Phase.RUNNING, job="1", idle_since=750.0, stalled=True)
     shot = snapshot(items=[item, ItemView(6, "/data/d", Phase.RUNNING, job="2", idle_since=5.0)])
     words = r"without progress since \d\d:\d\d:\d\d \(12 min\)"
     assert re.search(f"learner 5 /data/c: {words}", status_of(shot).text)
     assert "learner 6" not in status_of(shot).text
-    overview = "\n".join(lines(views.overview(shot)))
+    overview = "\n".join(lines(render.overview(shot)))
     assert re.search(words, overview)
     assert "no point for" in overview
-    assert re.search(words, views.as_html(views.overview(shot)))
+    assert re.search(words, render.as_html(render.overview(shot)))
 
 
-def test_what_all_jobs_wait_for_is_told() -> None:
+def test_the_reason_for_which_all_jobs_wait_is_shown() -> None:
     jobs = [JobRow(f"1_{n}", "run", "PENDING", reason="(PartitionConfig)") for n in range(2)]
     none_runs = snapshot(jobs=jobs, items=[], phases={"queued": 3})
     assert "2 jobs wait in the queue: (PartitionConfig)" in status_of(none_runs).text
     assert "wait in the queue" not in status_of(snapshot()).text
+
+
+def test_jobs_that_run_are_counted_apart_from_those_that_wait() -> None:
+    two, waiting = snapshot().jobs, JobRow("17_4", "run", "PENDING", waiting=True)
+    assert "jobs: 2 running and 1 waiting, 9 submitted" in render.figures(
+        snapshot(jobs=[*two, waiting])
+    )
+    assert "jobs: 1 waiting," in render.figures(snapshot(jobs=[waiting]))
+    assert "no jobs, 9 submitted" in render.figures(snapshot(jobs=[]))
+    dead = snapshot(alive=False, jobs=[waiting])
+    assert "1 job not known to have ended" in render.figures(dead)
+
+
+def test_a_snapshot_prints_as_one_line_however_large_it_is() -> None:
+    items = [ItemView(n, f"/data/{n}", Phase.RUNNING) for n in range(10_000)]
+    text = repr(snapshot(items=items))
+    assert text.startswith("<running: 3/6 done")
+    assert len(text) < 300
+    assert "\n" not in text
+
+
+def test_a_notebook_shows_tables_and_no_name_becomes_markup() -> None:
+    item = ItemView(0, "/data/<script>alert(1)</script>", Phase.FAILED, reason="<b>no</b>")
+    shot = snapshot(items=[item], notes=["<img src=x>"])
+    for html in (shot._repr_html_(), status_of(shot)._repr_html_()):
+        assert "&lt;script&gt;" in html
+        for tag in ("<script", "<img", "<b>no"):
+            assert tag not in html
+
+
+def test_the_status_of_one_learner() -> None:
+    failed = ItemView(4, "/d", Phase.FAILED, reason="your function raised E", fails=4, npoints=1)
+    status = item_status(failed, 0.0)
+    assert status == "failed"
+    assert status.text == "1 point, 0 s of work, your function raised E, 4 failures"
+    running = ItemView(4, "/d", Phase.RUNNING, job="7_1", loss=0.5, worked=70.0)
+    assert item_status(running, 0.0).text == "0 points, 70 s of work, job 7_1, loss 0.5"
+    assert repr(item_status(running, 0.0)).startswith("running: 0 points")

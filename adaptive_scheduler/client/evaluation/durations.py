@@ -1,4 +1,4 @@
-"""How long the user's function takes."""
+"""How long the user's function takes: an average and the 95th percentile."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Durations:
     Attributes
     ----------
     n : int
-        Evaluations so far.
+        PoolEvaluator so far.
     total : float
         Their seconds in all.
     average : float

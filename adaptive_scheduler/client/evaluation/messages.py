@@ -1,4 +1,4 @@
-"""What goes to a worker and what comes back."""
+"""What goes to a worker, what comes back, and how its errors are reported."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from adaptive_scheduler.client.evaluation.durations import Durations
-from adaptive_scheduler.errors import UserCodeError
+from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value
 
 Function = Callable[[Any], Any]
 
-#: Results that are taken before new points are asked for. With 10,000 points pending thousands came
-#: back at once: their workers waited, and Python's collector went through what they left behind.
+#: Results that are processed before new points are asked for. With 10,000 points in flight thousands
+#: came back at once: their workers waited for new ones meanwhile.
 AT_A_TIME = 128
 
 
 @dataclass(slots=True)
-class Task:
+class PointTask:
     """A point to evaluate, and how often that failed."""
 
     x: Any
@@ -35,17 +35,17 @@ class Task:
 
 
 @dataclass(slots=True)
-class Result:
-    """What came back for a task: a value, or an error."""
+class PointResult:
+    """What came back for a point: a value, or an error."""
 
-    task: Task
+    task: PointTask
     value: Any
     seconds: float
     error: UserCodeError | None = None
 
 
 @dataclass
-class Setup:
+class WorkerSetup:
     """What workers do before the first point.
 
     Attributes
@@ -84,7 +84,7 @@ class Setup:
 
 
 class Evaluator(Protocol):
-    """What evaluates points: `Evaluations` in a pool, `Coroutines` on the loop."""
+    """What evaluates points: `PoolEvaluator` in a pool, `AsyncEvaluator` on the loop."""
 
     durations: Durations
     failure: BaseException | None
@@ -96,32 +96,32 @@ class Evaluator(Protocol):
     def room(self) -> int:
         """How many more points should be in flight now."""
 
-    def submit(self, tasks: list[Task], /) -> None:
+    def submit(self, tasks: list[PointTask], /) -> None:
         """Send points."""
 
-    def returned(self) -> list[Result]:
-        """What has come back, some `AT_A_TIME` results; look at `failure` afterwards."""
+    def returned(self) -> list[PointResult]:
+        """The next results, some `AT_A_TIME` of them; check `failure` afterwards."""
 
     def in_flight(self) -> list[tuple[Any, Any]]:
         """Futures and points that have not come back."""
 
     def take_overdue(self, limit: float) -> list[list[Any]]:
-        """Points of what took longer, one message each; they are expected no more."""
+        """Points of messages that took longer, a list for each; they are not waited for any more."""
 
-    def left(self) -> list[Any]:
-        """Futures that nobody expects any more although a worker still evaluates them."""
+    def abandoned(self) -> list[Any]:
+        """Futures that are not waited for any more, although a worker still evaluates them."""
 
     def drop_waiting(self) -> None:
-        """Take back what has not begun; send nothing more."""
+        """Cancel what has not begun; send nothing more."""
 
     def forget(self) -> None:
-        """Expect nothing more."""
+        """Do not wait any longer for what is in flight."""
 
 
 def user_error(
     where: str, description: tuple[str, str, str, bytes | None], at: str = ""
 ) -> UserCodeError:
-    """The error of what `worker.describe` said; its ``__cause__`` is the exception if it travels.
+    """The error that `worker.describe` describes; its ``__cause__`` is the exception if it could be pickled.
 
     `at` names the point: ``x=0.3 (offset=0.2)``.
     """
@@ -134,25 +134,32 @@ def user_error(
     return error
 
 
-def point_error(task: Task, description: tuple[str, str, str, bytes | None]) -> UserCodeError:
+def as_ours(where: str, error: BaseException) -> AdaptiveSchedulerError:
+    """The error itself, if it is of this package, else that of the user's code."""
+    if isinstance(error, AdaptiveSchedulerError):
+        return error
+    return user_error(where, worker.describe(error))
+
+
+def point_error(task: PointTask, description: tuple[str, str, str, bytes | None]) -> UserCodeError:
     """The error of the user's function at one point."""
     return user_error("function", description, named(task))
 
 
-def named(task: Task) -> str:
+def named(task: PointTask) -> str:
     """The arguments of a call, shortened: ``x=0.3 (offset=0.2)``."""
     bound: dict[str, Any] = {}
     function = task.function
     places: tuple[Any, ...] = ()
     if isinstance(function, partial):
         places, bound = function.args, function.keywords
-    told = [shortened(value) for value in places]
-    told += [f"{name}={shortened(value)}" for name, value in bound.items()]
-    return f"x={shortened(task.argument)}" + (f" ({', '.join(told)})" if told else "")
+    parts = [shortened(value) for value in places]
+    parts += [f"{name}={shortened(value)}" for name, value in bound.items()]
+    return f"x={shortened(task.argument)}" + (f" ({', '.join(parts)})" if parts else "")
 
 
 class _Short(reprlib.Repr):
-    """Values as people know them, the large ones by their beginning or their size."""
+    """Shortens values for people: large ones to their beginning or their shape."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,18 +167,18 @@ class _Short(reprlib.Repr):
         self.maxlevel = 3
 
     def repr_instance(self, x: Any, level: int) -> str:
-        """Say what a large array or object is; its text may take longer than the point did."""
+        """Describe a large array or object; its full text may take longer than the point did."""
         shape = getattr(x, "shape", None)
         if isinstance(shape, tuple) and not shape:  # a number of numpy's
             return repr(x.item())
         if isinstance(shape, tuple) and getattr(x, "size", 0) > _MANY:
             return f"<{type(x).__name__} of shape {shape}>"
-        if type(x).__repr__ is object.__repr__:  # type: ignore[comparison-overlap]  # else: its address
+        if type(x).__repr__ is object.__repr__:  # type: ignore[comparison-overlap]  # no address
             return f"<{type(x).__name__}>"
         return " ".join(str(super().repr_instance(x, level)).split())
 
 
-#: Elements from which an array is told by its shape.
+#: An array with more elements is described by its shape.
 _MANY = 6
 _LONGEST = 100
 _short = _Short()

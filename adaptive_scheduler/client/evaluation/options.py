@@ -1,4 +1,4 @@
-"""How a `Runner` runs."""
+"""How a `PointRunner` runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SLOW_FAILURE = 10.0
 
 @dataclass
 class RunnerOptions:
-    """How a `Runner` runs.
+    """How a `PointRunner` runs.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class RunnerOptions:
     memo : dict
         Known values of points that the learner takes only when it asks for them.
     record : callable, optional
-        Called with (x, y) for every point that was evaluated and told.
+        Called with (x, y) for every point that was evaluated and that the learner took.
     log : bool
         Keep the calls made to the learner in ``runner.log``.
     point_timeout : float, optional

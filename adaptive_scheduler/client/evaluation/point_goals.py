@@ -1,4 +1,4 @@
-"""How far a goal is: a number of points, all that the learner has, or who knows."""
+"""How many points a goal asks for: a number, all that the learner has, or not known."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from adaptive_scheduler.core.goals import NPoints
 Goal = Callable[[Any], bool]
 T = TypeVar("T")
 
-#: What a function may do that is called with a stand-in for its learner: read, compare, decide.
-#: Nothing here can change anything; an instruction that is not listed means "do not call it".
+#: Instructions of a goal that may be called with a stand-in for its learner: they read and compare.
+#: None can change anything; a goal that has any other is not called.
 _HARMLESS = (
     "RESUME", "NOP", "CACHE", "EXTENDED_ARG", "COPY", "SWAP", "PUSH_NULL", "NOT_TAKEN", "TO_BOOL",
     "LOAD_FAST", "LOAD_CONST", "LOAD_SMALL_INT", "LOAD_GLOBAL", "LOAD_DEREF", "LOAD_ATTR",
@@ -24,7 +24,7 @@ _HARMLESS = (
     "COMPARE_OP", "IS_OP", "BINARY_OP", "UNARY_", "JUMP_FORWARD", "JUMP_IF_", "POP_JUMP_",
     "POP_TOP", "RETURN_",
 )  # fmt: skip
-#: The same for calls, where all that the function can reach are numbers and these.
+#: Calls are allowed too, if numbers and these functions are all that the goal can reach.
 _CALLS = ("PRECALL", "CALL")
 _WITHOUT_EFFECTS = (len, bool, int, float, min, max)
 #: More points than this are not asked for.
@@ -50,7 +50,7 @@ class _Counted:
 
 
 class _Ended:
-    """Stands for a learner of which only that is known, whether it is done."""
+    """Stands for a learner of which is known only whether it is done."""
 
     def __init__(self, is_done: bool) -> None:
         self._is_done = is_done
@@ -77,7 +77,7 @@ def points_asked(goal: Goal | None) -> int | None:
     Returns
     -------
     int or None
-        None where the goal asks for something else, or nobody can tell.
+        None where the goal asks for something else, or this is not known.
     """
     if isinstance(goal, NPoints):
         return goal.n
@@ -85,10 +85,10 @@ def points_asked(goal: Goal | None) -> int | None:
 
 
 def _tried(goal: Goal, try_it: Callable[[], T]) -> T | None:
-    """What a try with stand-ins gives; None if the goal must not be tried, or looks elsewhere."""
+    """The result of a try with stand-ins; None if the goal must not be tried, or uses anything else."""
     try:
         return try_it() if _is_harmless(goal) else None
-    except BaseException:  # noqa: BLE001  the border to the user's code: it wants a true learner
+    except BaseException:  # noqa: BLE001  the border to the user's code: it needs a real learner
         return None
 
 
@@ -108,7 +108,7 @@ def _smallest(is_met: Callable[[int], bool]) -> int | None:
 
 
 def _is_harmless(goal: Any) -> bool:
-    """Whether calling it can change nothing and costs next to nothing."""
+    """Whether calling it changes nothing and costs next to nothing."""
     while isinstance(goal, functools.partial | MethodType):
         goal = goal.func if isinstance(goal, functools.partial) else goal.__func__
     function = goal if isinstance(goal, FunctionType) else type(goal).__call__
@@ -132,7 +132,7 @@ def _has_no_effects(found: Any) -> bool:
 
 
 def _reachable(function: FunctionType) -> list[Any]:
-    """What a function can take from outside besides its arguments."""
+    """The objects that a function can reach besides its arguments."""
     known = {**vars(builtins), **function.__globals__}
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
     defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]

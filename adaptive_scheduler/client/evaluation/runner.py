@@ -1,4 +1,4 @@
-"""Drives one learner: asks for points, has them evaluated, tells the values."""
+"""Drives one learner: asks it for points, has them evaluated, tells it the values."""
 
 from __future__ import annotations
 
@@ -13,31 +13,30 @@ from typing import Any
 
 import adaptive
 
-from adaptive_scheduler.client.evaluation.async_dispatcher import Coroutines
-from adaptive_scheduler.client.evaluation.dispatcher import Evaluations
+from adaptive_scheduler.client.evaluation.async_evaluator import AsyncEvaluator
 from adaptive_scheduler.client.evaluation.messages import (
     AT_A_TIME,
     Evaluator,
-    Result,
-    Setup,
-    Task,
+    PointResult,
+    PointTask,
+    WorkerSetup,
     user_error,
 )
 from adaptive_scheduler.client.evaluation.options import RunnerOptions
 from adaptive_scheduler.client.evaluation.point_goals import asks_all, points_asked
+from adaptive_scheduler.client.evaluation.pool_evaluator import PoolEvaluator
 from adaptive_scheduler.client.evaluation.timeouts import TimeoutWatch
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.errors import PointTimeoutError, UserCodeError
 from adaptive_scheduler.executors import worker
-from adaptive_scheduler.io.learner_data import adaptive_load
+from adaptive_scheduler.io.learner_data import adaptive_load, adaptive_private
 
 Goal = Callable[[Any], bool]
 
-#: Where nobody knows how far the goal is: points in flight, as a share of those that are known,
-#: beyond one for each worker. What is in flight when the goal is met is computed without need.
+#: If it is not known how many points the goal needs: points in flight, as a share of those that are
+#: known, beyond one for each worker. What is in flight when the goal is met is computed without need.
 EARLY_SHARE = 1 / 4
-#: A goal of which only points in flight are missing waits for them so long, in seconds and in p95s of
-#: the durations; then idle workers begin others, so that one that hangs does not hold it up.
+#: If all points that the goal needs are in flight, idle workers wait for so long, in seconds and in p95s
+#: of the durations; then they begin others, so that one point that hangs does not hold up the goal.
 LATE, LATE_FACTOR = 1.0, 3.0
 
 
@@ -48,10 +47,10 @@ class _NoPool(concurrent.futures.Executor):
         return False
 
 
-class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
+class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
     """An `adaptive.AsyncRunner` whose cost per point does not grow with the number of workers.
 
-    Points that are in flight when the goal is met are waited for and told.
+    Points that are in flight when the goal is met are waited for, and the learner gets them too.
 
     Parameters
     ----------
@@ -64,16 +63,16 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         The pool; it stays open.
     workers : int
         How many points it evaluates at a time.
-    setup : Setup, optional
-        What workers do before the first point.
+    setup : WorkerSetup, optional
+        What workers do before their first point.
     options : RunnerOptions, optional
         Retries, deadline, ...
 
     Attributes
     ----------
     reason : str
-        Why it ended: ``"goal"``, ``"exhausted"`` (the learner asks for nothing
-        more), ``"deadline"``, ``"error"``, or what `stop` was given.
+        Why it ended: ``"goal"``, ``"exhausted"`` (the learner has no more points to
+        ask for), ``"deadline"``, ``"error"``, or what `stop` was given.
     error : Exception or None
         A `UserCodeError`, or the `BrokenExecutor` of a pool whose worker died.
     """
@@ -85,7 +84,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         *,
         executor: concurrent.futures.Executor,
         workers: int,
-        setup: Setup | None = None,
+        setup: WorkerSetup | None = None,
         options: RunnerOptions | None = None,
     ) -> None:
         self.options = options or RunnerOptions()
@@ -95,18 +94,18 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         self._event = asyncio.Event()
         self._is_woken = False
         self._stops: list[tuple[str, float]] = []
-        self._retry: deque[Task] = deque()
-        self._failures: dict[int, tuple[Task, str]] = {}
-        self._given_up: list[Task] = []
+        self._retry: deque[PointTask] = deque()
+        self._failures: dict[int, tuple[PointTask, str]] = {}
+        self._given_up: list[PointTask] = []
         self._workers = workers
         self._asks_all = asks_all(goal)
         self._n_asked = points_asked(goal)
-        self._counts_each = adaptive_parts.counts_each(learner)
+        self._counts_each = adaptive_private.counts_each(learner)
         self._is_held_back = False
         self._last_return = time.monotonic()
-        self._n_known = adaptive_parts.npoints(learner)  # and those that came since are n_new
-        is_async = adaptive_parts.is_async(learner)
-        setup = setup or Setup()
+        self._n_known = adaptive_private.npoints(learner)  # and those that came since are n_new
+        is_async = adaptive_private.is_async(learner)
+        setup = setup or WorkerSetup()
         super().__init__(
             learner,
             goal,
@@ -116,15 +115,15 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
             retries=self.options.retries,
             raise_if_retries_exceeded=self.options.raise_if_retries_exceeded,
         )
-        self.evaluations: Evaluator = (
-            Coroutines(self.ioloop, workers, self._wake, setup)
+        self.evaluator: Evaluator = (
+            AsyncEvaluator(self.ioloop, workers, self._wake, setup)
             if is_async
-            else Evaluations(
+            else PoolEvaluator(
                 executor,
                 workers,
                 self._wake,
                 setup,
-                is_blind=adaptive_parts.is_blind(learner),
+                is_blind=adaptive_private.is_blind(learner),
                 is_timed=self.options.point_timeout is not None,
             )
         )
@@ -154,7 +153,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
     @property
     def pending_points(self) -> list[tuple[Any, Any]]:
         """Futures and points that are in flight."""
-        return self.evaluations.in_flight()
+        return self.evaluator.in_flight()
 
     def _wake(self) -> None:
         if not self._is_woken:
@@ -165,66 +164,66 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
     # -------------------------------------------------------------- the loop
 
     async def _run(self) -> None:
-        adaptive_parts.prepare(self.learner)
-        timer = self._ring_at(self.options.deadline)
-        overseer = TimeoutWatch(self.evaluations, self.options.point_timeout, self._end_by)
-        overseer.start()
+        adaptive_private.prepare(self.learner)
+        timer = self._wake_at(self.options.deadline)
+        watch = TimeoutWatch(self.evaluator, self.options.point_timeout, self._end_by)
+        watch.start()
         try:
             while not self._should_end():
                 self._refill()
-                if self.evaluations.failure is None and not self.evaluations.n_in_flight:
+                if self.evaluator.failure is None and not self.evaluator.n_in_flight:
                     self.reason = "exhausted"
                     break
                 await self._next_or_late()
             await self._drain()
         finally:
             timer.cancel()
-            overseer.stop()
-            self.evaluations.forget()
+            watch.stop()
+            self.evaluator.forget()
             adaptive_load.tidy(self.learner)
             self._cleanup()
 
-    def _ring_at(self, moment: float | None) -> asyncio.TimerHandle:
+    def _wake_at(self, moment: float | None) -> asyncio.TimerHandle:
         seconds = 1e6 if moment is None else min(1e6, max(0.0, moment - time.monotonic()))
         timer: asyncio.TimerHandle = self.ioloop.call_later(seconds, self._event.set)
         return timer
 
     def _end_by(self, error: PointTimeoutError) -> None:
-        """End the run; what an ordinary point needs is left to the others in flight."""
-        if not self.reason:  # else it ends already: its goal does not need this point
+        """End the run; the other points in flight get the time that a point usually needs."""
+        if not self.reason:  # else it ends already, and the goal does not need this point
             self.error = self.error or error
-            self.stop("error", self.evaluations.durations.p95)
+            self.stop("error", self.evaluator.durations.p95)
 
     async def _next_or_late(self) -> None:
         if not self._is_held_back:
             await self._next()
             return
-        timer = self._ring_at(self._late_at())
+        timer = self._wake_at(self._late_at())
         await self._next()
         timer.cancel()
 
     def _late_at(self) -> float:
-        """When points in flight have not returned for so long that others are begun."""
-        if not self.evaluations.durations.n:
-            return float("inf")  # nobody knows how long they take
-        return self._last_return + max(LATE, LATE_FACTOR * self.evaluations.durations.p95)
+        """When idle workers begin other points, if none in flight comes back before."""
+        if not self.evaluator.durations.n:
+            return float("inf")  # it is not known yet how long they take
+        return self._last_return + max(LATE, LATE_FACTOR * self.evaluator.durations.p95)
 
     async def _next(self) -> None:
         await self._event.wait()
         self._event.clear()
-        self._is_woken = False  # before the look: what comes later wakes again
-        results = self.evaluations.returned()
+        self._is_woken = False  # before the results are read: a later one wakes it again
+        results = self.evaluator.returned()
         if results:
             self._last_return = time.monotonic()
         for result in results:
-            self._take(result)
-        if len(results) >= AT_A_TIME:  # there may be more, after new points for these
+            self._on_result(result)
+        if len(results) >= AT_A_TIME:  # there may be more: first ask for new points
             self._event.set()
-            await asyncio.sleep(0)  # others wait for the loop too: saving, progress
+            await asyncio.sleep(0)  # other tasks wait for the event loop too: saving, progress
 
     def _should_end(self) -> bool:
-        if self.evaluations.failure is not None and self.error is None:
-            self.error = self.evaluations.failure
+        if self.evaluator.failure is not None and self.error is None:
+            self.error = self.evaluator.failure
         if self.error is not None:
             self.reason = "error"
         elif self._stops:
@@ -245,16 +244,16 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
     def _is_late(self) -> bool:
         deadline = self.options.deadline
         return deadline is not None and (
-            time.monotonic() + self.evaluations.durations.p95 >= deadline
+            time.monotonic() + self.evaluator.durations.p95 >= deadline
         )
 
     def _room(self) -> int:
         """How many more points should be in flight; not many more than the goal needs."""
-        room, flying = self.evaluations.room(), self.evaluations.n_in_flight
+        room, flying = self.evaluator.room(), self.evaluator.n_in_flight
         self._is_held_back = False
         if room <= 0 or self._asks_all:
             return room
-        left = (self._n_asked or 0) - adaptive_parts.npoints(self.learner)
+        left = (self._n_asked or 0) - adaptive_private.npoints(self.learner)
         if left <= 0:  # it asks for something else too
             left = max(self._workers, int((self._n_known + self.n_new) * EARLY_SHARE))
         elif not self._counts_each or time.monotonic() >= self._late_at():
@@ -266,55 +265,55 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         while (room := self._room()) > 0:
             tasks = [self._retry.popleft() for _ in range(min(room, len(self._retry)))]
             points = self._ask_for(room - len(tasks)) if room > len(tasks) else []
-            told = self._tell_remembered(points) if self.options.memo else set()
+            known = self._tell_known(points) if self.options.memo else set()
             function = self.learner.function
             tasks += [
-                Task(x, *adaptive_parts.target(function, x))
+                PointTask(x, *adaptive_private.target(function, x))
                 for i, x in enumerate(points)
-                if i not in told
+                if i not in known
             ]
             self._submit_tasks(tasks)
-            if not told or self.error is not None:
+            if not known or self.error is not None:
                 return
 
     def _ask_for(self, n: int) -> list[Any]:
         if self.do_log:
             self.log.append(("ask", n))
         try:
-            return adaptive_parts.ask(self.learner, n)
+            return adaptive_private.ask(self.learner, n)
         except BaseException as error:  # noqa: BLE001  the border to the user's code: losses, own learners
             self.error = user_error("learner's ask", worker.describe(error))
             return []
 
-    def _submit_tasks(self, tasks: list[Task]) -> None:
+    def _submit_tasks(self, tasks: list[PointTask]) -> None:
         try:
-            self.evaluations.submit(tasks)
+            self.evaluator.submit(tasks)
         except (UserCodeError, BrokenExecutor, RuntimeError) as error:
             self.error = error
 
-    def _tell_remembered(self, points: list[Any]) -> set[int]:
+    def _tell_known(self, points: list[Any]) -> set[int]:
         known = {i for i, x in enumerate(points) if x in self.options.memo}
         for i in known:
             self._tell(points[i], self.options.memo.pop(points[i]))
         return known
 
     async def _drain(self) -> None:
-        """Keep what is in flight, as long as the end's reason allows."""
-        self.evaluations.drop_waiting()
+        """Wait for what is in flight, as long as the reason of the end allows."""
+        self.evaluator.drop_waiting()
         begin = time.monotonic()
-        while self.evaluations.n_in_flight:
+        while self.evaluator.n_in_flight:
             end = self._end_of_drain(begin)
             if time.monotonic() >= end:
                 break
-            timer = self._ring_at(end)
+            timer = self._wake_at(end)
             await self._next()
             timer.cancel()
-        while results := self.evaluations.returned():
+        while results := self.evaluator.returned():
             for result in results:
-                self._take(result)
+                self._on_result(result)
 
     def _end_of_drain(self, begin: float) -> float:
-        grace = self.options.grace_after(self.evaluations.durations.p95)
+        grace = self.options.grace_after(self.evaluator.durations.p95)
         ends = [end for _, end in self._stops]
         if self.reason == "deadline" and self.options.deadline is not None:
             return min([*ends, self.options.deadline])
@@ -324,7 +323,7 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
 
     # -------------------------------------------------------------- results
 
-    def _take(self, result: Result) -> None:
+    def _on_result(self, result: PointResult) -> None:
         if result.error is None:
             self._elapsed_function_time += result.seconds / self._get_max_tasks()
             self._failures.pop(id(result.task), None)
@@ -353,5 +352,5 @@ class Runner(adaptive.AsyncRunner):  # type: ignore[misc]
         if self.do_log:
             self.log.append(("tell", x, y))
         if self.options.record is not None:
-            self.options.record(adaptive_parts.compact(self.learner, x), y)
+            self.options.record(adaptive_private.compact(self.learner, x), y)
         return True

@@ -1,4 +1,4 @@
-"""Which evaluations have taken too long."""
+"""Finds points whose evaluation takes longer than `point_timeout`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from adaptive_scheduler.errors import PointTimeoutError
 
-#: Seconds between two looks, and their share of the limit: a short one is judged more exactly.
-LOOK, LOOK_SHARE = 1.0, 0.1
+#: Seconds between two checks, at most; and as a share of the limit, so that short limits are kept well.
+CHECK_INTERVAL, CHECK_SHARE = 1.0, 0.1
 #: Points of one message that an error names.
 NAMED = 5
 
@@ -21,9 +21,9 @@ Message = TypeVar("Message")
 class StartTimes(Generic[Message]):
     """Which messages have begun, and when, in a pool that takes them first come, first served.
 
-    Messages behind the first `workers` ones begin when one before them has come back; their
-    time runs from when the pool is first seen to run them, for it may have fewer workers
-    than it said. Each note costs O(1).
+    A pool with n workers begins the first n messages, and another whenever one comes back. A
+    message's time counts from the moment at which its future is first seen to run, because a pool
+    may have fewer workers than it claims. Each note costs O(1).
 
     Parameters
     ----------
@@ -44,14 +44,14 @@ class StartTimes(Generic[Message]):
         self._advance(now)
 
     def note_end(self, message: Message, now: float) -> None:
-        """Note that it came back, or that nobody expects it any more."""
+        """Note that it came back, or is not waited for any more."""
         self._begun.pop(message, None)
         self._waiting.pop(message, None)
         self._unconfirmed.pop(message, None)
         self._advance(now)
 
     def confirm(self, is_running: Callable[[Message], bool], now: float) -> None:
-        """Look which of those that should have begun the pool runs; their time begins now."""
+        """Start the time of those that should have begun and that the pool is seen to run."""
         for message in [one for one in self._unconfirmed if is_running(one)]:
             self._unconfirmed.pop(message, None)
             self._begun[message] = now
@@ -74,57 +74,59 @@ class StartTimes(Generic[Message]):
             self._unconfirmed[message] = None
 
 
-class Overdue(Protocol):
-    """What evaluates points, and knows which take too long."""
+class TimedEvaluator(Protocol):
+    """Evaluates points, and knows which take too long."""
 
     def take_overdue(self, limit: float) -> list[list[Any]]:
-        """Points of messages that took longer, one of each message; they are expected no more."""
+        """Points of messages that took longer, a list for each; they are not waited for any more."""
 
 
 class TimeoutWatch:
-    """Looks for points that take too long, as long as its loop runs.
+    """Checks regularly for points that take too long, while the event loop runs.
 
     Parameters
     ----------
-    evaluations : Overdue
-        Looked at.
+    evaluator : TimedEvaluator
     limit : float, optional
         Seconds that one point may take; None: as long as it likes.
-    tell : callable
-        Given a `PointTimeoutError`, in the loop.
+    on_timeout : callable
+        Given a `PointTimeoutError`, in the event loop.
     """
 
     def __init__(
-        self, evaluations: Overdue, limit: float | None, tell: Callable[[PointTimeoutError], None]
+        self,
+        evaluator: TimedEvaluator,
+        limit: float | None,
+        on_timeout: Callable[[PointTimeoutError], None],
     ) -> None:
-        self._evaluations = evaluations
+        self._evaluator = evaluator
         self._limit = limit
-        self._tell = tell
+        self._on_timeout = on_timeout
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Look now and then, until `stop`."""
+        """Check regularly, until `stop`."""
         if self._limit is None:
             return
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(min(LOOK, LOOK_SHARE * self._limit), self._look)
+        self._timer = loop.call_later(min(CHECK_INTERVAL, CHECK_SHARE * self._limit), self._check)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Check no more."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         assert self._limit is not None
-        for points in self._evaluations.take_overdue(self._limit):
-            self._tell(PointTimeoutError(self._limit, _named(points)))
+        for points in self._evaluator.take_overdue(self._limit):
+            self._on_timeout(PointTimeoutError(self._limit, _named(points)))
         self.start()
 
 
 def _named(points: list[Any]) -> str:
-    """``x=0.5``; of a message with several points nobody knows which one it is."""
-    told = ", ".join(f"x={point!r}"[:200] for point in points[:NAMED])
+    """``x=0.5``; of a message with several points it is not known which one takes long."""
+    named = ", ".join(f"x={point!r}"[:200] for point in points[:NAMED])
     if len(points) == 1:
-        return told
+        return named
     more = ", …" if len(points) > NAMED else ""
-    return f"one of the {len(points)} points {told}{more}"
+    return f"one of the {len(points)} points {named}{more}"

@@ -1,1 +1,1 @@
-"""One learner from load to last save."""
+"""Runs one learner, from load to last save."""

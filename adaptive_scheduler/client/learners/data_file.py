@@ -1,4 +1,4 @@
-"""One data file of one learner: read, kept aside, replaced."""
+"""One data file of one learner: read, kept aside, replaced safely."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adaptive_scheduler.client.learners import adaptive_private as adaptive_parts
 from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, UserCodeError
 from adaptive_scheduler.executors.worker import describe
-from adaptive_scheduler.io.learner_data import data_files
+from adaptive_scheduler.io.learner_data import adaptive_private, data_files
 from adaptive_scheduler.io.storage import files
 
 #: inode, size, mtime_ns of a file; None if there is none
-Seen = tuple[int, int, int] | None
+Identity = tuple[int, int, int] | None
 
 
 class LeaseLostError(DataFileError):
-    """Not saved, because the learner may have another owner by now; the journal has the points."""
+    """Not saved: the lease has run out, so another job may own the learner; the journal has the points."""
 
 
 class ChangedError(DataFileError):
-    """Not saved yet, because somebody else saved: call `DataFile.merge`, then save again."""
+    """Not saved yet: another process has replaced the file. Call `LearnerStore.merge`, then save again."""
 
 
 @dataclass
@@ -40,11 +39,11 @@ class LoadReport:
     n_merged : int
         Points that only journals (or another owner's save) had.
     memo : dict
-        Values of points that the learner takes only when it asks for them.
+        Values of points that the learner does not take before it asks for them.
     kept_aside : list of Path
         Files that could not be read, under their new names.
     notes : list of str
-        What a person should know.
+        What the user should know.
     """
 
     n_loaded: int = 0
@@ -55,8 +54,8 @@ class LoadReport:
 
 
 @dataclass
-class OneFile:
-    """A data file, and whose it is.
+class DataFile:
+    """One data file, and the learner whose data it holds.
 
     Attributes
     ----------
@@ -64,20 +63,20 @@ class OneFile:
         Its learner.
     path : Path
         The file.
-    seen : tuple or None
-        What it was when we last read or wrote it.
+    identity : tuple or None
+        Which file it was when this process last read or wrote it.
     checksum : int or None
         Of the data in it, if we wrote them.
     """
 
     learner: Any
     path: Path
-    seen: Seen = None
+    identity: Identity = None
     checksum: int | None = None
 
     def load(self, report: LoadReport) -> None:
-        """Load it into the learner. Raises as `DataFile.load` does."""
-        if adaptive_parts.saves_itself(self.learner):
+        """Load it into the learner. Raises as `LearnerStore.load` does."""
+        if adaptive_private.saves_itself(self.learner):
             try:
                 self.learner.load(os.fspath(self.path))
             except BaseException as error:  # the border to the user's code
@@ -88,8 +87,8 @@ class OneFile:
         if data is None:
             return
         try:
-            adaptive_parts.set_data(self.learner, data[0])
-        except BaseException as error:  # whatever data of another learner lead to
+            adaptive_private.set_data(self.learner, data[0])
+        except BaseException as error:  # data of another learner may raise anything
             raise DataFileError(
                 self.path,
                 f"does not hold the data of this {type(self.learner).__name__} "
@@ -100,7 +99,7 @@ class OneFile:
         """The data in a file; None if it cannot be read and was kept aside."""
         content = data_files.read(self.path)
         try:
-            return (adaptive_parts.read_data(content),)
+            return (adaptive_private.read_data(content),)
         except MemoryError:
             raise
         except (ImportError, AttributeError) as error:
@@ -111,7 +110,9 @@ class OneFile:
         except Exception as error:  # noqa: BLE001  a damaged pickle may raise anything
             self.keep_aside(report, f"{type(error).__name__}: {error}")
             return None
-        except BaseException as error:  # no damage: the user's class wants to end the process
+        except (
+            BaseException
+        ) as error:  # not damaged: the user's class raised SystemExit or the like
             raise user_code_error("load", error) from error
 
     def keep_aside(self, report: LoadReport, reason: str) -> None:
@@ -119,12 +120,12 @@ class OneFile:
         kept = files.name_beside(self.path, f"damaged-{time.time_ns() // 10**6}")
         with files.naming(self.path, DataFileError):
             files.operations.rename(self.path, kept)
-        self.seen = self.checksum = None
+        self.identity = self.checksum = None
         report.kept_aside.append(kept)
         report.notes.append(f"{self.path} cannot be read ({reason}): kept as {kept.name}")
 
     def copy_aside(self, report: LoadReport, reason: str) -> None:
-        """Copy a file that is good but not ours: it stays, we may not be its owner any more."""
+        """Copy a good file that another process saved; it stays, for we may not be the owner now."""
         kept = files.name_beside(self.path, f"other-{time.time_ns() // 10**6}")
         with files.naming(self.path, DataFileError):
             files.write_atomically(kept, files.read(self.path), kind=DataFileError)
@@ -132,7 +133,7 @@ class OneFile:
         report.notes.append(f"{self.path} ({reason}): copied to {kept.name}")
 
     def sweep(self, token: int) -> None:
-        """Delete what former owners who were killed in mid-save left."""
+        """Delete temporary files of former owners that were killed during a save."""
         folder, start = self.path.parent, f".{files.short_hash(self.path)}."
         with files.naming(folder, DataFileError):
             names = files.operations.names(folder)
@@ -142,8 +143,30 @@ class OneFile:
                 with files.naming(folder / name, DataFileError), suppress(FileNotFoundError):
                     files.operations.unlink(folder / name)
 
-    def replace(self, blob: bytes | None, temporary: Path, lease_ok: Callable[[], bool]) -> None:
-        """Put a snapshot in its place. Raises OSError, or as `DataFile.write` does."""
+    def replace_safely(
+        self, blob: bytes | None, temporary: Path, lease_ok: Callable[[], bool]
+    ) -> None:
+        """Replace the data file, so that a crash at any moment leaves the old one or the new one.
+
+        Write a temporary file beside it, sync it, read it back; check that the lease is good and
+        that nobody else has replaced the data file; rename; sync the folder.
+
+        Parameters
+        ----------
+        blob : bytes or None
+            The pickled data; None if the learner's own ``save`` has written `temporary`.
+        temporary : Path
+            A name beside the data file that no other owner uses.
+        lease_ok : callable
+            Whether this process may still be the owner.
+
+        Raises
+        ------
+        LeaseLostError, ChangedError, DataFileError
+            See `LearnerStore.save`.
+        OSError
+            The disk did not take it.
+        """
         if blob is None:
             written = files.status(temporary)
             if written is None or not written.st_size:
@@ -152,25 +175,24 @@ class OneFile:
                 )
             files.sync_file(temporary)
         else:
-            content = adaptive_parts.compress(blob)
+            content = adaptive_private.compress(blob)
             files.write_durably(temporary, content)
             if files.read(temporary) != content:
                 raise DataFileError(self.path, "what was written does not read back the same")
         if not lease_ok():
             raise LeaseLostError(self.path, "not saved: the lease on this learner ran out")
-        if look(self.path) != self.seen:
+        if file_identity(self.path) != self.identity:
             raise ChangedError(self.path, "not saved: another process saved it meanwhile")
-        mine = look(temporary)
+        ours = file_identity(temporary)
         files.operations.rename(temporary, self.path)
-        self.seen = mine  # also if the next line fails: nobody else has saved it
+        self.identity = ours  # also if the next line fails: nobody else has saved it
         files.sync_folder(self.path.parent)
 
 
-def look(path: Path) -> Seen:
-    """What tells a file from another one of its name. Raises DataFileError."""
+def file_identity(path: Path) -> Identity:
+    """What tells a file from a later one with the same name. Raises DataFileError."""
     with files.naming(path, DataFileError):
-        found = files.status(path)
-    return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
+        return files.identity(path)
 
 
 def user_code_error(where: str, error: BaseException) -> UserCodeError:

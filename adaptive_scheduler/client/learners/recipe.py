@@ -1,27 +1,54 @@
-"""The recipe of a run folder, read again when somebody has written it anew."""
+"""How learners are made, and when they are done; read again when the run folder changes."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adaptive_scheduler.client import job_environment as environment
-from adaptive_scheduler.client.learners.tools import Recipe
-from adaptive_scheduler.client.process_setup import prepare_process
+from adaptive_scheduler.client.learners.process_setup import prepare_process
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.initializers import of_learner
+from adaptive_scheduler.core.goals import Goal
+from adaptive_scheduler.core.initializers import Initializer, of_learner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Assigned
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
-from adaptive_scheduler.executors import arrival
+from adaptive_scheduler.executors import received_code
 from adaptive_scheduler.executors.worker import describe
+from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
-from adaptive_scheduler.io.pickling.object_file import read_callable
 from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.storage.run_config import read_config
 
 #: inode, size, mtime_ns of each file; None where there is none
 _Edition = tuple[tuple[int, int, int] | None, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How learners are made, and when they are done.
+
+    Attributes
+    ----------
+    learner : callable
+        Makes the learner of an `Assigned`, without its data.
+    goal, goal_function
+        See `core.goals`.
+    initializers : callable
+        Gives those of the learner of an `Assigned`.
+    runner_kwargs, point_timeout, point_retries
+        See `client.learners.work.LearnerWork`.
+    """
+
+    learner: Callable[[Assigned], Any]
+    goal: Goal
+    goal_function: Callable[[Any], bool] | None = None
+    initializers: Callable[[Assigned], tuple[Initializer, ...]] = lambda _: ()
+    runner_kwargs: dict[str, Any] = field(default_factory=dict)
+    point_timeout: float | None = None
+    point_retries: int = 0
 
 
 class Recipes:
@@ -45,22 +72,22 @@ class Recipes:
         self._edition: _Edition = ()
 
     def __call__(self) -> Recipe:
-        """Return the recipe of now; costs three looks at files if nothing has changed."""
+        """Return the recipe of now; costs the status of three files if nothing has changed."""
         edition = tuple(
-            _look(path)
+            _identity(path)
             for path in (self._folder.config, self._folder.callables, self._folder.learners)
         )
         if self._recipe is None:
             self._recipe = self._read()
         elif edition != self._edition:
-            self._config = environment.read_config(self._folder)
+            self._config = read_config(self._folder)
             self._recipe = self._read()
         self._edition = edition
         return self._recipe
 
     def _read(self) -> Recipe:
         if self._learners is None:
-            arrival.show_sources()
+            received_code.show_sources()
             prepare_process()  # while the claim is being answered
         else:
             self._learners.close()
@@ -93,12 +120,11 @@ class Recipes:
             ) from error
 
 
-def _look(path: Path) -> tuple[int, int, int] | None:
-    """What tells a file from a later one of its name; opened, because NFS then looks itself."""
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """What tells a file from a later one with the same name; opened, so that NFS asks its server."""
     with files.naming(path):
         try:
             with path.open("rb") as file:
-                found = os.fstat(file.fileno())
+                return files.identity_of(os.fstat(file.fileno()))
         except FileNotFoundError:
             return None
-    return found.st_ino, found.st_size, found.st_mtime_ns

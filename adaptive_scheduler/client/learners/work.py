@@ -1,22 +1,21 @@
-"""What a client is to run, and how it ended."""
+"""A learner to run, with all that the run needs, and how it ended."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import Executor as Pool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from adaptive_scheduler.client.evaluation.runner import Goal, Runner
-from adaptive_scheduler.client.learners.store import LoadReport
+from adaptive_scheduler.client.evaluation.point_goals import Goal
+from adaptive_scheduler.client.learners.data_file import LoadReport
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 
 Reason = Literal["goal", "deadline", "signal", "lost", "error"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class LearnerWork:
     """A learner to run, and how.
 
@@ -35,7 +34,7 @@ class LearnerWork:
     programs : Path, optional
         A folder of the user's own that workers can read: large functions go through it.
     token : int
-        The lease.
+        The right to the item; it names the journal.
     save_interval, points_interval : float
         Seconds between two saves, and between two writes of the point journal.
     deadline : float or None
@@ -47,12 +46,12 @@ class LearnerWork:
     point_retries : int
         Times that a point is tried again; ``retries`` of the runner_kwargs goes before it.
     on_progress : callable or None
-        Called in the loop, each `progress_interval` seconds, with a dict of
+        Called in the event loop, each `progress_interval` seconds, with a dict of
         npoints, new_points, loss, points_per_second, overhead (percent),
         elapsed, idle_since (seconds), in_flight, p95 (seconds), unwritten, problem,
         kept_aside (texts or "").
     runner_kwargs : dict
-        ``retries``, ``raise_if_retries_exceeded``, ``grace``, ``log``: see `Options`.
+        ``retries``, ``raise_if_retries_exceeded``, ``grace``, ``log``: see `RunnerOptions`.
     initializers : tuple of callables
         Run once in each worker before its first point.
     """
@@ -74,27 +73,11 @@ class LearnerWork:
     runner_kwargs: dict[str, Any] = field(default_factory=dict)
     initializers: tuple[Callable[[], object], ...] = ()
     programs: Path | None = None
-    stops: list[tuple[Reason, float]] = field(default_factory=list, repr=False)
-    saving: float = field(default=float("inf"), repr=False)
-    runner: Runner | None = field(default=None, repr=False)
-
-    def stop(self, reason: Reason, patience: float) -> None:
-        """Stop soon: ask for nothing more, take what returns within `patience` seconds, save.
-
-        The save may take as long again; one that is known to take longer is left out.
-
-        From any thread, or a signal handler; also before `run_learner`. With
-        the reason ``"lost"`` only the point journal is written.
-        """
-        self.saving = min(self.saving, patience)
-        self.stops.append((reason, time.monotonic() + patience))
-        if self.runner is not None:
-            self.runner.stop(reason, patience)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Outcome:
-    """How the work ended.
+    """How the run of a learner ended.
 
     Attributes
     ----------
@@ -115,11 +98,12 @@ class Outcome:
     is_pool_broken : bool
         A worker process died: the pool is of no more use.
     is_pool_stuck : bool
-        Workers evaluate points that nobody waits for, and cannot be interrupted: the same.
+        Workers still evaluate points that nobody waits for, and cannot be interrupted: the
+        pool is of no more use.
     failed_points : int
         Points that were left out because their function raised.
     problem : str
-        What could not be written in the end; "" if nothing.
+        What could not be written in the end, and why; "" if nothing.
     report : LoadReport
         What loading found.
     """

@@ -1,1 +1,1 @@
-"""Learners that a script of the user's own runs."""
+"""For scripts of the user's own that run learners."""

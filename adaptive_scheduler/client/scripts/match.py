@@ -1,4 +1,4 @@
-"""Which of a script's learners a row of the database means."""
+"""Finds the learner of an item among the learners that a script has."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from adaptive_scheduler.core.rows.combos import plain_values
 from adaptive_scheduler.core.wire.messages import Assigned
 from adaptive_scheduler.errors import InputError, UserCodeError
 from adaptive_scheduler.executors.worker import describe
 
 
 def find_learner(assigned: Assigned, learners: Sequence[Any], names: Sequence[Any]) -> Any:
-    """The learner of a row: the one in its place if its name fits, else the one whose name does.
+    """The learner of an item: the one in its place if its name fits, else the one whose name does.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ def find_learner(assigned: Assigned, learners: Sequence[Any], names: Sequence[An
             "get_learner was given combos, but the database was made without them. Make it with "
             "create_empty_db(db_fname, fnames, combos), or give get_learner the fnames."
         )
-    wanted = plain(assigned.combo) if by_combo else assigned.fname
+    wanted = plain_values(assigned.combo) if by_combo else assigned.fname
     same = _same_combo if by_combo else same_fname
     order = sorted(range(len(names)), key=lambda index: index != assigned.item)
     for index in order:
@@ -68,17 +69,6 @@ def copy_learner(learner: Any) -> Any:
         raise UserCodeError("learner, when it was copied,", f"{name}: {message}", text) from error
 
 
-def plain(value: Any) -> Any:
-    """A combo as the database stores it: NumPy's scalars and arrays as Python's, tuples as lists."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
-    if hasattr(value, "tolist") and hasattr(value, "shape"):  # NumPy's scalars have both
-        return plain(value.tolist())
-    return value
-
-
 def same_fname(one: Any, other: Any) -> bool:
     """Whether two fnames, or lists of them, are the same files."""
     return bool(_absolute(one) == _absolute(other))
@@ -91,4 +81,4 @@ def _absolute(fname: Any) -> Any:
 
 
 def _same_combo(combo: Any, wanted: Any) -> bool:
-    return bool(plain(combo) == wanted)
+    return bool(plain_values(combo) == wanted)

@@ -1,4 +1,4 @@
-"""The learner that a user's own script runs, from its claim to its report."""
+"""Runs the claim and the report of a user's own script (`client_support.get_learner`)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from adaptive_scheduler.client.goodbye import (
+from adaptive_scheduler.client.job_environment import JobEnvironment
+from adaptive_scheduler.client.link import (
     FINAL_TIMEOUT,
+    ManagerLink,
     first_patience,
     idle_patience,
-    say_goodbye,
 )
-from adaptive_scheduler.client.job_environment import JobEnvironment
-from adaptive_scheduler.client.link import ManagerLink
 from adaptive_scheduler.client.scripts.match import same_fname
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.paths import RunFolder
@@ -46,12 +45,12 @@ from adaptive_scheduler.errors import (
 )
 from adaptive_scheduler.io.pickling.by_value import dumps_with_code
 
-#: Seconds between two looks at how far the learner is.
-_LOOK = 5.0
+#: Seconds between two reports of how far the learner is.
+_REPORT_INTERVAL = 5.0
 
 
 class Script:
-    """One script's right to one learner; it ends with the process at the latest.
+    """One script's right to one learner, which ends with the process at the latest.
 
     Parameters
     ----------
@@ -67,14 +66,14 @@ class Script:
 
     def __init__(self, folder: RunFolder, timing: Timing) -> None:
         self._job = JobEnvironment.of(os.environ)
-        self._talk = ManagerLink(folder, self._job.owner, timing)
+        self._link = ManagerLink(folder, self._job.owner, timing)
         self._folder = folder
         self._timing = timing
         self._assigned: Assigned | None = None
         self._learner: Any = None
         self._gave_up = False
         self._begin = time.monotonic()
-        self._talk.__enter__()
+        self._link.__enter__()
         atexit.register(self._at_exit)
         self._hook = sys.excepthook
         sys.excepthook = self._on_exception
@@ -92,11 +91,11 @@ class Script:
                 "with 'mpiexec -n N python -m mpi4py.futures'. Use the mpiexec of mpi4py's MPI."
             )
             self._job.mark_end()
-            say_goodbye(self._talk, self._folder, Goodbye(text, broken=True))
+            self._link.say_goodbye(Goodbye(text, broken=True))
             raise EnvironmentMismatchError(text)
 
     def claim(self) -> Assigned:
-        """Wait for a row; SystemExit if there is nothing to do."""
+        """Wait for an item; SystemExit if there is nothing to do."""
         since = time.monotonic()
         while True:
             reply = self._ask(Claim(), idle_patience(self._timing))
@@ -105,25 +104,25 @@ class Script:
                 self._job.mark_begun()
                 return reply
             assert isinstance(reply, Idle)
-            if reply.over or time.monotonic() - since > self._talk.timing.idle:
+            if reply.over or time.monotonic() - since > self._link.timing.idle:
                 self._job.mark_end()
                 raise SystemExit(0)
             time.sleep(reply.wait)
 
     def watch(self, learner: Any) -> None:
-        """Remember the learner, and report how far it is."""
+        """Report how far a learner is, as long as the script has it."""
         self._learner = learner
         threading.Thread(target=self._report_on, name="progress", daemon=True).start()
 
     def _report_on(self) -> None:
         while self._assigned is not None:
-            with suppress(RuntimeError):  # it changes while we look
+            with suppress(RuntimeError):  # it changes meanwhile
                 seconds = time.monotonic() - self._begin
-                self._talk.tell(Report(npoints=self._learner.npoints, seconds=seconds))
-            time.sleep(_LOOK)
+                self._link.report(Report(npoints=self._learner.npoints, seconds=seconds))
+            time.sleep(_REPORT_INTERVAL)
 
     def finish(self, fname: Any) -> None:
-        """Save the learner, verify, and only then report that it is done."""
+        """Save the learner, then report that it is done."""
         assigned = self._assigned
         if assigned is None or not same_fname(fname, assigned.fname):
             given = "none" if assigned is None else repr(assigned.fname)
@@ -143,14 +142,14 @@ class Script:
 
     def _patience_left(self) -> float:
         """Seconds that a manager which is away may still take to come back."""
-        return max(FINAL_TIMEOUT, self._timing.client_patience - self._talk.away())
+        return max(FINAL_TIMEOUT, self._timing.client_patience - self._link.away())
 
     def _save(self, assigned: Assigned) -> None:
-        from adaptive_scheduler.client.learners.store import DataFile
+        from adaptive_scheduler.client.learners.store import LearnerStore
 
         end = time.monotonic() + self._patience_left()
-        while not self._talk.is_lease_good() and time.monotonic() < end:
-            refusal = self._talk.refusal()
+        while not self._link.is_lease_good() and time.monotonic() < end:
+            refusal = self._link.refusal()
             if refusal is not None:
                 raise RequestRefusedError(
                     refusal, f"{assigned.fname!r} was not saved: another job has this learner now."
@@ -159,7 +158,7 @@ class Script:
         names = assigned.fname if isinstance(assigned.fname, list) else [assigned.fname]
         for name in names:
             Path(name).expanduser().parent.mkdir(parents=True, exist_ok=True)
-        DataFile(self._learner, assigned.fname, assigned.token, self._talk.is_lease_good).save()
+        LearnerStore(self._learner, assigned.fname, assigned.token, self._link.is_lease_good).save()
 
     # ------------------------------------------------------------- the end of the script
 
@@ -173,20 +172,20 @@ class Script:
     def _at_exit(self) -> None:
         self._give_up("the script ended without is_done(url, fname)", "")
         goodbye = Goodbye("the script ended")
-        say_goodbye(self._talk, self._folder, goodbye, gave_up=self._gave_up)
-        self._talk.close()
+        self._link.say_goodbye(goodbye, gave_up=self._gave_up)
+        self._link.close()
 
     def _give_up(self, reason: str, text: str) -> None:
         if self._assigned is None or self._gave_up:
             return
         npoints = getattr(self._learner, "npoints", 0)
         report = Report(npoints=npoints, seconds=time.monotonic() - self._begin)
-        self._talk.ask(Fail(self._assigned.token, reason, text, report), FINAL_TIMEOUT)
+        self._link.ask(Fail(self._assigned.token, reason, text, report), FINAL_TIMEOUT)
         self._assigned = None
         self._job.mark_end()
 
     def _ask(self, request: Any, patience: float) -> Reply:
-        reply = self._talk.ask(request, patience)
+        reply = self._link.ask(request, patience)
         if reply is None:
             self._gave_up = True
             self._job.mark_end()  # another try in this job would wait as long again
@@ -200,7 +199,7 @@ class Script:
 
 
 def world_size() -> int:
-    """Ranks of this MPI world; 1 where nobody has started MPI."""
+    """Ranks of this MPI world; 1 where MPI is not started."""
     mpi = sys.modules.get("mpi4py.MPI")
     return 1 if mpi is None else int(mpi.COMM_WORLD.Get_size())
 

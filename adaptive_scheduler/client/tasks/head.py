@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ from adaptive_scheduler.client.tasks.messages import (
     FromAgent,
     Program,
     Quit,
-    Ready,
     Slot,
     Start,
     Stop,
@@ -88,10 +87,8 @@ class HeadLink:
         self._thread.join(patience)
 
     def _take_next(self) -> Trade | Goodbye | None:
-        try:
+        with suppress(BlockingIOError):
             os.eventfd_read(self._posted)
-        except BlockingIOError:
-            pass
         with self._lock:
             return self._next
 

@@ -15,7 +15,6 @@ import msgspec
 from adaptive_scheduler.core.tasks.place import Placement
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Held, Order, Trade, Work
 
-
 #: Seconds of work that is lined up at the agent behind each task that runs: for short calls the
 #: agent must not wait for the head after each one.
 LINE = 0.003

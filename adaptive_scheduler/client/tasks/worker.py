@@ -22,6 +22,7 @@ import msgspec
 from adaptive_scheduler.client.tasks.frames import LONGEST
 from adaptive_scheduler.client.tasks.messages import Do, Done, EndKind
 from adaptive_scheduler.executors import worker as executor
+from adaptive_scheduler.executors.worker_process import print_stack_at_crash
 
 #: What it is doing just now, for the agent: token and begin (monotonic nanoseconds); token 0: nothing.
 NOW = struct.Struct("<QQ")
@@ -113,7 +114,7 @@ def _dump(described: Any) -> bytes:
 
 def main(argv: list[str]) -> None:
     """Serve the agent that started this process."""
-    executor.show_crashes()
+    print_stack_at_crash()
     page = mmap.mmap(int(argv[1]), mmap.PAGESIZE)
     os.close(int(argv[1]))
     CallWorker(socket.socket(fileno=int(argv[0])), page, Path(argv[2]), Path(argv[3])).serve()

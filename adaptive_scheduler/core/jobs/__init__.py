@@ -1,1 +1,1 @@
-"""Jobs of the batch system: what is known of them, and what is to be done."""
+"""Jobs of the batch system: what is known of them, and what to do about them."""

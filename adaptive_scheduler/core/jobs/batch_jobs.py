@@ -15,7 +15,7 @@ JobId = NewType("JobId", str)
 
 
 class CommandResult(msgspec.Struct, frozen=True):
-    """What a finished command left behind."""
+    """Exit status and output of a command that has ended."""
 
     argv: tuple[str, ...]
     rc: int
@@ -24,15 +24,16 @@ class CommandResult(msgspec.Struct, frozen=True):
 
 
 class JobState(enum.StrEnum):
-    """What a listing says of a job. Whatever is not understood is ALIVE."""
+    """State of a job in a listing. Every state that is not known is ALIVE."""
 
     PENDING = "pending"  # has not started; may be cancelled without loss
     RUNNING = "running"  # holds its nodes
     ALIVE = "alive"  # anything else: held, suspended, completing, requeued, unknown
-    ENDED = "ended"  # the listing itself says that it is over
+    ENDED = "ended"  # the listing itself shows that it has ended
 
 
-# By names of their own, as those of `items.Phase`: a listing asks ten times for each of its jobs.
+# Module constants, as for `items.Phase`: enum members are slow to look up, and each listed job
+# needs ten look-ups.
 PENDING, RUNNING = JobState.PENDING, JobState.RUNNING
 ALIVE, ENDED = JobState.ALIVE, JobState.ENDED
 
@@ -42,48 +43,53 @@ class ListedJob(msgspec.Struct, frozen=True, gc=False):
 
     id: JobId
     state: JobState
-    native_state: str  # the scheduler's own word, for people
+    native_state: str  # as the batch system calls it, for users
     name: str = ""
-    comment: str = ""  # the tag given at the submit: says which run and which submit
+    comment: str = ""  # the tag given at the submit: names the run and the submit
     nodes: tuple[str, ...] = ()
-    reason: str = ""  # why it waits, in the scheduler's words
-    remedy: str = ""  # if it will not start for that reason: what to do
-    rest: str = ""  # see `unfold`
+    reason: str = ""  # why it is pending, as the batch system says
+    remedy: str = ""  # what to do, if it will never start for that reason
+    array_prefix: str = ""  # see `expand_array_rows`
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):
-    """How a job ended, as far as the batch system tells."""
+    """How a job ended, as the batch system's accounting reports it."""
 
     id: JobId
     #: completed | failed | timeout | cancelled | node_fail | preempted | out_of_memory | unknown;
-    #: "" of one that lives, beside a row for the others of its array, see `unfold`
+    #: "" for a live task whose array also has a row of ended tasks, see `expand_array_rows`
     cause: str
     detail: str = ""
     nodes: tuple[str, ...] = ()
-    rest: str = ""  # see `unfold`
+    array_prefix: str = ""  # see `expand_array_rows`
 
 
-Told = TypeVar("Told", ListedJob, Ending)
+Row = TypeVar("Row", ListedJob, Ending)
 
 
-def unfold(rows: Sequence[Told], jobs: Iterable[str]) -> Sequence[Told]:
+def expand_array_rows(rows: Sequence[Row], jobs: Iterable[str]) -> Sequence[Row]:
     """Give each of these jobs a row of its own, where one row stands for many tasks of an array.
 
-    Slurm, for one, folds the tasks that never started into one record when the array is cancelled.
-    Such a row says in `rest` what the ids of its tasks begin with, up to their last ``_``; it is
-    true of those that no other row names.
+    Slurm, for example, keeps one record for all tasks that had not started when their array was
+    cancelled. The `array_prefix` of such a row is what the ids of its tasks begin with, up to the
+    last ``_``. The row describes those tasks that have no row of their own.
     """
-    folded = {row.rest: row for row in rows if row.rest}
-    if not folded:
+    shared = {row.array_prefix: row for row in rows if row.array_prefix}
+    if not shared:
         return rows
-    told = {row.id for row in rows}
-    missing = [job for job in jobs if job not in told]
-    stood_for = [(job, row) for job in missing if (row := folded.get(job[: job.rfind("_") + 1]))]
-    if not stood_for:
+    named = {row.id for row in rows}
+    expanded = [
+        (job, row)
+        for job in jobs
+        if job not in named and (row := shared.get(job[: job.rfind("_") + 1]))
+    ]
+    if not expanded:
         return rows
-    used = {row.id for _, row in stood_for}
-    alone = [row for row in rows if row.id not in used]
-    return alone + [msgspec.structs.replace(row, id=JobId(job), rest="") for job, row in stood_for]
+    used = {row.id for _, row in expanded}
+    others = [row for row in rows if row.id not in used]
+    return others + [
+        msgspec.structs.replace(row, id=JobId(job), array_prefix="") for job, row in expanded
+    ]
 
 
 class Host(msgspec.Struct, frozen=True):
@@ -93,9 +99,9 @@ class Host(msgspec.Struct, frozen=True):
     ----------
     name : str
     cores : int
-        All of them, whoever uses them now.
+        All of them, also those in use.
     memory : int, optional
-        MiB; None if the batch system does not tell.
+        MiB; None if unknown.
     queue : str
         The only queue whose jobs it takes; "" for any.
     """
@@ -109,17 +115,17 @@ class Host(msgspec.Struct, frozen=True):
 class Refusal(enum.StrEnum):
     """What a failed submit means for the next one."""
 
-    BUSY = "busy"  # the controller is down or overloaded: the same again, later
-    LIMIT = "limit"  # too many jobs: the same again, when some have ended
-    TOO_LONG = "too_long"  # the array has more jobs than the site allows in one: a shorter one
-    IMPOSSIBLE = "impossible"  # these resources will never be given: tell the user
+    BUSY = "busy"  # the controller is down or overloaded: submit the same again later
+    LIMIT = "limit"  # too many jobs: submit again when some have ended
+    TOO_LONG = "too_long"  # more jobs than the site allows in one array: submit shorter ones
+    IMPOSSIBLE = "impossible"  # these resources are never granted: the user must decide
 
     @property
     def remedy(self) -> str:
-        """What a person can do about it."""
+        """What the user can do about it."""
         return {
             "busy": "it is tried again by itself",
-            "limit": "it goes on by itself when jobs have ended; a smaller max_simultaneous_jobs= "
+            "limit": "it goes on by itself when jobs have ended; a smaller max_jobs= "
             "stays below the limit",
             "too_long": "shorter arrays are submitted",
             "impossible": "change the options that it names",
@@ -127,23 +133,23 @@ class Refusal(enum.StrEnum):
 
 
 class JobRequest(msgspec.Struct, frozen=True):
-    """One submit: n jobs of one shape from one script.
+    """One submit: any number of jobs of one shape, from one script.
 
     Attributes
     ----------
     name : str
-        The job name people see in the queue.
+        The jobs' name in the queue.
     tag : str
-        Names the run and the submit (``as:RUNID:NUMBER``); travels as the
-        job's comment (or in its environment) and comes back in the listing.
+        Names the run and the submit (``as:RUNID:NUMBER``). It is sent as the
+        jobs' comment (or in their environment) and comes back in listings.
     resources : Resources
         The shape.
     log_folder : str
         Absolute; job output goes to ``<log_folder>/<job id>.out``.
     excluded_nodes : tuple of str
-        Hosts that killed earlier jobs.
+        Hosts that must not be used: they killed earlier jobs.
     hosts : tuple of Host
-        Those that may run it, where the scheduler asks for them (`Scheduler.hosts_command`).
+        The cluster's hosts, for schedulers that ask for them (`Scheduler.hosts_command`).
     """
 
     name: str

@@ -1,100 +1,151 @@
-"""What the job manager asks of the batch system, and what comes of it."""
+"""What is decided about jobs, and what the batch system answered.
+
+`reconcile` returns actions. `SubmitJobs` and `CancelJobs` are also the commands that the
+batch worker carries out, together with `ListQueue`; the others concern the manager alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from adaptive_scheduler.core.jobs.batch_jobs import Ending, ListedJob, Refusal
-from adaptive_scheduler.core.jobs.records import SubmitRecord
 
-# ---------------------------------------------------------- tasks for the batch system
+# --------------------------------------------------------- commands for the batch system
 
 
-@dataclass(frozen=True)
-class ListQueue:
-    """List the queue; ask accounting about those of `jobs` that it lacks, or shows as ended.
+class ListQueue(msgspec.Struct, frozen=True):
+    """List the queue, and ask accounting about those of `jobs` that it lacks or shows as ended.
 
-    `begun` are those that have started: of these a row for many tasks says nothing, see `unfold`.
+    `started` are the jobs known to have started. A row that stands for many array tasks never
+    describes one of these, see `expand_array_rows`.
     """
 
     jobs: Sequence[str] = ()
-    begun: frozenset[str] = frozenset()
+    started: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
-class Submit:
-    """Write the script of a submit and hand it in.
+class SubmitJobs(msgspec.Struct, frozen=True):
+    """Submit n jobs of one shape.
 
-    `wave` is the same for all that were decided together: of those, a request that is
-    impossible is sent once.
+    Attributes
+    ----------
+    shape, n : int
+        All that `reconcile` decides; the manager adds the rest.
+    number : int
+        Of the submit, see `SubmitRecord`.
+    name : str
+        The jobs' name in the queue.
+    excluded_nodes : tuple of str
+        Hosts that must not be used.
+    group : int
+        The same for all submits decided together: if one is impossible, the rest of its group
+        is not sent. 0: none.
     """
 
-    submit: SubmitRecord
-    excluded: tuple[str, ...] = ()
-    wave: int | None = None
+    shape: int
+    n: int
+    number: int = 0
+    name: str = ""
+    excluded_nodes: tuple[str, ...] = ()
+    group: int = 0
 
 
-@dataclass(frozen=True)
-class CancelTask:
-    """Cancel jobs."""
+class CancelJobs(msgspec.Struct, frozen=True):
+    """Cancel jobs that have no work, or whose clients have been silent for too long."""
 
     jobs: Sequence[str]
+    reason: str = ""
 
 
-Task = ListQueue | Submit | CancelTask
+Command = ListQueue | SubmitJobs | CancelJobs
 
 
-# ------------------------------------------------------------------ what came of them
+# ------------------------------------------------------------ actions of the manager itself
 
 
-@dataclass(frozen=True)
-class QueueListing:
-    """A good look; a job must be missing for `doubt` seconds before that is believed."""
+class MarkDead(msgspec.Struct, frozen=True):
+    """The job is dead, and its item goes back to the queue.
+
+    `crash`: as far as is known, the job itself is at fault.
+    """
+
+    job: str
+    cause: str
+    crash: bool
+
+
+class FreeItem(msgspec.Struct, frozen=True):
+    """The job is still in the queue, but the client that had an item is gone."""
+
+    job: str
+    reason: str
+
+
+class ForgetSubmit(msgspec.Struct, frozen=True):
+    """The submit never reached the batch system."""
+
+    number: int
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """Submit nothing more until the user resumes the run."""
+
+    reason: str
+
+
+Action = SubmitJobs | CancelJobs | MarkDead | FreeItem | ForgetSubmit | Hold
+
+
+# ------------------------------------------------------------------ results of commands
+
+
+class QueueListing(msgspec.Struct, frozen=True):
+    """A listing that can be believed.
+
+    `doubt`: seconds for which a job must be missing from listings before that is believed.
+    """
 
     jobs: Sequence[ListedJob]
     endings: Sequence[Ending] = ()
     doubt: float = 0.0
 
 
-@dataclass(frozen=True)
-class ListingFailed:
-    """A look that says nothing."""
+class ListingFailed(msgspec.Struct, frozen=True):
+    """The queue could not be listed: nothing is known, and nothing follows."""
 
     reason: str
 
 
-@dataclass(frozen=True)
-class Submitted:
+class Submitted(msgspec.Struct, frozen=True):
     """These jobs exist now."""
 
-    number: int
     jobs: Sequence[str]
+    number: int = 0
 
 
-@dataclass(frozen=True)
-class NotSubmitted:
-    """The batch system refused, with its words."""
+class NotSubmitted(msgspec.Struct, frozen=True):
+    """The submit was refused; `reason` has the batch system's own text."""
 
-    number: int
     refusal: Refusal
-    words: str
-
-
-@dataclass(frozen=True)
-class SubmitUnknown:
-    """Nobody knows whether the jobs exist: the listings will tell."""
-
-    number: int
     reason: str
+    number: int = 0
 
 
-@dataclass(frozen=True)
-class CancelDone:
-    """The cancel was carried out, or not: `words` say why. `jobs`: these are cancelled, for sure."""
+class SubmitUnknown(msgspec.Struct, frozen=True):
+    """Nobody knows whether the jobs exist; listings will show."""
 
-    words: str = ""
+    reason: str
+    number: int = 0
+
+
+class CancelDone(msgspec.Struct, frozen=True):
+    """A cancel was carried out; or `error` says why not. `jobs` are certainly cancelled."""
+
+    error: str = ""
     jobs: Sequence[str] = ()
 
 
-Result = QueueListing | ListingFailed | Submitted | NotSubmitted | SubmitUnknown | CancelDone
+SubmitResult = Submitted | NotSubmitted | SubmitUnknown
+Result = QueueListing | ListingFailed | SubmitResult | CancelDone

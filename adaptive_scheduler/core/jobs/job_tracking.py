@@ -1,171 +1,196 @@
-"""In-memory observations of live jobs; rebuilt after a restart of the manager."""
+"""Live jobs, and submits without an answer: what the database has and what was observed since.
+
+Observations stay in memory. A new manager begins without any, so every lease begins anew with it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-
 import msgspec
 
-from adaptive_scheduler.core.jobs.batch_jobs import PENDING, RUNNING, Ending, ListedJob
-from adaptive_scheduler.core.jobs.reconcile import JobView
-from adaptive_scheduler.core.jobs.records import JobRecord, many_clients
+from adaptive_scheduler.core.jobs.batch_jobs import PENDING, RUNNING, Ending, JobState, ListedJob
+from adaptive_scheduler.core.jobs.records import JobRecord, SubmitRecord
 from adaptive_scheduler.core.wire.messages import Owner, Refused
 
 
 class TrackedJob(msgspec.Struct):
-    """Of one living job.
+    """A live job. All times are the manager's monotonic seconds.
 
     Attributes
     ----------
-    heard : float
-        When a client of it was last heard, or it was seen to start: a lease runs from here.
-    known : float
-        Since when this manager knows of it.
-    spoke : bool
-        A client of it was heard, by this manager or a former one.
-    left : float, optional
-        When this manager heard its goodbye.
-    claimed : float, optional
+    record : JobRecord
+        As the database has it.
+    known_since : float
+        When this manager first knew of it.
+    last_heard : float
+        When a client of it last sent something, or a listing showed it start: the lease runs
+        from here.
+    was_heard : bool
+        A client of it has connected, to this manager or a former one.
+    left_at : float, optional
+        When its client said goodbye to this manager.
+    claimed_at : float, optional
         When it was last given an item.
+    clients : set of str
+        Processes that claim to be its one client, if there are several.
     listed : ListedJob, optional
-        Its row of the last good listing.
-    waited : float
-        When a listing last showed it waiting.
+        Its row in the last good listing; None if that listing lacks it.
+    last_pending : float
+        When a listing last showed it pending.
     node : str
-        Where it runs, by the queue's word.
+        Where it runs, as the queue names it.
     absences : int
         Good listings in a row that lack it.
-    missing : float, optional
-        Since when they do.
+    missing_since : float, optional
+        When the first of these came.
     ending : Ending, optional
-        What accounting tells.
+        How it ended, by accounting.
     cancelled : bool
-        The batch system has taken our cancel of it.
-    uuids : set of str
-        Processes that claim to be the same life of its client.
+        The batch system has accepted our cancel.
     """
 
-    heard: float
-    known: float
-    spoke: bool = False
-    left: float | None = None
-    claimed: float | None = None
+    record: JobRecord
+    known_since: float
+    last_heard: float
+    was_heard: bool = False
+    left_at: float | None = None
+    claimed_at: float | None = None
+    clients: set[str] = msgspec.field(default_factory=set)
     listed: ListedJob | None = None
-    waited: float = float("-inf")
+    last_pending: float = float("-inf")
     node: str = ""
     absences: int = 0
-    missing: float | None = None
+    missing_since: float | None = None
     ending: Ending | None = None
     cancelled: bool = False
-    uuids: set[str] = msgspec.field(default_factory=set)
 
-    def see(self, listed: ListedJob, now: float) -> None:
-        """A good listing has it."""
-        if listed.state is PENDING:
-            self.waited = now
-        elif self.heard <= self.waited or not (self.listed or self.spoke):
-            self.heard = now  # it has just started, perhaps again: now its silence begins
-        self.listed, self.absences, self.missing = listed, 0, None
-        if listed.nodes:
-            self.node = listed.nodes[0]
+    @classmethod
+    def start(cls, record: JobRecord, now: float) -> TrackedJob:
+        """Track a job from now on: its lease begins."""
+        return cls(record, now, now, was_heard=record.owner is not None)
 
-    def miss(self, now: float, doubt: float) -> None:
-        """A good listing lacks it; that counts once it has been missing for `doubt` seconds."""
+    # ----------------------------------------------------------------- observations
+
+    def on_listed(self, row: ListedJob, now: float) -> None:
+        """Take in the job's row of a good listing."""
+        if row.state is PENDING:
+            self.last_pending = now
+        elif self.last_heard <= self.last_pending or not (self.listed or self.was_heard):
+            self.last_heard = now  # it has just started, perhaps again: its lease begins
+        self.listed, self.absences, self.missing_since = row, 0, None
+        if row.nodes:
+            self.node = row.nodes[0]
+
+    def on_missing(self, now: float, doubt: float) -> None:
+        """Take in that a good listing lacks the job; counts after `doubt` seconds."""
         self.listed = None
-        self.missing = now if self.missing is None else self.missing
-        self.absences += now - self.missing >= doubt
+        self.missing_since = now if self.missing_since is None else self.missing_since
+        self.absences += now - self.missing_since >= doubt
 
+    def on_heartbeat(self, now: float) -> None:
+        """Renew the lease: the job's client has sent something."""
+        self.last_heard, self.was_heard = now, True
 
-class Liveness(msgspec.Struct, frozen=True):
-    """All jobs that are not buried, at one moment.
+    def on_ending(self, ending: Ending) -> None:
+        """Take in what accounting reports of its end."""
+        self.ending, self.node = ending, (*ending.nodes, self.node)[0]
 
-    Attributes
-    ----------
-    views : list of JobView
-        Of those about which something might have to be decided.
-    at_work : int
-        How many others there are: they hold an item and were heard within their lease.
-    nodes : set of str
-        Where jobs run that have been given work.
-    """
+    def refuse_other(self, owner: Owner) -> Refused | None:
+        """Refuse a client other than the known one; None if it replaces that one.
 
-    views: list[JobView]
-    at_work: int
-    nodes: set[str]
+        It does if the job was restarted since, or if the known client has said goodbye.
+        """
+        known = self.record.owner
+        if known is None or known == owner:
+            return None
+        if owner.life < known.life:
+            return Refused(
+                "old_life", f"job {owner.job} was restarted; this client is of an earlier start."
+            )
+        if owner.life > known.life or self.record.goodbye:
+            return None
+        self.clients |= {known.uuid, owner.uuid}
+        return Refused(
+            "many_clients",
+            f"job {owner.job} has {len(self.clients)} clients: mpiexec and mpi4py do not match, so "
+            "each rank believes that it is the only one. Install both from one source "
+            "(pip install mpi4py mpich), or with srun give mpiexec_executable='srun --mpi=pmi2'.",
+        )
+
+    # ------------------------------------------------------------------ conclusions
+
+    @property
+    def id(self) -> str:
+        """The batch system's id of the job."""
+        return self.record.id
+
+    @property
+    def state(self) -> JobState | None:
+        """Its state in the queue; None if the last good listing lacks it.
+
+        A job whose client was heard after the listing that showed it pending has started.
+        """
+        if self.listed is None:
+            return None
+        if self.listed.state is PENDING and self.last_heard > self.last_pending:
+            return RUNNING
+        return self.listed.state
+
+    @property
+    def node_name(self) -> str:
+        """Where it runs; "" if unknown.
+
+        The queue's name comes first: it is the one that a submit may exclude. The host's own may
+        differ (``n1.cluster.org``), and a submit that names it is refused.
+        """
+        return self.node or self.record.host
+
+    @property
+    def has_started(self) -> bool:
+        """Whether it is known to have started, however long ago."""
+        return self.was_heard or bool(self.node)
+
+    @property
+    def may_be_pending(self) -> bool:
+        """Whether nothing shows that it has started; one just submitted is not listed yet."""
+        return not self.was_heard and self.state in (PENDING, None)
+
+    @property
+    def is_expected_to_go(self) -> bool:
+        """Whether its absence is no surprise: we cancelled it, or it left and was not requeued."""
+        if self.cancelled or not self.record.goodbye or self.left_at is None:
+            return self.cancelled
+        return self.last_pending <= self.left_at
+
+    def silence(self, now: float) -> float:
+        """Seconds since its client was last heard; 0 for a job that has not started."""
+        return 0.0 if self.may_be_pending else now - self.last_heard
+
+    @property
+    def worked_for(self) -> float | None:
+        """Seconds from its last claim to its last message; None if it was given no item."""
+        return None if self.claimed_at is None else self.last_heard - self.claimed_at
 
 
 class PendingSubmit(msgspec.Struct):
-    """A submit whose answer has not come: `jobs` are those of it that were met already."""
+    """A submit whose result is unknown: it timed out, or the manager died meanwhile.
 
-    sent: float
-    jobs: list[str]
+    Attributes
+    ----------
+    record : SubmitRecord
+    since : float
+        Monotonic seconds from which on its jobs are looked for.
+    jobs : list of str
+        Those that have shown up.
+    absences : int
+        Good listings that should have shown it.
+    """
+
+    record: SubmitRecord
+    since: float
+    jobs: list[str] = []
     absences: int = 0
 
-
-def conflicting_client(
-    record: JobRecord, known: Owner, owner: Owner, signs: TrackedJob
-) -> Refused | None:
-    """Why another client of the same job than the one known is not heard; None for its next life."""
-    if owner.life < known.life:
-        return Refused(
-            "old_life", f"job {owner.job} was started again since; this client is of its past."
-        )
-    if owner.life > known.life or record.goodbye:
-        return None
-    signs.uuids |= {known.uuid, owner.uuid}
-    return many_clients(owner.job, len(signs.uuids))
-
-
-def node_of(record: JobRecord, signs: TrackedJob) -> str:
-    """Where a job runs, by the queue's word or its own; "" if nobody knows.
-
-    The queue's names are those by which it takes nodes to avoid. A host may well have another
-    one (``n1.cluster.org``), and a submit that names it is refused.
-    """
-    return signs.node or record.host
-
-
-def view(record: JobRecord, signs: TrackedJob, holds: bool, now: float) -> JobView:
-    """What `reconcile` sees of one job."""
-    listed = signs.listed.state if signs.listed else None
-    if listed is PENDING and signs.heard > signs.waited:
-        listed = RUNNING  # its client was heard since that listing: it has started
-    not_started = not signs.spoke and listed in (None, PENDING)
-    return JobView(
-        id=record.id, shape=record.shape, submit=record.submit, holds=holds, spoke=signs.spoke,
-        goodbye=bool(record.goodbye), silent=0.0 if not_started else now - signs.heard,
-        age=now - signs.known, listed=listed, absences=signs.absences,
-        ending=signs.ending.cause if signs.ending else "", external=record.external,
-        cancelled=signs.cancelled,
-    )  # fmt: skip
-
-
-def survey(
-    records: Mapping[str, JobRecord], signs: Mapping[str, TrackedJob], holders: Container[str],
-    now: float, lease: float,
-) -> Liveness:  # fmt: skip
-    """Tell the jobs at work, in a large run nearly all, from those that have to be looked at.
-
-    Parameters
-    ----------
-    records, signs : mapping
-        By job; those with signs are not buried.
-    holders : container of str
-        Jobs that hold an item.
-    now, lease : float
-        Monotonic seconds; how many may pass without a word.
-    """
-    views, nodes, at_work = [], set(), 0
-    for job, sign in signs.items():
-        record = records[job]
-        if record.has_worked:
-            nodes.add(sign.node or record.host)  # as `node_of`, ten thousand times
-        holds = job in holders
-        if (
-            holds and sign.spoke and now - sign.heard <= lease
-            and not (record.goodbye or record.external)
-        ):  # fmt: skip
-            at_work += 1
-        else:
-            views.append(view(record, sign, holds, now))
-    return Liveness(views, at_work, nodes - {""})
+    @property
+    def missing(self) -> int:
+        """How many of its jobs have not shown up."""
+        return self.record.n - len(self.jobs)

@@ -1,4 +1,45 @@
-"""Compare what is wanted with what the batch system shows, and say what to do."""
+"""Compare the work that is wanted with the jobs that exist, and decide what to do.
+
+Theory of operation
+===================
+
+The manager learns about a job from two sources, and neither can be trusted alone. The *queue
+listing* may fail, be late, be cut short or be empty while a controller restarts. The *client* in
+the job may be silent because its network, its file system or its node hangs. After each good
+listing, `reconcile` puts both together.
+
+**Who is dead.** Declaring a live job dead gives its item to a second job while the first still
+computes: work is done twice. Leaving a dead job alive only costs time. So a job is dead only when
+both sources agree: a good listing lacks it (or shows it as ended), *and* its lease has run out or
+its client has said goodbye. What is left are the jobs whose client never connected. They have no
+lease; a report of the end, by accounting or by the listing itself, is enough for them. Without
+one, two listings must lack the job, at least `grace` seconds after the manager first knew of it,
+because a job just submitted is not in every listing yet. Every other state is alive: a state that
+this package does not know, a suspended, completing or held job. A listing that failed is no
+observation, and nothing follows from it.
+
+A job that is pending again while it holds an item was requeued by the batch system. Its former
+client is gone: when the lease has run out the item is freed, but the job stays.
+
+A job that is listed but silent for `lease + patience` seconds is cancelled, because it takes room
+and does nothing. It is not declared dead while it is listed: the cancel may have failed.
+
+**How many jobs.** One job is wanted for each queued item, of the item's shape. Jobs that will
+take an item are counted first: pending ones, and those that run without an item and are heard.
+Jobs that may exist, because their submit got no answer, count too: it is searched for by its tag
+before anything is sent in its place. What is missing is submitted, up to `max_jobs`;
+when room is scarce, the shapes share it. Surplus jobs are cancelled only while they are pending.
+A job that holds an item and is heard is never cancelled.
+
+**Deaths first.** Each death changes the counts. So deaths are returned alone; the caller carries
+them out, counts again and asks again.
+
+**When to stop.** If the first jobs all die before they ask for work, more of them would too: the
+run is held until the user has looked. When all items have ended, pending jobs are cancelled at
+once, and running ones after `EXIT_GRACE` seconds, in which their clients leave by themselves.
+
+All this is a pure function of what was observed: no clock, no command, no file.
+"""
 
 from __future__ import annotations
 
@@ -7,73 +48,29 @@ from collections.abc import Container, Mapping, Sequence
 
 import msgspec
 
-from adaptive_scheduler.core.config import Limits, Timing
-from adaptive_scheduler.core.jobs.batch_jobs import ALIVE, ENDED, PENDING, RUNNING, JobState
+from adaptive_scheduler.core.config import JobLimits, Timing
+from adaptive_scheduler.core.jobs.batch_jobs import ALIVE, ENDED, PENDING, RUNNING
+from adaptive_scheduler.core.jobs.commands import (
+    Action,
+    CancelJobs,
+    ForgetSubmit,
+    FreeItem,
+    Hold,
+    MarkDead,
+    SubmitJobs,
+)
+from adaptive_scheduler.core.jobs.job_tracking import PendingSubmit, TrackedJob
 
-#: Ends that are not the learner's fault.
-_INNOCENT = frozenset({"timeout", "cancelled", "node_fail", "preempted", "goodbye"})
-#: So many jobs that die before their first claim, and none that lived, hold the run.
+#: Causes of death that are not the fault of the job or its learner.
+_NO_CRASH = frozenset({"timeout", "cancelled", "node_fail", "preempted", "goodbye"})
+#: So many jobs that die before their first claim, with none that was given work, hold the run.
 EARLY_DEATHS = 10
 #: After the last item has ended, clients have this many seconds to leave by themselves.
 EXIT_GRACE = 4.0
 
 
-class JobView(msgspec.Struct, frozen=True, gc=False):
-    """What is known of one job that is not buried.
-
-    Attributes
-    ----------
-    id : str
-    shape, submit : int
-        Its resources, and the submit that made it.
-    holds : bool
-        It runs an item.
-    spoke, goodbye : bool
-        A client of it was heard; and said that it ends.
-    silent : float
-        Seconds since it was last heard, or since the listing first showed it
-        running; 0 for a job that has not started.
-    age : float
-        Seconds since its submit.
-    listed : JobState, optional
-        In the last good listing; None: that listing lacks it.
-    absences : int
-        Good listings in a row that lack it.
-    ending : str
-        How it ended, by the batch system's accounting; "" if unknown.
-    external : bool
-        A script that somebody started by hand: no listing shows it.
-    cancelled : bool
-        The batch system has taken our cancel of it.
-    """
-
-    id: str
-    shape: int
-    submit: int
-    holds: bool = False
-    spoke: bool = False
-    goodbye: bool = False
-    silent: float = 0.0
-    age: float = 0.0
-    listed: JobState | None = None
-    absences: int = 0
-    ending: str = ""
-    external: bool = False
-    cancelled: bool = False
-
-
-class SubmitView(msgspec.Struct, frozen=True):
-    """A submit whose result is not known: it timed out, or the manager died over it."""
-
-    number: int
-    shape: int
-    n: int
-    age: float
-    absences: int
-
-
-class Counts(msgspec.Struct, frozen=True):
-    """Items by shape; the Book's numbers, never its rows."""
+class ItemCounts(msgspec.Struct, frozen=True):
+    """Items by shape."""
 
     queued: Mapping[int, int]
     running: Mapping[int, int]
@@ -85,218 +82,185 @@ class Counts(msgspec.Struct, frozen=True):
         return not (self.waiting or any(self.queued.values()) or any(self.running.values()))
 
 
-class Observed(msgspec.Struct, frozen=True):
-    """Everything that the decision rests on.
+class ObservedJobs(msgspec.Struct, frozen=True):
+    """All that a decision rests on, besides the items.
 
     Attributes
     ----------
-    jobs, submits
-        What is known of each.
+    now : float
+        Monotonic seconds.
+    jobs : sequence of TrackedJob
+        Live jobs, without those at work.
+    holders : container of str
+        Jobs that hold an item.
+    submits : sequence of PendingSubmit
     at_work : int
-        Jobs besides these that hold an item and were heard within their lease: nothing is
-        decided about them, they only take room.
-    held : str
-        Why nothing is submitted; "" if it is.
+        Jobs that hold an item and were heard within their lease, see `JobTable.to_judge`. Nothing
+        is decided about them; they only take room.
+    blocked : str
+        Why nothing is submitted; "" if something may be.
     over_for : float
         Seconds since the last item ended.
-    early_deaths, lived : int
-        Jobs in a row that died before they asked for work; jobs that were given any.
-    leaving : container of str
-        Jobs that are being cancelled: they get no more work.
+    early_deaths, given_work : int
+        As in `JobTable`.
+    being_cancelled : container of str
+        Jobs that get no more work.
     """
 
-    jobs: Sequence[JobView]
-    submits: Sequence[SubmitView] = ()
+    now: float
+    jobs: Sequence[TrackedJob]
+    holders: Container[str] = ()
+    submits: Sequence[PendingSubmit] = ()
     at_work: int = 0
-    held: str = ""
+    blocked: str = ""
     over_for: float = 0.0
     early_deaths: int = 0
-    lived: int = 0
-    leaving: Container[str] = ()
+    given_work: int = 0
+    being_cancelled: Container[str] = ()
 
 
-# ------------------------------------------------------------------------ actions
-
-
-class SubmitJobs(msgspec.Struct, frozen=True):
-    """n more jobs of a shape are useful."""
-
-    shape: int
-    n: int
-
-
-class CancelJobs(msgspec.Struct, frozen=True):
-    """These are of no use any more, or silent for too long."""
-
-    jobs: list[str]
-    reason: str
-
-
-class BuryJob(msgspec.Struct, frozen=True):
-    """It is dead; what it held goes back. `crash`: as far as known by its own fault."""
-
-    job: str
-    cause: str
-    crash: bool
-
-
-class FreeItem(msgspec.Struct, frozen=True):
-    """It lives on in the queue, but the client that held an item does not."""
-
-    job: str
-    reason: str
-
-
-class ForgetSubmit(msgspec.Struct, frozen=True):
-    """It never reached the batch system."""
-
-    number: int
-
-
-class Hold(msgspec.Struct, frozen=True):
-    """Submit nothing more until a person has looked."""
-
-    reason: str
-
-
-Action = SubmitJobs | CancelJobs | BuryJob | FreeItem | ForgetSubmit | Hold
-
-
-# ----------------------------------------------------------------------- decisions
-
-
-def reconcile(counts: Counts, observed: Observed, limits: Limits, timing: Timing) -> list[Action]:
-    """Decide what to do after a good look at the queue.
-
-    Parameters
-    ----------
-    counts : Counts
-        Of items.
-    observed : Observed
-        Of jobs.
-    limits : Limits
-    timing : Timing
+def reconcile(
+    counts: ItemCounts, observed: ObservedJobs, limits: JobLimits, timing: Timing
+) -> list[Action]:
+    """Decide what to do after a good listing of the queue.
 
     Returns
     -------
     list of Action
-        Deaths alone, if there are any: carry them out, count anew, ask again.
-        No job that holds an item and is heard is ever cancelled.
+        Deaths alone, if there are any: carry them out, count again, ask again.
     """
-    deaths = [verdict for job in observed.jobs if (verdict := _judge(job, timing)) is not None]
-    lost = [ForgetSubmit(s.number) for s in observed.submits if _never_arrived(s, timing)]
+    now = observed.now
+    deaths = [
+        death for job in observed.jobs
+        if (death := _judge(job, job.id in observed.holders, now, timing)) is not None
+    ]  # fmt: skip
+    lost = [
+        ForgetSubmit(s.record.number) for s in observed.submits if _never_arrived(s, now, timing)
+    ]
     if deaths or lost:
-        return [*deaths, *lost]  # the counts change by these: look at them again first
-    silent = [_end_silent(job) for job in observed.jobs if _is_silent_for_too_long(job, timing)]
+        return [*deaths, *lost]
+    silent = [
+        CancelJobs([job.id], f"silent for {job.silence(now):.0f} s")
+        for job in observed.jobs
+        if _is_silent_for_too_long(job, now, timing)
+    ]
     if counts.over:
-        return [*silent, *_farewell(observed.jobs, observed.over_for)]
-    if not observed.held and _all_died(observed):
+        return [*silent, *_cancel_all(observed)]
+    if not observed.blocked and _all_died(observed):
         n = observed.early_deaths
         return [*silent, Hold(f"all of the first {n} jobs died before they asked for work")]
-    return [*silent, *_balance(counts.queued, observed, limits, timing)]
+    return [*silent, *_balance(counts.queued, observed, limits, timing.lease)]
 
 
-def _judge(job: JobView, timing: Timing) -> BuryJob | FreeItem | None:
-    """What one job's silence and the listing say together."""
-    lease_out = job.silent > timing.lease
-    if job.external:
-        dead = job.goodbye or lease_out
-        return (
-            BuryJob(job.id, "goodbye" if job.goodbye else "unknown", not job.goodbye)
-            if dead
-            else None
-        )
-    if _is_gone(job, timing, lease_out):
-        cause = job.ending or ("goodbye" if job.goodbye else "unknown")
-        return BuryJob(job.id, cause, cause not in _INNOCENT and not job.goodbye)
-    if job.listed is PENDING and job.holds and lease_out:
-        return FreeItem(job.id, "its job was requeued")  # it waits again: its client is no more
+# ----------------------------------------------------------------------- who is dead
+
+
+def _judge(job: TrackedJob, holds: bool, now: float, timing: Timing) -> MarkDead | FreeItem | None:
+    """Combine what the client and the listing show of one job."""
+    lease_out = job.silence(now) > timing.lease
+    goodbye = bool(job.record.goodbye)
+    if job.record.external:  # no listing shows it
+        if goodbye:
+            return MarkDead(job.id, "goodbye", crash=False)
+        return MarkDead(job.id, "unknown", crash=True) if lease_out else None
+    if _is_gone(job, now, timing, lease_out):
+        reported = job.ending.cause if job.ending else ""
+        cause = reported or ("goodbye" if goodbye else "unknown")
+        return MarkDead(job.id, cause, crash=cause not in _NO_CRASH and not goodbye)
+    if holds and lease_out and job.state is PENDING:
+        return FreeItem(job.id, "its job was requeued")
     return None
 
 
-def _is_silent_for_too_long(job: JobView, timing: Timing) -> bool:
-    """Listed as alive, but nobody has heard of it: such a one is no death until it has left."""
-    alive = job.listed in (RUNNING, ALIVE)
-    return alive and not job.external and job.silent > timing.lease + timing.patience
-
-
-def _end_silent(job: JobView) -> CancelJobs:
-    return CancelJobs([job.id], f"silent for {job.silent:.0f} s")
-
-
-def _is_gone(job: JobView, timing: Timing, lease_out: bool) -> bool:
-    """Dead only when two sources agree."""
-    not_listed = job.absences > 0 or job.listed is ENDED
-    if not not_listed:
+def _is_gone(job: TrackedJob, now: float, timing: Timing, lease_out: bool) -> bool:
+    """Whether both sources agree that the job is dead."""
+    if not (job.absences > 0 or job.state is ENDED):
         return False
-    if job.goodbye or job.cancelled:
-        return True  # it said so, or we did
-    if job.spoke:
-        return lease_out
-    if job.ending or job.listed is ENDED:
+    if job.record.goodbye or job.cancelled:
         return True
-    return job.absences >= 2 and job.age >= timing.grace
+    if job.was_heard:
+        return lease_out
+    if job.state is ENDED or (job.ending and job.ending.cause):
+        return True
+    return job.absences >= 2 and now - job.known_since >= timing.grace
 
 
-def _all_died(observed: Observed) -> bool:
-    """The first jobs, at most ten of them, and not one has lived."""
-    if observed.lived or not observed.early_deaths:
+def _never_arrived(submit: PendingSubmit, now: float, timing: Timing) -> bool:
+    return submit.absences >= 2 and now - submit.since >= timing.grace
+
+
+def _is_silent_for_too_long(job: TrackedJob, now: float, timing: Timing) -> bool:
+    is_listed = job.state in (RUNNING, ALIVE) and not job.record.external
+    return is_listed and job.silence(now) > timing.lease + timing.patience
+
+
+def _all_died(observed: ObservedJobs) -> bool:
+    """Whether the first jobs, at most `EARLY_DEATHS` of them, all died without work."""
+    if observed.given_work or not observed.early_deaths:
         return False
     is_any_left = observed.jobs or observed.at_work or observed.submits
     return observed.early_deaths >= EARLY_DEATHS or not is_any_left
 
 
-def _never_arrived(submit: SubmitView, timing: Timing) -> bool:
-    return submit.absences >= 2 and submit.age >= timing.grace
+# ---------------------------------------------------------------------- how many jobs
 
 
-def _farewell(living: Sequence[JobView], over_for: float) -> list[Action]:
-    """All is done: what waits goes at once, what runs may leave by itself first."""
+def _cancel_all(observed: ObservedJobs) -> list[Action]:
+    """All items have ended: cancel what is pending, and later what runs."""
     useless = [
         job.id
-        for job in living
-        if not job.external and not job.holds and (_is_waiting(job) or over_for > EXIT_GRACE)
+        for job in observed.jobs
+        if not job.record.external
+        and job.id not in observed.holders
+        and (job.may_be_pending or observed.over_for > EXIT_GRACE)
     ]
     return [CancelJobs(useless, "all work is done")] if useless else []
 
 
-def _is_waiting(job: JobView) -> bool:
-    """It has not started, as far as anybody knows; one just submitted is not listed yet."""
-    return not job.spoke and job.listed in (PENDING, None)
-
-
 def _balance(
-    queued: Mapping[int, int], observed: Observed, limits: Limits, timing: Timing
+    queued: Mapping[int, int], observed: ObservedJobs, limits: JobLimits, lease: float
 ) -> list[Action]:
-    """Compare the free items of each shape with the jobs that will take them."""
-    left = [
-        job.id for job in observed.jobs
-        if job.id in observed.leaving and job.listed is PENDING and not job.holds
-    ]  # fmt: skip
-    actions: list[Action] = [CancelJobs(left, "it is to leave, and waits still")] if left else []
-    needs: dict[int, int] = {}
-    takers: defaultdict[int, list[JobView]] = defaultdict(list)
-    for job in observed.jobs:
-        mute = job.silent > timing.lease  # e.g. its MPI hangs: nobody should wait for it
-        if not (job.holds or job.goodbye or mute or job.id in observed.leaving):
-            takers[job.shape].append(job)
+    """Compare the queued items of each shape with the jobs that will take them."""
+    actions: list[Action] = _cancel_again(observed)
+    takers = _takers(observed, lease)
     coming: Counter[int] = Counter()
     for submit in observed.submits:
-        coming[submit.shape] += submit.n
+        coming[submit.record.shape] += submit.missing
+    needs: dict[int, int] = {}
     for shape in sorted({*queued, *takers}):
         need = queued.get(shape, 0) - len(takers[shape]) - coming[shape]
         if need < 0:
-            waiting = [job.id for job in takers[shape] if job.listed is PENDING]
-            surplus = waiting[max(0, len(waiting) + need) :]
+            pending = [job.id for job in takers[shape] if job.state is PENDING]
+            surplus = pending[max(0, len(pending) + need) :]  # the youngest
             actions += [CancelJobs(surplus, "no work is left for it")] if surplus else []
         elif need > 0:
             needs[shape] = need
-    in_queue = observed.at_work + sum(not job.external for job in observed.jobs)
-    in_queue += sum(submit.n for submit in observed.submits)
-    room = limits.max_simultaneous_jobs - in_queue
-    if not observed.held and room > 0:
+    in_queue = observed.at_work + sum(not job.record.external for job in observed.jobs)
+    room = limits.max_jobs - in_queue - coming.total()
+    if not observed.blocked and room > 0:
         actions += [SubmitJobs(shape, n) for shape, n in _share(needs, room).items() if n]
     return actions
+
+
+def _cancel_again(observed: ObservedJobs) -> list[Action]:
+    """A job that is being cancelled and still pending: the cancel may have failed."""
+    pending = [
+        job.id for job in observed.jobs
+        if job.id in observed.being_cancelled and job.state is PENDING
+        and job.id not in observed.holders
+    ]  # fmt: skip
+    return [CancelJobs(pending, "it is being cancelled, and still pending")] if pending else []
+
+
+def _takers(observed: ObservedJobs, lease: float) -> defaultdict[int, list[TrackedJob]]:
+    """Return, by shape, the jobs that will take an item. A silent one may hang: it does not count."""
+    takers: defaultdict[int, list[TrackedJob]] = defaultdict(list)
+    for job in observed.jobs:
+        is_silent = job.silence(observed.now) > lease
+        is_going = bool(job.record.goodbye) or job.id in observed.being_cancelled
+        if not (job.id in observed.holders or is_going or is_silent):
+            takers[job.record.shape].append(job)
+    return takers
 
 
 def _share(needs: Mapping[int, int], room: int) -> dict[int, int]:

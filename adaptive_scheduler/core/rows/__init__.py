@@ -1,1 +1,1 @@
-"""Rows of the database: items, their events and states, and which is given next."""
+"""Items: their phases and events, the table of all of them, and the state of a run."""

@@ -9,10 +9,10 @@ from adaptive_scheduler.core.wire.tasks import EndKind
 
 
 class Claimed(msgspec.Struct, frozen=True, gc=False):
-    """A client takes it. `token` is fresh; a client that holds it already keeps its own.
+    """A client takes it. `token` is new; a client that holds it already keeps its own.
 
-    `last` is what the former life of the same job had reported, `output` the end of what the
-    job printed by then.
+    `last` is what an earlier client of the same job had reported, `output` the end of what the job
+    has printed.
     """
 
     owner: Owner
@@ -31,7 +31,8 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
 class Raised(msgspec.Struct, frozen=True, gc=False):
     """The user's code raised; or, with `crash`, a process that evaluated it died.
 
-    After as many new points as `workers` (0: unknown) its failures are counted anew.
+    `workers` is how many points the job evaluates at a time (0: unknown): after so many new points
+    its failures are counted from the start.
     """
 
     token: int
@@ -43,7 +44,7 @@ class Raised(msgspec.Struct, frozen=True, gc=False):
 
 
 class Released(msgspec.Struct, frozen=True, gc=False):
-    """Its client stopped working on it in good order."""
+    """Its client gave it back, saved."""
 
     token: int
     reason: str
@@ -51,7 +52,7 @@ class Released(msgspec.Struct, frozen=True, gc=False):
 
 
 class Lost(msgspec.Struct, frozen=True, gc=False):
-    """Its job is gone, without a word. `crash`: by its own fault, as far as anybody can tell."""
+    """Its job ended without giving it back. `crash`: perhaps by the item's own fault."""
 
     reason: str
     crash: bool = False
@@ -60,28 +61,28 @@ class Lost(msgspec.Struct, frozen=True, gc=False):
 
 
 class Unblocked(msgspec.Struct, frozen=True, gc=False):
-    """All that it depends on is DONE."""
+    """All items that it depends on are DONE."""
 
 
 class Blocked(msgspec.Struct, frozen=True, gc=False):
-    """Something that it depends on will not be done."""
+    """An item that it depends on has failed or was cancelled."""
 
     reason: str
 
 
 class Postponed(msgspec.Struct, frozen=True, gc=False):
-    """Something that it depends on is to be done again."""
+    """An item that it depends on is to be done again."""
 
 
 class Cancelled(msgspec.Struct, frozen=True, gc=False):
-    """A person ends it. `last` is what its client had reported."""
+    """A person cancelled it. `last` is what its client had reported."""
 
     reason: str = "cancelled"
     last: Report | None = None
 
 
 class Retried(msgspec.Struct, frozen=True, gc=False):
-    """A person wants it again. `waiting`: what it depends on is not DONE yet."""
+    """A person wants it done again. `waiting`: not all that it depends on is DONE."""
 
     waiting: bool = False
 

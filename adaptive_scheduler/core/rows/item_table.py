@@ -1,29 +1,27 @@
-"""All rows with their indexes: what is free, who runs what, who waits for whom."""
+"""All items of a run with their indexes: which can be claimed, who holds which, which waits for which.
+
+No rule of a row stands here; see `core.rows.items`.
+"""
 
 from __future__ import annotations
 
-import heapq
 from collections import defaultdict
-from collections.abc import Iterable, KeysView, Mapping, Sequence
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 
 import msgspec
 
 from adaptive_scheduler.core.rows.events import (
-    Blocked,
     Cancelled,
     Claimed,
     Event,
     Granted,
     Postponed,
     Prioritised,
-    Raised,
     Retried,
     TaskEnded,
-    Unblocked,
 )
 from adaptive_scheduler.core.rows.items import (
     DONE,
-    LEARNER,
     OVER,
     QUEUED,
     RUNNING,
@@ -32,23 +30,82 @@ from adaptive_scheduler.core.rows.items import (
     Budget,
     Item,
     Phase,
+    effect_on_dependant,
+    end_of_waiting,
+    rank_of,
+    retry_delay,
     step,
+    was_blocked,
 )
-from adaptive_scheduler.core.rows.ready_queue import ReadyQueue, place_of
+from adaptive_scheduler.core.rows.ready_queue import DelayedItems, ReadyQueue
+from adaptive_scheduler.core.rows.task_index import TaskClass, TaskIndex, class_of
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Report
 from adaptive_scheduler.errors import InputError
 
-#: Tasks that follow each other in one place, and that one pool accepts: task resources and tag.
-TaskClass = tuple[int, str]
-#: What depends on such an item will never be free.
-_NEVER_DONE = (Phase.FAILED, Phase.CANCELLED)
-#: Seconds until an item whose function raised is tried again: doubled at each failure.
-FIRST_DELAY = 1.0
-LONGEST_DELAY = 300.0
+
+class Dependencies:
+    """Counts for each item how many of those that it depends on are not DONE.
+
+    Parameters
+    ----------
+    rows : sequence of Item
+        In any phase: of a new run, or read from a journal.
+
+    Raises
+    ------
+    InputError
+        One depends on an item that does not exist.
+    """
+
+    def __init__(self, rows: Sequence[Item]) -> None:
+        dependants: defaultdict[int, list[int]] = defaultdict(list)
+        for item in rows:
+            for parent in set(item.depends_on):
+                dependants[parent].append(item.id)
+        if any(not 0 <= parent < len(rows) for parent in dependants):
+            raise InputError("an item of the database depends on one that does not exist.")
+        self._dependants = dependants
+        self._undone = {
+            item.id: sum(rows[parent].phase is not DONE for parent in set(item.depends_on))
+            for item in rows
+            if item.depends_on
+        }
+
+    def add(self, item: Item, rows: Sequence[Item]) -> None:
+        """Count for an item that is new; those that it depends on are there."""
+        for parent in set(item.depends_on):
+            self._dependants[parent].append(item.id)
+        if item.depends_on:
+            undone = sum(rows[parent].phase is not DONE for parent in set(item.depends_on))
+            self._undone[item.id] = undone
+
+    def __iter__(self) -> Iterator[int]:
+        """Ids of items that depend on others."""
+        return iter(self._undone)
+
+    def dependants(self, item_id: int) -> Sequence[int]:
+        """Ids of the items that depend on this one."""
+        return self._dependants.get(item_id, ())
+
+    def undone(self, item_id: int) -> int:
+        """How many of those that this item depends on are not DONE."""
+        return self._undone.get(item_id, 0)
+
+    def effects(self, before: Item, after: Item) -> list[tuple[int, Event]]:
+        """Take in that an item's phase has changed; returns the events that follow, by item."""
+        found: list[tuple[int, Event]] = []
+        for item_id in self._dependants.get(after.id, ()):
+            self._undone[item_id] += (before.phase is DONE) - (after.phase is DONE)
+            effect = effect_on_dependant(before, after, self._undone[item_id])
+            if effect is not None:
+                found.append((item_id, effect))
+        if after.phase is QUEUED and self._undone.get(after.id):
+            found.append((after.id, Postponed()))  # what it needs was reopened while it ran
+        return found
 
 
 class ItemTable:
-    """The rows of a run. Mutable, without I/O; no operation scans or copies the rows.
+    """The items of a run. Mutable, without I/O; no operation on one item scans or copies the others.
 
     Parameters
     ----------
@@ -59,8 +116,17 @@ class ItemTable:
 
     Attributes
     ----------
+    rows : list of Item
+        By id.
     changed : dict of int to Item
-        Rows changed since somebody last emptied it, the last one last: what the journal must write.
+        Items that changed since somebody last emptied it, the last one last: what the journal must
+        write.
+    phases : dict of Phase to int
+        How many items are in each.
+    queued, running : dict of int to int
+        How many items of each shape are in this phase.
+    last_token : int
+        The highest token that was given.
     """
 
     def __init__(self, items: Iterable[Item], budget: Budget | None = None) -> None:
@@ -69,30 +135,21 @@ class ItemTable:
         self.changed: dict[int, Item] = {}
         # no Counters: with their own __delitem__ they take twice as long to write to
         self.phases: dict[Phase, int] = dict.fromkeys(Phase, 0)
-        self.queued: defaultdict[int, int] = defaultdict(int)  # by shape
-        self.running: defaultdict[int, int] = defaultdict(int)  # by shape
-        self.queued_tasks: defaultdict[TaskClass, int] = defaultdict(int)
-        self.running_tasks: defaultdict[TaskClass, int] = defaultdict(int)
-        #: Tasks of each job, by their tokens.
-        self.tasks_of: defaultdict[str, dict[int, int]] = defaultdict(dict)
-        #: Ids of tasks by their keys.
-        self.by_key: dict[str, int] = {}
-        #: Ids of tasks in the order in which they ended; one that was retried stands there twice.
-        self.ends: list[int] = []
-        self._by_job: dict[str, int] = {}
-        self._children: defaultdict[int, list[int]] = defaultdict(list)
-        self._by_token: dict[int, int] = {}
-        self._missing: dict[int, int] = {}  # how many parents of a WAITING item are not DONE
-        self._free: defaultdict[int | TaskClass, ReadyQueue] = defaultdict(ReadyQueue)
-        self._delayed: list[tuple[float, int]] = []
-        self._delay_until: dict[int, float] = {}
-        self._consequences: list[tuple[int, Event]] = []
+        self.queued: defaultdict[int, int] = defaultdict(int)
+        self.running: defaultdict[int, int] = defaultdict(int)
+        self.tasks = TaskIndex()
         self.last_token = 0
+        self._by_job: dict[str, int] = {}
+        self._by_token: dict[int, int] = {}
+        #: By the shape of learners, and the class of tasks.
+        self._ready: defaultdict[int | TaskClass, ReadyQueue] = defaultdict(ReadyQueue)
+        self._delayed = DelayedItems()
         for item in items:
             self._add(item)
-        self._sort_ends()
-        for queue in self._free.values():
+        self.tasks.read_ends(self.rows)
+        for queue in self._ready.values():
             queue.settle()
+        self._dependencies = Dependencies(self.rows)
         self._settle()
 
     def __len__(self) -> int:
@@ -104,17 +161,8 @@ class ItemTable:
         self.rows.append(item)
         self.last_token = max(self.last_token, item.token)
         if item.key:
-            self.by_key[item.key] = item.id
-        for parent in set(item.depends_on):
-            self._children[parent].append(item.id)
+            self.tasks.by_key[item.key] = item.id
         self._enter(item)
-
-    def _sort_ends(self) -> None:
-        """Tasks that have ended, by the numbers of their ends; 0 are ends that count no more."""
-        ended = [item for item in self.rows if item.ended]
-        self.ends = [-1] * max((item.ended for item in ended), default=0)
-        for item in ended:
-            self.ends[item.ended - 1] = item.id
 
     def append(self, items: Sequence[Item], now: float) -> None:
         """Add rows while the run goes on; their ids follow those that there are."""
@@ -123,177 +171,127 @@ class ItemTable:
                 raise InputError(f"item {item.id} depends on a row that does not exist.")
             self._add(item)
             self.changed[item.id] = item
+            self._dependencies.add(item, self.rows)
             if item.depends_on:
-                self._missing[item.id] = self._count_missing(item)
-                if item.phase is QUEUED and self._missing[item.id]:
-                    self.apply(item.id, Postponed(), now)
-                self._settle_waiting(item.id, now)
+                self._settle_one(item.id, now)
 
     def _settle(self) -> None:
-        """Count parents: rows may come in any phase, from a new run or from a journal."""
-        if any(not 0 <= parent < len(self.rows) for parent in self._children):
-            raise InputError("an item of the database depends on a row that does not exist.")
-        dependent = [item for item in self.rows if item.depends_on]
-        for item in dependent:
-            self._missing[item.id] = self._count_missing(item)
-        for item in dependent:
-            if item.phase is QUEUED and self._missing[item.id]:
-                self.apply(item.id, Postponed(), item.changed)
-            self._settle_waiting(item.id, item.changed)
+        """Make the phases agree with the dependencies: a manager may have died between two rows."""
+        for item_id in self._dependencies:
+            self._settle_one(item_id, self.rows[item_id].changed)
 
-    def _settle_waiting(self, row: int, now: float) -> None:
-        """A row that waits although nothing is left to wait for: free it, or give it up."""
-        item = self.rows[row]
-        if item.phase is not WAITING:
-            return
-        if self._missing[row] == 0:
-            self.apply(row, Unblocked(), now)
-            return
-        ended = (self.rows[p] for p in item.depends_on if self.rows[p].phase in _NEVER_DONE)
-        parent = next(ended, None)
-        if parent is not None:
-            self.apply(row, _blocked_by(parent), now)
+    def _settle_one(self, item_id: int, now: float) -> None:
+        if self.rows[item_id].phase is QUEUED and self._dependencies.undone(item_id):
+            self.apply(item_id, Postponed(), now)
+        self._settle_waiting(item_id, now)
 
-    def _count_missing(self, item: Item) -> int:
-        return sum(self.rows[parent].phase is not DONE for parent in set(item.depends_on))
+    def _settle_waiting(self, item_id: int, now: float) -> None:
+        """Queue an item that waits for nothing, or fail it if it waits for something in vain."""
+        item = self.rows[item_id]
+        if item.phase is WAITING:
+            event = end_of_waiting(self.rows[parent] for parent in item.depends_on)
+            if event is not None:
+                self.apply(item_id, event, now)
 
     # ------------------------------------------------------------------- indexes
 
     def _enter(self, item: Item) -> None:
         self.phases[item.phase] += 1
-        if item.kind != LEARNER:
-            self._enter_task(item)
+        if item.kind == TASK:
+            self.tasks.enter(item)
+            if item.phase is QUEUED:
+                self._push(item)
             return
         if item.token:
             self._by_token[item.token] = item.id
         if item.phase is QUEUED:
             self.queued[item.shape] += 1
-            if item.id not in self._delay_until:
+            if item.id not in self._delayed.until:
                 self._push(item)
         elif item.phase is RUNNING:
             assert item.job is not None
             self.running[item.shape] += 1
             self._by_job[item.job] = item.id
 
-    def _enter_task(self, item: Item) -> None:
-        if item.phase is QUEUED:
-            self.queued_tasks[item.shape, item.tag] += 1
-            self._push(item)
-        elif item.phase is RUNNING:
-            assert item.job is not None
-            self.running_tasks[item.shape, item.tag] += 1
-            self.tasks_of[item.job][item.token] = item.id
-
-    def _leave_task(self, item: Item) -> None:
-        if item.phase is QUEUED:
-            self.queued_tasks[item.shape, item.tag] -= 1
-        elif item.phase is RUNNING:
-            assert item.job is not None
-            self.running_tasks[item.shape, item.tag] -= 1
-            held = self.tasks_of[item.job]
-            del held[item.token]
-            if not held:
-                del self.tasks_of[item.job]
-
     def _leave(self, item: Item) -> None:
         self.phases[item.phase] -= 1
-        if item.kind != LEARNER:
-            self._leave_task(item)
+        if item.kind == TASK:
+            self.tasks.leave(item)
             return
         if item.phase is QUEUED:
             self.queued[item.shape] -= 1
-            self._delay_until.pop(item.id, None)
+            if item.id in self._delayed.until:
+                self._delayed.drop(item.id)
         elif item.phase is RUNNING:
             assert item.job is not None
             self.running[item.shape] -= 1
             del self._by_job[item.job]
 
     def _push(self, item: Item) -> None:
-        key = item.shape if item.kind == LEARNER else (item.shape, item.tag)
-        self._free[key].push(place_of(item))
+        key = class_of(item) if item.kind == TASK else item.shape
+        self._ready[key].push(rank_of(item))
 
-    def _take_first(self, shape: int | TaskClass) -> Item | None:
-        """Take places off the queue until one is still true."""
-        queue = self._free[shape]
-        while (place := queue.pop()) is not None:
-            item = self.rows[place[2]]
-            is_true = item.phase is QUEUED and place == place_of(item)
-            if is_true and item.id not in self._delay_until:
+    def _take_first(self, shape: int) -> Item | None:
+        """Take ranks off the queue until one is still true."""
+        queue = self._ready[shape]
+        while (rank := queue.pop()) is not None:
+            item = self.rows[rank[2]]
+            is_true = item.phase is QUEUED and rank == rank_of(item)
+            if is_true and item.id not in self._delayed.until:
                 return item
         return None
 
     # -------------------------------------------------------------------- events
 
-    def apply(self, row: int, event: Event, now: float) -> Item | Refused:
-        """Apply one event to one row, and what follows from it to its children.
+    def apply(self, item_id: int, event: Event, now: float) -> Item | Refused:
+        """Apply one event to one item, and what follows from it to those that depend on it.
 
         Parameters
         ----------
-        row : int
+        item_id : int
         event : Event
         now : float
             Seconds since 1970.
         """
-        answer = self._apply_one(row, event, now)
-        while self._consequences:  # not by recursion: chains of dependencies are long
-            child, consequence = self._consequences.pop()
-            self._apply_one(child, consequence, now)
+        effects: list[tuple[int, Event]] = []
+        answer = self._apply_one(item_id, event, now, effects)
+        while effects:  # not by recursion: chains of dependencies are long
+            self._apply_one(*effects.pop(), now, effects)
         return answer
 
-    def _apply_one(self, row: int, event: Event, now: float) -> Item | Refused:
-        before = self.rows[row]
+    def _apply_one(
+        self, item_id: int, event: Event, now: float, effects: list[tuple[int, Event]]
+    ) -> Item | Refused:
+        before = self.rows[item_id]
         after = step(before, event, now, self.budget)
         if type(after) is Refused or after is before:
             return after
         if after.kind == TASK and after.phase in OVER:
-            self.ends.append(row)
-            msgspec.structs.force_setattr(after, "ended", len(self.ends))
+            self.tasks.ends.append(item_id)
+            msgspec.structs.force_setattr(after, "ended", len(self.tasks.ends))
         self._leave(before)
-        self.rows[row] = after
-        self.changed.pop(row, None)  # who lets go of one and takes another is written so
-        self.changed[row] = after
+        self.rows[item_id] = after
+        self.changed.pop(item_id, None)  # a job's old item must be written before its new one
+        self.changed[item_id] = after
         self.last_token = max(self.last_token, after.token)
-        if type(event) is Raised and after.phase is QUEUED:
-            self._delay_until[row] = -1.0  # held back until `delay` says how long
+        if delay := retry_delay(after, event):
+            self._delayed.add(item_id, delay)
         self._enter(after)
         if after.phase is not before.phase:
-            self._tell_children(before, after)
-            if after.phase is QUEUED and self._missing.get(row):
-                self._consequences.append((row, Postponed()))  # it ran while that was reopened
+            effects += self._dependencies.effects(before, after)
         return after
 
-    def _tell_children(self, before: Item, after: Item) -> None:
-        for child in self._children.get(after.id, ()):
-            if after.phase is DONE:
-                self._missing[child] -= 1
-                if self._missing[child] == 0:
-                    self._consequences.append((child, Unblocked()))
-            elif before.phase is DONE:
-                self._missing[child] += 1
-                self._consequences.append((child, Postponed()))
-            elif after.phase in _NEVER_DONE:
-                self._consequences.append((child, _blocked_by(after)))
-
-    def delay(self, row: int, monotonic: float) -> None:
-        """Hold back an item that has just failed, the longer the more often it did."""
-        item = self.rows[row]
-        doublings = min(item.fails + item.crashes - 1, 60)  # beyond it, floats overflow
-        seconds = min(LONGEST_DELAY, FIRST_DELAY * 2.0**doublings)
-        self._delay_until[row] = monotonic + seconds
-        heapq.heappush(self._delayed, (monotonic + seconds, row))
-
     def wake_delayed(self, monotonic: float) -> None:
-        """Make free what was held back long enough."""
-        while self._delayed and self._delayed[0][0] <= monotonic:
-            until, row = heapq.heappop(self._delayed)
-            if self._delay_until.get(row) == until:
-                del self._delay_until[row]
-                self._push(self.rows[row])
+        """Begin the delays of items that have failed since, and queue those whose delay is over."""
+        for item_id in self._delayed.due(monotonic):
+            self._push(self.rows[item_id])
+
+    # -------------------------------------------------------------------- claims
 
     def claim(
         self, owner: Owner, shape: int, now: float, last: Report | None = None, output: str = ""
     ) -> Item | Refused | None:
-        """Give the best free item of a shape, or the one that this client holds; None if there is none.
+        """Give the item that this client's job holds, or the first of a shape; None: there is none.
 
         Parameters
         ----------
@@ -302,9 +300,9 @@ class ItemTable:
         now : float
             Seconds since 1970.
         last : Report, optional
-            What a former life of this job last reported.
+            What an earlier client of this job last reported of its item.
         output : str
-            The end of what it printed.
+            The end of what the job printed.
         """
         held = self._by_job.get(owner.job)
         if held is not None:
@@ -317,31 +315,28 @@ class ItemTable:
         return self.apply(item.id, Claimed(owner, self.last_token + 1), now)
 
     def held_by(self, job: str) -> Item | None:
-        """The item that a job runs."""
-        row = self._by_job.get(job)
-        return None if row is None else self.rows[row]
+        """The item that a job holds."""
+        item_id = self._by_job.get(job)
+        return None if item_id is None else self.rows[item_id]
 
     @property
     def holders(self) -> KeysView[str]:
         """Jobs that hold an item."""
         return self._by_job.keys()
 
-    def row_of(self, token: int) -> int | None:
-        """The row that a token was given for; None if no row remembers it."""
-        return self._by_token.get(token)
+    def by_token(self, token: int) -> Item | None:
+        """The item that a token was given for; None if no item remembers it."""
+        item_id = self._by_token.get(token)
+        return None if item_id is None else self.rows[item_id]
 
     # -------------------------------------------------------------------- tasks
 
     def best_task(self, of: TaskClass) -> Item | None:
         """The free task of a class that goes first; it stays where it is."""
-        queue = self._free[of]
-        while (place := queue.first()) is not None:
-            item = self.rows[place[2]]
-            if (
-                item.phase is QUEUED
-                and place == place_of(item)
-                and item.id not in self._delay_until
-            ):
+        queue = self._ready[of]
+        while (rank := queue.first()) is not None:
+            item = self.rows[rank[2]]
+            if item.phase is QUEUED and rank == rank_of(item):
                 return item
             queue.pop()
         return None
@@ -361,29 +356,29 @@ class ItemTable:
         return self.apply(row, Prioritised(priority), now)
 
     # ------------------------------------------------------------------- people
+    # ------------------------------------------------------------------- control
 
     def cancel(self, now: float, reports: Mapping[int, Report] | None = None) -> None:
-        """End every item that has not ended; `reports` are the last ones of those that run."""
-        for row in range(len(self.rows)):
-            self._apply_one(row, Cancelled(last=(reports or {}).get(row)), now)
-        self._consequences.clear()  # all end alike: none is blocked by another
+        """Cancel every item that has not ended; `reports` are the last ones of those that run."""
+        last = reports or {}
+        for item_id in range(len(self.rows)):
+            # all end alike: what follows for those that depend on it does not matter
+            self._apply_one(item_id, Cancelled(last=last.get(item_id)), now, [])
 
-    def retry(self, rows: Sequence[int], now: float) -> int:
+    def retry(self, item_ids: Sequence[int], now: float) -> int:
         """Queue ended items again, with those that they had blocked; returns how many."""
         retried: list[int] = []
-        wanted = list(reversed(rows))
+        wanted = list(reversed(item_ids))
         while wanted:  # not by recursion: chains of dependencies are long
-            row = wanted.pop()
-            waiting = row in self._missing and self._missing[row] > 0
-            if isinstance(self.apply(row, Retried(waiting), now), Refused):
+            item_id = wanted.pop()
+            is_waiting = self._dependencies.undone(item_id) > 0
+            if isinstance(self.apply(item_id, Retried(is_waiting), now), Refused):
                 continue
-            retried.append(row)
-            wanted += [
-                child for child in self._children.get(row, ())
-                if self.rows[child].phase is Phase.FAILED and self.rows[child].attempts == 0
-            ]  # fmt: skip
-        for row in retried:
-            self._settle_waiting(row, now)  # another parent may not have been retried
+            retried.append(item_id)
+            dependants = self._dependencies.dependants(item_id)
+            wanted += [child for child in dependants if was_blocked(self.rows[child])]
+        for item_id in retried:
+            self._settle_waiting(item_id, now)  # another that it depends on may not be retried
         return len(retried)
 
     # ------------------------------------------------------------------- counts
@@ -396,8 +391,3 @@ class ItemTable:
     def may_become_free(self, shape: int) -> bool:
         """Whether a client of this shape may get something later."""
         return bool(self.queued[shape] or self.running[shape] or self.phases[WAITING])
-
-
-def _blocked_by(parent: Item) -> Blocked:
-    how = "failed" if parent.phase is Phase.FAILED else "was cancelled"
-    return Blocked(f"depends on item {parent.id}, which {how}")

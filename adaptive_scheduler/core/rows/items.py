@@ -1,10 +1,54 @@
-"""One row of the database, the events that change it, and the table of its transitions."""
+"""One row of the database, and every rule by which it changes.
+
+Theory of operation
+-------------------
+An *item* is a unit of work that at most one job has at a time; today it is one learner. It is one
+row of the database, with an `id`, a phase, and what people want to know of it. All rules of a row
+stand in this module; `item_table` only keeps many rows and their indexes.
+
+**A table, not methods.** A row changes in one way only: `step(item, event, ...)` looks up (phase,
+event) in `TRANSITIONS` and calls what stands there. What is not there is refused. So every legal
+change can be read off one table, the picture in the documentation is drawn from it, and tests go
+through all pairs. Rows are frozen: a change makes a new one, which the journal writes as a whole. A
+line that is read twice does no harm then, and "did it change?" is a comparison by `is`.
+
+**Refusals are replies, not errors.** Requests are sent again until they are answered, so they come
+twice and late, from clients that were believed dead, to managers that did not exist when they were
+written. All this is normal, and who asks must be told apart from who has a bug: `Refused` has a code
+for the program and a reason for people. An event that was carried out before changes nothing and is
+accepted (a second `Finished`); so a client need not know whether its first message arrived.
+
+**Leases and tokens.** A client has one lease, which its heartbeats renew. If the lease runs out, the
+job may be dead, or suspended, or cut off, and nobody can tell which. Once its job is gone from the
+queue, the item is given to another job. Should the first one wake up, both would take the item for
+theirs. So each claim gets a *token*, higher than any before it, and what ends an item must name the
+token that it was given. An old token is refused, whatever the clocks say. Tokens guard the row only;
+the data files are guarded by the client, which merges what it finds (`client.learners.store`).
+
+**What counts against an item.** Only what it may be guilty of. Its function raised: `fails`, limited
+by `Budget.max_fails`. The process that ran it died: `crashes`, limited by `max_crashes`. A walltime,
+a preemption, a cancelled job, a failed node, a manager that was away: nothing. A function that fails
+once in a thousand points must not use up its budget in a long run: if every worker brought a point
+since the last failure, the count starts again. That alone would let an item that fails for ever
+occupy a job for ever, so `fails_in_all` has a limit too (`IN_ALL`). An item that is given back again
+and again without one new point has a walltime too short for its points; `MAX_VAIN` ends that.
+Each of these is one `RetryDecision`: whether it is tried again, why, and the counts from now on.
+
+**Delays.** An item that raised is tried again later, each time twice as late (`retry_delay`), and
+then after its equals (`rank_of`): it may have failed because of something that mends itself, and
+it must not keep the others from being worked on. Delays are not stored: a new manager tries at once.
+
+**Dependencies.** An item that depends on others is WAITING until all of them are DONE. A change of
+one reaches the others as events too (`effect_on_dependant`), so that the same table judges them.
+`Finished` of the last one queues it; a failure or a cancel of one fails it without an attempt; and
+if one that was DONE is to be done again, it waits again. One that runs meanwhile is not disturbed.
+"""
 
 from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -51,7 +95,11 @@ DONE, FAILED, CANCELLED = Phase.DONE, Phase.FAILED, Phase.CANCELLED
 LEARNER, TASK = "learner", "task"
 #: Phases that an item leaves only when a person asks for it.
 OVER = frozenset({DONE, FAILED, CANCELLED})
-#: Seconds of work that no client has: sums of larger ones would become infinite.
+#: What depends on an item in one of these can never be done.
+_NEVER_DONE = (FAILED, CANCELLED)
+#: The kind of all items today.
+LEARNER = "learner"
+#: Longest time of work in seconds that is believed: sums of longer ones would become infinite.
 LONGEST = 1e12
 
 
@@ -61,15 +109,15 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     Attributes
     ----------
     id : int
-        The row: the learner's place in the list.
+        Its number: the learner's place in the list.
     fname : str or list of str
         Where its data go.
     phase : Phase
         Where it stands; always written, so that people can query for it.
     kind : str
-        What it is; later also a single call or a shell command.
+        What it is: today always a learner.
     priority : float
-        Higher goes first; ties go by age.
+        Higher goes first; ties go by `id`.
     depends_on : tuple of int
         Items that must be DONE before.
     shape : int
@@ -79,17 +127,17 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     owner : Owner, optional
         That job's client.
     token : int
-        The last right given to it; 0 is none.
+        Names the last claim of it; 0: it was never claimed.
     attempts, fails, crashes : int
         Times it was claimed; its function raised since it last got on; its client died.
     fails_in_all, failed_at : int
         Times its function raised, whatever it computed between; its points at the last of these.
     vain : int
-        Times in a row that a client that had begun gave it back without one new point.
+        Times in a row that a client had begun and gave it back without one new point.
     reason, traceback : str
-        Why it is where it is.
+        Why it is in its phase; of the last failure.
     worked : float
-        Seconds that clients worked on it, without the present one.
+        Seconds that earlier clients worked on it.
     npoints, loss
         As last reported.
     kept_aside : str
@@ -148,11 +196,16 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     ended: int = 0
 
 
-#: An item that gets on between its failures is given up at so many times its budget.
+# ------------------------------------------------------------------ tried again, or given up
+
+#: An item that has new points between its failures is given up after so many times its budget.
 IN_ALL = 20
-#: One that is given back so many times in a row without a new point is given up: its walltime is
-#: too short for a point, or its function ends what runs it as the batch system would.
+#: An item that is given back so many times in a row without a new point is given up: its walltime is
+#: too short for a point, or its function ends its own process as the batch system would.
 MAX_VAIN = 20
+#: Seconds until an item whose function raised is tried again: doubled at each failure.
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 300.0
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -160,6 +213,70 @@ class Budget(msgspec.Struct, frozen=True):
 
     max_fails: int = 3
     max_crashes: int = 5
+
+
+class RetryDecision(msgspec.Struct, frozen=True, gc=False):
+    """What becomes of an item that came back and is not done.
+
+    Attributes
+    ----------
+    phase : Phase
+        QUEUED: it is tried again; FAILED: it is given up.
+    reason : str
+        Why it came back; of one that is given up, also how often.
+    fails, fails_in_all, crashes, vain : int
+        Its counts from now on.
+    """
+
+    phase: Phase
+    reason: str
+    fails: int
+    fails_in_all: int
+    crashes: int
+    vain: int
+
+
+def decide_after_failure(item: Item, event: Raised, budget: Budget) -> RetryDecision:
+    """Its function raised."""
+    fails = 1 if _has_new_points(item, event) else item.fails + 1
+    in_all = max(item.fails_in_all, item.fails) + 1
+    is_last = in_all > IN_ALL * budget.max_fails
+    phase = FAILED if is_last or fails > budget.max_fails else QUEUED
+    reason = f"{event.reason} ({in_all} times in all)" if is_last and in_all > 1 else event.reason
+    return RetryDecision(phase, reason, fails, in_all, item.crashes, item.vain)
+
+
+def _has_new_points(item: Item, event: Raised) -> bool:
+    """Whether each worker of the job brought a new point, on average, since the last failure."""
+    gained = max(event.report.new_points, event.report.npoints - item.failed_at)
+    return bool(event.workers) and gained >= event.workers
+
+
+def decide_after_loss(item: Item, event: Lost, budget: Budget) -> RetryDecision:
+    """Its job is gone; only a crash counts."""
+    crashes = item.crashes + event.crash
+    is_last = crashes > budget.max_crashes
+    reason = f"{event.reason} ({crashes} times)" if is_last else event.reason
+    phase = FAILED if is_last else QUEUED
+    return RetryDecision(phase, reason, item.fails, item.fails_in_all, crashes, item.vain)
+
+
+def decide_after_release(item: Item, event: Released) -> RetryDecision:
+    """Its client gave it back; only having begun without one new point counts."""
+    has_begun, is_fruitful = event.report.seconds > 0, event.report.new_points > 0
+    vain = 0 if is_fruitful else item.vain + has_begun
+    is_last = vain > MAX_VAIN
+    reason = f"{event.reason} ({vain} times in a row without a point)" if is_last else event.reason
+    phase = FAILED if is_last else QUEUED
+    return RetryDecision(phase, reason, item.fails, item.fails_in_all, item.crashes, vain)
+
+
+def retry_delay(item: Item, event: Event) -> float:
+    """Seconds for which an item is held back after an event; 0.0: not at all."""
+    if type(event) is not Raised or item.phase is not QUEUED:
+        return 0.0
+    doublings = min(item.fails + item.crashes - 1, 60)  # beyond it, floats overflow
+    return min(LONGEST_DELAY, FIRST_DELAY * 2.0**doublings)
 
 
 # -------------------------------------------------------------------- transitions
@@ -173,15 +290,15 @@ def _claim(item: Item, event: Claimed, _: Budget) -> Item:
 
 
 def _claim_again(item: Item, event: Claimed, budget: Budget) -> Item | Refused:
-    """A client that asks twice, or the next life of the same job."""
+    """The same client again, or the next one of the same job: a requeue, a restarted MPI world."""
     assert item.owner is not None
     if event.owner == item.owner:
         return item
     if event.owner.job != item.job or event.owner.life <= item.owner.life:
         return Refused("not_free", f"item {item.id} is run by job {item.job}.")
     crashed = event.owner.restart == item.owner.restart  # a requeue is not the learner's fault
-    said = end_of_output(event.output)
-    why = f"a process of job {item.job} died; " + (said or "the job's output may say why")
+    printed = end_of_output(event.output)
+    why = f"a process of job {item.job} died; " + (printed or "the job's output may say why")
     why = why if crashed else f"job {item.job} was requeued"
     lost = Lost(why, crashed, event.last, event.output if crashed else "")
     freed = _lose(item, lost, budget)
@@ -191,51 +308,39 @@ def _claim_again(item: Item, event: Claimed, budget: Budget) -> Item | Refused:
 
 
 def _finish(item: Item, event: Finished, _: Budget) -> Item:
-    after = _let_go(item, event.report, DONE, "goal met")
+    after = _give_back(item, event.report, DONE, "goal met")
     return replace(after, traceback="") if after.traceback else after
 
 
 def _raise(item: Item, event: Raised, budget: Budget) -> Item:
     if event.crash:
-        return replace(
-            _lose(item, Lost(event.reason, True, event.report), budget), traceback=event.traceback
-        )
-    fails = 1 if _has_got_on(item, event) else item.fails + 1
-    in_all = max(item.fails_in_all, item.fails) + 1
-    is_last = in_all > IN_ALL * budget.max_fails
-    phase = FAILED if is_last or fails > budget.max_fails else QUEUED
-    reason = f"{event.reason} ({in_all} times in all)" if is_last and in_all > 1 else event.reason
-    after = _let_go(item, event.report, phase, reason)
-    return replace(
-        after, fails=fails, fails_in_all=in_all, failed_at=after.npoints, traceback=event.traceback
-    )
-
-
-def _has_got_on(item: Item, event: Raised) -> bool:
-    """Whether each worker of the job brought a new point, on average, since the last failure."""
-    gained = max(event.report.new_points, event.report.npoints - item.failed_at)
-    return bool(event.workers) and gained >= event.workers
+        lost = Lost(event.reason, True, event.report)
+        return replace(_lose(item, lost, budget), traceback=event.traceback)
+    after = _follow(decide_after_failure(item, event, budget), item, event.report)
+    return replace(after, failed_at=after.npoints, traceback=event.traceback)
 
 
 def _release(item: Item, event: Released, _: Budget) -> Item:
-    has_begun, got_on = event.report.seconds > 0, event.report.new_points > 0
-    vain = 0 if got_on else item.vain + has_begun
-    is_last = vain > MAX_VAIN
-    reason = f"{event.reason} ({vain} times in a row without a point)" if is_last else event.reason
-    after = _let_go(item, event.report, FAILED if is_last else QUEUED, reason)
-    return after if vain == item.vain else replace(after, vain=vain)
+    return _follow(decide_after_release(item, event), item, event.report)
 
 
 def _lose(item: Item, event: Lost, budget: Budget) -> Item:
-    crashes = item.crashes + event.crash
-    given_up = crashes > budget.max_crashes
-    reason = f"{event.reason} ({crashes} times)" if given_up else event.reason
-    phase = FAILED if given_up else QUEUED
-    after = _let_go(item, event.last, phase, reason)
-    return replace(after, crashes=crashes, traceback=event.output or item.traceback)
+    after = _follow(decide_after_loss(item, event, budget), item, event.last)
+    return replace(after, traceback=event.output) if event.output else after
 
 
-def _let_go(item: Item, report: Report | None, phase: Phase, reason: str) -> Item:
+def _follow(decision: RetryDecision, item: Item, report: Report | None) -> Item:
+    after = _give_back(item, report, decision.phase, decision.reason)
+    return replace(
+        after,
+        fails=decision.fails,
+        fails_in_all=decision.fails_in_all,
+        crashes=decision.crashes,
+        vain=decision.vain,
+    )
+
+
+def _give_back(item: Item, report: Report | None, phase: Phase, reason: str) -> Item:
     if report is None:
         return replace(item, job=None, owner=None, phase=phase, reason=reason)
     # all by name: handed on in a dict, they take four times as long
@@ -249,7 +354,7 @@ def _let_go(item: Item, report: Report | None, phase: Phase, reason: str) -> Ite
 
 
 def _seconds(seconds: float) -> float:
-    """What JSON cannot hold (NaN, infinity) must not get into a row: nobody could read it again."""
+    """Replace NaN and infinity, which JSON cannot hold: the row could not be read again."""
     if 0.0 <= seconds <= LONGEST:
         return seconds
     return LONGEST if LONGEST < seconds < math.inf else 0.0
@@ -257,8 +362,8 @@ def _seconds(seconds: float) -> float:
 
 def _end(item: Item, event: Blocked | Cancelled, _: Budget) -> Item:
     if isinstance(event, Blocked):
-        return _let_go(item, None, FAILED, event.reason)
-    return _let_go(item, event.last, CANCELLED, event.reason)
+        return _give_back(item, None, FAILED, event.reason)
+    return _give_back(item, event.last, CANCELLED, event.reason)
 
 
 def _unblock(item: Item, _event: Unblocked, _: Budget) -> Item:
@@ -284,7 +389,7 @@ def _retry(item: Item, event: Retried, _: Budget) -> Item:
 
 
 def _same(item: Item, _event: Event, _: Budget) -> Item:
-    """Heard before: the same answer, no change."""
+    """It was carried out before: no change."""
     return item
 
 
@@ -404,11 +509,66 @@ def step(item: Item, event: Event, now: float, budget: Budget) -> Item | Refused
     return after
 
 
+# ------------------------------------------------------------------------------- order
+
+#: (-priority, fails and crashes, id): the smallest is given first. A plain tuple, not a NamedTuple:
+#: one is built for each claim.
+Rank = tuple[float, int, int]
+
+
+def rank_of(item: Item) -> Rank:
+    """Where an item stands; one that failed behind its equals, so that it cannot starve them."""
+    return (-item.priority, item.fails + item.crashes, item.id)
+
+
+# ------------------------------------------------------------------------- dependencies
+
+
+def effect_on_dependant(before: Item, after: Item, undone: int) -> Event | None:
+    """What follows for an item that depends on one whose phase has changed.
+
+    Parameters
+    ----------
+    before, after : Item
+        The one that has changed.
+    undone : int
+        How many items that the dependant depends on are not DONE now.
+    """
+    if after.phase is DONE:
+        return None if undone else Unblocked()
+    if before.phase is DONE:
+        return Postponed()
+    return _blocked_by(after) if after.phase in _NEVER_DONE else None
+
+
+def end_of_waiting(dependencies: Iterable[Item]) -> Event | None:
+    """What ends the waiting of an item that depends on these; None: it goes on waiting."""
+    is_undone = False
+    for item in dependencies:
+        if item.phase in _NEVER_DONE:
+            return _blocked_by(item)
+        is_undone = is_undone or item.phase is not DONE
+    return None if is_undone else Unblocked()
+
+
+def was_blocked(item: Item) -> bool:
+    """Whether it failed only because of what it depends on."""
+    return item.phase is FAILED and item.attempts == 0
+
+
+def _blocked_by(item: Item) -> Blocked:
+    how = "failed" if item.phase is FAILED else "was cancelled"
+    return Blocked(f"depends on item {item.id}, which {how}")
+
+
+# ---------------------------------------------------------------------------- refusals
+
+
 def _stale(item: Item) -> Refused:
     if item.phase is CANCELLED:
         return Refused("cancelled", f"item {item.id} was cancelled: save it, then let go.")
     who = f"run by job {item.job}" if item.job else item.phase.value
     why = f" ({item.reason})" if item.reason else ""
     return Refused(
-        "stale_token", f"this right to item {item.id} is over: the item is {who} now{why}."
+        "stale_token", f"this token of item {item.id} is not valid: the item is {who} now{why}."
     )

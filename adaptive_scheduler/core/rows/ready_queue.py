@@ -1,48 +1,77 @@
-"""Rows that are free, in the order in which they are given."""
+"""Items that can be claimed, in their order, and items that are held back for a while."""
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 
-from adaptive_scheduler.core.rows.items import Item
-
-#: (-priority, fails and crashes, row): the smallest is given first. No named one, it is made for
-#: each item that is given, and looked at for each that is pushed.
-Place = tuple[float, int, int]
-
-
-def place_of(item: Item) -> Place:
-    """Where an item stands; one that failed behind its equals, so that it cannot starve them."""
-    return (-item.priority, item.fails + item.crashes, item.id)
+from adaptive_scheduler.core.rows.items import Rank
 
 
 class ReadyQueue:
-    """Places, the smallest first.
+    """Ranks, the smallest first.
 
-    Those that a run begins with are sorted once and taken from the end. Only what comes later
-    is in a heap, mostly a small one: out of a heap of 100,000 each takes seventeen comparisons.
+    What a run begins with is sorted once and taken from the end. Only what is added later is in a
+    heap, mostly a small one: each pop from a heap of 100,000 takes seventeen comparisons.
     """
 
     def __init__(self) -> None:
-        self._sorted: list[Place] = []
-        self._heap: list[Place] = []
+        self._sorted: list[Rank] = []
+        self._heap: list[Rank] = []
 
-    def push(self, place: Place) -> None:
+    def push(self, rank: Rank) -> None:
         """Add one."""
-        heapq.heappush(self._heap, place)
+        heapq.heappush(self._heap, rank)
 
     def settle(self) -> None:
         """Sort what a run begins with."""
         self._sorted, self._heap = sorted(self._heap, reverse=True), []
 
-    def first(self) -> Place | None:
+    def first(self) -> Rank | None:
         """Return the smallest and leave it where it is; None if there is none."""
         if self._heap and not (self._sorted and self._sorted[-1] < self._heap[0]):
             return self._heap[0]
         return self._sorted[-1] if self._sorted else None
 
-    def pop(self) -> Place | None:
+    def pop(self) -> Rank | None:
         """Take the smallest; None if there is none."""
         if self._heap and not (self._sorted and self._sorted[-1] < self._heap[0]):
             return heapq.heappop(self._heap)
         return self._sorted.pop() if self._sorted else None
+
+
+class DelayedItems:
+    """Items that are held back. A delay begins when `due` is called next.
+
+    Attributes
+    ----------
+    until : dict of int to float, optional
+        When each may be claimed again, by its id; None: its delay has not begun. Only to be read.
+    """
+
+    def __init__(self) -> None:
+        self.until: dict[int, float | None] = {}
+        self._delays: dict[int, float] = {}  # those that have not begun
+        self._heap: list[tuple[float, int]] = []
+
+    def add(self, item_id: int, seconds: float) -> None:
+        """Hold an item back."""
+        self._delays[item_id] = seconds
+        self.until[item_id] = None
+
+    def drop(self, item_id: int) -> None:
+        """Hold it back no longer."""
+        del self.until[item_id]
+
+    def due(self, monotonic: float) -> Iterator[int]:
+        """Begin new delays, and take out items whose delay is over."""
+        for item_id, seconds in self._delays.items():
+            if self.until.get(item_id, 0.0) is None:
+                self.until[item_id] = monotonic + seconds
+                heapq.heappush(self._heap, (monotonic + seconds, item_id))
+        self._delays.clear()
+        while self._heap and self._heap[0][0] <= monotonic:
+            until, item_id = heapq.heappop(self._heap)
+            if self.until.get(item_id) == until:
+                del self.until[item_id]
+                yield item_id

@@ -68,7 +68,7 @@ class RunState:
     def backoff_reason(self) -> str:
         """Why more jobs like the last ones would be a waste; "" if they would not."""
         early = self.jobs.early_deaths
-        if self.jobs.lived and early >= EARLY_DEATHS:
+        if self.jobs.given_work and early >= EARLY_DEATHS:
             return f"{early} jobs in a row died before they asked for work"
         if self.barren_runs >= EARLY_DEATHS:
             return (
@@ -103,7 +103,7 @@ class RunState:
         now : float
             Seconds since 1970.
         """
-        if job in self.items.tasks_of or job in self.tasks.heads:
+        if job in self.items.tasks.of_job or job in self.tasks.heads:
             self.tasks.lose_head(job, event.reason, "unknown" if event.crash else "goodbye", now)
             self.dirty = True
         item = self.items.held_by(job)

@@ -15,9 +15,9 @@ import heapq
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from adaptive_scheduler.core.rows.item_table import ItemTable, TaskClass
-from adaptive_scheduler.core.rows.items import Item
-from adaptive_scheduler.core.rows.ready_queue import place_of
+from adaptive_scheduler.core.rows.item_table import ItemTable
+from adaptive_scheduler.core.rows.items import Item, rank_of
+from adaptive_scheduler.core.rows.task_index import TaskClass
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import Placement
 from adaptive_scheduler.core.tasks.resources import TaskResources
@@ -111,9 +111,7 @@ class HandOut:
         """
         head.mirror.place_waiting(self._resources)
         best = [
-            (place_of(item), of)
-            for of in self._classes(head)
-            if (item := self._items.best_task(of))
+            (rank_of(item), of) for of in self._classes(head) if (item := self._items.best_task(of))
         ]
         heapq.heapify(best)
         n = size = 0
@@ -134,12 +132,12 @@ class HandOut:
             if following is None:
                 heapq.heappop(best)
             else:
-                heapq.heapreplace(best, (place_of(following), of))
+                heapq.heapreplace(best, (rank_of(following), of))
         return n
 
     def _classes(self, head: HeadView) -> list[TaskClass]:
         return [
-            of for of, n in self._items.queued_tasks.items()
+            of for of, n in self._items.tasks.queued.items()
             if n and (not head.accepts or of[1] in head.accepts)
             and (self._resources[of[0]].walltime or 0.0) <= head.seconds_left
         ]  # fmt: skip

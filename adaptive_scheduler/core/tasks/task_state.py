@@ -128,7 +128,7 @@ class TaskState:
         if before is not None and before.owner != owner:
             self.lose_head(owner.job, "its head was started anew", "unknown", now)
         if owner.job not in self.heads:
-            is_known = not self._items.tasks_of.get(owner.job)
+            is_known = not self._items.tasks.of_job.get(owner.job)
             self.heads[owner.job] = Head(owner, nodes, is_known=is_known)
         self.changed = True
 
@@ -139,7 +139,7 @@ class TaskState:
         ended at its walltime, or with its node, is nobody's fault.
         """
         head = self.heads.pop(job, None)
-        held = dict(self._items.tasks_of.get(job, {}))
+        held = dict(self._items.tasks.of_job.get(job, {}))
         begun = held.keys() if head is None else held.keys() & head.view.mirror.has_begun
         suspects = {token for token in begun if self._items.rows[held[token]].crashes} or set(begun)
         for token, item in held.items():

@@ -1,1 +1,1 @@
-"""What clients, manager and viewers send to each other."""
+"""Messages between clients, manager and people's programs, and what is in them."""

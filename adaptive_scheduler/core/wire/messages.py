@@ -1,11 +1,10 @@
-"""What clients, managers and viewers say to each other: typed, versioned, never pickled.
+"""Messages between clients, manager and people's programs: typed, versioned, never pickled.
 
-One request, one reply. A request is sent again until its reply has come, so
-every request may arrive twice or late: each carries its sender and a number,
-and the same number gets the same reply.
+One request, one reply. A request is sent again until its reply has come, so every request may arrive
+twice or late: each has its sender and a number, and the same number gets the same reply.
 
-None can be part of a cycle of references, nor can a row of the database: `gc=False`
-keeps hundreds of thousands of them out of the garbage collector's way.
+`gc=False`: messages and rows cannot be part of a cycle of references, so the garbage collector need
+not look at hundreds of thousands of them.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any, Literal, final
 import msgspec
 
 from adaptive_scheduler.core.tasks.place import NodeInventory
-from adaptive_scheduler.core.wire.progress import Report as Report  # noqa: PLC0414  part of the words
+from adaptive_scheduler.core.wire.progress import Report as Report  # noqa: PLC0414  part of the messages
 from adaptive_scheduler.core.wire.tasks import (
     CloseRun,
     Collect,
@@ -30,15 +29,15 @@ from adaptive_scheduler.core.wire.tasks import (
 )
 from adaptive_scheduler.errors import ProtocolError
 
-#: Raised whenever an older program could misread a message.
+#: Increased whenever an older program could misread a message.
 VERSION = 1
 
 
 class Owner(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Who speaks: one life of one client.
+    """The sender of a request: one process that is, or was, the client of a job.
 
-    A requeued job comes back with a higher `restart`, a restarted MPI world
-    with a higher `attempt`; `uuid` tells two processes with the same numbers apart.
+    A requeued job comes back with a higher `restart`, a restarted MPI world with a higher `attempt`;
+    `uuid` tells two processes with the same numbers apart.
     """
 
     job: str
@@ -48,12 +47,12 @@ class Owner(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     @property
     def life(self) -> tuple[int, int]:
-        """Lives of one job in their order."""
+        """Orders the clients that one job has had."""
         return (self.restart, self.attempt)
 
 
 class Hello(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The first words of a client.
+    """A client has started.
 
     `submit` is the number of the submit that made its job; `inventory` is what the head of a
     pool's job has, and empty for others.
@@ -67,20 +66,20 @@ class Hello(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Give me an item, or the one I hold already."""
+    """Asks for an item; a client that holds one gets that one again."""
 
 
 class Beat(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """I live; with a token: and this is how far the item is."""
+    """Heartbeat: renews the client's lease. With a token, it also reports how far the item is."""
 
     token: int = 0
     report: Report = Report()
 
 
 class Finish(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The item's goal is met and its data are saved. With `claims`: give me the next one.
+    """The item's goal is met and its data are saved. `claims`: it asks for the next item as well.
 
-    The answer is then that to the claim. A manager that knows no `claims` says Ok.
+    The reply is then that to a claim. A manager that does not know `claims` replies Ok.
     """
 
     token: int
@@ -103,7 +102,7 @@ class Fail(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Release(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """I stop working on the item; its data are saved. `reason`: deadline, signal, ..."""
+    """The client gives the item back; its data are saved. `reason`: deadline, signal, ..."""
 
     token: int
     reason: str
@@ -111,30 +110,39 @@ class Release(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Goodbye(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The client ends. `reason` is for people; `broken`: it could not work on this node at all."""
+    """The client ends. `reason` is for people; `broken`: it could not even begin on its node."""
 
     reason: str = ""
     broken: bool = False
 
 
 class Status(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """What does the run look like? `rows`: ``all`` items, only ``active`` and failed ones, or ``none``."""
+    """Asks for a snapshot. `rows`: of ``all`` items, of ``active`` and failed ones, or of ``none``."""
 
     rows: Literal["all", "active", "none"] = "active"
 
 
 class Cancel(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """End the run: cancel its items and its jobs."""
+    """Cancels all items and jobs of the run."""
+
+
+class CancelItems(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """End these items alone; the run goes on.
+
+    It is no field of `Cancel`: an older manager would not know the field, and end the whole run.
+    """
+
+    items: list[int]
 
 
 class Resume(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Go on after a HELD, or after a cancel."""
+    """Goes on with a run that is held or was cancelled."""
 
 
 class Retry(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Queue items again, their budgets reset. None: all FAILED and CANCELLED ones.
+    """Queues items again, with all of their budgets. None: all that are FAILED or CANCELLED.
 
-    `reopen` says that the items named may be DONE ones too.
+    `reopen`: items that are DONE too.
     """
 
     items: list[int] | None = None
@@ -142,27 +150,27 @@ class Retry(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Stop(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The manager's process is to end; jobs go on and wait for the next one."""
+    """Ends the manager's process; jobs go on and wait for the next one."""
 
 
 Request = (
     Hello | Claim | Beat | Finish | Fail | Release | Goodbye  # of clients
     | Trade  # of heads of pools
     | PutFunction | Submit | Collect | Prioritise | Withdraw | CloseRun  # of drivers
-    | Status | Cancel | Resume | Retry | Stop  # of people
+    | Status | Cancel | CancelItems | Resume | Retry | Stop  # of people
 )  # fmt: skip
 
 
 class Welcome(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The answer to Hello.
+    """The reply to Hello.
 
     Attributes
     ----------
     run : str
         The run's id.
     beat, lease, idle : float
-        Seconds between two beats; until a silent client loses its lease;
-        that a client without work stays.
+        Seconds between two heartbeats; until a client that sends none loses its lease; that a client
+        without work stays.
     """
 
     run: str
@@ -172,20 +180,20 @@ class Welcome(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Assigned(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """An item is yours as long as you beat.
+    """The client holds this item, as long as its lease is renewed.
 
     Attributes
     ----------
     item : int
-        The row: the place in the list of learners.
+        Its id: the learner's place in the list.
     token : int
-        Names this right; higher than any before it in this run.
+        Names this claim; higher than that of any earlier one in this run.
     fname : str or list of str
         Where the data go.
     worked : float
         Seconds that earlier clients worked on it.
     combo : object
-        The row's combination of parameters, if the database was made with them.
+        Its combination of parameters, if the database was made with them.
     kind : str
         What the item is; today always ``learner``.
     """
@@ -199,22 +207,27 @@ class Assigned(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Idle(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Nothing is free. `over`: nor will be, go; else ask again after `wait` seconds."""
+    """There is no item now. `over`: nor will there be; else ask again after `wait` seconds."""
 
     wait: float
     over: bool = False
 
 
-class Ok(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Done, and on disk."""
+class Ok(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
+    """Done, and on disk.
+
+    `items`: how many were cancelled or queued again; always 0 from managers of version 0.2.0.
+    """
+
+    items: int = 0
 
 
 @final
 class Refused(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """No. `code` for programs, `reason` for people.
+    """The request was not carried out. `code` is for programs, `reason` for people.
 
-    Where it matters it is told by ``type(reply) is Refused``: `isinstance` takes 0.1 µs for
-    structs, which ask Python's abstract classes, and a manager asks ten times a request.
+    Compare ``type(reply) is Refused`` where many are compared: `isinstance` takes 0.1 µs for structs,
+    and a manager compares ten times a request.
     """
 
     code: str
@@ -222,7 +235,7 @@ class Refused(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Picture(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The answer to Status: an encoded `core.snapshot.Snapshot`."""
+    """The reply to Status: an encoded `core.wire.snapshot.Snapshot`."""
 
     snapshot: msgspec.Raw
 
@@ -240,7 +253,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class _Head(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What messages of every version have in common."""
+    """The part that messages of every version have."""
 
     version: int
 

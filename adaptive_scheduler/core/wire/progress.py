@@ -1,4 +1,4 @@
-"""How far a learner is, as its client tells it."""
+"""How far an item is, as its client reports it."""
 
 from __future__ import annotations
 
@@ -6,35 +6,40 @@ from typing import Annotated
 
 import msgspec
 
-#: A count that nobody reaches, and of which the sum over all learners is still an integer of
-#: 64 bits: what is drawn for people would otherwise not fit into a message.
+#: A count below a bound that nobody reaches, so that the sum over all learners is an integer of 64
+#: bits: a larger one would not fit into a message.
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
 
 
 class Report(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """How far a learner is, as its client sees it.
+    """How far a learner is.
 
     Attributes
     ----------
     npoints : int
         Points in the learner.
     loss : float, optional
-        The learner's real loss; None where it has none.
+        The learner's loss, of its points alone; None where it has none.
     seconds : float
-        Worked under this token.
+        Worked since the claim.
     new_points : int
-        Evaluated under this token.
-    points_per_second, overhead, cpu, memory : float
-        Rate; percent of the workers' time not spent in the function; percent
-        of one core and MiB used by the job's own processes.
+        Evaluated since the claim.
+    points_per_second : float
+        Points a second, of late.
+    overhead : float
+        Percent of the workers' time that is not spent in the function.
+    cpu : float
+        Percent of one core that the job's processes use.
+    memory : float
+        MiB that they use.
     idle_since : float
         Seconds since the last point came back.
     p95 : float
-        Seconds that 95 % of the last points took at most.
+        Seconds within which 95 % of the last points were evaluated.
     kept_aside : str
-        Damaged data files that were kept, under their new names.
+        Damaged data files, under the names by which they are kept.
     problem : str
-        What cannot be written at present.
+        Why its points cannot be written at present; "" if they can.
     """
 
     npoints: Count = 0

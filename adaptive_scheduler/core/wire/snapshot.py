@@ -1,4 +1,4 @@
-"""What any view of a run shows, computed from rows and reports."""
+"""How a run stands, as people see it: a `Snapshot`, computed from items, reports and jobs."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from adaptive_scheduler.core.jobs.batch_jobs import ListedJob
+from adaptive_scheduler.core.jobs.batch_jobs import JobState, ListedJob
 from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Report
 
-#: A learner makes no progress if its last point came longer ago than this (seconds), and
-#: than so many times what nearly all of its points took.
+#: A learner makes no progress if its last point is older than this many seconds, and older than
+#: this many times the duration of its slow points (the 95th percentile).
 STALLED, STALLED_FACTOR = 60.0, 5.0
-#: What to do about a learner whose points cannot be written just now.
+#: What to do about a learner whose points cannot be written.
 UNSAVED = "Its points wait in memory: make room, or mend it, and it goes on by itself"
-#: Learners with damaged data that one look names.
+#: Most learners with damaged data that a snapshot names.
 DAMAGED = 5
 
 
 class ItemView(msgspec.Struct, omit_defaults=True):
-    """One learner, for people. Seconds, MiB, percent; as in `Report` and `Item`.
+    """One learner. Units as in `Report` and `Item`: seconds, MiB, percent.
 
-    `stalled`: it runs, and its last point came long ago (`idle_since` seconds).
+    `stalled`: it runs, and its last point came `idle_since` seconds ago, which is long.
     """
 
     id: int
@@ -49,10 +49,10 @@ class ItemView(msgspec.Struct, omit_defaults=True):
 
 
 class JobRow(msgspec.Struct, omit_defaults=True):
-    """One job, for people.
+    """One job.
 
-    `silent`: seconds since it was heard; `suspect`: for too long; `remedy`: what to do about
-    one that will never start.
+    `silent`: seconds since its last heartbeat; `suspect`: for too long; `waiting`: it has not
+    started; `remedy`: what to do about one that will never start.
     """
 
     id: str
@@ -64,6 +64,7 @@ class JobRow(msgspec.Struct, omit_defaults=True):
     item: int | None = None
     silent: float = 0.0
     suspect: bool = False
+    waiting: bool = False
 
 
 class Snapshot(msgspec.Struct, omit_defaults=True):
@@ -73,9 +74,9 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
     ----------
     run, database, scheduler : str
     time : float
-        Seconds since 1970 at which the manager drew it.
+        When the manager made it, in seconds since 1970.
     alive : bool
-        Whether a manager drew it; else it was read from the database.
+        Whether a manager made it; else it was read from the database.
     manager : str
         ``host:pid``.
     phases : dict
@@ -85,15 +86,15 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
     submitted : int
         Jobs submitted so far.
     points : int
-        In all learners.
+        Of all items.
     points_per_second : float
-        Of all running learners.
+        Of all learners together, in the last minute.
     started : float
         Seconds since 1970 at which this manager started.
     finished : int
-        Items done since then.
+        Items that became DONE since then.
     notes : list of str
-        What a person should know: held, waiting for the batch system, ...
+        Texts that a user should read: why the run is held, what it waits for, ...
     """
 
     run: str
@@ -124,7 +125,7 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
 
     @property
     def remaining(self) -> float | None:
-        """Seconds until all is done if it goes on like this; None while nobody can tell."""
+        """Seconds until all is done at the present pace; None if that is not known."""
         elapsed = self.time - self.started
         left = sum(self.phases.get(p, 0) for p in ("waiting", "queued", "running"))
         if not self.alive or self.finished < 1 or elapsed <= 0:
@@ -133,7 +134,7 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
 
 
 def item_view(item: Item, report: Report | None) -> ItemView:
-    """Join a row with what its client last reported."""
+    """Join an item with the last report of its client."""
     view = ItemView(
         id=item.id, fname=item.fname, phase=item.phase, job=item.job, npoints=item.npoints,
         loss=item.loss, worked=item.worked, attempts=item.attempts, fails=item.fails,
@@ -153,7 +154,7 @@ def item_view(item: Item, report: Report | None) -> ItemView:
 
 
 def item_views(rows: Iterable[Item], reports: Mapping[int, Report], which: str) -> list[ItemView]:
-    """Rows for people: ``all``, only ``active`` and failed ones, or ``none``."""
+    """Views of ``all`` items, of only ``active`` and failed ones, or of ``none``."""
     if which == "none":
         return []
     shown = (Phase.RUNNING, Phase.FAILED) if which == "active" else tuple(Phase)
@@ -161,7 +162,7 @@ def item_views(rows: Iterable[Item], reports: Mapping[int, Report], which: str) 
 
 
 def damage(rows: Iterable[Item], reports: Mapping[int, Report]) -> str:
-    """Learners whose data files were damaged, and where these are; "" if there is none."""
+    """Name learners whose data files were damaged, and where these are kept; "" if none was."""
     found = [
         f"learner {row.id}: {kept}"
         for row in rows
@@ -172,10 +173,10 @@ def damage(rows: Iterable[Item], reports: Mapping[int, Report]) -> str:
 
 
 def never_start(jobs: Iterable[JobRow]) -> list[str]:
-    """Why jobs in the queue will not start, and what to do; one line a reason."""
+    """Why jobs in the queue will not start, and what to do; one line per reason."""
     causes = Counter((job.reason, job.remedy) for job in jobs if job.remedy)
     return [
-        f"{n} jobs in the queue will not start ({reason}): {remedy}; then cancel, and start again"
+        f"{n} job{'s' * (n != 1)} in the queue will not start ({reason}): {remedy}; then cancel, and start again"
         for (reason, remedy), n in causes.items()
     ]
 
@@ -183,7 +184,7 @@ def never_start(jobs: Iterable[JobRow]) -> list[str]:
 def job_row(
     record: JobRecord, listed: ListedJob | None, silent: float, item: int | None, lease: float
 ) -> JobRow:
-    """Join what a job said with what the queue says of it."""
+    """Join what is known of a job with its row in the queue."""
     return JobRow(
         id=record.id, name=record.name,
         state=listed.native_state if listed else ("by hand" if record.external else "not listed"),
@@ -192,4 +193,5 @@ def job_row(
         host=record.host or (listed.nodes[0] if listed and listed.nodes else ""),
         item=item, silent=silent if record.owner else 0.0,
         suspect=bool(record.owner) and silent > lease,
+        waiting=listed is not None and listed.state is JobState.PENDING,
     )  # fmt: skip

@@ -1,1 +1,1 @@
-"""The data of learners on disk: files, and the journals of their points."""
+"""The data of learners on disk: data files and point journals."""

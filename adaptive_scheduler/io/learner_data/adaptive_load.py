@@ -4,8 +4,8 @@ A Learner1D's own ``tell_many`` looks for each interval in ``reversed(losses)``,
 search through all of them: 20,000 points take it 6 to 11 s. Its ``remove_unfinished`` makes
 deep copies, which at the end of a run took as long as telling a sixth of its points.
 
-Jobs load here, and so does who looks at the data of a run; `adaptive_parts` has what only
-jobs touch of adaptive's private parts.
+Used by jobs and by whoever loads the data of a run. What only jobs use of adaptive's private parts
+is in `io.learner_data.adaptive_private`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Point = Any
 
 #: Points that an IntegratorLearner may have had in flight at a time.
 _MOST_IN_FLIGHT = 500
-#: What is done in another way here; a subclass with its own is left to it.
+#: Methods that are replaced here; a subclass that has its own is loaded by itself.
 _METHODS = ("tell_many", "_set_data", "remove_unfinished", "_get_loss_in_interval")
 
 
@@ -86,7 +86,7 @@ def _is_line(learner: Any) -> bool:
 
 
 def _is_told_at_once(learner: Learner1D, data: Any) -> bool:
-    """What ``tell_many`` asks; fewer points it tells one by one."""
+    """The condition of ``tell_many``; fewer points it tells one by one."""
     return len(data) > 2 and len(data) > 0.5 * len(learner.data)
 
 
@@ -116,7 +116,7 @@ def _set_scale(learner: Learner1D, xs: Any, ys: Any) -> None:
 
 
 def _tidy_line(learner: Learner1D) -> None:
-    """Mend what points in flight have changed, of what is otherwise a copy."""
+    """Undo what points in flight have changed; the rest is a copy already."""
     learner.pending_points = set()
     combined, losses = learner.losses_combined, learner.losses
     for interval in [one for one in dict.keys(combined) if one not in losses]:
@@ -193,16 +193,16 @@ def expand(learner: Learner, x: Point) -> Point:
 
 @dataclass
 class Merged:
-    """What telling journalled points led to.
+    """The result of telling journalled points.
 
     Attributes
     ----------
     n : int
         Points that the learner did not have.
     memo : dict
-        Values of points that it takes only when it asks for them.
+        Values of points that the learner does not take before it asks for them.
     refused : int
-        Points of a learner that was made otherwise.
+        Points that the learner refused: they are of a learner that was defined otherwise.
     """
 
     n: int = 0
@@ -211,7 +211,7 @@ class Merged:
 
 
 def tell_journalled(learner: Learner, pairs: Iterable[tuple[Point, Any]]) -> Merged:
-    """Tell points as a journal holds them; those that are known already are passed over."""
+    """Tell points as a journal holds them; points that are known already are skipped."""
     merged = Merged()
     for short, y in pairs:
         try:
@@ -223,31 +223,31 @@ def tell_journalled(learner: Learner, pairs: Iterable[tuple[Point, Any]]) -> Mer
                 continue
             tell_loaded(learner, x, y)
             merged.n += 1
-        except USER_RAISES:  # a point of a learner that was made otherwise
+        except USER_RAISES:  # a point of a learner that was defined otherwise
             merged.refused += 1
     return merged
 
 
 def tell_as_asked(learner: Learner, memo: dict[Point, Any]) -> None:
-    """Tell an IntegratorLearner what it takes only when it asks for it, as its runner did.
+    """Tell an IntegratorLearner values that it does not take before it asks for them.
 
-    What it asks for and `memo` does not have was in flight when `memo` was written: it is
-    asked for again. What it does not ask for now (its runner, which knew less when it chose,
-    has asked for more) becomes part of its data, where it finds it when it needs it.
+    A point that it asks for and that `memo` does not have was in flight when `memo` was written:
+    it will be asked for again. A point that it does not ask for now (its runner knew less when it
+    chose, and asked for more) becomes part of its data, where it finds it when it needs it.
     """
     in_flight: list[Point] = []
-    fruitless = 0
-    while memo and fruitless < _MOST_IN_FLIGHT:
+    n_unknown = 0
+    while memo and n_unknown < _MOST_IN_FLIGHT:
         try:
             (x,), _ = learner.ask(1)
-        except RuntimeError:  # "No way to improve": it has all that it needs
+        except RuntimeError:  # "No way to improve": it needs no more points
             break
         if x in memo:
             learner.tell(x, memo.pop(x))
-            fruitless = 0
+            n_unknown = 0
         else:
             in_flight.append(x)
-            fruitless += 1
+            n_unknown += 1
     innermost(learner)._stack[:0] = in_flight  # noqa: SLF001
     for x, y in memo.items():
         _put(learner, x, y)
@@ -272,12 +272,12 @@ def saves_itself(learner: Learner) -> bool:
 
 
 def read_data(content: bytes) -> Any:
-    """The data in a file that ``learner.save`` wrote; whatever unpickling raises."""
+    """The data in a file that ``learner.save`` wrote; raises whatever unpickling raises."""
     return pickle.loads(gzip.decompress(content))
 
 
 def set_data(learner: Learner, data: Any) -> None:
-    """What ``learner.load`` does with the data of a file."""
+    """Set the data of a file, as ``learner.load`` does."""
     function = learner.function
     load(learner, data)
     if isinstance(learner, LearnerND):

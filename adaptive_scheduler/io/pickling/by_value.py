@@ -1,9 +1,10 @@
-"""Pickles that travel to another process with the code they need."""
+"""Pickles objects together with the code of the user's modules that they need."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import linecache
 import os
 import pickle
 import site
@@ -22,50 +23,56 @@ import cloudpickle
 from cloudpickle.cloudpickle import _class_setstate, _should_pickle_by_reference
 
 from adaptive_scheduler.errors import USER_RAISES
-from adaptive_scheduler.executors import arrival
-from adaptive_scheduler.executors.arrival import resolve
-from adaptive_scheduler.io.pickling.sources import Sources
+from adaptive_scheduler.executors import received_code
+from adaptive_scheduler.executors.received_code import resolve
+from adaptive_scheduler.io.pickling.old_names import Unpickler
 
-#: Bytes of functions that may go with every message of `dumps_with_code`.
-LONGEST_CODE = 2**18
+#: Bytes of code that `dumps_with_code` may add to each message.
+MAX_CODE = 2**18
+
+#: Lines of source sent with one function, at most.
+_MAX_SOURCE_LINES = 5_000
 
 _registering = threading.Lock()
-#: Names and modules of the last time, and those that were loose: a client has 1,300, and asks
-#: twice for each learner.
-_judged: list[Any] = []
-_loose: list[ModuleType] = []
+#: Names and modules that were checked last, and those of them that are not installed. Kept,
+#: because a client has 1,300 modules and asks twice for each learner.
+_checked_modules: list[Any] = []
+_not_installed: list[ModuleType] = []
 
 
 def dumps_by_value(obj: object, *, with_source: bool = True) -> bytes:
-    """Pickle an object; what it uses of modules that are not installed goes along by value.
+    """Pickle an object; functions and classes of modules that are not installed go by value.
 
-    With `with_source` also the source of functions, for tracebacks.
+    So a worker needs neither the user's ``learners_file.py`` nor its imports. A module is
+    installed if it is in the standard library or in a ``site-packages`` of this environment.
+    (Editable installs by ``.pth`` files are not: another process may start elsewhere.)
 
-    Installed is what lies in the standard library or in a ``site-packages`` of
-    this environment (also packages installed as editable by ``.pth`` files do
-    not count: another process may start elsewhere). So a worker needs neither
-    the user's ``learners_file.py`` nor its imports.
+    Parameters
+    ----------
+    obj : object
+    with_source : bool
+        Add the source of functions, for tracebacks.
     """
-    with by_value(), io.BytesIO() as file:
+    with user_modules_by_value(), io.BytesIO() as file:
         ByValuePickler(file, Sources() if with_source else None).dump(obj)
         return file.getvalue()
 
 
-class _Home:
-    """In a pickle: the module that a function which travels by value will have."""
+class _ModuleStub:
+    """Pickled in place of the module of functions that go by value."""
 
     def __init__(self, name: str, own: dict[str, Any]) -> None:
         kept = ("__package__", "__path__", "__file__")
         self._made = name, {key: own[key] for key in kept if key in own}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return arrival.module, self._made
+        return received_code.make_module, self._made
 
 
-class _Globals:
-    """In a pickle: the globals of such a function."""
+class _GlobalsStub:
+    """Pickled in place of the globals of such functions."""
 
-    def __init__(self, home: _Home) -> None:
+    def __init__(self, home: _ModuleStub) -> None:
         self.home = home
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -73,16 +80,16 @@ class _Globals:
 
 
 class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """cloudpickle's, but what came from one module has one module again where it arrives.
+    """cloudpickle's pickler, but functions of one module share one module where they are loaded.
 
-    And the code of functions keeps the name of its file, with its source (`sources`).
+    Code keeps the name of its file, with its source (`Sources`).
     """
 
     def __init__(self, file: io.BytesIO, sources: Sources | None) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
         self._sources = sources
-        self._homes: dict[str, _Home] = {}
-        #: Of each file the lines that were written last: those of nested functions are in them.
+        self._stubs: dict[str, _ModuleStub] = {}
+        #: Lines of each file that were written last; they include those of nested functions.
         self._written: dict[str, range] = {}
 
     def dump(self, obj: Any) -> None:
@@ -91,7 +98,7 @@ class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
         super().dump(obj)
 
     def reducer_override(self, obj: Any) -> Any:
-        """Take code, functions and modules apart in our way."""
+        """Reduce code, functions and modules so that `received_code` can rebuild them."""
         kind = type(obj)
         if kind is CodeType:
             return self._reduced_code(obj)
@@ -101,12 +108,17 @@ class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
             return self._reduced_module(obj)
         reduced = super().reducer_override(obj)
         if isinstance(reduced, tuple) and reduced[5:] == (_class_setstate,):
-            return (*reduced[:5], arrival.complete_class)
+            return (*reduced[:5], received_code.set_class_state)
         return reduced
 
     def _reduced_code(self, code: CodeType) -> Any:
         _, parts = cloudpickle.Pickler.dispatch_table[CodeType](code)
-        return arrival.code, (parts, code.co_filename, code.co_firstlineno, self._text(code))
+        return received_code.make_code, (
+            parts,
+            code.co_filename,
+            code.co_firstlineno,
+            self._text(code),
+        )
 
     def _text(self, code: CodeType) -> str:
         if self._sources is None:
@@ -119,47 +131,85 @@ class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
 
     def _reduced_function(self, function: FunctionType) -> Any:
         names = function.__globals__
-        home = self._home(names)
+        home = self._stub(names)
         if home is not None:
-            self.globals_ref.setdefault(id(names), _Globals(home))
+            self.globals_ref.setdefault(id(names), _GlobalsStub(home))
         reduced = super().reducer_override(function)
-        return reduced if reduced is NotImplemented else (*reduced[:5], arrival.complete)
+        return (
+            reduced
+            if reduced is NotImplemented
+            else (*reduced[:5], received_code.set_function_state)
+        )
 
     def _reduced_module(self, module: ModuleType) -> Any:
-        home = None if _should_pickle_by_reference(module) else self._home(vars(module))
+        home = None if _should_pickle_by_reference(module) else self._stub(vars(module))
         if home is None:
             return NotImplemented
-        hidden = ("__builtins__", arrival.MARK)
+        hidden = ("__builtins__", received_code.SETTLED)
         names = {key: value for key, value in vars(module).items() if key not in hidden}
-        return arrival.same, (home,), names, None, None, arrival.fill
+        return received_code.same_module, (home,), names, None, None, received_code.fill_module
 
-    def _home(self, names: dict[str, Any]) -> _Home | None:
-        """The future module of these globals, if they are those of a module."""
+    def _stub(self, names: dict[str, Any]) -> _ModuleStub | None:
+        """The stub for the module with these globals; None if they belong to no module."""
         name = names.get("__name__")
         if not isinstance(name, str):
             return None
         module = sys.modules.get(name)
-        if arrival.MARK not in names and getattr(module, "__dict__", None) is not names:
+        if received_code.SETTLED not in names and getattr(module, "__dict__", None) is not names:
             return None
-        if name not in self._homes:
-            self._homes[name] = _Home(name, names)
-        return self._homes[name]
+        if name not in self._stubs:
+            self._stubs[name] = _ModuleStub(name, names)
+        return self._stubs[name]
+
+
+class Sources:
+    """Reads source code as tracebacks do: of files, notebook cells, functions sent by value."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, list[str]] = {}
+        self._texts: dict[tuple[str, range], str] = {}
+
+    def lines(self, code: CodeType) -> range:
+        """The lines of a function's code, including functions defined in it."""
+        first = code.co_firstlineno
+        last = min(max(first, _last_line(code)), first + _MAX_SOURCE_LINES)
+        return range(first, last + 1)
+
+    def text(self, filename: str, lines: range) -> str:
+        """The text of these lines, the same object each time; "" if it is not known."""
+        key = filename, lines
+        if key not in self._texts:
+            known = self._of(filename)[max(0, lines.start - 1) : lines.stop - 1]
+            self._texts[key] = "".join(known)
+        return self._texts[key]
+
+    def _of(self, filename: str) -> list[str]:
+        if filename not in self._files:
+            linecache.checkcache(filename)
+            self._files[filename] = linecache.getlines(filename)
+        return self._files[filename]
+
+
+def _last_line(code: CodeType) -> int:
+    own = [end for _, end, _, _ in code.co_positions() if end is not None]
+    inner = [_last_line(one) for one in code.co_consts if isinstance(one, CodeType)]
+    return max([code.co_firstlineno, *own, *inner])
 
 
 @contextmanager
-def by_value() -> Iterator[None]:
-    """Inside, cloudpickle treats modules that are not installed as `dumps_by_value` says."""
-    with _registering, _by_value(_loose_modules()):
+def user_modules_by_value() -> Iterator[None]:
+    """Within this context cloudpickle pickles modules that are not installed by value."""
+    with _registering, _registered_by_value(_not_installed_modules()):
         yield
 
 
 def dumps_with_code(obj: object) -> bytes:
-    """Pickle a message for a worker rank of mpi4py, which need not import the user's modules.
+    """Pickle a message for an MPI rank, so that it need not import the user's modules.
 
-    A function or class of a module that is not installed goes by name and by value (`resolve`
-    prefers what the rank has imported already, as pickle would). By name alone go those that
-    cannot be pickled by value, those beyond `LONGEST_CODE` bytes, which would travel with each
-    message, and a pool's initializer: what it sets in its module is meant for the functions there.
+    Functions and classes of modules that are not installed go by name and by value; `resolve`
+    prefers what the rank has imported already, as pickle would. They go by name alone if they
+    cannot be pickled by value, or have more than `MAX_CODE` bytes, which each message would
+    repeat. So does a pool's initializer: what it sets in its module is for the functions there.
     """
     is_setup = type(obj) is dict and obj.get("initializer") is not None  # mpi4py.futures._core
     with io.BytesIO() as file:
@@ -168,7 +218,7 @@ def dumps_with_code(obj: object) -> bytes:
 
 
 class _CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
-    #: Function or class -> its digest and pickle; (b"", b"") where it goes by name only.
+    #: Function or class -> digest and pickle of it; (b"", b"") if it goes by name only.
     _known: ClassVar[WeakKeyDictionary[Any, tuple[bytes, bytes]]] = WeakKeyDictionary()
 
     def __init__(self, file: io.BytesIO, is_setup: bool) -> None:
@@ -177,14 +227,14 @@ class _CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._carried = 0
 
     def reducer_override(self, obj: Any) -> Any:
-        if not (isinstance(obj, FunctionType | type) and _is_loose(obj)):
+        if not (isinstance(obj, FunctionType | type) and _is_importable_from_user_module(obj)):
             return super().reducer_override(obj)
         module = obj.__module__
         key, blob = b"", b""
         if module == "__main__" or not self._is_setup:
             key, blob = self._code(obj)
         self._carried += len(blob)
-        if self._carried > LONGEST_CODE:
+        if self._carried > MAX_CODE:
             key, blob = b"", b""
         return resolve, (module, obj.__qualname__, key, blob)
 
@@ -196,16 +246,16 @@ class _CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
 
 def _by_value_if_short(obj: Any) -> tuple[bytes, bytes]:
     try:
-        blob = dumps_by_value(obj, with_source=False)  # each message has it; the file is there
-    except USER_RAISES:  # the border to the user's code: a lock, say; its name is as good
+        blob = dumps_by_value(obj, with_source=False)  # it would be in each message
+    except USER_RAISES:  # the border to the user's code: an object with a lock, for example
         return b"", b""
-    if len(blob) > LONGEST_CODE:
+    if len(blob) > MAX_CODE:
         return b"", b""
     return hashlib.blake2b(blob, digest_size=16).digest(), blob
 
 
-def _is_loose(obj: Any) -> bool:
-    """Whether its name leads to it, and whoever reads that name had to import a user's module."""
+def _is_importable_from_user_module(obj: Any) -> bool:
+    """Whether it can be imported by its name, from a module that is not installed."""
     name = obj.__module__
     module = sys.modules.get(name)
     file = getattr(module, "__file__", None)
@@ -217,20 +267,20 @@ def _is_loose(obj: Any) -> bool:
 
 
 def loads(data: bytes) -> Any:
-    """Unpickle what `dumps_by_value` made; only for bytes that came from this user."""
-    return pickle.loads(data)
+    """Unpickle what `dumps_by_value` made; only for bytes from this user."""
+    return Unpickler(io.BytesIO(data)).load()
 
 
-def _loose_modules() -> list[ModuleType]:
+def _not_installed_modules() -> list[ModuleType]:
     now = [*sys.modules, *sys.modules.values()]
-    if len(now) != len(_judged) or not all(map(is_, now, _judged)):
-        _judged[:] = now
+    if len(now) != len(_checked_modules) or not all(map(is_, now, _checked_modules)):
+        _checked_modules[:] = now
         modules = list(sys.modules.items())
-        _loose[:] = [module for name, module in modules if _is_loose_module(name, module)]
-    return _loose
+        _not_installed[:] = [module for name, module in modules if _is_user_module(name, module)]
+    return _not_installed
 
 
-def _is_loose_module(name: str, module: Any) -> bool:
+def _is_user_module(name: str, module: Any) -> bool:
     file = getattr(module, "__file__", None)
     return (
         isinstance(file, str)
@@ -247,8 +297,8 @@ def _is_installed(name: str, file: str) -> bool:
     return (
         top == "adaptive_scheduler"
         or top in sys.stdlib_module_names
-        or os.path.abspath(file).startswith(_installed_folders())  # noqa: PTH100  links count as they are
-        or os.path.realpath(file).startswith(_installed_folders())  # asks the file system: last
+        or os.path.abspath(file).startswith(_installed_folders())  # noqa: PTH100  links are not resolved
+        or os.path.realpath(file).startswith(_installed_folders())  # last: it asks the file system
     )
 
 
@@ -264,7 +314,7 @@ def _installed_folders() -> tuple[str, ...]:
 
 
 @contextmanager
-def _by_value(modules: list[ModuleType]) -> Iterator[None]:
+def _registered_by_value(modules: list[ModuleType]) -> Iterator[None]:
     already = cloudpickle.list_registry_pickle_by_value()
     mine = [module for module in modules if module.__name__ not in already]
     for module in mine:

@@ -1,4 +1,4 @@
-"""Which part of an object cannot be pickled."""
+"""Finds which part of an object cannot be pickled."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from adaptive_scheduler.errors import USER_RAISES
 _DEPTH = 6
 
 
-def unpicklable(obj: Any, name: str, known: str, error: BaseException) -> str:
-    """Say which object cannot be pickled, which part of it is the cause, and what to do.
+def explain_unpicklable(obj: Any, name: str, known: str, error: BaseException) -> str:
+    """Return a text: which object cannot be pickled, which part of it is the cause, what to do.
 
     Parameters
     ----------
     obj : object
     name : str
-        How the user knows it: ``learners[3]``.
+        Name of the object for the user, such as ``learners[3]``.
     known : str
-        What else is known of it, in brackets.
+        More about it, in brackets, such as its fname.
     error : Exception
-        What pickling it raised.
+        The exception that pickling raised.
     """
     path, culprit = _find(obj, name, _DEPTH)
     cause = "it" if path == name else f"its part {path}, a {type(culprit).__qualname__},"

@@ -1,20 +1,18 @@
-"""All learners of a run in one file, each of which can be read alone.
+"""Stores all learners of a run in one file, from which each can be read alone.
 
-The file holds one pickle behind the other, then a table of their places::
+The file holds one pickle after the other, then a table of their places::
 
     magic | record … record | table: (offset, length) of each | n learners, n shared, offset of table, magic
 
-Functions that travel by value, and large objects that functions hold, are
-records of their own and stored once, however many learners use them.
+Functions that are pickled by value, and large objects that functions refer to, are shared records:
+stored once, however many learners use them.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import pickle
 import struct
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,41 +20,26 @@ from types import TracebackType
 from typing import Any
 
 from adaptive_scheduler.errors import USER_RAISES, FileError, InputError
-from adaptive_scheduler.io.pickling import by_value as pickles
-from adaptive_scheduler.io.pickling import shared
-from adaptive_scheduler.io.pickling.diagnose import unpicklable
-from adaptive_scheduler.io.pickling.object_file import read_callable, write_callables
+from adaptive_scheduler.io.pickling import by_value
+from adaptive_scheduler.io.pickling.diagnose import explain_unpicklable
+from adaptive_scheduler.io.pickling.old_names import Unpickler
 from adaptive_scheduler.io.pickling.shared import Shared
 from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.append_file import Appender
-
-__all__ = ["LearnerFile", "read_callable", "write_callables", "write_learners"]
 
 _MAGIC = b"adaptive_scheduler learners 1\n"
 _END = b"end of learners\n"
 _PLACE = struct.Struct("<QQ")
 _FOOTER = struct.Struct(f"<QQQ{len(_END)}s")
 _BUFFER = 2**20
-#: Bytes of shared records that a reader keeps from one learner to the next.
-_KEPT = 2**26
-#: The name of `shared` in files that version 0.2.0 wrote.
-_SHARED_BEFORE = "adaptive_scheduler.io.sharing"
-
-
-class _Unpickler(pickle.Unpickler):
-    """Reads what older versions wrote, too."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Find what a pickle names."""
-        if module == _SHARED_BEFORE:  # a learner's own pickles, within this one, name it as well
-            sys.modules.setdefault(_SHARED_BEFORE, shared)
-        return super().find_class(module, name)
+#: Bytes of shared records that a reader keeps in memory.
+_MAX_CACHED = 2**26
 
 
 def write_learners(
     path: files.Name, learners: Sequence[Any], fnames: Sequence[Any] | None = None
 ) -> None:
-    """Write all learners, in one step and readable by this user only.
+    """Write all learners; replaces the file atomically, readable by this user only.
 
     Parameters
     ----------
@@ -64,12 +47,12 @@ def write_learners(
         The file; its folder must exist.
     learners : sequence
     fnames : sequence, optional
-        Only to name a learner in an error.
+        To name a learner in an error.
 
     Raises
     ------
     InputError
-        A learner cannot be pickled; says which, and which attribute of it.
+        A learner cannot be pickled; the text names it and the attribute.
     FileError
         The file cannot be written.
     """
@@ -81,7 +64,7 @@ def write_learners(
         _write_all(out, learners, fnames)
         out.finish()
         with files.naming(path):
-            files.publish(temporary, path)
+            files.rename_durably(temporary, path)
     except BaseException:
         with suppress(OSError):
             files.operations.unlink(temporary)
@@ -94,21 +77,21 @@ def _write_all(out: _Output, learners: Sequence[Any], fnames: Sequence[Any] | No
     shared = Shared(out, learners)
     places: list[tuple[int, int]] = []
     out.write(_MAGIC)
-    with pickles.by_value():
+    with by_value.user_modules_by_value():
         for index, learner in enumerate(learners):
             try:
                 places.append(out.write(shared.dumps(learner)))
             except USER_RAISES as error:  # the border to the user's code: anybody's __reduce__
                 name = f"learners[{index}]"
                 known = f" (fname {fnames[index]!r})" if fnames is not None else ""
-                raise InputError(unpicklable(learner, name, known, error)) from error
+                raise InputError(explain_unpicklable(learner, name, known, error)) from error
     table = b"".join(_PLACE.pack(*place) for place in [*places, *shared.places])
     offset, _ = out.write(table)
     out.write(_FOOTER.pack(len(places), len(shared.places), offset, _END))
 
 
 class _Output:
-    """A file written from its beginning to its end, in large pieces."""
+    """A file that is written sequentially, in large pieces."""
 
     def __init__(self, appender: Appender) -> None:
         self._appender = appender
@@ -151,16 +134,16 @@ class LearnerFile:
     Raises
     ------
     PermissionsError
-        Another user could have written it: loading it would run that user's code.
+        Another user could have written it; loading it would run that user's code.
     FileError
-        It is not there, or not such a file.
+        It is missing, or not such a file.
     """
 
     def __init__(self, path: files.Name) -> None:
         self._path = Path(path)
         self._file = files.open_private(path)
         self._loaded: dict[int, Any] = {}
-        self._kept = 0
+        self._cached = 0
         with files.naming(path):
             size = os.fstat(self._file.fileno()).st_size
             footer = self._bytes(size - _FOOTER.size, _FOOTER.size)
@@ -190,29 +173,27 @@ class LearnerFile:
         self._file.close()
 
     def read(self, index: int) -> Any:
-        """Unpickle one learner, a new one at each call; what it shares is loaded once.
+        """Unpickle one learner, a new object at each call. Raises what the user's classes raise.
 
-        Beyond `_KEPT` bytes that is forgotten: functions that only one learner has are also
-        shared records, and a client may run thousands of learners.
-
-        Raises whatever the user's classes raise.
+        Shared records are kept for the next learner, up to `_MAX_CACHED` bytes: functions of one
+        learner alone are shared records too, and a client may run thousands of learners.
         """
         if not 0 <= index < self._n:
             raise InputError(f"{self._path} holds {self._n} learners, none has the index {index}.")
-        if self._kept > _KEPT:
+        if self._cached > _MAX_CACHED:
             self._loaded.clear()
-            self._kept = 0
+            self._cached = 0
         return self._load(index)
 
     def _load(self, record: int) -> Any:
-        unpickler = _Unpickler(io.BytesIO(self._bytes(*self._places[record])))
+        unpickler = Unpickler(io.BytesIO(self._bytes(*self._places[record])))
         unpickler.persistent_load = self._shared  # type: ignore[method-assign]
         return unpickler.load()
 
     def _shared(self, number: Any) -> Any:
         if number not in self._loaded:
             self._loaded[number] = self._load(self._n + number)
-            self._kept += self._places[self._n + number][1]
+            self._cached += self._places[self._n + number][1]
         return self._loaded[number]
 
     def _bytes(self, offset: int, length: int) -> bytes:

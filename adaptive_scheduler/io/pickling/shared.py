@@ -1,4 +1,4 @@
-"""Pickles of learners that refer to what they share instead of repeating it."""
+"""Pickles learners with references to shared records: functions, large objects, long source."""
 
 from __future__ import annotations
 
@@ -11,38 +11,37 @@ from typing import Any, Protocol
 
 from cloudpickle.cloudpickle import _should_pickle_by_reference
 
-from adaptive_scheduler.io.pickling.by_value import ByValuePickler
-from adaptive_scheduler.io.pickling.sources import Sources
+from adaptive_scheduler.io.pickling.by_value import ByValuePickler, Sources
 
-#: Bytes from which an object that a function holds is stored once.
+#: Bytes from which an object that a function refers to becomes a shared record.
 _LARGE = 16_384
-#: Letters from which the source of a function is.
+#: Characters from which the source of a function does.
 _LONG_SOURCE = 200
 _PLAIN = frozenset({bool, int, float, str, type(None)})
-#: Types whose every object may be stored apart; of others, only those that were noted.
+#: Types of which any object may be shared; of other types, only objects in `_apart`.
 _SHAREABLE = frozenset({FunctionType, partial})
 
 
 class Output(Protocol):
-    """Where records go."""
+    """Where records are written."""
 
     def write(self, data: bytes) -> tuple[int, int]:
         """Append; returns offset and length."""
 
 
 class Shared:
-    """What several learners use, written at first sight and referred to by its number."""
+    """The shared records of a file: each is written when first met, then referred to by number."""
 
     def __init__(self, out: Output, learners: Sequence[Any]) -> None:
         self._out = out
         self.places: list[tuple[int, int]] = []
         self._numbers: dict[int, int | None] = {}
         self._apart: set[int] = set()
-        self._named: set[int] = set()  # functions and classes that travel by name
+        self._named: set[int] = set()  # functions and classes that are pickled by name
         self.sources = _SharedSources(self)
         self._buffer = io.BytesIO()
         self._pickler = _Pickler(self._buffer, self, None)
-        #: An id names an object only as long as it lives.
+        #: Objects whose id is used above; kept alive, because ids are reused.
         self._alive: list[Any] = list(learners)
         seen: set[int] = set()
         for function in (f for learner in learners for f in _functions(learner)):
@@ -50,7 +49,7 @@ class Shared:
             self._alive.append(function)
 
     def dumps(self, learner: Any) -> bytes:
-        """Pickle a learner, what is stored apart as its number."""
+        """Pickle a learner, with shared objects as their numbers."""
         self._buffer.seek(0)
         self._buffer.truncate()
         self._pickler.clear_memo()
@@ -58,68 +57,68 @@ class Shared:
         return self._buffer.getvalue()
 
     def _dumps_apart(self, obj: Any) -> bytes:
-        """Pickle what is stored apart; within it, other such objects as their numbers."""
+        """Pickle a shared object; other shared objects within it go as their numbers."""
         buffer = io.BytesIO()
         _Pickler(buffer, self, obj).dump(obj)
         return buffer.getvalue()
 
     def number(self, obj: Any) -> int | None:
-        """The record of `obj`, or None if it is not stored apart."""
+        """The number of the record of `obj`; None if it is not shared."""
         key = id(obj)
         if key not in self._apart and not isinstance(obj, FunctionType):
             return None
         if key not in self._numbers:
             self._alive.append(obj)
-            self._numbers[key] = None  # while it is being stored: no record refers to itself
+            self._numbers[key] = None  # while it is being written: no record refers to itself
             if not (isinstance(obj, FunctionType) and _should_pickle_by_reference(obj)):
-                self.hold(obj)
+                self.share_large_values(obj)
                 self.places.append(self._out.write(self._dumps_apart(obj)))
                 self._numbers[key] = len(self.places) - 1
         return self._numbers[key]
 
-    def is_usual(self, obj: Any) -> bool:
-        """Whether `obj` is pickled where it stands, as nearly everything is; asked for each object."""
+    def is_inline(self, obj: Any) -> bool:
+        """Whether `obj` is surely not shared, as nearly all objects; called for each object."""
         return type(obj) not in _SHAREABLE and id(obj) not in self._apart
 
     def is_named(self, obj: Any) -> bool:
-        """Whether `obj` is known to travel by name."""
+        """Whether `obj` is known to be pickled by name."""
         return id(obj) in self._named
 
     def note_named(self, obj: Any) -> None:
-        """Remember that it does: to find out takes longer than all the rest of a learner."""
+        """Remember that it is: finding out takes longer than the rest of a learner."""
         self._named.add(id(obj))
         self._alive.append(obj)
 
-    def keep_apart(self, obj: Any) -> None:
-        """Store `obj` once, wherever it is met."""
+    def share(self, obj: Any) -> None:
+        """Make `obj` a shared record from now on."""
         self._apart.add(id(obj))
         self._alive.append(obj)
 
-    def hold(self, function: Any) -> None:
-        """Note the large objects that a function or a partial holds: they are stored apart."""
+    def share_large_values(self, function: Any) -> None:
+        """Share the large objects that a function or a partial refers to."""
         for value in _held(function):
             if _size(value) >= _LARGE and id(value) not in self._apart:
-                self.keep_apart(value)
+                self.share(value)
 
 
 class _SharedSources(Sources):
-    """The source of functions that are made in a loop is stored once."""
+    """Shares long source texts, so that functions made in a loop have one copy."""
 
     def __init__(self, shared: Shared) -> None:
         super().__init__()
         self._shared = shared
 
     def text(self, filename: str, lines: range) -> str:
-        """As `Sources` has it; what is long is kept apart."""
+        """The text of these lines; a long one is shared."""
         is_new = (filename, lines) not in self._texts
         text = super().text(filename, lines)
         if is_new and len(text) > _LONG_SOURCE:
-            self._shared.keep_apart(text)
+            self._shared.share(text)
         return text
 
 
 class _Pickler(ByValuePickler):
-    """Puts a number in the place of what is stored apart."""
+    """Pickles shared objects as their numbers."""
 
     def __init__(self, buffer: io.BytesIO, shared: Shared, root: Any) -> None:
         super().__init__(buffer, shared.sources)
@@ -127,15 +126,15 @@ class _Pickler(ByValuePickler):
         self._root = root
 
     def persistent_id(self, obj: Any) -> int | None:
-        """The number of the shared record; None pickles the object here.
+        """The number of the shared record; None pickles the object in place.
 
-        Within a shared function, other functions are pickled along: two that
-        call each other could otherwise not be read.
+        Within a shared function, other functions are pickled in place: two functions that call
+        each other could not be loaded otherwise.
         """
-        if self._shared.is_usual(obj):
+        if self._shared.is_inline(obj):
             return None
         if type(obj) is partial:
-            self._shared.hold(obj)
+            self._shared.share_large_values(obj)
         if obj is self._root:
             return None
         if isinstance(obj, FunctionType) and isinstance(self._root, FunctionType):
@@ -143,7 +142,7 @@ class _Pickler(ByValuePickler):
         return self._shared.number(obj)
 
     def reducer_override(self, obj: Any) -> Any:
-        """Take a learner apart: adaptive's own way hides the function in bytes."""
+        """Reduce a learner to its parts: adaptive's own pickle hides the function in bytes."""
         if self._shared.is_named(obj):
             return NotImplemented
         if _is_learner(obj):
@@ -162,15 +161,16 @@ def _is_learner(obj: Any) -> bool:
         and hasattr(kind, "__setstate__")
         and kind.__reduce__ is object.__reduce__  # type: ignore[comparison-overlap]
         and "function" in vars(obj)
-        and not {"learner", "learners"} & vars(obj).keys()  # their state is that of their parts
+        and not {"learner", "learners"}
+        & vars(obj).keys()  # their state is the state of their parts
     )
 
 
 def _apart(learner: Any) -> tuple[Any, ...]:
-    """A learner as (how to make it, its parts).
+    """A learner as (function that rebuilds it, its parts).
 
-    Its plain settings go along, because adaptive 1.5 pickles not all of them:
-    an AverageLearner1D comes back with the default ``delta``.
+    Plain settings are added, because adaptive 1.5 does not pickle all of them: an AverageLearner1D
+    is loaded with the default ``delta``.
     """
     own = vars(learner)
     functions = {key: own[key] for key in ("function", "_original_function") if key in own}
@@ -180,6 +180,7 @@ def _apart(learner: Any) -> tuple[Any, ...]:
     return _together, (type(learner), hollow.__getstate__(), plain, functions)
 
 
+#: The names of this function and the next are in the pickles of run folders.
 def _together(kind: type[Any], state: Any, plain: dict[str, Any], functions: dict[str, Any]) -> Any:
     learner = object.__new__(kind)
     learner.__setstate__(state)
@@ -189,7 +190,7 @@ def _together(kind: type[Any], state: Any, plain: dict[str, Any], functions: dic
 
 
 def _hole(*_: object) -> None:
-    """Stands in a learner's state where its function is."""
+    """Placeholder of the function in a learner's state."""
 
 
 def _functions(learner: Any) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""A file that only grows, whose end is never half a record."""
+"""A file that is only appended to, and that never keeps half a record."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from adaptive_scheduler.io.storage import files
 
 
 class Appender:
-    """A file that only grows.
+    """A file that is only appended to.
 
     Parameters
     ----------
     path : path-like
-        The file; made if missing.
+        The file; created if missing.
     mode : int
-        Permissions of a new file, less the umask.
+        Permissions of a new file, minus the umask.
     kind : type
-        The error to raise, with the file's name.
+        The error to raise; it names the file.
 
     Attributes
     ----------
     size : int
-        Bytes of the file that count; what follows them is removed before the next append.
+        Valid bytes of the file; anything behind them is removed before the next append.
     """
 
     def __init__(
@@ -44,20 +44,20 @@ class Appender:
                 raise
 
     def append(self, data: bytes) -> None:
-        """Append all of `data`, or raise; then nothing of it is left when the next one comes."""
+        """Append all of `data`, or raise; what was written of it is removed before the next append."""
         with files.naming(self.path, self._kind):
             self._remove_tail()
             try:
                 files.write_all(self._fd, data)
             except OSError:
                 self._is_torn = True
-                with suppress(OSError):  # it is tried again before anything is appended
+                with suppress(OSError):  # tried again before the next append
                     self._remove_tail()
                 raise
             self.size += len(data)
 
     def take_back(self, size: int) -> None:
-        """Have all behind the first `size` bytes removed before the next append."""
+        """Take back everything behind the first `size` bytes: removed before the next append."""
         self.size = size
         self._is_torn = True
 
@@ -67,12 +67,12 @@ class Appender:
             self._is_torn = False
 
     def sync(self) -> None:
-        """Bring what was appended to disk."""
+        """Fsync the file."""
         with files.naming(self.path, self._kind):
             files.operations.fsync(self._fd)
 
     def is_deleted(self) -> bool:
-        """Whether somebody deleted the file: what is appended then is lost at `close`."""
+        """Whether the file was deleted: what is appended then is lost at `close`."""
         with files.naming(self.path, self._kind):
             return files.operations.fstat(self._fd).st_nlink == 0
 

@@ -1,4 +1,4 @@
-"""The process that writes the database's journal into its TinyDB file."""
+"""Writes the journal into the TinyDB file (a checkpoint), in a process of its own."""
 
 from __future__ import annotations
 
@@ -6,25 +6,35 @@ import os
 import sys
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io.storage import facts, files, journal
-from adaptive_scheduler.io.storage import tinydb_file as storage
+from adaptive_scheduler.io.storage import facts, files, journal, tinydb_file
 
 
-def fold(folder: RunFolder, last: int, parent: int, anew: bool) -> None:
-    """Fold all segments up to `last` into the TinyDB file, then remove them.
+def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bool) -> None:
+    """Write all segments of the journal up to `last` into the TinyDB file, then delete them.
 
-    Gives up if the manager, process `parent`, has died: the next one may fold already.
+    Writes nothing if the manager, process `parent`, has died: the next manager may be writing a
+    checkpoint already.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    last : int
+        Number of the last segment to include.
+    parent : int
+        Process id of the manager.
+    discard_file : bool
+        The segments hold every row, so the content of the file is not needed.
     """
-    file = storage.AtomicStorage(folder.database)
-    tables = {} if anew else file.read() or {}
-    known = storage.last_segment(tables)
+    file = tinydb_file.AtomicStorage(folder.database)
+    tables = {} if discard_file else file.read() or {}
+    known = tinydb_file.last_segment(tables)
     old = [number for number in journal.segments(folder) if number <= last]
     for number in old:
         if number > known:
             lines: list[bytes] = []
             journal.replay(journal.segment_path(folder, number), tables, lines.append)
             facts.copy(folder.facts, number, lines)
-    tables[storage.META] = {"1": storage.meta(last)}
+    tables[tinydb_file.META] = {"1": tinydb_file.meta(last)}
     if os.getppid() != parent:
         return
     file.write(tables)
@@ -32,7 +42,7 @@ def fold(folder: RunFolder, last: int, parent: int, anew: bool) -> None:
 
 
 def _remove(folder: RunFolder, numbers: list[int]) -> None:
-    """Delete segments that the file holds; one that stays does no harm, and the next fold tries."""
+    """Delete segments that the file includes; the next checkpoint tries again where that fails."""
     for number in numbers:
         path = journal.segment_path(folder, number)
         try:
@@ -44,5 +54,7 @@ def _remove(folder: RunFolder, numbers: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    os.nice(10)  # the manager's answers go first, also where both have one core
-    fold(RunFolder(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "anew")
+    os.nice(10)  # on one core the manager's answers go first
+    write_checkpoint(
+        RunFolder(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "discard-file"
+    )

@@ -1,25 +1,22 @@
 """The database: a TinyDB file that people can open, and a journal that makes it durable.
 
-Rows live in the manager's memory. Each change is one JSON line, appended to
-the newest segment of the journal and synced before anybody is told. Now and
-then a new segment is begun and a process of its own folds the older ones into
-the TinyDB file: it writes a new file, syncs it and renames it. A row's line
-holds the whole row, so that reading a line twice does no harm; the file's
-``_meta`` table names the last segment that it holds.
+Rows live in the manager's memory. Each change is one JSON line, appended to the newest segment of
+the journal and synced before any client gets its answer. Now and then a *checkpoint* is made: a new
+segment begins, and a separate process writes the older ones into the TinyDB file (new file, fsync,
+rename) and deletes them. A line holds the whole row, so reading it twice does no harm; the file's
+``_meta`` table names the last segment that it includes.
 """
 
 from __future__ import annotations
 
 import subprocess
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io.storage import files, journal
-from adaptive_scheduler.io.storage import tinydb_file as storage
+from adaptive_scheduler.io.storage import files, journal, tinydb_file
 from adaptive_scheduler.io.storage.append_file import Appender
 from adaptive_scheduler.io.storage.facts import Facts
 from adaptive_scheduler.io.storage.tinydb_file import (
@@ -35,25 +32,27 @@ from adaptive_scheduler.io.system import processes
 
 __all__ = ["COMBOS", "ITEMS", "JOBS", "META", "SUBMITS", "Database", "Tables", "create"]
 
+_encode = msgspec.json.Encoder().encode
+
 
 class Database:
-    """TinyDB file and journal of one run. One process at a time may hold it.
+    """TinyDB file and journal of one run; only one process at a time may open it.
 
     Parameters
     ----------
     folder : RunFolder
-        Its database must exist; its journal is made.
+        Its database must exist; its journal is created.
 
     Attributes
     ----------
     tables : dict
-        What was found: table -> key -> row, as plain JSON values.
+        Content at the time of opening: table -> key -> row, as plain JSON values.
     remarks : list of str
-        What a person should know of what was found, such as a torn last line.
+        Notes for people, such as a torn last line that was dropped.
     """
 
-    #: A test has another, that folds in virtual time.
-    start_folding = staticmethod(processes.start_folding)
+    #: Tests replace it by one that runs in virtual time.
+    start_checkpoint = staticmethod(processes.start_checkpoint)
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
@@ -66,11 +65,13 @@ class Database:
         self._segment = self._load() + 1
         self._appender = self._begin_segment(self._segment)
         self._buffer: list[bytes] = []
-        self._encoder = msgspec.json.Encoder()
-        self._folding: subprocess.Popen[bytes] | None = None
-        self._stamp = _stamp(folder.database)
-        self._anew = False  # the file is somebody else's: nothing of it counts
-        self.lines = 0  # since the last fold
+        self._checkpoint: subprocess.Popen[bytes] | None = None
+        self._written = self._identity()  # of the file, by the last checkpoint
+        self._discard_file = False  # somebody changed the file: its content is not used
+        self.lines = 0  # of the journal since the last checkpoint
+
+    def _identity(self) -> files.FileIdentity | None:
+        return tinydb_file.AtomicStorage(self.folder.database).identity()
 
     # ------------------------------------------------------------------- reading
 
@@ -81,38 +82,38 @@ class Database:
             with files.naming(path, DatabaseError):
                 files.sync_folder(self.folder.journals)  # its name must survive a power cut, too
         except DatabaseError:
-            with suppress(DatabaseError):  # the first one is told
+            with suppress(DatabaseError):  # the first error is raised
                 appender.close()
             raise
         return appender
 
     def _load(self) -> int:
-        """Read file and journal; the fold of a manager that just died may end meanwhile.
+        """Read file and journal; returns the number of the last segment.
 
-        Returns the number of the last segment.
+        Starts over if a checkpoint of a manager that just died was finished meanwhile.
         """
         while True:
-            before = _stamp(self.folder.database)
-            tables = storage.AtomicStorage(self.folder.database).read()
+            before = self._identity()
+            tables = tinydb_file.AtomicStorage(self.folder.database).read()
             if tables is None:
                 raise DatabaseError(
                     self.folder.database, "does not exist. Make it with create_empty_db."
                 )
-            last = storage.last_segment(tables)
+            last = tinydb_file.last_segment(tables)
             try:
                 tail = journal.replay_all(self.folder, last, tables, self._facts.found)
             except FileNotFoundError:
-                continue  # folded between our two looks
-            if _stamp(self.folder.database) == before:
+                continue  # a checkpoint deleted a segment meanwhile
+            if self._identity() == before:
                 break
         self.tables = tables
         if tail is not None:
-            journal.drop(tail)
+            journal.remove_torn_line(tail)
             self.remarks.append(f"dropped a torn last line of {tail.path} ({tail.size} bytes)")
         numbers = [number for number in journal.segments(self.folder) if number > last]
         for number in numbers:
-            # its manager may have been killed before the fsync, also after it had begun another
-            # segment: from here on all of them are believed
+            # the manager that wrote it may have been killed before its fsync, also after it had
+            # begun another segment; from here on all of them count
             with files.naming(self.folder.journals, DatabaseError), suppress(FileNotFoundError):
                 files.sync_file(journal.segment_path(self.folder, number))
         return max([last, *numbers])
@@ -125,8 +126,8 @@ class Database:
     # ------------------------------------------------------------------- writing
 
     def put(self, table: str, key: object, row: object) -> None:
-        """Note a change; it is durable after the next `commit`. None removes the row."""
-        self._buffer.append(self._encoder.encode((table, str(key), row)))
+        """Add a change to the buffer; durable after the next `commit`. None deletes the row."""
+        self._buffer.append(_encode((table, str(key), row)))
 
     def put_fact(self, table: str, item: int, data: bytes) -> None:
         """Note a fact, which never changes; it is durable after the next `commit`."""
@@ -145,12 +146,12 @@ class Database:
         return key in self._functions or self.folder.function(key).exists()
 
     def commit(self) -> None:
-        """Write all noted changes and sync them once. Answer nobody before.
+        """Append all buffered changes to the journal and fsync once; no request is answered before.
 
         Raises
         ------
         DatabaseError
-            Nothing is durable; all of it goes with the next commit.
+            Nothing is durable; all changes stay buffered for the next commit.
         """
         for key, data in self._functions.items():  # before a task that needs it
             path = self.folder.function(key)
@@ -164,114 +165,104 @@ class Database:
         try:
             self._appender.sync()
         except DatabaseError:
-            # after a failed fsync Linux takes what it lost for written: the next fsync would
-            # succeed without it (https://wiki.postgresql.org/wiki/Fsync_Errors)
+            # after a failed fsync Linux marks the lost pages as clean: the next fsync would succeed
+            # without them (https://wiki.postgresql.org/wiki/Fsync_Errors)
             self._appender.take_back(size)
             raise
         self.lines += len(self._buffer)
         self._buffer.clear()
 
     def close(self) -> None:
-        """Commit, wait for a fold that runs, and close."""
+        """Commit, wait for a checkpoint that runs, and close."""
         try:
             self.commit()
         finally:
-            if self._folding is not None:
-                self._folding.wait()
+            if self._checkpoint is not None:
+                self._checkpoint.wait()
             self._appender.close()
             self._facts.close()
 
-    # ------------------------------------------------------------------- folding
+    # --------------------------------------------------------------- checkpoints
 
-    def begin_fold(self, anew: bool = False) -> None:
-        """Begin a new segment and let another process fold the older ones.
+    def begin_checkpoint(self, discard_file: bool = False) -> None:
+        """Begin a new segment, and let a process write the older ones into the TinyDB file.
 
         Parameters
         ----------
-        anew : bool
-            The journal holds every row, so that the file's own are not needed.
+        discard_file : bool
+            The journal holds every row, so the content of the file is not needed.
         """
-        if self.fold_runs():
+        if self.checkpoint_runs():
             return
         self.commit()
         following = self._begin_segment(self._segment + 1)
-        former, self._appender = self._appender, following
+        previous, self._appender = self._appender, following
         before, self._segment = self._segment, self._segment + 1
         self._copied = before
-        self._anew = self._anew or anew
+
+        self._discard_file = self._discard_file or discard_file
         try:
             with files.naming(self.folder.database, DatabaseError):
-                self._folding = self.start_folding(self.folder, before, self._anew)
+                self._checkpoint = self.start_checkpoint(self.folder, before, self._discard_file)
             self.lines = 0
         finally:
-            former.close()  # all of it is on disk already
+            previous.close()  # all of it is synced already
 
-    def fold_runs(self) -> bool:
-        """Whether a fold is under way; reaps one that has ended. DatabaseError if it failed."""
-        if self._folding is None:
+    def checkpoint_runs(self) -> bool:
+        """Whether a checkpoint is running; collects one that has ended. DatabaseError if it failed."""
+        if self._checkpoint is None:
             return False
-        rc = self._folding.poll()
+        rc = self._checkpoint.poll()
         if rc is None:
             return True
-        stamp = _stamp(self.folder.database)
-        self._folding = None
+        written = self._identity()
+        self._checkpoint = None
         if rc:
             self.lines += 1  # so that it is tried again
             raise DatabaseError(
                 self.folder.database,
                 f"could not be brought up to date (exit status {rc}); the journal holds all.",
             )
-        self._stamp = stamp
-        self._anew = False
+
         self._facts.copied(self._copied)
+        self._written = written
+        self._discard_file = False
         return False
 
-    def fold(self, anew: bool = False) -> None:
-        """Fold now and wait: the file is exact afterwards."""
-        if self._folding is not None:
-            self._folding.wait()
-        with suppress(DatabaseError):  # of the one that ran: this one does its work too
-            self.fold_runs()
-        self.begin_fold(anew)
-        assert self._folding is not None
-        self._folding.wait()
-        self.fold_runs()
+    def checkpoint(self, discard_file: bool = False) -> None:
+        """Make a checkpoint and wait for it: the file is up to date afterwards."""
+        if self._checkpoint is not None:
+            self._checkpoint.wait()
+        with suppress(DatabaseError):  # of the previous one: this one includes its work
+            self.checkpoint_runs()
+        self.begin_checkpoint(discard_file)
+        assert self._checkpoint is not None
+        self._checkpoint.wait()
+        self.checkpoint_runs()
 
-    def keep_edited(self) -> bool:
-        """Keep the file if somebody else changed it, and say so.
+    def keep_edited_file(self) -> bool:
+        """Keep a copy of the TinyDB file if somebody else changed it, with a remark.
 
         Returns
         -------
         bool
-            Whether it is not ours any more: then `put` every row again, and fold anew.
+            Whether it was changed: then `put` every row again, and checkpoint with `discard_file`.
         """
         path = self.folder.database
-        with suppress(DatabaseError):  # of one that failed: the next does its work too
-            if self.fold_runs():
+        with suppress(DatabaseError):  # of the previous one: the next includes its work
+            if self.checkpoint_runs():
                 return False
-        if _stamp(path) == self._stamp:
+        if self._identity() == self._written:
             return False
-        remark = f"{path} was removed by somebody else; it is written anew"
-        found = _stamp(path)
+        remark = f"{path} was removed by somebody else; it is written again"
+        found = self._identity()
         if found is not None:
-            kept = _unused(path.with_name(path.name + ".edited"))
             with files.naming(path, DatabaseError):
+                kept = files.unused_name(path.with_name(path.name + ".edited"))
                 content = files.read(path)
             files.write_atomically(kept, content, mode=0o600, kind=DatabaseError)
             remark = f"{path} was changed by somebody else; that file is kept as {kept}"
         self.remarks.append(remark)
-        self._stamp = found  # kept once, also if the fold that replaces it has to wait
-        self._anew = True
+        self._written = found  # kept once, even if the checkpoint that replaces it is delayed
+        self._discard_file = True
         return True
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    with files.naming(path, DatabaseError):
-        found = files.status(path)
-    return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
-
-
-def _unused(path: Path) -> Path:
-    candidates = (path.with_name(f"{path.name}{n or ''}") for n in range(1000))
-    with files.naming(path, DatabaseError):
-        return next(candidate for candidate in candidates if files.status(candidate) is None)

@@ -1,4 +1,4 @@
-"""Which files exist, read once for each folder instead of asked for each file."""
+"""Caches which files exist: a folder is listed once instead of one stat per file."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from collections import Counter
 
 from adaptive_scheduler.io.storage import files
 
-#: Looks at single files after which a folder is read whole.
+#: Files of a folder that are looked up one by one; from then on the folder is listed.
 _SINGLE = 100
-#: Names in a folder from which on it is not read: single looks are sooner done.
+#: Folders with more names than this are not listed: single lookups take less time.
 _TOO_MANY = 500_000
 
 
-class Presence:
-    """What is certainly not there: 100,000 looks are minutes on a busy Lustre, one folder is a second.
+class DirectoryCache:
+    """Tells which paths certainly do not exist.
 
-    It believes what it has read: make a new one for each pass.
+    100,000 lookups take minutes on a busy Lustre, listing one folder takes a second. Listings are
+    never refreshed: make a new cache for each pass.
     """
 
     def __init__(self) -> None:
         self._asked: Counter[str] = Counter()
         self._names: dict[str, frozenset[str] | None] = {}
 
-    def may_be(self, path: str) -> bool:
-        """Whether it is worth looking for `path`, absolute and normal; False if nothing is there."""
+    def may_exist(self, path: str) -> bool:
+        """Whether `path` (absolute, normalized) may exist; False if it certainly does not."""
         folder, name = os.path.split(path)
         if folder not in self._names:
             self._asked[folder] += 1
@@ -35,16 +36,16 @@ class Presence:
         return names is None or name in names
 
     def has_data(self, path: str) -> bool:
-        """Whether there is a file at `path`; where a folder was not read, one that is not empty."""
-        if not self.may_be(path):
+        """Whether `path` exists in a listed folder, or else is a file that is not empty."""
+        if not self.may_exist(path):
             return False
-        if self._names.get(os.path.dirname(path)) is not None:  # noqa: PTH120  a text that stays one
+        if self._names.get(os.path.dirname(path)) is not None:  # noqa: PTH120  a str, not a Path
             return True
-        return files.is_filled(path)
+        return files.has_content(path)
 
 
 def _read(folder: str) -> frozenset[str] | None:
-    """Names in a folder; None if nobody can tell (it may let itself be passed but not read)."""
+    """Names in a folder; None if it cannot be listed (such as mode 0100) or is too large."""
     try:
         names = files.operations.names(folder, _TOO_MANY)
         return frozenset(names) if len(names) < _TOO_MANY else None

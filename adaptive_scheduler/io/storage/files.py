@@ -1,7 +1,8 @@
-"""The only place where files are written so that they survive.
+"""Replaces and reads files safely: `write_atomically` leaves the old content or the new, never a part.
 
-Every call to the operating system goes through `operations`, so that a test
-can let any one of them fail, or be the last.
+A file is replaced by writing a temporary one beside it, fsync, rename, and fsync of the folder.
+Everything that must survive a crash is written here or by `append_file`. Each call to the
+operating system goes through `operations`, so that a test can make any of them fail or be the last.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from adaptive_scheduler.errors import FileError, PermissionsError
 from adaptive_scheduler.io.storage.syscalls import Name as Name  # noqa: PLC0414  also known as files.Name
@@ -32,7 +33,7 @@ _serial = itertools.count()
 
 @contextmanager
 def through(other: Operations) -> Iterator[None]:
-    """Inside, files are read and written through `other`, by all threads of this process."""
+    """Within this context all threads of this process read and write files through `other`."""
     global operations
     mine, operations = operations, other
     try:
@@ -43,32 +44,32 @@ def through(other: Operations) -> Iterator[None]:
 
 @contextmanager
 def naming(path: Name, kind: type[FileError] = FileError) -> Iterator[None]:
-    """Turn any OSError inside into a `kind` that names the file."""
+    """Within this context an OSError is raised as a `kind` that names the file."""
     try:
         yield
     except OSError as error:
         raise kind(path, f"{error.strerror or error} ({type(error).__name__})") from error
 
 
-def is_of_the_disk(error: BaseException) -> bool:
-    """Whether a disk is the reason: full, broken, away, closed. People mend it: waiting loses nothing."""
+def is_disk_error(error: BaseException) -> bool:
+    """Whether an error is that of a disk (full, broken, not mounted): trying again makes sense."""
     return isinstance(error, FileError) or isinstance(error.__cause__, OSError)
 
 
-def is_stale(error: BaseException) -> bool:
-    """Whether the reason is that another host deleted an open file on NFS."""
+def is_stale_handle(error: BaseException) -> bool:
+    """Whether an error says that another host deleted an open file on NFS (ESTALE)."""
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno == errno.ESTALE
 
 
 def short_hash(path: Name) -> str:
-    """16 letters that stand for the last part of a path, which may use all 255 bytes."""
+    """A hash of 16 characters of the last part of a path, for names that must be short."""
     name = Path(path).name
     return hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()
 
 
 def temporary_name(path: Name, tag: str | None = None) -> Path:
-    """A short name beside `path`, for writing before the rename."""
+    """The name of a temporary file beside `path`, to be renamed to it."""
     tag = tag or f"{os.getpid()}-{next(_serial)}"
     return Path(path).parent / f".{short_hash(path)}.{tag}.tmp"
 
@@ -76,29 +77,29 @@ def temporary_name(path: Name, tag: str | None = None) -> Path:
 def write_atomically(
     path: Name, data: bytes, mode: int | None = None, kind: type[FileError] = FileError
 ) -> None:
-    """Replace a file as a whole: who reads it sees the old one or the new one, also after a crash.
+    """Replace a file safely: readers see the old content or the new, also after a crash.
 
     Parameters
     ----------
     path : path-like
         The file; its folder must exist.
     data : bytes
-        What it will hold.
+        Its new content.
     mode : int, optional
-        Its permissions, whatever the umask; None follows the umask.
+        Its permissions, regardless of the umask; None follows the umask.
     kind : type
         The error to raise.
 
     Raises
     ------
     FileError
-        With the name of the file. The file is then the old one or the new one.
+        It cannot be written; its content is then the old one or the new one.
     """
     temporary = temporary_name(path)
     with naming(path, kind):
         try:
             write_durably(temporary, data, mode)
-            publish(temporary, path)
+            rename_durably(temporary, path)
         except BaseException:
             with suppress(OSError):
                 operations.unlink(temporary)
@@ -107,7 +108,7 @@ def write_atomically(
 
 def write_durably(path: Name, data: bytes, mode: int | None = None) -> None:
     """Write a new file and fsync it. Raises OSError."""
-    # 0664: whatever the umask, a file that everybody may write is a file that nobody may trust
+    # 0664 at most: a file that everybody may write is refused when it is read
     fd = operations.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode or 0o664)
     try:
         if mode is not None:
@@ -119,20 +120,20 @@ def write_durably(path: Name, data: bytes, mode: int | None = None) -> None:
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write all of it; write(2) may take a part. Raises OSError."""
+    """Write all of `data`: one write(2) may write only a part. Raises OSError."""
     view = memoryview(data)
     while view:
         view = view[operations.write(fd, view) :]
 
 
-def publish(temporary: Name, path: Name) -> None:
-    """Rename a file that is already on disk, and bring the rename to disk. Raises OSError."""
+def rename_durably(temporary: Name, path: Name) -> None:
+    """Rename a file that is already synced, and fsync the folder. Raises OSError."""
     operations.rename(temporary, path)
     sync_folder(Path(path).parent)
 
 
 def sync_file(path: Name) -> None:
-    """Fsync a file that somebody else wrote. Raises OSError."""
+    """Fsync a file that another process wrote. Raises OSError."""
     fd = operations.open(path, os.O_RDONLY)
     try:
         operations.fsync(fd)
@@ -141,11 +142,14 @@ def sync_file(path: Name) -> None:
 
 
 def sync_folder(folder: Name) -> None:
-    """Bring new names in a folder to disk, where that can be asked for. Raises OSError."""
+    """Fsync a folder, so that new names in it are on disk. Raises OSError.
+
+    Does nothing where the file system or the permissions do not allow it.
+    """
     try:
         sync_file(folder)
     except OSError as error:
-        # one may write into a folder of mode 0300, but not open it; CIFS does not sync folders
+        # EACCES: a folder of mode 0300 can be written to but not opened; EINVAL: CIFS
         if error.errno not in (errno.EACCES, errno.EINVAL):
             raise
 
@@ -154,13 +158,13 @@ def read(path: Name) -> bytes:
     """Read a whole file. Raises OSError."""
     fd = operations.open(path, os.O_RDONLY)
     try:
-        return read_on(fd)
+        return read_rest(fd)
     finally:
         operations.close(fd)
 
 
-def read_on(fd: int) -> bytes:
-    """Read from where an open file stands to its end. Raises OSError."""
+def read_rest(fd: int) -> bytes:
+    """Read an open file from its current position to its end. Raises OSError."""
     pieces = []
     size = operations.fstat(fd).st_size
     while piece := operations.read(fd, size + 1):
@@ -169,29 +173,55 @@ def read_on(fd: int) -> bytes:
 
 
 def status(path: Name) -> os.stat_result | None:
-    """What stat(2) says; None if there is no such file. Raises OSError."""
+    """The result of stat(2); None if there is no such file. Raises OSError."""
     try:
         return operations.stat(path)
     except FileNotFoundError:
         return None
 
 
+class FileIdentity(NamedTuple):
+    """Distinguishes a file from earlier and later ones of the same name."""
+
+    inode: int
+    size: int
+    modified_ns: int
+
+
+def identity_of(found: os.stat_result) -> FileIdentity:
+    """The identity of a file whose status is known."""
+    return FileIdentity(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def identity(path: Name) -> FileIdentity | None:
+    """The identity of a file; None if there is none. Raises OSError."""
+    found = status(path)
+    return None if found is None else identity_of(found)
+
+
+def unused_name(path: Name) -> Path:
+    """Return `path`, or the first of ``path1``, ``path2``, … that does not exist. Raises OSError."""
+    path = Path(path)
+    candidates = (path.with_name(f"{path.name}{n or ''}") for n in itertools.count())
+    return next(candidate for candidate in candidates if status(candidate) is None)
+
+
 def is_file(path: Name) -> bool:
-    """Whether there is a file of that name; FileError if nobody can tell."""
+    """Whether `path` is a regular file; FileError if that cannot be found out."""
     with naming(path):
         found = status(path)
     return found is not None and stat.S_ISREG(found.st_mode)
 
 
-def is_filled(path: Name) -> bool:
-    """Whether there is a file of that name that is not empty; FileError if nobody can tell."""
+def has_content(path: Name) -> bool:
+    """Whether `path` is a regular file that is not empty; FileError if that cannot be found out."""
     with naming(path):
         found = status(path)
     return found is not None and stat.S_ISREG(found.st_mode) and found.st_size > 0
 
 
 def make_folder(path: Name) -> None:
-    """Make a folder and those above it; nothing if it is there. Raises OSError."""
+    """Make a folder and its parents, if missing. Raises OSError."""
     if status(path) is None:
         make_folder(Path(path).parent)
         with suppress(FileExistsError):
@@ -199,8 +229,18 @@ def make_folder(path: Name) -> None:
         sync_folder(Path(path).parent)
 
 
-def read_private(path: Name, kind: type[FileError] = FileError) -> bytes:
-    """Read a file that only this user can have written.
+def read_private(
+    path: Name, kind: type[FileError] = FileError, *, group_may_write: bool = False
+) -> bytes:
+    """Read a file if only this user can have written it.
+
+    Parameters
+    ----------
+    path : path-like
+    kind : type
+        The error to raise if it cannot be read.
+    group_may_write : bool
+        Accept a file that its group may write, as a umask of 002 makes them.
 
     Raises
     ------
@@ -212,14 +252,14 @@ def read_private(path: Name, kind: type[FileError] = FileError) -> bytes:
     with naming(path, kind):
         fd = operations.open(path, os.O_RDONLY)
         try:
-            _refuse_foreign(path, operations.fstat(fd))
-            return read_on(fd)
+            _refuse_foreign(path, operations.fstat(fd), group_may_write)
+            return read_rest(fd)
         finally:
             operations.close(fd)
 
 
 def open_private(path: Name, kind: type[FileError] = FileError) -> BinaryIO:
-    """Open a file for reading, as `read_private` reads it whole; the same errors."""
+    """Open a file for reading if only this user can have written it; errors as `read_private`."""
     with naming(path, kind):
         file = os.fdopen(operations.open(path, os.O_RDONLY), "rb")
         try:
@@ -230,29 +270,32 @@ def open_private(path: Name, kind: type[FileError] = FileError) -> BinaryIO:
         return file
 
 
-def _refuse_foreign(path: Name, found: os.stat_result) -> None:
+def _refuse_foreign(path: Name, found: os.stat_result, group_may_write: bool = False) -> None:
+    name = shlex.quote(os.fspath(path))
     if found.st_uid != os.getuid():
         raise PermissionsError(
             path,
-            f"belongs to user {found.st_uid}, not to you ({os.getuid()}), so it is not loaded. "
-            "Ask its owner, or delete it.",
+            f"belongs to user {found.st_uid}, not to you ({os.getuid()}), so it is not loaded: it "
+            "could run that user's code as you. If you trust it, make it yours: "
+            f"cp {name} {name}.mine && mv -f {name}.mine {name}",
         )
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    writers = stat.S_IWOTH if group_may_write else stat.S_IWGRP | stat.S_IWOTH
+    if found.st_mode & writers:
         raise PermissionsError(
             path,
-            "other users may change it, so it is not loaded. If its content is yours: "
-            f"chmod go-w '{os.fspath(path)}'",
+            "other users may change it, so it is not loaded: it could run their code as you. If "
+            f"its content is yours: chmod {'o' if group_may_write else 'go'}-w {name}",
         )
 
 
 def private_folder(path: Name) -> Path:
-    """Make a folder of mode 0700 whatever the umask, or check one that is there.
+    """Make a folder of mode 0700, regardless of the umask, or check an existing one.
 
     Raises
     ------
     PermissionsError
-        It is another user's, or open to others; with the ``chmod`` that mends it. Where
-        chmod has no effect, a folder that others can only look into is let pass.
+        It belongs to another user or is open to others; the text has the ``chmod`` that mends
+        it. Where chmod has no effect, a folder that others can only read is accepted.
     """
     folder = Path(path)
     with naming(folder):
@@ -263,7 +306,9 @@ def private_folder(path: Name) -> Path:
             sync_folder(folder.parent)
         found = operations.stat(folder)
     if found.st_uid != os.getuid():
-        raise PermissionsError(folder, f"belongs to user {found.st_uid}, not to you.")
+        raise PermissionsError(
+            folder, f"belongs to user {found.st_uid}, not to you. Choose another folder."
+        )
     if found.st_mode & 0o077 and _keeps_modes(folder):
         raise PermissionsError(
             folder, f"is open to other users. Mend it with: chmod 700 {shlex.quote(str(folder))}"
@@ -277,14 +322,14 @@ def private_folder(path: Name) -> Path:
     return folder
 
 
-def is_open(path: Name) -> bool:
-    """Whether other users can do anything with a file or folder."""
+def is_open_to_others(path: Name) -> bool:
+    """Whether other users have any permission for a file or folder."""
     with naming(path):
         return bool(operations.stat(path).st_mode & 0o077)
 
 
 def _keeps_modes(folder: Path) -> bool:
-    """Whether chmod has an effect in a folder: CIFS and FAT show the modes of their mount."""
+    """Whether chmod has an effect in a folder: on CIFS and FAT it has none."""
     probe = temporary_name(folder / "modes")
     with naming(folder):
         fd = operations.open(probe, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -297,7 +342,7 @@ def _keeps_modes(folder: Path) -> bool:
 
 
 def name_beside(path: Name, suffix: str) -> Path:
-    """``NAME.suffix`` in the same folder, NAME cut where the whole would pass 255 bytes."""
+    """``NAME.suffix`` in the same folder; NAME is cut if the whole would exceed 255 bytes."""
     path = Path(path)
     if len(os.fsencode(path.name)) + len(suffix) + 1 <= MAX_NAME:
         return path.parent / f"{path.name}.{suffix}"

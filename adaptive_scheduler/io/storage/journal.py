@@ -1,4 +1,4 @@
-"""The database's journal: segments of lines, each of which holds a whole row."""
+"""The journal of the database: segments of lines, each line a whole row."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def replay(
     Returns
     -------
     lines, torn : int
-        Lines that it holds, and bytes of an unfinished one behind them.
+        Number of complete lines, and bytes of an incomplete one at the end.
 
     Raises
     ------
     FileNotFoundError
-        It has been folded meanwhile.
+        A checkpoint has deleted it meanwhile.
     DatabaseError
-        It cannot be read, or is damaged before its end.
+        It cannot be read, or a complete line is damaged.
     """
     try:
         data = files.read(path)
@@ -74,8 +74,8 @@ def replay(
     return len(lines), len(torn)
 
 
-class Tail(NamedTuple):
-    """A last line that was not finished, by a manager that died; nobody was told of it."""
+class TornLine(NamedTuple):
+    """An incomplete last line of a manager that died; nothing in it was ever confirmed."""
 
     path: Path
     size: int
@@ -86,22 +86,22 @@ def replay_all(
     after: int,
     tables: Tables,
     take_fact: Callable[[int, bytes], object] = lambda _number, _line: None,
-) -> Tail | None:
-    """Apply all segments behind number `after`; changes no file.
+) -> TornLine | None:
+    """Apply all segments after number `after`; changes no file.
 
     Returns
     -------
     Tail or None
-        What the journal ends with and was left out.
+        The incomplete last line of the journal, which was left out.
 
     Raises
     ------
     FileNotFoundError
-        A segment has been folded meanwhile: read the TinyDB file again.
+        A checkpoint has deleted a segment meanwhile: read the TinyDB file again.
     DatabaseError
         One cannot be read, is missing, or is damaged before the journal's end.
     """
-    tail: Tail | None = None
+    tail: TornLine | None = None
     numbers = [number for number in segments(folder) if number > after]
     for number in numbers:
         path = segment_path(folder, number)
@@ -110,7 +110,7 @@ def replay_all(
             raise DatabaseError(
                 tail.path, "is damaged in the middle of the journal. Nothing was changed."
             )
-        tail = Tail(path, torn) if torn else tail
+        tail = TornLine(path, torn) if torn else tail
     for number, following in pairwise(numbers):
         if following != number + 1:
             raise DatabaseError(
@@ -120,8 +120,8 @@ def replay_all(
     return tail
 
 
-def drop(tail: Tail) -> None:
-    """Remove a torn last line: the next manager must not take it for damage in the middle."""
+def remove_torn_line(tail: TornLine) -> None:
+    """Remove an incomplete last line; with lines behind it, it would count as damage."""
     with files.naming(tail.path, DatabaseError):
         fd = files.operations.open(tail.path, os.O_WRONLY)
         try:

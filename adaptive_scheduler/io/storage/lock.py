@@ -1,4 +1,4 @@
-"""One manager per run: a lock file that works on NFS, where flock may not."""
+"""The lock of a run, which allows one manager at a time; works on NFS, where flock may not."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError, RunError
 from adaptive_scheduler.io.storage import files
 
-#: Seconds between two signs of life in the lock file.
-BUMP = 10.0
-#: A holder on another host that gave no sign for so long is dead.
-STALE = 6 * BUMP
-#: Seconds that one who only writes the run's files may hold the lock: 100,000 learners take 20.
-PREPARING = 120.0
+#: Seconds between two updates of the lock file by its holder.
+RENEW_SECONDS = 10.0
+#: Seconds without an update after which a holder on another host may be dead.
+STALE_SECONDS = 6 * RENEW_SECONDS
+#: Seconds that a process which only prepares the run may hold the lock; 100,000 learners take 20.
+PREPARE_SECONDS = 120.0
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who holds the lock. `counter` is bumped each `BUMP` seconds.
+    """Who holds the lock: the content of the lock file.
 
-    `prepares`: it is no manager, it only writes what the next manager reads.
+    `counter` grows each `RENEW_SECONDS` seconds. `prepares`: the process is no manager, it only
+    writes the files that the next manager reads.
     """
 
     host: str
@@ -41,13 +42,13 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 class Lock:
-    """The right to be the manager of a run.
+    """The lock of a run: its holder is the manager.
 
     Parameters
     ----------
     folder : RunFolder
     prepares : bool
-        Only to write the run's files, before a manager reads them.
+        To write the run's files, not to be the manager.
     """
 
     def __init__(self, folder: RunFolder, *, prepares: bool = False) -> None:
@@ -64,11 +65,11 @@ class Lock:
         self._problem = ""
 
     def acquire(self) -> None:
-        """Take the lock; RunError if a manager that lives has it.
+        """Take the lock; RunError if a live manager holds it.
 
-        One who only prepares the run is waited for: two cells, or two notebooks, start it at once.
+        A holder that only prepares the run is waited for: two notebooks may start it at once.
         """
-        end = time.monotonic() + PREPARING
+        end = time.monotonic() + PREPARE_SECONDS
         while (other := self._try()) is not None:
             if not other.prepares or time.monotonic() > end:
                 raise RunError(
@@ -76,22 +77,22 @@ class Lock:
                     f"{other.host}. Attach to it, or stop it first."
                 )
             time.sleep(0.05)
-        self._next = time.monotonic() + BUMP
+        self._next = time.monotonic() + RENEW_SECONDS
 
     def _try(self) -> Holder | None:
-        """Take the lock, or return who has it and lives."""
-        with _alone(self._path.parent):
+        """Take the lock, or return its live holder."""
+        with _one_at_a_time(self._path.parent):
             while not self._create():
                 other = holder(self._path)
                 if other is None:
-                    continue  # given back between our two looks
-                if lives(self._path, other):
+                    continue  # released meanwhile
+                if is_alive(self._path, other):
                     return other
                 self._break(other)
         return None
 
     def _create(self) -> bool:
-        """Make the lock by a link: it is there with all that it says, or not at all."""
+        """Create the lock file by a hard link, so that it appears with its content or not at all."""
         draft = files.temporary_name(self._path, secrets.token_hex(4))
         with files.naming(self._path):
             try:
@@ -105,30 +106,30 @@ class Lock:
         return True
 
     def _break(self, other: Holder) -> None:
-        """Remove a dead manager's lock: by a rename, so that only one of two does it."""
-        grave = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
+        """Remove a dead manager's lock by a rename, so that only one of two processes succeeds."""
+        moved_path = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
         try:
-            self._path.rename(grave)
+            self._path.rename(moved_path)
         except FileNotFoundError:
             return
-        moved = _read(grave)
-        if (moved.secret if moved else "") != other.secret:  # somebody was faster than we
-            with suppress(FileExistsError):  # and a third one still faster: `bump` tells the loser
-                os.link(grave, self._path)
-        grave.unlink()
+        moved = _read(moved_path)
+        if (moved.secret if moved else "") != other.secret:  # another process had replaced it
+            with suppress(FileExistsError):  # a third took it: the loser finds out in `renew`
+                os.link(moved_path, self._path)
+        moved_path.unlink()
 
-    def bump(self) -> str:
-        """Give a sign of life if it is time; RunError if the lock was taken from us.
+    def renew(self) -> str:
+        """Update the lock file if it is time; RunError if another manager took the lock.
 
         Returns
         -------
         str
-            Why no sign can be given (a full disk): as long as nobody takes the lock it is
-            ours all the same.
+            Why it cannot be updated, such as a full disk; "" if it can. The lock is held all the
+            same, until another process takes it.
         """
         if time.monotonic() < self._next:
             return self._problem
-        self._next = time.monotonic() + BUMP
+        self._next = time.monotonic() + RENEW_SECONDS
         now = holder(self._path)
         if now is None or now.secret != self._me.secret:
             raise RunError(
@@ -145,18 +146,18 @@ class Lock:
         return self._problem
 
     def release(self) -> None:
-        """Give the lock back, if it is still ours."""
+        """Release the lock, if this process still holds it."""
         now = holder(self._path)
         if now is not None and now.secret == self._me.secret:
             self._path.unlink()
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let one process of this host at a time try: two that break a dead lock could collide."""
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Let only one process of this host at a time remove a dead lock and take it."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with suppress(OSError):  # a file system without flock: the link and the rename decide
+        with suppress(OSError):  # no flock here: link and rename still decide
             fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
@@ -178,13 +179,13 @@ def _read(path: Path) -> Holder | None:
         return None
 
 
-def lives(path: Path, other: Holder) -> bool:
-    """Whether the holder lives: looked up on this host, judged by its signs on another."""
+def is_alive(path: Path, other: Holder) -> bool:
+    """Whether the holder is alive: by its process on this host, by its updates on another."""
     if other.host == socket.gethostname():
         return other.boot == boot_id() and started_at(other.pid) == other.started
-    deadline = time.monotonic() + 2.5 * BUMP
-    if _age(path) > STALE:
-        # clocks of two hosts are not compared: only whether the file still changes
+    deadline = time.monotonic() + 2.5 * RENEW_SECONDS
+    if _age(path) > STALE_SECONDS:
+        # clocks of two hosts may differ: wait and see whether the file still changes
         while time.monotonic() < deadline:
             time.sleep(0.5)
             now = holder(path)
@@ -202,7 +203,7 @@ def _age(path: Path) -> float:
 
 
 def boot_id() -> str:
-    """Tell this boot of the host from every other."""
+    """The id of this boot of the host; "" where there is none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -210,7 +211,7 @@ def boot_id() -> str:
 
 
 def started_at(pid: int) -> float:
-    """Clock ticks from the boot to the start of a process; 0 if there is none: pids come again."""
+    """Clock ticks from boot to the start of a process (pids are reused); 0 if it is dead."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:

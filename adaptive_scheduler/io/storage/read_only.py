@@ -1,4 +1,4 @@
-"""Reads a database that no manager holds, without changing it."""
+"""Reads a database without opening it for writing, or puts it aside."""
 
 from __future__ import annotations
 
@@ -7,69 +7,58 @@ from pathlib import Path
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io.storage import files, journal
-from adaptive_scheduler.io.storage import tinydb_file as storage
+from adaptive_scheduler.io.storage import files, journal, tinydb_file
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.tinydb_file import Tables
 
-#: A fold that goes on while we read is met again only by a very busy manager.
+#: How often to try while checkpoints change the file; one repetition is nearly always enough.
 _TRIES = 20
 
 
 def read_tables(folder: RunFolder) -> Tables:
-    """Read the TinyDB file with its journal; changes nothing, also while a manager writes.
+    """Read the TinyDB file and the journal; changes nothing, and works while a manager writes.
 
     Raises
     ------
     DatabaseError
         There is no database, or it cannot be read.
     """
+    file = tinydb_file.AtomicStorage(folder.database)
     for _ in range(_TRIES):
-        before = _identity(folder.database)
-        with suppress(FileNotFoundError):  # a segment that was folded between our two looks
-            tables = _read_once(folder)
-            if _identity(folder.database) == before:
+        before = file.identity()
+        with suppress(FileNotFoundError):  # a checkpoint deleted a segment meanwhile
+            tables = _read_once(file, folder)
+            if file.identity() == before:
                 return tables
     raise DatabaseError(folder.database, "changes faster than it can be read. Try again.")
 
 
-def _read_once(folder: RunFolder) -> Tables:
-    tables = storage.AtomicStorage(folder.database).read()
+def _read_once(file: tinydb_file.AtomicStorage, folder: RunFolder) -> Tables:
+    tables = file.read()
     if tables is None:
         raise DatabaseError(folder.database, "does not exist. Name the database of a run.")
     if files.status(folder.journals) is not None:
-        journal.replay_all(folder, storage.last_segment(tables), tables)
+        journal.replay_all(folder, tinydb_file.last_segment(tables), tables)
     return tables
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    with files.naming(path, DatabaseError):
-        found = files.status(path)
-    return None if found is None else (found.st_ino, found.st_mtime_ns)
-
-
 def put_aside(folder: RunFolder) -> Path:
-    """Rename the database to ``NAME.old`` (or ``.old1``, …), brought up to date before.
+    """Bring the database up to date and rename it to ``NAME.old`` (or ``.old1``, …).
 
-    One that cannot be read is renamed as it is, with its journal.
+    A damaged one is renamed as it is, with its journal. Returns its new path.
     """
     try:
         store = Database(folder)
     except DatabaseError:
-        pass  # what is damaged is kept, not mended
+        pass  # damaged: kept as it is
     else:
-        store.fold()
+        store.checkpoint()
         store.close()
-        for number in journal.segments(folder):  # empty ones: all is in the file
+        for number in journal.segments(folder):  # all rows are in the file
             journal.segment_path(folder, number).unlink()
-    kept = _unused(folder.database.with_name(folder.database.name + ".old"))
     with files.naming(folder.database):
+        kept = files.unused_name(folder.database.with_name(folder.database.name + ".old"))
         folder.database.rename(kept)
         if folder.journals.is_dir() and any(folder.journals.iterdir()):
-            folder.journals.rename(_unused(folder.journals.with_name("journal.old")))
+            folder.journals.rename(files.unused_name(folder.journals.with_name("journal.old")))
     return kept
-
-
-def _unused(path: Path) -> Path:
-    candidates = (path.with_name(f"{path.name}{n or ''}") for n in range(10_000))
-    return next(candidate for candidate in candidates if not candidate.exists())

@@ -13,15 +13,15 @@ from adaptive_scheduler.core.jobs.records import JobRecord, SubmitRecord
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.core.rows.items import RUNNING, Budget, Item, step
+from adaptive_scheduler.core.rows.items import RUNNING, TASK, Budget, Item, step
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.task_state import FactStore, TaskState
-from adaptive_scheduler.errors import DatabaseError, RunError
+from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.database import Tables
 
-#: The one row of the table of things that belong to the run as a whole.
+#: The table with one row for what belongs to the run as a whole.
 RUN_TABLE = "run"
 RUN_ROW = "1"
 #: Tables of a run with tasks.
@@ -29,16 +29,16 @@ RESOURCES, BATCHES = "task_resources", "batches"
 
 
 class RunRow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a manager leaves to the next one.
+    """What a manager stores for the next one.
 
     Attributes
     ----------
     held : str
-        Why nothing is submitted.
+        Why no jobs are submitted; "" if they are.
     cancelled : bool
-        All is to end.
+        The run was cancelled.
     pardoned : int
-        Jobs that died early, before a person let the run go on.
+        Early deaths of jobs that no longer count, because a person resumed the run.
     """
 
     held: str = ""
@@ -48,7 +48,7 @@ class RunRow(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
-    """Items in the order of their ids."""
+    """Read the items, in the order of their ids."""
     rows = tables.get(database.ITEMS, {})
     try:
         return [msgspec.convert(rows[str(n)], Item) for n in range(len(rows))]
@@ -62,9 +62,9 @@ def open_state(
     tables: Tables, folder: RunFolder, config: RunConfig, monotonic: float, facts: FactStore
 ) -> RunState:
     """Make the state of a run from what the database holds."""
-    budget = Budget(config.limits.max_fails_per_job, config.limits.max_crashes)
+    budget = Budget(config.limits.max_fails, config.limits.max_crashes)
     items = read_items(tables, folder)
-    freed = _let_go_of_doubles(items, budget)
+    freed = _release_duplicates(items, budget)
     table = ItemTable(items, budget)
     table.changed |= {row: table.rows[row] for row in freed}
     records = [msgspec.convert(row, JobRecord) for row in tables.get(database.JOBS, {}).values()]
@@ -75,7 +75,7 @@ def open_state(
     jobs = JobTable(records, submits, monotonic, run.pardoned)
     for item in table.rows:  # the rows of one group may have been written in part
         if item.owner is not None:
-            jobs.hold(item.owner, item.shape, monotonic)
+            jobs.watch(item.owner, item.shape, monotonic)
     tasks = TaskState(table, facts, read_resources(tables), read_batches(tables))
     tasks.is_open = run.is_open
     state = RunState(table, jobs, config, read_combos(tables), tasks)
@@ -94,15 +94,15 @@ def read_batches(tables: Tables) -> dict[str, list[int]]:
     return {batch: list(row["items"]) for batch, row in tables.get(BATCHES, {}).items()}
 
 
-def _let_go_of_doubles(items: list[Item], budget: Budget) -> list[int]:
-    """Of two rows that one job runs, its older right is over; returns the rows that are let go of.
+def _release_duplicates(items: list[Item], budget: Budget) -> list[int]:
+    """Release the older of two rows that one job holds; returns the rows that were released.
 
-    A manager that died may have written half of a group of lines, in which one was let go of and
-    the other taken.
+    A manager that died may have written only half of a group of lines: the claim of the new row,
+    but not the release of the old one.
     """
     runs: dict[str | None, int] = {}
     freed: list[int] = []
-    running = [row for row, item in enumerate(items) if item.phase is RUNNING]
+    running = [row for row, item in enumerate(items) if item.phase is RUNNING and item.kind != TASK]
     for row in sorted(running, key=lambda row: items[row].token):
         older = runs.get(items[row].job)
         if older is not None:
@@ -116,22 +116,22 @@ def _let_go_of_doubles(items: list[Item], budget: Budget) -> list[int]:
 
 
 def read_combos(tables: Tables) -> dict[int, Any]:
-    """Combinations of parameters by row; empty if the database was made without."""
+    """Combinations of parameters by row; empty if the database has none."""
     return {int(key): row["combo"] for key, row in tables.get(database.COMBOS, {}).items()}
 
 
 def read_run(tables: Tables) -> RunRow:
-    """What the last manager left."""
+    """Read what the last manager stored about the run as a whole."""
     return msgspec.convert(tables.get(RUN_TABLE, {}).get(RUN_ROW, {}), RunRow)
 
 
 def run_row(state: RunState) -> RunRow:
     """What the next manager must know of the run as a whole."""
-    return RunRow(state.held, state.cancelled, state.jobs.pardoned, state.tasks.is_open)
+    return RunRow(state.held, state.cancelled, state.jobs.ignored_deaths, state.tasks.is_open)
 
 
 def new_tables(items: Sequence[Item], combos: Sequence[Mapping[str, Any]] | None) -> Tables:
-    """Tables of a database in which nothing has happened yet."""
+    """Tables of a new database."""
     tables: Tables = {database.ITEMS: {str(item.id): msgspec.to_builtins(item) for item in items}}
     if combos is not None:
         tables[database.COMBOS] = {str(n): {"combo": combo} for n, combo in enumerate(combos)}
@@ -139,10 +139,10 @@ def new_tables(items: Sequence[Item], combos: Sequence[Mapping[str, Any]] | None
 
 
 class Journal(Protocol):
-    """Where changes are noted; a `Database`, or a test's."""
+    """Where changes are written: a `Database`, or a fake in tests."""
 
     def put(self, table: str, key: object, row: object) -> None:
-        """Note a change of one row."""
+        """Add a change of one row."""
 
 
 def note_changes(store: Journal, state: RunState) -> None:
@@ -173,20 +173,3 @@ def note_everything(store: Journal, state: RunState) -> None:
     for row, combo in state.combos.items():
         store.put(database.COMBOS, row, {"combo": combo})
     note_changes(store, state)
-
-
-def read_config(folder: RunFolder) -> RunConfig:
-    """``run.json``; RunError if there is none, or it is of another version."""
-    try:
-        return msgspec.json.decode(folder.config.read_bytes(), type=RunConfig)
-    except FileNotFoundError as error:
-        raise RunError(
-            f"{folder.home} holds no run: {folder.config} is missing. Name the folder of a run."
-        ) from error
-    except OSError as error:
-        raise RunError(
-            f"{folder.config} cannot be read: {error.strerror}. Runs are private: only the user who "
-            "started one can see it."
-        ) from error
-    except msgspec.MsgspecError as error:
-        raise RunError(f"{folder.config} cannot be read: {error}.") from error

@@ -9,10 +9,10 @@ Name = str | os.PathLike[str]
 
 
 class Operations:
-    """The real calls, one method each, all of which raise OSError.
+    """The system calls themselves, one method each; all raise OSError.
 
-    A test puts another one in its place (`files.through`): there any call can
-    fail, be the last of its process, or go to a disk that is only modelled.
+    Tests replace it (`files.through`): there any call can fail, be the last of its process, or
+    go to a simulated disk.
     """
 
     # ------------------------------------------------------------- open files

@@ -35,7 +35,7 @@ class AtomicStorage(tinydb.Storage):
         self.path = Path(path)
 
     def read(self) -> Tables | None:
-        """Return all tables; None if there is no file. DatabaseError if it is not TinyDB's."""
+        """Return all tables; None if there is no file. DatabaseError if it is not a TinyDB file."""
         try:
             data = files.read(self.path)
         except FileNotFoundError:
@@ -50,8 +50,13 @@ class AtomicStorage(tinydb.Storage):
                 f"is not a TinyDB file ({error}). Restore it, or move it away to start anew.",
             ) from error
 
+    def identity(self) -> files.FileIdentity | None:
+        """The identity of the file; None if there is none. DatabaseError if it cannot be found out."""
+        with files.naming(self.path, DatabaseError):
+            return files.identity(self.path)
+
     def write(self, data: Tables) -> None:
-        """Replace the file in one step, private to its user."""
+        """Replace the file atomically, readable by its user only."""
         files.write_atomically(self.path, msgspec.json.encode(data), mode=0o600, kind=DatabaseError)
 
 
@@ -63,10 +68,10 @@ def create(path: Path, tables: Tables) -> None:
 
 
 def meta(segment: int) -> dict[str, Any]:
-    """What the file says of itself: `segment` is the last one that it holds."""
+    """The row of the ``_meta`` table; `segment` is the last journal segment that is included."""
     return {"version": 1, "segment": segment, "written": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
 
 
 def last_segment(tables: Tables) -> int:
-    """The last segment of the journal that the file holds."""
+    """Number of the last journal segment that the file includes."""
     return int(tables.get(META, {}).get("1", {}).get("segment", 0))

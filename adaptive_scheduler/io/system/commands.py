@@ -1,4 +1,4 @@
-"""The only place that runs programs of a batch system."""
+"""Runs programs of the batch system; nothing else does."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from adaptive_scheduler.core.clean_environment import clean_environment
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
-from adaptive_scheduler.core.surroundings import clean_environment
 from adaptive_scheduler.errors import CommandMissingError, SchedulerError
 from adaptive_scheduler.schedulers.base import Scheduler
 
-#: The exit status that stands for a command that did not end in time.
+#: Exit status of a command that was killed because it took too long.
 TIMED_OUT = -1
 
 
 def run(argv: Sequence[str], timeout: float, env: Mapping[str, str] | None = None) -> CommandResult:
-    """Run a program to its end, with no shell and nothing on its standard input.
+    """Run a program to its end, without a shell and with empty standard input.
 
     Parameters
     ----------
     argv : sequence of str
     timeout : float
-        Seconds; every program of a batch system can hang. One that does is
-        killed and gives the exit status `TIMED_OUT`: its effect is unknown.
+        Seconds after which it is killed. It then has the exit status `TIMED_OUT`, and whether
+        it had an effect is unknown.
     env : mapping, optional
         Default: `clean_environment` of this process.
 
@@ -35,16 +35,16 @@ def run(argv: Sequence[str], timeout: float, env: Mapping[str, str] | None = Non
     CommandMissingError
         The program is not installed here.
     SchedulerError
-        This host cannot start it just now.
+        This host cannot start it now.
     """
     with _started(argv, env) as process:
         try:
             stdout, stderr = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired as late:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # a wrapper's children too
-            words = f"{_text(late.stderr)}\nno answer in {timeout:g} s"
-            return CommandResult(tuple(argv), TIMED_OUT, _text(late.stdout), words)
+                os.killpg(process.pid, signal.SIGKILL)  # with its children
+            report = f"{_text(late.stderr)}\nno answer in {timeout:g} s"
+            return CommandResult(tuple(argv), TIMED_OUT, _text(late.stdout), report)
     return CommandResult(tuple(argv), process.returncode, _text(stdout), _text(stderr))
 
 
@@ -56,7 +56,7 @@ def _started(argv: Sequence[str], env: Mapping[str, str] | None) -> subprocess.P
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=dict(env) if env is not None else clean_environment(os.environ),
-            start_new_session=True,  # Ctrl-C in the terminal is not meant for it
+            start_new_session=True,  # so that Ctrl-C in the terminal does not reach it
         )
     except FileNotFoundError as error:
         raise CommandMissingError(
@@ -74,7 +74,7 @@ def _text(data: bytes | None) -> str:
 
 
 def refuse_missing_programs(scheduler: Scheduler) -> None:
-    """CommandMissingError if the batch system is not here."""
+    """Raise CommandMissingError if a program of the batch system is not installed."""
     missing = [program for program in scheduler.programs if shutil.which(program) is None]
     if missing:
         raise CommandMissingError(

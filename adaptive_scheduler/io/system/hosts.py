@@ -1,4 +1,4 @@
-"""The cluster's hosts, asked for where the size of a request depends on them."""
+"""Asks the batch system for its hosts, where the size of a request depends on them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import SchedulerError
 from adaptive_scheduler.schedulers.base import Scheduler
 
-#: Seconds for which an answer is good: clusters change by the day. After none, it is asked again
-#: sooner, and what was known before still counts.
+#: Seconds for which an answer is used (clusters change by the day), and seconds until the next
+#: attempt after a failed one, during which the previous answer is used.
 KEPT, AGAIN = 600.0, 60.0
 
 
 class Hosts:
-    """Asks, and remembers the answer for a while.
+    """The hosts of the cluster, asked for at most every `KEPT` seconds.
 
     Parameters
     ----------
     scheduler : Scheduler
-        Knows whether to ask, and the words.
+        Knows whether to ask, and the command.
     run : callable
         Runs a command.
     """
@@ -33,18 +33,18 @@ class Hosts:
         self._until = float("-inf")
 
     def of(self, resources: Resources) -> tuple[Host, ...]:
-        """Hosts that may run jobs of this shape; none where nobody asks, or nobody tells."""
+        """Hosts that may run jobs of this shape; empty if they are not needed or not known."""
         argv = self._scheduler.hosts_command(resources)
         if argv is None:
             return ()
         if time.monotonic() > self._until:
-            pause = self._ask(argv)  # which may take a minute
+            pause = self._ask(argv)  # may take a minute
             self._until = time.monotonic() + pause
         return self._known
 
     def _ask(self, argv: Sequence[str]) -> float:
         try:
             self._known = tuple(self._scheduler.parse_hosts(self._run(argv)))
-        except SchedulerError:  # no such program, or no answer: the request does without
+        except SchedulerError:  # no such program, or no answer: go on without
             return AGAIN
         return KEPT

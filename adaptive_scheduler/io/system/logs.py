@@ -1,4 +1,4 @@
-"""Logs: one JSON line an event."""
+"""Writes logs: one JSON object a line, one line per event."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from typing import Any, TextIO, cast
 import msgspec
 import structlog
 
-from adaptive_scheduler.core.words import speakable
+from adaptive_scheduler.core.texts import sanitize
 
 
 def _line(event: dict[str, Any], **_: Any) -> str:
     # not json.dumps: an infinite loss would become `Infinity`, which is not JSON
-    said = {key: speakable(fact) if isinstance(fact, str) else fact for key, fact in event.items()}
-    return msgspec.json.encode(said, enc_hook=str).decode()
+    safe = {key: sanitize(fact) if isinstance(fact, str) else fact for key, fact in event.items()}
+    return msgspec.json.encode(safe, enc_hook=str).decode()
 
 
-class _Patient:
-    """A log file whose disk may be full for a while: a log must not stop the work."""
+class _TolerantFile:
+    """A log file that goes on when it cannot be written: a log must not stop the work."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
-        self._is_told = False
+        self._is_reported = False
 
     def write(self, text: str) -> None:
-        """Write a line, or say once on standard error why not."""
+        """Write a line; an error is reported once on standard error."""
         try:
             self._file.write(text)
-            self._is_told = False
+            self._is_reported = False
         except OSError as error:
-            self._tell(error)
+            self._report(error)
 
     def flush(self) -> None:
-        """Flush, as `write` does."""
+        """Flush; errors as in `write`."""
         try:
             self._file.flush()
         except OSError as error:
-            self._tell(error)
+            self._report(error)
 
-    def _tell(self, error: OSError) -> None:
-        if not self._is_told:
-            self._is_told = True
-            with suppress(OSError):  # standard error may lie on the same disk
+    def _report(self, error: OSError) -> None:
+        if not self._is_reported:
+            self._is_reported = True
+            with suppress(OSError):  # standard error may be on the same disk
                 print(f"{self._file.name}: lines are missing: {error}", file=sys.stderr)
 
 
@@ -61,17 +61,17 @@ def open_log(path: Path | None, mode: int = 0o666, **facts: object) -> Any:
     Parameters
     ----------
     path : Path, optional
-        Its folder is made. None, or a folder that cannot be written to, logs to
-        standard error: a log must not stop the work.
+        Its folder is created. None, or a folder that cannot be written to, logs to standard
+        error: a log must not stop the work.
     mode : int
-        Of a new file; less the umask.
+        Permissions of a new file, minus the umask.
     **facts
-        Go with every line.
+        Added to every line.
 
     Returns
     -------
     structlog.BoundLogger
-        Loggers bound to it may be used from any thread.
+        It, and loggers bound from it, may be used from any thread.
     """
     file = sys.stderr
     if path is not None:
@@ -82,7 +82,7 @@ def open_log(path: Path | None, mode: int = 0o666, **facts: object) -> Any:
         except OSError as error:
             print(f"{path}: no log can be written there: {error}", file=sys.stderr)
     log = structlog.wrap_logger(
-        structlog.WriteLogger(cast("TextIO", _Patient(file))),
+        structlog.WriteLogger(cast("TextIO", _TolerantFile(file))),
         processors=_PROCESSORS,
         wrapper_class=structlog.BoundLogger,
     )

@@ -1,4 +1,4 @@
-"""Tries whether a folder can be used: written, locked, renamed in."""
+"""Tests whether a folder can be used for a run: written to, renamed in, locked."""
 
 from __future__ import annotations
 
@@ -20,26 +20,29 @@ def try_folder(folder: Path) -> None:
     FileError
         Names what could not be done.
     """
-    trial = folder / f".adaptive_scheduler-{socket.gethostname()}-{secrets.token_hex(4)}"
-    lock = trial.with_name(trial.name + ".lock")
+    test_file = folder / f".adaptive_scheduler-{socket.gethostname()}-{secrets.token_hex(4)}"
+    lock = test_file.with_name(test_file.name + ".lock")
     with files.naming(folder):
         try:
-            files.write_atomically(trial, b"1")
-            files.write_atomically(trial, b"2")
-            appender = Appender(trial)
+            files.write_atomically(test_file, b"1")
+            files.write_atomically(test_file, b"2")
+            appender = Appender(test_file)
             appender.append(b"3")
             appender.sync()
             appender.close()
-            if trial.read_bytes() != b"23":
-                raise FileError(folder, "what was written is not what is read.")
+            if test_file.read_bytes() != b"23":
+                raise FileError(
+                    folder,
+                    "what is read is not what was written. Choose a folder on another file system.",
+                )
             _try_lock(lock)
         finally:
-            trial.unlink(missing_ok=True)
+            test_file.unlink(missing_ok=True)
             lock.unlink(missing_ok=True)
 
 
 def _try_lock(path: Path) -> None:
-    """Only one of two may make a file: that is how one manager a run is told."""
+    """Test that only one of two processes can create a file: managers lock their run so."""
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
     os.close(os.open(path, flags, 0o600))
     try:

@@ -1,4 +1,4 @@
-"""Starts the processes of our own: managers, and the one that writes a checkpoint."""
+"""Starts processes of this package: managers and checkpoints."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import os
 import subprocess
 import sys
 
+from adaptive_scheduler.core.clean_environment import clean_environment
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.surroundings import clean_environment
 from adaptive_scheduler.io.storage import files
 
-#: Kept, so that Python does not warn of processes that outlive our interest in them.
+#: Kept, because Python warns when a `Popen` of a live process is freed.
 _started: list[subprocess.Popen[bytes]] = []
 
 
 def start_manager(folder: RunFolder) -> subprocess.Popen[bytes]:
-    """Start the manager of a run in a session of its own: it outlives this process.
+    """Start the manager of a run in a session of its own, so that it outlives this process.
 
-    What it prints goes to `RunFolder.manager_output`.
+    Its output goes to `RunFolder.manager_output`.
     """
     files.private_folder(folder.folder)
     with files.naming(folder.manager_output):
         fd = os.open(folder.manager_output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         process = subprocess.Popen(
-            # -P: a json.py in the working directory must not be taken for Python's
+            # -P: a json.py in the working directory must not be imported for Python's
             [sys.executable, "-P", "-m", "adaptive_scheduler.manager", os.fspath(folder)],
             stdin=subprocess.DEVNULL,
             stdout=fd,
@@ -39,9 +39,9 @@ def start_manager(folder: RunFolder) -> subprocess.Popen[bytes]:
     return process
 
 
-def start_folding(folder: RunFolder, last: int, anew: bool) -> subprocess.Popen[bytes]:
-    """Let a process fold the journal's segments up to `last` into the TinyDB file."""
-    argv = [str(folder.database), str(last), str(os.getpid()), "anew" * anew]
+def start_checkpoint(folder: RunFolder, last: int, discard_file: bool) -> subprocess.Popen[bytes]:
+    """Start the process that writes journal segments up to `last` into the TinyDB file."""
+    argv = [str(folder.database), str(last), str(os.getpid()), "discard-file" * discard_file]
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "adaptive_scheduler.io.storage.checkpoint", *argv],
         stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""Where a manager listens, and how others learn of it."""
+"""Addresses: where a manager listens, published in ``manager.json``."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def read_address(folder: RunFolder) -> Address:
 
 
 def write_address(folder: RunFolder, address: Address) -> None:
-    """Publish where the manager listens; after the bind, in one step."""
+    """Publish where the manager listens, after the bind; replaces the file atomically."""
     files.write_atomically(folder.manager, msgspec.json.encode(address), mode=0o600)
 
 
 def host_addresses(interface: str | None = None) -> list[str]:
-    """IPv4 addresses of this host that others can reach; loopback if it has no other.
+    """IPv4 addresses of this host, without loopback if there are others.
 
     Parameters
     ----------
     interface : str, optional
-        Only this network interface, or exactly this address.
+        Only those of this network interface, or exactly this address.
     """
     import psutil
 
@@ -76,7 +76,7 @@ def host_addresses(interface: str | None = None) -> list[str]:
 
 
 def free_url(interface: str | None = None, ports: str | None = None) -> str:
-    """A url of this host on which nobody listens at the moment."""
+    """A url of this host whose port is free at the moment."""
     host = host_addresses(interface)[0]
     low, high = port_range(ports)
     for port in range(low, high + 1) if ports else [0]:
@@ -98,7 +98,7 @@ def split_url(url: str) -> tuple[str, int]:
 
 
 def port_range(ports: str | None) -> tuple[int, int]:
-    """First and last of ``50000-50100``; None: of all that are nobody's by rule."""
+    """First and last port of ``50000-50100``; None gives the dynamic ports of RFC 6335."""
     if ports is None:
         return 49152, 65535
     low, _, high = ports.partition("-")

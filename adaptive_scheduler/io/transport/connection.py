@@ -1,4 +1,4 @@
-"""A client's socket: a ZeroMQ DEALER that finds the manager again when it has moved."""
+"""The client's socket: a ZeroMQ DEALER that reconnects when the manager has moved."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from adaptive_scheduler.core.wire.messages import (
     encode_request,
 )
 from adaptive_scheduler.errors import ManagerUnreachableError
+from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.transport import keys
 from adaptive_scheduler.io.transport.addresses import Address, read_address, split_url
 
-#: Seconds between two looks at whether the manager has moved, while it does not answer.
-_LOOK = 0.5
+#: Seconds between two checks whether the manager has moved, while it does not answer.
+_CHECK = 0.5
 
 
 class _InterruptedError(Exception):
@@ -28,9 +29,9 @@ class _InterruptedError(Exception):
 
 
 class Connection:
-    """The other end: finds the manager by the run folder, also after it has moved.
+    """A connection to the manager of a run, wherever it listens at the moment.
 
-    Not for several threads at once.
+    Not thread-safe.
 
     Parameters
     ----------
@@ -43,9 +44,9 @@ class Connection:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._socket: zmq.Socket[bytes] | None = None
         self._connected: tuple[str, Address] | None = None
-        self._asked: tuple[int, int] | None = None
-        self._good = ""
         self._interrupt = -1
+        self._read: files.FileIdentity | None = None
+        self._last_url = ""
 
     def ask_unless(
         self, interrupt: int, sender: Owner, number: int, body: Request, timeout: float
@@ -71,35 +72,35 @@ class Connection:
         Parameters
         ----------
         timeout : float
-            Seconds, for each address of the manager.
+            Seconds to wait for a reply, for each address of the manager.
         only : str, optional
-            Try only this one of its addresses.
+            Try only this address of the manager.
 
         Raises
         ------
         ManagerUnreachableError
-            No address answered; says which were tried.
+            There was no reply; the text names the addresses that were tried.
         """
         message = encode_request(sender, number, body)
-        self._asked = _stamp(self._folder)
+        self._read = _identity(self._folder)
         address = read_address(self._folder)
         urls = [only] if only is not None else self._in_order(address.urls)
         for url in urls:
             reply = self._ask_at(url, address, message, number, timeout)
             if reply is not None:
-                self._good = url
+                self._last_url = url
                 return reply
             if self.has_moved():
-                break  # its other addresses are as old as this one
+                break  # its other addresses are out of date too
         raise ManagerUnreachableError(
             f"the manager of {self._folder.database} does not answer at {', '.join(urls)} "
             f"(host {address.host}, process {address.pid})."
         )
 
     def _in_order(self, urls: list[str]) -> list[str]:
-        """First where this or a former manager answered: of a host's addresses not all are reached."""
-        host = split_url(self._good)[0] if self._good else ""
-        return sorted(urls, key=lambda url: (url != self._good, split_url(url)[0] != host))
+        """Addresses to try, best first: the one that answered last, then others of its host."""
+        host = split_url(self._last_url)[0] if self._last_url else ""
+        return sorted(urls, key=lambda url: (url != self._last_url, split_url(url)[0] != host))
 
     def _ask_at(
         self, url: str, address: Address, message: bytes, number: int, timeout: float
@@ -117,7 +118,7 @@ class Connection:
         assert self._socket is not None
         end = time.monotonic() + timeout
         while (left := end - time.monotonic()) > 0:
-            if self._poll(math.ceil(min(left, _LOOK) * 1000)):
+            if self._poll(math.ceil(min(left, _CHECK) * 1000)):
                 answered, reply = decode_reply(self._socket.recv())
                 if answered == number:  # an earlier number is a late reply to a resent request
                     return reply
@@ -138,17 +139,17 @@ class Connection:
         return self._socket in ready
 
     def has_moved(self) -> bool:
-        """Whether ``manager.json`` was written anew since the last request: ask again at once.
+        """Whether ``manager.json`` was replaced since the last request: ask again at once.
 
-        One `stat`, no more, because clients ask this twice a second. A network file system
-        answers it from its cache, for up to a minute; `ask` opens the file, which NFS looks
-        up anew ("close-to-open consistency", nfs(5)), so there the next try finds it.
+        Only one `stat`, because clients call this twice a second. A network file system may
+        answer it from its cache for up to a minute; `ask` opens the file, for which NFS checks
+        the server ("close-to-open consistency", nfs(5)), so the next request finds the manager.
         """
-        return _stamp(self._folder) != self._asked
+        return _identity(self._folder) != self._read
 
     @property
     def peer(self) -> tuple[str, Address] | None:
-        """The url that answered last, and the manager it belongs to."""
+        """The url of the current connection and its manager; None if not connected."""
         return self._connected
 
     def _connect(self, url: str, address: Address) -> None:
@@ -172,9 +173,8 @@ class Connection:
         self._disconnect()
 
 
-def _stamp(folder: RunFolder) -> tuple[int, int] | None:
+def _identity(folder: RunFolder) -> files.FileIdentity | None:
     try:
-        status = folder.manager.stat()
-    except OSError:  # none, or the file system is away: nothing new to be read
+        return files.identity(folder.manager)
+    except OSError:  # the file system is away: there is nothing new to read
         return None
-    return status.st_ino, status.st_mtime_ns

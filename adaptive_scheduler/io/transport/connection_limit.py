@@ -1,7 +1,7 @@
 """Stops accepting connections while too few file descriptors are left.
 
-Whoever can reach a TCP port can hold connections open, and each is an open file of the
-manager: without a door, a stranger with two processes ended it by "Too many open files".
+Anybody who can reach the TCP port can hold connections open, and each is an open file of the
+manager: without this limit, two processes without a key ended it by "Too many open files".
 """
 
 from __future__ import annotations
@@ -15,162 +15,204 @@ import struct
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, cast
 
 import zmq
 
-#: Clients that may stand in the kernel's queue, where many files are allowed; the default of 100
-#: makes 8,000 clients that come at once wait four times longer (measured: 31.9 s, 7.4 s).
+#: Length of the kernel's queue of new connections, where many files are allowed; with the default
+#: of 100, 8,000 clients that connect at once wait four times longer (measured: 31.9 s, 7.4 s).
 _BACKLOG = 8192
-#: Files that an unlimited process is taken to have.
+#: File limit that is assumed for a process without one.
 _MANY_FILES = 2**20
-#: Files that no connection gets: a quarter, or where a site allows few, up to this many.
+#: Files kept free of connections: a quarter of all, or this many where the limit is low.
 _KEPT = 2048
-#: Seconds within which an honest client has shown its key.
-_POLITE = 1.0
-#: Seconds between two looks while somebody comes, and while many come between those of the thread,
-#: which the manager's own fill.
-_LOOK, _OWN_LOOK = 0.005, 0.015
-#: So many come and go at one look.
+#: Seconds within which a client of the run has authenticated.
+_HANDSHAKE_SECONDS = 1.0
+#: Seconds between two counts; and of those of the thread while many connect, because then the
+#: manager's own thread counts too.
+_INTERVAL, _THREAD_INTERVAL = 0.005, 0.015
+#: Events within one count from which on "many" connect.
 _MANY = 100
-#: Clients that may come in until they are noticed: a flood of 17,000 a second (measured) in 0.07 s.
-#: Where fewer than 4,096 files are allowed there is less room, as where Python's lock is held longer.
-_UNNOTICED = 1200
-#: linux/socket.h, linux/filter.h: a classic BPF program for arriving packets, of one
-#: instruction, "take 0 bytes": it drops them, so no connection begins. Not in Python's `socket`.
+#: Connections that may be accepted before they are counted: 17,000 a second (measured) for 0.07 s.
+#: With a limit below 4,096 files there is less room, as there is if Python's lock is held longer.
+_UNCOUNTED = 1200
+#: linux/socket.h, linux/filter.h (not in Python's `socket`): a classic BPF program of one
+#: instruction, "accept 0 bytes", which drops arriving packets, so that no connection begins.
 _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
 _DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)
 _EVENT = struct.Struct("=hi")  # zmq_socket_monitor(3): the event and its value
-_ACCEPTED, _GREETED = int(zmq.Event.ACCEPTED), int(zmq.Event.HANDSHAKE_SUCCEEDED)
+_ACCEPTED, _AUTHENTICATED = int(zmq.Event.ACCEPTED), int(zmq.Event.HANDSHAKE_SUCCEEDED)
 _GONE, _READABLE = int(zmq.Event.DISCONNECTED), int(zmq.POLLIN)
 
 
-class ConnectionLimiter:
-    """A listening socket of our own, handed to zmq, and a watch on what zmq lets in.
+@dataclass
+class ConnectionCounts:
+    """Counts connections by the events of a zmq socket.
 
-    A thread looks when somebody comes: a disk may hold the manager up, and once 0.3 s of that were
-    enough for a flood to take all of its 4,096 files. While many come the manager looks too, at
-    each turn, so that the thread finds little: 8,000 clients at once took a tenth longer when the
-    manager's own thread had to wait for Python's lock at each event.
+    Attributes
+    ----------
+    accepted, authenticated, closed : int
+        Connections since the beginning.
+    silent, silent_before : int
+        Connections that were not authenticated, at the last two times a second apart.
+    next_sample : float
+        When `silent` is determined next.
+    time : float
+        Of the last count.
+    are_many : bool
+        There were many events in it.
+    """
+
+    accepted: int = 0
+    authenticated: int = 0
+    closed: int = 0
+    silent: int = 0
+    silent_before: int = 0
+    next_sample: float = 0.0
+    time: float = 0.0
+    are_many: bool = False
+
+    def add(self, event: int) -> None:
+        """Count one event."""
+        self.accepted += event == _ACCEPTED
+        self.authenticated += event == _AUTHENTICATED
+        self.closed += event == _GONE
+
+    def end(self, now: float, events: int) -> None:
+        """Note that a count of so many events is complete."""
+        self.time, self.are_many = now, events > _MANY
+        if now >= self.next_sample:
+            silent = self.accepted - self.authenticated
+            self.silent_before, self.silent = self.silent, silent
+            self.next_sample = now + _HANDSHAKE_SECONDS
+
+    @property
+    def open(self) -> int:
+        """Connections that are open."""
+        return self.accepted - self.closed
+
+    @property
+    def refused(self) -> int:
+        """Connections that did not authenticate within a second, or not at all."""
+        return min(self.silent_before, self.silent, self.accepted - self.authenticated)
+
+
+class ConnectionLimiter:
+    """Owns the listening socket, counts the connections that zmq accepts there, and limits them.
+
+    A thread counts them as they arrive: a slow disk may stop the manager, and within 0.3 s of that
+    a flood once took all of its 4,096 files. While many clients connect, the manager's own thread
+    counts too (`update`), so that little is left for the other one: 8,000 clients at once took a
+    tenth longer when the manager had to wait for Python's lock at each event.
 
     Parameters
     ----------
     context : zmq.Context
-    host : str
-        Address to listen on; ``""`` for all.
 
     Attributes
     ----------
-    is_shut : bool
-        So many of the files that this process may have are connections (`_KEPT`) that
-        nobody else comes in until some have left. Who is in already notices nothing.
+    is_full : bool
+        So many files are connections that new ones are not accepted until some have closed.
+        Existing ones are not affected.
     """
 
-    def __init__(self, context: zmq.Context[Any], host: str) -> None:
-        self._files = raise_file_limit()
-        self._kept = max(self._files // 4, min(self._files // 2, _KEPT))
+    def __init__(self, context: zmq.Context[Any]) -> None:
+        allowed = raise_file_limit()
+        kept = max(allowed // 4, min(allowed // 2, _KEPT))
+        self._limit = allowed - kept
+        # connections in the queue are accepted even after the limit is reached
+        self._backlog = min(_BACKLOG, allowed // 5, max(kept // 4, kept - _UNCOUNTED))
         self._context = context
-        self._host = host
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._events: zmq.Socket[bytes] | None = None
-        self._watch = threading.Thread(target=self._keep, name="door", daemon=True)
-        self._bell = os.eventfd(0, os.EFD_CLOEXEC)  # wakes it for the end
-        self._are_many = False
-        self._looking = threading.Lock()
-        self._looked = 0.0
-        self._accepted = self._greeted = self._gone = 0
-        self._silent_before = self._silent = 0  # at the last two counts, a second apart
-        self._next_count = 0.0
-        self.is_shut = False
+        self._thread = threading.Thread(target=self._run, name="connection limit", daemon=True)
+        self._stop = os.eventfd(0, os.EFD_CLOEXEC)  # ends the thread
+        self._counting = threading.Lock()
+        self._counts = ConnectionCounts()
+        self.is_full = False
 
-    def listen(self, port: int) -> int:
-        """Listen at a port, 0 for a free one; returns it. Raises OSError."""
-        self._listener.bind((self._host, port))
-        # who stands there when the door is shut comes in all the same
-        room = max(self._kept // 4, self._kept - _UNNOTICED)
-        self._listener.listen(min(_BACKLOG, self._files // 5, room))
+    def listen(self, host: str, port: int) -> int:
+        """Listen at an address, ``""`` for all, and a port, 0 for any free one; returns the port.
+
+        Raises OSError.
+        """
+        self._listener.bind((host, port))
+        self._listener.listen(self._backlog)
         return int(self._listener.getsockname()[1])
 
     def open(self, router: zmq.Socket[bytes]) -> None:
-        """Let zmq accept at the port."""
-        name = f"inproc://door-{id(self)}"
-        router.monitor(name, _ACCEPTED | _GREETED | _GONE)
+        """Let zmq accept connections at the port, and begin to count them."""
+        name = f"inproc://connection-limit-{id(self)}"
+        router.monitor(name, _ACCEPTED | _AUTHENTICATED | _GONE)
         self._events = self._context.socket(zmq.PAIR)
         self._events.linger = 0
         self._events.rcvhwm = 0  # else a full queue of events would hold up zmq's own thread
         self._events.connect(name)
-        self._watch.start()
+        self._thread.start()
         host, port = self._listener.getsockname()
         router.set(zmq.USE_FD, os.dup(self._listener.fileno()))
         router.bind(f"tcp://{host}:{port}")
 
     @property
     def refused(self) -> int:
-        """Connections that have shown no key of this run in the first second, or not at all."""
-        return min(self._silent_before, self._silent, self._accepted - self._greeted)
+        """Connections that did not authenticate within a second, or not at all."""
+        return self._counts.refused
 
     @property
-    def is_watched(self) -> bool:
-        """Whether its thread lives."""
-        return self._watch.is_alive()
+    def is_running(self) -> bool:
+        """Whether the counting thread is alive."""
+        return self._thread.is_alive()
 
-    def _keep(self) -> None:
+    def _run(self) -> None:
         assert self._events is not None
-        news, bell = select.poll(), self._bell
-        news.register(bell, select.POLLIN)
-        news.register(cast("int", self._events.get(zmq.FD)), select.POLLIN)
+        poll, stop = select.poll(), self._stop
+        poll.register(stop, select.POLLIN)
+        poll.register(cast("int", self._events.get(zmq.FD)), select.POLLIN)
         while True:
-            # first: zmq tells of news only who has found that there were none
-            self._look(_OWN_LOOK if self._are_many else 0.0)
-            if any(file == bell for file, _ in news.poll(1000 * _POLITE)):
+            # count first: zmq signals new events only after all earlier ones were read
+            self._update(_THREAD_INTERVAL if self._counts.are_many else 0.0)
+            if any(file == stop for file, _ in poll.poll(1000 * _HANDSHAKE_SECONDS)):
                 return
-            time.sleep(_LOOK)
+            time.sleep(_INTERVAL)
 
-    def look(self) -> None:
-        """Look, if many come: shut the door, or open it."""
-        if self._are_many:
-            self._look(_LOOK)
+    def update(self) -> None:
+        """Count connections, if many are being opened; the manager calls it at each turn."""
+        if self._counts.are_many:
+            self._update(_INTERVAL)
 
-    def _look(self, after: float) -> None:
-        """Count who came and went, unless that was done less than `after` seconds ago."""
-        if time.monotonic() < self._looked + after or not self._looking.acquire(blocking=False):
+    def _update(self, after: float) -> None:
+        """Count connections, unless that was done less than `after` seconds ago."""
+        counts = self._counts
+        if time.monotonic() < counts.time + after or not self._counting.acquire(blocking=False):
             return
         try:
-            self._are_many = self._count() > _MANY
-            self._looked = time.monotonic()
+            counts.end(time.monotonic(), self._count())
         finally:
-            self._looking.release()
+            self._counting.release()
 
     def _count(self) -> int:
         n = 0
         assert self._events is not None
         with suppress(zmq.Again):
-            # to find nothing by an error takes longer
+            # checked before: an exception for "no event" takes longer
             while n or cast("int", self._events.get(zmq.EVENTS)) & _READABLE:
                 event, _ = self._events.recv_multipart(zmq.NOBLOCK)
-                kind = _EVENT.unpack_from(event)[0]
-                self._accepted += kind == _ACCEPTED
-                self._greeted += kind == _GREETED
-                self._gone += kind == _GONE
-                self._judge()
+                self._counts.add(_EVENT.unpack_from(event)[0])
+                self._apply_limit()
                 n += 1
-        silent, now = self._accepted - self._greeted, time.monotonic()
-        if now >= self._next_count:
-            self._silent_before, self._silent = self._silent, silent
-            self._next_count = now + _POLITE
         return n
 
-    def _judge(self) -> None:
-        inside, full = self._accepted - self._gone, self._files - self._kept
-        if not self.is_shut and inside > full:
-            self._set_shut(True)
-        elif self.is_shut and inside < full * 5 // 6:
-            self._set_shut(False)
+    def _apply_limit(self) -> None:
+        if not self.is_full and self._counts.open > self._limit:
+            self._set_full(True)
+        elif self.is_full and self._counts.open < self._limit * 5 // 6:
+            self._set_full(False)
 
-    def _set_shut(self, shut: bool) -> None:
-        self.is_shut = shut
-        if not shut:
+    def _set_full(self, full: bool) -> None:
+        self.is_full = full
+        if not full:
             self._listener.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
             return
         code = ctypes.create_string_buffer(_DROP_ALL, len(_DROP_ALL))
@@ -178,21 +220,21 @@ class ConnectionLimiter:
         self._listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
     def close(self) -> None:
-        """Close it; the connections stay until the router is closed."""
-        bell, self._bell = self._bell, -1  # the number may soon be another file's
-        if bell < 0:
+        """Stop listening; connections stay open until the router is closed."""
+        stop, self._stop = self._stop, -1  # the descriptor may be reused
+        if stop < 0:
             return
-        os.eventfd_write(bell, 1)
-        if self._watch.ident is not None:
-            self._watch.join()
-        os.close(bell)
+        os.eventfd_write(stop, 1)
+        if self._thread.ident is not None:
+            self._thread.join()
+        os.close(stop)
         if self._events is not None:
             self._events.close()
         self._listener.close()
 
 
 def raise_file_limit() -> int:
-    """A connection is a file: raise the soft limit, often 1024, to the hard one; returns it."""
+    """Raise the soft limit of open files, often 1024, to the hard one; returns it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return _MANY_FILES if hard == resource.RLIM_INFINITY else hard

@@ -1,7 +1,8 @@
-"""CURVE keys of a run: made once, kept where only its user can read them."""
+"""CURVE keys of a run: created once, in a place that only its user can read."""
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shlex
@@ -12,47 +13,48 @@ from pathlib import Path
 import msgspec
 import zmq
 
+from adaptive_scheduler.core.paths import state_folder
 from adaptive_scheduler.errors import PermissionsError
 from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.transport.url_registry import state_folder
 
-#: In the key folder of a run whose file system knows no modes: a name in the user's state folder.
-_ELSEWHERE = "elsewhere"
+#: A file in the key folder of a run whose file system has no modes; it names a folder in the
+#: user's state folder, where the keys are.
+_EXTERNAL = "elsewhere"
 _NAME = re.compile(rb"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A CURVE key pair, Z85-encoded as zmq wants it (40 bytes each)."""
+    """A CURVE key pair, Z85-encoded as zmq takes it (40 bytes each)."""
 
     public: bytes
     secret: bytes
 
     def __repr__(self) -> str:
-        """Never show a secret: representations end up in logs and notebooks."""
+        """Without the secret: representations end up in logs and notebooks."""
         return f"KeyPair(public={self.public.decode()!r}, secret=…)"
 
 
 def load_or_make(folder: Path, name: str) -> KeyPair:
-    """Load the key pair `name` of a run, or make it.
+    """Load the key pair `name` of a run, or create it.
 
     Parameters
     ----------
     folder : Path
-        The run's key folder, made with mode 0700. Where chmod has no effect (CIFS, FAT),
-        everybody may look into it: the keys then lie in the user's state folder.
+        The run's key folder, created with mode 0700. Where chmod has no effect (CIFS, FAT)
+        others could read it, so the keys are put into the user's state folder.
     name : str
         ``server`` or ``client``.
 
     Raises
     ------
     PermissionsError
-        The folder or the file is open to others, or belongs to somebody else.
+        The folder or the file is open to others, or belongs to another user.
     """
     files.private_folder(folder)
-    place = _place(folder)
+    place = _external_folder(folder)
     if place is None:
-        place = _make_elsewhere(folder) if files.is_open(folder) else folder
+        place = _make_external(folder) if files.is_open_to_others(folder) else folder
     path = place / f"{name}.key"
     if not path.exists():
         public, secret = zmq.curve_keypair()
@@ -65,45 +67,47 @@ def load(folder: Path, name: str) -> KeyPair:
     """Load the key pair `name`; PermissionsError if others could have read or changed it."""
     if folder.exists():
         files.private_folder(folder)
-    return _read((_place(folder) or folder) / f"{name}.key")
+    return _read((_external_folder(folder) or folder) / f"{name}.key")
 
 
-def remove_elsewhere(folder: Path) -> None:
-    """Remove the keys of a run that is over from the user's state folder; made anew when needed."""
-    place = _place(folder) if folder.exists() else None
+def remove_external(folder: Path) -> None:
+    """Delete the keys of a finished run from the user's state folder; created again if needed."""
+    place = _external_folder(folder) if folder.exists() else None
     if place is not None:
-        (folder / _ELSEWHERE).unlink(missing_ok=True)
+        (folder / _EXTERNAL).unlink(missing_ok=True)
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _place(folder: Path) -> Path | None:
-    """Where the keys of this key folder lie, if not in it."""
-    note = folder / _ELSEWHERE
+def _external_folder(folder: Path) -> Path | None:
+    """The folder in the user's state folder that holds the keys of this key folder, if any."""
+    note = folder / _EXTERNAL
     if not note.exists():
         return None
     name = files.read_private(note)
     if not _NAME.fullmatch(name):
-        raise PermissionsError(note, "is not a note of ours. Remove it while no manager runs.")
-    return files.private_folder(state_folder() / "keys" / name.decode())
+        raise PermissionsError(
+            note, "is not of the expected form. Remove it while no manager runs."
+        )
+    return files.private_folder(state_folder(os.environ) / "keys" / name.decode())
 
 
-def _make_elsewhere(folder: Path) -> Path:
+def _make_external(folder: Path) -> Path:
     name = secrets.token_hex(16)
-    files.private_folder(state_folder())
-    parent = files.private_folder(state_folder() / "keys")
-    if files.is_open(parent):
+    files.private_folder(state_folder(os.environ))
+    parent = files.private_folder(state_folder(os.environ) / "keys")
+    if files.is_open_to_others(parent):
         raise PermissionsError(
             folder,
             f"chmod has no effect here, nor in {parent}: there is no place for keys that others "
             "cannot read. Choose a folder on another file system, or set XDG_STATE_HOME to one.",
         )
     files.private_folder(parent / name)
-    files.write_atomically(folder / _ELSEWHERE, name.encode(), mode=0o600)
+    files.write_atomically(folder / _EXTERNAL, name.encode(), mode=0o600)
     return parent / name
 
 
 def _read(path: Path) -> KeyPair:
-    if path.exists() and files.is_open(path):
+    if path.exists() and files.is_open_to_others(path):
         raise PermissionsError(
             path, f"is a key that other users can read. Mend it with: chmod 600 {shlex.quote(str(path))}"
         )  # fmt: skip
@@ -113,5 +117,5 @@ def _read(path: Path) -> KeyPair:
     except (msgspec.MsgspecError, KeyError) as error:
         raise PermissionsError(
             path,
-            f"is not a key of ours ({error}). Remove it while no manager runs; it is made anew.",
+            f"is not a key file ({error}). Remove it while no manager runs; a new one is created.",
         ) from error

@@ -1,4 +1,4 @@
-"""Goodbyes of clients that no manager was there to hear, kept as files for the next manager."""
+"""Goodbyes of clients that could not reach a manager, stored as files for the next one."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.transport.addresses import read_address
 
 
-class LastWord(msgspec.Struct, frozen=True):
-    """A goodbye, in a file of the run folder.
+class OfflineGoodbye(msgspec.Struct, frozen=True):
+    """A stored goodbye of a client.
 
     Attributes
     ----------
     owner : Owner
-        Who left.
+        The client that left.
     reason : str
     broken : bool
         It could not work on its node at all.
     manager : str
-        Instance of the manager that did not answer; "" if there was none.
+        Instance of the manager that did not answer; "" if there was no manager.
     gave_up : bool
-        It left because that manager was away for too long, not because its job ended.
+        It left because the manager did not answer for too long, not because its job ended.
     """
 
     owner: Owner
@@ -37,43 +37,45 @@ class LastWord(msgspec.Struct, frozen=True):
     gave_up: bool = False
 
 
-def write(folder: RunFolder, owner: Owner, reason: str, broken: bool, gave_up: bool) -> None:
-    """Leave a last word for the next manager.
+def write_goodbye(
+    folder: RunFolder, owner: Owner, reason: str, broken: bool, gave_up: bool
+) -> None:
+    """Store a goodbye for the next manager.
 
     Raises
     ------
     FileError
-        It cannot be written; the next manager will have to judge by the queue alone.
+        It cannot be written; the next manager learns only from the queue that the job ended.
     """
-    word = LastWord(owner, reason, broken, _present_manager(folder), gave_up)
-    with files.naming(folder.last_words):
-        folder.last_words.mkdir(mode=0o700, exist_ok=True)
-    path = folder.last_words / owner.job.replace(os.sep, "_")
-    files.write_atomically(path, msgspec.json.encode(word), mode=0o600)
+    goodbye = OfflineGoodbye(owner, reason, broken, _current_manager(folder), gave_up)
+    with files.naming(folder.offline_goodbyes):
+        folder.offline_goodbyes.mkdir(mode=0o700, exist_ok=True)
+    path = folder.offline_goodbyes / owner.job.replace(os.sep, "_")
+    files.write_atomically(path, msgspec.json.encode(goodbye), mode=0o600)
 
 
-def read(folder: RunFolder) -> list[tuple[Path, LastWord]]:
-    """All last words, each with its file; what is no last word is passed over."""
-    if not folder.last_words.is_dir():
+def read_goodbyes(folder: RunFolder) -> list[tuple[Path, OfflineGoodbye]]:
+    """All stored goodbyes, each with its file; other files are skipped."""
+    if not folder.offline_goodbyes.is_dir():
         return []
-    found = ((path, _read(path)) for path in sorted(folder.last_words.iterdir()))
-    return [(path, word) for path, word in found if word is not None]
+    found = ((path, _read(path)) for path in sorted(folder.offline_goodbyes.iterdir()))
+    return [(path, goodbye) for path, goodbye in found if goodbye is not None]
 
 
-def _read(path: Path) -> LastWord | None:
+def _read(path: Path) -> OfflineGoodbye | None:
     try:
-        return msgspec.json.decode(files.read_private(path), type=LastWord)
+        return msgspec.json.decode(files.read_private(path), type=OfflineGoodbye)
     except (FileError, msgspec.MsgspecError):  # a temporary name, or removed meanwhile
         return None
 
 
-def is_given_up(folder: RunFolder) -> bool:
-    """Whether a job of this run has waited for the present manager in vain, as long as it may."""
-    manager = _present_manager(folder)
-    return any(word.gave_up and word.manager == manager for _, word in read(folder))
+def is_manager_given_up(folder: RunFolder) -> bool:
+    """Whether a client has given up waiting for the current manager of this run."""
+    manager = _current_manager(folder)
+    return any(one.gave_up and one.manager == manager for _, one in read_goodbyes(folder))
 
 
-def _present_manager(folder: RunFolder) -> str:
+def _current_manager(folder: RunFolder) -> str:
     try:
         return read_address(folder).instance
     except ManagerUnreachableError:

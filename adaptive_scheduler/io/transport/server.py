@@ -1,4 +1,4 @@
-"""The manager's socket: a ZeroMQ ROUTER that only holders of the run's client key reach."""
+"""The manager's socket: a ZeroMQ ROUTER for clients that have the key of the run."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from adaptive_scheduler.io.transport.authenticator import Authenticator
 from adaptive_scheduler.io.transport.connection_limit import ConnectionLimiter
 
 _MAX_SOCKETS = 65536
-# As plain numbers: pyzmq combines flags at each message, which takes enums ten times longer.
+# Plain integers: pyzmq combines flags for each message, which with enums takes ten times longer.
 _NOW = int(zmq.NOBLOCK)
 _NOW_AND_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
-#: Nobody sends more than a traceback; larger messages close their connection.
+#: Bytes of one message; a larger one closes its connection. The largest are tracebacks.
 _MAX_MESSAGE = 16 * 2**20
 
 
-#: Contexts that are in use. Python's garbage collector must never meet one with open sockets:
-#: it may finalize the context before its sockets, and then waits for them for ever.
-_served: set[zmq.Context[zmq.Socket[bytes]]] = set()
+#: Contexts in use, so that Python's garbage collector never frees one with open sockets: it may
+#: finalize the context first, which then waits for its sockets for ever.
+_contexts: set[zmq.Context[zmq.Socket[bytes]]] = set()
 
 
 class Server:
@@ -41,18 +41,18 @@ class Server:
     Parameters
     ----------
     folder : RunFolder
-        Its keys are made if need be.
+        Its keys are created if missing.
     url : str, optional
-        Bind here exactly, ``tcp://host:port``.
+        Listen exactly here, ``tcp://host:port``.
     interface : str, optional
-        A network interface (``eth0``) or an address to listen on; default all.
+        A network interface (``eth0``) or address to listen on; default: all.
     ports : str, optional
-        ``"50000-50100"``: choose from these.
+        Choose a port from these, ``"50000-50100"``.
 
     Raises
     ------
     InputError
-        Nothing can be bound there.
+        It cannot listen there.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Server:
             keys.load_or_make(folder.keys, "client"),
         )
         self._context = zmq.Context()
-        _served.add(self._context)
+        _contexts.add(self._context)
         self._context.set(zmq.MAX_SOCKETS, _MAX_SOCKETS)
         self._authenticator = Authenticator(self._context, client.public)
         self._authenticator.start()
@@ -82,7 +82,7 @@ class Server:
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._wake, zmq.POLLIN)
         self.server_key = server.public.decode()
-        self._door: ConnectionLimiter | None = None
+        self._limiter: ConnectionLimiter | None = None
         try:
             self.urls = self._listen(url, interface, ports)
         except BaseException:
@@ -93,31 +93,31 @@ class Server:
         hosts = [split_url(url)[0]] if url else host_addresses(interface)
         low, high = port_range(ports) if ports else (0, 0)
         tried = [split_url(url)[1]] if url else random.sample(range(low, high + 1), high - low + 1)
-        self._door = ConnectionLimiter(self._context, hosts[0] if url or interface else "")
+        self._limiter = ConnectionLimiter(self._context)
         try:
-            port = _first_free(self._door, tried)
+            port = _first_free(self._limiter, hosts[0] if url or interface else "", tried)
         except OSError as error:
             where = url or f"tcp://{hosts[0] if interface else '*'}:{ports or '*'}"
             raise InputError(
                 f"cannot listen on {where}: {error.strerror or error}. "
                 "Another program may hold the port: choose another url, interface or ports."
             ) from error
-        self._door.open(self._socket)
+        self._limiter.open(self._socket)
         return [f"tcp://{host}:{port}" for host in hosts]
 
     @property
     def refused(self) -> int:
-        """How many connections had no key of this run."""
-        return self._door.refused if self._door is not None else 0
+        """Number of connections without a key of this run."""
+        return self._limiter.refused if self._limiter is not None else 0
 
     @property
-    def is_shut(self) -> bool:
-        """Whether nobody else is let in, because too many connections are open."""
-        return self._door is not None and self._door.is_shut
+    def is_full(self) -> bool:
+        """Whether new connections are refused, because too many are open."""
+        return self._limiter is not None and self._limiter.is_full
 
     def receive(self, timeout: float, most: int = 1000) -> list[tuple[bytes, bytes]]:
-        """Wait up to `timeout` seconds, then drain the socket: (connection, message) pairs."""
-        self._look_around()
+        """Wait up to `timeout` seconds for messages; returns all as (connection, message)."""
+        self._check_threads()
         ready = dict(self._poller.poll(math.ceil(1000 * timeout)))
         if self._wake in ready:
             os.eventfd_read(self._wake)
@@ -127,23 +127,24 @@ class Server:
                 frames = self._socket.recv_multipart(_NOW)
             except zmq.Again:
                 break
-            if len(frames) >= 2:  # a REQ puts an empty frame between
+            if len(frames) >= 2:  # a REQ socket sends an empty frame in between
                 messages.append((frames[0], frames[-1]))
         return messages
 
-    def _look_around(self) -> None:
-        if self._door is not None:
-            self._door.look()
-        if self._authenticator.is_alive() and (self._door is None or self._door.is_watched):
+    def _check_threads(self) -> None:
+        if self._limiter is not None:
+            self._limiter.update()
+        if self._authenticator.is_alive() and (self._limiter is None or self._limiter.is_running):
             return
-        who = "watch at the door" if self._authenticator.is_alive() else "authenticator"
+        which = "connection limiter" if self._authenticator.is_alive() else "authenticator"
         raise RuntimeError(
-            f"the {who} has died, so nobody new can come in; manager.out says of what. Jobs go on: "
+            f"the thread of the {which} has died, so no new client can connect; manager.out says why. "
+            "Jobs go on: "
             "start the next manager with adaptive-scheduler resume."
         )
 
     def send(self, connection: bytes, message: bytes) -> None:
-        """Answer; a connection that is gone or full gets nothing and asks again."""
+        """Send a reply. One to a closed or full connection is dropped: the client asks again."""
         try:
             self._socket.send(connection, _NOW_AND_MORE)
             self._socket.send(message, _NOW)
@@ -152,19 +153,19 @@ class Server:
                 raise
 
     def wake(self) -> None:
-        """Make `receive` return at once; may be called from any thread, also after `close`."""
+        """Make `receive` return at once; thread-safe, also after `close`."""
         with self._waking:
             if self._wake >= 0:
                 os.eventfd_write(self._wake, 1)
 
     def close(self) -> None:
-        """Close everything; replies not yet sent get a second to leave."""
-        if self._door is not None:
-            self._door.close()
+        """Close everything, after at most a second for replies that are still being sent."""
+        if self._limiter is not None:
+            self._limiter.close()
         self._socket.close(linger=1000)
         self._context.term()
-        _served.discard(self._context)
-        with self._waking:  # the number may soon be another file's
+        _contexts.discard(self._context)
+        with self._waking:  # the descriptor may be reused
             wake, self._wake = self._wake, -1
         os.close(wake)
 
@@ -177,15 +178,15 @@ _SERVER_OPTIONS: dict[int, Any] = {
     zmq.TCP_KEEPALIVE: 1,
     zmq.TCP_KEEPALIVE_IDLE: 120,
     zmq.HANDSHAKE_IVL: 30_000,
-    # without a domain libzmq lets in everybody when no authenticator answers; so nobody
+    # without a domain libzmq admits everybody while no authenticator answers; with one, nobody
     zmq.ZAP_DOMAIN: b"run",
     zmq.ZAP_ENFORCE_DOMAIN: 1,
 }
 
 
-def _first_free(door: ConnectionLimiter, ports: list[int]) -> int:
-    """Listen at the first that can be had; OSError with the last reason if none can."""
+def _first_free(limiter: ConnectionLimiter, host: str, ports: list[int]) -> int:
+    """Listen at the first free port and return it; OSError of the last one if none is free."""
     for port in ports[:-1]:
         with suppress(OSError):
-            return door.listen(port)
-    return door.listen(ports[-1])
+            return limiter.listen(host, port)
+    return limiter.listen(host, ports[-1])

@@ -166,7 +166,8 @@ class Driver:
 
     def _send_calls(self, channel: Channel) -> None:
         while self._waiting:
-            taken, size = [], 0
+            taken: list[tuple[Call, TaskResources, Any]] = []
+            size = 0
             while self._waiting and len(taken) < MOST_CALLS and size < MOST_BYTES:
                 taken.append(self._waiting.popleft())
                 size += len(taken[-1][0].spec)

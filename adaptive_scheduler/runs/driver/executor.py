@@ -9,14 +9,14 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor as BaseExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.resources import TaskResources
-from adaptive_scheduler.core.wire.tasks import Call, Ended, Prioritise, Withdraw
+from adaptive_scheduler.core.wire.tasks import Call, Ended
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.executors.worker import Program
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value

@@ -56,7 +56,7 @@ class TaskFuture(Future[T]):
     # ---------------------------------------------------------- what the base class has at once
 
     @property
-    def _condition(self) -> threading.Condition:
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
         if self._lazy_condition is None:
             with _making:
                 if self._lazy_condition is None:
@@ -64,7 +64,7 @@ class TaskFuture(Future[T]):
         return self._lazy_condition
 
     @property
-    def _waiters(self) -> list[Any]:
+    def _waiters(self) -> list[Any]:  # type: ignore[override]
         if self._lazy_waiters is None:  # only called with the condition held
             self._lazy_waiters = []
         return self._lazy_waiters

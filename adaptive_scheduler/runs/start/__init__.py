@@ -1,1 +1,1 @@
-"""Starting a run: checked, written into its folder, launched."""
+"""Starts a run: checks what the user gave, writes the run folder, launches the manager."""

@@ -1,4 +1,4 @@
-"""What a start means anew: learners and goal beside those of the last start."""
+"""Finds what the user has changed since the last start: learners, functions, goal."""
 
 from __future__ import annotations
 
@@ -14,30 +14,29 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Item
 from adaptive_scheduler.core.same import Comparison
 from adaptive_scheduler.errors import FileError
+from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
-from adaptive_scheduler.io.pickling.object_file import read_callable
 from adaptive_scheduler.runs.start.plan import CheckedRun
 
-#: Learners that are compared, evenly chosen, and seconds that this may take: what is edited is
-#: as a rule what all have.
-MOST, PATIENCE = 2000, 5.0
-#: Bytes that are remembered from one learner to the next.
-_KEPT = 2**26
-#: The argument of a learner's constructor that is the user's function.
+#: At most so many learners are compared, evenly chosen, for so many seconds: an edit usually
+#: changes all learners alike.
+MAX_LEARNERS, MAX_SECONDS = 2000, 5.0
+#: Bytes of arrays that are kept from one comparison to the next.
+_MAX_KEPT = 2**26
+#: Arguments of a learner's constructor that are the user's function.
 _FUNCTION = ("function", "func")
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What is not as it was at the last start.
+    """What has changed since the last start.
 
     Attributes
     ----------
     goal, settings : bool
-        Whether the goal, or what else learners were made with (bounds, sequence, …), may be
-        another one.
+        Whether the goal, or an argument of the learners (bounds, sequence, …), may have changed.
     function : int or None
-        The first row whose function is surely another one.
+        The first row whose function has certainly changed.
     """
 
     goal: bool = False
@@ -52,7 +51,7 @@ def find_changes(
     rows: Sequence[Item],
     order: Sequence[int],
 ) -> Changes:
-    """Compare a plan with what the folder holds; call it before that is written anew.
+    """Compare a checked run with its folder, before the folder is written again.
 
     Parameters
     ----------
@@ -61,9 +60,9 @@ def find_changes(
     config : RunConfig or None
         Of the last start.
     rows : sequence of Item
-        Those that have data.
+        The rows that have data.
     order : sequence of int
-        For each row its place in the plan.
+        For each row its place in the plan's learners.
     """
     if config is None or not rows:
         return Changes()
@@ -79,14 +78,14 @@ def _compare_learners(
 ) -> tuple[bool, int | None]:
     settings, function = False, None
     compare = Comparison()
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + MAX_SECONDS
     with closing(LearnerFile(folder.learners)) as file:
-        for row in rows[:: -(-len(rows) // MOST)]:
-            old, new = _certain(file.read, row.id), plan.learners[order[row.id]]
-            settings = settings or _certain(_same_settings, compare, old, new) is not True
-            if function is None and _certain(_same_function, compare, old, new) is False:
+        for row in rows[:: -(-len(rows) // MAX_LEARNERS)]:
+            old, new = _result_or_none(file.read, row.id), plan.learners[order[row.id]]
+            settings = settings or _result_or_none(_same_settings, compare, old, new) is not True
+            if function is None and _result_or_none(_same_function, compare, old, new) is False:
                 function = row.id
-            if compare.kept > _KEPT:
+            if compare.kept > _MAX_KEPT:
                 compare = Comparison()
             if time.monotonic() > end:
                 break
@@ -98,8 +97,8 @@ def _goal_changed(plan: CheckedRun, folder: RunFolder, config: RunConfig) -> boo
         return True
     if plan.goal.kind != "callable":
         return False
-    old = _certain(read_callable, folder.callables, "goal")
-    return _certain(Comparison().same, old, plan.settings.goal) is not True
+    old = _result_or_none(read_callable, folder.callables, "goal")
+    return _result_or_none(Comparison().same, old, plan.options.goal) is not True
 
 
 def _same_settings(compare: Comparison, old: Any, new: Any) -> bool:
@@ -108,7 +107,7 @@ def _same_settings(compare: Comparison, old: Any, new: Any) -> bool:
 
 
 def _same_function(compare: Comparison, old: Any, new: Any) -> bool | None:
-    """Of a learner, or of all learners in it."""
+    """Compare the functions of two learners, or of all learners in them."""
     found: bool | None = True
     for one, other in zip([old, *_parts(old)], [new, *_parts(new)], strict=False):
         if hasattr(one, "function") and hasattr(other, "function") and not _parts(one):
@@ -120,23 +119,23 @@ def _same_function(compare: Comparison, old: Any, new: Any) -> bool | None:
 
 
 def _parts(learner: Any) -> list[Any]:
-    """The learners in a BalancingLearner or a DataSaver, and those in them."""
+    """Return the learners in a BalancingLearner or DataSaver, and the learners in those."""
     own = vars(learner) if hasattr(learner, "__dict__") else {}
     direct = own["learners"] if isinstance(own.get("learners"), list) else [own.get("learner")]
     return [one for part in direct if part is not None for one in (part, *_parts(part))]
 
 
 def _given(learner: Any) -> dict[str, Any]:
-    """What its constructor was given, without the function and without other learners."""
+    """Return a learner's constructor arguments, but not the function or other learners."""
     own = vars(learner) if hasattr(learner, "__dict__") else {}
     names = inspect.signature(type(learner).__init__).parameters
     left_out = ("self", "learner", "learners", *_FUNCTION)
     return {name: own[name] for name in names if name in own and name not in left_out}
 
 
-def _certain(call: Callable[..., Any], *args: Any) -> Any:
-    """What a call returns; None where the user's classes raise: then nothing is certain."""
+def _result_or_none(call: Callable[..., Any], *args: Any) -> Any:
+    """Return the result of a call, or None ("not certain") if a class of the user's raises."""
     try:
         return call(*args)
-    except Exception:  # noqa: BLE001  the border to the user's code: unpickling, ==
+    except Exception:  # noqa: BLE001  the user's code: unpickling, ==
         return None

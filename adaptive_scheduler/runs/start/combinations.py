@@ -1,6 +1,6 @@
-"""Learners within learners that adaptive cannot run, refused before a job finds out.
+"""Refuses nested learners that adaptive cannot run, before they fail in a job.
 
-What adaptive 1.5 does with each was tried; `tests/contract/test_combinations.py` tries it again.
+`tests/contract/test_combinations.py` shows that adaptive 1.5 fails with each of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from adaptive_scheduler.errors import InputError
 
 
 def refuse_impossible(learners: Sequence[Any]) -> None:
-    """Refuse learners that must fail in their job. Raises InputError, which names the remedy."""
+    """Raise InputError, with a remedy, if a learner would fail in its job."""
     from adaptive import BalancingLearner, DataSaver
 
     for place, learner in enumerate(learners):
@@ -37,14 +37,14 @@ def _check(learner: Any, where: str) -> None:
 
 
 def _innermost(learner: Any) -> Any:
-    """The learner inside of its DataSavers."""
+    """Return the learner inside its DataSavers."""
     from adaptive_scheduler.io.learner_data.adaptive_load import innermost
 
     return innermost(learner)
 
 
 def _check_children(learner: Any, where: str) -> None:
-    """Refuse what adaptive's BalancingLearner cannot choose points from."""
+    """Refuse learners that adaptive's BalancingLearner cannot choose points from."""
     from adaptive import BalancingLearner, IntegratorLearner, LearnerND
 
     children = [_innermost(child) for child in learner.learners]
@@ -82,12 +82,12 @@ def _is_async(learner: Any) -> bool:
 
     function = learner.function
     if isinstance(learner, SequenceLearner):
-        function = function.function  # adaptive has wrapped it
+        function = function.function  # adaptive wraps it
     return inspect.iscoroutinefunction(function)
 
 
 def _check_entries(learner: Any, where: str) -> None:
-    """A DataSaver keeps its results by point, and that of a sequence holds the entry itself."""
+    """Refuse entries that are not hashable: a DataSaver keeps its results in a dict by entry."""
     for entry in learner.sequence[:1] if len(learner.sequence) else ():
         try:
             hash(entry)

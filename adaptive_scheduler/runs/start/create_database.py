@@ -1,4 +1,4 @@
-"""Databases in which nothing has happened yet, for people who manage one themselves."""
+"""Creates a database for `manage_database` and `manage_jobs`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import msgspec
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.combos import plain_values
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.errors import DatabaseError, InputError
-from adaptive_scheduler.io.storage import database, files
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import database, files, row_codec
+from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.prepare import held
 from adaptive_scheduler.runs.start.previous_run import former_rows
 
 
 class _AnyLearner:
-    """Stands for a learner that is not known here: its fname may be a list of any length."""
+    """Placeholder for a learner that is not known here; its fname may be a list of any length."""
 
     def __init__(self, fname: Any) -> None:
         self.learners = fname
@@ -30,7 +31,7 @@ class _AnyLearner:
 def create(
     folder: RunFolder, names: Sequence[Any], combos: Sequence[Mapping[str, Any]] | None
 ) -> None:
-    """Make a database; an old one is kept aside. Raises as `create_empty_db`."""
+    """Create a database, and rename an old one to ``.old``; raises as `create_empty_db`."""
     given = names if isinstance(names, str) or not hasattr(names, "__len__") else list(names)
     learners = [_AnyLearner(name) for name in given] if isinstance(given, list) else []
     absolute = fnames.absolute_fnames(given, learners)
@@ -45,10 +46,10 @@ def create(
         items = [
             Item(row, fname, Phase.QUEUED, token=former.token) for row, fname in enumerate(absolute)
         ]
-        tables = state.new_tables(items, plain_combos)
-        run = state.read_config(folder).run if folder.config.exists() else secrets.token_hex(4)
+        tables = row_codec.new_tables(items, plain_combos)
+        run = read_config(folder).run if folder.config.exists() else secrets.token_hex(4)
         config = RunConfig(run, [Resources()], ["adaptive-scheduler"], str(folder.logs))
-        files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
+        write_config(folder, config)
         database.create(folder.database, {**tables, **former.tables})
 
 
@@ -58,11 +59,11 @@ def config_of(folder: RunFolder) -> RunConfig:
         raise DatabaseError(
             folder.database, "does not exist. Make it with create_empty_db(db_fname, fnames)."
         )
-    return state.read_config(folder)
+    return read_config(folder)
 
 
 def check_combos(combos: Any, n: int) -> list[dict[str, Any]]:
-    """Return combos as the database stores them: NumPy's scalars and arrays as Python's.
+    """Return combos as the database stores them: NumPy's scalars and arrays become Python's.
 
     Raises
     ------
@@ -83,22 +84,11 @@ def _checked(combo: Any, where: str) -> dict[str, Any]:
         raise InputError(f"{where}={combo!r} is no dict of parameters.")
     for key, value in combo.items():
         try:
-            msgspec.json.encode(plain(value))
+            msgspec.json.encode(plain_values(value))
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"{where}[{key!r}]={value!r} cannot be stored: {error}. Use numbers, texts, None, "
                 "or lists and dicts of them."
             ) from error
-    stored: dict[str, Any] = plain(combo)
+    stored: dict[str, Any] = plain_values(combo)
     return stored
-
-
-def plain(value: Any) -> Any:
-    """Turn NumPy's scalars and arrays into Python's, tuples into lists, keys into texts."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
-    if hasattr(value, "tolist") and hasattr(value, "shape"):  # NumPy's scalars have both
-        return plain(value.tolist())
-    return value

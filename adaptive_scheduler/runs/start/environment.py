@@ -1,4 +1,4 @@
-"""Where `start()` was called, as jobs need to know it."""
+"""Records where `start()` was called: folder, Python path and versions, for the jobs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from adaptive_scheduler.core.config import Environment
 from adaptive_scheduler.errors import EnvironmentMismatchError
 from adaptive_scheduler.io.system import commands
 
-#: Packages whose pickles differ between versions.
+#: Packages whose pickles may differ between versions.
 PACKAGES = ("adaptive", "cloudpickle", "numpy")
 #: Seconds that Python may take to start on a slow file system.
 _TIMEOUT = 120.0
 
 
 def record_environment() -> Environment:
-    """Record the working directory, ``sys.path`` beyond the environment's own, and versions.
+    """Return the working directory, the user's additions to ``sys.path``, and versions.
 
     Raises
     ------
     EnvironmentMismatchError
-        This Python cannot be started a second time.
+        This Python cannot be started again.
     """
     return Environment(
         cwd=os.getcwd(),
@@ -35,7 +35,7 @@ def record_environment() -> Environment:
 
 
 def foreign_entries(entries: list[str], own: list[str], cwd: str) -> list[str]:
-    """Entries of a ``sys.path`` that its environment does not have by itself, made absolute."""
+    """Return the entries of a ``sys.path`` that are not its environment's own, made absolute."""
     absolute = [os.path.normpath(os.path.join(cwd, entry)) for entry in entries]  # noqa: PTH118
     return [entry for entry in dict.fromkeys(absolute) if entry not in own]
 
@@ -54,7 +54,7 @@ def own_entries() -> list[str]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that pickles depend on; those that are not installed are left out."""
+    """Return the versions of `PACKAGES`, without those that are not installed."""
     found: dict[str, str] = {}
     for name in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""Names of data files: checked, made absolute, compared."""
+"""Names of data files: checks them, makes them absolute, and compares them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage.directory_cache import Presence
+from adaptive_scheduler.io.storage.directory_cache import DirectoryCache
 
 Fname = str | list[str]
-#: What tells one place of data from another.
+#: Resolved paths of one learner's data files; equal for equal files.
 Key = tuple[str, ...]
 
 
@@ -41,7 +41,7 @@ def absolute_fnames(fnames: Any, learners: Sequence[Any]) -> list[Fname]:
             f"There are {len(learners)} learners, but {len(fnames)} fnames: give one fname for "
             "each learner, in the same order."
         )
-    presence = Presence()
+    presence = DirectoryCache()
     absolute = [
         _of_learner(fname, learner, f"fnames[{place}]", presence)
         for place, (fname, learner) in enumerate(zip(fnames, learners, strict=True))
@@ -50,7 +50,7 @@ def absolute_fnames(fnames: Any, learners: Sequence[Any]) -> list[Fname]:
     return absolute
 
 
-def _of_learner(fname: Any, learner: Any, where: str, presence: Presence) -> Fname:
+def _of_learner(fname: Any, learner: Any, where: str, presence: DirectoryCache) -> Fname:
     if not isinstance(fname, (list, tuple)):
         return _absolute(fname, where, presence)
     children = getattr(learner, "__dict__", {}).get("learners")  # a DataSaver shows those within it
@@ -69,7 +69,7 @@ def _of_learner(fname: Any, learner: Any, where: str, presence: Presence) -> Fna
     return [_absolute(name, f"{where}[{place}]", presence) for place, name in enumerate(fname)]
 
 
-def _absolute(fname: Any, where: str, presence: Presence) -> str:
+def _absolute(fname: Any, where: str, presence: DirectoryCache) -> str:
     if not isinstance(fname, (str, os.PathLike)):
         raise InputError(
             f"{where}={fname!r} is of type {type(fname).__name__}. Give a str or a path "
@@ -89,13 +89,13 @@ def _absolute(fname: Any, where: str, presence: Presence) -> str:
         path.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"{where}={fname!r} is not UTF-8 text ({error}): rename it.") from error
-    if presence.may_be(path) and os.path.isdir(path):  # noqa: PTH112
+    if presence.may_exist(path) and os.path.isdir(path):  # noqa: PTH112
         raise InputError(f"{where}={fname!r} is a folder. Give the name of a file in it.")
     return path
 
 
 def refuse_collisions(fnames: Sequence[Fname]) -> None:
-    """Refuse two learners with one file, also where the names only look different."""
+    """Refuse a file that two learners share, also under two different names."""
     seen: dict[str, str] = {}
     for place, fname in enumerate(fnames):
         for inner, name in enumerate([fname] if isinstance(fname, str) else fname):
@@ -117,13 +117,13 @@ def refuse_collisions(fnames: Sequence[Fname]) -> None:
 
 
 def key(fname: Fname) -> Key:
-    """What is equal for two fnames exactly if they are the same files."""
+    """Return a value that is equal for two fnames exactly if they are the same files."""
     names = [fname] if isinstance(fname, str) else fname
     return tuple(_place_of(os.path.abspath(name)) for name in names)  # noqa: PTH100
 
 
 def _place_of(path: str) -> str:
-    """The same for an absolute one."""
+    """Return an absolute path with the links in its folder resolved."""
     folder, name = os.path.split(path)
     return os.path.join(_real(folder), name)  # noqa: PTH118
 
@@ -134,7 +134,7 @@ def _real(folder: str) -> str:
 
 
 def refuse_unwritable(fnames: Sequence[Fname]) -> None:
-    """Refuse folders in which no data can be saved.
+    """Refuse folders in which data cannot be saved.
 
     Raises
     ------
@@ -148,13 +148,13 @@ def refuse_unwritable(fnames: Sequence[Fname]) -> None:
 
 
 def refuse_unwritable_folder(folder: str, argument: str, tried: set[int] | None = None) -> None:
-    """Refuse a folder that cannot be made, or not written to.
+    """Refuse a folder that cannot be created or written to.
 
     Parameters
     ----------
     folder, argument : str
     tried : set of int, optional
-        File systems that took a file; they are not tried again.
+        Devices on which writing was tried already, which are not tried again.
     """
     existing = folder
     while not os.path.lexists(existing):
@@ -179,7 +179,7 @@ def refuse_unwritable_folder(folder: str, argument: str, tried: set[int] | None 
 
 
 def _try_to_write(folder: str, tried: set[int]) -> None:
-    """Write a file, once in a file system: it may be full, or take none, whatever its modes say."""
+    """Write a file, once for each file system: it may be full or read-only whatever its modes."""
     device = os.stat(folder).st_dev  # noqa: PTH116
     if device not in tried:
         with tempfile.TemporaryFile(dir=folder) as file:

@@ -1,4 +1,4 @@
-"""Learners whose data already meet the goal, so that no job is needed for them."""
+"""Finds learners whose data meet the goal, and done ones whose data do not."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from adaptive_scheduler.core.rows.items import Item
 from adaptive_scheduler.errors import USER_RAISES, UserCodeError
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
 from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage.directory_cache import Presence
+from adaptive_scheduler.io.storage.directory_cache import DirectoryCache
 from adaptive_scheduler.runs.load_data import load_data
 from adaptive_scheduler.runs.start.plan import CheckedRun, is_exhausted
 
-#: Goals for which data must be loaded: this can take hours.
+#: Kinds of goals that are tested on loaded data, which can take hours to load.
 SLOW = ("loss", "callable", "exhausted")
-#: Goals that the data on disk can meet; the others are about time.
+#: Kinds of goals that data can meet; the others are times.
 _KINDS = ("npoints", "loss", "callable", "exhausted")
 
 
@@ -31,29 +31,29 @@ def met_on_disk(
     function: Callable[[Any], bool] | None,
     items: Sequence[Item],
 ) -> Iterator[tuple[int, int]]:
-    """Load the data of each item that has some, into a copy of its learner.
+    """Load the data of each item that has some into a copy of its learner, and test the goal.
 
     Parameters
     ----------
     folder : RunFolder
-        Its learners are written.
+        Its learners are written already.
     goal : Goal
     function : callable or None
-        The user's own, for a goal of kind ``callable``.
+        The user's goal, if it is of kind ``callable``.
     items : sequence of Item
 
     Yields
     ------
     row, npoints : int
-        Of each item that meets the goal. One whose data cannot be loaded is
-        left to its client, which keeps them aside.
+        Of each item that meets the goal. Items whose data cannot be loaded are left out:
+        their clients rename the broken files.
 
     Raises
     ------
     UserCodeError
-        The goal raised: it would in every job.
+        The goal raised, as it would in every job.
     """
-    presence = Presence()
+    presence = DirectoryCache()
     with_data = [item for item in items if goal.kind in _KINDS and _has_data(item.fname, presence)]
     if not with_data:
         return
@@ -66,24 +66,24 @@ def met_on_disk(
 
 @dataclass(frozen=True)
 class Unmet:
-    """Rows that are DONE, and are not: they do not meet the goal, or their data are gone."""
+    """DONE rows that must go on: too `short` for the goal, or with their data `gone`."""
 
     short: list[int]
     gone: list[int]
 
 
 def unmet(plan: CheckedRun, folder: RunFolder, done: Sequence[Item], is_new: bool = True) -> Unmet:
-    """Find done rows that are to go on.
+    """Find DONE rows that must go on.
 
     Parameters
     ----------
     plan : CheckedRun
     folder : RunFolder
-        Its learners are written.
+        Its learners are written already.
     done : sequence of Item
     is_new : bool
-        Whether the goal, or what learners are made with, may have changed since they were done.
-        If not, only the data are looked for: to load them can take hours.
+        Whether the goal or the learners may have changed since they were done. If not, the
+        data files need only exist; loading them can take hours.
     """
     gone = set(without_data(done))
     kept = [item for item in done if item.id not in gone]
@@ -91,17 +91,17 @@ def unmet(plan: CheckedRun, folder: RunFolder, done: Sequence[Item], is_new: boo
 
 
 def without_data(items: Sequence[Item]) -> list[int]:
-    """Rows that had points, and whose files are not there, or empty."""
-    presence = Presence()
+    """Return the rows that had points, and whose files are missing or empty."""
+    presence = DirectoryCache()
     return [item.id for item in items if item.npoints and not _is_kept(item.fname, presence)]
 
 
-def _is_kept(fname: str | list[str], presence: Presence) -> bool:
+def _is_kept(fname: str | list[str], presence: DirectoryCache) -> bool:
     return all(presence.has_data(name) for name in ([fname] if isinstance(fname, str) else fname))
 
 
 def _short(plan: CheckedRun, folder: RunFolder, kept: Sequence[Item], is_new: bool) -> list[int]:
-    """Rows that do not meet the goal with the data they have."""
+    """Return the rows that do not meet the goal with the data they have."""
     goal = plan.goal
     if not is_new:
         return []
@@ -111,14 +111,14 @@ def _short(plan: CheckedRun, folder: RunFolder, kept: Sequence[Item], is_new: bo
         return [item.id for item in kept if item.npoints < goal.value]
     if goal.kind == "until":
         return [] if has_passed(goal, time.time()) else [item.id for item in kept]
-    met = {row for row, _ in met_on_disk(folder, goal, plan.settings.goal, kept)}
+    met = {row for row, _ in met_on_disk(folder, goal, plan.options.goal, kept)}
     return [item.id for item in kept if item.id not in met]
 
 
-def _has_data(fname: str | list[str], presence: Presence) -> bool:
-    """Whether all files of a learner are there."""
+def _has_data(fname: str | list[str], presence: DirectoryCache) -> bool:
+    """Return whether all files of a learner exist."""
     names = [fname] if isinstance(fname, str) else fname
-    return all(presence.may_be(name) and files.is_file(name) for name in names)
+    return all(presence.may_exist(name) and files.is_file(name) for name in names)
 
 
 def _loaded(learners: LearnerFile, item: Item) -> Any:
@@ -131,10 +131,10 @@ def _loaded(learners: LearnerFile, item: Item) -> Any:
 
 
 def is_met(goal: Goal, function: Callable[[Any], bool] | None, learner: Any) -> bool:
-    """Whether a loaded learner meets its goal; UserCodeError if the goal raises."""
+    """Return whether a loaded learner meets its goal; UserCodeError if the goal raises."""
     test = predicate(goal, function, lambda: 0.0, time.time) or is_exhausted
     try:
         return bool(test(learner))
-    except USER_RAISES as error:  # the border to the user's code
+    except USER_RAISES as error:  # the user's code
         text = "".join(traceback.format_exception(error))
         raise UserCodeError("goal", f"{type(error).__name__}: {error}", text) from error

@@ -1,4 +1,4 @@
-"""Starting a manager, seen from outside."""
+"""Starts a manager, and waits until it answers."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Status
 from adaptive_scheduler.errors import ManagerUnreachableError, RunError, SchedulerError
 from adaptive_scheduler.io.system.processes import start_manager
+from adaptive_scheduler.io.system.read_logs import tail
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.runs.check import ClusterCheck, check
-from adaptive_scheduler.runs.manager_client import ManagerClient, output_tail
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.start.plan import CheckedRun
 
-#: Seconds that a manager may take until it answers: Python starts slowly on a busy file system.
+#: Seconds that a manager may take to answer: on a busy file system Python starts slowly.
 PATIENCE = 120.0
 
 
 def start_and_wait(folder: RunFolder, viewer: ManagerClient, patience: float = PATIENCE) -> None:
-    """Start a manager in a process of its own and wait until it answers, or has ended well.
+    """Start a manager in its own process, and wait until it answers or has finished.
 
     Raises
     ------
     RunError
-        It died, or does not answer; with what it printed.
+        It failed (the error has what it printed), or does not answer.
     """
     process = start_manager(folder)
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            _judge_end(process, folder, viewer)
+            _check_exit(process, folder, viewer)
             return
         if _answers(process, folder, viewer):
             return
@@ -44,7 +45,7 @@ def start_and_wait(folder: RunFolder, viewer: ManagerClient, patience: float = P
 
 def _answers(process: subprocess.Popen[bytes], folder: RunFolder, viewer: ManagerClient) -> bool:
     try:
-        if read_address(folder).pid != process.pid:  # of the manager before
+        if read_address(folder).pid != process.pid:  # of the previous manager
             return False
         viewer.ask(Status("none"))
     except ManagerUnreachableError:
@@ -52,27 +53,27 @@ def _answers(process: subprocess.Popen[bytes], folder: RunFolder, viewer: Manage
     return True
 
 
-def _judge_end(process: subprocess.Popen[bytes], folder: RunFolder, viewer: ManagerClient) -> None:
-    """One that ended at once had nothing to do, or another was faster, or it died."""
+def _check_exit(process: subprocess.Popen[bytes], folder: RunFolder, viewer: ManagerClient) -> None:
+    """Raise RunError unless it had nothing to do, or another manager was started before it."""
     if process.returncode == 0 or viewer.lives():
         return
     raise RunError(
         f"The manager could not start (exit status {process.returncode}): "
-        f"{output_tail(folder.manager_output) or f'see {folder.manager_log}'}"
+        f"{tail(folder.manager_output) or f'see {folder.manager_log}'}"
     )
 
 
 def try_cluster(plan: CheckedRun, folder: RunFolder) -> None:
-    """Submit one small job that tries everything.
+    """Check the cluster with one small job.
 
     Raises
     ------
     SchedulerError
-        Something does not work; names each such thing and its remedy.
+        Something does not work; the error names each problem and its remedy.
     """
     first = plan.fnames[0] if isinstance(plan.fnames[0], str) else plan.fnames[0][0]
     trial = ClusterCheck(
-        plan.scheduler, plan.shapes[0], folder.home, Path(first).parent, tell=print
+        plan.scheduler, plan.shapes[0], folder.home, Path(first).parent, report=print
     )
     bad = [finding for finding in check(trial) if not finding.ok]
     if bad:

@@ -1,4 +1,4 @@
-"""Rows of the database when a run is started, or started again."""
+"""Makes the rows of the database when a run is started, from those of an earlier start."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.errors import DatabaseError, InputError
-from adaptive_scheduler.io.storage import database
-from adaptive_scheduler.io.storage import row_codec as state
+from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.database import Database, Tables
 from adaptive_scheduler.io.storage.read_only import put_aside, read_tables
 from adaptive_scheduler.runs.start import fnames
@@ -24,16 +23,16 @@ from adaptive_scheduler.runs.start.plan import CheckedRun
 
 @dataclass
 class PreviousRun:
-    """What the folder holds of an earlier start.
+    """What the folder has from an earlier start.
 
     Attributes
     ----------
     rows : list of Item
         To carry on; empty for a new run.
     tables : dict
-        Jobs and submits that a new run takes over.
+        Jobs and submits that the new run takes over.
     token : int
-        The last right that was given away: new ones must be higher.
+        The highest token so far: new ones must be higher.
     """
 
     rows: list[Item] = field(default_factory=list)
@@ -43,37 +42,37 @@ class PreviousRun:
 
 
 def former_rows(folder: RunFolder, overwrite: bool) -> PreviousRun:
-    """Read what the folder holds; with `overwrite` put its database aside."""
+    """Read what the folder has; with `overwrite`, rename its database to ``.old``."""
     if not folder.database.exists():
         return PreviousRun()
     if not overwrite:
-        return PreviousRun(state.read_items(read_tables(folder), folder))
+        return PreviousRun(row_codec.read_items(read_tables(folder), folder))
     former = PreviousRun()
     try:
         tables = read_tables(folder)
-        former.token = max((row.token for row in state.read_items(tables, folder)), default=0)
-        former.tables = _jobs_that_live(tables)
+        former.token = max((row.token for row in row_codec.read_items(tables, folder)), default=0)
+        former.tables = _living_jobs(tables)
     except DatabaseError as error:
         former.remarks.append(f"The old database is kept, although it is damaged: {error}")
     former.remarks.append(f"The old database is kept as {put_aside(folder)}.")
     return former
 
 
-def _jobs_that_live(tables: Tables) -> Tables:
-    """Jobs of the old run serve the new one: else two jobs would write to one file."""
+def _living_jobs(tables: Tables) -> Tables:
+    """Return jobs that are alive; the new run uses them, or two jobs would write to one file."""
     alive = {key: row for key, row in tables.get(database.JOBS, {}).items() if not row.get("ended")}
     return {database.JOBS: alive, database.SUBMITS: tables.get(database.SUBMITS, {})}
 
 
 def match_rows(rows: Sequence[Item], names: Sequence[fnames.Fname]) -> tuple[list[int], list[int]]:
-    """Find each fname's row; rows keep their numbers, because running jobs know them.
+    """Find each fname's row. Rows keep their numbers, because running jobs use them.
 
     Returns
     -------
     order : list of int
-        For each row its place in `names`.
+        For each row the index of its name.
     row_of : list of int
-        The opposite.
+        For each name its row.
 
     Raises
     ------
@@ -89,7 +88,7 @@ def match_rows(rows: Sequence[Item], names: Sequence[fnames.Fname]) -> tuple[lis
         raise InputError(
             f"The run in this folder has {len(rows)} learners, of which {len(gone)} are missing in "
             f"fnames, first {gone[0]!r}. Give all of them again (new ones may be added), or "
-            "another folder=..., or overwrite_db=True to begin anew."
+            "another folder=..., or overwrite=True to begin anew."
         )
     order += places.values()
     row_of = [0] * len(order)
@@ -105,7 +104,7 @@ def new_rows(
     row_of: Sequence[int],
     shapes: Sequence[Resources],
 ) -> list[Item]:
-    """Rows as they are to be now; only what has not ended changes its phase."""
+    """Return the rows of the new start; a row that has ended keeps its phase."""
     items = []
     for row, place in enumerate(order):
         parents = tuple(row_of[parent] for parent in plan.depends_on[place])
@@ -128,7 +127,7 @@ def new_rows(
 def rewrite_rows(
     folder: RunFolder, items: Sequence[Item], config: RunConfig, again: Sequence[int]
 ) -> list[str]:
-    """Write what changed; failed and cancelled learners, and those done `again`, are queued again."""
+    """Write the rows; queue failed and cancelled ones again, and the done ones in `again`."""
     with open_store(folder) as store:
         rows = store.tables.setdefault(database.ITEMS, {})
         for item in items:
@@ -146,29 +145,31 @@ def rewrite_rows(
 def requeue(
     store: Database, config: RunConfig, phases: Container[Phase], only: Container[int] | None = None
 ) -> int:
-    """Queue ended learners again in the database of a run without a manager; returns how many.
+    """Queue ended learners again in a run without a manager, and return how many.
 
-    The run is neither held nor cancelled afterwards.
+    Afterwards the run is neither held nor cancelled.
 
     Parameters
     ----------
     store : Database
     config : RunConfig
     phases : container of Phase
-        Those that are to be queued again.
+        Rows in one of these phases are queued again.
     only : container of int, optional
-        Of these rows; None: of all.
+        Only these rows; None: all.
     """
-    run = state.open_state(store.tables, store.folder, config, time.monotonic(), store)
+    run = row_codec.open_state(store.tables, store.folder, config, time.monotonic(), store)
     ended = [
         item.id
         for item in run.items.rows
         if item.phase in phases and (only is None or item.id in only)
     ]
     n = run.items.retry(ended, time.time())
-    run.jobs.pardon()
-    state.note_changes(store, run)
-    store.put(state.RUN_TABLE, state.RUN_ROW, state.RunRow(pardoned=run.jobs.pardoned))
+    run.jobs.reset_early_deaths()
+    row_codec.note_changes(store, run)
+    store.put(
+        row_codec.RUN_TABLE, row_codec.RUN_ROW, row_codec.RunRow(pardoned=run.jobs.ignored_deaths)
+    )
     store.commit()
     return n
 

@@ -1,1 +1,1 @@
-"""How a run looks to people."""
+"""Shows runs as text, tables and HTML."""

@@ -1,4 +1,4 @@
-"""The live picture of a run: in a notebook it updates itself, in a terminal it is printed."""
+"""Shows a run: in a notebook as tables that update themselves, in a terminal once."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from rich.console import Console
 
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.runs.views import render as views
+from adaptive_scheduler.runs.views import render
 
-#: Tasks live only as long as somebody holds them.
+#: asyncio keeps only weak references to tasks.
 _tasks: set[asyncio.Task[None]] = set()
 
 
@@ -31,33 +31,33 @@ def show(draw: Callable[[], Snapshot], interval: float) -> None:
     Parameters
     ----------
     draw : callable
-        Makes a snapshot; called in a thread.
+        Returns a snapshot; called in a thread.
     interval : float
         Seconds between two updates in a notebook.
     """
-    picture = draw()
+    snapshot = draw()
     if not in_notebook():
-        Console().print(views.overview(picture))
+        Console().print(render.overview(snapshot))
         return
     from IPython.display import HTML, display
 
-    handle = display(HTML(views.as_html(views.overview(picture))), display_id=True)
-    task = asyncio.get_running_loop().create_task(_update(handle, draw, interval, picture))
+    handle = display(HTML(render.as_html(render.overview(snapshot))), display_id=True)
+    task = asyncio.get_running_loop().create_task(_update(handle, draw, interval, snapshot))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
 
 
 async def _update(
-    handle: Any, draw: Callable[[], Snapshot], interval: float, picture: Snapshot
+    handle: Any, draw: Callable[[], Snapshot], interval: float, snapshot: Snapshot
 ) -> None:
-    """Redraw until all is over; a manager that is away is shown as such."""
+    """Show the run again and again until it has ended; errors are shown in its place."""
     from IPython.display import HTML
 
-    while picture.alive or not picture.over:
+    while snapshot.alive or not snapshot.over:
         await asyncio.sleep(interval)
         try:
-            picture = await asyncio.to_thread(draw)
-            html = views.as_html(views.overview(picture))
+            snapshot = await asyncio.to_thread(draw)
+            html = render.as_html(render.overview(snapshot))
         except AdaptiveSchedulerError as error:
-            html = views.as_html(str(error))
+            html = render.as_html(str(error))
         handle.update(HTML(html))

@@ -1,4 +1,4 @@
-"""How a `Snapshot` looks to people: pure functions from it to rich renderables."""
+"""Shows a `Snapshot`: pure functions that return rich renderables, text or HTML."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ STYLES = {
     Phase.FAILED: "bold red",
     Phase.CANCELLED: "magenta",
 }
-#: Who needs a look comes first.
+#: Learners that may need attention come first.
 _ORDER = (Phase.FAILED, Phase.RUNNING, Phase.QUEUED, Phase.WAITING, Phase.CANCELLED, Phase.DONE)
 
 
 def overview(snapshot: Snapshot, rows: int | None = 20) -> Group:
-    """Everything about a run, at most `rows` lines a table (None: all)."""
+    """Everything about a run, with at most `rows` lines per table (None: all)."""
     parts: list[RenderableType] = [headline(snapshot), progress(snapshot), *notes(snapshot)]
     if snapshot.jobs:
         parts.append(jobs_table(snapshot, rows))
@@ -40,7 +40,7 @@ def overview(snapshot: Snapshot, rows: int | None = 20) -> Group:
 
 
 def headline(snapshot: Snapshot) -> Text:
-    """The run, and who manages it."""
+    """The run and its manager."""
     text = Text.assemble((snapshot.database, "bold"), f"  run {snapshot.run}")
     if snapshot.scheduler:
         text.append(f"  {snapshot.scheduler}")
@@ -65,38 +65,55 @@ def progress(snapshot: Snapshot) -> RenderableType:
 
 def phases(snapshot: Snapshot) -> Text:
     """How many learners are in each phase."""
-    words = [
+    parts = [
         (f"{snapshot.phases[phase]} {phase.value}  ", style)
         for phase, style in STYLES.items()
         if snapshot.phases.get(phase)
     ]
-    return Text.assemble(*words)
+    return Text.assemble(*parts)
 
 
 def figures(snapshot: Snapshot) -> str:
     """Points, rate, jobs and remaining time on one line."""
-    words = [f"{snapshot.points:,} points", f"{snapshot.points_per_second:.1f} points/s"]
-    words.append(f"{len(snapshot.jobs)} jobs now, {snapshot.submitted} submitted")
+    parts = [f"{snapshot.points:,} points", f"{snapshot.points_per_second:.1f} points/s"]
+    parts += [jobs(snapshot), f"{snapshot.submitted} submitted"]
     if snapshot.started:
-        words.append(f"{duration(snapshot.time - snapshot.started)} since the manager started")
+        parts.append(f"{duration(snapshot.time - snapshot.started)} since the manager started")
     if snapshot.remaining is not None and not snapshot.over:
-        words.append(f"about {duration(snapshot.remaining)} left")
-    return ", ".join(words)
+        parts.append(f"about {duration(snapshot.remaining)} left")
+    return ", ".join(parts)
+
+
+def jobs(snapshot: Snapshot) -> str:
+    """How many jobs run and how many wait; only a manager knows which do."""
+    n = len(snapshot.jobs)
+    if not n:
+        return "no jobs"
+    if not snapshot.alive:
+        return f"{counted(n, 'job')} not known to have ended"
+    waiting = sum(job.waiting for job in snapshot.jobs)
+    parts = [f"{k} {what}" for k, what in ((n - waiting, "running"), (waiting, "waiting")) if k]
+    return f"jobs: {' and '.join(parts)}"
+
+
+def counted(n: int, what: str) -> str:
+    """``1 job``, ``2 jobs``."""
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def line(snapshot: Snapshot) -> str:
-    """The same on one line without colours, for logs and pipes."""
+    """The run on one line without colours, for logs and pipes."""
     done = snapshot.phases.get(Phase.DONE, 0)
     return f"{done}/{snapshot.total} done  {phases(snapshot).plain.strip()}  {figures(snapshot)}"
 
 
 def notes(snapshot: Snapshot) -> list[Text]:
-    """What a person should know, one line each."""
+    """The notes of the manager, one line each."""
     return [Text(f"! {note}", "bold yellow") for note in snapshot.notes]
 
 
 def is_held(snapshot: Snapshot) -> bool:
-    """Whether nothing is submitted until a person says `resume`."""
+    """Whether nothing is submitted until somebody calls `resume`."""
     return any(note.startswith("held:") for note in snapshot.notes)
 
 
@@ -104,8 +121,8 @@ def is_held(snapshot: Snapshot) -> bool:
 
 
 def items_table(snapshot: Snapshot, rows: int | None = None) -> Table:
-    """One line a learner; those that need a look come first."""
-    chosen = _by_need(snapshot)
+    """One line per learner; those that may need attention come first."""
+    chosen = _by_attention(snapshot)
     folder = common_folder(snapshot.items)
     names = ("", "fname", "phase", "job", "points", "loss", "points/s", "overhead", "CPU", "MiB",
              "worked", "no point for")  # fmt: skip
@@ -115,18 +132,18 @@ def items_table(snapshot: Snapshot, rows: int | None = None) -> Table:
 
 
 def reasons(snapshot: Snapshot, rows: int | None = None) -> list[Text]:
-    """Why learners are where they are: lines of their own, for a column would be too narrow."""
+    """Why learners failed or wait; not in the table, where a column would be too narrow."""
     folder = common_folder(snapshot.items)
     return [
         Text.assemble(
-            (f"{item.id} ", STYLES[item.phase]), f"{fname_text(item.fname, folder)}: {why}"
+            (f"{item.id} ", STYLES[item.phase]), f"{fname_text(item.fname, folder)}: {reason}"
         )
-        for item in _by_need(snapshot)[:rows]
-        if (why := _why(item, snapshot.time))
+        for item in _by_attention(snapshot)[:rows]
+        if (reason := why(item, snapshot.time))
     ]
 
 
-def _by_need(snapshot: Snapshot) -> list[ItemView]:
+def _by_attention(snapshot: Snapshot) -> list[ItemView]:
     return sorted(snapshot.items, key=lambda item: (_ORDER.index(item.phase), item.id))
 
 
@@ -148,15 +165,16 @@ def _item_cells(item: ItemView, folder: str) -> list[Text]:
     ]
 
 
-def _why(item: ItemView, now: float) -> str:
+def why(item: ItemView, now: float) -> str:
+    """Reason, failures and damaged data of a learner; "" if there is none."""
     counts = {"failures": item.fails, "crashes": item.crashes}
     kept = f"damaged data kept as {item.kept_aside}" if item.kept_aside else ""
-    told = [_trouble(item, now), *(f"{n} {what}" for what, n in counts.items() if n), kept]
-    return ", ".join(word for word in told if word)
+    parts = [_trouble(item, now), *(f"{n} {what}" for what, n in counts.items() if n), kept]
+    return ", ".join(part for part in parts if part)
 
 
 def _trouble(item: ItemView, now: float) -> str:
-    """Why it is where it is, and since when nothing has come of it."""
+    """Why a learner is in its phase, and since when it makes no progress."""
     reason = "" if item.phase is Phase.DONE else item.reason
     return ", ".join(filter(None, [reason, stalled(item, now) if item.stalled else ""]))
 
@@ -169,36 +187,40 @@ def stalled(item: ItemView, now: float) -> str:
 
 
 def jobs_table(snapshot: Snapshot, rows: int | None = None) -> Table:
-    """One line a job of the queue; silent ones come first."""
+    """One line per job in the queue; those without heartbeats come first."""
     chosen = sorted(snapshot.jobs, key=lambda job: (not job.suspect, job.item is None, job.id))
-    names = ("id", "name", "state", "host", "learner", "heard", "why")
+    names = ("id", "name", "state", "host", "learner", "heartbeat", "reason")
     lines = [_job_cells(job) for job in chosen[:rows]]
     return _cut(_table("jobs", names, lines), len(chosen), rows)
 
 
 def _job_cells(job: JobRow) -> list[Text]:
-    heard = f"{duration(job.silent)} ago" if job.silent else ""
+    ago = duration(job.silent)
+    heartbeat = f"silent for {ago}" if job.suspect else f"{ago} ago" if job.silent else ""
     return [
         Text(job.id),
         Text(job.name),
         Text(job.state),
         Text(job.host),
         Text("" if job.item is None else str(job.item)),
-        Text(f"silent: {heard}" if job.suspect else heard, "bold red" if job.suspect else ""),
+        Text(heartbeat, "bold red" if job.suspect else ""),
         Text(job.reason),
     ]
 
 
 def waiting(snapshot: Snapshot) -> list[str]:
-    """Why jobs wait, in the batch system's words, as long as none has started."""
+    """Why jobs wait, in the batch system's words, if none has started yet."""
     if snapshot.phases.get(Phase.RUNNING) or any(job.silent for job in snapshot.jobs):
         return []
     reasons = Counter(job.reason for job in snapshot.jobs if job.reason)
-    return [f"{n} jobs wait in the queue: {reason}" for reason, n in reasons.items()]
+    return [
+        f"{counted(n, 'job')} {'waits' if n == 1 else 'wait'} in the queue: {reason}"
+        for reason, n in reasons.items()
+    ]
 
 
 def failures(snapshot: Snapshot) -> list[Text]:
-    """The learners that failed, that cannot be saved, or that get no further, each with its reason."""
+    """Learners that failed, cannot be saved or make no progress, each with its reason."""
     return [
         Text.assemble((f"learner {item.id} ", "bold red"), f"{fname_text(item.fname)}: {trouble}")
         for item in snapshot.items
@@ -207,22 +229,22 @@ def failures(snapshot: Snapshot) -> list[Text]:
     ]
 
 
-#: Columns whose words may go on in the next line; the others keep theirs together.
-_LONG = frozenset({"fname", "name", "why", "host"})
+#: Columns that may be wrapped.
+_LONG = frozenset({"fname", "name", "reason", "host"})
 _LEFT = _LONG | {"phase", "job", "id", "state"}
 
 
 def _table(title: str, names: Sequence[str], lines: Sequence[Sequence[Text]]) -> Table:
-    """Make a table of the columns that say anything."""
+    """Make a table without the columns that are empty."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, title_style="bold")
-    told = [place for place, _ in enumerate(names) if any(cells[place].plain for cells in lines)]
-    for name in (names[place] for place in told):
+    used = [place for place, _ in enumerate(names) if any(cells[place].plain for cells in lines)]
+    for name in (names[place] for place in used):
         table.add_column(
             name, justify="left" if name in _LEFT else "right", overflow="fold",
             no_wrap=name not in _LONG,
         )  # fmt: skip
     for cells in lines:
-        table.add_row(*(cells[place] for place in told))
+        table.add_row(*(cells[place] for place in used))
     return table
 
 
@@ -237,16 +259,16 @@ def _cut(table: Table, n: int, rows: int | None) -> Table:
 
 
 def common_folder(items: Sequence[ItemView]) -> str:
-    """The folder that all data are in, to be said once; "" if there is no such folder."""
+    """The folder that holds all data, to be shown once; "" if there is none."""
     names = [name for item in items for name in _names(item.fname)]
-    folders = {os.path.dirname(name) for name in names}  # noqa: PTH120  texts that stay texts
+    folders = {os.path.dirname(name) for name in names}  # noqa: PTH120  keeps its type str
     if not folders or not all(map(os.path.isabs, folders)):
         return ""
     return os.path.join(os.path.commonpath(folders), "")  # noqa: PTH118
 
 
 def fname_text(fname: str | list[str], folder: str = "") -> str:
-    """A name to show, without its folder; of a list the first."""
+    """An fname without its folder; the first of a list, and how many more there are."""
     names = _names(fname) or ["(none)"]
     more = f" +{len(names) - 1}" if len(names) > 1 else ""
     return names[0].removeprefix(folder) + more
@@ -270,7 +292,7 @@ def duration(seconds: float) -> str:
 
 
 def as_text(view: RenderableType, width: int = 120) -> str:
-    """A view as plain text, `width` letters wide."""
+    """A view as plain text, `width` characters wide."""
     console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False)
     with console.capture() as capture:
         console.print(view)
@@ -278,7 +300,7 @@ def as_text(view: RenderableType, width: int = 120) -> str:
 
 
 def as_html(view: RenderableType, width: int = 120) -> str:
-    """A view as HTML for a notebook: one ``pre`` with its styles inside, no scripts."""
+    """A view as HTML for a notebook: one ``pre`` with inline styles and no scripts."""
     console = Console(
         record=True, file=io.StringIO(), width=width, force_terminal=True, force_jupyter=False
     )

@@ -1,10 +1,12 @@
-"""One word for how a run stands, with the text behind it."""
+"""What `snapshot()` and `status()` return: values that show themselves in a notebook."""
 
 from __future__ import annotations
 
+import html
+
 from adaptive_scheduler.core.rows.items import Phase
-from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.runs.views import render as views
+from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
+from adaptive_scheduler.runs.views import render
 
 RUNNING = "running"
 HELD = "held"
@@ -15,13 +17,23 @@ DEAD = "manager dead"
 NOT_STARTED = "not started"
 
 
+class RunSnapshot(Snapshot):
+    """A `Snapshot` that prints as one line, and that a notebook shows as tables."""
+
+    def __repr__(self) -> str:
+        return f"<{word_of(self)}: {render.line(self)}>"
+
+    def _repr_html_(self) -> str:
+        return render.as_html(render.overview(self))
+
+
 class RunStatus(str):
     """A word that can be compared; printed with its text.
 
     Attributes
     ----------
     text : str
-        What a person wants to know.
+        The details.
     """
 
     __slots__ = ("text",)
@@ -35,16 +47,20 @@ class RunStatus(str):
         return status
 
     def __repr__(self) -> str:
-        return f"{self}: {self.text}"
+        return f"{self}: {self.text}" if self.text else str(self)
+
+    def _repr_html_(self) -> str:
+        text = f'<pre style="white-space:pre-wrap">{html.escape(self.text)}</pre>'
+        return f"<b>{html.escape(self)}</b>{text if self.text else ''}"
 
 
 def status_of(snapshot: Snapshot) -> RunStatus:
-    """Judge a snapshot that holds at least the failed learners."""
+    """Return the status of a run, from a snapshot that holds at least the failed learners."""
     word = word_of(snapshot)
-    lines = [views.line(snapshot), *snapshot.notes, *views.waiting(snapshot)]
-    lines += [text.plain for text in views.failures(snapshot)[:10]]
+    lines = [render.line(snapshot), *snapshot.notes, *render.waiting(snapshot)]
+    lines += [text.plain for text in render.failures(snapshot)[:10]]
     if word == DEAD:
-        lines.append("No manager lives. Jobs that run go on; resume() starts another manager.")
+        lines.append("No manager runs. Running jobs go on; resume() starts another manager.")
     return RunStatus(word, "\n".join(lines))
 
 
@@ -53,7 +69,17 @@ def word_of(snapshot: Snapshot) -> str:
     if not snapshot.over:
         if not snapshot.alive:
             return DEAD
-        return HELD if views.is_held(snapshot) else RUNNING
+        return HELD if render.is_held(snapshot) else RUNNING
     if snapshot.phases.get(Phase.CANCELLED):
         return CANCELLED
     return FAILED if snapshot.phases.get(Phase.FAILED) else FINISHED
+
+
+def item_status(item: ItemView, now: float) -> RunStatus:
+    """Return the status of one learner: its phase, and the details as text."""
+    parts = [render.counted(item.npoints, "point"), f"{render.duration(item.worked)} of work"]
+    if item.job:
+        parts.append(f"job {item.job}")
+    if item.loss is not None:
+        parts.append(f"loss {item.loss:.3g}")
+    return RunStatus(item.phase.value, ", ".join([*parts, *filter(None, [render.why(item, now)])]))

@@ -1,10 +1,10 @@
-"""What ``qstat -f -F json`` printed, made into jobs.
+"""Parses the JSON of ``qstat`` and ``pbsnodes``.
 
-Its JSON is written by hand in C. Of OpenPBS 23.06 it is valid but for bytes
-that are not UTF-8 and control characters; earlier releases also left numbers
-such as ``007`` and backslashes of any user's environment as they were. One
-odd job of somebody else must not blind us, so a value that is not JSON is
-taken as text. An answer that is cut off stays an error.
+PBS writes it without a JSON library, and not all of it is valid: OpenPBS 23.06 prints bytes that
+are not UTF-8 and control characters; earlier releases also print numbers such as ``007`` and
+the backslashes of a user's environment unchanged. One strange job of another user must not
+make the whole listing unreadable, so a value that is not JSON is read as text. An answer that
+was cut off is an error all the same.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from adaptive_scheduler.errors import NoObservation
 
 #: The variable that holds `JobRequest.tag`; `qsub -v` puts it into ``Variable_List``.
 TAG = "ADAPTIVE_SCHEDULER_TAG"
-#: One job: attribute to value; the types of values vary, ``007`` comes as 7.
+#: One job: attribute -> value. The types of values vary: ``007`` may come as 7.
 Attributes = Mapping[str, Any]
 
 #: Reference Guide 8.1 "Job States"; every other letter (E exiting, H held, S and U
 #: suspended, T in transit, M moved) is alive. B is an array's parent, not a job.
 _STATES = {
     "Q": JobState.PENDING,
-    "W": JobState.PENDING,  # its start time was put off
+    "W": JobState.PENDING,  # it has a start time that has not come
     "R": JobState.RUNNING,
-    "X": JobState.ENDED,  # a subjob that is over while its array lives
+    "X": JobState.ENDED,  # a subjob that has ended while others of its array have not
     "F": JobState.ENDED,  # from the history (-x)
 }
 _DELETED = 91  # JOB_SUBSTATE_TERMINATED: ended by qdel, whatever its exit status says
-#: Exit_status below zero is PBS's own verdict (job.h, JOB_EXEC_*); 256 + n is a signal.
+#: An Exit_status below zero is PBS's own code (job.h, JOB_EXEC_*); 256 + n means signal n.
 _CAUSES = {
     0: "completed",
     -29: "timeout",  # walltime
@@ -56,43 +56,43 @@ _CAUSES = {
 _MEMBER = re.compile(r'(?P<head>\t+".*?":\t)(?P<value>.*?)(?P<comma>,?)')
 
 
-#: What ``comment`` says of a job's past; it stays there while the job is suspended, exits, or
-#: waits as a part of an array that has begun.
-_PAST = re.compile(r"Job (Array Began|run|was sent for execution) at ", re.IGNORECASE)
-#: The scheduler's verdict that the cluster as it is can never run a job.
-_NEVER = "Can Never Run"
+#: Texts of ``comment`` that tell of the past, not why a job waits: they stay there while it is
+#: suspended, exits, or waits in an array of which other jobs have started.
+_PAST_COMMENT = re.compile(r"Job (Array Began|run|was sent for execution) at ", re.IGNORECASE)
+#: How PBS's comment begins if the cluster, as it is, can never run a job.
+_NEVER_STARTS = "Can Never Run"
 _NEVER_REMEDY = (
-    "no part of the cluster is large enough, or what is has been taken out of service: give fewer "
+    "no host that is in service is large enough: give fewer "
     "cores= or less memory=, another queue=, or nodes= and cores_per_node= that fit its hosts"
 )
 #: Hold_Types: Reference Guide, "Job Attributes".
 _HOLDERS = {"u": "its owner", "o": "an operator", "s": "the system", "p": "a bad password"}
 #: Node states in which no job is started: Reference Guide 8.4 "Node States".
-_AWAY = frozenset({"down", "offline", "stale", "state-unknown", "unknown", "maintenance"})
+_UNUSABLE = frozenset({"down", "offline", "stale", "state-unknown", "unknown", "maintenance"})
 _SIZE = re.compile(r"(\d+)([kmgtp]?)[bw]?", re.IGNORECASE)
 
 
-def words(result: CommandResult) -> str:
-    """What a command complained of, in one line without the usage text."""
+def error_text(result: CommandResult) -> str:
+    """Return a command's error message on one line, without its usage text."""
     text = result.stderr.partition("usage:")[0] or result.stderr.partition("\n")[0]
-    told = "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    message = "; ".join(line.strip() for line in text.splitlines() if line.strip())
     program = " ".join(result.argv[:1])
-    return f"{told or f'{program}: no message'} (exit status {result.rc})"
+    return f"{message or f'{program}: no message'} (exit status {result.rc})"
 
 
-def told_jobs(result: CommandResult) -> dict[str, Attributes]:
-    """Jobs by id, array parents included; NoObservation if it is not a whole answer.
+def parse_jobs(result: CommandResult) -> dict[str, Attributes]:
+    """Parse jobs by id, with the parents of arrays; NoObservation if the answer is incomplete.
 
-    The exit status is the caller's to judge: a qstat without any server prints
-    a good JSON object without jobs.
+    The caller must look at the exit status, too: a qstat that reaches no server prints a valid
+    JSON object without jobs.
     """
     try:
         answer = _load(result.stdout)
     except ValueError as error:
-        raise NoObservation(f"{words(result)}: not a whole JSON answer: {error}") from error
+        raise NoObservation(f"{error_text(result)}: not a whole JSON answer: {error}") from error
     jobs = answer.get("Jobs", {}) if isinstance(answer, dict) and "pbs_server" in answer else None
     if not isinstance(jobs, dict):
-        raise NoObservation(f"{words(result)}: not qstat's JSON: {result.stdout[:80]!r}")
+        raise NoObservation(f"{error_text(result)}: not qstat's JSON: {result.stdout[:80]!r}")
     return {name: job for name, job in jobs.items() if isinstance(job, dict)}
 
 
@@ -100,22 +100,22 @@ def _load(text: str) -> Any:
     try:
         return json.loads(text, strict=False)
     except ValueError:
-        return json.loads("\n".join(_mended(text.splitlines())), strict=False)
+        return json.loads("\n".join(_repaired(text.splitlines())), strict=False)
 
 
-def _mended(lines: list[str]) -> list[str]:
-    """Each member on its line with a value that is JSON; the rest of a broken value is dropped."""
-    mended = []
+def _repaired(lines: list[str]) -> list[str]:
+    """Make each value valid JSON; further lines of a broken value are dropped."""
+    repaired = []
     for line in lines:
         match = _MEMBER.fullmatch(line)
         if match is not None:
-            mended.append(match["head"] + _valid(match["value"]) + match["comma"])
+            repaired.append(match["head"] + _as_json(match["value"]) + match["comma"])
         elif line.strip(" \t,{}") == "":
-            mended.append(line)
-    return mended
+            repaired.append(line)
+    return repaired
 
 
-def _valid(value: str) -> str:
+def _as_json(value: str) -> str:
     if value == "{":
         return value
     try:
@@ -125,8 +125,8 @@ def _valid(value: str) -> str:
     return value
 
 
-def whole(value: object) -> int | None:
-    """An attribute that should be a whole number, or None."""
+def as_int(value: object) -> int | None:
+    """Return an attribute as a whole number, or None if it is not one."""
     try:
         return int(str(value))
     except ValueError:
@@ -134,10 +134,10 @@ def whole(value: object) -> int | None:
 
 
 def _seconds(value: object) -> int | None:
-    """``HH:MM:SS`` or a number of seconds; None for anything else."""
+    """Parse ``HH:MM:SS`` or a number of seconds; None for anything else."""
     total = 0
     for part in str(value).split(":"):
-        number = whole(part)
+        number = as_int(part)
         if number is None:
             return None
         total = total * 60 + number
@@ -145,7 +145,7 @@ def _seconds(value: object) -> int | None:
 
 
 def _hosts(job: Attributes) -> tuple[str, ...]:
-    """Hosts of ``exec_host``, such as ``vm/0*4+vm2/1*4``, each once."""
+    """Return each host of ``exec_host``, such as ``vm/0*4+vm2/1*4``, once."""
     places = str(job.get("exec_host") or "").split("+")
     return tuple(dict.fromkeys(place.partition("/")[0] for place in places if place))
 
@@ -156,20 +156,22 @@ def _variable(job: Attributes, name: str) -> str:
 
 
 def hosts(result: CommandResult) -> list[Host]:
-    """Hosts of ``pbsnodes -a -F json`` that are up; the vnodes of one host are one.
+    """Parse ``pbsnodes -a -F json``: hosts that are up; the vnodes of a host are added up.
 
-    NoObservation if it is not a whole answer.
+    NoObservation if the answer is incomplete.
     """
     try:
-        told = _load(result.stdout)
+        answer = _load(result.stdout)
     except ValueError as error:
-        raise NoObservation(f"{words(result)}: not a whole JSON answer: {error}") from error
-    nodes = told.get("nodes") if isinstance(told, dict) else None
+        raise NoObservation(f"{error_text(result)}: not a whole JSON answer: {error}") from error
+    nodes = answer.get("nodes") if isinstance(answer, dict) else None
     if not isinstance(nodes, dict):
-        raise NoObservation(f"{words(result)}: not pbsnodes' JSON: {result.stdout[:80]!r}")
+        raise NoObservation(f"{error_text(result)}: not pbsnodes' JSON: {result.stdout[:80]!r}")
     found: dict[str, Host] = {}
     for name, node in nodes.items():
-        if not isinstance(node, dict) or _AWAY & set(re.split(r"[,\s]+", str(node.get("state")))):
+        if not isinstance(node, dict) or _UNUSABLE & set(
+            re.split(r"[,\s]+", str(node.get("state")))
+        ):
             continue
         has = node.get("resources_available")
         has = has if isinstance(has, dict) else {}
@@ -177,7 +179,7 @@ def hosts(result: CommandResult) -> list[Host]:
         known = found.get(host, Host(host, 0, 0))
         found[host] = Host(
             name=host,
-            cores=known.cores + (whole(has.get("ncpus", node.get("pcpus"))) or 0),
+            cores=known.cores + (as_int(has.get("ncpus", node.get("pcpus"))) or 0),
             memory=_sum(known.memory, _mebibytes(has.get("mem"))),
             queue=str(node.get("queue") or known.queue),
         )
@@ -189,33 +191,33 @@ def _sum(first: int | None, second: int | None) -> int | None:
 
 
 def _mebibytes(value: object) -> int | None:
-    """``8kb``, ``16gb``, or a number of bytes."""
+    """Parse ``8kb``, ``16gb``, or a number of bytes."""
     match = _SIZE.fullmatch(str(value))
     return int(match[1]) * 1024 ** " kmgtp".index(match[2].lower() or " ") >> 20 if match else None
 
 
 def _reason(letter: str, job: Attributes) -> str:
-    """Why a job does not run; "" if PBS does not say."""
+    """Return why a job does not run; "" if PBS gives no reason."""
     if letter == "H":
         holders = [_HOLDERS[kind] for kind in str(job.get("Hold_Types", "")) if kind in _HOLDERS]
         return f"held by {' and '.join(holders)}" if holders else "held"
     if letter in ("S", "U"):
         return "suspended"
     comment = str(job.get("comment", ""))
-    return "" if _PAST.match(comment) else comment
+    return "" if _PAST_COMMENT.match(comment) else comment
 
 
 def _remedy(letter: str, reason: str) -> str:
-    """What to do about a job that will not start by itself."""
+    """Return what to do about a job that will not start by itself."""
     if letter == "H":
-        return "'qrls' releases it; what others hold, they release"
-    return _NEVER_REMEDY if reason.startswith(_NEVER) else ""
+        return "release it with 'qrls'; a hold by others they must release"
+    return _NEVER_REMEDY if reason.startswith(_NEVER_STARTS) else ""
 
 
 def listed_job(name: str, job: Attributes, is_array_held: bool = False) -> ListedJob:
-    """A row of the queue; `name` is not an array's parent.
+    """Return the `ListedJob` of a job; `name` is not an array's parent.
 
-    The subjobs of a held array are listed as Q, as if they could start.
+    PBS lists the subjobs of a held array as Q, as if they could start: hence `is_array_held`.
     """
     letter = str(job.get("job_state", "?"))
     state = _STATES.get(letter, JobState.ALIVE)
@@ -236,23 +238,23 @@ def listed_job(name: str, job: Attributes, is_array_held: bool = False) -> Liste
 
 
 def ending(name: str, job: Attributes) -> Ending | None:
-    """How a job ended, or None while it has not."""
+    """Return how a job ended, or None if it has not ended."""
     if _STATES.get(str(job.get("job_state"))) is not JobState.ENDED:
         return None
-    status = whole(job.get("Exit_status"))
+    status = as_int(job.get("Exit_status"))
     if status is None:
-        told, cause = "never ran", "unknown"
+        exit_text, cause = "never ran", "unknown"
     else:
-        told, cause = f"Exit_status {status}", _CAUSES.get(status, "failed")
-    # a deleted array shows Exit_status 1 for its subjobs, whatever they ended with
-    if whole(job.get("substate")) == _DELETED and cause != "timeout":
+        exit_text, cause = f"Exit_status {status}", _CAUSES.get(status, "failed")
+    # PBS reports Exit_status 1 for all subjobs of a deleted array, however they ended
+    if as_int(job.get("substate")) == _DELETED and cause != "timeout":
         cause = "cancelled"
-    detail = "; ".join(filter(None, [told, str(job.get("comment", ""))]))
+    detail = "; ".join(filter(None, [exit_text, str(job.get("comment", ""))]))
     return Ending(id=JobId(name), cause=cause, detail=detail, nodes=_hosts(job))
 
 
 def time_left(result: CommandResult, job: Attributes) -> float | None:
-    """Seconds until the walltime; None without one."""
+    """Return the seconds until the walltime; None if there is none."""
     limit = _seconds((job.get("Resource_List") or {}).get("walltime"))
     if limit is None:
         return None
@@ -261,10 +263,10 @@ def time_left(result: CommandResult, job: Attributes) -> float | None:
 
 
 def _staleness(result: CommandResult, job: Attributes, used: int) -> int:
-    """Seconds by which ``resources_used`` is old: PBS renews it each 10 to 120 s.
+    """Return how many seconds old ``resources_used`` is: PBS updates it every 10 to 120 s.
 
-    ``stime`` is a local time of an unknown zone, ``timestamp`` is not, so their
-    difference is known but for quarters of an hour; ``used`` tells which one.
+    ``stime`` is a local time in an unknown zone, ``timestamp`` is UTC: their difference is the
+    job's age plus the zone's offset, which is a multiple of 15 minutes, so ``used`` tells it.
     """
     now = re.search(r'"timestamp":\s*(\d+)', result.stdout)
     try:

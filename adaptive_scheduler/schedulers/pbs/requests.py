@@ -1,4 +1,4 @@
-"""The words of a request to PBS: names, chunks, ranges of subjobs."""
+"""Formats what is requested from PBS: job names, chunks, ranges of subjobs."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _SUBJOB = re.compile(r"(?P<number>\d+)\[(?P<index>\d+)\](?P<server>\..+)")
 
 
 def name(name: str) -> str:
-    """What ``-N`` takes: letters, digits, ``_ . + -``, at most 230 of them."""
+    """Return a name that ``-N`` accepts: letters, digits, ``_ . + -``, at most 230 of them."""
     return re.sub(r"[^A-Za-z0-9_.+-]", "_", name)[:LONGEST_NAME].lstrip("-") or "job"
 
 
 def clock(walltime: int) -> str:
-    """``-l walltime=HH:MM:SS``; PBS does not take SLURM's days."""
+    """Return a walltime as ``HH:MM:SS``; PBS does not accept days."""
     return f"{walltime // 3600:02d}:{walltime // 60 % 60:02d}:{walltime % 60:02d}"
 
 
 def select(resources: Resources, hosts: Sequence[Host] = ()) -> str:
-    """The chunks of a job: ``2:ncpus=4:mpiprocs=4:ompthreads=1+1:ncpus=3:...``."""
+    """Return the chunks of a job: ``2:ncpus=4:mpiprocs=4:ompthreads=1+1:ncpus=3:...``."""
     memory = resources.memory
     is_spread = is_free(resources) and not _fits_a_host(resources, hosts)
     if is_spread and memory is not None:
         memory = math.ceil(memory / resources.cores)
-    extra = f":ompthreads={resources.num_threads}"  # else OMP_NUM_THREADS is ncpus
+    extra = f":ompthreads={resources.num_threads}"  # otherwise PBS sets OMP_NUM_THREADS to ncpus
     extra += f":mem={memory}mb" if memory is not None else ""
     extra += f":ngpus={resources.gpus}" if resources.gpus is not None else ""
     chunks = []
@@ -42,7 +42,7 @@ def select(resources: Resources, hosts: Sequence[Host] = ()) -> str:
 
 
 def _chunks(resources: Resources) -> list[tuple[int, int]]:
-    """How many chunks of how many cores, each on a host of its own."""
+    """Return pairs (number of chunks, cores of each); each chunk is on a host of its own."""
     cores, nodes = resources.cores, resources.nodes
     if resources.is_single_process or not (nodes or resources.cores_per_node):
         return [(1, cores)]
@@ -56,15 +56,15 @@ def _chunks(resources: Resources) -> list[tuple[int, int]]:
 
 
 def is_free(resources: Resources) -> bool:
-    """Whether nothing says how the cores are spread."""
+    """Whether the user has left it open how the cores are spread."""
     tied = resources.nodes or resources.cores_per_node or resources.gpus
     return not (tied or resources.is_single_process)
 
 
 def _fits_a_host(resources: Resources, hosts: Sequence[Host]) -> bool:
-    """Whether the queue has a host that holds the whole job, once it is empty.
+    """Whether the whole job fits on one host of the queue, when that host is empty.
 
-    Hosts that are tied to a queue take the jobs of no other one.
+    A host that belongs to a queue runs jobs of that queue only.
     """
     queue = (resources.partition or "").partition("@")[0]
     own = [host for host in hosts if queue and host.queue == queue]
@@ -76,7 +76,7 @@ def _fits_a_host(resources: Resources, hosts: Sequence[Host]) -> bool:
 
 
 def place(resources: Resources, hosts: Sequence[Host] = ()) -> str:
-    """``-l place=``: chunks on hosts of their own, unless nothing says how they are spread."""
+    """Return the value of ``-l place=``: chunks on different hosts, unless that was left open."""
     arrangement = "scatter"
     if is_free(resources):
         arrangement = "pack" if _fits_a_host(resources, hosts) else "free"
@@ -84,7 +84,7 @@ def place(resources: Resources, hosts: Sequence[Host] = ()) -> str:
 
 
 def ranges(jobs: Sequence[JobId]) -> list[str]:
-    """Jobs as few ids: ``7[1].vm 7[2].vm 7[5].vm`` are ``7[1-2].vm 7[5].vm``."""
+    """Shorten a list of ids: ``7[1].vm 7[2].vm 7[5].vm`` to ``7[1-2].vm 7[5].vm``."""
     ids: list[str] = []
     arrays: dict[tuple[str, str], set[int]] = {}
     for job in dict.fromkeys(jobs):

@@ -1,24 +1,22 @@
-"""SLURM 22.05 and later, spoken to by ``sbatch``, ``squeue`` and ``scancel``.
+"""SLURM 22.05 and later; the commands are ``sbatch``, ``squeue`` and ``scancel``.
 
-Measured on a real Slurm 22.05.8 (``tests/integration/test_slurm_cluster.py``),
-and what follows for a job:
+How Slurm 22.05.8 ends a job (measured by ``tests/integration/test_slurm_cluster.py``):
 
-- ``scancel JOB`` and the walltime send SIGCONT and SIGTERM to *every* process
-  of every step and of the batch script, twice or thrice within 0.1 s, and
-  SIGKILL after KillWait (30 s by default). With workers that ignore SIGTERM and
-  a batch script that traps it and waits again, rank 0 goes on until KillWait
-  and its exit status 0 arrives, under ``mpiexec`` (which starts its proxies by
-  ``srun``), ``mpiexec -launcher fork`` and ``srun``.
-- ``--signal=USR1@S`` reaches all ranks of a step, never the batch script, and
-  nothing at all under ``-launcher fork`` or without a launcher; it comes up to
-  a minute early. So it is only a hint to look at the clock.
-- The status of the launcher says zero or not, no more: rank 0's own ``exit(3)``
-  comes as 3 from ``mpiexec`` but as 137 from ``srun``; a killed rank as 255 or
-  9 from ``mpiexec`` and 137 from ``srun``.
-- ``srun --kill-on-bad-exit=1`` sends SIGTERM to the other ranks when one dies
-  and waits KillWait before SIGKILL, and nothing shortens that once it has begun.
-  Therefore each rank runs under a line of shell (`RANK`) that kills the step
-  *before* its end is noticed: 0.2 s instead of KillWait.
+- ``scancel JOB`` and the walltime send SIGCONT and SIGTERM to *every* process of every step and
+  of the batch script, two or three times within 0.1 s, and SIGKILL after KillWait (30 s by
+  default). If workers ignore SIGTERM, and the batch script traps it and waits again, rank 0 can
+  go on until KillWait, and its exit status 0 is reported. This holds under ``mpiexec`` (which
+  starts its proxies with ``srun``), ``mpiexec -launcher fork`` and ``srun``.
+- ``--signal=USR1@S`` reaches all ranks of a step, but never the batch script, and no process
+  under ``-launcher fork`` or without a launcher; it comes up to a minute early. So it is only a
+  hint to look at the clock.
+- Only zero or not zero can be relied on in the launcher's exit status: ``exit(3)`` of rank 0 is
+  reported as 3 by ``mpiexec`` but as 137 by ``srun``; a killed rank as 255 or 9 by ``mpiexec``
+  and 137 by ``srun``.
+- With ``srun --kill-on-bad-exit=1``, when one rank dies, the others get SIGTERM and, after
+  KillWait, SIGKILL. Nothing shortens that wait once it has begun. Therefore each rank runs under
+  a line of shell (`RANK`) that kills the step *before* srun notices the end of the rank: that
+  takes 0.2 s instead of KillWait.
 """
 
 from __future__ import annotations
@@ -50,8 +48,8 @@ from adaptive_scheduler.schedulers.slurm.states import (
     never_starts,
 )
 
-# Rows start, fields and rows end, with characters that no sane name holds: job
-# names and comments may have blanks, bars and even newlines in them.
+# Rows and fields are separated by control characters: job names and comments may contain
+# blanks, bars and even newlines.
 ROW, FIELD = "\x1e", "\x1f"
 #: squeue(1), --format: array or job id, array task, state, nodes, reason, comment, name.
 COLUMNS = ("%F", "%K", "%T", "%N", "%r", "%k", "%j")
@@ -64,29 +62,30 @@ RANK = (
     'scancel --signal=KILL "$SLURM_JOB_ID.$SLURM_STEP_ID"; exit "$status"'
 )
 
-#: Seconds: with shorter walltimes an early signal would come at once (DESIGN 7).
+#: Seconds. With a shorter walltime there is no early signal: it might come at once.
 SHORTEST_WALLTIME_WITH_SIGNAL = 600
 LONGEST_SIGNAL_TIME = 300
 
-#: Said before the rows, whatever was asked for, where ``SLURM_CLUSTERS`` is set, see squeue(1).
+#: Printed before the rows, whatever the format, if ``SLURM_CLUSTERS`` is set; see squeue(1).
 _CLUSTER = re.compile(r"CLUSTER: \S+")
 _SUBMITTED = re.compile(r"^(\d+)(;\S+)?$", re.MULTILINE)
 _TIME_LEFT = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
 
 
 class SLURM(Scheduler):
-    """SLURM; all options are those of `Scheduler`.
+    """SLURM 22.05 and later. Its options are described at `Scheduler`.
 
     Notes
     -----
-    Walltimes are rounded up to whole minutes, because Slurm counts in minutes;
+    ``cores`` with ``nodes`` asks for so many tasks on exactly so many nodes; SLURM chooses how
+    many go on each. Walltimes are rounded up to whole minutes, because Slurm counts in minutes;
     a job may live up to half a minute longer than its limit and, after SIGTERM,
     KillWait seconds (30 by default). Every core gets `num_threads` CPUs.
     """
 
     name = "slurm"
     programs = ("sbatch", "squeue", "scancel")
-    #: With ``--states=all``, for MinJobAge seconds (300 by default, see slurm.conf(5)).
+    #: For MinJobAge seconds (300 by default, see slurm.conf(5)), because of ``--states=all``.
     shows_ended = True
     #: One less than the default of MaxArraySize, see slurm.conf(5).
     max_array = 1000
@@ -107,67 +106,71 @@ class SLURM(Scheduler):
             f"--job-name={job.name}",
             f"--comment={job.tag}",
             f"--output={folder}/{'%A_%a' if n > 1 else '%j'}.out",
-            *_asked_for(job),
+            *_arguments(job),
             str(script),
         ]
 
     def parse_submit(self, result: CommandResult, n: int) -> list[JobId]:
-        said = f"sbatch (exit status {result.rc}): {_words(result)}"
+        message = f"sbatch (exit status {result.rc}): {_message(result)}"
         if result.rc != 0:
             if RESULT_UNKNOWN.search(result.stderr):
-                raise NoObservation(f"{said}: the job may have been submitted all the same")
-            raise SubmitRefusedError(said)
+                raise NoObservation(f"{message}: the job may have been submitted all the same")
+            raise SubmitRefusedError(message)
         match = _SUBMITTED.search(result.stdout)
         if match is None:
-            raise NoObservation(f"{said}: no job id in it")
+            raise NoObservation(f"{message}: no job id in it")
         if n == 1:
             return [JobId(match[1])]
         return [JobId(f"{match[1]}_{index}") for index in range(n)]
 
     def refusal(self, result: CommandResult) -> Refusal:
-        """Words that are not in the tables are BUSY: tried again later, and shown."""
+        """A message that is not in the tables means BUSY: it is shown, and tried again later."""
         for refusal, words in REFUSALS:
             if words.search(result.stderr):
                 return refusal
         return Refusal.BUSY
 
-    # ------------------------------------------------------------------ look
+    # ------------------------------------------------------------------ the queue
 
     def queue_command(self) -> list[str]:
-        # All states: without it squeue leaves out REQUEUE_HOLD, STAGE_OUT and others that
-        # live, and with it an end is seen, for MinJobAge seconds, instead of inferred.
+        # --states=all: without it squeue leaves out jobs in REQUEUE_HOLD, STAGE_OUT and other
+        # states that are alive; with it, ended jobs are listed for MinJobAge seconds.
         return ["squeue", "--noheader", "--array", "--me", "--states=all", f"--format={FORMAT}"]
 
     def parse_queue(self, result: CommandResult) -> list[ListedJob]:
         if result.rc != 0:
-            raise NoObservation(f"squeue (exit status {result.rc}): {_words(result)}")
+            raise NoObservation(f"squeue (exit status {result.rc}): {_message(result)}")
         if not result.stdout.strip() and result.stderr.strip():
-            raise NoObservation(f"squeue listed nothing and said: {_words(result)}")
+            raise NoObservation(f"squeue listed nothing, and printed: {_message(result)}")
         before, *rows = result.stdout.split(ROW)
         if before.strip() and not _CLUSTER.fullmatch(before.strip()):
             raise NoObservation(f"squeue's answer is not understood: {before.strip()[:200]!r}")
         return [_listed(row) for row in rows]
 
     def history_command(self, jobs: Sequence[JobId]) -> list[str] | None:
-        """Slurm remembers an ended job for MinJobAge seconds (300 by default).
+        """Ask squeue, which lists an ended job for MinJobAge seconds (300 by default).
 
-        ``sacct`` remembers longer, but many sites run without accounting, and
-        ``scontrol show job`` takes one job at a time.
+        ``sacct`` remembers longer, but many sites have no accounting; ``scontrol show job``
+        takes only one job at a time.
         """
         command = [word for word in self.queue_command() if word != "--me"]
-        # whole arrays: a task that never started may be told of with the others only
+        # whole arrays: tasks that never started may be listed together in one row
         asked = dict.fromkeys(job.partition("_")[0] for job in jobs)
         return [*command, f"--jobs={','.join(asked)}"]
 
     def parse_history(self, result: CommandResult) -> list[Ending]:
         if result.rc != 0 and "Invalid job id specified" in result.stderr:
             return []  # one job was asked for, and Slurm has forgotten it
-        told = self.parse_queue(result)
-        rest = {job.rest for job in told if job.rest and job.state is JobState.ENDED}
+        listed = self.parse_queue(result)
+        prefixes = {
+            job.array_prefix for job in listed if job.array_prefix and job.state is JobState.ENDED
+        }
         return [
-            Ending(job.id, ENDINGS.get(job.native_state, ""), job.reason, job.nodes, job.rest)
-            for job in told
-            if job.state is JobState.ENDED or job.id[: job.id.rfind("_") + 1] in rest
+            Ending(
+                job.id, ENDINGS.get(job.native_state, ""), job.reason, job.nodes, job.array_prefix
+            )
+            for job in listed
+            if job.state is JobState.ENDED or job.id[: job.id.rfind("_") + 1] in prefixes
         ]
 
     # ------------------------------------------------------------------ cancel
@@ -180,7 +183,7 @@ class SLURM(Scheduler):
         gone = r"Invalid job id specified|already completing or completed|already finished"
         rest = [line for line in result.stderr.splitlines() if not re.search(gone, line)]
         if result.rc != 0 and (any(rest) or not result.stderr.strip()):
-            raise SchedulerError(f"scancel (exit status {result.rc}): {_words(result)}")
+            raise SchedulerError(f"scancel (exit status {result.rc}): {_message(result)}")
 
     # ------------------------------------------------------------------ inside a job
 
@@ -188,12 +191,12 @@ class SLURM(Scheduler):
         return ["squeue", "--noheader", f"--jobs={job}", "--format=%L"]
 
     def parse_time_left(self, result: CommandResult) -> float | None:
-        text = result.stdout.strip().rpartition("\n")[2]  # the line before names the cluster
+        text = result.stdout.strip().rpartition("\n")[2]  # a line before it names the cluster
         if result.rc == 0 and text in {"UNLIMITED", "NOT_SET"}:
             return None
         match = _TIME_LEFT.fullmatch(text)
         if result.rc != 0 or match is None:
-            raise NoObservation(f"squeue does not tell the time left: {_words(result)}")
+            raise NoObservation(f"squeue prints no time left: {_message(result)}")
         days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
@@ -213,7 +216,7 @@ class SLURM(Scheduler):
             f'ADAPTIVE_SCHEDULER_JOB="{array}{task}"',
             'ADAPTIVE_SCHEDULER_RESTART="${SLURM_RESTART_COUNT:-0}"',
             "export ADAPTIVE_SCHEDULER_JOB ADAPTIVE_SCHEDULER_RESTART",
-            # with --export=NONE (SBATCH_EXPORT), srun would give its tasks nothing of all this
+            # with --export=NONE (SBATCH_EXPORT), srun would pass on none of these variables
             "export SLURM_EXPORT_ENV=ALL",
         ]
 
@@ -221,13 +224,13 @@ class SLURM(Scheduler):
         argv = super().launcher(resources)
         if Path(argv[0]).name != "srun":
             return argv
-        # since 22.05 srun does not take over the job's --cpus-per-task, see srun(1)
+        # since 22.05 srun does not inherit the job's --cpus-per-task, see srun(1)
         threads = [f"--cpus-per-task={resources.num_threads}"] if resources.num_threads > 1 else []
         return [*argv, *threads, "sh", "-c", RANK, "rank"]
 
 
 def _options(job: JobRequest) -> list[str]:
-    """What a job is to get, as ``#SBATCH`` lines have it."""
+    """Return the options of a job, each as an ``#SBATCH`` line has it."""
     resources = job.resources
     options = [*_shape(resources), "--open-mode=append", "--requeue"]
     if resources.memory:
@@ -248,13 +251,16 @@ def _options(job: JobRequest) -> list[str]:
     return [*options, *resources.extra_scheduler]
 
 
-def _asked_for(job: JobRequest) -> list[str]:
-    """The same as words: ``SBATCH_PARTITION`` of the user's profile beats the script, not these."""
-    words: list[str] = []
+def _arguments(job: JobRequest) -> list[str]:
+    """Return the same options as arguments of sbatch.
+
+    ``SBATCH_PARTITION`` and the like in a user's profile override the script, but not these.
+    """
+    arguments: list[str] = []
     for option in _options(job):
-        with suppress(ValueError):  # quotes without an end: sbatch finds it in the script
-            words += shlex.split(option.partition(" #")[0])
-    return words
+        with suppress(ValueError):  # a quote is not closed: sbatch reports it for the script
+            arguments += shlex.split(option.partition(" #")[0])
+    return arguments
 
 
 def _shape(resources: Resources) -> list[str]:
@@ -273,7 +279,7 @@ def _shape(resources: Resources) -> list[str]:
 
 
 def _walltime(seconds: int) -> str:
-    """``D-HH:MM:SS``, rounded up to a whole minute."""
+    """Return ``D-HH:MM:SS``, rounded up to a whole minute."""
     hours, minutes = divmod(-(-seconds // 60), 60)
     return f"{hours // 24}-{hours % 24:02}:{minutes:02}:00"
 
@@ -281,7 +287,9 @@ def _walltime(seconds: int) -> str:
 def _listed(row: str) -> ListedJob:
     fields = row.rstrip("\n").split(FIELD, len(COLUMNS) - 1)
     if len(fields) < len(COLUMNS) or not fields[-1].endswith(FIELD) or not fields[0].isdigit():
-        raise NoObservation(f"squeue printed a row that is cut or not ours: {row[:200]!r}")
+        raise NoObservation(
+            f"squeue printed a row that is cut or has another format: {row[:200]!r}"
+        )
     job, task, state, nodes, reason, comment, name = fields
     is_task = task.isdigit()
     return ListedJob(
@@ -293,10 +301,10 @@ def _listed(row: str) -> ListedJob:
         nodes=expand_nodes(nodes),
         reason="" if reason == "None" else reason,
         remedy=never_starts(reason) if state == "PENDING" else "",
-        rest="" if is_task else f"{job}_",
+        array_prefix="" if is_task else f"{job}_",
     )
 
 
-def _words(result: CommandResult) -> str:
-    """What the command said, for a person, on one line."""
+def _message(result: CommandResult) -> str:
+    """Return what a command printed, on one line."""
     return " ".join((result.stderr.strip() or result.stdout.strip() or "(nothing)").split())[:1000]

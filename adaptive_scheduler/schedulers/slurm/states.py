@@ -1,4 +1,4 @@
-"""What the words that Slurm prints mean, as tables with their sources."""
+"""Tables of Slurm's job states, reasons and error messages, with their sources."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from adaptive_scheduler.core.jobs.batch_jobs import JobState, Refusal
 #: REQUEUE_HOLD, RESIZING, REVOKED, SIGNALING, SPECIAL_EXIT, STAGE_OUT, STOPPED,
 #: SUSPENDED, and what later versions invent) hold nodes or may come back: ALIVE.
 STATES = {"PENDING": JobState.PENDING, "RUNNING": JobState.RUNNING}
-#: The same table: states that a job does not leave, and what they say of its end.
+#: The same table: final states of a job, and how it ended.
 ENDINGS = {
     "BOOT_FAIL": "node_fail",
     "CANCELLED": "cancelled",
@@ -26,9 +26,8 @@ ENDINGS = {
 }
 STATES |= dict.fromkeys(ENDINGS, JobState.ENDED)
 
-# What a failed sbatch says. The words are those of slurm_strerror() in Slurm's
-# src/common/slurm_errno.c, of src/sbatch/sbatch.c, and the reasons of
-# src/common/slurm_protocol_defs.c (job_state_reason_string).
+# Error messages of sbatch. They come from slurm_strerror() in Slurm's src/common/slurm_errno.c,
+# from src/sbatch/sbatch.c, and from src/common/slurm_protocol_defs.c (job_state_reason_string).
 LIMIT_WORDS = (
     r"(Assoc|QOS)(Max|Grp)Submit\w*Limit",
     r"job queue full, sleeping and retrying",
@@ -47,9 +46,9 @@ IMPOSSIBLE_WORDS = (
     r"sbatch: (unrecognized option|invalid option|option .* requires|fatal:)",
     r"sbatch: error: (Invalid|Unable to open file|This does not look like a batch script)",
 )
-#: MaxArraySize of slurm.conf(5) and its kin; a malformed list of indices we do not write.
+#: MaxArraySize of slurm.conf(5) and similar limits.
 TOO_LONG_WORDS = (r"Invalid job array specification",)
-#: QOS or association without its reason: the submit limit, the likeliest of the three it names.
+#: The message names no reason; of the three that it may have, the submit limit is the likeliest.
 POLICY_WORDS = (r"violates accounting/QOS policy",)
 REFUSALS = (
     (Refusal.LIMIT, re.compile("|".join(LIMIT_WORDS))),
@@ -57,15 +56,15 @@ REFUSALS = (
     (Refusal.IMPOSSIBLE, re.compile("|".join(IMPOSSIBLE_WORDS))),
     (Refusal.LIMIT, re.compile("|".join(POLICY_WORDS))),
 )
-#: After these the controller may still have taken the job: the request had been sent.
+#: After these errors the controller may have accepted the job: the request had been sent.
 RESULT_UNKNOWN = re.compile(
     r"Socket timed out|Zero Bytes were transmitted|Unexpected message received"
     r"|\((receive|shutdown) failure\)|Message receive failure|Transport endpoint"
 )
 
-#: squeue(1), JOB REASON CODES, and https://slurm.schedmd.com/job_reason_codes.html: why a job
-#: waits that will not start as things are (a site with EnforcePartLimits=NO, see slurm.conf(5),
-#: takes such jobs), and what to do. The first pattern that fits counts.
+#: Reasons for which a waiting job will not start by itself, and what to do. Sites with
+#: EnforcePartLimits=NO (slurm.conf(5)) accept such jobs. The first pattern that matches counts.
+#: Sources: squeue(1), JOB REASON CODES, and https://slurm.schedmd.com/job_reason_codes.html.
 NEVER_STARTS = tuple(
     (re.compile(words), remedy)
     for words, remedy in {
@@ -97,7 +96,7 @@ NEVER_STARTS = tuple(
 
 @functools.lru_cache(maxsize=1000)  # a queue has many rows and few reasons
 def never_starts(reason: str) -> str:
-    """What to do about a job that waits for such a reason; "" if it may start by itself."""
+    """Return what to do about a job that waits for this reason; "" if it may start by itself."""
     return next((remedy for words, remedy in NEVER_STARTS if words.match(reason)), "")
 
 
@@ -105,7 +104,7 @@ _NODE_GROUP = re.compile(r"\[([^\]]*)\]")
 
 
 def expand_nodes(text: str) -> tuple[str, ...]:
-    """Names of a node list: ``n[1-2,07],m3`` gives ``n1 n2 n07 m3``, see scontrol(1)."""
+    """Return the names in a node list: ``n[1-2,07],m3`` gives ``n1 n2 n07 m3``, see scontrol(1)."""
     return _expand_nodes(text) if text and text != "(null)" else ()
 
 

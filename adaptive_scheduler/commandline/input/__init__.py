@@ -1,0 +1,1 @@
+"""What is typed: options, durations, goals, runs, learners, the learners file."""

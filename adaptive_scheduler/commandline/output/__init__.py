@@ -1,0 +1,1 @@
+"""What is printed: lines, live views, log entries, errors and exit codes."""

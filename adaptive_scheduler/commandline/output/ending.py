@@ -1,0 +1,73 @@
+"""How a run ended, and what to do next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler.commandline.output import exit_codes
+from adaptive_scheduler.commandline.output.terminal import console, print_line, quoted
+from adaptive_scheduler.commandline.output.watching import NothingLeft, watch
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.snapshot import Snapshot
+from adaptive_scheduler.runs.views import render
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.runs.manager_client import ManagerClient
+    from adaptive_scheduler.runs.run import Run
+
+#: Seconds that jobs have to save and end after a cancel: Slurm's KillWait is 30 s by default.
+_LEAVING = 90.0
+
+
+def watch_to_end(client: ManagerClient) -> int:
+    """Show a run until it ends, and how; returns the exit code. Ctrl-C ends the watching only."""
+    folder = client.folder
+    try:
+        last = watch(lambda: client.snapshot("active"), console, NothingLeft())
+    except KeyboardInterrupt:
+        print_line(f"\nThe run goes on. To end it: adaptive-scheduler cancel {quoted(folder)}")
+        return exit_codes.INTERRUPTED
+    return print_end(last, folder)
+
+
+def print_end(last: Snapshot, folder: RunFolder) -> int:
+    """Print how a watched run ended; returns the exit code."""
+    for text in [
+        render.headline(last),
+        render.line(last),
+        *render.notes(last),
+        *render.failures(last),
+    ]:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    code = exit_codes.of_snapshot(last)
+    advice = {
+        exit_codes.FAILED: f"To see why: adaptive-scheduler logs {quoted(folder)} LEARNER\n"
+        f"To run them again: adaptive-scheduler retry {quoted(folder)}",
+        exit_codes.NO_MANAGER: "The manager of this run has ended. To go on: adaptive-scheduler "
+        f"resume {quoted(folder)}",
+        exit_codes.HELD: "When that is mended, go on with: adaptive-scheduler resume "
+        f"{quoted(folder)}",
+    }
+    if code in advice:
+        print_line(advice[code])
+    return code
+
+
+def how_it_ended(last: Snapshot) -> str:
+    """``all 3 learners have ended: 2 done, 1 failed``, or ``the learner has ended: 1 done``."""
+    phases = render.phases(last).plain.strip().replace("  ", ", ")
+    who = "the learner has" if last.total == 1 else f"all {last.total} learners have"
+    return f"{who} ended: {phases}"
+
+
+def wait_for_jobs(run: Run) -> None:
+    """Wait until the last job of a cancelled run has left the queue."""
+    try:
+        run.wait(timeout=_LEAVING)
+        print_line("Nothing is left in the queue. Data and database are kept.")
+    except TimeoutError:
+        jobs = len(run.snapshot("none").jobs)
+        print_line(
+            f"{render.counted(jobs, 'job')} still to end; the manager waits for that by itself.",
+            "yellow",
+        )

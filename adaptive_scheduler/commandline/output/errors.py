@@ -1,0 +1,65 @@
+"""Errors, as the command line prints them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import sys
+from collections.abc import Callable, Iterator
+from typing import ParamSpec, TextIO, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from adaptive_scheduler.commandline.output import exit_codes
+from adaptive_scheduler.commandline.output.option_names import in_option_names
+from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Make a command print its errors as one message, and end with their exit code."""
+
+    @functools.wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except AdaptiveSchedulerError as error:
+            _print_error(error)
+            raise typer.Exit(exit_codes.of_error(error)) from error
+        except KeyboardInterrupt as interrupt:
+            sys.stderr.write("\nInterrupted.\n")
+            raise typer.Exit(exit_codes.INTERRUPTED) from interrupt
+
+    return guarded
+
+
+def _print_error(error: AdaptiveSchedulerError) -> None:
+    console = Console(stderr=True, soft_wrap=True)
+    if isinstance(error, UserCodeError) and error.traceback_text:
+        console.print(error.traceback_text, markup=False, highlight=False)
+    text = escape(in_option_names(str(error)))
+    console.print(f"[bold red]Error:[/] {text}", highlight=False)
+
+
+class _OptionNames(io.TextIOBase):
+    """A text stream that names options as on the command line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(in_option_names(text))
+        self._stream.flush()
+        return len(text)
+
+
+@contextlib.contextmanager
+def prints_option_names() -> Iterator[None]:
+    """Within it, what the Python interface prints names options as on the command line."""
+    with contextlib.redirect_stdout(_OptionNames(sys.stdout)):
+        yield

@@ -1,0 +1,82 @@
+"""The command ``resume``: go on with a run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from adaptive_scheduler.commandline.input.arguments import OptionalRun, Watch
+from adaptive_scheduler.commandline.input.find_run import find_run
+from adaptive_scheduler.commandline.output import exit_codes
+from adaptive_scheduler.commandline.output.ending import how_it_ended, watch_to_end
+from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
+from adaptive_scheduler.commandline.output.terminal import exit_with, print_line, quoted
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.snapshot import Snapshot
+from adaptive_scheduler.runs.views import render
+
+
+@reports_errors
+def resume(
+    run: OptionalRun = None,
+    if_dead: Annotated[
+        bool,
+        typer.Option(
+            "--if-dead",
+            help="Only if the manager has died, never after a cancel; for cron.",
+        ),
+    ] = False,
+    watch: Watch = False,
+) -> None:
+    """Go on with a run that was cancelled, is held, or has lost its manager.
+
+    Learners that are done stay done; jobs that still run are kept. Failed learners are for `retry`.
+
+    Example: `adaptive-scheduler resume RUN --watch`
+    """
+    from adaptive_scheduler.runs.manager_client import ManagerClient
+    from adaptive_scheduler.runs.run import Run
+
+    with ManagerClient(find_run(run)) as client:
+        before = client.snapshot("none")
+        nothing = why_not(before, if_dead)
+        if nothing:
+            print_line(f"Nothing to resume: {nothing}.")
+            if before.phases.get("failed"):
+                print_line(
+                    "To run the failed learners again: adaptive-scheduler retry "
+                    f"{quoted(client.folder)}"
+                )
+        else:
+            with prints_option_names():
+                n = Run.attach(client.folder).resume()
+            print_line(_going_on(before, n, client.folder))
+        exit_with(watch_to_end(client) if watch else exit_codes.DONE)
+
+
+def why_not(run: Snapshot, if_dead: bool) -> str:
+    """Why a run cannot be resumed; "" if it can.
+
+    Parameters
+    ----------
+    run : Snapshot
+    if_dead : bool
+        Resume it only if its manager has died.
+    """
+    cancelled = run.phases.get("cancelled", 0)
+    if run.over and (if_dead or not (cancelled or run.jobs)):
+        return how_it_ended(run)
+    if run.alive and (if_dead or not (cancelled or render.is_held(run))):
+        return f"its manager runs on {run.manager}"
+    return ""
+
+
+def _going_on(before: Snapshot, again: int, folder: RunFolder) -> str:
+    ended = before.phases.get("done", 0) + before.phases.get("failed", 0)
+    cancelled = f" ({again} of them had been cancelled)" if again else ""
+    to_do = render.counted(before.total - ended, "learner")
+    return (
+        f"The run goes on: {to_do} to do{cancelled}. Watch it with: "
+        f"adaptive-scheduler status --watch {quoted(folder)}"
+    )

@@ -1,0 +1,141 @@
+"""The command ``retry``: run learners again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adaptive_scheduler.commandline.input.arguments import NamedRun
+from adaptive_scheduler.commandline.input.find_learner import find_learner
+from adaptive_scheduler.commandline.input.find_run import find_run
+from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
+from adaptive_scheduler.commandline.output.terminal import print_line, quoted
+from adaptive_scheduler.runs.views.render import counted
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.runs.run import Run
+    from adaptive_scheduler.runs.run_manager import RunManager
+
+
+@reports_errors
+def retry(
+    run: NamedRun,
+    learners: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Numbers, fnames or their ends. Default: those that failed or were cancelled, and "
+            "those done that do not meet the goal.",
+            metavar="LEARNER",
+        ),
+    ] = None,
+    learners_file: Annotated[
+        Path | None,
+        typer.Option(help="Use the functions and the goal of this file from now on."),
+    ] = None,
+    goal: Annotated[
+        str | None,
+        typer.Option(help="A new goal, as in `run`; done learners that do not meet it go on, too."),
+    ] = None,
+) -> None:
+    """Run learners again, by default the failed ones.
+
+    Their data are kept; their earlier failures do not count any more.
+
+    Example: `adaptive-scheduler retry RUN 3 17 --learners-file learners_file.py`
+    """
+    from adaptive_scheduler.runs.run import Run
+
+    folder = find_run(run)
+    found = Run.attach(folder)
+    if learners_file is not None or goal is not None:
+        found = _redefined(found, NewDefinition(learners_file, goal))
+    rows = [find_learner(name, found.fnames) for name in learners or []]
+    with prints_option_names():
+        n = found.retry(rows or None)
+    print_line(queued_again(n, len(rows)))
+    if n:
+        print_line(f"Watch it with: adaptive-scheduler status --watch {quoted(folder)}")
+
+
+def queued_again(n: int, named: int) -> str:
+    """What to print when `n` learners were queued again, of `named` ones that were typed."""
+    if n and n >= named:
+        return f"{counted(n, 'learner')} queued again."
+    if n:
+        return f"{n} of {counted(named, 'learner')} queued again; the others have not ended yet."
+    if named:
+        return f"Nothing to retry: {'it has' if named == 1 else 'they have'} not ended yet."
+    return (
+        "Nothing to retry: no learner has failed or was cancelled, and those done meet the goal. "
+        "To run one again all the same, give its number."
+    )
+
+
+@dataclass(frozen=True)
+class NewDefinition:
+    """What learners are given anew.
+
+    Attributes
+    ----------
+    file : Path, optional
+        Where functions and goal are.
+    goal : str, optional
+        As typed.
+    """
+
+    file: Path | None = None
+    goal: str | None = None
+
+
+def _redefined(run: Run, new: NewDefinition) -> RunManager:
+    """Define the same run again; what was not given stays as it is."""
+    from adaptive_scheduler.commandline.input.learners_file import goal_of, load_learners_file
+    from adaptive_scheduler.io.pickling.callables_file import read_callable
+    from adaptive_scheduler.io.storage.run_config import read_config
+    from adaptive_scheduler.runs.run_manager import RunManager
+
+    path = run.folder.callables
+    file = None if new.file is None else load_learners_file(new.file)
+    goal = goal_of(file, new.goal)
+    learners = run.learners if file is None else file.learners
+    names = run.fnames if file is None else file.fnames
+    return RunManager(
+        read_callable(path, "scheduler"),
+        learners,
+        names,
+        goal=_old_goal(run) if goal is None else goal,
+        folder=run.folder.home,
+        point_timeout=read_config(run.folder).point_timeout,
+        point_retries=read_config(run.folder).point_retries,
+        runner_kwargs=read_callable(path, "runner_kwargs"),
+        initializers=_old_initializers(run, names, learners),
+    )
+
+
+def _old_initializers(run: Run, names: Sequence[Any], learners: Sequence[Any]) -> list[Any] | None:
+    """Those of the run; where each learner has its own, in the order of these learners."""
+    from adaptive_scheduler.core.initializers import is_per_learner
+    from adaptive_scheduler.io.pickling.callables_file import read_callable
+    from adaptive_scheduler.runs.start import fnames
+
+    given = read_callable(run.folder.callables, "initializers")
+    if given is None or not is_per_learner(given):
+        return given  # type: ignore[no-any-return]
+    known = dict(zip(map(fnames.key, run.fnames), given, strict=True))
+    absolute = fnames.absolute_fnames(names, learners)
+    return [known.get(fnames.key(name)) for name in absolute]
+
+
+def _old_goal(run: Run) -> Any:
+    from adaptive_scheduler.core.goals import unparse_goal
+    from adaptive_scheduler.io.pickling.callables_file import read_callable
+    from adaptive_scheduler.io.storage.run_config import read_config
+
+    goal = read_config(run.folder).goal
+    if goal.kind == "callable":
+        return read_callable(run.folder.callables, "goal")
+    return unparse_goal(goal)

@@ -1,0 +1,42 @@
+"""Reads and writes ``run.json``, the settings of a run."""
+
+from __future__ import annotations
+
+import msgspec
+
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import FileError, PermissionsError, RunError
+from adaptive_scheduler.io.storage import files
+
+
+def read_config(folder: RunFolder) -> RunConfig:
+    """Read ``run.json``.
+
+    Raises
+    ------
+    RunError
+        There is none, it cannot be read, or another version wrote it.
+    PermissionsError
+        Another user could have written it; jobs run the commands that it holds.
+    """
+    try:
+        return msgspec.json.decode(files.read_private(folder.config), type=RunConfig)
+    except PermissionsError:
+        raise
+    except FileError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise RunError(
+                f"{folder.home} holds no run: {folder.config} is missing. Name the folder of a run."
+            ) from error
+        raise RunError(
+            f"{folder.config} cannot be read: {error.reason}. Runs are private: only the user who "
+            "started one can see it."
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise RunError(f"{folder.config} cannot be read: {error}. Start the run again.") from error
+
+
+def write_config(folder: RunFolder, config: RunConfig) -> None:
+    """Replace ``run.json``, readable by this user only. Raises FileError."""
+    files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)

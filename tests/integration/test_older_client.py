@@ -1,0 +1,91 @@
+"""A running client of version 0.2.0 that meets a new manager is served as it was by the old one.
+
+`frames-of-0.2.0.txt` holds requests (>) and answers (<) that a client and a manager of version 0.2.0
+exchanged: one learner was finished, one failed, one was released at a SIGTERM. Heartbeats are left
+out but for three. Paths in it were replaced by others of the same length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import adaptive
+import msgspec
+import pytest
+
+from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.io.transport.addresses import read_address
+from adaptive_scheduler.io.transport.connection import Connection
+from adaptive_scheduler.manager.engine import Engine
+from tests.integration.client_runs import ClientRun
+
+CAPTURED = Path(__file__).resolve().parents[1] / "data" / "frames-of-0.2.0.txt"
+FRAMES = [
+    (kind, bytes.fromhex(frame))
+    for kind, frame in (line.split() for line in CAPTURED.read_text().splitlines())
+]
+PAIRS = [
+    (request, answer) for (_, request), (_, answer) in zip(FRAMES[::2], FRAMES[1::2], strict=True)
+]
+
+
+def body(frame: bytes) -> dict[str, Any]:
+    """The last part of a frame: a request's or an answer's fields."""
+    return msgspec.msgpack.decode(frame)[-1]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> ClientRun:
+    run = ClientRun(tmp_path, None)
+    learners = [adaptive.SequenceLearner(abs, range(3)) for _ in range(3)]
+    run.fill(learners, [str(tmp_path / name) for name in "abc"])
+    return run
+
+
+@pytest.fixture
+def managed(run: ClientRun) -> Iterator[tuple[Engine, Any]]:
+    """A manager of this version, and a socket to it with the keys of the run's clients."""
+    with run.manage() as engine:
+        connection = Connection(run.folder)
+        address = read_address(run.folder)
+        connection._connect(address.urls[0], address)
+        yield engine, connection._socket
+        connection.close()
+
+
+def ask(socket: Any, request: bytes) -> bytes:
+    socket.send(request)
+    assert socket.poll(10_000), f"no answer to {body(request)}"
+    return socket.recv()
+
+
+def test_the_fixture_has_every_request_of_a_client() -> None:
+    kinds = {body(request)["type"] for request, _ in PAIRS}
+    assert kinds == {"Hello", "Claim", "Beat", "Finish", "Fail", "Release", "Goodbye"}
+
+
+def test_each_request_gets_the_answer_that_the_old_manager_gave(
+    managed: tuple[Engine, Any],
+) -> None:
+    """The same kind, for the same request, with every field of old and values of the same types."""
+    engine, socket = managed
+    for request, old in PAIRS:
+        new = ask(socket, request)
+        assert msgspec.msgpack.decode(new)[:2] == msgspec.msgpack.decode(old)[:2]
+        fields = body(new)
+        for name, value in body(old).items():
+            assert type(fields[name]) is type(value), name
+        assert fields["type"] == body(old)["type"], fields
+        if "token" in fields:
+            assert (fields["item"], fields["token"]) == (body(old)["item"], body(old)["token"])
+    rows = engine.clients.book.rows
+    assert [rows[item].phase for item in range(3)] == [Phase.DONE, Phase.QUEUED, Phase.QUEUED]
+    assert rows[1].fails == 1
+
+
+def test_a_request_that_is_sent_again_gets_its_answer_again(managed: tuple[Engine, Any]) -> None:
+    _, socket = managed
+    for request, _ in PAIRS:
+        assert ask(socket, request) == ask(socket, request)

@@ -1,0 +1,198 @@
+"""Modules whose import a client delays until they are used."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from adaptive_scheduler.client.learners.process_setup import postponed
+
+BODY = "import sys\nsys.loaded.append(__name__)\nanswer = 42\n"
+
+
+@pytest.fixture
+def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Names of the modules of this test that were really loaded: `heavy`, `heavy.part`, `user`."""
+    for name, text in {
+        "heavy/__init__.py": BODY + "from heavy.part import answer as other\n",
+        "heavy/part.py": BODY,
+        "user.py": "import heavy\n",
+        "asker.py": "from heavy import answer\n",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "loaded", [], raising=False)
+    for name in ("heavy", "heavy.part", "user", "asker"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    yield sys.loaded
+    for name in ("heavy", "heavy.part", "user", "asker"):
+        sys.modules.pop(name, None)
+
+
+def test_a_postponed_module_is_imported_once_at_the_first_access(loaded: list[str]) -> None:
+    with postponed("heavy"):
+        import user
+    assert (loaded, "heavy" in sys.modules) == ([], False)
+    assert user.heavy.answer == 42
+    import heavy
+
+    assert (user.heavy.other, heavy.answer) == (42, 42)
+    assert loaded == ["heavy", "heavy.part"]
+
+
+def test_a_postponed_module_can_be_used_inside_the_with(loaded: list[str]) -> None:
+    with postponed("heavy"):
+        import asker
+    assert (asker.answer, loaded) == (42, ["heavy", "heavy.part"])
+    assert sys.modules["heavy"].other == 42
+
+
+def test_after_the_with_a_module_is_imported_as_usual(loaded: list[str]) -> None:
+    with postponed("heavy"):
+        import user
+    from heavy.part import answer
+
+    assert (answer, user.heavy.answer, loaded) == (42, 42, ["heavy", "heavy.part"])
+
+
+def test_a_module_that_is_imported_already_is_not_postponed(loaded: list[str]) -> None:
+    import heavy
+
+    with postponed("heavy"):
+        import user
+    assert user.heavy is heavy
+
+
+def test_a_module_that_is_not_installed_cannot_be_imported_as_usual() -> None:
+    with postponed("no_such_module"), pytest.raises(ModuleNotFoundError):
+        import no_such_module  # noqa: F401
+
+
+def test_a_missing_attribute_raises_the_error_of_the_module(loaded: list[str]) -> None:
+    with postponed("heavy"):
+        import user
+    with pytest.raises(AttributeError, match="module 'heavy' has no attribute 'nothing'"):
+        _ = user.heavy.nothing
+
+
+PROGRAM = """
+import json, sys
+from adaptive_scheduler.client.learners import process_setup as imports
+imports.prepare_process()
+heavy = [name for name in imports.SELDOM_USED if name in sys.modules]
+import adaptive
+learner = adaptive.AverageLearner1D(lambda pair: pair[1], (-1, 1), min_samples=3)
+for seed in range(5):
+    for x in (-1.0, 0.0, 1.0):
+        learner.tell((seed, x), x * seed)
+learner.tell((9, 0.0), 0.1)
+print(json.dumps([heavy, bool(learner.error[0.0] > 0), len(learner.to_dataframe())]))
+"""
+
+
+def test_a_placeholder_is_pickled_as_its_module(loaded: list[str]) -> None:
+    with postponed("heavy"):
+        import user
+    assert pickle.loads(pickle.dumps(user.heavy)) is sys.modules["heavy"]
+
+
+def test_a_module_that_another_thread_imports_just_now_is_not_postponed(
+    loaded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`find_spec` takes long enough for that: it imports the package that a module is in."""
+    half_made = ModuleType("heavy")
+
+    def slow_find_spec(name: str) -> object:
+        sys.modules[name] = half_made
+        return object()
+
+    monkeypatch.setattr(
+        "adaptive_scheduler.client.learners.process_setup.find_spec", slow_find_spec
+    )
+    with postponed("heavy"):
+        assert sys.modules["heavy"] is half_made
+    assert sys.modules["heavy"] is half_made
+
+
+ADAPTIVES_OWN = """
+import gc, json, sys, weakref
+from adaptive_scheduler.client.learners import process_setup as imports
+imports.prepare_process()
+import adaptive
+frozen = gc.get_freeze_count(), any(adaptive.Learner1D is one for one in gc.get_objects())
+import pandas.core.frame
+from scipy.stats import norm
+from scipy.stats.distributions import norm as same
+import scipy.stats, pandas
+users = norm is same is scipy.stats.norm, pandas.DataFrame is pandas.core.frame.DataFrame
+
+class Cycle:
+    def __init__(self):
+        self.itself = self
+
+left = []
+for seconds in (0.1, 2.0):
+    gone = weakref.ref(Cycle())
+    imports.collect_garbage(seconds)
+    left.append(gone() is not None)
+settings = gc.isenabled(), gc.get_threshold()[0], sys.getswitchinterval()
+print(json.dumps([frozen, users, left, settings]))
+"""
+
+
+def test_a_process_is_prepared() -> None:
+    """In a process of its own: what is frozen stays so."""
+    done = subprocess.run(
+        [sys.executable, "-c", ADAPTIVES_OWN], capture_output=True, text=True, check=True
+    )
+    (frozen, is_looked_at), users, left, settings = json.loads(done.stdout)
+    assert frozen > 10_000
+    assert not is_looked_at
+    assert users == [True, True]
+    assert left == [False, False]
+    assert settings == [True, 20_000, 0.0003]
+
+
+def test_adaptive_works_with_postponed_modules() -> None:
+    """The names are adaptive's; where it uses one earlier, this is where it shows."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [[], True, 16]
+
+
+BEFORE_POINTS = """
+import json, sys
+from adaptive_scheduler.client.learners import process_setup as imports
+imports.prepare_process()
+import adaptive
+from adaptive_scheduler.io.learner_data import adaptive_private
+
+def held():
+    return [name for name in imports.SELDOM_USED if name in sys.modules]
+
+usual = adaptive.Learner1D(abs, (-1, 1))
+average = adaptive.AverageLearner1D(max, (-1, 1), min_samples=3)
+stages = []
+for learner in (usual, adaptive.BalancingLearner([adaptive.DataSaver(average, None)])):
+    adaptive_private.prepare(learner)
+    stages.append(held())
+print(json.dumps(stages))
+"""
+
+
+def test_a_learner_that_needs_a_postponed_module_has_it_before_its_first_point() -> None:
+    """A point that came while it was imported was in no journal for 0.6 s, and a kill lost it."""
+    done = subprocess.run(
+        [sys.executable, "-c", BEFORE_POINTS], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [[], ["scipy.stats"]]

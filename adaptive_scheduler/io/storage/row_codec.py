@@ -16,7 +16,7 @@ from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import RUNNING, TASK, Budget, Item, step
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.resources import TaskResources
-from adaptive_scheduler.core.tasks.task_state import FactStore, TaskState
+from adaptive_scheduler.core.tasks.task_state import FactStore, NoFacts, TaskState
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.database import Tables
@@ -59,7 +59,11 @@ def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
 
 
 def open_state(
-    tables: Tables, folder: RunFolder, config: RunConfig, monotonic: float, facts: FactStore
+    tables: Tables,
+    folder: RunFolder,
+    config: RunConfig,
+    monotonic: float,
+    facts: FactStore | None = None,
 ) -> RunState:
     """Make the state of a run from what the database holds."""
     budget = Budget(config.limits.max_fails, config.limits.max_crashes)
@@ -76,7 +80,7 @@ def open_state(
     for item in table.rows:  # the rows of one group may have been written in part
         if item.owner is not None:
             jobs.watch(item.owner, item.shape, monotonic)
-    tasks = TaskState(table, facts, read_resources(tables), read_batches(tables))
+    tasks = TaskState(table, facts or NoFacts(), read_resources(tables), read_batches(tables))
     tasks.is_open = run.is_open
     state = RunState(table, jobs, config, read_combos(tables), tasks)
     state.held, state.cancelled = run.held, run.cancelled

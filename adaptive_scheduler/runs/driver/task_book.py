@@ -6,6 +6,7 @@ import pickle
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, InvalidStateError
+from concurrent.futures.process import _RemoteTraceback  # so that it is shown as theirs
 from pathlib import Path
 from typing import Any
 
@@ -228,14 +229,12 @@ class TaskBook:
         with self._lock:
             for one in ended:
                 future = self._futures.pop(one.item, None)
+                if future is None and self._early is not None:
+                    self._early[one.item] = one, page
+                    continue
+                self._elsewhere[one.item] = page
                 if future is not None:
                     mine.append((future, one))
-                elif self._early is not None:
-                    self._early[one.item] = one, page
-                else:
-                    self._elsewhere[one.item] = page
-                if future is not None:
-                    self._elsewhere[one.item] = page
         self._close(sum(_finish(future, one) for future, one in mine))
 
     def failed(self, futures: list[AnyFuture], error: Exception) -> None:
@@ -319,19 +318,10 @@ def _error_of(future: AnyFuture, ended: Ended) -> BaseException:
         name, message, text, pickled = pickle.loads(ended.error)
         if pickled is not None:
             error: BaseException = pickle.loads(pickled)
-            error.__cause__ = _RemoteTraceback(text)
+            error.__cause__ = _RemoteTraceback(f'\n"""\n{text}"""')
             return error
         return TaskError(f"{name}: {message}\n\n{text}")
     reason = ended.reason or f"it failed with code {ended.code}"
     where = f" of job {ended.job}" if ended.job else ""
     log = f" Its output: {future.log}" if future.log is not None else ""
     return TaskError(f"Task {ended.item}{where}: {reason}.{log}")
-
-
-class _RemoteTraceback(Exception):
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self._text = text
-
-    def __str__(self) -> str:
-        return f'\n"""\n{self._text}"""'

@@ -6,16 +6,11 @@ from __future__ import annotations
 SKIPS = {
     "FailingInitializer": "a failing initializer fails its tasks, not the whole executor",
     "test_processes_terminate": "looks into ProcessPoolExecutor's private list of processes",
-    "test_context_manager_shutdown": "looks into ProcessPoolExecutor's private list of processes",
-    "test_del_shutdown": "looks into ProcessPoolExecutor's private threads and queues",
-    "test_shutdown_no_wait": "looks into ProcessPoolExecutor's private threads and queues",
     "test_max_workers_too_large": "about Windows; CPython skips it here, too",
     "test_killed_child": "promises the opposite: a dead worker must not break the executor",
     "test_ressources_gced_in_workers": "passes a multiprocessing manager's proxy to workers that are no children",
     "test_saturation": "looks into ProcessPoolExecutor's private list of processes",
     "test_idle_process_reuse": "looks into ProcessPoolExecutor's private list of processes",
     "test_max_tasks": "max_tasks_per_child is no argument of ours",
-    "test_interpreter_shutdown": "starts a script with ProcessPoolExecutor's name; see test_executor_ends.py",
-    "test_submit_after_interpreter_shutdown": "as test_interpreter_shutdown",
     "test_hang_gh83386": "CPython skips it for process pools",
 }

@@ -18,7 +18,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.program import Program, Step
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.runs.driver.value_rules import CommandResult, ValueRule
+from adaptive_scheduler.runs.driver.value_rules import CommandOutput, ValueRule
 
 #: ``{name}``, but not ``${NAME}`` of the shell, and not ``{{name}}``, which stays as ``{name}``.
 _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|(?<!\$)\{([A-Za-z_]\w*)\}")
@@ -51,7 +51,7 @@ class EncodedCommand(msgspec.Struct, frozen=True):
         """Return the task's value; raises what the rule raises."""
         if self.rule is None:
             return code
-        return self.rule(CommandResult(self.log, code, self.folder))
+        return self.rule(CommandOutput(self.log, code, self.folder))
 
 
 class Command:
@@ -68,7 +68,7 @@ class Command:
         ``{_attempt}``.
     value : callable, optional
         How its value is found: `float_file`, `json_value`, `regex_value`, `exit_code`, or any
-        callable that takes a `CommandResult`. Default: its exit status, which is 0.
+        callable that takes a `CommandOutput`. Default: its exit status, which is 0.
     inputs : sequence of path, optional
         Files and folders that are copied into the task's folder.
     resources : TaskResources, optional
@@ -79,7 +79,7 @@ class Command:
         self,
         program: Text | Mapping[str, Text],
         *,
-        value: Callable[[CommandResult], Any] | None = None,
+        value: Callable[[CommandOutput], Any] | None = None,
         inputs: Sequence[str | os.PathLike[str]] = (),
         resources: TaskResources | None = None,
     ) -> None:
@@ -96,7 +96,7 @@ class Command:
         )
         self.has_folder = bool(self.inputs) or reads_file or bool(names & _IN_FOLDER)
 
-    def __call__(self, *args: Any, **_parameters: Any) -> Any:
+    def __call__(self, *_args: Any, **_parameters: Any) -> Any:
         """Say that it is run by an `Executor`."""
         raise InputError(f"{self!r} is run by an Executor: executor.submit(command, x=1).")
 

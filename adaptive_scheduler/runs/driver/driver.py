@@ -189,7 +189,9 @@ class Driver:
         for other in one.after:
             if other.number is None:
                 error = other.exception() if not other.cancelled() else None
-                reason = f"after: a task for which this one waits was not taken: {error or 'cancelled'}"
+                reason = (
+                    f"after: a task for which this one waits was not taken: {error or 'cancelled'}"
+                )
                 self._listener.failed([one.future], RequestRefusedError("no_such_item", reason))
                 return False
         return True

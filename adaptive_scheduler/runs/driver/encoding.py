@@ -51,9 +51,7 @@ def encode_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         raise _named(args, kwargs, error) from error
 
 
-def _named(
-    args: tuple[Any, ...], kwargs: dict[str, Any], error: BaseException
-) -> UnpicklableError:
+def _named(args: tuple[Any, ...], kwargs: dict[str, Any], error: BaseException) -> UnpicklableError:
     for name, value in [*((f"argument {n}", one) for n, one in enumerate(args)), *kwargs.items()]:
         try:
             dumps_by_value(value, with_source=False)

@@ -143,7 +143,9 @@ class Executor(BaseExecutor):
         Its end does not end the run. If the run has no manager, one is started.
         """
         self = cls.__new__(cls)
-        self.folder = RunFolder(folder) if os.fspath(folder).endswith(".run") else run_folder(folder, "")
+        self.folder = (
+            RunFolder(folder) if os.fspath(folder).endswith(".run") else run_folder(folder, "")
+        )
         if not self.folder.database.exists():
             raise InputError(f"folder={os.fspath(folder)!r}: there is no run.")
         start_run(self.folder, "tasks")
@@ -171,15 +173,13 @@ class Executor(BaseExecutor):
             raise TypeError(f"{fn!r} is not callable")
         return self._book.submit(self._settings, fn, args, kwargs)
 
-    def submit_many(
-        self, fn: Callable[..., Any], iterable: Iterable[Any]
-    ) -> list[TaskFuture[Any]]:
+    def submit_many(self, fn: Callable[..., Any], iterable: Iterable[Any]) -> list[TaskFuture[Any]]:
         """Submit ``fn(x)`` for each x; a dict is given to a `Command` as its parameters."""
         if isinstance(fn, _command_class()):
             return [self.submit(fn, **one) for one in iterable]
         return [self.submit(fn, one) for one in iterable]
 
-    def map(  # type: ignore[override]
+    def map(
         self,
         fn: Callable[..., Any],
         *iterables: Iterable[Any],
@@ -213,9 +213,9 @@ class Executor(BaseExecutor):
             Tasks that must have succeeded before.
         """
         view = _View.__new__(_View)
-        view.__dict__.update(self.__dict__)
-        view._settings = self._settings.with_options(options)
-        view._whole = self
+        view.__dict__.update(
+            self.__dict__, _settings=self._settings.with_options(options), _whole=self
+        )
         return view
 
     # ------------------------------------------------------------------- results out
@@ -318,10 +318,11 @@ def _completed(
 ) -> Iterator[TaskFuture[Any]]:
     taken: set[TaskFuture[Any]] = set()
     try:
-        for future in itertools.islice(as_completed(futures, timeout), n):
+        done: Iterator[Any] = as_completed(list(futures), timeout)  # type: ignore[arg-type]
+        for future in itertools.islice(done, n):
             if pop:
-                taken.add(future)  # type: ignore[arg-type]
-            yield future  # type: ignore[misc]
+                taken.add(future)
+            yield future
     finally:
         if taken and isinstance(futures, list):
             futures[:] = [one for one in futures if one not in taken]

@@ -53,6 +53,6 @@ def checked_priority(value: Any) -> float:
         number = float(value)
     except (TypeError, ValueError):
         number = float("nan")
-    if number != number:  # noqa: PLR0124  NaN
+    if number != number:  # NaN
         raise InputError(f"priority={value!r} must be a number.")
     return number

@@ -87,9 +87,7 @@ class TaskBook:
             if not isinstance(other, TaskFuture) or other._owner is not self:  # noqa: SLF001
                 raise InputError(f"after: {other!r} is no future of this executor.")
 
-    def _call(
-        self, future: AnyFuture, function: Callable[..., Any]
-    ) -> tuple[Call, TaskResources]:
+    def _call(self, future: AnyFuture, function: Callable[..., Any]) -> tuple[Call, TaskResources]:
         settings = future.settings
         resources = settings.resources or TaskResources()
         if isinstance(function, Command):
@@ -117,9 +115,7 @@ class TaskBook:
     def prioritise(self, futures: Sequence[AnyFuture], priorities: Sequence[Any]) -> None:
         """Give tasks new priorities."""
         if len(futures) != len(priorities):
-            raise InputError(
-                f"There are {len(futures)} futures, but {len(priorities)} priorities."
-            )
+            raise InputError(f"There are {len(futures)} futures, but {len(priorities)} priorities.")
         numbers = [checked_priority(one) for one in priorities]
         for future, number in zip(futures, numbers, strict=True):
             future._priority = number  # noqa: SLF001
@@ -318,9 +314,11 @@ def _error_of(future: AnyFuture, ended: Ended) -> BaseException:
         name, message, text, pickled = pickle.loads(ended.error)
         if pickled is not None:
             error: BaseException = pickle.loads(pickled)
-            error.__cause__ = _RemoteTraceback(f'\n"""\n{text}"""')
+            error.__cause__ = _RemoteTraceback(f'\n"""\n{text}"""')  # type: ignore[arg-type]
             return error
-        return TaskError(f"{name}: {message}\n\n{text}")
+        # a value that cannot leave its worker: see `executors.worker`
+        kind = UnpicklableError if "cannot be pickled" in message else TaskError
+        return kind(f"{name}: {message}\n\n{text}")
     reason = ended.reason or f"it failed with code {ended.code}"
     where = f" of job {ended.job}" if ended.job else ""
     log = f" Its output: {future.log}" if future.log is not None else ""

@@ -12,7 +12,7 @@ import msgspec
 from adaptive_scheduler.errors import InputError, TaskError
 
 
-class CommandResult(msgspec.Struct, frozen=True):
+class CommandOutput(msgspec.Struct, frozen=True):
     """What a command has left.
 
     Attributes
@@ -41,7 +41,7 @@ class CommandResult(msgspec.Struct, frozen=True):
 
 
 class ValueRule:
-    """A rule of this package; any callable that takes a `CommandResult` is one as well.
+    """A rule of this package; any callable that takes a `CommandOutput` is one as well.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class ValueRule:
     needs_folder = True
     takes_failures = False
 
-    def __call__(self, result: CommandResult) -> Any:
+    def __call__(self, result: CommandOutput) -> Any:
         """Return the value."""
         raise NotImplementedError
 
@@ -65,7 +65,7 @@ class float_file(ValueRule):  # noqa: N801  used like a function
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __call__(self, result: CommandResult) -> float:
+    def __call__(self, result: CommandOutput) -> float:
         """Return the number."""
         text = result.read(self.name)
         try:
@@ -80,7 +80,7 @@ class json_value(ValueRule):  # noqa: N801  used like a function
     def __init__(self, name: str, key: str = "") -> None:
         self.name, self.key = name, key
 
-    def __call__(self, result: CommandResult) -> Any:
+    def __call__(self, result: CommandOutput) -> Any:
         """Return the value."""
         try:
             value = json.loads(result.read(self.name))
@@ -103,14 +103,13 @@ class regex_value(ValueRule):  # noqa: N801  used like a function
         self.name = name
         self.needs_folder = bool(name)
 
-    def __call__(self, result: CommandResult) -> Any:
+    def __call__(self, result: CommandOutput) -> Any:
         """Return the value."""
-        found = None
-        for found in self.pattern.finditer(result.read(self.name)):
-            pass
-        if found is None:
+        matches = list(self.pattern.finditer(result.read(self.name)))
+        if not matches:
             where = self.name or "the output"
             raise TaskError(f"{where} has nothing that matches {self.pattern.pattern!r}.")
+        found = matches[-1]
         text = found[1] if self.pattern.groups else found[0]
         try:
             return float(text)
@@ -124,6 +123,6 @@ class exit_code(ValueRule):  # noqa: N801  used like a function
     needs_folder = False
     takes_failures = True
 
-    def __call__(self, result: CommandResult) -> int:
+    def __call__(self, result: CommandOutput) -> int:
         """Return the status."""
         return result.code

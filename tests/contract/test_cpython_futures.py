@@ -39,6 +39,8 @@ class PoolExecutor(Executor):
             self._home = tempfile.TemporaryDirectory(prefix="cpython-")
             kwargs["folder"] = Path(self._home.name) / "run"
         super().__init__(max_workers=max_workers, **kwargs)
+        if "initializer" not in kwargs:
+            self.submit(id, None).result()  # its pool is there
         closing = self._closing
         self._executor_manager_thread = self._call_queue = _End(closing)
         self._processes = {closing._head.pid: _End(closing)}  # type: ignore[union-attr]

@@ -117,12 +117,15 @@ class regex_value(ValueRule):  # noqa: N801  used like a function
             return text
 
 
-class exit_code(ValueRule):  # noqa: N801  used like a function
-    """The exit status, also of a command that fails."""
+class ExitCode(ValueRule):
+    """The exit status, also of a command that fails: ``value=exit_code``."""
 
     needs_folder = False
     takes_failures = True
 
-    def __call__(self, result: CommandOutput) -> int:
-        """Return the status."""
-        return result.code
+    def __call__(self, result: CommandOutput | None = None) -> Any:
+        """Return the status; without an output the rule itself, so that ``exit_code()`` is the same."""
+        return self if result is None else result.code
+
+
+exit_code = ExitCode()

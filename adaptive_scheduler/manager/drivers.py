@@ -184,6 +184,8 @@ class DriverManager:
             if not 0 <= item < len(items) or items.rows[item].phase in OVER:
                 continue
             before = items.rows[item]
+            if request.waiting_only and before.phase is RUNNING:
+                continue
             items.apply(item, Cancelled(), now.wall)
             if before.phase is RUNNING and before.job in self._state.tasks.heads:
                 self._state.tasks.heads[before.job].view.mirror.drop(before.token)

@@ -19,6 +19,8 @@ from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Held, Order,
 #: agent must not wait for the head after each one.
 LINE = 0.003
 LONGEST_LINE = 64
+#: Ends, and bytes of their values, in one message.
+MOST_ENDS, MOST_BYTES = 1000, 2**20
 #: How much one duration counts for the mean.
 _WEIGHT = 0.1
 
@@ -204,4 +206,14 @@ class HeadSession:
         holds = None
         if self._must_tell:
             holds = [Held(token, self.running.get(token)) for token in self._tasks]
-        return Trade(self._seen, self._told, list(self._unheard), begun, holds, wait)
+        return Trade(self._seen, self._told, self._first_ends(), begun, holds, wait, self._ends)
+
+    def _first_ends(self) -> list[End]:
+        """Return what is not confirmed, as far as one message may be large; the rest comes next."""
+        n = size = 0
+        for end in self._unheard[:MOST_ENDS]:
+            size += len(end.value) + len(end.text)
+            if n and size > MOST_BYTES:
+                break
+            n += 1
+        return self._unheard[:n]

@@ -122,12 +122,10 @@ class TaskState:
         """Remember which tasks a Submit made."""
         self.batches[batch] = self.changed_batches[batch] = items
 
-    def meet_head(self, owner: Owner, nodes: Iterable[NodeInventory], now: float) -> None:
+    def meet_head(self, owner: Owner, nodes: Iterable[NodeInventory]) -> None:
         """A head says what it has: a new one, or one that a former manager has met."""
         before = self.heads.get(owner.job)
-        if before is not None and before.owner != owner:
-            self.lose_head(owner.job, "its head was started anew", "unknown", now)
-        if owner.job not in self.heads:
+        if before is None or before.owner != owner:
             is_known = not self._items.tasks.of_job.get(owner.job)
             self.heads[owner.job] = Head(owner, nodes, is_known=is_known)
         self.changed = True
@@ -136,11 +134,14 @@ class TaskState:
         """A job is gone: what had not begun in it comes back uncounted.
 
         Of what had begun, a task that died before is blamed; if there is none, all are. A job that
-        ended at its walltime, or with its node, is nobody's fault.
+        ended at its walltime, or with its node, is nobody's fault. Of a head that has not said yet
+        what it holds, nobody knows what had begun: then all may have.
         """
         head = self.heads.pop(job, None)
+        self.hand_out.starvation.lose(job)
         held = dict(self._items.tasks.of_job.get(job, {}))
-        begun = held.keys() if head is None else held.keys() & head.view.mirror.has_begun
+        is_known = head is not None and head.is_known
+        begun = held.keys() & head.view.mirror.has_begun if head and is_known else held.keys()
         suspects = {token for token in begun if self._items.rows[held[token]].crashes} or set(begun)
         for token, item in held.items():
             if token not in begun:

@@ -71,10 +71,13 @@ class HeadSession:
         self._unheard = [end for end in self._unheard if end.number > work.heard]
         self._must_tell = work.tell
         actions: list[Begin | EndTask] = []
+        dropped = {order.token for order in work.orders if order.is_drop}
         for given in work.tasks:
             if given.token > self._seen:
                 self._seen = given.token
                 self._tasks[given.token] = given
+                if given.token in dropped:
+                    continue  # withdrawn on its way: see the order
                 if given.place is None:
                     self._wait(given)
                 else:

@@ -59,13 +59,13 @@ class Head:
     owner : Owner
     view : HeadView
     is_known : bool
-        Whether this manager knows what it holds: it asks those that a former one has met.
+        Whether this manager knows what it holds.
     """
 
-    def __init__(self, owner: Owner, nodes: Iterable[NodeInventory], *, is_known: bool) -> None:
+    def __init__(self, owner: Owner, nodes: Iterable[NodeInventory]) -> None:
         self.owner = owner
         self.view = HeadView(owner.job, HeadMirror(nodes))
-        self.is_known = is_known
+        self.is_known = False
 
 
 class TaskState:
@@ -123,11 +123,10 @@ class TaskState:
         self.batches[batch] = self.changed_batches[batch] = items
 
     def meet_head(self, owner: Owner, nodes: Iterable[NodeInventory]) -> None:
-        """A head says what it has: a new one, or one that a former manager has met."""
+        """A head says what it has. Each is asked what it holds: it may have been believed dead."""
         before = self.heads.get(owner.job)
         if before is None or before.owner != owner:
-            is_known = not self._items.tasks.of_job.get(owner.job)
-            self.heads[owner.job] = Head(owner, nodes, is_known=is_known)
+            self.heads[owner.job] = Head(owner, nodes)
         self.changed = True
 
     def lose_head(self, job: str, reason: str, cause: str, now: float) -> None:

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from tests.simulation.fault_kinds import fault_kinds_wrong
 from tests.simulation.history import EVENTS, FAULTS, JOBS, LEARNERS, History, play
+from tests.simulation.task_history import play_tasks
 
 #: Histories that one process lives through before it reports.
 CHUNK = 25
@@ -69,6 +70,29 @@ def simulate(seeds: Iterable[int], first_only: bool = False) -> Tally:
     for seed in seeds:
         try:
             tally.add(play(seed))
+        except Exception as error:  # whatever breaks is what is looked for
+            kind = f"{type(error).__name__}: {error}"
+            tally.violations.append(
+                (seed, kind + "\n" + "".join(traceback.format_tb(error.__traceback__)[-3:]))
+            )
+            if first_only:
+                break
+    tally.seconds = time.process_time() - begin
+    return tally
+
+
+def simulate_tasks(seeds: Iterable[int], first_only: bool = False) -> Tally:
+    """The same for histories of tasks."""
+    tally = Tally()
+    begin = time.process_time()
+    for seed in seeds:
+        try:
+            history = play_tasks(seed)
+            tally.histories += 1
+            tally.faults.update(history.faults)
+            for place, n in enumerate((len(history.manager.book), history.jobs, history.steps)):
+                tally.least[place] = min(tally.least[place], n)
+                tally.total[place] += n
         except Exception as error:  # whatever breaks is what is looked for
             kind = f"{type(error).__name__}: {error}"
             tally.violations.append(

@@ -73,7 +73,10 @@ class TaskHistory:
         self.acknowledged_tasks: dict[bytes, int] = {}
         self.ends: dict[int, Ended] = {}
         self.outcomes: dict[bytes, list[EndKind]] = {}
-        self.withdrawn: set[int] = set()
+        self.wanted_gone: set[int] = set()
+        self.tags: dict[bytes, str] = {}
+        self.accepts: dict[str, tuple[str, ...]] = {}
+        self.durations = self.dice.choice([[0.001], [0.001, 0.02], [0.001, 0.5, 3.0, 10.0]])
         self.deliveries: Counter[tuple[str, int]] = Counter()
         self.replies: Counter[tuple[str, int]] = Counter()
         self.wishes = self.dice.randint(4, 12)
@@ -92,6 +95,8 @@ class TaskHistory:
             assert what is not None
             self.clock.advance(self.events.now - self.clock.monotonic)
             self.network.is_bad = self.events.now < FAULTS_UNTIL
+            if not self.network.is_bad:
+                self.accepts.clear()
             if self.events.now > MOST_SECONDS:
                 raise TaskViolationError(f"it never ends: {self.unended()}")
             what()
@@ -114,6 +119,8 @@ class TaskHistory:
     def start_job(self) -> None:
         self.jobs += 1
         job = f"j{self.jobs}"
+        if self.jobs > 1 and self.events.now < FAULTS_UNTIL and self.dice.random() < 0.2:
+            self.accepts[job] = ("x",)
         nodes = [
             NodeInventory(f"{job}n{n}", list(range(self.dice.randint(2, 3)))) for n in range(2)
         ]
@@ -147,6 +154,10 @@ class TaskHistory:
         if not self.is_up:
             return
         self.steps += 1
+        for job, known in self.manager.state.tasks.heads.items():  # as its pool's settings say
+            wanted = self.accepts.get(job, ())
+            self.manager.state.tasks.changed |= known.view.accepts != wanted
+            known.view.accepts = wanted
         running = self.running_tokens()
         for connection, reply in self.manager.step(messages):
             number, _ = decode_reply(reply)
@@ -264,18 +275,21 @@ class TaskHistory:
             return Prioritise(some, [float(self.dice.randint(0, 9)) for _ in some])
         if known and wish < 0.4:
             self.faults["tasks withdrawn"] += 1
-            return Withdraw(self.dice.sample(known, 1))
+            some = self.dice.sample(known, min(len(known), 3))
+            self.wanted_gone |= set(some)
+            return Withdraw(some)
         self.batches += 1
         calls = [self.call(n, known) for n in range(self.dice.randint(1, 8))]
         return Submit(f"batch{self.batches}", RESOURCES, calls)
 
     def call(self, number: int, known: list[int]) -> Call:
         spec = f"{self.batches}:{number}".encode()
+        self.tags[spec] = tag = self.dice.choice(["", "", "x"])
         after = [self.dice.choice(known)] if known and self.dice.random() < 0.2 else []
         return Call(
             spec, resources=self.dice.randrange(len(RESOURCES)), after=after,
             priority=float(self.dice.randint(0, 3)), retries=self.dice.randint(0, 2),
-            tag=self.dice.choice(["", "", "x"]),
+            tag=tag,
         )  # fmt: skip
 
     def acknowledged(self, body: Any, reply: Any) -> None:
@@ -287,8 +301,6 @@ class TaskHistory:
                     raise TaskViolationError(f"task {call.spec!r} is item {known} and item {item}")
             if len(set(self.acknowledged_tasks.values())) != len(self.acknowledged_tasks):
                 raise TaskViolationError("two tasks are one item")
-        elif isinstance(body, Withdraw):
-            self.withdrawn |= set(body.items)
 
     # ------------------------------------------------------------------ how tasks run and end
 
@@ -311,14 +323,8 @@ class TaskHistory:
             EndKind.VALUE not in ran or ended.value != b"value of " + spec
         ):
             raise TaskViolationError(f"item {ended.item} ({spec!r}) has the value {ended.value!r}")
-        if ended.phase == "cancelled" and ended.item not in self.wish_to_withdraw():
+        if ended.phase == "cancelled" and ended.item not in self.wanted_gone:
             raise TaskViolationError(f"item {ended.item} is cancelled, and nobody wanted it")
-
-    def wish_to_withdraw(self) -> set[int]:
-        body = self.asker.body
-        under_way = set(body.items) if isinstance(body, Withdraw) else set()
-        rows = self.manager.book.rows
-        return self.withdrawn | under_way | {row.id for row in rows if row.reason == "cancelled"}
 
     # ------------------------------------------------------------------ the oracle
 
@@ -345,6 +351,8 @@ class TaskHistory:
             if head is None or not hasattr(handler, "_restore") or head.owner != owner:
                 continue
             for of, n in state.items.tasks.queued.items():
+                if head.view.accepts and of[1] not in head.view.accepts:
+                    continue
                 kept = state.tasks.hand_out.starvation.kept_from(owner.job, of)
                 if n and head.view.mirror.inventory.place(state.tasks.resources[of[0]], kept):
                     raise TaskViolationError(f"{owner.job} waits, and a task of {of} would fit")

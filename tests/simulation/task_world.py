@@ -173,7 +173,10 @@ class SimHead(Sender):
         self.begun.add(token)
         self.world.ledger.take(self, token)
         self.begun_at[token] = self.world.events.now
-        seconds = self.world.dice.choice([0.001, 0.02, 0.5, 3.0, 10.0])
+        tag, accepts = self.world.tags[self.specs[token]], self.world.accepts.get(self.job, ())
+        if accepts and tag not in accepts:
+            raise TaskViolationError(f"{self.job} does not accept the tag {tag!r}")
+        seconds = self.world.dice.choice(self.world.durations)
         kind = self.world.outcome(self.specs[token])
         self.world.events.after(seconds, lambda: self._end_if_runs(token, kind))
 

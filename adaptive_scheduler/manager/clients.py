@@ -82,6 +82,10 @@ class DatabaseManager:
         self._replies[owner.uuid] = (number, reply)
         return reply
 
+    def last_number(self, owner: Owner) -> int:
+        """Return the number of the last request of a client that was answered here."""
+        return self._replies.get(owner.uuid, (0, Ok()))[0]
+
     def renew_lease(self, owner: Owner, request: Request, now: Moment) -> JobRecord | Refused:
         """Any request does. But a claim that comes after its client's goodbye must not give work."""
         known = self._state.jobs.records.get(owner.job)

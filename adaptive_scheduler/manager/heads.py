@@ -33,7 +33,7 @@ class HeadManager:
         self._state = state
         self._clients = clients
 
-    def handle(self, owner: Owner, _number: int, request: Trade, now: Moment) -> Reply | Parked:
+    def handle(self, owner: Owner, number: int, request: Trade, now: Moment) -> Reply | Parked:
         """Take in a report and answer it, or let it wait until there is something to do."""
         known = self._clients.renew_lease(owner, request, now)
         if type(known) is Refused:
@@ -41,6 +41,8 @@ class HeadManager:
         head = self._state.tasks.heads.get(owner.job)
         if head is None or head.owner != owner:
             return Refused("unknown_head", f"job {owner.job} must say first what it has.")
+        if number <= self._clients.last_number(owner):
+            return Refused("old_request", "its head has said anew what it has since then.")
         if not head.is_known:
             if request.holds is None:
                 return Work(tell=True)

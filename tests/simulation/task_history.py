@@ -68,6 +68,7 @@ class TaskHistory:
         self.clock = Clock()
         self.manager = VirtualManager([], CONFIG, self.clock)
         self.is_up = True
+        self.lives = 0
         self.steps = self.jobs = self.drivers = self.batches = 0
         self.heads: dict[str, SimHead] = {}
         self.acknowledged_tasks: dict[bytes, int] = {}
@@ -133,9 +134,9 @@ class TaskHistory:
 
     # ------------------------------------------------------------------ the manager
 
-    def deliver(self, sender: Any, number: int, message: bytes) -> None:
-        if not self.is_up:
-            return
+    def deliver(self, sender: Any, number: int, message: bytes, life: int) -> None:
+        if not self.is_up or life != self.lives:
+            return  # what was on its way to a manager dies with the connection
         self.deliveries[sender.owner.uuid, number] += 1
         if self.network.is_bad and self.dice.random() < 0.006:
             self.faults["manager killed in a commit"] += 1
@@ -176,6 +177,7 @@ class TaskHistory:
 
     def stop_manager(self, lines: int = 0) -> None:
         self.is_up = False
+        self.lives += 1
         self.events.after(self.dice.uniform(0.1, 6.0), lambda: self.start_manager(lines))
 
     def start_manager(self, lines: int) -> None:

@@ -89,7 +89,8 @@ class Sender:
         self.number += 1
         number, body = self.number, self.body
         message = encode_request(self.owner, number, body)
-        self.world.network.carry("message", lambda: self.world.deliver(self, number, message))
+        life = self.world.lives
+        self.world.network.carry("message", lambda: self.world.deliver(self, number, message, life))
         wait = getattr(body, "wait", 0.0) + 1.0
         self.world.events.after(wait, lambda: self._send_again(number))
 
@@ -154,7 +155,8 @@ class SimHead(Sender):
         }
         for given in work.tasks:
             self.specs[given.token] = given.spec
-        for action in self.session.take(work):
+        # what is ended ends a moment later: the agent has been told to begin all others by then
+        for action in sorted(self.session.take(work), key=lambda one: isinstance(one, EndTask)):
             self._carry_out(action)
 
     def _carry_out(self, action: Begin | EndTask) -> None:

@@ -85,6 +85,8 @@ class HeadSession:
         for order in work.orders:
             if order.number > self._told:
                 self._told = order.number
+                if order.place is not None and order.token in dropped:
+                    continue
                 actions += self._obey(order)
         for token in self.running:
             self._line_up(token, actions)

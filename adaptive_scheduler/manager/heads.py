@@ -49,13 +49,16 @@ class HeadManager:
             if not head.view.mirror.could_hold(request.holds):
                 return Refused("bad_request", "two of its tasks are said to be in one place.")
             self._restore(head, request, now)
+        return self._trade(head, request, now)
+
+    def _trade(self, head: Head, request: Trade, now: Moment) -> Reply | Parked:
         for given, end in head.view.mirror.take(request):
             self._end(given, end, now)
         if request.ended:
             self._state.tasks.changed = True
-        return self._work(
-            head, now, must_answer=bool(request.ended) or request.wait <= 0
-        ) or Parked(now.monotonic + request.wait)
+        must_answer = bool(request.ended) or request.wait <= 0
+        work = self._work(head, now, must_answer=must_answer)
+        return work or Parked(now.monotonic + request.wait)
 
     def wake(self, owner: Owner, _request: Trade, now: Moment) -> Reply | None:
         """Answer a report that waits, if there is something to do."""

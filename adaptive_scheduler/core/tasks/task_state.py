@@ -129,6 +129,15 @@ class TaskState:
             self.heads[owner.job] = Head(owner, nodes)
         self.changed = True
 
+    def drop_cancelled(self) -> None:
+        """Let heads end what is theirs no more: a person cancelled it."""
+        rows = self._items.rows
+        for head in self.heads.values():
+            mirror = head.view.mirror
+            for token, given in mirror.given.items():
+                if given.item >= 0 and rows[given.item].token == token and not rows[given.item].job:
+                    mirror.drop(token)
+
     def lose_head(self, job: str, reason: str, cause: str, now: float) -> None:
         """A job is gone: what had not begun in it comes back uncounted.
 

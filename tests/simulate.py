@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -20,9 +20,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tests.simulation.fault_kinds import fault_kinds_wrong
+from tests.simulation.fault_kinds import FAULT_KINDS, fault_kinds_wrong
 from tests.simulation.history import EVENTS, FAULTS, JOBS, LEARNERS, History, play
-from tests.simulation.task_history import play_tasks
+from tests.simulation.task_history import TASK_FAULTS, play_tasks
 
 #: Histories that one process lives through before it reports.
 CHUNK = 25
@@ -104,14 +104,16 @@ def simulate_tasks(seeds: Iterable[int], first_only: bool = False) -> Tally:
     return tally
 
 
-def simulate_all(seeds: Sequence[int], processes: int) -> Iterator[Tally]:
+def simulate_all(
+    seeds: Sequence[int], processes: int, live: Callable[[Iterable[int]], Tally] = simulate
+) -> Iterator[Tally]:
     """The same, in several processes; yields what each portion came to."""
     portions = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
     if processes == 1:
-        yield from map(simulate, portions)
+        yield from map(live, portions)
         return
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap_unordered(simulate, portions)
+        yield from pool.imap_unordered(live, portions)
 
 
 def read_seeds(text: str) -> range:
@@ -163,6 +165,7 @@ def main(
     seeds: Annotated[str, typer.Argument(help="1000, or 5-900")] = "1000",
     processes: Annotated[int, typer.Option(help="as many as there are cores")] = 0,
     trace: Annotated[bool, typer.Option(help="print what happens (for one seed)")] = False,
+    tasks: Annotated[bool, typer.Option(help="histories of tasks")] = False,
     first: Annotated[bool, typer.Option(help="end at the first violation; one process")] = False,
 ) -> None:
     """Live through histories, and say what broke."""
@@ -171,13 +174,15 @@ def main(
     if trace:
         raise typer.Exit(max(show_one(seed, console) for seed in wanted))
     begin, tally = time.monotonic(), Tally()
+    live = simulate_tasks if tasks else simulate
     if first:
-        tally = simulate(wanted, first_only=True)
+        tally = live(wanted, first_only=True)
     else:
-        for part in simulate_all(wanted, processes or os.cpu_count() or 1):
+        for part in simulate_all(wanted, processes or os.cpu_count() or 1, live):
             tally.join(part)
     show(tally, time.monotonic() - begin, console)
-    wrong = fault_kinds_wrong(tally.faults, tally.histories)
+    kinds = TASK_FAULTS if tasks else FAULT_KINDS
+    wrong = fault_kinds_wrong(tally.faults, tally.histories, kinds)
     for line in wrong:
         console.print(line, style="red", markup=False)
     raise typer.Exit(bool(tally.violations or wrong))

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.items import OVER, QUEUED, RUNNING, Item, rank_of
-from adaptive_scheduler.core.rows.task_index import class_of
+from adaptive_scheduler.core.rows.task_index import TaskClass, class_of
 from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.task_state import Head
 from adaptive_scheduler.core.wire.messages import decode_reply
 from adaptive_scheduler.core.wire.tasks import (
     Call,
@@ -54,6 +56,7 @@ RESOURCES = [TaskResources(), TaskResources(threads_per_rank=2), TaskResources(n
 CONFIG = RunConfig("run", [Resources()], ["job"], "/logs")
 #: Seconds with faults, and until all must have ended without.
 FAULTS_UNTIL, MOST_SECONDS = 40.0, 900.0
+STARVE_AFTER = 2.0
 
 
 class TaskHistory:
@@ -75,6 +78,7 @@ class TaskHistory:
         self.ends: dict[int, Ended] = {}
         self.outcomes: dict[bytes, list[EndKind]] = {}
         self.wanted_gone: set[int] = set()
+        self.starving: dict[TaskClass, float] = {}
         self.tags: dict[bytes, str] = {}
         self.accepts: dict[str, tuple[str, ...]] = {}
         self.durations = self.dice.choice([[0.001], [0.001, 0.02], [0.001, 0.5, 3.0, 10.0]])
@@ -155,6 +159,7 @@ class TaskHistory:
         if not self.is_up:
             return
         self.steps += 1
+        self.manager.state.tasks.hand_out.starvation.after = STARVE_AFTER
         for job, known in self.manager.state.tasks.heads.items():  # as its pool's settings say
             wanted = self.accepts.get(job, ())
             self.manager.state.tasks.changed |= known.view.accepts != wanted
@@ -170,6 +175,7 @@ class TaskHistory:
         self.check_order(running)
         self.check_parked()
         self.check_known()
+        self.check_starved()
 
     def running_tokens(self) -> set[int]:
         of_job = self.manager.book.tasks.of_job
@@ -371,6 +377,33 @@ class TaskHistory:
             for token in tokens:
                 if token <= session._seen and token not in session._tasks and token not in unheard:
                     raise TaskViolationError(f"{job} knows nothing of token {token}")
+
+    def check_starved(self) -> None:
+        """What was passed by for too long has nodes reserved, wherever nothing else has."""
+        now, starving = self.clock.monotonic, set(self.starving_now())
+        self.starving = {of: self.starving.get(of, now) for of in starving}
+        for of, since in self.starving.items():
+            if now - since > 12.0:  # each head has asked several times since then
+                raise TaskViolationError(f"{of} starves, and a head could keep nodes for it")
+
+    def starving_now(self) -> Iterator[TaskClass]:
+        state = self.manager.state
+        starvation = state.tasks.hand_out.starvation
+        having = {of for of, _ in starvation.reserved.values()}
+        for of, since in starvation.passed_by.items():
+            is_old = self.clock.monotonic - since > STARVE_AFTER
+            is_wanting = is_old and of not in having and state.items.tasks.queued[of]
+            if is_wanting and any(
+                self.could_reserve(one, of) for one in state.tasks.heads.values()
+            ):
+                yield of
+
+    def could_reserve(self, head: Head, of: TaskClass) -> bool:
+        tasks, job = self.manager.state.tasks, head.owner.job
+        is_there = job in self.heads and self.heads[job].owner == head.owner and head.is_known
+        accepts = not head.view.accepts or of[1] in head.view.accepts
+        fits = head.view.mirror.inventory.nearest_to_free(tasks.resources[of[0]]) is not None
+        return is_there and accepts and fits and job not in tasks.hand_out.starvation.reserved
 
     def check_end(self) -> None:
         if set(self.acknowledged_tasks.values()) != set(range(len(self.manager.book))):

@@ -108,6 +108,7 @@ class HandOut:
             Seconds since 1970, for the rows; of the manager's clock.
         """
         classes = self._classes(head)
+        self.starvation.keep_only(self._items.tasks.queued)
         self.starvation.reserve(
             head.job, head.mirror.inventory, classes, self._resources, monotonic
         )

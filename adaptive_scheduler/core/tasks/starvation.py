@@ -12,7 +12,7 @@ priority puts it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container
+from collections.abc import Collection, Container, Mapping
 
 from adaptive_scheduler.core.rows.task_index import TaskClass
 from adaptive_scheduler.core.tasks.place import Inventory
@@ -88,6 +88,11 @@ class Starvation:
         """Return the nodes of a job that are not for a class; with None, all that are reserved."""
         held = self.reserved.get(job)
         return () if held is None or held[0] == of else held[1]
+
+    def keep_only(self, queued: Mapping[TaskClass, int]) -> None:
+        """Forget classes without free tasks: they were cancelled, or run."""
+        for of in [of for of in self.passed_by if not queued.get(of)]:
+            self.forget(of)
 
     def forget(self, of: TaskClass) -> None:
         """A class has no free tasks any more."""

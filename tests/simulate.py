@@ -90,7 +90,8 @@ def simulate_tasks(seeds: Iterable[int], first_only: bool = False) -> Tally:
             history = play_tasks(seed)
             tally.histories += 1
             tally.faults.update(history.faults)
-            for place, n in enumerate((len(history.manager.book), history.jobs, history.steps)):
+            sizes = len(history.manager.book), history.jobs, history.steps, history.faults.total()
+            for place, n in enumerate(sizes):
                 tally.least[place] = min(tally.least[place], n)
                 tally.total[place] += n
         except Exception as error:  # whatever breaks is what is looked for
@@ -129,7 +130,8 @@ def show(tally: Tally, seconds: float, console: Console) -> None:
         str(len(tally.violations)),
     )  # fmt: skip
     sizes = Table("of each history", "promised", "least", "mean")
-    named = zip(("learners", "jobs", "events", "faults"), (LEARNERS, JOBS, EVENTS, FAULTS),
+    tally.least = [min(n, most) for n, most in zip(tally.least, tally.total, strict=True)]
+    named = zip(("learners or tasks", "jobs", "events", "faults"), (LEARNERS, JOBS, EVENTS, FAULTS),
                 tally.least, tally.total, strict=True)  # fmt: skip
     for name, promised, least, total in named:
         sizes.add_row(name, str(promised), str(least), f"{total / max(1, tally.histories):.1f}")

@@ -71,7 +71,7 @@ ASKED = (
     Plant(
         "heartbeat ignored",
         Change(
-            "DatabaseManager._renew_lease|DatabaseManager._hear", "return hear|on_heartbeat",
+            "DatabaseManager.renew_lease", "statement on_heartbeat",
             "if known is not None and isinstance(request, Beat):\n    return known\nIT",
         ),
     ),
@@ -230,7 +230,7 @@ MORE = (
         "fold goes on for a dead manager", Change("write_checkpoint|checkpoint:fold", "test getppid", "False")
     ),
     Plant(
-        "who has left is given work", Change("DatabaseManager._renew_lease|DatabaseManager._hear", "test has_left", "False")
+        "who has left is given work", Change("DatabaseManager.renew_lease", "test has_left", "False")
     ),
     Plant(
         "the file is renamed before it is synced", Change("write_durably", "statement fsync -write_all")

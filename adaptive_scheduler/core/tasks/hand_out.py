@@ -12,7 +12,7 @@ task's function. An unknown function counts as a long one.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from adaptive_scheduler.core.rows.item_table import ItemTable
@@ -117,7 +117,7 @@ class HandOut:
         )
         best = [(rank_of(item), of) for of in classes if (item := self._items.best_task(of))]
         heapq.heapify(best)
-        without_place: set[TaskClass] = set()
+        without_place: dict[TaskClass, None] = {}
         n, size = head.mirror.unseen
         before = n
         while best and n < MOST_TASKS and size < MOST_BYTES:
@@ -126,7 +126,7 @@ class HandOut:
             assert item is not None, "its rank is in the heap"
             place = None if of in without_place else self._place(head, of)
             if place is None:
-                without_place.add(of)  # nothing frees while it is given more
+                without_place[of] = None  # nothing frees while it is given more
             if place is None and not self._is_ahead_useful(head, item):
                 heapq.heappop(best)
                 continue
@@ -147,7 +147,7 @@ class HandOut:
             heapq.heapreplace(best, (rank_of(following), of))
 
     def _passed(
-        self, head: HeadView, without_place: set[TaskClass], of: TaskClass
+        self, head: HeadView, without_place: Iterable[TaskClass], of: TaskClass
     ) -> list[TaskClass]:
         """Classes whose best task is in front of those of `of` and could run there some day."""
         return [

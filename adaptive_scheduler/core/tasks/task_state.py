@@ -46,7 +46,7 @@ class NoFacts:
     def put_function(self, key: str, data: bytes) -> None:
         """There is none."""
 
-    def has_function(self, key: str) -> bool:
+    def has_function(self, key: str) -> bool:  # noqa: ARG002
         """There is none."""
         return False
 

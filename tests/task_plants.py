@@ -26,7 +26,6 @@ TASK_PLANTS: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("what did not reach a head is kept after a restart", (Change("HeadManager._restore", "call end_task", "None"),)),
     ("a batch forgotten by the next manager", (Change("row_codec:read_batches", "return items", "return {}"),)),
     ("the place of a waiting task not freed", (Change("HeadMirror._end", "test other None -follower", "False"),)),
-    ("a driver is told an end that counts no more", (Change("DriverManager._results", "test ended upto phase", "row is None"),)),
     ("a report waits although a task came", (Change("Dispatcher._wake", "test changed -until", "False"),)),
     ("a task behind its dependency begun", (Change("Dependencies.add", "statement _undone", "self._undone[item.id] = 0"),)),
 )  # fmt: skip

@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.planting import ROOT, Change, Either, PlantError, install, planted
+from tests.task_plants import TASK_PLANTS
 
 #: Histories after which a bug counts as not found; CPU seconds are what they cost.
 MOST = 3000
@@ -33,9 +34,10 @@ MOST = 3000
 class Plant:
     """A bug: the changes that make it, and a name that says what is wrong then."""
 
-    def __init__(self, name: str, *changes: Change | Either) -> None:
+    def __init__(self, name: str, *changes: Change | Either, of_tasks: bool = False) -> None:
         self.name = name
         self.changes = changes
+        self.of_tasks = of_tasks  # looked for in histories of tasks
 
 
 #: Jobs that hold an item and sent a heartbeat in time never reach `reconcile`: what it does with
@@ -69,7 +71,7 @@ ASKED = (
     Plant(
         "heartbeat ignored",
         Change(
-            "DatabaseManager._renew_lease|DatabaseManager._hear", "return hear|on_heartbeat",
+            "DatabaseManager.renew_lease", "statement on_heartbeat",
             "if known is not None and isinstance(request, Beat):\n    return known\nIT",
         ),
     ),
@@ -228,7 +230,7 @@ MORE = (
         "fold goes on for a dead manager", Change("write_checkpoint|checkpoint:fold", "test getppid", "False")
     ),
     Plant(
-        "who has left is given work", Change("DatabaseManager._renew_lease|DatabaseManager._hear", "test has_left", "False")
+        "who has left is given work", Change("DatabaseManager.renew_lease", "test has_left", "False")
     ),
     Plant(
         "the file is renamed before it is synced", Change("write_durably", "statement fsync -write_all")
@@ -322,6 +324,10 @@ MORE = (
 )  # fmt: skip
 
 
+#: Bugs that histories of tasks must find.
+TASKS = tuple(Plant(name, *changes, of_tasks=True) for name, changes in TASK_PLANTS)
+
+
 @dataclass(frozen=True)
 class Found:
     """How a plant fared: `seed` -1 if it was not found."""
@@ -340,18 +346,18 @@ BROKEN_PLANT = ("NameError", "UnboundLocalError", "AttributeError", "ImportError
 
 def named(name: str) -> Plant:
     """The plant of this name."""
-    found = [one for one in (*ASKED, *MORE) if one.name == name]
+    found = [one for one in (*ASKED, *MORE, *TASKS) if one.name == name]
     if not found:
         raise PlantError(f"no plant is named {name!r}")
     return found[0]
 
 
-def simulate_with(trees: dict[str, ast.Module], first: int, end: int) -> None:
+def simulate_with(trees: dict[str, ast.Module], first: int, end: int, of_tasks: int) -> None:
     """Simulate histories with changed modules, in this process, and print what became of it."""
     install(trees)
-    from tests.simulate import simulate
+    from tests.simulate import simulate, simulate_tasks
 
-    tally = simulate(range(first, end), first_only=True)
+    tally = (simulate_tasks if of_tasks else simulate)(range(first, end), first_only=True)
     unused = trees.keys() - sys.modules.keys()
     if unused:
         raise PlantError(f"the simulator does not import {', '.join(sorted(unused))}")
@@ -378,7 +384,7 @@ def look_for(plant: Plant, most: int = MOST, first: int = 0) -> Found:
     except PlantError as error:
         raise PlantError(f"plant {plant.name!r}: {error}") from None
     process = subprocess.run(
-        [sys.executable, "-c", _CODE, str(first), str(first + most)],
+        [sys.executable, "-c", _CODE, str(first), str(first + most), str(int(plant.of_tasks))],
         cwd=ROOT, input=pickle.dumps(trees), capture_output=True, check=False,
     )  # fmt: skip
     done, errors = process.stdout.decode(), process.stderr.decode()
@@ -423,7 +429,7 @@ def main(
     """Plant bugs, and see whether the simulator finds them."""
     console = Console(width=None if sys.stdout.isatty() else 140)
     try:
-        plants = [named(n) for n in names] if names else [*ASKED, *(MORE if more else ())]
+        plants = [named(n) for n in names] if names else [*ASKED, *TASKS, *(MORE if more else ())]
         begin = time.monotonic()
         found = look_for_all(plants, processes, console)
     except PlantError as error:

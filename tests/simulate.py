@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -20,8 +20,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tests.simulation.fault_kinds import fault_kinds_wrong
+from tests.simulation.fault_kinds import FAULT_KINDS, fault_kinds_wrong
 from tests.simulation.history import EVENTS, FAULTS, JOBS, LEARNERS, History, play
+from tests.simulation.task_history import TASK_FAULTS, play_tasks
 
 #: Histories that one process lives through before it reports.
 CHUNK = 25
@@ -80,14 +81,40 @@ def simulate(seeds: Iterable[int], first_only: bool = False) -> Tally:
     return tally
 
 
-def simulate_all(seeds: Sequence[int], processes: int) -> Iterator[Tally]:
+def simulate_tasks(seeds: Iterable[int], first_only: bool = False) -> Tally:
+    """The same for histories of tasks."""
+    tally = Tally()
+    begin = time.process_time()
+    for seed in seeds:
+        try:
+            history = play_tasks(seed)
+            tally.histories += 1
+            tally.faults.update(history.faults)
+            sizes = len(history.manager.book), history.jobs, history.steps, history.faults.total()
+            for place, n in enumerate(sizes):
+                tally.least[place] = min(tally.least[place], n)
+                tally.total[place] += n
+        except Exception as error:  # whatever breaks is what is looked for
+            kind = f"{type(error).__name__}: {error}"
+            tally.violations.append(
+                (seed, kind + "\n" + "".join(traceback.format_tb(error.__traceback__)[-3:]))
+            )
+            if first_only:
+                break
+    tally.seconds = time.process_time() - begin
+    return tally
+
+
+def simulate_all(
+    seeds: Sequence[int], processes: int, live: Callable[[Iterable[int]], Tally] = simulate
+) -> Iterator[Tally]:
     """The same, in several processes; yields what each portion came to."""
     portions = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
     if processes == 1:
-        yield from map(simulate, portions)
+        yield from map(live, portions)
         return
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap_unordered(simulate, portions)
+        yield from pool.imap_unordered(live, portions)
 
 
 def read_seeds(text: str) -> range:
@@ -103,7 +130,8 @@ def show(tally: Tally, seconds: float, console: Console) -> None:
         str(len(tally.violations)),
     )  # fmt: skip
     sizes = Table("of each history", "promised", "least", "mean")
-    named = zip(("learners", "jobs", "events", "faults"), (LEARNERS, JOBS, EVENTS, FAULTS),
+    tally.least = [min(n, most) for n, most in zip(tally.least, tally.total, strict=True)]
+    named = zip(("learners or tasks", "jobs", "events", "faults"), (LEARNERS, JOBS, EVENTS, FAULTS),
                 tally.least, tally.total, strict=True)  # fmt: skip
     for name, promised, least, total in named:
         sizes.add_row(name, str(promised), str(least), f"{total / max(1, tally.histories):.1f}")
@@ -139,6 +167,7 @@ def main(
     seeds: Annotated[str, typer.Argument(help="1000, or 5-900")] = "1000",
     processes: Annotated[int, typer.Option(help="as many as there are cores")] = 0,
     trace: Annotated[bool, typer.Option(help="print what happens (for one seed)")] = False,
+    tasks: Annotated[bool, typer.Option(help="histories of tasks")] = False,
     first: Annotated[bool, typer.Option(help="end at the first violation; one process")] = False,
 ) -> None:
     """Live through histories, and say what broke."""
@@ -147,13 +176,15 @@ def main(
     if trace:
         raise typer.Exit(max(show_one(seed, console) for seed in wanted))
     begin, tally = time.monotonic(), Tally()
+    live = simulate_tasks if tasks else simulate
     if first:
-        tally = simulate(wanted, first_only=True)
+        tally = live(wanted, first_only=True)
     else:
-        for part in simulate_all(wanted, processes or os.cpu_count() or 1):
+        for part in simulate_all(wanted, processes or os.cpu_count() or 1, live):
             tally.join(part)
     show(tally, time.monotonic() - begin, console)
-    wrong = fault_kinds_wrong(tally.faults, tally.histories)
+    kinds = TASK_FAULTS if tasks else FAULT_KINDS
+    wrong = fault_kinds_wrong(tally.faults, tally.histories, kinds)
     for line in wrong:
         console.print(line, style="red", markup=False)
     raise typer.Exit(bool(tally.violations or wrong))

@@ -82,18 +82,34 @@ class DatabaseManager:
         self._replies[owner.uuid] = (number, reply)
         return reply
 
+    def last_number(self, owner: Owner) -> int:
+        """Return the number of the last request of a client that was answered here."""
+        return self._replies.get(owner.uuid, (0, Ok()))[0]
+
     def renew_lease(self, owner: Owner, request: Request, now: Moment) -> JobRecord | Refused:
         """Any request does. But a claim that comes after its client's goodbye must not give work."""
         known = self._state.jobs.records.get(owner.job)
         has_left = known is not None and known.goodbye and known.owner == owner
         if has_left and type(request) is not Goodbye:
             return Refused("left", f"the client of job {owner.job} has said goodbye before.")
-        return self._state.jobs.on_heartbeat(owner, self._submits.get(owner.job, -1), now.monotonic)
+        jobs, before = self._state.jobs, None if known is None else known.owner
+        record = jobs.on_heartbeat(owner, self._submits.get(owner.job, -1), now.monotonic)
+        if before is not None and before != owner and type(record) is not Refused:
+            self._lose_tasks(before, owner, now)
+        return record
+
+    def _lose_tasks(self, before: Owner, owner: Owner, now: Moment) -> None:
+        """A job has a new client: the tasks of the one before have died with it."""
+        if owner.job in self._state.items.tasks.of_job or owner.job in self._state.tasks.heads:
+            was_requeued = before.restart != owner.restart  # that is not the tasks' fault
+            cause = "cancelled" if was_requeued else "unknown"
+            self._state.tasks.lose_head(owner.job, "its head was started anew", cause, now.wall)
+            self._state.dirty = True
 
     def _welcome(self, owner: Owner, _record: JobRecord, request: Hello, _now: Moment) -> Reply:
         self._state.jobs.on_hello(owner.job, request.host)
         if request.inventory:
-            self._state.tasks.meet_head(owner, request.inventory, _now.wall)
+            self._state.tasks.meet_head(owner, request.inventory)
         timing = self._state.config.timing
         return Welcome(self._state.config.run, timing.beat, timing.lease, timing.idle)
 

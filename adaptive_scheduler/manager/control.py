@@ -144,6 +144,7 @@ class ControlApi:
         unfinished = self._state.items.unfinished
         self._state.items.cancel(now.wall, self._state.reports)
         self._state.reports.clear()
+        self._state.tasks.drop_cancelled()
         self._state.cancelled = True
         self._state.dirty = True
         return unfinished
@@ -158,6 +159,7 @@ class ControlApi:
             if not isinstance(self._state.items.apply(item, event, now.wall), Refused):
                 reports.pop(item, None)
                 n += 1
+        self._state.tasks.drop_cancelled()
         self._state.dirty = True
         self._jobs.notes.record("cancelled", items=n)
         return Ok(n)

@@ -64,6 +64,8 @@ from adaptive_scheduler.manager.persistence import Persistence, RowStore
 
 #: Seconds that the manager stays after the end, for the last requests of clients.
 LINGER = 1.0
+#: Seconds that a request may wait for something to happen.
+LONGEST_WAIT = 300.0
 #: Where no queue is listed, jobs are judged so many times in a lease: that goes over all of them.
 JUDGED_IN_A_LEASE = 10
 
@@ -240,10 +242,15 @@ class Dispatcher:
             if self._rejected in (1, 10, 100, 1000) or self._rejected % 10000 == 0:
                 self._log.warning("message_dropped", reason=str(error), dropped=self._rejected)
             return 0, None
+        waiting = self._parked.get(owner.uuid)
+        if waiting is not None and waiting[1] > number:
+            return number, None  # late: its sender waits for the answer to a newer one
         handler = self._handlers[type(request)]
         reply = handler.handle(owner, number, request, now)
         if isinstance(reply, Parked):
-            self._parked[owner.uuid] = (connection, number, owner, request, handler, reply.until)
+            latest = now.monotonic + LONGEST_WAIT
+            until = reply.until if reply.until < latest else latest  # so of NaN, too
+            self._parked[owner.uuid] = (connection, number, owner, request, handler, until)
             return number, None
         if self._parked:
             self._parked.pop(owner.uuid, None)
@@ -252,7 +259,8 @@ class Dispatcher:
     def _wake(self, now: Moment) -> list[tuple[bytes, int, Reply | None]]:
         """Answer what waits, if there is something to say by now, or it has waited for long enough."""
         replies: list[tuple[bytes, int, Reply | None]] = []
-        changed, self.state.tasks.changed = self.state.tasks.changed, False
+        changed = self.state.tasks.changed or bool(self.state.items.changed)
+        self.state.tasks.changed = False
         for uuid, (connection, number, owner, request, handler, until) in list(
             self._parked.items()
         ):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 
+import msgspec
+
 from adaptive_scheduler.core.rows.events import Cancelled
-from adaptive_scheduler.core.rows.items import OVER, QUEUED, RUNNING, TASK, Item
+from adaptive_scheduler.core.rows.items import DONE, FAILED, OVER, QUEUED, RUNNING, TASK, Item
 from adaptive_scheduler.core.rows.run_state import RunState
+from adaptive_scheduler.core.tasks.resources import check_resources
+from adaptive_scheduler.core.tasks.task_state import Head
 from adaptive_scheduler.core.wire.messages import Ok, Owner, Refused, Reply, Request
 from adaptive_scheduler.core.wire.tasks import (
     Call,
@@ -21,6 +26,7 @@ from adaptive_scheduler.core.wire.tasks import (
     Submitted,
     Withdraw,
 )
+from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.parked import Parked
 
@@ -30,6 +36,11 @@ _KEY = re.compile("[0-9a-f]{32}")
 DRIVER_REQUESTS = frozenset((PutFunction, Submit, Collect, Prioritise, Withdraw, CloseRun))
 #: Ends and bytes of values that one answer brings.
 MOST_ENDS, MOST_BYTES = 1000, 2**20
+#: Tasks that one request may name; who has more sends several.
+MOST_CALLS = 1000
+MOST_PRIORITIES = 100_000
+#: Parts of one function, and functions of which not all parts are there yet.
+MOST_PARTS, MOST_PARTIAL = 2000, 100
 
 
 class DriverManager:
@@ -51,7 +62,7 @@ class DriverManager:
                 return self._submit(request, now)
             case Collect():
                 results = self._results(request.seen)
-                is_news = bool(results.ended) or request.wait <= 0
+                is_news = bool(results.ended or results.more) or request.wait <= 0
                 return results if is_news else Parked(now.monotonic + request.wait)
             case PutFunction():
                 return self._put_function(request)
@@ -66,7 +77,7 @@ class DriverManager:
     def wake(self, _owner: Owner, request: Collect, _now: Moment) -> Reply | None:
         """Answer a Collect that waits, if something has ended."""
         results = self._results(request.seen)
-        return results if results.ended else None
+        return results if results.ended or results.more else None
 
     def expire(self, _owner: Owner, request: Collect, _now: Moment) -> Reply:
         """Answer a Collect that has waited as long as it wanted."""
@@ -76,11 +87,14 @@ class DriverManager:
 
     def _put_function(self, request: PutFunction) -> Reply:
         facts = self._state.tasks.facts
-        if not _KEY.fullmatch(request.key) or not 0 <= request.part < request.parts:
+        is_part = 0 <= request.part < request.parts <= MOST_PARTS
+        if not _KEY.fullmatch(request.key) or not is_part:
             return Refused("bad_request", "that is no part of a function.")
         if facts.has_function(request.key):
             return Ok()
         parts = self._parts.setdefault(request.key, {})
+        if len(self._parts) > MOST_PARTIAL:
+            del self._parts[next(iter(self._parts))]  # of a driver that went away
         parts[request.part] = request.data
         if len(parts) == request.parts:
             del self._parts[request.key]
@@ -125,69 +139,109 @@ class DriverManager:
         )  # fmt: skip
 
     def _check(self, request: Submit) -> Refused | None:
-        n = len(self._state.items)
+        if len(request.calls) > MOST_CALLS:
+            return _too_many(len(request.calls))
+        for one in request.resources:
+            try:
+                check_resources(**msgspec.structs.asdict(one))
+            except InputError as error:
+                return Refused("bad_request", f"no task can need that: {error}")
         for place, call in enumerate(request.calls):
-            if call.function and not self._state.tasks.facts.has_function(call.function):
-                return Refused(
-                    "unknown_function", f"task {place} calls a function that was not sent."
-                )
-            if not 0 <= call.resources < len(request.resources):
-                return Refused("bad_request", f"task {place} names resources that were not sent.")
-            missing = [one for one in call.after if not 0 <= one < n]
-            if missing:
-                return Refused(
-                    "no_such_item", f"task {place} waits for {missing[0]}, which does not exist."
-                )
+            if fault := self._fault(call, len(request.resources)):
+                return Refused(fault[0], f"task {place} {fault[1]}")
+        return None
+
+    def _fault(self, call: Call, resources: int) -> tuple[str, str] | None:
+        is_key = not call.function or _KEY.fullmatch(call.function)
+        if not is_key or (
+            call.function and not self._state.tasks.facts.has_function(call.function)
+        ):
+            return "unknown_function", "calls a function that was not sent."
+        if not 0 <= call.resources < resources:
+            return "bad_request", "names resources that were not sent."
+        if not math.isfinite(call.priority):
+            return "bad_request", f"has the priority {call.priority}, which is no number."
+        if call.retries < 0 or not (call.timeout is None or 0 < call.timeout < math.inf):
+            return "bad_request", "has a negative number of retries, or no possible timeout."
+        missing = [one for one in call.after if not 0 <= one < len(self._state.items)]
+        if missing:
+            return "no_such_item", f"waits for {missing[0]}, which does not exist."
         return None
 
     # ------------------------------------------------------------------- results out
 
     def _results(self, seen: int) -> Results:
-        items, facts = self._state.items, self._state.tasks.facts
+        items = self._state.items
         ended: list[Ended] = []
         size, upto = 0, seen
-        for number in range(seen, len(items.tasks.ends)):
+        for number in range(max(0, seen), len(items.tasks.ends)):
             if len(ended) >= MOST_ENDS or size >= MOST_BYTES:
                 return Results(upto, ended, more=True)
             upto = number + 1
             row = items.rows[items.tasks.ends[number]] if items.tasks.ends[number] >= 0 else None
-            if row is None or row.ended != upto:
+            if row is None or row.ended != upto or row.phase not in OVER:
                 continue  # it was tried again since
-            value, error = facts.fact("value", row.id) or b"", facts.fact("error", row.id) or b""
-            path = (facts.fact("path", row.id) or b"").decode()
-            size += len(value) + len(error) + 200
-            ended.append(
-                Ended(row.id, row.phase.value, value, path, error, row.reason, row.code, row.attempts,
-                      row.worked)
-            )  # fmt: skip
+            end = self._ended(row)
+            size += len(end.value) + len(end.error) + len(end.reason) + 200
+            ended.append(end)
         return Results(upto, ended)
+
+    def _ended(self, row: Item) -> Ended:
+        """Tell what belongs to its last try: those before may have left facts too."""
+        facts = self._state.tasks.facts
+        value = error = path = b""
+        if row.phase is DONE:
+            path = facts.fact("path", row.id) or b""
+            value = b"" if path else facts.fact("value", row.id) or b""
+        elif row.phase is FAILED:
+            error = facts.fact("error", row.id) or b""
+        return Ended(
+            row.id, row.phase.value, value, path.decode(), error, row.reason, row.code,
+            row.attempts, row.worked,
+        )  # fmt: skip
 
     # ------------------------------------------------------------------- changes
 
     def _prioritise(self, request: Prioritise, now: Moment) -> Reply:
-        items, n = self._state.items, len(self._state.items)
-        for item, priority in zip(request.items, request.priorities, strict=False):
-            if 0 <= item < n and items.rows[item].phase not in OVER:
-                after = items.prioritise(item, priority, now.wall)
-                if (
-                    type(after) is Item
-                    and after.phase is RUNNING
-                    and after.job in self._state.tasks.heads
-                ):
-                    self._state.tasks.heads[after.job].view.mirror.prioritise(after.token, priority)
+        if len(request.items) > MOST_PRIORITIES:
+            return _too_many(len(request.items))
+        if len(request.items) != len(request.priorities):
+            return Refused("bad_request", "there must be one priority for each task.")
+        if not all(map(math.isfinite, request.priorities)):
+            return Refused("bad_request", "a priority must be a number, and finite.")
+        for item, priority in zip(request.items, request.priorities, strict=True):
+            if self._is_open_task(item):
+                after = self._state.items.prioritise(item, priority, now.wall)
+                if type(after) is Item and (head := self._head_of(after)) is not None:
+                    head.view.mirror.prioritise(after.token, priority)
         self._state.tasks.changed = True
         return Ok()
 
     def _withdraw(self, request: Withdraw, now: Moment) -> Reply:
+        if len(request.items) > MOST_PRIORITIES:
+            return _too_many(len(request.items))
         items = self._state.items
         for item in request.items:
-            if not 0 <= item < len(items) or items.rows[item].phase in OVER:
+            if not self._is_open_task(item):
                 continue
             before = items.rows[item]
             if request.waiting_only and before.phase is RUNNING:
                 continue
             items.apply(item, Cancelled(), now.wall)
-            if before.phase is RUNNING and before.job in self._state.tasks.heads:
-                self._state.tasks.heads[before.job].view.mirror.drop(before.token)
+            if (head := self._head_of(before)) is not None:
+                head.view.mirror.drop(before.token)
         self._state.tasks.changed = True
         return Ok()
+
+    def _is_open_task(self, item: int) -> bool:
+        """Whether there is such a task, and it has not ended."""
+        rows = self._state.items.rows
+        return 0 <= item < len(rows) and rows[item].kind == TASK and rows[item].phase not in OVER
+
+    def _head_of(self, row: Item) -> Head | None:
+        """Return the head that holds a task."""
+        return None if row.job is None else self._state.tasks.heads.get(row.job)
+
+
+def _too_many(n: int) -> Refused:
+    return Refused("too_large", f"{n} tasks in one message are too many: send several.")

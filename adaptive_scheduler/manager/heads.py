@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adaptive_scheduler.core.rows.events import TaskEnded
-from adaptive_scheduler.core.rows.items import RUNNING, Item
+from adaptive_scheduler.core.rows.items import LONGEST, RUNNING, Item
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.task_state import Head
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Reply
@@ -13,6 +13,8 @@ from adaptive_scheduler.manager.parked import Parked
 
 #: What heads send, besides Hello and Goodbye.
 HEAD_REQUESTS = frozenset((Trade,))
+#: Characters of a reason that a row keeps.
+LONGEST_REASON = 4000
 #: Ends that tell how long the calls of a function take.
 _MEASURED = (EndKind.VALUE, EndKind.ERROR)
 
@@ -31,7 +33,7 @@ class HeadManager:
         self._state = state
         self._clients = clients
 
-    def handle(self, owner: Owner, _number: int, request: Trade, now: Moment) -> Reply | Parked:
+    def handle(self, owner: Owner, number: int, request: Trade, now: Moment) -> Reply | Parked:
         """Take in a report and answer it, or let it wait until there is something to do."""
         known = self._clients.renew_lease(owner, request, now)
         if type(known) is Refused:
@@ -39,17 +41,24 @@ class HeadManager:
         head = self._state.tasks.heads.get(owner.job)
         if head is None or head.owner != owner:
             return Refused("unknown_head", f"job {owner.job} must say first what it has.")
+        if number <= self._clients.last_number(owner):
+            return Refused("old_request", "its head has said anew what it has since then.")
         if not head.is_known:
             if request.holds is None:
                 return Work(tell=True)
+            if not head.view.mirror.could_hold(request.holds):
+                return Refused("bad_request", "two of its tasks are said to be in one place.")
             self._restore(head, request, now)
+        return self._trade(head, request, now)
+
+    def _trade(self, head: Head, request: Trade, now: Moment) -> Reply | Parked:
         for given, end in head.view.mirror.take(request):
             self._end(given, end, now)
         if request.ended:
             self._state.tasks.changed = True
-        return self._work(
-            head, now, must_answer=bool(request.ended) or request.wait <= 0
-        ) or Parked(now.monotonic + request.wait)
+        must_answer = bool(request.ended) or request.wait <= 0
+        work = self._work(head, now, must_answer=must_answer)
+        return work or Parked(now.monotonic + request.wait)
 
     def wake(self, owner: Owner, _request: Trade, now: Moment) -> Reply | None:
         """Answer a report that waits, if there is something to do."""
@@ -73,18 +82,14 @@ class HeadManager:
 
     def _restore(self, head: Head, trade: Trade, now: Moment) -> None:
         """Learn what a head holds that a former manager has met; what never reached it comes back."""
-        held = self._state.items.tasks.of_job.get(head.view.job, {})
-        told = {one.token for one in trade.holds or ()}
-        tasks = [self._given(token, held[token]) for token in told if token in held]
+        held = dict(self._state.items.tasks.of_job.get(head.view.job, {}))
+        reached = {one.token for one in trade.holds or ()}
+        reached |= {token for token in held if token <= trade.seen}
+        tasks = [self._given(token, held[token]) for token in sorted(reached & held.keys())]
         head.view.mirror.restore(trade, tasks)
-        ended = {end.token for end in trade.ended}
-        for token in [token for token in held if token not in told and token not in ended]:
+        for token in held.keys() - reached:
             back = TaskEnded(token, EndKind.BACK, begun=False, reason="it never reached its job")
             self._state.items.end_task(held[token], back, now.wall)
-        # ends that the former manager has not confirmed are of tasks that it had given
-        for end in trade.ended:
-            if end.token in held:
-                head.view.mirror.give(self._given(end.token, held[end.token]))
         head.is_known = True
 
     def _given(self, token: int, item: int) -> Given:
@@ -99,15 +104,21 @@ class HeadManager:
         row = self._state.items.rows[given.item]
         if row.phase is not RUNNING or row.token != end.token:
             return  # cancelled meanwhile
-        if end.begun and end.kind in _MEASURED:
-            self._state.tasks.hand_out.durations.note(given.function, end.seconds)
-        event = TaskEnded(end.token, end.kind, end.begun, end.text, end.seconds, end.code)
+        is_measured = end.begun and end.kind in _MEASURED
+        if is_measured and end.seconds < LONGEST:  # not of NaN
+            self._state.tasks.hand_out.durations.note(given.function, max(0.0, end.seconds))
+        text = end.text[:LONGEST_REASON]
+        event = TaskEnded(end.token, end.kind, end.begun, text, end.seconds, end.code)
         after = self._state.items.end_task(given.item, event, now.wall)
         assert type(after) is Item, after
+        self._keep(given.item, end)
+
+    def _keep(self, item: int, end: End) -> None:
         facts = self._state.tasks.facts
         if end.kind is EndKind.ERROR:
-            facts.put_fact("error", given.item, end.value)
-        elif end.path:
-            facts.put_fact("path", given.item, end.path.encode())
+            facts.put_fact("error", item, end.value)
         elif end.kind is EndKind.VALUE:
-            facts.put_fact("value", given.item, end.value)
+            if end.path or facts.fact("path", item):  # or of one that was done before
+                facts.put_fact("path", item, end.path.encode())
+            if not end.path:
+                facts.put_fact("value", item, end.value)

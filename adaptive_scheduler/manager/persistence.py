@@ -12,6 +12,10 @@ from adaptive_scheduler.io.storage.database import Tables
 
 #: Seconds between two checkpoints, which bring the journal's lines into the TinyDB file.
 CHECKPOINT_INTERVAL = 50.0
+#: Between them while very many lines come, so that who reopens the run has not too many to read.
+BUSY_INTERVAL, BUSY_LINES = 10.0, 10_000
+#: A file of more rows takes seconds to write: it waits until there is something worth that.
+MANY_ROWS = 100_000
 
 
 class RowStore(Protocol):
@@ -126,9 +130,16 @@ class Persistence:
             self._store.checkpoint_runs()
         except FileError as error:
             self._log.exception("checkpoint_failed", reason=str(error))
-        if now >= self._next_checkpoint:
+        if self._is_due(now - self._next_checkpoint + CHECKPOINT_INTERVAL):
             self._next_checkpoint = now + CHECKPOINT_INTERVAL
             self.checkpoint()
+
+    def _is_due(self, seconds: float) -> bool:
+        """Whether the file is to be brought up to date, so long after the last time."""
+        rows, lines = len(self._state.items), self._store.lines
+        if seconds >= CHECKPOINT_INTERVAL:
+            return rows <= MANY_ROWS or lines > rows / 20
+        return seconds >= BUSY_INTERVAL and lines > max(BUSY_LINES, rows / 2)
 
     def checkpoint(self, *, wait: bool = False) -> None:
         """Bring the TinyDB file up to date, in the background unless `wait`.

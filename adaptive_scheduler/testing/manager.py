@@ -42,8 +42,9 @@ class MemoryStore:
         self.folder = RunFolder("/nowhere")
         self.remarks: list[str] = []
         self.lines = 0
-        self._buffer: list[bytes] = []
+        self._buffer: list[bytes | tuple[str, int, bytes]] = []
         self._facts: dict[tuple[str, int], bytes] = {}
+        self._unwritten: dict[tuple[str, int], bytes] = {}
         self._functions: dict[str, bytes] = {}
 
     def take_tables(self) -> Tables:
@@ -56,12 +57,13 @@ class MemoryStore:
         self._buffer.append(msgspec.json.encode((table, str(key), row)))
 
     def put_fact(self, table: str, item: int, data: bytes) -> None:
-        """Note a fact."""
-        self._facts[table, item] = data
+        """Note a fact; it is durable after the next `commit`."""
+        self._buffer.append((table, item, data))
+        self._unwritten[table, item] = data
 
     def fact(self, table: str, item: int) -> bytes | None:
         """Return a fact; None if there is none."""
-        return self._facts.get((table, item))
+        return self._unwritten.get((table, item), self._facts.get((table, item)))
 
     def put_function(self, key: str, data: bytes) -> None:
         """Note the pickle of a function."""
@@ -78,9 +80,18 @@ class MemoryStore:
     def crash(self, lines: int) -> None:
         """Keep only the first `lines` of the buffer, as a disk that loses power does."""
         for line in self._buffer[:lines]:
+            if isinstance(line, tuple):
+                self._facts[line[:2]] = line[2]
+                continue
             table, key, row = msgspec.json.decode(line)
             self.tables.setdefault(table, {})[key] = row
         self._buffer.clear()
+        self._unwritten.clear()
+
+    @property
+    def buffered(self) -> int:
+        """Lines that are not durable yet."""
+        return len(self._buffer)
 
     def keep_edited_file(self) -> bool:
         """Whether somebody else changed it: never."""
@@ -131,6 +142,19 @@ class EventLog:
         self.events.append((event, facts))
 
     warning = exception = info
+
+
+class _Sent:
+    """Where a dispatcher sends: commands go nowhere."""
+
+    def __init__(self, sent: list[tuple[bytes, bytes]]) -> None:
+        self._sent = sent
+
+    def send(self, connection: bytes, message: bytes) -> None:
+        self._sent.append((connection, message))
+
+    def send_command(self, command: Command) -> None:
+        pass
 
 
 class VirtualManager:
@@ -186,6 +210,12 @@ class VirtualManager:
         number, reply = self.dispatcher.answer(message, self._clock.moment)
         assert reply is not None, "no request of this version"
         return encode_reply(number, reply)
+
+    def step(self, messages: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Do what the real loop does with what has come; returns (connection, reply)."""
+        sent: list[tuple[bytes, bytes]] = []
+        self.dispatcher.step(messages, [], _Sent(sent))
+        return sent
 
     def on_result(self, result: Result) -> list[Command]:
         """Take in a result; returns the commands that follow, to be carried out after `commit`."""

@@ -1,6 +1,6 @@
 """At each call that a file needs the process dies, or the call fails: nothing is lost.
 
-Five kinds of file: the database (journal and fold), the data file, the point
+Six kinds of file: the database (journal and fold), facts, the data file, the point
 journal, ``manager.json``, the job scripts. What was acknowledged is there
 afterwards; each error names its file; who goes on after an error loses nothing.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from adaptive_scheduler.io.storage.syscalls import Operations
-from tests.crashes import works
+from tests.crashes import fact_works, works
 from tests.crashes.broken_disk import CHANGING, ERRORS, FEW_ERRORS, LOOKING
 from tests.crashes.trial import Trials, Work
 from tests.effort import FULL
@@ -24,7 +24,7 @@ def test_every_call_can_be_broken() -> None:
 
 
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("work", works.ALL, ids=lambda work: work.name)
+@pytest.mark.parametrize("work", [*works.ALL, fact_works.OfFacts()], ids=lambda work: work.name)
 def test_crash_at_every_write(work: Work, tmp_path: Path) -> None:
     trials = Trials(work, tmp_path)
     trials.die_everywhere()

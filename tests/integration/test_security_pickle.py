@@ -24,6 +24,7 @@ DANGEROUS = {
 DECODING = [
     "core.wire.messages",
     "core.wire.progress",
+    "core.wire.tasks",
     "io.transport.server",
     "io.transport.connection_limit",
     "io.transport.connection",
@@ -32,6 +33,13 @@ HANDLING = [
     "manager.dispatch",
     "manager.control",
     "manager.clients",
+    "manager.heads",
+    "manager.drivers",
+    "manager.parked",
+    "io.storage.facts",
+    "core.tasks.hand_out",
+    "core.tasks.head_mirror",
+    "core.tasks.task_state",
     "core.rows.item_table",
     "core.rows.items",
 ]
@@ -95,7 +103,9 @@ def test_only_these_modules_receive() -> None:
         "io/transport/authenticator.py",
         "io/transport/connection_limit.py",
     }  # both hear frames that it makes
-    assert found == {"io/transport/server.py", "io/transport/connection.py"} | asked_by_libzmq
+    within_a_job = {"client/tasks/frames.py"}  # head and agent, of one user, in a private folder
+    of_the_wire = {"io/transport/server.py", "io/transport/connection.py"}
+    assert found == of_the_wire | asked_by_libzmq | within_a_job
 
 
 @cache
@@ -105,7 +115,7 @@ def _modules_after(module: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-@pytest.mark.parametrize("module", ["core.wire.messages", "core.wire.progress"])
+@pytest.mark.parametrize("module", ["core.wire.messages", "core.wire.progress", "core.wire.tasks"])
 def test_a_fresh_interpreter_that_decodes_has_no_pickle(module: str) -> None:
     already = {"marshal"}  # how every Python reads its own compiled modules
     assert _modules_after(module) & DANGEROUS == already

@@ -34,10 +34,12 @@ FAULT_KINDS = frozenset(
 )  # fmt: skip
 
 
-def fault_kinds_wrong(faults: Counter[str], histories: int) -> list[str]:
+def fault_kinds_wrong(
+    faults: Counter[str], histories: int, kinds: frozenset[str] = FAULT_KINDS
+) -> list[str]:
     """What is wrong with the kinds of fault that some histories had."""
-    strange = sorted(faults.keys() - FAULT_KINDS)
-    missing = sorted(FAULT_KINDS - faults.keys()) if histories >= ENOUGH else []
+    strange = sorted(faults.keys() - kinds)
+    missing = sorted(kinds - faults.keys()) if histories >= ENOUGH else []
     return [
         *(f"a fault of a kind that is not listed: {kind!r}" for kind in strange),
         *(f"no fault of the kind {kind!r} in {histories:,} histories" for kind in missing),

@@ -62,7 +62,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     path = facts.lines_path(tmp_path, 1)
     path.write_bytes(path.read_bytes().replace(b'"', b"?"))
     store = facts.Facts(tmp_path)
-    with pytest.raises(DatabaseError, match="000001.jsonl"):
+    with pytest.raises(DatabaseError, match=r"000001.jsonl"):
         store.get("value", 1)
     store.close()
 

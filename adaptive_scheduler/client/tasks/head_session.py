@@ -19,6 +19,8 @@ from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Held, Order,
 #: agent must not wait for the head after each one.
 LINE = 0.003
 LONGEST_LINE = 64
+#: Ends, and bytes of their values, in one message.
+MOST_ENDS, MOST_BYTES = 1000, 2**20
 #: How much one duration counts for the mean.
 _WEIGHT = 0.1
 
@@ -69,10 +71,13 @@ class HeadSession:
         self._unheard = [end for end in self._unheard if end.number > work.heard]
         self._must_tell = work.tell
         actions: list[Begin | EndTask] = []
+        dropped = {order.token for order in work.orders if order.is_drop}
         for given in work.tasks:
             if given.token > self._seen:
                 self._seen = given.token
                 self._tasks[given.token] = given
+                if given.token in dropped:
+                    continue  # withdrawn on its way: see the order
                 if given.place is None:
                     self._wait(given)
                 else:
@@ -80,6 +85,8 @@ class HeadSession:
         for order in work.orders:
             if order.number > self._told:
                 self._told = order.number
+                if order.place is not None and order.token in dropped:
+                    continue
                 actions += self._obey(order)
         for token in self.running:
             self._line_up(token, actions)
@@ -204,4 +211,14 @@ class HeadSession:
         holds = None
         if self._must_tell:
             holds = [Held(token, self.running.get(token)) for token in self._tasks]
-        return Trade(self._seen, self._told, list(self._unheard), begun, holds, wait)
+        return Trade(self._seen, self._told, self._first_ends(), begun, holds, wait, self._ends)
+
+    def _first_ends(self) -> list[End]:
+        """Return what is not confirmed, as far as one message may be large; the rest comes next."""
+        n = size = 0
+        for end in self._unheard[:MOST_ENDS]:
+            size += len(end.value) + len(end.text)
+            if n and size > MOST_BYTES:
+                break
+            n += 1
+        return self._unheard[:n]

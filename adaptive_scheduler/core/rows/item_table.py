@@ -30,6 +30,7 @@ from adaptive_scheduler.core.rows.items import (
     Budget,
     Item,
     Phase,
+    Rank,
     effect_on_dependant,
     end_of_waiting,
     rank_of,
@@ -41,6 +42,9 @@ from adaptive_scheduler.core.rows.ready_queue import DelayedItems, ReadyQueue
 from adaptive_scheduler.core.rows.task_index import TaskClass, TaskIndex, class_of
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Report
 from adaptive_scheduler.errors import InputError
+
+#: Ranks that are not true any more and that a queue may hold beside as many as it has true ones.
+MOST_STALE = 10_000
 
 
 class Dependencies:
@@ -229,7 +233,14 @@ class ItemTable:
 
     def _push(self, item: Item) -> None:
         key = class_of(item) if item.kind == TASK else item.shape
-        self._ready[key].push(rank_of(item))
+        queue = self._ready[key]
+        queue.push(rank_of(item))
+        if item.kind == TASK and len(queue) > MOST_STALE + 2 * self.tasks.queued[class_of(item)]:
+            queue.keep(rank for rank in queue if self._is_true(rank))
+
+    def _is_true(self, rank: Rank) -> bool:
+        item = self.rows[rank[2]]
+        return item.phase is QUEUED and rank == rank_of(item)
 
     def _take_first(self, shape: int) -> Item | None:
         """Take ranks off the queue until one is still true."""
@@ -335,9 +346,8 @@ class ItemTable:
         """The free task of a class that goes first; it stays where it is."""
         queue = self._ready[of]
         while (rank := queue.first()) is not None:
-            item = self.rows[rank[2]]
-            if item.phase is QUEUED and rank == rank_of(item):
-                return item
+            if self._is_true(rank):
+                return self.rows[rank[2]]
             queue.pop()
         return None
 

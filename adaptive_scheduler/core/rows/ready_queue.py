@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from adaptive_scheduler.core.rows.items import Rank
 
@@ -18,6 +19,16 @@ class ReadyQueue:
     def __init__(self) -> None:
         self._sorted: list[Rank] = []
         self._heap: list[Rank] = []
+
+    def __len__(self) -> int:
+        return len(self._sorted) + len(self._heap)
+
+    def __iter__(self) -> Iterator[Rank]:
+        return chain(self._sorted, self._heap)
+
+    def keep(self, ranks: Iterable[Rank]) -> None:
+        """Hold these alone: of an item that was pushed again, the older ranks are in the way."""
+        self._sorted, self._heap = sorted(set(ranks), reverse=True), []
 
     def push(self, rank: Rank) -> None:
         """Add one."""

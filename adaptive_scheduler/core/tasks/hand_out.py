@@ -1,7 +1,7 @@
 """Which free task goes to which head, and when.
 
 The free task of the highest priority goes first. A task gets a place if there is room for it; one
-that does not fit is passed by smaller ones, but not for ever (`Reservation`). Where no place is
+that does not fit is passed by smaller ones, but not for ever (`starvation`). Where no place is
 free, tasks that take little time are handed out ahead: such a task waits in the head and takes
 over the place of one of the same resources the moment that one ends, so that the slot does not
 idle for as long as a message takes to the manager and back. But what waits in a head is passed by
@@ -12,15 +12,16 @@ task's function. An unknown function counts as a long one.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 
 from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.core.rows.items import Item, rank_of
-from adaptive_scheduler.core.rows.task_index import TaskClass
+from adaptive_scheduler.core.rows.items import Item, Rank, rank_of
+from adaptive_scheduler.core.rows.task_index import TaskClass, class_of
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import Placement
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.starvation import Starvation
 from adaptive_scheduler.core.wire.tasks import Given
 
 #: Seconds of work that may wait in a head for each slot.
@@ -59,15 +60,12 @@ class HeadView:
         Tags; empty: all tasks.
     seconds_left : float
         Until its job ends.
-    reserved : dict of TaskClass to set of int
-        Nodes that are kept free for a class, of which a task was passed by for too long.
     """
 
     job: str
     mirror: HeadMirror
     accepts: Collection[str] = ()
     seconds_left: float = float("inf")
-    reserved: dict[TaskClass, set[int]] = field(default_factory=dict)
 
 
 class HandOut:
@@ -84,8 +82,8 @@ class HandOut:
     Attributes
     ----------
     durations : Durations
-    passed_by : dict of TaskClass to float
-        Since when the first task of a class is passed by, on the manager's monotonic clock.
+    starvation : Starvation
+        What is kept free for tasks that are passed by.
     """
 
     def __init__(
@@ -95,7 +93,7 @@ class HandOut:
         spec_of: Callable[[int], bytes],
     ) -> None:
         self.durations = Durations()
-        self.passed_by: dict[TaskClass, float] = {}
+        self.starvation = Starvation()
         self._items = items
         self._resources = resources
         self._spec_of = spec_of
@@ -109,31 +107,54 @@ class HandOut:
         wall, monotonic : float
             Seconds since 1970, for the rows; of the manager's clock.
         """
-        head.mirror.place_waiting(self._resources)
-        best = [
-            (rank_of(item), of) for of in self._classes(head) if (item := self._items.best_task(of))
-        ]
+        classes = self._classes(head)
+        self.starvation.keep_only(self._items.tasks.queued)
+        self.starvation.reserve(
+            head.job, head.mirror.inventory, classes, self._resources, monotonic
+        )
+        head.mirror.place_waiting(
+            self._resources, self.starvation.kept_from(head.job, None), MOST_TASKS
+        )
+        best = [(rank_of(item), of) for of in classes if (item := self._items.best_task(of))]
         heapq.heapify(best)
-        n = size = 0
+        without_place: dict[TaskClass, None] = {}
+        n, size = head.mirror.unseen
+        before = n
         while best and n < MOST_TASKS and size < MOST_BYTES:
             _, of = best[0]
             item = self._items.best_task(of)
-            place = None if item is None else self._place(head, of)
-            if item is None or (place is None and not self._is_ahead_useful(head, item)):
-                if item is not None and place is None:
-                    self.passed_by.setdefault(of, monotonic)
+            assert item is not None, "its rank is in the heap"
+            place = None if of in without_place else self._place(head, of)
+            if place is None:
+                without_place[of] = None  # nothing frees while it is given more
+            if place is None and not self._is_ahead_useful(head, item):
                 heapq.heappop(best)
                 continue
             if place is not None:
-                self.passed_by.pop(of, None)
+                self.starvation.note_placed(of)
+            self.starvation.note_passed(self._passed(head, without_place, of), monotonic)
             size += self._give(head, item, place, wall)
             n += 1
-            following = self._items.best_task(of)
-            if following is None:
-                heapq.heappop(best)
-            else:
-                heapq.heapreplace(best, (rank_of(following), of))
-        return n
+            self._next(best, of)
+        return n - before
+
+    def _next(self, best: list[tuple[Rank, TaskClass]], of: TaskClass) -> None:
+        following = self._items.best_task(of)
+        if following is None:
+            heapq.heappop(best)
+            self.starvation.forget(of)
+        else:
+            heapq.heapreplace(best, (rank_of(following), of))
+
+    def _passed(
+        self, head: HeadView, without_place: Iterable[TaskClass], of: TaskClass
+    ) -> list[TaskClass]:
+        """Classes whose best task is in front of those of `of` and could run there some day."""
+        return [
+            other for other in without_place
+            if other != of and other not in self.starvation.passed_by
+            and head.mirror.inventory.could_ever_hold(self._resources[other[0]])
+        ]  # fmt: skip
 
     def _classes(self, head: HeadView) -> list[TaskClass]:
         return [
@@ -143,10 +164,12 @@ class HandOut:
         ]  # fmt: skip
 
     def _place(self, head: HeadView, of: TaskClass) -> Placement | None:
-        kept = [node for other, nodes in head.reserved.items() if other != of for node in nodes]
+        kept = self.starvation.kept_from(head.job, of)
         return head.mirror.inventory.place(self._resources[of[0]], kept)
 
     def _is_ahead_useful(self, head: HeadView, item: Item) -> bool:
+        if self.starvation.kept_from(head.job, class_of(item)):
+            return False  # it might take over a place on a node that is to become free
         slots = head.mirror.placed(item.shape)
         mean = self.durations.of(item.function)
         waiting = len(head.mirror.waiting(item.shape))

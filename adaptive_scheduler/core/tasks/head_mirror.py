@@ -24,7 +24,7 @@ import msgspec
 
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, Placement
 from adaptive_scheduler.core.tasks.resources import TaskResources
-from adaptive_scheduler.core.wire.tasks import End, Given, Order, Trade, Work
+from adaptive_scheduler.core.wire.tasks import End, Given, Held, Order, Trade, Work
 
 
 class HeadMirror:
@@ -90,7 +90,7 @@ class HeadMirror:
         place = self._places.pop(token, None)
         if given is not None:
             if place is None:
-                self._waiting[given.fits].discard(token)
+                self._waiting.get(given.fits, set()).discard(token)
             else:
                 self._placed[given.fits] -= 1
         return place
@@ -116,20 +116,33 @@ class HeadMirror:
         Parameters
         ----------
         trade : Trade
-            With `holds`.
+            With `holds`; it is told to drop what is not among `tasks`.
         tasks : iterable of Given
-            Those of what it holds that are its own; it is told to drop the others.
+            All that it was given and that has reached it. One that it does not hold has ended, as
+            an End of it will say that no manager has confirmed; others have its place by now.
         """
         self._seen = trade.seen
         self.heard = trade.ended[0].number - 1 if trade.ended else trade.ends
         self._last_order = trade.told
         known = {given.token: given for given in tasks}
+        told = {held.token for held in trade.holds or ()}
+        self.given |= {token: given for token, given in known.items() if token not in told}
         for held in trade.holds or ():
             # one that is no task here any more has its place until it ends, too
             given = known.get(held.token, Given(-1, held.token, -1))
             self.give(msgspec.structs.replace(given, place=held.place))
             if held.token not in known:
                 self._order(held.token)
+
+    def could_hold(self, held: Iterable[Held]) -> bool:
+        """Whether tasks can be where a head says that they are."""
+        whole = Inventory(self.inventory.nodes)
+        try:
+            for one in held:
+                whole.take(one.place or [])
+        except ValueError:
+            return False
+        return True
 
     @property
     def has_begun(self) -> set[int]:
@@ -144,16 +157,44 @@ class HeadMirror:
         """Tokens of its tasks of these resources that wait in the head."""
         return self._waiting.get(fits, ())
 
-    def place_waiting(self, resources: list[TaskResources]) -> None:
-        """Give places that are free to tasks that wait in the head, the best ones first."""
-        waiting = [self.given[token] for tokens in self._waiting.values() for token in tokens]
-        for given in sorted(waiting, key=lambda one: (-one.priority, one.token)):
-            place = self.inventory.place(resources[given.fits])
+    def place_waiting(
+        self, resources: list[TaskResources], kept: Collection[int] = (), most: int = 1000
+    ) -> None:
+        """Give places that are free to tasks that wait in the head, the best ones first.
+
+        Parameters
+        ----------
+        resources : list of TaskResources
+        kept : collection of int
+            Nodes that are kept free for other tasks.
+        most : int
+            Orders that it may have at a time.
+        """
+        free = [
+            fits
+            for fits, tokens in self._waiting.items()
+            if tokens and self.inventory.place(resources[fits], kept)
+        ]
+        waiting = [self.given[token] for fits in free for token in self._waiting[fits]]
+        for given in sorted(waiting, key=lambda one: (-one.priority, one.item)):
+            place = self.inventory.place(resources[given.fits], kept)
+            if len(self._orders) >= most:
+                return
             if place is not None:
                 self._waiting[given.fits].discard(given.token)
                 self.inventory.take(place)
                 self._settle(given, place)
                 self._order(given.token, place=place)
+
+    @property
+    def unseen(self) -> tuple[int, int]:
+        """How many tasks it was given that it has not seen, and the bytes of their arguments."""
+        n = size = 0
+        for token in reversed(self.given):
+            if token <= self._seen:
+                break
+            n, size = n + 1, size + len(self.given[token].spec)
+        return n, size
 
     def drop(self, token: int) -> None:
         """Let it end a task, or give it back."""
@@ -161,9 +202,12 @@ class HeadMirror:
             self._order(token)
 
     def prioritise(self, token: int, priority: float) -> None:
-        """Let it sort a task in anew."""
-        if token in self.given:
-            self._order(token, priority=priority)
+        """Let it sort a task in anew, if it waits there; one that has a place goes on."""
+        given = self.given.get(token)
+        if given is not None:
+            self.given[token] = msgspec.structs.replace(given, priority=priority)
+            if token in self._waiting.get(given.fits, ()):
+                self._order(token, priority=priority)
 
     def _order(
         self, token: int, priority: float | None = None, place: Placement | None = None

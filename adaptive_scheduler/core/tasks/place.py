@@ -8,7 +8,7 @@ would decide by itself what is free, while tasks wait ahead in it, could be give
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -85,13 +85,13 @@ class Inventory:
         self.nodes = list(nodes)
         self._free = [_Node(node) for node in self.nodes]
 
-    def place(self, resources: TaskResources, without: Sequence[int] = ()) -> Placement | None:
+    def place(self, resources: TaskResources, without: Collection[int] = ()) -> Placement | None:
         """Find room for a task; changes nothing.
 
         Parameters
         ----------
         resources : TaskResources
-        without : sequence of int
+        without : collection of int
             Nodes that are reserved for another task.
 
         Returns
@@ -121,8 +121,10 @@ class Inventory:
         return NodePlace(number, cores, gpus, resources.memory or 0)
 
     def take(self, placement: Placement) -> None:
-        """Occupy what `place` found. ValueError if a part of it is not free: nothing is taken then."""
+        """Occupy what `place` found. ValueError if a part is not free: nothing is taken then."""
         for place in placement:
+            if not 0 <= place.node < len(self._free):
+                raise ValueError(f"there is no node {place.node}")
             free = self._free[place.node]
             needed = _sum_shares(place.gpus)
             if (
@@ -150,6 +152,15 @@ class Inventory:
             for gpu, shares in place.gpus:
                 free.gpus[gpu] += shares
 
+    def nearest_to_free(self, resources: TaskResources) -> list[int] | None:
+        """Return the nodes on which least has to end before a task fits; None: it never does."""
+        could = [number for number, node in enumerate(self.nodes) if _fits(_Node(node), resources)]
+        if len(could) < resources.nodes:
+            return None
+        return sorted(could, key=lambda number: _missing(self._free[number], resources))[
+            : resources.nodes
+        ]
+
     def could_ever_hold(self, resources: TaskResources) -> bool:
         """Whether a task fits while nothing else runs."""
         return Inventory(self.nodes).place(resources) is not None
@@ -158,6 +169,12 @@ class Inventory:
     def free_cores(self) -> int:
         """Cores that no task occupies."""
         return sum(len(free.cores) for free in self._free)
+
+
+def _missing(free: _Node, resources: TaskResources) -> tuple[int, float]:
+    """What must become free on a node before a task fits, cores first."""
+    cores = resources.cores_per_node - len(free.cores)
+    return max(0, cores), max(0.0, (resources.memory or 0) - free.memory)
 
 
 def _fits(free: _Node, resources: TaskResources) -> bool:

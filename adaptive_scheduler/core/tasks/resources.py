@@ -85,6 +85,8 @@ def check_resources(
     for name, value in counts.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InputError(f"{name}={value!r} must be a whole number of at least 1.")
+    if memory is not None and (not isinstance(memory, int) or memory < 0):
+        raise InputError(f"memory={memory!r} must be a number of bytes, or None.")
     return TaskResources(
         **counts,
         gpus_per_rank=_gpus(gpus_per_rank),

@@ -46,7 +46,7 @@ class NoFacts:
     def put_function(self, key: str, data: bytes) -> None:
         """There is none."""
 
-    def has_function(self, key: str) -> bool:
+    def has_function(self, key: str) -> bool:  # noqa: ARG002
         """There is none."""
         return False
 
@@ -59,13 +59,13 @@ class Head:
     owner : Owner
     view : HeadView
     is_known : bool
-        Whether this manager knows what it holds: it asks those that a former one has met.
+        Whether this manager knows what it holds.
     """
 
-    def __init__(self, owner: Owner, nodes: Iterable[NodeInventory], *, is_known: bool) -> None:
+    def __init__(self, owner: Owner, nodes: Iterable[NodeInventory]) -> None:
         self.owner = owner
         self.view = HeadView(owner.job, HeadMirror(nodes))
-        self.is_known = is_known
+        self.is_known = False
 
 
 class TaskState:
@@ -122,25 +122,34 @@ class TaskState:
         """Remember which tasks a Submit made."""
         self.batches[batch] = self.changed_batches[batch] = items
 
-    def meet_head(self, owner: Owner, nodes: Iterable[NodeInventory], now: float) -> None:
-        """A head says what it has: a new one, or one that a former manager has met."""
+    def meet_head(self, owner: Owner, nodes: Iterable[NodeInventory]) -> None:
+        """A head says what it has. Each is asked what it holds: it may have been believed dead."""
         before = self.heads.get(owner.job)
-        if before is not None and before.owner != owner:
-            self.lose_head(owner.job, "its head was started anew", "unknown", now)
-        if owner.job not in self.heads:
-            is_known = not self._items.tasks.of_job.get(owner.job)
-            self.heads[owner.job] = Head(owner, nodes, is_known=is_known)
+        if before is None or before.owner != owner:
+            self.heads[owner.job] = Head(owner, nodes)
         self.changed = True
+
+    def drop_cancelled(self) -> None:
+        """Let heads end what is theirs no more: a person cancelled it."""
+        rows = self._items.rows
+        for head in self.heads.values():
+            mirror = head.view.mirror
+            for token, given in mirror.given.items():
+                if given.item >= 0 and rows[given.item].token == token and not rows[given.item].job:
+                    mirror.drop(token)
 
     def lose_head(self, job: str, reason: str, cause: str, now: float) -> None:
         """A job is gone: what had not begun in it comes back uncounted.
 
         Of what had begun, a task that died before is blamed; if there is none, all are. A job that
-        ended at its walltime, or with its node, is nobody's fault.
+        ended at its walltime, or with its node, is nobody's fault. Of a head that has not said yet
+        what it holds, nobody knows what had begun: then all may have.
         """
         head = self.heads.pop(job, None)
+        self.hand_out.starvation.lose(job)
         held = dict(self._items.tasks.of_job.get(job, {}))
-        begun = held.keys() if head is None else held.keys() & head.view.mirror.has_begun
+        is_known = head is not None and head.is_known
+        begun = held.keys() & head.view.mirror.has_begun if head and is_known else held.keys()
         suspects = {token for token in begun if self._items.rows[held[token]].crashes} or set(begun)
         for token, item in held.items():
             if token not in begun:

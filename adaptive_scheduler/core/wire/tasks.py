@@ -70,6 +70,11 @@ class Order(msgspec.Struct, frozen=True, gc=False, array_like=True):
     priority: float | None = None
     place: list[NodePlace] | None = None
 
+    @property
+    def is_drop(self) -> bool:
+        """Whether the task is to end, or not to begin."""
+        return self.priority is None and self.place is None
+
 
 class End(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A task has ended, or comes back.

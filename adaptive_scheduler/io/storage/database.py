@@ -60,7 +60,6 @@ class Database:
         files.private_folder(folder.folder)
         files.private_folder(folder.journals)
         self.tables: Tables = {}
-        self._facts = Facts(folder.facts)
         self._functions: dict[str, bytes] = {}
         self._segment = self._load() + 1
         self._appender = self._begin_segment(self._segment)
@@ -94,6 +93,7 @@ class Database:
         """
         while True:
             before = self._identity()
+            self._facts = Facts(self.folder.facts)  # a checkpoint may have copied some meanwhile
             tables = tinydb_file.AtomicStorage(self.folder.database).read()
             if tables is None:
                 raise DatabaseError(

@@ -59,12 +59,12 @@ def replay(
     lines = whole.splitlines() if whole else []
     decode = msgspec.json.Decoder(tuple[str, str, Any]).decode
     for number, line in enumerate(lines, 1):
-        if line.startswith(facts.PREFIX):
-            take_fact(line)
-            continue
         try:
+            if line.startswith(facts.PREFIX):
+                take_fact(line)
+                continue
             table, key, row = decode(line)
-        except msgspec.MsgspecError as error:
+        except ValueError as error:  # msgspec's are ValueErrors too
             raise DatabaseError(path, f"line {number} cannot be read: {error}.") from error
         rows = tables.setdefault(table, {})
         if row is None:

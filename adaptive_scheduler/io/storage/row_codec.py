@@ -67,7 +67,8 @@ def open_state(
 ) -> RunState:
     """Make the state of a run from what the database holds."""
     budget = Budget(config.limits.max_fails, config.limits.max_crashes)
-    items = read_items(tables, folder)
+    batches = read_batches(tables)
+    items = _drop_half_batch(read_items(tables, folder), batches)
     freed = _release_duplicates(items, budget)
     table = ItemTable(items, budget)
     table.changed |= {row: table.rows[row] for row in freed}
@@ -80,7 +81,7 @@ def open_state(
     for item in table.rows:  # the rows of one group may have been written in part
         if item.owner is not None:
             jobs.watch(item.owner, item.shape, monotonic)
-    tasks = TaskState(table, facts or NoFacts(), read_resources(tables), read_batches(tables))
+    tasks = TaskState(table, facts or NoFacts(), read_resources(tables), batches)
     tasks.is_open = run.is_open
     state = RunState(table, jobs, config, read_combos(tables), tasks)
     state.held, state.cancelled = run.held, run.cancelled
@@ -96,6 +97,18 @@ def read_resources(tables: Tables) -> list[TaskResources]:
 def read_batches(tables: Tables) -> dict[str, list[int]]:
     """Ids of the tasks of each batch."""
     return {batch: list(row["items"]) for batch, row in tables.get(BATCHES, {}).items()}
+
+
+def _drop_half_batch(items: list[Item], batches: Mapping[str, list[int]]) -> list[Item]:
+    """Leave out tasks of a Submit of which only the first lines were written; it comes again.
+
+    The line of the batch is behind those of its tasks. Nothing of them was confirmed, and they are
+    the last ones; the next Submit writes its own rows over theirs.
+    """
+    n = 1 + max((max(ids) for ids in batches.values() if ids), default=-1)
+    while len(items) > n and items[-1].kind == TASK:
+        items.pop()
+    return items
 
 
 def _release_duplicates(items: list[Item], budget: Budget) -> list[int]:
@@ -172,6 +185,8 @@ def note_changes(store: Journal, state: RunState) -> None:
 def note_everything(store: Journal, state: RunState) -> None:
     """Put every row into the journal's buffer: the file that had them is not ours any more."""
     state.items.changed.update(enumerate(state.items.rows))
+    state.tasks.changed_resources.update(enumerate(state.tasks.resources))
+    state.tasks.changed_batches.update(state.tasks.batches)
     state.jobs.changed_jobs.update(state.jobs.records)
     state.jobs.changed_submits.update(state.jobs.submits)
     for row, combo in state.combos.items():

@@ -1,0 +1,31 @@
+"""Bugs that histories of tasks must find; `tests.plants` plants them, and says how one is written."""
+
+from __future__ import annotations
+
+from tests.planting import Change
+
+#: Name -> what makes the bug. The first ones are those that were asked for.
+TASK_PLANTS: tuple[tuple[str, tuple[Change, ...]], ...] = (
+    ("order inverted after a re-sort", (Change("ItemTable._is_true", "operation rank rank_of -QUEUED", "True"),)),
+    ("a withdrawn task begun", (Change("HeadSession.take", "test given dropped -order", "False"),)),
+    ("a token reused for tasks of one client", (Change("ItemTable.grant", "operation last_token", "self.last_token"),)),
+    ("a dead agent's tasks kept", (Change("HeadSession.lose", "statement _end -for -_leave_line kind text"),)),
+    ("a double booking at a release", (Change("HeadMirror._end", "test follower None -next", "True"),)),
+    ("a driver's resend counted twice", (Change("DriverManager._submit", "test known", "False"),)),
+    ("a parked answer sent twice", (Change("Dispatcher._wake", "statement uuid _parked -list -items -append"),)),
+    ("a crash counted for a neighbour", (Change("HeadSession.lose", "name BACK", "EndKind.DIED"),)),
+    ("a task that was lined up begun again", (Change("HeadSession._take_best", "operation running _leaders", "True"),)),
+    ("tags ignored", (Change("HandOut._classes", "operation accepts of", "True"),)),
+    ("starve_after ignored", (Change("Starvation.reserve", "test since after", "True"),)),
+    ("a recalled task run", (Change("HeadSession._obey", "statement CANCELLED _end"),)),
+    # more
+    ("a head that lives on believed to be empty", (Change("Head.__init__", "statement is_known", "self.is_known = True"),)),
+    ("a new manager counts ends from the beginning", (Change("HeadMirror.restore", "statement heard", "self.heard = 0"),)),
+    ("half of a Submit kept", (Change("row_codec:_drop_half_batch", "statement pop", "break"),)),
+    ("ends that were taken in are confirmed too early", (Change("HeadSession.take", "operation number heard", "False"),)),
+    ("what did not reach a head is kept after a restart", (Change("HeadManager._restore", "call end_task", "None"),)),
+    ("a batch forgotten by the next manager", (Change("row_codec:read_batches", "return items", "return {}"),)),
+    ("the place of a waiting task not freed", (Change("HeadMirror._end", "test other None -follower", "False"),)),
+    ("a report waits although a task came", (Change("Dispatcher._wake", "test changed -until", "False"),)),
+    ("a task behind its dependency begun", (Change("Dependencies.add", "statement _undone", "self._undone[item.id] = 0"),)),
+)  # fmt: skip

@@ -1,0 +1,533 @@
+"""The manager's two handlers for tasks, by messages, over restarts and crashes of a commit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adaptive_scheduler.client.tasks.head_session import MOST_BYTES, MOST_ENDS, Begin, HeadSession
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.events import Lost
+from adaptive_scheduler.core.rows.items import CANCELLED, DONE, FAILED, QUEUED, RUNNING
+from adaptive_scheduler.core.tasks.place import NodeInventory
+from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.wire.messages import (
+    Cancel,
+    Goodbye,
+    Hello,
+    Owner,
+    Refused,
+    Request,
+    Retry,
+    decode_reply,
+    encode_request,
+)
+from adaptive_scheduler.core.wire.tasks import (
+    Call,
+    Collect,
+    EndKind,
+    Given,
+    Order,
+    Prioritise,
+    Results,
+    Submit,
+    Submitted,
+    Trade,
+    Withdraw,
+    Work,
+)
+from adaptive_scheduler.testing.clock import Clock
+from adaptive_scheduler.testing.manager import VirtualManager
+
+CONFIG = RunConfig("run", [Resources()], ["job"], "/logs")
+DRIVER = Owner("driver", 0, 0, "driver")
+
+
+class Peer:
+    """Who speaks with the manager: one request at a time, each with a number of its own."""
+
+    def __init__(self, world: World, owner: Owner) -> None:
+        self.world, self.owner, self.number = world, owner, 0
+
+    def ask(self, body: Request) -> Any:
+        """The answer that comes in the same turn; None: it waits."""
+        self.number += 1
+        return self.world.send(self, self.number, body)
+
+
+class World:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.manager = VirtualManager([], CONFIG, self.clock)
+        self.driver = Peer(self, DRIVER)
+        #: Answers to those that had waited, by uuid.
+        self.late: dict[str, list[tuple[int, Any]]] = {}
+
+    def send(self, peer: Peer, number: int, body: Request) -> Any:
+        message = encode_request(peer.owner, number, body)
+        mine = None
+        for connection, reply in self.manager.step([(peer.owner.uuid.encode(), message)]):
+            n, answer = decode_reply(reply)
+            if (connection.decode(), n) == (peer.owner.uuid, number):
+                assert mine is None, "answered twice"
+                mine = answer
+            else:
+                self.late.setdefault(connection.decode(), []).append((n, answer))
+        return mine
+
+    def submit(self, n: int = 1, batch: str = "b", **more: Any) -> list[int]:
+        calls = [Call(b"%d" % k, **more) for k in range(n)]
+        reply = self.driver.ask(Submit(batch, [TaskResources()], calls))
+        assert isinstance(reply, Submitted), reply
+        return reply.items
+
+    def row(self, item: int) -> Any:
+        return self.manager.book.rows[item]
+
+    def collect(self, seen: int = 0) -> Results:
+        reply = self.driver.ask(Collect(seen))
+        assert isinstance(reply, Results)
+        return reply
+
+
+class Head(Peer):
+    """A real session of two cores, whose tasks end when a test says so."""
+
+    def __init__(self, world: World, job: str = "j1", life: int = 0, cores: int = 2) -> None:
+        super().__init__(world, Owner(job, 0, life, f"{job}:{life}"))
+        self.nodes = [NodeInventory("n", list(range(cores)))]
+        self.session = HeadSession()
+        self.begun: list[int] = []
+        self.greet()
+
+    def greet(self) -> None:
+        self.ask(Hello("h", 1, 2, inventory=self.nodes))
+
+    def trade(self, wait: float = 0.0) -> Work | None:
+        """Until it has nothing more to tell."""
+        work = self.ask(self.session.trade(wait))
+        if isinstance(work, Refused):
+            assert work.code == "unknown_head"
+            self.greet()
+            return self.trade(wait)
+        if work is not None:
+            self.take(work)
+            if work.tell:
+                return self.trade(wait)
+        return work
+
+    def take(self, work: Work) -> None:
+        for action in self.session.take(work):
+            if isinstance(action, Begin):
+                self.begun.append(action.given.item)
+            elif action.token in self.session.running:
+                self.end(action.token, EndKind.CANCELLED)
+
+    def end(self, token: int, kind: EndKind = EndKind.VALUE, value: bytes = b"v") -> None:
+        for action in self.session.end(token, kind, value=value, seconds=1.0):
+            assert isinstance(action, Begin)
+            self.begun.append(action.given.item)
+
+    @property
+    def tokens(self) -> list[int]:
+        return list(self.session.running)
+
+
+# ------------------------------------------------------------------- a new manager
+
+
+def test_a_head_goes_on_with_a_new_manager_and_begins_nothing_twice() -> None:
+    world = World()
+    world.submit(4)
+    head = Head(world)
+    head.trade()
+    world.manager.restart()
+    head.trade()
+    assert head.begun == [0, 1]
+    head.end(head.tokens[0])
+    head.trade()
+    assert head.begun == [0, 1, 2]
+    assert world.row(0).phase is DONE
+
+
+def test_ends_that_the_former_manager_did_not_confirm_are_taken_in() -> None:
+    world = World()
+    world.submit(2)
+    head = Head(world)
+    head.trade()
+    for token in head.tokens:
+        head.end(token)
+    world.manager.restart()
+    head.trade()
+    assert [world.row(n).phase for n in range(2)] == [DONE, DONE]
+    assert not head.session.has_news
+    assert len(world.collect().ended) == 2
+
+
+def test_an_end_that_is_on_disk_but_unconfirmed_counts_once() -> None:
+    world = World()
+    world.submit(1, retries=3)
+    head = Head(world)
+    head.trade()
+    head.end(head.tokens[0], EndKind.ERROR)
+    world.send(head, 99, head.session.trade(0.0))  # its answer is lost
+    head.number = 99
+    world.manager.restart()
+    head.trade()
+    assert world.row(0).fails == 1
+    assert world.row(0).attempts == 1
+
+
+def test_what_never_reached_the_head_comes_back_uncounted() -> None:
+    world = World()
+    world.submit(2)
+    head = Head(world)
+    head.trade()  # the second message has it
+    other = Head(world, "j2")
+    world.submit(2, "c")
+    other.ask(other.session.trade(0.0))  # asked to tell, which it does not
+    other.ask(Trade(holds=[]))  # its answer, with tasks, is lost
+    assert world.row(2).phase is RUNNING
+    world.manager.restart()
+    other.trade()
+    assert [world.row(n).attempts for n in (2, 3)] == [0, 0]
+    assert sorted(other.begun) == [2, 3]
+
+
+def test_many_unconfirmed_ends_come_in_pages() -> None:
+    world = World()
+    n = MOST_ENDS + 300
+    for batch in range(0, n, 1000):
+        world.submit(min(1000, n - batch), f"b{batch}")
+    head = Head(world, cores=n)
+    while len(head.begun) < n:
+        head.trade()
+    for token in head.tokens:
+        head.end(token)
+    assert len(head.session.trade(0.0).ended) == MOST_ENDS
+    world.manager.restart()
+    head.trade()
+    assert world.manager.book.phases[DONE] == MOST_ENDS, (
+        "the others have ended too, and are not lost"
+    )
+    assert world.manager.book.phases[QUEUED] == 0
+    head.trade()
+    assert world.manager.book.phases[DONE] == n
+    first = world.collect()
+    assert len(first.ended) == 1000
+    assert first.more
+    assert len(world.collect(first.upto).ended) == n - 1000
+
+
+def test_large_values_come_in_pages() -> None:
+    world = World()
+    world.submit(50)
+    head = Head(world, cores=50)
+    head.trade()
+    for token in head.tokens:
+        head.end(token, value=bytes(60_000))
+    assert sum(len(end.value) for end in head.session.trade(0.0).ended) <= MOST_BYTES
+    while head.session.has_news:
+        head.trade()
+    seen, pages = 0, []
+    while seen < 50:
+        page = world.collect(seen)
+        seen = page.upto
+        pages.append(sum(len(one.value) for one in page.ended))
+    assert max(pages) <= MOST_BYTES + 60_000
+    assert sum(pages) == 50 * 60_000
+
+
+# ------------------------------------------------------------------- a crash of the commit
+
+
+@pytest.mark.parametrize("lines", range(9))
+def test_a_submit_is_there_whole_or_not_at_all(lines: int) -> None:
+    world = World()
+    world.submit(2, "before")
+    submit = Submit("b", [TaskResources(threads_per_rank=2)], [Call(b"x"), Call(b"y", key="k")])
+    message = encode_request(DRIVER, 50, submit)
+    world.manager.dispatcher.answer(message, world.clock.moment)
+    world.manager.note()
+    world.manager.restart(lines)
+    whole = len(world.manager.book) == 4
+    assert whole or len(world.manager.book) == 2
+    reply = world.driver.ask(submit)
+    assert isinstance(reply, Submitted)
+    assert reply.items == [2, 3]
+    again = world.driver.ask(submit)
+    assert isinstance(again, Submitted)
+    assert again.items == [2, 3]
+    assert [world.row(n).key for n in (2, 3)] == ["", "k"]
+    assert world.manager.store.fact("spec", 3) == b"y"
+    world.manager.restart()
+    assert len(world.manager.book) == 4
+
+
+def test_a_known_batch_is_known_to_the_next_manager() -> None:
+    world = World()
+    items = world.submit(3)
+    world.manager.restart()
+    assert world.submit(3) == items
+    assert len(world.manager.book) == 3
+
+
+def test_a_task_of_a_known_key_is_the_first_one() -> None:
+    world = World()
+    [first] = world.submit(1, "a", key="x=1")
+    world.manager.restart()
+    assert world.submit(1, "b", key="x=1") == [first]
+    assert world.submit(2, "c", key="y") == [1, 1]
+
+
+@pytest.mark.parametrize("lines", range(3))
+def test_a_value_and_its_row_are_there_together_once_confirmed(lines: int) -> None:
+    world = World()
+    world.submit(1)
+    head = Head(world)
+    head.trade()
+    head.end(head.tokens[0], value=b"result")
+    head.number += 1
+    world.manager.dispatcher.answer(
+        encode_request(head.owner, head.number, head.session.trade(0.0)), world.clock.moment
+    )
+    world.manager.note()
+    world.manager.restart(lines)
+    head.trade()
+    [ended] = world.collect().ended
+    assert (ended.phase, ended.value) == ("done", b"result")
+    assert head.begun == [0]
+
+
+# ------------------------------------------------------------------- requests that wait
+
+
+def test_a_report_that_waits_is_answered_in_the_turn_in_which_a_task_comes() -> None:
+    world = World()
+    head = Head(world)
+    head.trade()
+    assert head.trade(wait=5.0) is None
+    world.submit(1)
+    [(number, work)] = world.late[head.owner.uuid]
+    assert number == head.number
+    assert [given.item for given in work.tasks] == [0]
+
+
+def test_a_request_that_waited_for_long_enough_is_answered() -> None:
+    world = World()
+    head = Head(world)
+    head.trade()
+    head.trade(wait=5.0)
+    assert world.driver.ask(Collect(0, 3.0)) is None
+    world.clock.advance(3.1)
+    assert [c for c, _ in world.manager.step([])] == [b"driver"]
+    world.clock.advance(2.0)
+    assert [c for c, _ in world.manager.step([])] == [head.owner.uuid.encode()]
+    assert world.manager.step([]) == []
+
+
+def test_a_newer_request_takes_the_place_of_one_that_waits_and_an_older_one_does_not() -> None:
+    world = World()
+    head = Head(world)
+    head.trade()
+    head.trade(wait=5.0)
+    head.trade(wait=5.0)
+    newest = head.number
+    assert world.send(head, newest - 1, head.session.trade(5.0)) is None  # late
+    world.submit(1)
+    assert [number for number, _ in world.late[head.owner.uuid]] == [newest]
+
+
+def test_a_retry_and_a_higher_priority_wake_who_waits() -> None:
+    world = World()
+    world.submit(1)
+    head = Head(world)
+    head.trade()
+    head.end(head.tokens[0], EndKind.ERROR)
+    head.trade()
+    assert head.trade(wait=5.0) is None
+    seen = world.collect().upto
+    Peer(world, Owner("person", 0, 0, "p")).ask(Retry(None))
+    [(_, work)] = world.late[head.owner.uuid]
+    assert [given.item for given in work.tasks] == [0]
+    assert world.collect(0).ended == [], "its first end counts no more"
+    head.take(work)
+    head.end(head.tokens[0])
+    head.trade()
+    [ended] = world.collect(seen).ended
+    assert (ended.phase, ended.value, ended.error) == ("done", b"v", b"")
+
+
+def test_ends_are_numbered_on_after_the_last_one_was_tried_again() -> None:
+    world = World()
+    world.submit(2)
+    head = Head(world)
+    head.trade()
+    for token in head.tokens:
+        head.end(token, EndKind.ERROR)
+    head.trade()
+    seen = world.collect().upto
+    Peer(world, Owner("person", 0, 0, "p")).ask(Retry([1]))
+    world.manager.restart()
+    head.trade()
+    head.end(head.tokens[0])
+    head.trade()
+    assert [ended.item for ended in world.collect(seen).ended] == [1]
+
+
+# ------------------------------------------------------------------- a head is lost
+
+
+def lose(world: World, head: Head, *, crash: bool = True) -> None:
+    world.manager.state.take_back(head.owner.job, Lost("gone", crash), 0.0)
+    world.manager.commit()
+
+
+def test_only_what_had_begun_is_blamed_for_the_death_of_its_head() -> None:
+    world = World()
+    world.manager.state.tasks.hand_out.durations.note("", 0.01)
+    world.submit(6)
+    head = Head(world)
+    head.trade()
+    head.trade()  # so that the manager knows what has reached it
+    lose(world, head)
+    assert [world.row(n).crashes for n in range(6)] == [1, 1, 0, 0, 0, 0]
+    assert [world.row(n).attempts for n in range(6)] == [1, 1, 0, 0, 0, 0]
+    assert all(world.row(n).phase is QUEUED for n in range(6))
+
+
+def test_one_that_died_before_is_blamed_and_its_neighbour_is_not() -> None:
+    world = World()
+    world.submit(2)
+    head = Head(world)
+    head.trade()
+    head.end(head.tokens[0], EndKind.DIED)
+    head.trade()
+    head.trade()
+    assert (world.row(0).crashes, world.row(0).phase) == (1, RUNNING)
+    lose(world, head)
+    assert [world.row(n).crashes for n in range(2)] == [2, 0]
+    assert [world.row(n).phase for n in range(2)] == [FAILED, QUEUED]
+
+
+def test_a_walltime_blames_nobody() -> None:
+    world = World()
+    world.submit(2)
+    head = Head(world)
+    head.trade()
+    head.trade()
+    lose(world, head, crash=False)
+    assert [(world.row(n).crashes, world.row(n).phase) for n in range(2)] == [(0, QUEUED)] * 2
+
+
+def test_all_may_have_begun_in_a_head_that_never_told_the_new_manager() -> None:
+    world = World()
+    world.submit(2)
+    head = Head(world)
+    head.trade()
+    world.manager.restart()
+    lose(world, head)
+    assert [world.row(n).crashes for n in range(2)] == [1, 1]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_the_next_life_of_a_job_loses_what_the_former_held(restarted: bool) -> None:
+    world = World()
+    world.submit(2)
+    head = Head(world)
+    head.trade()
+    head.trade()
+    if restarted:
+        world.manager.restart()
+    following = Head(world, life=1)
+    assert [world.row(n).crashes for n in range(2)] == [1, 1]
+    following.trade()
+    assert sorted(following.begun) == [0, 1]
+    assert isinstance(head.ask(head.session.trade(0.0)), Refused)
+
+
+def test_a_head_that_was_believed_dead_keeps_its_places_until_it_has_dropped_all() -> None:
+    world = World()
+    world.submit(4)
+    head = Head(world)
+    head.trade()
+    old = head.tokens
+    lose(world, head)
+    work = head.trade()
+    assert work is not None
+    assert {order.token for order in work.orders} == set(old)
+    assert work.tasks == [], "its cores are in use"
+    head.trade()
+    assert len(head.session.running) == 2
+    assert not set(old) & set(head.tokens)
+
+
+def test_a_goodbye_gives_everything_back() -> None:
+    world = World()
+    world.submit(2)
+    head = Head(world)
+    head.trade()
+    head.ask(Goodbye("deadline"))
+    assert [(world.row(n).crashes, world.row(n).phase) for n in range(2)] == [(0, QUEUED)] * 2
+
+
+# ------------------------------------------------------------------- changes
+
+
+def test_withdraw_of_what_waits_is_ahead_or_runs() -> None:
+    world = World()
+    world.manager.state.tasks.hand_out.durations.note("", 0.02)
+    items = world.submit(20)
+    head = Head(world, cores=1)
+    head.trade()
+    running, ahead, waiting = head.tokens[0], items[1], items[-1]
+    assert world.row(waiting).phase is QUEUED
+    assert world.row(ahead).phase is RUNNING
+    world.driver.ask(Withdraw([0, ahead, waiting, 999, -1]))
+    assert {world.row(n).phase for n in (0, ahead, waiting)} == {CANCELLED}
+    head.trade()
+    assert running not in head.session.running
+    assert ahead not in head.begun
+    while head.tokens:
+        head.end(head.tokens[0])
+        head.trade()
+    assert sorted(head.begun) == [n for n in items if n not in (ahead, waiting)]
+    ended = {one.item: one.phase for one in world.collect().ended}
+    assert ended == {n: "cancelled" if n in (0, ahead, waiting) else "done" for n in items}
+
+
+def test_priorities_of_what_waits_and_is_ahead() -> None:
+    world = World()
+    world.manager.state.tasks.hand_out.durations.note("", 0.03)
+    items = world.submit(12)
+    head = Head(world, cores=1)
+    head.trade()
+    ahead = sorted(given.item for given in head.session._tasks.values())[1:]
+    world.driver.ask(Prioritise([ahead[-1], items[-1]], [5.0, 9.0]))
+    head.trade()
+    while head.tokens:
+        head.end(head.tokens[0])
+        head.trade()
+    assert head.begun[:2] == [0, ahead[-1]]
+    assert head.begun.index(items[-1]) <= 1 + len(ahead), "it is the next that is handed out"
+
+
+def test_a_cancel_of_the_run_ends_what_runs() -> None:
+    world = World()
+    world.submit(3)
+    head = Head(world)
+    head.trade()
+    Peer(world, Owner("person", 0, 0, "p")).ask(Cancel())
+    head.trade()
+    assert head.tokens == []
+    assert {one.phase for one in world.collect().ended} == {"cancelled"}
+
+
+def test_what_is_withdrawn_on_its_way_is_not_begun() -> None:
+    session = HeadSession()
+    work = Work(0, [Given(0, 1, 0, [])], [Order(1, 1)])
+    assert session.take(work) == []
+    [end] = session.trade(0.0).ended
+    assert (end.kind, end.begun) == (EndKind.CANCELLED, False)

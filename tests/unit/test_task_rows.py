@@ -1,0 +1,209 @@
+"""Rows of tasks: dependencies, retries, crashes, cuts, and the numbers of their ends."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adaptive_scheduler.core.rows.events import Cancelled, TaskEnded
+from adaptive_scheduler.core.rows.item_table import ItemTable
+from adaptive_scheduler.core.rows.items import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    MAX_CUTS,
+    MAX_TASK_CRASHES,
+    OVER,
+    QUEUED,
+    RUNNING,
+    TASK,
+    WAITING,
+    Item,
+)
+from adaptive_scheduler.core.wire.messages import Refused
+from adaptive_scheduler.core.wire.tasks import EndKind
+
+
+def task(number: int, *after: int, **more: object) -> Item:
+    return Item(number, "", QUEUED, kind=TASK, depends_on=after, **more)  # type: ignore[arg-type]
+
+
+def run(table: ItemTable, row: int, kind: EndKind = EndKind.VALUE, **more: object) -> Item:
+    granted = table.grant(table.rows[row], "job", 0.0)
+    after = table.end_task(row, TaskEnded(granted.token, kind, **more), 0.0)  # type: ignore[arg-type]
+    assert isinstance(after, Item)
+    return after
+
+
+# ------------------------------------------------------------------- tried again, or given up
+
+
+@pytest.mark.parametrize(
+    ("kind", "retries", "tries"),
+    [
+        (EndKind.ERROR, 0, 1),
+        (EndKind.ERROR, 2, 3),
+        (EndKind.EXIT, 1, 2),
+        (EndKind.TIMEOUT, 0, 1),
+        (EndKind.UNABLE, 5, 1),
+        (EndKind.DIED, 0, 1 + MAX_TASK_CRASHES),
+        (EndKind.SIGNAL, 3, 4),
+    ],
+)
+def test_a_task_is_tried_as_often_as_its_policy_says(
+    kind: EndKind, retries: int, tries: int
+) -> None:
+    table = ItemTable([task(0, retries=retries)])
+    for n in range(1, tries + 1):
+        after = run(table, 0, kind, reason="why", code=n)
+        assert after.attempts == n
+        assert after.phase is (FAILED if n == tries else QUEUED)
+    assert (after.reason, after.code, after.job, after.ended) == ("why", tries, None, 1)
+
+
+def test_what_has_not_begun_comes_back_uncounted_for_ever() -> None:
+    table = ItemTable([task(0)])
+    for _ in range(50):
+        after = run(table, 0, EndKind.BACK, begun=False)
+    assert (after.phase, after.attempts, after.fails, after.crashes) == (QUEUED, 0, 0, 0)
+
+
+def test_two_whole_walltimes_are_enough_and_shorter_ones_do_not_count() -> None:
+    table = ItemTable([task(0)])
+    for _ in range(20):
+        assert run(table, 0, EndKind.CUT).phase is QUEUED
+    for n in range(1, MAX_CUTS + 1):
+        after = run(table, 0, EndKind.CUT, is_full_cut=True)
+        assert after.phase is (FAILED if n == MAX_CUTS else QUEUED)
+    assert "ask for a longer one" in after.reason
+
+
+def test_one_that_failed_goes_behind_its_equals() -> None:
+    table = ItemTable([task(n, retries=1) for n in range(3)])
+    run(table, 0, EndKind.ERROR)
+    best = table.best_task((0, ""))
+    assert best is not None
+    assert best.id == 1
+
+
+def test_an_old_token_ends_nothing() -> None:
+    table = ItemTable([task(0)])
+    old = table.grant(table.rows[0], "job", 0.0).token
+    table.end_task(0, TaskEnded(old, EndKind.BACK, begun=False), 0.0)
+    new = table.grant(table.rows[0], "other", 0.0).token
+    assert new > old
+    assert isinstance(table.end_task(0, TaskEnded(old, EndKind.VALUE), 0.0), Refused)
+    assert table.rows[0].phase is RUNNING
+
+
+def test_two_tasks_of_one_job_never_have_one_token() -> None:
+    table = ItemTable([task(n) for n in range(100)])
+    tokens = [table.grant(table.rows[n], "job", 0.0).token for n in range(100)]
+    assert len(set(tokens)) == 100
+    again = ItemTable(table.rows)
+    assert again.last_token == max(tokens)
+    assert again.tasks.of_job["job"].keys() == set(tokens)
+
+
+# ------------------------------------------------------------------- dependencies
+
+
+def test_a_chain_is_done_in_its_order() -> None:
+    table = ItemTable([])
+    table.append([task(0)], 0.0)
+    table.append([task(n, n - 1) for n in range(1, 500)], 0.0)
+    for n in range(500):
+        assert table.tasks.queued[0, ""] == 1
+        run(table, n)
+    assert table.phases[DONE] == 500
+
+
+def test_a_failure_ends_all_that_depends_on_it_and_a_retry_brings_all_back() -> None:
+    table = ItemTable([])
+    table.append([task(0), task(1), task(2, 0), task(3, 2), task(4, 1), task(5, 3, 4)], 0.0)
+    run(table, 0, EndKind.ERROR)
+    assert [row.phase for row in table.rows] == [FAILED, QUEUED, FAILED, FAILED, WAITING, FAILED]
+    assert "depends on item 0" in table.rows[2].reason
+    assert sorted(row.ended for row in table.rows if row.ended) == [1, 2, 3, 4]
+    assert table.retry([0], 1.0) == 4
+    assert [row.phase for row in table.rows] == [QUEUED, QUEUED, WAITING, WAITING, WAITING, WAITING]
+    for n in (1, 4, 0, 2, 3, 5):
+        run(table, n)
+    assert table.phases[DONE] == 6
+
+
+def test_a_task_that_comes_when_what_it_waits_for_has_ended() -> None:
+    table = ItemTable([task(0), task(1)])
+    run(table, 0)
+    run(table, 1, EndKind.ERROR)
+    table.append([task(2, 0), task(3, 1), task(4, 0, 0)], 0.0)
+    assert [row.phase for row in table.rows[2:]] == [QUEUED, FAILED, QUEUED]
+
+
+OPERATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "grant", "value", "error", "back", "died", "cancel", "retry", "reopen"]),
+        st.integers(0, 30), st.sets(st.integers(0, 30), max_size=3),
+    ),
+    max_size=60,
+)  # fmt: skip
+
+
+class Model:
+    """What a driver sees of the ends: each number once, and never one that changes."""
+
+    def __init__(self) -> None:
+        self.table = ItemTable([])
+        self.seen: dict[int, int] = {}
+
+    def do(self, what: str, number: int, after: set[int]) -> None:
+        rows, n = self.table.rows, len(self.table)
+        if what == "add":
+            parents = tuple(sorted(one for one in after if one < n))
+            self.table.append([task(n, *parents, retries=number % 2)], 0.0)
+        elif what == "reopen":
+            stored = msgspec.json.decode(msgspec.json.encode(rows), type=list[Item])
+            self.table = ItemTable(stored)
+        elif not n:
+            return
+        elif what == "grant" and rows[number % n].phase is QUEUED:
+            self.table.grant(rows[number % n], "job", 0.0)
+        elif what == "cancel":
+            self.table.apply(number % n, Cancelled(), 0.0)
+        elif what == "retry":
+            self.table.retry([number % n], 0.0)
+        elif what in ("value", "error", "back", "died") and rows[number % n].phase is RUNNING:
+            kind = EndKind[what.upper()]
+            event = TaskEnded(rows[number % n].token, kind, kind is not EndKind.BACK)
+            self.table.end_task(number % n, event, 0.0)
+
+    def check(self) -> None:
+        rows = self.table.rows
+        for row in rows:
+            undone = any(rows[parent].phase is not DONE for parent in row.depends_on)
+            gone = any(rows[parent].phase in (FAILED, CANCELLED) for parent in row.depends_on)
+            if row.phase is QUEUED:
+                assert not undone, "it would run too early"
+            if row.phase is WAITING:
+                assert undone
+                assert not gone, "it would wait for ever"
+            if row.phase in OVER:
+                assert row.ended, "nobody would hear of its end"
+            if row.ended:
+                assert self.table.tasks.ends[row.ended - 1] == row.id
+                assert self.seen.setdefault(row.ended, row.id) == row.id, "one number, two ends"
+        queued = sum(row.phase is QUEUED for row in rows)
+        assert sum(self.table.tasks.queued.values()) == queued
+        assert len(self.table.tasks.ends) == max(self.seen, default=0)
+
+
+@given(OPERATIONS)
+def test_whatever_happens_nothing_runs_too_early_waits_for_ever_or_ends_unheard(
+    operations: list[tuple[str, int, set[int]]],
+) -> None:
+    model = Model()
+    for operation in operations:
+        model.do(*operation)
+        model.check()

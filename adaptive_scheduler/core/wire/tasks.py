@@ -142,6 +142,8 @@ class Trade(msgspec.Struct, frozen=True, gc=False, tag=True):
         Seconds for which the answer may be held back if there is nothing to do.
     ends : int
         Number of its last end: a new manager counts on from there.
+    seconds_left : float, optional
+        Until it ends what runs in it; None: nobody knows of an end.
     """
 
     seen: int = 0
@@ -151,6 +153,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False, tag=True):
     holds: list[Held] | None = None
     wait: float = 0.0
     ends: int = 0
+    seconds_left: float | None = None
 
 
 class Work(msgspec.Struct, frozen=True, gc=False, tag=True):

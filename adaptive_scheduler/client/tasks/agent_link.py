@@ -101,7 +101,7 @@ class AgentLink:
         """Begin a task, as soon as there is an agent."""
         if self._quit is not None:
             self._listener.task_ended(Ended(start.token, EndKind.BACK, begun=False))
-        elif self._frames is None:
+        elif self._frames is None or not self._life.is_running:  # an agent ends with its supervisor
             self._waiting[start.token] = start
         else:
             self._frames.send(start)
@@ -203,6 +203,11 @@ class _Supervisor:
         )
         self.pidfd = os.pidfd_open(self._process.pid)
         self._again_at = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process is not None
 
     def is_due(self, now: float) -> bool:
         """Whether another one is to be started."""

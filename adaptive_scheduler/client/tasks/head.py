@@ -13,6 +13,7 @@ driver that is gone, a manager that is away for too long: all lead there.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import selectors
 import signal
@@ -22,24 +23,29 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
+import psutil
 
-from adaptive_scheduler.client.deadline import Deadline
-from adaptive_scheduler.client.signals import ENDING, WARNING
+from adaptive_scheduler.client import job_environment
+from adaptive_scheduler.client.deadline import Deadline, walltime_left
+from adaptive_scheduler.client.job_environment import JobEnvironment
+from adaptive_scheduler.client.signals import ENDING, WARNING, ParentWatch
 from adaptive_scheduler.client.tasks.agent_link import AgentLink
-from adaptive_scheduler.client.tasks.allocation import this_machine
+from adaptive_scheduler.client.tasks.allocation import are_bound, of_job, this_machine
 from adaptive_scheduler.client.tasks.head_link import HeadLink
 from adaptive_scheduler.client.tasks.head_session import Begin, EndTask, HeadSession
 from adaptive_scheduler.client.tasks.messages import Begun, Call, Ended, Slot, Start
+from adaptive_scheduler.core import paths
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.program import Program
 from adaptive_scheduler.core.wire.messages import Goodbye, Hello, Owner
 from adaptive_scheduler.core.wire.tasks import EndKind, Given, Trade
-from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.errors import AdaptiveSchedulerError, RequestRefusedError
 from adaptive_scheduler.executors import signals
 from adaptive_scheduler.io.storage.run_config import read_config
 
@@ -51,11 +57,13 @@ GRACE = 10.0
 CONFIRM = 5.0
 #: Seconds that a goodbye may take.
 FAREWELL = 3.0
+#: The module that a node's supervisor runs.
+SUPERVISOR = "adaptive_scheduler.client.tasks.supervisor"
 #: Seconds between two looks at what only the clock tells.
 TICK = 1.0
 
 
-class Ending:
+class HeadEnd:
     """Why and until when a head leaves.
 
     Attributes
@@ -93,8 +101,10 @@ class HeadProcess:
         self._timing = config.timing
         self._session = HeadSession()
         self._deadline = deadline
-        self._ending = Ending()
+        self._margin = min(GRACE + CONFIRM, deadline.spare / 5)
+        self._ending = HeadEnd()
         self._post_at = float("inf")
+        self._next_look = 0.0
         self._signals = _Signals()
         self._selector = selectors.DefaultSelector()
         for path in (folder.values, folder.functions):
@@ -104,19 +114,28 @@ class HeadProcess:
         self._selector.register(self._link.answered, selectors.EVENT_READ, self._take_answers)
         self._selector.register(self._signals.fd, selectors.EVENT_READ, self._take_signals)
 
-    def run(self, is_alone: Callable[[], bool] = bool) -> str:
+    def run(
+        self, is_alone: Callable[[], bool] = bool, on_work: Callable[[], None] = lambda: None
+    ) -> str:
         """Trade and run until the end comes; returns why it came.
 
         Parameters
         ----------
         is_alone : callable
             Whether those are gone for whom it works; asked each second.
+        on_work : callable
+            Called when the first task has come.
         """
         try:
             while not self._is_done():
+                had_worked = self._session.has_worked
                 self._turn()
-                if is_alone():
-                    self.leave("who started it has ended")
+                if self._session.has_worked and not had_worked:
+                    on_work()
+                if time.monotonic() >= self._next_look:
+                    self._next_look = time.monotonic() + TICK
+                    if is_alone():
+                        self.leave("who started it has ended")
         except BaseException as error:
             self._agents.close()
             self._say_goodbye(f"{type(error).__name__}: {error}", broken=True)
@@ -152,7 +171,7 @@ class HeadProcess:
             self._link.post(self._trade())
 
     def _watch_clock(self) -> None:
-        if self._deadline.has_come:
+        if self._deadline.spare <= self._margin:
             self.leave("its walltime ends")
         elif self._link.away_for() > self._timing.client_patience:
             self._ending.gave_up = True
@@ -165,9 +184,9 @@ class HeadProcess:
         """Begin nothing more, give back what waits, end what runs."""
         if self._ending.reason:
             return
-        grace = min(GRACE, max(0.0, self._deadline.spare - CONFIRM))
+        grace = max(0.0, min(GRACE, self._deadline.spare - self._margin / 3))
         self._ending.reason = reason
-        self._ending.until = time.monotonic() + grace + CONFIRM
+        self._ending.until = time.monotonic() + grace + min(CONFIRM, self._margin / 3)
         self._session.give_back_waiting()
         self._agents.quit(grace)
         self._soon(0.0)
@@ -179,8 +198,8 @@ class HeadProcess:
     def _seconds_left(self) -> float | None:
         if self._ending.reason:
             return 0.0
-        stop_at = self._deadline.stop_at
-        return None if stop_at is None else max(0.0, stop_at - time.monotonic())
+        spare = self._deadline.spare
+        return None if math.isinf(spare) else max(0.0, spare - self._margin)
 
     def _soon(self, seconds: float) -> None:
         if self._agents.has_come:  # a head that cannot begin anything yet asks for nothing
@@ -278,6 +297,43 @@ def _slot(place: NodePlace) -> Slot:
 def hello_of(node: NodeInventory, submit: int = -1) -> Hello:
     """Return how the head of a node introduces itself."""
     return Hello(socket.gethostname(), os.getpid(), len(node.cores), submit, [node])
+
+
+def run_in_job(job: JobEnvironment, folder: RunFolder, config: RunConfig, log: Any) -> int:
+    """Be the head of the job that this process runs in; returns its exit code."""
+    log.info("head_started", pid=os.getpid(), host=socket.gethostname())
+    if config.environment is not None:
+        job_environment.check(config.environment)
+        job_environment.restore(config.environment)
+    node = of_job(os.environ, job.cores)
+    if not are_bound(node):
+        log.info("cores_not_bound", cores=len(node.cores), reason="the batch system binds no jobs")
+    if job.owner.attempt:
+        wait_for_earlier_head(job.owner.job)
+    deadline = Deadline(partial(walltime_left, job, folder))
+    head = HeadProcess(folder, config, job.owner, hello_of(node, job.submit), deadline)
+    try:
+        why = head.run(ParentWatch(job.owner.job).are_gone, job.mark_begun)
+    except RequestRefusedError:
+        job.mark_end()  # the next one would be refused as well
+        raise
+    job.mark_end()
+    log.info("head_ended", reason=why)
+    return 0
+
+
+def wait_for_earlier_head(job: str) -> None:
+    """Wait until what a head that was killed has left in this job is gone: it has the same cores."""
+    end = time.monotonic() + GRACE + CONFIRM
+    while time.monotonic() < end and any(_is_supervisor(one, job) for one in psutil.process_iter()):
+        time.sleep(0.2)
+
+
+def _is_supervisor(process: psutil.Process, job: str) -> bool:
+    try:
+        return SUPERVISOR in process.cmdline() and process.environ().get(paths.JOB_VARIABLE) == job
+    except psutil.Error:
+        return False  # another user's, or gone
 
 
 def main(argv: list[str]) -> int:

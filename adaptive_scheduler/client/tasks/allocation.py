@@ -53,7 +53,8 @@ def of_job(environ: Mapping[str, str], cores: int) -> NodeInventory:
     n = cores_of(environ, cores)
     # a process that may use more than its job has is not bound by the batch system: which of these
     # cores are the job's nobody knows, and binding tasks to the first ones would let two jobs share them
-    numbers = mine if len(mine) <= n else counted_cores(n)
+    is_bound = len(mine) <= n and "LOCALBATCH_JOB_ID" not in environ  # that one only counts
+    numbers = mine if is_bound else counted_cores(n)
     return NodeInventory(name, numbers, gpus_of(environ), memory_of(environ, len(numbers)))
 
 

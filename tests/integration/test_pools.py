@@ -1,0 +1,241 @@
+"""Pools of real jobs: heads, agents, workers; walltimes that cut, and processes that are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from adaptive_scheduler import Command, Executor, TaskResources
+from adaptive_scheduler.core import paths
+from adaptive_scheduler.core.config import Timing
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.tasks.pools import Pool
+from adaptive_scheduler.core.wire.messages import Ok, Owner, Request
+from adaptive_scheduler.core.wire.tasks import AddPool, CloseRun, PoolList, Pools, PoolState
+from adaptive_scheduler.io.transport.addresses import read_address
+from adaptive_scheduler.io.transport.connection import Connection
+from adaptive_scheduler.runs.driver.start_run import start_run
+from adaptive_scheduler.runs.run_manager import run_folder
+from adaptive_scheduler.scheduler import Here, LocalScheduler
+from adaptive_scheduler.schedulers.base import Scheduler
+
+PATIENCE = 60.0
+TIMING = Timing(beat=0.5, lease=3.0, interval=1.0, grace=3.0)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"not within {seconds:g} s"
+        time.sleep(0.05)
+    return found
+
+
+class PoolRun:
+    """A run whose pools' jobs are submitted by a scheduler, and its driver."""
+
+    def __init__(self, folder: Path, scheduler: Scheduler) -> None:
+        self.folder = run_folder(folder, "pool")
+        start_run(self.folder, "pool", scheduler, TIMING)
+        self._connection = Connection(self.folder)
+        self._number = 0
+        self.executor = Executor.attach(folder)
+
+    def ask(self, body: Request) -> Any:
+        self._number += 1
+        return self._connection.ask(Owner("test", 0, 0, "test"), self._number, body, 10.0)
+
+    def add(self, **settings: Any) -> None:
+        assert self.ask(AddPool(Pool(**settings))) == Ok()
+
+    def pool(self) -> PoolState:
+        listed = self.ask(Pools())
+        assert isinstance(listed, PoolList)
+        return listed.pools[0]
+
+    def processes(self, module: str) -> list[psutil.Process]:
+        """Those of this run's jobs that run a module of `client`."""
+        return [
+            one
+            for one in of_run(str(self.folder))
+            if f"adaptive_scheduler.client{module}" in words(one)
+        ]
+
+    def close(self) -> None:
+        self.executor.shutdown()
+        self.ask(CloseRun())
+        self._connection.close()
+        wait_for(lambda: not self.folder.manager.exists())
+        wait_for(lambda: not of_run(str(self.folder)), 15.0)
+
+
+def words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def of_run(folder: str) -> list[psutil.Process]:
+    """All processes of a run's jobs: each has it in its environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(paths.RUN_VARIABLE) == folder:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return [one for one in found if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[PoolRun]:
+    scheduler = LocalScheduler(cores=2, max_cores=8, kill_wait=5, state=tmp_path / "batch")
+    run = PoolRun(tmp_path / "run", scheduler)
+    yield run
+    run.close()
+
+
+def note(number: int, ledger: str, seconds: float) -> int:
+    """Sleep, and write down in which job and process, from when to when."""
+    begin = time.time()
+    time.sleep(seconds)
+    with open(ledger, "a") as file:  # one write of a short line: they do not mix
+        file.write(
+            f"{number} {os.environ['ADAPTIVE_SCHEDULER_JOB']} {os.getpid()} {begin} {time.time()}\n"
+        )
+    return number
+
+
+def test_200_calls_over_jobs_that_are_cut_and_processes_that_are_killed(
+    local: PoolRun, tmp_path: Path
+) -> None:
+    """Each ends once, in spite of two walltimes, and of one kill of an agent, a head and the manager."""
+    local.add(name="p", resources=Resources(cores=2, walltime=10), max_jobs=2, idle=1.0)
+    ledger = tmp_path / "ledger"
+    n = 200
+    futures = [local.executor.submit(note, k, str(ledger), 0.2) for k in range(n)]
+
+    def done() -> int:
+        return sum(future.done() for future in futures)
+
+    wait_for(lambda: done() >= 10)
+    local.processes(".tasks.agent")[0].kill()
+    wait_for(lambda: done() >= 40)
+    local.processes("")[0].kill()
+    wait_for(lambda: done() >= 80)
+    os.kill(read_address(local.folder).pid, signal.SIGKILL)
+    start_run(local.folder, "pool")
+    assert [future.result(PATIENCE) for future in futures] == list(range(n))
+    rows = local.executor.tasks()
+    assert [row["state"] for row in rows] == ["done"] * n
+    lines = [line.split() for line in ledger.read_text().splitlines()]
+    assert len({job for _, job, *_ in lines}) > 2, "no walltime has cut a job"
+    assert_two_at_a_time(lines)
+    wait_for(lambda: not of_run(str(local.folder)), 15.0)  # idle heads have left
+
+
+def assert_two_at_a_time(lines: list[list[str]]) -> None:
+    """No job of two cores ran three calls at a time."""
+    for job in {job for _, job, *_ in lines}:
+        changes = sorted(
+            change
+            for _, its, _, begin, end in lines if its == job
+            for change in ((float(begin), 1), (float(end), -1))
+        )  # fmt: skip
+        running = 0
+        for _, change in changes:
+            running += change
+            assert running <= 2, job
+
+
+def test_a_task_that_a_walltime_cuts_runs_again(local: PoolRun, tmp_path: Path) -> None:
+    local.add(name="p", resources=Resources(cores=2, walltime=5))
+    mark = tmp_path / "begun"
+
+    def long_at_first() -> str:
+        if mark.exists():
+            return os.environ["ADAPTIVE_SCHEDULER_JOB"]
+        mark.write_text(os.environ["ADAPTIVE_SCHEDULER_JOB"])
+        time.sleep(1000)
+        return ""
+
+    future = local.executor.submit(long_at_first)
+    assert future.result(PATIENCE) != mark.read_text()
+    (row,) = local.executor.tasks()
+    assert row["attempts"] == 2
+
+
+def test_a_command_runs_in_a_job(local: PoolRun) -> None:
+    local.add(name="p", resources=Resources(cores=2), idle=1.0)
+    run = local.executor.submit(
+        Command("echo $OMP_NUM_THREADS > out", value=lambda o: o.read("out"))
+    )
+    assert run.result(PATIENCE) == "1\n"
+
+
+def affinity() -> list[int]:
+    time.sleep(0.05)
+    return sorted(os.sched_getaffinity(0))
+
+
+def test_children_are_bound_to_their_cores(tmp_path: Path) -> None:
+    mine = sorted(os.sched_getaffinity(0))
+    with Executor(Here(), folder=tmp_path / "run") as executor:
+        calls = [executor.submit(affinity) for _ in range(4 * len(mine))]
+        found = [tuple(call.result(PATIENCE)) for call in calls]
+        assert set(found) == {(core,) for core in mine}
+        whole = executor.options(resources=TaskResources(threads_per_rank=len(mine)))
+        assert whole.submit(affinity).result(PATIENCE) == mine
+        shown = executor.submit(
+            Command("nproc > out", value=lambda output: output.read("out"))
+        ).result(PATIENCE)
+        assert shown == "1\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_of_a_head_that_ends(tmp_path: Path, number: signal.Signals) -> None:
+    executor = Executor(Here(slots=2), folder=tmp_path / "run")
+    mark = tmp_path / "begun"
+
+    def sleep() -> None:
+        mark.touch()
+        time.sleep(1000)
+
+    futures = [executor.submit(sleep), executor.submit(Command("sleep 1000 & sleep 1000"))]
+    wait_for(mark.exists)
+    head = executor._closing._head
+    assert head is not None
+    children = psutil.Process(head.pid).children(recursive=True)
+    assert len(children) >= 4
+    head.send_signal(number)
+    assert head.wait(20) == (0 if number == signal.SIGTERM else -number)
+    _, alive = psutil.wait_procs(children, 15)
+    assert alive == []
+    if number == signal.SIGTERM:  # it has said what became of them
+        states = [(row["state"], row["attempts"]) for row in executor.tasks()]
+        assert states == [("queued", 1), ("queued", 1)]
+    for future in futures:
+        future.cancel()
+    executor.shutdown()
+
+
+def test_a_supervisor_that_is_killed_is_started_anew(tmp_path: Path) -> None:
+    with Executor(Here(slots=2), folder=tmp_path / "run") as executor:
+        assert executor.submit(affinity).result(PATIENCE)
+        head = executor._closing._head
+        assert head is not None
+        children = psutil.Process(head.pid).children(recursive=True)
+        next(
+            one for one in children if "adaptive_scheduler.client.tasks.supervisor" in words(one)
+        ).kill()
+        assert executor.submit(affinity).result(PATIENCE)
+        _, alive = psutil.wait_procs(children, 15)
+        assert alive == []

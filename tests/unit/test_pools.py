@@ -1,0 +1,612 @@
+"""Pools: what they hold, how many jobs they want, when their heads leave, when a run is over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from adaptive_scheduler.core.config import RunConfig, Timing
+from adaptive_scheduler.core.jobs.batch_jobs import JobId, JobState, ListedJob
+from adaptive_scheduler.core.jobs.commands import (
+    CancelDone,
+    CancelJobs,
+    Command,
+    QueueListing,
+    SubmitJobs,
+)
+from adaptive_scheduler.core.jobs.commands import Submitted as JobsSubmitted
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.items import FAILED, QUEUED
+from adaptive_scheduler.core.tasks.demand import PoolJobs, jobs_beside
+from adaptive_scheduler.core.tasks.place import NodeInventory
+from adaptive_scheduler.core.tasks.pools import Pool, check_pool, why_none_holds
+from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.wire.messages import (
+    Goodbye,
+    Hello,
+    Ok,
+    Owner,
+    Refused,
+    decode_reply,
+    encode_request,
+)
+from adaptive_scheduler.core.wire.tasks import (
+    AddPool,
+    Call,
+    CloseRun,
+    Collect,
+    End,
+    EndKind,
+    PoolList,
+    Pools,
+    RemovePool,
+    Submit,
+    Submitted,
+    Trade,
+    Work,
+)
+from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.testing.clock import Clock
+from adaptive_scheduler.testing.manager import VirtualManager
+
+ONE = TaskResources()
+POOL = Pool(name="p", resources=Resources(cores=4), max_jobs=3)
+GIB = 2**30
+DRIVER = Owner("driver", 0, 0, "driver")
+
+
+def pool(**more: Any) -> Pool:
+    return msgspec.structs.replace(POOL, **more)
+
+
+# --------------------------------------------------------------------------- what a pool holds
+
+
+@pytest.mark.parametrize(
+    ("task", "has", "holds"),
+    [
+        (TaskResources(threads_per_rank=4), Resources(cores=4), True),
+        (TaskResources(threads_per_rank=5), Resources(cores=4), False),
+        (TaskResources(gpus_per_rank=0.5), Resources(cores=4), False),
+        (TaskResources(gpus_per_rank=0.5), Resources(cores=4, gpus=1), True),
+        (TaskResources(memory=2 * GIB), Resources(cores=4, memory=1024), False),
+        (TaskResources(memory=GIB), Resources(cores=4, memory=1024), True),
+        (TaskResources(walltime=61.0), Resources(cores=4, walltime=60), False),
+        (TaskResources(walltime=60.0), Resources(cores=4, walltime=60), True),
+        (TaskResources(nodes=2), Resources(cores=4), False),
+    ],
+)
+def test_what_a_job_can_hold(task: TaskResources, has: Resources, holds: bool) -> None:
+    assert pool(resources=has).could_hold(task, "") == holds
+
+
+def test_tags_and_removed_pools() -> None:
+    assert not pool(accepts=["a"]).could_hold(ONE, "")
+    assert pool(accepts=["a"]).could_hold(ONE, "a")
+    assert not pool(is_removed=True).could_hold(ONE, "")
+
+
+def test_a_refusal_has_the_numbers() -> None:
+    why = why_none_holds(
+        [POOL, pool(name="q", accepts=["a"])], TaskResources(threads_per_rank=9), "b"
+    )
+    assert "9 cores" in why
+    assert "'b'" in why
+    assert "p (4 cores)" in why
+    assert "tags a only" in why
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"name": "a b"}, "letters"),
+        ({"resources": Resources(cores=4, nodes=2)}, "one node"),
+        ({"max_jobs": 0}, "max_jobs"),
+        ({"min_jobs": 4}, "min_jobs"),
+        ({"idle": float("nan")}, "idle"),
+    ],
+)
+def test_a_wrong_pool_is_refused(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        check_pool(pool(**wrong))
+
+
+def test_jobs_of_a_pool_are_started_without_mpi() -> None:
+    assert check_pool(POOL).resources.is_single_process
+
+
+# --------------------------------------------------------------------------- how many jobs
+
+
+@pytest.mark.parametrize(
+    ("free", "jobs", "wanted"),
+    [
+        ({}, PoolJobs(), 0),
+        ({(ONE, ""): 1}, PoolJobs(), 1),
+        ({(ONE, ""): 4}, PoolJobs(), 1),
+        ({(ONE, ""): 5}, PoolJobs(), 2),
+        ({(ONE, ""): 1000}, PoolJobs(), 3),
+        ({(TaskResources(threads_per_rank=4), ""): 2}, PoolJobs(), 2),
+        # what runs there takes room
+        ({(ONE, ""): 1}, PoolJobs([ONE] * 3, 1), 0),
+        ({(ONE, ""): 1}, PoolJobs([ONE] * 4, 1), 1),
+        # a job that is nearly over is no room for tasks, but is a job
+        ({(ONE, ""): 1}, PoolJobs([ONE], 1, nearly_over=1), 1),
+        ({(ONE, ""): 9}, PoolJobs([ONE] * 3, 3, nearly_over=3), 0),
+        # what runs wants no further jobs
+        ({}, PoolJobs([ONE] * 4, 1), 0),
+        # of what it cannot hold it wants nothing
+        ({(TaskResources(threads_per_rank=5), ""): 9}, PoolJobs(), 0),
+    ],
+)
+def test_jobs_by_footprint(free: Any, jobs: PoolJobs, wanted: int) -> None:
+    assert jobs_beside(POOL, free, jobs) == wanted
+
+
+def test_the_least_number_of_jobs() -> None:
+    assert jobs_beside(pool(min_jobs=2), {}, PoolJobs()) == 2
+    assert jobs_beside(pool(min_jobs=2), {}, PoolJobs([ONE], 1)) == 1
+    assert jobs_beside(pool(min_jobs=2, is_removed=True), {}, PoolJobs()) == 0
+
+
+def test_footprints_by_gpu_and_memory() -> None:
+    has = pool(resources=Resources(cores=64, gpus=2, memory=4096), max_jobs=99)
+    half = TaskResources(gpus_per_rank=0.5)
+    assert jobs_beside(has, {(half, ""): 8}, PoolJobs()) == 2
+    assert jobs_beside(has, {(TaskResources(memory=GIB), ""): 8}, PoolJobs()) == 2
+    third = TaskResources(gpus_per_rank=1 / 3)
+    assert jobs_beside(pool(resources=Resources(cores=3)), {(ONE, ""): 3}, PoolJobs()) == 1
+    assert jobs_beside(has, {(third, ""): 6}, PoolJobs()) == 1
+
+
+# --------------------------------------------------------------------------- the manager
+
+
+class Run:
+    """A manager, a queue of jobs that a test fills, a driver."""
+
+    def __init__(self, **timing: Any) -> None:
+        config = RunConfig(
+            "run", [Resources()], ["job"], "/logs", kind="task", timing=Timing(**timing)
+        )
+        self.clock = Clock()
+        self.manager = VirtualManager([], config, self.clock)
+        self.manager.state.tasks.is_open = True
+        self.numbers: dict[str, int] = {}
+        self.queue: dict[str, JobState] = {}
+        self.cancelled: list[str] = []
+        self.commands: list[Command] = []
+
+    def ask(self, body: Any, owner: Owner = DRIVER) -> Any:
+        number = self.numbers[owner.uuid] = self.numbers.get(owner.uuid, 0) + 1
+        message = encode_request(owner, number, body)
+        for connection, reply in self.step([(owner.uuid.encode(), message)]):
+            if connection == owner.uuid.encode():
+                return decode_reply(reply)[1]
+        return None
+
+    def step(self, messages: Any = (), results: Any = ()) -> list[tuple[bytes, bytes]]:
+        self.sent: list[tuple[bytes, bytes]] = []
+        self.manager.dispatcher.step(messages, results, self)
+        return self.sent
+
+    def send(self, connection: bytes, message: bytes) -> None:
+        self.sent.append((connection, message))
+
+    def send_command(self, command: Command) -> None:
+        self.commands.append(command)
+
+    def add(self, one: Pool = POOL) -> Any:
+        return self.ask(AddPool(one))
+
+    def submit(self, n: int, task: TaskResources = ONE, batch: str = "b", tag: str = "") -> Any:
+        return self.ask(Submit(batch, [task], [Call(b"", tag=tag) for _ in range(n)]))
+
+    def turn(self, seconds: float = 2.0) -> None:
+        """Let the manager list the queue and act."""
+        self.clock.advance(seconds)
+        self.step()
+        while self.commands:
+            result = self._carry_out(self.commands.pop(0))
+            self.step(results=[result])
+
+    def _carry_out(self, command: Command) -> Any:
+        match command:
+            case SubmitJobs():
+                first = len(self.numbers) + 100 * command.number
+                names = [f"{first + n}" for n in range(command.n)]
+                self.queue |= dict.fromkeys(names, JobState.PENDING)
+                return JobsSubmitted(names, command.number)
+            case CancelJobs():
+                self.cancelled += command.jobs
+                for job in command.jobs:
+                    self.queue.pop(job, None)
+                return CancelDone(jobs=command.jobs)
+        rows = [ListedJob(JobId(job), state, state.value) for job, state in self.queue.items()]
+        return QueueListing(rows)
+
+    def jobs(self) -> list[str]:
+        return list(self.queue)
+
+
+class Head:
+    """The head of a job, played by the test."""
+
+    def __init__(self, run: Run, job: str, cores: int = 4) -> None:
+        self.run, self.owner = run, Owner(job, 0, 0, f"head of {job}")
+        run.queue[job] = JobState.RUNNING
+        self.seen = self.ended = self.told = 0
+        self.tokens: list[int] = []
+        run.ask(
+            Hello("n", 1, cores, inventory=[NodeInventory("n", list(range(cores)))]), self.owner
+        )
+        self.trade(holds=[])
+
+    def trade(self, ends: list[End] | None = None, wait: float = 0.0, **more: Any) -> Any:
+        sent = Trade(self.seen, self.told, ends or [], wait=wait, ends=self.ended, **more)
+        work = self.run.ask(sent, self.owner)
+        if isinstance(work, Work):
+            fresh = [given.token for given in work.tasks if given.token > self.seen]
+            self.tokens += fresh
+            self.seen = max([self.seen, *fresh])
+            self.told = max([self.told, *(order.number for order in work.orders)])
+        return work
+
+    def end(self, token: int, kind: EndKind = EndKind.VALUE, **more: Any) -> Any:
+        self.ended += 1
+        self.tokens.remove(token)
+        return self.trade([End(self.ended, token, kind, **more)])
+
+    def end_all(self) -> None:
+        while self.tokens:
+            self.end(self.tokens[0])
+
+
+def test_jobs_are_submitted_for_tasks_and_cancelled_when_none_is_left() -> None:
+    run = Run()
+    assert run.add() == Ok()
+    run.turn()
+    assert run.jobs() == []
+    run.submit(6)
+    run.turn()
+    assert len(run.jobs()) == 2
+    first, second = run.jobs()
+    head = Head(run, first)
+    assert len(head.tokens) == 4
+    head.end_all()
+    assert run.manager.book.unfinished == 0
+    run.turn(31)
+    assert run.cancelled == [second]  # the one that still waited
+
+
+def test_no_job_is_cancelled_in_which_a_task_has_begun() -> None:
+    run = Run()
+    run.add()
+    run.submit(8)
+    run.turn()
+    heads = [Head(run, job) for job in run.jobs()]
+    assert [len(head.tokens) for head in heads] == [4, 4]
+    for head in heads:
+        for token in head.tokens[1:]:
+            head.end(token)
+    run.turn(31)
+    assert run.cancelled == []
+    assert run.ask(RemovePool("p")) == Ok()
+    run.turn(31)
+    assert run.cancelled == []
+    assert not any(head.trade().leave for head in heads)
+    assert heads[0].end(heads[0].tokens[0]).leave
+
+
+def test_the_settings_of_a_pool_may_change_but_not_its_jobs() -> None:
+    run = Run()
+    assert run.add() == run.add() == run.add(pool(max_jobs=1)) == Ok()
+    refused = run.add(pool(resources=Resources(cores=8)))
+    assert isinstance(refused, Refused)
+    assert "other resources" in refused.reason
+    run.submit(100)
+    run.turn()
+    assert len(run.jobs()) == 1
+    assert isinstance(run.add(pool(name="a b")), Refused)
+    assert isinstance(run.ask(RemovePool("q")), Refused)
+    assert run.ask(RemovePool("p")) == run.ask(RemovePool("p")) == Ok()
+
+
+def test_pools_outlive_their_manager() -> None:
+    run = Run()
+    run.add()
+    run.add(pool(name="q", accepts=["a"]))
+    run.ask(RemovePool("q"))
+    run.manager.restart()
+    listed = run.ask(Pools())
+    assert isinstance(listed, PoolList)
+    assert [(one.pool.name, one.pool.is_removed) for one in listed.pools] == [
+        ("p", False), ("q", True),
+    ]  # fmt: skip
+    run.submit(1)
+    run.turn()
+    assert len(run.jobs()) == 1
+    (job,) = run.jobs()
+    Head(run, job)
+    listed = run.ask(Pools())
+    one = listed.pools[0]
+    assert (one.running, one.cores, one.used, one.tasks) == (1, 4, 1, 1)
+
+
+def test_a_pool_takes_only_tasks_of_its_tags() -> None:
+    run = Run()
+    run.add(pool(accepts=["a"]))
+    run.add(pool(name="q"))
+    run.submit(2, tag="a")
+    run.submit(2, batch="c")
+    run.turn()
+    assert len(run.jobs()) == 2  # the tagged ones could run in either, and the others in q alone
+    shapes = {job: run.manager.state.jobs.records[job].shape for job in run.jobs()}
+    tagged = next(job for job, shape in shapes.items() if shape == 1)
+    assert len(Head(run, tagged).tokens) == 2
+    rows = run.manager.book.rows
+    assert {row.tag for row in rows if row.phase is not QUEUED} == {"a"}
+
+
+def test_what_no_pool_can_hold_is_refused_at_submit_or_fails_with_the_last_pool() -> None:
+    run = Run()
+    run.add()
+    run.add(pool(name="large", resources=Resources(cores=16)))
+    refused = run.submit(1, TaskResources(threads_per_rank=17))
+    assert isinstance(refused, Refused)
+    assert "17 cores" in refused.reason
+    assert "large (16 cores)" in refused.reason
+    assert isinstance(run.submit(2, TaskResources(threads_per_rank=16)), Submitted)
+    assert isinstance(run.submit(1, batch="small"), Submitted)
+    run.ask(RemovePool("large"))
+    phases = [row.phase for row in run.manager.book.rows]
+    assert phases == [FAILED, FAILED, QUEUED]
+    assert "16 cores" in run.manager.book.rows[0].reason
+    run.ask(RemovePool("p"))
+    assert run.manager.book.rows[2].phase is FAILED
+
+
+def test_a_task_that_comes_back_after_its_pool_was_removed_fails() -> None:
+    run = Run()
+    run.add()
+    run.submit(1)
+    run.turn()
+    head = Head(run, run.jobs()[0])
+    run.ask(RemovePool("p"))
+    head.end(head.tokens[0], EndKind.CUT)
+    run.turn(31)
+    assert run.manager.book.rows[0].phase is FAILED
+
+
+def test_without_any_pool_tasks_wait_for_one() -> None:
+    run = Run()
+    assert isinstance(run.submit(1, TaskResources(threads_per_rank=99)), Submitted)
+    run.turn(31)
+    assert run.manager.book.rows[0].phase is QUEUED
+
+
+# --------------------------------------------------------------------------- heads
+
+
+def test_an_idle_head_is_told_to_leave_and_given_nothing_more() -> None:
+    run = Run(beat=5.0)
+    run.add(pool(idle=10.0))
+    run.submit(1)
+    run.turn()
+    head = Head(run, run.jobs()[0])
+    head.end_all()
+    assert not head.trade().leave
+    run.clock.advance(9)
+    assert not head.trade().leave
+    run.clock.advance(2)
+    assert head.trade().leave
+    run.submit(1, batch="c")
+    assert head.trade().leave  # and nothing was given to it
+    assert head.tokens == []
+
+
+def test_a_head_that_works_now_and_then_stays() -> None:
+    run = Run()
+    run.add(pool(idle=10.0))
+    for n in range(4):
+        run.submit(1, batch=str(n))
+        if not n:
+            run.turn()
+            head = Head(run, run.jobs()[0])
+        else:
+            head.trade()
+        head.end_all()
+        run.clock.advance(7)
+        assert not head.trade().leave
+
+
+def test_as_many_heads_stay_as_the_pool_is_to_have() -> None:
+    run = Run()
+    run.add(pool(min_jobs=1, idle=5.0))
+    run.submit(8)
+    run.turn()
+    heads = [Head(run, job) for job in run.jobs()]
+    for head in heads:
+        head.end_all()
+    run.clock.advance(6)
+    assert [head.trade().leave for head in heads] == [True, False]
+    # one whose walltime is over all but a little is none of them
+    assert [head.trade(seconds_left=0.0).leave for head in heads] == [True, True]
+
+
+def test_a_head_gets_no_task_for_which_no_time_is_left() -> None:
+    run = Run()
+    run.add()
+    head = Head(run, "j")
+    run.submit(1, TaskResources(walltime=100.0))
+    head.trade(seconds_left=99.0)
+    assert head.tokens == []
+    head.trade(seconds_left=101.0)
+    assert len(head.tokens) == 1
+    head.end_all()
+    run.submit(1, batch="c")
+    head.trade(seconds_left=0.0)
+    assert head.tokens == []  # it begins nothing more
+
+
+def test_a_task_cut_by_two_whole_walltimes_has_failed() -> None:
+    run = Run()
+    run.add(pool(resources=Resources(cores=4, walltime=100)))
+    run.submit(1)
+    run.turn()
+    head = Head(run, run.jobs()[0])
+    head.end(head.tokens[0], EndKind.CUT, seconds=10.0)
+    for _ in range(2):
+        assert run.manager.book.rows[0].phase is not FAILED
+        head.end(head.tokens[0], EndKind.CUT, seconds=90.0)
+    assert run.manager.book.rows[0].phase is FAILED
+    assert "longer" in run.manager.book.rows[0].reason
+
+
+def test_a_head_that_died_gives_its_tasks_back() -> None:
+    run = Run(lease=30.0)
+    run.add()
+    run.submit(2)
+    run.turn()
+    head = Head(run, run.jobs()[0])
+    del run.queue[head.owner.job]
+    for _ in range(3):
+        run.turn(31)
+    assert [row.phase for row in run.manager.book.rows] == [QUEUED, QUEUED]
+    assert len(run.jobs()) == 1  # another one
+
+
+def test_a_head_of_this_machine_is_dead_when_its_lease_is_over() -> None:
+    run = Run(lease=30.0)
+    run.submit(1)
+    head = Head(run, "here:host:1")
+    assert len(head.tokens) == 1
+    run.turn(29)
+    assert run.manager.book.rows[0].phase is not QUEUED
+    run.turn(31)
+    assert run.manager.book.rows[0].phase is QUEUED
+
+
+# --------------------------------------------------------------------------- bad jobs
+
+
+def test_jobs_that_die_before_they_ask_hold_the_run() -> None:
+    run = Run(grace=10.0)
+    run.add()
+    run.submit(100)
+    run.turn()
+    assert len(run.jobs()) == 3
+    for _ in range(12):
+        run.queue.clear()
+        run.turn(31)
+        run.turn(31)
+    assert "died before" in run.manager.state.held
+
+
+def test_jobs_without_one_end_are_barren() -> None:
+    run = Run()
+    run.add()
+    run.submit(100)
+    run.turn()
+    for n in range(10):
+        assert run.manager.state.barren_runs == n
+        job = next(job for job, state in run.queue.items() if state is JobState.PENDING)
+        head = Head(run, job)
+        assert head.tokens
+        del run.queue[job]
+        run.ask(Goodbye("its walltime ends"), head.owner)
+        run.turn(31)
+        run.turn(31)
+    assert "before one task" in run.manager.state.backoff_reason
+    head = Head(run, next(iter(run.queue)))
+    head.end(head.tokens[0])
+    assert run.manager.state.barren_runs == 0
+
+
+def test_a_job_that_had_nothing_to_do_is_not_barren() -> None:
+    run = Run()
+    run.add(pool(idle=1.0))
+    run.submit(1)
+    run.turn()
+    head = Head(run, run.jobs()[0])
+    head.end_all()
+    other = Head(run, "late")
+    for one in (head, other):
+        run.ask(Goodbye("idle"), one.owner)
+    assert run.manager.state.barren_runs == 0
+
+
+# --------------------------------------------------------------------------- the end of a run
+
+
+def is_over(run: Run) -> bool:
+    run.manager.dispatcher.is_over()
+    run.clock.advance(2)
+    return run.manager.dispatcher.is_over()
+
+
+def test_a_run_is_over_when_all_has_ended_and_its_driver_closed_it() -> None:
+    run = Run()
+    run.add()
+    run.submit(1)
+    run.turn()
+    head = Head(run, run.jobs()[0])
+    head.end_all()
+    assert not is_over(run)
+    assert run.ask(CloseRun()) == Ok()
+    assert head.trade().leave
+    assert not is_over(run)  # its job is still there
+    run.ask(Goodbye("over"), head.owner)
+    run.queue.clear()
+    run.turn(31)
+    assert is_over(run)
+
+
+def test_a_head_that_waits_is_told_at_once_that_the_run_is_over() -> None:
+    run = Run()
+    run.add()
+    run.submit(1)
+    run.turn()
+    head = Head(run, run.jobs()[0])
+    head.end_all()
+    assert head.trade(wait=5.0) is None
+    message = encode_request(DRIVER, 99, CloseRun())
+    replies = dict(run.step([(b"driver", message)]))
+    work = decode_reply(replies[head.owner.uuid.encode()])[1]
+    assert isinstance(work, Work)
+    assert work.leave
+
+
+def test_a_run_whose_driver_is_gone_for_long_is_over() -> None:
+    run = Run(driver_patience=100.0)
+    run.submit(1)
+    head = Head(run, "here:host:1")
+    run.clock.advance(200)
+    run.step()
+    assert run.manager.state.tasks.is_open  # a task has not ended
+    run.ask(Collect(0))
+    head.end_all()
+    run.clock.advance(99)
+    run.step()
+    assert run.manager.state.tasks.is_open
+    run.clock.advance(2)
+    run.step()
+    assert not run.manager.state.tasks.is_open
+    assert head.trade().leave
+    run.submit(1, batch="c")  # a driver came back in time
+    assert run.manager.state.tasks.is_open
+
+
+def test_a_run_that_was_cancelled_takes_no_tasks() -> None:
+    from adaptive_scheduler.core.wire.messages import Cancel
+
+    run = Run()
+    run.add()
+    run.submit(1)
+    run.turn()
+    run.ask(Cancel())
+    run.turn(31)
+    assert run.jobs() == []
+    assert isinstance(run.submit(1, batch="c"), Refused)

@@ -64,7 +64,7 @@ class PoolRun:
         """Those of this run's jobs that run a module of `client`."""
         return [
             one
-            for one in of_run(str(self.folder))
+            for one in of_run(os.fspath(self.folder))
             if f"adaptive_scheduler.client{module}" in words(one)
         ]
 
@@ -73,7 +73,7 @@ class PoolRun:
         self.ask(CloseRun())
         self._connection.close()
         wait_for(lambda: not self.folder.manager.exists())
-        wait_for(lambda: not of_run(str(self.folder)), 15.0)
+        wait_for(lambda: not of_run(os.fspath(self.folder)), 15.0)
 
 
 def words(process: psutil.Process) -> list[str]:
@@ -107,7 +107,7 @@ def note(number: int, ledger: str, seconds: float) -> int:
     """Sleep, and write down in which job and process, from when to when."""
     begin = time.time()
     time.sleep(seconds)
-    with open(ledger, "a") as file:  # one write of a short line: they do not mix
+    with Path(ledger).open("a") as file:  # one write of a short line: they do not mix
         file.write(
             f"{number} {os.environ['ADAPTIVE_SCHEDULER_JOB']} {os.getpid()} {begin} {time.time()}\n"
         )
@@ -139,7 +139,7 @@ def test_200_calls_over_jobs_that_are_cut_and_processes_that_are_killed(
     lines = [line.split() for line in ledger.read_text().splitlines()]
     assert len({job for _, job, *_ in lines}) > 2, "no walltime has cut a job"
     assert_two_at_a_time(lines)
-    wait_for(lambda: not of_run(str(local.folder)), 15.0)  # idle heads have left
+    wait_for(lambda: not of_run(os.fspath(local.folder)), 15.0)  # idle heads have left
 
 
 def assert_two_at_a_time(lines: list[list[str]]) -> None:

@@ -8,6 +8,8 @@ The tree::
     ├── UserCodeError           the user's function, goal, initializer, load or save raised an error
     ├── PointTimeoutError       the user's function took longer than `point_timeout`
     ├── WorkerDiedError         a process that evaluated points died
+    ├── TaskError               a task was lost, killed, took too long, or could not be started
+    ├── UnpicklableError        a function or argument of a task cannot be sent (also a PicklingError)
     ├── EnvironmentMismatchError  Python, a module or MPI on the node is not what the run needs
     ├── FileError               a file cannot be read or written
     │   ├── DatabaseError         the database or its journal
@@ -29,6 +31,7 @@ Each message names the thing, the reason and the remedy.
 from __future__ import annotations
 
 import os
+import pickle
 
 #: What is caught around the user's code in the user's own process; not KeyboardInterrupt, so that
 #: Ctrl-C works. In a job, where signals raise nothing, BaseException is caught.
@@ -72,6 +75,14 @@ class UserCodeError(AdaptiveSchedulerError):
 
 class WorkerDiedError(AdaptiveSchedulerError):
     """A process that evaluated points was killed, ran out of memory, or crashed."""
+
+
+class TaskError(AdaptiveSchedulerError):
+    """A task was lost, killed, took too long, or could not be started; no exception of its own."""
+
+
+class UnpicklableError(AdaptiveSchedulerError, pickle.PicklingError):
+    """A function or an argument of a task cannot be pickled, or its value cannot be unpickled here."""
 
 
 class PointTimeoutError(AdaptiveSchedulerError):

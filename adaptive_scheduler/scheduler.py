@@ -1,4 +1,4 @@
-"""The schedulers that users name: `SLURM`, `PBS`, `LocalScheduler`.
+"""The schedulers that users name: `SLURM`, `PBS`, `LocalScheduler`, and `Here`.
 
 Where they are, and where a new one is added: `adaptive_scheduler.schedulers.registry`.
 """
@@ -9,15 +9,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adaptive_scheduler.schedulers.here import Here
     from adaptive_scheduler.schedulers.local import LocalScheduler
     from adaptive_scheduler.schedulers.pbs import PBS
     from adaptive_scheduler.schedulers.slurm import SLURM
 
-__all__ = ["PBS", "SLURM", "LocalScheduler"]
+__all__ = ["PBS", "SLURM", "Here", "LocalScheduler"]
 
 
 def __getattr__(name: str) -> Any:
     from adaptive_scheduler.schedulers.registry import BUILT_IN
+
+    if name == "Here":  # no batch system: jobs cannot be submitted to it
+        return importlib.import_module("adaptive_scheduler.schedulers.here").Here
 
     for module, class_name in BUILT_IN.values():
         if class_name == name:

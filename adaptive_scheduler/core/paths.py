@@ -130,6 +130,11 @@ class RunFolder:
         return self.folder / "values"
 
     @property
+    def tasks(self) -> Path:
+        """Folders of commands that have one."""
+        return self.home / "tasks"
+
+    @property
     def functions(self) -> Path:
         """Functions of tasks, each under the digest of its pickle."""
         return self.folder / "functions"

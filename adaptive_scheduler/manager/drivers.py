@@ -9,7 +9,7 @@ import re
 import msgspec
 
 from adaptive_scheduler.core.rows.events import Cancelled
-from adaptive_scheduler.core.rows.items import DONE, FAILED, OVER, QUEUED, TASK, Item
+from adaptive_scheduler.core.rows.items import DONE, FAILED, OVER, QUEUED, RUNNING, TASK, Item
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.resources import check_resources
 from adaptive_scheduler.core.tasks.task_state import Head
@@ -222,11 +222,14 @@ class DriverManager:
             return _too_many(len(request.items))
         items = self._state.items
         for item in request.items:
-            if self._is_open_task(item):
-                before = items.rows[item]
-                items.apply(item, Cancelled(), now.wall)
-                if (head := self._head_of(before)) is not None:
-                    head.view.mirror.drop(before.token)
+            if not self._is_open_task(item):
+                continue
+            before = items.rows[item]
+            if request.waiting_only and before.phase is RUNNING:
+                continue
+            items.apply(item, Cancelled(), now.wall)
+            if (head := self._head_of(before)) is not None:
+                head.view.mirror.drop(before.token)
         self._state.tasks.changed = True
         return Ok()
 

@@ -72,6 +72,7 @@ class Stopping:
 
     kind: EndKind
     kill_at: float
+    is_told: bool = True  # False: its worker has not come to it yet
 
 
 class Agent:
@@ -170,6 +171,10 @@ class Agent:
             self._begun.add(start.token)
             pid = (queue.worker or queue.program).child.pid  # type: ignore[union-attr]
             self._head.send(Begun(start.token, pid, since))
+        stopping = self._stopping.get(start.token)
+        if stopping is not None and not stopping.is_told:
+            stopping.is_told = True
+            self._signal(start.token, signal.SIGTERM)
         is_late = start.timeout is not None and now - since >= start.timeout
         if is_late and start.token not in self._stopping:
             self._stop(start.token, EndKind.TIMEOUT, 10.0)
@@ -347,7 +352,8 @@ class Agent:
         elif self._running(queue)[0] == token:
             self._stopping[token] = Stopping(kind, time.monotonic() + grace)
             self._signal(token, signal.SIGTERM if grace else signal.SIGKILL)
-        # else: one of the short calls that its worker has; it will have ended before the kill
+        else:  # its worker has it, and perhaps begins it in a moment
+            self._stopping[token] = Stopping(kind, time.monotonic() + grace, is_told=False)
 
     def _signal(self, token: int, number: int) -> None:
         queue = self._where.get(token)

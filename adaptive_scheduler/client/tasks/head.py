@@ -7,14 +7,17 @@ newer one takes the place of one that waits there.
 
 from __future__ import annotations
 
+import argparse
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -29,7 +32,6 @@ from adaptive_scheduler.client.tasks.messages import (
     Call,
     Ended,
     FromAgent,
-    Program,
     Quit,
     Slot,
     Start,
@@ -37,6 +39,7 @@ from adaptive_scheduler.client.tasks.messages import (
 )
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
+from adaptive_scheduler.core.tasks.program import Program
 from adaptive_scheduler.core.wire.messages import Goodbye, Hello, Owner, Refused, Welcome
 from adaptive_scheduler.core.wire.tasks import EndKind, Trade, Work
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError, RequestRefusedError
@@ -298,3 +301,22 @@ def here(slots: int | None = None, gpus: list[str] | None = None) -> NodeInvento
     return NodeInventory(
         socket.gethostname(), cores if slots is None else list(range(slots)), gpus or []
     )
+
+
+def main(argv: list[str]) -> None:
+    """Run the tasks of this machine until SIGTERM."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder")
+    parser.add_argument("--slots", type=int)
+    parser.add_argument("--gpus", default="")
+    given = parser.parse_args(argv)
+    owner = Owner(f"here:{socket.gethostname()}:{os.getpid()}", 0, 0, uuid.uuid4().hex)
+    gpus = [one for one in given.gpus.split(",") if one]
+    head = HeadProcess(RunFolder(given.folder), owner, here(given.slots, gpus))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: head.leave())
+    head.run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from adaptive_scheduler.client.tasks.children import TASK_VARIABLE, Child, Ending
-from adaptive_scheduler.client.tasks.messages import Ended, EndKind, Program, Start, Step
+from adaptive_scheduler.client.tasks.messages import Ended, EndKind, Start
+from adaptive_scheduler.core.tasks.program import Program, Step
 
 #: What runs texts.
 SHELL = ("/bin/sh", "-c")

@@ -300,9 +300,10 @@ class Prioritise(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Withdraw(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Cancel tasks; what has ended stays so."""
+    """Cancel tasks; what has ended stays so. `waiting_only`: what was handed out stays as well."""
 
     items: list[int]
+    waiting_only: bool = False
 
 
 class CloseRun(msgspec.Struct, frozen=True, gc=False, tag=True):

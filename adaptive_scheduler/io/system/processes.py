@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from adaptive_scheduler.core.clean_environment import clean_environment
 from adaptive_scheduler.core.paths import RunFolder
@@ -37,6 +38,29 @@ def start_manager(folder: RunFolder) -> subprocess.Popen[bytes]:
     _started[:] = [other for other in _started if other.poll() is None]
     _started.append(process)
     return process
+
+
+def start_head(
+    folder: RunFolder, slots: int | None, gpus: Sequence[str]
+) -> subprocess.Popen[bytes]:
+    """Start a head on this machine, as a child of this process; calls print where this process does."""
+    argv = [sys.executable, "-P", "-m", "adaptive_scheduler.client.tasks.head", os.fspath(folder)]
+    if slots is not None:
+        argv += ["--slots", str(slots)]
+    if gpus:
+        argv += ["--gpus", ",".join(gpus)]
+    # a Ctrl-C in the terminal is for the driver, which ends its head itself
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, process_group=0)
+
+
+def end_process(process: subprocess.Popen[bytes], patience: float) -> None:
+    """End a child: by SIGTERM, and after `patience` seconds by SIGKILL."""
+    process.terminate()
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def start_checkpoint(folder: RunFolder, last: int, discard_file: bool) -> subprocess.Popen[bytes]:

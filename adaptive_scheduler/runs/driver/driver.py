@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import queue
+import select
 import socket
 import threading
-import time
 import uuid
-from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
+
+import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.resources import TaskResources
@@ -26,9 +26,8 @@ from adaptive_scheduler.core.wire.tasks import (
 )
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.io.transport.connection import Connection
+from adaptive_scheduler.runs.driver.outbox import MOST_BYTES, Outbox, Outgoing
 
-#: Calls and bytes of one Submit.
-MOST_CALLS, MOST_BYTES = 1000, 2**19
 #: Seconds that a Collect waits in the manager.
 WAIT = 20.0
 #: Seconds between two tries to reach a manager that is away.
@@ -46,7 +45,7 @@ class Channel:
         self._stop = stop
 
     def ask(self, body: Request, timeout: float = 10.0) -> Reply | None:
-        """Return the answer; None if the driver stops.
+        """Return the answer, however long the manager is away; None if the driver stops.
 
         Raises
         ------
@@ -59,7 +58,8 @@ class Channel:
                     self._stop, self._me, self._number, body, timeout
                 )
             except (ManagerUnreachableError, FileError):
-                time.sleep(PAUSE)
+                if select.select([self._stop], [], [], PAUSE)[0]:
+                    return None
                 continue
             if isinstance(reply, Refused):
                 raise RequestRefusedError(reply.code, reply.reason)
@@ -70,15 +70,23 @@ class Channel:
         self._connection.close()
 
 
-class Outgoing:
-    """Something to be sent, and who is told of the answer."""
+class Listener(Protocol):
+    """Who is told what the manager says, by either thread."""
 
-    __slots__ = ("calls", "futures", "request")
+    def is_sending(self, futures: list[Any]) -> None:
+        """Tasks are about to be submitted."""
 
-    def __init__(self, request: Request | None, calls: list[Any], futures: list[Any]) -> None:
-        self.request = request
-        self.calls = calls
-        self.futures = futures
+    def submitted(self, futures: list[Any], items: list[int]) -> list[int]:
+        """Take the ids of tasks; returns ends' numbers from which results are wanted again."""
+
+    def ended(self, ended: list[Ended], page: int) -> None:
+        """Take the ends above the number `page`."""
+
+    def failed(self, futures: list[Any], error: Exception) -> None:
+        """Take back futures that were refused."""
+
+    def broken(self, error: Exception) -> None:
+        """Nothing more will come."""
 
 
 class Driver:
@@ -87,110 +95,110 @@ class Driver:
     Parameters
     ----------
     folder : RunFolder
-    submitted : callable
-        Given futures and the ids of their tasks.
-    ended : callable
-        Given each `Ended`.
-    failed : callable
-        Given futures that were refused, and the error.
+    listener : Listener
     """
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        submitted: Callable[[list[Any], list[int]], None],
-        ended: Callable[[list[Ended]], None],
-        failed: Callable[[list[Any], Exception], None],
-    ) -> None:
-        self._submitted, self._ended, self._failed = submitted, ended, failed
+    def __init__(self, folder: RunFolder, listener: Listener) -> None:
+        self._listener = listener
         self._stop = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._folder = folder
-        self._waiting: deque[tuple[Call, TaskResources, Any]] = deque()
-        self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self.outbox = Outbox()
         self._functions: dict[str, bytes] = {}
         self._sent_functions: set[str] = set()
         self._run = uuid.uuid4().hex
         self._batch = 0
-        self._idle = threading.Event()
-        self.fault: Exception | None = None
         self._threads = [
             threading.Thread(target=self._guard, args=(what,), name=name, daemon=True)
             for name, what in (("task sender", self._send), ("result collector", self._collect))
         ]
+
+    def start(self) -> None:
+        """Start both threads."""
         for thread in self._threads:
             thread.start()
 
-    def submit(self, call: Call, resources: TaskResources, future: Any) -> None:
-        """Send a task soon; those that come meanwhile go with it."""
-        self._waiting.append((call, resources, future))
-        self._requests.put(None)
-
     def put_function(self, key: str, data: bytes) -> None:
         """Let tasks call this function."""
-        self._functions[key] = data
-
-    def send(self, request: Request) -> None:
-        """Send a request behind all that was submitted before."""
-        self._requests.put(request)
+        if key not in self._sent_functions:
+            self._functions[key] = data
 
     def close(self, patience: float = 10.0) -> None:
         """Send what is left, and end."""
-        self._requests.put(_END)
-        self._threads[0].join(patience)
+        self.outbox.close()
+        if threading.current_thread() is not self._threads[0]:
+            self._threads[0].join(patience)
         os.eventfd_write(self._stop, 1)
-        self._threads[1].join(patience)
+        if threading.current_thread() is not self._threads[1]:
+            self._threads[1].join(patience)
 
     def _guard(self, what: Callable[[Channel], None]) -> None:
         channel = Channel(self._folder, self._stop)
         try:
             what(channel)
         except Exception as error:  # noqa: BLE001  told to who waits for results
-            self.fault = error
-            self._failed([], error)
+            self.outbox.close()
+            self._listener.broken(error)
         finally:
             channel.close()
 
     # ------------------------------------------------------------------- the sender
 
     def _send(self, channel: Channel) -> None:
-        while True:
-            request = self._requests.get()
-            if request is None:
-                self._send_calls(channel)
-            elif request is _END:
-                self._send_calls(channel)
-                return
+        self.outbox.note_sender()
+        while (taken := self.outbox.take()) is not None:
+            if isinstance(taken, list):
+                self._send_calls(channel, taken)
             else:
-                self._send_calls(channel)
-                channel.ask(request)
+                for request in taken():
+                    channel.ask(request)
+            del taken  # what it refers to may go
 
-    def _send_calls(self, channel: Channel) -> None:
-        while self._waiting:
-            taken: list[tuple[Call, TaskResources, Any]] = []
-            size = 0
-            while self._waiting and len(taken) < MOST_CALLS and size < MOST_BYTES:
-                taken.append(self._waiting.popleft())
-                size += len(taken[-1][0].spec)
-            self._send_functions(channel, {call.function for call, _, _ in taken})
-            resources = list({resources: None for _, resources, _ in taken})
-            numbers = {one: number for number, one in enumerate(resources)}
-            calls = [
-                call if numbers[one] == 0 else _with_resources(call, numbers[one])
-                for call, one, _ in taken
-            ]
-            self._batch += 1
-            futures = [future for _, _, future in taken]
-            try:
-                reply = channel.ask(Submit(f"{self._run}:{self._batch}", resources, calls))
-            except RequestRefusedError as error:
-                self._failed(futures, error)
-                continue
-            if isinstance(reply, Submitted):
-                self._submitted(futures, reply.items)
+    def _send_calls(self, channel: Channel, taken: list[Outgoing]) -> None:
+        taken = [one for one in taken if not one.future.done() and self._can_wait(one)]
+        if not taken:
+            return
+        self._send_functions(channel, {one.call.function for one in taken})
+        resources = list({one.resources: None for one in taken})
+        numbers = {one: number for number, one in enumerate(resources)}
+        calls = [_placed(one, numbers) for one in taken]
+        futures = [one.future for one in taken]
+        self._batch += 1
+        self._listener.is_sending(futures)
+        try:
+            reply = channel.ask(Submit(f"{self._run}:{self._batch}", resources, calls))
+        except RequestRefusedError as error:
+            self._send_fewer(channel, taken, error)
+            return
+        if isinstance(reply, Submitted):
+            for page in self._listener.submitted(futures, reply.items):
+                self._collect_again(channel, page)
+
+    def _send_fewer(
+        self, channel: Channel, taken: list[Outgoing], error: RequestRefusedError
+    ) -> None:
+        """One of them is refused, and with it all: find it, and let the others go."""
+        if len(taken) == 1:
+            self._listener.failed([taken[0].future], error)
+            return
+        half = len(taken) // 2
+        self._send_calls(channel, taken[:half])
+        self._send_calls(channel, taken[half:])
+
+    def _can_wait(self, one: Outgoing) -> bool:
+        """Whether the tasks for which it waits exist."""
+        for other in one.after:
+            if other.number is None:
+                error = other.exception() if not other.cancelled() else None
+                reason = (
+                    f"after: a task for which this one waits was not taken: {error or 'cancelled'}"
+                )
+                self._listener.failed([one.future], RequestRefusedError("no_such_item", reason))
+                return False
+        return True
 
     def _send_functions(self, channel: Channel, keys: set[str]) -> None:
         for key in keys - self._sent_functions - {""}:
-            data = self._functions[key]
+            data = self._functions.pop(key)
             parts = [data[n : n + MOST_BYTES] for n in range(0, len(data), MOST_BYTES)] or [b""]
             for number, part in enumerate(parts):
                 channel.ask(PutFunction(key, number, len(parts), part))
@@ -205,15 +213,20 @@ class Driver:
             if reply is None:
                 return
             assert isinstance(reply, Results), reply
-            seen = reply.upto
+            page, seen = seen, reply.upto
             if reply.ended:
-                self._ended(reply.ended)
+                self._listener.ended(reply.ended, page)
+            del reply  # values may be large
+
+    def _collect_again(self, channel: Channel, page: int) -> None:
+        reply = channel.ask(Collect(page, 0.0))
+        if isinstance(reply, Results):
+            self._listener.ended(reply.ended, page)
 
 
-_END: Any = object()
-
-
-def _with_resources(call: Call, number: int) -> Call:
-    import msgspec
-
-    return msgspec.structs.replace(call, resources=number)
+def _placed(one: Outgoing, numbers: dict[TaskResources, int]) -> Call:
+    number = numbers[one.resources]
+    if not number and not one.after:
+        return one.call
+    after = [other.number for other in one.after]
+    return msgspec.structs.replace(one.call, resources=number, after=after)

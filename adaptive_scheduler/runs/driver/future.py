@@ -5,7 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
+from pathlib import Path
 from typing import Any, TypeVar
+
+from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.runs.driver.command import EncodedCommand
 
 T = TypeVar("T")
 
@@ -27,13 +31,19 @@ class TaskFuture(Future[T]):
 
     Attributes
     ----------
-    args, kwargs
+    args : tuple
         With which the function was, or will be, called.
+    settings : Settings
+        With which it was submitted.
+    number : int or None
+        The task's id, once the manager has it.
+    facts : Ended or None
+        How it ended, without the value.
     """
 
     __slots__ = (
-        "_callbacks", "_exception", "_lazy_condition", "_lazy_waiters", "_owner", "_result",
-        "_state", "args", "facts", "kwargs", "number", "settings",
+        "_callbacks", "_exception", "_kwargs", "_lazy_condition", "_lazy_waiters", "_owner",
+        "_priority", "_result", "_state", "args", "command", "facts", "number", "settings",
     )  # fmt: skip
 
     def __init__(
@@ -42,8 +52,10 @@ class TaskFuture(Future[T]):
         # not `super().__init__()`: it makes what is made lazily here
         self._owner = owner
         self.args = args
-        self.kwargs = kwargs
+        self._kwargs = kwargs or None  # an empty dict costs 64 bytes
         self.settings = settings
+        self.command: EncodedCommand | None = None
+        self._priority: float | None = None
         self.number: int | None = None
         self.facts: Any = None
         self._state = PENDING
@@ -74,6 +86,91 @@ class TaskFuture(Future[T]):
         if self._callbacks is None:  # only called with the condition held
             self._callbacks = []
         return self._callbacks
+
+    # ---------------------------------------------------------- what is known of the task
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Keyword arguments with which the function was, or will be, called."""
+        return self._kwargs or {}
+
+    @property
+    def task(self) -> int | None:
+        """The task's id; None until it is on disk."""
+        return self.number
+
+    @property
+    def tag(self) -> str:
+        """Its tag."""
+        tag: str = self.settings.tag
+        return tag
+
+    @property
+    def priority(self) -> float:
+        """Its priority: the highest goes first. Set it at any time."""
+        return self.settings.priority if self._priority is None else self._priority
+
+    @priority.setter
+    def priority(self, value: float) -> None:
+        self._owner.prioritise([self], [value])
+
+    @property
+    def state(self) -> str:
+        """``new`` (not on disk yet), ``queued`` (also if it runs), ``done``, ``failed``, ``cancelled``."""
+        if self.cancelled():
+            return "cancelled"
+        if self.done():
+            return "failed" if self._exception is not None else "done"
+        return "new" if self.number is None else "queued"
+
+    @property
+    def attempts(self) -> int:
+        """How often it was begun; 0 until it has ended."""
+        return 0 if self.facts is None else int(self.facts.attempts)
+
+    @property
+    def job(self) -> str:
+        """The job in which it ended; "" if that is not known."""
+        return "" if self.facts is None else str(self.facts.job)
+
+    @property
+    def seconds(self) -> float | None:
+        """That its last try took; None until it has ended."""
+        return None if self.facts is None else float(self.facts.seconds)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a command that has one."""
+        return None if self.command is None else self.command.folder
+
+    @property
+    def log(self) -> Path | None:
+        """The output of a command; calls print into the output of their job."""
+        return None if self.command is None else self.command.log
+
+    def read(self, name: str) -> str:
+        """Return the text of a file in its folder."""
+        if self.folder is None:
+            raise InputError(f"read({name!r}): this task has no folder.")
+        return (self.folder / name).read_text()
+
+    # ---------------------------------------------------------- its end before its end
+
+    def cancel(self) -> bool:
+        """Cancel it: one that waits, one that was handed out, and one that runs.
+
+        Returns False if it has ended already.
+        """
+        if self.done():
+            return self.cancelled()
+        if not super().cancel():
+            return False
+        try:
+            self.set_running_or_notify_cancel()
+        except (InvalidStateError, RuntimeError):  # cancelled twice at the same time
+            return True
+        self._owner.withdraw(self)
+        return True
 
     # ---------------------------------------------------------- without a condition where nobody waits
 

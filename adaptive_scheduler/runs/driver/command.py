@@ -1,0 +1,198 @@
+"""`Command`: a program as a callable from parameters to a value."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.tasks.program import Program, Step
+from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.runs.driver.value_rules import CommandOutput, ValueRule
+
+#: ``{name}``, but not ``${NAME}`` of the shell, and not ``{{name}}``, which stays as ``{name}``.
+_PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|(?<!\$)\{([A-Za-z_]\w*)\}")
+#: Known only where the task runs: they stay for who starts it.
+LATER = frozenset({"_gpus", "_hosts", "_attempt"})
+#: Need a folder of the task's own.
+_IN_FOLDER = frozenset({"_param_file", "_output"})
+PARAM_FILE = "params.json"
+
+Text = str | Sequence[str]
+
+
+class EncodedCommand(msgspec.Struct, frozen=True):
+    """A command with its parameters, ready to be sent, and how its value is found.
+
+    Attributes
+    ----------
+    spec : bytes
+    rule : callable, optional
+    log : Path
+    folder : Path, optional
+    """
+
+    spec: bytes
+    rule: Any
+    log: Path
+    folder: Path | None
+
+    def value(self, code: int) -> Any:
+        """Return the task's value; raises what the rule raises."""
+        if self.rule is None:
+            return code
+        return self.rule(CommandOutput(self.log, code, self.folder))
+
+
+class Command:
+    """A program whose parameters and value are Python's: whatever takes a function takes it.
+
+    Parameters
+    ----------
+    program : str, sequence of str, or mapping
+        Text for the shell, argument list, or several of them as named steps, run one after the
+        other until one fails. ``{x}`` is the parameter x (in a text quoted for the shell: do not
+        put quotes around it), ``{{x}}`` is ``{x}``, and these are always there: ``{_name}``,
+        ``{_index}``, ``{_nodes}``, ``{_ranks}``, ``{_json}`` (all parameters), ``{_param_file}``
+        (a file with them), ``{_output}`` (the task's folder), ``{_gpus}``, ``{_hosts}``,
+        ``{_attempt}``.
+    value : callable, optional
+        How its value is found: `float_file`, `json_value`, `regex_value`, `exit_code`, or any
+        callable that takes a `CommandOutput`. Default: its exit status, which is 0.
+    inputs : sequence of path, optional
+        Files and folders that are copied into the task's folder.
+    resources : TaskResources, optional
+        What it occupies, unless ``options(resources=...)`` says otherwise.
+    """
+
+    def __init__(
+        self,
+        program: Text | Mapping[str, Text],
+        *,
+        value: Callable[[CommandOutput], Any] | None = None,
+        inputs: Sequence[str | os.PathLike[str]] = (),
+        resources: TaskResources | None = None,
+    ) -> None:
+        self.steps = _steps(program)
+        self.rule = value
+        self.inputs = [Path(one).absolute() for one in inputs]
+        self.resources = resources
+        missing = [str(path) for path in self.inputs if not path.exists()]
+        if missing:
+            raise InputError(f"inputs: {missing[0]} does not exist.")
+        names = {name for step in self.steps for name in _names(step)}
+        reads_file = value is not None and (
+            value.needs_folder if isinstance(value, ValueRule) else True
+        )
+        self.has_folder = bool(self.inputs) or reads_file or bool(names & _IN_FOLDER)
+
+    def __call__(self, *_args: Any, **_parameters: Any) -> Any:
+        """Say that it is run by an `Executor`."""
+        raise InputError(f"{self!r} is run by an Executor: executor.submit(command, x=1).")
+
+    def __repr__(self) -> str:
+        first = self.steps[0]
+        return f"Command({first.text or shlex.join(first.argv)!r})"
+
+    def encode(
+        self, folder: RunFolder, parameters: Mapping[str, Any], known: Mapping[str, Any]
+    ) -> EncodedCommand:
+        """Write the task's folder, if it has one, and return what is sent.
+
+        Parameters
+        ----------
+        folder : RunFolder
+        parameters : mapping
+        known : mapping
+            Values of ``{_name}``, ``{_index}``, ``{_nodes}`` and ``{_ranks}``.
+
+        Raises
+        ------
+        InputError
+            A placeholder has no value.
+        """
+        name = uuid.uuid4().hex[:16]
+        own = folder.tasks / name if self.has_folder else None
+        text = _json(parameters)
+        values = {**parameters, **known, "_json": text}
+        if own is not None:
+            values |= {"_param_file": str(own / PARAM_FILE), "_output": str(own)}
+        steps = [_filled(step, values) for step in self.steps]
+        log = folder.logs / f"task-{name}.log" if own is None else own / "log"
+        self._write(own, log, text)
+        program = Program(steps, os.getcwd() if own is None else str(own), str(log))
+        return EncodedCommand(msgspec.msgpack.encode(program), self.rule, log, own)
+
+    def _write(self, own: Path | None, log: Path, text: str) -> None:
+        if own is None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            return
+        own.mkdir(parents=True)
+        (own / PARAM_FILE).write_text(text)
+        for path in self.inputs:
+            copy = shutil.copytree if path.is_dir() else shutil.copy2
+            copy(path, own / path.name)
+
+
+def _steps(program: Text | Mapping[str, Text]) -> list[Step]:
+    if isinstance(program, Mapping):
+        steps = [_step(str(name), one) for name, one in program.items()]
+    else:
+        steps = [_step("", program)]
+    if not steps or not all(step.text.strip() or step.argv for step in steps):
+        raise InputError(f"Command({program!r}): there is nothing to run.")
+    return steps
+
+
+def _step(name: str, program: Text) -> Step:
+    if isinstance(program, str):
+        return Step(name, text=program)
+    return Step(name, argv=[os.fspath(one) for one in program])
+
+
+def _names(step: Step) -> set[str]:
+    return {one[2] for text in (step.text, *step.argv) for one in _PLACEHOLDER.finditer(text)}
+
+
+def _filled(step: Step, values: Mapping[str, Any]) -> Step:
+    text = _fill(step.text, values, shlex.quote)
+    return Step(step.name, [_fill(one, values, str) for one in step.argv], text)
+
+
+def _fill(text: str, values: Mapping[str, Any], quote: Callable[[str], str]) -> str:
+    def value(match: re.Match[str]) -> str:
+        literal, name = match.groups()
+        if literal:
+            return f"{{{literal}}}"
+        if name in values:
+            return quote(str(values[name]))
+        if name in LATER:
+            return match.group()
+        raise InputError(
+            f"{{{name}}} in {text!r} is no parameter of this task (it has "
+            f"{', '.join(one for one in values if one[0] != '_') or 'none'}). "
+            f"For the text itself write {{{{{name}}}}}."
+        )
+
+    return _PLACEHOLDER.sub(value, text)
+
+
+def _json(parameters: Mapping[str, Any]) -> str:
+    def plain(value: Any) -> Any:
+        if hasattr(value, "tolist"):  # NumPy
+            return value.tolist()
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
+        raise InputError(f"{value!r} is no value for JSON: give numbers, texts, lists and dicts.")
+
+    return json.dumps(dict(parameters), default=plain)

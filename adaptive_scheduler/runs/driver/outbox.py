@@ -1,0 +1,111 @@
+"""What waits to be sent to the manager: a bounded buffer, so that who submits too fast must wait."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.wire.messages import Request
+from adaptive_scheduler.core.wire.tasks import Call
+
+#: Calls and bytes of one message.
+MOST_CALLS, MOST_BYTES = 1000, 2**19
+#: Calls and bytes that wait to be sent, at most: then `submit` waits.
+MOST_WAITING, MOST_WAITING_BYTES = 50_000, 64 * 2**20
+
+#: Makes requests when its turn has come: by then all that was submitted before has its id.
+Requests = Callable[[], Iterable[Request]]
+
+
+class Outgoing(NamedTuple):
+    """A task to be submitted, the futures for which it waits, and its own."""
+
+    call: Call
+    resources: TaskResources
+    after: tuple[Any, ...]
+    future: Any
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all for which it waits have their ids, or never will."""
+        return all(other.number is not None or other.done() for other in self.after)
+
+
+class Outbox:
+    """Tasks and requests in their order. Any number of threads put, one takes."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Outgoing | Requests] = deque()
+        self._changed = threading.Condition()
+        self._bytes = 0
+        self._is_closed = False
+        self._sender = 0
+
+    def note_sender(self) -> None:
+        """Tell that this thread takes: it never waits for itself."""
+        self._sender = threading.get_ident()
+
+    def put_task(self, call: Call, resources: TaskResources, future: Any) -> bool:
+        """Add a task; see `put`."""
+        return self.put(Outgoing(call, resources, future.settings.after, future))
+
+    def put(self, entry: Outgoing | Requests) -> bool:
+        """Add something; wait while too much is here. False: it is closed."""
+        with self._changed:
+            while self._is_full() and not self._is_closed:
+                self._changed.wait()
+            if self._is_closed:
+                return False
+            self._entries.append(entry)
+            self._bytes += _size(entry)
+            if len(self._entries) == 1:
+                self._changed.notify_all()
+            return True
+
+    def _is_full(self) -> bool:
+        is_full = len(self._entries) >= MOST_WAITING or self._bytes >= MOST_WAITING_BYTES
+        return is_full and threading.get_ident() != self._sender
+
+    def take(self) -> list[Outgoing] | Requests | None:
+        """Wait for something: tasks for one message, or a request; None at the end."""
+        with self._changed:
+            while not self._entries:
+                if self._is_closed:
+                    return None
+                self._changed.wait()
+            first = self._entries.popleft()
+            if not isinstance(first, Outgoing):
+                return first
+            taken = [first]
+            size = _size(first)
+            while self._entries and len(taken) < MOST_CALLS and size < MOST_BYTES:
+                following = self._entries[0]
+                if not isinstance(following, Outgoing) or not following.is_ready:
+                    break
+                taken.append(following)
+                self._entries.popleft()
+                size += _size(following)
+            self._bytes -= size
+            self._changed.notify_all()
+            return taken
+
+    def close(self) -> None:
+        """Take nothing more."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def drop(self) -> list[Any]:
+        """Return the futures of all that was not sent."""
+        with self._changed:
+            entries, self._entries = self._entries, deque()
+            self._bytes = 0
+            self._changed.notify_all()
+        return [entry.future for entry in entries if isinstance(entry, Outgoing)]
+
+
+def _size(entry: Outgoing | Requests) -> int:
+    return len(entry.call.spec) + 200 if isinstance(entry, Outgoing) else 0

@@ -1,0 +1,58 @@
+"""How a task is to be run: what `Executor.options` takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.times import seconds
+from adaptive_scheduler.errors import InputError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a task is to be run; `Executor.options` describes each."""
+
+    priority: float = 0.0
+    tag: str = ""
+    name: str = ""
+    key: str = ""
+    resources: TaskResources | None = None
+    retries: int = 0
+    timeout: float | None = None
+    after: tuple[Any, ...] = ()
+
+    def with_options(self, options: dict[str, Any]) -> Settings:
+        """Return these settings with others; raises InputError that names what is wrong."""
+        new = {**self.__dict__, **options}
+        unknown = options.keys() - self.__dict__.keys()
+        if unknown:
+            raise InputError(
+                f"options({sorted(unknown)[0]}=...): there is no such option. "
+                f"There are: {', '.join(self.__dict__)}."
+            )
+        new["priority"] = checked_priority(new["priority"])
+        for name in ("tag", "name", "key"):
+            if not isinstance(new[name], str):
+                raise InputError(f"{name}={new[name]!r} must be a text.")
+        retries, resources = new["retries"], new["resources"]
+        if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
+            raise InputError(f"retries={retries!r} must be a whole number, 0 or more.")
+        if resources is not None and not isinstance(resources, TaskResources):
+            raise InputError(f"resources={resources!r} must be TaskResources(...).")
+        if new["timeout"] is not None:
+            new["timeout"] = seconds(new["timeout"], "timeout")
+        new["after"] = tuple(new["after"])
+        return Settings(**new)
+
+
+def checked_priority(value: Any) -> float:
+    """Return a priority as a float; NaN has no place in an order."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if number != number:  # NaN
+        raise InputError(f"priority={value!r} must be a number.")
+    return number

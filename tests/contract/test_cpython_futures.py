@@ -1,0 +1,148 @@
+"""CPython's own tests of process pools, run against `Executor` on this machine.
+
+They are those of ``test.test_concurrent_futures`` (Debian: libpython3.11-testsuite). The three start
+methods of `multiprocessing` mean nothing here, so those of one are taken. A worker's death, which
+breaks a `ProcessPoolExecutor` as a whole, is the error of one task here: that name is translated.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import pickle
+import sys
+import tempfile
+import types
+import unittest
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adaptive_scheduler import Executor
+from adaptive_scheduler.errors import TaskError, UnpicklableError
+from tests.contract.cpython_skips import SKIPS
+
+#: Debian's.
+SUITE = Path("/usr/lib/python3.11/test/test_concurrent_futures.py")
+NAME = "test.test_concurrent_futures"
+#: The classes of one start method.
+ONE = "ProcessPoolSpawn"
+
+
+class PoolExecutor(Executor):
+    """As a `ProcessPoolExecutor` is made: without a folder, and used when its pool is there."""
+
+    def __init__(self, max_workers: int | None = None, mp_context: Any = None, **kwargs: Any):
+        if max_workers is None or max_workers > 0:
+            self._home = tempfile.TemporaryDirectory(prefix="cpython-")
+            kwargs["folder"] = Path(self._home.name) / "run"
+        super().__init__(max_workers=max_workers, **kwargs)
+        if "initializer" not in kwargs:
+            self.submit(id, None).result()  # its pool is there
+        closing = self._closing
+        self._executor_manager_thread = self._call_queue = _End(closing)
+        self._processes = {closing._head.pid: _End(closing)}  # type: ignore[union-attr]
+
+
+class _End:
+    """What a `ProcessPoolExecutor` has processes and threads for: it can be waited for."""
+
+    def __init__(self, closing: Any) -> None:
+        self._closing = closing
+
+    def join(self) -> None:
+        assert self._closing.is_shut
+        self._closing.finish()
+
+    join_thread = join
+
+
+def load() -> Any:
+    """The suite; a name for what cannot be had."""
+    try:
+        return importlib.import_module(NAME)
+    except ImportError:
+        pass
+    if not SUITE.exists():
+        return None
+    spec = importlib.util.spec_from_file_location(NAME, SUITE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[NAME] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def collect() -> list[tuple[str, str]]:
+    if suite is None:
+        return []
+    classes = [name for name in vars(suite) if name.startswith(ONE) and not name.endswith("Mixin")]
+    return [
+        (name, test)
+        for name in classes
+        for test in unittest.defaultTestLoader.getTestCaseNames(getattr(suite, name))
+    ]
+
+
+suite = load()
+TESTS = collect()
+
+
+def reason(name: str, test: str) -> str | None:
+    return next((SKIPS[words] for words in SKIPS if words in f"{name}.{test}"), None)
+
+
+def run_script(*args: str, **_options: Any) -> Any:
+    """Run one of the suite's scripts, with our executor in the place of theirs."""
+    flag, text = args
+    root = Path(__file__).resolve().parents[2]
+    text = text.replace(
+        "from concurrent.futures import PoolExecutor",
+        f"import sys; sys.path.insert(0, {str(root)!r}); "
+        "from tests.contract.test_cpython_futures import PoolExecutor",
+    )
+    return assert_python_ok(flag, text)
+
+
+if suite is not None:
+    assert_python_ok = suite.assert_python_ok
+    suite.assert_python_ok = run_script
+    suite.futures = types.SimpleNamespace(
+        **{name: getattr(suite.futures, name) for name in suite.futures.__all__},
+        process=suite.futures.process,
+    )
+    suite.futures.ProcessPoolExecutor = PoolExecutor
+    broken = (TaskError, UnpicklableError, pickle.UnpicklingError, SystemExit)
+    suite.BrokenProcessPool = broken
+    suite.ProcessPoolSpawnMixin.executor_type = PoolExecutor
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "test"), TESTS)
+def test_of_cpython(name: str, test: str) -> None:
+    if (why := reason(name, test)) is not None:
+        pytest.skip(why)
+    result = unittest.TestResult()
+    getattr(suite, name)(test).run(result)
+    assert result.skipped == []
+    assert [text for _, text in result.errors + result.failures] == []
+
+
+def test_the_suite_is_there_and_most_of_it_runs() -> None:
+    if suite is None:
+        if "CI" in os.environ:
+            pytest.fail("apt-get install libpython3.11-testsuite")
+        pytest.skip("needs CPython's tests: apt-get install libpython3.11-testsuite")
+    run = [one for one in TESTS if reason(*one) is None]
+    theirs = [one for one in TESTS if "CPython skips it" in (reason(*one) or "")]
+    n = len(TESTS) - len(theirs)
+    assert len(run) >= 0.8 * n, f"{len(run)} of {n}"
+
+
+def test_each_skip_is_of_a_test_that_exists() -> None:
+    if suite is not None:
+        unused = [words for words in SKIPS if not any(words in f"{a}.{b}" for a, b in TESTS)]
+        assert unused == []

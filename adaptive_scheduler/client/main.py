@@ -22,8 +22,10 @@ from adaptive_scheduler.client.learners.recipe import Recipes
 from adaptive_scheduler.client.link import FINAL_TIMEOUT, ManagerLink, first_patience
 from adaptive_scheduler.client.payload import Payload, Workers
 from adaptive_scheduler.client.signals import ENDING, ParentWatch, SignalThread
+from adaptive_scheduler.client.tasks.head import run_in_job
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.items import TASK
 from adaptive_scheduler.core.wire.messages import Fail, Goodbye, Hello, Refused
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
@@ -56,6 +58,8 @@ def main() -> int:
                 "$ADAPTIVE_SCHEDULER_RUN is not set: clients are started by job scripts."
             )
         config = read_config(folder)
+        if config.kind == TASK:
+            return run_in_job(job, folder, config, log)
         payloads = {"learner": LearnerPayload(Recipes(folder, config), config)}
         return Client(job, folder, config, payloads, log).run()
     except AdaptiveSchedulerError as error:

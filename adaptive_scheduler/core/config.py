@@ -54,6 +54,8 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
         How long a client goes on computing without a manager.
     kill_wait : float
         Between the batch system's SIGTERM and its SIGKILL.
+    driver_patience : float
+        A run whose tasks have ended is over if no driver was heard for so long.
     """
 
     beat: float = 5.0
@@ -64,6 +66,7 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
     interval: float = 30.0
     client_patience: float = 86400.0
     kill_wait: float = 30.0
+    driver_patience: float = 3600.0
 
 
 class JobLimits(
@@ -106,6 +109,8 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
         Times that a point is tried again before its learner fails.
     url, interface, ports : str, optional
         Where the manager is to listen.
+    kind : str
+        What its rows are: ``learner`` or ``task``; jobs of the latter run heads.
     """
 
     run: str
@@ -125,3 +130,4 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     url: str | None = None
     interface: str | None = None
     ports: str | None = None
+    kind: str = "learner"

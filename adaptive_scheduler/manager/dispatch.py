@@ -61,6 +61,7 @@ from adaptive_scheduler.manager.heads import HEAD_REQUESTS, HeadManager
 from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.manager.parked import Parked
 from adaptive_scheduler.manager.persistence import Persistence, RowStore
+from adaptive_scheduler.manager.tasks.pools import POOL_REQUESTS, PoolManager
 
 #: Seconds that the manager stays after the end, for the last requests of clients.
 LINGER = 1.0
@@ -146,10 +147,13 @@ class Dispatcher:
         self.jobs = JobManager(self.state, self._output)
         process = ManagerProcess(name, now, stop)
         self.control = ControlApi(store.folder, self.state, self.jobs, self.persistence, process)
+        self._drivers = DriverManager(self.state, now)
+        pools = PoolManager(self.state, lambda: self.jobs.submits)
         #: Request -> who answers it.
         self._handlers: dict[type, RequestHandler] = {
             **dict.fromkeys(HEAD_REQUESTS, HeadManager(self.state, self.clients)),
-            **dict.fromkeys(DRIVER_REQUESTS, DriverManager(self.state)),
+            **dict.fromkeys(DRIVER_REQUESTS, self._drivers),
+            **dict.fromkeys(POOL_REQUESTS, pools),
             **dict.fromkeys(CLIENT_REQUESTS, self.clients),
             **dict.fromkeys(CONTROL_REQUESTS, self.control),
         }
@@ -280,6 +284,7 @@ class Dispatcher:
         self.jobs.notes.log.clear()
         self.state.items.wake_delayed(now.monotonic)
         self.control.sample_rate(now)
+        self._drivers.close_if_gone(now)
         if self.jobs.submits:
             commands += self.jobs.commands_due(now)
         elif now.monotonic >= self._next_judging:  # scripts started by hand are in no queue
@@ -292,8 +297,7 @@ class Dispatcher:
         """All items have ended, no job is left, and no request has come for a moment."""
         left = self.state.jobs.live or self.state.jobs.pending_submits
         is_unwritten = bool(self.persistence.write_error)  # how the last ones ended is not on disk
-        is_open = self.state.tasks.is_open
-        if self.state.items.unfinished or is_open or is_unwritten or (left and self.jobs.submits):
+        if not self.state.is_over or is_unwritten or (left and self.jobs.submits):
             self._over_since = None
             return False
         now = self._clock.monotonic()

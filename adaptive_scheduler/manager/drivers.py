@@ -49,14 +49,18 @@ class DriverManager:
     Parameters
     ----------
     state : RunState
+    now : Moment
+        From which on a driver may be missed.
     """
 
-    def __init__(self, state: RunState) -> None:
+    def __init__(self, state: RunState, now: Moment) -> None:
         self._state = state
+        self._heard = now.monotonic
         self._parts: dict[str, dict[int, bytes]] = {}
 
     def handle(self, _owner: Owner, _number: int, request: Request, now: Moment) -> Reply | Parked:
         """Answer one request. It may come twice: done again, each of them changes nothing more."""
+        self._heard = now.monotonic
         match request:
             case Submit():
                 return self._submit(request, now)
@@ -70,9 +74,18 @@ class DriverManager:
                 return self._prioritise(request, now)
             case Withdraw():
                 return self._withdraw(request, now)
-        self._state.tasks.is_open = False
-        self._state.dirty = True
+        self._close()
         return Ok()
+
+    def _close(self) -> None:
+        self._state.tasks.is_open = False
+        self._state.dirty = self._state.tasks.changed = True
+
+    def close_if_gone(self, now: Moment) -> None:
+        """No more tasks will come, if all have ended and no driver was heard for too long."""
+        is_waiting = self._state.tasks.is_open and not self._state.items.unfinished
+        if is_waiting and now.monotonic - self._heard > self._state.config.timing.driver_patience:
+            self._close()
 
     def wake(self, _owner: Owner, request: Collect, _now: Moment) -> Reply | None:
         """Answer a Collect that waits, if something has ended."""
@@ -146,9 +159,27 @@ class DriverManager:
                 check_resources(**msgspec.structs.asdict(one))
             except InputError as error:
                 return Refused("bad_request", f"no task can need that: {error}")
+        if self._state.cancelled:
+            return Refused("cancelled", "the run was cancelled: resume it first.")
+        if unplaceable := self._unplaceable(request):
+            return unplaceable
         for place, call in enumerate(request.calls):
             if fault := self._fault(call, len(request.resources)):
                 return Refused(fault[0], f"task {place} {fault[1]}")
+        return None
+
+    def _unplaceable(self, request: Submit) -> Refused | None:
+        """Refuse what no pool can ever hold."""
+        pools, tasks = self._state.pools, self._state.tasks
+        if not pools.active:
+            return None  # tasks may wait for a pool, and for a head that is started here
+        classes = {(call.resources, call.tag): n for n, call in enumerate(request.calls)}
+        for (number, tag), place in classes.items():
+            if not 0 <= number < len(request.resources):
+                continue  # that is told for itself
+            why = pools.why_none_holds(request.resources[number], tag)
+            if why and not tasks.is_held_here(request.resources[number]):
+                return Refused("unplaceable", f"task {place}: {why}")
         return None
 
     def _fault(self, call: Call, resources: int) -> tuple[str, str] | None:

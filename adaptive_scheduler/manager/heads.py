@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from adaptive_scheduler.core.jobs.records import is_external
 from adaptive_scheduler.core.rows.events import TaskEnded
 from adaptive_scheduler.core.rows.items import LONGEST, RUNNING, Item
 from adaptive_scheduler.core.rows.run_state import RunState
+from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.task_state import Head
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Reply
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Trade, Work
@@ -17,6 +19,10 @@ HEAD_REQUESTS = frozenset((Trade,))
 LONGEST_REASON = 4000
 #: Ends that tell how long the calls of a function take.
 _MEASURED = (EndKind.VALUE, EndKind.ERROR)
+#: Ends that show that a job is good for something.
+_OWN_ENDS = frozenset(EndKind) - {EndKind.CUT, EndKind.BACK, EndKind.CANCELLED, EndKind.UNABLE}
+#: A task that had so much of a walltime, and was cut, had a whole one.
+FULL_WALLTIME = 0.8
 
 
 class HeadManager:
@@ -52,8 +58,13 @@ class HeadManager:
         return self._trade(head, request, now)
 
     def _trade(self, head: Head, request: Trade, now: Moment) -> Reply | Parked:
+        left = request.seconds_left
+        head.ends_at = float("inf") if left is None else now.monotonic + left
         for given, end in head.view.mirror.take(request):
-            self._end(given, end, now)
+            self._end(head, given, end, now)
+            if end.begun and end.kind in _OWN_ENDS:
+                head.note_end()
+                self._state.barren_runs = 0
         if request.ended:
             self._state.tasks.changed = True
         must_answer = bool(request.ended) or request.wait <= 0
@@ -67,18 +78,55 @@ class HeadManager:
             return Refused("unknown_head", f"job {owner.job} must say first what it has.")
         return self._work(head, now, must_answer=False)
 
-    def expire(self, owner: Owner, _request: Trade, _now: Moment) -> Reply:
+    def expire(self, owner: Owner, _request: Trade, now: Moment) -> Reply:
         """Answer a report that has waited as long as it wanted."""
         head = self._state.tasks.heads.get(owner.job)
-        return Work() if head is None else head.view.mirror.work()
+        return (head and self._work(head, now, must_answer=True)) or Work()
 
     def _work(self, head: Head, now: Moment, *, must_answer: bool) -> Work | None:
-        if head.view.job not in self._state.being_cancelled:
+        pool = self._pool_of(head)
+        head.leaves = head.leaves or self._why_it_leaves(head, pool, now)
+        head.view.seconds_left = head.ends_at - now.monotonic
+        is_going = head.leaves or head.view.job in self._state.being_cancelled
+        if not (is_going or head.view.seconds_left <= 0 or (pool and pool.is_removed)):
             n = self._state.tasks.hand_out.to(head.view, now.wall, now.monotonic)
             if n:
+                head.note_given()
                 self._state.jobs.on_claim(head.view.job, now.monotonic)
-        work = head.view.mirror.work()
-        return work if must_answer or work.tasks or work.orders else None
+        work = head.view.mirror.work(leave=bool(head.leaves))
+        return work if must_answer or work.tasks or work.orders or work.leave else None
+
+    def _pool_of(self, head: Head) -> Pool | None:
+        shape = self._state.jobs.records[head.view.job].shape
+        return None if is_external(head.view.job) else self._state.pools.by_shape.get(shape)
+
+    def _why_it_leaves(self, head: Head, pool: Pool | None, now: Moment) -> str:
+        """Return why a head is to go; "" if it is to stay. None goes that holds a task."""
+        if self._state.is_over:
+            return "the run is over"
+        if head.view.mirror.given or not head.is_known:
+            head.idle_since = None
+            return ""
+        if head.idle_since is None:
+            head.idle_since = now.monotonic
+        if pool is None:
+            return ""
+        if pool.is_removed:
+            return f"pool {pool.name} was removed"
+        is_idle = now.monotonic - head.idle_since >= pool.idle
+        is_spare = head.is_nearly_over(pool.resources.walltime, now.monotonic)
+        if is_idle and (is_spare or self._staying(head) >= pool.min_jobs):
+            return f"it had no task for {pool.idle:g} s"
+        return ""
+
+    def _staying(self, head: Head) -> int:
+        """How many other heads of its pool stay."""
+        records = self._state.jobs.records
+        shape = records[head.view.job].shape
+        return sum(
+            other is not head and not other.leaves and records[job].shape == shape
+            for job, other in self._state.tasks.heads.items()
+        )
 
     def _restore(self, head: Head, trade: Trade, now: Moment) -> None:
         """Learn what a head holds that a former manager has met; what never reached it comes back."""
@@ -98,7 +146,12 @@ class HeadManager:
             item, token, row.shape, None, row.priority, row.function, b"", row.attempts + 1
         )
 
-    def _end(self, given: Given, end: End, now: Moment) -> None:
+    def _is_full_cut(self, head: Head, end: End) -> bool:
+        pool = self._pool_of(head)
+        walltime = pool.resources.walltime if pool else None
+        return walltime is not None and end.seconds >= FULL_WALLTIME * walltime
+
+    def _end(self, head: Head, given: Given, end: End, now: Moment) -> None:
         if given.item < 0:
             return  # of a task that this run does not know any more
         row = self._state.items.rows[given.item]
@@ -108,7 +161,10 @@ class HeadManager:
         if is_measured and end.seconds < LONGEST:  # not of NaN
             self._state.tasks.hand_out.durations.note(given.function, max(0.0, end.seconds))
         text = end.text[:LONGEST_REASON]
-        event = TaskEnded(end.token, end.kind, end.begun, text, end.seconds, end.code)
+        is_full_cut = end.kind is EndKind.CUT and self._is_full_cut(head, end)
+        event = TaskEnded(
+            end.token, end.kind, end.begun, text, end.seconds, end.code, is_full_cut
+        )  # fmt: skip
         after = self._state.items.end_task(given.item, event, now.wall)
         assert type(after) is Item, after
         self._keep(given.item, end)

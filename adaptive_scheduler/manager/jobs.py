@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Sequence, Set
 
 from adaptive_scheduler.core.config import JobLimits, RunConfig
 from adaptive_scheduler.core.jobs.commands import (
@@ -34,6 +35,7 @@ from adaptive_scheduler.core.rows.items import WAITING
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.notes import Notes
+from adaptive_scheduler.manager.tasks.jobs_wanted import jobs_wanted
 
 #: Seconds after which a cancel that had no effect is sent again.
 CANCEL_AGAIN = 15.0
@@ -83,6 +85,7 @@ class JobManager:
             The most jobs that one submit may make.
         """
         self._state.config = config
+        self._state.pools.write_shapes(config.shapes)
         self.scheduler = scheduler
         self.policy = SubmitPolicy(max_array)
         self._listings = ListingSchedule(config.timing.interval)
@@ -185,9 +188,10 @@ class JobManager:
     def reconcile(self, now: Moment) -> list[Command]:
         """Decide and act until nothing more follows."""
         commands: list[Command] = []
-        limits = self._config.limits if self.submits else _NO_JOBS
+        self._state.fail_unplaceable(now.wall)
+        limits = self._limits()
         for _ in range(len(self._jobs.records) + 2):  # each further round marks a job as dead
-            actions = reconcile(self._counts(), self._observe(now), limits, self._config.timing)
+            actions = reconcile(self._counts(now), self._observe(now), limits, self._config.timing)
             for action in actions:
                 commands += self._carry_out(action, now)
             if not any(
@@ -197,16 +201,29 @@ class JobManager:
         self._note_early_deaths()
         return commands
 
-    def _counts(self) -> ItemCounts:
-        items = self._state.items
-        return ItemCounts(items.queued, items.running, items.phases[WAITING])
+    def _limits(self) -> JobLimits:
+        if not self.submits:
+            return _NO_JOBS
+        if self._state.pools.by_shape:  # each has a limit of its own
+            return JobLimits(max_jobs=sys.maxsize)
+        return self._config.limits
+
+    def _counts(self, now: Moment) -> ItemCounts:
+        items, tasks = self._state.items, self._state.tasks
+        if not (self._state.pools.by_shape or tasks.is_open):
+            return ItemCounts(items.queued, items.running, items.phases[WAITING])
+        # what has not ended is not over, whether a job is wanted for it or not
+        is_open = tasks.is_open and not self._state.cancelled
+        return ItemCounts(jobs_wanted(self._state, now.monotonic), {}, items.unfinished + is_open)
 
     def _observe(self, now: Moment) -> ObservedJobs:
-        if not (self._state.items.unfinished == 0 or self._state.cancelled):
+        if not (self._state.is_over or self._state.cancelled):
             self._over_since = None
         elif self._over_since is None:
             self._over_since = now.monotonic
-        holders = self._state.items.holders
+        holders: Set[str] = self._state.items.holders
+        if self._state.items.tasks.of_job:
+            holders = holders | self._state.items.tasks.of_job.keys()
         jobs, nodes = self._jobs.to_judge(holders, now.monotonic, self._config.timing.lease)
         self.nodes.add(nodes)
         return ObservedJobs(

@@ -61,6 +61,7 @@ class World:
     def __init__(self) -> None:
         self.clock = Clock()
         self.manager = VirtualManager([], CONFIG, self.clock)
+        self.manager.state.tasks.is_open = True  # its driver is there
         self.driver = Peer(self, DRIVER)
         #: Answers to those that had waited, by uuid.
         self.late: dict[str, list[tuple[int, Any]]] = {}

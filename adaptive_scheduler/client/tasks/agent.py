@@ -49,8 +49,14 @@ TICK = 0.05
 BEGUN_AFTER = 0.05
 #: Seconds between two looks for processes that tasks left behind.
 ORPHANS = 1.0
+#: Seconds after which a death by SIGTERM or SIGKILL is judged: a batch system that ends a job sends
+#: them to all of its processes, and the head learns of it at the same time.
+JUDGED_AFTER = 2.0
 #: A slot whose workers die so often before they have begun anything cannot run calls.
 MAX_STILLBORN = 3
+
+#: Signals by which batch systems end jobs.
+_OF_ENDING_JOBS = (signal.SIGTERM, signal.SIGKILL)
 
 _orders: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ToAgent)
 
@@ -102,6 +108,7 @@ class Agent:
         self._where: dict[int, SlotQueue] = {}
         self._stopping: dict[int, Stopping] = {}
         self._begun: set[int] = set()
+        self._doubtful: dict[int, tuple[float, Ended]] = {}
         self._quit: Quit | None = None
         self._number = 0
         self._next_tick = self._next_orphans = 0.0
@@ -157,6 +164,8 @@ class Agent:
             if now >= stopping.kill_at:
                 stopping.kill_at = float("inf")
                 self._signal(token, signal.SIGKILL)
+        for _, ended in [one for one in self._doubtful.values() if now >= one[0]]:
+            self._report(ended)
         for queue in self._slots.values():
             token, since = self._running(queue)
             start = None if not token else self._start_of(queue, token)
@@ -269,7 +278,7 @@ class Agent:
             self._continue(queue, program)
         else:
             queue.program = None
-            self._report(ended)
+            self._judge(ended)
         self._pump(queue)
 
     # ------------------------------------------------------------------------- workers
@@ -301,18 +310,37 @@ class Agent:
         ending = worker.child.wait()
         start = worker.given.pop(token, None)
         if start is not None:
-            self._report(self._death(start, ending, time.monotonic() - since))
+            self._judge(self._death(start, ending, time.monotonic() - since))
         elif worker.given and not worker.answered:
             queue.stillborn += 1
         if queue.worker is worker:
             queue.worker = None
-        queue.waiting.extendleft(reversed(worker.given.values()))
+        self._take_back(queue, list(worker.given.values()))
         worker.close()
         if start is not None or worker.answered:
             queue.stillborn = 0
         if queue.stillborn >= MAX_STILLBORN:
             self._fail_waiting(queue, f"its workers end before they can begin ({_how(ending)})")
         self._pump(queue)
+
+    def _take_back(self, queue: SlotQueue, starts: list[Start]) -> None:
+        """A worker has not come to these: another one begins them, unless they are to end."""
+        for start in reversed(starts):
+            stopping = self._stopping.get(start.token)
+            if stopping is None:
+                queue.waiting.appendleft(start)
+            else:
+                self._report(Ended(start.token, stopping.kind, begun=False))
+
+    def _judge(self, ended: Ended) -> None:
+        """Report a death, at once or when it is known whether its whole job ends."""
+        is_doubtful = ended.kind is EndKind.SIGNAL and ended.code in _OF_ENDING_JOBS
+        if is_doubtful and self._quit is not None:
+            self._report(msgspec.structs.replace(ended, kind=self._quit.kind))
+        elif is_doubtful:
+            self._doubtful[ended.token] = time.monotonic() + JUDGED_AFTER, ended
+        else:
+            self._report(ended)
 
     def _death(self, start: Start, ending: children.Ending, seconds: float) -> Ended:
         stopping = self._stopping.get(start.token)
@@ -339,11 +367,15 @@ class Agent:
         self._where.pop(ended.token, None)
         self._stopping.pop(ended.token, None)
         self._begun.discard(ended.token)
+        self._doubtful.pop(ended.token, None)
         self._head.send(ended)
 
     def _stop(self, token: int, kind: EndKind, grace: float) -> None:
         queue = self._where.get(token)
         if queue is None or token in self._stopping:
+            return
+        if token in self._doubtful:
+            self._report(msgspec.structs.replace(self._doubtful[token][1], kind=kind))
             return
         waiting = next((start for start in queue.waiting if start.token == token), None)
         if waiting is not None:

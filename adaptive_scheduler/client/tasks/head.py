@@ -1,153 +1,85 @@
 """The head: the client of a pool's job, the one process of it that talks to the manager.
 
 Two threads. The main one waits for the agent and for the manager's answers, and is the only one
-that touches the `HeadSession`. The link's thread carries one Trade at a time to the manager; a
-newer one takes the place of one that waits there.
+that touches the `HeadSession`. The link's thread (`head_link`) carries one Trade at a time to the
+manager; a newer one takes the place of one that waits there.
+
+**The end.** There is one way to it, `HeadProcess.leave`: nothing more is begun, what waits is given
+back, what runs is ended and reported as cut. When the manager has confirmed all ends, or there is
+no time left, the head says goodbye. A signal, the deadline of the walltime, the manager's word, a
+driver that is gone, a manager that is away for too long: all lead there.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import selectors
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
-from collections import deque
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
+import psutil
 
-from adaptive_scheduler.client.tasks.frames import Frames
+from adaptive_scheduler.client import job_environment
+from adaptive_scheduler.client.deadline import Deadline, walltime_left
+from adaptive_scheduler.client.job_environment import JobEnvironment
+from adaptive_scheduler.client.signals import ENDING, WARNING, ParentWatch
+from adaptive_scheduler.client.tasks.agent_link import AgentLink
+from adaptive_scheduler.client.tasks.allocation import are_bound, of_job, this_machine
+from adaptive_scheduler.client.tasks.head_link import HeadLink
 from adaptive_scheduler.client.tasks.head_session import Begin, EndTask, HeadSession
-from adaptive_scheduler.client.tasks.messages import (
-    Begun,
-    Call,
-    Ended,
-    FromAgent,
-    Quit,
-    Slot,
-    Start,
-    Stop,
-)
+from adaptive_scheduler.client.tasks.messages import Begun, Call, Ended, Slot, Start
+from adaptive_scheduler.core import paths
+from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.program import Program
-from adaptive_scheduler.core.wire.messages import Goodbye, Hello, Owner, Refused, Welcome
-from adaptive_scheduler.core.wire.tasks import EndKind, Trade, Work
-from adaptive_scheduler.errors import FileError, ManagerUnreachableError, RequestRefusedError
-from adaptive_scheduler.io.transport.connection import Connection
+from adaptive_scheduler.core.wire.messages import Goodbye, Hello, Owner
+from adaptive_scheduler.core.wire.tasks import EndKind, Given, Trade
+from adaptive_scheduler.errors import AdaptiveSchedulerError, RequestRefusedError
+from adaptive_scheduler.executors import signals
+from adaptive_scheduler.io.storage.run_config import read_config
 
 #: Seconds for which ends are gathered while every slot has work.
 GATHER = 0.01
-#: Seconds between two tries to reach a manager that is away.
-PAUSE = 0.5
+#: Seconds between SIGTERM and SIGKILL for what runs at the end.
+GRACE = 10.0
+#: Seconds that the manager may take to confirm the last ends, beyond the grace.
+CONFIRM = 5.0
+#: Seconds that a goodbye may take.
+FAREWELL = 3.0
+#: The module that a node's supervisor runs.
+SUPERVISOR = "adaptive_scheduler.client.tasks.supervisor"
+#: Seconds between two looks at what only the clock tells.
+TICK = 1.0
 
-_from_agent: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(FromAgent)
 
+class HeadEnd:
+    """Why and until when a head leaves.
 
-class HeadLink:
-    """A thread that carries the newest Trade to the manager, and its answers back.
-
-    Parameters
+    Attributes
     ----------
-    folder : RunFolder
-    owner : Owner
-    hello : Hello
+    reason : str
+        "" while it does not.
+    until : float
+        When it goes, whatever is not confirmed (monotonic seconds).
+    gave_up : bool
+        It leaves because no manager was there for too long.
     """
 
-    def __init__(self, folder: RunFolder, owner: Owner, hello: Hello) -> None:
-        self._folder = folder
-        self._owner = owner
-        self._hello = hello
-        self._number = 0
-        self._next: Trade | Goodbye | None = None
-        self._lock = threading.Lock()
-        self._posted = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        #: Becomes readable when an answer has come.
-        self.answered = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.answers: deque[Work] = deque()
-        self.fault: Exception | None = None
-        self._thread = threading.Thread(target=self._carry, name="manager link", daemon=True)
-        self._thread.start()
-
-    def post(self, trade: Trade | Goodbye) -> None:
-        """Send this, in place of what is under way."""
-        with self._lock:
-            self._next = trade
-        os.eventfd_write(self._posted, 1)
-
-    def close(self, patience: float) -> None:
-        """Say goodbye."""
-        self.post(Goodbye("done"))
-        self._thread.join(patience)
-
-    def _take_next(self) -> Trade | Goodbye | None:
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._posted)
-        with self._lock:
-            return self._next
-
-    def _carry(self) -> None:
-        connection = Connection(self._folder)
-        poll = selectors.DefaultSelector()
-        poll.register(self._posted, selectors.EVENT_READ)
-        is_greeted = False
-        try:
-            while True:
-                poll.select()
-                while (trade := self._take_next()) is not None:
-                    try:
-                        if not is_greeted:
-                            self._greet(connection)
-                            is_greeted = True
-                        reply = self._ask(connection, trade)
-                    except (ManagerUnreachableError, FileError):
-                        time.sleep(PAUSE)
-                        continue
-                    if isinstance(trade, Goodbye):
-                        return
-                    if isinstance(reply, Work):
-                        self._answer(trade, reply)
-                        break
-                    if isinstance(reply, Refused):
-                        if reply.code != "unknown_head":
-                            raise RequestRefusedError(reply.code, reply.reason)
-                        is_greeted = False
-        except Exception as error:  # noqa: BLE001  handed to the main thread
-            self.fault = error
-            os.eventfd_write(self.answered, 1)
-        finally:
-            connection.close()
-
-    def _ask(self, connection: Connection, trade: Trade | Goodbye) -> Any:
-        self._number += 1
-        if isinstance(trade, Goodbye):
-            return connection.ask(self._owner, self._number, trade, 2.0)
-        return connection.ask_unless(
-            self._posted, self._owner, self._number, trade, trade.wait + 1.0
-        )
-
-    def _answer(self, trade: Trade, work: Work) -> None:
-        with self._lock:
-            if self._next is trade:
-                self._next = None
-        self.answers.append(work)
-        os.eventfd_write(self.answered, 1)
-
-    def _greet(self, connection: Connection) -> None:
-        self._number += 1
-        reply = connection.ask(self._owner, self._number, self._hello, 5.0)
-        if isinstance(reply, Refused):
-            raise RequestRefusedError(reply.code, reply.reason)
-        assert isinstance(reply, Welcome), reply
+    def __init__(self) -> None:
+        self.reason = ""
+        self.until = float("inf")
+        self.gave_up = False
 
 
 class HeadProcess:
@@ -156,74 +88,132 @@ class HeadProcess:
     Parameters
     ----------
     folder : RunFolder
+    config : RunConfig
+    hello : Hello
+        Its inventory has one node.
     owner : Owner
-    node : NodeInventory
-    beat : float
-        Seconds between two reports, at most.
+    deadline : Deadline
     """
 
     def __init__(
-        self, folder: RunFolder, owner: Owner, node: NodeInventory, beat: float = 5.0
+        self, folder: RunFolder, config: RunConfig, owner: Owner, hello: Hello, deadline: Deadline
     ) -> None:
-        self._folder = folder
-        self._beat = beat
+        self._timing = config.timing
         self._session = HeadSession()
-        self._link = HeadLink(
-            folder, owner, Hello(node.name, os.getpid(), len(node.cores), inventory=[node])
-        )
+        self._deadline = deadline
+        self._margin = min(GRACE + CONFIRM, deadline.spare / 5)
+        self._ending = HeadEnd()
+        self._post_at = float("inf")
+        self._next_look = 0.0
+        self._signals = _Signals()
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._link.answered, selectors.EVENT_READ, self._take_answers)
-        self._post_at = 0.0
-        self._is_leaving = False
-        self._private = tempfile.TemporaryDirectory(prefix="adaptive-scheduler-")
-        self._server = socket.socket(socket.AF_UNIX)
-        self._server.bind(str(Path(self._private.name) / "head"))
-        self._server.listen(1)
-        self._selector.register(self._server, selectors.EVENT_READ, self._meet_agent)
-        self._agent: Frames | None = None
-        self._supervisor = subprocess.Popen(
-            [sys.executable, "-m", "adaptive_scheduler.client.tasks.supervisor",
-             str(Path(self._private.name) / "head"), str(folder.folder)],
-        )  # fmt: skip
         for path in (folder.values, folder.functions):
             path.mkdir(mode=0o700, exist_ok=True)
+        self._link = HeadLink(folder, owner, hello)
+        self._agents = AgentLink(folder, self._selector, self)
+        self._selector.register(self._link.answered, selectors.EVENT_READ, self._take_answers)
+        self._selector.register(self._signals.fd, selectors.EVENT_READ, self._take_signals)
 
-    def run(self) -> None:
-        """Trade and run until there is nothing more to do, or the end comes."""
-        while not (self._is_leaving and not self._session.running and not self._session.has_news):
-            wait = self._beat if self._post_at == float("inf") else self._post_at - time.monotonic()
-            for key, _ in self._selector.select(max(0.0, min(wait, 1.0))):
-                key.data()
-            if self._link.fault is not None:
-                raise self._link.fault
-            if self._agent is not None:
-                self._agent.flush()
-                if time.monotonic() >= self._post_at:
-                    self._post()
-        self._quit()
+    def run(
+        self, is_alone: Callable[[], bool] = bool, on_work: Callable[[], None] = lambda: None
+    ) -> str:
+        """Trade and run until the end comes; returns why it came.
 
-    def leave(self) -> None:
-        """Begin nothing more, and end what runs."""
-        self._is_leaving = True
+        Parameters
+        ----------
+        is_alone : callable
+            Whether those are gone for whom it works; asked each second.
+        on_work : callable
+            Called when the first task has come.
+        """
+        try:
+            while not self._is_done():
+                had_worked = self._session.has_worked
+                self._turn()
+                if self._session.has_worked and not had_worked:
+                    on_work()
+                if time.monotonic() >= self._next_look:
+                    self._next_look = time.monotonic() + TICK
+                    if is_alone():
+                        self.leave("who started it has ended")
+        except BaseException as error:
+            self._agents.close()
+            self._say_goodbye(f"{type(error).__name__}: {error}", broken=True)
+            raise
+        self._agents.close()
+        self._say_goodbye(self._ending.reason)
+        return self._ending.reason
+
+    def _say_goodbye(self, reason: str, *, broken: bool = False) -> None:
+        if self._link.fault is None:
+            is_early = broken and not self._session.has_worked
+            self._link.close(
+                Goodbye(reason, is_early), FAREWELL, gave_up=self._ending.gave_up
+            )  # fmt: skip
+
+    def _is_done(self) -> bool:
+        if not self._ending.reason:
+            return False
+        is_told = not self._session.running and not self._session.has_news
+        return is_told or time.monotonic() >= self._ending.until
+
+    def _turn(self) -> None:
+        wait = max(0.0, min(TICK, self._post_at - time.monotonic()))
+        for key, _ in self._selector.select(wait):
+            key.data()
+        if self._link.fault is not None:
+            raise self._link.fault
+        now = time.monotonic()
+        self._agents.tick(now)
+        self._watch_clock()
+        if now >= self._post_at:
+            self._post_at = now + self._timing.beat
+            self._link.post(self._trade())
+
+    def _watch_clock(self) -> None:
+        if self._deadline.spare <= self._margin:
+            self.leave("its walltime ends")
+        elif self._link.away_for() > self._timing.client_patience:
+            self._ending.gave_up = True
+            self.leave(
+                f"the manager was away for longer than client_patience "
+                f"({self._timing.client_patience:g} s)"
+            )
+
+    def leave(self, reason: str) -> None:
+        """Begin nothing more, give back what waits, end what runs."""
+        if self._ending.reason:
+            return
+        grace = max(0.0, min(GRACE, self._deadline.spare - self._margin / 3))
+        self._ending.reason = reason
+        self._ending.until = time.monotonic() + grace + min(CONFIRM, self._margin / 3)
         self._session.give_back_waiting()
-        if self._agent is not None:
-            self._agent.send(Quit())
-        self._post_at = 0.0
+        self._agents.quit(grace)
+        self._soon(0.0)
 
-    def _quit(self) -> None:
-        if self._agent is not None:
-            self._agent.send(Quit(grace=0.0))
-            self._agent.flush()
-        self._link.close(3.0)
-        self._supervisor.wait(20)
-        self._private.cleanup()
+    def _trade(self) -> Trade:
+        trade = self._session.trade(0.0 if self._ending.reason else self._timing.beat)
+        return msgspec.structs.replace(trade, seconds_left=self._seconds_left())
 
-    def _post(self) -> None:
-        self._post_at = time.monotonic() + self._beat
-        self._link.post(self._session.trade(0.0 if self._is_leaving else self._beat))
+    def _seconds_left(self) -> float | None:
+        if self._ending.reason:
+            return 0.0
+        spare = self._deadline.spare
+        return None if math.isinf(spare) else max(0.0, spare - self._margin)
 
     def _soon(self, seconds: float) -> None:
-        self._post_at = min(self._post_at, time.monotonic() + seconds)
+        if self._agents.has_come:  # a head that cannot begin anything yet asks for nothing
+            self._post_at = min(self._post_at, time.monotonic() + seconds)
+
+    # ------------------------------------------------------------------ signals
+
+    def _take_signals(self) -> None:
+        for number in self._signals.take():
+            if number in ENDING:
+                self.leave(f"signal {signal.Signals(number).name}")
+            else:
+                # the batch system may take seconds to answer
+                threading.Thread(target=self._deadline.update, daemon=True).start()
 
     # ------------------------------------------------------------------ the manager
 
@@ -233,46 +223,32 @@ class HeadProcess:
             work = self._link.answers.popleft()
             for action in self._session.take(work):
                 self._carry_out(action)
-            if work.leave and not self._is_leaving:
-                self.leave()
+            if self._ending.reason:
+                self._session.give_back_waiting()
+            elif work.leave:
+                self.leave("the manager has no work for it")
         self._soon(0.0)
 
     def _carry_out(self, action: Begin | EndTask) -> None:
-        assert self._agent is not None
         if isinstance(action, EndTask):
-            self._agent.send(Stop(action.token))
+            self._agents.stop(action.token)
             return
         given, (place, *_) = action.given, action.place
-        work = self._work(given)
-        self._agent.send(Start(given.token, work, _slot(place), given.timeout, given.attempt))
-
-    def _work(self, given: Any) -> Call | Program:
-        if given.function:
-            return Call(given.function, given.spec)
-        return msgspec.msgpack.decode(given.spec, type=Program)
+        work = _work(given)
+        self._agents.start(Start(given.token, work, _slot(place), given.timeout, given.attempt))
 
     # ------------------------------------------------------------------ the agent
 
-    def _meet_agent(self) -> None:
-        sock, _ = self._server.accept()
-        if self._agent is not None:
-            self._lose_agent()
-        self._agent = Frames(sock, _from_agent)
-        self._selector.register(sock, selectors.EVENT_READ, self._hear_agent)
+    def agent_came(self) -> None:
+        """There is an agent: it can begin something."""
         self._soon(0.0)
 
-    def _hear_agent(self) -> None:
-        assert self._agent is not None
-        for message in self._agent.receive():
-            match message:
-                case Ended():
-                    self._end(message)
-                case Begun():
-                    self._session.note_begun(message.token, 0, message.pid)
-        if not self._agent.is_open:
-            self._lose_agent()
+    def task_begun(self, begun: Begun) -> None:
+        """A task has been running for a moment."""
+        self._session.note_begun(begun.token, 0, begun.pid)
 
-    def _end(self, ended: Ended) -> None:
+    def task_ended(self, ended: Ended) -> None:
+        """A task has ended: another one may take over its place."""
         begins = self._session.end(
             ended.token, EndKind(ended.kind), begun=ended.begun, code=ended.code, value=ended.value,
             path=ended.path, seconds=ended.seconds, peak=ended.peak, text=ended.text,
@@ -281,42 +257,106 @@ class HeadProcess:
             self._carry_out(begin)
         self._soon(GATHER if begins else 0.0)
 
-    def _lose_agent(self) -> None:
+    def agent_lost(self) -> None:
         """What ran there died with it."""
-        assert self._agent is not None
-        self._selector.unregister(self._agent.sock)
-        self._agent.sock.close()
-        self._agent = None
-        self._session.lose(EndKind.DIED, "the agent of its node died")
+        kind = EndKind.CUT if self._ending.reason else EndKind.DIED
+        self._session.lose(kind, "the agent of its node died")
         self._soon(0.0)
+
+
+class _Signals:
+    """Signals, as something that a selector can wait for: a handler may run in the middle of anything."""
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._numbers: list[int] = []
+        if threading.current_thread() is threading.main_thread():
+            signals.take((*ENDING, *WARNING), self._note)
+
+    def _note(self, number: int, _frame: Any) -> None:
+        self._numbers.append(number)
+        os.eventfd_write(self.fd, 1)
+
+    def take(self) -> list[int]:
+        """Return those that have come since."""
+        os.eventfd_read(self.fd)
+        numbers, self._numbers = self._numbers, []
+        return numbers
+
+
+def _work(given: Given) -> Call | Program:
+    if given.function:
+        return Call(given.function, given.spec)
+    return msgspec.msgpack.decode(given.spec, type=Program)
 
 
 def _slot(place: NodePlace) -> Slot:
     return Slot(tuple(place.cores), tuple(gpu for gpu, _ in place.gpus))
 
 
-def here(slots: int | None = None, gpus: list[str] | None = None) -> NodeInventory:
-    """What this machine has for this process."""
-    cores = sorted(os.sched_getaffinity(0))
-    return NodeInventory(
-        socket.gethostname(), cores if slots is None else list(range(slots)), gpus or []
-    )
+def hello_of(node: NodeInventory, submit: int = -1) -> Hello:
+    """Return how the head of a node introduces itself."""
+    return Hello(socket.gethostname(), os.getpid(), len(node.cores), submit, [node])
 
 
-def main(argv: list[str]) -> None:
-    """Run the tasks of this machine until SIGTERM."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder")
-    parser.add_argument("--slots", type=int)
-    parser.add_argument("--gpus", default="")
+def run_in_job(job: JobEnvironment, folder: RunFolder, config: RunConfig, log: Any) -> int:
+    """Be the head of the job that this process runs in; returns its exit code."""
+    log.info("head_started", pid=os.getpid(), host=socket.gethostname())
+    if config.environment is not None:
+        job_environment.check(config.environment)
+        job_environment.restore(config.environment)
+    node = of_job(os.environ, job.cores)
+    if not are_bound(node):
+        log.info("cores_not_bound", cores=len(node.cores), reason="the batch system binds no jobs")
+    if job.owner.attempt:
+        wait_for_earlier_head(job.owner.job)
+    deadline = Deadline(partial(walltime_left, job, folder))
+    head = HeadProcess(folder, config, job.owner, hello_of(node, job.submit), deadline)
+    try:
+        why = head.run(ParentWatch(job.owner.job).are_gone, job.mark_begun)
+    except RequestRefusedError:
+        job.mark_end()  # the next one would be refused as well
+        raise
+    job.mark_end()
+    log.info("head_ended", reason=why)
+    return 0
+
+
+def wait_for_earlier_head(job: str) -> None:
+    """Wait until what a head that was killed has left in this job is gone: it has the same cores."""
+    end = time.monotonic() + GRACE + CONFIRM
+    while time.monotonic() < end and any(_is_supervisor(one, job) for one in psutil.process_iter()):
+        time.sleep(0.2)
+
+
+def _is_supervisor(process: psutil.Process, job: str) -> bool:
+    try:
+        return SUPERVISOR in process.cmdline() and process.environ().get(paths.JOB_VARIABLE) == job
+    except psutil.Error:
+        return False  # another user's, or gone
+
+
+def main(argv: list[str]) -> int:
+    """Run the tasks of this machine until a signal, or until the run is over."""
+    parser = argparse.ArgumentParser(prog="python -m adaptive_scheduler.client.tasks.head")
+    parser.add_argument("folder", help="of the run")
+    parser.add_argument("--slots", type=int, help="cores for tasks; default: all")
+    parser.add_argument("--gpus", default="", help="numbers of GPUs, with commas between them")
+    parser.add_argument("--child", action="store_true", help="leave when its parent has ended")
     given = parser.parse_args(argv)
+    parent = os.getppid()
+    folder = RunFolder(given.folder)
     owner = Owner(f"here:{socket.gethostname()}:{os.getpid()}", 0, 0, uuid.uuid4().hex)
-    gpus = [one for one in given.gpus.split(",") if one]
-    head = HeadProcess(RunFolder(given.folder), owner, here(given.slots, gpus))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: head.leave())
-    head.run()
+    node = this_machine(given.slots, [one for one in given.gpus.split(",") if one])
+    try:
+        config = read_config(folder)
+        head = HeadProcess(folder, config, owner, hello_of(node), Deadline(lambda: None))
+        head.run(lambda: given.child and os.getppid() != parent)
+    except AdaptiveSchedulerError as error:
+        print(f"adaptive_scheduler: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -64,6 +64,11 @@ class HeadSession:
         """Whether there is an end that the manager has not confirmed."""
         return bool(self._unheard)
 
+    @property
+    def has_worked(self) -> bool:
+        """Whether it was ever given a task."""
+        return self._seen > 0
+
     # ------------------------------------------------------------------ from the manager
 
     def take(self, work: Work) -> list[Begin | EndTask]:

@@ -21,6 +21,7 @@ import msgspec
 
 from adaptive_scheduler.client.tasks.frames import LONGEST
 from adaptive_scheduler.client.tasks.messages import Do, Done, EndKind
+from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.executors import worker as executor
 from adaptive_scheduler.executors.worker_process import print_stack_at_crash
 
@@ -98,8 +99,13 @@ class CallWorker:
             return EndKind.ERROR, _dump(packed), ""
         if len(packed) <= LONGEST_VALUE:
             return EndKind.VALUE, packed, ""
+        from adaptive_scheduler.io.storage import files  # few values are large
+
         path = self._values / f"{token}.pickle"
-        path.write_bytes(packed)
+        try:
+            files.write_atomically(path, packed, mode=0o600)
+        except FileError as error:
+            return EndKind.ERROR, _dump(executor.describe(error)), ""
         return EndKind.VALUE, b"", str(path)
 
     def _send(self, results: list[Any]) -> None:

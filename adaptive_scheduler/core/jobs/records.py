@@ -52,7 +52,7 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     @property
     def external(self) -> bool:
         """Whether its script was started by hand, so that no queue lists it."""
-        return self.id.startswith("local:")
+        return is_external(self.id)
 
     @property
     def died_early(self) -> bool:
@@ -71,6 +71,11 @@ class SubmitRecord(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     name: str
     sent: float
     jobs: list[str] | None = None
+
+
+def is_external(job: str) -> bool:
+    """Whether a job is a process that was started by hand, so that no queue lists it."""
+    return job.startswith(("local:", "here:"))
 
 
 def count_early_deaths(records: Iterable[JobRecord]) -> int:

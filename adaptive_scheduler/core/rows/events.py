@@ -70,6 +70,12 @@ class Blocked(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
+class Unplaceable(msgspec.Struct, frozen=True, gc=False):
+    """No pool can ever hold the task: the last one that could is gone."""
+
+    reason: str
+
+
 class Postponed(msgspec.Struct, frozen=True, gc=False):
     """An item that it depends on is to be done again."""
 
@@ -139,6 +145,7 @@ Event = (
     | Lost
     | Unblocked
     | Blocked
+    | Unplaceable
     | Postponed
     | Cancelled
     | Retried

@@ -19,6 +19,7 @@ from adaptive_scheduler.core.rows.events import (
     Prioritised,
     Retried,
     TaskEnded,
+    Unplaceable,
 )
 from adaptive_scheduler.core.rows.items import (
     DONE,
@@ -364,6 +365,11 @@ class ItemTable:
     def prioritise(self, row: int, priority: float, now: float) -> Item | Refused:
         """Change the priority of an item that has not ended."""
         return self.apply(row, Prioritised(priority), now)
+
+    def fail_class(self, of: TaskClass, reason: str, now: float) -> None:
+        """Fail all free tasks of a class: no pool can hold them."""
+        while (item := self.best_task(of)) is not None:
+            self.apply(item.id, Unplaceable(reason), now)
 
     # ------------------------------------------------------------------- people
     # ------------------------------------------------------------------- control

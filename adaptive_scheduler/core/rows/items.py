@@ -69,6 +69,7 @@ from adaptive_scheduler.core.rows.events import (
     Retried,
     TaskEnded,
     Unblocked,
+    Unplaceable,
 )
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Report
 from adaptive_scheduler.core.wire.tasks import EndKind
@@ -360,8 +361,8 @@ def _seconds(seconds: float) -> float:
     return LONGEST if LONGEST < seconds < math.inf else 0.0
 
 
-def _end(item: Item, event: Blocked | Cancelled, _: Budget) -> Item:
-    if isinstance(event, Blocked):
+def _end(item: Item, event: Blocked | Unplaceable | Cancelled, _: Budget) -> Item:
+    if not isinstance(event, Cancelled):
         return _give_back(item, None, FAILED, event.reason)
     return _give_back(item, event.last, CANCELLED, event.reason)
 
@@ -452,6 +453,7 @@ TRANSITIONS: dict[tuple[Phase, type], tuple[_Handler, tuple[Phase, ...]]] = {
     (RUNNING, TaskEnded): (_end_task, (DONE, QUEUED, FAILED, CANCELLED)),
     (WAITING, Prioritised): (_prioritise, (WAITING,)),
     (QUEUED, Prioritised): (_prioritise, (QUEUED,)),
+    (QUEUED, Unplaceable): (_end, (FAILED,)),
     (RUNNING, Prioritised): (_prioritise, (RUNNING,)),
     (WAITING, Unblocked): (_unblock, (QUEUED,)),
     (WAITING, Blocked): (_end, (FAILED,)),

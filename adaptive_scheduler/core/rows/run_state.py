@@ -10,6 +10,7 @@ from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.jobs.reconcile import EARLY_DEATHS
 from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.item_table import ItemTable
+from adaptive_scheduler.core.tasks.pools import PoolTable
 from adaptive_scheduler.core.tasks.task_state import NoFacts, TaskState
 from adaptive_scheduler.core.wire.messages import Report
 
@@ -30,6 +31,7 @@ class RunState:
 
     Attributes
     ----------
+    pools : PoolTable
     reports : dict of int to Report
         Last report of each running item, by its id.
     held : str
@@ -57,6 +59,7 @@ class RunState:
         self.config = config
         self.combos: Mapping[int, Any] = combos or {}
         self.tasks = tasks or TaskState(items, NoFacts())
+        self.pools = PoolTable()
         self.reports: dict[int, Report] = {}
         self.held = ""
         self.cancelled = False
@@ -70,12 +73,32 @@ class RunState:
         early = self.jobs.early_deaths
         if self.jobs.given_work and early >= EARLY_DEATHS:
             return f"{early} jobs in a row died before they asked for work"
+        if self.barren_runs >= EARLY_DEATHS and self.pools.by_shape:
+            return (
+                f"{self.barren_runs} jobs in a row ended before one task in them had ended: their "
+                "walltime is too short, tasks take too long, or something ends them"
+            )
         if self.barren_runs >= EARLY_DEATHS:
             return (
                 f"{self.barren_runs} times in a row a job ended before it had evaluated one point: "
                 "its walltime is too short, its point too long, or something ends it"
             )
         return ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all items have ended, and no more will come."""
+        return not self.items.unfinished and (not self.tasks.is_open or self.cancelled)
+
+    def fail_unplaceable(self, now: float) -> None:
+        """Fail free tasks that no pool can ever hold, now that one is gone."""
+        if not self.pools.by_shape:
+            return
+        for of in [of for of, n in self.items.tasks.queued.items() if n]:
+            task = self.tasks.resources[of[0]]
+            why = self.pools.why_none_holds(task, of[1])
+            if why and not self.tasks.is_held_here(task):
+                self.items.fail_class(of, why, now)
 
     def count_barren_run(self, report: Report | None, *, is_over: bool) -> None:
         """Count a run of an item that brought no new point; one new point resets the count.
@@ -104,6 +127,8 @@ class RunState:
             Seconds since 1970.
         """
         if job in self.items.tasks.of_job or job in self.tasks.heads:
+            head = self.tasks.heads.get(job)
+            self.barren_runs += head is not None and head.is_barren
             self.tasks.lose_head(job, event.reason, "unknown" if event.crash else "goodbye", now)
             self.dirty = True
         item = self.items.held_by(job)

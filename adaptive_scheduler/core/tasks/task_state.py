@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
+from adaptive_scheduler.core.jobs.records import is_external
 from adaptive_scheduler.core.rows.events import TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.tasks.hand_out import HandOut, HeadView
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
-from adaptive_scheduler.core.tasks.place import NodeInventory
+from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import Owner
 from adaptive_scheduler.core.wire.tasks import EndKind
 
 #: Ends of jobs that say nothing about the tasks in them.
 CUTS = frozenset({"timeout", "preempted", "node_fail", "cancelled", "goodbye"})
+
+#: Part of a walltime: a job of which less is left is followed by another one.
+NEARLY_OVER = 0.1
 
 
 class FactStore(Protocol):
@@ -60,12 +64,44 @@ class Head:
     view : HeadView
     is_known : bool
         Whether this manager knows what it holds.
+    ends_at : float
+        When it ends what runs in it, on the manager's monotonic clock.
+    idle_since : float or None
+        Since when it holds nothing.
+    leaves : str
+        Why it is told to leave; "" while it is not.
+    is_barren : bool
+        It was given tasks, and none of them has ended.
     """
 
-    def __init__(self, owner: Owner, nodes: Iterable[NodeInventory]) -> None:
+    def __init__(
+        self, owner: Owner, nodes: Iterable[NodeInventory], accepts: Collection[str] = ()
+    ) -> None:
         self.owner = owner
-        self.view = HeadView(owner.job, HeadMirror(nodes))
+        self.view = HeadView(owner.job, HeadMirror(nodes), accepts)
         self.is_known = False
+        self.ends_at = float("inf")
+        self.idle_since: float | None = None
+        self.leaves = ""
+        self.is_barren = False
+        self._has_ended_one = False
+
+    @property
+    def inventory(self) -> Inventory:
+        """What its job has."""
+        return self.view.mirror.inventory
+
+    def is_nearly_over(self, walltime: float | None, now: float) -> bool:
+        """Whether so little of its walltime is left that it does not count as a place for tasks."""
+        return self.ends_at - now <= (walltime or 0.0) * NEARLY_OVER
+
+    def note_given(self) -> None:
+        """It was given tasks."""
+        self.idle_since, self.is_barren = None, not self._has_ended_one
+
+    def note_end(self) -> None:
+        """A task of it has ended, well or badly, by itself."""
+        self._has_ended_one, self.is_barren = True, False
 
 
 class TaskState:
@@ -122,12 +158,22 @@ class TaskState:
         """Remember which tasks a Submit made."""
         self.batches[batch] = self.changed_batches[batch] = items
 
-    def meet_head(self, owner: Owner, nodes: Iterable[NodeInventory]) -> None:
+    def meet_head(
+        self, owner: Owner, nodes: Iterable[NodeInventory], accepts: Collection[str] = ()
+    ) -> None:
         """A head says what it has. Each is asked what it holds: it may have been believed dead."""
         before = self.heads.get(owner.job)
         if before is None or before.owner != owner:
-            self.heads[owner.job] = Head(owner, nodes)
+            self.heads[owner.job] = Head(owner, nodes, accepts)
         self.changed = True
+
+    def is_held_here(self, task: TaskResources) -> bool:
+        """Whether a head that belongs to no pool can hold such a task."""
+        return any(
+            head.inventory.could_ever_hold(task)
+            for job, head in self.heads.items()
+            if is_external(job)
+        )
 
     def drop_cancelled(self) -> None:
         """Let heads end what is theirs no more: a person cancelled it."""

@@ -16,10 +16,14 @@ import msgspec
 from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.wire.progress import Report as Report  # noqa: PLC0414  part of the messages
 from adaptive_scheduler.core.wire.tasks import (
+    AddPool,
     CloseRun,
     Collect,
+    PoolList,
+    Pools,
     Prioritise,
     PutFunction,
+    RemovePool,
     Results,
     Submit,
     Submitted,
@@ -157,6 +161,7 @@ Request = (
     Hello | Claim | Beat | Finish | Fail | Release | Goodbye  # of clients
     | Trade  # of heads of pools
     | PutFunction | Submit | Collect | Prioritise | Withdraw | CloseRun  # of drivers
+    | AddPool | RemovePool | Pools  # of drivers and people
     | Status | Cancel | CancelItems | Resume | Retry | Stop  # of people
 )  # fmt: skip
 
@@ -240,7 +245,9 @@ class Picture(msgspec.Struct, frozen=True, gc=False, tag=True):
     snapshot: msgspec.Raw
 
 
-Reply = Welcome | Assigned | Idle | Ok | Refused | Picture | Work | Submitted | Results
+Reply = (
+    Welcome | Assigned | Idle | Ok | Refused | Picture | Work | Submitted | Results | PoolList
+)  # fmt: skip
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):

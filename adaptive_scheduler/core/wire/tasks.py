@@ -7,6 +7,7 @@ import enum
 import msgspec
 
 from adaptive_scheduler.core.tasks.place import NodePlace
+from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
 
 
@@ -142,6 +143,8 @@ class Trade(msgspec.Struct, frozen=True, gc=False, tag=True):
         Seconds for which the answer may be held back if there is nothing to do.
     ends : int
         Number of its last end: a new manager counts on from there.
+    seconds_left : float, optional
+        Until it ends what runs in it; None: nobody knows of an end.
     """
 
     seen: int = 0
@@ -151,6 +154,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False, tag=True):
     holds: list[Held] | None = None
     wait: float = 0.0
     ends: int = 0
+    seconds_left: float | None = None
 
 
 class Work(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -308,3 +312,47 @@ class Withdraw(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 class CloseRun(msgspec.Struct, frozen=True, gc=False, tag=True):
     """No more tasks will come: the run is over when all have ended."""
+
+
+class AddPool(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """Add a pool, or change the settings of the one of this name: its resources stay."""
+
+    pool: Pool
+
+
+class RemovePool(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """Let a pool end: it is given nothing more, and its jobs end with what runs in them."""
+
+    name: str
+
+
+class Pools(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """Asks for all pools."""
+
+
+class PoolState(msgspec.Struct, frozen=True, gc=False):
+    """A pool as it is at this moment.
+
+    Attributes
+    ----------
+    pool : Pool
+    waiting, running : int
+        Jobs that have not started, and that have.
+    cores, used : int
+        Of its heads, and those of them that tasks occupy.
+    tasks : int
+        That its heads hold.
+    """
+
+    pool: Pool
+    waiting: int
+    running: int
+    cores: int
+    used: int
+    tasks: int
+
+
+class PoolList(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """The answer to Pools; removed ones are there too."""
+
+    pools: list[PoolState]

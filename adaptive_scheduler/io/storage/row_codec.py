@@ -15,6 +15,7 @@ from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import RUNNING, TASK, Budget, Item, step
 from adaptive_scheduler.core.rows.run_state import RunState
+from adaptive_scheduler.core.tasks.pools import Pool, PoolTable
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.task_state import FactStore, NoFacts, TaskState
 from adaptive_scheduler.errors import DatabaseError
@@ -25,7 +26,7 @@ from adaptive_scheduler.io.storage.database import Tables
 RUN_TABLE = "run"
 RUN_ROW = "1"
 #: Tables of a run with tasks.
-RESOURCES, BATCHES = "task_resources", "batches"
+RESOURCES, BATCHES, POOLS = "task_resources", "batches", "pools"
 
 
 class RunRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -85,7 +86,15 @@ def open_state(
     tasks.is_open = run.is_open
     state = RunState(table, jobs, config, read_combos(tables), tasks)
     state.held, state.cancelled = run.held, run.cancelled
+    state.pools = PoolTable(read_pools(tables))
+    state.pools.write_shapes(config.shapes)
     return state
+
+
+def read_pools(tables: Tables) -> dict[int, Pool]:
+    """Pools by the shape of their jobs."""
+    rows = tables.get(POOLS, {})
+    return {int(shape): msgspec.convert(row, Pool) for shape, row in rows.items()}
 
 
 def read_resources(tables: Tables) -> list[TaskResources]:
@@ -175,6 +184,9 @@ def note_changes(store: Journal, state: RunState) -> None:
         store.put(RESOURCES, number, resources)
     for batch, ids in state.tasks.changed_batches.items():
         store.put(BATCHES, batch, {"items": ids})
+    for shape, pool in state.pools.changed.items():
+        store.put(POOLS, shape, pool)
+    state.pools.changed.clear()
     state.tasks.changed_resources.clear()
     state.tasks.changed_batches.clear()
     items.changed.clear()
@@ -187,6 +199,7 @@ def note_everything(store: Journal, state: RunState) -> None:
     state.items.changed.update(enumerate(state.items.rows))
     state.tasks.changed_resources.update(enumerate(state.tasks.resources))
     state.tasks.changed_batches.update(state.tasks.batches)
+    state.pools.changed.update(state.pools.by_shape)
     state.jobs.changed_jobs.update(state.jobs.records)
     state.jobs.changed_submits.update(state.jobs.submits)
     for row, combo in state.combos.items():

@@ -49,8 +49,18 @@ def start_head(
         argv += ["--slots", str(slots)]
     if gpus:
         argv += ["--gpus", ",".join(gpus)]
+    argv.append("--child")
     # a Ctrl-C in the terminal is for the driver, which ends its head itself
     return subprocess.Popen(argv, stdin=subprocess.DEVNULL, process_group=0)
+
+
+def start_supervisor(address: str, folder: RunFolder) -> subprocess.Popen[bytes]:
+    """Start the supervisor of a node's agent, which connects to the head's socket at `address`."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "adaptive_scheduler.client.tasks.supervisor", address,
+         os.fspath(folder.folder)],
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
 
 
 def end_process(process: subprocess.Popen[bytes], patience: float) -> None:

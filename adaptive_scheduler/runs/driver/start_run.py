@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.config import RunConfig, Timing
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import TASK
@@ -19,10 +19,23 @@ from adaptive_scheduler.runs.start.launch import start_and_wait
 from adaptive_scheduler.runs.start.own_folder import removed_if_refused
 from adaptive_scheduler.runs.start.prepare import held
 from adaptive_scheduler.runs.start.previous_run import open_store
+from adaptive_scheduler.schedulers.base import Scheduler
 
 
-def start_run(folder: RunFolder, name: str) -> None:
+def start_run(
+    folder: RunFolder, name: str, scheduler: Scheduler | None = None, timing: Timing | None = None
+) -> None:
     """Start the manager of a run of tasks, unless it lives; carry an existing run on.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    name : str
+        Of the jobs.
+    scheduler : Scheduler, optional
+        By which jobs of pools are submitted; an existing run keeps its own.
+    timing : Timing, optional
+        Of a new run.
 
     Raises
     ------
@@ -40,7 +53,7 @@ def start_run(folder: RunFolder, name: str) -> None:
                 for path in (folder.folder, folder.scripts, folder.ends):
                     files.private_folder(path)
                 with held(folder):
-                    _write(folder, name)
+                    _write(folder, name, scheduler, timing or Timing())
         except RunError:
             if not viewer.lives():
                 raise
@@ -48,15 +61,15 @@ def start_run(folder: RunFolder, name: str) -> None:
         start_and_wait(folder, viewer)
 
 
-def _write(folder: RunFolder, name: str) -> None:
+def _write(folder: RunFolder, name: str, scheduler: Scheduler | None, timing: Timing) -> None:
     is_open = row_codec.RunRow(is_open=True)
     if not folder.database.exists():
         config = RunConfig(
             secrets.token_hex(4), [Resources()], [name], str(folder.logs),
-            environment=record_environment(),
+            environment=record_environment(), kind=TASK, timing=timing,
         )  # fmt: skip
         write_config(folder, config)
-        write_callables(folder.callables, {"scheduler": None})
+        write_callables(folder.callables, {"scheduler": scheduler})
         tables = row_codec.new_tables([], None)
         row = {row_codec.RUN_ROW: {"is_open": True}}
         database.create(folder.database, {**tables, row_codec.RUN_TABLE: row})

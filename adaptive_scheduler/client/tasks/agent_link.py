@@ -1,0 +1,232 @@
+"""The head's side of its node's agent: starts it by its supervisor, and both anew if they die."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from adaptive_scheduler.client.tasks.frames import Frames
+from adaptive_scheduler.client.tasks.messages import (
+    Begun,
+    Ended,
+    EndKind,
+    FromAgent,
+    Quit,
+    Start,
+    Stop,
+)
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import RunError
+from adaptive_scheduler.io.system.processes import start_supervisor
+
+#: Seconds before a supervisor that has ended is started anew.
+PAUSE = 1.0
+#: So many supervisors may end one after the other before an agent of theirs was there.
+MOST_VAIN_STARTS = 5
+#: Seconds that an agent may take to end beyond those that it gives to its tasks.
+PATIENCE = 10.0
+
+_from_agent: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(FromAgent)
+
+
+class AgentListener(Protocol):
+    """Who is told what happens on the node."""
+
+    def task_begun(self, begun: Begun) -> None:
+        """A task has been running for a moment."""
+
+    def task_ended(self, ended: Ended) -> None:
+        """A task has ended, or comes back."""
+
+    def agent_came(self) -> None:
+        """There is an agent again."""
+
+    def agent_lost(self) -> None:
+        """What the agent ran has died with it."""
+
+
+class AgentLink:
+    """Starts tasks on this node. While there is no agent, for a second perhaps, they wait.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    selector : selectors.BaseSelector
+        Of the head's loop; what becomes readable has a function as its data.
+    listener : AgentListener
+
+    Attributes
+    ----------
+    has_come : bool
+        Whether there has been an agent.
+    """
+
+    def __init__(
+        self, folder: RunFolder, selector: selectors.BaseSelector, listener: AgentListener
+    ) -> None:
+        self.has_come = False
+        self._folder = folder
+        self._selector = selector
+        self._listener = listener
+        self._private = tempfile.TemporaryDirectory(prefix="adaptive-scheduler-")
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(self._address)
+        self._server.listen(1)
+        self._watch(self._server, self._meet)
+        self._frames: Frames | None = None
+        self._waiting: dict[int, Start] = {}
+        self._quit: Quit | None = None
+        self._life = _Supervisor(self._address, folder)
+        self._watch(self._life.pidfd, self._lose_supervisor)
+
+    @property
+    def _address(self) -> str:
+        return str(Path(self._private.name) / "head")
+
+    def _watch(self, what: Any, action: Callable[[], None]) -> None:
+        self._selector.register(what, selectors.EVENT_READ, action)
+
+    # ------------------------------------------------------------------- to the agent
+
+    def start(self, start: Start) -> None:
+        """Begin a task, as soon as there is an agent."""
+        if self._quit is not None:
+            self._listener.task_ended(Ended(start.token, EndKind.BACK, begun=False))
+        elif self._frames is None or not self._life.is_running:  # an agent ends with its supervisor
+            self._waiting[start.token] = start
+        else:
+            self._frames.send(start)
+
+    def stop(self, token: int) -> None:
+        """End a task."""
+        if self._waiting.pop(token, None) is not None:
+            self._listener.task_ended(Ended(token, EndKind.CANCELLED, begun=False))
+        elif self._frames is not None:
+            self._frames.send(Stop(token))
+
+    def quit(self, grace: float) -> None:
+        """End all tasks, and the agent: by SIGTERM, and after `grace` seconds by SIGKILL."""
+        self._quit = Quit(grace=grace)
+        if self._frames is not None:
+            self._frames.send(self._quit)
+        for token in list(self._waiting):
+            del self._waiting[token]
+            self._listener.task_ended(Ended(token, EndKind.BACK, begun=False))
+
+    def tick(self, now: float) -> None:
+        """Send what is to be sent; start a supervisor anew when it is time."""
+        if self._frames is not None:
+            self._frames.flush()
+        # while the old agent is there, its tasks may be too: the new ones would share their cores
+        if self._quit is None and self._frames is None and self._life.is_due(now):
+            self._life.begin()
+            self._watch(self._life.pidfd, self._lose_supervisor)
+
+    def close(self, grace: float = 0.0) -> None:
+        """End what is left on this node."""
+        self.quit(grace)
+        if self._frames is not None:
+            self._frames.flush()
+        self._life.end(grace + PATIENCE)
+        self._server.close()
+        self._private.cleanup()
+
+    # ------------------------------------------------------------------- from the agent
+
+    def _meet(self) -> None:
+        sock, _ = self._server.accept()
+        if self._frames is not None:
+            self._lose()
+        self.has_come, self._life.vain = True, 0
+        self._frames = Frames(sock, _from_agent)
+        self._watch(sock, self._hear)
+        if self._quit is not None:
+            self._frames.send(self._quit)
+        for start in self._waiting.values():
+            self._frames.send(start)
+        self._waiting.clear()
+        self._listener.agent_came()
+
+    def _hear(self) -> None:
+        frames = self._frames
+        assert frames is not None
+        for message in frames.receive():
+            match message:
+                case Ended():
+                    self._listener.task_ended(message)
+                case Begun():
+                    self._listener.task_begun(message)
+        if not frames.is_open:
+            self._lose()
+
+    def _lose(self) -> None:
+        assert self._frames is not None
+        self._selector.unregister(self._frames.sock)
+        self._frames.sock.close()
+        self._frames = None
+        self._listener.agent_lost()
+
+    def _lose_supervisor(self) -> None:
+        """It was killed, or an agent ended in a way that it does not mend."""
+        self._selector.unregister(self._life.pidfd)
+        self._life.reap()
+
+
+class _Supervisor:
+    """The process that keeps the node's agent alive, one after the other."""
+
+    def __init__(self, address: str, folder: RunFolder) -> None:
+        self.vain = 0
+        self._address = address
+        self._folder = folder
+        self.begin()
+
+    def begin(self) -> None:
+        """Start one; RunError if none of the last ones had an agent."""
+        if self.vain >= MOST_VAIN_STARTS:
+            raise RunError(
+                f"no agent can be started on {socket.gethostname()}: it ended {self.vain} times at "
+                "once. The output of the job says why."
+            )
+        self.vain += 1
+        self._process: subprocess.Popen[bytes] | None = start_supervisor(
+            self._address, self._folder
+        )
+        self.pidfd = os.pidfd_open(self._process.pid)
+        self._again_at = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process is not None
+
+    def is_due(self, now: float) -> bool:
+        """Whether another one is to be started."""
+        return self._process is None and now >= self._again_at
+
+    def reap(self) -> None:
+        """Take in that it has ended."""
+        assert self._process is not None
+        self._process.wait()
+        self._process = None
+        os.close(self.pidfd)
+        self._again_at = time.monotonic() + PAUSE
+
+    def end(self, patience: float) -> None:
+        """Wait until it has ended; kill it if that takes too long: the agent ends with it."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,172 @@
+"""Pools: jobs of one shape that run tasks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
+from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.errors import InputError
+
+#: Seconds that a head without tasks stays.
+IDLE = 60.0
+#: As clients of one process, heads are started without an MPI launcher.
+EXECUTOR = "process-pool"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MIB = 2**20
+
+
+class Pool(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Jobs of one shape that run tasks, and how many of them there may be.
+
+    Attributes
+    ----------
+    name : str
+    resources : Resources
+        Of each job.
+    max_jobs, min_jobs : int
+        Jobs at most; jobs that stay although there is nothing to do.
+    accepts : list of str
+        Tags of the tasks that it takes; empty: all.
+    idle : float
+        Seconds that a job without tasks stays.
+    is_removed : bool
+        It is given nothing more, and its jobs end when what runs in them has ended.
+    """
+
+    name: str
+    resources: Resources
+    max_jobs: int = 1
+    min_jobs: int = 0
+    accepts: list[str] = []
+    idle: float = IDLE
+    is_removed: bool = False
+
+    @property
+    def inventory(self) -> Inventory:
+        """What one of its jobs has."""
+        cores = list(range(self.resources.cores))
+        gpus = [str(n) for n in range(self.resources.gpus or 0)]
+        memory = None if self.resources.memory is None else self.resources.memory * _MIB
+        return Inventory([NodeInventory(self.name, cores, gpus, memory)])
+
+    def could_hold(self, task: TaskResources, tag: str) -> bool:
+        """Whether one of its jobs can run such a task, while nothing else runs in it."""
+        if self.is_removed or (self.accepts and tag not in self.accepts):
+            return False
+        walltime = self.resources.walltime
+        if walltime is not None and (task.walltime or 0.0) > walltime:
+            return False
+        return self.inventory.could_ever_hold(task)
+
+    def __str__(self) -> str:
+        has = self.resources
+        parts = [f"{has.cores} cores"]
+        if has.gpus:
+            parts.append(f"{has.gpus} GPUs")
+        if has.memory is not None:
+            parts.append(f"{has.memory / 1024:.3g} GiB")
+        if has.walltime is not None:
+            parts.append(f"{has.walltime} s")
+        if self.accepts:
+            parts.append(f"tags {', '.join(self.accepts)} only")
+        return f"{self.name} ({', '.join(parts)})"
+
+
+def check_pool(pool: Pool) -> Pool:
+    """Return a checked pool, whose jobs are of one process.
+
+    Raises
+    ------
+    InputError
+        Names the argument, what is wrong and what to give.
+    """
+    if not _NAME.fullmatch(pool.name):
+        raise InputError(
+            f"name={pool.name!r} of a pool: give 1 to 64 letters, digits, '.', '_' or '-'."
+        )
+    if (pool.resources.nodes or 1) != 1:
+        raise InputError(
+            f"pool {pool.name}: nodes={pool.resources.nodes}, but its jobs have one node so far. "
+            "Give nodes=1, and more jobs."
+        )
+    if pool.max_jobs < 1 or not 0 <= pool.min_jobs <= pool.max_jobs:
+        raise InputError(
+            f"pool {pool.name}: min_jobs={pool.min_jobs}, max_jobs={pool.max_jobs}: give "
+            "0 <= min_jobs <= max_jobs, and max_jobs of at least 1."
+        )
+    if not pool.idle >= 0:  # so of NaN, too
+        raise InputError(f"pool {pool.name}: idle={pool.idle} must be seconds, 0 or more.")
+    return msgspec.structs.replace(
+        pool, resources=msgspec.structs.replace(pool.resources, nodes=1, executor_type=EXECUTOR)
+    )
+
+
+class PoolTable:
+    """The pools of a run, by the shape of their jobs: no two have one shape.
+
+    Parameters
+    ----------
+    pools : mapping of int to Pool
+
+    Attributes
+    ----------
+    by_shape : dict of int to Pool
+        Removed ones too: jobs of them may be left.
+    changed : dict of int to Pool
+        Pools to be written to the database; whoever writes them clears this.
+    """
+
+    def __init__(self, pools: Mapping[int, Pool] | None = None) -> None:
+        self.by_shape = dict(pools or {})
+        self.changed: dict[int, Pool] = {}
+
+    def write_shapes(self, shapes: list[Resources]) -> None:
+        """Put the shapes of the jobs where submits look for them."""
+        for shape, pool in sorted(self.by_shape.items()):
+            shapes[shape : shape + 1] = [pool.resources]
+
+    def put(self, pool: Pool, shapes: list[Resources]) -> None:
+        """Add a pool, or change the settings of the one of its name and shape."""
+        known = self.named(pool.name)
+        shape = len(shapes) if known is None else known
+        self.by_shape[shape] = self.changed[shape] = pool
+        self.write_shapes(shapes)
+
+    def remove(self, name: str) -> bool:
+        """Let a pool end; whether there was one."""
+        shape = self.named(name)
+        if shape is not None:
+            removed = msgspec.structs.replace(self.by_shape[shape], is_removed=True, min_jobs=0)
+            self.by_shape[shape] = self.changed[shape] = removed
+        return shape is not None
+
+    def named(self, name: str) -> int | None:
+        """Return the shape of the pool of a name that is not removed."""
+        for shape, pool in self.by_shape.items():
+            if pool.name == name and not pool.is_removed:
+                return shape
+        return None
+
+    @property
+    def active(self) -> dict[int, Pool]:
+        """Those that are not removed."""
+        return {shape: pool for shape, pool in self.by_shape.items() if not pool.is_removed}
+
+    def why_none_holds(self, task: TaskResources, tag: str) -> str:
+        """Return, with the numbers, why no pool can ever run such a task; "" if one can."""
+        return why_none_holds(self.active.values(), task, tag)
+
+
+def why_none_holds(pools: Iterable[Pool], task: TaskResources, tag: str) -> str:
+    """Return, with the numbers, why no pool can ever run such a task; "" if one can."""
+    pools = list(pools)
+    if any(pool.could_hold(task, tag) for pool in pools):
+        return ""
+    needs = f"it needs {task}" + (f" and has the tag {tag!r}" if tag else "")
+    has = "; ".join(map(str, pools)) or "there is none"
+    return f"no pool can ever hold it: {needs}; the pools: {has}. Ask for less, or add a pool."

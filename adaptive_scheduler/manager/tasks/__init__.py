@@ -1,0 +1,1 @@
+"""What a manager does about pools of tasks."""

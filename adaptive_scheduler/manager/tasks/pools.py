@@ -1,0 +1,91 @@
+"""Answer who adds, changes, removes and looks at pools. No socket, no file, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from adaptive_scheduler.core.jobs.job_tracking import TrackedJob
+from adaptive_scheduler.core.rows.run_state import RunState
+from adaptive_scheduler.core.tasks.pools import Pool, check_pool
+from adaptive_scheduler.core.wire.messages import Ok, Owner, Refused, Reply
+from adaptive_scheduler.core.wire.tasks import AddPool, PoolList, Pools, PoolState, RemovePool
+from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.manager.clients import Moment
+
+#: What drivers and people send about pools.
+POOL_REQUESTS = frozenset((AddPool, RemovePool, Pools))
+
+
+class PoolManager:
+    """The pools' side of the manager.
+
+    Parameters
+    ----------
+    state : RunState
+    submits : callable
+        Whether this manager submits jobs.
+    """
+
+    def __init__(self, state: RunState, submits: Callable[[], bool]) -> None:
+        self._state = state
+        self._submits = submits
+
+    def handle(
+        self, _owner: Owner, _number: int, request: AddPool | RemovePool | Pools, now: Moment
+    ) -> Reply:
+        """Answer one request. It may come twice: done again, it changes nothing more."""
+        match request:
+            case AddPool():
+                return self._add(request.pool)
+            case RemovePool():
+                return self._remove(request.name, now)
+            case Pools():
+                return self._list()
+
+    def _add(self, pool: Pool) -> Reply:
+        if not self._submits():
+            return Refused(
+                "no_scheduler", "this run submits no jobs: it was started on scheduler.Here()."
+            )
+        try:
+            pool = check_pool(pool)
+        except InputError as error:
+            return Refused("bad_request", str(error))
+        pools = self._state.pools
+        shape = pools.named(pool.name)
+        if shape is not None and pools.by_shape[shape].resources != pool.resources:
+            return Refused(
+                "pool_exists",
+                f"there is a pool {pool.name} whose jobs have other resources. Give another name, "
+                "or remove that one first.",
+            )
+        pools.put(pool, self._state.config.shapes)
+        self._state.dirty = self._state.tasks.changed = True
+        return Ok()
+
+    def _remove(self, name: str, now: Moment) -> Reply:
+        if not self._state.pools.remove(name):
+            if any(pool.name == name for pool in self._state.pools.by_shape.values()):
+                return Ok()
+            return Refused("no_such_pool", f"there is no pool {name}.")
+        self._state.dirty = self._state.tasks.changed = True
+        self._state.fail_unplaceable(now.wall)
+        return Ok()
+
+    def _list(self) -> Reply:
+        return PoolList(
+            [self._state_of(shape, pool) for shape, pool in self._state.pools.by_shape.items()]
+        )
+
+    def _state_of(self, shape: int, pool: Pool) -> PoolState:
+        jobs = [job for job in self._state.jobs.live.values() if job.record.shape == shape]
+        heads = [head for job in jobs if (head := self._state.tasks.heads.get(job.id)) is not None]
+        cores = sum(len(node.cores) for head in heads for node in head.inventory.nodes)
+        free = sum(head.inventory.free_cores for head in heads)
+        tasks = sum(len(head.view.mirror.given) for head in heads)
+        waiting = sum(_is_waiting(job) for job in jobs)
+        return PoolState(pool, waiting, len(jobs) - waiting, cores, cores - free, tasks)
+
+
+def _is_waiting(job: TrackedJob) -> bool:
+    return job.may_be_pending

@@ -64,7 +64,7 @@ def test_lines_that_a_killed_manager_had_not_synced_are_synced_by_the_next(seed:
 def test_unsynced_lines_of_an_earlier_segment_are_synced_by_the_next_manager(
     seed: int,
 ) -> None:
-    """An fsync fails, a fold begins the next segment, the manager dies; the next one loses its power.
+    """An fsync fails, a checkpoint begins the next segment, the manager dies; the next one loses its power.
 
     It was found as "damaged in the middle of the journal", by seed 50196.
     """

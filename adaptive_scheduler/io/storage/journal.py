@@ -79,7 +79,7 @@ def replay_all(folder: RunFolder, after: int, tables: Tables) -> TornLine | None
 
     Returns
     -------
-    Tail or None
+    TornLine or None
         The incomplete last line of the journal, which was left out.
 
     Raises

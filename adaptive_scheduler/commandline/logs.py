@@ -13,16 +13,14 @@ from rich.text import Text
 from adaptive_scheduler.commandline.input.arguments import AsJson, NamedRun
 from adaptive_scheduler.commandline.input.find_learner import find_learner
 from adaptive_scheduler.commandline.input.find_run import find_run
-from adaptive_scheduler.commandline.output import log_entries
 from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.json_lines import plain, print_json
-from adaptive_scheduler.commandline.output.log_entries import Entry
 from adaptive_scheduler.commandline.output.terminal import console, print_line, quoted
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
-from adaptive_scheduler.io.system.read_logs import job_output_tail
-from adaptive_scheduler.runs.views import render
+from adaptive_scheduler.runs.views import log_entries, render
+from adaptive_scheduler.runs.views.log_entries import Entry
 
 #: Lines of a job's output that are shown with a learner's history.
 _OUTPUT_LINES = 20
@@ -99,6 +97,8 @@ def _of_run(folder: RunFolder, snapshot: Snapshot, lines: int) -> History:
 
 
 def _of_learner(job_logs: Path, item: ItemView, lines: int) -> History:
+    from adaptive_scheduler.io.system.read_logs import job_output_tail
+
     entries = log_entries.entries_of(sorted(job_logs.glob("*.log")), item.id)[-lines:]
     if not item.job:
         return History(entries, [item])

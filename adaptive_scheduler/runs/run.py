@@ -8,8 +8,9 @@ import time
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, get_args, overload
 
+from adaptive_scheduler.core.options.checks import path
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.times import TimeLike, optional_seconds, seconds
 from adaptive_scheduler.errors import AdaptiveSchedulerError, DataFileError, InputError, RunError
@@ -29,7 +30,6 @@ from adaptive_scheduler.runs.start.prepare import make_config
 from adaptive_scheduler.runs.start.previous_run import match_rows
 from adaptive_scheduler.runs.views import notebook, render, status
 from adaptive_scheduler.runs.views.status import RunSnapshot, RunStatus
-from adaptive_scheduler.schedulers.job_script import preview
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ class Run:
         RunError, DatabaseError
             There is no run.
         """
-        where = RunFolder(folder)
+        where = RunFolder(path(folder, "folder"))
         read_config(where)
         rows = row_codec.read_items(read_tables(where), where)
         return Run(where, [row.fname for row in rows])
@@ -235,6 +235,8 @@ class Run:
         resources there is one script for each different shape, below a line that names its
         learners. Show it with ``print(run.job_script())``.
         """
+        from adaptive_scheduler.schedulers.job_script import preview  # with all executors
+
         plan = self._plan
         if plan is not None:
             config = make_config(plan, self.folder, None)
@@ -254,6 +256,8 @@ class Run:
         rows : str
             ``"all"`` learners, only ``"active"`` and failed ones, or ``"none"``.
         """
+        if rows not in get_args(Rows):
+            raise InputError(f"rows={rows!r} must be 'all', 'active' or 'none'.")
         self._must_have_started()
         return self._viewer.snapshot(rows)
 
@@ -271,6 +275,11 @@ class Run:
             `resume`; the text says why), ``finished``, ``failed`` (ended, some learners
             failed), ``cancelled`` or ``manager dead``.
         """
+        before = self.before_start()
+        return status.status_of(self.snapshot()) if before is None else before
+
+    def before_start(self) -> RunStatus | None:
+        """Return the status ``not started`` with its reason; None if the run was started."""
         if not self.folder.config.exists():
             return RunStatus(status.NOT_STARTED, f"call start(). Folder: {self.folder.home}")
         if self._plan is not None:
@@ -278,7 +287,7 @@ class Run:
                 self._rows()
             except InputError as error:
                 return RunStatus(status.NOT_STARTED, str(error))
-        return status.status_of(self.snapshot())
+        return None
 
     def info(self, interval: TimeLike = 2.0) -> None:
         """Show the run: as tables in a terminal; in a notebook as tables that update themselves.

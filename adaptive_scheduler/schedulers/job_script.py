@@ -191,12 +191,12 @@ def preview(
     """
     where = folder or RunFolder("/RUN_FOLDER")
     texts = []
-    for number, shape in enumerate(shapes):
+    for number, shape in enumerate(shapes, 1):
         name = config.job_names[0]
         job = JobRequest(name, tag(config.run, number), shape, config.log_folder)
         text = job_script(scheduler, job, config, where, number)
         if len(shapes) > 1:
-            learners = [str(place) for place, one in enumerate(shape_of) if one == number]
+            learners = [str(place) for place, one in enumerate(shape_of) if one == number - 1]
             more = ", …" if len(learners) > 10 else ""
             text = f"##### learners {', '.join(learners[:10])}{more}:\n{text}"
         texts.append(text)

@@ -178,6 +178,7 @@ def test_two_names_of_one_thing_are_too_many() -> None:
         ("xyz", r"unknown argument 'xyz'. Known are scheduler, learners, fnames, goal, name"),
         ("kill_on_error", "'kill_on_error' is no argument here: leave it out"),
         ("save_dataframe", r"call to_dataframe\(\)"),
+        ("db_fname", r"give folder=\.\.\., which holds the database"),
     ],
 )
 def test_an_unknown_name_is_explained(name: str, words: str) -> None:

@@ -67,6 +67,26 @@ def test_what_users_import_runs_nothing_of_asyncio() -> None:
     assert done.stdout.strip() == "set()"
 
 
+@pytest.mark.parametrize(
+    ("imported", "unneeded"),
+    [
+        (
+            "from adaptive_scheduler.scheduler import SLURM",
+            ["importlib.metadata", "adaptive_scheduler.executors.registry"],
+        ),
+        (
+            "from adaptive_scheduler.server_support import RunManager",
+            ["html", "difflib", "adaptive_scheduler.runs.check"],
+        ),
+        ("import adaptive_scheduler.cli", ["hashlib", "json", "rich.live"]),
+    ],
+)
+def test_what_is_seldom_needed_is_imported_when_it_is(imported: str, unneeded: list[str]) -> None:
+    code = f"import sys; before = set(sys.modules); {imported}; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert not set(unneeded) & set(done.stdout.split())
+
+
 def test_all_public_modules_are_packaged() -> None:
     folder = Path(adaptive_scheduler.__file__).parent
     assert all((folder / f"{module[1:]}.py").exists() for module in MODULES if module)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
 from adaptive_scheduler.runs.views import render
@@ -50,6 +48,8 @@ class RunStatus(str):
         return f"{self}: {self.text}" if self.text else str(self)
 
     def _repr_html_(self) -> str:
+        import html
+
         text = f'<pre style="white-space:pre-wrap">{html.escape(self.text)}</pre>'
         return f"<b>{html.escape(self)}</b>{text if self.text else ''}"
 

@@ -354,6 +354,16 @@ class Scheduler(abc.ABC):
         return [*argv, "-n", str(resources.cores)]
 
 
+def check_scheduler(given: Any) -> Scheduler:
+    """Return a scheduler that a user gave; InputError if it is none."""
+    if not isinstance(given, Scheduler):
+        raise InputError(
+            f"scheduler={given!r} is no scheduler. Give for example "
+            "adaptive_scheduler.scheduler.SLURM(cores=10)."
+        )
+    return given
+
+
 def default_mpiexec(python_executable: str) -> list[str]:
     """Return the ``mpiexec`` that was installed with this Python, else the one on PATH."""
     beside = Path(python_executable).parent / "mpiexec"

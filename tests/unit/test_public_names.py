@@ -13,7 +13,7 @@ import pytest
 
 import adaptive_scheduler
 
-MODULES = ("", ".scheduler", ".server_support", ".client_support")
+MODULES = ("", ".scheduler", ".server_support", ".client_support", ".errors")
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -29,6 +29,13 @@ def test_a_name_that_is_not_there_is_an_attribute_error(module: str) -> None:
     public = importlib.import_module(f"adaptive_scheduler{module}")
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = public.nothing
+
+
+def test_every_error_is_a_public_name() -> None:
+    errors = [
+        name for name, value in vars(adaptive_scheduler.errors).items() if inspect.isclass(value)
+    ]
+    assert sorted(errors) == dir(adaptive_scheduler.errors)
 
 
 def test_the_errors_are_an_attribute_of_the_package() -> None:

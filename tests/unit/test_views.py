@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
@@ -40,7 +41,10 @@ def snapshot(**changes: object) -> RunSnapshot:
 
 
 def lines(view: object, width: int = 200) -> list[str]:
-    return render.as_text(view, width).splitlines()  # type: ignore[arg-type]
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False)
+    with console.capture() as capture:
+        console.print(view)
+    return capture.get().splitlines()
 
 
 def line_with(text: str, view: object) -> str:

@@ -291,14 +291,6 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24:02d} h"
 
 
-def as_text(view: RenderableType, width: int = 120) -> str:
-    """A view as plain text, `width` characters wide."""
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False)
-    with console.capture() as capture:
-        console.print(view)
-    return capture.get()
-
-
 def as_html(view: RenderableType, width: int = 120) -> str:
     """A view as HTML for a notebook: one ``pre`` with inline styles and no scripts."""
     console = Console(

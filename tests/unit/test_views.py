@@ -11,6 +11,7 @@ from rich.console import Console
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
 from adaptive_scheduler.runs.views import render
+from adaptive_scheduler.runs.views.log_entries import traceback_text
 from adaptive_scheduler.runs.views.status import RunSnapshot, item_status, status_of
 
 
@@ -203,3 +204,15 @@ def test_the_status_of_one_learner() -> None:
     running = ItemView(4, "/d", Phase.RUNNING, job="7_1", loss=0.5, worked=70.0)
     assert item_status(running, 0.0).text == "0 points, 70 s of work, job 7_1, loss 0.5"
     assert repr(item_status(running, 0.0)).startswith("running: 0 points")
+
+
+def test_one_failure_is_not_one_failures_and_a_phase_is_not_its_own_reason() -> None:
+    failed = ItemView(0, "/a", Phase.FAILED, reason="x", attempts=1, fails=1, crashes=1)
+    assert render.why(failed, 0.0) == "x, 1 failure, 1 crash"
+    assert traceback_text(failed).plain.startswith(
+        "learner 0 is failed: x (1 attempt, 1 failure, 1 crash)"
+    )
+    two = ItemView(0, "/a", Phase.FAILED, reason="x", fails=2, crashes=2)
+    assert render.why(two, 0.0) == "x, 2 failures, 2 crashes"
+    cancelled = ItemView(0, "/a", Phase.CANCELLED, reason="cancelled", npoints=1)
+    assert item_status(cancelled, 0.0).text == "1 point, 0 s of work"

@@ -37,6 +37,7 @@ from adaptive_scheduler.runs.start.previous_run import (
     new_rows,
     rewrite_rows,
 )
+from adaptive_scheduler.runs.views.render import counted
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,9 @@ def prepare(plan: CheckedRun, folder: RunFolder, overwrite: bool = False) -> Pre
         former.remarks += again.remarks
         done = _mark_met(plan, folder, items) if plan.options.check_goal_on_start else 0
         if done:
-            former.remarks.append(f"{done} learners meet the goal with the data they have.")
+            former.remarks.append(
+                f"The goal is met by {counted(done, 'learner')} with the data there are."
+            )
         if has_passed(plan.goal, time.time()):
             over = f"goal={unparse_goal(plan.goal)!s} has passed"
             former.remarks.append(

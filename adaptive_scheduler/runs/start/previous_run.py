@@ -19,6 +19,7 @@ from adaptive_scheduler.io.storage.database import Database, Tables
 from adaptive_scheduler.io.storage.read_only import put_aside, read_tables
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.plan import CheckedRun
+from adaptive_scheduler.runs.views.render import counted
 
 
 @dataclass
@@ -138,7 +139,7 @@ def rewrite_rows(
             requeue(store, config, (Phase.DONE,), frozenset(again))
         return [
             *store.remarks,
-            *([f"{n} failed or cancelled learners are queued again."] if n else []),
+            *([f"{counted(n, 'failed or cancelled learner')} queued again."] if n else []),
         ]
 
 

@@ -11,6 +11,7 @@ import msgspec
 from rich.text import Text
 
 from adaptive_scheduler.core.wire.snapshot import ItemView
+from adaptive_scheduler.runs.views.render import counted
 
 #: Facts that are not shown in each line: they are shown elsewhere, or are the same everywhere.
 _HIDDEN = frozenset({"timestamp", "event", "level", "job", "run", "item", "fname"})
@@ -84,6 +85,9 @@ def _short(value: Any) -> str:
 def traceback_text(item: ItemView) -> Text:
     """Why a learner is where it is, with the traceback of the user's code."""
     head = f"learner {item.id} is {item.phase.value}"
-    counts = f"{item.attempts} attempts, {item.fails} failures, {item.crashes} crashes"
+    counts = (
+        f"{counted(item.attempts, 'attempt')}, {counted(item.fails, 'failure')}, "
+        f"{counted(item.crashes, 'crash', 'crashes')}"
+    )
     reason = f": {item.reason}" if item.reason else ""
     return Text.assemble((head, "bold"), f"{reason} ({counts})\n", item.traceback)

@@ -96,9 +96,9 @@ def jobs(snapshot: Snapshot) -> str:
     return f"jobs: {' and '.join(parts)}"
 
 
-def counted(n: int, what: str) -> str:
-    """``1 job``, ``2 jobs``."""
-    return f"{n} {what}{'' if n == 1 else 's'}"
+def counted(n: int, what: str, many: str = "") -> str:
+    """``1 job``, ``2 jobs``; `many` is a plural that is not `what` and an s."""
+    return f"{n} {what if n == 1 else many or f'{what}s'}"
 
 
 def line(snapshot: Snapshot) -> str:
@@ -167,15 +167,15 @@ def _item_cells(item: ItemView, folder: str) -> list[Text]:
 
 def why(item: ItemView, now: float) -> str:
     """Reason, failures and damaged data of a learner; "" if there is none."""
-    counts = {"failures": item.fails, "crashes": item.crashes}
+    fails = counted(item.fails, "failure") if item.fails else ""
+    crashes = counted(item.crashes, "crash", "crashes") if item.crashes else ""
     kept = f"damaged data kept as {item.kept_aside}" if item.kept_aside else ""
-    parts = [_trouble(item, now), *(f"{n} {what}" for what, n in counts.items() if n), kept]
-    return ", ".join(part for part in parts if part)
+    return ", ".join(filter(None, [_trouble(item, now), fails, crashes, kept]))
 
 
 def _trouble(item: ItemView, now: float) -> str:
     """Why a learner is in its phase, and since when it makes no progress."""
-    reason = "" if item.phase is Phase.DONE else item.reason
+    reason = "" if item.phase is Phase.DONE or item.reason == item.phase else item.reason
     return ", ".join(filter(None, [reason, stalled(item, now) if item.stalled else ""]))
 
 

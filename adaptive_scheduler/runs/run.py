@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args, overload
 
 from adaptive_scheduler.core.options.checks import path
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.times import TimeLike, optional_seconds, seconds
 from adaptive_scheduler.errors import AdaptiveSchedulerError, DataFileError, InputError, RunError
 from adaptive_scheduler.io.pickling.callables_file import read_callable
@@ -90,7 +91,7 @@ class Run:
         return Run(where, [row.fname for row in rows])
 
     def __repr__(self) -> str:
-        n = render.counted(len(self.fnames), "learner")
+        n = counted(len(self.fnames), "learner")
         return f"{type(self).__name__} of {n} in {self.folder.home}"
 
     def _repr_html_(self) -> str:

@@ -86,7 +86,10 @@ def test_what_users_import_runs_nothing_of_asyncio() -> None:
             ["html", "difflib", "adaptive_scheduler.runs.check"],
         ),
         ("import adaptive_scheduler.client.main", ["rich", "pygments", "structlog", "attr"]),
-        ("import adaptive_scheduler.cli", ["hashlib", "json", "rich.live"]),
+        (
+            "import adaptive_scheduler.cli",
+            ["hashlib", "json", "rich.live", "adaptive_scheduler.runs.views.render"],
+        ),
     ],
 )
 def test_what_is_seldom_needed_is_imported_when_it_is(imported: str, unneeded: list[str]) -> None:

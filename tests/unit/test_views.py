@@ -93,8 +93,8 @@ def test_a_dead_manager_and_notes_are_shown() -> None:
     text = "\n".join(lines(render.overview(dead)))
     assert "no manager runs" in text
     assert "no such partition" in text
-    assert render.is_held(dead)
-    assert not render.is_held(snapshot())
+    assert dead.is_held
+    assert not snapshot().is_held
 
 
 def test_an_empty_run_can_be_shown() -> None:

@@ -95,7 +95,7 @@ class NothingLeft:
         """Whether the run is over and its jobs are gone, or it needs its user to go on."""
         if not snapshot.alive:
             return True
-        if render.is_held(snapshot) and not snapshot.jobs:
+        if snapshot.is_held and not snapshot.jobs:
             return True
         if not snapshot.over:
             self._over_since = None

@@ -19,6 +19,7 @@ from adaptive_scheduler.core.goals import has_passed, refuse_passed, unparse_goa
 from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import FileError, InputError
 from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.pickling.learner_file import write_learners
@@ -37,7 +38,6 @@ from adaptive_scheduler.runs.start.previous_run import (
     new_rows,
     rewrite_rows,
 )
-from adaptive_scheduler.runs.views.render import counted
 
 
 @dataclass(frozen=True)

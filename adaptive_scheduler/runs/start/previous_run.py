@@ -13,13 +13,13 @@ from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import DatabaseError, InputError
 from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.database import Database, Tables
 from adaptive_scheduler.io.storage.read_only import put_aside, read_tables
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.plan import CheckedRun
-from adaptive_scheduler.runs.views.render import counted
 
 
 @dataclass

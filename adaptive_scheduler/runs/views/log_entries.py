@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from rich.text import Text
 
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.snapshot import ItemView
-from adaptive_scheduler.runs.views.render import counted
 
 #: Facts that are not shown in each line: they are shown elsewhere, or are the same everywhere.
 _HIDDEN = frozenset({"timestamp", "event", "level", "job", "run", "item", "fname"})

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
 
 #: Colours of the phases, in the order in which they are shown.
@@ -96,11 +97,6 @@ def jobs(snapshot: Snapshot) -> str:
     return f"jobs: {' and '.join(parts)}"
 
 
-def counted(n: int, what: str, many: str = "") -> str:
-    """``1 job``, ``2 jobs``; `many` is a plural that is not `what` and an s."""
-    return f"{n} {what if n == 1 else many or f'{what}s'}"
-
-
 def line(snapshot: Snapshot) -> str:
     """The run on one line without colours, for logs and pipes."""
     done = snapshot.phases.get(Phase.DONE, 0)
@@ -110,11 +106,6 @@ def line(snapshot: Snapshot) -> str:
 def notes(snapshot: Snapshot) -> list[Text]:
     """The notes of the manager, one line each."""
     return [Text(f"! {note}", "bold yellow") for note in snapshot.notes]
-
-
-def is_held(snapshot: Snapshot) -> bool:
-    """Whether nothing is submitted until somebody calls `resume`."""
-    return any(note.startswith("held:") for note in snapshot.notes)
 
 
 # ------------------------------------------------------------------------- tables

@@ -20,6 +20,8 @@ from adaptive_scheduler.io.pickling.learner_file import LearnerFile
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
+from adaptive_scheduler.io.system.hosts import Hosts
+from adaptive_scheduler.io.system.submit import run_command
 from adaptive_scheduler.runs import load_data, offline
 from adaptive_scheduler.runs import retry as retrying
 from adaptive_scheduler.runs.manager_client import ManagerClient, Rows
@@ -234,20 +236,22 @@ class Run:
 
         The number of the submit is filled in when it is made. If learners differ in their
         resources there is one script for each different shape, below a line that names its
-        learners. Show it with ``print(run.job_script())``.
+        learners. PBS is asked for its hosts if the request depends on them. Show it with
+        ``print(run.job_script())``.
         """
         from adaptive_scheduler.schedulers.job_script import preview  # with all executors
 
         plan = self._plan
         if plan is not None:
             config = make_config(plan, self.folder, None)
-            return preview(plan.scheduler, plan.shapes, plan.shape_of, config, self.folder)
-        scheduler = read_callable(self.folder.callables, "scheduler")
-        config = read_config(self.folder)
-        shape_of = [
-            row.shape for row in row_codec.read_items(read_tables(self.folder), self.folder)
-        ]
-        return preview(scheduler, config.shapes, shape_of, config, self.folder)
+            scheduler, shape_of = plan.scheduler, plan.shape_of
+        else:
+            config = read_config(self.folder)
+            scheduler = read_callable(self.folder.callables, "scheduler")
+            rows = row_codec.read_items(read_tables(self.folder), self.folder)
+            shape_of = [row.shape for row in rows]
+        hosts = Hosts(scheduler, run_command)
+        return preview(scheduler, config.shapes, shape_of, config, self.folder, hosts.of)
 
     def snapshot(self, rows: Rows = "active") -> RunSnapshot:
         """Return how the run stands now: learners, jobs, points. It shows itself in a notebook.

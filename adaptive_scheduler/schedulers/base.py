@@ -251,7 +251,8 @@ class Scheduler(abc.ABC):
         """Return the job script that a run would submit; nothing is submitted or written.
 
         What only a run knows stands there in capitals (``/RUN_FOLDER``, ``/WORKING_DIRECTORY``);
-        `RunManager.job_script` fills it in. If learners differ in their resources there is one
+        `RunManager.job_script` fills it in, and asks PBS for its hosts, on which ``cores`` alone
+        depend. If learners differ in their resources there is one
         script for each different shape, below a line that names its learners. Show it with
         ``print(scheduler.job_script())``.
         """

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.jobs.batch_jobs import Host
 from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.snapshot import item_views
 from adaptive_scheduler.errors import InputError
@@ -20,7 +21,7 @@ from adaptive_scheduler.runs.retry import places
 from adaptive_scheduler.runs.run_item import RunItem, place_of
 from adaptive_scheduler.runs.views import log_entries
 from adaptive_scheduler.runs.views.status import RunSnapshot
-from adaptive_scheduler.scheduler import LocalScheduler
+from adaptive_scheduler.scheduler import PBS, LocalScheduler
 from adaptive_scheduler.server_support import RunManager
 
 NAMES = ["/data/x=1/a", "/data/x=2/a", "/data/x=2/b", ["/data/two/c", "/data/two/d"]]
@@ -129,3 +130,16 @@ def test_a_snapshot_of_unknown_rows_is_refused(tmp_path: Path) -> None:
 def test_attach_takes_a_path() -> None:
     with pytest.raises(InputError, match="folder=3 must be a str or a path"):
         RunManager.attach(3)  # type: ignore[arg-type]
+
+
+def test_the_script_that_a_run_shows_is_for_the_hosts_that_the_cluster_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learners = [adaptive.SequenceLearner(abs, [1])]
+    pbs_run = RunManager(PBS(4), learners, [str(tmp_path / "a")], folder=tmp_path / "run")
+    for hosts, line in [
+        ((Host("n1", 8),), "#PBS -l select=1:ncpus=4:mpiprocs=4:ompthreads=1"),
+        ((Host("n1", 2),), "#PBS -l select=4:ncpus=1:mpiprocs=1:ompthreads=1"),
+    ]:
+        monkeypatch.setattr("adaptive_scheduler.runs.run.Hosts.of", lambda *_, found=hosts: found)
+        assert line in pbs_run.job_script().splitlines()

@@ -19,11 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from adaptive_scheduler import RunManager, scheduler
-from adaptive_scheduler.commandline.output.log_entries import read_entries
 from adaptive_scheduler.commandline.output.watching import NothingLeft, watch
 from adaptive_scheduler.core.jobs.batch_jobs import Ending
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.io.system import commands
+from adaptive_scheduler.runs.views.log_entries import read_entries
 
 #: Seconds after which the batch system kills the jobs of the first learner.
 WALLTIME = 12

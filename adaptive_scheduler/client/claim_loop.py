@@ -47,7 +47,7 @@ class ClaimLoop:
     config : RunConfig
         Its intervals and timing.
     deadline : Deadline
-    log : structlog.BoundLogger
+    log : Log
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ from adaptive_scheduler.commandline.input.find_learner import find_learner
 from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
 from adaptive_scheduler.commandline.output.terminal import print_line, quoted
-from adaptive_scheduler.runs.views.render import counted
+from adaptive_scheduler.core.texts import counted
 
 if TYPE_CHECKING:
     from adaptive_scheduler.runs.run import Run

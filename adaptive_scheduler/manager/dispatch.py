@@ -100,7 +100,7 @@ class Dispatcher:
     store : RowStore
         Just opened: a `Database`, or one in memory.
     config : RunConfig
-    log : structlog.BoundLogger
+    log : Log
     name : str
         ``host:pid`` of this process, for people.
     stop : callable

@@ -63,7 +63,7 @@ class Persistence:
     store : RowStore
     state : RunState
         Made of what the store holds.
-    log : structlog.BoundLogger
+    log : Log
 
     Attributes
     ----------

@@ -182,7 +182,7 @@ def test_jobs_without_a_database(here: Path, monkeypatch: pytest.MonkeyPatch) ->
         (["a", "a"], {}, "'a' is there twice"),
         (["a"], {"run_script": "no.py"}, "run_script='no.py' is no file"),
         (["a"], {"interval": 0}, "interval=0"),
-        (["a"], {"cores": (1, 2)}, "RunManager takes some for each learner"),
+        (["a"], {"cores": (1, 2)}, "use RunManager"),
         (["a"], {"colour": "red"}, "unknown argument 'colour'"),
     ],
 )

@@ -27,8 +27,8 @@ def retry(
     learners: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Numbers, fnames or their ends. Default: those that failed or were cancelled, and "
-            "those done that do not meet the goal.",
+            help="Numbers, fnames or their ends. Default: those that failed or were cancelled; with "
+            "--goal or --learners-file also those done that do not meet the goal.",
             metavar="LEARNER",
         ),
     ] = None,
@@ -56,21 +56,26 @@ def retry(
     rows = [find_learner(name, found.fnames) for name in learners or []]
     with prints_option_names():
         n = found.retry(rows or None)
-    print_line(queued_again(n, len(rows)))
+    is_goal_checked = learners_file is not None or goal is not None
+    print_line(queued_again(n, len(rows), is_goal_checked=is_goal_checked))
     if n:
         print_line(f"Watch it with: adaptive-scheduler status --watch {quoted(folder)}")
 
 
-def queued_again(n: int, named: int) -> str:
-    """What to print when `n` learners were queued again, of `named` ones that were typed."""
+def queued_again(n: int, named: int, *, is_goal_checked: bool) -> str:
+    """What to print when `n` learners were queued again, of `named` ones that were typed.
+
+    `is_goal_checked`: whether done learners were compared with the goal.
+    """
     if n and n >= named:
         return f"{counted(n, 'learner')} queued again."
     if n:
         return f"{n} of {counted(named, 'learner')} queued again; the others have not ended yet."
     if named:
         return f"Nothing to retry: {'it has' if named == 1 else 'they have'} not ended yet."
+    done = ", and those done meet the goal" if is_goal_checked else ""
     return (
-        "Nothing to retry: no learner has failed or was cancelled, and those done meet the goal. "
+        f"Nothing to retry: no learner has failed or was cancelled{done}. "
         "To run one again all the same, give its number."
     )
 

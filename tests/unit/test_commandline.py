@@ -241,7 +241,12 @@ def test_why_a_run_cannot_be_resumed(
      (0, 0, "no learner has failed")],
 )  # fmt: skip
 def test_a_retry_tells_how_many_learners_it_meant(n: int, named: int, text: str) -> None:
-    assert text in queued_again(n, named)
+    assert text in queued_again(n, named, is_goal_checked=False)
+
+
+def test_retry_says_that_done_learners_meet_the_goal_only_if_it_has_looked():
+    assert "meet the goal" not in queued_again(0, 0, is_goal_checked=False)
+    assert "those done meet the goal" in queued_again(0, 0, is_goal_checked=True)
 
 
 # ---------------------------------------------------------------- finding a run

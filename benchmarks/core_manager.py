@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import structlog
+
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
@@ -12,7 +14,6 @@ from adaptive_scheduler.core.rows.items import Item, Phase
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Finish, Hello, Owner, Report
 from adaptive_scheduler.io.storage import database, files, row_codec
 from adaptive_scheduler.io.storage.database import Database
-from adaptive_scheduler.io.system.logs import open_log
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
 from adaptive_scheduler.manager.persistence import Persistence
 
@@ -51,7 +52,7 @@ class CoreManager:
         store = Database(folder)
         run = row_codec.open_state(store.take_tables(), folder, config(), time.monotonic())
         self.manager = DatabaseManager(run)
-        self.persistence = Persistence(store, run, open_log(None))
+        self.persistence = Persistence(store, run, structlog.get_logger())
         self._owners = [Owner(f"{1000 + k}", 0, 0, f"uuid-{k}") for k in range(clients)]
         self._number = 0
         self._turn([(owner, Hello("node", 1, 1, -1)) for owner in self._owners])

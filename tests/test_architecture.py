@@ -247,7 +247,7 @@ def test_only_io_uses_subprocess_zmq_and_tinydb(module: str) -> None:
 
 
 def test_core_imports_no_clock_socket_thread_or_adaptive() -> None:
-    world = {"time", "socket", "subprocess", "threading", "zmq", "adaptive", "logging"}
+    world = {"time", "socket", "subprocess", "threading", "structlog", "zmq", "adaptive", "logging"}
     users = {
         name_of(path): imports(tree) & world
         for path, tree in TREES.items()
@@ -261,7 +261,7 @@ def test_importing_the_package_is_cheap() -> None:
     output = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     )
-    heavy = {"adaptive", "zmq", "pandas", "numpy"}
+    heavy = {"adaptive", "zmq", "pandas", "numpy", "structlog"}
     assert heavy & set(json.loads(output.stdout)) == set()
 
 
@@ -270,7 +270,7 @@ def test_help_imports_nothing_heavy() -> None:
     output = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     )
-    heavy = {"adaptive", "zmq", "pandas", "numpy", "tinydb", "mpi4py"}
+    heavy = {"adaptive", "zmq", "pandas", "numpy", "structlog", "tinydb", "mpi4py"}
     assert heavy & set(json.loads(output.stdout)) == set()
 
 

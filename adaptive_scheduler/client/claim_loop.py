@@ -47,7 +47,7 @@ class ClaimLoop:
     config : RunConfig
         Its intervals and timing.
     deadline : Deadline
-    log : Log
+    log : structlog.BoundLogger
 
     Attributes
     ----------

@@ -78,7 +78,7 @@ class Client:
     payloads : mapping
         What runs the items of each kind. They are opened before the first claim: what fails
         there is the run's fault, and no item is blamed.
-    log : Log
+    log : structlog.BoundLogger
     """
 
     def __init__(

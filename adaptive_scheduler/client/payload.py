@@ -50,7 +50,7 @@ class ItemContext:
         Whether no other client can have the item by now; from any thread.
     report : callable
         Given a `Report` for people, and figures for the log.
-    log : Log
+    log : structlog.BoundLogger
         Names the item in each line.
     """
 

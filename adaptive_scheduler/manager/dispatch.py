@@ -100,7 +100,7 @@ class Dispatcher:
     store : RowStore
         Just opened: a `Database`, or one in memory.
     config : RunConfig
-    log : Log
+    log : structlog.BoundLogger
     name : str
         ``host:pid`` of this process, for people.
     stop : callable

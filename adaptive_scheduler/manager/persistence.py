@@ -63,7 +63,7 @@ class Persistence:
     store : RowStore
     state : RunState
         Made of what the store holds.
-    log : Log
+    log : structlog.BoundLogger
 
     Attributes
     ----------

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import structlog
+
 from adaptive_scheduler.client.claim_loop import ClaimLoop
 from adaptive_scheduler.client.deadline import Deadline
 from adaptive_scheduler.client.payload import ItemContext, ItemEnd, StopReason, Workers
@@ -22,7 +24,6 @@ from adaptive_scheduler.core.wire.messages import (
     Report,
     Request,
 )
-from adaptive_scheduler.io.system.logs import open_log
 
 CONFIG = RunConfig("run", [Resources()], ["job"], "logs")
 OVER = Idle(0.0, over=True)
@@ -86,7 +87,7 @@ class Counting:
 
 def run(payloads: dict[str, Any], *replies: Reply) -> list[Request]:
     link: Any = Link(*replies)
-    loop = ClaimLoop(link, payloads, CONFIG, Deadline(lambda: None), open_log(None))
+    loop = ClaimLoop(link, payloads, CONFIG, Deadline(lambda: None), structlog.get_logger())
     assert loop.run(lambda: None) == "nothing is left to do"
     return link.requests
 

@@ -85,7 +85,6 @@ def test_what_users_import_runs_nothing_of_asyncio() -> None:
             "from adaptive_scheduler.server_support import RunManager",
             ["html", "difflib", "adaptive_scheduler.runs.check"],
         ),
-        ("import adaptive_scheduler.client.main", ["rich", "pygments", "structlog", "attr"]),
         (
             "import adaptive_scheduler.cli",
             ["hashlib", "json", "rich.live", "adaptive_scheduler.runs.views.render"],

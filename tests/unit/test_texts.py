@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -80,11 +79,3 @@ def test_a_log_line_has_the_facts_of_its_log_its_level_and_its_time(tmp_path: Pa
     assert third.pop("exception").splitlines()[-1] == "ValueError: why"
     assert third == {"run": "r", "item": 2, "reason": "x", "level": "error", "event": "c"}
     assert entry_line(list(read_entries(path, "7"))[1]).spans[-1].style == "yellow"
-
-
-def test_threads_write_whole_lines(tmp_path: Path) -> None:
-    log = open_log(tmp_path / "x.log")
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda n: log.bind(n=n).info("x" * 5000), range(200)))
-    lines = (tmp_path / "x.log").read_text().splitlines()
-    assert sorted(json.loads(line)["n"] for line in lines) == list(range(200))

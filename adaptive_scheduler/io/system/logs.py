@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-import threading
-import traceback
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 import msgspec
+import structlog
 
 from adaptive_scheduler.core.texts import sanitize
 
 
-def _line(event: dict[str, object]) -> str:
+def _line(event: dict[str, Any], **_: Any) -> str:
     # not json.dumps: an infinite loss would become `Infinity`, which is not JSON
     safe = {key: sanitize(fact) if isinstance(fact, str) else fact for key, fact in event.items()}
     return msgspec.json.encode(safe, enc_hook=str).decode()
@@ -27,17 +25,21 @@ class _TolerantFile:
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._is_reported = False
-        self._lock = threading.Lock()
 
-    def write(self, line: str) -> None:
-        """Write a line, and flush; an error is reported once on standard error."""
-        with self._lock:
-            try:
-                self._file.write(line + "\n")
-                self._file.flush()
-                self._is_reported = False
-            except OSError as error:
-                self._report(error)
+    def write(self, text: str) -> None:
+        """Write a line; an error is reported once on standard error."""
+        try:
+            self._file.write(text)
+            self._is_reported = False
+        except OSError as error:
+            self._report(error)
+
+    def flush(self) -> None:
+        """Flush; errors as in `write`."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            self._report(error)
 
     def _report(self, error: OSError) -> None:
         if not self._is_reported:
@@ -46,42 +48,24 @@ class _TolerantFile:
                 print(f"{self._file.name}: lines are missing: {error}", file=sys.stderr)
 
 
-class Log:
-    """Writes events with their facts; any number of threads may use it, and those bound from it.
-
-    Written here, because the import of structlog takes a third of a client's own imports.
-    """
-
-    def __init__(self, file: _TolerantFile, facts: dict[str, object]) -> None:
-        self._file = file
-        self._facts = facts
-
-    def bind(self, **facts: object) -> Log:
-        """Return a log to the same file that adds these facts, too, to every line."""
-        return Log(self._file, {**self._facts, **facts})
-
-    def info(self, event: str, **facts: object) -> None:
-        """Write what is as it should be."""
-        self._write(event, facts)
-
-    def warning(self, event: str, **facts: object) -> None:
-        """Write what may need attention."""
-        self._write(event, {**facts, "level": "warning"})
-
-    def error(self, event: str, **facts: object) -> None:
-        """Write what has gone wrong."""
-        self._write(event, {**facts, "level": "error"})
-
-    def exception(self, event: str, **facts: object) -> None:
-        """Write what has gone wrong, with the traceback of the exception that is handled."""
-        self.error(event, **facts, exception=traceback.format_exc().rstrip())
-
-    def _write(self, event: str, facts: dict[str, object]) -> None:
-        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        self._file.write(_line({**self._facts, **facts, "event": event, "timestamp": now}))
+def _add_level(_log: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Mark what is not as it should be, and let `exception` bring its traceback."""
+    if method in ("warning", "error", "exception"):
+        event["level"] = "warning" if method == "warning" else "error"
+    if method == "exception":
+        event.setdefault("exc_info", True)
+    return event
 
 
-def open_log(path: Path | None, mode: int = 0o666, **facts: object) -> Log:
+_PROCESSORS: list[Any] = [
+    _add_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+    structlog.processors.JSONRenderer(serializer=_line),
+]
+
+
+def open_log(path: Path | None, mode: int = 0o666, **facts: object) -> Any:
     """Open a log to be appended to.
 
     Parameters
@@ -96,7 +80,8 @@ def open_log(path: Path | None, mode: int = 0o666, **facts: object) -> Log:
 
     Returns
     -------
-    Log
+    structlog.BoundLogger
+        It, and loggers bound from it, may be used from any thread.
     """
     file = sys.stderr
     if path is not None:
@@ -106,9 +91,14 @@ def open_log(path: Path | None, mode: int = 0o666, **facts: object) -> Log:
             file = path.open("a", buffering=1, encoding="utf-8")
         except OSError as error:
             print(f"{path}: no log can be written there: {error}", file=sys.stderr)
-    return Log(_TolerantFile(file), facts)
+    log = structlog.wrap_logger(
+        structlog.WriteLogger(cast("TextIO", _TolerantFile(file))),
+        processors=_PROCESSORS,
+        wrapper_class=structlog.BoundLogger,
+    )
+    return log.bind(**facts)
 
 
-def job_log(folder: Path | None, job: str) -> Log:
+def job_log(folder: Path | None, job: str) -> Any:
     """Open the log of one job, ``<folder>/<job>.log``."""
     return open_log(folder / f"{job.replace('/', '_')}.log" if folder else None, job=job)

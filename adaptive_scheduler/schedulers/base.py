@@ -47,7 +47,7 @@ class Scheduler(abc.ABC):
 
     A new scheduler is one file with one class: inherit from this class, write its abstract
     methods, and add a line to `adaptive_scheduler.schedulers.registry.BUILT_IN`
-    (CONTRIBUTING.md, "Add a scheduler in one file").
+    (CONTRIBUTING.md, "Add a scheduler").
     """
 
     #: The name in the registry, on the command line and in ``$ADAPTIVE_SCHEDULER_SYSTEM``.

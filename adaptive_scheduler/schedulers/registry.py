@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 GROUP = "adaptive_scheduler.schedulers"
 
 #: Name -> module and class, imported on first use. How to write the class: see
-#: `schedulers.base.Scheduler`, and "Add a scheduler in one file" in CONTRIBUTING.md.
+#: `schedulers.base.Scheduler`, and "Add a scheduler" in CONTRIBUTING.md.
 BUILT_IN: Mapping[str, tuple[str, str]] = {
     "slurm": ("adaptive_scheduler.schedulers.slurm.scheduler", "SLURM"),
     "pbs": ("adaptive_scheduler.schedulers.pbs.scheduler", "PBS"),

@@ -28,7 +28,7 @@ def retry(
         list[str] | None,
         typer.Argument(
             help="Numbers, fnames or their ends. Default: those that failed or were cancelled; with "
-            "--goal or --learners-file also those done that do not meet the goal.",
+            "--goal or --learners-file also those done that do not meet the goal, or whose data are gone.",
             metavar="LEARNER",
         ),
     ] = None,
@@ -41,7 +41,7 @@ def retry(
         typer.Option(help="A new goal, as in `run`; done learners that do not meet it go on, too."),
     ] = None,
 ) -> None:
-    """Run learners again, by default the failed ones.
+    """Run learners again, by default those that failed or were cancelled.
 
     Their data are kept; their earlier failures do not count any more.
 

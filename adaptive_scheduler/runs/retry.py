@@ -71,8 +71,8 @@ def rows_to_retry(
     row_of : sequence of int
         For each learner its row.
     wanted : sequence of int or None
-        Places in the list of learners. None: all that failed or were cancelled, and finished
-        ones that do not meet the goal or whose data are gone.
+        Places in the list of learners. None: all that failed or were cancelled, and, with a
+        `plan`, finished ones that do not meet the goal or whose data are gone.
     """
     if plan is not None:
         refuse_passed(plan.goal, time.time())

@@ -365,7 +365,7 @@ def _same(item: Item, _event: Event, _: Budget) -> Item:
 _Handler = Callable[[Item, Any, Budget], "Item | Refused"]
 
 #: Every legal transition: (phase, event) -> (what happens, the phases it may lead to).
-#: What is not here is refused. The picture in docs/architecture.md is drawn from it.
+#: What is not here is refused. The table in docs/architecture.md is written from it.
 TRANSITIONS: dict[tuple[Phase, type], tuple[_Handler, tuple[Phase, ...]]] = {
     (WAITING, Unblocked): (_unblock, (QUEUED,)),
     (WAITING, Blocked): (_end, (FAILED,)),

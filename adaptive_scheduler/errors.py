@@ -33,6 +33,34 @@ from __future__ import annotations
 import os
 import pickle
 
+__all__ = [
+    "AdaptiveSchedulerError",
+    "CommandMissingError",
+    "DataFileError",
+    "DatabaseError",
+    "EnvironmentMismatchError",
+    "FileError",
+    "InputError",
+    "ManagerError",
+    "ManagerUnreachableError",
+    "NoObservation",
+    "PermissionsError",
+    "PointTimeoutError",
+    "ProtocolError",
+    "RequestRefusedError",
+    "RunError",
+    "SchedulerError",
+    "SubmitRefusedError",
+    "UnknownArgumentError",
+    "UserCodeError",
+    "WorkerDiedError",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 #: What is caught around the user's code in the user's own process; not KeyboardInterrupt, so that
 #: Ctrl-C works. In a job, where signals raise nothing, BaseException is caught.
 USER_RAISES = (Exception, SystemExit, GeneratorExit)

@@ -95,9 +95,11 @@ def get_allowed_url(interface: str | None = None, ports: str | None = None) -> s
     str
         ``tcp://host:port``; nobody listens there at the moment.
     """
+    from adaptive_scheduler.core.options.run_options import Network
     from adaptive_scheduler.io.transport.addresses import free_url
 
-    return free_url(interface, ports)
+    given = Network(interface=interface, ports=ports)
+    return free_url(given.interface, given.ports)
 
 
 async def manage_database(url: str | None, db_fname: DbName) -> None:
@@ -199,15 +201,30 @@ async def manage_jobs(
         This process has no manager of this database.
     """
     from adaptive_scheduler.core.config import JobLimits
+    from adaptive_scheduler.core.options.run_options import Limits
+    from adaptive_scheduler.errors import InputError
     from adaptive_scheduler.manager import in_process
     from adaptive_scheduler.manager.named_jobs import NamedJobs
+    from adaptive_scheduler.schedulers.base import check_scheduler
     from adaptive_scheduler.schedulers.user_script import script_writer
 
-    chosen = scheduler or _detected(cores, python_executable, options)
-    most = max_jobs or len(job_names)
+    own = {"python_executable": python_executable, **options}
+    given = [*(["cores"] if cores != 1 else []), *(key for key in own if own[key] is not None)]
+    if scheduler is not None and given:
+        raise InputError(
+            f"scheduler= and {given[0]}= are both given: give {given[0]}= to the scheduler."
+        )
+    if job_script_function is not None and not callable(job_script_function):
+        raise InputError(f"job_script_function={job_script_function!r} must be a function.")
+    if isinstance(job_names, str) or not isinstance(job_names, Iterable):
+        raise InputError(f"job_names={job_names!r} must be a list of texts.")
+    names = list(job_names)
+    most = len(names) or 1 if max_jobs is None else max_jobs
+    limits = Limits(max_jobs=most, max_fails=max_fails, max_crashes=max_crashes)
     jobs = NamedJobs(
-        chosen, list(job_names), run_script, interval,
-        JobLimits(min(most, len(job_names)), max_fails, max_crashes),
+        _detected(cores, own) if scheduler is None else check_scheduler(scheduler),
+        names, run_script, interval,
+        JobLimits(min(limits.max_jobs, len(names)), limits.max_fails, limits.max_crashes),
         client_patience,
     )  # fmt: skip
     jobs.check()
@@ -215,12 +232,12 @@ async def manage_jobs(
     await in_process.manage(_folder(db_fname), jobs, writer)
 
 
-def _detected(cores: int, python_executable: str | None, options: dict[str, Any]) -> Scheduler:
+def _detected(cores: int, options: dict[str, Any]) -> Scheduler:
     """Return the scheduler of this machine."""
     from adaptive_scheduler.schedulers.registry import detect, scheduler_class
 
     found = scheduler_class(detect(os.environ))
-    return found(cores, python_executable=python_executable, **options)
+    return found(cores, **options)
 
 
 def get_database(db_fname: DbName) -> list[dict[str, Any]]:
@@ -276,9 +293,8 @@ def parse_log_files(logs: str | os.PathLike[str] | Iterable[str]) -> pd.DataFram
     from adaptive_scheduler.runs.load_data import import_pandas
 
     pandas = import_pandas()
-    where = Path(logs) if isinstance(logs, os.PathLike) else logs
     frame = pandas.DataFrame(
-        [{"job": path.stem, **event} for path in log_files(where) for event in read_events(path)]
+        [{"job": path.stem, **event} for path in log_files(logs) for event in read_events(path)]
     )
     if "timestamp" not in frame:
         return frame
@@ -287,12 +303,13 @@ def parse_log_files(logs: str | os.PathLike[str] | Iterable[str]) -> pd.DataFram
 
 
 def _folder(db_fname: DbName) -> RunFolder:
+    from adaptive_scheduler.core.options.checks import path
     from adaptive_scheduler.core.paths import RunFolder
 
-    path = Path(db_fname).expanduser().absolute()
-    if path.suffix or path.is_dir():
-        return RunFolder(path)
-    named = RunFolder(path)
-    named.database = path  # a database may have a name without a suffix
-    named.folder = path.with_name(path.name + ".run")
+    where = Path(path(db_fname, "db_fname")).expanduser().absolute()
+    if where.suffix or where.is_dir():
+        return RunFolder(where)
+    named = RunFolder(where)
+    named.database = where  # a database may have a name without a suffix
+    named.folder = where.with_name(where.name + ".run")
     return named

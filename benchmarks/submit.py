@@ -114,9 +114,9 @@ def _parse(batch: BatchWorker) -> float:
 def _judge() -> float:
     """Seconds of a manager for a listing of jobs of which four fifths run."""
     names = [JobId(f"{1 + n // ARRAY}_{n % ARRAY}") for n in range(JOBS)]
-    book = ItemTable(Item(n, f"data/{n}", Phase.QUEUED) for n in range(2 * JOBS))
+    table = ItemTable(Item(n, f"data/{n}", Phase.QUEUED) for n in range(2 * JOBS))
     settings = msgspec.structs.replace(config(), limits=JobLimits(max_jobs=JOBS))
-    run = RunState(book, JobTable([], [], 0.0), settings)
+    run = RunState(table, JobTable([], [], 0.0), settings)
     clients = DatabaseManager(run)
     for n in range(JOBS // ARRAY):
         submit = run.jobs.begin_submit(0, ARRAY, "bench", 0.0, 0.0)

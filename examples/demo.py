@@ -1,9 +1,9 @@
 """The demo: the learners of `learners_file.py`, run by jobs of this machine's own batch system.
 
 Ten learners, at most four jobs at a time, real MPI ranks. The first learner
-needs longer than its jobs live: the batch system kills them at their walltime,
-which was not told to them, and the next job carries on. The other jobs know
-their walltime and leave before it.
+needs longer than its jobs live. They do not know their walltime, so the batch
+system kills them, and the next job carries on. The other jobs know their
+walltime and leave before it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from adaptive_scheduler import RunManager, scheduler
-from adaptive_scheduler.commandline.output.log_entries import read_entries
 from adaptive_scheduler.commandline.output.watching import NothingLeft, watch
 from adaptive_scheduler.core.jobs.batch_jobs import Ending
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.io.system import commands
+from adaptive_scheduler.runs.views.log_entries import read_entries
 
 #: Seconds after which the batch system kills the jobs of the first learner.
 WALLTIME = 12
@@ -58,8 +58,7 @@ def run(folder: Path) -> int:
     system = make_scheduler()
     manager = RunManager(
         system, learners, fnames, goal=goal, folder=folder,
-        job_name="demo", max_simultaneous_jobs=4, save_interval=5, log_interval=2,
-        job_manager_interval=2,
+        name="demo", max_jobs=4, interval=2, save_interval=5, log_interval=2,
     )  # fmt: skip
     try:
         manager.start()
@@ -83,7 +82,7 @@ def run(folder: Path) -> int:
 
 
 def endings(system: scheduler.LocalScheduler, manager: RunManager) -> list[Ending]:
-    """How the jobs ended, as the batch system tells it."""
+    """How the jobs ended, as the batch system reports it."""
     entries = read_entries(manager.folder.manager_log, "manager")
     jobs = [job for e in entries if e.event == "jobs_submitted" for job in e.facts["jobs"]]
     return system.parse_history(commands.run(system.history_command(jobs), timeout=30))

@@ -38,11 +38,11 @@ class Change:
     ----------
     where : str
         ``function``, ``Class.method`` or ``CONSTANT``; with ``module:`` before it where
-        several modules have one so named; with ``|`` between them, the first of several that exists.
+        several modules have one so named.
     what : str
         A kind of node (see `KINDS`) and words: the innermost node of that kind in which all of
         them occur as names, attributes, keywords or texts, and none with a ``-`` before it. There must
-        be one. ``one|other`` is either of two words; ``>`` looks for the next in the last.
+        be one. After ``>`` come the kind and the words of a node within that one.
     becomes : str
         Code that replaces it, in which `IT` is the node as it was; "" takes it away.
     """
@@ -53,16 +53,6 @@ class Change:
 
     def __str__(self) -> str:
         return f"`{self.what}` in {self.where}"
-
-
-@dataclass(frozen=True)
-class Either:
-    """The first of several changes that fits the code: one bug, as it looks in different versions of it."""
-
-    changes: tuple[Change, ...]
-
-    def __init__(self, *changes: Change) -> None:
-        object.__setattr__(self, "changes", changes)
 
 
 # -------------------------------------------------------------------- finding the function
@@ -109,13 +99,6 @@ def _index() -> dict[str, list[tuple[_Source, ast.AST]]]:
 
 def _locate(where: str) -> tuple[_Source, str]:
     """The module that has it, and its name there."""
-    for one in where.split("|"):
-        if one.rpartition(":")[2] in _index():
-            return _locate_one(one)
-    return _locate_one(where)
-
-
-def _locate_one(where: str) -> tuple[_Source, str]:
     module, _, name = where.rpartition(":")
     found = [
         source
@@ -134,9 +117,6 @@ def _locate_one(where: str) -> tuple[_Source, str]:
 
 
 # ------------------------------------------------------------------------ finding the node
-
-#: One word, or several of which one is enough.
-Words = frozenset[str]
 
 
 def _words(node: ast.AST) -> Iterator[str]:
@@ -163,12 +143,12 @@ def _called(node: ast.Call) -> str:
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
-def _is(*types: type[ast.AST]) -> Callable[[ast.AST, Words], list[ast.AST]]:
+def _is(*types: type[ast.AST]) -> Callable[[ast.AST, str], list[ast.AST]]:
     return lambda node, _: [node] if isinstance(node, types) else []
 
 
 #: Kind -> the nodes of it that a node is or has, given the first word.
-KINDS: dict[str, Callable[[ast.AST, Words], list[ast.AST]]] = {
+KINDS: dict[str, Callable[[ast.AST, str], list[ast.AST]]] = {
     # the condition of an if, while or comprehension
     "test": lambda node, _: _tests(node),
     # any statement, simple or with a body
@@ -177,16 +157,16 @@ KINDS: dict[str, Callable[[ast.AST, Words], list[ast.AST]]] = {
     # x + y, x and y, x < y, -x
     "operation": _is(ast.BinOp, ast.BoolOp, ast.Compare, ast.UnaryOp),
     # a call of a function or method with this name
-    "call": lambda node, names: (
-        [node] if isinstance(node, ast.Call) and _called(node) in names else []
+    "call": lambda node, name: (
+        [node] if isinstance(node, ast.Call) and _called(node) == name else []
     ),
     # a variable, or an attribute with what it is of
-    "name": lambda node, names: (
-        [node] if {getattr(node, "id", ""), getattr(node, "attr", "")} & names else []
+    "name": lambda node, name: (
+        [node] if name in (getattr(node, "id", ""), getattr(node, "attr", "")) else []
     ),
     # the value of a keyword of a call
-    "keyword": lambda node, names: (
-        [node.value] if isinstance(node, ast.keyword) and node.arg in names else []
+    "keyword": lambda node, name: (
+        [node.value] if isinstance(node, ast.keyword) and node.arg == name else []
     ),
     # what a constant is
     "value": lambda node, _: (
@@ -206,16 +186,16 @@ def _find(scope: ast.AST, what: str) -> ast.AST:
 
 def _find_one(scope: ast.AST, what: str) -> ast.AST:
     kind, *words = what.split()
-    wanted = [Words(word.split("|")) for word in words if not word.startswith("-")]
+    wanted = [word for word in words if not word.startswith("-")]
     unwanted = {word[1:] for word in words if word.startswith("-")}
-    first = wanted[0] if wanted else Words()
+    first = wanted[0] if wanted else ""
     of_kind = [node for part in ast.walk(scope) for node in KINDS[kind](part, first)]
     if kind == "keyword":
         wanted = wanted[1:]  # the first one is not in the value
     fitting = []
     for node in of_kind:
         there = set(_words(node))
-        if node is not scope and all(any_of & there for any_of in wanted) and not unwanted & there:
+        if node is not scope and there.issuperset(wanted) and not unwanted & there:
             fitting.append(node)
     inner = [n for n in fitting if not any(m is not n and m in fitting for m in ast.walk(n))]
     if len(inner) == 1:
@@ -224,7 +204,7 @@ def _find_one(scope: ast.AST, what: str) -> ast.AST:
         texts = "; ".join(ast.unparse(node).splitlines()[0] for node in inner)
         raise PlantError(f"`{what}` is there {len(inner)} times: {texts}")
     present = {word for node in of_kind for word in _words(node)}
-    missing = ", ".join("|".join(sorted(any_of)) for any_of in wanted if not any_of & present)
+    missing = ", ".join(word for word in wanted if word not in present)
     raise PlantError(f"`{what}` is not there" + (f" (no {kind} has: {missing})" if missing else ""))
 
 
@@ -318,25 +298,12 @@ def _check_names(becomes: str, module: ast.Module, name: str) -> None:
         raise PlantError(f"its new code speaks of {said}, which is not known there")
 
 
-def planted(changes: Iterable[Change | Either]) -> dict[str, ast.Module]:
+def planted(changes: Iterable[Change]) -> dict[str, ast.Module]:
     """The changed modules by name; PlantError where one does not fit the code."""
     trees: dict[str, ast.Module] = {}
     for change in changes:
-        if isinstance(change, Change):
-            _plant_into(trees, change)
-        else:
-            _plant_first(trees, change.changes)
+        _plant_into(trees, change)
     return trees
-
-
-def _plant_first(trees: dict[str, ast.Module], changes: Sequence[Change]) -> None:
-    errors = []
-    for change in changes:
-        try:
-            return _plant_into(trees, change)
-        except PlantError as error:
-            errors.append(str(error))
-    raise PlantError("; ".join(errors))
 
 
 def _plant_into(trees: dict[str, ast.Module], change: Change) -> None:

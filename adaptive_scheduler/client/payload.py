@@ -67,7 +67,7 @@ class ItemEnd:
     Attributes
     ----------
     request : Finish, Fail, Release or None
-        What the manager is told; None if the item has another owner by now.
+        What is sent to the manager; None if the item has another owner by now.
     is_by_deadline : bool
         The deadline ended it.
     pool_fault : str

@@ -5,10 +5,9 @@ from __future__ import annotations
 from adaptive_scheduler.commandline.input.arguments import NamedRun
 from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.output import exit_codes
-from adaptive_scheduler.commandline.output.ending import how_it_ended, wait_for_jobs
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
 from adaptive_scheduler.commandline.output.terminal import exit_with, print_line, quoted
-from adaptive_scheduler.runs.views.render import counted
+from adaptive_scheduler.core.texts import counted
 
 
 @reports_errors
@@ -19,6 +18,7 @@ def cancel(run: NamedRun) -> None:
 
     Example: `adaptive-scheduler cancel RUN`
     """
+    from adaptive_scheduler.commandline.output.ending import how_it_ended, wait_for_jobs
     from adaptive_scheduler.runs.manager_client import ManagerClient
     from adaptive_scheduler.runs.run import Run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -13,16 +13,14 @@ from rich.text import Text
 from adaptive_scheduler.commandline.input.arguments import AsJson, NamedRun
 from adaptive_scheduler.commandline.input.find_learner import find_learner
 from adaptive_scheduler.commandline.input.find_run import find_run
-from adaptive_scheduler.commandline.output import log_entries
 from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.json_lines import plain, print_json
-from adaptive_scheduler.commandline.output.log_entries import Entry
 from adaptive_scheduler.commandline.output.terminal import console, print_line, quoted
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.items import Phase
-from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
-from adaptive_scheduler.io.system.read_logs import job_output_tail
-from adaptive_scheduler.runs.views import render
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
+    from adaptive_scheduler.runs.views.log_entries import Entry
 
 #: Lines of a job's output that are shown with a learner's history.
 _OUTPUT_LINES = 20
@@ -48,6 +46,7 @@ def logs(
     """
     from adaptive_scheduler.io.storage.run_config import read_config
     from adaptive_scheduler.runs.manager_client import ManagerClient
+    from adaptive_scheduler.runs.views import log_entries
 
     folder = find_run(run)
     job_logs = Path(read_config(folder).log_folder)
@@ -92,6 +91,9 @@ class History:
 
 
 def _of_run(folder: RunFolder, snapshot: Snapshot, lines: int) -> History:
+    from adaptive_scheduler.core.rows.items import Phase
+    from adaptive_scheduler.runs.views import log_entries
+
     failed = [item for item in snapshot.items if item.phase is Phase.FAILED]
     if not folder.manager_log.exists():
         return History([], failed)
@@ -99,6 +101,9 @@ def _of_run(folder: RunFolder, snapshot: Snapshot, lines: int) -> History:
 
 
 def _of_learner(job_logs: Path, item: ItemView, lines: int) -> History:
+    from adaptive_scheduler.io.system.read_logs import job_output_tail
+    from adaptive_scheduler.runs.views import log_entries
+
     entries = log_entries.entries_of(sorted(job_logs.glob("*.log")), item.id)[-lines:]
     if not item.job:
         return History(entries, [item])
@@ -109,6 +114,8 @@ def _of_learner(job_logs: Path, item: ItemView, lines: int) -> History:
 
 
 def _print_failures(snapshot: Snapshot, folder: RunFolder, job_logs: Path) -> None:
+    from adaptive_scheduler.runs.views import render
+
     for text in render.failures(snapshot):
         console.print(text, soft_wrap=True)
     print_line(f"More is in {job_logs}: JOB.out has what a job printed, JOB.log its events.", "dim")
@@ -116,6 +123,8 @@ def _print_failures(snapshot: Snapshot, folder: RunFolder, job_logs: Path) -> No
 
 
 def _print_learner(history: History) -> None:
+    from adaptive_scheduler.runs.views import log_entries
+
     (item,) = history.learners
     console.print(log_entries.traceback_text(item), soft_wrap=True)
     if history.output_tail:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from adaptive_scheduler.commandline.input.arguments import OptionalRun, Watch
 from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.output import exit_codes
-from adaptive_scheduler.commandline.output.ending import how_it_ended, watch_to_end
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
 from adaptive_scheduler.commandline.output.terminal import exit_with, print_line, quoted
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.runs.views import render
+from adaptive_scheduler.core.texts import counted
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.core.wire.snapshot import Snapshot
 
 
 @reports_errors
@@ -35,6 +36,7 @@ def resume(
 
     Example: `adaptive-scheduler resume RUN --watch`
     """
+    from adaptive_scheduler.commandline.output.ending import watch_to_end
     from adaptive_scheduler.runs.manager_client import ManagerClient
     from adaptive_scheduler.runs.run import Run
 
@@ -64,10 +66,12 @@ def why_not(run: Snapshot, if_dead: bool) -> str:
     if_dead : bool
         Resume it only if its manager has died.
     """
+    from adaptive_scheduler.commandline.output.ending import how_it_ended
+
     cancelled = run.phases.get("cancelled", 0)
     if run.over and (if_dead or not (cancelled or run.jobs)):
         return how_it_ended(run)
-    if run.alive and (if_dead or not (cancelled or render.is_held(run))):
+    if run.alive and (if_dead or not (cancelled or run.is_held)):
         return f"its manager runs on {run.manager}"
     return ""
 
@@ -75,7 +79,7 @@ def why_not(run: Snapshot, if_dead: bool) -> str:
 def _going_on(before: Snapshot, again: int, folder: RunFolder) -> str:
     ended = before.phases.get("done", 0) + before.phases.get("failed", 0)
     cancelled = f" ({again} of them had been cancelled)" if again else ""
-    to_do = render.counted(before.total - ended, "learner")
+    to_do = counted(before.total - ended, "learner")
     return (
         f"The run goes on: {to_do} to do{cancelled}. Watch it with: "
         f"adaptive-scheduler status --watch {quoted(folder)}"

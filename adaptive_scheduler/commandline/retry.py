@@ -14,7 +14,7 @@ from adaptive_scheduler.commandline.input.find_learner import find_learner
 from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
 from adaptive_scheduler.commandline.output.terminal import print_line, quoted
-from adaptive_scheduler.runs.views.render import counted
+from adaptive_scheduler.core.texts import counted
 
 if TYPE_CHECKING:
     from adaptive_scheduler.runs.run import Run
@@ -27,8 +27,8 @@ def retry(
     learners: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Numbers, fnames or their ends. Default: those that failed or were cancelled, and "
-            "those done that do not meet the goal.",
+            help="Numbers, fnames or their ends. Default: those that failed or were cancelled; with "
+            "--goal or --learners-file also those done that do not meet the goal, or whose data are gone.",
             metavar="LEARNER",
         ),
     ] = None,
@@ -41,7 +41,7 @@ def retry(
         typer.Option(help="A new goal, as in `run`; done learners that do not meet it go on, too."),
     ] = None,
 ) -> None:
-    """Run learners again, by default the failed ones.
+    """Run learners again, by default those that failed or were cancelled.
 
     Their data are kept; their earlier failures do not count any more.
 
@@ -56,21 +56,26 @@ def retry(
     rows = [find_learner(name, found.fnames) for name in learners or []]
     with prints_option_names():
         n = found.retry(rows or None)
-    print_line(queued_again(n, len(rows)))
+    is_goal_checked = learners_file is not None or goal is not None
+    print_line(queued_again(n, len(rows), is_goal_checked=is_goal_checked))
     if n:
         print_line(f"Watch it with: adaptive-scheduler status --watch {quoted(folder)}")
 
 
-def queued_again(n: int, named: int) -> str:
-    """What to print when `n` learners were queued again, of `named` ones that were typed."""
+def queued_again(n: int, named: int, *, is_goal_checked: bool) -> str:
+    """What to print when `n` learners were queued again, of `named` ones that were typed.
+
+    `is_goal_checked`: whether done learners were compared with the goal.
+    """
     if n and n >= named:
         return f"{counted(n, 'learner')} queued again."
     if n:
         return f"{n} of {counted(named, 'learner')} queued again; the others have not ended yet."
     if named:
         return f"Nothing to retry: {'it has' if named == 1 else 'they have'} not ended yet."
+    done = ", and those done meet the goal" if is_goal_checked else ""
     return (
-        "Nothing to retry: no learner has failed or was cancelled, and those done meet the goal. "
+        f"Nothing to retry: no learner has failed or was cancelled{done}. "
         "To run one again all the same, give its number."
     )
 

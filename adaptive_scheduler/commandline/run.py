@@ -14,11 +14,9 @@ from adaptive_scheduler.commandline.input.options import (
     takes_options,
 )
 from adaptive_scheduler.commandline.output import exit_codes
-from adaptive_scheduler.commandline.output.ending import print_end, wait_for_jobs
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
 from adaptive_scheduler.commandline.output.option_names import in_option_names
 from adaptive_scheduler.commandline.output.terminal import console, exit_with, print_line, quoted
-from adaptive_scheduler.commandline.output.watching import NothingLeft, watch
 
 if TYPE_CHECKING:
     from adaptive_scheduler.commandline.input.learners_file import LearnersFile
@@ -117,6 +115,9 @@ def start_and_watch(manager: RunManager, detach: bool) -> int:
 
     Ctrl-C cancels the run: its jobs save and leave the queue, its manager ends.
     """
+    from adaptive_scheduler.commandline.output.ending import print_end
+    from adaptive_scheduler.commandline.output.watching import NothingLeft, watch
+
     try:
         with prints_option_names():
             manager.start()
@@ -137,6 +138,8 @@ def start_and_watch(manager: RunManager, detach: bool) -> int:
 
 def _cancel(manager: RunManager) -> int:
     """Cancel a run whose start or watching was interrupted; returns the exit code."""
+    from adaptive_scheduler.commandline.output.ending import wait_for_jobs
+
     print_line(
         "\nCancelling: the jobs save their data and end. Ctrl-C again stops waiting for them."
     )

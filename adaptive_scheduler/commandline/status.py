@@ -10,14 +10,12 @@ import typer
 from adaptive_scheduler.commandline.input.arguments import AsJson, OptionalRun, Watch
 from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.output import exit_codes
-from adaptive_scheduler.commandline.output.ending import watch_to_end
 from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.json_lines import plain, print_json
 from adaptive_scheduler.commandline.output.terminal import console, exit_with
-from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.runs.views import render
 
 if TYPE_CHECKING:
+    from adaptive_scheduler.core.wire.snapshot import Snapshot
     from adaptive_scheduler.runs.manager_client import ManagerClient
 
 #: Lines of each table, unless `--all` is given.
@@ -39,7 +37,9 @@ def status(
 
     Example: `adaptive-scheduler status --watch`
     """
+    from adaptive_scheduler.commandline.output.ending import watch_to_end
     from adaptive_scheduler.runs.manager_client import ManagerClient
+    from adaptive_scheduler.runs.views import render
 
     with ManagerClient(find_run(run)) as client:
         if as_json:

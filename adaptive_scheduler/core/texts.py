@@ -88,3 +88,8 @@ def check_line(text: str, name: str) -> str:
 
 def _start(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:60] + "…")
+
+
+def counted(n: int, what: str, many: str = "") -> str:
+    """``1 job``, ``2 jobs``; `many` is a plural that is not `what` and an s."""
+    return f"{n} {what if n == 1 else many or f'{what}s'}"

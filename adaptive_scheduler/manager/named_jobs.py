@@ -66,7 +66,7 @@ class NamedJobs:
             return self.scheduler.shapes(1)[0][0]
         except InputError as error:
             raise InputError(
-                f"{error} All jobs have the same resources here; RunManager takes some for each learner."
+                f"{error} All jobs have the same resources here: for resources of each learner use RunManager."
             ) from error
 
     def scheduler_here(self) -> Scheduler:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -30,13 +30,15 @@ def places(wanted: Any, learners: Sequence[Any] | None, names: Sequence[fnames.F
 
     A single one need not be in a list.
     """
-    if id(wanted) in map(id, learners or ()) or isinstance(
-        wanted, (int, str, os.PathLike, RunItem)
-    ):
+    if id(wanted) in map(id, learners or ()) or _is_one(wanted):
         wanted = [wanted]
     by_id = {id(learner): place for place, learner in enumerate(learners or ())}
     by_key = {fnames.key(name): place for place, name in enumerate(names)}
     return [_place(one, by_id, by_key, names) for one in wanted]
+
+
+def _is_one(wanted: Any) -> bool:
+    return isinstance(wanted, (str, bytes, os.PathLike)) or not isinstance(wanted, Iterable)
 
 
 def _place(
@@ -69,8 +71,8 @@ def rows_to_retry(
     row_of : sequence of int
         For each learner its row.
     wanted : sequence of int or None
-        Places in the list of learners. None: all that failed or were cancelled, and finished
-        ones that do not meet the goal or whose data are gone.
+        Places in the list of learners. None: all that failed or were cancelled, and, with a
+        `plan`, finished ones that do not meet the goal or whose data are gone.
     """
     if plan is not None:
         refuse_passed(plan.goal, time.time())

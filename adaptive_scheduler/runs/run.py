@@ -8,9 +8,11 @@ import time
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, get_args, overload
 
+from adaptive_scheduler.core.options.checks import path
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.times import TimeLike, optional_seconds, seconds
 from adaptive_scheduler.errors import AdaptiveSchedulerError, DataFileError, InputError, RunError
 from adaptive_scheduler.io.pickling.callables_file import read_callable
@@ -18,6 +20,8 @@ from adaptive_scheduler.io.pickling.learner_file import LearnerFile
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
+from adaptive_scheduler.io.system.hosts import Hosts
+from adaptive_scheduler.io.system.submit import run_command
 from adaptive_scheduler.runs import load_data, offline
 from adaptive_scheduler.runs import retry as retrying
 from adaptive_scheduler.runs.manager_client import ManagerClient, Rows
@@ -29,7 +33,6 @@ from adaptive_scheduler.runs.start.prepare import make_config
 from adaptive_scheduler.runs.start.previous_run import match_rows
 from adaptive_scheduler.runs.views import notebook, render, status
 from adaptive_scheduler.runs.views.status import RunSnapshot, RunStatus
-from adaptive_scheduler.schedulers.job_script import preview
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,13 +87,13 @@ class Run:
         RunError, DatabaseError
             There is no run.
         """
-        where = RunFolder(folder)
+        where = RunFolder(path(folder, "folder"))
         read_config(where)
         rows = row_codec.read_items(read_tables(where), where)
         return Run(where, [row.fname for row in rows])
 
     def __repr__(self) -> str:
-        n = render.counted(len(self.fnames), "learner")
+        n = counted(len(self.fnames), "learner")
         return f"{type(self).__name__} of {n} in {self.folder.home}"
 
     def _repr_html_(self) -> str:
@@ -233,18 +236,22 @@ class Run:
 
         The number of the submit is filled in when it is made. If learners differ in their
         resources there is one script for each different shape, below a line that names its
-        learners. Show it with ``print(run.job_script())``.
+        learners. PBS is asked for its hosts if the request depends on them. Show it with
+        ``print(run.job_script())``.
         """
+        from adaptive_scheduler.schedulers.job_script import preview  # with all executors
+
         plan = self._plan
         if plan is not None:
             config = make_config(plan, self.folder, None)
-            return preview(plan.scheduler, plan.shapes, plan.shape_of, config, self.folder)
-        scheduler = read_callable(self.folder.callables, "scheduler")
-        config = read_config(self.folder)
-        shape_of = [
-            row.shape for row in row_codec.read_items(read_tables(self.folder), self.folder)
-        ]
-        return preview(scheduler, config.shapes, shape_of, config, self.folder)
+            scheduler, shape_of = plan.scheduler, plan.shape_of
+        else:
+            config = read_config(self.folder)
+            scheduler = read_callable(self.folder.callables, "scheduler")
+            rows = row_codec.read_items(read_tables(self.folder), self.folder)
+            shape_of = [row.shape for row in rows]
+        hosts = Hosts(scheduler, run_command)
+        return preview(scheduler, config.shapes, shape_of, config, self.folder, hosts.of)
 
     def snapshot(self, rows: Rows = "active") -> RunSnapshot:
         """Return how the run stands now: learners, jobs, points. It shows itself in a notebook.
@@ -254,6 +261,8 @@ class Run:
         rows : str
             ``"all"`` learners, only ``"active"`` and failed ones, or ``"none"``.
         """
+        if rows not in get_args(Rows):
+            raise InputError(f"rows={rows!r} must be 'all', 'active' or 'none'.")
         self._must_have_started()
         return self._viewer.snapshot(rows)
 
@@ -271,6 +280,11 @@ class Run:
             `resume`; the text says why), ``finished``, ``failed`` (ended, some learners
             failed), ``cancelled`` or ``manager dead``.
         """
+        before = self.before_start()
+        return status.status_of(self.snapshot()) if before is None else before
+
+    def before_start(self) -> RunStatus | None:
+        """Return the status ``not started`` with its reason; None if the run was started."""
         if not self.folder.config.exists():
             return RunStatus(status.NOT_STARTED, f"call start(). Folder: {self.folder.home}")
         if self._plan is not None:
@@ -278,7 +292,7 @@ class Run:
                 self._rows()
             except InputError as error:
                 return RunStatus(status.NOT_STARTED, str(error))
-        return status.status_of(self.snapshot())
+        return None
 
     def info(self, interval: TimeLike = 2.0) -> None:
         """Show the run: as tables in a terminal; in a notebook as tables that update themselves.

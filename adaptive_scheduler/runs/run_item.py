@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adaptive_scheduler.core.options.checks import count
 from adaptive_scheduler.core.wire.snapshot import ItemView
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system import read_logs
 from adaptive_scheduler.runs.load_data import load_learners
 from adaptive_scheduler.runs.start import fnames
-from adaptive_scheduler.runs.views import status
+from adaptive_scheduler.runs.views import log_entries, status
 from adaptive_scheduler.runs.views.status import RunStatus
 
 if TYPE_CHECKING:
@@ -52,8 +52,10 @@ class RunItem:
     @property
     def status(self) -> RunStatus:
         """Its phase as a word (``"waiting"``, ``"queued"``, ``"running"``, ``"done"``,
-        ``"failed"``, ``"cancelled"``); its ``.text`` has the details.
+        ``"failed"``, ``"cancelled"``), or ``"not started"``; its ``.text`` has the details.
         """
+        if (before := self._run.before_start()) is not None:
+            return before
         snapshot = self._run.snapshot("all")
         return status.item_status(self._view(snapshot.items), snapshot.time)
 
@@ -77,16 +79,11 @@ class RunItem:
         lines : int
             At most so many of each.
         """
+        lines = count(1)(lines, "lines")
         row = self._run.row_of(self.place)
         folder = Path(read_config(self._run.folder).log_folder)
-        events = [
-            {**event, "job": event.get("job", path.stem)}
-            for path in sorted(folder.glob("*.log"))
-            for event in read_logs.read_events(path)
-            if event.get("item") == row
-        ]
-        events.sort(key=lambda event: str(event.get("timestamp", "")))
-        text = "\n".join(map(_event_line, events[-lines:]))
+        entries = log_entries.entries_of(sorted(folder.glob("*.log")), row)[-lines:]
+        text = "\n".join(log_entries.entry_line(entry).plain.rstrip() for entry in entries)
         job = self._view(self._run.snapshot("all").items).job
         output = (read_logs.job_output_tail(folder, job, lines) or "") if job else ""
         return f"{text}\n\nThe end of {folder / f'{job}.out'}:\n{output}" if output else text
@@ -110,16 +107,6 @@ class RunItem:
         return items[self._run.row_of(self.place)]
 
 
-def _event_line(event: dict[str, Any]) -> str:
-    facts = " ".join(
-        f"{name}={value}"
-        for name, value in event.items()
-        if name not in ("timestamp", "event", "level", "job", "run", "item", "fname")
-    )
-    when = str(event.get("timestamp", ""))[:19].replace("T", " ")
-    return f"{when}  {event['job']}  {event.get('event', '')}  {facts}".rstrip()
-
-
 def place_of(named: Any, names: Sequence[fnames.Fname]) -> int:
     """Find a learner by its place, its fname, or the end of its fname.
 
@@ -134,9 +121,9 @@ def place_of(named: Any, names: Sequence[fnames.Fname]) -> int:
     InputError
         There is no such learner, or more than one.
     """
-    if not isinstance(named, (str, os.PathLike, list, tuple)):
+    wanted = _as_fname(named)
+    if wanted is None:
         return _by_number(named, len(names))
-    wanted = os.fspath(named) if isinstance(named, (str, os.PathLike)) else list(named)
     key = fnames.key(wanted)
     found = [place for place, name in enumerate(names) if fnames.key(name) == key]
     if not found and isinstance(wanted, str):
@@ -157,6 +144,16 @@ def place_of(named: Any, names: Sequence[fnames.Fname]) -> int:
     )
 
 
+def _as_fname(named: Any) -> fnames.Fname | None:
+    """Return what was named as an fname; None if it is none."""
+    if isinstance(named, (str, os.PathLike)):
+        return os.fspath(named)
+    is_list = isinstance(named, (list, tuple)) and named
+    if is_list and all(isinstance(one, (str, os.PathLike)) for one in named):
+        return [os.fspath(one) for one in named]
+    return None
+
+
 def _ending(end: str, names: Sequence[fnames.Fname]) -> list[int]:
     return [
         place for place, name in enumerate(names) if any(one.endswith(end) for one in _each(name))
@@ -165,11 +162,13 @@ def _ending(end: str, names: Sequence[fnames.Fname]) -> list[int]:
 
 def _by_number(named: Any, n: int) -> int:
     try:
-        place = operator.index(named)
-    except TypeError as error:
+        place = None if isinstance(named, bool) else operator.index(named)
+    except TypeError:
+        place = None
+    if place is None:
         raise InputError(
             f"{named!r} names no learner: give a number from 0 to {n - 1}, or an fname."
-        ) from error
+        )
     if not -n <= place < n:
         raise InputError(f"There is no learner {place}: they are 0 to {n - 1}.")
     return place % n
@@ -177,6 +176,8 @@ def _by_number(named: Any, n: int) -> int:
 
 def _near(wanted: str | list[str], names: Sequence[fnames.Fname]) -> str:
     """Suggest fnames that are spelt alike; "" if there is none."""
+    import difflib
+
     text = os.path.basename(wanted if isinstance(wanted, str) else wanted[0])  # noqa: PTH119
     known = [one for name in names[:_COMPARED] for one in _each(name)]
     ends = dict.fromkeys(os.path.basename(one) for one in known)  # noqa: PTH119

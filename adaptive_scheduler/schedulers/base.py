@@ -28,10 +28,10 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
     ListedJob,
     Refusal,
 )
+from adaptive_scheduler.core.options.checks import path
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.times import TimeLike, seconds
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.schedulers.job_script import preview
 from adaptive_scheduler.schedulers.options import PER_LEARNER, named_options, spread, text
 
 #: Values in a `repr`: long texts and tuples are cut.
@@ -47,7 +47,7 @@ class Scheduler(abc.ABC):
 
     A new scheduler is one file with one class: inherit from this class, write its abstract
     methods, and add a line to `adaptive_scheduler.schedulers.registry.BUILT_IN`
-    (CONTRIBUTING.md, "Add a scheduler in one file").
+    (CONTRIBUTING.md, "Add a scheduler").
     """
 
     #: The name in the registry, on the command line and in ``$ADAPTIVE_SCHEDULER_SYSTEM``.
@@ -143,14 +143,13 @@ class Scheduler(abc.ABC):
         self._options = {key: given for key, given in options.items() if given is not None}
         #: User functions given as ``executor_type``; resources have ``callable:INDEX``.
         self.executor_callables: list[Callable[[int], Any]] = []
-        lines = (setup,) if isinstance(setup, str) else setup or ()
-        self.setup: tuple[str, ...] = tuple(text(line, "setup") for line in lines)
+        self.setup = _lines(setup, "setup")
         python = text(python_executable or sys.executable, "python_executable")
         self.python_executable = os.path.expanduser(python)
         self.mpiexec_executable = _launcher(mpiexec_executable)
         self.log_folder = None
         if log_folder is not None:
-            self.log_folder = os.path.expanduser(text(os.fspath(log_folder), "log_folder"))
+            self.log_folder = os.path.expanduser(text(path(log_folder, "log_folder"), "log_folder"))
         if kill_wait is not None:
             self.kill_wait = seconds(kill_wait, "kill_wait", zero=True)
         self._check()
@@ -252,10 +251,13 @@ class Scheduler(abc.ABC):
         """Return the job script that a run would submit; nothing is submitted or written.
 
         What only a run knows stands there in capitals (``/RUN_FOLDER``, ``/WORKING_DIRECTORY``);
-        `RunManager.job_script` fills it in. If learners differ in their resources there is one
+        `RunManager.job_script` fills it in, and asks PBS for its hosts, on which ``cores`` alone
+        depend. If learners differ in their resources there is one
         script for each different shape, below a line that names its learners. Show it with
         ``print(scheduler.job_script())``.
         """
+        from adaptive_scheduler.schedulers.job_script import preview  # with all executors
+
         return preview(self, *self.shapes(self._tuple_length() or 1))
 
     # ------------------------------------------------- commands of the batch system
@@ -353,10 +355,29 @@ class Scheduler(abc.ABC):
         return [*argv, "-n", str(resources.cores)]
 
 
+def check_scheduler(given: Any) -> Scheduler:
+    """Return a scheduler that a user gave; InputError if it is none."""
+    if not isinstance(given, Scheduler):
+        raise InputError(
+            f"scheduler={given!r} is no scheduler. Give for example "
+            "adaptive_scheduler.scheduler.SLURM(cores=10)."
+        )
+    return given
+
+
 def default_mpiexec(python_executable: str) -> list[str]:
     """Return the ``mpiexec`` that was installed with this Python, else the one on PATH."""
     beside = Path(python_executable).parent / "mpiexec"
     return [str(beside) if beside.exists() else shutil.which("mpiexec") or "mpiexec"]
+
+
+def _lines(value: object, name: str) -> tuple[str, ...]:
+    """Return shell lines; a single text is a list of one."""
+    if isinstance(value, str) or not value:
+        return (text(value, name),) if value else ()
+    if not isinstance(value, Sequence):
+        raise InputError(f"{name}={value!r} must be a text or a list of texts.")
+    return tuple(text(one, name) for one in value)
 
 
 def _launcher(value: str | Sequence[str] | None) -> tuple[str, ...] | None:

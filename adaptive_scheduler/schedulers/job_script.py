@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.core.config import Environment, RunConfig
-from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
+from adaptive_scheduler.core.jobs.batch_jobs import Host, JobRequest
 from adaptive_scheduler.core.jobs.records import tag
 from adaptive_scheduler.core.paths import (
     CORES_VARIABLE,
@@ -175,6 +175,7 @@ def preview(
     shape_of: Sequence[int],
     config: RunConfig = UNKNOWN_RUN,
     folder: RunFolder | None = None,
+    hosts_for: Callable[[Resources], tuple[Host, ...]] = lambda _: (),
 ) -> str:
     """Write the script of the first submit of each shape, as one text to be read.
 
@@ -188,15 +189,19 @@ def preview(
         Default: placeholders in capitals.
     folder : RunFolder, optional
         Default: a placeholder.
+    hosts_for : callable
+        Returns the cluster's hosts, for a request that depends on their size.
     """
     where = folder or RunFolder("/RUN_FOLDER")
     texts = []
-    for number, shape in enumerate(shapes):
+    for number, shape in enumerate(shapes, 1):
         name = config.job_names[0]
-        job = JobRequest(name, tag(config.run, number), shape, config.log_folder)
+        job = JobRequest(
+            name, tag(config.run, number), shape, config.log_folder, hosts=hosts_for(shape)
+        )
         text = job_script(scheduler, job, config, where, number)
         if len(shapes) > 1:
-            learners = [str(place) for place, one in enumerate(shape_of) if one == number]
+            learners = [str(place) for place, one in enumerate(shape_of) if one == number - 1]
             more = ", …" if len(learners) > 10 else ""
             text = f"##### learners {', '.join(learners[:10])}{more}:\n{text}"
         texts.append(text)

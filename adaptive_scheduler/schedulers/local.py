@@ -22,6 +22,7 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
     ListedJob,
     Refusal,
 )
+from adaptive_scheduler.core.options.checks import count, optional, path
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import (
@@ -96,10 +97,11 @@ class LocalScheduler(Scheduler):
         kill_wait: TimeLike | None = None,
         state: str | os.PathLike[str] | None = None,
     ) -> None:
-        if max_cores is not None and (not isinstance(max_cores, int) or max_cores < 1):
-            raise InputError(f"max_cores={max_cores!r} must be a whole number of at least 1.")
-        self.max_cores = max_cores or os.cpu_count() or 1
-        self.state = None if state is None else str(Path(state).expanduser().absolute())
+        most = optional(count(1))(max_cores, "max_cores")
+        self.max_cores: int = most or os.cpu_count() or 1
+        self.state = None
+        if state is not None:
+            self.state = str(Path(path(state, "state")).expanduser().absolute())
         super().__init__(
             cores, nodes=nodes, cores_per_node=cores_per_node, memory=memory, walltime=walltime,
             exclusive=exclusive, executor_type=executor_type, num_threads=num_threads,

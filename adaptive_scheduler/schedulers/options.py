@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from adaptive_scheduler.core.options.aliases import ALIASES
+from adaptive_scheduler.core.options.checks import count, flag, optional
 from adaptive_scheduler.core.options.keywords import resolve
 from adaptive_scheduler.core.resources import (
     Resources,
@@ -37,15 +38,6 @@ def named_options(init: Init) -> Init:
         init(self, *args, **options)
 
     return checked  # type: ignore[return-value]
-
-
-def count(value: object, name: str, *, optional: bool = False) -> int | None:
-    """Return a whole number of at least 1, or raise InputError."""
-    if value is None and optional:
-        return None
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
-        raise InputError(f"{name}={value!r} must be a whole number of at least 1.")
-    return int(value)
 
 
 def text(value: object, name: str) -> str:
@@ -90,27 +82,19 @@ def spread(values: dict[str, Any]) -> Resources:
     return resources
 
 
-def _optional_count(value: object, name: str) -> int | None:
-    return count(value, name, optional=True)
-
-
-def _truth(value: object, _name: str) -> bool:
-    return bool(value)
-
-
 #: The options that may be a tuple with one value per learner, and how each value is checked.
 PER_LEARNER: Mapping[str, Callable[[Any, str], Any]] = {
-    "cores": count,
-    "nodes": _optional_count,
-    "cores_per_node": _optional_count,
+    "cores": count(1),
+    "nodes": optional(count(1)),
+    "cores_per_node": optional(count(1)),
     "memory": parse_memory,
     "walltime": parse_walltime,
     "partition": line,
-    "gpus": _optional_count,
-    "exclusive": _truth,
+    "gpus": optional(count(1)),
+    "exclusive": flag,
     "extra_scheduler": words,
     "extra_env_vars": parse_environment,
     "extra_script": text,
     "executor_type": parse_executor_type,
-    "num_threads": count,
+    "num_threads": count(1),
 }

@@ -11,18 +11,20 @@ from __future__ import annotations
 import importlib
 import shutil
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.core.paths import SYSTEM_VARIABLE
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.schedulers.base import Scheduler
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 #: The group of entry points.
 GROUP = "adaptive_scheduler.schedulers"
 
 #: Name -> module and class, imported on first use. How to write the class: see
-#: `schedulers.base.Scheduler`, and "Add a scheduler in one file" in CONTRIBUTING.md.
+#: `schedulers.base.Scheduler`, and "Add a scheduler" in CONTRIBUTING.md.
 BUILT_IN: Mapping[str, tuple[str, str]] = {
     "slurm": ("adaptive_scheduler.schedulers.slurm.scheduler", "SLURM"),
     "pbs": ("adaptive_scheduler.schedulers.pbs.scheduler", "PBS"),
@@ -31,6 +33,8 @@ BUILT_IN: Mapping[str, tuple[str, str]] = {
 
 
 def _entry_points() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points
+
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in BUILT_IN}
 
 

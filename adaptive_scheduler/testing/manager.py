@@ -196,7 +196,7 @@ class VirtualManager:
         return self.dispatcher.state
 
     @property
-    def book(self) -> ItemTable:
+    def items(self) -> ItemTable:
         """The items."""
         return self.state.items
 

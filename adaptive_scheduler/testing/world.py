@@ -176,4 +176,4 @@ class World:
     @property
     def over(self) -> bool:
         """Whether every item has ended and no job is left."""
-        return self.manager.book.unfinished == 0 and not self.batch.living()
+        return self.manager.items.unfinished == 0 and not self.batch.living()

@@ -258,7 +258,13 @@ class Faults:
             return None
 
     def requeue(self) -> Fault:
-        """Of a job that runs: one that was cancelled, but whose client lives, would come back."""
+        """Of a job that runs: one that was cancelled, but whose client lives, would come back.
+
+        Not while squeue answers wrongly: a client that said goodbye, and an empty listing, are what
+        a job leaves that has ended. It is replaced, and with the requeued one there is one too many.
+        """
+        if self._is_under_way("squeue answers wrongly"):
+            raise NothingToBreakError
         running = {job for job, state, *_ in self.world.queue(5) or [] if state == "RUNNING"}
         ranks = [rank for rank in self.world.ranks() if rank.job in running]
         victim = self._choose(ranks)
@@ -327,8 +333,9 @@ class Faults:
         return self._later(CONTROLLER_AWAY, fault, self.world.slurm.start_controller)
 
     def falsify_queue(self) -> Fault:
+        """Not while a job is requeued, see `requeue`."""
         mode = self.world.folder / "squeue-mode"
-        if self._is_under_way("squeue answers wrongly"):
+        if self._is_under_way("squeue answers wrongly") or self._is_under_way("job requeued"):
             raise NothingToBreakError
         answer = self.dice.choice(WRONG_ANSWERS)
         mode.write_text(answer)

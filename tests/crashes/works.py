@@ -105,7 +105,7 @@ class OfTheDatabase:
         trial.say(5)
 
     def checkpoint(self, store: Database, n: int) -> None:
-        """As the manager's keeper does; after one that failed, work goes on before the next."""
+        """As the manager's `Persistence` does; after one that failed, work goes on before the next."""
         for key, value in self.group(n).items():
             store.put(database.ITEMS, key, {"id": int(key), "n": value})
         store.commit()

@@ -92,9 +92,9 @@ class Watch:
         self.starved: list[tuple[str, int]] = []
         apply, handle = ItemTable.apply, DatabaseManager.handle
 
-        def watched_apply(book: ItemTable, row: int, event: Event, now: float) -> Any:
-            before = book.rows[row]
-            after = apply(book, row, event, now)
+        def watched_apply(table: ItemTable, row: int, event: Event, now: float) -> Any:
+            before = table.rows[row]
+            after = apply(table, row, event, now)
             self._note(before, after, event)
             return after
 

@@ -80,7 +80,7 @@ def test_each_request_gets_the_answer_that_the_old_manager_gave(
         assert fields["type"] == body(old)["type"], fields
         if "token" in fields:
             assert (fields["item"], fields["token"]) == (body(old)["item"], body(old)["token"])
-    rows = engine.clients.book.rows
+    rows = engine.state.items.rows
     assert [rows[item].phase for item in range(3)] == [Phase.DONE, Phase.QUEUED, Phase.QUEUED]
     assert rows[1].fails == 1
 

@@ -164,7 +164,7 @@ def test_fault_08_a_run_is_carried_on(tmp_path: Path, folder: RunFolder) -> None
     assert [row.phase for row in rows] == ["done", "queued", "queued", "queued", "queued"]
     assert again.row_of == [4, 3, 2, 1, 0]
     assert rows[4].depends_on == (0,)  # its parent is done already
-    assert "2 failed or cancelled learners are queued again." in again.remarks
+    assert "2 failed or cancelled learners queued again." in again.remarks
     config = read_config(folder)
     assert (config.run, config.goal.value) == (run, 9)
     with LearnerFile(folder.learners) as learners:

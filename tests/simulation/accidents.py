@@ -18,7 +18,7 @@ WEIGHTS = {
     "kill_job": 4, "kill_client": 3, "requeue": 3, "start_twice": 2, "suspend": 2, "pause": 3,
     "cut": 2, "lose_client": 1, "terminate": 2, "double_client": 1, "fail_node": 1,
     "kill_manager": 6, "cut_power": 4, "stall_manager": 1, "step_clock": 1, "fill_disk": 1,
-    "break_sync": 1, "disturb_fold": 2, "fold": 3, "ask": 1, "limit": 1,
+    "break_sync": 1, "disturb_checkpoint": 2, "checkpoint": 3, "ask": 1, "limit": 1,
 }  # fmt: skip
 
 
@@ -57,7 +57,7 @@ class Accidents:
         weather.look = weather.submit = weather.cancel = 0.0
         weather.latency, weather.limit = 0.1, None
         manager = history.manager
-        manager.fuse = manager.fold_fuse = None
+        manager.fuse = manager.checkpoint_fuse = None
         manager.stalled_until = 0.0
         self._mend()
         for life in history.all_lives():
@@ -272,17 +272,17 @@ class Accidents:
         self.history.disk.full = self.history.disk.broken_sync = False
         self.history.manager.disk_mended = self.history.now
 
-    def disturb_fold(self) -> None:
+    def disturb_checkpoint(self) -> None:
         manager = self.history.manager
-        if manager.fold_fuse is None:
+        if manager.checkpoint_fuse is None:
             self.history.fault("checkpoint disturbed")
-            manager.fold_fuse = self.history.rng.randint(0, 8)
+            manager.checkpoint_fuse = self.history.rng.randint(0, 8)
 
-    def fold(self) -> None:
-        """No fault: the minute between two folds is over already."""
+    def checkpoint(self) -> None:
+        """No fault: the minute between two checkpoints is over already."""
         turns = self.history.manager.turns
         if turns is not None:
-            self.history.count("fold wanted")
+            self.history.count("checkpoint wanted")
             turns.persistence._next_checkpoint = float("-inf")
 
     def ask(self) -> None:

@@ -1,4 +1,4 @@
-"""The real manager in virtual time: its turns, its batch system's words, its deaths."""
+"""The real manager in virtual time: its steps, the answers of its batch system, its deaths."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FOLDER = RunFolder("/run/db.tinydb")
 SCHEDULER = SLURM(cores=1)
-#: The longest time between two turns of an idle manager here; the real one takes one a second.
+#: The longest time between two steps of an idle manager here; the real one takes one a second.
 IDLE = 5.0
 
 
@@ -61,12 +61,12 @@ class SimulatedBatchWorker(BatchWorker):
         return self.carry_out(task), self.seconds, self.seen
 
 
-class Fold:
-    """The process that folds, as the database sees it. It works in one go, at some time."""
+class CheckpointProcess:
+    """The process that writes a checkpoint, as the database sees it. It does all at one moment."""
 
-    def __init__(self, manager: Manager, last: int, anew: bool) -> None:
+    def __init__(self, manager: Manager, last: int, discard_file: bool) -> None:
         self._manager = manager
-        self._work = (last, anew)
+        self._work = (last, discard_file)
         self._life = manager.life
         self.status: int | None = None
 
@@ -81,11 +81,11 @@ class Fold:
         """Work, or die over it."""
         if self.status is not None:
             return
-        manager, (last, anew) = self._manager, self._work
-        before, manager.acting = manager.acting, "fold"
+        manager, (last, discard_file) = self._manager, self._work
+        before, manager.acting = manager.acting, "checkpoint"
         parent = os.getppid() if manager.life == self._life else -1
         try:
-            checkpoint.write_checkpoint(FOLDER, last, parent, anew)
+            checkpoint.write_checkpoint(FOLDER, last, parent, discard_file)
             self.status = 0
         except KilledError:
             self.status = -9
@@ -116,7 +116,7 @@ class Manager:
         self.deaths: list[float] = []
         self.acting = ""
         self.fuse: int | None = None
-        self.fold_fuse: int | None = None
+        self.checkpoint_fuse: int | None = None
         self.power = False
         self.stalled_until = 0.0
         self.disk_mended = 0.0
@@ -127,7 +127,7 @@ class Manager:
         self._tasks: deque[Command] = deque()
         self._busy = False
         self._next_turn = float("inf")
-        self._folds: list[Fold] = []
+        self._checkpoints: list[CheckpointProcess] = []
         self._connection = b""
 
     @property
@@ -153,17 +153,17 @@ class Manager:
                 self.fuse = None
                 self.history.say("manager dies before", kind)
                 raise KilledError
-        elif self.acting == "fold" and self.fold_fuse is not None:
-            self.fold_fuse -= 1
-            if self.fold_fuse < 0:
-                self._disturb_fold(kind)
+        elif self.acting == "checkpoint" and self.checkpoint_fuse is not None:
+            self.checkpoint_fuse -= 1
+            if self.checkpoint_fuse < 0:
+                self._disturb_checkpoint(kind)
 
-    def _disturb_fold(self, kind: str) -> None:
-        self.fold_fuse = None
+    def _disturb_checkpoint(self, kind: str) -> None:
+        self.checkpoint_fuse = None
         if self.history.rng.random() < 0.5:
-            self.history.say("fold dies before", kind)
+            self.history.say("checkpoint dies before", kind)
             raise KilledError
-        self.history.say("manager changes during a fold before", kind)
+        self.history.say("manager changes during a checkpoint before", kind)
         self.die()
         self.start()
 
@@ -186,9 +186,9 @@ class Manager:
         if power:
             self.history.disk.lose_power(self.history.rng)
             self.boot = self.history.rng.uniform(0, 1e6)
-            for fold in self._folds:
-                fold.status = fold.status if fold.status is not None else -9
-        self._folds = [fold for fold in self._folds if fold.status is None]
+            for one in self._checkpoints:
+                one.status = one.status if one.status is not None else -9
+        self._checkpoints = [one for one in self._checkpoints if one.status is None]
 
     def start(self) -> None:
         """Another manager opens the database."""
@@ -199,7 +199,7 @@ class Manager:
         life = self.life
         try:
             store = Database(FOLDER)
-            store.start_checkpoint = self._start_folding  # type: ignore[method-assign,assignment]
+            store.start_checkpoint = self._start_checkpoint  # type: ignore[method-assign,assignment]
             turns = Dispatcher(store, history.config, Silence(), "host:1", lambda: None, self)
             turns.submit_jobs(history.config, "slurm", SCHEDULER.max_array, lambda _: "")
         except KilledError:
@@ -327,11 +327,11 @@ class Manager:
         self._carry_out(life)
         self._plan(0.0)
 
-    # -------------------------------------------------------------------- its folds
+    # -------------------------------------------------------------------- its checkpoints
 
-    def _start_folding(self, _: RunFolder, last: int, anew: bool) -> Fold:
-        fold = Fold(self, last, anew)
-        self._folds.append(fold)
+    def _start_checkpoint(self, _: RunFolder, last: int, discard_file: bool) -> CheckpointProcess:
+        process = CheckpointProcess(self, last, discard_file)
+        self._checkpoints.append(process)
         slow = self.history.rng.random() < 0.25  # its host swaps, its file system hangs
-        self.history.after(self.history.rng.uniform(0.01, 70 if slow else 8), fold.run)
-        return fold
+        self.history.after(self.history.rng.uniform(0.01, 70 if slow else 8), process.run)
+        return process

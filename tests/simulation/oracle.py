@@ -78,7 +78,7 @@ class Oracle:
         self.done: set[int] = set()
         self.failures: defaultdict[int, set[int]] = defaultdict(set)
         self.tokens: dict[int, int] = {}
-        self.rights: dict[int, str] = {}
+        self.token_owners: dict[int, str] = {}
         self.spoke: set[str] = set()
         #: Jobs that were believed dead for good reasons, though they live.
         self.excused: set[str] = set()
@@ -162,9 +162,14 @@ class Oracle:
             return
         known = self._owners.get(owner.job)
         if known is not None and owner.job not in self._goodbye:
-            demand(owner.life >= known.life, f"a former life of job {owner.job} is heard")
+            demand(
+                owner.life >= known.life,
+                f"a request of an earlier client of job {owner.job} is accepted",
+            )
             same = owner.life == known.life and owner.uuid != known.uuid
-            demand(not same, f"two clients of one life of job {owner.job} are heard")
+            demand(
+                not same, f"requests of two clients of one start of job {owner.job} are accepted"
+            )
         self._owners[owner.job] = owner
         self._heard_of[owner.uuid] = self.history.now
         self._heard[owner.job] = self.history.now
@@ -197,7 +202,7 @@ class Oracle:
                 heard = Ok if not request.claims else (Assigned, Idle)
                 fine = isinstance(reply, heard) and now.phase is Phase.DONE
                 demand(
-                    fine or reply.code in STRANGERS, "a finish with the present right is refused"
+                    fine or reply.code in STRANGERS, "a finish with the present token is refused"
                 )  # type: ignore[union-attr]
         elif isinstance(request, (Fail, Release)) and isinstance(reply, Ok):
             demand(now.phase in (Phase.QUEUED, Phase.FAILED), "what was let go of is still held")
@@ -234,7 +239,7 @@ class Oracle:
             given, was = self._book.rows[reply.item], before[reply.item]
             demand(given.owner == owner and given.token == reply.token, "given to somebody else")
             if was.owner == owner:
-                demand(given is was, "a claim said twice changed the row")
+                demand(given is was, "a claim sent twice changed the row")
             else:
                 demand(reply.token > max(item.token for item in before), "a token is given again")
                 if was is held and was.owner is not None:
@@ -272,8 +277,8 @@ class Oracle:
         if isinstance(request, Goodbye):
             self._left.add(owner.uuid)
         if isinstance(reply, Assigned):
-            known = self.rights.setdefault(reply.token, owner.uuid)
-            demand(known == owner.uuid, "two clients have the same right")
+            known = self.token_owners.setdefault(reply.token, owner.uuid)
+            demand(known == owner.uuid, "two clients have the same token")
             self.tokens[reply.item] = max(self.tokens.get(reply.item, 0), reply.token)
         if isinstance(request, (Finish, Fail)) and not isinstance(reply, Refused):
             item = self._book.by_token(request.token)
@@ -293,7 +298,7 @@ class Oracle:
             demand((item.job is not None) == (item.owner is not None) == running, "job and phase")
             demand(item.id not in self.done or item.phase is Phase.DONE, "a finish is undone")
             demand(item.fails_in_all >= len(self.failures[item.id]), "a failure is forgotten")
-            demand(item.token >= self.tokens.get(item.id, 0), "a right is forgotten")
+            demand(item.token >= self.tokens.get(item.id, 0), "a token is forgotten")
             if running or item.phase is Phase.QUEUED:
                 ready = all(rows[parent].phase is Phase.DONE for parent in item.depends_on)
                 demand(ready, "it is free before what it depends on is done")
@@ -338,8 +343,8 @@ class Oracle:
                 continue  # what the batch system said of its end was believed
             other = writers.setdefault(client.item, job)
             demand(other == job, f"jobs {other} and {job} may both write to item {client.item}")
-            right = rows[client.item].token == client.token
-            demand(right, f"job {job} lost item {client.item} while its lease was good")
+            is_owner = rows[client.item].token == client.token
+            demand(is_owner, f"job {job} lost item {client.item} while its lease was good")
 
     def _check_leases(self) -> None:
         """Who works, and is not held up by anything, keeps its lease."""

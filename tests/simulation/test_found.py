@@ -64,7 +64,7 @@ def test_lines_that_a_killed_manager_had_not_synced_are_synced_by_the_next(seed:
 def test_unsynced_lines_of_an_earlier_segment_are_synced_by_the_next_manager(
     seed: int,
 ) -> None:
-    """An fsync fails, a fold begins the next segment, the manager dies; the next one loses its power.
+    """An fsync fails, a checkpoint begins the next segment, the manager dies; the next one loses its power.
 
     It was found as "damaged in the middle of the journal", by seed 50196.
     """
@@ -118,14 +118,14 @@ def test_a_claim_that_comes_after_the_goodbye_gives_no_work() -> None:
     """Doubled by the network; the manager that had answered the first one is no more."""
     config = RunConfig("run", [Resources()], ["job"], "/logs")
     owner, now = Owner("1_0", 0, 0, "uuid"), Moment(1.7e9, 0.0)
-    book = ItemTable([Item(0, "data", Phase.QUEUED)])
+    table = ItemTable([Item(0, "data", Phase.QUEUED)])
     jobs = JobTable(
         [JobRecord("1_0", owner=owner, goodbye="nothing to do", ended="completed")], [], 0.0
     )
-    clients = DatabaseManager(RunState(book, jobs, config))
+    clients = DatabaseManager(RunState(table, jobs, config))
     reply = clients.handle(owner, 7, Claim(), now)
     assert isinstance(reply, Refused)
-    assert book.rows[0].phase is Phase.QUEUED
+    assert table.rows[0].phase is Phase.QUEUED
     assert clients.handle(owner, 8, Goodbye("nothing to do"), now) == Ok(), "said again: the same"
 
 

@@ -23,7 +23,7 @@ from adaptive_scheduler.commandline.input.options import (
 )
 from adaptive_scheduler.commandline.input.scheduler import make_scheduler, scheduler_of_run
 from adaptive_scheduler.commandline.input.values import parse_goal_text, parse_pairs, seconds
-from adaptive_scheduler.commandline.output import exit_codes, log_entries
+from adaptive_scheduler.commandline.output import exit_codes
 from adaptive_scheduler.commandline.output.json_lines import plain as plain_data
 from adaptive_scheduler.commandline.output.option_names import in_option_names
 from adaptive_scheduler.commandline.resume import why_not
@@ -38,6 +38,7 @@ from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot
 from adaptive_scheduler.errors import InputError, RunError, UserCodeError
 from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.runs.views import log_entries
 from adaptive_scheduler.scheduler import PBS, SLURM, LocalScheduler
 from adaptive_scheduler.server_support import RunManager
 
@@ -191,6 +192,18 @@ def test_a_wrong_value_is_reported_with_its_option(option: TypedOption) -> None:
     assert in_option_names(str(caught.value)).startswith(f"--{option.name.replace('_', '-')} ")
 
 
+def test_what_only_python_takes_is_left_out_of_the_errors_of_the_command_line() -> None:
+    with pytest.raises(InputError) as caught:
+        SLURM(1, executor_type="dask")
+    assert in_option_names(str(caught.value)) == (
+        "--executor-type 'dask' is not known. Use one of 'mpi4py', 'process-pool', 'loky', "
+        "'sequential'."
+    )
+    with pytest.raises(InputError) as caught:
+        seconds("soon", "--timeout")
+    assert "timedelta" not in in_option_names(str(caught.value))
+
+
 @pytest.mark.parametrize("length", [0.5, 1.0, 30.0, 90.0, 300.0, 3600.0, 86400.0, 172800.0])
 def test_a_length_of_time_comes_back_from_its_text(length: float) -> None:
     assert times.seconds(times.length_text(length), "x") == length
@@ -228,7 +241,12 @@ def test_why_a_run_cannot_be_resumed(
      (0, 0, "no learner has failed")],
 )  # fmt: skip
 def test_a_retry_tells_how_many_learners_it_meant(n: int, named: int, text: str) -> None:
-    assert text in queued_again(n, named)
+    assert text in queued_again(n, named, is_goal_checked=False)
+
+
+def test_retry_says_that_done_learners_meet_the_goal_only_if_it_has_looked():
+    assert "meet the goal" not in queued_again(0, 0, is_goal_checked=False)
+    assert "those done meet the goal" in queued_again(0, 0, is_goal_checked=True)
 
 
 # ---------------------------------------------------------------- finding a run

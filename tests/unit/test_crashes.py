@@ -37,12 +37,12 @@ def test_a_dead_worker_counts_as_a_crash_and_not_as_a_failure() -> None:
 
 
 def test_a_cancelled_item_keeps_its_last_report() -> None:
-    book = ItemTable([Item(0, "/x", Phase.QUEUED), Item(1, "/y", Phase.QUEUED)], Budget())
-    assert isinstance(book.claim(OWNER, 0, 1.0), Item)
-    book.cancel(2.0, {0: Report(npoints=70, seconds=3.0)})
-    row = book.rows[0]
+    table = ItemTable([Item(0, "/x", Phase.QUEUED), Item(1, "/y", Phase.QUEUED)], Budget())
+    assert isinstance(table.claim(OWNER, 0, 1.0), Item)
+    table.cancel(2.0, {0: Report(npoints=70, seconds=3.0)})
+    row = table.rows[0]
     assert (row.phase, row.npoints, row.worked) == (Phase.CANCELLED, 70, 3.0)
-    assert book.rows[1].phase is Phase.CANCELLED
+    assert table.rows[1].phase is Phase.CANCELLED
 
 
 def test_an_early_death_is_explained_without_repeats() -> None:
@@ -82,9 +82,9 @@ def test_a_login_profile_is_not_blamed_where_the_script_began(printed: str | Non
 
 
 def test_jobs_that_get_nowhere_are_told_and_waited_with() -> None:
-    book = ItemTable([Item(0, "/x", Phase.QUEUED)], Budget())
+    table = ItemTable([Item(0, "/x", Phase.QUEUED)], Budget())
     config = RunConfig("ab12", [Resources()], ["run"], "/logs")
-    state = RunState(book, JobTable([], [], 0.0), config)
+    state = RunState(table, JobTable([], [], 0.0), config)
     manager, jobs = DatabaseManager(state), JobManager(state)
 
     def shift(job: int, points: int) -> None:

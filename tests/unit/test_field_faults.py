@@ -55,7 +55,7 @@ def test_fault_09_a_job_that_is_underway_keeps_its_learner_and_gets_no_twin(stat
     (job,) = cluster.batch.living()
     cluster.start(job, work=1e6)
     cluster.run_for(5)
-    before = cluster.manager.book.rows[0]
+    before = cluster.manager.items.rows[0]
     assert before.phase is Phase.RUNNING
     cluster.clients.clear()  # nothing is heard of it for five minutes: suspended, or so
     columns = {"%F": job.id.partition("_")[0], "%K": job.id.partition("_")[2], "%T": state}
@@ -70,7 +70,7 @@ def test_fault_09_a_job_that_is_underway_keeps_its_learner_and_gets_no_twin(stat
             ),
         ]
         assert not [task for task in tasks if isinstance(task, SubmitJobs)], "a second job"
-    assert cluster.manager.book.rows[0] == before
+    assert cluster.manager.items.rows[0] == before
 
 
 # ------------------------------------------------------------------ 16: failed submits

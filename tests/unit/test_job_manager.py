@@ -68,7 +68,7 @@ def test_fault_23_when_all_is_done_pending_jobs_are_gone_within_seconds() -> Non
     cluster = world(n=4)
     cluster.run_for(3)
     cluster.start(jobs(cluster)[0], work=1.0)
-    while cluster.manager.book.unfinished:
+    while cluster.manager.items.unfinished:
         cluster.step(1.0)
     cluster.run_for(8)
     assert cluster.over
@@ -97,11 +97,11 @@ def test_fault_10_a_listing_that_fails_changes_nothing_and_is_reported() -> None
     for job in jobs(cluster):
         cluster.start(job, work=1000.0)
     cluster.run_for(40)
-    before = [item.token for item in cluster.manager.book.rows]
+    before = [item.token for item in cluster.manager.items.rows]
     cluster.batch.listing_faults += ["fails"] * 100
     cluster.run_for(300, tick=5.0)
     assert "Unable to contact" in cluster.manager.jobs.notes.listing_error
-    assert [item.token for item in cluster.manager.book.rows] == before
+    assert [item.token for item in cluster.manager.items.rows] == before
     cluster.batch.listing_faults.clear()
     cluster.run_for(LONGEST_PAUSE + 10)
     assert cluster.manager.jobs.notes.listing_error == ""
@@ -214,7 +214,7 @@ def test_fault_10_an_empty_listing_resubmits_nothing() -> None:
     cluster.batch.listing_faults += ["empty"] * 20
     cluster.run_for(600, tick=5.0)
     assert len(cluster.batch.jobs) == 3
-    assert len(cluster.manager.book.rows) - cluster.manager.book.phases[Phase.QUEUED] == 3
+    assert len(cluster.manager.items.rows) - cluster.manager.items.phases[Phase.QUEUED] == 3
 
 
 def test_fault_17_a_refused_submit_is_tried_again_later_and_later() -> None:
@@ -308,7 +308,7 @@ def test_a_limit_that_comes_and_goes_is_used_nearly_in_full() -> None:
         for job in jobs(cluster):
             cluster.start(job, work=40.0)
         cluster.step(1.0)
-        if cluster.manager.book.phases[Phase.QUEUED]:
+        if cluster.manager.items.phases[Phase.QUEUED]:
             used += len(cluster.batch.living())
             total += cluster.batch.limit
     assert cluster.over
@@ -441,7 +441,7 @@ def test_jobs_that_die_early_in_mid_run_are_resubmitted_less_and_less_often() ->
 def test_cancelled_jobs_are_no_early_deaths_without_accounting() -> None:
     cluster = world(n=12, limit=12, accounting=False)
     cluster.run_for(3)
-    cluster.manager.book.cancel(0.0)
+    cluster.manager.items.cancel(0.0)
     cluster.run_for(300)
     assert cluster.over
     records = cluster.manager.state.jobs.records
@@ -453,7 +453,7 @@ def test_cancelled_jobs_are_dead_at_the_next_listing_that_lacks_them() -> None:
     cluster = world(n=12, limit=12, accounting=False)
     cluster.batch.doubt = 60.0
     cluster.run_for(3)
-    cluster.manager.book.cancel(0.0)
+    cluster.manager.items.cancel(0.0)
     cluster.manager.state.dirty = True
     cluster.run_for(5)
     assert not cluster.manager.state.jobs.live
@@ -464,11 +464,11 @@ def test_a_retry_right_after_a_cancel_submits_at_once() -> None:
     cluster.batch.doubt = 60.0
     cluster.run_for(3)
     manager = cluster.manager
-    manager.book.cancel(0.0)
+    manager.items.cancel(0.0)
     manager.state.dirty = manager.state.cancelled = True
     while not cluster.cancels:
         cluster.step(1.0)
-    manager.book.retry(list(range(12)), 0.0)
+    manager.items.retry(list(range(12)), 0.0)
     manager.state.cancelled = False
     manager.jobs.resume()
     cluster.run_for(5)
@@ -480,10 +480,10 @@ def test_a_retry_does_not_count_on_jobs_that_are_being_cancelled() -> None:
     cluster.run_for(3)
     manager = cluster.manager
     cluster.batch.failing_cancels = 10**6
-    manager.book.cancel(0.0)
+    manager.items.cancel(0.0)
     manager.state.dirty = manager.state.cancelled = True
     cluster.run_for(5)
-    manager.book.retry([0, 1], 0.0)
+    manager.items.retry([0, 1], 0.0)
     manager.state.cancelled = False
     manager.jobs.resume()
     cluster.run_for(5)
@@ -547,7 +547,7 @@ def test_a_cancel_is_not_repeated_at_each_listing() -> None:
         return carry_out(command)  # type: ignore[arg-type]
 
     cluster.batch.carry_out = count  # type: ignore[assignment, method-assign]
-    cluster.manager.book.cancel(0.0)
+    cluster.manager.items.cancel(0.0)
     cluster.run_for(60)
     assert 2 <= len(sent) <= 5
 
@@ -558,9 +558,9 @@ def test_a_job_without_work_whose_cancel_failed_is_cancelled_again() -> None:
     cluster.start(jobs(cluster)[0], work=1e6)
     cluster.run_for(3)
     cluster.batch.failing_cancels = 1
-    for row in cluster.manager.book.rows:
+    for row in cluster.manager.items.rows:
         if row.phase is Phase.QUEUED:
-            cluster.manager.book.apply(row.id, Cancelled(), 0.0)
+            cluster.manager.items.apply(row.id, Cancelled(), 0.0)
     cluster.run_for(70)
     assert len(cluster.batch.living()) == 1
 

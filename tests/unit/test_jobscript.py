@@ -71,7 +71,7 @@ def test_the_client_or_the_users_own_script() -> None:
 def test_the_script_can_be_seen_before_anything_is_submitted(kind: type[Scheduler]) -> None:
     text = kind(2, walltime="1h", setup="module load x").job_script()
     assert text.startswith("#!/bin/bash -l\n")
-    for line in ("module load x", "cd -- /WORKING_DIRECTORY || exit 1",
+    for line in ("module load x", "export ADAPTIVE_SCHEDULER_SUBMIT=1", "cd -- /WORKING_DIRECTORY || exit 1",
                  "export ADAPTIVE_SCHEDULER_WALLTIME=3600",
                  "export ADAPTIVE_SCHEDULER_LOGS=/RUN_FOLDER/logs"):  # fmt: skip
         assert line in text.splitlines()

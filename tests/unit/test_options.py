@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import inspect
 import math
@@ -178,6 +179,7 @@ def test_two_names_of_one_thing_are_too_many() -> None:
         ("xyz", r"unknown argument 'xyz'. Known are scheduler, learners, fnames, goal, name"),
         ("kill_on_error", "'kill_on_error' is no argument here: leave it out"),
         ("save_dataframe", r"call to_dataframe\(\)"),
+        ("db_fname", r"give folder=\.\.\., which holds the database"),
     ],
 )
 def test_an_unknown_name_is_explained(name: str, words: str) -> None:
@@ -239,3 +241,39 @@ def test_a_group_is_made_with_its_class() -> None:
     with pytest.raises(InputError, match=r"limits=\{'max_jobs': 3\} must be made with Limits"):
         run_manager(limits={"max_jobs": 3})
     run_manager(limits=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"walltime": "1h"}, r"scheduler= and walltime= are both given: give walltime= to the"),
+        ({"walltim": "1h"}, r"scheduler= and walltim= are both given"),
+        ({"cores": 3}, r"scheduler= and cores= are both given"),
+        ({"python": "py"}, r"scheduler= and python_executable= are both given"),
+        ({"scheduler": 3}, "scheduler=3 is no scheduler"),
+        ({"job_names": "abc"}, "job_names='abc' must be a list of texts"),
+        ({"job_names": []}, r"job_names=\[\] must be a list"),
+        ({"max_jobs": 0}, "max_jobs=0 must be a whole number of at least 1"),
+        ({"max_jobs": "x"}, "max_jobs='x' must be"),
+        ({"max_fails": -1}, "max_fails=-1 must be"),
+        ({"job_script_function": 3}, "job_script_function=3 must be a function"),
+        ({"db_fname": 3, "run_script": __file__}, "db_fname=3 must be a str or a path"),
+        ({"db_fname": "", "run_script": __file__}, "db_fname='' must be a str or a path"),
+    ],
+)
+def test_a_wrong_argument_of_manage_jobs_is_named(options: dict[str, Any], words: str) -> None:
+    given = {
+        "job_names": ["a"], "db_fname": "x.db", "scheduler": LocalScheduler(1), "max_crashes": 5
+    } | options  # fmt: skip
+    with pytest.raises(InputError, match=words):
+        asyncio.run(server_support.manage_jobs(**given))
+
+
+def test_other_functions_name_a_wrong_argument_too() -> None:
+    with pytest.raises(InputError, match="ports=5 must be a text"):
+        server_support.get_allowed_url(ports=5)  # type: ignore[arg-type]
+    for logs in (3, [3]):
+        with pytest.raises(InputError, match="logs=3 must be a str or a path"):
+            server_support.parse_log_files(logs)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="db_fname=3 must be a str or a path"):
+        server_support.get_database(3)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ import pytest
 
 import adaptive_scheduler
 
-MODULES = ("", ".scheduler", ".server_support", ".client_support")
+MODULES = ("", ".scheduler", ".server_support", ".client_support", ".errors")
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -29,6 +29,13 @@ def test_a_name_that_is_not_there_is_an_attribute_error(module: str) -> None:
     public = importlib.import_module(f"adaptive_scheduler{module}")
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = public.nothing
+
+
+def test_every_error_is_a_public_name() -> None:
+    errors = [
+        name for name, value in vars(adaptive_scheduler.errors).items() if inspect.isclass(value)
+    ]
+    assert sorted(errors) == dir(adaptive_scheduler.errors)
 
 
 def test_the_errors_are_an_attribute_of_the_package() -> None:
@@ -65,6 +72,29 @@ def test_what_users_import_runs_nothing_of_asyncio() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("imported", "unneeded"),
+    [
+        (
+            "from adaptive_scheduler.scheduler import SLURM",
+            ["importlib.metadata", "adaptive_scheduler.executors.registry"],
+        ),
+        (
+            "from adaptive_scheduler.server_support import RunManager",
+            ["html", "difflib", "adaptive_scheduler.runs.check"],
+        ),
+        (
+            "import adaptive_scheduler.cli",
+            ["hashlib", "json", "rich.live", "adaptive_scheduler.runs.views.render"],
+        ),
+    ],
+)
+def test_what_is_seldom_needed_is_imported_when_it_is(imported: str, unneeded: list[str]) -> None:
+    code = f"import sys; before = set(sys.modules); {imported}; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert not set(unneeded) & set(done.stdout.split())
 
 
 def test_all_public_modules_are_packaged() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -211,3 +212,25 @@ def test_a_launcher_is_split_like_a_shell_does() -> None:
         "--x=a b",
     )
     assert SLURM(cores=1, mpiexec_executable=["a b", "-c"]).mpiexec_executable == ("a b", "-c")
+
+
+@pytest.mark.parametrize("kind", [SLURM, PBS, LocalScheduler])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"exclusive": "no"}, "exclusive='no' must be True or False"),
+        ({"setup": 3}, "setup=3 must be a text or a list of texts"),
+        ({"setup": [3]}, "setup=3 must be a text"),
+        ({"log_folder": 3}, "log_folder=3 must be a str or a path"),
+    ],
+)
+def test_a_wrong_option_is_named(kind: Any, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        kind(1, **options)
+
+
+def test_the_slots_and_the_folder_of_the_local_scheduler_are_checked(tmp_path: Path) -> None:
+    assert LocalScheduler(1, max_cores=np.int64(3), state=tmp_path).max_cores == 3  # type: ignore[arg-type]
+    for wrong in ({"max_cores": True}, {"max_cores": 1.5}, {"state": 3}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            LocalScheduler(1, **wrong)  # type: ignore[arg-type]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import datetime
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -13,6 +15,7 @@ from hypothesis import given
 from adaptive_scheduler.core.texts import MAX_TEXT, sanitize, sanitize_message
 from adaptive_scheduler.core.wire.messages import Claim, Fail, Owner, decode_request, encode_request
 from adaptive_scheduler.io.system.logs import open_log
+from adaptive_scheduler.runs.views.log_entries import entry_line, read_entries
 
 ANY = st.text(st.characters(exclude_categories=()))
 
@@ -55,3 +58,24 @@ def test_any_fact_can_be_logged_whatever_the_locale(tmp_path: Path) -> None:
     (line,) = path.read_text(encoding="utf-8").splitlines()
     event = json.loads(line)
     assert (event["reason"], event["job"], event["loss"]) == (r"no file \udcff 漢", "dätä", None)
+
+
+def test_a_log_line_has_the_facts_of_its_log_its_level_and_its_time(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    log = open_log(path, run="r", item=1)
+    bound = log.bind(item=2)
+    log.info("a", n=1)
+    bound.warning("b")
+    try:
+        raise ValueError("why")
+    except ValueError:
+        bound.exception("c", reason="x")
+    first, second, third = (json.loads(line) for line in path.read_text().splitlines())
+    times = [datetime.fromisoformat(line.pop("timestamp")) for line in (first, second, third)]
+    assert times == sorted(times)
+    assert abs(times[0].timestamp() - time.time()) < 60
+    assert first == {"run": "r", "item": 1, "n": 1, "event": "a"}
+    assert second == {"run": "r", "item": 2, "level": "warning", "event": "b"}
+    assert third.pop("exception").splitlines()[-1] == "ValueError: why"
+    assert third == {"run": "r", "item": 2, "reason": "x", "level": "error", "event": "c"}
+    assert entry_line(list(read_entries(path, "7"))[1]).spans[-1].style == "yellow"

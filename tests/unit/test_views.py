@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
@@ -10,6 +11,7 @@ from rich.console import Console
 from adaptive_scheduler.core.rows.items import Phase
 from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
 from adaptive_scheduler.runs.views import render
+from adaptive_scheduler.runs.views.log_entries import traceback_text
 from adaptive_scheduler.runs.views.status import RunSnapshot, item_status, status_of
 
 
@@ -40,7 +42,10 @@ def snapshot(**changes: object) -> RunSnapshot:
 
 
 def lines(view: object, width: int = 200) -> list[str]:
-    return render.as_text(view, width).splitlines()  # type: ignore[arg-type]
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False)
+    with console.capture() as capture:
+        console.print(view)
+    return capture.get().splitlines()
 
 
 def line_with(text: str, view: object) -> str:
@@ -88,8 +93,8 @@ def test_a_dead_manager_and_notes_are_shown() -> None:
     text = "\n".join(lines(render.overview(dead)))
     assert "no manager runs" in text
     assert "no such partition" in text
-    assert render.is_held(dead)
-    assert not render.is_held(snapshot())
+    assert dead.is_held
+    assert not snapshot().is_held
 
 
 def test_an_empty_run_can_be_shown() -> None:
@@ -199,3 +204,15 @@ def test_the_status_of_one_learner() -> None:
     running = ItemView(4, "/d", Phase.RUNNING, job="7_1", loss=0.5, worked=70.0)
     assert item_status(running, 0.0).text == "0 points, 70 s of work, job 7_1, loss 0.5"
     assert repr(item_status(running, 0.0)).startswith("running: 0 points")
+
+
+def test_one_failure_is_not_one_failures_and_a_phase_is_not_its_own_reason() -> None:
+    failed = ItemView(0, "/a", Phase.FAILED, reason="x", attempts=1, fails=1, crashes=1)
+    assert render.why(failed, 0.0) == "x, 1 failure, 1 crash"
+    assert traceback_text(failed).plain.startswith(
+        "learner 0 is failed: x (1 attempt, 1 failure, 1 crash)"
+    )
+    two = ItemView(0, "/a", Phase.FAILED, reason="x", fails=2, crashes=2)
+    assert render.why(two, 0.0) == "x, 2 failures, 2 crashes"
+    cancelled = ItemView(0, "/a", Phase.CANCELLED, reason="cancelled", npoints=1)
+    assert item_status(cancelled, 0.0).text == "1 point, 0 s of work"

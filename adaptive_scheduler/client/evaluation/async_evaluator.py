@@ -48,7 +48,7 @@ class AsyncEvaluator:
 
     @property
     def n_in_flight(self) -> int:
-        """AsyncEvaluator that have not returned."""
+        """Coroutines that have not returned."""
         return len(self._running)
 
     def in_flight(self) -> list[tuple[Any, Any]]:

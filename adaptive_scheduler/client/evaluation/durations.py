@@ -15,7 +15,7 @@ class Durations:
     Attributes
     ----------
     n : int
-        PoolEvaluator so far.
+        Evaluations so far.
     total : float
         Their seconds in all.
     average : float

@@ -135,7 +135,7 @@ def report_of(figures: dict[str, Any]) -> Report:
 
 
 def end_request(token: int, outcome: Outcome, workers: int) -> Finish | Fail | Release:
-    """What the manager is told of a learner that does not run any more."""
+    """The request that reports to the manager how a learner ended."""
     report = Report(
         npoints=outcome.npoints,
         loss=outcome.loss,

@@ -8,6 +8,7 @@ from adaptive_scheduler.commandline.output import exit_codes
 from adaptive_scheduler.commandline.output.terminal import console, print_line, quoted
 from adaptive_scheduler.commandline.output.watching import NothingLeft, watch
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.runs.views import render
 
@@ -68,6 +69,6 @@ def wait_for_jobs(run: Run) -> None:
     except TimeoutError:
         jobs = len(run.snapshot("none").jobs)
         print_line(
-            f"{render.counted(jobs, 'job')} still to end; the manager waits for that by itself.",
+            f"{counted(jobs, 'job')} still to end; the manager waits for that by itself.",
             "yellow",
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from adaptive_scheduler.core.wire.snapshot import Snapshot
+from typing import TYPE_CHECKING
+
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     InputError,
@@ -11,7 +12,9 @@ from adaptive_scheduler.errors import (
     SchedulerError,
     UserCodeError,
 )
-from adaptive_scheduler.runs.views import render
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.core.wire.snapshot import Snapshot
 
 DONE, FAILED, BAD_INPUT, NO_MANAGER, HELD, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -48,7 +51,7 @@ def of_snapshot(snapshot: Snapshot) -> int:
         return FAILED if bad else DONE
     if not snapshot.alive:
         return NO_MANAGER
-    return HELD if render.is_held(snapshot) else DONE
+    return HELD if snapshot.is_held else DONE
 
 
 def of_error(error: AdaptiveSchedulerError) -> int:

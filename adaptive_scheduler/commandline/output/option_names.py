@@ -1,7 +1,7 @@
 """Texts of the Python interface, in the words of the command line.
 
 Errors are raised by code that serves Python and the command line, and name arguments as Python
-does: ``folder='x'``, ``overwrite_db=True``, ``cores_per_node``. An option has the name of its
+does: ``folder='x'``, ``overwrite=True``, ``cores_per_node``. An option has the name of its
 argument with dashes (`input.options`), so one rule translates all of them.
 """
 
@@ -25,7 +25,7 @@ _ONLY_PYTHON = (
     (r"goal=(lambda [^.]*)", r"`goal = \1` in the learners file"),
     (r", a timedelta, or a", " or a"),
     (r", or a timedelta of work", ", or a length of time"),
-    (r", or a callable that takes the number of workers and returns [\w.]*Executor", ""),
+    (r", or a callable that takes the number of workers and returns a [\w.]*Executor", ""),
     (r"(--\S+ \S+) to (RunManager|the scheduler)\b", r"\1"),
     (r" \(on the command line --[a-z-]+\)", ""),
 )

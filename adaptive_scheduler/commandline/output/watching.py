@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 
 from rich.console import Console
-from rich.live import Live
 
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.runs.views import render
@@ -42,6 +41,8 @@ def watch(
 def _live(
     get_snapshot: Callable[[], Snapshot], console: Console, is_end: Callable[[Snapshot], bool]
 ) -> Snapshot:
+    from rich.live import Live
+
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             snapshot = get_snapshot()
@@ -94,7 +95,7 @@ class NothingLeft:
         """Whether the run is over and its jobs are gone, or it needs its user to go on."""
         if not snapshot.alive:
             return True
-        if render.is_held(snapshot) and not snapshot.jobs:
+        if snapshot.is_held and not snapshot.jobs:
             return True
         if not snapshot.over:
             self._over_since = None

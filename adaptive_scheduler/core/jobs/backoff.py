@@ -31,7 +31,7 @@ class Backoff:
         return self._pause
 
     def clear(self) -> None:
-        """End the wait: something succeeded, or the user says so."""
+        """End the wait: something succeeded, or the user has resumed the run."""
         self.reason, self._pause, self._until = "", 0.0, float("-inf")
 
     def left(self, now: float) -> float:

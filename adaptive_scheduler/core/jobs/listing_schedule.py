@@ -66,5 +66,5 @@ class ListingSchedule:
         return self._failures.reason, seconds
 
     def reset(self) -> None:
-        """Forget failures: the user says so."""
+        """Forget failures: the user has resumed the run."""
         self._failures.clear()

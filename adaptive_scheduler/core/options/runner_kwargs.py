@@ -50,5 +50,5 @@ def check_runner_kwargs(given: Any, name: str) -> Mapping[str, Any] | None:
 
 def _remedy(key: Any) -> str:
     near = close_names(str(key), RUNNER_KWARGS)
-    known = f"known are {', '.join(sorted(RUNNER_KWARGS))}"
-    return _ELSEWHERE.get(key, f"did you mean {near}? All: {known}" if near else known)
+    known = f"nown are {', '.join(sorted(RUNNER_KWARGS))}"
+    return _ELSEWHERE.get(key, f"did you mean {near}? K{known}" if near else f"k{known}")

@@ -447,7 +447,7 @@ def _prioritise(item: Item, event: Prioritised, _: Budget) -> Item:
 _Handler = Callable[[Item, Any, Budget], "Item | Refused"]
 
 #: Every legal transition: (phase, event) -> (what happens, the phases it may lead to).
-#: What is not here is refused. The picture in docs/architecture.md is drawn from it.
+#: What is not here is refused. The table in docs/architecture.md is written from it.
 TRANSITIONS: dict[tuple[Phase, type], tuple[_Handler, tuple[Phase, ...]]] = {
     (QUEUED, Granted): (_grant, (RUNNING,)),
     (RUNNING, TaskEnded): (_end_task, (DONE, QUEUED, FAILED, CANCELLED)),

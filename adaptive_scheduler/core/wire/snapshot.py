@@ -124,6 +124,11 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
         return not any(self.phases.get(p, 0) for p in ("waiting", "queued", "running"))
 
     @property
+    def is_held(self) -> bool:
+        """Whether nothing is submitted until somebody calls `resume`."""
+        return any(note.startswith("held:") for note in self.notes)
+
+    @property
     def remaining(self) -> float | None:
         """Seconds until all is done at the present pace; None if that is not known."""
         elapsed = self.time - self.started

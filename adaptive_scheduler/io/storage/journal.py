@@ -91,7 +91,7 @@ def replay_all(
 
     Returns
     -------
-    Tail or None
+    TornLine or None
         The incomplete last line of the journal, which was left out.
 
     Raises

@@ -48,7 +48,17 @@ class _TolerantFile:
                 print(f"{self._file.name}: lines are missing: {error}", file=sys.stderr)
 
 
+def _add_level(_log: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Mark what is not as it should be, and let `exception` bring its traceback."""
+    if method in ("warning", "error", "exception"):
+        event["level"] = "warning" if method == "warning" else "error"
+    if method == "exception":
+        event.setdefault("exc_info", True)
+    return event
+
+
 _PROCESSORS: list[Any] = [
+    _add_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
     structlog.processors.JSONRenderer(serializer=_line),

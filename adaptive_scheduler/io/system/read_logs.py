@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 
+from adaptive_scheduler.core.options.checks import path as as_path
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.storage import files
 
+PathLike = str | os.PathLike[str]
 #: Lines at the end of a job's output in which a crash shows: Python's stack, and below it what
 #: the MPI launcher prints.
 CRASH_LINES = 60
@@ -19,7 +21,7 @@ CRASH_LINES = 60
 _LINE_BYTES = 400
 
 
-def log_files(where: str | Path | Iterable[str | Path]) -> list[Path]:
+def log_files(where: PathLike | Iterable[PathLike]) -> list[Path]:
     """Return the ``.log`` files of folders, and files as they are named.
 
     Raises
@@ -27,10 +29,10 @@ def log_files(where: str | Path | Iterable[str | Path]) -> list[Path]:
     InputError
         One is neither a file nor a folder.
     """
-    named = [where] if isinstance(where, (str, Path)) else list(where)
+    named = list(where) if isinstance(where, Iterable) and not isinstance(where, str) else [where]
     found: list[Path] = []
     for one in named:
-        path = Path(one).expanduser()
+        path = Path(as_path(one, "logs")).expanduser()
         if path.is_dir():
             found += sorted(path.glob("*.log"))
         elif path.is_file():

@@ -188,7 +188,8 @@ class ConnectionLimiter:
         if time.monotonic() < counts.time + after or not self._counting.acquire(blocking=False):
             return
         try:
-            counts.end(time.monotonic(), self._count())
+            events = self._count()
+            counts.end(time.monotonic(), events)  # the pause begins after a long count
         finally:
             self._counting.release()
 

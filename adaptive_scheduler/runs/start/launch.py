@@ -12,7 +12,6 @@ from adaptive_scheduler.errors import ManagerUnreachableError, RunError, Schedul
 from adaptive_scheduler.io.system.processes import start_manager
 from adaptive_scheduler.io.system.read_logs import tail
 from adaptive_scheduler.io.transport.addresses import read_address
-from adaptive_scheduler.runs.check import ClusterCheck, check
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.start.plan import CheckedRun
 
@@ -71,6 +70,8 @@ def try_cluster(plan: CheckedRun, folder: RunFolder) -> None:
     SchedulerError
         Something does not work; the error names each problem and its remedy.
     """
+    from adaptive_scheduler.runs.check import ClusterCheck, check  # seldom, and large
+
     first = plan.fnames[0] if isinstance(plan.fnames[0], str) else plan.fnames[0][0]
     trial = ClusterCheck(
         plan.scheduler, plan.shapes[0], folder.home, Path(first).parent, report=print

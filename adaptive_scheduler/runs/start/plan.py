@@ -19,7 +19,7 @@ from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.transport.addresses import host_addresses, port_range, split_url
 from adaptive_scheduler.runs.start.combinations import refuse_impossible
 from adaptive_scheduler.runs.start.fnames import Fname, absolute_fnames
-from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.base import Scheduler, check_scheduler
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,7 @@ def make_plan(scheduler: Any, learners: Any, fnames: Any, options: RunOptions) -
     InputError
         Names the argument, what is wrong and what to do about it.
     """
-    if not isinstance(scheduler, Scheduler):
-        raise InputError(
-            f"scheduler={scheduler!r} is no scheduler. Give for example "
-            "adaptive_scheduler.scheduler.SLURM(cores=10)."
-        )
+    check_scheduler(scheduler)
     checked = check_learners(learners)
     initializers.check(options.initializers, len(checked))
     absolute = absolute_fnames(fnames, checked)

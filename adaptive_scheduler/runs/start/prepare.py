@@ -19,6 +19,7 @@ from adaptive_scheduler.core.goals import has_passed, refuse_passed, unparse_goa
 from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import FileError, InputError
 from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.pickling.learner_file import write_learners
@@ -93,7 +94,9 @@ def prepare(plan: CheckedRun, folder: RunFolder, overwrite: bool = False) -> Pre
         former.remarks += again.remarks
         done = _mark_met(plan, folder, items) if plan.options.check_goal_on_start else 0
         if done:
-            former.remarks.append(f"{done} learners meet the goal with the data they have.")
+            former.remarks.append(
+                f"The goal is met by {counted(done, 'learner')} with the data there are."
+            )
         if has_passed(plan.goal, time.time()):
             over = f"goal={unparse_goal(plan.goal)!s} has passed"
             former.remarks.append(

@@ -13,6 +13,7 @@ from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import DatabaseError, InputError
 from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.database import Database, Tables
@@ -138,7 +139,7 @@ def rewrite_rows(
             requeue(store, config, (Phase.DONE,), frozenset(again))
         return [
             *store.remarks,
-            *([f"{n} failed or cancelled learners are queued again."] if n else []),
+            *([f"{counted(n, 'failed or cancelled learner')} queued again."] if n else []),
         ]
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
 
 #: Colours of the phases, in the order in which they are shown.
@@ -96,11 +97,6 @@ def jobs(snapshot: Snapshot) -> str:
     return f"jobs: {' and '.join(parts)}"
 
 
-def counted(n: int, what: str) -> str:
-    """``1 job``, ``2 jobs``."""
-    return f"{n} {what}{'' if n == 1 else 's'}"
-
-
 def line(snapshot: Snapshot) -> str:
     """The run on one line without colours, for logs and pipes."""
     done = snapshot.phases.get(Phase.DONE, 0)
@@ -110,11 +106,6 @@ def line(snapshot: Snapshot) -> str:
 def notes(snapshot: Snapshot) -> list[Text]:
     """The notes of the manager, one line each."""
     return [Text(f"! {note}", "bold yellow") for note in snapshot.notes]
-
-
-def is_held(snapshot: Snapshot) -> bool:
-    """Whether nothing is submitted until somebody calls `resume`."""
-    return any(note.startswith("held:") for note in snapshot.notes)
 
 
 # ------------------------------------------------------------------------- tables
@@ -167,15 +158,15 @@ def _item_cells(item: ItemView, folder: str) -> list[Text]:
 
 def why(item: ItemView, now: float) -> str:
     """Reason, failures and damaged data of a learner; "" if there is none."""
-    counts = {"failures": item.fails, "crashes": item.crashes}
+    fails = counted(item.fails, "failure") if item.fails else ""
+    crashes = counted(item.crashes, "crash", "crashes") if item.crashes else ""
     kept = f"damaged data kept as {item.kept_aside}" if item.kept_aside else ""
-    parts = [_trouble(item, now), *(f"{n} {what}" for what, n in counts.items() if n), kept]
-    return ", ".join(part for part in parts if part)
+    return ", ".join(filter(None, [_trouble(item, now), fails, crashes, kept]))
 
 
 def _trouble(item: ItemView, now: float) -> str:
     """Why a learner is in its phase, and since when it makes no progress."""
-    reason = "" if item.phase is Phase.DONE else item.reason
+    reason = "" if item.phase is Phase.DONE or item.reason == item.phase else item.reason
     return ", ".join(filter(None, [reason, stalled(item, now) if item.stalled else ""]))
 
 
@@ -289,14 +280,6 @@ def duration(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {minutes % 60:02d} min"
     return f"{hours // 24} d {hours % 24:02d} h"
-
-
-def as_text(view: RenderableType, width: int = 120) -> str:
-    """A view as plain text, `width` characters wide."""
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False)
-    with console.capture() as capture:
-        console.print(view)
-    return capture.get()
 
 
 def as_html(view: RenderableType, width: int = 120) -> str:

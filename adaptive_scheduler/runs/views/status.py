@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import html
-
 from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
 from adaptive_scheduler.runs.views import render
 
@@ -50,6 +49,8 @@ class RunStatus(str):
         return f"{self}: {self.text}" if self.text else str(self)
 
     def _repr_html_(self) -> str:
+        import html
+
         text = f'<pre style="white-space:pre-wrap">{html.escape(self.text)}</pre>'
         return f"<b>{html.escape(self)}</b>{text if self.text else ''}"
 
@@ -69,7 +70,7 @@ def word_of(snapshot: Snapshot) -> str:
     if not snapshot.over:
         if not snapshot.alive:
             return DEAD
-        return HELD if render.is_held(snapshot) else RUNNING
+        return HELD if snapshot.is_held else RUNNING
     if snapshot.phases.get(Phase.CANCELLED):
         return CANCELLED
     return FAILED if snapshot.phases.get(Phase.FAILED) else FINISHED
@@ -77,7 +78,7 @@ def word_of(snapshot: Snapshot) -> str:
 
 def item_status(item: ItemView, now: float) -> RunStatus:
     """Return the status of one learner: its phase, and the details as text."""
-    parts = [render.counted(item.npoints, "point"), f"{render.duration(item.worked)} of work"]
+    parts = [counted(item.npoints, "point"), f"{render.duration(item.worked)} of work"]
     if item.job:
         parts.append(f"job {item.job}")
     if item.loss is not None:

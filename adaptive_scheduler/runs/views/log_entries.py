@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.text import Text
 
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.snapshot import ItemView
-from adaptive_scheduler.io.system.read_logs import read_events
 
 #: Facts that are not shown in each line: they are shown elsewhere, or are the same everywhere.
 _HIDDEN = frozenset({"timestamp", "event", "level", "job", "run", "item", "fname"})
@@ -41,6 +41,8 @@ class Entry:
 
 def read_entries(path: Path, source: str) -> Iterator[Entry]:
     """Read a log file. Bytes that are not UTF-8 become a mark; an incomplete line is left out."""
+    from adaptive_scheduler.io.system.read_logs import read_events
+
     for facts in read_events(path):
         event = str(facts.get("event", "unreadable"))
         if event != "unreadable":
@@ -75,7 +77,7 @@ def entry_line(entry: Entry) -> Text:
 def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     first = text.strip().splitlines()[0] if text.strip() else ""
     return first if len(first) <= 200 else f"{first[:200]}…"
 
@@ -83,6 +85,9 @@ def _short(value: Any) -> str:
 def traceback_text(item: ItemView) -> Text:
     """Why a learner is where it is, with the traceback of the user's code."""
     head = f"learner {item.id} is {item.phase.value}"
-    counts = f"{item.attempts} attempts, {item.fails} failures, {item.crashes} crashes"
+    counts = (
+        f"{counted(item.attempts, 'attempt')}, {counted(item.fails, 'failure')}, "
+        f"{counted(item.crashes, 'crash', 'crashes')}"
+    )
     reason = f": {item.reason}" if item.reason else ""
     return Text.assemble((head, "bold"), f"{reason} ({counts})\n", item.traceback)

@@ -23,8 +23,9 @@ from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.runs.driver.start_run import start_run
 from adaptive_scheduler.runs.run_manager import run_folder
-from adaptive_scheduler.scheduler import Here, LocalScheduler
+from adaptive_scheduler.scheduler import SLURM, Here, LocalScheduler
 from adaptive_scheduler.schedulers.base import Scheduler
+from tests.clusters.slurm import PrivateSlurm
 
 PATIENCE = 60.0
 TIMING = Timing(beat=0.5, lease=3.0, interval=1.0, grace=3.0)
@@ -138,12 +139,12 @@ def test_200_calls_over_jobs_that_are_cut_and_processes_that_are_killed(
     assert [row["state"] for row in rows] == ["done"] * n
     lines = [line.split() for line in ledger.read_text().splitlines()]
     assert len({job for _, job, *_ in lines}) > 2, "no walltime has cut a job"
-    assert_two_at_a_time(lines)
+    assert_at_a_time(lines, 2)
     wait_for(lambda: not of_run(os.fspath(local.folder)), 15.0)  # idle heads have left
 
 
-def assert_two_at_a_time(lines: list[list[str]]) -> None:
-    """No job of two cores ran three calls at a time."""
+def assert_at_a_time(lines: list[list[str]], cores: int) -> None:
+    """No job ran more calls at a time than it has cores."""
     for job in {job for _, job, *_ in lines}:
         changes = sorted(
             change
@@ -153,7 +154,7 @@ def assert_two_at_a_time(lines: list[list[str]]) -> None:
         running = 0
         for _, change in changes:
             running += change
-            assert running <= 2, job
+            assert running <= cores, job
 
 
 def test_a_task_that_a_walltime_cuts_runs_again(local: PoolRun, tmp_path: Path) -> None:
@@ -179,6 +180,30 @@ def test_a_command_runs_in_a_job(local: PoolRun) -> None:
         Command("echo $OMP_NUM_THREADS > out", value=lambda o: o.read("out"))
     )
     assert run.result(PATIENCE) == "1\n"
+
+
+@pytest.mark.slurm
+@pytest.mark.timeout(120)
+def test_calls_on_slurm(
+    tmp_path: Path, slurm: PrivateSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One head is killed, one job cancelled by a person: each call ends once, and none failed for it."""
+    for name, value in slurm.env.items():
+        monkeypatch.setenv(name, value)
+    run = PoolRun(tmp_path / "run", SLURM(cores=4))
+    run.add(name="p", resources=Resources(cores=4, walltime=600), max_jobs=2, idle=1.0)
+    ledger = tmp_path / "ledger"
+    futures = [run.executor.submit(note, k, str(ledger), 0.3) for k in range(80)]
+    wait_for(lambda: sum(future.done() for future in futures) >= 8)
+    run.processes("")[0].kill()
+    wait_for(lambda: sum(future.done() for future in futures) >= 24)
+    slurm.run("scancel", run.executor.tasks(state="running")[0]["job"])
+    assert [future.result(PATIENCE) for future in futures] == list(range(80))
+    rows = run.executor.tasks()
+    assert {row["state"] for row in rows} == {"done"}
+    lines = [line.split() for line in ledger.read_text().splitlines()]
+    assert_at_a_time(lines, 4)
+    run.close()
 
 
 def affinity() -> list[int]:

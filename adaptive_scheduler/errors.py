@@ -51,7 +51,9 @@ __all__ = [
     "RunError",
     "SchedulerError",
     "SubmitRefusedError",
+    "TaskError",
     "UnknownArgumentError",
+    "UnpicklableError",
     "UserCodeError",
     "WorkerDiedError",
 ]

@@ -90,7 +90,7 @@ def simulate_tasks(seeds: Iterable[int], first_only: bool = False) -> Tally:
             history = play_tasks(seed)
             tally.histories += 1
             tally.faults.update(history.faults)
-            sizes = len(history.manager.book), history.jobs, history.steps, history.faults.total()
+            sizes = len(history.manager.items), history.jobs, history.steps, history.faults.total()
             for place, n in enumerate(sizes):
                 tally.least[place] = min(tally.least[place], n)
                 tally.total[place] += n

@@ -26,14 +26,13 @@ from adaptive_scheduler.client.tasks.messages import (
     Ended,
     EndKind,
     FromAgent,
-    Program,
     Quit,
     Ready,
     Slot,
     Start,
-    Step,
     Stop,
 )
+from adaptive_scheduler.core.tasks.program import Program, Step
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value
 

@@ -22,6 +22,7 @@ from adaptive_scheduler.core.wire.tasks import AddPool, CloseRun, PoolList, Pool
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.runs.driver.start_run import start_run
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run_manager import run_folder
 from adaptive_scheduler.scheduler import SLURM, Here, LocalScheduler
 from adaptive_scheduler.schedulers.base import Scheduler
@@ -133,6 +134,8 @@ def test_200_calls_over_jobs_that_are_cut_and_processes_that_are_killed(
     local.processes("")[0].kill()
     wait_for(lambda: done() >= 80)
     os.kill(read_address(local.folder).pid, signal.SIGKILL)
+    with ManagerClient(local.folder) as viewer:
+        wait_for(lambda: not viewer.lives())
     start_run(local.folder, "pool")
     assert [future.result(PATIENCE) for future in futures] == list(range(n))
     rows = local.executor.tasks()

@@ -109,7 +109,7 @@ class TaskHistory:
         return self
 
     def unended(self) -> list[Item]:
-        return [row for row in self.manager.book.rows if row.phase not in OVER]
+        return [row for row in self.manager.items.rows if row.phase not in OVER]
 
     def is_over(self) -> bool:
         return (
@@ -178,7 +178,7 @@ class TaskHistory:
         self.check_starved()
 
     def running_tokens(self) -> set[int]:
-        of_job = self.manager.book.tasks.of_job
+        of_job = self.manager.items.tasks.of_job
         return {token for tokens in of_job.values() for token in tokens}
 
     def stop_manager(self, lines: int = 0) -> None:
@@ -248,7 +248,7 @@ class TaskHistory:
         if not self.is_up:
             self.events.after(1.0, lambda: self.lose_job(job))
             return
-        for token, item in self.manager.book.tasks.of_job.get(job, {}).items():
+        for token, item in self.manager.items.tasks.of_job.get(job, {}).items():
             self.ran(self.spec_of(item), EndKind.DIED, token > 0)
         self.manager.state.take_back(job, Lost("the job is gone", True), self.clock.moment.wall)
         self.step([])
@@ -338,7 +338,7 @@ class TaskHistory:
 
     def check_order(self, before: set[int]) -> None:
         """What was given in this step was better than what is left of its class."""
-        book = self.manager.book
+        book = self.manager.items
         best: dict[Any, Any] = {}
         for row in book.rows:
             if row.phase is QUEUED:
@@ -367,7 +367,7 @@ class TaskHistory:
 
     def check_known(self) -> None:
         """Each task that a living head is said to run is known to it, or on its way."""
-        for job, tokens in self.manager.book.tasks.of_job.items():
+        for job, tokens in self.manager.items.tasks.of_job.items():
             head = self.heads.get(job)
             known = self.manager.state.tasks.heads.get(job)
             if head is None or known is None or known.owner != head.owner or not known.is_known:
@@ -406,9 +406,9 @@ class TaskHistory:
         return is_there and accepts and fits and job not in tasks.hand_out.starvation.reserved
 
     def check_end(self) -> None:
-        if set(self.acknowledged_tasks.values()) != set(range(len(self.manager.book))):
+        if set(self.acknowledged_tasks.values()) != set(range(len(self.manager.items))):
             raise TaskViolationError("there are tasks that nobody submitted")
-        for row in self.manager.book.rows:
+        for row in self.manager.items.rows:
             ran = self.outcomes.get(self.spec_of(row.id), [])
             died = sum(kind in (EndKind.DIED, EndKind.SIGNAL) for kind in ran)
             failed = sum(kind in (EndKind.ERROR, EndKind.EXIT, EndKind.TIMEOUT) for kind in ran)

@@ -33,6 +33,7 @@ from adaptive_scheduler.manager.clients import CLIENT_REQUESTS, DatabaseManager,
 from adaptive_scheduler.manager.control import CONTROL_REQUESTS
 from adaptive_scheduler.manager.drivers import DRIVER_REQUESTS
 from adaptive_scheduler.manager.heads import HEAD_REQUESTS
+from adaptive_scheduler.manager.tasks.pools import POOL_REQUESTS
 
 
 class Desk:
@@ -262,7 +263,7 @@ def test_a_finish_can_claim_an_item_that_depended_on_the_finished_one() -> None:
 
 
 def test_each_request_has_exactly_one_handler() -> None:
-    kinds = [CLIENT_REQUESTS, CONTROL_REQUESTS, HEAD_REQUESTS, DRIVER_REQUESTS]
+    kinds = [CLIENT_REQUESTS, CONTROL_REQUESTS, HEAD_REQUESTS, DRIVER_REQUESTS, POOL_REQUESTS]
     assert sorted(map(str, get_args(Request))) == sorted(str(one) for kind in kinds for one in kind)
 
 

@@ -276,7 +276,7 @@ def test_jobs_are_submitted_for_tasks_and_cancelled_when_none_is_left() -> None:
     head = Head(run, first)
     assert len(head.tokens) == 4
     head.end_all()
-    assert run.manager.book.unfinished == 0
+    assert run.manager.items.unfinished == 0
     run.turn(31)
     assert run.cancelled == [second]  # the one that still waited
 
@@ -346,7 +346,7 @@ def test_a_pool_takes_only_tasks_of_its_tags() -> None:
     shapes = {job: run.manager.state.jobs.records[job].shape for job in run.jobs()}
     tagged = next(job for job, shape in shapes.items() if shape == 1)
     assert len(Head(run, tagged).tokens) == 2
-    rows = run.manager.book.rows
+    rows = run.manager.items.rows
     assert {row.tag for row in rows if row.phase is not QUEUED} == {"a"}
 
 
@@ -361,11 +361,11 @@ def test_what_no_pool_can_hold_is_refused_at_submit_or_fails_with_the_last_pool(
     assert isinstance(run.submit(2, TaskResources(threads_per_rank=16)), Submitted)
     assert isinstance(run.submit(1, batch="small"), Submitted)
     run.ask(RemovePool("large"))
-    phases = [row.phase for row in run.manager.book.rows]
+    phases = [row.phase for row in run.manager.items.rows]
     assert phases == [FAILED, FAILED, QUEUED]
-    assert "16 cores" in run.manager.book.rows[0].reason
+    assert "16 cores" in run.manager.items.rows[0].reason
     run.ask(RemovePool("p"))
-    assert run.manager.book.rows[2].phase is FAILED
+    assert run.manager.items.rows[2].phase is FAILED
 
 
 def test_a_task_that_comes_back_after_its_pool_was_removed_fails() -> None:
@@ -377,14 +377,14 @@ def test_a_task_that_comes_back_after_its_pool_was_removed_fails() -> None:
     run.ask(RemovePool("p"))
     head.end(head.tokens[0], EndKind.CUT)
     run.turn(31)
-    assert run.manager.book.rows[0].phase is FAILED
+    assert run.manager.items.rows[0].phase is FAILED
 
 
 def test_without_any_pool_tasks_wait_for_one() -> None:
     run = Run()
     assert isinstance(run.submit(1, TaskResources(threads_per_rank=99)), Submitted)
     run.turn(31)
-    assert run.manager.book.rows[0].phase is QUEUED
+    assert run.manager.items.rows[0].phase is QUEUED
 
 
 # --------------------------------------------------------------------------- heads
@@ -459,10 +459,10 @@ def test_a_task_cut_by_two_whole_walltimes_has_failed() -> None:
     head = Head(run, run.jobs()[0])
     head.end(head.tokens[0], EndKind.CUT, seconds=10.0)
     for _ in range(2):
-        assert run.manager.book.rows[0].phase is not FAILED
+        assert run.manager.items.rows[0].phase is not FAILED
         head.end(head.tokens[0], EndKind.CUT, seconds=90.0)
-    assert run.manager.book.rows[0].phase is FAILED
-    assert "longer" in run.manager.book.rows[0].reason
+    assert run.manager.items.rows[0].phase is FAILED
+    assert "longer" in run.manager.items.rows[0].reason
 
 
 def test_a_head_that_died_gives_its_tasks_back() -> None:
@@ -474,7 +474,7 @@ def test_a_head_that_died_gives_its_tasks_back() -> None:
     del run.queue[head.owner.job]
     for _ in range(3):
         run.turn(31)
-    assert [row.phase for row in run.manager.book.rows] == [QUEUED, QUEUED]
+    assert [row.phase for row in run.manager.items.rows] == [QUEUED, QUEUED]
     assert len(run.jobs()) == 1  # another one
 
 
@@ -484,9 +484,9 @@ def test_a_head_of_this_machine_is_dead_when_its_lease_is_over() -> None:
     head = Head(run, "here:host:1")
     assert len(head.tokens) == 1
     run.turn(29)
-    assert run.manager.book.rows[0].phase is not QUEUED
+    assert run.manager.items.rows[0].phase is not QUEUED
     run.turn(31)
-    assert run.manager.book.rows[0].phase is QUEUED
+    assert run.manager.items.rows[0].phase is QUEUED
 
 
 # --------------------------------------------------------------------------- bad jobs

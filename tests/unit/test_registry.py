@@ -80,7 +80,7 @@ def test_detect_refuses_an_unknown_system() -> None:
 def test_the_public_module_gives_the_same_classes() -> None:
     public = adaptive_scheduler.scheduler
     assert public.LocalScheduler is LocalScheduler
-    assert dir(public) == ["LocalScheduler", "PBS", "SLURM"]
+    assert dir(public) == ["Here", "LocalScheduler", "PBS", "SLURM"]
     for name in public.__all__:
         assert getattr(public, name).__name__ == name
     with pytest.raises(AttributeError, match="LSF"):

@@ -85,7 +85,7 @@ class World:
         return reply.items
 
     def row(self, item: int) -> Any:
-        return self.manager.book.rows[item]
+        return self.manager.items.rows[item]
 
     def collect(self, seen: int = 0) -> Results:
         reply = self.driver.ask(Collect(seen))
@@ -210,12 +210,12 @@ def test_many_unconfirmed_ends_come_in_pages() -> None:
     assert len(head.session.trade(0.0).ended) == MOST_ENDS
     world.manager.restart()
     head.trade()
-    assert world.manager.book.phases[DONE] == MOST_ENDS, (
+    assert world.manager.items.phases[DONE] == MOST_ENDS, (
         "the others have ended too, and are not lost"
     )
-    assert world.manager.book.phases[QUEUED] == 0
+    assert world.manager.items.phases[QUEUED] == 0
     head.trade()
-    assert world.manager.book.phases[DONE] == n
+    assert world.manager.items.phases[DONE] == n
     first = world.collect()
     assert len(first.ended) == 1000
     assert first.more
@@ -253,8 +253,8 @@ def test_a_submit_is_there_whole_or_not_at_all(lines: int) -> None:
     world.manager.dispatcher.answer(message, world.clock.moment)
     world.manager.note()
     world.manager.restart(lines)
-    whole = len(world.manager.book) == 4
-    assert whole or len(world.manager.book) == 2
+    whole = len(world.manager.items) == 4
+    assert whole or len(world.manager.items) == 2
     reply = world.driver.ask(submit)
     assert isinstance(reply, Submitted)
     assert reply.items == [2, 3]
@@ -264,7 +264,7 @@ def test_a_submit_is_there_whole_or_not_at_all(lines: int) -> None:
     assert [world.row(n).key for n in (2, 3)] == ["", "k"]
     assert world.manager.store.fact("spec", 3) == b"y"
     world.manager.restart()
-    assert len(world.manager.book) == 4
+    assert len(world.manager.items) == 4
 
 
 def test_a_known_batch_is_known_to_the_next_manager() -> None:
@@ -272,7 +272,7 @@ def test_a_known_batch_is_known_to_the_next_manager() -> None:
     items = world.submit(3)
     world.manager.restart()
     assert world.submit(3) == items
-    assert len(world.manager.book) == 3
+    assert len(world.manager.items) == 3
 
 
 def test_a_task_of_a_known_key_is_the_first_one() -> None:

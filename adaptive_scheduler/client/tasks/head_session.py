@@ -81,12 +81,8 @@ class HeadSession:
             if given.token > self._seen:
                 self._seen = given.token
                 self._tasks[given.token] = given
-                if given.token in dropped:
-                    continue  # withdrawn on its way: see the order
-                if given.place is None:
-                    self._wait(given)
-                else:
-                    actions.append(self._begin(given, given.place))
+                if given.token not in dropped:  # withdrawn on its way: see the order
+                    actions += self._place(given)
         for order in work.orders:
             if order.number > self._told:
                 self._told = order.number
@@ -96,6 +92,13 @@ class HeadSession:
         for token in self.running:
             self._line_up(token, actions)
         return actions
+
+    def _place(self, given: Given) -> list[Begin]:
+        """Begin a task where the manager says, or let it wait."""
+        if given.place is not None:
+            return [self._begin(given, given.place)]
+        self._wait(given)
+        return []
 
     def _line_up(self, token: int, actions: list[Begin | EndTask]) -> None:
         """Let the agent have what is to follow a short task."""

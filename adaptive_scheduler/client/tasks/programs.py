@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from adaptive_scheduler.client.tasks.children import TASK_VARIABLE, Child, Ending
 from adaptive_scheduler.client.tasks.messages import Ended, EndKind, Start
@@ -96,7 +97,7 @@ class RunningProgram:
     def _end(self, kind: EndKind, code: int, text: str = "") -> Ended:
         if kind is EndKind.VALUE and not self._work.keep_log:
             with suppress(OSError):
-                os.unlink(self._work.log)
+                Path(self._work.log).unlink()
         return Ended(
             self.start.token, kind, code, seconds=time.monotonic() - self.since, peak=self._peak,
             text=text,

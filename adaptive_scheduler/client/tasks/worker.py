@@ -85,16 +85,16 @@ class CallWorker:
         return self._packed(token, value)
 
     def _function(self, key: str) -> Any:
-        found = executor._functions.get(bytes.fromhex(key))
+        found = executor._functions.get(bytes.fromhex(key))  # noqa: SLF001
         if found is None:
             executor.install(bytes.fromhex(key), (self._functions / key).read_bytes())
             gc.collect()
             gc.freeze()  # what came with the function lives as long as the worker
-            found = executor._functions[bytes.fromhex(key)]
+            found = executor._functions[bytes.fromhex(key)]  # noqa: SLF001
         return found[0]
 
     def _packed(self, token: int, value: Any) -> tuple[EndKind, bytes, str]:
-        kind, packed, _ = executor._pickled((executor.VALUE, value, 0.0))
+        kind, packed, _ = executor._pickled((executor.VALUE, value, 0.0))  # noqa: SLF001
         if kind == executor.ERROR:
             return EndKind.ERROR, _dump(packed), ""
         if len(packed) <= LONGEST_VALUE:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from benchmarks.core_manager import CoreManager
 from benchmarks.figures import Figure, at_least
 

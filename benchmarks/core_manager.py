@@ -10,9 +10,10 @@ import structlog
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Finish, Hello, Owner, Report
-from adaptive_scheduler.io.storage import database, files, row_codec
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
 from adaptive_scheduler.manager.persistence import Persistence

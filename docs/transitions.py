@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from adaptive_scheduler.core.rows.items import TRANSITIONS, Phase
+from adaptive_scheduler.core.rows.items import TRANSITIONS
+from adaptive_scheduler.core.rows.row import Phase
 
 BEGIN, END = "<!-- transitions -->", "<!-- end of transitions -->"
 DOCUMENT = Path(__file__).with_name("architecture.md")

@@ -18,8 +18,8 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Hello
 from adaptive_scheduler.errors import AdaptiveSchedulerError, RunError
 from adaptive_scheduler.executors.registry import launcher_for
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.pickling.callables_file import read_callable
-from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.probe import try_folder
 from adaptive_scheduler.io.transport.addresses import read_address

@@ -22,7 +22,7 @@ from adaptive_scheduler.errors import (
     ManagerUnreachableError,
     PermissionsError,
 )
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.transport import offline_goodbyes
 from adaptive_scheduler.io.transport.connection import Connection
 

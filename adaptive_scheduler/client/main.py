@@ -22,10 +22,10 @@ from adaptive_scheduler.client.learners.recipe import Recipes
 from adaptive_scheduler.client.link import FINAL_TIMEOUT, ManagerLink, first_patience
 from adaptive_scheduler.client.payload import Payload, Workers
 from adaptive_scheduler.client.signals import ENDING, ParentWatch, SignalThread
-from adaptive_scheduler.client.tasks.head import run_in_job
+from adaptive_scheduler.client.tasks.head.head import run_in_job
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.items import TASK
+from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.wire.messages import Fail, Goodbye, Hello, Refused
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,

@@ -91,7 +91,7 @@ class History:
 
 
 def _of_run(folder: RunFolder, snapshot: Snapshot, lines: int) -> History:
-    from adaptive_scheduler.core.rows.items import Phase
+    from adaptive_scheduler.core.rows.row import Phase
     from adaptive_scheduler.runs.views import log_entries
 
     failed = [item for item in snapshot.items if item.phase is Phase.FAILED]

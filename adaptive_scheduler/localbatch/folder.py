@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from adaptive_scheduler.core.paths import state_folder
 from adaptive_scheduler.errors import FileError, RunError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 
 #: Environment variable with the path of the folder, also set for jobs.
 FOLDER_VARIABLE = "ADAPTIVE_SCHEDULER_LOCALBATCH"

@@ -9,7 +9,7 @@ from typing import Any
 from adaptive_scheduler.core.jobs.outputs import Output
 from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.rows.events import Finished, Lost, Raised, Released
-from adaptive_scheduler.core.rows.items import CANCELLED, QUEUED, RUNNING, Item
+from adaptive_scheduler.core.rows.row import CANCELLED, QUEUED, RUNNING, Item
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.messages import (
     Assigned,

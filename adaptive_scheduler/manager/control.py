@@ -9,7 +9,7 @@ import msgspec
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rate import Rate
 from adaptive_scheduler.core.rows.events import Cancelled
-from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.messages import (
     Cancel,

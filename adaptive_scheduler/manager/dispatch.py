@@ -56,11 +56,11 @@ from adaptive_scheduler.errors import ProtocolError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.manager.clients import CLIENT_REQUESTS, DatabaseManager, Moment
 from adaptive_scheduler.manager.control import CONTROL_REQUESTS, ControlApi, ManagerProcess
-from adaptive_scheduler.manager.drivers import DRIVER_REQUESTS, DriverManager
-from adaptive_scheduler.manager.heads import HEAD_REQUESTS, HeadManager
 from adaptive_scheduler.manager.jobs import JobManager
-from adaptive_scheduler.manager.parked import Parked
 from adaptive_scheduler.manager.persistence import Persistence, RowStore
+from adaptive_scheduler.manager.tasks.drivers import DRIVER_REQUESTS, DriverManager
+from adaptive_scheduler.manager.tasks.heads import HEAD_REQUESTS, HeadManager
+from adaptive_scheduler.manager.tasks.parked import Parked
 from adaptive_scheduler.manager.tasks.pools import POOL_REQUESTS, PoolManager
 
 #: Seconds that the manager stays after the end, for the last requests of clients.

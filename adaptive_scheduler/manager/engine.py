@@ -16,9 +16,9 @@ from adaptive_scheduler.core.jobs.commands import Command, Result
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Goodbye
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.disk.lock import Lock
 from adaptive_scheduler.io.storage.database import Database
-from adaptive_scheduler.io.storage.lock import Lock
 from adaptive_scheduler.io.system.logs import open_log
 from adaptive_scheduler.io.system.read_logs import CRASH_LINES, job_output_tail
 from adaptive_scheduler.io.transport import keys, offline_goodbyes, url_registry

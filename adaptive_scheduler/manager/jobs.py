@@ -31,7 +31,7 @@ from adaptive_scheduler.core.jobs.outputs import Output, end_reason, explain_ear
 from adaptive_scheduler.core.jobs.reconcile import ItemCounts, ObservedJobs, reconcile
 from adaptive_scheduler.core.jobs.submit_policy import LogEntry, SubmitPolicy
 from adaptive_scheduler.core.rows.events import Lost
-from adaptive_scheduler.core.rows.items import WAITING
+from adaptive_scheduler.core.rows.row import WAITING
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.notes import Notes

@@ -34,8 +34,8 @@ from adaptive_scheduler.errors import (
     ProtocolError,
     SchedulerError,
 )
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.pickling.callables_file import write_callables
-from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.run_config import write_config
 from adaptive_scheduler.io.system.hosts import Hosts
 from adaptive_scheduler.io.system.probe import try_folder

@@ -16,7 +16,7 @@ import msgspec
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.records import JobRecord, SubmitRecord
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
     CancelItems,
@@ -33,9 +33,9 @@ from adaptive_scheduler.core.wire.messages import (
 )
 from adaptive_scheduler.core.wire.snapshot import JobRow, damage, item_views
 from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedError
+from adaptive_scheduler.io.disk.lock import holder, is_alive
 from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.database import Tables
-from adaptive_scheduler.io.storage.lock import holder, is_alive
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.read_logs import tail

@@ -11,7 +11,7 @@ import msgspec
 
 from adaptive_scheduler.core.goals import refuse_passed
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.core.times import optional_seconds
 from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.pickling.learner_file import write_learners

@@ -10,7 +10,7 @@ from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.commands import Command, Result
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.core.rows.items import Item
+from adaptive_scheduler.core.rows.row import Item
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.messages import encode_reply
 from adaptive_scheduler.io.storage import row_codec

@@ -9,7 +9,7 @@ from typing import Literal
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobState
 from adaptive_scheduler.core.jobs.commands import CancelJobs, Command
-from adaptive_scheduler.core.rows.items import Item
+from adaptive_scheduler.core.rows.row import Item
 from adaptive_scheduler.core.wire.messages import Owner
 from adaptive_scheduler.testing.batch import VirtualBatchSystem, VirtualJob
 from adaptive_scheduler.testing.client import VirtualClient

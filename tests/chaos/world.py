@@ -16,7 +16,7 @@ import psutil
 
 from adaptive_scheduler.core.config import RunConfig, Timing
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.io.storage.lock import holder, is_alive
+from adaptive_scheduler.io.disk.lock import holder, is_alive
 from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.scheduler import SLURM

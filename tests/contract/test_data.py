@@ -150,7 +150,7 @@ def test_no_point_is_missed_if_a_journal_is_deleted_while_it_is_read(tmp_path):
 
 
 def test_a_folder_is_listed_once_however_many_learners_it_holds(tmp_path, monkeypatch):
-    from adaptive_scheduler.io.storage import files
+    from adaptive_scheduler.io.disk import files
 
     listed = []
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from adaptive_scheduler.io.storage.syscalls import Operations
+from adaptive_scheduler.io.disk.syscalls import Operations
 
 #: Calls that change something, and calls that only look.
 CHANGING = (

@@ -17,7 +17,8 @@ from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.io.storage import database, files
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.transport.addresses import Address, read_address, write_address
 from adaptive_scheduler.manager.batch_worker import BatchWorker

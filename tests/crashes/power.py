@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from adaptive_scheduler.io.storage.syscalls import Name, Operations
+from adaptive_scheduler.io.disk.syscalls import Name, Operations
 
 
 class Node:

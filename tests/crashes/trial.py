@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from adaptive_scheduler.errors import FileError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 from tests.crashes.broken_disk import DEATHS, BrokenDisk, Fault, QuickDisk
 from tests.crashes.power import PoweredDisk
 from tests.effort import times

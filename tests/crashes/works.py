@@ -17,8 +17,9 @@ from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import DataFileError, FileError, ManagerUnreachableError
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal, read_journals
-from adaptive_scheduler.io.storage import database, files
+from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.checkpoint import write_checkpoint
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.read_only import read_tables

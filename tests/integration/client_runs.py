@@ -18,10 +18,11 @@ from adaptive_scheduler.core.config import RunConfig, Timing
 from adaptive_scheduler.core.goals import parse_goal
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.pickling.learner_file import write_learners
-from adaptive_scheduler.io.storage import database, files
+from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.row_codec import new_tables
 from adaptive_scheduler.manager.engine import Engine
 

@@ -19,7 +19,7 @@ import msgspec
 import psutil
 
 from adaptive_scheduler.errors import ManagerUnreachableError
-from adaptive_scheduler.io.storage.lock import holder
+from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.server_support import RunManager

@@ -18,7 +18,7 @@ import psutil
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.io.storage.lock import holder, is_alive
+from adaptive_scheduler.io.disk.lock import holder, is_alive
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from tests.integration import ends_driver
 from tests.integration.accidents import until

@@ -14,7 +14,7 @@ import pytest
 
 from adaptive_scheduler.core.rows.events import Claimed, Event
 from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.wire.messages import Idle
 from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.manager.clients import DatabaseManager

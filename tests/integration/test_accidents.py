@@ -16,8 +16,8 @@ import pytest
 from adaptive_scheduler.client.learners.run import LearnerRun, LearnerWork, run_learner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import RunError
-from adaptive_scheduler.io.storage import files, lock
-from adaptive_scheduler.io.storage.lock import Lock, holder
+from adaptive_scheduler.io.disk import files, lock
+from adaptive_scheduler.io.disk.lock import Lock, holder
 from tests.integration.accidents import JOB_SCRIPT, Accidents, until
 from tests.integration.ledger import Ledger
 

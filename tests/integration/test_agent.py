@@ -23,16 +23,16 @@ from adaptive_scheduler.client.tasks.frames import Frames
 from adaptive_scheduler.client.tasks.messages import (
     Begun,
     Call,
-    Ended,
-    EndKind,
     FromAgent,
     Quit,
     Ready,
     Slot,
     Start,
-    Stop,
+    StopTask,
+    TaskEnd,
 )
-from adaptive_scheduler.core.tasks.program import Program, Step
+from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
+from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value
 
@@ -51,12 +51,12 @@ class Node:
         self._server.listen()
         self._server.settimeout(20)
         self.supervisor = subprocess.Popen(
-            [sys.executable, "-m", "adaptive_scheduler.client.tasks.supervisor",
+            [sys.executable, "-m", "adaptive_scheduler.client.tasks.node.supervisor",
              str(folder / "head"), str(folder)],
         )  # fmt: skip
         self.token = 0
         self.begun: dict[int, Begun] = {}
-        self.ended: dict[int, Ended] = {}
+        self.ended: dict[int, TaskEnd] = {}
         self.times_ended: dict[int, int] = {}
         self.ready = self.accept()
 
@@ -84,7 +84,7 @@ class Node:
                 self._readies.append(message)
             case Begun():
                 self.begun[message.token] = message
-            case Ended():
+            case TaskEnd():
                 self.ended[message.token] = message
                 self.times_ended[message.token] = self.times_ended.get(message.token, 0) + 1
 
@@ -101,13 +101,13 @@ class Node:
 
     def command(self, *texts: str, **options: Any) -> int:
         log = str(self.folder / f"{self.token + 1}.log")
-        steps = [Step(f"step{n}", text=text) for n, text in enumerate(texts)]
-        return self.start(Program(steps, str(self.folder / "work"), log), **options)
+        steps = [CommandStep(f"step{n}", text=text) for n, text in enumerate(texts)]
+        return self.start(CommandSpec(steps, str(self.folder / "work"), log), **options)
 
     def stop(self, token: int, kind: EndKind = EndKind.CANCELLED, grace: float = 10) -> None:
-        self.frames.send(Stop(token, kind, grace))
+        self.frames.send(StopTask(token, kind, grace))
 
-    def end_of(self, token: int, seconds: float = 20) -> Ended:
+    def end_of(self, token: int, seconds: float = 20) -> TaskEnd:
         self.wait(lambda: token in self.ended, seconds)
         return self.ended[token]
 
@@ -270,7 +270,7 @@ def test_a_call_that_has_not_begun_comes_back(node: Node) -> None:
     running, waiting = node.call(time.sleep, 60), node.call(os.getpid)
     node.await_begin(running)
     node.stop(waiting, EndKind.BACK)
-    assert node.end_of(waiting) == Ended(waiting, EndKind.BACK, begun=False)
+    assert node.end_of(waiting) == TaskEnd(waiting, EndKind.BACK, begun=False)
     node.stop(running)
     assert node.end_of(running).kind is EndKind.CANCELLED
 
@@ -337,7 +337,9 @@ def test_a_signal_is_no_success(node: Node) -> None:
 
 
 def test_a_command_that_does_not_exist_is_named(node: Node) -> None:
-    work = Program([Step("", ["no-such-program", "x"])], str(node.folder), str(node.folder / "log"))
+    work = CommandSpec(
+        [CommandStep("", ["no-such-program", "x"])], str(node.folder), str(node.folder / "log")
+    )
     ended = node.end_of(node.start(work))
     assert ended.kind is EndKind.UNABLE
     assert "no-such-program" in ended.text

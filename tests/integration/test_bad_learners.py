@@ -15,7 +15,7 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler.core.rows.items import Item
+from adaptive_scheduler.core.rows.row import Item
 from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.server_support import RunManager
 from tests.clusters.slurm import PrivateSlurm

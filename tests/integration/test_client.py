@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from adaptive_scheduler.core.config import Environment, Timing
-from adaptive_scheduler.core.rows.items import Lost, Phase
+from adaptive_scheduler.core.rows.items import Lost
+from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.core.wire.messages import (
     Beat,
     Claim,

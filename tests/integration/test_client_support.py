@@ -11,7 +11,7 @@ import adaptive
 import pytest
 
 from adaptive_scheduler import client_support
-from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.errors import InputError
 from tests.integration.client_runs import ClientRun, finish
 

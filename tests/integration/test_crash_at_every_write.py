@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler.io.storage.syscalls import Operations
+from adaptive_scheduler.io.disk.syscalls import Operations
 from tests.crashes import fact_works, works
 from tests.crashes.broken_disk import CHANGING, ERRORS, FEW_ERRORS, LOOKING
 from tests.crashes.trial import Trials, Work

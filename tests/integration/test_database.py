@@ -19,9 +19,10 @@ import tinydb
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io.storage import database, files, row_codec
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.database import Database, create
 from adaptive_scheduler.io.storage.read_only import read_tables
 

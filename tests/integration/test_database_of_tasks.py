@@ -12,7 +12,7 @@ import pytest
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.items import QUEUED, TASK, Item
+from adaptive_scheduler.core.rows.row import QUEUED, TASK, Item
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage import database, row_codec, tinydb_file

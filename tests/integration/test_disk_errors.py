@@ -23,8 +23,9 @@ from adaptive_scheduler.client.learners.work import Outcome
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Finish, Goodbye, Hello, Ok, Stop
 from adaptive_scheduler.errors import ManagerUnreachableError
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal
-from adaptive_scheduler.io.storage import database, files
+from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.manager.engine import Engine
 from tests.integration.test_engine import Talker, make_run

@@ -12,7 +12,7 @@ import pytest
 
 from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.core.config import JobLimits
-from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.errors import EnvironmentMismatchError, UserCodeError
 from adaptive_scheduler.executors.process_pools import ProcessPool
 from adaptive_scheduler.io.learner_data import adaptive_private

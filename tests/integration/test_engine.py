@@ -16,7 +16,7 @@ import tinydb
 from adaptive_scheduler.core.config import RunConfig, Timing
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Beat,
@@ -41,7 +41,8 @@ from adaptive_scheduler.core.wire.messages import (
 )
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import ManagerUnreachableError, RunError
-from adaptive_scheduler.io.storage import database, files, row_codec
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.manager import persistence

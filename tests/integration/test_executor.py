@@ -23,7 +23,7 @@ from adaptive_scheduler import (
     json_value,
     regex_value,
 )
-from adaptive_scheduler.core.wire.tasks import Call, Ended
+from adaptive_scheduler.core.wire.tasks import NewTask, TaskResult
 from adaptive_scheduler.errors import FileError, InputError, TaskError, UnpicklableError
 from adaptive_scheduler.runs.driver import outbox
 from adaptive_scheduler.runs.driver.future import TaskFuture
@@ -188,7 +188,7 @@ def test_a_full_outbox_makes_submit_wait(monkeypatch: pytest.MonkeyPatch) -> Non
 
     def fill() -> None:
         for n in range(10):
-            box.put_task(Call(b""), TaskResources(), TaskFuture(None, (n,), {}, Settings()))
+            box.put_task(NewTask(b""), TaskResources(), TaskFuture(None, (n,), {}, Settings()))
             put.append(n)
 
     thread = threading.Thread(target=fill, daemon=True)
@@ -210,7 +210,7 @@ def test_a_future_costs_less_than_600_bytes() -> None:
     made: list[TaskFuture[Any]] = [TaskFuture(None, (x,), {}, settings) for x in range(n)]
     for number, future in enumerate(made):
         future.number = number
-        future.facts = Ended(number, "done", attempts=1, seconds=float(number))
+        future.facts = TaskResult(number, "done", attempts=1, seconds=float(number))
         future.set_result(float(number))
     size = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()

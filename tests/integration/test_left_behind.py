@@ -18,8 +18,8 @@ import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.executors import topology_file
-from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage.lock import holder
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.io.transport import keys, url_registry
 from adaptive_scheduler.io.transport.addresses import host_addresses
 from adaptive_scheduler.runs.run_manager import RunManager

@@ -11,14 +11,14 @@ import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import RunError
-from adaptive_scheduler.io.storage import files, lock
-from adaptive_scheduler.io.storage.lock import Holder, Lock, boot_id, holder, started_at
+from adaptive_scheduler.io.disk import files, lock
+from adaptive_scheduler.io.disk.lock import Holder, Lock, boot_id, holder, started_at
 
 RACER = """
 import sys
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import RunError
-from adaptive_scheduler.io.storage.lock import Lock
+from adaptive_scheduler.io.disk.lock import Lock
 print("ready", flush=True)
 for path in sys.stdin:
     mine = Lock(RunFolder(path.strip()))

@@ -12,7 +12,7 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.io.storage.lock import holder
+from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.io.transport import offline_goodbyes
 from tests.effort import times
 from tests.integration.accidents import Accidents, until

@@ -15,7 +15,7 @@ import adaptive
 import msgspec
 import pytest
 
-from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.manager.engine import Engine

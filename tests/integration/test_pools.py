@@ -262,7 +262,9 @@ def test_a_supervisor_that_is_killed_is_started_anew(tmp_path: Path) -> None:
         assert head is not None
         children = psutil.Process(head.pid).children(recursive=True)
         next(
-            one for one in children if "adaptive_scheduler.client.tasks.supervisor" in words(one)
+            one
+            for one in children
+            if "adaptive_scheduler.client.tasks.node.supervisor" in words(one)
         ).kill()
         assert executor.submit(affinity).result(PATIENCE)
         _, alive = psutil.wait_procs(children, 15)

@@ -15,12 +15,12 @@ import pytest
 
 from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.errors import InputError, RunError, UserCodeError
+from adaptive_scheduler.io.disk.lock import Lock
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.database import Database
-from adaptive_scheduler.io.storage.lock import Lock
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs import offline, retry

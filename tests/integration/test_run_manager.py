@@ -18,7 +18,7 @@ import pytest
 
 from adaptive_scheduler import server_support
 from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, RunError
-from adaptive_scheduler.io.storage.lock import holder
+from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.runs import load_data
 from adaptive_scheduler.runs.manager_client import ManagerClient

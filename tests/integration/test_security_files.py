@@ -21,11 +21,11 @@ from adaptive_scheduler.client.learners.data_file import DataFile, LoadReport
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Claim, Hello, Owner, Welcome
 from adaptive_scheduler.errors import DataFileError, PermissionsError
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.disk.syscalls import Name, Operations
 from adaptive_scheduler.io.learner_data.point_journal import list_journals, read_journals
 from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile, write_learners
-from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage.syscalls import Name, Operations
 from adaptive_scheduler.io.transport import keys
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.runs.load_data import load_data, load_learners

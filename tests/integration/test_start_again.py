@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from adaptive_scheduler.cli import app
 from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.database import Database

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler.client.main import main
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 
 #: Calls whose first argument is an open file.
 OF_OPEN_FILES = ("read", "seek", "write", "fsync", "truncate", "fchmod", "fstat", "close")

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable
 from random import Random
 
-from adaptive_scheduler.io.storage.syscalls import Name, Operations
+from adaptive_scheduler.io.disk.syscalls import Name, Operations
 
 _DIRECTORY, _FILE = stat.S_IFDIR, stat.S_IFREG
 _UID, _GID = os.getuid(), os.getgid()
@@ -38,7 +38,7 @@ class _Handle:
 
 
 class Disk(Operations):
-    """Everything that `adaptive_scheduler.io.storage.files` asks of an operating system.
+    """Everything that `adaptive_scheduler.io.disk.files` asks of an operating system.
 
     Parameters
     ----------

@@ -11,9 +11,10 @@ from random import Random
 
 from adaptive_scheduler.core.config import JobLimits, RunConfig, Timing
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Status, encode_request
-from adaptive_scheduler.io.storage import files, row_codec, tinydb_file
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.storage import row_codec, tinydb_file
 from tests.simulation.accidents import Accidents
 from tests.simulation.disk import Disk
 from tests.simulation.lives import Life

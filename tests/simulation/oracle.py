@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from adaptive_scheduler.core.jobs.commands import CancelDone, Result
-from adaptive_scheduler.core.rows.items import FIRST_DELAY, IN_ALL, MAX_VAIN, OVER, Item, Phase
+from adaptive_scheduler.core.rows.retry_decision import FIRST_DELAY, IN_ALL, MAX_VAIN
+from adaptive_scheduler.core.rows.row import OVER, Item, Phase
 from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Beat,

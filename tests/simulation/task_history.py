@@ -16,19 +16,20 @@ from typing import Any
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.events import Lost
-from adaptive_scheduler.core.rows.items import OVER, QUEUED, RUNNING, Item, rank_of
+from adaptive_scheduler.core.rows.items import rank_of
+from adaptive_scheduler.core.rows.row import OVER, QUEUED, RUNNING, Item
 from adaptive_scheduler.core.rows.task_index import TaskClass, class_of
 from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.task_state import Head
 from adaptive_scheduler.core.wire.messages import decode_reply
 from adaptive_scheduler.core.wire.tasks import (
-    Call,
-    Ended,
     EndKind,
+    NewTask,
     Prioritise,
     Submit,
-    Submitted,
+    TaskResult,
+    TasksSubmitted,
     Withdraw,
 )
 from adaptive_scheduler.testing.clock import Clock
@@ -75,7 +76,7 @@ class TaskHistory:
         self.steps = self.jobs = self.drivers = self.batches = 0
         self.heads: dict[str, SimHead] = {}
         self.acknowledged_tasks: dict[bytes, int] = {}
-        self.ends: dict[int, Ended] = {}
+        self.ends: dict[int, TaskResult] = {}
         self.outcomes: dict[bytes, list[EndKind]] = {}
         self.wanted_gone: set[int] = set()
         self.starving: dict[TaskClass, float] = {}
@@ -290,11 +291,11 @@ class TaskHistory:
         calls = [self.call(n, known) for n in range(self.dice.randint(1, 8))]
         return Submit(f"batch{self.batches}", RESOURCES, calls)
 
-    def call(self, number: int, known: list[int]) -> Call:
+    def call(self, number: int, known: list[int]) -> NewTask:
         spec = f"{self.batches}:{number}".encode()
         self.tags[spec] = tag = self.dice.choice(["", "", "x"])
         after = [self.dice.choice(known)] if known and self.dice.random() < 0.2 else []
-        return Call(
+        return NewTask(
             spec, resources=self.dice.randrange(len(RESOURCES)), after=after,
             priority=float(self.dice.randint(0, 3)), retries=self.dice.randint(0, 2),
             tag=tag,
@@ -302,7 +303,7 @@ class TaskHistory:
 
     def acknowledged(self, body: Any, reply: Any) -> None:
         if isinstance(body, Submit):
-            assert isinstance(reply, Submitted), reply
+            assert isinstance(reply, TasksSubmitted), reply
             for call, item in zip(body.calls, reply.items, strict=True):
                 known = self.acknowledged_tasks.setdefault(call.spec, item)
                 if known != item:
@@ -321,7 +322,7 @@ class TaskHistory:
         if begun:
             self.outcomes.setdefault(spec, []).append(kind)
 
-    def collected(self, ended: Ended) -> None:
+    def collected(self, ended: TaskResult) -> None:
         before = self.ends.setdefault(ended.item, ended)
         if before != ended:
             raise TaskViolationError(f"item {ended.item} ended twice: {before}, then {ended}")

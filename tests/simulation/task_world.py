@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from adaptive_scheduler.client.tasks.head_session import Begin, EndTask, HeadSession
+from adaptive_scheduler.client.tasks.head.head_session import Begin, EndTask, HeadSession
 from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.wire.messages import (
     Hello,

@@ -15,10 +15,11 @@ from adaptive_scheduler.core.jobs.records import JobRecord, SubmitRecord
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.messages import Claim, Goodbye, Ok, Owner, Refused
-from adaptive_scheduler.io.storage import files, tinydb_file
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.storage import tinydb_file
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.manager.batch_worker import BatchWorker
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment

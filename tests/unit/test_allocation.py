@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler.client.tasks import allocation
+from adaptive_scheduler.client.tasks.head import allocation
 
 MIB = 2**20
 

@@ -36,8 +36,8 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.times import number_or_text
 from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot
 from adaptive_scheduler.errors import InputError, RunError, UserCodeError
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.pickling.callables_file import write_callables
-from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.runs.views import log_entries
 from adaptive_scheduler.scheduler import PBS, SLURM, LocalScheduler
 from adaptive_scheduler.server_support import RunManager

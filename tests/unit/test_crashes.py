@@ -12,7 +12,9 @@ from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.events import Raised
 from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.core.rows.items import Budget, Item, Phase, step
+from adaptive_scheduler.core.rows.items import step
+from adaptive_scheduler.core.rows.retry_decision import Budget
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Owner, Release, Report
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment

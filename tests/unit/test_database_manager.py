@@ -9,7 +9,8 @@ from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.core.rows.items import Budget, Item, Phase
+from adaptive_scheduler.core.rows.retry_decision import Budget
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.messages import (
     Assigned,
@@ -31,8 +32,8 @@ from adaptive_scheduler.core.wire.messages import (
 )
 from adaptive_scheduler.manager.clients import CLIENT_REQUESTS, DatabaseManager, Moment
 from adaptive_scheduler.manager.control import CONTROL_REQUESTS
-from adaptive_scheduler.manager.drivers import DRIVER_REQUESTS
-from adaptive_scheduler.manager.heads import HEAD_REQUESTS
+from adaptive_scheduler.manager.tasks.drivers import DRIVER_REQUESTS
+from adaptive_scheduler.manager.tasks.heads import HEAD_REQUESTS
 from adaptive_scheduler.manager.tasks.pools import POOL_REQUESTS
 
 

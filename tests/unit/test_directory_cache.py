@@ -9,9 +9,9 @@ import adaptive
 import pytest
 
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io.storage import directory_cache, files
-from adaptive_scheduler.io.storage.directory_cache import DirectoryCache
-from adaptive_scheduler.io.storage.syscalls import Operations
+from adaptive_scheduler.io.disk import directory_cache, files
+from adaptive_scheduler.io.disk.directory_cache import DirectoryCache
+from adaptive_scheduler.io.disk.syscalls import Operations
 from adaptive_scheduler.runs.start.fnames import absolute_fnames
 
 

@@ -17,10 +17,10 @@ from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobId, JobReq
 from adaptive_scheduler.core.jobs.commands import NotSubmitted, QueueListing, SubmitJobs
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.combos import plain_values
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.wire.messages import Assigned
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal
-from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.pbs import PBS
 from adaptive_scheduler.schedulers.slurm.scheduler import COLUMNS, FIELD, ROW, SLURM

@@ -8,8 +8,8 @@ import os
 import pytest
 
 from adaptive_scheduler.errors import DataFileError, FileError, PermissionsError
-from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage.append_file import Appender
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.disk.append_file import Appender
 
 
 class Failing(files.Operations):

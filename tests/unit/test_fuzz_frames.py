@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Cancel,
@@ -35,10 +35,10 @@ from adaptive_scheduler.core.wire.messages import (
     encode_reply,
 )
 from adaptive_scheduler.errors import ProtocolError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.disk.syscalls import Operations
 from adaptive_scheduler.io.storage.database import Database, create
 from adaptive_scheduler.io.storage.row_codec import new_tables, read_items
-from adaptive_scheduler.io.storage.syscalls import Operations
 from adaptive_scheduler.io.system.logs import open_log
 from adaptive_scheduler.manager.dispatch import Dispatcher
 from tests.effort import times

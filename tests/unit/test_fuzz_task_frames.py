@@ -13,7 +13,7 @@ import pytest
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.items import RUNNING, TASK, Item, Phase
+from adaptive_scheduler.core.rows.row import RUNNING, TASK, Item, Phase
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import (
@@ -29,12 +29,12 @@ from adaptive_scheduler.core.wire.messages import (
     encode_reply,
 )
 from adaptive_scheduler.core.wire.tasks import (
-    Call,
     CloseRun,
     Collect,
     End,
     EndKind,
     Held,
+    NewTask,
     Prioritise,
     PutFunction,
     Submit,
@@ -42,7 +42,7 @@ from adaptive_scheduler.core.wire.tasks import (
     Withdraw,
 )
 from adaptive_scheduler.errors import ProtocolError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.storage.database import Database, create
 from adaptive_scheduler.io.storage.row_codec import new_tables, open_state
 from adaptive_scheduler.io.system.logs import open_log
@@ -69,7 +69,7 @@ class TaskFuzzer(Fuzzer):
         end = End(rng.randint(1, 9), token, rng.choice(list(EndKind)), next=rng.choice([0, token]),
                   value=b"v", seconds=0.1, text="why")  # fmt: skip
         held = [Held(token, rng.choice([None, [NodePlace(0, [rng.randrange(5)])]]))]
-        call = Call(b"spec", rng.choice(["", KEY]), priority=1.0, after=[row][: rng.randrange(2)],
+        call = NewTask(b"spec", rng.choice(["", KEY]), priority=1.0, after=[row][: rng.randrange(2)],
                     key=rng.choice(["", "k1", "../../k"]), timeout=rng.choice([None, 5.0]))  # fmt: skip
         return rng.choice((
             Hello("host", 1, 4, inventory=NODES), Hello("host", 1, 4, inventory=NODES),
@@ -176,7 +176,7 @@ def test_random_frames_about_tasks_break_nothing(tmp_path: Path) -> None:
     assert seen["rows changed"] > FRAMES // 200
 
 
-OK = Call(b"x")
+OK = NewTask(b"x")
 
 
 @pytest.mark.parametrize(
@@ -189,15 +189,15 @@ OK = Call(b"x")
         (Submit("b", [TaskResources(memory=-1)], [OK]), "bad_request"),
         (Submit("b", [TaskResources(walltime=float("nan"))], [OK]), "bad_request"),
         (Submit("b", [], [OK]), "bad_request"),
-        (Submit("b", [TaskResources()], [Call(b"", priority=float("nan"))]), "bad_request"),
-        (Submit("b", [TaskResources()], [Call(b"", priority=float("inf"))]), "bad_request"),
-        (Submit("b", [TaskResources()], [Call(b"", timeout=float("nan"))]), "bad_request"),
-        (Submit("b", [TaskResources()], [Call(b"", timeout=-1.0)]), "bad_request"),
-        (Submit("b", [TaskResources()], [Call(b"", retries=-1)]), "bad_request"),
-        (Submit("b", [TaskResources()], [Call(b"", after=[0, 99])]), "no_such_item"),
-        (Submit("b", [TaskResources()], [Call(b"", "../../../etc/passwd")]), "unknown_function"),
-        (Submit("b", [TaskResources()], [Call(b"", "\0")]), "unknown_function"),
-        (Submit("b", [TaskResources()], [Call(b"", KEY)]), "unknown_function"),
+        (Submit("b", [TaskResources()], [NewTask(b"", priority=float("nan"))]), "bad_request"),
+        (Submit("b", [TaskResources()], [NewTask(b"", priority=float("inf"))]), "bad_request"),
+        (Submit("b", [TaskResources()], [NewTask(b"", timeout=float("nan"))]), "bad_request"),
+        (Submit("b", [TaskResources()], [NewTask(b"", timeout=-1.0)]), "bad_request"),
+        (Submit("b", [TaskResources()], [NewTask(b"", retries=-1)]), "bad_request"),
+        (Submit("b", [TaskResources()], [NewTask(b"", after=[0, 99])]), "no_such_item"),
+        (Submit("b", [TaskResources()], [NewTask(b"", "../../../etc/passwd")]), "unknown_function"),
+        (Submit("b", [TaskResources()], [NewTask(b"", "\0")]), "unknown_function"),
+        (Submit("b", [TaskResources()], [NewTask(b"", KEY)]), "unknown_function"),
         (PutFunction("../../x", 0, 1, b""), "bad_request"),
         (PutFunction(KEY + "\n", 0, 1, FUNCTION), "bad_request"),
         (PutFunction(KEY.upper(), 0, 1, FUNCTION), "bad_request"),

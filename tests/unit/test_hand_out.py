@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from adaptive_scheduler.core.rows.events import Cancelled, TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.core.rows.items import QUEUED, RUNNING, TASK, Item, rank_of
+from adaptive_scheduler.core.rows.items import rank_of
+from adaptive_scheduler.core.rows.row import QUEUED, RUNNING, TASK, Item
 from adaptive_scheduler.core.tasks.hand_out import AHEAD, MOST_TASKS, HandOut, HeadView
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory

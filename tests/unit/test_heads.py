@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from adaptive_scheduler.client.tasks.head_session import Begin, EndTask, HeadSession
+from adaptive_scheduler.client.tasks.head.head_session import Begin, EndTask, HeadSession
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.tasks.resources import GPU_SHARES, TaskResources

@@ -8,7 +8,8 @@ import pytest
 
 from adaptive_scheduler.core.rows.events import Finished, Lost, Raised, Released
 from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.core.rows.items import Budget, Item, Phase
+from adaptive_scheduler.core.rows.retry_decision import Budget
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Report
 from adaptive_scheduler.errors import InputError
 

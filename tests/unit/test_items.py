@@ -23,16 +23,17 @@ from adaptive_scheduler.core.rows.events import (
 )
 from adaptive_scheduler.core.rows.items import (
     TRANSITIONS,
-    Budget,
-    Item,
-    Phase,
-    RetryDecision,
-    decide_after_failure,
     effect_on_dependant,
     end_of_waiting,
-    retry_delay,
     step,
 )
+from adaptive_scheduler.core.rows.retry_decision import (
+    Budget,
+    RetryDecision,
+    decide_after_failure,
+    retry_delay,
+)
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Report
 
 BUDGET = Budget(max_fails=2, max_crashes=2)

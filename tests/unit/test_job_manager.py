@@ -23,7 +23,7 @@ from adaptive_scheduler.core.jobs.outputs import end_reason
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.events import Cancelled
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.manager.batch_worker import BatchWorker
 from adaptive_scheduler.schedulers.pbs import PBS
 from adaptive_scheduler.schedulers.slurm.scheduler import FIELD, ROW, SLURM

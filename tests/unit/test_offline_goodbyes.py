@@ -11,9 +11,9 @@ from adaptive_scheduler.core.config import RunConfig, Timing
 from adaptive_scheduler.core.jobs.batch_jobs import JobState
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.wire.messages import Goodbye, Owner
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.transport import offline_goodbyes
 from adaptive_scheduler.io.transport.addresses import Address, write_address
 from adaptive_scheduler.testing import World

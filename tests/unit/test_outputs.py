@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from adaptive_scheduler.core.jobs.outputs import end_of_output, of_this_try
 from adaptive_scheduler.core.rows.events import Claimed, Lost
-from adaptive_scheduler.core.rows.items import Budget, Item, Phase, step
+from adaptive_scheduler.core.rows.items import step
+from adaptive_scheduler.core.rows.retry_decision import Budget
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.wire.messages import Owner
 
 CRASH = """\

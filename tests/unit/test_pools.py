@@ -16,9 +16,9 @@ from adaptive_scheduler.core.jobs.commands import (
     QueueListing,
     SubmitJobs,
 )
-from adaptive_scheduler.core.jobs.commands import Submitted as JobsSubmitted
+from adaptive_scheduler.core.jobs.commands import TasksSubmitted as JobsSubmitted
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.items import FAILED, QUEUED
+from adaptive_scheduler.core.rows.row import FAILED, QUEUED
 from adaptive_scheduler.core.tasks.demand import PoolJobs, jobs_beside
 from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.tasks.pools import Pool, check_pool, why_none_holds
@@ -34,16 +34,16 @@ from adaptive_scheduler.core.wire.messages import (
 )
 from adaptive_scheduler.core.wire.tasks import (
     AddPool,
-    Call,
     CloseRun,
     Collect,
     End,
     EndKind,
+    NewTask,
     PoolList,
     Pools,
     RemovePool,
     Submit,
-    Submitted,
+    TasksSubmitted,
     Trade,
     Work,
 )
@@ -202,7 +202,7 @@ class Run:
         return self.ask(AddPool(one))
 
     def submit(self, n: int, task: TaskResources = ONE, batch: str = "b", tag: str = "") -> Any:
-        return self.ask(Submit(batch, [task], [Call(b"", tag=tag) for _ in range(n)]))
+        return self.ask(Submit(batch, [task], [NewTask(b"", tag=tag) for _ in range(n)]))
 
     def turn(self, seconds: float = 2.0) -> None:
         """Let the manager list the queue and act."""
@@ -358,8 +358,8 @@ def test_what_no_pool_can_hold_is_refused_at_submit_or_fails_with_the_last_pool(
     assert isinstance(refused, Refused)
     assert "17 cores" in refused.reason
     assert "large (16 cores)" in refused.reason
-    assert isinstance(run.submit(2, TaskResources(threads_per_rank=16)), Submitted)
-    assert isinstance(run.submit(1, batch="small"), Submitted)
+    assert isinstance(run.submit(2, TaskResources(threads_per_rank=16)), TasksSubmitted)
+    assert isinstance(run.submit(1, batch="small"), TasksSubmitted)
     run.ask(RemovePool("large"))
     phases = [row.phase for row in run.manager.items.rows]
     assert phases == [FAILED, FAILED, QUEUED]
@@ -382,7 +382,7 @@ def test_a_task_that_comes_back_after_its_pool_was_removed_fails() -> None:
 
 def test_without_any_pool_tasks_wait_for_one() -> None:
     run = Run()
-    assert isinstance(run.submit(1, TaskResources(threads_per_rank=99)), Submitted)
+    assert isinstance(run.submit(1, TaskResources(threads_per_rank=99)), TasksSubmitted)
     run.turn(31)
     assert run.manager.items.rows[0].phase is QUEUED
 

@@ -13,7 +13,7 @@ import pytest
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import Host
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.wire.snapshot import item_views
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.storage.run_config import write_config

@@ -6,7 +6,7 @@ import msgspec
 
 from adaptive_scheduler.core.jobs.batch_jobs import JobId, JobState, ListedJob
 from adaptive_scheduler.core.jobs.records import JobRecord
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.wire.messages import Owner, Report
 from adaptive_scheduler.core.wire.snapshot import (
     Snapshot,

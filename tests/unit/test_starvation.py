@@ -8,7 +8,7 @@ import pytest
 
 from adaptive_scheduler.core.rows.events import Cancelled, TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.core.rows.items import DONE, QUEUED, TASK, Item
+from adaptive_scheduler.core.rows.row import DONE, QUEUED, TASK, Item
 from adaptive_scheduler.core.tasks.hand_out import HandOut, HeadView
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import NodeInventory

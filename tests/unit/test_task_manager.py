@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 
-from adaptive_scheduler.client.tasks.head_session import MOST_BYTES, MOST_ENDS, Begin, HeadSession
+from adaptive_scheduler.client.tasks.head.head_session import (
+    MOST_BYTES,
+    MOST_ENDS,
+    Begin,
+    HeadSession,
+)
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.events import Lost
-from adaptive_scheduler.core.rows.items import CANCELLED, DONE, FAILED, QUEUED, RUNNING
+from adaptive_scheduler.core.rows.row import CANCELLED, DONE, FAILED, QUEUED, RUNNING
 from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import (
@@ -25,15 +30,15 @@ from adaptive_scheduler.core.wire.messages import (
     encode_request,
 )
 from adaptive_scheduler.core.wire.tasks import (
-    Call,
     Collect,
     EndKind,
     Given,
+    NewTask,
     Order,
     Prioritise,
     Results,
     Submit,
-    Submitted,
+    TasksSubmitted,
     Trade,
     Withdraw,
     Work,
@@ -79,9 +84,9 @@ class World:
         return mine
 
     def submit(self, n: int = 1, batch: str = "b", **more: Any) -> list[int]:
-        calls = [Call(b"%d" % k, **more) for k in range(n)]
+        calls = [NewTask(b"%d" % k, **more) for k in range(n)]
         reply = self.driver.ask(Submit(batch, [TaskResources()], calls))
-        assert isinstance(reply, Submitted), reply
+        assert isinstance(reply, TasksSubmitted), reply
         return reply.items
 
     def row(self, item: int) -> Any:
@@ -248,7 +253,9 @@ def test_large_values_come_in_pages() -> None:
 def test_a_submit_is_there_whole_or_not_at_all(lines: int) -> None:
     world = World()
     world.submit(2, "before")
-    submit = Submit("b", [TaskResources(threads_per_rank=2)], [Call(b"x"), Call(b"y", key="k")])
+    submit = Submit(
+        "b", [TaskResources(threads_per_rank=2)], [NewTask(b"x"), NewTask(b"y", key="k")]
+    )
     message = encode_request(DRIVER, 50, submit)
     world.manager.dispatcher.answer(message, world.clock.moment)
     world.manager.note()
@@ -256,10 +263,10 @@ def test_a_submit_is_there_whole_or_not_at_all(lines: int) -> None:
     whole = len(world.manager.items) == 4
     assert whole or len(world.manager.items) == 2
     reply = world.driver.ask(submit)
-    assert isinstance(reply, Submitted)
+    assert isinstance(reply, TasksSubmitted)
     assert reply.items == [2, 3]
     again = world.driver.ask(submit)
-    assert isinstance(again, Submitted)
+    assert isinstance(again, TasksSubmitted)
     assert again.items == [2, 3]
     assert [world.row(n).key for n in (2, 3)] == ["", "k"]
     assert world.manager.store.fact("spec", 3) == b"y"

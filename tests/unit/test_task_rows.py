@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 
 from adaptive_scheduler.core.rows.events import Cancelled, TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.core.rows.items import (
+from adaptive_scheduler.core.rows.items import MAX_CUTS, MAX_TASK_CRASHES
+from adaptive_scheduler.core.rows.row import (
     CANCELLED,
     DONE,
     FAILED,
-    MAX_CUTS,
-    MAX_TASK_CRASHES,
     OVER,
     QUEUED,
     RUNNING,

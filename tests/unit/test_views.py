@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
 from adaptive_scheduler.runs.views import render
 from adaptive_scheduler.runs.views.log_entries import traceback_text

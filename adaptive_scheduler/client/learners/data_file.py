@@ -13,8 +13,8 @@ from typing import Any
 
 from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, UserCodeError
 from adaptive_scheduler.executors.worker import describe
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.learner_data import adaptive_private, data_files
-from adaptive_scheduler.io.storage import files
 
 #: inode, size, mtime_ns of a file; None if there is none
 Identity = tuple[int, int, int] | None

@@ -17,9 +17,9 @@ from adaptive_scheduler.core.wire.messages import Assigned
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
 from adaptive_scheduler.executors import received_code
 from adaptive_scheduler.executors.worker import describe
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
-from adaptive_scheduler.io.storage import files
 from adaptive_scheduler.io.storage.run_config import read_config
 
 #: inode, size, mtime_ns of each file; None where there is none

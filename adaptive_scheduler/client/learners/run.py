@@ -16,7 +16,7 @@ from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.client.learners.work import LearnerWork, Outcome, Reason
 from adaptive_scheduler.errors import AdaptiveSchedulerError, FileError, WorkerDiedError
 from adaptive_scheduler.executors.worker import describe
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 
 __all__ = ["LearnerRun", "LearnerWork", "Outcome", "Reason", "run_learner"]
 

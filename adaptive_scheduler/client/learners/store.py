@@ -70,6 +70,7 @@ from adaptive_scheduler.client.learners.data_file import (
     user_code_error,
 )
 from adaptive_scheduler.errors import AdaptiveSchedulerError, DataFileError
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.io.learner_data.adaptive_load import tell_journalled
 from adaptive_scheduler.io.learner_data.point_journal import (
@@ -79,7 +80,6 @@ from adaptive_scheduler.io.learner_data.point_journal import (
     delete_former,
     read_journals,
 )
-from adaptive_scheduler.io.storage import files
 
 #: Seconds between the first two tries of the last save on a full disk, and at most between two.
 PAUSE, MAX_PAUSE = 1.0, 30.0

@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-import enum
-
 import msgspec
 
-from adaptive_scheduler.core.tasks.program import Program
-
-
-class EndKind(enum.IntEnum):
-    """How a task ended."""
-
-    VALUE = 0  # a call returned, a command succeeded
-    ERROR = 1  # a call raised
-    EXIT = 2  # a command ended with a status other than 0
-    SIGNAL = 3  # a signal that is not ours killed it
-    TIMEOUT = 4  # its timeout came
-    CANCELLED = 5  # a person ended it
-    CUT = 6  # the end of its job came
-    DIED = 7  # the process that ran it is gone, and nobody knows more
-    BACK = 8  # it has not begun
-    UNABLE = 9  # it could not be started here
+from adaptive_scheduler.core.tasks.command_spec import CommandSpec
+from adaptive_scheduler.core.wire.tasks import EndKind
 
 
 class Call(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
@@ -45,7 +29,7 @@ class Start(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     Attributes
     ----------
     token : int
-    work : Call or Program
+    work : Call or CommandSpec
     slot : Slot
     timeout : float, optional
         Seconds, from its begin.
@@ -53,13 +37,13 @@ class Start(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     """
 
     token: int
-    work: Call | Program
+    work: Call | CommandSpec
     slot: Slot
     timeout: float | None = None
     attempt: int = 1
 
 
-class Stop(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+class StopTask(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     """End a task, or give it back if it has not begun. `kind`: how it is to be called then."""
 
     token: int
@@ -90,7 +74,7 @@ class Begun(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     since: float
 
 
-class Ended(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+class TaskEnd(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     """A task has ended.
 
     Attributes
@@ -136,5 +120,5 @@ class Done(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     results: list[tuple[int, EndKind, bytes, str, float]]
 
 
-ToAgent = Start | Stop | Quit
-FromAgent = Ready | Begun | Ended
+ToAgent = Start | StopTask | Quit
+FromAgent = Ready | Begun | TaskEnd

@@ -22,24 +22,16 @@ from adaptive_scheduler.core.rows.events import (
     Unplaceable,
 )
 from adaptive_scheduler.core.rows.items import (
-    DONE,
-    OVER,
-    QUEUED,
-    RUNNING,
-    TASK,
-    WAITING,
-    Budget,
-    Item,
-    Phase,
     Rank,
     effect_on_dependant,
     end_of_waiting,
     rank_of,
-    retry_delay,
     step,
     was_blocked,
 )
 from adaptive_scheduler.core.rows.ready_queue import DelayedItems, ReadyQueue
+from adaptive_scheduler.core.rows.retry_decision import Budget, retry_delay
+from adaptive_scheduler.core.rows.row import DONE, OVER, QUEUED, RUNNING, TASK, WAITING, Item, Phase
 from adaptive_scheduler.core.rows.task_index import TaskClass, TaskIndex, class_of
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Report
 from adaptive_scheduler.errors import InputError

@@ -1,8 +1,8 @@
-"""One row of the database, and every rule by which it changes.
+"""Every rule by which a row of the database changes.
 
 Theory of operation
 -------------------
-An *item* is a unit of work that at most one job has at a time; today it is one learner. It is one
+An *item* is a unit of work that at most one job has at a time: a learner, or a task. It is one
 row of the database, with an `id`, a phase, and what people want to know of it. All rules of a row
 stand in this module; `item_table` only keeps many rows and their indexes.
 
@@ -46,7 +46,6 @@ if one that was DONE is to be done again, it waits again. One that runs meanwhil
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -71,213 +70,30 @@ from adaptive_scheduler.core.rows.events import (
     Unblocked,
     Unplaceable,
 )
-from adaptive_scheduler.core.wire.messages import Owner, Refused, Report
+from adaptive_scheduler.core.rows.retry_decision import (
+    Budget,
+    RetryDecision,
+    decide_after_failure,
+    decide_after_loss,
+    decide_after_release,
+)
+from adaptive_scheduler.core.rows.row import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    LONGEST,
+    QUEUED,
+    RUNNING,
+    WAITING,
+    Item,
+    Phase,
+)
+from adaptive_scheduler.core.wire.messages import Refused, Report
 from adaptive_scheduler.core.wire.tasks import EndKind
 
 replace = msgspec.structs.replace
-
-
-class Phase(enum.StrEnum):
-    """Where an item stands. A job is set exactly while it is RUNNING."""
-
-    WAITING = "waiting"  # for the items it depends on
-    QUEUED = "queued"  # free
-    RUNNING = "running"  # a job holds it
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-# By names of their own, for what is done at each request: Python 3.11 takes 170 ns to look up
-# one in its class, 15 ns for these.
-WAITING, QUEUED, RUNNING = Phase.WAITING, Phase.QUEUED, Phase.RUNNING
-DONE, FAILED, CANCELLED = Phase.DONE, Phase.FAILED, Phase.CANCELLED
-#: Kinds of items.
-LEARNER, TASK = "learner", "task"
-#: Phases that an item leaves only when a person asks for it.
-OVER = frozenset({DONE, FAILED, CANCELLED})
 #: What depends on an item in one of these can never be done.
 _NEVER_DONE = (FAILED, CANCELLED)
-#: The kind of all items today.
-LEARNER = "learner"
-#: Longest time of work in seconds that is believed: sums of longer ones would become infinite.
-LONGEST = 1e12
-
-
-class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A unit of work that one job runs at a time. Today: a learner.
-
-    Attributes
-    ----------
-    id : int
-        Its number: the learner's place in the list.
-    fname : str or list of str
-        Where its data go.
-    phase : Phase
-        Where it stands; always written, so that people can query for it.
-    kind : str
-        What it is: today always a learner.
-    priority : float
-        Higher goes first; ties go by `id`.
-    depends_on : tuple of int
-        Items that must be DONE before.
-    shape : int
-        Which of the run's resources it needs.
-    job : str, optional
-        The job that runs it, exactly while RUNNING.
-    owner : Owner, optional
-        That job's client.
-    token : int
-        Names the last claim of it; 0: it was never claimed.
-    attempts, fails, crashes : int
-        Times it was claimed; its function raised since it last got on; its client died.
-    fails_in_all, failed_at : int
-        Times its function raised, whatever it computed between; its points at the last of these.
-    vain : int
-        Times in a row that a client had begun and gave it back without one new point.
-    reason, traceback : str
-        Why it is in its phase; of the last failure.
-    worked : float
-        Seconds that earlier clients worked on it.
-    npoints, loss
-        As last reported.
-    kept_aside : str
-        Damaged data files of it that were kept, under their new names.
-    changed : float
-        Seconds since 1970 of the last transition.
-    tag, name : str
-        Of a task: for pools that accept only some, and for people.
-    key : str
-        Of a task: a second one of the same key is the first one.
-    function : str
-        Of a task: the content key of its function; "" for a command.
-    retries : int
-        Of a task: times that it is tried again after it failed.
-    timeout : float, optional
-        Of a task: seconds that it may run.
-    cuts : int
-        Of a task: whole walltimes in which it was not done.
-    code : int
-        Of a task: exit status, or number of the signal, of its last try.
-    ended : int
-        Of a task: the number of its end among all ends of tasks; 0 before.
-    """
-
-    id: int
-    fname: str | list[str]
-    phase: Phase
-    kind: str = LEARNER
-    priority: float = 0.0
-    depends_on: tuple[int, ...] = ()
-    shape: int = 0
-    job: str | None = None
-    owner: Owner | None = None
-    token: int = 0
-    attempts: int = 0
-    fails: int = 0
-    crashes: int = 0
-    fails_in_all: int = 0
-    failed_at: int = 0
-    vain: int = 0
-    reason: str = ""
-    traceback: str = ""
-    worked: float = 0.0
-    npoints: int = 0
-    loss: float | None = None
-    kept_aside: str = ""
-    changed: float = 0.0
-    tag: str = ""
-    name: str = ""
-    key: str = ""
-    function: str = ""
-    retries: int = 0
-    timeout: float | None = None
-    cuts: int = 0
-    code: int = 0
-    ended: int = 0
-
-
-# ------------------------------------------------------------------ tried again, or given up
-
-#: An item that has new points between its failures is given up after so many times its budget.
-IN_ALL = 20
-#: An item that is given back so many times in a row without a new point is given up: its walltime is
-#: too short for a point, or its function ends its own process as the batch system would.
-MAX_VAIN = 20
-#: Seconds until an item whose function raised is tried again: doubled at each failure.
-FIRST_DELAY = 1.0
-LONGEST_DELAY = 300.0
-
-
-class Budget(msgspec.Struct, frozen=True):
-    """How often an item may fail before it is given up."""
-
-    max_fails: int = 3
-    max_crashes: int = 5
-
-
-class RetryDecision(msgspec.Struct, frozen=True, gc=False):
-    """What becomes of an item that came back and is not done.
-
-    Attributes
-    ----------
-    phase : Phase
-        QUEUED: it is tried again; FAILED: it is given up.
-    reason : str
-        Why it came back; of one that is given up, also how often.
-    fails, fails_in_all, crashes, vain : int
-        Its counts from now on.
-    """
-
-    phase: Phase
-    reason: str
-    fails: int
-    fails_in_all: int
-    crashes: int
-    vain: int
-
-
-def decide_after_failure(item: Item, event: Raised, budget: Budget) -> RetryDecision:
-    """Its function raised."""
-    fails = 1 if _has_new_points(item, event) else item.fails + 1
-    in_all = max(item.fails_in_all, item.fails) + 1
-    is_last = in_all > IN_ALL * budget.max_fails
-    phase = FAILED if is_last or fails > budget.max_fails else QUEUED
-    reason = f"{event.reason} ({in_all} times in all)" if is_last and in_all > 1 else event.reason
-    return RetryDecision(phase, reason, fails, in_all, item.crashes, item.vain)
-
-
-def _has_new_points(item: Item, event: Raised) -> bool:
-    """Whether each worker of the job brought a new point, on average, since the last failure."""
-    gained = max(event.report.new_points, event.report.npoints - item.failed_at)
-    return bool(event.workers) and gained >= event.workers
-
-
-def decide_after_loss(item: Item, event: Lost, budget: Budget) -> RetryDecision:
-    """Its job is gone; only a crash counts."""
-    crashes = item.crashes + event.crash
-    is_last = crashes > budget.max_crashes
-    reason = f"{event.reason} ({crashes} times)" if is_last else event.reason
-    phase = FAILED if is_last else QUEUED
-    return RetryDecision(phase, reason, item.fails, item.fails_in_all, crashes, item.vain)
-
-
-def decide_after_release(item: Item, event: Released) -> RetryDecision:
-    """Its client gave it back; only having begun without one new point counts."""
-    has_begun, is_fruitful = event.report.seconds > 0, event.report.new_points > 0
-    vain = 0 if is_fruitful else item.vain + has_begun
-    is_last = vain > MAX_VAIN
-    reason = f"{event.reason} ({vain} times in a row without a point)" if is_last else event.reason
-    phase = FAILED if is_last else QUEUED
-    return RetryDecision(phase, reason, item.fails, item.fails_in_all, item.crashes, vain)
-
-
-def retry_delay(item: Item, event: Event) -> float:
-    """Seconds for which an item is held back after an event; 0.0: not at all."""
-    if type(event) is not Raised or item.phase is not QUEUED:
-        return 0.0
-    doublings = min(item.fails + item.crashes - 1, 60)  # beyond it, floats overflow
-    return min(LONGEST_DELAY, FIRST_DELAY * 2.0**doublings)
 
 
 # -------------------------------------------------------------------- transitions

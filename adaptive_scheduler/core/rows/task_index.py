@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from adaptive_scheduler.core.rows.items import QUEUED, RUNNING, Item
+from adaptive_scheduler.core.rows.row import QUEUED, RUNNING, Item
 
 #: Tasks that follow each other in one place, and that one pool accepts: task resources and tag.
 TaskClass = tuple[int, str]

@@ -16,7 +16,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.core.rows.items import Item, Rank, rank_of
+from adaptive_scheduler.core.rows.items import Rank, rank_of
+from adaptive_scheduler.core.rows.row import Item
 from adaptive_scheduler.core.rows.task_index import TaskClass, class_of
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import Placement
@@ -32,7 +33,7 @@ MOST_TASKS, MOST_BYTES = 1000, 2**20
 _WEIGHT = 0.05
 
 
-class Durations:
+class FunctionDurations:
     """How long the calls of each function take, on average."""
 
     def __init__(self) -> None:
@@ -81,7 +82,7 @@ class HandOut:
 
     Attributes
     ----------
-    durations : Durations
+    durations : FunctionDurations
     starvation : Starvation
         What is kept free for tasks that are passed by.
     """
@@ -92,7 +93,7 @@ class HandOut:
         resources: list[TaskResources],
         spec_of: Callable[[int], bytes],
     ) -> None:
-        self.durations = Durations()
+        self.durations = FunctionDurations()
         self.starvation = Starvation()
         self._items = items
         self._resources = resources

@@ -26,7 +26,7 @@ from adaptive_scheduler.core.wire.tasks import (
     RemovePool,
     Results,
     Submit,
-    Submitted,
+    TasksSubmitted,
     Trade,
     Withdraw,
     Work,
@@ -246,7 +246,7 @@ class Picture(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 Reply = (
-    Welcome | Assigned | Idle | Ok | Refused | Picture | Work | Submitted | Results | PoolList
+    Welcome | Assigned | Idle | Ok | Refused | Picture | Work | TasksSubmitted | Results | PoolList
 )  # fmt: skip
 
 

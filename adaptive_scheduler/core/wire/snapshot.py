@@ -9,7 +9,7 @@ import msgspec
 
 from adaptive_scheduler.core.jobs.batch_jobs import JobState, ListedJob
 from adaptive_scheduler.core.jobs.records import JobRecord
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.wire.messages import Report
 
 #: A learner makes no progress if its last point is older than this many seconds, and older than

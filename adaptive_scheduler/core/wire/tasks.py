@@ -197,7 +197,7 @@ class PutFunction(msgspec.Struct, frozen=True, gc=False, tag=True):
     data: bytes
 
 
-class Call(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class NewTask(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One task that a driver submits.
 
     Attributes
@@ -236,10 +236,10 @@ class Submit(msgspec.Struct, frozen=True, gc=False, tag="SubmitTasks"):
 
     batch: str
     resources: list[TaskResources]
-    calls: list[Call]
+    calls: list[NewTask]
 
 
-class Submitted(msgspec.Struct, frozen=True, gc=False, tag="TasksSubmitted"):
+class TasksSubmitted(msgspec.Struct, frozen=True, gc=False, tag="TasksSubmitted"):
     """The tasks of a Submit are on disk: their ids, in the same order."""
 
     items: list[int]
@@ -252,7 +252,7 @@ class Collect(msgspec.Struct, frozen=True, gc=False, tag=True):
     wait: float = 0.0
 
 
-class Ended(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class TaskResult(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """How a task ended.
 
     Attributes
@@ -292,7 +292,7 @@ class Results(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The answer to Collect: ends up to the number `upto`; with `more`, ask again at once."""
 
     upto: int
-    ended: list[Ended] = []
+    ended: list[TaskResult] = []
     more: bool = False
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adaptive_scheduler.errors import DataFileError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 
 
 def read(path: files.Name) -> bytes:

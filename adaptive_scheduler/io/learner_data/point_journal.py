@@ -30,8 +30,8 @@ from typing import Any
 import cloudpickle
 
 from adaptive_scheduler.errors import USER_RAISES, DataFileError
-from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage.append_file import Appender
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.disk.append_file import Appender
 
 #: Seconds between two fsyncs of a journal, at least: 10,000 jobs share one file system.
 SYNC_INTERVAL = 10.0

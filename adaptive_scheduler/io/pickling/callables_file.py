@@ -9,9 +9,9 @@ import msgspec
 
 from adaptive_scheduler.errors import USER_RAISES, FileError, InputError, UserCodeError
 from adaptive_scheduler.executors.worker import describe
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.pickling import by_value
 from adaptive_scheduler.io.pickling.diagnose import explain_unpicklable
-from adaptive_scheduler.io.storage import files
 
 
 def write_callables(path: files.Name, objects: Mapping[str, Any]) -> None:

@@ -20,12 +20,12 @@ from types import TracebackType
 from typing import Any
 
 from adaptive_scheduler.errors import USER_RAISES, FileError, InputError
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.disk.append_file import Appender
 from adaptive_scheduler.io.pickling import by_value
 from adaptive_scheduler.io.pickling.diagnose import explain_unpicklable
 from adaptive_scheduler.io.pickling.old_names import Unpickler
 from adaptive_scheduler.io.pickling.shared import Shared
-from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage.append_file import Appender
 
 _MAGIC = b"adaptive_scheduler learners 1\n"
 _END = b"end of learners\n"

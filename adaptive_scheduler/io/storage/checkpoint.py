@@ -6,7 +6,8 @@ import os
 import sys
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io.storage import facts, files, journal, tinydb_file
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.storage import facts, journal, tinydb_file
 
 
 def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bool) -> None:

@@ -16,8 +16,9 @@ import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io.storage import files, journal, tinydb_file
-from adaptive_scheduler.io.storage.append_file import Appender
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.disk.append_file import Appender
+from adaptive_scheduler.io.storage import journal, tinydb_file
 from adaptive_scheduler.io.storage.facts import Facts
 from adaptive_scheduler.io.storage.tinydb_file import (
     COMBOS,

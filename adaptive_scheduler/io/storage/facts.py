@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 
 if TYPE_CHECKING:
     import numpy as np

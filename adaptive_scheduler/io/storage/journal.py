@@ -14,7 +14,8 @@ import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io.storage import facts, files
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.storage import facts
 from adaptive_scheduler.io.storage.tinydb_file import Tables
 
 _SEGMENT = re.compile(r"(\d{8})\.jsonl")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io.storage import files, journal, tinydb_file
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.storage import journal, tinydb_file
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.tinydb_file import Tables
 

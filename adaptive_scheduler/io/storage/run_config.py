@@ -7,7 +7,7 @@ import msgspec
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError, PermissionsError, RunError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 
 
 def read_config(folder: RunFolder) -> RunConfig:

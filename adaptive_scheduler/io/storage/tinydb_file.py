@@ -11,7 +11,7 @@ import msgspec
 import tinydb
 
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 
 #: TinyDB's own name for the table that `TinyDB(path).all()` shows.
 ITEMS = "_default"

@@ -8,8 +8,8 @@ import socket
 from pathlib import Path
 
 from adaptive_scheduler.errors import FileError
-from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage.append_file import Appender
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.disk.append_file import Appender
 
 
 def try_folder(folder: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from adaptive_scheduler.core.clean_environment import clean_environment
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 
 #: Kept, because Python warns when a `Popen` of a live process is freed.
 _started: list[subprocess.Popen[bytes]] = []
@@ -44,7 +44,13 @@ def start_head(
     folder: RunFolder, slots: int | None, gpus: Sequence[str]
 ) -> subprocess.Popen[bytes]:
     """Start a head on this machine, as a child of this process; calls print where this process does."""
-    argv = [sys.executable, "-P", "-m", "adaptive_scheduler.client.tasks.head", os.fspath(folder)]
+    argv = [
+        sys.executable,
+        "-P",
+        "-m",
+        "adaptive_scheduler.client.tasks.head.head",
+        os.fspath(folder),
+    ]
     if slots is not None:
         argv += ["--slots", str(slots)]
     if gpus:
@@ -57,7 +63,7 @@ def start_head(
 def start_supervisor(address: str, folder: RunFolder) -> subprocess.Popen[bytes]:
     """Start the supervisor of a node's agent, which connects to the head's socket at `address`."""
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "adaptive_scheduler.client.tasks.supervisor", address,
+        [sys.executable, "-P", "-m", "adaptive_scheduler.client.tasks.node.supervisor", address,
          os.fspath(folder.folder)],
         stdin=subprocess.DEVNULL,
     )  # fmt: skip

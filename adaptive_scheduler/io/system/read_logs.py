@@ -11,7 +11,7 @@ import msgspec
 
 from adaptive_scheduler.core.options.checks import path as as_path
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 
 PathLike = str | os.PathLike[str]
 #: Lines at the end of a job's output in which a crash shows: Python's stack, and below it what

@@ -20,7 +20,7 @@ from adaptive_scheduler.errors import (
     SubmitRefusedError,
     UserCodeError,
 )
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.schedulers.base import Scheduler
 

@@ -8,7 +8,7 @@ import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError, InputError, ManagerUnreachableError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 
 
 class Address(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from adaptive_scheduler.core.wire.messages import (
     encode_request,
 )
 from adaptive_scheduler.errors import ManagerUnreachableError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.transport import keys
 from adaptive_scheduler.io.transport.addresses import Address, read_address, split_url
 

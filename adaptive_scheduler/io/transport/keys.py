@@ -15,7 +15,7 @@ import zmq
 
 from adaptive_scheduler.core.paths import state_folder
 from adaptive_scheduler.errors import PermissionsError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 
 #: A file in the key folder of a run whose file system has no modes; it names a folder in the
 #: user's state folder, where the keys are.

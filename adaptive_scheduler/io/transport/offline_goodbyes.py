@@ -10,7 +10,7 @@ import msgspec
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Owner
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.transport.addresses import read_address
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from adaptive_scheduler.core.paths import RunFolder, state_folder
 from adaptive_scheduler.errors import FileError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 
 #: File name of an entry, ``HOST_PORT``; folders beside it have other names.
 _NAME = re.compile(r".+_[0-9]{1,5}")

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.tasks.program import Program, Step
+from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.runs.driver.value_rules import CommandOutput, ValueRule
@@ -130,7 +130,7 @@ class Command:
         steps = [_filled(step, values) for step in self.steps]
         log = folder.logs / f"task-{name}.log" if own is None else own / "log"
         self._write(own, log, text)
-        program = Program(steps, os.getcwd() if own is None else str(own), str(log))
+        program = CommandSpec(steps, os.getcwd() if own is None else str(own), str(log))
         return EncodedCommand(msgspec.msgpack.encode(program), self.rule, log, own)
 
     def _write(self, own: Path | None, log: Path, text: str) -> None:
@@ -144,7 +144,7 @@ class Command:
             copy(path, own / path.name)
 
 
-def _steps(program: Text | Mapping[str, Text]) -> list[Step]:
+def _steps(program: Text | Mapping[str, Text]) -> list[CommandStep]:
     if isinstance(program, Mapping):
         steps = [_step(str(name), one) for name, one in program.items()]
     else:
@@ -154,19 +154,19 @@ def _steps(program: Text | Mapping[str, Text]) -> list[Step]:
     return steps
 
 
-def _step(name: str, program: Text) -> Step:
+def _step(name: str, program: Text) -> CommandStep:
     if isinstance(program, str):
-        return Step(name, text=program)
-    return Step(name, argv=[os.fspath(one) for one in program])
+        return CommandStep(name, text=program)
+    return CommandStep(name, argv=[os.fspath(one) for one in program])
 
 
-def _names(step: Step) -> set[str]:
+def _names(step: CommandStep) -> set[str]:
     return {one[2] for text in (step.text, *step.argv) for one in _PLACEHOLDER.finditer(text)}
 
 
-def _filled(step: Step, values: Mapping[str, Any]) -> Step:
+def _filled(step: CommandStep, values: Mapping[str, Any]) -> CommandStep:
     text = _fill(step.text, values, shlex.quote)
-    return Step(step.name, [_fill(one, values, str) for one in step.argv], text)
+    return CommandStep(step.name, [_fill(one, values, str) for one in step.argv], text)
 
 
 def _fill(text: str, values: Mapping[str, Any], quote: Callable[[str], str]) -> str:

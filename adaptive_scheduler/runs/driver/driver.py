@@ -16,13 +16,13 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Reply, Request
 from adaptive_scheduler.core.wire.tasks import (
-    Call,
     Collect,
-    Ended,
+    NewTask,
     PutFunction,
     Results,
     Submit,
-    Submitted,
+    TaskResult,
+    TasksSubmitted,
 )
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.io.transport.connection import Connection
@@ -79,7 +79,7 @@ class Listener(Protocol):
     def submitted(self, futures: list[Any], items: list[int]) -> list[int]:
         """Take the ids of tasks; returns ends' numbers from which results are wanted again."""
 
-    def ended(self, ended: list[Ended], page: int) -> None:
+    def ended(self, ended: list[TaskResult], page: int) -> None:
         """Take the ends above the number `page`."""
 
     def failed(self, futures: list[Any], error: Exception) -> None:
@@ -169,7 +169,7 @@ class Driver:
         except RequestRefusedError as error:
             self._send_fewer(channel, taken, error)
             return
-        if isinstance(reply, Submitted):
+        if isinstance(reply, TasksSubmitted):
             for page in self._listener.submitted(futures, reply.items):
                 self._collect_again(channel, page)
 
@@ -224,7 +224,7 @@ class Driver:
             self._listener.ended(reply.ended, page)
 
 
-def _placed(one: Outgoing, numbers: dict[TaskResources, int]) -> Call:
+def _placed(one: Outgoing, numbers: dict[TaskResources, int]) -> NewTask:
     number = numbers[one.resources]
     if not number and not one.after:
         return one.call

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.items import TASK, Item
+from adaptive_scheduler.core.rows.row import TASK, Item
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables

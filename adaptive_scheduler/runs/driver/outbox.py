@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import Request
-from adaptive_scheduler.core.wire.tasks import Call
+from adaptive_scheduler.core.wire.tasks import NewTask
 
 #: Calls and bytes of one message.
 MOST_CALLS, MOST_BYTES = 1000, 2**19
@@ -23,7 +23,7 @@ Requests = Callable[[], Iterable[Request]]
 class Outgoing(NamedTuple):
     """A task to be submitted, the futures for which it waits, and its own."""
 
-    call: Call
+    call: NewTask
     resources: TaskResources
     after: tuple[Any, ...]
     future: Any
@@ -48,7 +48,7 @@ class Outbox:
         """Tell that this thread takes: it never waits for itself."""
         self._sender = threading.get_ident()
 
-    def put_task(self, call: Call, resources: TaskResources, future: Any) -> bool:
+    def put_task(self, call: NewTask, resources: TaskResources, future: Any) -> bool:
         """Add a task; see `put`."""
         return self.put(Outgoing(call, resources, future.settings.after, future))
 

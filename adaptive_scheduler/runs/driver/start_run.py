@@ -7,10 +7,11 @@ import secrets
 from adaptive_scheduler.core.config import RunConfig, Timing
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.items import TASK
+from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.errors import InputError, RunError
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.pickling.callables_file import write_callables
-from adaptive_scheduler.io.storage import database, files, row_codec
+from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.run_config import write_config
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.start import fnames

@@ -13,7 +13,7 @@ from typing import Any
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import Request
-from adaptive_scheduler.core.wire.tasks import Call, CloseRun, Ended, Prioritise, Withdraw
+from adaptive_scheduler.core.wire.tasks import CloseRun, NewTask, Prioritise, TaskResult, Withdraw
 from adaptive_scheduler.errors import InputError, TaskError, UnpicklableError
 from adaptive_scheduler.runs.driver.command import Command, EncodedCommand
 from adaptive_scheduler.runs.driver.driver import Driver
@@ -43,7 +43,7 @@ class TaskBook:
         self.fault: Exception | None = None
         self._lock = threading.Condition()
         self._futures: dict[int, AnyFuture] = {}
-        self._early: dict[int, tuple[Ended, int]] | None = None  # while a Submit is under way
+        self._early: dict[int, tuple[TaskResult, int]] | None = None  # while a Submit is under way
         self._elsewhere: dict[int, int] = {}  # ends that are not ours, and where to find them
         self._open = 0
         self._sent: list[AnyFuture] = []
@@ -87,7 +87,9 @@ class TaskBook:
             if not isinstance(other, TaskFuture) or other._owner is not self:  # noqa: SLF001
                 raise InputError(f"after: {other!r} is no future of this executor.")
 
-    def _call(self, future: AnyFuture, function: Callable[..., Any]) -> tuple[Call, TaskResources]:
+    def _call(
+        self, future: AnyFuture, function: Callable[..., Any]
+    ) -> tuple[NewTask, TaskResources]:
         settings = future.settings
         resources = settings.resources or TaskResources()
         if isinstance(function, Command):
@@ -97,7 +99,7 @@ class TaskBook:
         else:
             key = self._functions.key_of(function)
             spec = encode_arguments(future.args, future.kwargs)
-        call = Call(spec, key, 0, settings.priority, settings.tag, settings.name,
+        call = NewTask(spec, key, 0, settings.priority, settings.tag, settings.name,
                     settings.key, [], settings.retries, settings.timeout)  # fmt: skip
         return call, resources
 
@@ -179,7 +181,7 @@ class TaskBook:
         cancelled: list[int] = []
         with self._lock:
             early, self._early, self._sent = self._early or {}, None, []
-            ended: list[tuple[Ended, int]] = []
+            ended: list[tuple[TaskResult, int]] = []
             pages: set[int] = set()
             for future, item in zip(futures, items, strict=True):
                 future.number = item
@@ -219,9 +221,9 @@ class TaskBook:
         future.facts = done.facts
         self._close(1)
 
-    def ended(self, ended: list[Ended], page: int) -> None:
+    def ended(self, ended: list[TaskResult], page: int) -> None:
         """Take the ends above the number `page`."""
-        mine: list[tuple[AnyFuture, Ended]] = []
+        mine: list[tuple[AnyFuture, TaskResult]] = []
         with self._lock:
             for one in ended:
                 future = self._futures.pop(one.item, None)
@@ -259,9 +261,9 @@ class TaskBook:
                 self._lock.notify_all()
 
 
-def _finish(future: AnyFuture, ended: Ended) -> bool:
+def _finish(future: AnyFuture, ended: TaskResult) -> bool:
     """End a future; False if it was cancelled before: then this is no news."""
-    future.facts = Ended(
+    future.facts = TaskResult(
         ended.item, ended.phase, b"", "", b"", ended.reason, ended.code, ended.attempts,
         ended.seconds, ended.job,
     )  # fmt: skip
@@ -287,7 +289,7 @@ def _cancel(future: AnyFuture) -> bool:
     return True
 
 
-def _value(future: AnyFuture, ended: Ended) -> Any:
+def _value(future: AnyFuture, ended: TaskResult) -> Any:
     command = future.command
     takes_failures = (
         command is not None
@@ -309,7 +311,7 @@ def _value(future: AnyFuture, ended: Ended) -> Any:
         ) from error
 
 
-def _error_of(future: AnyFuture, ended: Ended) -> BaseException:
+def _error_of(future: AnyFuture, ended: TaskResult) -> BaseException:
     if ended.error:
         name, message, text, pickled = pickle.loads(ended.error)
         if pickled is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.items import Item
+from adaptive_scheduler.core.rows.row import Item
 from adaptive_scheduler.core.same import Comparison
 from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io.pickling.callables_file import read_callable

@@ -12,9 +12,10 @@ from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.combos import plain_values
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.errors import DatabaseError, InputError
-from adaptive_scheduler.io.storage import database, files, row_codec
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.prepare import held

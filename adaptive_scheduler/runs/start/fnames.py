@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage.directory_cache import DirectoryCache
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.disk.directory_cache import DirectoryCache
 
 Fname = str | list[str]
 #: Resolved paths of one learner's data files; equal for equal files.

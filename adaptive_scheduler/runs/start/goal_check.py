@@ -11,11 +11,11 @@ from typing import Any
 
 from adaptive_scheduler.core.goals import Goal, has_passed, predicate
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.items import Item
+from adaptive_scheduler.core.rows.row import Item
 from adaptive_scheduler.errors import USER_RAISES, UserCodeError
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.disk.directory_cache import DirectoryCache
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
-from adaptive_scheduler.io.storage import files
-from adaptive_scheduler.io.storage.directory_cache import DirectoryCache
 from adaptive_scheduler.runs.load_data import load_data
 from adaptive_scheduler.runs.start.plan import CheckedRun, is_exhausted
 

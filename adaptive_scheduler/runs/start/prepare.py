@@ -18,13 +18,14 @@ from adaptive_scheduler.core.config import JobLimits, RunConfig, Timing
 from adaptive_scheduler.core.goals import has_passed, refuse_passed, unparse_goal
 from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import FileError, InputError
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.disk.lock import Lock
 from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.pickling.learner_file import write_learners
-from adaptive_scheduler.io.storage import database, files, row_codec
-from adaptive_scheduler.io.storage.lock import Lock
+from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.io.system.commands import refuse_missing_programs
 from adaptive_scheduler.runs.start import fnames, goal_check

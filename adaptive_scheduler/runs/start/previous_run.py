@@ -12,7 +12,7 @@ import msgspec
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.items import Item, Phase
+from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import DatabaseError, InputError
 from adaptive_scheduler.io.storage import database, row_codec

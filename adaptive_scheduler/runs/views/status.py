@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adaptive_scheduler.core.rows.items import Phase
+from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
 from adaptive_scheduler.runs.views import render

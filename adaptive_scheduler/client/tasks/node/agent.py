@@ -1,6 +1,6 @@
 """One process on each node of a job: starts the tasks that the head gives it, watches and ends them.
 
-Started by its supervisor as ``python -m adaptive_scheduler.client.tasks.agent SOCKET FOLDER LIFE
+Started by its supervisor as ``python -m adaptive_scheduler.client.tasks.node.agent SOCKET FOLDER LIFE
 PARENT``: the path of the head's socket, the run's folder, how many agents this node has had, and an
 inherited descriptor that ends with the supervisor.
 
@@ -25,23 +25,23 @@ from typing import Any
 
 import msgspec
 
-from adaptive_scheduler.client.tasks import children
 from adaptive_scheduler.client.tasks.frames import Frames
 from adaptive_scheduler.client.tasks.messages import (
     Begun,
     Call,
     Done,
-    Ended,
-    EndKind,
     Quit,
     Ready,
     Slot,
     Start,
-    Stop,
+    StopTask,
+    TaskEnd,
     ToAgent,
 )
-from adaptive_scheduler.client.tasks.programs import RunningProgram
-from adaptive_scheduler.client.tasks.slots import Worker
+from adaptive_scheduler.client.tasks.node import children
+from adaptive_scheduler.client.tasks.node.programs import RunningProgram
+from adaptive_scheduler.client.tasks.node.slots import Worker
+from adaptive_scheduler.core.wire.tasks import EndKind
 
 #: Seconds between two looks at what runs.
 TICK = 0.05
@@ -108,7 +108,7 @@ class Agent:
         self._where: dict[int, SlotQueue] = {}
         self._stopping: dict[int, Stopping] = {}
         self._begun: set[int] = set()
-        self._doubtful: dict[int, tuple[float, Ended]] = {}
+        self._doubtful: dict[int, tuple[float, TaskEnd]] = {}
         self._quit: Quit | None = None
         self._number = 0
         self._next_tick = self._next_orphans = 0.0
@@ -144,7 +144,7 @@ class Agent:
             match order:
                 case Start():
                     self._start(order)
-                case Stop():
+                case StopTask():
                     self._stop(order.token, order.kind, order.grace)
                 case Quit():
                     self._end_all(order)
@@ -297,7 +297,7 @@ class Agent:
         for token, kind, value, path, seconds in done.results:
             if worker.given.pop(token, None) is not None:
                 worker.note(seconds)
-                self._report(Ended(token, kind, 0, value, path, seconds))
+                self._report(TaskEnd(token, kind, 0, value, path, seconds))
 
     def _lose_worker(self, queue: SlotQueue, worker: Worker) -> None:
         """A worker has ended: so has the task in it; the others that it was given begin elsewhere."""
@@ -330,9 +330,9 @@ class Agent:
             if stopping is None:
                 queue.waiting.appendleft(start)
             else:
-                self._report(Ended(start.token, stopping.kind, begun=False))
+                self._report(TaskEnd(start.token, stopping.kind, begun=False))
 
-    def _judge(self, ended: Ended) -> None:
+    def _judge(self, ended: TaskEnd) -> None:
         """Report a death, at once or when it is known whether its whole job ends."""
         is_doubtful = ended.kind is EndKind.SIGNAL and ended.code in _OF_ENDING_JOBS
         if is_doubtful and self._quit is not None:
@@ -342,14 +342,14 @@ class Agent:
         else:
             self._report(ended)
 
-    def _death(self, start: Start, ending: children.Ending, seconds: float) -> Ended:
+    def _death(self, start: Start, ending: children.ProcessEnd, seconds: float) -> TaskEnd:
         stopping = self._stopping.get(start.token)
         if stopping is not None:
-            return Ended(
+            return TaskEnd(
                 start.token, stopping.kind, ending.signal, seconds=seconds, peak=ending.peak
             )
         kind = EndKind.SIGNAL if ending.signal else EndKind.DIED
-        return Ended(
+        return TaskEnd(
             start.token, kind, ending.signal or ending.status, seconds=seconds, peak=ending.peak,
             text=f"the process that evaluated it {_how(ending)}",
         )  # fmt: skip
@@ -358,12 +358,12 @@ class Agent:
         queue.stillborn = 0
         while queue.waiting:
             self._report(
-                Ended(queue.waiting.popleft().token, EndKind.UNABLE, text=why, begun=False)
+                TaskEnd(queue.waiting.popleft().token, EndKind.UNABLE, text=why, begun=False)
             )
 
     # ------------------------------------------------------------------------- ending
 
-    def _report(self, ended: Ended) -> None:
+    def _report(self, ended: TaskEnd) -> None:
         self._where.pop(ended.token, None)
         self._stopping.pop(ended.token, None)
         self._begun.discard(ended.token)
@@ -380,7 +380,7 @@ class Agent:
         waiting = next((start for start in queue.waiting if start.token == token), None)
         if waiting is not None:
             queue.waiting.remove(waiting)
-            self._report(Ended(token, kind, begun=False))
+            self._report(TaskEnd(token, kind, begun=False))
         elif self._running(queue)[0] == token:
             self._stopping[token] = Stopping(kind, time.monotonic() + grace)
             self._signal(token, signal.SIGTERM if grace else signal.SIGKILL)
@@ -433,7 +433,7 @@ def slot_variables(slot: Slot) -> dict[str, str]:
     return visible | threads
 
 
-def _how(ending: children.Ending) -> str:
+def _how(ending: children.ProcessEnd) -> str:
     if ending.signal == signal.SIGKILL:
         return f"was killed, probably because memory ran out: it had {ending.peak / 2**30:.1f} GB at most"
     if ending.signal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 
 #: Files of a folder that are looked up one by one; from then on the folder is listed.
 _SINGLE = 100

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from adaptive_scheduler.client.tasks.children import WORKER_VARIABLE, Child
 from adaptive_scheduler.client.tasks.frames import Frames
 from adaptive_scheduler.client.tasks.messages import Call, Do, Done, Slot, Start
-from adaptive_scheduler.client.tasks.worker import NOW
+from adaptive_scheduler.client.tasks.node.children import WORKER_VARIABLE, Child
+from adaptive_scheduler.client.tasks.node.worker import NOW
 
 #: A worker is given so many seconds of work beyond what it has begun: calls that take longer are
 #: given one by one, so that they can be taken back; of shorter ones several, or it would wait
@@ -46,7 +46,7 @@ class Worker:
         self._page = mmap.mmap(page, mmap.PAGESIZE)
         try:
             self.child = Child(
-                [sys.executable, "-m", "adaptive_scheduler.client.tasks.worker",
+                [sys.executable, "-m", "adaptive_scheduler.client.tasks.node.worker",
                  str(its.fileno()), str(page), str(folder / "functions"), str(folder / "values")],
                 env={**environment, WORKER_VARIABLE: name},
                 pass_fds=(its.fileno(), page), cores=slot.cores,

@@ -1,6 +1,6 @@
 """Evaluates calls one after the other, in a process that an agent keeps.
 
-Started as ``python -m adaptive_scheduler.client.tasks.worker SOCKET PAGE FUNCTIONS VALUES``: two
+Started as ``python -m adaptive_scheduler.client.tasks.node.worker SOCKET PAGE FUNCTIONS VALUES``: two
 inherited file descriptors and two folders. Its cores, GPUs and threads were set at its birth.
 """
 
@@ -20,7 +20,8 @@ from typing import Any
 import msgspec
 
 from adaptive_scheduler.client.tasks.frames import LONGEST
-from adaptive_scheduler.client.tasks.messages import Do, Done, EndKind
+from adaptive_scheduler.client.tasks.messages import Do, Done
+from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.executors import worker as executor
 from adaptive_scheduler.executors.worker_process import print_stack_at_crash
@@ -99,7 +100,7 @@ class CallWorker:
             return EndKind.ERROR, _dump(packed), ""
         if len(packed) <= LONGEST_VALUE:
             return EndKind.VALUE, packed, ""
-        from adaptive_scheduler.io.storage import files  # few values are large
+        from adaptive_scheduler.io.disk import files  # few values are large
 
         path = self._values / f"{token}.pickle"
         try:

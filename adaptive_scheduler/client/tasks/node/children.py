@@ -26,7 +26,7 @@ _OOM = 500
 
 
 @dataclass
-class Ending:
+class ProcessEnd:
     """How a process ended: exit status, or signal, and the most memory it had (bytes)."""
 
     status: int
@@ -72,7 +72,7 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
-    def wait(self) -> Ending:
+    def wait(self) -> ProcessEnd:
         """Reap it; it must have ended. What is left of its group is killed before."""
         os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOWAIT)
         self.send(signal.SIGKILL)  # its number cannot be another's yet: it is not reaped
@@ -80,7 +80,7 @@ class Child:
         os.close(self.pidfd)
         code = os.waitstatus_to_exitcode(status)
         self._process.returncode = code
-        return Ending(max(code, 0), max(-code, 0), usage.ru_maxrss * 1024)
+        return ProcessEnd(max(code, 0), max(-code, 0), usage.ru_maxrss * 1024)
 
 
 @contextmanager

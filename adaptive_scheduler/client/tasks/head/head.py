@@ -33,16 +33,16 @@ from adaptive_scheduler.client import job_environment
 from adaptive_scheduler.client.deadline import Deadline, walltime_left
 from adaptive_scheduler.client.job_environment import JobEnvironment
 from adaptive_scheduler.client.signals import ENDING, WARNING, ParentWatch
-from adaptive_scheduler.client.tasks.agent_link import AgentLink
-from adaptive_scheduler.client.tasks.allocation import are_bound, of_job, this_machine
-from adaptive_scheduler.client.tasks.head_link import HeadLink
-from adaptive_scheduler.client.tasks.head_session import Begin, EndTask, HeadSession
-from adaptive_scheduler.client.tasks.messages import Begun, Call, Ended, Slot, Start
+from adaptive_scheduler.client.tasks.head.agent_link import AgentLink
+from adaptive_scheduler.client.tasks.head.allocation import are_bound, of_job, this_machine
+from adaptive_scheduler.client.tasks.head.head_link import HeadLink
+from adaptive_scheduler.client.tasks.head.head_session import Begin, EndTask, HeadSession
+from adaptive_scheduler.client.tasks.messages import Begun, Call, Slot, Start, TaskEnd
 from adaptive_scheduler.core import paths
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.tasks.command_spec import CommandSpec
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
-from adaptive_scheduler.core.tasks.program import Program
 from adaptive_scheduler.core.wire.messages import Goodbye, Hello, Owner
 from adaptive_scheduler.core.wire.tasks import EndKind, Given, Trade
 from adaptive_scheduler.errors import AdaptiveSchedulerError, RequestRefusedError
@@ -58,7 +58,7 @@ CONFIRM = 5.0
 #: Seconds that a goodbye may take.
 FAREWELL = 3.0
 #: The module that a node's supervisor runs.
-SUPERVISOR = "adaptive_scheduler.client.tasks.supervisor"
+SUPERVISOR = "adaptive_scheduler.client.tasks.node.supervisor"
 #: Seconds between two looks at what only the clock tells.
 TICK = 1.0
 
@@ -247,7 +247,7 @@ class HeadProcess:
         """A task has been running for a moment."""
         self._session.note_begun(begun.token, 0, begun.pid)
 
-    def task_ended(self, ended: Ended) -> None:
+    def task_ended(self, ended: TaskEnd) -> None:
         """A task has ended: another one may take over its place."""
         begins = self._session.end(
             ended.token, EndKind(ended.kind), begun=ended.begun, code=ended.code, value=ended.value,
@@ -284,10 +284,10 @@ class _Signals:
         return numbers
 
 
-def _work(given: Given) -> Call | Program:
+def _work(given: Given) -> Call | CommandSpec:
     if given.function:
         return Call(given.function, given.spec)
-    return msgspec.msgpack.decode(given.spec, type=Program)
+    return msgspec.msgpack.decode(given.spec, type=CommandSpec)
 
 
 def _slot(place: NodePlace) -> Slot:
@@ -338,7 +338,7 @@ def _is_supervisor(process: psutil.Process, job: str) -> bool:
 
 def main(argv: list[str]) -> int:
     """Run the tasks of this machine until a signal, or until the run is over."""
-    parser = argparse.ArgumentParser(prog="python -m adaptive_scheduler.client.tasks.head")
+    parser = argparse.ArgumentParser(prog="python -m adaptive_scheduler.client.tasks.head.head")
     parser.add_argument("folder", help="of the run")
     parser.add_argument("--slots", type=int, help="cores for tasks; default: all")
     parser.add_argument("--gpus", default="", help="numbers of GPUs, with commas between them")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from adaptive_scheduler.core.jobs.records import is_external
 from adaptive_scheduler.core.rows.events import TaskEnded
-from adaptive_scheduler.core.rows.items import LONGEST, RUNNING, Item
+from adaptive_scheduler.core.rows.row import LONGEST, RUNNING, Item
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.task_state import Head
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Reply
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Trade, Work
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
-from adaptive_scheduler.manager.parked import Parked
+from adaptive_scheduler.manager.tasks.parked import Parked
 
 #: What heads send, besides Hello and Goodbye.
 HEAD_REQUESTS = frozenset((Trade,))

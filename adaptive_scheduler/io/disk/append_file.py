@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from adaptive_scheduler.errors import FileError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 
 
 class Appender:

@@ -17,14 +17,14 @@ import msgspec
 from adaptive_scheduler.client.tasks.frames import Frames
 from adaptive_scheduler.client.tasks.messages import (
     Begun,
-    Ended,
-    EndKind,
     FromAgent,
     Quit,
     Start,
-    Stop,
+    StopTask,
+    TaskEnd,
 )
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.errors import RunError
 from adaptive_scheduler.io.system.processes import start_supervisor
 
@@ -44,7 +44,7 @@ class AgentListener(Protocol):
     def task_begun(self, begun: Begun) -> None:
         """A task has been running for a moment."""
 
-    def task_ended(self, ended: Ended) -> None:
+    def task_ended(self, ended: TaskEnd) -> None:
         """A task has ended, or comes back."""
 
     def agent_came(self) -> None:
@@ -100,7 +100,7 @@ class AgentLink:
     def start(self, start: Start) -> None:
         """Begin a task, as soon as there is an agent."""
         if self._quit is not None:
-            self._listener.task_ended(Ended(start.token, EndKind.BACK, begun=False))
+            self._listener.task_ended(TaskEnd(start.token, EndKind.BACK, begun=False))
         elif self._frames is None or not self._life.is_running:  # an agent ends with its supervisor
             self._waiting[start.token] = start
         else:
@@ -109,9 +109,9 @@ class AgentLink:
     def stop(self, token: int) -> None:
         """End a task."""
         if self._waiting.pop(token, None) is not None:
-            self._listener.task_ended(Ended(token, EndKind.CANCELLED, begun=False))
+            self._listener.task_ended(TaskEnd(token, EndKind.CANCELLED, begun=False))
         elif self._frames is not None:
-            self._frames.send(Stop(token))
+            self._frames.send(StopTask(token))
 
     def quit(self, grace: float) -> None:
         """End all tasks, and the agent: by SIGTERM, and after `grace` seconds by SIGKILL."""
@@ -120,7 +120,7 @@ class AgentLink:
             self._frames.send(self._quit)
         for token in list(self._waiting):
             del self._waiting[token]
-            self._listener.task_ended(Ended(token, EndKind.BACK, begun=False))
+            self._listener.task_ended(TaskEnd(token, EndKind.BACK, begun=False))
 
     def tick(self, now: float) -> None:
         """Send what is to be sent; start a supervisor anew when it is time."""
@@ -161,7 +161,7 @@ class AgentLink:
         assert frames is not None
         for message in frames.receive():
             match message:
-                case Ended():
+                case TaskEnd():
                     self._listener.task_ended(message)
                 case Begun():
                     self._listener.task_begun(message)

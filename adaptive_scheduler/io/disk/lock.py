@@ -15,7 +15,7 @@ import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError, RunError
-from adaptive_scheduler.io.storage import files
+from adaptive_scheduler.io.disk import files
 
 #: Seconds between two updates of the lock file by its holder.
 RENEW_SECONDS = 10.0

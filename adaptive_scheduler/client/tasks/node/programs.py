@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from adaptive_scheduler.client.tasks.children import TASK_VARIABLE, Child, Ending
-from adaptive_scheduler.client.tasks.messages import Ended, EndKind, Start
-from adaptive_scheduler.core.tasks.program import Program, Step
+from adaptive_scheduler.client.tasks.messages import Start, TaskEnd
+from adaptive_scheduler.client.tasks.node.children import TASK_VARIABLE, Child, ProcessEnd
+from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
+from adaptive_scheduler.core.wire.tasks import EndKind
 
 #: What runs texts.
 SHELL = ("/bin/sh", "-c")
@@ -32,18 +33,18 @@ class RunningProgram:
     child: Child
 
     def __init__(self, start: Start, environment: Mapping[str, str]) -> None:
-        assert isinstance(start.work, Program)
+        assert isinstance(start.work, CommandSpec)
         self.start = start
         self.since = time.monotonic()
         self._work = start.work
         self._steps = list(start.work.steps)
-        self._step = Step("")
+        self._step = CommandStep("")
         self._peak = 0
         self._environment = {
             **environment, **start.work.environment, TASK_VARIABLE: str(start.token),
         }  # fmt: skip
 
-    def begin_step(self) -> Ended | None:
+    def begin_step(self) -> TaskEnd | None:
         """Begin the next program; returns how the command ended if there is none, or it cannot begin."""
         if not self._steps:
             return self._end(EndKind.VALUE, 0)
@@ -65,7 +66,7 @@ class RunningProgram:
             return self._end(EndKind.UNABLE, error.errno or 0, f"{what}: {error.strerror}")
         return None
 
-    def end_step(self, stopped: EndKind | None) -> Ended | None:
+    def end_step(self, stopped: EndKind | None) -> TaskEnd | None:
         """Reap the program that has ended; None if the next one is to begin.
 
         Parameters
@@ -83,7 +84,7 @@ class RunningProgram:
             return self._end(EndKind.EXIT, ending.status, self._text(ending))
         return None
 
-    def _text(self, ending: Ending) -> str:
+    def _text(self, ending: ProcessEnd) -> str:
         name = f"step {self._step.name!r} " if self._step.name else ""
         if ending.signal == signal.SIGKILL:
             return (
@@ -94,11 +95,11 @@ class RunningProgram:
             return f"{name}was ended by {signal.Signals(ending.signal).name}"
         return f"{name}ended with status {ending.status}"
 
-    def _end(self, kind: EndKind, code: int, text: str = "") -> Ended:
+    def _end(self, kind: EndKind, code: int, text: str = "") -> TaskEnd:
         if kind is EndKind.VALUE and not self._work.keep_log:
             with suppress(OSError):
                 Path(self._work.log).unlink()
-        return Ended(
+        return TaskEnd(
             self.start.token, kind, code, seconds=time.monotonic() - self.since, peak=self._peak,
             text=text,
         )  # fmt: skip

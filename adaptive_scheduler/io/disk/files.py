@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from adaptive_scheduler.errors import FileError, PermissionsError
-from adaptive_scheduler.io.storage.syscalls import Name as Name  # noqa: PLC0414  also known as files.Name
-from adaptive_scheduler.io.storage.syscalls import Operations as Operations  # noqa: PLC0414
+from adaptive_scheduler.io.disk.syscalls import Name as Name  # noqa: PLC0414  also known as files.Name
+from adaptive_scheduler.io.disk.syscalls import Operations as Operations  # noqa: PLC0414
 
 #: Bytes that the last part of a path may have on Linux (NAME_MAX).
 MAX_NAME = 255

@@ -1,6 +1,6 @@
 """Parent of a node's agent: starts it again if it dies, and kills what it left behind.
 
-Started as ``python -m adaptive_scheduler.client.tasks.supervisor SOCKET FOLDER``. It does so little
+Started as ``python -m adaptive_scheduler.client.tasks.node.supervisor SOCKET FOLDER``. It does so little
 that nothing in it can fail; what tasks do to the agent (memory, signals to all processes of a name)
 does not end the node.
 """
@@ -12,8 +12,8 @@ import subprocess
 import sys
 import time
 
-from adaptive_scheduler.client.tasks import children
-from adaptive_scheduler.client.tasks.children import leave_to_head
+from adaptive_scheduler.client.tasks.node import children
+from adaptive_scheduler.client.tasks.node.children import leave_to_head
 
 #: Seconds between two starts of an agent that dies at once.
 PAUSE = 1.0
@@ -42,7 +42,7 @@ def _one_agent(address: str, folder: str, life: int) -> int:
     its, ours = os.pipe()
     try:
         agent = subprocess.Popen(
-            [sys.executable, "-m", "adaptive_scheduler.client.tasks.agent", address, folder,
+            [sys.executable, "-m", "adaptive_scheduler.client.tasks.node.agent", address, folder,
              str(life), str(its)],
             pass_fds=(its,), stdin=subprocess.DEVNULL,
         )  # fmt: skip

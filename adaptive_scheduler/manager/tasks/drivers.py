@@ -9,26 +9,26 @@ import re
 import msgspec
 
 from adaptive_scheduler.core.rows.events import Cancelled
-from adaptive_scheduler.core.rows.items import DONE, FAILED, OVER, QUEUED, RUNNING, TASK, Item
+from adaptive_scheduler.core.rows.row import DONE, FAILED, OVER, QUEUED, RUNNING, TASK, Item
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.resources import check_resources
 from adaptive_scheduler.core.tasks.task_state import Head
 from adaptive_scheduler.core.wire.messages import Ok, Owner, Refused, Reply, Request
 from adaptive_scheduler.core.wire.tasks import (
-    Call,
     CloseRun,
     Collect,
-    Ended,
+    NewTask,
     Prioritise,
     PutFunction,
     Results,
     Submit,
-    Submitted,
+    TaskResult,
+    TasksSubmitted,
     Withdraw,
 )
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.manager.clients import Moment
-from adaptive_scheduler.manager.parked import Parked
+from adaptive_scheduler.manager.tasks.parked import Parked
 
 #: The digest of a function: a name for its file.
 _KEY = re.compile("[0-9a-f]{32}")
@@ -121,7 +121,7 @@ class DriverManager:
         tasks, items = self._state.tasks, self._state.items
         known = tasks.batches.get(request.batch)
         if known is not None:
-            return Submitted(known)
+            return TasksSubmitted(known)
         if refused := self._check(request):
             return refused
         numbers = [tasks.number_of(one) for one in request.resources]
@@ -142,9 +142,9 @@ class DriverManager:
         items.append(new, now.wall)
         tasks.note_batch(request.batch, ids)
         tasks.changed = tasks.is_open = self._state.dirty = True
-        return Submitted(ids)
+        return TasksSubmitted(ids)
 
-    def _item(self, number: int, call: Call, resources: list[int], now: Moment) -> Item:
+    def _item(self, number: int, call: NewTask, resources: list[int], now: Moment) -> Item:
         return Item(
             number, "", QUEUED, kind=TASK, priority=call.priority, depends_on=tuple(call.after),
             shape=resources[call.resources], changed=now.wall, tag=call.tag, name=call.name,
@@ -182,7 +182,7 @@ class DriverManager:
                 return Refused("unplaceable", f"task {place}: {why}")
         return None
 
-    def _fault(self, call: Call, resources: int) -> tuple[str, str] | None:
+    def _fault(self, call: NewTask, resources: int) -> tuple[str, str] | None:
         is_key = not call.function or _KEY.fullmatch(call.function)
         if not is_key or (
             call.function and not self._state.tasks.facts.has_function(call.function)
@@ -203,7 +203,7 @@ class DriverManager:
 
     def _results(self, seen: int) -> Results:
         items = self._state.items
-        ended: list[Ended] = []
+        ended: list[TaskResult] = []
         size, upto = 0, seen
         for number in range(max(0, seen), len(items.tasks.ends)):
             if len(ended) >= MOST_ENDS or size >= MOST_BYTES:
@@ -217,7 +217,7 @@ class DriverManager:
             ended.append(end)
         return Results(upto, ended)
 
-    def _ended(self, row: Item) -> Ended:
+    def _ended(self, row: Item) -> TaskResult:
         """Tell what belongs to its last try: those before may have left facts too."""
         facts = self._state.tasks.facts
         value = error = path = b""
@@ -226,7 +226,7 @@ class DriverManager:
             value = b"" if path else facts.fact("value", row.id) or b""
         elif row.phase is FAILED:
             error = facts.fact("error", row.id) or b""
-        return Ended(
+        return TaskResult(
             row.id, row.phase.value, value, path.decode(), error, row.reason, row.code,
             row.attempts, row.worked,
         )  # fmt: skip

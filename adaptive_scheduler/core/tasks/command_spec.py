@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Step(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class CommandStep(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One program of a command: an argument list, or a text for the shell."""
 
     name: str
@@ -13,12 +13,12 @@ class Step(msgspec.Struct, frozen=True, gc=False, array_like=True):
     text: str = ""
 
 
-class Program(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+class CommandSpec(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     """Run programs one after the other, until one fails.
 
     Attributes
     ----------
-    steps : list of Step
+    steps : list of CommandStep
     folder : str
         Their working directory; made if it is missing.
     log : str
@@ -31,7 +31,7 @@ class Program(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
         For drivers alone: how its value is found (a pickle).
     """
 
-    steps: list[Step]
+    steps: list[CommandStep]
     folder: str
     log: str
     environment: dict[str, str] = msgspec.field(default_factory=dict)

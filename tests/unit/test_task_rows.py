@@ -17,22 +17,21 @@ from adaptive_scheduler.core.rows.row import (
     OVER,
     QUEUED,
     RUNNING,
-    TASK,
     WAITING,
-    Item,
+    TaskItem,
 )
 from adaptive_scheduler.core.wire.messages import Refused
 from adaptive_scheduler.core.wire.tasks import EndKind
 
 
-def task(number: int, *after: int, **more: object) -> Item:
-    return Item(number, "", QUEUED, kind=TASK, depends_on=after, **more)  # type: ignore[arg-type]
+def task(number: int, *after: int, **more: object) -> TaskItem:
+    return TaskItem(number, "", QUEUED, depends_on=after, **more)  # type: ignore[arg-type]
 
 
-def run(table: ItemTable, row: int, kind: EndKind = EndKind.VALUE, **more: object) -> Item:
+def run(table: ItemTable, row: int, kind: EndKind = EndKind.VALUE, **more: object) -> TaskItem:
     granted = table.grant(table.rows[row], "job", 0.0)
     after = table.end_task(row, TaskEnded(granted.token, kind, **more), 0.0)  # type: ignore[arg-type]
-    assert isinstance(after, Item)
+    assert isinstance(after, TaskItem)
     return after
 
 
@@ -163,7 +162,7 @@ class Model:
             parents = tuple(sorted(one for one in after if one < n))
             self.table.append([task(n, *parents, retries=number % 2)], 0.0)
         elif what == "reopen":
-            stored = msgspec.json.decode(msgspec.json.encode(rows), type=list[Item])
+            stored = msgspec.json.decode(msgspec.json.encode(rows), type=list[TaskItem])
             self.table = ItemTable(stored)
         elif not n:
             return

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Rank, rank_of
-from adaptive_scheduler.core.rows.row import Item
+from adaptive_scheduler.core.rows.row import TaskItem
 from adaptive_scheduler.core.rows.task_index import TaskClass, class_of
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import Placement
@@ -168,7 +168,7 @@ class HandOut:
         kept = self.starvation.kept_from(head.job, of)
         return head.mirror.inventory.place(self._resources[of[0]], kept)
 
-    def _is_ahead_useful(self, head: HeadView, item: Item) -> bool:
+    def _is_ahead_useful(self, head: HeadView, item: TaskItem) -> bool:
         if self.starvation.kept_from(head.job, class_of(item)):
             return False  # it might take over a place on a node that is to become free
         slots = head.mirror.placed(item.shape)
@@ -176,7 +176,7 @@ class HandOut:
         waiting = len(head.mirror.waiting(item.shape))
         return bool(slots) and (waiting + 1) * mean <= AHEAD * slots
 
-    def _give(self, head: HeadView, item: Item, place: Placement | None, wall: float) -> int:
+    def _give(self, head: HeadView, item: TaskItem, place: Placement | None, wall: float) -> int:
         spec = self._spec_of(item.id)
         granted = self._items.grant(item, head.job, wall)
         head.mirror.give(

@@ -9,7 +9,7 @@ import re
 import msgspec
 
 from adaptive_scheduler.core.rows.events import Cancelled
-from adaptive_scheduler.core.rows.row import DONE, FAILED, OVER, QUEUED, RUNNING, TASK, Item
+from adaptive_scheduler.core.rows.row import DONE, FAILED, OVER, QUEUED, RUNNING, Item, TaskItem
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.resources import check_resources
 from adaptive_scheduler.core.tasks.task_state import Head
@@ -145,8 +145,8 @@ class DriverManager:
         return TasksSubmitted(ids)
 
     def _item(self, number: int, call: NewTask, resources: list[int], now: Moment) -> Item:
-        return Item(
-            number, "", QUEUED, kind=TASK, priority=call.priority, depends_on=tuple(call.after),
+        return TaskItem(
+            number, "", QUEUED, priority=call.priority, depends_on=tuple(call.after),
             shape=resources[call.resources], changed=now.wall, tag=call.tag, name=call.name,
             key=call.key, function=call.function, retries=call.retries, timeout=call.timeout,
         )  # fmt: skip
@@ -209,7 +209,8 @@ class DriverManager:
             if len(ended) >= MOST_ENDS or size >= MOST_BYTES:
                 return Results(upto, ended, more=True)
             upto = number + 1
-            row = items.rows[items.tasks.ends[number]] if items.tasks.ends[number] >= 0 else None
+            item = items.tasks.ends[number]
+            row = items.task(item) if item >= 0 else None
             if row is None or row.ended != upto or row.phase not in OVER:
                 continue  # it was tried again since
             end = self._ended(row)
@@ -217,7 +218,7 @@ class DriverManager:
             ended.append(end)
         return Results(upto, ended)
 
-    def _ended(self, row: Item) -> TaskResult:
+    def _ended(self, row: TaskItem) -> TaskResult:
         """Tell what belongs to its last try: those before may have left facts too."""
         facts = self._state.tasks.facts
         value = error = path = b""
@@ -243,7 +244,7 @@ class DriverManager:
         for item, priority in zip(request.items, request.priorities, strict=True):
             if self._is_open_task(item):
                 after = self._state.items.prioritise(item, priority, now.wall)
-                if type(after) is Item and (head := self._head_of(after)) is not None:
+                if type(after) is not Refused and (head := self._head_of(after)) is not None:
                     head.view.mirror.prioritise(after.token, priority)
         self._state.tasks.changed = True
         return Ok()
@@ -267,7 +268,9 @@ class DriverManager:
     def _is_open_task(self, item: int) -> bool:
         """Whether there is such a task, and it has not ended."""
         rows = self._state.items.rows
-        return 0 <= item < len(rows) and rows[item].kind == TASK and rows[item].phase not in OVER
+        return (
+            0 <= item < len(rows) and type(rows[item]) is TaskItem and rows[item].phase not in OVER
+        )
 
     def _head_of(self, row: Item) -> Head | None:
         """Return the head that holds a task."""

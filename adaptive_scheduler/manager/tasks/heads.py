@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adaptive_scheduler.core.jobs.records import is_external
 from adaptive_scheduler.core.rows.events import TaskEnded
-from adaptive_scheduler.core.rows.row import LONGEST, RUNNING, Item
+from adaptive_scheduler.core.rows.row import LONGEST, RUNNING
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.task_state import Head
@@ -141,7 +141,7 @@ class HeadManager:
         head.is_known = True
 
     def _given(self, token: int, item: int) -> Given:
-        row = self._state.items.rows[item]
+        row = self._state.items.task(item)
         return Given(
             item, token, row.shape, None, row.priority, row.function, b"", row.attempts + 1
         )
@@ -166,7 +166,7 @@ class HeadManager:
             end.token, end.kind, end.begun, text, end.seconds, end.code, is_full_cut
         )  # fmt: skip
         after = self._state.items.end_task(given.item, event, now.wall)
-        assert type(after) is Item, after
+        assert type(after) is not Refused, after
         self._keep(given.item, end)
 
     def _keep(self, item: int, end: End) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.row import TASK, Item
+from adaptive_scheduler.core.rows.row import TaskItem
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
@@ -328,11 +328,12 @@ def _completed(
             futures[:] = [one for one in futures if one not in taken]
 
 
-def _rows(folder: RunFolder) -> list[Item]:
-    return [row for row in row_codec.read_items(read_tables(folder), folder) if row.kind == TASK]
+def _rows(folder: RunFolder) -> list[TaskItem]:
+    rows = row_codec.read_items(read_tables(folder), folder)
+    return [row for row in rows if type(row) is TaskItem]
 
 
-def _future_of(book: TaskBook, row: Item) -> TaskFuture[Any]:
+def _future_of(book: TaskBook, row: TaskItem) -> TaskFuture[Any]:
     settings = Settings(
         row.priority, row.tag, row.name, row.key, None, row.retries, row.timeout, ()
     )
@@ -341,7 +342,7 @@ def _future_of(book: TaskBook, row: Item) -> TaskFuture[Any]:
     return future
 
 
-def _described(row: Item) -> dict[str, Any]:
+def _described(row: TaskItem) -> dict[str, Any]:
     return {
         "task": row.id, "state": row.phase.value, "tag": row.tag, "name": row.name, "key": row.key,
         "priority": row.priority, "attempts": row.attempts, "job": row.job or "",

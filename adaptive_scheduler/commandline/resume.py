@@ -32,7 +32,7 @@ def resume(
 ) -> None:
     """Go on with a run that was cancelled, is held, or has lost its manager.
 
-    Learners that are done stay done; jobs that still run are kept. Failed learners are for `retry`.
+    What is done stays done; jobs that still run are kept. What has failed is for `retry`.
 
     Example: `adaptive-scheduler resume RUN --watch`
     """
@@ -47,7 +47,7 @@ def resume(
             print_line(f"Nothing to resume: {nothing}.")
             if before.phases.get("failed"):
                 print_line(
-                    "To run the failed learners again: adaptive-scheduler retry "
+                    f"To run the failed {before.kind}s again: adaptive-scheduler retry "
                     f"{quoted(client.folder)}"
                 )
         else:
@@ -79,7 +79,7 @@ def why_not(run: Snapshot, if_dead: bool) -> str:
 def _going_on(before: Snapshot, again: int, folder: RunFolder) -> str:
     ended = before.phases.get("done", 0) + before.phases.get("failed", 0)
     cancelled = f" ({again} of them had been cancelled)" if again else ""
-    to_do = counted(before.total - ended, "learner")
+    to_do = counted(before.total - ended, before.kind)
     return (
         f"The run goes on: {to_do} to do{cancelled}. Watch it with: "
         f"adaptive-scheduler status --watch {quoted(folder)}"

@@ -64,6 +64,18 @@ def cancel_items(folder: RunFolder, rows: Sequence[int]) -> int:
     return sum(not isinstance(answer, Refused) for answer in answers)
 
 
+def prioritise(folder: RunFolder, rows: Sequence[int], priority: float) -> int:
+    """Give tasks a new priority; returns how many have not ended."""
+    config = read_config(folder)
+    with held(folder), open_store(folder) as store:
+        run = row_codec.open_state(store.tables, folder, config, time.monotonic(), store)
+        now = time.time()
+        answers = [run.items.prioritise(row, priority, now) for row in rows]
+        row_codec.note_changes(store, run)
+        store.commit()
+    return sum(not isinstance(answer, Refused) for answer in answers)
+
+
 def _requeue(folder: RunFolder, phases: Container[Phase], rows: Container[int] | None) -> int:
     config = read_config(folder)
     with held(folder), open_store(folder) as store:

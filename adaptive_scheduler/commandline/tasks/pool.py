@@ -11,9 +11,11 @@ from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.input.options import (
     SCHEDULER_OPTIONS,
     CommandWithAliases,
+    TypedOption,
     takes_options,
 )
 from adaptive_scheduler.commandline.input.suggestions import did_you_mean
+from adaptive_scheduler.commandline.input.values import seconds
 from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.json_lines import plain, print_json
 from adaptive_scheduler.commandline.output.terminal import console, exit_with, print_line, quoted
@@ -26,11 +28,18 @@ if TYPE_CHECKING:
     from adaptive_scheduler.runs.task_run import TaskRun
 
 #: What a pool may have of its own; the rest is the run's.
-POOL_OPTIONS = tuple(
-    option
-    for option in SCHEDULER_OPTIONS
-    if option.name in ("cores", "memory", "walltime", "queue", "gpus", "exclusive", "setup",
-                       "extra_scheduler", "extra_env_vars")
+_OF_POOLS = ("memory", "walltime", "queue", "gpus", "exclusive", "setup", "extra_scheduler",
+             "extra_env_vars")  # fmt: skip
+POOL_OPTIONS = (
+    TypedOption("cores", int, "Cores for tasks.", least=1),
+    *(option for option in SCHEDULER_OPTIONS if option.name in _OF_POOLS),
+)
+SETTINGS = (
+    TypedOption("max_jobs", int, "Most jobs at a time. Default: 1.", least=1),
+    TypedOption("min_jobs", int, "Jobs that stay although there is nothing to do. Default: 0."),
+    TypedOption("accepts", list[str], "A tag: it runs only tasks that have it. May be given several "
+                "times."),
+    TypedOption("idle", str, "How long a job without tasks stays, e.g. 10m. Default: 1m."),
 )  # fmt: skip
 
 Name = Annotated[str, typer.Argument(help="The pool's name.", metavar="NAME")]
@@ -68,43 +77,26 @@ def list_pools(run: OptionalRun = None, as_json: AsJson = False) -> None:
 @pool.command("add", cls=CommandWithAliases)
 @reports_errors
 @takes_options("scheduler", POOL_OPTIONS, "What each job asks for")
-def add(
-    run: NamedRun,
-    name: Name,
-    jobs: Annotated[int, typer.Option(help="Most jobs at a time.", min=1)] = 1,
-    min_jobs: Annotated[
-        int, typer.Option(help="Jobs that stay although there is nothing to do.", min=0)
-    ] = 0,
-    accepts: Annotated[
-        list[str] | None,
-        typer.Option(help="A tag: it runs only tasks with this one. May be given several times."),
-    ] = None,
-    idle: Annotated[
-        str, typer.Option(help="How long a job without tasks stays.", metavar="TIME")
-    ] = "1m",
-    *,
-    scheduler: dict[str, Any],
-) -> None:
+@takes_options("settings", SETTINGS, "How many jobs, and for what")
+def add(run: NamedRun, name: Name, *, settings: dict[str, Any], scheduler: dict[str, Any]) -> None:
     """Add a pool: jobs are submitted when there are tasks for them.
 
     If there is a pool of this name, its other settings are changed; what its jobs ask for cannot be.
 
-    Example: `adaptive-scheduler pool add RUN big --cores 64 --walltime 12h --jobs 4`
+    Example: `adaptive-scheduler pool add RUN big --cores 64 --walltime 12h --max-jobs 4`
     """
-    from adaptive_scheduler.commandline.input.values import seconds
     from adaptive_scheduler.core.tasks.pools import Pool
     from adaptive_scheduler.runs.task_run import TaskRun
 
     folder = find_run(run)
     found = TaskRun(folder)
-    made = Pool(
-        name=name, resources=_resources(folder, scheduler), max_jobs=jobs, min_jobs=min_jobs,
-        accepts=accepts or [], idle=seconds(idle, "--idle"),
-    )  # fmt: skip
+    if "idle" in settings:
+        settings["idle"] = seconds(settings["idle"], "--idle")
+    made = Pool(name=name, resources=_resources(folder, scheduler), **settings)
     is_new = name not in _names(found.pools())
     found.add_pool(made)
     verb = "added" if is_new else "changed"
-    print_line(f"Pool {made} {verb}: at most {counted(jobs, 'job')} of it at a time.")
+    print_line(f"Pool {made} {verb}: at most {counted(made.max_jobs, 'job')} at a time.")
 
 
 def _resources(folder: RunFolder, typed: dict[str, Any]) -> Any:

@@ -38,7 +38,6 @@ def resume(
     """
     from adaptive_scheduler.commandline.output.ending import watch_to_end
     from adaptive_scheduler.runs.manager_client import ManagerClient
-    from adaptive_scheduler.runs.run import Run
 
     with ManagerClient(find_run(run)) as client:
         before = client.snapshot("none")
@@ -52,9 +51,16 @@ def resume(
                 )
         else:
             with prints_option_names():
-                n = Run.attach(client.folder).resume()
+                n = _resumed(client.folder)
             print_line(_going_on(before, n, client.folder))
         exit_with(watch_to_end(client) if watch else exit_codes.DONE)
+
+
+def _resumed(folder: RunFolder) -> int:
+    from adaptive_scheduler.runs.run import Run
+    from adaptive_scheduler.runs.task_run import TaskRun, is_of_tasks
+
+    return TaskRun(folder).resume() if is_of_tasks(folder) else Run.attach(folder).resume()
 
 
 def why_not(run: Snapshot, if_dead: bool) -> str:
@@ -77,9 +83,9 @@ def why_not(run: Snapshot, if_dead: bool) -> str:
 
 
 def _going_on(before: Snapshot, again: int, folder: RunFolder) -> str:
-    ended = before.phases.get("done", 0) + before.phases.get("failed", 0)
+    left = sum(before.phases.get(phase, 0) for phase in ("waiting", "queued", "running"))
     cancelled = f" ({again} of them had been cancelled)" if again else ""
-    to_do = counted(before.total - ended, before.kind)
+    to_do = counted(left + again, before.kind)
     return (
         f"The run goes on: {to_do} to do{cancelled}. Watch it with: "
         f"adaptive-scheduler status --watch {quoted(folder)}"

@@ -17,7 +17,7 @@ import msgspec
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.records import JobRecord, SubmitRecord
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.row import TASK, Item, Phase
+from adaptive_scheduler.core.rows.row import OVER, TASK, Item, Phase
 from adaptive_scheduler.core.rows.task_index import TaskIndex
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
@@ -210,10 +210,10 @@ def _views(config: RunConfig, items: Sequence[Item], rows: Rows) -> list[ItemVie
 
 
 def _job_rows(tables: Tables) -> list[JobRow]:
-    """Return the jobs that are not known to have ended."""
-    running = [
-        row for row in tables.get(database.ITEMS, {}).values() if row["phase"] == Phase.RUNNING
-    ]
+    """Return the jobs that are not known to have ended; of a run that is over none by hand."""
+    rows = tables.get(database.ITEMS, {}).values()
+    unfinished = any(row["phase"] not in OVER for row in rows)
+    running = [row for row in rows if row["phase"] == Phase.RUNNING]
     holders = {row["job"]: row["id"] for row in running if row.get("kind") != TASK}
     tasks = Counter(row["job"] for row in running if row.get("kind") == TASK)
     records = (msgspec.convert(row, JobRecord) for row in tables.get(database.JOBS, {}).values())
@@ -223,7 +223,7 @@ def _job_rows(tables: Tables) -> list[JobRow]:
             item=holders.get(record.id), tasks=tasks[record.id],
         )
         for record in records
-        if not record.ended
+        if not record.ended and (not record.external or unfinished)
     ]  # fmt: skip
 
 

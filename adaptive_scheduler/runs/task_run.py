@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.row import OVER, TASK, TaskItem
+from adaptive_scheduler.core.rows.row import CANCELLED, OVER, TASK, TaskItem
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.wire.tasks import (
     AddPool,
@@ -94,6 +94,24 @@ class TaskRun:
         n = offline.retry(self.folder, frozenset(items))
         if n:
             start_and_wait(self.folder, self._viewer)
+        return n
+
+    def resume(self) -> int:
+        """Go on after a cancel of the run, a hold, or the death of its manager.
+
+        Returns how many tasks are queued again: those that were cancelled with the run.
+        """
+        if not self.lives():
+            n = offline.resume_tasks(self.folder)
+            if n or not self._viewer.snapshot("none").over:
+                start_and_wait(self.folder, self._viewer)
+            return n
+        tables = read_tables(self.folder)
+        rows = row_codec.read_items(tables, self.folder)
+        was_cancelled = row_codec.read_run(tables).cancelled
+        items = [row.id for row in rows if was_cancelled and row.phase is CANCELLED]
+        n = sum(self._viewer.retry(part) for part in _parts(items))
+        self._viewer.resume()
         return n
 
     def prioritise(self, items: Sequence[int], priority: float) -> int:

@@ -26,14 +26,14 @@ ENDS = {
 }
 
 
-def figures(snapshot: Snapshot) -> str:
-    """Rate of ends and cores in use, on one line."""
+def figures(snapshot: Snapshot) -> list[str]:
+    """Rate of ends and cores in use; only a manager knows them."""
     if not snapshot.alive:
-        return "not running"
+        return []
     parts = [f"{snapshot.ended_per_second:,.1f} ended/s"]
     if cores := sum(job.cores for job in snapshot.jobs):
         parts.append(f"{sum(job.used for job in snapshot.jobs)} of {cores} cores in use")
-    return ", ".join(parts)
+    return parts
 
 
 def ends(snapshot: Snapshot) -> str:

@@ -89,7 +89,7 @@ def phases(snapshot: Snapshot) -> Text:
 def figures(snapshot: Snapshot) -> str:
     """Points, rate, jobs and remaining time on one line."""
     if snapshot.kind == TASK:
-        parts = [pools.figures(snapshot)]
+        parts = pools.figures(snapshot)
     else:
         parts = [f"{snapshot.points:,} points", f"{snapshot.points_per_second:.1f} points/s"]
     parts.append(jobs(snapshot))

@@ -71,6 +71,9 @@ def task_lines(task: Facts) -> list[Text]:
 
 
 def _tries(task: Facts) -> str:
+    """How often it was begun; a try that is under way is counted when it ends."""
+    if not task["attempts"]:
+        return ""
     counts = [
         f"{task[name]} {text}"
         for name, text in (("fails", "failed"), ("crashes", "died"), ("cuts", "cut by a walltime"))

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from adaptive_scheduler import Command, Executor
+from adaptive_scheduler import Command, Executor, TaskResources
 from adaptive_scheduler.cli import app
 from adaptive_scheduler.commandline.output.terminal import console
 from adaptive_scheduler.core.config import RunConfig, Timing
@@ -66,6 +66,12 @@ def start(*words: object) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+def are_done(tasks: list[dict[str, Any]]) -> bool:
+    """Whether all are done; a failed one fails the test at once."""
+    assert not [one for one in tasks if one["state"] == "failed"]
+    return all(one["state"] == "done" for one in tasks)
+
+
 def root(x: float) -> float:
     if x < 0:
         raise ValueError(f"{x} has no root")
@@ -103,7 +109,8 @@ def live(tmp_path: Path) -> Iterator[Executor]:
     """A run on one core that waits: its first task ends when the file ``go`` is there."""
     with Executor(Here(slots=1), folder=tmp_path / NAME) as executor:
         executor.options(tag="wait").submit(wait_for, str(tmp_path / "go"))
-        executor.options(tag="later").submit_many(root, range(10))
+        other = TaskResources(walltime=60.0)  # so that none waits in the head behind the first
+        executor.options(tag="later", resources=other).submit_many(root, range(10))
         until(lambda: [row["state"] for row in executor.tasks()][:1] == ["running"])
         yield executor
         (tmp_path / "go").touch()
@@ -228,7 +235,7 @@ def test_a_run_is_watched_joined_and_changed(live: Executor, tmp_path: Path) -> 
 
     joined = start("pool", "join", home, "--slots", "1")
     try:
-        until(lambda: all(row["state"] == "done" for row in live.tasks(tag="later")))
+        until(lambda: are_done(live.tasks(tag="later")))
         assert "joined by hand" in typed("pool", "list", home)
         assert [row["state"] for row in live.tasks(tag="wait")] == ["running"]
     finally:

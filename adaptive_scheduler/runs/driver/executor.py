@@ -212,16 +212,16 @@ class Executor(BaseExecutor):
         self._add(pool, scheduler)
         return chosen
 
-    def removepool_where(self, name: str) -> None:
+    def remove_pool(self, name: str) -> None:
         """Let a pool end: it is given nothing more, and its jobs end with what runs in them."""
         self._pools.remove(name)
 
     def _add(self, pool: Pool | None, where: Here | Scheduler) -> None:
         if isinstance(where, Here):
             book = self._book
-            self._closing.heads.append(
-                LocalHead(self.folder, where, lambda: book.has_work, book.broken)
-            )
+            head = LocalHead(self.folder, where, lambda: book.has_work, book.broken)
+            self._closing.heads.append(head)
+            self._pools.wait_for(head)
         elif pool is not None:
             self._pools.add(pool, where)
 

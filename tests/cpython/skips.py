@@ -8,9 +8,6 @@ SKIPS = {
     "test_processes_terminate": "looks into ProcessPoolExecutor's private list of processes",
     "test_max_workers_too_large": "about Windows; CPython skips it here, too",
     "test_killed_child": "promises the opposite: a dead worker must not break the executor",
-    "test_exit_during_result_pickle_on_worker": (
-        "a value that cannot be pickled is an UnpicklableError here, whatever its __reduce__ raises"
-    ),
     "test_saturation": "looks into ProcessPoolExecutor's private list of processes",
     "test_idle_process_reuse": "looks into ProcessPoolExecutor's private list of processes",
     "test_max_tasks": "max_tasks_per_child is no argument of ours",

@@ -2,7 +2,8 @@
 
 They are those of ``test.test_concurrent_futures`` (Debian: libpython3.11-testsuite). The three start
 methods of `multiprocessing` mean nothing here, so those of one are taken. A worker's death, which
-breaks a `ProcessPoolExecutor` as a whole, is the error of one task here: that name is translated.
+breaks a `ProcessPoolExecutor` as a whole, is the error of one task here: that name is translated,
+as is that of the error of a value that cannot be pickled.
 """
 
 from __future__ import annotations
@@ -131,6 +132,8 @@ if suite is not None:
     suite.futures.ProcessPoolExecutor = PoolExecutor
     broken = (TaskError, UnpicklableError, pickle.UnpicklingError, SystemExit)
     suite.BrokenProcessPool = broken
+    # a value that cannot be pickled is an UnpicklableError, whatever its __reduce__ raises
+    suite.SystemExit = (SystemExit, UnpicklableError)
     suite.ProcessPoolSpawnMixin.executor_type = PoolExecutor
 
 

@@ -38,7 +38,7 @@ test-all: .venv/installed-dev
 	$(BIN)/python -m tests.plants
 	$(BIN)/python -m tests.simulate 5000
 	$(BIN)/python -m pytest tests/install
-	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/cpython
+	$(BIN)/python -m pytest -n 2 --dist load tests/cpython
 
 MINUTES ?= 30
 soak: .venv/installed-dev

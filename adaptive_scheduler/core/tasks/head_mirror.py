@@ -43,12 +43,15 @@ class HeadMirror:
         Tasks that it was given and that have not ended, by token; oldest first.
     heard : int
         The last of its ends that was taken in.
+    suspects : set of int
+        Tokens of those of `given` that died before.
     """
 
     def __init__(self, nodes: Iterable[NodeInventory]) -> None:
         self.inventory = Inventory(nodes)
         self.given: dict[int, Given] = {}
         self.heard = 0
+        self.suspects: set[int] = set()
         self._places: dict[int, Placement] = {}  # by token
         self._waiting: dict[int, set[int]] = {}  # tokens without a place, by fits
         self._placed: dict[int, int] = {}  # how many have one, by fits
@@ -72,6 +75,7 @@ class HeadMirror:
 
     def _end(self, end: End) -> Given | None:
         given = self.given.pop(end.token, None)
+        self.suspects.discard(end.token)
         place = self._forget(end.token, given)
         if place is None:
             return given
@@ -104,6 +108,8 @@ class HeadMirror:
     def give(self, given: Given) -> None:
         """Give it a task; with a place, which must be free, or to wait in the head."""
         self.given[given.token] = given
+        if given.crashes:
+            self.suspects.add(given.token)
         if given.place is None:
             self._waiting.setdefault(given.fits, set()).add(given.token)
         else:
@@ -127,6 +133,7 @@ class HeadMirror:
         known = {given.token: given for given in tasks}
         told = {held.token for held in trade.holds or ()}
         self.given |= {token: given for token, given in known.items() if token not in told}
+        self.suspects |= {token for token, given in self.given.items() if given.crashes}
         for held in trade.holds or ():
             # one that is no task here any more has its place until it ends, too
             given = known.get(held.token, Given(-1, held.token, -1))

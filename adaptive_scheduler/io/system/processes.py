@@ -55,7 +55,7 @@ def start_head(
         argv += ["--slots", str(slots)]
     if gpus:
         argv += ["--gpus", ",".join(gpus)]
-    argv.append("--child")
+    argv += ["--parent", str(os.getpid())]  # it leaves when that has ended
     # a Ctrl-C in the terminal is for the driver, which ends its head itself
     return subprocess.Popen(argv, stdin=subprocess.DEVNULL, process_group=0)
 

@@ -143,8 +143,9 @@ class HeadManager:
     def _given(self, token: int, item: int) -> Given:
         row = self._state.items.task(item)
         return Given(
-            item, token, row.shape, None, row.priority, row.function, b"", row.attempts + 1
-        )
+            item, token, row.shape, None, row.priority, row.function, b"", row.attempts + 1,
+            crashes=row.crashes,
+        )  # fmt: skip
 
     def _is_full_cut(self, head: Head, end: End) -> bool:
         pool = self._pool_of(head)

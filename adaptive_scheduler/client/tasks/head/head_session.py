@@ -177,13 +177,25 @@ class HeadSession:
             line.remove(token)
             self._end(End(self._ends + 1, token, kind, **facts))
 
-    def lose(self, kind: EndKind, text: str) -> None:
-        """All that ran has died with its agent, and what was lined up comes back."""
+    def lose(self, text: str, *, is_ending: bool) -> None:
+        """All that ran has died with its agent, and what was lined up comes back.
+
+        Parameters
+        ----------
+        text : str
+            Why.
+        is_ending : bool
+            The job ends: then it is nobody's fault. Else those are blamed that died before, or all
+            if there is none.
+        """
         for token in list(self._leaders):
             self._leave_line(token, EndKind.BACK, {"begun": False})
         self._lines.clear()
+        suspects = {token for token in self.running if self._tasks[token].crashes}
+        blamed = set() if is_ending else suspects or set(self.running)
         for token in list(self.running):
             del self.running[token]
+            kind = EndKind.DIED if token in blamed else EndKind.CUT
             self._end(End(self._ends + 1, token, kind, text=text))
 
     def _note_seconds(self, fits: int, seconds: float) -> None:

@@ -87,6 +87,7 @@ CATCH_ALL = {
     "runs/start/goal_check.py": 1,
     "manager/in_process.py": 1,
     "runs/load_data.py": 2,
+    "runs/task_details.py": 3,
 }
 
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -103,6 +104,16 @@ class Head:
         """What its job has."""
         return self.view.mirror.inventory
 
+    @property
+    def cores(self) -> int:
+        """Cores for tasks that its job has."""
+        return sum(len(node.cores) for node in self.inventory.nodes)
+
+    @property
+    def used_cores(self) -> int:
+        """Those of them that tasks occupy."""
+        return self.cores - self.inventory.free_cores
+
     def is_nearly_over(self, walltime: float | None, now: float) -> bool:
         """Whether so little of its walltime is left that it does not count as a place for tasks."""
         return self.ends_at - now <= (walltime or 0.0) * NEARLY_OVER
@@ -136,6 +147,8 @@ class TaskState:
         More tasks may come.
     changed : bool
         Something happened for which a head that waits may get an answer.
+    ended_by : Counter of EndKind
+        How tries of tasks have ended since this manager began.
     """
 
     def __init__(
@@ -150,6 +163,7 @@ class TaskState:
         self.heads: dict[str, Head] = {}
         self.is_open = False
         self.changed = False
+        self.ended_by: Counter[EndKind] = Counter()
         self.hand_out = HandOut(items, self.resources, self._spec)
         self._items = items
         self._numbers = {one: number for number, one in enumerate(self.resources)}

@@ -168,6 +168,7 @@ class HeadManager:
         event = TaskEnded(
             end.token, end.kind, end.begun, text, end.seconds, end.code, is_full_cut
         )  # fmt: skip
+        self._state.tasks.ended_by[end.kind] += 1
         after = self._state.items.end_task(given.item, event, now.wall)
         assert type(after) is not Refused, after
         self._state.tasks.note_last_try(row, head, end, now.wall)

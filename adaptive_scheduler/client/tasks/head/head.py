@@ -81,8 +81,6 @@ class HeadEnd:
     ----------
     reason : str
         "" while it stays.
-    until : float
-        When it goes, whatever is not confirmed (monotonic seconds).
     gave_up : bool
         It leaves because no manager was there for too long.
     """
@@ -90,8 +88,8 @@ class HeadEnd:
     def __init__(self, deadline: Deadline) -> None:
         self.deadline = deadline
         self.reason = ""
-        self.until = float("inf")
         self.gave_up = False
+        self._ended_at = float("inf")
         self._margin = min(GRACE + CONFIRM, deadline.spare / 5)
 
     @property
@@ -107,19 +105,17 @@ class HeadEnd:
         spare = self.deadline.spare
         return None if math.isinf(spare) else max(0.0, spare - self._margin)
 
-    def begin(self, reason: str, grace: float, confirm: float) -> float:
-        """Begin to leave; returns the seconds that tasks have to end.
-
-        Parameters
-        ----------
-        reason : str
-        grace, confirm : float
-            Seconds that tasks have at most, and then the manager to confirm their ends.
-        """
+    def begin(self, reason: str, grace: float) -> float:
+        """Begin to leave; returns the seconds that tasks have to end: `grace` at most."""
         grace = max(0.0, min(grace, self.deadline.spare - self._margin / 3))
         self.reason = reason
-        self.until = time.monotonic() + grace + min(confirm, self._margin / 3)
+        self._ended_at = time.monotonic() + grace
         return grace
+
+    def is_over(self, *, is_away: bool) -> bool:
+        """Whether it goes now, whatever the manager, which may be away, has not confirmed."""
+        patience = min(LONELY if is_away else CONFIRM, self._margin / 3)
+        return time.monotonic() >= self._ended_at + patience
 
 
 class HeadProcess:
@@ -193,7 +189,7 @@ class HeadProcess:
         if not self._ending.reason:
             return False
         is_told = not self._session.running and not self._session.has_news
-        return is_told or time.monotonic() >= self._ending.until
+        return is_told or self._ending.is_over(is_away=self._link.away_for() > 0)
 
     def _turn(self) -> None:
         wait = max(0.0, min(TICK, self._post_at - time.monotonic()))
@@ -222,7 +218,7 @@ class HeadProcess:
         """Begin nothing more, give back what waits, end what runs: within `grace` seconds."""
         if self._ending.reason:
             return
-        grace = self._ending.begin(reason, grace, LONELY if self._link.away_for() else CONFIRM)
+        grace = self._ending.begin(reason, grace)
         self._session.give_back_waiting()
         self._agents.quit(grace)
         self._soon(0.0)

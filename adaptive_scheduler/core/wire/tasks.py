@@ -46,6 +46,10 @@ class Given(msgspec.Struct, frozen=True, gc=False, array_like=True):
     attempt : int
     timeout : float, optional
         Seconds.
+    threads : int
+        Of each of its processes.
+    crashes : int
+        How often the process that ran it has died.
     """
 
     item: int
@@ -57,6 +61,8 @@ class Given(msgspec.Struct, frozen=True, gc=False, array_like=True):
     spec: bytes = b""
     attempt: int = 1
     timeout: float | None = None
+    threads: int = 1
+    crashes: int = 0
 
 
 class Order(msgspec.Struct, frozen=True, gc=False, array_like=True):

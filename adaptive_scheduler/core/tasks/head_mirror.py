@@ -43,12 +43,15 @@ class HeadMirror:
         Tasks that it was given and that have not ended, by token; oldest first.
     heard : int
         The last of its ends that was taken in.
+    pids : dict of int to int
+        Processes of tasks that have been running for a moment, by token.
     """
 
     def __init__(self, nodes: Iterable[NodeInventory]) -> None:
         self.inventory = Inventory(nodes)
         self.given: dict[int, Given] = {}
         self.heard = 0
+        self.pids: dict[int, int] = {}
         self._places: dict[int, Placement] = {}  # by token
         self._waiting: dict[int, set[int]] = {}  # tokens without a place, by fits
         self._placed: dict[int, int] = {}  # how many have one, by fits
@@ -61,6 +64,7 @@ class HeadMirror:
     def take(self, trade: Trade) -> Iterator[tuple[Given, End]]:
         """Take in a report; yields the ends that are new, each after the mirror knows of it."""
         self._seen = max(self._seen, trade.seen)
+        self.pids |= {token: pid for token, _, pid in trade.begun if token in self.given}
         while self._orders and self._orders[0].number <= trade.told:
             self._orders.popleft()
         for end in trade.ended:
@@ -69,6 +73,7 @@ class HeadMirror:
                 given = self._end(end)
                 if given is not None:
                     yield given, end
+                self.pids.pop(end.token, None)
 
     def _end(self, end: End) -> Given | None:
         given = self.given.pop(end.token, None)
@@ -148,6 +153,10 @@ class HeadMirror:
     def has_begun(self) -> set[int]:
         """Tokens of tasks that have a place, so that they may have begun."""
         return {token for token in self._places if token <= self._seen}
+
+    def has_place(self, token: int) -> bool:
+        """Whether a task has a place: it does not wait in the head."""
+        return token in self._places
 
     def placed(self, fits: int) -> int:
         """How many of its tasks of these resources have a place."""

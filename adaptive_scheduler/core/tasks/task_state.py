@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
+
+import msgspec
 
 from adaptive_scheduler.core.jobs.records import is_external
 from adaptive_scheduler.core.rows.events import TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
+from adaptive_scheduler.core.rows.row import TaskItem
 from adaptive_scheduler.core.tasks.hand_out import HandOut, HeadView
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
+from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import Owner
-from adaptive_scheduler.core.wire.tasks import EndKind
+from adaptive_scheduler.core.wire.tasks import End, EndKind, LastTry
 
 #: Ends of jobs that say nothing about the tasks in them.
 CUTS = frozenset({"timeout", "preempted", "node_fail", "cancelled", "goodbye"})
@@ -75,17 +79,25 @@ class Head:
         It was given tasks, and none of them has ended.
     """
 
-    def __init__(
-        self, owner: Owner, nodes: Iterable[NodeInventory], accepts: Collection[str] = ()
-    ) -> None:
+    def __init__(self, owner: Owner, nodes: Iterable[NodeInventory]) -> None:
         self.owner = owner
-        self.view = HeadView(owner.job, HeadMirror(nodes), accepts)
+        self.view = HeadView(owner.job, HeadMirror(nodes))
         self.is_known = False
         self.ends_at = float("inf")
         self.idle_since: float | None = None
         self.leaves = ""
         self.is_barren = False
         self._has_ended_one = False
+
+    def configure(self, pool: Pool) -> None:
+        """Take over what its pool says at present."""
+        self.view.accepts = pool.accepts
+        self.view.batch_size, self.view.threshold = pool.batch_size, pool.threshold
+
+    @property
+    def node(self) -> str:
+        """The name of its first node."""
+        return self.inventory.nodes[0].name if self.inventory.nodes else ""
 
     @property
     def inventory(self) -> Inventory:
@@ -168,17 +180,26 @@ class TaskState:
             self.changed_resources[number] = resources
         return number
 
+    def note_last_try(self, row: TaskItem, head: Head | None, end: End, now: float) -> None:
+        """Remember where and when a task, whose row is that before its end, was tried."""
+        if not end.begun:
+            return
+        pid = head.view.mirror.pids.get(end.token, 0) if head else 0
+        last = LastTry(
+            row.job or "", head.node if head else "", pid, end.kind, end.peak, row.changed,
+            now - end.ago, end.seconds,
+        )  # fmt: skip
+        self.facts.put_fact("times", row.id, msgspec.msgpack.encode(last))
+
     def note_batch(self, batch: str, items: list[int]) -> None:
         """Remember which tasks a Submit made."""
         self.batches[batch] = self.changed_batches[batch] = items
 
-    def meet_head(
-        self, owner: Owner, nodes: Iterable[NodeInventory], accepts: Collection[str] = ()
-    ) -> None:
+    def meet_head(self, owner: Owner, nodes: Iterable[NodeInventory]) -> None:
         """A head says what it has. Each is asked what it holds: it may have been believed dead."""
         before = self.heads.get(owner.job)
         if before is None or before.owner != owner:
-            self.heads[owner.job] = Head(owner, nodes, accepts)
+            self.heads[owner.job] = Head(owner, nodes)
         self.changed = True
 
     def is_held_here(self, task: TaskResources) -> bool:
@@ -212,11 +233,14 @@ class TaskState:
         begun = held.keys() & head.view.mirror.has_begun if head and is_known else held.keys()
         suspects = {token for token in begun if self._items.rows[held[token]].crashes} or set(begun)
         for token, item in held.items():
+            is_blamed = cause not in CUTS and token in suspects
+            kind = EndKind.DIED if is_blamed else EndKind.CUT
             if token not in begun:
-                event = TaskEnded(token, EndKind.BACK, begun=False, reason=reason)
-            elif cause in CUTS or token not in suspects:
-                event = TaskEnded(token, EndKind.CUT, reason=reason)
-            else:
-                event = TaskEnded(token, EndKind.DIED, reason=reason)
-            self._items.end_task(item, event, now)
+                kind = EndKind.BACK
+            has_begun = kind is not EndKind.BACK
+            row = self._items.task(item)
+            seconds = max(0.0, now - row.changed)
+            end = End(0, token, kind, begun=has_begun, seconds=seconds)
+            self.note_last_try(row, head, end, now)
+            self._items.end_task(item, TaskEnded(token, kind, has_begun, reason), now)
         self.changed = True

@@ -87,6 +87,8 @@ class HeadManager:
         pool = self._pool_of(head)
         head.leaves = head.leaves or self._why_it_leaves(head, pool, now)
         head.view.seconds_left = head.ends_at - now.monotonic
+        if pool is not None:
+            head.configure(pool)
         is_going = head.leaves or head.view.job in self._state.being_cancelled
         if not (is_going or head.view.seconds_left <= 0 or (pool and pool.is_removed)):
             n = self._state.tasks.hand_out.to(head.view, now.wall, now.monotonic)
@@ -154,7 +156,7 @@ class HeadManager:
     def _end(self, head: Head, given: Given, end: End, now: Moment) -> None:
         if given.item < 0:
             return  # of a task that this run does not know any more
-        row = self._state.items.rows[given.item]
+        row = self._state.items.task(given.item)
         if row.phase is not RUNNING or row.token != end.token:
             return  # cancelled meanwhile
         is_measured = end.begun and end.kind in _MEASURED
@@ -168,6 +170,7 @@ class HeadManager:
         self._state.tasks.ended_by[end.kind] += 1
         after = self._state.items.end_task(given.item, event, now.wall)
         assert type(after) is not Refused, after
+        self._state.tasks.note_last_try(row, head, end, now.wall)
         self._keep(given.item, end)
 
     def _keep(self, item: int, end: End) -> None:

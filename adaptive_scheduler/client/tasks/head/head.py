@@ -51,6 +51,8 @@ from adaptive_scheduler.io.storage.run_config import read_config
 
 #: Seconds for which ends are gathered while every slot has work.
 GATHER = 0.01
+#: Seconds after which the manager is told, at the latest, that a task has been running for a moment.
+TELL_BEGUN = 0.5
 #: Seconds between SIGTERM and SIGKILL for what runs at the end.
 GRACE = 10.0
 #: Seconds that the manager may take to confirm the last ends, beyond the grace.
@@ -246,6 +248,7 @@ class HeadProcess:
     def task_begun(self, begun: Begun) -> None:
         """A task has been running for a moment."""
         self._session.note_begun(begun.token, 0, begun.pid)
+        self._soon(TELL_BEGUN)
 
     def task_ended(self, ended: TaskEnd) -> None:
         """A task has ended: another one may take over its place."""
@@ -342,16 +345,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("folder", help="of the run")
     parser.add_argument("--slots", type=int, help="cores for tasks; default: all")
     parser.add_argument("--gpus", default="", help="numbers of GPUs, with commas between them")
-    parser.add_argument("--child", action="store_true", help="leave when its parent has ended")
+    parser.add_argument("--parent", type=int, help="leave when this process, its parent, has ended")
     given = parser.parse_args(argv)
-    parent = os.getppid()
     folder = RunFolder(given.folder)
     owner = Owner(f"here:{socket.gethostname()}:{os.getpid()}", 0, 0, uuid.uuid4().hex)
     node = this_machine(given.slots, [one for one in given.gpus.split(",") if one])
     try:
         config = read_config(folder)
         head = HeadProcess(folder, config, owner, hello_of(node), Deadline(lambda: None))
-        head.run(lambda: given.child and os.getppid() != parent)
+        # its number is given: when this line is reached, the parent may have ended already
+        head.run(lambda: given.parent is not None and os.getppid() != given.parent)
     except AdaptiveSchedulerError as error:
         print(f"adaptive_scheduler: {error}", file=sys.stderr)
         return 1

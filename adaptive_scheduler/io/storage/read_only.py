@@ -37,21 +37,16 @@ def read_tables(folder: RunFolder) -> Tables:
 
 
 def read_with_facts(folder: RunFolder) -> tuple[Tables, Facts]:
-    """Read what `read_tables` reads, and open the facts of tasks.
-
-    Raises
-    ------
-    DatabaseError
-        There is no database, or it cannot be read.
-    """
+    """Read all rows, and open the facts of tasks, which the caller closes; see `read_tables`."""
     file = tinydb_file.AtomicStorage(folder.database)
     for _ in range(_TRIES):
         before = file.identity()
+        facts = Facts(folder.facts)
         with suppress(FileNotFoundError):  # a checkpoint deleted a segment meanwhile
-            facts = Facts(folder.facts)
             tables = _read_once(file, folder, facts.found)
             if file.identity() == before:
                 return tables, facts
+        facts.close()
     raise DatabaseError(folder.database, "changes faster than it can be read. Try again.")
 
 

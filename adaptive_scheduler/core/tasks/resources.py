@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from adaptive_scheduler.core.options.sizes import SizeLike, size
-from adaptive_scheduler.core.times import TimeLike, seconds
+from adaptive_scheduler.core.times import TimeLike, length_text, seconds
 from adaptive_scheduler.errors import InputError
 
 #: Shares into which one GPU can be divided. Three ranks with a third of a GPU each get 333.
@@ -57,7 +57,7 @@ class TaskResources(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
         if self.memory is not None:
             parts.append(f"{self.memory / 2**30:.3g} GiB on each")
         if self.walltime is not None:
-            parts.append(f"{self.walltime:g} s")
+            parts.append(f"walltime {length_text(self.walltime)}")
         return ", ".join(parts)
 
 

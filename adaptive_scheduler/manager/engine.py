@@ -94,7 +94,8 @@ class Engine:
 
     def _open(self, config: RunConfig) -> None:
         name = f"{socket.gethostname()}:{os.getpid()}"
-        self._dispatcher = Dispatcher(Database(self.folder), config, self._log, name, self.stop)
+        store = Database(self.folder, undecoded=True)
+        self._dispatcher = Dispatcher(store, config, self._log, name, self.stop)
         self.state = self._dispatcher.state
         self._read_offline_goodbyes()
         self._server = Server(self.folder, config.url, config.interface, config.ports)

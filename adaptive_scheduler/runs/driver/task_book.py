@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, InvalidStateError
 from concurrent.futures.process import _RemoteTraceback  # so that it is shown as theirs
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,8 @@ class TaskBook:
 
         def requests() -> Iterable[Request]:
             known = [(one.number, number) for one, number in pairs if one.number is not None]
+            # the best ones first: they may begin while the others are on their way
+            known.sort(key=itemgetter(1), reverse=True)
             for n in range(0, len(known), MOST):
                 items, new = zip(*known[n : n + MOST], strict=True)
                 yield Prioritise(list(items), list(new))

@@ -15,15 +15,13 @@ from typing import Any
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
+from adaptive_scheduler.core.tasks.command_spec import LATER, CommandSpec, CommandStep, later
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.runs.driver.value_rules import CommandOutput, ValueRule
 
 #: ``{name}``, but not ``${NAME}`` of the shell, and not ``{{name}}``, which stays as ``{name}``.
 _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|(?<!\$)\{([A-Za-z_]\w*)\}")
-#: Known only where the task runs: they stay for who starts it.
-LATER = frozenset({"_gpus", "_hosts", "_attempt"})
 #: Need a folder of the task's own.
 _IN_FOLDER = frozenset({"_param_file", "_output"})
 PARAM_FILE = "params.json"
@@ -175,9 +173,12 @@ def _fill(text: str, values: Mapping[str, Any], quote: Callable[[str], str]) -> 
         if literal:
             return f"{{{literal}}}"
         if name in values:
-            return quote(str(values[name]))
+            value = str(values[name])
+            if "\0" in value:
+                raise InputError(f"{name}={value!r} has a NUL, which no program can be given.")
+            return quote(value)
         if name in LATER:
-            return match.group()
+            return later(name)
         raise InputError(
             f"{{{name}}} in {text!r} is no parameter of this task (it has "
             f"{', '.join(one for one in values if one[0] != '_') or 'none'}). "

@@ -323,8 +323,9 @@ def step(item: Item, event: Event, now: float, budget: Budget) -> Item | Refused
     after = handler(item, event, budget)
     if after is item or type(after) is Refused:
         return after
-    # `after` is new and nobody has seen it: another copy would cost as much as all the rest
-    msgspec.structs.force_setattr(after, "changed", now)
+    if type(event) is not Prioritised:
+        # `after` is new and nobody has seen it: another copy would cost as much as all the rest
+        msgspec.structs.force_setattr(after, "changed", now)
     return after
 
 

@@ -122,6 +122,8 @@ class TaskItem(Item, frozen=True, gc=False, omit_defaults=True, tag_field="kind"
         Exit status, or number of the signal, of its last try.
     ended : int
         The number of its end among all ends of tasks; 0 before.
+    created : float
+        Seconds since 1970 of its submit.
     """
 
     kind: ClassVar[str] = TASK
@@ -135,3 +137,4 @@ class TaskItem(Item, frozen=True, gc=False, omit_defaults=True, tag_field="kind"
     cuts: int = 0
     code: int = 0
     ended: int = 0
+    created: float = 0.0

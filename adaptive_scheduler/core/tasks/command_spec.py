@@ -37,6 +37,8 @@ class CommandSpec(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
         Whether the log of a success is kept, too.
     rule : bytes
         For drivers alone: how its value is found (a pickle).
+    parameters : str
+        For drivers alone: the parameters (JSON), unless its folder has them.
     """
 
     steps: list[CommandStep]
@@ -45,6 +47,7 @@ class CommandSpec(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
     environment: dict[str, str] = msgspec.field(default_factory=dict)
     keep_log: bool = True
     rule: bytes = b""
+    parameters: str = ""
 
 
 def later(name: str) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from adaptive_scheduler.core import paths
 from adaptive_scheduler.core.clean_environment import clean_environment
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.io.disk import files
@@ -55,9 +56,10 @@ def start_head(
         argv += ["--slots", str(slots)]
     if gpus:
         argv += ["--gpus", ",".join(gpus)]
-    argv.append("--child")
+    argv += ["--parent", str(os.getpid())]
+    environment = {**os.environ, paths.RUN_VARIABLE: os.fspath(folder)}
     # a Ctrl-C in the terminal is for the driver, which ends its head itself
-    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, process_group=0)
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, process_group=0, env=environment)
 
 
 def start_supervisor(address: str, folder: RunFolder) -> subprocess.Popen[bytes]:

@@ -22,16 +22,11 @@ class Settings:
     retries: int = 0
     timeout: float | None = None
     after: tuple[Any, ...] = ()
+    is_command: bool = False  # known of tasks that were submitted before
 
     def with_options(self, options: dict[str, Any]) -> Settings:
         """Return these settings with others; raises InputError that names what is wrong."""
         new = {**self.__dict__, **options}
-        unknown = options.keys() - self.__dict__.keys()
-        if unknown:
-            raise InputError(
-                f"options({sorted(unknown)[0]}=...): there is no such option. "
-                f"There are: {', '.join(self.__dict__)}."
-            )
         new["priority"] = checked_priority(new["priority"])
         for name in ("tag", "name", "key"):
             if not isinstance(new[name], str):

@@ -49,7 +49,7 @@ class TaskIndex:
     def enter(self, item: TaskItem) -> None:
         """Count a row as it is now."""
         if item.phase is QUEUED:
-            self.queued[item.shape, item.tag] += 1
+            self.queued[class_of(item)] += 1
         elif item.phase is RUNNING:
             assert item.job is not None
             self.of_job[item.job][item.token] = item.id
@@ -57,7 +57,7 @@ class TaskIndex:
     def leave(self, item: TaskItem) -> None:
         """Count a row no more as it was."""
         if item.phase is QUEUED:
-            self.queued[item.shape, item.tag] -= 1
+            self.queued[class_of(item)] -= 1
         elif item.phase is RUNNING:
             assert item.job is not None
             held = self.of_job[item.job]

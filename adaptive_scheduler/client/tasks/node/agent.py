@@ -116,7 +116,7 @@ class Agent:
         if self._head.has_unsent:
             now = time.monotonic()
             left = self._flushed + GATHER - now
-            if left > 0 and all(queue.waiting for queue in self._slots.values()):
+            if left > 0 and all(queue.has_next for queue in self._slots.values()):
                 return left
             self._flushed = now
             self._head.flush()

@@ -92,6 +92,11 @@ class SlotQueue:
         return not (self.waiting or self.program or (self.worker and self.worker.given))
 
     @property
+    def has_next(self) -> bool:
+        """Whether it has another task behind the one that runs."""
+        return bool(self.waiting) or (self.worker is not None and len(self.worker.given) > 1)
+
+    @property
     def running(self) -> tuple[int, float]:
         """The token of what runs, and since when (monotonic seconds); 0: nothing."""
         if self.program is not None:

@@ -13,11 +13,14 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from adaptive_scheduler.executors import signals
+
+T = TypeVar("T")
 
 #: Every process of a job gets them.
 _HEADS_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -27,6 +30,12 @@ _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
 _OOM = b"500"
 #: Ignored by Python, and not to be ignored by programs.
 _DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+#: See fork(2), open(2), execve(2); the last: somebody writes the program at the moment.
+_SHORTAGES = frozenset(
+    (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ETXTBSY)
+)
+#: Seconds between tries while there is a shortage.
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 #: Ticks of the times in /proc/PID/stat in a second, see proc(5).
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -129,6 +138,29 @@ class Child:
 
 #: Where programs are, by their name and the folders in which they were looked for.
 _found: dict[tuple[str, str | None], str] = {}
+
+
+def patiently(start: Callable[[], T]) -> T:
+    """Start something; try again for a second and a half if the machine has no room for it.
+
+    Raises
+    ------
+    OSError
+        See `is_shortage`.
+    """
+    for pause in _PAUSES:
+        try:
+            return start()
+        except OSError as error:
+            if not is_shortage(error):
+                raise
+            time.sleep(pause)
+    return start()
+
+
+def is_shortage(error: OSError) -> bool:
+    """Whether the machine has too few processes, files or memory left: not the task's fault."""
+    return error.errno in _SHORTAGES
 
 
 def _program(name: str, env: Mapping[str, str]) -> str:

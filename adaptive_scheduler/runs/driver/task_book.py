@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, InvalidStateError
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -92,19 +93,20 @@ class TaskBook:
 
     def __init__(self, folder: RunFolder, name: str, initializers: list[Any]) -> None:
         self.folder = folder
-        self.keeper = ManagerKeeper(folder, name)
+        self.keeper = ManagerKeeper(folder, name, lambda: self.has_work)
         self.history = TaskHistory(folder)
         self.fault: Exception | None = None
         self._lock = threading.Lock()
         self._futures: dict[int, AnyFuture] = {}
         self._sending: _Sending | None = None
         self._open = _OpenTasks()
-        self._driver = Driver(folder, self, self.keeper.revive)
+        self._driver = Driver(folder, self)
         self._functions = FunctionKeys(self._driver.put_function, initializers)
 
     def start(self) -> None:
         """Begin to talk to the manager."""
         self._driver.start()
+        self.keeper.watch(self.broken)
 
     @property
     def has_work(self) -> bool:
@@ -187,6 +189,8 @@ class TaskBook:
 
         def requests() -> Iterable[Request]:
             known = [(one.number, number) for one, number in pairs if one.number is not None]
+            # the best ones first: they may begin while the others are on their way
+            known.sort(key=itemgetter(1), reverse=True)
             for n in range(0, len(known), MOST):
                 items, new = zip(*known[n : n + MOST], strict=True)
                 yield Prioritise(list(items), list(new))
@@ -266,10 +270,14 @@ class TaskBook:
 
     # ------------------------------------------------------------------- from the driver's threads
 
-    def is_sending(self, futures: list[AnyFuture]) -> None:
+    def is_sending(self, futures: list[AnyFuture]) -> bool:
         """Keep ends that come from now on: they may be those of the tasks that are sent."""
         with self._lock:
-            self._sending = _Sending(futures)
+            if self.fault is None:
+                self._sending = _Sending(futures)
+        if self.fault is not None:
+            self.failed(futures, self.fault)
+        return self.fault is None
 
     def submitted(self, futures: list[AnyFuture], items: list[int]) -> None:
         """Take the ids of tasks."""
@@ -278,7 +286,7 @@ class TaskBook:
             self._sending = None
             for future, item in zip(futures, items, strict=True):
                 future.number = item
-                if not future.done():
+                if not future.done():  # as of one that has failed with the whole executor
                     self._register(future, item)
             # of those that were cancelled meanwhile
             cancelled = [
@@ -336,8 +344,9 @@ class TaskBook:
 
     def broken(self, error: Exception) -> None:
         """End all futures: nothing more will come."""
-        self.fault = error
+        self._driver.outbox.close()
         with self._lock:
+            self.fault = self.fault or error
             sending = [] if self._sending is None else self._sending.futures
             futures = [*self._futures.values(), *sending]
             self._futures.clear()

@@ -210,6 +210,8 @@ def test_a_run_without_tasks(tmp_path: Path) -> None:
         assert "No tasks yet." in typed("tasks", tmp_path / "empty")
         assert "no tasks yet" in typed("task", tmp_path / "empty", "0", code=2)
         assert "no tasks yet" in typed("cancel", tmp_path / "empty", "0", code=2)
+        assert "more tasks may come" in typed("status", tmp_path / "empty")
+        assert "last jobs end" in typed("cancel", tmp_path / "empty")
     assert read("tasks", tmp_path / "empty") == []
 
 

@@ -144,7 +144,7 @@ class Database:
 
     def has_function(self, key: str) -> bool:
         """Whether the pickle of a function is here."""
-        return key in self._functions or self.folder.function(key).exists()
+        return key in self._functions or files.is_file(self.folder.function(key))
 
     def commit(self) -> None:
         """Append all buffered changes to the journal and fsync once; no request is answered before.

@@ -146,8 +146,9 @@ class HeadMirror:
 
     @property
     def has_begun(self) -> set[int]:
-        """Tokens of tasks that have a place, so that they may have begun."""
-        return {token for token in self._places if token <= self._seen}
+        """Tokens of tasks that have a place, and that the head knows to have one: they may have begun."""
+        unheard = {order.token for order in self._orders if order.place is not None}
+        return {token for token in self._places if token <= self._seen} - unheard
 
     def placed(self, fits: int) -> int:
         """How many of its tasks of these resources have a place."""

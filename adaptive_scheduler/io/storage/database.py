@@ -117,6 +117,8 @@ class Database:
             # begun another segment; from here on all of them count
             with files.naming(self.folder.journals, DatabaseError), suppress(FileNotFoundError):
                 files.sync_file(journal.segment_path(self.folder, number))
+        with files.naming(self.folder.functions, DatabaseError), suppress(FileNotFoundError):
+            files.sync_folder(self.folder.functions)  # so may have been the names of functions
         return max([last, *numbers])
 
     def take_tables(self) -> Tables:

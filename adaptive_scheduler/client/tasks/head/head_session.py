@@ -53,7 +53,7 @@ class HeadSession:
         self._waiting: defaultdict[int, list[tuple[float, int]]] = defaultdict(list)
         self._lines: dict[int, deque[int]] = {}  # by the token that runs: what follows it
         self._leaders: dict[int, deque[int]] = {}  # by the token in a line: that line
-        self._mean: dict[int, float] = {}  # seconds, by fits
+        self._mean: dict[str, float] = {}  # seconds, by function
         self._seen = self._told = self._ends = 0
         self._unheard: list[End] = []
         self._begun: list[tuple[int, int, int]] = []
@@ -103,9 +103,9 @@ class HeadSession:
     def _line_up(self, token: int, actions: list[Begin | EndTask]) -> None:
         """Let the agent have what is to follow a short task."""
         fits = self._tasks[token].fits
-        mean = self._mean.get(fits)
+        mean = self._mean.get(self._tasks[token].function)
         if mean is None or not self._waiting[fits]:
-            return
+            return  # behind one that may be long nothing waits: another place may be free before
         line = self._lines.setdefault(token, deque())
         room = min(LONGEST_LINE, int(LINE / mean)) - len(line)
         while room > 0 and (given := self._take_best(fits)) is not None:
@@ -153,7 +153,7 @@ class HeadSession:
             self._leave_line(token, kind, facts)
             return []
         given = self._tasks.pop(token)
-        self._note_seconds(given.fits, facts.get("seconds", 0.0))
+        self._note_seconds(given.function, facts.get("seconds", 0.0))
         line = self._lines.pop(token, deque())
         actions: list[Begin | EndTask] = []
         follower = 0
@@ -186,10 +186,10 @@ class HeadSession:
             del self.running[token]
             self._end(End(self._ends + 1, token, kind, text=text))
 
-    def _note_seconds(self, fits: int, seconds: float) -> None:
-        mean = self._mean.get(fits)
+    def _note_seconds(self, function: str, seconds: float) -> None:
+        mean = self._mean.get(function)
         seconds = max(seconds, 1e-6)
-        self._mean[fits] = seconds if mean is None else mean + _WEIGHT * (seconds - mean)
+        self._mean[function] = seconds if mean is None else mean + _WEIGHT * (seconds - mean)
 
     def give_back_waiting(self) -> None:
         """Give back all that has not begun: the job ends."""

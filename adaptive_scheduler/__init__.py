@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from adaptive_scheduler import client_support, errors, scheduler, server_support
     from adaptive_scheduler.core.options.run_options import Limits, Network, Saving
     from adaptive_scheduler.core.tasks.resources import TaskResources
-    from adaptive_scheduler.runs.driver.command import Command
-    from adaptive_scheduler.runs.driver.executor import Executor
-    from adaptive_scheduler.runs.driver.value_rules import (
+    from adaptive_scheduler.runs.driver.commands.command import Command
+    from adaptive_scheduler.runs.driver.commands.value_rules import (
         exit_code,
         float_file,
         json_value,
         regex_value,
     )
+    from adaptive_scheduler.runs.driver.executor import Executor
     from adaptive_scheduler.runs.run_manager import RunManager
 
 __all__ = [
@@ -45,17 +45,17 @@ __version__ = "0.2.0"
 
 _MODULES = ("client_support", "errors", "scheduler", "server_support")
 _NAMES = {
-    "Command": "runs.driver.command",
+    "Command": "runs.driver.commands.command",
     "Executor": "runs.driver.executor",
     "Limits": "core.options.run_options",
     "Network": "core.options.run_options",
     "RunManager": "runs.run_manager",
     "Saving": "core.options.run_options",
     "TaskResources": "core.tasks.resources",
-    "exit_code": "runs.driver.value_rules",
-    "float_file": "runs.driver.value_rules",
-    "json_value": "runs.driver.value_rules",
-    "regex_value": "runs.driver.value_rules",
+    "exit_code": "runs.driver.commands.value_rules",
+    "float_file": "runs.driver.commands.value_rules",
+    "json_value": "runs.driver.commands.value_rules",
+    "regex_value": "runs.driver.commands.value_rules",
 }
 
 

@@ -20,6 +20,10 @@ from adaptive_scheduler.commandline.resume import resume
 from adaptive_scheduler.commandline.retry import retry
 from adaptive_scheduler.commandline.run import run
 from adaptive_scheduler.commandline.status import status
+from adaptive_scheduler.commandline.tasks.pool import pool
+from adaptive_scheduler.commandline.tasks.prioritise import CommandWithNegatives, prioritise
+from adaptive_scheduler.commandline.tasks.task import task
+from adaptive_scheduler.commandline.tasks.tasks import tasks
 
 app = typer.Typer(
     name="adaptive-scheduler",
@@ -31,6 +35,10 @@ app = typer.Typer(
 )
 for command in (run, status, logs, cancel, resume, retry, check, manager):
     app.command(cls=CommandWithAliases)(command)
+for command in (tasks, task):
+    app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(command)
+app.command(cls=CommandWithNegatives, rich_help_panel="Tasks")(prioritise)
+app.add_typer(pool, name="pool", rich_help_panel="Tasks")
 
 
 def _print_version(wanted: bool) -> None:
@@ -58,6 +66,9 @@ def options(
         adaptive-scheduler check --scheduler slurm --cores 4
         adaptive-scheduler run learners_file.py --scheduler slurm --cores 32 --goal 200 --detach
         adaptive-scheduler status --watch
+
+    A run of *tasks* is started from Python, by an `Executor`; `tasks`, `task`, `prioritise` and
+    `pool` are for such runs.
 
     The data go to `fnames`; database, logs and job scripts go to the run's folder. A learner that
     is done stays done: `run` and `resume` on the same folder carry on.

@@ -1,4 +1,4 @@
-"""The command ``logs``: show what happened in a run, or to one learner."""
+"""The command ``logs``: show what happened in a run, or to one learner or task."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.json_lines import plain, print_json
 from adaptive_scheduler.commandline.output.terminal import console, print_line, quoted
+from adaptive_scheduler.commandline.tasks.task import show
 from adaptive_scheduler.core.paths import RunFolder
 
 if TYPE_CHECKING:
@@ -31,24 +32,32 @@ def logs(
     run: NamedRun,
     learner: Annotated[
         str | None,
-        typer.Argument(help="Its number, its fname, or the end of its fname.", metavar="LEARNER"),
+        typer.Argument(
+            help="A learner: its number, its fname, or the end of its fname. Or a task: its id or "
+            "its name.",
+            metavar="LEARNER|TASK",
+        ),
     ] = None,
     lines: Annotated[
         int, typer.Option("--lines", "-n", help="Most lines of the log that are shown.", min=1)
     ] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """Show what happened in a run, or to one learner.
+    """Show what happened in a run, or to one learner or task.
 
-    Of a learner that failed the traceback is shown, too.
+    Of one that failed the traceback is shown, too.
 
     Example: `adaptive-scheduler logs RUN 17`
     """
     from adaptive_scheduler.io.storage.run_config import read_config
     from adaptive_scheduler.runs.manager_client import ManagerClient
+    from adaptive_scheduler.runs.task_run import is_of_tasks
     from adaptive_scheduler.runs.views import log_entries
 
     folder = find_run(run)
+    if learner is not None and is_of_tasks(folder):
+        show(folder, learner, lines, as_json=as_json)
+        return
     job_logs = Path(read_config(folder).log_folder)
     with ManagerClient(folder) as client:
         snapshot = client.snapshot("active" if learner is None else "all")
@@ -119,7 +128,8 @@ def _print_failures(snapshot: Snapshot, folder: RunFolder, job_logs: Path) -> No
     for text in render.failures(snapshot):
         console.print(text, soft_wrap=True)
     print_line(f"More is in {job_logs}: JOB.out has what a job printed, JOB.log its events.", "dim")
-    print_line(f"For one learner: adaptive-scheduler logs {quoted(folder)} LEARNER", "dim")
+    what = snapshot.kind
+    print_line(f"For one {what}: adaptive-scheduler logs {quoted(folder)} {what.upper()}", "dim")
 
 
 def _print_learner(history: History) -> None:

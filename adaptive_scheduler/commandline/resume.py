@@ -32,13 +32,12 @@ def resume(
 ) -> None:
     """Go on with a run that was cancelled, is held, or has lost its manager.
 
-    Learners that are done stay done; jobs that still run are kept. Failed learners are for `retry`.
+    What is done stays done; jobs that still run are kept. What has failed is for `retry`.
 
     Example: `adaptive-scheduler resume RUN --watch`
     """
     from adaptive_scheduler.commandline.output.ending import watch_to_end
     from adaptive_scheduler.runs.manager_client import ManagerClient
-    from adaptive_scheduler.runs.run import Run
 
     with ManagerClient(find_run(run)) as client:
         before = client.snapshot("none")
@@ -47,14 +46,21 @@ def resume(
             print_line(f"Nothing to resume: {nothing}.")
             if before.phases.get("failed"):
                 print_line(
-                    "To run the failed learners again: adaptive-scheduler retry "
+                    f"To run the failed {before.kind}s again: adaptive-scheduler retry "
                     f"{quoted(client.folder)}"
                 )
         else:
             with prints_option_names():
-                n = Run.attach(client.folder).resume()
+                n = _resumed(client.folder)
             print_line(_going_on(before, n, client.folder))
         exit_with(watch_to_end(client) if watch else exit_codes.DONE)
+
+
+def _resumed(folder: RunFolder) -> int:
+    from adaptive_scheduler.runs.run import Run
+    from adaptive_scheduler.runs.task_run import TaskRun, is_of_tasks
+
+    return TaskRun(folder).resume() if is_of_tasks(folder) else Run.attach(folder).resume()
 
 
 def why_not(run: Snapshot, if_dead: bool) -> str:
@@ -77,9 +83,9 @@ def why_not(run: Snapshot, if_dead: bool) -> str:
 
 
 def _going_on(before: Snapshot, again: int, folder: RunFolder) -> str:
-    ended = before.phases.get("done", 0) + before.phases.get("failed", 0)
+    left = sum(before.phases.get(phase, 0) for phase in ("waiting", "queued", "running"))
     cancelled = f" ({again} of them had been cancelled)" if again else ""
-    to_do = counted(before.total - ended, "learner")
+    to_do = counted(left + again, before.kind)
     return (
         f"The run goes on: {to_do} to do{cancelled}. Watch it with: "
         f"adaptive-scheduler status --watch {quoted(folder)}"

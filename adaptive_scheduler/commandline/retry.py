@@ -1,4 +1,4 @@
-"""The command ``retry``: run learners again."""
+"""The command ``retry``: run learners or tasks again."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adaptive_scheduler.commandline.input.arguments import NamedRun
+from adaptive_scheduler.commandline.input.arguments import NamedRun, Tag
 from adaptive_scheduler.commandline.input.find_learner import find_learner
 from adaptive_scheduler.commandline.input.find_run import find_run
+from adaptive_scheduler.commandline.input.find_tasks import chosen_tasks, refuse_tag
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
 from adaptive_scheduler.commandline.output.terminal import print_line, quoted
+from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.errors import InputError
 
 if TYPE_CHECKING:
     from adaptive_scheduler.runs.run import Run
@@ -27,9 +30,10 @@ def retry(
     learners: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Numbers, fnames or their ends. Default: those that failed or were cancelled; with "
-            "--goal or --learners-file also those done that do not meet the goal, or whose data are gone.",
-            metavar="LEARNER",
+            help="Learners (numbers, fnames or their ends) or tasks (ids, ranges such as 20-29, "
+            "names). Default: those that failed or were cancelled; with --goal or --learners-file "
+            "also those done that do not meet the goal, or whose data are gone.",
+            metavar="LEARNER|TASK",
         ),
     ] = None,
     learners_file: Annotated[
@@ -40,16 +44,24 @@ def retry(
         str | None,
         typer.Option(help="A new goal, as in `run`; done learners that do not meet it go on, too."),
     ] = None,
+    tag: Tag = None,
 ) -> None:
-    """Run learners again, by default those that failed or were cancelled.
+    """Run learners or tasks again, by default those that failed or were cancelled.
 
-    Their data are kept; their earlier failures do not count any more.
+    The data of learners are kept; earlier failures do not count any more.
 
     Example: `adaptive-scheduler retry RUN 3 17 --learners-file learners_file.py`
     """
     from adaptive_scheduler.runs.run import Run
+    from adaptive_scheduler.runs.task_run import is_of_tasks
 
     folder = find_run(run)
+    if is_of_tasks(folder):
+        if learners_file is not None or goal is not None:
+            raise InputError("--learners-file and --goal are for learners; this is a run of tasks.")
+        _retry_tasks(folder, learners or [], tag)
+        return
+    refuse_tag(tag)
     found = Run.attach(folder)
     if learners_file is not None or goal is not None:
         found = _redefined(found, NewDefinition(learners_file, goal))
@@ -62,20 +74,38 @@ def retry(
         print_line(f"Watch it with: adaptive-scheduler status --watch {quoted(folder)}")
 
 
-def queued_again(n: int, named: int, *, is_goal_checked: bool) -> str:
+def _retry_tasks(folder: RunFolder, typed: list[str], tag: str | None) -> None:
+    from adaptive_scheduler.core.rows.row import CANCELLED, FAILED
+    from adaptive_scheduler.runs.task_run import TaskRun
+
+    run = TaskRun(folder)
+    is_named = bool(typed or tag is not None)
+    if is_named:
+        items = chosen_tasks(run, typed, tag)
+    else:
+        items = [row.id for row in run.rows() if row.phase in (FAILED, CANCELLED)]
+    n = run.retry(items)
+    print_line(queued_again(n, len(items) if is_named else 0, is_goal_checked=False, what="task"))
+    if n and not run.is_served():
+        print_line(
+            f"Nothing runs them yet. To run them here: adaptive-scheduler pool join {quoted(folder)}"
+        )
+
+
+def queued_again(n: int, named: int, *, is_goal_checked: bool, what: str = "learner") -> str:
     """What to print when `n` learners were queued again, of `named` ones that were typed.
 
     `is_goal_checked`: whether done learners were compared with the goal.
     """
     if n and n >= named:
-        return f"{counted(n, 'learner')} queued again."
+        return f"{counted(n, what)} queued again."
     if n:
-        return f"{n} of {counted(named, 'learner')} queued again; the others have not ended yet."
+        return f"{n} of {counted(named, what)} queued again; the others have not ended yet."
     if named:
         return f"Nothing to retry: {'it has' if named == 1 else 'they have'} not ended yet."
     done = ", and those done meet the goal" if is_goal_checked else ""
     return (
-        f"Nothing to retry: no learner has failed or was cancelled{done}. "
+        f"Nothing to retry: no {what} has failed or was cancelled{done}. "
         "To run one again all the same, give its number."
     )
 

@@ -137,22 +137,26 @@ def _evaluated(
 def _packed(records: list[tuple[int, Any, float]]) -> list[tuple[int, Any, float]]:
     """Pickle values that are not plain; a value that cannot be pickled is an error of its point."""
     return [
-        record if record[0] == ERROR or type(record[1]) in PLAIN_TYPES else _pickled(record)
-        for record in records
+        (kind, value, seconds)
+        if kind == ERROR or type(value) in PLAIN_TYPES
+        else (*pickled(value), seconds)
+        for kind, value, seconds in records
     ]
 
 
-def _pickled(record: tuple[int, Any, float]) -> tuple[int, Any, float]:
-    _, value, seconds = record
+def pickled(value: Any) -> tuple[int, Any]:
+    """Pickle a value: (``PICKLED``, bytes), or (``ERROR``, as `describe` has it) if it cannot be."""
     try:
-        return PICKLED, cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL), seconds
+        if type(value) in PLAIN_TYPES:
+            return PICKLED, pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+        return PICKLED, cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
     except BaseException as error:  # noqa: BLE001  the border to the user's code
         name, message, text, _ = describe(error)
         reason = (
             f"the function returned a {type(value).__qualname__}, which cannot be sent from its "
             f"worker because it cannot be pickled ({name}: {message}). Return plain data instead."
         )
-        return ERROR, ("TypeError", reason, text, None), seconds
+        return ERROR, ("TypeError", reason, text, None)
 
 
 def describe(error: BaseException) -> tuple[str, str, str, bytes | None]:
@@ -183,6 +187,12 @@ def _read(key: bytes, file: str) -> bytes | None:
         data = opened.read()
         return data if digest(data) == key else None
     return None
+
+
+def installed(key: bytes) -> Callable[..., Any] | None:
+    """The function of a program that this worker has; None if it lacks it."""
+    found = _functions.get(key)
+    return None if found is None else found[0]
 
 
 def install(key: bytes, pickled: bytes) -> Callable[[Any], Any]:

@@ -106,11 +106,10 @@ class DatabaseManager:
             self._state.tasks.lose_head(owner.job, "its head was started anew", cause, now.wall)
             self._state.dirty = True
 
-    def _welcome(self, owner: Owner, record: JobRecord, request: Hello, _now: Moment) -> Reply:
+    def _welcome(self, owner: Owner, _record: JobRecord, request: Hello, _now: Moment) -> Reply:
         self._state.jobs.on_hello(owner.job, request.host)
         if request.inventory:
-            pool = self._state.pools.by_shape.get(record.shape)
-            self._state.tasks.meet_head(owner, request.inventory, pool.accepts if pool else ())
+            self._state.tasks.meet_head(owner, request.inventory)
         timing = self._state.config.timing
         return Welcome(self._state.config.run, timing.beat, timing.lease, timing.idle)
 

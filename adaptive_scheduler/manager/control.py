@@ -9,7 +9,7 @@ import msgspec
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rate import Rate
 from adaptive_scheduler.core.rows.events import Cancelled
-from adaptive_scheduler.core.rows.row import Phase
+from adaptive_scheduler.core.rows.row import TASK, Phase
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
@@ -26,9 +26,11 @@ from adaptive_scheduler.core.wire.messages import (
     Stop,
 )
 from adaptive_scheduler.core.wire.snapshot import (
+    ItemView,
     JobRow,
     Snapshot,
     damage,
+    failed_task_views,
     item_views,
     job_row,
     never_start,
@@ -36,6 +38,7 @@ from adaptive_scheduler.core.wire.snapshot import (
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.manager.persistence import Persistence
+from adaptive_scheduler.manager.tasks.pools import pool_states
 
 #: What people send.
 CONTROL_REQUESTS = frozenset((Status, Cancel, CancelItems, Resume, Retry, Stop))
@@ -98,7 +101,7 @@ class ControlApi:
         """Note the number of points now and then: the rate shown is that of the last minute."""
         if now.monotonic >= self._next_sample:
             self._next_sample = now.monotonic + _SAMPLE
-            self._rate.note(self._points(), now.monotonic)
+            self._rate.note(self._progress(), now.monotonic)
 
     def observe(self, lock_error: str, refused: int, is_shut: bool) -> None:
         """Take in how the run's lock and the socket are; changes are logged.
@@ -170,7 +173,9 @@ class ControlApi:
         unknown = [one for one in items if not 0 <= one < n]
         if not unknown:
             return None
-        return Refused("no_such_item", f"there is no learner {unknown[0]}: they are 0 to {n - 1}.")
+        kind = self._state.config.kind
+        there = f"they are 0 to {n - 1}" if n else "it has none yet"
+        return Refused("no_such_item", f"there is no {kind} {unknown[0]}: {there}.")
 
     def _resume(self) -> None:
         self._state.cancelled = False
@@ -191,7 +196,8 @@ class ControlApi:
 
     def snapshot(self, rows: str, now: Moment) -> Snapshot:
         """The run as it is at this moment."""
-        state, points, jobs = self._state, self._points(), self._job_rows(now)
+        state, jobs, is_of_tasks = self._state, self._job_rows(now), self._is_of_tasks
+        progress, rate = self._progress(), self._rate.note(self._progress(), now.monotonic)
         return Snapshot(
             run=state.config.run,
             database=str(self._folder.database),
@@ -199,18 +205,35 @@ class ControlApi:
             scheduler=self._jobs.scheduler,
             manager=self._process.name,
             phases={phase.value: n for phase, n in state.items.phases.items() if n},
-            items=item_views(state.items.rows, state.reports, rows),
+            items=self._item_views(rows),
             jobs=jobs,
             submitted=sum(len(submit.jobs or ()) for submit in state.jobs.submits.values()),
-            points=points,
-            points_per_second=self._rate.note(points, now.monotonic),
+            points=0 if is_of_tasks else progress,
+            points_per_second=0.0 if is_of_tasks else rate,
             started=self._process.started.wall,
             finished=state.items.phases[Phase.DONE] - self._done_before,
             notes=[*self._notes(now), *never_start(jobs), *self._complaints()],
+            kind=state.config.kind,
+            pools=pool_states(state),
+            ended_by={kind.name.lower(): n for kind, n in state.tasks.ended_by.items()},
+            ended_per_second=rate if is_of_tasks else 0.0,
         )
 
-    def _points(self) -> int:
-        """Points of all items: as the rows have them, and what was reported since."""
+    def _item_views(self, rows: str) -> list[ItemView]:
+        """Of tasks only the last that failed: there may be a million."""
+        items = self._state.items
+        if self._is_of_tasks:
+            return [] if rows == "none" else failed_task_views(items.rows, items.tasks.ends)
+        return item_views(items.rows, self._state.reports, rows)
+
+    @property
+    def _is_of_tasks(self) -> bool:
+        return self._state.config.kind == TASK
+
+    def _progress(self) -> int:
+        """Ends of tasks; or points of all learners: as the rows have them, and reported since."""
+        if self._is_of_tasks:
+            return len(self._state.items.tasks.ends)
         rows, reports = self._state.items.rows, self._state.reports
         unsaved = (max(0, report.npoints - rows[n].npoints) for n, report in reports.items())
         return sum(item.npoints for item in rows) + sum(unsaved)
@@ -219,12 +242,14 @@ class ControlApi:
         rows = []
         for job in self._state.jobs.live.values():
             item = self._state.items.held_by(job.id)
-            rows.append(
-                job_row(
-                    job.record, job.listed, now.monotonic - job.last_heard, item.id if item else None,
-                    self._state.config.timing.lease,
-                )
+            row = job_row(
+                job.record, job.listed, now.monotonic - job.last_heard, item.id if item else None,
+                self._state.config.timing.lease,
             )  # fmt: skip
+            if (head := self._state.tasks.heads.get(job.id)) is not None:
+                row.tasks, row.cores = len(head.view.mirror.given), head.cores
+                row.used = head.used_cores
+            rows.append(row)
         return rows
 
     def _notes(self, now: Moment) -> list[str]:

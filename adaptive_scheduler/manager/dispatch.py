@@ -146,6 +146,7 @@ class Dispatcher:
         self.clients = DatabaseManager(self.state, self._output)
         self.jobs = JobManager(self.state, self._output)
         process = ManagerProcess(name, now, stop)
+        self._stop = stop
         self.control = ControlApi(store.folder, self.state, self.jobs, self.persistence, process)
         self._drivers = DriverManager(self.state, now)
         pools = PoolManager(self.state, lambda: self.jobs.submits)
@@ -285,6 +286,11 @@ class Dispatcher:
         self.state.items.wake_delayed(now.monotonic)
         self.control.sample_rate(now)
         self._drivers.close_if_gone(now)
+        if self._drivers.is_deserted(now):
+            self._log.info(
+                "deserted", reason="no driver, no pool and no head was there for too long"
+            )
+            self._stop()
         if self.jobs.submits:
             commands += self.jobs.commands_due(now)
         elif now.monotonic >= self._next_judging:  # scripts started by hand are in no queue

@@ -87,7 +87,7 @@ class JobManager:
         self._state.config = config
         self._state.pools.write_shapes(config.shapes)
         self.scheduler = scheduler
-        self.policy = SubmitPolicy(max_array)
+        self.policy = SubmitPolicy(max_array, self.policy.under_way)
         self._listings = ListingSchedule(config.timing.interval)
         self._state.dirty = True
 

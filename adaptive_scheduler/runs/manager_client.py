@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Literal
@@ -16,7 +17,8 @@ import msgspec
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.records import JobRecord, SubmitRecord
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.row import Item, Phase
+from adaptive_scheduler.core.rows.row import OVER, TASK, Item, Phase
+from adaptive_scheduler.core.rows.task_index import TaskIndex
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
     CancelItems,
@@ -31,7 +33,14 @@ from adaptive_scheduler.core.wire.messages import (
     Status,
     Stop,
 )
-from adaptive_scheduler.core.wire.snapshot import JobRow, damage, item_views
+from adaptive_scheduler.core.wire.snapshot import (
+    ItemView,
+    JobRow,
+    damage,
+    failed_task_views,
+    item_views,
+)
+from adaptive_scheduler.core.wire.tasks import PoolState
 from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.io.disk.lock import holder, is_alive
 from adaptive_scheduler.io.storage import database, row_codec
@@ -182,29 +191,39 @@ def snapshot_on_disk(folder: RunFolder, rows: Rows = "active") -> RunSnapshot:
         time=time.time(),
         alive=False,
         phases=phases,
-        items=item_views(items, {}, rows),
+        items=_views(config, items, rows),
         jobs=_job_rows(tables),
         submitted=sum(len(submit.jobs or ()) for submit in submits),
         points=sum(item.npoints for item in items),
         notes=_notes(folder, tables, config, items),
+        kind=config.kind,
+        pools=[PoolState(pool, 0, 0, 0, 0, 0) for pool in row_codec.read_pools(tables).values()],
     )
 
 
+def _views(config: RunConfig, items: Sequence[Item], rows: Rows) -> list[ItemView]:
+    if config.kind != TASK:
+        return item_views(items, {}, rows)
+    index = TaskIndex()
+    index.read_ends(items)
+    return [] if rows == "none" else failed_task_views(items, index.ends)
+
+
 def _job_rows(tables: Tables) -> list[JobRow]:
-    """Return the jobs that are not known to have ended."""
-    holders = {
-        row["job"]: row["id"]
-        for row in tables.get(database.ITEMS, {}).values()
-        if row["phase"] == Phase.RUNNING
-    }
+    """Return the jobs that are not known to have ended; of a run that is over none by hand."""
+    rows = tables.get(database.ITEMS, {}).values()
+    unfinished = any(row["phase"] not in OVER for row in rows)
+    running = [row for row in rows if row["phase"] == Phase.RUNNING]
+    holders = {row["job"]: row["id"] for row in running if row.get("kind") != TASK}
+    tasks = Counter(row["job"] for row in running if row.get("kind") == TASK)
     records = (msgspec.convert(row, JobRecord) for row in tables.get(database.JOBS, {}).values())
     return [
         JobRow(
             id=record.id, name=record.name, state="unknown", host=record.host,
-            item=holders.get(record.id),
+            item=holders.get(record.id), tasks=tasks[record.id],
         )
         for record in records
-        if not record.ended
+        if not record.ended and (not record.external or unfinished)
     ]  # fmt: skip
 
 

@@ -36,14 +36,16 @@ class PoolExecutor(Executor):
 
     def __init__(self, max_workers: int | None = None, mp_context: Any = None, **kwargs: Any):
         if max_workers is None or max_workers > 0:
-            self._home = tempfile.TemporaryDirectory(prefix="cpython-")
-            kwargs["folder"] = Path(self._home.name) / "run"
+            home = tempfile.TemporaryDirectory(prefix="cpython-")
+            kwargs["folder"] = Path(home.name) / "run"
+            kwargs["driver_patience"] = 30  # so that nothing is left of a test that is killed
         super().__init__(max_workers=max_workers, **kwargs)
+        self._closing.home = home  # type: ignore[attr-defined]  it outlives the executor
         if "initializer" not in kwargs:
             self.submit(id, None).result()  # its pool is there
         closing = self._closing
         self._executor_manager_thread = self._call_queue = _End(closing)
-        self._processes = {closing._head.pid: _End(closing)}  # type: ignore[union-attr]
+        self._processes = {head.process.pid: _End(closing) for head in closing.heads}
 
 
 class _End:

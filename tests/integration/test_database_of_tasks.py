@@ -12,7 +12,7 @@ import pytest
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.row import QUEUED, TASK, Item
+from adaptive_scheduler.core.rows.row import QUEUED, TaskItem
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage import database, row_codec, tinydb_file
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> RunFolder:
 def put(store: Database, *items: int) -> None:
     for n in items:
         store.put_fact("spec", n, b"spec %d" % n)
-        store.put(database.ITEMS, n, Item(n, "", QUEUED, kind=TASK))
+        store.put(database.ITEMS, n, TaskItem(n, "", QUEUED))
 
 
 def specs(folder: RunFolder, n: int) -> list[bytes | None]:
@@ -164,7 +164,7 @@ def test_all_is_there_after_somebody_has_edited_the_file(folder: RunFolder) -> N
     state = row_codec.open_state(store.take_tables(), folder, CONFIG, 0.0, store)
     shape = state.tasks.number_of(TaskResources(threads_per_rank=3))
     store.put_fact("spec", 0, b"spec 0")
-    state.items.append([Item(0, "", QUEUED, kind=TASK, shape=shape)], 0.0)
+    state.items.append([TaskItem(0, "", QUEUED, shape=shape)], 0.0)
     state.tasks.note_batch("b", [0])
     row_codec.note_changes(store, state)
     store.checkpoint()

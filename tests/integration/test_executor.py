@@ -12,6 +12,7 @@ from concurrent.futures import BrokenExecutor, CancelledError
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from adaptive_scheduler import (
@@ -23,7 +24,7 @@ from adaptive_scheduler import (
     json_value,
     regex_value,
 )
-from adaptive_scheduler.core.wire.tasks import NewTask, TaskResult
+from adaptive_scheduler.core.wire.tasks import EndKind, LastTry, NewTask, TaskResult
 from adaptive_scheduler.errors import FileError, InputError, TaskError, UnpicklableError
 from adaptive_scheduler.runs.driver import outbox
 from adaptive_scheduler.runs.driver.future import TaskFuture
@@ -36,6 +37,11 @@ PATIENCE = 60.0
 
 def double(x: Any) -> Any:
     return 2 * x
+
+
+def one_try(number: int) -> bytes:
+    last = LastTry(f"here:host:{number}", "host", 4242, EndKind.VALUE, 2**30, 1.7e9, 1.7e9, 0.5)
+    return msgspec.msgpack.encode(last)
 
 
 class Unloadable:
@@ -210,7 +216,7 @@ def test_a_future_costs_less_than_600_bytes() -> None:
     made: list[TaskFuture[Any]] = [TaskFuture(None, (x,), {}, settings) for x in range(n)]
     for number, future in enumerate(made):
         future.number = number
-        future.facts = TaskResult(number, "done", attempts=1, seconds=float(number))
+        future.facts = TaskResult(number, "done", attempts=1, last_try=one_try(number))
         future.set_result(float(number))
     size = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()

@@ -129,7 +129,7 @@ def test_200_calls_over_jobs_that_are_cut_and_processes_that_are_killed(
         return sum(future.done() for future in futures)
 
     wait_for(lambda: done() >= 10)
-    local.processes(".tasks.agent")[0].kill()
+    local.processes(".tasks.node.agent")[0].kill()
     wait_for(lambda: done() >= 40)
     local.processes("")[0].kill()
     wait_for(lambda: done() >= 80)
@@ -239,8 +239,7 @@ def test_nothing_is_left_of_a_head_that_ends(tmp_path: Path, number: signal.Sign
 
     futures = [executor.submit(sleep), executor.submit(Command("sleep 1000 & sleep 1000"))]
     wait_for(mark.exists)
-    head = executor._closing._head
-    assert head is not None
+    head = executor._closing.heads[0].process
     children = psutil.Process(head.pid).children(recursive=True)
     assert len(children) >= 4
     head.send_signal(number)
@@ -258,8 +257,7 @@ def test_nothing_is_left_of_a_head_that_ends(tmp_path: Path, number: signal.Sign
 def test_a_supervisor_that_is_killed_is_started_anew(tmp_path: Path) -> None:
     with Executor(Here(slots=2), folder=tmp_path / "run") as executor:
         assert executor.submit(affinity).result(PATIENCE)
-        head = executor._closing._head
-        assert head is not None
+        head = executor._closing.heads[0].process
         children = psutil.Process(head.pid).children(recursive=True)
         next(
             one

@@ -226,7 +226,7 @@ class HeadLife:
     def _take(self, work: Work) -> None:
         for given in work.tasks:
             self._given[given.token] = given
-        lined_up = set(self.session._leaders)  # the agent has them already
+        lined_up = set(self.session._lines._line_of)  # the agent has them already
         self.dropped |= {
             order.token for order in work.orders
             if order.is_drop and order.token not in lined_up
@@ -303,7 +303,7 @@ class HeadLife:
         self.history.fault(f"agent killed: {why}" if why.startswith("a task") else "agent killed")
         for token in list(self.begun):
             self._stop(token, EndKind.DIED)
-        self.session.lose(EndKind.DIED, "the agent of its node died")
+        self.session.lose("the agent of its node died", is_ending=bool(self._ending))
         self._after(0.0, self.trade)
 
     # ------------------------------------------------------------------ its end
@@ -314,7 +314,7 @@ class HeadLife:
             return
         self._ending = reason
         self.session.give_back_waiting()
-        for token in list(self.session._leaders):
+        for token in list(self.session._lines._line_of):
             self._end(token, EndKind.BACK, begun=False)
         for token in list(self.begun):
             seconds = self.history.rng.uniform(0, GRACE)

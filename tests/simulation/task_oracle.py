@@ -114,13 +114,13 @@ class TaskOracle(Oracle):
         self._hear(owner, request, record if isinstance(record, Refused) else Ok())
         return record
 
-    def _lose_head(self, job: str, reason: str, cause: str, now: float) -> None:
+    def _lose_head(self, job: str, *how: Any) -> None:
         """Of a head that has not told what it holds, any task may have begun."""
         head = self._tasks.heads.get(job)
         if head is None or not head.is_known:
             for item in self._book.tasks.of_job.get(job, {}).values():
                 self._begun[self._spec_of(item)] += 1
-        self._real_lose_head(job, reason, cause, now)
+        self._real_lose_head(job, *how)
 
     def turn_taken(self, looked: bool) -> None:
         self._last_turn = self.history.now
@@ -261,6 +261,8 @@ class TaskOracle(Oracle):
 
     def _check_given(self, head: HeadView, new: Sequence[Given]) -> None:
         rows, job = self._book.rows, head.job
+        if any(given.crashes for given in new):
+            demand(len(head.mirror.suspects) == 1, f"{job} has two tasks that died before")
         for given in new:
             row = rows[given.item]
             demand(given.token > self._granted, f"token {given.token} is given again")
@@ -301,9 +303,13 @@ class TaskOracle(Oracle):
         for of, left in best.items():
             worse = [given for given in placed if rank_of(rows[given.item]) > rank_of(left)]
             if worse and self._may_have(head, of):
-                if not due:  # nothing was kept for one that starves
+                if not due and not self._is_other_suspect(head, of):  # nothing was kept for one that starves
                     self._check_places(head, of, worse)
                 self._check_passed(head, of, worse, now, due)
+
+    def _is_other_suspect(self, head: HeadView, of: TaskClass) -> bool:
+        """Whether these died before, as one that the head has did: it runs one of them at a time."""
+        return of[2] and bool(head.mirror.suspects)
 
     def _check_places(self, head: HeadView, of: TaskClass, worse: Sequence[Given]) -> None:
         """A task that was passed by did not fit."""
@@ -321,6 +327,8 @@ class TaskOracle(Oracle):
         due: set[TaskClass],
     ) -> None:  # fmt: skip
         """A task was passed by, and not for too long."""
+        if self._is_other_suspect(head, of):
+            return
         starvation = self._tasks.hand_out.starvation
         if not head.mirror.inventory.could_ever_hold(self._tasks.resources[of[0]]):
             return
@@ -352,6 +360,8 @@ class TaskOracle(Oracle):
                 continue
             left = head.ends_at - self.history.manager.monotonic()
             for of in queued:
+                if self._is_other_suspect(head.view, of):
+                    continue
                 task = self._tasks.resources[of[0]]
                 is_for_it = self._may_have(head.view, of) and (task.walltime or 0.0) <= left
                 kept = self._tasks.hand_out.starvation.kept_from(job, of)
@@ -361,16 +371,16 @@ class TaskOracle(Oracle):
     def _check_known(self, life: HeadLife, head: Head) -> None:
         """What the database gives to a living head is known to it, with its priority, or on its way."""
         session, job = life.session, life.job.id
-        unheard = {end.token for end in session._unheard}
+        unheard = {end.token for end in session._report.unheard}
         given = self._book.tasks.of_job.get(job, {})
         for token in given:
-            is_known = token > session._seen or token in session._tasks or token in unheard
+            is_known = token > session._report.seen or token in session._tasks or token in unheard
             demand(is_known, f"{job} knows nothing of token {token}")
         work = head.view.mirror.work()
         if work.orders or work.tasks:
             return
         for token, known in session._tasks.items():
-            waits = token not in session.running and token not in session._leaders
+            waits = token not in session.running and token not in session._lines
             if waits and token in given:
                 priority = self._book.rows[given[token]].priority
                 demand(known.priority == priority, f"{job} never hears of a new priority")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from adaptive_scheduler.core.rows.events import Cancelled, TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import rank_of
-from adaptive_scheduler.core.rows.row import QUEUED, RUNNING, TASK, Item
+from adaptive_scheduler.core.rows.row import QUEUED, RUNNING, TaskItem
 from adaptive_scheduler.core.tasks.hand_out import AHEAD, MOST_TASKS, HandOut, HeadView
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
@@ -27,8 +27,8 @@ RESOURCES = [
 ]
 
 
-def task(number: int, priority: float = 0.0, shape: int = 0, **more: object) -> Item:
-    return Item(number, "", QUEUED, kind=TASK, priority=priority, shape=shape, **more)  # type: ignore[arg-type]
+def task(number: int, priority: float = 0.0, shape: int = 0, **more: object) -> TaskItem:
+    return TaskItem(number, "", QUEUED, priority=priority, shape=shape, **more)  # type: ignore[arg-type]
 
 
 def head(*cores: int, gpus: int = 0, **more: object) -> HeadView:
@@ -185,7 +185,7 @@ def test_a_queue_does_not_grow_with_each_change_of_priorities() -> None:
     for n in range(100):
         for number in range(1000):
             table.prioritise(number, float((number * n) % 997), 0.0)
-    assert len(table._ready[0, ""]) <= 2 * 1000 + 10_000
+    assert len(table._ready[0, "", False]) <= 2 * 1000 + 10_000
 
 
 def test_a_table_that_grows_is_as_one_that_was_there_from_the_beginning() -> None:

@@ -366,6 +366,17 @@ def test_large_arrays_are_split() -> None:
     assert [command.n for command in submits if isinstance(command, SubmitJobs)] == [4, 4, 2]
 
 
+def test_jobs_are_submitted_after_manage_jobs_was_called_again_during_a_submit() -> None:
+    cluster = world(n=4, limit=4)
+    manager = cluster.manager
+    (listing,) = manager.commands_due()
+    (submit,) = manager.on_result(cluster.batch.carry_out(listing))
+    manager.jobs.configure(cluster.config, "virtual", max_array=4)
+    assert manager.jobs.policy.blocked(0.0), "the submit of before is still under way"
+    manager.on_result(cluster.batch.carry_out(submit))
+    assert not manager.jobs.policy.blocked(0.0)
+
+
 def test_names_of_live_jobs_and_pending_submits_are_not_given_twice() -> None:
     cluster = world(n=4, limit=4, names=("a", "b", "c", "d"))
     manager = cluster.manager

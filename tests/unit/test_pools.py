@@ -16,7 +16,7 @@ from adaptive_scheduler.core.jobs.commands import (
     QueueListing,
     SubmitJobs,
 )
-from adaptive_scheduler.core.jobs.commands import TasksSubmitted as JobsSubmitted
+from adaptive_scheduler.core.jobs.commands import Submitted as JobsSubmitted
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import FAILED, QUEUED
 from adaptive_scheduler.core.tasks.demand import PoolJobs, jobs_beside

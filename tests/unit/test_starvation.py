@@ -8,7 +8,7 @@ import pytest
 
 from adaptive_scheduler.core.rows.events import Cancelled, TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.core.rows.row import DONE, QUEUED, TASK, Item
+from adaptive_scheduler.core.rows.row import DONE, QUEUED, TaskItem
 from adaptive_scheduler.core.tasks.hand_out import HandOut, HeadView
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import NodeInventory
@@ -51,14 +51,14 @@ class Cluster:
     def submit(self, shape: int, priority: float = 0.0, function: str = "g") -> int:
         row = len(self.table)
         self.table.append(
-            [Item(row, "", QUEUED, kind=TASK, shape=shape, priority=priority, function=function)],
+            [TaskItem(row, "", QUEUED, shape=shape, priority=priority, function=function)],
             0.0,
         )
         self.came[row] = self.now
         return row
 
     def fill(self) -> None:
-        while self.table.tasks.queued[SMALL, ""] < 100:
+        while self.table.tasks.queued[SMALL, "", False] < 100:
             self.submit(SMALL, function="f")
 
     def hand_out(self, number: int) -> None:

@@ -17,22 +17,21 @@ from adaptive_scheduler.core.rows.row import (
     OVER,
     QUEUED,
     RUNNING,
-    TASK,
     WAITING,
-    Item,
+    TaskItem,
 )
 from adaptive_scheduler.core.wire.messages import Refused
 from adaptive_scheduler.core.wire.tasks import EndKind
 
 
-def task(number: int, *after: int, **more: object) -> Item:
-    return Item(number, "", QUEUED, kind=TASK, depends_on=after, **more)  # type: ignore[arg-type]
+def task(number: int, *after: int, **more: object) -> TaskItem:
+    return TaskItem(number, "", QUEUED, depends_on=after, **more)  # type: ignore[arg-type]
 
 
-def run(table: ItemTable, row: int, kind: EndKind = EndKind.VALUE, **more: object) -> Item:
+def run(table: ItemTable, row: int, kind: EndKind = EndKind.VALUE, **more: object) -> TaskItem:
     granted = table.grant(table.rows[row], "job", 0.0)
     after = table.end_task(row, TaskEnded(granted.token, kind, **more), 0.0)  # type: ignore[arg-type]
-    assert isinstance(after, Item)
+    assert isinstance(after, TaskItem)
     return after
 
 
@@ -82,7 +81,7 @@ def test_two_whole_walltimes_are_enough_and_shorter_ones_do_not_count() -> None:
 def test_one_that_failed_goes_behind_its_equals() -> None:
     table = ItemTable([task(n, retries=1) for n in range(3)])
     run(table, 0, EndKind.ERROR)
-    best = table.best_task((0, ""))
+    best = table.best_task((0, "", False))
     assert best is not None
     assert best.id == 1
 
@@ -114,7 +113,7 @@ def test_a_chain_is_done_in_its_order() -> None:
     table.append([task(0)], 0.0)
     table.append([task(n, n - 1) for n in range(1, 500)], 0.0)
     for n in range(500):
-        assert table.tasks.queued[0, ""] == 1
+        assert table.tasks.queued[0, "", False] == 1
         run(table, n)
     assert table.phases[DONE] == 500
 
@@ -163,7 +162,7 @@ class Model:
             parents = tuple(sorted(one for one in after if one < n))
             self.table.append([task(n, *parents, retries=number % 2)], 0.0)
         elif what == "reopen":
-            stored = msgspec.json.decode(msgspec.json.encode(rows), type=list[Item])
+            stored = msgspec.json.decode(msgspec.json.encode(rows), type=list[TaskItem])
             self.table = ItemTable(stored)
         elif not n:
             return

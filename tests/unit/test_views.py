@@ -13,6 +13,7 @@ from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
 from adaptive_scheduler.runs.views import render
 from adaptive_scheduler.runs.views.log_entries import traceback_text
 from adaptive_scheduler.runs.views.status import RunSnapshot, item_status, status_of
+from adaptive_scheduler.runs.views.tables import duration
 
 
 def snapshot(**changes: object) -> RunSnapshot:
@@ -126,7 +127,7 @@ def test_a_list_of_names_shows_the_first_and_how_many_more() -> None:
      (7200, "2 h 00 min"), (11_100, "3 h 05 min"), (200_000, "2 d 07 h")],
 )  # fmt: skip
 def test_durations(seconds: float, text: str) -> None:
-    assert render.duration(seconds) == text
+    assert duration(seconds) == text
 
 
 def test_views_do_not_change_the_snapshot() -> None:

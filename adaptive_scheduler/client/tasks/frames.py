@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import struct
+import uuid
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +20,35 @@ _CHUNK = 2**18
 LONGEST = 64 * 2**20
 #: Parts of the buffers that one `sendmsg` takes; Linux allows 1,024 (IOV_MAX).
 _PARTS = 512
+
+#: `SO_PEERCRED` of socket(7): pid, uid, gid.
+_CREDENTIALS = struct.Struct("iII")
+
+
+def listen() -> tuple[socket.socket, str]:
+    """Return a socket, and its address for `connect`; it has no file that could stay behind (unix(7))."""
+    sock = socket.socket(socket.AF_UNIX)
+    name = f"adaptive-scheduler-{uuid.uuid4().hex}"
+    sock.bind(f"\0{name}")
+    sock.listen(1)
+    return sock, f"@{name}"
+
+
+def accept(server: socket.socket) -> socket.socket | None:
+    """Return the next connection; None if it is another user's: all may connect."""
+    sock, _ = server.accept()
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    if _CREDENTIALS.unpack(credentials)[1] == os.getuid():
+        return sock
+    sock.close()
+    return None
+
+
+def connect(address: str) -> socket.socket:
+    """Connect to what `listen` has returned, or to a file."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+    return sock
 
 
 class Frames:

@@ -16,10 +16,19 @@ class Call(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
 
 
 class Slot(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Where a task runs on a node: numbers of cores, GPUs, threads of each process."""
+    """Where a task runs on a node.
+
+    Attributes
+    ----------
+    cores : tuple of int
+    gpus : tuple of str, optional
+        None: nobody has said whether this node has any, and none is hidden.
+    threads : int
+        Of each process.
+    """
 
     cores: tuple[int, ...]
-    gpus: tuple[str, ...] = ()
+    gpus: tuple[str, ...] | None = ()
     threads: int = 1
 
 
@@ -115,9 +124,9 @@ class Do(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
-    """From a worker: (token, kind, value, path, seconds) each."""
+    """From a worker: (token, kind, value, path, seconds, text) each."""
 
-    results: list[tuple[int, EndKind, bytes, str, float]]
+    results: list[tuple[int, EndKind, bytes, str, float, str]]
 
 
 ToAgent = Start | StopTask | Quit

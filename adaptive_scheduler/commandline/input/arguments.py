@@ -28,3 +28,6 @@ Watch = Annotated[
     bool, typer.Option("--watch", "-w", help="Stay, and show the progress until the end.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Tag = Annotated[
+    str | None, typer.Option("--tag", help="The tasks that were submitted with this tag.")
+]

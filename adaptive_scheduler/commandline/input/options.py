@@ -203,7 +203,7 @@ class CommandWithAliases(TyperCommand):
         parser = super().make_parser(ctx)
         for parameter in self.params:
             others = [alias for alias, name in ALIASES.items() if name == parameter.name != alias]
-            if others:
+            if others and parameter.param_type_name == "option":
                 shown = parameter.opts
                 parameter.opts = ["--" + alias.replace("_", "-") for alias in others]
                 parameter.add_to_parser(parser, ctx)

@@ -8,6 +8,7 @@ from adaptive_scheduler.commandline.output import exit_codes
 from adaptive_scheduler.commandline.output.terminal import console, print_line, quoted
 from adaptive_scheduler.commandline.output.watching import NothingLeft, watch
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.runs.views import render
@@ -42,7 +43,7 @@ def print_end(last: Snapshot, folder: RunFolder) -> int:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     code = exit_codes.of_snapshot(last)
     advice = {
-        exit_codes.FAILED: f"To see why: adaptive-scheduler logs {quoted(folder)} LEARNER\n"
+        exit_codes.FAILED: f"To see why: {_to_see_why(last, folder)}\n"
         f"To run them again: adaptive-scheduler retry {quoted(folder)}",
         exit_codes.NO_MANAGER: "The manager of this run has ended. To go on: adaptive-scheduler "
         f"resume {quoted(folder)}",
@@ -54,10 +55,24 @@ def print_end(last: Snapshot, folder: RunFolder) -> int:
     return code
 
 
+def _to_see_why(last: Snapshot, folder: RunFolder) -> str:
+    run = quoted(folder)
+    if last.kind == TASK:
+        return f"adaptive-scheduler task {run} ID (tasks {run} --state failed lists them)"
+    return f"adaptive-scheduler logs {run} LEARNER"
+
+
+def leaving(kind: str) -> str:
+    """What jobs do that are told to leave."""
+    return "end what they run" if kind == TASK else "save their data and end"
+
+
 def how_it_ended(last: Snapshot) -> str:
     """``all 3 learners have ended: 2 done, 1 failed``, or ``the learner has ended: 1 done``."""
     phases = render.phases(last).plain.strip().replace("  ", ", ")
-    who = "the learner has" if last.total == 1 else f"all {last.total} learners have"
+    if not last.total:
+        return f"it has no {last.kind}s yet"
+    who = f"the {last.kind} has" if last.total == 1 else f"all {last.total} {last.kind}s have"
     return f"{who} ended: {phases}"
 
 

@@ -48,18 +48,22 @@ class SubmitPolicy:
     ----------
     max_array : int
         The most jobs that one submit may make.
+    under_way : int
+        Submits that were sent before; their results are still to come.
 
     Attributes
     ----------
     backoff : Backoff
         The wait after refusals.
+    under_way : int
+        Submits without a result so far.
     """
 
-    def __init__(self, max_array: int) -> None:
+    def __init__(self, max_array: int, under_way: int = 0) -> None:
         self.backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
         self._max_array = self._array_size = max_array
         self._limit: int | None = None  # jobs at a time; None: no limit is known
-        self._under_way = 0
+        self.under_way = under_way
         self._is_group_refused = False
         self._waits_for_room = False  # then the end of a job ends the wait
         self._barren_groups: set[float] = set()  # when they were submitted
@@ -68,7 +72,7 @@ class SubmitPolicy:
 
     def blocked(self, now: float) -> str:
         """Return why nothing may be submitted now; "" if something may."""
-        return "a submit is under way" if self._under_way else self.backoff.reason_at(now)
+        return "a submit is under way" if self.under_way else self.backoff.reason_at(now)
 
     def most(self, n: int) -> int:
         """Return how many of `n` jobs to ask for now."""
@@ -90,9 +94,9 @@ class SubmitPolicy:
             self._barren_groups.add(now)
         else:
             self._barren_groups.clear()
-        if not self._under_way:
+        if not self.under_way:
             self._is_group_refused = False
-        self._under_way += submits
+        self.under_way += submits
 
     def on_accepted(self, barren: str) -> None:
         """End the wait, unless others of the group were refused or jobs make no progress."""
@@ -167,8 +171,8 @@ class SubmitPolicy:
         return LogEntry("submit_postponed", {"reason": reason, "seconds": seconds})
 
     def _end_one(self) -> None:
-        self._under_way -= 1
-        if not (self._under_way or self._is_group_refused) and self._limit is not None:
+        self.under_way -= 1
+        if not (self.under_way or self._is_group_refused) and self._limit is not None:
             # all that was asked for was given: ask for more, in the end without a limit
             twice = 2 * self._limit
             self._limit = twice if twice < self._array_size else None

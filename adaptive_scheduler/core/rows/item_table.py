@@ -31,7 +31,16 @@ from adaptive_scheduler.core.rows.items import (
 )
 from adaptive_scheduler.core.rows.ready_queue import DelayedItems, ReadyQueue
 from adaptive_scheduler.core.rows.retry_decision import Budget, retry_delay
-from adaptive_scheduler.core.rows.row import DONE, OVER, QUEUED, RUNNING, TASK, WAITING, Item, Phase
+from adaptive_scheduler.core.rows.row import (
+    DONE,
+    OVER,
+    QUEUED,
+    RUNNING,
+    WAITING,
+    Item,
+    Phase,
+    TaskItem,
+)
 from adaptive_scheduler.core.rows.task_index import TaskClass, TaskIndex, class_of
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Report
 from adaptive_scheduler.errors import InputError
@@ -157,7 +166,7 @@ class ItemTable:
             raise InputError(f"row {len(self.rows)} of the database has the id {item.id}.")
         self.rows.append(item)
         self.last_token = max(self.last_token, item.token)
-        if item.key:
+        if type(item) is TaskItem and item.key:
             self.tasks.by_key[item.key] = item.id
         self._enter(item)
 
@@ -194,7 +203,7 @@ class ItemTable:
 
     def _enter(self, item: Item) -> None:
         self.phases[item.phase] += 1
-        if item.kind == TASK:
+        if type(item) is TaskItem:
             self.tasks.enter(item)
             if item.phase is QUEUED:
                 self._push(item)
@@ -212,7 +221,7 @@ class ItemTable:
 
     def _leave(self, item: Item) -> None:
         self.phases[item.phase] -= 1
-        if item.kind == TASK:
+        if type(item) is TaskItem:
             self.tasks.leave(item)
             return
         if item.phase is QUEUED:
@@ -225,10 +234,13 @@ class ItemTable:
             del self._by_job[item.job]
 
     def _push(self, item: Item) -> None:
-        key = class_of(item) if item.kind == TASK else item.shape
+        key = class_of(item) if type(item) is TaskItem else item.shape
         queue = self._ready[key]
         queue.push(rank_of(item))
-        if item.kind == TASK and len(queue) > MOST_STALE + 2 * self.tasks.queued[class_of(item)]:
+        if (
+            type(item) is TaskItem
+            and len(queue) > MOST_STALE + 2 * self.tasks.queued[class_of(item)]
+        ):
             queue.keep(rank for rank in queue if self._is_true(rank))
 
     def _is_true(self, rank: Rank) -> bool:
@@ -270,7 +282,7 @@ class ItemTable:
         after = step(before, event, now, self.budget)
         if type(after) is Refused or after is before:
             return after
-        if after.kind == TASK and after.phase in OVER:
+        if type(after) is TaskItem and after.phase in OVER:
             self.tasks.ends.append(item_id)
             msgspec.structs.force_setattr(after, "ended", len(self.tasks.ends))
         self._leave(before)
@@ -335,12 +347,18 @@ class ItemTable:
 
     # -------------------------------------------------------------------- tasks
 
-    def best_task(self, of: TaskClass) -> Item | None:
+    def task(self, item_id: int) -> TaskItem:
+        """The row of a task."""
+        item = self.rows[item_id]
+        assert type(item) is TaskItem, item
+        return item
+
+    def best_task(self, of: TaskClass) -> TaskItem | None:
         """The free task of a class that goes first; it stays where it is."""
         queue = self._ready[of]
         while (rank := queue.first()) is not None:
             if self._is_true(rank):
-                return self.rows[rank[2]]
+                return self.task(rank[2])
             queue.pop()
         return None
 

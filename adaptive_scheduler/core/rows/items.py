@@ -87,6 +87,7 @@ from adaptive_scheduler.core.rows.row import (
     WAITING,
     Item,
     Phase,
+    TaskItem,
 )
 from adaptive_scheduler.core.wire.messages import Refused, Report
 from adaptive_scheduler.core.wire.tasks import EndKind
@@ -223,7 +224,7 @@ MAX_TASK_CRASHES = 1
 MAX_CUTS = 2
 
 
-def _end_task(item: Item, event: TaskEnded, _: Budget) -> Item:
+def _end_task(item: TaskItem, event: TaskEnded, _: Budget) -> TaskItem:
     """How often a task may fail, die or be cut; what has not begun comes back uncounted."""
     kind, fails, crashes, cuts, reason = (
         event.kind,
@@ -260,7 +261,7 @@ def _prioritise(item: Item, event: Prioritised, _: Budget) -> Item:
     return item if event.priority == item.priority else replace(item, priority=event.priority)
 
 
-_Handler = Callable[[Item, Any, Budget], "Item | Refused"]
+_Handler = Callable[[Any, Any, Budget], "Item | Refused"]
 
 #: Every legal transition: (phase, event) -> (what happens, the phases it may lead to).
 #: What is not here is refused. The table in docs/architecture.md is written from it.
@@ -322,8 +323,9 @@ def step(item: Item, event: Event, now: float, budget: Budget) -> Item | Refused
     after = handler(item, event, budget)
     if after is item or type(after) is Refused:
         return after
-    # `after` is new and nobody has seen it: another copy would cost as much as all the rest
-    msgspec.structs.force_setattr(after, "changed", now)
+    if type(event) is not Prioritised:
+        # `after` is new and nobody has seen it: another copy would cost as much as all the rest
+        msgspec.structs.force_setattr(after, "changed", now)
     return after
 
 

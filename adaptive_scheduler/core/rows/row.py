@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import ClassVar
 
 import msgspec
 
@@ -43,8 +44,6 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         Where its data go.
     phase : Phase
         Where it stands; always written, so that people can query for it.
-    kind : str
-        What it is: a learner or a task.
     priority : float
         Higher goes first; ties go by `id`.
     depends_on : tuple of int
@@ -73,28 +72,14 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         Damaged data files of it that were kept, under their new names.
     changed : float
         Seconds since 1970 of the last transition.
-    tag, name : str
-        Of a task: for pools that accept only some, and for people.
-    key : str
-        Of a task: a second one of the same key is the first one.
-    function : str
-        Of a task: the content key of its function; "" for a command.
-    retries : int
-        Of a task: times that it is tried again after it failed.
-    timeout : float, optional
-        Of a task: seconds that it may run.
-    cuts : int
-        Of a task: whole walltimes in which it was not done.
-    code : int
-        Of a task: exit status, or number of the signal, of its last try.
-    ended : int
-        Of a task: the number of its end among all ends of tasks; 0 before.
     """
+
+    #: What it is.
+    kind: ClassVar[str] = LEARNER
 
     id: int
     fname: str | list[str]
     phase: Phase
-    kind: str = LEARNER
     priority: float = 0.0
     depends_on: tuple[int, ...] = ()
     shape: int = 0
@@ -114,6 +99,35 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     loss: float | None = None
     kept_aside: str = ""
     changed: float = 0.0
+
+
+class TaskItem(Item, frozen=True, gc=False, omit_defaults=True, tag_field="kind", tag=TASK):
+    """One call of a function, or one command.
+
+    Attributes
+    ----------
+    tag, name : str
+        For pools that accept only some, and for people.
+    key : str
+        A second one of the same key is the first one.
+    function : str
+        The content key of its function; "" for a command.
+    retries : int
+        Times that it is tried again after it failed.
+    timeout : float, optional
+        Seconds that it may run.
+    cuts : int
+        Whole walltimes in which it was not done.
+    code : int
+        Exit status, or number of the signal, of its last try.
+    ended : int
+        The number of its end among all ends of tasks; 0 before.
+    created : float
+        Seconds since 1970 of its submit.
+    """
+
+    kind: ClassVar[str] = TASK
+
     tag: str = ""
     name: str = ""
     key: str = ""
@@ -123,3 +137,4 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     cuts: int = 0
     code: int = 0
     ended: int = 0
+    created: float = 0.0

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from adaptive_scheduler.core.rows.row import QUEUED, RUNNING, Item
+from adaptive_scheduler.core.rows.row import QUEUED, RUNNING, Item, TaskItem
 
-#: Tasks that follow each other in one place, and that one pool accepts: task resources and tag.
-TaskClass = tuple[int, str]
+#: Tasks that follow each other in one place, and that one pool accepts: task resources and tag. The
+#: last one says whether they died before: a head runs one of these at a time.
+TaskClass = tuple[int, str, bool]
 
 
-def class_of(item: Item) -> TaskClass:
+def class_of(item: TaskItem) -> TaskClass:
     """Which tasks may take the place of this one when it ends."""
-    return item.shape, item.tag
+    return item.shape, item.tag, item.crashes > 0
 
 
 class TaskIndex:
@@ -40,12 +41,12 @@ class TaskIndex:
 
     def read_ends(self, rows: Iterable[Item]) -> None:
         """Put tasks that have ended in their order; they have been added."""
-        ended = [item for item in rows if item.ended]
+        ended = [item for item in rows if type(item) is TaskItem and item.ended]
         self.ends = [-1] * max((item.ended for item in ended), default=0)
         for item in ended:
             self.ends[item.ended - 1] = item.id
 
-    def enter(self, item: Item) -> None:
+    def enter(self, item: TaskItem) -> None:
         """Count a row as it is now."""
         if item.phase is QUEUED:
             self.queued[class_of(item)] += 1
@@ -53,7 +54,7 @@ class TaskIndex:
             assert item.job is not None
             self.of_job[item.job][item.token] = item.id
 
-    def leave(self, item: Item) -> None:
+    def leave(self, item: TaskItem) -> None:
         """Count a row no more as it was."""
         if item.phase is QUEUED:
             self.queued[class_of(item)] -= 1

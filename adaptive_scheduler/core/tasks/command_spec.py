@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
+
 import msgspec
+
+#: Placeholders whose values are known only where the task runs.
+LATER = frozenset({"_gpus", "_hosts", "_attempt"})
+#: Such a placeholder on its way: no argument of a program can have a NUL, so no parameter looks so.
+_ON_ITS_WAY = re.compile(f"\0({'|'.join(sorted(LATER))})\0")
 
 
 class CommandStep(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -20,7 +28,7 @@ class CommandSpec(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
     ----------
     steps : list of CommandStep
     folder : str
-        Their working directory; made if it is missing.
+        Their working directory.
     log : str
         File that gets their output.
     environment : dict of str to str
@@ -29,6 +37,8 @@ class CommandSpec(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
         Whether the log of a success is kept, too.
     rule : bytes
         For drivers alone: how its value is found (a pickle).
+    parameters : str
+        For drivers alone: the parameters (JSON), unless its folder has them.
     """
 
     steps: list[CommandStep]
@@ -37,3 +47,14 @@ class CommandSpec(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
     environment: dict[str, str] = msgspec.field(default_factory=dict)
     keep_log: bool = True
     rule: bytes = b""
+    parameters: str = ""
+
+
+def later(name: str) -> str:
+    """Return what stands for a placeholder of `LATER` on its way."""
+    return f"\0{name}\0"
+
+
+def fill_later(text: str, values: Mapping[str, str], quote: Callable[[str], str]) -> str:
+    """Put the values of `LATER` in."""
+    return _ON_ITS_WAY.sub(lambda match: quote(values[match[1]]), text) if "\0" in text else text

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Rank, rank_of
-from adaptive_scheduler.core.rows.row import Item
+from adaptive_scheduler.core.rows.row import TaskItem
 from adaptive_scheduler.core.rows.task_index import TaskClass, class_of
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import Placement
@@ -61,12 +61,25 @@ class HeadView:
         Tags; empty: all tasks.
     seconds_left : float
         Until its job ends.
+    batch_size : int, optional
+    threshold : int
+        As those of its `Pool`.
     """
 
     job: str
     mirror: HeadMirror
     accepts: Collection[str] = ()
     seconds_left: float = float("inf")
+    batch_size: int | None = None
+    threshold: int = 1
+
+    @property
+    def room(self) -> int:
+        """How many tasks it may be given by its batch size and threshold."""
+        if self.batch_size is None:
+            return MOST_TASKS
+        missing = self.batch_size - len(self.mirror.given)
+        return missing if missing >= self.threshold else 0
 
 
 class HandOut:
@@ -121,7 +134,8 @@ class HandOut:
         without_place: dict[TaskClass, None] = {}
         n, size = head.mirror.unseen
         before = n
-        while best and n < MOST_TASKS and size < MOST_BYTES:
+        most = min(MOST_TASKS, n + head.room)
+        while best and n < most and size < MOST_BYTES:
             _, of = best[0]
             item = self._items.best_task(of)
             assert item is not None, "its rank is in the heap"
@@ -146,6 +160,9 @@ class HandOut:
             self.starvation.forget(of)
         else:
             heapq.heapreplace(best, (rank_of(following), of))
+        if of[2]:  # of those that died before, whatever they need, a head runs one at a time
+            best[:] = [one for one in best if not one[1][2]]
+            heapq.heapify(best)
 
     def _passed(
         self, head: HeadView, without_place: Iterable[TaskClass], of: TaskClass
@@ -162,27 +179,31 @@ class HandOut:
             of for of, n in self._items.tasks.queued.items()
             if n and (not head.accepts or of[1] in head.accepts)
             and (self._resources[of[0]].walltime or 0.0) <= head.seconds_left
+            and not (of[2] and head.mirror.suspects)
         ]  # fmt: skip
 
     def _place(self, head: HeadView, of: TaskClass) -> Placement | None:
         kept = self.starvation.kept_from(head.job, of)
         return head.mirror.inventory.place(self._resources[of[0]], kept)
 
-    def _is_ahead_useful(self, head: HeadView, item: Item) -> bool:
+    def _is_ahead_useful(self, head: HeadView, item: TaskItem) -> bool:
         if self.starvation.kept_from(head.job, class_of(item)):
             return False  # it might take over a place on a node that is to become free
         slots = head.mirror.placed(item.shape)
+        if head.batch_size is not None:
+            return bool(slots)
         mean = self.durations.of(item.function)
         waiting = len(head.mirror.waiting(item.shape))
         return bool(slots) and (waiting + 1) * mean <= AHEAD * slots
 
-    def _give(self, head: HeadView, item: Item, place: Placement | None, wall: float) -> int:
+    def _give(self, head: HeadView, item: TaskItem, place: Placement | None, wall: float) -> int:
         spec = self._spec_of(item.id)
         granted = self._items.grant(item, head.job, wall)
         head.mirror.give(
             Given(
                 item.id, granted.token, item.shape, place, item.priority, item.function, spec,
-                item.attempts + 1, item.timeout,
+                item.attempts + 1, item.timeout, self._resources[item.shape].threads_per_rank,
+                item.crashes,
             )
         )  # fmt: skip
         return len(spec)

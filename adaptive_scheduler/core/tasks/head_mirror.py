@@ -27,6 +27,33 @@ from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.tasks import End, Given, Held, Order, Trade, Work
 
 
+class OrderBook:
+    """What a head is to do about its tasks, until it has said that it knows.
+
+    Attributes
+    ----------
+    kept : deque of Order
+    last : int
+        Number of the last one that was given.
+    """
+
+    def __init__(self) -> None:
+        self.kept: deque[Order] = deque()
+        self.last = 0
+
+    def add(
+        self, token: int, priority: float | None = None, place: Placement | None = None
+    ) -> None:
+        """Give one more."""
+        self.last += 1
+        self.kept.append(Order(self.last, token, priority, place))
+
+    def forget(self, told: int) -> None:
+        """It knows those up to this number."""
+        while self.kept and self.kept[0].number <= told:
+            self.kept.popleft()
+
+
 class HeadMirror:
     """What the manager knows of one head.
 
@@ -43,35 +70,42 @@ class HeadMirror:
         Tasks that it was given and that have not ended, by token; oldest first.
     heard : int
         The last of its ends that was taken in.
+    suspects : set of int
+        Tokens of those of `given` that died before.
+    pids : dict of int to int
+        Processes of tasks that have been running for a moment, by token.
     """
 
     def __init__(self, nodes: Iterable[NodeInventory]) -> None:
         self.inventory = Inventory(nodes)
         self.given: dict[int, Given] = {}
         self.heard = 0
+        self.suspects: set[int] = set()
+        self.pids: dict[int, int] = {}
         self._places: dict[int, Placement] = {}  # by token
         self._waiting: dict[int, set[int]] = {}  # tokens without a place, by fits
         self._placed: dict[int, int] = {}  # how many have one, by fits
         self._seen = 0
-        self._orders: deque[Order] = deque()
-        self._last_order = 0
+        self._orders = OrderBook()
 
     # ------------------------------------------------------------------ what it tells
 
     def take(self, trade: Trade) -> Iterator[tuple[Given, End]]:
         """Take in a report; yields the ends that are new, each after the mirror knows of it."""
         self._seen = max(self._seen, trade.seen)
-        while self._orders and self._orders[0].number <= trade.told:
-            self._orders.popleft()
+        self.pids |= {token: pid for token, _, pid in trade.begun if token in self.given}
+        self._orders.forget(trade.told)
         for end in trade.ended:
             if end.number == self.heard + 1:
                 self.heard = end.number
                 given = self._end(end)
                 if given is not None:
                     yield given, end
+                self.pids.pop(end.token, None)
 
     def _end(self, end: End) -> Given | None:
         given = self.given.pop(end.token, None)
+        self.suspects.discard(end.token)
         place = self._forget(end.token, given)
         if place is None:
             return given
@@ -104,6 +138,8 @@ class HeadMirror:
     def give(self, given: Given) -> None:
         """Give it a task; with a place, which must be free, or to wait in the head."""
         self.given[given.token] = given
+        if given.crashes:
+            self.suspects.add(given.token)
         if given.place is None:
             self._waiting.setdefault(given.fits, set()).add(given.token)
         else:
@@ -123,16 +159,19 @@ class HeadMirror:
         """
         self._seen = trade.seen
         self.heard = trade.ended[0].number - 1 if trade.ended else trade.ends
-        self._last_order = trade.told
+        self._orders.last = trade.told
         known = {given.token: given for given in tasks}
         told = {held.token for held in trade.holds or ()}
         self.given |= {token: given for token, given in known.items() if token not in told}
+        self.suspects |= {token for token, given in self.given.items() if given.crashes}
         for held in trade.holds or ():
             # one that is no task here any more has its place until it ends, too
             given = known.get(held.token, Given(-1, held.token, -1))
             self.give(msgspec.structs.replace(given, place=held.place))
             if held.token not in known:
-                self._order(held.token)
+                self._orders.add(held.token)
+            elif held.place is None:  # the former manager may have told nobody of a new one
+                self._orders.add(held.token, priority=given.priority)
 
     def could_hold(self, held: Iterable[Held]) -> bool:
         """Whether tasks can be where a head says that they are."""
@@ -147,8 +186,12 @@ class HeadMirror:
     @property
     def has_begun(self) -> set[int]:
         """Tokens of tasks that have a place, and that the head knows to have one: they may have begun."""
-        unheard = {order.token for order in self._orders if order.place is not None}
+        unheard = {order.token for order in self._orders.kept if order.place is not None}
         return {token for token in self._places if token <= self._seen} - unheard
+
+    def has_place(self, token: int) -> bool:
+        """Whether a task has a place: it does not wait in the head."""
+        return token in self._places
 
     def placed(self, fits: int) -> int:
         """How many of its tasks of these resources have a place."""
@@ -179,13 +222,13 @@ class HeadMirror:
         waiting = [self.given[token] for fits in free for token in self._waiting[fits]]
         for given in sorted(waiting, key=lambda one: (-one.priority, one.item)):
             place = self.inventory.place(resources[given.fits], kept)
-            if len(self._orders) >= most:
+            if len(self._orders.kept) >= most:
                 return
             if place is not None:
                 self._waiting[given.fits].discard(given.token)
                 self.inventory.take(place)
                 self._settle(given, place)
-                self._order(given.token, place=place)
+                self._orders.add(given.token, place=place)
 
     @property
     def unseen(self) -> tuple[int, int]:
@@ -200,7 +243,7 @@ class HeadMirror:
     def drop(self, token: int) -> None:
         """Let it end a task, or give it back."""
         if token in self.given:
-            self._order(token)
+            self._orders.add(token)
 
     def prioritise(self, token: int, priority: float) -> None:
         """Let it sort a task in anew, if it waits there; one that has a place goes on."""
@@ -208,13 +251,7 @@ class HeadMirror:
         if given is not None:
             self.given[token] = msgspec.structs.replace(given, priority=priority)
             if token in self._waiting.get(given.fits, ()):
-                self._order(token, priority=priority)
-
-    def _order(
-        self, token: int, priority: float | None = None, place: Placement | None = None
-    ) -> None:
-        self._last_order += 1
-        self._orders.append(Order(self._last_order, token, priority, place))
+                self._orders.add(token, priority=priority)
 
     def work(self, *, leave: bool = False) -> Work:
         """Return what it has to know, whatever has been sent before: messages may be lost."""
@@ -224,4 +261,4 @@ class HeadMirror:
                 break
             tasks.append(self.given[token])
         tasks.reverse()
-        return Work(self.heard, tasks, list(self._orders), leave=leave)
+        return Work(self.heard, tasks, list(self._orders.kept), leave=leave)

@@ -10,6 +10,8 @@ import msgspec
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.core.times import length_text
 from adaptive_scheduler.errors import InputError
 
 #: Seconds that a head without tasks stays.
@@ -32,6 +34,11 @@ class Pool(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         Jobs at most; jobs that stay although there is nothing to do.
     accepts : list of str
         Tags of the tasks that it takes; empty: all.
+    batch_size : int, optional
+        Tasks that one of its jobs may hold at a time, whether they run or wait there; None: as many
+        as it can run, and of short ones a few more.
+    threshold : int
+        A job is given tasks only when it may hold so many more (with `batch_size`).
     idle : float
         Seconds that a job without tasks stays.
     is_removed : bool
@@ -43,6 +50,8 @@ class Pool(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     max_jobs: int = 1
     min_jobs: int = 0
     accepts: list[str] = []
+    batch_size: int | None = None
+    threshold: int = 1
     idle: float = IDLE
     is_removed: bool = False
 
@@ -65,13 +74,13 @@ class Pool(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     def __str__(self) -> str:
         has = self.resources
-        parts = [f"{has.cores} cores"]
+        parts = [counted(has.cores, "core")]
         if has.gpus:
-            parts.append(f"{has.gpus} GPUs")
+            parts.append(counted(has.gpus, "GPU"))
         if has.memory is not None:
             parts.append(f"{has.memory / 1024:.3g} GiB")
         if has.walltime is not None:
-            parts.append(f"{has.walltime} s")
+            parts.append(f"walltime {length_text(has.walltime)}")
         if self.accepts:
             parts.append(f"tags {', '.join(self.accepts)} only")
         return f"{self.name} ({', '.join(parts)})"
@@ -98,6 +107,12 @@ def check_pool(pool: Pool) -> Pool:
         raise InputError(
             f"pool {pool.name}: min_jobs={pool.min_jobs}, max_jobs={pool.max_jobs}: give "
             "0 <= min_jobs <= max_jobs, and max_jobs of at least 1."
+        )
+    most = pool.batch_size or pool.threshold
+    if not (1 <= pool.threshold <= most and (pool.batch_size is None or pool.batch_size >= 1)):
+        raise InputError(
+            f"pool {pool.name}: batch_size={pool.batch_size}, threshold={pool.threshold}: give "
+            "1 <= threshold <= batch_size, or batch_size=None."
         )
     if not pool.idle >= 0:  # so of NaN, too
         raise InputError(f"pool {pool.name}: idle={pool.idle} must be seconds, 0 or more.")

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Protocol
+
+import msgspec
 
 from adaptive_scheduler.core.jobs.records import is_external
 from adaptive_scheduler.core.rows.events import TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
+from adaptive_scheduler.core.rows.row import TaskItem
 from adaptive_scheduler.core.tasks.hand_out import HandOut, HeadView
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
+from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import Owner
-from adaptive_scheduler.core.wire.tasks import EndKind
+from adaptive_scheduler.core.wire.tasks import End, EndKind, LastTry
 
 #: Ends of jobs that say nothing about the tasks in them.
 CUTS = frozenset({"timeout", "preempted", "node_fail", "cancelled", "goodbye"})
 
+#: Part of a walltime: a task that had so much of it, and was cut, had a whole one. Some of it is
+#: needed to start, and to end in good order.
+FULL_WALLTIME = 0.8
 #: Part of a walltime: a job of which less is left is followed by another one.
 NEARLY_OVER = 0.1
 
@@ -74,11 +82,9 @@ class Head:
         It was given tasks, and none of them has ended.
     """
 
-    def __init__(
-        self, owner: Owner, nodes: Iterable[NodeInventory], accepts: Collection[str] = ()
-    ) -> None:
+    def __init__(self, owner: Owner, nodes: Iterable[NodeInventory]) -> None:
         self.owner = owner
-        self.view = HeadView(owner.job, HeadMirror(nodes), accepts)
+        self.view = HeadView(owner.job, HeadMirror(nodes))
         self.is_known = False
         self.ends_at = float("inf")
         self.idle_since: float | None = None
@@ -86,10 +92,30 @@ class Head:
         self.is_barren = False
         self._has_ended_one = False
 
+    def configure(self, pool: Pool) -> None:
+        """Take over what its pool says at present."""
+        self.view.accepts = pool.accepts
+        self.view.batch_size, self.view.threshold = pool.batch_size, pool.threshold
+
+    @property
+    def node(self) -> str:
+        """The name of its first node."""
+        return self.inventory.nodes[0].name if self.inventory.nodes else ""
+
     @property
     def inventory(self) -> Inventory:
         """What its job has."""
         return self.view.mirror.inventory
+
+    @property
+    def cores(self) -> int:
+        """Cores for tasks that its job has."""
+        return sum(len(node.cores) for node in self.inventory.nodes)
+
+    @property
+    def used_cores(self) -> int:
+        """Those of them that tasks occupy."""
+        return self.cores - self.inventory.free_cores
 
     def is_nearly_over(self, walltime: float | None, now: float) -> bool:
         """Whether so little of its walltime is left that it does not count as a place for tasks."""
@@ -124,6 +150,8 @@ class TaskState:
         More tasks may come.
     changed : bool
         Something happened for which a head that waits may get an answer.
+    ended_by : Counter of EndKind
+        How tries of tasks have ended since this manager began.
     """
 
     def __init__(
@@ -138,6 +166,7 @@ class TaskState:
         self.heads: dict[str, Head] = {}
         self.is_open = False
         self.changed = False
+        self.ended_by: Counter[EndKind] = Counter()
         self.hand_out = HandOut(items, self.resources, self._spec)
         self._items = items
         self._numbers = {one: number for number, one in enumerate(self.resources)}
@@ -154,17 +183,26 @@ class TaskState:
             self.changed_resources[number] = resources
         return number
 
+    def note_last_try(self, row: TaskItem, head: Head | None, end: End, now: float) -> None:
+        """Remember where and when a task, whose row is that before its end, was tried."""
+        if not end.begun:
+            return
+        pid = head.view.mirror.pids.get(end.token, 0) if head else 0
+        last = LastTry(
+            row.job or "", head.node if head else "", pid, end.kind, end.peak, row.changed,
+            now - end.ago, end.seconds,
+        )  # fmt: skip
+        self.facts.put_fact("times", row.id, msgspec.msgpack.encode(last))
+
     def note_batch(self, batch: str, items: list[int]) -> None:
         """Remember which tasks a Submit made."""
         self.batches[batch] = self.changed_batches[batch] = items
 
-    def meet_head(
-        self, owner: Owner, nodes: Iterable[NodeInventory], accepts: Collection[str] = ()
-    ) -> None:
+    def meet_head(self, owner: Owner, nodes: Iterable[NodeInventory]) -> None:
         """A head says what it has. Each is asked what it holds: it may have been believed dead."""
         before = self.heads.get(owner.job)
         if before is None or before.owner != owner:
-            self.heads[owner.job] = Head(owner, nodes, accepts)
+            self.heads[owner.job] = Head(owner, nodes)
         self.changed = True
 
     def is_held_here(self, task: TaskResources) -> bool:
@@ -184,8 +222,10 @@ class TaskState:
                 if given.item >= 0 and rows[given.item].token == token and not rows[given.item].job:
                     mirror.drop(token)
 
-    def lose_head(self, job: str, reason: str, cause: str, now: float) -> None:
-        """A job is gone: what had not begun in it comes back uncounted.
+    def lose_head(
+        self, job: str, reason: str, cause: str, now: float, walltime: float | None = None
+    ) -> None:
+        """A job, of so much walltime, is gone: what had not begun in it comes back uncounted.
 
         Of what had begun, a task that died before is blamed; if there is none, all are. A job that
         ended at its walltime, or with its node, is nobody's fault. Of a head that has not said yet
@@ -198,11 +238,21 @@ class TaskState:
         begun = held.keys() & head.view.mirror.has_begun if head and is_known else held.keys()
         suspects = {token for token in begun if self._items.rows[held[token]].crashes} or set(begun)
         for token, item in held.items():
+            is_blamed = cause not in CUTS and token in suspects
+            kind = EndKind.DIED if is_blamed else EndKind.CUT
             if token not in begun:
-                event = TaskEnded(token, EndKind.BACK, begun=False, reason=reason)
-            elif cause in CUTS or token not in suspects:
-                event = TaskEnded(token, EndKind.CUT, reason=reason)
-            else:
-                event = TaskEnded(token, EndKind.DIED, reason=reason)
-            self._items.end_task(item, event, now)
+                kind = EndKind.BACK
+            has_begun = kind is not EndKind.BACK
+            row = self._items.task(item)
+            seconds = max(0.0, now - row.changed)
+            end = End(0, token, kind, begun=has_begun, seconds=seconds)
+            self.note_last_try(row, head, end, now)
+            is_full = kind is EndKind.CUT and is_full_cut(seconds, walltime)
+            ended = TaskEnded(token, kind, has_begun, reason, is_full_cut=is_full)
+            self._items.end_task(item, ended, now)
         self.changed = True
+
+
+def is_full_cut(seconds: float, walltime: float | None) -> bool:
+    """Whether a task that a job's end has cut had a whole walltime, as far as it can have one."""
+    return walltime is not None and seconds >= FULL_WALLTIME * walltime

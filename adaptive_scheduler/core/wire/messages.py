@@ -19,6 +19,9 @@ from adaptive_scheduler.core.wire.tasks import (
     AddPool,
     CloseRun,
     Collect,
+    DescribeTasks,
+    Fetch,
+    Fetched,
     PoolList,
     Pools,
     Prioritise,
@@ -27,6 +30,7 @@ from adaptive_scheduler.core.wire.tasks import (
     Results,
     Submit,
     TasksSubmitted,
+    TaskViews,
     Trade,
     Withdraw,
     Work,
@@ -160,7 +164,8 @@ class Stop(msgspec.Struct, frozen=True, gc=False, tag=True):
 Request = (
     Hello | Claim | Beat | Finish | Fail | Release | Goodbye  # of clients
     | Trade  # of heads of pools
-    | PutFunction | Submit | Collect | Prioritise | Withdraw | CloseRun  # of drivers
+    | PutFunction | Submit | Collect | Fetch | Prioritise | Withdraw | CloseRun  # of drivers
+    | DescribeTasks  # of drivers and people
     | AddPool | RemovePool | Pools  # of drivers and people
     | Status | Cancel | CancelItems | Resume | Retry | Stop  # of people
 )  # fmt: skip
@@ -246,7 +251,8 @@ class Picture(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 Reply = (
-    Welcome | Assigned | Idle | Ok | Refused | Picture | Work | TasksSubmitted | Results | PoolList
+    Welcome | Assigned | Idle | Ok | Refused | Picture  # to clients and people
+    | Work | TasksSubmitted | Results | Fetched | TaskViews | PoolList  # about tasks
 )  # fmt: skip
 
 

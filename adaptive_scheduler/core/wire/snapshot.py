@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from adaptive_scheduler.core.jobs.batch_jobs import JobState, ListedJob
 from adaptive_scheduler.core.jobs.records import JobRecord
-from adaptive_scheduler.core.rows.row import Item, Phase
+from adaptive_scheduler.core.rows.row import FAILED, LEARNER, Item, Phase, TaskItem
 from adaptive_scheduler.core.wire.messages import Report
+from adaptive_scheduler.core.wire.tasks import PoolState
 
 #: A learner makes no progress if its last point is older than this many seconds, and older than
 #: this many times the duration of its slow points (the 95th percentile).
@@ -19,6 +20,8 @@ STALLED, STALLED_FACTOR = 60.0, 5.0
 UNSAVED = "Its points wait in memory: make room, or mend it, and it goes on by itself"
 #: Most learners with damaged data that a snapshot names.
 DAMAGED = 5
+#: Most failed tasks that a snapshot names, the last ones; and ends that are looked through for them.
+FAILED_TASKS, LOOKED_THROUGH = 20, 10_000
 
 
 class ItemView(msgspec.Struct, omit_defaults=True):
@@ -52,7 +55,8 @@ class JobRow(msgspec.Struct, omit_defaults=True):
     """One job.
 
     `silent`: seconds since its last heartbeat; `suspect`: for too long; `waiting`: it has not
-    started; `remedy`: what to do about one that will never start.
+    started; `remedy`: what to do about one that will never start. Of a job that runs tasks:
+    how many it holds, its cores, and how many of these are in use.
     """
 
     id: str
@@ -65,6 +69,9 @@ class JobRow(msgspec.Struct, omit_defaults=True):
     silent: float = 0.0
     suspect: bool = False
     waiting: bool = False
+    tasks: int = 0
+    cores: int = 0
+    used: int = 0
 
 
 class Snapshot(msgspec.Struct, omit_defaults=True):
@@ -95,6 +102,14 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
         Items that became DONE since then.
     notes : list of str
         Texts that a user should read: why the run is held, what it waits for, ...
+    kind : str
+        What its items are: ``learner`` or ``task``.
+    pools : list of PoolState
+        Of a run of tasks.
+    ended_by : dict of str to int
+        Tries of tasks that have ended since this manager started, by how they ended.
+    ended_per_second : float
+        Tasks that ended, in the last minute.
     """
 
     run: str
@@ -112,6 +127,10 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
     started: float = 0.0
     finished: int = 0
     notes: list[str] = []
+    kind: str = LEARNER
+    pools: list[PoolState] = []
+    ended_by: dict[str, int] = {}
+    ended_per_second: float = 0.0
 
     @property
     def total(self) -> int:
@@ -164,6 +183,19 @@ def item_views(rows: Iterable[Item], reports: Mapping[int, Report], which: str) 
         return []
     shown = (Phase.RUNNING, Phase.FAILED) if which == "active" else tuple(Phase)
     return [item_view(row, reports.get(row.id)) for row in rows if row.phase in shown]
+
+
+def failed_task_views(rows: Sequence[Item], ends: Sequence[int]) -> list[ItemView]:
+    """Views of the tasks that failed last; `ends`: rows in the order in which they ended, or -1."""
+    found: dict[int, ItemView] = {}
+    for item_id in ends[: -LOOKED_THROUGH - 1 : -1]:
+        row = rows[item_id] if item_id >= 0 else None
+        if type(row) is TaskItem and row.phase is FAILED:
+            view = ItemView(row.id, row.name, row.phase, attempts=row.attempts, reason=row.reason)
+            found.setdefault(row.id, view)
+        if len(found) == FAILED_TASKS:
+            break
+    return list(found.values())
 
 
 def damage(rows: Iterable[Item], reports: Mapping[int, Report]) -> str:

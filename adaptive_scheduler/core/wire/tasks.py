@@ -46,6 +46,10 @@ class Given(msgspec.Struct, frozen=True, gc=False, array_like=True):
     attempt : int
     timeout : float, optional
         Seconds.
+    threads : int
+        Of each of its processes.
+    crashes : int
+        How often the process that ran it has died.
     """
 
     item: int
@@ -57,6 +61,8 @@ class Given(msgspec.Struct, frozen=True, gc=False, array_like=True):
     spec: bytes = b""
     attempt: int = 1
     timeout: float | None = None
+    threads: int = 1
+    crashes: int = 0
 
 
 class Order(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -252,6 +258,38 @@ class Collect(msgspec.Struct, frozen=True, gc=False, tag=True):
     wait: float = 0.0
 
 
+class LastTry(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Where and when a task was tried last. Times are those of the manager's clock.
+
+    Attributes
+    ----------
+    job, node : str
+    pid : int
+        0 if it took only a moment.
+    kind : EndKind
+    peak : int
+        Bytes of memory that it had at most; 0: not known.
+    handed_out, ended : float
+        Seconds since 1970.
+    seconds : float
+        That it ran.
+    """
+
+    job: str
+    node: str
+    pid: int
+    kind: EndKind
+    peak: int
+    handed_out: float
+    ended: float
+    seconds: float
+
+    @property
+    def begun(self) -> float:
+        """Seconds since 1970."""
+        return self.ended - self.seconds
+
+
 class TaskResult(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """How a task ended.
 
@@ -270,10 +308,8 @@ class TaskResult(msgspec.Struct, frozen=True, gc=False, array_like=True):
     code : int
         Exit status, or number of the signal.
     attempts : int
-    seconds : float
-        That its last try ran.
-    job : str
-        In which it ran.
+    last_try : bytes
+        An encoded `LastTry`; empty if it was never begun.
     """
 
     item: int
@@ -284,8 +320,7 @@ class TaskResult(msgspec.Struct, frozen=True, gc=False, array_like=True):
     reason: str = ""
     code: int = 0
     attempts: int = 0
-    seconds: float = 0.0
-    job: str = ""
+    last_try: bytes = b""
 
 
 class Results(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -294,6 +329,29 @@ class Results(msgspec.Struct, frozen=True, gc=False, tag=True):
     upto: int
     ended: list[TaskResult] = []
     more: bool = False
+
+
+class Fetch(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """Which of these tasks have ended, and how? Without items: how many ends there are."""
+
+    items: list[int]
+
+
+class Fetched(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """The answer to Fetch.
+
+    Attributes
+    ----------
+    ends : int
+        The number of the last end.
+    looked_at : int
+        How many of the items, from the first one: of the others it must be asked again.
+    ended : list of TaskResult
+    """
+
+    ends: int
+    looked_at: int
+    ended: list[TaskResult]
 
 
 class Prioritise(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -308,6 +366,47 @@ class Withdraw(msgspec.Struct, frozen=True, gc=False, tag=True):
 
     items: list[int]
     waiting_only: bool = False
+
+
+class DescribeTasks(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """How do these tasks stand? Changes nothing."""
+
+    items: list[int]
+
+
+class TaskView(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A task as it stands at this moment.
+
+    Attributes
+    ----------
+    item : int
+    phase : str
+    attempts : int
+        Those that have ended.
+    job, node : str
+        Of one that was handed out.
+    pid : int
+        Of one that has been running for a moment; 0: it is not known.
+    since : float
+        Seconds since 1970 of the last change of its phase.
+    has_place : bool
+        It was handed out and does not wait in the head: it runs, or is about to.
+    """
+
+    item: int
+    phase: str
+    attempts: int
+    job: str = ""
+    node: str = ""
+    pid: int = 0
+    since: float = 0.0
+    has_place: bool = False
+
+
+class TaskViews(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """The answer to DescribeTasks, in the same order; tasks that do not exist are left out."""
+
+    tasks: list[TaskView]
 
 
 class CloseRun(msgspec.Struct, frozen=True, gc=False, tag=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.storage import journal, tinydb_file
 from adaptive_scheduler.io.storage.database import Database
+from adaptive_scheduler.io.storage.facts import Facts
 from adaptive_scheduler.io.storage.tinydb_file import Tables
 
 #: How often to try while checkpoints change the file; one repetition is nearly always enough.
@@ -34,12 +36,30 @@ def read_tables(folder: RunFolder) -> Tables:
     raise DatabaseError(folder.database, "changes faster than it can be read. Try again.")
 
 
-def _read_once(file: tinydb_file.AtomicStorage, folder: RunFolder) -> Tables:
+def read_with_facts(folder: RunFolder) -> tuple[Tables, Facts]:
+    """Read all rows, and open the facts of tasks, which the caller closes; see `read_tables`."""
+    file = tinydb_file.AtomicStorage(folder.database)
+    for _ in range(_TRIES):
+        before = file.identity()
+        facts = Facts(folder.facts)
+        with suppress(FileNotFoundError):  # a checkpoint deleted a segment meanwhile
+            tables = _read_once(file, folder, facts.found)
+            if file.identity() == before:
+                return tables, facts
+        facts.close()
+    raise DatabaseError(folder.database, "changes faster than it can be read. Try again.")
+
+
+def _read_once(
+    file: tinydb_file.AtomicStorage,
+    folder: RunFolder,
+    take_fact: Callable[[int, bytes], object] = lambda _number, _line: None,
+) -> Tables:
     tables = file.read()
     if tables is None:
         raise DatabaseError(folder.database, "does not exist. Name the database of a run.")
     if files.status(folder.journals) is not None:
-        journal.replay_all(folder, tinydb_file.last_segment(tables), tables)
+        journal.replay_all(folder, tinydb_file.last_segment(tables), tables, take_fact)
     return tables
 
 

@@ -15,7 +15,7 @@ from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import step
 from adaptive_scheduler.core.rows.retry_decision import Budget
-from adaptive_scheduler.core.rows.row import RUNNING, TASK, Item
+from adaptive_scheduler.core.rows.row import RUNNING, TASK, Item, TaskItem
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.pools import Pool, PoolTable
 from adaptive_scheduler.core.tasks.resources import TaskResources
@@ -54,11 +54,15 @@ def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
     """Read the items, in the order of their ids."""
     rows = _without_half_batch(tables.get(database.ITEMS, {}), read_batches(tables))
     try:
-        return [msgspec.convert(rows[str(n)], Item) for n in range(len(rows))]
+        return [_item(rows[str(n)]) for n in range(len(rows))]
     except (msgspec.MsgspecError, KeyError) as error:
         raise DatabaseError(
             folder.database, f"holds a row that is no item of this version ({error})."
         ) from error
+
+
+def _item(row: Mapping[str, Any]) -> Item:
+    return msgspec.convert(row, TaskItem if row.get("kind") == TASK else Item)
 
 
 def open_state(
@@ -133,7 +137,11 @@ def _release_duplicates(items: list[Item], budget: Budget) -> list[int]:
     """
     runs: dict[str | None, int] = {}
     freed: list[int] = []
-    running = [row for row, item in enumerate(items) if item.phase is RUNNING and item.kind != TASK]
+    running = [
+        row
+        for row, item in enumerate(items)
+        if item.phase is RUNNING and type(item) is not TaskItem
+    ]
     for row in sorted(running, key=lambda row: items[row].token):
         older = runs.get(items[row].job)
         if older is not None:

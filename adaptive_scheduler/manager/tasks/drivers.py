@@ -9,7 +9,7 @@ import re
 import msgspec
 
 from adaptive_scheduler.core.rows.events import Cancelled
-from adaptive_scheduler.core.rows.row import DONE, FAILED, OVER, QUEUED, RUNNING, TASK, Item
+from adaptive_scheduler.core.rows.row import DONE, FAILED, OVER, QUEUED, RUNNING, Item, TaskItem
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.resources import check_resources
 from adaptive_scheduler.core.tasks.task_state import Head
@@ -17,6 +17,9 @@ from adaptive_scheduler.core.wire.messages import Ok, Owner, Refused, Reply, Req
 from adaptive_scheduler.core.wire.tasks import (
     CloseRun,
     Collect,
+    DescribeTasks,
+    Fetch,
+    Fetched,
     NewTask,
     Prioritise,
     PutFunction,
@@ -24,6 +27,8 @@ from adaptive_scheduler.core.wire.tasks import (
     Submit,
     TaskResult,
     TasksSubmitted,
+    TaskView,
+    TaskViews,
     Withdraw,
 )
 from adaptive_scheduler.errors import InputError
@@ -33,7 +38,9 @@ from adaptive_scheduler.manager.tasks.parked import Parked
 #: The digest of a function: a name for its file.
 _KEY = re.compile("[0-9a-f]{32}")
 #: What drivers send.
-DRIVER_REQUESTS = frozenset((PutFunction, Submit, Collect, Prioritise, Withdraw, CloseRun))
+DRIVER_REQUESTS = frozenset(
+    (PutFunction, Submit, Collect, Fetch, Prioritise, Withdraw, DescribeTasks, CloseRun)
+)
 #: Ends and bytes of values that one answer brings.
 MOST_ENDS, MOST_BYTES = 1000, 2**20
 #: Tasks that one request may name; who has more sends several.
@@ -68,12 +75,16 @@ class DriverManager:
                 results = self._results(request.seen)
                 is_news = bool(results.ended or results.more) or request.wait <= 0
                 return results if is_news else Parked(now.monotonic + request.wait)
+            case Fetch():
+                return self._fetch(request)
             case PutFunction():
                 return self._put_function(request)
             case Prioritise():
                 return self._prioritise(request, now)
             case Withdraw():
                 return self._withdraw(request, now)
+            case DescribeTasks():
+                return self._describe(request)
         self._close()
         return Ok()
 
@@ -84,8 +95,17 @@ class DriverManager:
     def close_if_gone(self, now: Moment) -> None:
         """No more tasks will come, if all have ended and no driver was heard for too long."""
         is_waiting = self._state.tasks.is_open and not self._state.items.unfinished
-        if is_waiting and now.monotonic - self._heard > self._state.config.timing.driver_patience:
+        if is_waiting and self._is_gone(now):
             self._close()
+
+    def _is_gone(self, now: Moment) -> bool:
+        return now.monotonic - self._heard > self._state.config.timing.driver_patience
+
+    def is_deserted(self, now: Moment) -> bool:
+        """Whether tasks wait, but nobody is there to run them, and no driver was heard for too long."""
+        state = self._state
+        has_jobs = state.pools.active or state.tasks.heads or state.jobs.live
+        return state.tasks.is_open and not has_jobs and self._is_gone(now)
 
     def wake(self, _owner: Owner, request: Collect, _now: Moment) -> Reply | None:
         """Answer a Collect that waits, if something has ended."""
@@ -145,10 +165,11 @@ class DriverManager:
         return TasksSubmitted(ids)
 
     def _item(self, number: int, call: NewTask, resources: list[int], now: Moment) -> Item:
-        return Item(
-            number, "", QUEUED, kind=TASK, priority=call.priority, depends_on=tuple(call.after),
+        return TaskItem(
+            number, "", QUEUED, priority=call.priority, depends_on=tuple(call.after),
             shape=resources[call.resources], changed=now.wall, tag=call.tag, name=call.name,
             key=call.key, function=call.function, retries=call.retries, timeout=call.timeout,
+            created=now.wall,
         )  # fmt: skip
 
     def _check(self, request: Submit) -> Refused | None:
@@ -209,15 +230,16 @@ class DriverManager:
             if len(ended) >= MOST_ENDS or size >= MOST_BYTES:
                 return Results(upto, ended, more=True)
             upto = number + 1
-            row = items.rows[items.tasks.ends[number]] if items.tasks.ends[number] >= 0 else None
+            item = items.tasks.ends[number]
+            row = items.task(item) if item >= 0 else None
             if row is None or row.ended != upto or row.phase not in OVER:
                 continue  # it was tried again since
             end = self._ended(row)
-            size += len(end.value) + len(end.error) + len(end.reason) + 200
+            size += _size(end)
             ended.append(end)
         return Results(upto, ended)
 
-    def _ended(self, row: Item) -> TaskResult:
+    def _ended(self, row: TaskItem) -> TaskResult:
         """Tell what belongs to its last try: those before may have left facts too."""
         facts = self._state.tasks.facts
         value = error = path = b""
@@ -228,7 +250,42 @@ class DriverManager:
             error = facts.fact("error", row.id) or b""
         return TaskResult(
             row.id, row.phase.value, value, path.decode(), error, row.reason, row.code,
-            row.attempts, row.worked,
+            row.attempts, facts.fact("times", row.id) or b"",
+        )  # fmt: skip
+
+    def _fetch(self, request: Fetch) -> Reply:
+        if len(request.items) > MOST_CALLS:
+            return _too_many(len(request.items))
+        items = self._state.items
+        ended: list[TaskResult] = []
+        looked_at = size = 0
+        for item in request.items:
+            if size >= MOST_BYTES:
+                break
+            looked_at += 1
+            row = items.rows[item] if 0 <= item < len(items) else None
+            if type(row) is TaskItem and row.phase in OVER:
+                ended.append(end := self._ended(row))
+                size += _size(end)
+        return Fetched(len(items.tasks.ends), looked_at, ended)
+
+    def _describe(self, request: DescribeTasks) -> Reply:
+        if len(request.items) > MOST_CALLS:
+            return _too_many(len(request.items))
+        rows = self._state.items.rows
+        found = [rows[item] for item in request.items if 0 <= item < len(rows)]
+        return TaskViews([self._view(row) for row in found if type(row) is TaskItem])
+
+    def _view(self, row: TaskItem) -> TaskView:
+        if row.phase is not RUNNING:
+            return TaskView(row.id, row.phase.value, row.attempts, since=row.changed)
+        job, head = row.job or "", self._head_of(row)
+        if head is None:
+            return TaskView(row.id, row.phase.value, row.attempts, job, since=row.changed)
+        mirror = head.view.mirror
+        return TaskView(
+            row.id, row.phase.value, row.attempts, job, head.node,
+            mirror.pids.get(row.token, 0), row.changed, mirror.has_place(row.token),
         )  # fmt: skip
 
     # ------------------------------------------------------------------- changes
@@ -243,7 +300,7 @@ class DriverManager:
         for item, priority in zip(request.items, request.priorities, strict=True):
             if self._is_open_task(item):
                 after = self._state.items.prioritise(item, priority, now.wall)
-                if type(after) is Item and (head := self._head_of(after)) is not None:
+                if type(after) is not Refused and (head := self._head_of(after)) is not None:
                     head.view.mirror.prioritise(after.token, priority)
         self._state.tasks.changed = True
         return Ok()
@@ -267,11 +324,17 @@ class DriverManager:
     def _is_open_task(self, item: int) -> bool:
         """Whether there is such a task, and it has not ended."""
         rows = self._state.items.rows
-        return 0 <= item < len(rows) and rows[item].kind == TASK and rows[item].phase not in OVER
+        return (
+            0 <= item < len(rows) and type(rows[item]) is TaskItem and rows[item].phase not in OVER
+        )
 
     def _head_of(self, row: Item) -> Head | None:
         """Return the head that holds a task."""
         return None if row.job is None else self._state.tasks.heads.get(row.job)
+
+
+def _size(end: TaskResult) -> int:
+    return len(end.value) + len(end.error) + len(end.reason) + 200
 
 
 def _too_many(n: int) -> Refused:

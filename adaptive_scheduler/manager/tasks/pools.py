@@ -40,7 +40,7 @@ class PoolManager:
             case RemovePool():
                 return self._remove(request.name, now)
             case Pools():
-                return self._list()
+                return PoolList(pool_states(self._state))
 
     def _add(self, pool: Pool) -> Reply:
         if not self._submits():
@@ -72,19 +72,20 @@ class PoolManager:
         self._state.fail_unplaceable(now.wall)
         return Ok()
 
-    def _list(self) -> Reply:
-        return PoolList(
-            [self._state_of(shape, pool) for shape, pool in self._state.pools.by_shape.items()]
-        )
 
-    def _state_of(self, shape: int, pool: Pool) -> PoolState:
-        jobs = [job for job in self._state.jobs.live.values() if job.record.shape == shape]
-        heads = [head for job in jobs if (head := self._state.tasks.heads.get(job.id)) is not None]
-        cores = sum(len(node.cores) for head in heads for node in head.inventory.nodes)
-        free = sum(head.inventory.free_cores for head in heads)
-        tasks = sum(len(head.view.mirror.given) for head in heads)
-        waiting = sum(_is_waiting(job) for job in jobs)
-        return PoolState(pool, waiting, len(jobs) - waiting, cores, cores - free, tasks)
+def pool_states(state: RunState) -> list[PoolState]:
+    """Return each pool of a run as it is now."""
+    return [_state_of(state, shape, pool) for shape, pool in state.pools.by_shape.items()]
+
+
+def _state_of(state: RunState, shape: int, pool: Pool) -> PoolState:
+    jobs = [job for job in state.jobs.live.values() if job.record.shape == shape]
+    heads = [head for job in jobs if (head := state.tasks.heads.get(job.id)) is not None]
+    tasks = sum(len(head.view.mirror.given) for head in heads)
+    waiting = sum(_is_waiting(job) for job in jobs)
+    cores = sum(head.cores for head in heads)
+    used = sum(head.used_cores for head in heads)
+    return PoolState(pool, waiting, len(jobs) - waiting, cores, used, tasks)
 
 
 def _is_waiting(job: TrackedJob) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
 import socket
 import threading
 import uuid
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from typing import Any, Protocol
 
 import msgspec
@@ -17,6 +19,8 @@ from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Reply, Request
 from adaptive_scheduler.core.wire.tasks import (
     Collect,
+    Fetch,
+    Fetched,
     NewTask,
     PutFunction,
     Results,
@@ -26,16 +30,25 @@ from adaptive_scheduler.core.wire.tasks import (
 )
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.io.transport.connection import Connection
-from adaptive_scheduler.runs.driver.outbox import MOST_BYTES, Outbox, Outgoing
+from adaptive_scheduler.runs.driver.outbox import MOST_BYTES, MOST_CALLS, Outbox, Outgoing
 
 #: Seconds that a Collect waits in the manager.
 WAIT = 20.0
 #: Seconds between two tries to reach a manager that is away.
 PAUSE = 0.5
+#: Refusals that are not the fault of one task.
+_OF_ALL = frozenset({"cancelled", "unknown_function"})
 
 
 class Channel:
-    """One connection to the manager, by which one request after the other is sent until answered."""
+    """One connection to the manager, by which one request after the other is sent until answered.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    stop : int
+        File descriptor that becomes readable when the driver stops.
+    """
 
     def __init__(self, folder: RunFolder, stop: int) -> None:
         host = socket.gethostname()
@@ -73,14 +86,14 @@ class Channel:
 class Listener(Protocol):
     """Who is told what the manager says, by either thread."""
 
-    def is_sending(self, futures: list[Any]) -> None:
-        """Tasks are about to be submitted."""
+    def is_sending(self, futures: list[Any]) -> bool:
+        """Tasks are about to be submitted; returns whether they are to be."""
 
-    def submitted(self, futures: list[Any], items: list[int]) -> list[int]:
-        """Take the ids of tasks; returns ends' numbers from which results are wanted again."""
+    def submitted(self, futures: list[Any], items: list[int]) -> None:
+        """Take the ids of tasks."""
 
-    def ended(self, ended: list[TaskResult], page: int) -> None:
-        """Take the ends above the number `page`."""
+    def ended(self, ended: list[TaskResult]) -> None:
+        """Take ends."""
 
     def failed(self, futures: list[Any], error: Exception) -> None:
         """Take back futures that were refused."""
@@ -100,13 +113,13 @@ class Driver:
 
     def __init__(self, folder: RunFolder, listener: Listener) -> None:
         self._listener = listener
+        self._position = threading.Event()  # set when the collector knows from where it collects
         self._stop = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._folder = folder
         self.outbox = Outbox()
         self._functions: dict[str, bytes] = {}
         self._sent_functions: set[str] = set()
-        self._run = uuid.uuid4().hex
-        self._batch = 0
+        self._batches = (f"{uuid.uuid4().hex}:{n}" for n in itertools.count())
         self._threads = [
             threading.Thread(target=self._guard, args=(what,), name=name, daemon=True)
             for name, what in (("task sender", self._send), ("result collector", self._collect))
@@ -140,38 +153,67 @@ class Driver:
             self._listener.broken(error)
         finally:
             channel.close()
+            self._position.set()
 
     # ------------------------------------------------------------------- the sender
 
     def _send(self, channel: Channel) -> None:
         self.outbox.note_sender()
+        self._position.wait()
         while (taken := self.outbox.take()) is not None:
             if isinstance(taken, list):
                 self._send_calls(channel, taken)
             else:
                 for request in taken():
-                    channel.ask(request)
+                    if isinstance(request, Fetch):
+                        self._fetch(channel, request.items)
+                    else:
+                        channel.ask(request)
             del taken  # what it refers to may go
 
-    def _send_calls(self, channel: Channel, taken: list[Outgoing]) -> None:
+    def _send_calls(self, channel: Channel, taken: list[Outgoing], tries: int = 3) -> None:
         taken = [one for one in taken if not one.future.done() and self._can_wait(one)]
         if not taken:
             return
-        self._send_functions(channel, {one.call.function for one in taken})
+        functions = {one.call.function for one in taken} - {""}
+        self._send_functions(channel, functions)
         resources = list({one.resources: None for one in taken})
         numbers = {one: number for number, one in enumerate(resources)}
         calls = [_placed(one, numbers) for one in taken]
         futures = [one.future for one in taken]
-        self._batch += 1
-        self._listener.is_sending(futures)
+        if not self._listener.is_sending(futures):
+            return
         try:
-            reply = channel.ask(Submit(f"{self._run}:{self._batch}", resources, calls))
+            reply = channel.ask(Submit(next(self._batches), resources, calls))
         except RequestRefusedError as error:
-            self._send_fewer(channel, taken, error)
+            self._listener.submitted([], [])
+            self._send_again(channel, taken, error, tries)
             return
         if isinstance(reply, TasksSubmitted):
-            for page in self._listener.submitted(futures, reply.items):
-                self._collect_again(channel, page)
+            for key in functions:
+                self._functions.pop(key, None)  # the manager has them on disk
+            self._listener.submitted(futures, reply.items)
+            pairs = zip(taken, reply.items, strict=True)
+            if keyed := [item for one, item in pairs if one.call.key]:
+                self._fetch(channel, keyed)  # they may have ended long ago
+        else:
+            self._listener.failed(
+                futures, BrokenExecutor("the executor was shut before the manager answered")
+            )
+
+    def _send_again(
+        self, channel: Channel, taken: list[Outgoing], error: RequestRefusedError, tries: int
+    ) -> None:
+        if error.code == "unknown_function" and tries:
+            lost = {one.call.function for one in taken} & self._functions.keys()
+            if lost:  # a manager that died had only some parts of it
+                self._sent_functions -= lost
+                self._send_calls(channel, taken, tries - 1)
+                return
+        if error.code in _OF_ALL:
+            self._listener.failed([one.future for one in taken], error)
+        else:
+            self._send_fewer(channel, taken, error)
 
     def _send_fewer(
         self, channel: Channel, taken: list[Outgoing], error: RequestRefusedError
@@ -197,8 +239,8 @@ class Driver:
         return True
 
     def _send_functions(self, channel: Channel, keys: set[str]) -> None:
-        for key in keys - self._sent_functions - {""}:
-            data = self._functions.pop(key)
+        for key in keys - self._sent_functions:
+            data = self._functions[key]
             parts = [data[n : n + MOST_BYTES] for n in range(0, len(data), MOST_BYTES)] or [b""]
             for number, part in enumerate(parts):
                 channel.ask(PutFunction(key, number, len(parts), part))
@@ -207,21 +249,29 @@ class Driver:
     # ------------------------------------------------------------------- the collector
 
     def _collect(self, channel: Channel) -> None:
-        seen = 0
+        begin = channel.ask(Fetch([]))
+        if not isinstance(begin, Fetched):
+            return
+        seen = begin.ends
+        self._position.set()
         while True:
             reply = channel.ask(Collect(seen, WAIT), WAIT + 1.0)
             if reply is None:
                 return
             assert isinstance(reply, Results), reply
-            page, seen = seen, reply.upto
+            seen = reply.upto
             if reply.ended:
-                self._listener.ended(reply.ended, page)
+                self._listener.ended(reply.ended)
             del reply  # values may be large
 
-    def _collect_again(self, channel: Channel, page: int) -> None:
-        reply = channel.ask(Collect(page, 0.0))
-        if isinstance(reply, Results):
-            self._listener.ended(reply.ended, page)
+    def _fetch(self, channel: Channel, items: list[int]) -> None:
+        """Take those of these tasks that have ended already."""
+        while items:
+            reply = channel.ask(Fetch(items[:MOST_CALLS]))
+            if not isinstance(reply, Fetched):
+                return
+            self._listener.ended(reply.ended)
+            items = items[reply.looked_at :]
 
 
 def _placed(one: Outgoing, numbers: dict[TaskResources, int]) -> NewTask:

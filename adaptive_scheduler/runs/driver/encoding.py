@@ -1,4 +1,4 @@
-"""Pickles functions and arguments of tasks."""
+"""Pickles functions and arguments of tasks; makes values and errors of what comes back."""
 
 from __future__ import annotations
 
@@ -6,16 +6,28 @@ import hashlib
 import io
 import os
 import pickle
+import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures.process import _RemoteTraceback  # so that it is shown as theirs
+from functools import partial
+from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from adaptive_scheduler.errors import USER_RAISES, UnpicklableError
+import msgspec
+
+from adaptive_scheduler.core.wire.tasks import EndKind, LastTry, TaskResult
+from adaptive_scheduler.errors import USER_RAISES, TaskError, UnpicklableError
 from adaptive_scheduler.executors.worker import Program
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value
 from adaptive_scheduler.io.pickling.diagnose import explain_unpicklable
+from adaptive_scheduler.runs.driver.commands.command import EncodedCommand
+from adaptive_scheduler.runs.driver.commands.value_rules import ValueRule
+
+#: Bytes of arguments that go into a message.
+LARGEST_SPEC = 2**19
 
 
 class _NotPlainError(Exception):
@@ -60,6 +72,26 @@ def _named(args: tuple[Any, ...], kwargs: dict[str, Any], error: BaseException) 
     return UnpicklableError(explain_unpicklable((args, kwargs), "arguments", "", error))
 
 
+def encode_call(
+    functions: FunctionKeys, function: Callable[..., Any], args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> tuple[str, bytes]:  # fmt: skip
+    """Return the key of a function, and the pickled arguments of one call of it.
+
+    Arguments that are too large for a message travel as a function does: in parts, to a file.
+
+    Raises
+    ------
+    UnpicklableError
+        Names the function or the argument.
+    """
+    key = functions.key_of(function)
+    spec = encode_arguments(args, kwargs)
+    if len(spec) > LARGEST_SPEC:
+        return functions.key_of(partial(function, *args, **kwargs)), encode_arguments((), {})
+    return key, spec
+
+
 class FunctionKeys:
     """Pickles functions, each once.
 
@@ -102,3 +134,96 @@ class FunctionKeys:
         if is_fixed:
             self._keys[function] = key
         return key
+
+
+# ------------------------------------------------------------------- what comes back
+
+
+def decode_arguments(task: int, spec: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Load the arguments of a call; UnpicklableError if their classes are not here."""
+    try:
+        args, kwargs = pickle.loads(spec)
+    except USER_RAISES as error:  # the border to the user's code: anybody's classes
+        raise UnpicklableError(
+            f"The arguments of task {task} cannot be loaded here ({type(error).__name__}: {error})."
+        ) from error
+    return args, kwargs
+
+
+_decode_try = msgspec.msgpack.Decoder(LastTry).decode
+
+
+def last_try(ended: TaskResult | None) -> LastTry | None:
+    """Return where and when a task was tried last; None if it has not ended, or never begun."""
+    return _decode_try(ended.last_try) if ended is not None and ended.last_try else None
+
+
+def decode_value(ended: TaskResult, command: EncodedCommand | None) -> Any:
+    """Return the value of a task that has ended.
+
+    Raises
+    ------
+    BaseException
+        What it raised; or `TaskError`, `UnpicklableError`.
+    """
+    rule = None if command is None else command.rule
+    takes_failures = isinstance(rule, ValueRule) and rule.takes_failures
+    last = last_try(ended)
+    has_exited = last is not None and last.kind is EndKind.EXIT
+    if ended.phase != "done" and not (takes_failures and has_exited):
+        raise _error_of(ended, last, command)
+    if command is not None:
+        return command.value(ended.code)
+    try:
+        data = Path(ended.path).read_bytes() if ended.path else ended.value
+    except OSError as error:
+        raise TaskError(
+            f"Task {ended.item} is done, but the file of its value, {ended.path}, cannot be read: "
+            f"{error.strerror}."
+        ) from error
+    try:
+        return pickle.loads(data) if data else None
+    except USER_RAISES as error:  # the border to the user's code: anybody's classes
+        raise UnpicklableError(
+            f"Task {ended.item} is done, but its value cannot be loaded here "
+            f"({type(error).__name__}: {error}). Return plain data, or import its classes here."
+        ) from error
+
+
+def _error_of(
+    ended: TaskResult, last: LastTry | None, command: EncodedCommand | None
+) -> BaseException:
+    """Return what a task raised, or an error that says what happened to it, and where."""
+    if ended.error:
+        name, message, text, pickled = pickle.loads(ended.error)
+        if pickled is not None:
+            error: BaseException = pickle.loads(pickled)
+            error.__cause__ = _RemoteTraceback(f'\n"""\n{text}"""')  # type: ignore[arg-type]
+            return error
+        # a value that cannot leave its worker: see `executors.worker`
+        kind = UnpicklableError if "cannot be pickled" in message else TaskError
+        return kind(f"{name}: {message}\n\n{text}")
+    reason = ended.reason or f"it failed with code {ended.code}"
+    facts = [f"task {ended.item}"]
+    if last is not None:
+        facts += _whereabouts(last, ended)
+    log = f" Its output: {command.log}" if command is not None else ""
+    return TaskError(f"{', '.join(facts)}: {reason}.{log}")
+
+
+def _whereabouts(last: LastTry, ended: TaskResult) -> list[str]:
+    """Return job, node, process, signal, memory and time of a task's last try, as far as they are known."""
+    found = [f"job {last.job}"] if last.job else []
+    found += [f"node {last.node}"] if last.node else []
+    found += [f"process {last.pid}"] if last.pid else []
+    if last.kind is EndKind.SIGNAL and ended.code:
+        found.append(f"signal {_signal_name(ended.code)}")
+    found += [f"at most {last.peak / 2**30:.2f} GiB of memory"] if last.peak else []
+    return [*found, f"after {last.seconds:.3g} s", f"try {ended.attempts}"]
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

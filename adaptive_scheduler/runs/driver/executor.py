@@ -4,77 +4,39 @@ from __future__ import annotations
 
 import itertools
 import os
-import subprocess
-import threading
+import uuid
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor as BaseExecutor
 from concurrent.futures import as_completed
 from functools import partial
+from types import TracebackType
 from typing import Any
 
+from adaptive_scheduler.core import paths
+from adaptive_scheduler.core.config import Timing
+from adaptive_scheduler.core.options.checks import duration
+from adaptive_scheduler.core.options.keywords import accept_aliases
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.row import TASK, Item
+from adaptive_scheduler.core.rows.row import TaskItem
+from adaptive_scheduler.core.tasks.pools import IDLE, Pool
+from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io.storage import row_codec
-from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.io.system.processes import end_process, start_head
+from adaptive_scheduler.runs.driver.closing import Closing
+from adaptive_scheduler.runs.driver.commands.command import Command
 from adaptive_scheduler.runs.driver.future import TaskFuture
+from adaptive_scheduler.runs.driver.pools import LocalHead, RunPools, pool_where, where_to_run
 from adaptive_scheduler.runs.driver.settings import Settings
 from adaptive_scheduler.runs.driver.start_run import start_run
 from adaptive_scheduler.runs.driver.task_book import TaskBook
+from adaptive_scheduler.runs.driver.task_table import read_rows, task_table
 from adaptive_scheduler.runs.run_manager import run_folder
+from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.here import Here
 
-#: Seconds that a head may take to end what runs in it.
-HEAD_GRACE = 20.0
-
-
-class _Closing:
-    """What is to be done at the end of an executor: when it is shut, freed, or at Python's end."""
-
-    def __init__(
-        self, book: TaskBook, head: subprocess.Popen[bytes] | None, closes_run: bool
-    ) -> None:
-        self.is_shut = False
-        self._book, self._head, self._closes_run = book, head, closes_run
-        self._lock = threading.Lock()
-        self._is_closed = False
-        _open_ones.add(self)
-
-    def begin(self) -> None:
-        """Take no more tasks, and end when all have ended, beside what else is done here."""
-        self.is_shut = True
-        threading.Thread(target=self.finish, name="executor's end", daemon=True).start()
-
-    def finish(self) -> None:
-        """Wait until all tasks have ended, then end."""
-        self.is_shut = True
-        if self._closes_run:
-            self._book.wait()
-        with self._lock:
-            if self._is_closed:
-                return
-            self._is_closed = True
-            self._book.close(closes_run=self._closes_run and self._book.fault is None)
-            if self._head is not None:
-                end_process(self._head, HEAD_GRACE)
-        _open_ones.discard(self)
-
-
-_open_ones: set[_Closing] = set()
-
-
-def _finish_all() -> None:
-    """At Python's end: as its own executors, wait for what was submitted."""
-    for closing in list(_open_ones):
-        closing.is_shut = True
-    for closing in list(_open_ones):
-        closing.finish()
-
-
-# as concurrent.futures does: before threads are joined, and long before `atexit`
-threading._register_atexit(_finish_all)  # type: ignore[attr-defined]  # noqa: SLF001
+#: The pool of an executor's own scheduler.
+FIRST_POOL = "pool"
 
 
 class Executor(BaseExecutor):
@@ -82,13 +44,27 @@ class Executor(BaseExecutor):
 
     Parameters
     ----------
-    scheduler : Here, optional
-        Where tasks run: ``scheduler.Here(slots=4)``. Default: this machine.
+    scheduler : Here or Scheduler, optional
+        Where tasks run: ``scheduler.Here(slots=4)``, or in jobs: ``SLURM(...)``, ``PBS(...)`` or
+        ``LocalScheduler(...)``, with the resources of each job. Default: this machine.
     folder : path-like, optional
         The run's folder; one that has a run of tasks is carried on: with ``key=`` of
-        `options`, tasks that it has already are not run again.
+        `options`, tasks that it has already are not run again. All nodes must see it.
     name : str
-        Of the run, and of the default folder.
+        Of the run, its jobs, and the default folder.
+    max_jobs, min_jobs : int
+        Jobs at most, waiting ones included; jobs that stay although there is nothing to do.
+    idle : float, str or timedelta
+        Time after which a job without tasks ends.
+    accepts : list of str, optional
+        Tags of the tasks that its jobs take; default: all tasks.
+    batch_size, threshold : int, optional
+        See `add_pool`.
+    interval : float, str or timedelta
+        Longest time between two listings of the queue.
+    driver_patience : float, str or timedelta
+        A run whose tasks have ended, or have nothing to run on, ends if no program like this one
+        was there for so long.
     max_workers : int, optional
         The same as ``Here(slots=max_workers)``, for who comes from `concurrent.futures`.
     initializer : callable, optional
@@ -106,62 +82,148 @@ class Executor(BaseExecutor):
     32
     """
 
+    @accept_aliases()
     def __init__(
         self,
-        scheduler: Here | None = None,
+        scheduler: Here | Scheduler | None = None,
         folder: str | os.PathLike[str] | None = None,
         *,
         name: str = "tasks",
+        max_jobs: int = 1,
+        min_jobs: int = 0,
+        idle: TimeLike = IDLE,
+        accepts: Sequence[str] = (),
+        batch_size: int | None = None,
+        threshold: int = 1,
+        interval: TimeLike = 30.0,
+        driver_patience: TimeLike = 3600.0,
         max_workers: int | None = None,
         initializer: Callable[..., Any] | None = None,
         initargs: tuple[Any, ...] = (),
     ) -> None:
-        where = _checked(scheduler, max_workers)
+        where = where_to_run(scheduler, max_workers)
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
+        timing = Timing(
+            interval=duration(interval, "interval"),
+            driver_patience=duration(driver_patience, "driver_patience"),
+            kill_wait=where.kill_wait if isinstance(where, Scheduler) else Timing().kill_wait,
+        )
+        pool = pool_where(
+            FIRST_POOL, where, (min_jobs, max_jobs), accepts, (batch_size, threshold), idle
+        )
         self.folder = run_folder(folder, name)
-        start_run(self.folder, name)
+        start_run(self.folder, name, where if isinstance(where, Scheduler) else None, timing)
         initializers = [partial(initializer, *initargs)] if initializer is not None else []
-        book = TaskBook(self.folder, initializers)
-        head = start_head(self.folder, where.slots, where.gpus)
-        book.start()
-        self._open(book, head, closes_run=True)
+        self._open(TaskBook(self.folder, name, initializers), closes_run=True)
+        try:
+            self._add(pool, where)
+        except BaseException:
+            self._closing.leave()
+            raise
 
-    def _open(
-        self, book: TaskBook, head: subprocess.Popen[bytes] | None, *, closes_run: bool
-    ) -> None:
+    def _open(self, book: TaskBook, *, closes_run: bool) -> None:
         self._book = book
         self._settings = Settings()
-        self._closing = _Closing(book, head, closes_run)
+        self._closing = Closing(book, closes_run=closes_run)
+        self._pools = RunPools(self.folder, book.keeper)
         weakref.finalize(self, self._closing.begin).atexit = False
-        self._found: list[TaskFuture[Any]] = []
+        book.start()
 
     @classmethod
-    def attach(cls, folder: str | os.PathLike[str]) -> Executor:
+    def attach(cls, folder: str | os.PathLike[str] | None = None) -> Executor:
         """Return an executor on a run that exists: `futures` has its tasks.
 
-        Its end does not end the run. If the run has no manager, one is started.
+        Its end does not end the run. If the run has no manager, one is started. In a task, the
+        folder may be left out: it is that of the task's own run.
+
+        Parameters
+        ----------
+        folder : path-like, optional
+
+        Raises
+        ------
+        InputError
+            There is no run, or it is one of learners.
         """
         self = cls.__new__(cls)
-        self.folder = (
-            RunFolder(folder) if os.fspath(folder).endswith(".run") else run_folder(folder, "")
-        )
+        self.folder = _folder_of(folder)
         if not self.folder.database.exists():
-            raise InputError(f"folder={os.fspath(folder)!r}: there is no run.")
+            raise InputError(
+                f"folder={self.folder.home}: there is no run. Executor(folder=...) begins one."
+            )
         start_run(self.folder, "tasks")
-        book = TaskBook(self.folder, [])
-        found = [_future_of(book, row) for row in _rows(self.folder)]
-        for future in found:
-            book.adopt(future)
-        book.start()
-        self._open(book, None, closes_run=False)
-        self._found = found
+        self._open(TaskBook(self.folder, "tasks", []), closes_run=False)
         return self
 
     @property
     def futures(self) -> list[TaskFuture[Any]]:
-        """The futures of the tasks that the run had when it was attached to."""
-        return list(self._found)
+        """New futures of all tasks that the run has, in the order of their ids."""
+        found = [_future_of(self._book, row) for row in read_rows(self.folder)]
+        self._book.adopt(found)
+        return found
+
+    # ------------------------------------------------------------------- where tasks run
+
+    @accept_aliases()
+    def add_pool(
+        self,
+        scheduler: Here | Scheduler,
+        jobs: int = 1,
+        *,
+        name: str | None = None,
+        min_jobs: int = 0,
+        accepts: Sequence[str] = (),
+        batch_size: int | None = None,
+        threshold: int = 1,
+        idle: TimeLike = IDLE,
+    ) -> str:
+        """Let tasks run in more jobs, also of another shape, or on this machine.
+
+        Parameters
+        ----------
+        scheduler : Here or Scheduler
+            With the resources of each job; of the same kind as the other ones of this run.
+        jobs : int
+            At most.
+        name : str, optional
+            By which it can be changed and removed. One that exists is changed.
+        min_jobs : int
+            Jobs that stay although there is nothing to do.
+        accepts : list of str, optional
+            Tags of the tasks that it takes; default: all tasks.
+        batch_size : int, optional
+            Tasks that one job holds at most, whether they run or wait there. Default: as many as it
+            can run, and of short ones a few more.
+        threshold : int
+            A job is given tasks only when it may hold so many more.
+        idle : float, str or timedelta
+            Time after which a job without tasks ends.
+
+        Returns
+        -------
+        str
+            Its name.
+        """
+        chosen = f"{FIRST_POOL}-{uuid.uuid4().hex[:6]}" if name is None else name
+        pool = pool_where(
+            chosen, scheduler, (min_jobs, jobs), accepts, (batch_size, threshold), idle
+        )
+        self._add(pool, scheduler)
+        return chosen
+
+    def remove_pool(self, name: str) -> None:
+        """Let a pool end: it is given nothing more, and its jobs end with what runs in them."""
+        self._pools.remove(name)
+
+    def _add(self, pool: Pool | None, where: Here | Scheduler) -> None:
+        if isinstance(where, Here):
+            book = self._book
+            head = LocalHead(self.folder, where, lambda: book.has_work, book.broken)
+            self._closing.heads.append(head)
+            self._pools.wait_for(head)
+        elif pool is not None:
+            self._pools.add(pool, where)
 
     # ------------------------------------------------------------------- tasks in
 
@@ -174,10 +236,21 @@ class Executor(BaseExecutor):
         return self._book.submit(self._settings, fn, args, kwargs)
 
     def submit_many(self, fn: Callable[..., Any], iterable: Iterable[Any]) -> list[TaskFuture[Any]]:
-        """Submit ``fn(x)`` for each x; a dict is given to a `Command` as its parameters."""
-        if isinstance(fn, _command_class()):
-            return [self.submit(fn, **one) for one in iterable]
-        return [self.submit(fn, one) for one in iterable]
+        """Submit ``fn(x)`` for each x; a dict is given to a `Command` as its parameters.
+
+        One that cannot be sent has an error as its result, and does not hinder the others.
+        """
+        if not isinstance(fn, Command):
+            return [self.submit(fn, one) for one in iterable]
+        return [self._submit_command(fn, one) for one in iterable]
+
+    def _submit_command(self, command: Command, parameters: Any) -> TaskFuture[Any]:
+        try:
+            if not isinstance(parameters, Mapping):
+                raise InputError(f"{parameters!r}: give a dict of parameters for {command!r}.")
+            return self.submit(command, **parameters)
+        except InputError as error:
+            return self._book.failed_at_submit(self._settings, error)
 
     def map(
         self,
@@ -194,8 +267,20 @@ class Executor(BaseExecutor):
             raise ValueError("chunksize must be >= 1.")
         return super().map(fn, *iterables, timeout=timeout)
 
-    def options(self, **options: Any) -> Executor:
-        """Return a view of this executor that submits with other settings.
+    @accept_aliases()
+    def options(
+        self,
+        *,
+        priority: float | None = None,
+        tag: str | None = None,
+        name: str | None = None,
+        resources: TaskResources | None = None,
+        retries: int | None = None,
+        timeout: TimeLike | None = None,
+        key: str | None = None,
+        after: Sequence[TaskFuture[Any]] | None = None,
+    ) -> Executor:
+        """Return a view of this executor that submits with other settings; those left out stay.
 
         Parameters
         ----------
@@ -212,9 +297,14 @@ class Executor(BaseExecutor):
         after : sequence of TaskFuture
             Tasks that must have succeeded before.
         """
+        given = {
+            "priority": priority, "tag": tag, "name": name, "resources": resources,
+            "retries": retries, "timeout": timeout, "key": key, "after": after,
+        }  # fmt: skip
+        chosen = {option: value for option, value in given.items() if value is not None}
         view = _View.__new__(_View)
         view.__dict__.update(
-            self.__dict__, _settings=self._settings.with_options(options), _whole=self
+            self.__dict__, _settings=self._settings.with_options(chosen), _whole=self
         )
         return view
 
@@ -251,7 +341,10 @@ class Executor(BaseExecutor):
         self._book.prioritise(list(futures), list(priorities))
 
     def tasks(self, state: str | None = None, tag: str | None = None) -> list[dict[str, Any]]:
-        """Return what is on disk of each task, in the order of their ids.
+        """Return a table of the tasks, in the order of their ids; times are seconds since 1970.
+
+        Each row has task, state, tag, name, key, priority, attempts, job, node, pid, created,
+        handed_out, begun, ended, collected (by this process), seconds and reason.
 
         Parameters
         ----------
@@ -260,13 +353,29 @@ class Executor(BaseExecutor):
         tag : str, optional
             Only those of this tag.
         """
-        return [
-            _described(row)
-            for row in _rows(self.folder)
-            if state in (None, row.phase.value) and tag in (None, row.tag)
-        ]
+        table = task_table(self.folder, state, tag)
+        running = [row["task"] for row in table if row["state"] == "running"]
+        views = self._book.describe(running) if running else {}
+        for row in table:
+            row["collected"] = self._book.history.collected(row["task"])
+            view = views.get(row["task"])
+            if view is not None and view.phase == "running":
+                row |= {"job": view.job, "node": view.node, "pid": view.pid}
+        return table
 
     # ------------------------------------------------------------------- the end
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait until all tasks have ended; after a Ctrl-C do not wait, and leave them in the run."""
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self._closing.leave()
+        else:
+            self.shutdown()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more tasks; with `wait`, until all have ended.
@@ -291,26 +400,13 @@ class _View(Executor):
     _whole: Executor
 
 
-def _command_class() -> type:
-    from adaptive_scheduler.runs.driver.command import Command
-
-    return Command
-
-
-def _checked(scheduler: Any, max_workers: int | None) -> Here:
-    if max_workers is not None:
-        if scheduler is not None:
-            raise InputError("Give scheduler=... or max_workers=..., not both.")
-        if max_workers <= 0:
-            raise ValueError("max_workers must be greater than 0")
-        return Here(slots=max_workers)
-    if scheduler is None:
-        return Here()
-    if not isinstance(scheduler, Here):
-        raise InputError(
-            f"scheduler={scheduler!r}: an Executor runs on scheduler.Here(...) so far."
-        )
-    return scheduler
+def _folder_of(folder: str | os.PathLike[str] | None) -> RunFolder:
+    if folder is None:
+        mine = os.environ.get(paths.RUN_VARIABLE)
+        if mine is None:
+            raise InputError("Executor.attach(): give the folder of a run; this is no task of one.")
+        return RunFolder(mine)
+    return RunFolder(folder) if os.fspath(folder).endswith(".run") else run_folder(folder, "")
 
 
 def _completed(
@@ -328,22 +424,11 @@ def _completed(
             futures[:] = [one for one in futures if one not in taken]
 
 
-def _rows(folder: RunFolder) -> list[Item]:
-    return [row for row in row_codec.read_items(read_tables(folder), folder) if row.kind == TASK]
-
-
-def _future_of(book: TaskBook, row: Item) -> TaskFuture[Any]:
+def _future_of(book: TaskBook, row: TaskItem) -> TaskFuture[Any]:
     settings = Settings(
-        row.priority, row.tag, row.name, row.key, None, row.retries, row.timeout, ()
-    )
-    future: TaskFuture[Any] = TaskFuture(book, (), {}, settings)
+        row.priority, row.tag, row.name, row.key, None, row.retries, row.timeout, (),
+        is_command=not row.function,
+    )  # fmt: skip
+    future: TaskFuture[Any] = TaskFuture(book, None, {}, settings)
     future.number = row.id
     return future
-
-
-def _described(row: Item) -> dict[str, Any]:
-    return {
-        "task": row.id, "state": row.phase.value, "tag": row.tag, "name": row.name, "key": row.key,
-        "priority": row.priority, "attempts": row.attempts, "job": row.job or "",
-        "reason": row.reason, "seconds": row.worked, "changed": row.changed,
-    }  # fmt: skip

@@ -8,8 +8,10 @@ from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 from typing import Any, TypeVar
 
+from adaptive_scheduler.core.wire.tasks import LastTry, TaskView
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.runs.driver.command import EncodedCommand
+from adaptive_scheduler.runs.driver.commands.command import EncodedCommand
+from adaptive_scheduler.runs.driver.encoding import last_try
 
 T = TypeVar("T")
 
@@ -31,8 +33,6 @@ class TaskFuture(Future[T]):
 
     Attributes
     ----------
-    args : tuple
-        With which the function was, or will be, called.
     settings : Settings
         With which it was submitted.
     number : int or None
@@ -42,19 +42,31 @@ class TaskFuture(Future[T]):
     """
 
     __slots__ = (
-        "_callbacks", "_exception", "_kwargs", "_lazy_condition", "_lazy_waiters", "_owner",
-        "_priority", "_result", "_state", "args", "command", "facts", "number", "settings",
+        "_args",
+        "_callbacks",
+        "_command",
+        "_exception",
+        "_kwargs",
+        "_lazy_condition",
+        "_lazy_waiters",
+        "_owner",
+        "_priority",
+        "_result",
+        "_state",
+        "facts",
+        "number",
+        "settings",
     )  # fmt: skip
 
     def __init__(
-        self, owner: Any, args: tuple[Any, ...], kwargs: dict[str, Any], settings: Any
+        self, owner: Any, args: tuple[Any, ...] | None, kwargs: dict[str, Any], settings: Any
     ) -> None:
         # not `super().__init__()`: it makes what is made lazily here
         self._owner = owner
-        self.args = args
+        self._args = args  # None: on disk
         self._kwargs = kwargs or None  # an empty dict costs 64 bytes
         self.settings = settings
-        self.command: EncodedCommand | None = None
+        self._command: EncodedCommand | None = None
         self._priority: float | None = None
         self.number: int | None = None
         self.facts: Any = None
@@ -90,9 +102,46 @@ class TaskFuture(Future[T]):
     # ---------------------------------------------------------- what is known of the task
 
     @property
+    def args(self) -> tuple[Any, ...]:
+        """Arguments with which the function was, or will be, called.
+
+        Raises
+        ------
+        UnpicklableError
+            They cannot be loaded here; only of a task that another process has submitted.
+        """
+        if self._args is None:
+            self._read_spec()
+        return self._args or ()
+
+    @property
     def kwargs(self) -> dict[str, Any]:
-        """Keyword arguments with which the function was, or will be, called."""
+        """Keyword arguments with which the function was, or will be, called; a command's parameters."""
+        if self._args is None:
+            self._read_spec()
         return self._kwargs or {}
+
+    @property
+    def command(self) -> EncodedCommand | None:
+        """What is known of a command; None of a call."""
+        if self._command is None and self._args is None:
+            self._read_spec()
+        return self._command
+
+    @command.setter
+    def command(self, command: EncodedCommand) -> None:
+        self._command = command
+
+    def _read_spec(self) -> None:
+        """Read from disk what another process has submitted."""
+        found = self._owner.read_spec(self)
+        self._args, self._kwargs, self._command = found
+
+    @property
+    def run(self) -> Path:
+        """The database of its run."""
+        database: Path = self._owner.folder.database
+        return database
 
     @property
     def task(self) -> int | None:
@@ -116,27 +165,54 @@ class TaskFuture(Future[T]):
 
     @property
     def state(self) -> str:
-        """``new`` (not on disk yet), ``queued`` (also if it runs), ``done``, ``failed``, ``cancelled``."""
+        """How it stands; as long as it has not ended, the manager is asked.
+
+        ``new`` (not on disk yet), ``waiting`` (for others), ``queued``, ``running`` (or handed out),
+        ``done``, ``failed``, ``cancelled``.
+        """
         if self.cancelled():
             return "cancelled"
         if self.done():
             return "failed" if self._exception is not None else "done"
-        return "new" if self.number is None else "queued"
+        view = self._view()
+        return "new" if view is None else view.phase
 
     @property
     def attempts(self) -> int:
-        """How often it was begun; 0 until it has ended."""
-        return 0 if self.facts is None else int(self.facts.attempts)
+        """How many of its tries have ended."""
+        found = self._view() if self.facts is None else self.facts
+        return 0 if found is None else int(found.attempts)
 
     @property
     def job(self) -> str:
-        """The job in which it ended; "" if that is not known."""
-        return "" if self.facts is None else str(self.facts.job)
+        """The job that runs it, or ran it last; "" if there is none."""
+        return str(getattr(self._last_try() or self._view(), "job", ""))
+
+    @property
+    def node(self) -> str:
+        """The node on which it runs, or ran last; "" if there is none."""
+        return str(getattr(self._last_try() or self._view(), "node", ""))
+
+    @property
+    def pid(self) -> int | None:
+        """Its process on that node; None if it does not run, or took only a moment."""
+        return getattr(self._last_try() or self._view(), "pid", None) or None
 
     @property
     def seconds(self) -> float | None:
         """That its last try took; None until it has ended."""
-        return None if self.facts is None else float(self.facts.seconds)
+        last = self._last_try()
+        return None if last is None else last.seconds
+
+    def _last_try(self) -> LastTry | None:
+        return last_try(self.facts)
+
+    def _view(self) -> TaskView | None:
+        """What the manager knows of it; None of one that it does not have, or does not have any more."""
+        if self.number is None or self._state in _OVER:
+            return None
+        view: TaskView | None = self._owner.describe([self.number]).get(self.number)
+        return view
 
     @property
     def folder(self) -> Path | None:
@@ -151,7 +227,10 @@ class TaskFuture(Future[T]):
     def read(self, name: str) -> str:
         """Return the text of a file in its folder."""
         if self.folder is None:
-            raise InputError(f"read({name!r}): this task has no folder.")
+            raise InputError(
+                f"read({name!r}): this task has no folder. A Command has one if it has inputs=, a "
+                "value= that reads a file, or {_output} or {_param_file} in its text."
+            )
         return (self.folder / name).read_text()
 
     # ---------------------------------------------------------- its end before its end

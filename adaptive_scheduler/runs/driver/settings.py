@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.resources import TaskResources, as_checked
 from adaptive_scheduler.core.times import seconds
 from adaptive_scheduler.errors import InputError
 
@@ -22,16 +22,11 @@ class Settings:
     retries: int = 0
     timeout: float | None = None
     after: tuple[Any, ...] = ()
+    is_command: bool = False  # known of tasks that were submitted before
 
     def with_options(self, options: dict[str, Any]) -> Settings:
         """Return these settings with others; raises InputError that names what is wrong."""
         new = {**self.__dict__, **options}
-        unknown = options.keys() - self.__dict__.keys()
-        if unknown:
-            raise InputError(
-                f"options({sorted(unknown)[0]}=...): there is no such option. "
-                f"There are: {', '.join(self.__dict__)}."
-            )
         new["priority"] = checked_priority(new["priority"])
         for name in ("tag", "name", "key"):
             if not isinstance(new[name], str):
@@ -39,8 +34,8 @@ class Settings:
         retries, resources = new["retries"], new["resources"]
         if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
             raise InputError(f"retries={retries!r} must be a whole number, 0 or more.")
-        if resources is not None and not isinstance(resources, TaskResources):
-            raise InputError(f"resources={resources!r} must be TaskResources(...).")
+        if resources is not None:
+            new["resources"] = as_checked(resources)
         if new["timeout"] is not None:
             new["timeout"] = seconds(new["timeout"], "timeout")
         new["after"] = tuple(new["after"])

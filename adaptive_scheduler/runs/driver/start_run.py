@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import threading
+import time
+from collections.abc import Callable
 
-from adaptive_scheduler.core.config import RunConfig, Timing
+from adaptive_scheduler.core.config import JobLimits, RunConfig, Timing
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import TASK
-from adaptive_scheduler.errors import InputError, RunError
+from adaptive_scheduler.core.wire.messages import Reply, Request, Stop
+from adaptive_scheduler.errors import (
+    AdaptiveSchedulerError,
+    FileError,
+    InputError,
+    ManagerUnreachableError,
+    RunError,
+)
 from adaptive_scheduler.io.disk import files
-from adaptive_scheduler.io.pickling.callables_file import write_callables
+from adaptive_scheduler.io.pickling.callables_file import read_callable, write_callables
 from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.run_config import write_config
 from adaptive_scheduler.runs.manager_client import ManagerClient
@@ -21,6 +32,119 @@ from adaptive_scheduler.runs.start.own_folder import removed_if_refused
 from adaptive_scheduler.runs.start.prepare import held
 from adaptive_scheduler.runs.start.previous_run import open_store
 from adaptive_scheduler.schedulers.base import Scheduler
+
+#: Jobs of a run: its pools say how many they may have.
+MOST_JOBS = 100_000
+#: Times in a row that a manager may fail to start.
+MOST_FAILURES = 3
+#: Seconds that a manager may take to end.
+STOP_PATIENCE = 60.0
+#: Seconds between two looks whether the manager lives.
+WATCH = 1.0
+
+
+class ManagerKeeper:
+    """Asks the manager of a run, and starts it again where it has died. Any thread may use it.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    name : str
+        Of the run.
+    has_work : callable
+        Whether a manager is needed.
+    """
+
+    def __init__(self, folder: RunFolder, name: str, has_work: Callable[[], bool]) -> None:
+        self._folder, self._name = folder, name
+        self._has_work = has_work
+        self._is_closed = threading.Event()
+        self._viewer = ManagerClient(folder)
+        self._lock = threading.Lock()
+        self._failures = 0
+
+    def watch(self, on_fault: Callable[[Exception], None]) -> None:
+        """Look now and then whether the manager lives while there is work; a thread does.
+
+        Parameters
+        ----------
+        on_fault : callable
+            Given the error, if it has died and cannot be started again.
+        """
+
+        def look() -> None:
+            while not self._is_closed.wait(WATCH):
+                try:
+                    if self._has_work():
+                        self.revive()
+                except AdaptiveSchedulerError as error:
+                    on_fault(error)
+                    return
+
+        threading.Thread(target=look, name="manager's watch", daemon=True).start()
+
+    def ask(self, body: Request) -> Reply:
+        """Return the manager's answer; start it first if it has died.
+
+        Raises
+        ------
+        RequestRefusedError
+        ManagerUnreachableError
+            It lives, but does not answer.
+        RunError
+            It has died, and cannot be started again.
+        """
+        while True:
+            try:
+                return self._viewer.ask(body)
+            except ManagerUnreachableError:
+                if not self.revive():
+                    raise
+
+    def revive(self) -> bool:
+        """Start the manager if it has died; returns whether it had.
+
+        Raises
+        ------
+        RunError
+            It cannot be started, however often; the text says why and what to do.
+        """
+        with self._lock:
+            if self._viewer.lives():
+                return False
+            if not self._folder.database.exists():
+                raise RunError(
+                    f"{self._folder.database} is gone: the run's folder was removed or renamed. "
+                    "Rename it back, or begin a new run."
+                )
+            try:
+                start_run(self._folder, self._name)
+            except (RunError, FileError) as error:
+                self._failures += 1
+                if self._failures >= MOST_FAILURES:
+                    raise RunError(
+                        f"The manager of the run in {self._folder.home} has died and cannot be "
+                        f"started again: {error} Mend that and run this program again: tasks that "
+                        "have ended and have a key are not run again."
+                    ) from error
+            else:
+                self._failures = 0
+            return True
+
+    def give_scheduler(self, scheduler: Scheduler) -> None:
+        """Let a run that has submitted no jobs so far submit them: its manager is started anew."""
+        with self._lock:
+            if self._viewer.lives():
+                self._viewer.ask(Stop())
+                end = time.monotonic() + STOP_PATIENCE
+                while self._viewer.lives() and time.monotonic() < end:
+                    time.sleep(0.02)
+            start_run(self._folder, self._name, scheduler)
+
+    def close(self) -> None:
+        """Watch no more, and close the connection."""
+        self._is_closed.set()
+        self._viewer.close()
 
 
 def start_run(
@@ -34,7 +158,7 @@ def start_run(
     name : str
         Of the jobs.
     scheduler : Scheduler, optional
-        By which jobs of pools are submitted; an existing run keeps its own.
+        By which jobs of pools are submitted; a run that has one keeps its own.
     timing : Timing, optional
         Of a new run.
 
@@ -65,9 +189,12 @@ def start_run(
 def _write(folder: RunFolder, name: str, scheduler: Scheduler | None, timing: Timing) -> None:
     is_open = row_codec.RunRow(is_open=True)
     if not folder.database.exists():
+        log_folder = scheduler.log_folder if scheduler is not None else None
         config = RunConfig(
-            secrets.token_hex(4), [Resources()], [name], str(folder.logs),
+            secrets.token_hex(4), [Resources()], [name],
+            os.path.abspath(log_folder or folder.logs),  # noqa: PTH100  keep symlinks
             environment=record_environment(), kind=TASK, timing=timing,
+            limits=JobLimits(max_jobs=MOST_JOBS),
         )  # fmt: skip
         write_config(folder, config)
         write_callables(folder.callables, {"scheduler": scheduler})
@@ -83,3 +210,5 @@ def _write(folder: RunFolder, name: str, scheduler: Scheduler | None, timing: Ti
             )
         store.put(row_codec.RUN_TABLE, row_codec.RUN_ROW, is_open)
         store.commit()
+    if scheduler is not None and read_callable(folder.callables, "scheduler") is None:
+        write_callables(folder.callables, {"scheduler": scheduler})

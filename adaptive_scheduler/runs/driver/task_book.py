@@ -2,30 +2,72 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, InvalidStateError
-from concurrent.futures.process import _RemoteTraceback  # so that it is shown as theirs
-from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import Request
-from adaptive_scheduler.core.wire.tasks import CloseRun, NewTask, Prioritise, TaskResult, Withdraw
-from adaptive_scheduler.errors import InputError, TaskError, UnpicklableError
-from adaptive_scheduler.runs.driver.command import Command, EncodedCommand
+from adaptive_scheduler.core.wire.tasks import (
+    CloseRun,
+    DescribeTasks,
+    Fetch,
+    NewTask,
+    Prioritise,
+    TaskResult,
+    TaskView,
+    TaskViews,
+    Withdraw,
+)
+from adaptive_scheduler.errors import InputError, UnpicklableError
+from adaptive_scheduler.runs.driver.commands.command import Command, EncodedCommand, read_command
 from adaptive_scheduler.runs.driver.driver import Driver
-from adaptive_scheduler.runs.driver.encoding import FunctionKeys, encode_arguments
+from adaptive_scheduler.runs.driver.encoding import (
+    FunctionKeys,
+    decode_arguments,
+    decode_value,
+    encode_call,
+)
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.driver.settings import Settings, checked_priority
-from adaptive_scheduler.runs.driver.value_rules import ValueRule
+from adaptive_scheduler.runs.driver.start_run import ManagerKeeper
+from adaptive_scheduler.runs.driver.task_table import TaskHistory
 
 #: Entries of one message.
 MOST = 1000
 
 AnyFuture = TaskFuture[Any]
+
+
+class _OpenTasks:
+    """Counts tasks that have not ended, so that somebody can wait for the last one."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._changed = threading.Condition()
+
+    def add(self, n: int) -> None:
+        with self._changed:
+            self.n += n
+            if self.n <= 0:
+                self._changed.notify_all()
+
+    def wait(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self.n <= 0)
+
+
+class _Sending:
+    """Tasks of a Submit that is under way, and ends that came meanwhile: they may be theirs."""
+
+    def __init__(self, futures: list[AnyFuture]) -> None:
+        self.futures = futures
+        self.early: dict[int, TaskResult] = {}
 
 
 class TaskBook:
@@ -34,25 +76,41 @@ class TaskBook:
     Parameters
     ----------
     folder : RunFolder
+    name : str
+        Of the run.
     initializers : list of callable
         Each worker calls them before its first task.
+
+    Attributes
+    ----------
+    keeper : ManagerKeeper
+        Asks the manager what the sender does not, and starts it again.
+    history : TaskHistory
+    fault : Exception or None
+        Why no more tasks can be submitted, and none will end.
     """
 
-    def __init__(self, folder: RunFolder, initializers: list[Any]) -> None:
+    def __init__(self, folder: RunFolder, name: str, initializers: list[Any]) -> None:
         self.folder = folder
+        self.keeper = ManagerKeeper(folder, name, lambda: self.has_work)
+        self.history = TaskHistory(folder)
         self.fault: Exception | None = None
-        self._lock = threading.Condition()
+        self._lock = threading.Lock()
         self._futures: dict[int, AnyFuture] = {}
-        self._early: dict[int, tuple[TaskResult, int]] | None = None  # while a Submit is under way
-        self._elsewhere: dict[int, int] = {}  # ends that are not ours, and where to find them
-        self._open = 0
-        self._sent: list[AnyFuture] = []
+        self._sending: _Sending | None = None
+        self._open = _OpenTasks()
         self._driver = Driver(folder, self)
         self._functions = FunctionKeys(self._driver.put_function, initializers)
 
     def start(self) -> None:
         """Begin to talk to the manager."""
         self._driver.start()
+        self.keeper.watch(self.broken)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a task has not ended, as far as is known here."""
+        return self.fault is None and self._open.n > 0
 
     # ------------------------------------------------------------------- from the user
 
@@ -68,24 +126,30 @@ class TaskBook:
             raise BrokenExecutor(f"The run in {self.folder.home} takes no tasks: {self.fault}")
         self._check_after(settings)
         future: AnyFuture = TaskFuture(self, args, kwargs, settings)
-        with self._lock:
-            self._open += 1
+        self._open.add(1)
         try:
             call, resources = self._call(future, function)
         except UnpicklableError as error:
             self.failed([future], error)
             return future
         except BaseException:
-            self._close(1)
+            self._open.add(-1)
             raise
         if not self._driver.outbox.put_task(call, resources, future):
             self.failed([future], self.fault or BrokenExecutor("the driver has ended"))
         return future
 
+    def failed_at_submit(self, settings: Settings, error: Exception) -> AnyFuture:
+        """Return the future of a task that cannot be sent."""
+        future: AnyFuture = TaskFuture(self, (), {}, settings)
+        future.set_exception(error)
+        return future
+
     def _check_after(self, settings: Settings) -> None:
         for other in settings.after:
-            if not isinstance(other, TaskFuture) or other._owner is not self:  # noqa: SLF001
-                raise InputError(f"after: {other!r} is no future of this executor.")
+            is_of_run = isinstance(other, TaskFuture) and other.run == self.folder.database
+            if not is_of_run or not (other.number is not None or other._owner is self):  # noqa: SLF001
+                raise InputError(f"after: {other!r} is no future of this run.")
 
     def _call(
         self, future: AnyFuture, function: Callable[..., Any]
@@ -94,11 +158,10 @@ class TaskBook:
         resources = settings.resources or TaskResources()
         if isinstance(function, Command):
             resources = settings.resources or function.resources or resources
-            future.command = self._encode(function, future, resources)
-            key, spec = "", future.command.spec
+            future.command = command = self._encode(function, future, resources)
+            key, spec = "", command.spec
         else:
-            key = self._functions.key_of(function)
-            spec = encode_arguments(future.args, future.kwargs)
+            key, spec = encode_call(self._functions, function, future.args, future.kwargs)
         call = NewTask(spec, key, 0, settings.priority, settings.tag, settings.name,
                     settings.key, [], settings.retries, settings.timeout)  # fmt: skip
         return call, resources
@@ -110,7 +173,7 @@ class TaskBook:
             raise InputError(f"{command!r} takes its parameters by name: submit(command, x=1).")
         known = {
             "_name": future.settings.name, "_nodes": resources.nodes,
-            "_ranks": resources.nodes * resources.ranks_per_node, "_index": self._open,
+            "_ranks": resources.nodes * resources.ranks_per_node, "_index": self._open.n,
         }  # fmt: skip
         return command.encode(self.folder, future.kwargs, known)
 
@@ -133,13 +196,14 @@ class TaskBook:
 
     def withdraw(self, future: AnyFuture) -> None:
         """Take note that a future was cancelled."""
-        with self._lock:
-            if future.number is not None:
-                self._futures.pop(future.number, None)
-        self._close(1)
         number = future.number
-        if number is not None:
-            self._driver.outbox.put(lambda: [Withdraw([number])])
+        with self._lock:
+            is_whole_task = number is not None and self._futures.get(number) is future
+            if is_whole_task:
+                del self._futures[number]  # type: ignore[arg-type]
+        self._open.add(-1)
+        if is_whole_task:
+            self._driver.outbox.put(lambda: [Withdraw([number])])  # type: ignore[list-item]
 
     def withdraw_waiting(self) -> None:
         """Cancel all that has not been handed out."""
@@ -153,52 +217,82 @@ class TaskBook:
 
     def wait(self) -> None:
         """Wait until all have ended."""
-        with self._lock:
-            self._lock.wait_for(lambda: self._open <= 0)
+        self._open.wait()
 
     def close(self, *, closes_run: bool) -> None:
         """End the conversation with the manager."""
         if closes_run:
             self._driver.outbox.put(lambda: [CloseRun()])
         self._driver.close()
+        self.keeper.close()
+        self.history.close()
 
-    def adopt(self, future: AnyFuture) -> None:
-        """Take in the future of a task that was submitted before; only before `start`."""
+    def adopt(self, futures: Sequence[AnyFuture]) -> None:
+        """Take in futures of tasks that were submitted before."""
+        self._open.add(len(futures))
+        with self._lock:
+            for future in futures:
+                assert future.number is not None
+                self._register(future, future.number)
+        items = [future.number for future in futures if future.number is not None]
+        if not self._driver.outbox.put(lambda: [Fetch(items)]):
+            self.failed(futures, self.fault or BrokenExecutor("the driver has ended"))
+
+    def read_spec(
+        self, future: AnyFuture
+    ) -> tuple[tuple[Any, ...], dict[str, Any] | None, EncodedCommand | None]:
+        """Return what a task of another process was submitted with: arguments, or its command."""
         assert future.number is not None
-        self._futures[future.number] = future
-        self._open += 1
+        spec = self.history.spec(future.number)
+        if future.settings.is_command:
+            command, parameters = read_command(self.folder, spec)
+            return (), parameters or None, command
+        args, kwargs = decode_arguments(future.number, spec)
+        return args, kwargs or None, None
+
+    def describe(self, items: Sequence[int]) -> dict[int, TaskView]:
+        """Return how tasks stand at this moment; empty if the manager does not answer.
+
+        Raises
+        ------
+        RunError
+            It has died and cannot be started again.
+        """
+        found: dict[int, TaskView] = {}
+        for n in range(0, len(items), MOST):
+            reply = self.keeper.ask(DescribeTasks(list(items[n : n + MOST])))
+            assert isinstance(reply, TaskViews), reply
+            found |= {view.item: view for view in reply.tasks}
+        return found
 
     # ------------------------------------------------------------------- from the driver's threads
 
-    def is_sending(self, futures: list[AnyFuture]) -> None:
+    def is_sending(self, futures: list[AnyFuture]) -> bool:
         """Keep ends that come from now on: they may be those of the tasks that are sent."""
         with self._lock:
-            self._early = {}
-            self._sent = futures
+            if self.fault is None:
+                self._sending = _Sending(futures)
+        if self.fault is not None:
+            self.failed(futures, self.fault)
+        return self.fault is None
 
-    def submitted(self, futures: list[AnyFuture], items: list[int]) -> list[int]:
-        """Take the ids of tasks; returns ends' numbers from which results are wanted again."""
-        cancelled: list[int] = []
+    def submitted(self, futures: list[AnyFuture], items: list[int]) -> None:
+        """Take the ids of tasks."""
         with self._lock:
-            early, self._early, self._sent = self._early or {}, None, []
-            ended: list[tuple[TaskResult, int]] = []
-            pages: set[int] = set()
+            early = {} if self._sending is None else self._sending.early
+            self._sending = None
             for future, item in zip(futures, items, strict=True):
                 future.number = item
-                if future.done():
-                    cancelled.append(item)
-                    continue
-                self._register(future, item)
-                if item in early:
-                    ended.append(early.pop(item))
-                elif item in self._elsewhere:
-                    pages.add(self._elsewhere[item])
-            self._elsewhere.update((item, page) for item, (_, page) in early.items())
-        for one, page in ended:
-            self.ended([one], page)
+                if not future.done():  # as of one that has failed with the whole executor
+                    self._register(future, item)
+            # of those that were cancelled meanwhile
+            cancelled = [
+                item for future, item in zip(futures, items, strict=True)
+                if future.done() and item not in self._futures
+            ]  # fmt: skip
+        self.ended([early[item] for item in items if item in early])
         if cancelled:
             self._driver.outbox.put(lambda: [Withdraw(cancelled)])
-        return sorted(pages)
 
     def _register(self, future: AnyFuture, item: int) -> None:
         first = self._futures.get(item)
@@ -219,23 +313,22 @@ class TaskBook:
         except InvalidStateError:
             return
         future.facts = done.facts
-        self._close(1)
+        self._open.add(-1)
 
-    def ended(self, ended: list[TaskResult], page: int) -> None:
-        """Take the ends above the number `page`."""
+    def ended(self, ended: list[TaskResult]) -> None:
+        """Take ends; those of tasks that are not ours, and those that come again, are no news."""
         mine: list[tuple[AnyFuture, TaskResult]] = []
         with self._lock:
             for one in ended:
                 future = self._futures.pop(one.item, None)
-                if future is None and self._early is not None:
-                    self._early[one.item] = one, page
-                    continue
-                self._elsewhere[one.item] = page
                 if future is not None:
                     mine.append((future, one))
-        self._close(sum(_finish(future, one) for future, one in mine))
+                elif self._sending is not None:
+                    self._sending.early[one.item] = one
+        self.history.note_collected([one.item for _, one in mine], time.time())
+        self._open.add(-sum(_finish(future, one) for future, one in mine))
 
-    def failed(self, futures: list[AnyFuture], error: Exception) -> None:
+    def failed(self, futures: Sequence[AnyFuture], error: Exception) -> None:
         """End futures that were refused."""
         n = 0
         for future in futures:
@@ -244,34 +337,27 @@ class TaskBook:
             except InvalidStateError:  # cancelled meanwhile
                 continue
             n += 1
-        self._close(n)
+        self._open.add(-n)
 
     def broken(self, error: Exception) -> None:
         """End all futures: nothing more will come."""
-        self.fault = error
+        self._driver.outbox.close()
         with self._lock:
-            futures = [*self._futures.values(), *self._sent]
+            self.fault = self.fault or error
+            sending = [] if self._sending is None else self._sending.futures
+            futures = [*self._futures.values(), *sending]
             self._futures.clear()
         self.failed([*futures, *self._driver.outbox.drop()], error)
-
-    def _close(self, n: int) -> None:
-        with self._lock:
-            self._open -= n
-            if self._open <= 0:
-                self._lock.notify_all()
 
 
 def _finish(future: AnyFuture, ended: TaskResult) -> bool:
     """End a future; False if it was cancelled before: then this is no news."""
-    future.facts = TaskResult(
-        ended.item, ended.phase, b"", "", b"", ended.reason, ended.code, ended.attempts,
-        ended.seconds, ended.job,
-    )  # fmt: skip
+    future.facts = msgspec.structs.replace(ended, value=b"", error=b"")
     try:
         if ended.phase == "cancelled":
             return _cancel(future)
         try:
-            value = _value(future, ended)
+            value = decode_value(ended, future.command)
         except BaseException as error:  # noqa: BLE001  the border to the user's code
             future.set_exception(error)
         else:
@@ -287,41 +373,3 @@ def _cancel(future: AnyFuture) -> bool:
         return False
     future.set_running_or_notify_cancel()
     return True
-
-
-def _value(future: AnyFuture, ended: TaskResult) -> Any:
-    command = future.command
-    takes_failures = (
-        command is not None
-        and isinstance(command.rule, ValueRule)
-        and command.rule.takes_failures
-        and ended.code > 0
-    )
-    if ended.phase != "done" and not takes_failures:
-        raise _error_of(future, ended)
-    if command is not None:
-        return command.value(ended.code)
-    data = Path(ended.path).read_bytes() if ended.path else ended.value
-    try:
-        return pickle.loads(data) if data else None
-    except BaseException as error:
-        raise UnpicklableError(
-            f"Task {ended.item} is done, but its value cannot be loaded here "
-            f"({type(error).__name__}: {error}). Return plain data, or import its classes here."
-        ) from error
-
-
-def _error_of(future: AnyFuture, ended: TaskResult) -> BaseException:
-    if ended.error:
-        name, message, text, pickled = pickle.loads(ended.error)
-        if pickled is not None:
-            error: BaseException = pickle.loads(pickled)
-            error.__cause__ = _RemoteTraceback(f'\n"""\n{text}"""')  # type: ignore[arg-type]
-            return error
-        # a value that cannot leave its worker: see `executors.worker`
-        kind = UnpicklableError if "cannot be pickled" in message else TaskError
-        return kind(f"{name}: {message}\n\n{text}")
-    reason = ended.reason or f"it failed with code {ended.code}"
-    where = f" of job {ended.job}" if ended.job else ""
-    log = f" Its output: {future.log}" if future.log is not None else ""
-    return TaskError(f"Task {ended.item}{where}: {reason}.{log}")

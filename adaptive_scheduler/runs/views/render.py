@@ -13,9 +13,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from adaptive_scheduler.core.rows.row import Phase
+from adaptive_scheduler.core.rows.row import TASK, Phase
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
+from adaptive_scheduler.runs.views import pools
+from adaptive_scheduler.runs.views.tables import cut, duration, heartbeat, table
 
 #: Colours of the phases, in the order in which they are shown.
 STYLES = {
@@ -33,11 +35,20 @@ _ORDER = (Phase.FAILED, Phase.RUNNING, Phase.QUEUED, Phase.WAITING, Phase.CANCEL
 def overview(snapshot: Snapshot, rows: int | None = 20) -> Group:
     """Everything about a run, with at most `rows` lines per table (None: all)."""
     parts: list[RenderableType] = [headline(snapshot), progress(snapshot), *notes(snapshot)]
+    if snapshot.kind == TASK:
+        return Group(*parts, *_about_tasks(snapshot, rows))
     if snapshot.jobs:
         parts.append(jobs_table(snapshot, rows))
     if snapshot.items:
         parts += [items_table(snapshot, rows), *reasons(snapshot, rows)]
     return Group(*parts)
+
+
+def _about_tasks(snapshot: Snapshot, rows: int | None) -> list[RenderableType]:
+    parts = pools.pools_table(snapshot)
+    if snapshot.jobs:
+        parts.append(pools.jobs_table(snapshot, rows))
+    return [*parts, *pools.failed_tasks(snapshot)]
 
 
 def headline(snapshot: Snapshot) -> Text:
@@ -61,11 +72,12 @@ def progress(snapshot: Snapshot) -> RenderableType:
         Text(f"{done}/{snapshot.total}"),
         phases(snapshot),
     )
-    return Group(grid, Text(figures(snapshot), "dim"))
+    lines = [figures(snapshot), *filter(None, [pools.ends(snapshot)])]
+    return Group(grid, *(Text(line, "dim") for line in lines))
 
 
 def phases(snapshot: Snapshot) -> Text:
-    """How many learners are in each phase."""
+    """How many items are in each phase."""
     parts = [
         (f"{snapshot.phases[phase]} {phase.value}  ", style)
         for phase, style in STYLES.items()
@@ -76,8 +88,13 @@ def phases(snapshot: Snapshot) -> Text:
 
 def figures(snapshot: Snapshot) -> str:
     """Points, rate, jobs and remaining time on one line."""
-    parts = [f"{snapshot.points:,} points", f"{snapshot.points_per_second:.1f} points/s"]
-    parts += [jobs(snapshot), f"{snapshot.submitted} submitted"]
+    if snapshot.kind == TASK:
+        parts = pools.figures(snapshot)
+    else:
+        parts = [f"{snapshot.points:,} points", f"{snapshot.points_per_second:.1f} points/s"]
+    parts.append(jobs(snapshot))
+    if snapshot.submitted or snapshot.kind != TASK:
+        parts.append(f"{snapshot.submitted} submitted")
     if snapshot.started:
         parts.append(f"{duration(snapshot.time - snapshot.started)} since the manager started")
     if snapshot.remaining is not None and not snapshot.over:
@@ -119,7 +136,7 @@ def items_table(snapshot: Snapshot, rows: int | None = None) -> Table:
              "worked", "no point for")  # fmt: skip
     lines = [_item_cells(item, folder) for item in chosen[:rows]]
     title = f"learners in {folder}" if folder else "learners"
-    return _cut(_table(title, names, lines), len(chosen), rows)
+    return cut(table(title, names, lines), len(chosen), rows)
 
 
 def reasons(snapshot: Snapshot, rows: int | None = None) -> list[Text]:
@@ -182,19 +199,17 @@ def jobs_table(snapshot: Snapshot, rows: int | None = None) -> Table:
     chosen = sorted(snapshot.jobs, key=lambda job: (not job.suspect, job.item is None, job.id))
     names = ("id", "name", "state", "host", "learner", "heartbeat", "reason")
     lines = [_job_cells(job) for job in chosen[:rows]]
-    return _cut(_table("jobs", names, lines), len(chosen), rows)
+    return cut(table("jobs", names, lines), len(chosen), rows)
 
 
 def _job_cells(job: JobRow) -> list[Text]:
-    ago = duration(job.silent)
-    heartbeat = f"silent for {ago}" if job.suspect else f"{ago} ago" if job.silent else ""
     return [
         Text(job.id),
         Text(job.name),
         Text(job.state),
         Text(job.host),
         Text("" if job.item is None else str(job.item)),
-        Text(heartbeat, "bold red" if job.suspect else ""),
+        heartbeat(job),
         Text(job.reason),
     ]
 
@@ -211,39 +226,15 @@ def waiting(snapshot: Snapshot) -> list[str]:
 
 
 def failures(snapshot: Snapshot) -> list[Text]:
-    """Learners that failed, cannot be saved or make no progress, each with its reason."""
+    """What failed, cannot be saved or makes no progress, each with its reason."""
+    if snapshot.kind == TASK:
+        return pools.failed_tasks(snapshot)
     return [
         Text.assemble((f"learner {item.id} ", "bold red"), f"{fname_text(item.fname)}: {trouble}")
         for item in snapshot.items
         if item.phase in (Phase.FAILED, Phase.RUNNING)
         and (trouble := _trouble(item, snapshot.time))
     ]
-
-
-#: Columns that may be wrapped.
-_LONG = frozenset({"fname", "name", "reason", "host"})
-_LEFT = _LONG | {"phase", "job", "id", "state"}
-
-
-def _table(title: str, names: Sequence[str], lines: Sequence[Sequence[Text]]) -> Table:
-    """Make a table without the columns that are empty."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, title_style="bold")
-    used = [place for place, _ in enumerate(names) if any(cells[place].plain for cells in lines)]
-    for name in (names[place] for place in used):
-        table.add_column(
-            name, justify="left" if name in _LEFT else "right", overflow="fold",
-            no_wrap=name not in _LONG,
-        )  # fmt: skip
-    for cells in lines:
-        table.add_row(*(cells[place] for place in used))
-    return table
-
-
-def _cut(table: Table, n: int, rows: int | None) -> Table:
-    if rows is not None and n > rows:
-        table.caption = f"and {n - rows} more (--all shows them)"
-        table.caption_justify = "left"
-    return table
 
 
 # ------------------------------------------------------------------------- texts
@@ -267,19 +258,6 @@ def fname_text(fname: str | list[str], folder: str = "") -> str:
 
 def _names(fname: str | list[str]) -> list[str]:
     return [fname] if isinstance(fname, str) else fname
-
-
-def duration(seconds: float) -> str:
-    """``7 s``, ``12 min``, ``3 h 05 min``, ``2 d 04 h``."""
-    whole = max(0, round(seconds))
-    if whole < 120:
-        return f"{whole} s"
-    minutes, hours = whole // 60, whole // 3600
-    if minutes < 120:
-        return f"{minutes} min"
-    if hours < 48:
-        return f"{hours} h {minutes % 60:02d} min"
-    return f"{hours // 24} d {hours % 24:02d} h"
 
 
 def as_html(view: RenderableType, width: int = 120) -> str:

@@ -6,6 +6,7 @@ from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
 from adaptive_scheduler.runs.views import render
+from adaptive_scheduler.runs.views.tables import duration
 
 RUNNING = "running"
 HELD = "held"
@@ -78,7 +79,7 @@ def word_of(snapshot: Snapshot) -> str:
 
 def item_status(item: ItemView, now: float) -> RunStatus:
     """Return the status of one learner: its phase, and the details as text."""
-    parts = [counted(item.npoints, "point"), f"{render.duration(item.worked)} of work"]
+    parts = [counted(item.npoints, "point"), f"{duration(item.worked)} of work"]
     if item.job:
         parts.append(f"job {item.job}")
     if item.loss is not None:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 
 from adaptive_scheduler.client.tasks.messages import Start, TaskEnd
-from adaptive_scheduler.client.tasks.node.children import TASK_VARIABLE, Child, ProcessEnd
+from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, argv_of, placeholders
+from adaptive_scheduler.client.tasks.node.ledger import how
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
 from adaptive_scheduler.core.wire.tasks import EndKind
+from adaptive_scheduler.io.system.child_process import Child, ProcessEnd
 
-#: What runs texts.
-SHELL = ("/bin/sh", "-c")
+_LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
 class RunningProgram:
     """A command in its slot.
+
+    Parameters
+    ----------
+    start : Start
+    environment : mapping of str to str
+        Of its slot.
+    host : str
 
     Attributes
     ----------
@@ -28,18 +34,23 @@ class RunningProgram:
         When its first program began (monotonic seconds).
     child : Child
         The program that runs.
+    lingers : float or None
+        Its program has ended, and until this moment what is left of the process group may go on:
+        a shell ends at SIGTERM at once, while its program still saves.
     """
 
     child: Child
 
-    def __init__(self, start: Start, environment: Mapping[str, str]) -> None:
+    def __init__(self, start: Start, environment: Mapping[str, str], host: str) -> None:
         assert isinstance(start.work, CommandSpec)
         self.start = start
         self.since = time.monotonic()
+        self.lingers: float | None = None
         self._work = start.work
         self._steps = list(start.work.steps)
         self._step = CommandStep("")
         self._peak = 0
+        self._host = host
         self._environment = {
             **environment, **start.work.environment, TASK_VARIABLE: str(start.token),
         }  # fmt: skip
@@ -49,56 +60,52 @@ class RunningProgram:
         if not self._steps:
             return self._end(EndKind.VALUE, 0)
         self._step = self._steps.pop(0)
-        argv = self._step.argv or [*SHELL, self._step.text]
+        values = placeholders(self.start.slot, self._host, self.start.attempt)
         try:
-            log = os.open(
-                self._work.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666
-            )
+            log = os.open(self._work.log, _LOG, 0o666)
             try:
                 self.child = Child(
-                    argv, cwd=self._work.folder, env=self._environment, stdout=log,
-                    cores=self.start.slot.cores,
+                    argv_of(self._step, values), self._environment, cwd=self._work.folder,
+                    output=log, cores=self.start.slot.cores,
                 )  # fmt: skip
             finally:
                 os.close(log)
+            self.child.prefer_when_memory_is_short()
         except OSError as error:
-            what = error.filename or argv[0]
-            return self._end(EndKind.UNABLE, error.errno or 0, f"{what}: {error.strerror}")
+            what = error.filename or self._step.text or self._step.argv[0]
+            text = f"{self._name}could not be started: {what}: {error.strerror}"
+            return self._end(EndKind.UNABLE, error.errno or 0, text)
+        except ValueError as error:  # a NUL in an argument
+            return self._end(EndKind.UNABLE, 0, f"{self._name}could not be started: {error}")
         return None
 
-    def end_step(self, stopped: EndKind | None) -> TaskEnd | None:
-        """Reap the program that has ended; None if the next one is to begin.
+    def end_step(self, stopped: EndKind | None) -> tuple[TaskEnd | None, ProcessEnd]:
+        """Reap the program that has ended; no `TaskEnd` if the next one is to begin.
 
         Parameters
         ----------
         stopped : EndKind or None
             How it is to be called if we have ended it.
         """
-        ending = self.child.wait()
+        ending = self.child.reap()
+        self.lingers = None
         self._peak = max(self._peak, ending.peak)
         if stopped is not None:
-            return self._end(stopped, ending.signal or ending.status)
-        if ending.signal:
-            return self._end(EndKind.SIGNAL, ending.signal, self._text(ending))
-        if ending.status:
-            return self._end(EndKind.EXIT, ending.status, self._text(ending))
-        return None
+            return self._end(stopped, ending.signal or ending.status), ending
+        if ending.signal or ending.status:
+            kind = EndKind.SIGNAL if ending.signal else EndKind.EXIT
+            text = self._name + how(ending)
+            return self._end(kind, ending.signal or ending.status, text), ending
+        return None, ending
 
-    def _text(self, ending: ProcessEnd) -> str:
-        name = f"step {self._step.name!r} " if self._step.name else ""
-        if ending.signal == signal.SIGKILL:
-            return (
-                f"{name}was killed, probably because memory ran out: it had "
-                f"{ending.peak / 2**30:.1f} GB at most"
-            )
-        if ending.signal:
-            return f"{name}was ended by {signal.Signals(ending.signal).name}"
-        return f"{name}ended with status {ending.status}"
+    @property
+    def _name(self) -> str:
+        return f"step {self._step.name!r} " if self._step.name else ""
 
     def _end(self, kind: EndKind, code: int, text: str = "") -> TaskEnd:
         if kind is EndKind.VALUE and not self._work.keep_log:
             with suppress(OSError):
-                Path(self._work.log).unlink()
+                os.unlink(self._work.log)  # noqa: PTH108  called very often
         return TaskEnd(
             self.start.token, kind, code, seconds=time.monotonic() - self.since, peak=self._peak,
             text=text,

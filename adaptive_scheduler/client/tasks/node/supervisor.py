@@ -8,45 +8,51 @@ does not end the node.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 
-from adaptive_scheduler.client.tasks.node import children
-from adaptive_scheduler.client.tasks.node.children import leave_to_head
+from adaptive_scheduler.io.system.child_process import (
+    Child,
+    become_subreaper,
+    end_all,
+    leave_signals_to_head,
+)
 
+#: What an agent runs.
+AGENT = "adaptive_scheduler.client.tasks.node.agent"
 #: Seconds between two starts of an agent that dies at once.
 PAUSE = 1.0
-#: Exit status of an agent that could not reach the head: it is gone, so is this node's work.
-NO_HEAD = 3
 
 
 def supervise(address: str, folder: str) -> int:
-    """Keep an agent alive until it ends in good order; returns its exit status."""
-    children.become_subreaper()
-    leave_to_head()
+    """Keep an agent alive until it ends in good order; returns its exit status.
+
+    One that cannot reach the head has an exit status as well: then the head is gone.
+    """
+    become_subreaper()
+    leave_signals_to_head()
+    cwd = os.getcwd()
     life = 0
     while True:
         begun = time.monotonic()
-        status = _one_agent(address, folder, life)
-        while left := children.children():
-            for pid in left:
-                children.kill(pid)
+        status = _one_agent(cwd, address, folder, str(life))
+        end_all()
         if status >= 0:
             return status
         life += 1
         time.sleep(max(0.0, begun + PAUSE - time.monotonic()))
 
 
-def _one_agent(address: str, folder: str, life: int) -> int:
+def _one_agent(cwd: str, *argv: str) -> int:
     its, ours = os.pipe()
     try:
-        agent = subprocess.Popen(
-            [sys.executable, "-m", "adaptive_scheduler.client.tasks.node.agent", address, folder,
-             str(life), str(its)],
-            pass_fds=(its,), stdin=subprocess.DEVNULL,
+        agent = Child(
+            [sys.executable, "-P", "-m", AGENT, *argv, str(its)], os.environ, cwd=cwd,
+            inherit=(its,),
         )  # fmt: skip
-        return agent.wait()
+        agent.peek()
+        ending = agent.reap()
+        return -ending.signal or ending.status
     finally:
         os.close(its)
         os.close(ours)

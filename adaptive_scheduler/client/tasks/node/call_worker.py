@@ -1,4 +1,4 @@
-"""One slot of a node and the worker that evaluates its calls."""
+"""The agent's side of a worker: what it was given, what it does now, how long its calls take."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import mmap
 import os
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,9 +14,12 @@ import msgspec
 
 from adaptive_scheduler.client.tasks.frames import Frames
 from adaptive_scheduler.client.tasks.messages import Call, Do, Done, Slot, Start
-from adaptive_scheduler.client.tasks.node.children import WORKER_VARIABLE, Child
+from adaptive_scheduler.client.tasks.node.environment import WORKER_VARIABLE
 from adaptive_scheduler.client.tasks.node.worker import NOW
+from adaptive_scheduler.io.system.child_process import Child
 
+#: What a worker runs.
+MODULE = "adaptive_scheduler.client.tasks.node.worker"
 #: A worker is given so many seconds of work beyond what it has begun: calls that take longer are
 #: given one by one, so that they can be taken back; of shorter ones several, or it would wait
 #: for each next one longer than it works.
@@ -30,30 +34,47 @@ _results = msgspec.msgpack.Decoder(Done)
 class Worker:
     """One process that evaluates calls.
 
+    Parameters
+    ----------
+    slot : Slot
+    environment : mapping of str to str
+        Of its slot.
+    folder : Path
+        Of the run.
+    cwd : str
+
     Attributes
     ----------
     given : dict of int to Start
         What it has been given and not answered, in their order.
+    name : str
+        In the environment of whatever its calls start.
     """
 
-    def __init__(self, slot: Slot, environment: Mapping[str, str], name: str, folder: Path) -> None:
+    def __init__(self, slot: Slot, environment: Mapping[str, str], folder: Path, cwd: str) -> None:
         self.given: dict[int, Start] = {}
         self.answered = 0
         self.mean = AHEAD
         ours, its = socket.socketpair()
+        self.name = f"{os.getpid()}-{ours.fileno()}-{time.monotonic_ns()}"
         page = os.memfd_create("adaptive-scheduler")
         os.ftruncate(page, mmap.PAGESIZE)
         self._page = mmap.mmap(page, mmap.PAGESIZE)
         try:
             self.child = Child(
-                [sys.executable, "-m", "adaptive_scheduler.client.tasks.node.worker",
-                 str(its.fileno()), str(page), str(folder / "functions"), str(folder / "values")],
-                env={**environment, WORKER_VARIABLE: name},
-                pass_fds=(its.fileno(), page), cores=slot.cores,
+                [sys.executable, "-P", "-m", MODULE, str(its.fileno()), str(page),
+                 str(folder / "functions"), str(folder / "values"), str(os.getpid())],
+                {**environment, WORKER_VARIABLE: self.name}, cwd=cwd,
+                inherit=(its.fileno(), page), cores=slot.cores,
             )  # fmt: skip
+        except OSError:
+            ours.close()
+            self._page.close()
+            raise
         finally:
             its.close()
             os.close(page)
+        self.child.prefer_when_memory_is_short()
         self.frames = Frames(ours, _results)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shlex
 import shutil
@@ -15,17 +16,18 @@ from typing import Any
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
-from adaptive_scheduler.core.tasks.resources import TaskResources
-from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.runs.driver.value_rules import CommandOutput, ValueRule
+from adaptive_scheduler.core.tasks.command_spec import LATER, CommandSpec, CommandStep, later
+from adaptive_scheduler.core.tasks.resources import TaskResources, as_checked
+from adaptive_scheduler.errors import USER_RAISES, InputError, UnpicklableError
+from adaptive_scheduler.io.pickling.by_value import dumps_by_value
+from adaptive_scheduler.runs.driver.commands.value_rules import CommandOutput, ValueRule
 
 #: ``{name}``, but not ``${NAME}`` of the shell, and not ``{{name}}``, which stays as ``{name}``.
 _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|(?<!\$)\{([A-Za-z_]\w*)\}")
-#: Known only where the task runs: they stay for who starts it.
-LATER = frozenset({"_gpus", "_hosts", "_attempt"})
 #: Need a folder of the task's own.
 _IN_FOLDER = frozenset({"_param_file", "_output"})
+#: In place of the pickle of a rule that cannot be pickled.
+_NOT_PICKLED = b"?"
 PARAM_FILE = "params.json"
 
 Text = str | Sequence[str]
@@ -86,7 +88,7 @@ class Command:
         self.steps = _steps(program)
         self.rule = value
         self.inputs = [Path(one).absolute() for one in inputs]
-        self.resources = resources
+        self.resources = None if resources is None else as_checked(resources)
         missing = [str(path) for path in self.inputs if not path.exists()]
         if missing:
             raise InputError(f"inputs: {missing[0]} does not exist.")
@@ -94,6 +96,7 @@ class Command:
         reads_file = value is not None and (
             value.needs_folder if isinstance(value, ValueRule) else True
         )
+        self._pickled_rule = _pickled(value)
         self.has_folder = bool(self.inputs) or reads_file or bool(names & _IN_FOLDER)
 
     def __call__(self, *_args: Any, **_parameters: Any) -> Any:
@@ -130,7 +133,10 @@ class Command:
         steps = [_filled(step, values) for step in self.steps]
         log = folder.logs / f"task-{name}.log" if own is None else own / "log"
         self._write(own, log, text)
-        program = CommandSpec(steps, os.getcwd() if own is None else str(own), str(log))
+        program = CommandSpec(
+            steps, os.getcwd() if own is None else str(own), str(log), rule=self._pickled_rule,
+            parameters=text if own is None else "",
+        )  # fmt: skip
         return EncodedCommand(msgspec.msgpack.encode(program), self.rule, log, own)
 
     def _write(self, own: Path | None, log: Path, text: str) -> None:
@@ -142,6 +148,41 @@ class Command:
         for path in self.inputs:
             copy = shutil.copytree if path.is_dir() else shutil.copy2
             copy(path, own / path.name)
+
+
+def read_command(folder: RunFolder, spec: bytes) -> tuple[EncodedCommand, dict[str, Any]]:
+    """Return a command that another process has submitted, and its parameters as JSON has them.
+
+    Raises
+    ------
+    UnpicklableError
+        The rule for its value cannot be loaded here.
+    """
+    found = msgspec.msgpack.decode(spec, type=CommandSpec)
+    own = Path(found.folder) if Path(found.folder).parent == folder.tasks else None
+    text = found.parameters or "{}"
+    if own is not None and (own / PARAM_FILE).exists():
+        text = (own / PARAM_FILE).read_text()
+    try:
+        rule = _rule_of(found.rule)
+    except USER_RAISES as error:  # the border to the user's code: anybody's callable
+        raise UnpicklableError(
+            f"The rule for a command's value cannot be loaded here ({type(error).__name__}: {error})."
+        ) from error
+    return EncodedCommand(spec, rule, Path(found.log), own), json.loads(text)
+
+
+def _pickled(rule: Any) -> bytes:
+    try:
+        return b"" if rule is None else dumps_by_value(rule)
+    except USER_RAISES:  # the border to the user's code: only other processes would need it
+        return _NOT_PICKLED
+
+
+def _rule_of(pickled: bytes) -> Any:
+    if pickled == _NOT_PICKLED:
+        raise UnpicklableError("it could not be pickled where the command was submitted")
+    return pickle.loads(pickled) if pickled else None
 
 
 def _steps(program: Text | Mapping[str, Text]) -> list[CommandStep]:
@@ -175,9 +216,12 @@ def _fill(text: str, values: Mapping[str, Any], quote: Callable[[str], str]) -> 
         if literal:
             return f"{{{literal}}}"
         if name in values:
-            return quote(str(values[name]))
+            value = str(values[name])
+            if "\0" in value:
+                raise InputError(f"{name}={value!r} has a NUL, which no program can be given.")
+            return quote(value)
         if name in LATER:
-            return match.group()
+            return later(name)
         raise InputError(
             f"{{{name}}} in {text!r} is no parameter of this task (it has "
             f"{', '.join(one for one in values if one[0] != '_') or 'none'}). "

@@ -1,0 +1,64 @@
+"""What a task's process is told by its environment: GPUs, threads, which task it is."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from adaptive_scheduler.client.tasks.messages import Slot
+from adaptive_scheduler.core.tasks.command_spec import CommandStep, fill_later
+
+#: Names the task in the environment of its programs, and of whatever they leave behind.
+TASK_VARIABLE = "ADAPTIVE_SCHEDULER_TASK"
+#: Names the worker in the environment of what its calls leave behind.
+WORKER_VARIABLE = "ADAPTIVE_SCHEDULER_WORKER"
+#: What runs texts.
+SHELL = ("/bin/sh", "-c")
+#: The device of AMD's driver, see "GPU isolation techniques" in the documentation of ROCm.
+_AMD = Path("/dev/kfd")
+#: AMD's runtime hides GPUs by the first of these, and counts those that are left anew for the others:
+#: with the same number in two of them, a task on the second GPU would have none.
+_ROCM = "ROCR_VISIBLE_DEVICES"
+_ABOVE_ROCM = ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
+_THREADS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS", "NUMBA_NUM_THREADS", "JULIA_NUM_THREADS",
+)  # fmt: skip
+
+
+def slot_environment(
+    slot: Slot, environment: Mapping[str, str], *, is_amd: bool | None = None
+) -> dict[str, str]:
+    """Return an environment with the GPUs and threads of a slot.
+
+    Parameters
+    ----------
+    slot : Slot
+        Without GPUs it has none to use; with `gpus` None nothing is known of any, and nothing said.
+    environment : mapping of str to str
+        Of the job.
+    is_amd : bool, optional
+        Whether the GPUs are AMD's; default: look.
+    """
+    new = {**environment, **dict.fromkeys(_THREADS, str(slot.threads))}
+    if slot.gpus is None:
+        return new
+    gpus = ",".join(slot.gpus)
+    above = dict.fromkeys(_ABOVE_ROCM, gpus)
+    if _AMD.exists() if is_amd is None else is_amd:
+        new = {name: value for name, value in new.items() if name not in above}
+        return {**new, _ROCM: gpus}
+    return {**new, **above, _ROCM: gpus, "ZE_AFFINITY_MASK": gpus}
+
+
+def placeholders(slot: Slot, host: str, attempt: int) -> dict[str, str]:
+    """Return what only the node knows of a command's placeholders."""
+    return {"_gpus": ",".join(slot.gpus or ()), "_hosts": host, "_attempt": str(attempt)}
+
+
+def argv_of(step: CommandStep, values: Mapping[str, str]) -> list[str]:
+    """Return the argument list of a step, with the values of its node."""
+    if step.argv:
+        return [fill_later(one, values, str) for one in step.argv]
+    return [*SHELL, fill_later(step.text, values, shlex.quote)]

@@ -1,0 +1,310 @@
+"""One slot of a node: the tasks that wait for it, and the worker or program that runs in it."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from adaptive_scheduler.client.tasks.messages import Call, Done, Slot, Start, TaskEnd
+from adaptive_scheduler.client.tasks.node.call_worker import Worker
+from adaptive_scheduler.client.tasks.node.environment import slot_environment
+from adaptive_scheduler.client.tasks.node.ledger import JUDGED_AFTER, Stopping, TaskLedger, how
+from adaptive_scheduler.client.tasks.node.orphans import Origin, has_company
+from adaptive_scheduler.client.tasks.node.programs import RunningProgram
+from adaptive_scheduler.core.wire.tasks import EndKind
+from adaptive_scheduler.io.system.child_process import ProcessEnd
+
+#: Seconds between SIGTERM and SIGKILL.
+GRACE = 10.0
+#: A slot whose workers die so often before they have begun anything cannot run calls.
+MAX_STILLBORN = 3
+
+
+@dataclass(frozen=True)
+class Node:
+    """What the slots of a node have in common.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the run.
+    environment : mapping of str to str
+        Of the job.
+    cwd : str
+        Working directory of workers.
+    host : str
+    ledger : TaskLedger
+    watch, unwatch : callable
+        Call something when a file descriptor becomes readable, or no more.
+    make_room : callable
+        Called before a slot gets a worker.
+    look_for_orphans : callable
+        Called when a command has ended: it may have left some.
+    """
+
+    folder: Path
+    environment: Mapping[str, str]
+    cwd: str
+    host: str
+    ledger: TaskLedger
+    watch: Callable[[Any, Callable[[], None]], None]
+    unwatch: Callable[[Any], None]
+    make_room: Callable[[Slot], None]
+    look_for_orphans: Callable[[], None]
+
+
+class SlotQueue:
+    """Runs the tasks of one slot, one at a time.
+
+    Parameters
+    ----------
+    slot : Slot
+    node : Node
+
+    Attributes
+    ----------
+    waiting : deque of Start
+        What it is to run next.
+    worker : Worker or None
+    program : RunningProgram or None
+    """
+
+    def __init__(self, slot: Slot, node: Node) -> None:
+        self.slot = slot
+        self.waiting: deque[Start] = deque()
+        self.worker: Worker | None = None
+        self.program: RunningProgram | None = None
+        self._node = node
+        self._environment = slot_environment(slot, node.environment)
+        self._stillborn = 0
+
+    # ------------------------------------------------------------------------- what it does
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has no task."""
+        return not (self.waiting or self.program or (self.worker and self.worker.given))
+
+    @property
+    def running(self) -> tuple[int, float]:
+        """The token of what runs, and since when (monotonic seconds); 0: nothing."""
+        if self.program is not None:
+            return self.program.start.token, self.program.since
+        return (0, 0.0) if self.worker is None else self.worker.now()
+
+    @property
+    def pids(self) -> list[int]:
+        """Its worker and its program."""
+        return [one.child.pid for one in (self.worker, self.program) if one is not None]
+
+    def uses(self, origin: Origin) -> bool:
+        """Whether a process may be of the task that runs here."""
+        token, since = self.running
+        worker = None if self.worker is None or self.program is not None else self.worker.name
+        return bool(token) and origin.may_be(token, since, worker, self.slot.cores)
+
+    def look(self, now: float) -> None:
+        """Notice what only the clock tells."""
+        token, since = self.running
+        if self.program is not None:
+            start: Start | None = self.program.start
+        else:
+            start = self.worker.given.get(token) if self.worker and token else None
+        if start is None:
+            return
+        self._node.ledger.note_running(token, self.pids[-1], since, now)
+        self._end_if_due(start, since, now)
+        if self.program is not None and self.program.lingers is not None:
+            self._end_lingering(self.program, self.program.lingers, now)
+
+    def _end_if_due(self, start: Start, since: float, now: float) -> None:
+        stopping = self._node.ledger.stopping.get(start.token)
+        if stopping is None:
+            if start.timeout is not None and now - since >= start.timeout:
+                self._node.ledger.stopping[start.token] = Stopping(EndKind.TIMEOUT, now + GRACE)
+                self.send(signal.SIGTERM)
+        elif now >= stopping.kill_at:
+            stopping.kill_at, stopping.is_told = float("inf"), True
+            self.send(signal.SIGKILL)
+        elif not stopping.is_told:
+            stopping.is_told = True
+            self.send(signal.SIGTERM)
+
+    def send(self, number: int) -> None:
+        """Send a signal to what runs."""
+        process = self.program or self.worker
+        if process is not None:
+            process.child.send(number)
+
+    # ------------------------------------------------------------------------- beginning
+
+    def take_out(self, token: int) -> bool:
+        """Give up a task that waits here; returns whether it does."""
+        for start in self.waiting:
+            if start.token == token:
+                self.waiting.remove(start)
+                return True
+        return False
+
+    def pump(self) -> None:
+        """Begin what it can."""
+        while self.waiting and self.program is None:
+            if isinstance(self.waiting[0].work, Call):
+                if not self._give_calls():
+                    return
+            elif self.worker is not None and self.worker.given:
+                return
+            else:
+                start = self.waiting.popleft()
+                self.program = RunningProgram(start, self._environment, self._node.host)
+                self._begin_step(self.program)
+
+    def _give_calls(self) -> bool:
+        worker = self.worker or self._new_worker()
+        room = 0 if worker is None else worker.room
+        calls: list[Start] = []
+        while self.waiting and len(calls) < room and isinstance(self.waiting[0].work, Call):
+            calls.append(self.waiting.popleft())
+        if calls and worker is not None:
+            worker.give(calls)
+        return bool(calls)
+
+    # ------------------------------------------------------------------------- programs
+
+    def _begin_step(self, program: RunningProgram) -> None:
+        """Begin the next step of a command; end it if there is none."""
+        ended = program.begin_step()
+        if ended is None:
+            self._node.watch(program.child.pidfd, partial(self._program_ended, program))
+        else:
+            self._end_program(ended, 0)
+
+    def _program_ended(self, program: RunningProgram) -> None:
+        self._node.unwatch(program.child.pidfd)
+        token, ledger = program.start.token, self._node.ledger
+        killed_by = program.child.peek().killed_by
+        may_linger = token in ledger.stopping or ledger.is_doubtful(token, killed_by)
+        if may_linger and has_company(program.child.pid):
+            program.lingers = time.monotonic() + JUDGED_AFTER
+        else:
+            self._end_step(program)
+
+    def _end_lingering(self, program: RunningProgram, until: float, now: float) -> None:
+        is_stopping = program.start.token in self._node.ledger.stopping  # then SIGKILL comes
+        if not has_company(program.child.pid) or (now >= until and not is_stopping):
+            self._end_step(program)
+
+    def _end_step(self, program: RunningProgram) -> None:
+        stopping = self._node.ledger.stopping.get(program.start.token)
+        ended, ending = program.end_step(None if stopping is None else stopping.kind)
+        if ended is None:
+            self._begin_step(program)
+        else:
+            self._end_program(ended, ending.killed_by)
+        self.pump()
+
+    def _end_program(self, ended: TaskEnd, killed_by: int) -> None:
+        self.program = None
+        self._node.look_for_orphans()
+        self._node.ledger.judge(ended, killed_by, time.monotonic())
+
+    # ------------------------------------------------------------------------- workers
+
+    def _new_worker(self) -> Worker | None:
+        self._node.make_room(self.slot)
+        try:
+            worker = Worker(self.slot, self._environment, self._node.folder, self._node.cwd)
+        except OSError as error:
+            self._fail_calls(f"no worker can be started: {error}")
+            return None
+        self.worker = worker
+        self._node.watch(worker.frames.sock, partial(self._hear, worker))
+        self._node.watch(worker.child.pidfd, partial(self._worker_ended, worker))
+        return worker
+
+    def _hear(self, worker: Worker) -> None:
+        for done in worker.frames.receive():
+            self._take(worker, done)
+        if not worker.frames.is_open:
+            # it has ended, or user code has closed its files: then it can tell nothing any more
+            self._node.unwatch(worker.frames.sock)
+            worker.child.send(signal.SIGKILL)
+        elif self.waiting:
+            self.pump()
+
+    def _take(self, worker: Worker, done: Done) -> None:
+        report = self._node.ledger.report
+        for token, kind, value, path, seconds, text in done.results:
+            if worker.given.pop(token, None) is not None:
+                worker.note(seconds)
+                report(TaskEnd(token, kind, 0, value, path, seconds, text=text))
+
+    def _worker_ended(self, worker: Worker) -> None:
+        """A worker has ended: so has the task in it; the others that it was given begin elsewhere."""
+        self._node.unwatch(worker.child.pidfd)
+        if worker.frames.is_open:
+            self._node.unwatch(worker.frames.sock)
+        for done in worker.frames.receive():  # what it had sent before
+            self._take(worker, done)
+        token, since = worker.now()
+        ending = worker.child.reap()
+        self.worker = None
+        start = worker.given.pop(token, None)
+        if start is not None:
+            now = time.monotonic()
+            self._node.ledger.judge(self._death(start, ending, now - since), ending.signal, now)
+        self._take_back(list(worker.given.values()))
+        self._count_stillborn(worker, ending, has_begun=start is not None)
+        worker.close()
+        self.pump()
+
+    def _count_stillborn(self, worker: Worker, ending: ProcessEnd, *, has_begun: bool) -> None:
+        if has_begun or worker.answered:
+            self._stillborn = 0
+        elif worker.given:
+            self._stillborn += 1
+        if self._stillborn >= MAX_STILLBORN:
+            self._fail_calls(f"its workers end before they can begin: the last one {how(ending)}")
+
+    def _take_back(self, starts: list[Start]) -> None:
+        """A worker has not come to these: another one begins them, unless they are to end."""
+        for start in reversed(starts):
+            stopping = self._node.ledger.stopping.get(start.token)
+            if stopping is None:
+                self.waiting.appendleft(start)
+            else:
+                self._node.ledger.report(TaskEnd(start.token, stopping.kind, begun=False))
+
+    def _death(self, start: Start, ending: ProcessEnd, seconds: float) -> TaskEnd:
+        stopping = self._node.ledger.stopping.get(start.token)
+        kind = EndKind.SIGNAL if ending.signal else EndKind.DIED
+        text = f"the process that evaluated it {how(ending)}"
+        if stopping is not None:
+            kind, text = stopping.kind, ""
+        code = ending.signal or ending.status
+        return TaskEnd(start.token, kind, code, seconds=seconds, peak=ending.peak, text=text)
+
+    def _fail_calls(self, why: str) -> None:
+        self._stillborn = 0
+        calls = [start for start in self.waiting if isinstance(start.work, Call)]
+        self.waiting = deque(start for start in self.waiting if not isinstance(start.work, Call))
+        for start in calls:
+            self._node.ledger.report(TaskEnd(start.token, EndKind.UNABLE, text=why, begun=False))
+
+    # ------------------------------------------------------------------------- the end
+
+    def end_worker(self) -> None:
+        """Kill its worker; `_worker_ended` follows."""
+        if self.worker is not None:
+            self.worker.child.send(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Kill and reap its worker; its last program has ended."""
+        if self.worker is not None:
+            self.worker.child.reap()

@@ -1,0 +1,192 @@
+"""The commands ``pool``: list, add and remove the pools of a run, and join it from a machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adaptive_scheduler.commandline.input.arguments import AsJson, NamedRun, OptionalRun
+from adaptive_scheduler.commandline.input.find_run import find_run
+from adaptive_scheduler.commandline.input.options import (
+    SCHEDULER_OPTIONS,
+    CommandWithAliases,
+    TypedOption,
+    takes_options,
+)
+from adaptive_scheduler.commandline.input.suggestions import did_you_mean
+from adaptive_scheduler.commandline.input.values import seconds
+from adaptive_scheduler.commandline.output.errors import reports_errors
+from adaptive_scheduler.commandline.output.json_lines import plain, print_json
+from adaptive_scheduler.commandline.output.terminal import console, exit_with, print_line, quoted
+from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.core.paths import RunFolder
+    from adaptive_scheduler.core.wire.tasks import PoolState
+    from adaptive_scheduler.runs.task_run import TaskRun
+
+#: What a pool may have of its own; the rest is the run's.
+_OF_POOLS = ("memory", "walltime", "queue", "gpus", "exclusive", "setup", "extra_scheduler",
+             "extra_env_vars")  # fmt: skip
+POOL_OPTIONS = (
+    TypedOption("cores", int, "Cores for tasks.", least=1),
+    *(option for option in SCHEDULER_OPTIONS if option.name in _OF_POOLS),
+)
+SETTINGS = (
+    TypedOption("max_jobs", int, "Most jobs at a time. Default: 1.", least=1),
+    TypedOption("min_jobs", int, "Jobs that stay although there is nothing to do. Default: 0."),
+    TypedOption("accepts", list[str], "A tag: it runs only tasks that have it. May be given several "
+                "times."),
+    TypedOption("idle", str, "How long a job without tasks stays, e.g. 10m. Default: 1m."),
+)  # fmt: skip
+
+Name = Annotated[str, typer.Argument(help="The pool's name.", metavar="NAME")]
+
+pool = typer.Typer(
+    no_args_is_help=True,
+    help="The pools of a run of tasks: jobs of one shape in which tasks run.",
+)
+
+
+@pool.command("list", cls=CommandWithAliases)
+@reports_errors
+def list_pools(run: OptionalRun = None, as_json: AsJson = False) -> None:
+    """List the pools of a run, with their jobs and the cores in use.
+
+    Example: `adaptive-scheduler pool list RUN`
+    """
+    from adaptive_scheduler.runs.manager_client import ManagerClient
+    from adaptive_scheduler.runs.task_run import TaskRun
+    from adaptive_scheduler.runs.views.pools import pools_table
+
+    folder = find_run(run)
+    found = TaskRun(folder)
+    if as_json:
+        print_json(plain(found.pools()))
+        return
+    with ManagerClient(folder) as client:
+        tables = pools_table(client.snapshot("none"))
+    for table in tables:
+        console.print(table)
+    if not tables:
+        print_line("No pools, and no machine has joined.")
+
+
+@pool.command("add", cls=CommandWithAliases)
+@reports_errors
+@takes_options("scheduler", POOL_OPTIONS, "What each job asks for")
+@takes_options("settings", SETTINGS, "How many jobs, and for what")
+def add(run: NamedRun, name: Name, *, settings: dict[str, Any], scheduler: dict[str, Any]) -> None:
+    """Add a pool: jobs are submitted when there are tasks for them.
+
+    If there is a pool of this name, its other settings are changed; what its jobs ask for cannot be.
+
+    Example: `adaptive-scheduler pool add RUN big --cores 64 --walltime 12h --max-jobs 4`
+    """
+    from adaptive_scheduler.core.tasks.pools import Pool
+    from adaptive_scheduler.runs.task_run import TaskRun
+
+    folder = find_run(run)
+    found = TaskRun(folder)
+    if "idle" in settings:
+        settings["idle"] = seconds(settings["idle"], "--idle")
+    made = Pool(name=name, resources=_resources(folder, scheduler), **settings)
+    is_new = name not in _names(found.pools())
+    found.add_pool(made)
+    verb = "added" if is_new else "changed"
+    print_line(f"Pool {made} {verb}: at most {counted(made.max_jobs, 'job')} at a time.")
+
+
+def _resources(folder: RunFolder, typed: dict[str, Any]) -> Any:
+    from adaptive_scheduler.commandline.input.scheduler import make_scheduler
+    from adaptive_scheduler.io.pickling.callables_file import read_callable
+
+    own = read_callable(folder.callables, "scheduler")
+    if own is None:
+        raise RunError(
+            f"{folder.home} submits no jobs: it was started on scheduler.Here(). Other machines "
+            f"join it with: adaptive-scheduler pool join {quoted(folder)}"
+        )
+    if "cores" not in typed:
+        raise InputError("--cores is missing: how many cores does each job have?")
+    return make_scheduler({"scheduler": own.name, **typed}).shapes(1)[0][0]
+
+
+@pool.command("remove", cls=CommandWithAliases)
+@reports_errors
+def remove(run: NamedRun, name: Name) -> None:
+    """Let a pool end: its jobs get nothing more, and leave when what runs in them has ended.
+
+    Tasks that no other pool can hold fail, with the numbers.
+
+    Example: `adaptive-scheduler pool remove RUN big`
+    """
+    from adaptive_scheduler.runs.task_run import TaskRun
+
+    found = TaskRun(find_run(run))
+    pools = found.pools()
+    names = _names(pools)
+    if name not in names:
+        raise InputError(_no_pool(name, names, found))
+    found.remove_pool(name)
+    left = sum(one.running + one.waiting for one in pools if one.pool.name == name)
+    rest = f"; its {counted(left, 'job')} end when what runs in them has ended" if left else ""
+    print_line(f"Pool {name} removed{rest}.")
+
+
+def _no_pool(name: str, names: list[str], run: TaskRun) -> str:
+    if not names:
+        return f"There is no pool {name}: {run.folder.home} has no pools."
+    return f"There is no pool {name}.{did_you_mean(name, names)} There are: {', '.join(names)}."
+
+
+def _names(pools: list[PoolState]) -> list[str]:
+    return [one.pool.name for one in pools if not one.pool.is_removed]
+
+
+@pool.command("join", cls=CommandWithAliases)
+@reports_errors
+def join(
+    run: OptionalRun = None,
+    slots: Annotated[
+        int | None, typer.Option(help="Cores for tasks. Default: all that may be used.", min=1)
+    ] = None,
+    gpus: Annotated[
+        str | None, typer.Option(help="Numbers of GPUs, such as 0,1. Default: none.")
+    ] = None,
+) -> None:
+    """Run tasks on this machine, or in this allocation, until the run is over.
+
+    Any number of hosts that see the run's folder may join. Ctrl-C leaves: what runs here is ended
+    and given back, and other machines go on.
+
+    Example: `adaptive-scheduler pool join RUN --slots 8`
+    """
+    from adaptive_scheduler.client.tasks.head.head import main
+    from adaptive_scheduler.runs.manager_client import ManagerClient
+    from adaptive_scheduler.runs.task_run import TaskRun
+
+    folder = find_run(run)
+    if not TaskRun(folder).lives():
+        with ManagerClient(folder) as client:
+            over = client.snapshot("none").over
+        raise RunError(
+            f"{folder.home}: this run has ended, so there is nothing to join."
+            if over
+            else f"{folder.home}: this run has no manager. Start one with: "
+            f"adaptive-scheduler resume {quoted(folder)}"
+        )
+    words = [str(folder.database)]
+    words += [] if slots is None else ["--slots", str(slots)]
+    words += [] if gpus is None else ["--gpus", _gpus(gpus)]
+    print_line(f"Tasks of {folder.home} run here now. Ctrl-C leaves; the run goes on.")
+    exit_with(main(words))
+
+
+def _gpus(typed: str) -> str:
+    names = [one.strip() for one in typed.split(",")]
+    if not all(names):
+        raise InputError(f"--gpus {typed}: give the numbers with commas between them, such as 0,1.")
+    return ",".join(names)

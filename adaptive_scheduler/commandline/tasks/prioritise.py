@@ -1,0 +1,77 @@
+"""The command ``prioritise``: change which tasks go first."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any
+
+import typer
+
+from adaptive_scheduler.commandline.input.arguments import NamedRun, Tag
+from adaptive_scheduler.commandline.input.find_run import find_run
+from adaptive_scheduler.commandline.input.find_tasks import chosen_tasks
+from adaptive_scheduler.commandline.input.options import CommandWithAliases
+from adaptive_scheduler.commandline.output.errors import reports_errors
+from adaptive_scheduler.commandline.output.terminal import print_line
+from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.errors import InputError
+
+_NEGATIVE = re.compile(r"-(\d|\.\d|inf)[\d.e+-]*", re.IGNORECASE)
+
+
+class CommandWithNegatives(CommandWithAliases):
+    """A command whose arguments may be negative numbers, which look like options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Move them to the end, behind ``--``."""
+        if "--" not in args:
+            negative = [one for one in args if _NEGATIVE.fullmatch(one)]
+            others = [one for one in args if not _NEGATIVE.fullmatch(one)]
+            args = [*others, "--", *negative] if negative else args
+        return super().parse_args(ctx, args)
+
+
+@reports_errors
+def prioritise(
+    run: NamedRun,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            help="Tasks (ids, ranges such as 20-29, names), unless --tag is given; then the new "
+            "priority: a number, the highest goes first.",
+            metavar="[TASK...] PRIORITY",
+        ),
+    ],
+    tag: Tag = None,
+) -> None:
+    """Give tasks that have not ended a new priority: the highest goes first.
+
+    What runs already goes on.
+
+    Example: `adaptive-scheduler prioritise RUN 3 20-29 5`
+    """
+    from adaptive_scheduler.runs.task_run import TaskRun
+
+    *names, last = words
+    priority = _number(last, has_more=bool(names) or tag is not None)
+    found = TaskRun(find_run(run))
+    items = chosen_tasks(found, names, tag)
+    n = found.prioritise(items, priority)
+    ended = len(items) - n
+    rest = f"; {ended:,} had ended before" if ended else ""
+    print_line(f"{counted(n, 'task')} {'has' if n == 1 else 'have'} priority {priority:g}{rest}.")
+
+
+def _number(text: str, *, has_more: bool) -> float:
+    if not has_more:
+        raise InputError(
+            f"{text}: give tasks and the priority, such as 3 20-29 5, or --tag and the priority."
+        )
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{text} is no priority: the last word must be a number, such as 5 or -1.")
+    return number

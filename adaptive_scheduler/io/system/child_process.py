@@ -1,0 +1,253 @@
+"""A child process in a process group of its own: started quickly, watched by a pidfd, reaped once.
+
+By `posix_spawn`: it takes half of the time of `subprocess.Popen`, and agents start thousands of
+programs. What it lacks is done by this process for a moment, which therefore has one thread only:
+the working directory and the cores are set before the child starts, and set back after it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from adaptive_scheduler.executors import signals
+
+#: Every process of a job gets them.
+_HEADS_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+#: prctl(2).
+_SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
+#: Added to what the kernel chooses by if memory runs out: it is to take the task, not the agent.
+_OOM = b"500"
+#: Ignored by Python, and not to be ignored by programs.
+_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+#: Ticks of the times in /proc/PID/stat in a second, see proc(5).
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class ProcessEnd:
+    """How a process ended: exit status, or signal, and the most memory it had (bytes).
+
+    The memory is that of its largest process: itself, or one that it has waited for. What the
+    process that started it had at that moment is the least that Linux tells (`getrusage(2)`).
+    """
+
+    status: int
+    signal: int
+    peak: int
+
+    @property
+    def killed_by(self) -> int:
+        """The signal that killed it, or a program of a shell's that it waited for; 0: none."""
+        return self.signal or (self.status - 128 if self.status in _SHELL_KILLED else 0)
+
+
+#: Exit status of a shell whose program was killed: 128 and the signal's number (POSIX, 2.8.2).
+_SHELL_KILLED = range(129, 129 + signal.SIGRTMAX)
+
+
+class Child:
+    """A process and its process group.
+
+    Parameters
+    ----------
+    argv : list of str
+    env : mapping of str to str
+    cwd : str
+    output : int, optional
+        File descriptor of its standard output and error; None: those of this process.
+    inherit : sequence of int
+        File descriptors that it has as well.
+    cores : iterable of int
+        It may use; those that this machine lacks are left out.
+
+    Attributes
+    ----------
+    pid, pidfd : int
+    """
+
+    def __init__(
+        self,
+        argv: list[str],
+        env: Mapping[str, str],
+        *,
+        cwd: str,
+        output: int | None = None,
+        inherit: Sequence[int] = (),
+        cores: Iterable[int] = (),
+    ) -> None:
+        actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+        ]
+        if output is not None:
+            actions += [(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]
+        actions += [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in inherit]
+        with _in_folder(cwd), _bound_to(cores):
+            self.pid = os.posix_spawn(
+                _program(argv[0], env), argv, env, file_actions=actions, setpgroup=0,
+                setsigdef=_DEFAULT_SIGNALS,
+            )  # fmt: skip
+        self.pidfd = os.pidfd_open(self.pid)
+
+    def prefer_when_memory_is_short(self) -> None:
+        """Let the kernel take it, and what it starts, before the processes of the job itself."""
+        with suppress(OSError):  # it has ended, or the machine does not allow it
+            fd = os.open(f"/proc/{self.pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(fd, _OOM)
+            finally:
+                os.close(fd)
+
+    def send(self, number: int) -> None:
+        """Send a signal to the whole process group."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def peek(self) -> ProcessEnd:
+        """Wait until it has ended; it keeps its number, so that its group can still be signalled."""
+        info = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOWAIT)
+        assert info is not None
+        is_exit = info.si_code == os.CLD_EXITED
+        return ProcessEnd(info.si_status if is_exit else 0, 0 if is_exit else info.si_status, 0)
+
+    def reap(self) -> ProcessEnd:
+        """Kill what is left of its group, itself too if it has not ended, and free its number."""
+        self.send(signal.SIGKILL)  # its number cannot be another's yet: it is not reaped
+        _, status, usage = os.wait4(self.pid, 0)
+        os.close(self.pidfd)
+        code = os.waitstatus_to_exitcode(status)
+        return ProcessEnd(max(code, 0), max(-code, 0), usage.ru_maxrss * 1024)
+
+
+def _program(name: str, env: Mapping[str, str]) -> str:
+    """Where a program is; OSError that names it if it is nowhere."""
+    if "/" in name:
+        return name
+    for folder in os.get_exec_path(env):
+        path = f"{folder}/{name}"
+        if os.access(path, os.X_OK) and not os.path.isdir(path):  # noqa: PTH112  called very often
+            return path
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+
+@contextmanager
+def _in_folder(path: str) -> Iterator[None]:
+    os.chdir(path)
+    try:
+        yield
+    finally:
+        os.chdir("/")  # no folder is kept busy
+
+
+@contextmanager
+def _bound_to(cores: Iterable[int]) -> Iterator[None]:
+    """Let what is started inside have these cores, as far as there are any of them."""
+    before = os.sched_getaffinity(0)
+    wanted = before.intersection(cores)
+    if not wanted or wanted == before:
+        yield
+        return
+    os.sched_setaffinity(0, wanted)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+# --------------------------------------------------------------------------- this process
+
+
+def leave_signals_to_head() -> None:
+    """Do nothing at signals by which batch systems end or warn jobs: the head says when it is time.
+
+    By a handler: what is ignored stays ignored in the programs that are started.
+    """
+    signals.take(_HEADS_SIGNALS, signals.nothing)
+
+
+def become_subreaper() -> None:
+    """Let orphans of this process's descendants become its own children."""
+    _prctl(_SET_CHILD_SUBREAPER, 1)
+
+
+def end_with_parent() -> None:
+    """Be killed when the thread ends that has started this process."""
+    _prctl(_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+# --------------------------------------------------------------------------- its children
+
+
+def children() -> set[int]:
+    """Pids of the children of this process, also of those that have ended and are not reaped."""
+    found: set[int] = set()
+    for thread in os.listdir("/proc/self/task"):  # noqa: PTH208  called often
+        found.update(map(int, _read(f"/proc/self/task/{thread}/children").split()))
+    return found
+
+
+def variable_of(pid: int, name: str) -> str | None:
+    """The value that a variable had when a process was started; None if it had none, or has ended."""
+    prefix = f"{name}=".encode()
+    for entry in _read(f"/proc/{pid}/environ").split(b"\0"):
+        if entry.startswith(prefix):
+            return os.fsdecode(entry[len(prefix) :])
+    return None
+
+
+def begin_of(pid: int) -> float:
+    """When a process was started, in seconds since the machine was; infinity if it has ended."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return int(fields[19]) / _TICKS if len(fields) > 19 else float("inf")
+
+
+def kill(pid: int) -> None:
+    """Kill a child; `reap` it when it has ended, which may take it a while."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def reap(pid: int) -> bool:
+    """Free the number of a child if it has ended; returns whether it has."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
+def end_all() -> None:
+    """Kill all children, and what they leave behind, until there is none: only in a subreaper."""
+    while left := children():
+        for pid in left:
+            kill(pid)
+        if not all(reap(pid) for pid in left):
+            time.sleep(0.005)
+
+
+def _read(path: str) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # it has ended
+        return b""
+    try:
+        parts = []
+        while part := os.read(fd, 2**16):
+            parts.append(part)
+        return b"".join(parts)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)

@@ -1,0 +1,88 @@
+"""How an executor ends: when it is shut, when it is freed, after a Ctrl-C, and at Python's end."""
+
+from __future__ import annotations
+
+import threading
+
+from adaptive_scheduler.runs.driver.pools import HEAD_GRACE, LocalHead
+from adaptive_scheduler.runs.driver.task_book import TaskBook
+
+#: Seconds for a head to end if there is no manager that it could tell.
+FAULT_GRACE = 3.0
+
+
+class Closing:
+    """What is to be done at the end of an executor.
+
+    Parameters
+    ----------
+    book : TaskBook
+    closes_run : bool
+        Its end is that of the run, too, when all tasks have ended.
+
+    Attributes
+    ----------
+    is_shut : bool
+        It takes no more tasks.
+    heads : list of LocalHead
+        That end with it.
+    """
+
+    def __init__(self, book: TaskBook, *, closes_run: bool) -> None:
+        self.is_shut = False
+        self.heads: list[LocalHead] = []
+        self._book, self._closes_run = book, closes_run
+        self._lock = threading.Lock()
+        self._is_closed = False
+        _open_ones.add(self)
+
+    def begin(self) -> None:
+        """Take no more tasks, and end when all have ended, beside what else is done here."""
+        self.is_shut = True
+        threading.Thread(target=self.finish, name="executor's end", daemon=True).start()
+
+    def finish(self) -> None:
+        """Wait until all tasks have ended, then end; after a Ctrl-C do not wait."""
+        self.is_shut = True
+        try:
+            if self._closes_run:
+                self._book.wait()
+        except KeyboardInterrupt:
+            self.leave()
+            raise
+        self._close(closes_run=self._closes_run and self._book.fault is None)
+
+    def leave(self) -> None:
+        """End without waiting: tasks stay in the run."""
+        self.is_shut = True
+        if self._book.has_work:
+            print(
+                f"Tasks are left in {self._book.folder.home}. To go on with them, run this program "
+                "again: those with a key that have ended are not run again."
+            )
+        self._close(closes_run=False)
+
+    def _close(self, *, closes_run: bool) -> None:
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._book.close(closes_run=closes_run)
+            for head in self.heads:
+                head.end(HEAD_GRACE if self._book.fault is None else FAULT_GRACE)
+        _open_ones.discard(self)
+
+
+_open_ones: set[Closing] = set()
+
+
+def _finish_all() -> None:
+    """At Python's end: as its own executors, wait for what was submitted."""
+    for closing in list(_open_ones):
+        closing.is_shut = True
+    for closing in list(_open_ones):
+        closing.finish()
+
+
+# as concurrent.futures does: before threads are joined, and long before `atexit`
+threading._register_atexit(_finish_all)  # type: ignore[attr-defined]  # noqa: SLF001

@@ -1,0 +1,1 @@
+"""Programs as tasks, and how their values are found."""

@@ -1,0 +1,294 @@
+"""What runs the tasks of a driver: pools of jobs, and heads on this machine."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.row import TASK
+from adaptive_scheduler.core.tasks.pools import IDLE, Pool, check_pool
+from adaptive_scheduler.core.times import TimeLike, seconds
+from adaptive_scheduler.core.wire.messages import Picture, Status
+from adaptive_scheduler.core.wire.snapshot import Snapshot
+from adaptive_scheduler.core.wire.tasks import AddPool, PoolList, Pools, RemovePool
+from adaptive_scheduler.errors import InputError, RequestRefusedError, RunError
+from adaptive_scheduler.io.pickling.callables_file import read_callable
+from adaptive_scheduler.io.storage.run_config import read_config
+from adaptive_scheduler.io.system.commands import refuse_missing_programs
+from adaptive_scheduler.io.system.processes import end_process, new_head, start_head
+from adaptive_scheduler.runs.driver.start_run import ManagerKeeper
+from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.here import Here
+
+#: Seconds that a head may take to end what runs in it.
+HEAD_GRACE = 20.0
+#: Seconds that a manager may take to know a head that was started.
+HELLO_PATIENCE = 60.0
+#: Seconds before it is started again, after its first, second, ... death in short order.
+PAUSES = (0.2, 1.0, 3.0)
+#: A head that dies so often within so many seconds is not started again.
+MOST_DEATHS, DEATHS_WITHIN = len(PAUSES) + 1, 60.0
+#: Seconds between two looks whether a head is needed again.
+PAUSE = 0.2
+#: Options of a scheduler that all pools of a run have in common, because one manager submits them.
+COMMON = ("setup", "python_executable", "mpiexec_executable", "log_folder", "kill_wait", "state")
+
+
+class LocalHead:
+    """A head on this machine, which is started again if it dies while there is work.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    where : Here
+    has_work : callable
+        Whether a head is needed.
+    give_up : callable
+        Given an error, if it dies again and again.
+
+    Attributes
+    ----------
+    process : subprocess.Popen
+    name : str
+        What it is for the manager, in the place of a job.
+    """
+
+    def __init__(
+        self, folder: RunFolder, where: Here, has_work: Callable[[], bool],
+        give_up: Callable[[Exception], None],
+    ) -> None:  # fmt: skip
+        self._folder, self._where = folder, where
+        self.name, self._starts = new_head(), itertools.count()
+        self._has_work, self._give_up = has_work, give_up
+        self._is_closing = threading.Event()
+        self._lock = threading.Lock()
+        self.process: subprocess.Popen[bytes] = self._start()
+        self._thread = threading.Thread(target=self._watch, name="head's watch", daemon=True)
+        self._thread.start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        life = self.name, next(self._starts)
+        return start_head(self._folder, self._where.slots, self._where.gpus, life)
+
+    def _watch(self) -> None:
+        deaths: deque[float] = deque(maxlen=MOST_DEATHS)
+        while True:
+            status = self.process.wait()
+            while not self._has_work():
+                if self._is_closing.wait(PAUSE):
+                    return
+            now = time.monotonic()
+            deaths.append(now)
+            recent = sum(now - death < DEATHS_WITHIN for death in deaths)
+            if recent == MOST_DEATHS:
+                self._give_up(
+                    RunError(
+                        f"The head on this machine, which runs the tasks, ended {MOST_DEATHS} times in "
+                        f"{DEATHS_WITHIN:g} s (exit status {status}). What it printed says why. Tasks "
+                        "that have ended keep their results: run this program again."
+                    )
+                )
+                return
+            if self._is_closing.wait(PAUSES[recent - 1]):
+                return
+            with self._lock:
+                if self._is_closing.is_set():
+                    return
+                self.process = self._start()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is not there at this moment."""
+        return self.process.poll() is not None
+
+    def end(self, grace: float = HEAD_GRACE) -> None:
+        """End it, and what runs in it, within `grace` seconds."""
+        with self._lock:
+            self._is_closing.set()
+        end_process(self.process, grace)
+        self._thread.join()
+
+
+class RunPools:
+    """The pools of jobs of a run, as its driver adds and removes them.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    keeper : ManagerKeeper
+    """
+
+    def __init__(self, folder: RunFolder, keeper: ManagerKeeper) -> None:
+        self._folder, self._keeper = folder, keeper
+
+    def add(self, pool: Pool, scheduler: Scheduler) -> None:
+        """Let the manager have this pool; one of its name whose jobs have other resources ends.
+
+        Raises
+        ------
+        InputError
+            Its jobs would need another scheduler than the run has.
+        RequestRefusedError
+        """
+        check_pool(pool)
+        refuse_missing_programs(scheduler)
+        known = read_callable(self._folder.callables, "scheduler")
+        if known is not None:
+            _refuse_other(pool.name, scheduler, known)
+        try:
+            self._keeper.ask(AddPool(pool))
+        except RequestRefusedError as error:
+            if error.code == "no_scheduler":
+                self._keeper.give_scheduler(scheduler)
+            elif error.code == "pool_exists":
+                self._keeper.ask(RemovePool(pool.name))
+            else:
+                raise
+            self._keeper.ask(AddPool(pool))
+
+    def wait_for(self, head: LocalHead) -> None:
+        """In a run with pools, wait until the manager knows a head: else it refuses what only that can hold."""
+        pools = self._keeper.ask(Pools())
+        if not isinstance(pools, PoolList) or all(one.pool.is_removed for one in pools.pools):
+            return
+        end = time.monotonic() + HELLO_PATIENCE
+        while time.monotonic() < end and not head.has_ended:
+            picture = self._keeper.ask(Status("none"))
+            assert isinstance(picture, Picture), picture
+            if head.name in {
+                job.id for job in msgspec.msgpack.decode(picture.snapshot, type=Snapshot).jobs
+            }:
+                return
+            time.sleep(0.02)
+
+    def remove(self, name: str) -> None:
+        """Let a pool end; RequestRefusedError if there is none of this name."""
+        self._keeper.ask(RemovePool(name))
+
+
+def where_to_run(scheduler: Any, max_workers: int | None = None) -> Here | Scheduler:
+    """Return where the tasks of an executor run, by its arguments."""
+    if max_workers is not None:
+        if scheduler is not None:
+            raise InputError("Give scheduler=... or max_workers=..., not both.")
+        if max_workers <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        return Here(slots=max_workers)
+    if scheduler is None:
+        return Here()
+    if not isinstance(scheduler, Here | Scheduler):
+        raise InputError(
+            f"scheduler={scheduler!r}: give scheduler.Here(...), SLURM(...), PBS(...) or "
+            "LocalScheduler(...)."
+        )
+    return scheduler
+
+
+def pool_where(
+    name: str, where: Any, jobs: tuple[int, int], accepts: Sequence[str],
+    batch: tuple[int | None, int], idle: TimeLike,
+) -> Pool | None:  # fmt: skip
+    """Return the pool of a scheduler, checked before anything is started; None of this machine."""
+    if isinstance(where_to_run(where), Scheduler):
+        return pool_of(name, where, jobs, accepts, batch, idle)
+    if jobs != (0, 1) or accepts or batch != (None, 1):
+        raise InputError(
+            f"{where!r} is one pool of this machine, which takes all tasks: leave out jobs, accepts, "
+            "batch_size and threshold."
+        )
+    return None
+
+
+def pool_of(
+    name: str,
+    scheduler: Scheduler,
+    jobs: tuple[int, int],
+    accepts: Sequence[str],
+    batch: tuple[int | None, int],
+    idle: TimeLike = IDLE,
+) -> Pool:
+    """Return the pool whose jobs a scheduler describes.
+
+    Parameters
+    ----------
+    name : str
+    scheduler : Scheduler
+    jobs : (int, int)
+        Least and most.
+    accepts : sequence of str
+        Tags.
+    batch : (int or None, int)
+        Batch size and threshold.
+    idle : float, str or timedelta
+    """
+    if isinstance(accepts, str) or not all(isinstance(tag, str) for tag in accepts):
+        raise InputError(f"accepts={accepts!r} must be a list of tags, such as ['gpu'].")
+    for what, value in zip(
+        ("jobs", "jobs", "batch_size", "threshold"), (*jobs, *batch), strict=True
+    ):
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if not is_number and not (what == "batch_size" and value is None):
+            raise InputError(f"{what}={value!r} must be a whole number.")
+    (resources,), _ = scheduler.shapes(1)
+    least, most = jobs
+    return check_pool(
+        Pool(
+            name=name, resources=resources, max_jobs=most, min_jobs=least, accepts=list(accepts),
+            batch_size=batch[0], threshold=batch[1], idle=seconds(idle, "idle", zero=True),
+        )
+    )  # fmt: skip
+
+
+def _refuse_other(name: str, scheduler: Scheduler, known: Scheduler) -> None:
+    if type(scheduler) is not type(known):
+        raise InputError(
+            f"pool {name}: {scheduler!r}, but the jobs of this run are submitted by {known!r}. Give a "
+            f"{type(known).__name__}(...), or begin another run."
+        )
+    for option in COMMON:
+        wanted, is_so = getattr(scheduler, option, None), getattr(known, option, None)
+        if wanted != is_so:
+            raise InputError(
+                f"pool {name}: {option}={wanted!r}, but the run has {option}={is_so!r}, which all of "
+                f"its pools share. Leave {option}= as it is, or begin another run."
+            )
+
+
+def join_run(
+    folder: str | os.PathLike[str], slots: int | None = None, gpus: int | Sequence[str] = ()
+) -> int:
+    """Run tasks of a run on this machine too, until the run is over; returns the exit status.
+
+    Parameters
+    ----------
+    folder : path-like
+        Of a run of tasks, on a disk that all of its machines see.
+    slots : int, optional
+        Cores for tasks; default: all that this process may use.
+    gpus : int or sequence of str
+        How many GPUs there are, or their numbers.
+
+    Raises
+    ------
+    InputError
+        There is no run of tasks.
+    """
+    where = Here(slots, gpus)
+    run = RunFolder(folder)
+    if not run.database.exists() or read_config(run).kind != TASK:
+        raise InputError(f"folder={os.fspath(folder)!r}: there is no run of tasks.")
+    head = start_head(run, where.slots, where.gpus)
+    try:
+        return head.wait()
+    except KeyboardInterrupt:
+        end_process(head, HEAD_GRACE)
+        return 130

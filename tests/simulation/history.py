@@ -419,9 +419,7 @@ class History:
         )  # fmt: skip
 
     def _measure(self) -> None:
-        if any(
-            n < least for n, least in zip(self.sizes, self.least, strict=True)
-        ):
+        if any(n < least for n, least in zip(self.sizes, self.least, strict=True)):
             n = self.sizes
             raise TooSmallError(
                 f"seed {self.seed} has {n[0]} learners, {n[1]} jobs, {n[2]} events, {n[3]} faults"

@@ -114,9 +114,7 @@ def read_batches(tables: Tables) -> dict[str, list[int]]:
     return {batch: list(row["items"]) for batch, row in tables.get(BATCHES, {}).items()}
 
 
-def _without_half_batch(
-    rows: dict[str, Any], batches: Mapping[str, list[int]]
-) -> dict[str, Any]:
+def _without_half_batch(rows: dict[str, Any], batches: Mapping[str, list[int]]) -> dict[str, Any]:
     """Leave out tasks of a Submit of which only some lines were written; it comes again.
 
     The line of the batch is behind those of its tasks, which stand in the order in which they were

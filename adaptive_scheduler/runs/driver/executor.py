@@ -212,7 +212,7 @@ class Executor(BaseExecutor):
         self._add(pool, scheduler)
         return chosen
 
-    def removepool_where(self, name: str) -> None:
+    def remove_pool(self, name: str) -> None:
         """Let a pool end: it is given nothing more, and its jobs end with what runs in them."""
         self._pools.remove(name)
 

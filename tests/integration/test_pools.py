@@ -129,7 +129,7 @@ def test_200_calls_over_jobs_that_are_cut_and_processes_that_are_killed(
         return sum(future.done() for future in futures)
 
     wait_for(lambda: done() >= 10)
-    local.processes(".tasks.agent")[0].kill()
+    local.processes(".tasks.node.agent")[0].kill()
     wait_for(lambda: done() >= 40)
     local.processes("")[0].kill()
     wait_for(lambda: done() >= 80)

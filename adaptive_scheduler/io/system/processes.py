@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ from adaptive_scheduler.io.disk import files
 
 #: Kept, because Python warns when a `Popen` of a live process is freed.
 _started: list[subprocess.Popen[bytes]] = []
+_heads = itertools.count(1)
 
 
 def start_manager(folder: RunFolder) -> subprocess.Popen[bytes]:
@@ -41,10 +44,28 @@ def start_manager(folder: RunFolder) -> subprocess.Popen[bytes]:
     return process
 
 
+def new_head() -> str:
+    """Return a name for a head of this process."""
+    return f"here:{socket.gethostname()}:{os.getpid()}.{next(_heads)}"
+
+
 def start_head(
-    folder: RunFolder, slots: int | None, gpus: Sequence[str]
+    folder: RunFolder, slots: int | None, gpus: Sequence[str], life: tuple[str, int] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a head on this machine, as a child of this process; calls print where this process does."""
+    """Start a head on this machine, as a child of this process; calls print where this process does.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    slots : int, optional
+        Cores for tasks; default: all.
+    gpus : sequence of str
+        Their numbers.
+    life : (str, int), optional
+        What this head is for its manager, and how often it was started before: what an earlier life
+        had is lost then, at once. Default: a new one.
+    """
+    job, attempt = life or (new_head(), 0)
     argv = [
         sys.executable,
         "-P",
@@ -56,8 +77,10 @@ def start_head(
         argv += ["--slots", str(slots)]
     if gpus:
         argv += ["--gpus", ",".join(gpus)]
-    argv += ["--parent", str(os.getpid())]
-    environment = {**os.environ, paths.RUN_VARIABLE: os.fspath(folder)}
+    argv += ["--parent", str(os.getpid()), "--job", job, "--attempt", str(attempt)]
+    environment = {
+        **os.environ, paths.RUN_VARIABLE: os.fspath(folder), paths.JOB_VARIABLE: job,
+    }  # fmt: skip
     # a Ctrl-C in the terminal is for the driver, which ends its head itself
     return subprocess.Popen(argv, stdin=subprocess.DEVNULL, process_group=0, env=environment)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 
-from adaptive_scheduler.runs.driver.pools import LocalHead
+from adaptive_scheduler.runs.driver.pools import HEAD_GRACE, LocalHead
 from adaptive_scheduler.runs.driver.task_book import TaskBook
+
+#: Seconds for a head to end if there is no manager that it could tell.
+FAULT_GRACE = 3.0
 
 
 class Closing:
@@ -66,7 +69,7 @@ class Closing:
             self._is_closed = True
             self._book.close(closes_run=closes_run)
             for head in self.heads:
-                head.end()
+                head.end(HEAD_GRACE if self._book.fault is None else FAULT_GRACE)
         _open_ones.discard(self)
 
 

@@ -9,6 +9,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from typing import Any, Protocol
 
 import msgspec
@@ -47,17 +48,14 @@ class Channel:
     folder : RunFolder
     stop : int
         File descriptor that becomes readable when the driver stops.
-    revive : callable
-        Called while the manager does not answer.
     """
 
-    def __init__(self, folder: RunFolder, stop: int, revive: Callable[[], object]) -> None:
+    def __init__(self, folder: RunFolder, stop: int) -> None:
         host = socket.gethostname()
         self._me = Owner(f"driver:{host}:{os.getpid()}", 0, 0, uuid.uuid4().hex)
         self._connection = Connection(folder)
         self._number = 0
         self._stop = stop
-        self._revive = revive
 
     def ask(self, body: Request, timeout: float = 10.0) -> Reply | None:
         """Return the answer, however long the manager is away; None if the driver stops.
@@ -65,8 +63,6 @@ class Channel:
         Raises
         ------
         RequestRefusedError
-        RunError
-            The manager has died, and cannot be started again.
         """
         while True:
             self._number += 1
@@ -75,7 +71,6 @@ class Channel:
                     self._stop, self._me, self._number, body, timeout
                 )
             except (ManagerUnreachableError, FileError):
-                self._revive()
                 if select.select([self._stop], [], [], PAUSE)[0]:
                     return None
                 continue
@@ -91,18 +86,14 @@ class Channel:
 class Listener(Protocol):
     """Who is told what the manager says, by either thread."""
 
-    def is_sending(self, futures: list[Any]) -> None:
-        """Tasks are about to be submitted."""
+    def is_sending(self, futures: list[Any]) -> bool:
+        """Tasks are about to be submitted; returns whether they are to be."""
 
     def submitted(self, futures: list[Any], items: list[int]) -> None:
         """Take the ids of tasks."""
 
     def ended(self, ended: list[TaskResult]) -> None:
         """Take ends."""
-
-    @property
-    def has_work(self) -> bool:
-        """Whether anything is waited for."""
 
     def failed(self, futures: list[Any], error: Exception) -> None:
         """Take back futures that were refused."""
@@ -118,13 +109,10 @@ class Driver:
     ----------
     folder : RunFolder
     listener : Listener
-    revive : callable
-        Starts the manager again if it has died.
     """
 
-    def __init__(self, folder: RunFolder, listener: Listener, revive: Callable[[], object]) -> None:
+    def __init__(self, folder: RunFolder, listener: Listener) -> None:
         self._listener = listener
-        self._revive = revive
         self._position = threading.Event()  # set when the collector knows from where it collects
         self._stop = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._folder = folder
@@ -157,10 +145,7 @@ class Driver:
             self._threads[1].join(patience)
 
     def _guard(self, what: Callable[[Channel], None]) -> None:
-        is_collector = what == self._collect
-        channel = Channel(
-            self._folder, self._stop, self._revive_if_needed if is_collector else self._revive
-        )
+        channel = Channel(self._folder, self._stop)
         try:
             what(channel)
         except Exception as error:  # noqa: BLE001  told to who waits for results
@@ -169,11 +154,6 @@ class Driver:
         finally:
             channel.close()
             self._position.set()
-
-    def _revive_if_needed(self) -> None:
-        """A run whose tasks have all ended needs no manager."""
-        if self._listener.has_work:
-            self._revive()
 
     # ------------------------------------------------------------------- the sender
 
@@ -201,7 +181,8 @@ class Driver:
         numbers = {one: number for number, one in enumerate(resources)}
         calls = [_placed(one, numbers) for one in taken]
         futures = [one.future for one in taken]
-        self._listener.is_sending(futures)
+        if not self._listener.is_sending(futures):
+            return
         try:
             reply = channel.ask(Submit(next(self._batches), resources, calls))
         except RequestRefusedError as error:
@@ -215,6 +196,10 @@ class Driver:
             pairs = zip(taken, reply.items, strict=True)
             if keyed := [item for one, item in pairs if one.call.key]:
                 self._fetch(channel, keyed)  # they may have ended long ago
+        else:
+            self._listener.failed(
+                futures, BrokenExecutor("the executor was shut before the manager answered")
+            )
 
     def _send_again(
         self, channel: Channel, taken: list[Outgoing], error: RequestRefusedError, tries: int

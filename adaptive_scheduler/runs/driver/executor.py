@@ -219,9 +219,9 @@ class Executor(BaseExecutor):
     def _add(self, pool: Pool | None, where: Here | Scheduler) -> None:
         if isinstance(where, Here):
             book = self._book
-            self._closing.heads.append(
-                LocalHead(self.folder, where, lambda: book.has_work, book.broken)
-            )
+            head = LocalHead(self.folder, where, lambda: book.has_work, book.broken)
+            self._closing.heads.append(head)
+            self._pools.wait_for(head)
         elif pool is not None:
             self._pools.add(pool, where)
 

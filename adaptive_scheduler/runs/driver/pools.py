@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import subprocess
 import threading
 import time
@@ -9,22 +11,32 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.tasks.pools import IDLE, Pool, check_pool
 from adaptive_scheduler.core.times import TimeLike, seconds
-from adaptive_scheduler.core.wire.tasks import AddPool, RemovePool
+from adaptive_scheduler.core.wire.messages import Picture, Status
+from adaptive_scheduler.core.wire.snapshot import Snapshot
+from adaptive_scheduler.core.wire.tasks import AddPool, PoolList, Pools, RemovePool
 from adaptive_scheduler.errors import InputError, RequestRefusedError, RunError
 from adaptive_scheduler.io.pickling.callables_file import read_callable
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.commands import refuse_missing_programs
-from adaptive_scheduler.io.system.processes import end_process, start_head
+from adaptive_scheduler.io.system.processes import end_process, new_head, start_head
 from adaptive_scheduler.runs.driver.start_run import ManagerKeeper
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.here import Here
 
 #: Seconds that a head may take to end what runs in it.
 HEAD_GRACE = 20.0
+#: Seconds that a manager may take to know a head that was started.
+HELLO_PATIENCE = 60.0
+#: Seconds before it is started again, after its first, second, ... death in short order.
+PAUSES = (0.2, 1.0, 3.0)
 #: A head that dies so often within so many seconds is not started again.
-MOST_DEATHS, DEATHS_WITHIN = 4, 60.0
+MOST_DEATHS, DEATHS_WITHIN = len(PAUSES) + 1, 60.0
 #: Seconds between two looks whether a head is needed again.
 PAUSE = 0.2
 #: Options of a scheduler that all pools of a run have in common, because one manager submits them.
@@ -46,6 +58,8 @@ class LocalHead:
     Attributes
     ----------
     process : subprocess.Popen
+    name : str
+        What it is for the manager, in the place of a job.
     """
 
     def __init__(
@@ -53,6 +67,7 @@ class LocalHead:
         give_up: Callable[[Exception], None],
     ) -> None:  # fmt: skip
         self._folder, self._where = folder, where
+        self.name, self._starts = new_head(), itertools.count()
         self._has_work, self._give_up = has_work, give_up
         self._is_closing = threading.Event()
         self._lock = threading.Lock()
@@ -61,7 +76,8 @@ class LocalHead:
         self._thread.start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return start_head(self._folder, self._where.slots, self._where.gpus)
+        life = self.name, next(self._starts)
+        return start_head(self._folder, self._where.slots, self._where.gpus, life)
 
     def _watch(self) -> None:
         deaths: deque[float] = deque(maxlen=MOST_DEATHS)
@@ -70,8 +86,10 @@ class LocalHead:
             while not self._has_work():
                 if self._is_closing.wait(PAUSE):
                     return
-            deaths.append(time.monotonic())
-            if len(deaths) == MOST_DEATHS and deaths[-1] - deaths[0] < DEATHS_WITHIN:
+            now = time.monotonic()
+            deaths.append(now)
+            recent = sum(now - death < DEATHS_WITHIN for death in deaths)
+            if recent == MOST_DEATHS:
                 self._give_up(
                     RunError(
                         f"The head on this machine, which runs the tasks, ended {MOST_DEATHS} times in "
@@ -80,16 +98,23 @@ class LocalHead:
                     )
                 )
                 return
+            if self._is_closing.wait(PAUSES[recent - 1]):
+                return
             with self._lock:
                 if self._is_closing.is_set():
                     return
                 self.process = self._start()
 
-    def end(self) -> None:
-        """End it, and what runs in it."""
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is not there at this moment."""
+        return self.process.poll() is not None
+
+    def end(self, grace: float = HEAD_GRACE) -> None:
+        """End it, and what runs in it, within `grace` seconds."""
         with self._lock:
             self._is_closing.set()
-        end_process(self.process, HEAD_GRACE)
+        end_process(self.process, grace)
         self._thread.join()
 
 
@@ -129,6 +154,21 @@ class RunPools:
             else:
                 raise
             self._keeper.ask(AddPool(pool))
+
+    def wait_for(self, head: LocalHead) -> None:
+        """In a run with pools, wait until the manager knows a head: else it refuses what only that can hold."""
+        pools = self._keeper.ask(Pools())
+        if not isinstance(pools, PoolList) or all(one.pool.is_removed for one in pools.pools):
+            return
+        end = time.monotonic() + HELLO_PATIENCE
+        while time.monotonic() < end and not head.has_ended:
+            picture = self._keeper.ask(Status("none"))
+            assert isinstance(picture, Picture), picture
+            if head.name in {
+                job.id for job in msgspec.msgpack.decode(picture.snapshot, type=Snapshot).jobs
+            }:
+                return
+            time.sleep(0.02)
 
     def remove(self, name: str) -> None:
         """Let a pool end; RequestRefusedError if there is none of this name."""
@@ -221,3 +261,34 @@ def _refuse_other(name: str, scheduler: Scheduler, known: Scheduler) -> None:
                 f"pool {name}: {option}={wanted!r}, but the run has {option}={is_so!r}, which all of "
                 f"its pools share. Leave {option}= as it is, or begin another run."
             )
+
+
+def join_run(
+    folder: str | os.PathLike[str], slots: int | None = None, gpus: int | Sequence[str] = ()
+) -> int:
+    """Run tasks of a run on this machine too, until the run is over; returns the exit status.
+
+    Parameters
+    ----------
+    folder : path-like
+        Of a run of tasks, on a disk that all of its machines see.
+    slots : int, optional
+        Cores for tasks; default: all that this process may use.
+    gpus : int or sequence of str
+        How many GPUs there are, or their numbers.
+
+    Raises
+    ------
+    InputError
+        There is no run of tasks.
+    """
+    where = Here(slots, gpus)
+    run = RunFolder(folder)
+    if not run.database.exists() or read_config(run).kind != TASK:
+        raise InputError(f"folder={os.fspath(folder)!r}: there is no run of tasks.")
+    head = start_head(run, where.slots, where.gpus)
+    try:
+        return head.wait()
+    except KeyboardInterrupt:
+        end_process(head, HEAD_GRACE)
+        return 130

@@ -6,13 +6,20 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Callable
 
 from adaptive_scheduler.core.config import JobLimits, RunConfig, Timing
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.wire.messages import Reply, Request, Stop
-from adaptive_scheduler.errors import FileError, InputError, ManagerUnreachableError, RunError
+from adaptive_scheduler.errors import (
+    AdaptiveSchedulerError,
+    FileError,
+    InputError,
+    ManagerUnreachableError,
+    RunError,
+)
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.pickling.callables_file import read_callable, write_callables
 from adaptive_scheduler.io.storage import database, row_codec
@@ -32,6 +39,8 @@ MOST_JOBS = 100_000
 MOST_FAILURES = 3
 #: Seconds that a manager may take to end.
 STOP_PATIENCE = 60.0
+#: Seconds between two looks whether the manager lives.
+WATCH = 1.0
 
 
 class ManagerKeeper:
@@ -42,13 +51,37 @@ class ManagerKeeper:
     folder : RunFolder
     name : str
         Of the run.
+    has_work : callable
+        Whether a manager is needed.
     """
 
-    def __init__(self, folder: RunFolder, name: str) -> None:
+    def __init__(self, folder: RunFolder, name: str, has_work: Callable[[], bool]) -> None:
         self._folder, self._name = folder, name
+        self._has_work = has_work
+        self._is_closed = threading.Event()
         self._viewer = ManagerClient(folder)
         self._lock = threading.Lock()
         self._failures = 0
+
+    def watch(self, on_fault: Callable[[Exception], None]) -> None:
+        """Look now and then whether the manager lives while there is work; a thread does.
+
+        Parameters
+        ----------
+        on_fault : callable
+            Given the error, if it has died and cannot be started again.
+        """
+
+        def look() -> None:
+            while not self._is_closed.wait(WATCH):
+                try:
+                    if self._has_work():
+                        self.revive()
+                except AdaptiveSchedulerError as error:
+                    on_fault(error)
+                    return
+
+        threading.Thread(target=look, name="manager's watch", daemon=True).start()
 
     def ask(self, body: Request) -> Reply:
         """Return the manager's answer; start it first if it has died.
@@ -109,7 +142,8 @@ class ManagerKeeper:
             start_run(self._folder, self._name, scheduler)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Watch no more, and close the connection."""
+        self._is_closed.set()
         self._viewer.close()
 
 

@@ -92,19 +92,20 @@ class TaskBook:
 
     def __init__(self, folder: RunFolder, name: str, initializers: list[Any]) -> None:
         self.folder = folder
-        self.keeper = ManagerKeeper(folder, name)
+        self.keeper = ManagerKeeper(folder, name, lambda: self.has_work)
         self.history = TaskHistory(folder)
         self.fault: Exception | None = None
         self._lock = threading.Lock()
         self._futures: dict[int, AnyFuture] = {}
         self._sending: _Sending | None = None
         self._open = _OpenTasks()
-        self._driver = Driver(folder, self, self.keeper.revive)
+        self._driver = Driver(folder, self)
         self._functions = FunctionKeys(self._driver.put_function, initializers)
 
     def start(self) -> None:
         """Begin to talk to the manager."""
         self._driver.start()
+        self.keeper.watch(self.broken)
 
     @property
     def has_work(self) -> bool:
@@ -266,10 +267,14 @@ class TaskBook:
 
     # ------------------------------------------------------------------- from the driver's threads
 
-    def is_sending(self, futures: list[AnyFuture]) -> None:
+    def is_sending(self, futures: list[AnyFuture]) -> bool:
         """Keep ends that come from now on: they may be those of the tasks that are sent."""
         with self._lock:
-            self._sending = _Sending(futures)
+            if self.fault is None:
+                self._sending = _Sending(futures)
+        if self.fault is not None:
+            self.failed(futures, self.fault)
+        return self.fault is None
 
     def submitted(self, futures: list[AnyFuture], items: list[int]) -> None:
         """Take the ids of tasks."""
@@ -278,7 +283,7 @@ class TaskBook:
             self._sending = None
             for future, item in zip(futures, items, strict=True):
                 future.number = item
-                if not future.done():
+                if not future.done():  # as of one that has failed with the whole executor
                     self._register(future, item)
             # of those that were cancelled meanwhile
             cancelled = [
@@ -336,8 +341,9 @@ class TaskBook:
 
     def broken(self, error: Exception) -> None:
         """End all futures: nothing more will come."""
-        self.fault = error
+        self._driver.outbox.close()
         with self._lock:
+            self.fault = self.fault or error
             sending = [] if self._sending is None else self._sending.futures
             futures = [*self._futures.values(), *sending]
             self._futures.clear()

@@ -346,9 +346,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--slots", type=int, help="cores for tasks; default: all")
     parser.add_argument("--gpus", default="", help="numbers of GPUs, with commas between them")
     parser.add_argument("--parent", type=int, help="leave when this process, its parent, has ended")
+    parser.add_argument("--job", help="what it is for its manager; default: something new")
+    parser.add_argument("--attempt", type=int, default=0, help="how often it was started before")
     given = parser.parse_args(argv)
     folder = RunFolder(given.folder)
-    owner = Owner(f"here:{socket.gethostname()}:{os.getpid()}", 0, 0, uuid.uuid4().hex)
+    job = given.job or f"here:{socket.gethostname()}:{os.getpid()}"
+    owner = Owner(job, 0, given.attempt, uuid.uuid4().hex)
+    if given.attempt:
+        wait_for_earlier_head(job)
     node = this_machine(given.slots, [one for one in given.gpus.split(",") if one])
     try:
         config = read_config(folder)

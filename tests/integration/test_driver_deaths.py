@@ -1,0 +1,218 @@
+"""Drivers, managers and heads that are killed: what is left, and how it goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from adaptive_scheduler import Executor
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import RunError
+from adaptive_scheduler.io.transport.addresses import read_address
+from adaptive_scheduler.runs.driver import pools
+from adaptive_scheduler.runs.manager_client import ManagerClient
+from adaptive_scheduler.scheduler import Here
+from tests.integration.task_driver import N
+
+PATIENCE = 60.0
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"not within {seconds:g} s"
+        time.sleep(0.02)
+    return found
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Everything that belongs to a run: its folder is in the command line or the environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = " ".join(process.cmdline()) + process.environ().get(
+                "ADAPTIVE_SCHEDULER_RUN", ""
+            )
+        except psutil.Error:
+            continue
+        if os.fspath(home) in words and process.status() != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    for process in processes_of(tmp_path):
+        process.kill()
+
+
+def start_driver(home: Path, what: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.integration.task_driver", os.fspath(home), what],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+
+
+def test_nothing_is_left_of_a_driver_that_is_killed(home: Path) -> None:
+    """Its head ends at once, its manager after `driver_patience`: nobody is there for its tasks."""
+    driver = start_driver(home, "sleep")
+    wait_for((home / "begun").exists)
+    driver.kill()
+    driver.communicate(timeout=PATIENCE)
+    wait_for(lambda: not processes_of(home), 20)
+
+
+def test_a_head_ends_whose_parent_died_before_it_looked(home: Path) -> None:
+    with Executor(Here(slots=1), folder=home / "run") as executor:
+        dead = subprocess.Popen(["true"])
+        dead.wait()
+        head = subprocess.run(
+            [sys.executable, "-m", "adaptive_scheduler.client.tasks.head.head",
+             os.fspath(executor.folder), "--slots", "1", "--parent", str(dead.pid)],
+            timeout=20,
+        )  # fmt: skip
+        assert head.returncode == 0
+
+
+def test_a_driver_that_is_killed_and_run_again_repeats_nothing_that_is_done(home: Path) -> None:
+    ledger = home / "ledger"
+    for so_many in (5, 15):
+        driver = start_driver(home, "keys")
+        wait_for(lambda n=so_many: ledger.exists() and len(ledger.read_text().split()) >= n)
+        driver.kill()
+        driver.communicate(timeout=PATIENCE)
+    driver = start_driver(home, "keys")
+    out, _ = driver.communicate(timeout=PATIENCE)
+    assert out.split() == [str(sum(range(N)))]
+    run = Counter(map(int, ledger.read_text().split()))
+    assert set(run) == set(range(N))
+    # what ran when it was killed may have run twice: two at a time, at two kills
+    assert sum(run.values()) - N <= 4
+    again = Executor.attach(home / "run")
+    rows = again.tasks()
+    assert [row["state"] for row in rows] == ["done"] * N
+    assert sorted(future.args[0] for future in again.futures) == list(range(N))
+    again.shutdown()
+
+
+def test_ctrl_c_ends_a_driver_and_leaves_its_tasks_in_the_run(home: Path) -> None:
+    """In `result()`, and where the end of the `with` block waits."""
+    homes = [home / "sleep", home / "leave"]
+    for one in homes:
+        one.mkdir()
+    drivers = [start_driver(one, one.name) for one in homes]
+    for one, driver in zip(homes, drivers, strict=True):
+        task = int(wait_for(lambda one=one: read(one / "begun")))
+        driver.send_signal(signal.SIGINT)
+        out, _ = driver.communicate(timeout=25)
+        assert "KeyboardInterrupt" in out
+        assert f"Tasks are left in {one}" in out
+        assert not psutil.pid_exists(task)
+    wait_for(lambda: not processes_of(home), 20)  # the managers, after driver_patience
+
+
+def read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def test_a_manager_that_is_killed_is_started_again(home: Path) -> None:
+    with Executor(Here(slots=2), folder=home / "run") as executor:
+        waits = executor.submit(time.sleep, 0.5)
+        os.kill(wait_for(lambda: read_address(executor.folder).pid), signal.SIGKILL)
+        assert waits.result(PATIENCE) is None
+        assert executor.submit(pow, 2, 5).result(PATIENCE) == 32
+
+
+def test_a_run_whose_folder_is_removed_ends_its_futures(home: Path) -> None:
+    executor = Executor(Here(slots=1), folder=home / "run")
+    waits = executor.submit(time.sleep, 1000)
+    with ManagerClient(executor.folder) as viewer:
+        wait_for(lambda: waits.task is not None)
+        os.kill(read_address(executor.folder).pid, signal.SIGKILL)
+        wait_for(lambda: not viewer.lives())
+    shutil.rmtree(executor.folder.home)
+    with pytest.raises(RunError, match="is gone"):
+        waits.result(PATIENCE)
+    executor.shutdown()  # does not hang
+
+
+def test_a_manager_that_cannot_be_started_again_is_told_with_a_remedy(home: Path) -> None:
+    executor = Executor(Here(slots=1), folder=home / "run")
+    waits = executor.submit(time.sleep, 1000)
+    wait_for(lambda: waits.state == "running" and waits.pid)
+    executor.folder.config.write_text("damaged")
+    os.kill(read_address(executor.folder).pid, signal.SIGKILL)
+    with pytest.raises(RunError, match=r"cannot be started again(.|\n)*run this program again"):
+        waits.result(PATIENCE)
+    executor.shutdown()
+
+
+def test_a_head_that_is_killed_is_started_again(home: Path) -> None:
+    with Executor(Here(slots=2), folder=home / "run") as executor:
+        assert executor.submit(pow, 2, 5).result(PATIENCE) == 32
+        waits = executor.submit(time.sleep, 0.5)
+        wait_for(lambda: waits.state == "running")
+        executor._closing.heads[0].process.kill()
+        assert waits.result(PATIENCE) is None
+
+
+def test_a_head_that_dies_again_and_again_is_told(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(["false"])
+
+    monkeypatch.setattr(pools, "start_head", dies)
+    executor = Executor(Here(slots=2), folder=home / "run")
+    with pytest.raises(RunError, match=r"head on this machine.*exit status 1"):
+        executor.submit(pow, 2, 5).result(PATIENCE)
+    executor.shutdown()
+
+
+def test_another_process_joins_a_run(home: Path) -> None:
+    """As `adaptive-scheduler pool --join` does, on another host of the same disk."""
+    with Executor(Here(slots=1), folder=home / "run") as executor:
+        first = executor.submit(os.getppid).result(PATIENCE)
+        code = f"from adaptive_scheduler.runs.driver.pools import join_run; exit(join_run({str(home / 'run')!r}, 1))"
+        joined = subprocess.Popen([sys.executable, "-c", code])
+        agents = {first}
+
+        def both() -> bool:
+            calls = executor.submit_many(parent_of, [0.05] * 4)
+            agents.update(call.result(PATIENCE) for call in calls)
+            return len(agents) == 2
+
+        wait_for(both)
+    assert joined.wait(PATIENCE) == 0  # the run is over
+
+
+def parent_of(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getppid()
+
+
+def test_a_task_submits_tasks_to_its_own_run(home: Path) -> None:
+    def outer(n: int) -> int:
+        inner = Executor.attach()
+        try:
+            return sum(one.result(60) for one in inner.submit_many(abs, range(n)))
+        finally:
+            inner.shutdown()
+
+    with Executor(Here(slots=2), folder=home / "run") as executor:
+        assert executor.submit(outer, 5).result(PATIENCE) == 10
+        assert len(executor.tasks()) == 6
+    assert RunFolder(home / "run").database.exists()

@@ -1,0 +1,107 @@
+"""`Executor` whose tasks run in jobs of a batch system."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adaptive_scheduler import Executor, TaskResources
+from adaptive_scheduler.errors import InputError, RequestRefusedError
+from adaptive_scheduler.scheduler import SLURM, Here, LocalScheduler
+from tests.clusters.slurm import PrivateSlurm
+
+PATIENCE = 60.0
+
+
+def job_of(_: Any = None) -> str:
+    time.sleep(0.05)
+    return os.environ["ADAPTIVE_SCHEDULER_JOB"]
+
+
+def local(tmp_path: Path, cores: int) -> LocalScheduler:
+    return LocalScheduler(cores=cores, max_cores=8, kill_wait=5, state=tmp_path / "batch")
+
+
+def test_pools_are_added_and_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with Executor(
+        local(tmp_path, 2), folder, max_jobs=2, idle=0.5, interval=1, accepts=["a"]
+    ) as executor:
+        a, b = executor.options(tag="a"), executor.options(tag="b")
+        with pytest.raises(RequestRefusedError, match=r"no pool can ever hold it.*tags a only"):
+            b.submit(job_of).result(PATIENCE)
+        name = executor.add_pool(local(tmp_path, 1), accepts=["b"], batch_size=1, idle=0.5)
+        in_a = {future.result(PATIENCE) for future in a.submit_many(job_of, range(20))}
+        in_b = {future.result(PATIENCE) for future in b.submit_many(job_of, range(4))}
+        assert in_a
+        assert len(in_b) == 1
+        assert not in_a & in_b
+        assert {row["job"] for row in executor.tasks(tag="b")} == in_b
+        executor.remove_pool(name)
+        with pytest.raises(RequestRefusedError, match="no pool can ever hold it"):
+            b.submit(job_of).result(PATIENCE)
+        with pytest.raises(InputError, match="submitted by LocalScheduler"):
+            executor.add_pool(SLURM(cores=1))
+        with pytest.raises(InputError, match="setup="):
+            executor.add_pool(
+                LocalScheduler(1, max_cores=8, kill_wait=5, state=tmp_path / "batch", setup="x")
+            )
+        executor.add_pool(Here(slots=1))
+        assert b.submit(job_of).result(PATIENCE).startswith("here:")
+    # another size of jobs for the same run: the pool is replaced
+    with Executor(local(tmp_path, 3), folder, idle=0.5, interval=1) as executor:
+        wide = executor.options(resources=TaskResources(threads_per_rank=3))
+        assert wide.submit(job_of).result(PATIENCE) not in in_a
+        assert len(executor.tasks(state="done")) == 26
+
+
+def test_a_run_on_this_machine_gets_jobs_later(tmp_path: Path) -> None:
+    with Executor(Here(slots=1), tmp_path / "run", interval=1) as executor:
+        assert executor.submit(job_of).result(PATIENCE).startswith("here:")
+        executor.add_pool(local(tmp_path, 2), idle=0.5)
+        wide = executor.options(resources=TaskResources(threads_per_rank=2))
+        assert not wide.submit(job_of).result(PATIENCE).startswith("here:")
+
+
+@pytest.mark.slurm
+@pytest.mark.timeout(120)
+def test_on_slurm(tmp_path: Path, slurm: PrivateSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in slurm.env.items():
+        monkeypatch.setenv(name, value)
+    with Executor(
+        SLURM(cores=2, walltime="5m"), tmp_path / "run", idle=0.5, interval=1
+    ) as executor:
+        jobs = {future.result(PATIENCE) for future in executor.submit_many(job_of, range(20))}
+        assert jobs == {row["job"] for row in executor.tasks(state="done")}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"max_jobs": 0}, "max_jobs of at least 1"),
+        ({"min_jobs": 2}, "min_jobs=2, max_jobs=1"),
+        ({"max_jobs": "many"}, "whole number"),
+        ({"accepts": "gpu"}, "list of tags"),
+        ({"batch_size": 2, "threshold": 3}, "threshold <= batch_size"),
+        ({"idle": -1}, "idle"),
+        ({"max_job": 2}, "max_jobs"),
+        ({"driver_patience": "soon"}, "driver_patience"),
+    ],
+)
+def test_wrong_options_are_told_before_anything_is_started(
+    tmp_path: Path, wrong: dict[str, Any], says: str
+) -> None:
+    with pytest.raises((InputError, TypeError), match=says):
+        Executor(LocalScheduler(cores=1), tmp_path / "run", **wrong)
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_of_pools_are_refused_on_this_machine(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="leave out"):
+        Executor(Here(), tmp_path / "run", accepts=["a"])
+    with pytest.raises(InputError, match="SLURM"):
+        Executor("slurm", tmp_path / "run")  # type: ignore[arg-type]

@@ -12,9 +12,12 @@ import msgspec
 
 from adaptive_scheduler.client import job_environment
 from adaptive_scheduler.client.job_environment import JobEnvironment
+from adaptive_scheduler.client.tasks.head.allocation import are_bound, of_job
 from adaptive_scheduler.core.check_results import CheckResult
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.row import TASK
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.messages import Hello
 from adaptive_scheduler.errors import AdaptiveSchedulerError, RunError
 from adaptive_scheduler.executors.registry import launcher_for
@@ -40,7 +43,9 @@ def main() -> None:
     config = read_config(folder)
     findings = [
         _try("Python and packages", lambda: _packages(config)),
-        _try("MPI and workers", lambda: _workers(job, folder)),
+        _try("MPI and workers", lambda: _workers(job, folder))
+        if config.kind != TASK
+        else _try("cores, GPUs and memory for tasks", lambda: _node(job)),
         *_addresses_of_manager(job, folder),
         *(_writing(path) for path in dict.fromkeys([folder.folder, Path.cwd()])),
     ]
@@ -76,6 +81,18 @@ def _workers(job: JobEnvironment, folder: RunFolder) -> str:
     }
     executor.close(pool, _PATIENCE)
     return f"{job.executor}: {job.cores} cores, {n} workers answer from {', '.join(sorted(hosts))}"
+
+
+def _node(job: JobEnvironment) -> str:
+    """What tasks would have on this node, as a head finds it."""
+    node = of_job(os.environ, job.cores)
+    if are_bound(node):
+        cores = f"{counted(len(node.cores), 'core')}, to which tasks are bound"
+    else:
+        cores = f"{counted(len(node.cores), 'core')}, not bound: the batch system binds no jobs"
+    gpus = f"GPUs {', '.join(node.gpus)}" if node.gpus else "no GPU"
+    memory = f"{node.memory / 2**30:.3g} GiB" if node.memory is not None else "memory not known"
+    return f"{node.name}: {cores}; {gpus}; {memory}"
 
 
 def _addresses_of_manager(job: JobEnvironment, folder: RunFolder) -> list[CheckResult]:

@@ -25,19 +25,24 @@ def check(
         Path, typer.Option(help="Where the run's folder and its data would be.")
     ] = Path(),
     timeout: Annotated[str, typer.Option(help="How long to wait for the job.")] = "10m",
+    tasks: Annotated[
+        bool, typer.Option("--tasks", help="What a pool's jobs need, in place of MPI.")
+    ] = False,
     as_json: AsJson = False,
     *,
     scheduler: dict[str, Any],
 ) -> None:
     """Try with one small job all that a run needs.
 
-    Prints what to do about each thing that fails. It tries Python and its packages, MPI, the network between jobs and this host, and writing and
-    locking in the folder.
+    Prints what to do about each thing that fails. It tries Python and its packages, MPI (or, with
+    --tasks, what a pool's jobs have for tasks), the network between jobs and this host, and
+    writing and locking in the folder.
 
     Example: `adaptive-scheduler check --scheduler slurm --cores 4`
     """
     from adaptive_scheduler.commandline.input.scheduler import make_scheduler
     from adaptive_scheduler.commandline.input.values import seconds
+    from adaptive_scheduler.core.rows.row import LEARNER, TASK
     from adaptive_scheduler.runs import check as checking
 
     made = make_scheduler(scheduler)
@@ -45,7 +50,7 @@ def check(
     results = checking.check(
         checking.ClusterCheck(
             made, made.shapes(1)[0][0], folder, folder, seconds(timeout, "--timeout"),
-            report=_ignore if as_json else _print_dim,
+            report=_ignore if as_json else _print_dim, kind=TASK if tasks else LEARNER,
         )
     )  # fmt: skip
     if as_json:

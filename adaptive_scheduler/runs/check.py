@@ -28,6 +28,8 @@ from adaptive_scheduler.core.jobs.outputs import PROFILE, explain_death
 from adaptive_scheduler.core.jobs.records import tag
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.row import LEARNER, TASK
+from adaptive_scheduler.core.tasks.pools import Pool, check_pool
 from adaptive_scheduler.core.wire.messages import Welcome, decode_request, encode_reply
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
@@ -81,6 +83,8 @@ class ClusterCheck:
         Where to listen.
     report : callable
         Called with a line of text when something happens.
+    kind : str
+        For ``learner`` or ``task``: jobs of a pool need no MPI.
     """
 
     scheduler: Scheduler
@@ -91,6 +95,7 @@ class ClusterCheck:
     interface: str | None = None
     ports: str | None = None
     report: Callable[[str], None] = field(default=lambda _: None)
+    kind: str = LEARNER
 
 
 def check(trial: ClusterCheck) -> list[CheckResult]:
@@ -163,13 +168,17 @@ def _write_run(trial: ClusterCheck, folder: RunFolder) -> RunConfig:
     log_folder = trial.scheduler.log_folder or str(folder.logs)
     here = msgspec.structs.replace(record_environment(), cwd=str(trial.data_folder.absolute()))
     walltime = min(trial.resources.walltime or WALLTIME, WALLTIME)
+    shape = msgspec.structs.replace(trial.resources, walltime=walltime)
+    if trial.kind == TASK:
+        shape = check_pool(Pool(name="check", resources=shape)).resources
     config = RunConfig(
         run=f"check{secrets.token_hex(4)}",
-        shapes=[msgspec.structs.replace(trial.resources, walltime=walltime)],
+        shapes=[shape],
         job_names=["adaptive-scheduler-check"],
         log_folder=os.path.abspath(log_folder),  # noqa: PTH100  links stay links
         environment=here,
         run_script=str(script),
+        kind=trial.kind,
     )
     files.write_atomically(script, _SCRIPT.encode())
     write_config(folder, config)

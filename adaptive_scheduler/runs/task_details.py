@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pickle
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.row import DONE, FAILED, TaskItem
+from adaptive_scheduler.core.rows.row import DONE, FAILED, RUNNING, TaskItem
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec
+from adaptive_scheduler.core.wire.tasks import LastTry, TaskView
 from adaptive_scheduler.errors import USER_RAISES
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.read_logs import tail
@@ -21,35 +23,25 @@ LONGEST_REPR = 2000
 LONGEST_ARGUMENTS = 300
 
 
-def row_facts(row: TaskItem) -> dict[str, Any]:
-    """What a task's row says."""
-    return {
-        "task": row.id, "state": row.phase.value, "tag": row.tag, "name": row.name, "key": row.key,
-        "priority": row.priority, "attempts": row.attempts, "fails": row.fails,
-        "crashes": row.crashes, "cuts": row.cuts, "retries": row.retries, "timeout": row.timeout,
-        "after": list(row.depends_on), "job": row.job or "", "reason": row.reason,
-        "code": row.code, "seconds": row.worked, "changed": row.changed,
-    }  # fmt: skip
-
-
 def details(
-    folder: RunFolder, row: TaskItem, facts: dict[str, bytes], lines: int
+    folder: RunFolder, row: TaskItem, facts: Mapping[str, bytes], view: TaskView | None, lines: int
 ) -> dict[str, Any]:
-    """Return what is known of one task.
+    """Return what is known of one task; times are seconds since 1970.
 
     Parameters
     ----------
     folder : RunFolder
     row : TaskItem
-    facts : dict of str to bytes
+    facts : mapping of str to bytes
         By the names of `io.storage.facts.TABLES`.
+    view : TaskView, optional
+        What the manager knows of it, if it runs.
     lines : int
         Of its output, from the end.
     """
-    found = row_facts(row)
-    is_call = bool(row.function)
+    found = {**_of_row(row), **_last_try(row, facts, view)}
     spec = facts.get("spec", b"")
-    command = None if is_call or not spec else msgspec.msgpack.decode(spec, type=CommandSpec)
+    command = None if row.function else msgspec.msgpack.decode(spec, type=CommandSpec)
     found["what"] = _call(folder, row.function, spec) if command is None else _steps(command)
     found["folder"] = "" if command is None else command.folder
     found["log"] = _log(folder, found["job"], command)
@@ -62,6 +54,31 @@ def details(
         found["reason"] = found["reason"] or f"{name}: {message}"
     found["output_tail"] = (tail(Path(found["log"]), lines) if found["log"] else None) or ""
     return found
+
+
+def _of_row(row: TaskItem) -> dict[str, Any]:
+    return {
+        "task": row.id, "state": row.phase.value, "tag": row.tag, "name": row.name, "key": row.key,
+        "priority": row.priority, "attempts": row.attempts, "fails": row.fails,
+        "crashes": row.crashes, "cuts": row.cuts, "retries": row.retries, "timeout": row.timeout,
+        "after": list(row.depends_on), "reason": row.reason, "code": row.code,
+        "worked": row.worked, "created": row.created or None,
+    }  # fmt: skip
+
+
+def _last_try(row: TaskItem, facts: Mapping[str, bytes], view: TaskView | None) -> dict[str, Any]:
+    """Where and when it was tried last, or is tried now."""
+    names = ("job", "node", "pid", "handed_out", "begun", "ended", "seconds", "peak")
+    nothing: dict[str, Any] = {**dict.fromkeys(names), "job": "", "node": "", "how": ""}
+    if row.phase is RUNNING:
+        now = {"job": row.job or "", "handed_out": row.changed, "waits_in_job": False}
+        if view is not None and view.phase == row.phase:
+            now |= {"node": view.node, "pid": view.pid, "waits_in_job": not view.has_place}
+        return {**nothing, **now}
+    if not (last := facts.get("times")):
+        return nothing
+    found = msgspec.msgpack.decode(last, type=LastTry)
+    return {name: getattr(found, name) for name in names} | {"how": found.kind.name.lower()}
 
 
 def _steps(command: CommandSpec) -> str:
@@ -97,7 +114,7 @@ def _function_name(folder: RunFolder, key: str) -> str:
     return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
-def _value(facts: dict[str, bytes]) -> str:
+def _value(facts: Mapping[str, bytes]) -> str:
     path = facts.get("path", b"").decode()
     try:  # the border to the user's code: the class of the value
         data = Path(path).read_bytes() if path else facts.get("value", b"")

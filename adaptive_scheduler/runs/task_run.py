@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.row import CANCELLED, OVER, TASK, TaskItem
+from adaptive_scheduler.core.rows.row import CANCELLED, OVER, RUNNING, TASK, TaskItem
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.wire.tasks import (
     AddPool,
+    DescribeTasks,
     PoolList,
     Pools,
     PoolState,
     Prioritise,
     RemovePool,
+    TaskView,
+    TaskViews,
 )
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.storage import row_codec
@@ -23,6 +26,7 @@ from adaptive_scheduler.io.storage.facts import TABLES
 from adaptive_scheduler.io.storage.read_only import read_tables, read_with_facts
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs import offline
+from adaptive_scheduler.runs.driver.task_table import read_rows, task_table
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.start.launch import start_and_wait
 from adaptive_scheduler.runs.task_details import details
@@ -63,9 +67,19 @@ class TaskRun:
         return self._viewer.lives()
 
     def rows(self) -> list[TaskItem]:
-        """Return all tasks, in the order of their ids."""
-        rows = row_codec.read_items(read_tables(self.folder), self.folder)
-        return [row for row in rows if isinstance(row, TaskItem)]
+        """Return the rows of all tasks, in the order of their ids."""
+        return read_rows(self.folder)
+
+    def table(self, state: str | None, tag: str | None, limit: int | None) -> list[dict[str, Any]]:
+        """Return the first tasks of a state and a tag, as `Executor.tasks` shows them."""
+        found = task_table(self.folder, state, tag)[:limit]
+        views = self._describe([one["task"] for one in found if one["state"] == RUNNING])
+        for one in found:
+            view = views.get(one["task"])
+            one["waits_in_job"] = view is not None and not view.has_place
+            if view is not None:
+                one |= {"job": view.job, "node": view.node, "pid": view.pid}
+        return found
 
     def details(self, item: int, lines: int) -> dict[str, Any]:
         """Return all that is known of one task, with the last `lines` of its output."""
@@ -73,11 +87,22 @@ class TaskRun:
         try:
             row = row_codec.read_items(tables, self.folder)[item]
             assert isinstance(row, TaskItem)
-            found = {name: data for name in TABLES if (data := facts.get(name, item)) is not None}
-            resources = row_codec.read_resources(tables)[row.shape]
-            return {"resources": str(resources), **details(self.folder, row, found, lines)}
+            known = {name: data for name in TABLES if (data := facts.get(name, item)) is not None}
         finally:
             facts.close()
+        view = self._describe([item]).get(item) if row.phase is RUNNING else None
+        resources = row_codec.read_resources(tables)[row.shape]
+        found = details(self.folder, row, known, view, lines)
+        return {"resources": str(resources), **found}
+
+    def _describe(self, items: Sequence[int]) -> dict[int, TaskView]:
+        """Ask the manager about tasks that run; those that have ended meanwhile are left out."""
+        found: dict[int, TaskView] = {}
+        for part in _parts(items) if items and self.lives() else []:
+            reply = self._viewer.ask(DescribeTasks(list(part)))
+            assert isinstance(reply, TaskViews), reply
+            found |= {view.item: view for view in reply.tasks if view.phase == RUNNING}
+        return found
 
     # ------------------------------------------------------------------- changes
 

@@ -2,175 +2,56 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
-import selectors
 import signal
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import psutil
 import pytest
 
-from adaptive_scheduler.client.tasks.frames import Frames
-from adaptive_scheduler.client.tasks.messages import (
-    Begun,
-    Call,
-    FromAgent,
-    Quit,
-    Ready,
-    Slot,
-    Start,
-    StopTask,
-    TaskEnd,
-)
-from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
+from adaptive_scheduler.client.tasks.messages import Quit, Slot, TaskEnd
+from adaptive_scheduler.client.tasks.node import worker
+from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep, later
 from adaptive_scheduler.core.wire.tasks import EndKind
-from adaptive_scheduler.executors import worker
-from adaptive_scheduler.io.pickling.by_value import dumps_by_value
-
-SLOT = Slot((0,))
-
-
-class Node:
-    """A supervisor, and the head's end of its agent's socket."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for name in ("functions", "values", "work"):
-            (folder / name).mkdir()
-        self._server = socket.socket(socket.AF_UNIX)
-        self._server.bind(str(folder / "head"))
-        self._server.listen()
-        self._server.settimeout(20)
-        self.supervisor = subprocess.Popen(
-            [sys.executable, "-m", "adaptive_scheduler.client.tasks.node.supervisor",
-             str(folder / "head"), str(folder)],
-        )  # fmt: skip
-        self.token = 0
-        self.begun: dict[int, Begun] = {}
-        self.ended: dict[int, TaskEnd] = {}
-        self.times_ended: dict[int, int] = {}
-        self.ready = self.accept()
-
-    def accept(self) -> Ready:
-        sock, _ = self._server.accept()
-        self.frames = Frames(sock, msgspec.msgpack.Decoder(FromAgent))
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(sock, selectors.EVENT_READ)
-        self._readies: list[Ready] = []
-        self.wait(lambda: bool(self._readies))
-        return self._readies[0]
-
-    def wait(self, condition: Callable[[], bool], seconds: float = 20) -> None:
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, f"not within {seconds:g} s"
-            self.frames.flush()
-            self._selector.select(0.02)
-            for message in self.frames.receive():
-                self._take(message)
-
-    def _take(self, message: Any) -> None:
-        match message:
-            case Ready():
-                self._readies.append(message)
-            case Begun():
-                self.begun[message.token] = message
-            case TaskEnd():
-                self.ended[message.token] = message
-                self.times_ended[message.token] = self.times_ended.get(message.token, 0) + 1
-
-    def start(self, work: Any, slot: Slot = SLOT, **options: Any) -> int:
-        self.token += 1
-        self.frames.send(Start(self.token, work, slot, **options))
-        return self.token
-
-    def call(self, function: Callable[..., Any], *args: Any, **options: Any) -> int:
-        program = pickle.dumps(worker.Program("", (), b"", b"", dumps_by_value(function)))
-        key = hashlib.blake2b(program, digest_size=16).hexdigest()
-        (self.folder / "functions" / key).write_bytes(program)
-        return self.start(Call(key, pickle.dumps((args, {}))), **options)
-
-    def command(self, *texts: str, **options: Any) -> int:
-        log = str(self.folder / f"{self.token + 1}.log")
-        steps = [CommandStep(f"step{n}", text=text) for n, text in enumerate(texts)]
-        return self.start(CommandSpec(steps, str(self.folder / "work"), log), **options)
-
-    def stop(self, token: int, kind: EndKind = EndKind.CANCELLED, grace: float = 10) -> None:
-        self.frames.send(StopTask(token, kind, grace))
-
-    def end_of(self, token: int, seconds: float = 20) -> TaskEnd:
-        self.wait(lambda: token in self.ended, seconds)
-        return self.ended[token]
-
-    def value_of(self, token: int) -> Any:
-        ended = self.end_of(token)
-        assert ended.kind is EndKind.VALUE, ended
-        return pickle.loads(Path(ended.path).read_bytes() if ended.path else ended.value)
-
-    def await_begin(self, token: int) -> Begun:
-        self.wait(lambda: token in self.begun)
-        return self.begun[token]
-
-    def log_of(self, token: int) -> str:
-        return (self.folder / f"{token}.log").read_text()
-
-    def close(self) -> None:
-        if self.supervisor.poll() is None:
-            self.frames.send(Quit(grace=0))
-            self.frames.flush()
-            self.supervisor.wait(20)
-        self._server.close()
+from tests.integration.agent_node import AgentNode, is_alive, of_test
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    one = Node(tmp_path)
+def node(tmp_path: Path) -> Iterator[AgentNode]:
+    one = AgentNode(tmp_path)
     yield one
     one.close()
-    assert left_of(one) == []
 
 
-def left_of(node: Node) -> list[int]:
-    """Processes that have this run's folder in their arguments or environment."""
-    marks, found = str(node.folder), []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and marks in " ".join(process.cmdline()):
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found
+def daemon(path: str) -> None:
+    """Leave a process that nothing but SIGKILL ends, and that hides where it comes from."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            os.closerange(0, 100)
+            Path(path).write_text(str(os.getpid()))
+            os.execve("/bin/sleep", ["sleep", "600"], {})
+        os._exit(0)
+    os.wait()
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def read_pid(path: Path, node: Node) -> int:
-    node.wait(lambda: path.exists() and path.read_text().strip() != "")
-    return int(path.read_text())
+#: The same by a shell.
+DAEMON = "(trap '' TERM; exec env -i setsid sh -c 'echo $$ > \"{file}\"; exec 0<&- 1>&- 2>&-; exec sleep 600' &)"
 
 
 # ------------------------------------------------------------------------------- calls
 
 
-def test_a_call_gives_its_value(node: Node) -> None:
+def test_a_call_gives_its_value(node: AgentNode) -> None:
     assert node.value_of(node.call(lambda x: x + 1, 41)) == 42
 
 
-def test_a_call_that_raises_tells_its_traceback(node: Node) -> None:
+def test_a_call_that_raises_tells_its_traceback(node: AgentNode) -> None:
     def fails() -> None:
         raise ValueError("no such thing")
 
@@ -181,36 +62,36 @@ def test_a_call_that_raises_tells_its_traceback(node: Node) -> None:
     assert isinstance(pickle.loads(pickled), ValueError)
 
 
-def test_system_exit_is_an_error_of_the_call(node: Node) -> None:
+def test_system_exit_is_an_error_of_the_call(node: AgentNode) -> None:
     ended = node.end_of(node.call(sys.exit, 3))
     assert (ended.kind, pickle.loads(ended.value)[0]) == (EndKind.ERROR, "SystemExit")
 
 
-def test_a_value_that_cannot_be_pickled_is_an_error_that_says_so(node: Node) -> None:
+def test_a_value_that_cannot_be_pickled_is_an_error_that_says_so(node: AgentNode) -> None:
     ended = node.end_of(node.call(lambda: (n for n in ())))
     assert ended.kind is EndKind.ERROR
     assert "generator" in pickle.loads(ended.value)[1]
 
 
-def test_a_large_value_goes_by_a_file(node: Node) -> None:
+def test_a_large_value_goes_by_a_file(node: AgentNode) -> None:
     token = node.call(lambda: bytes(10**6))
     assert node.value_of(token) == bytes(10**6)
     assert node.ended[token].value == b""
 
 
-def test_many_short_calls_keep_their_order_and_values(node: Node) -> None:
+def test_many_short_calls_keep_their_order_and_values(node: AgentNode) -> None:
     tokens = [node.call(lambda x: x, n) for n in range(300)]
     assert [node.value_of(token) for token in tokens] == list(range(300))
     assert list(node.ended) == tokens
 
 
-def test_a_worker_is_kept_from_call_to_call(node: Node) -> None:
+def test_a_worker_is_kept_from_call_to_call(node: AgentNode) -> None:
     first, second = node.call(os.getpid), node.call(os.getpid)
     assert node.value_of(first) == node.value_of(second)
 
 
 @pytest.mark.parametrize("status", [0, 7])
-def test_a_call_that_ends_its_process_harms_no_other(node: Node, status: int) -> None:
+def test_a_call_that_ends_its_process_harms_no_other(node: AgentNode, status: int) -> None:
     before = [node.call(lambda x: x, n) for n in range(5)]
     bad = node.call(os._exit, status)
     after = [node.call(lambda x: x, n) for n in range(5)]
@@ -221,7 +102,7 @@ def test_a_call_that_ends_its_process_harms_no_other(node: Node, status: int) ->
     assert set(node.times_ended.values()) == {1}
 
 
-def test_a_segmentation_fault_harms_no_other(node: Node) -> None:
+def test_a_segmentation_fault_harms_no_other(node: AgentNode) -> None:
     def segfault() -> None:
         import ctypes
 
@@ -232,22 +113,22 @@ def test_a_segmentation_fault_harms_no_other(node: Node) -> None:
     assert node.value_of(good)
 
 
-def test_a_killed_worker_is_told_to_have_been_killed(node: Node) -> None:
+def test_a_killed_worker_is_told_to_have_been_killed(node: AgentNode) -> None:
     token = node.call(time.sleep, 60)
     os.kill(node.await_begin(token).pid, signal.SIGKILL)
     ended = node.end_of(token)
     assert (ended.kind, ended.code) == (EndKind.SIGNAL, signal.SIGKILL)
-    assert "memory" in ended.text
+    assert "killed, probably out of memory: peak 0." in ended.text
     assert ended.peak > 10**6
 
 
-def test_a_call_that_closes_all_files_is_the_only_one_that_dies(node: Node) -> None:
+def test_a_call_that_closes_all_files_is_the_only_one_that_dies(node: AgentNode) -> None:
     bad, good = node.call(os.closerange, 0, 1000), node.call(os.getpid)
     assert node.end_of(bad).kind in (EndKind.DIED, EndKind.SIGNAL)
     assert node.value_of(good)
 
 
-def test_a_call_that_takes_too_long_is_ended(node: Node) -> None:
+def test_a_call_that_takes_too_long_is_ended(node: AgentNode) -> None:
     token, good = node.call(time.sleep, 60, timeout=0.3), node.call(os.getpid)
     ended = node.end_of(token)
     assert ended.kind is EndKind.TIMEOUT
@@ -255,7 +136,7 @@ def test_a_call_that_takes_too_long_is_ended(node: Node) -> None:
     assert node.value_of(good)
 
 
-def test_a_call_that_ignores_sigterm_is_killed(node: Node) -> None:
+def test_a_call_that_ignores_sigterm_is_killed(node: AgentNode) -> None:
     def stubborn() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(60)
@@ -266,7 +147,7 @@ def test_a_call_that_ignores_sigterm_is_killed(node: Node) -> None:
     assert (node.end_of(token).kind, node.ended[token].code) == (EndKind.CANCELLED, signal.SIGKILL)
 
 
-def test_a_call_that_has_not_begun_comes_back(node: Node) -> None:
+def test_a_call_that_has_not_begun_comes_back(node: AgentNode) -> None:
     running, waiting = node.call(time.sleep, 60), node.call(os.getpid)
     node.await_begin(running)
     node.stop(waiting, EndKind.BACK)
@@ -275,7 +156,7 @@ def test_a_call_that_has_not_begun_comes_back(node: Node) -> None:
     assert node.end_of(running).kind is EndKind.CANCELLED
 
 
-def test_what_a_call_forks_and_leaves_is_killed(node: Node) -> None:
+def test_what_a_call_forks_and_leaves_is_killed(node: AgentNode) -> None:
     file = node.folder / "daemon"
 
     def forks(path: str) -> None:
@@ -288,11 +169,11 @@ def test_what_a_call_forks_and_leaves_is_killed(node: Node) -> None:
         os.wait()
 
     node.value_of(node.call(forks, str(file)))
-    pid = read_pid(file, node)
+    pid = node.pid_in(file.name)
     node.wait(lambda: not is_alive(pid))
 
 
-def test_a_worker_has_the_cores_gpus_and_threads_of_its_slot(node: Node) -> None:
+def test_a_worker_has_the_cores_gpus_and_threads_of_its_slot(node: AgentNode) -> None:
     slot = Slot((1,), ("2", "3"), threads=4)
 
     def seen() -> Any:
@@ -305,13 +186,13 @@ def test_a_worker_has_the_cores_gpus_and_threads_of_its_slot(node: Node) -> None
 # ------------------------------------------------------------------------------- commands
 
 
-def test_a_command_runs_in_its_folder_with_its_log(node: Node) -> None:
+def test_a_command_runs_in_its_folder_with_its_log(node: AgentNode) -> None:
     token = node.command("pwd && echo $ADAPTIVE_SCHEDULER_TASK; echo error >&2")
     assert node.end_of(token).kind is EndKind.VALUE
     assert node.log_of(token) == f"{node.folder / 'work'}\n{token}\nerror\n"
 
 
-def test_a_command_has_its_slot_in_all_its_parts(node: Node) -> None:
+def test_a_command_has_its_slot_in_all_its_parts(node: AgentNode) -> None:
     token = node.command(
         "echo $CUDA_VISIBLE_DEVICES && taskset -cp $$ | sed 's/.*: //' && echo $CUDA_VISIBLE_DEVICES",
         slot=Slot((1,), ("5",)),
@@ -320,7 +201,7 @@ def test_a_command_has_its_slot_in_all_its_parts(node: Node) -> None:
     assert node.log_of(token) == "5\n1\n5\n"
 
 
-def test_the_steps_of_a_command_end_with_the_first_failure(node: Node) -> None:
+def test_the_steps_of_a_command_end_with_the_first_failure(node: AgentNode) -> None:
     token = node.command("echo one", "echo two; exit 3", "echo three")
     ended = node.end_of(token)
     assert (ended.kind, ended.code, ended.text) == (
@@ -331,12 +212,12 @@ def test_the_steps_of_a_command_end_with_the_first_failure(node: Node) -> None:
     assert node.log_of(token) == "one\ntwo\n"
 
 
-def test_a_signal_is_no_success(node: Node) -> None:
+def test_a_signal_is_no_success(node: AgentNode) -> None:
     ended = node.end_of(node.command("kill -TERM $$"))
     assert (ended.kind, ended.code) == (EndKind.SIGNAL, signal.SIGTERM)
 
 
-def test_a_command_that_does_not_exist_is_named(node: Node) -> None:
+def test_a_command_that_does_not_exist_is_named(node: AgentNode) -> None:
     work = CommandSpec(
         [CommandStep("", ["no-such-program", "x"])], str(node.folder), str(node.folder / "log")
     )
@@ -345,28 +226,28 @@ def test_a_command_that_does_not_exist_is_named(node: Node) -> None:
     assert "no-such-program" in ended.text
 
 
-def test_a_command_ends_with_its_whole_process_group(node: Node) -> None:
+def test_a_command_ends_with_its_whole_process_group(node: AgentNode) -> None:
     file = node.folder / "pid"
     token = node.command(f"sleep 600 & echo $! > '{file}'")
     assert node.end_of(token).kind is EndKind.VALUE
-    pid = read_pid(file, node)
+    pid = node.pid_in(file.name)
     node.wait(lambda: not is_alive(pid))
 
 
-def test_what_a_command_leaves_outside_its_group_is_killed(node: Node) -> None:
+def test_what_a_command_leaves_outside_its_group_is_killed(node: AgentNode) -> None:
     file = node.folder / "pid"
     token = node.command(f"setsid sh -c 'echo $$ > \"{file}\"; exec sleep 600' & sleep 0.2")
     assert node.end_of(token).kind is EndKind.VALUE
-    pid = read_pid(file, node)
+    pid = node.pid_in(file.name)
     node.wait(lambda: not is_alive(pid))
 
 
-def test_a_command_that_takes_too_long_is_ended(node: Node) -> None:
+def test_a_command_that_takes_too_long_is_ended(node: AgentNode) -> None:
     ended = node.end_of(node.command("sleep 600", timeout=0.2))
     assert ended.kind is EndKind.TIMEOUT
 
 
-def test_a_command_that_prints_a_lot_is_not_held_up(node: Node) -> None:
+def test_a_command_that_prints_a_lot_is_not_held_up(node: AgentNode) -> None:
     token = node.command("head -c 50000000 /dev/zero")
     assert node.end_of(token).kind is EndKind.VALUE
     assert (node.folder / f"{token}.log").stat().st_size == 50_000_000
@@ -375,43 +256,327 @@ def test_a_command_that_prints_a_lot_is_not_held_up(node: Node) -> None:
 # ------------------------------------------------------------------------------- who dies
 
 
-def test_a_killed_agent_leaves_nothing_and_is_started_again(node: Node) -> None:
-    file = node.folder / "pid"
-    call = node.call(time.sleep, 600)
-    command = node.command(f"setsid sleep 600 & echo $! > '{file}'; sleep 600", slot=Slot((1,)))
-    processes = [node.await_begin(token).pid for token in (call, command)] + [read_pid(file, node)]
+def begin_two(node: AgentNode) -> tuple[int, int, list[int]]:
+    """A call and a command, each with a daemon: their tokens, and the pids of all of these."""
+    files = [node.folder / "daemon of call", node.folder / "daemon of command"]
+
+    def stays(path: str) -> None:
+        daemon(path)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+
+    stays.__globals__["daemon"] = daemon
+    call = node.call(stays, str(files[0]))
+    text = f"{DAEMON.format(file=files[1])}; trap '' TERM; sleep 600; sleep 600"
+    command = node.command(text, slot=Slot((1,)))
+    pids = [node.await_begin(token).pid for token in (call, command)]
+    return call, command, pids + [node.pid_in(file.name) for file in files]
+
+
+def test_a_killed_worker_leaves_nothing(node: AgentNode) -> None:
+    call, command, (worker_pid, program, its_daemon, other) = begin_two(node)
+    os.kill(worker_pid, signal.SIGKILL)
+    node.await_gone([worker_pid, its_daemon])
+    assert node.end_of(call).code == signal.SIGKILL
+    assert command not in node.ended
+    assert is_alive(program)
+    assert is_alive(other)
+
+
+def test_a_killed_program_leaves_nothing(node: AgentNode) -> None:
+    call, command, (worker_pid, program, other, its_daemon) = begin_two(node)
+    os.kill(program, signal.SIGKILL)
+    node.await_gone([program, its_daemon])
+    assert node.end_of(command).code == signal.SIGKILL
+    assert call not in node.ended
+    assert is_alive(worker_pid)
+    assert is_alive(other)
+
+
+def test_a_cancelled_task_leaves_nothing(node: AgentNode) -> None:
+    call, command, pids = begin_two(node)
+    for token in (call, command):
+        node.stop(token, grace=0.3)
+        assert node.end_of(token).kind is EndKind.CANCELLED
+    node.await_gone(pids)
+
+
+def test_a_killed_agent_leaves_nothing_and_is_started_again(node: AgentNode) -> None:
+    _, _, pids = begin_two(node)
     os.kill(node.ready.pid, signal.SIGKILL)
     again = node.accept()
     assert (again.life, again.pid != node.ready.pid) == (1, True)
-    assert not any(map(is_alive, processes))
+    assert not any(map(is_alive, pids)), "there is another agent only after all that"
     assert node.value_of(node.call(lambda: 1)) == 1
 
 
-def test_nothing_is_left_when_the_supervisor_is_killed(node: Node) -> None:
-    token = node.call(time.sleep, 600)
-    command = node.command("sleep 600", slot=Slot((1,)))
-    pids = [node.await_begin(one).pid for one in (token, command)] + [node.ready.pid]
+def test_a_killed_supervisor_leaves_nothing(node: AgentNode) -> None:
+    _, _, pids = begin_two(node)
     node.supervisor.kill()
     node.supervisor.wait()
-    end = time.monotonic() + 10
-    while any(map(is_alive, pids)) and time.monotonic() < end:
-        time.sleep(0.02)
-    assert not any(map(is_alive, pids))
+    node.await_gone([*pids, node.ready.pid])
 
 
-def test_nothing_is_left_when_the_head_ends(node: Node) -> None:
-    token = node.call(time.sleep, 600)
-    command = node.command("trap '' TERM; sleep 600; sleep 600", slot=Slot((1,)))
-    pids = [node.await_begin(one).pid for one in (token, command)] + [node.ready.pid]
+def test_a_head_that_ends_leaves_nothing(node: AgentNode) -> None:
+    _, _, pids = begin_two(node)
     node.frames.sock.close()
-    node.supervisor.wait(20)
-    assert not any(map(is_alive, pids))
+    node.supervisor.wait(10)
+    assert not any(map(is_alive, [*pids, node.ready.pid]))
+    assert of_test(node.folder) == []
 
 
-def test_at_the_end_of_the_job_what_runs_is_cut(node: Node) -> None:
+def test_at_the_end_of_the_job_what_runs_is_cut(node: AgentNode) -> None:
     call, waiting = node.call(time.sleep, 600), node.call(os.getpid)
     node.await_begin(call)
     node.frames.send(Quit(grace=1))
     assert node.end_of(call).kind is EndKind.CUT
+    assert node.ended[call].seconds >= 0.05
     assert (node.end_of(waiting).kind, node.ended[waiting].begun) == (EndKind.CUT, False)
     assert node.supervisor.wait(10) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_what_the_batch_system_kills_is_cut_and_not_failed(
+    node: AgentNode, number: signal.Signals
+) -> None:
+    """Its signal reaches all processes of the job, and the tasks before the head has said anything."""
+    call = node.call(time.sleep, 600)
+    command = node.command("sleep 600", slot=Slot((1,)))
+    for token in (call, command):
+        os.killpg(node.await_begin(token).pid, number)
+    time.sleep(0.1)
+    node.frames.send(Quit(grace=1))
+    assert [node.end_of(token).kind for token in (call, command)] == [EndKind.CUT] * 2
+
+
+def test_a_shell_whose_program_was_killed_by_the_batch_system_is_cut_too(node: AgentNode) -> None:
+    file = node.folder / "pid"
+    token = node.command(f"sh -c 'echo $$ > \"{file}\"; exec sleep 600'; exit $?")
+    os.kill(node.pid_in("pid"), signal.SIGTERM)
+    with pytest.raises(AssertionError):
+        node.end_of(token, 0.3)
+    node.frames.send(Quit(grace=1))
+    assert node.end_of(token).kind is EndKind.CUT
+
+
+def test_a_program_may_save_although_its_shell_ended_at_once(node: AgentNode) -> None:
+    """A shell ends at SIGTERM; what it has started still has the rest of the grace."""
+    code = (
+        "import signal, sys, time, pathlib\n"
+        "def save(*_):\n    time.sleep(0.5); pathlib.Path('saved').touch(); sys.exit()\n"
+        "signal.signal(signal.SIGTERM, save)\n"
+        "pathlib.Path('ready').touch()\n"
+        "time.sleep(600)\n"
+    )
+    (node.folder / "save.py").write_text(code)
+    token = node.command(f"{sys.executable} ../save.py; true")
+    work = node.folder / "work"
+    node.wait((work / "ready").exists)
+    node.stop(token)
+    assert node.end_of(token).kind is EndKind.CANCELLED
+    assert (work / "saved").exists()
+
+
+# ------------------------------------------------------------------------------- bad days
+
+
+def test_a_daemon_lives_as_long_as_the_call_that_has_started_it(node: AgentNode) -> None:
+    file = node.folder / "daemon"
+
+    def uses_a_daemon(path: str) -> bool:
+        daemon(path)
+        while not Path(path).exists():
+            time.sleep(0.01)
+        time.sleep(2.5)  # the agent looks each second
+        os.kill(int(Path(path).read_text()), 0)
+        return True
+
+    uses_a_daemon.__globals__["daemon"] = daemon
+    assert node.value_of(node.call(uses_a_daemon, str(file)))
+    node.await_gone([node.pid_in("daemon")])
+
+
+def test_a_fork_that_comes_back_from_its_call_is_no_second_worker(node: AgentNode) -> None:
+    bad, good = node.call(os.fork), node.call(lambda: 5)
+    assert node.value_of(bad) > 0
+    assert node.value_of(good) == 5
+    assert set(node.times_ended.values()) == {1}
+
+
+def test_a_call_that_prints_a_lot_is_not_held_up(node: AgentNode) -> None:
+    def prints() -> int:
+        for _ in range(2000):
+            print("x" * 10_000)
+        return 1
+
+    assert node.value_of(node.call(prints)) == 1
+    assert (node.folder / "output").stat().st_size == 2000 * 10_001
+
+
+def test_a_call_that_closes_its_streams_harms_nobody(node: AgentNode) -> None:
+    def closes() -> int:
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            stream.close()
+        os.closerange(0, 3)
+        return 1
+
+    assert node.value_of(node.call(closes)) == 1
+    assert node.value_of(node.call(lambda: 2)) == 2
+
+
+def test_an_exception_that_cannot_be_pickled_is_told_by_its_text(node: AgentNode) -> None:
+    def fails() -> None:
+        class OddError(Exception):
+            def __reduce__(self) -> Any:
+                raise RuntimeError("not me")
+
+        raise OddError("the reason")
+
+    token = node.call(fails)
+    assert node.error_of(token)[:2] == ("OddError", "the reason")
+    assert node.error_of(token)[3] is None
+    assert node.ended[token].text == "OddError: the reason"
+
+
+def test_an_exception_that_is_too_large_is_cut_to_its_beginning(node: AgentNode) -> None:
+    def fails() -> None:
+        raise ValueError("x" * 50_000_000)
+
+    token = node.call(fails)
+    name, message, text, pickled = node.error_of(token)
+    assert (name, set(message), pickled) == ("ValueError", {"x"}, None)
+    assert len(node.ended[token].value) < 2**19
+    assert len(node.ended[token].text) == 200
+    assert "raise ValueError" in text
+
+
+def test_a_value_that_is_too_large_is_an_error_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process: a real one has a gigabyte."""
+    import mmap
+    import socket
+
+    monkeypatch.setattr(worker, "LARGEST_VALUE", 200_000)
+    ours, its = socket.socketpair()
+    with ours, its, mmap.mmap(-1, mmap.PAGESIZE) as page:
+        one = worker.CallWorker(its, page, tmp_path, tmp_path)
+        kind, value, path, text = one._in_file(1, bytes(300_000), "bytes")
+    assert (kind, path) == (EndKind.ERROR, "")
+    assert "a bytes of 0.00 GB" in pickle.loads(value)[1]
+    assert "return the path" in pickle.loads(value)[1]
+    assert text.startswith("TaskError: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_value_that_finds_no_place_on_the_disk_is_an_error(node: AgentNode) -> None:
+    (node.folder / "values").rmdir()
+    token = node.call(lambda: bytes(10**6))
+    assert "values" in node.error_of(token)[1]
+
+
+def test_arguments_that_cannot_be_unpickled_are_an_error(node: AgentNode) -> None:
+    from adaptive_scheduler.client.tasks.messages import Call
+
+    first = node.call(lambda: 1)
+    assert node.value_of(first) == 1
+    key = next((node.folder / "functions").iterdir()).name
+    assert node.error_of(node.start(Call(key, b"no pickle")))[0] == "UnpicklingError"
+
+
+def test_a_call_that_recurses_for_ever_is_an_error(node: AgentNode) -> None:
+    def again(n: int) -> int:
+        return again(n + 1)
+
+    again.__globals__["again"] = again
+    assert node.error_of(node.call(lambda: again(0)))[0] == "RecursionError"
+
+
+def limit(pid: int) -> Path:
+    """Put a process, and all that it starts, into a group of its own with little memory."""
+    memory = Path("/sys/fs/cgroup/memory")  # version 1
+    own = next(
+        line.split(":")[2].strip()
+        for line in Path("/proc/self/cgroup").read_text().splitlines()
+        if line.split(":")[1] == "memory"
+    )
+    group = memory / own.lstrip("/") / f"adaptive-scheduler-test-{pid}"
+    group.mkdir()
+    (group / "memory.limit_in_bytes").write_text(str(300 * 2**20))
+    (group / "cgroup.procs").write_text(str(pid))
+    return group
+
+
+def test_memory_that_runs_out_takes_the_task_and_nothing_else(tmp_path: Path) -> None:
+    """By the kernel's own choice, in a memory cgroup: the agent and its neighbour stay."""
+    groups: list[Path] = []
+    try:
+        node = AgentNode(tmp_path, lambda pid: groups.append(limit(pid)))
+    except (OSError, StopIteration) as error:
+        pytest.skip(f"no memory cgroup can be made here: {error}")
+    try:
+        neighbour = node.call(time.sleep, 3, slot=Slot((1,)))
+        node.await_begin(neighbour)
+        call = node.call(lambda: len(bytearray(2**30)))
+        ended = node.end_of(call)
+        assert (ended.kind, ended.code) == (EndKind.SIGNAL, signal.SIGKILL)
+        assert "killed, probably out of memory: peak 0." in ended.text
+        assert ended.peak > 100 * 2**20
+        filling = f"{sys.executable} -c 'bytearray(2**30)'; exit $?"
+        ended = node.end_of(node.command(filling))
+        assert (ended.kind, ended.code) == (EndKind.EXIT, 128 + signal.SIGKILL)
+        assert "a program in it was killed, probably out of memory: peak 0." in ended.text
+        assert ended.peak > 100 * 2**20
+        assert node.value_of(neighbour) is None
+        assert len(node.ended) == 3
+        assert is_alive(node.ready.pid)
+    finally:
+        node.close()
+        for group in groups:
+            group.rmdir()
+
+
+def test_only_one_of_many_neighbours_fails(node: AgentNode) -> None:
+    """Field fault 52, small: of 24 workers on one node one has a segmentation fault."""
+
+    def segfault() -> None:
+        import ctypes
+
+        ctypes.string_at(0)
+
+    slots = [Slot((1000 + n,)) for n in range(6)]
+    first = [node.call(time.sleep, 1.0, slot=slot) for slot in slots]
+    bad = node.call(segfault, slot=slots[3])
+    after = [node.call(lambda: 1, slot=slot) for slot in slots]
+    assert node.end_of(bad).kind is EndKind.SIGNAL
+    assert [node.value_of(token) for token in first] == [None] * 6
+    assert [node.value_of(token) for token in after] == [1] * 6
+
+
+def test_placeholders_of_the_node(node: AgentNode) -> None:
+    text = (
+        f"echo {later('_gpus')} {later('_attempt')} {later('_hosts')} && echo $CUDA_VISIBLE_DEVICES"
+    )
+    token = node.command(text, slot=Slot((1,), ("5", "6")), attempt=3)
+    assert node.end_of(token).kind is EndKind.VALUE
+    assert node.log_of(token) == f"5,6 3 {os.uname().nodename}\n5,6\n"
+
+
+def test_a_folder_that_is_not_there_is_named(node: AgentNode) -> None:
+    work = CommandSpec([CommandStep("", ["true"])], "/no/such/folder", str(node.folder / "log"))
+    ended = node.end_of(node.start(work))
+    assert (ended.kind, "/no/such/folder" in ended.text) == (EndKind.UNABLE, True)
+
+
+def test_an_argument_with_a_nul_is_refused_and_harms_nobody(node: AgentNode) -> None:
+    work = CommandSpec([CommandStep("", ["echo", "\0x"])], "/", str(node.folder / "log"))
+    assert node.end_of(node.start(work)).kind is EndKind.UNABLE
+    assert node.value_of(node.call(lambda: 1)) == 1
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_log_of_a_success_is_kept_if_it_is_wanted(node: AgentNode, kept: bool) -> None:
+    logs = [node.folder / "good.log", node.folder / "bad.log"]
+    for text, log in zip(("echo 1", "echo 2; false"), logs, strict=True):
+        node.end_of(node.start(CommandSpec([CommandStep("", text=text)], "/", str(log), {}, kept)))
+    assert [log.exists() for log in logs] == [kept, True]

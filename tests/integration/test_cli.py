@@ -261,6 +261,15 @@ def test_check_prints_what_works(terminal: Terminal) -> None:
     assert list(terminal.folder.glob("adaptive-scheduler-check*")) == []
 
 
+def test_check_of_a_pool_prints_what_tasks_would_have(terminal: Terminal) -> None:
+    words = ("--scheduler", "local", "--cores", "2", "--max-cores", "2", "--timeout", "60s")
+    text = terminal.run("check", "--tasks", *words)
+    assert "cores, GPUs and memory for tasks" in text
+    assert "2 cores, not bound: the batch system binds no jobs; no GPU" in text
+    assert "MPI" not in text
+    assert "FAILED" not in text
+
+
 def test_check_prints_a_remedy_for_what_fails(terminal: Terminal) -> None:
     text = terminal.run("check", *LOCAL, "--python", "/no/such/python", "--timeout", "30s", code=1)
     assert "FAILED" in text

@@ -185,7 +185,7 @@ def test_a_queue_does_not_grow_with_each_change_of_priorities() -> None:
     for n in range(100):
         for number in range(1000):
             table.prioritise(number, float((number * n) % 997), 0.0)
-    assert len(table._ready[0, ""]) <= 2 * 1000 + 10_000
+    assert len(table._ready[0, "", False]) <= 2 * 1000 + 10_000
 
 
 def test_a_table_that_grows_is_as_one_that_was_there_from_the_beginning() -> None:

@@ -37,7 +37,7 @@ class World:
         self.begun: set[int] = set()
         self.lined: set[int] = set()
         self.counts = dict.fromkeys(
-            ("ahead", "taken over", "placed later", "dropped", "lost", "lined up"), 0
+            ("ahead", "taken over", "placed later", "dropped", "lost", "lined up", "passed on"), 0
         )
 
     def grant(self) -> None:
@@ -115,6 +115,7 @@ class World:
         if not self.trades:
             return
         trade = self.dice.choice(self.trades[-3:])
+        self.counts["passed on"] += sum(end.kind is EndKind.PASSED for end in trade.ended)
         for _, end in self.mirror.take(trade):
             assert end.token not in self.ended, "an end is taken in once"
             self.ended[end.token] = end
@@ -159,7 +160,7 @@ class World:
 @pytest.mark.parametrize("batch", range(10))
 def test_mirror_and_head_agree_whatever_is_lost_repeated_or_late(batch: int) -> None:
     counts = dict.fromkeys(
-        ("ahead", "taken over", "placed later", "dropped", "lost", "lined up"), 0
+        ("ahead", "taken over", "placed later", "dropped", "lost", "lined up", "passed on"), 0
     )
     for seed in range(batch * 50, batch * 50 + 50):
         world = World(seed)

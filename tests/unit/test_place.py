@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, NodePlace, Placement
-from adaptive_scheduler.core.tasks.resources import GPU_SHARES, TaskResources, check_resources
+from adaptive_scheduler.core.tasks.resources import (
+    GPU_SHARES,
+    TaskResources,
+    as_checked,
+    check_resources,
+)
 from adaptive_scheduler.errors import InputError
 
 GB = 2**30
@@ -108,6 +113,14 @@ def test_nothing_is_taken_or_freed_twice() -> None:
 def test_resources_that_make_no_sense_are_refused(wrong: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_resources(**wrong)  # type: ignore[arg-type]
+
+
+def test_sizes_and_times_may_be_texts() -> None:
+    made = TaskResources(memory="4GB", walltime="20m")  # type: ignore[arg-type]
+    assert as_checked(made) == TaskResources(memory=4 * 2**30, walltime=1200.0)
+    for wrong in (TaskResources(memory="much"), {"walltime": 3}):  # type: ignore[arg-type]
+        with pytest.raises(InputError):
+            as_checked(wrong)
 
 
 RESOURCES = st.builds(

@@ -58,7 +58,7 @@ class Cluster:
         return row
 
     def fill(self) -> None:
-        while self.table.tasks.queued[SMALL, ""] < 100:
+        while self.table.tasks.queued[SMALL, "", False] < 100:
             self.submit(SMALL, function="f")
 
     def hand_out(self, number: int) -> None:

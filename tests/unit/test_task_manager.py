@@ -16,7 +16,7 @@ from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.row import CANCELLED, DONE, FAILED, QUEUED, RUNNING
-from adaptive_scheduler.core.tasks.place import NodeInventory
+from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
@@ -430,6 +430,63 @@ def test_a_walltime_blames_nobody() -> None:
     assert [(world.row(n).crashes, world.row(n).phase) for n in range(2)] == [(0, QUEUED)] * 2
 
 
+@pytest.mark.parametrize(("ran", "fails"), [(90.0, True), (10.0, False)])
+def test_a_task_that_two_whole_walltimes_have_cut_is_failed_with_advice(
+    ran: float, fails: bool
+) -> None:
+    """Here its job is killed at its walltime: nobody tells how long the task ran."""
+    world = World()
+    tasks = world.manager.state.tasks
+    world.submit()
+    for life in range(2):
+        head = Head(world, f"j{life}")
+        head.trade()
+        head.trade()
+        tasks.lose_head(f"j{life}", "its walltime", "timeout", world.row(0).changed + ran, 100.0)
+        world.manager.commit()
+    assert world.row(0).phase is (FAILED if fails else QUEUED)
+    assert ("ask for a longer one" in world.row(0).reason) is fails
+    assert world.row(0).crashes == 0
+
+
+def test_a_head_runs_one_task_at_a_time_of_those_that_died_before() -> None:
+    """So that the next death tells which of them it is; others run beside it."""
+    world = World()
+    world.submit(2)
+    first = Head(world)
+    first.trade()
+    first.trade()
+    lose(world, first)
+    world.submit(3, batch="c")
+    head = Head(world, "j2", cores=4)
+    head.trade()
+    assert sorted(head.begun) == [0, 2, 3, 4]
+    assert isinstance(head.trade(), Work)
+    head.end(head.tokens[head.begun.index(0)])
+    for _ in range(3):
+        head.trade()
+    assert sorted(head.begun) == [0, 1, 2, 3, 4]
+
+
+def test_those_that_died_before_are_blamed_for_the_death_of_their_agent() -> None:
+    session = HeadSession()
+    tasks = [Given(n, n, 0, [NodePlace(0, [n])], crashes=n == 2) for n in (1, 2, 3)]
+    session.take(Work(tasks=tasks))
+    session.lose("the agent died", is_ending=False)
+    ends = {end.token: end.kind for end in session.trade(0.0).ended}
+    assert ends == {1: EndKind.CUT, 2: EndKind.DIED, 3: EndKind.CUT}
+
+
+@pytest.mark.parametrize(("is_ending", "kind"), [(False, EndKind.DIED), (True, EndKind.CUT)])
+def test_all_are_blamed_if_none_died_before_unless_the_job_ends(
+    is_ending: bool, kind: EndKind
+) -> None:
+    session = HeadSession()
+    session.take(Work(tasks=[Given(n, n, 0, [NodePlace(0, [n])]) for n in (1, 2)]))
+    session.lose("the agent died", is_ending=is_ending)
+    assert [end.kind for end in session.trade(0.0).ended] == [kind] * 2
+
+
 def test_all_may_have_begun_in_a_head_that_never_told_the_new_manager() -> None:
     world = World()
     world.submit(2)
@@ -452,7 +509,7 @@ def test_the_next_life_of_a_job_loses_what_the_former_held(restarted: bool) -> N
     following = Head(world, life=1)
     assert [world.row(n).crashes for n in range(2)] == [1, 1]
     following.trade()
-    assert sorted(following.begun) == [0, 1]
+    assert following.begun == [0], "of those that died before, it runs one at a time"
     assert isinstance(head.ask(head.session.trade(0.0)), Refused)
 
 

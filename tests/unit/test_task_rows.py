@@ -81,7 +81,7 @@ def test_two_whole_walltimes_are_enough_and_shorter_ones_do_not_count() -> None:
 def test_one_that_failed_goes_behind_its_equals() -> None:
     table = ItemTable([task(n, retries=1) for n in range(3)])
     run(table, 0, EndKind.ERROR)
-    best = table.best_task((0, ""))
+    best = table.best_task((0, "", False))
     assert best is not None
     assert best.id == 1
 
@@ -113,7 +113,7 @@ def test_a_chain_is_done_in_its_order() -> None:
     table.append([task(0)], 0.0)
     table.append([task(n, n - 1) for n in range(1, 500)], 0.0)
     for n in range(500):
-        assert table.tasks.queued[0, ""] == 1
+        assert table.tasks.queued[0, "", False] == 1
         run(table, n)
     assert table.phases[DONE] == 500
 

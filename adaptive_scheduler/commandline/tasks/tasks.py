@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from typing import Annotated
 
@@ -46,7 +45,6 @@ def tasks(
     Example: `adaptive-scheduler tasks RUN --state failed`
     """
     from adaptive_scheduler.core.rows.row import Phase
-    from adaptive_scheduler.runs.task_details import row_facts
     from adaptive_scheduler.runs.task_run import TaskRun
     from adaptive_scheduler.runs.views.tasks import tasks_table
 
@@ -56,12 +54,12 @@ def tasks(
             f"--state {state}: there is no such state.{did_you_mean(state, states)} "
             f"Known are {', '.join(states)}."
         )
-    rows = TaskRun(find_run(run)).rows()
+    found = TaskRun(find_run(run))
+    rows = found.rows()
     if tag is not None:
         rows = [rows[number] for number in with_tag(rows, tag)]
-    chosen = [row for row in rows if state in (None, row.phase.value)]
-    limit = limit or (len(chosen) if as_json else _LINES)
-    shown = [row_facts(row) for row in itertools.islice(chosen, limit)]
+    n = sum(state in (None, row.phase.value) for row in rows)
+    shown = found.table(state, tag, limit or (None if as_json else _LINES))
     if as_json:
         for one in shown:
             print_json(one)
@@ -69,7 +67,7 @@ def tasks(
     if shown:
         console.print(tasks_table(shown))
     phases = Counter(row.phase.value for row in rows)
-    print_line(_sums(phases, len(chosen), len(shown), state, tag), "dim")
+    print_line(_sums(phases, n, len(shown), state, tag), "dim")
 
 
 def _sums(phases: Counter[str], found: int, shown: int, state: str | None, tag: str | None) -> str:

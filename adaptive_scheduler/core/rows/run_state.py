@@ -129,7 +129,11 @@ class RunState:
         if job in self.items.tasks.of_job or job in self.tasks.heads:
             head = self.tasks.heads.get(job)
             self.barren_runs += head is not None and head.is_barren
-            self.tasks.lose_head(job, event.reason, "unknown" if event.crash else "goodbye", now)
+            record = self.jobs.records.get(job)
+            pool = self.pools.by_shape.get(record.shape) if record else None
+            cause = "unknown" if event.crash else "goodbye"
+            walltime = pool.resources.walltime if pool else None
+            self.tasks.lose_head(job, event.reason, cause, now, walltime)
             self.dirty = True
         item = self.items.held_by(job)
         if item is None:

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 
 from adaptive_scheduler.core.rows.row import QUEUED, RUNNING, Item, TaskItem
 
-#: Tasks that follow each other in one place, and that one pool accepts: task resources and tag.
-TaskClass = tuple[int, str]
+#: Tasks that follow each other in one place, and that one pool accepts: task resources and tag. The
+#: last one says whether they died before: a head runs one of these at a time.
+TaskClass = tuple[int, str, bool]
 
 
 def class_of(item: TaskItem) -> TaskClass:
     """Which tasks may take the place of this one when it ends."""
-    return item.shape, item.tag
+    return item.shape, item.tag, item.crashes > 0
 
 
 class TaskIndex:

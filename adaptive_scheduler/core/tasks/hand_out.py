@@ -158,6 +158,8 @@ class HandOut:
         if following is None:
             heapq.heappop(best)
             self.starvation.forget(of)
+        elif of[2]:  # of those that died before, a head runs one at a time
+            heapq.heappop(best)
         else:
             heapq.heapreplace(best, (rank_of(following), of))
 
@@ -176,6 +178,7 @@ class HandOut:
             of for of, n in self._items.tasks.queued.items()
             if n and (not head.accepts or of[1] in head.accepts)
             and (self._resources[of[0]].walltime or 0.0) <= head.seconds_left
+            and not (of[2] and head.mirror.suspects)
         ]  # fmt: skip
 
     def _place(self, head: HeadView, of: TaskClass) -> Placement | None:
@@ -198,7 +201,8 @@ class HandOut:
         head.mirror.give(
             Given(
                 item.id, granted.token, item.shape, place, item.priority, item.function, spec,
-                item.attempts + 1, item.timeout,
+                item.attempts + 1, item.timeout, self._resources[item.shape].threads_per_rank,
+                item.crashes,
             )
         )  # fmt: skip
         return len(spec)

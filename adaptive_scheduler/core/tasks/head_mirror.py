@@ -12,7 +12,10 @@ a place that it does not know of.
 
 A task may be given a place by the manager at the moment in which the head lets it take over
 another one. The End tells: the task is where the head began it, and the other place, which the
-head has ignored, is free.
+head has ignored, is free. If it only stands in line for another place, the head passes the one that was
+meant for it on to the best that waits, and says so before anything else happens to the two (an End
+of the kind PASSED): short tasks stand in line before the manager's word has come, and without this a
+place that has become free would be offered to the next in line again and again, and stay empty.
 """
 
 from __future__ import annotations
@@ -24,7 +27,41 @@ import msgspec
 
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, Placement
 from adaptive_scheduler.core.tasks.resources import TaskResources
-from adaptive_scheduler.core.wire.tasks import End, Given, Held, Order, Trade, Work
+from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Held, Order, Trade, Work
+
+
+class OrderBook:
+    """What a head is to do about its tasks, until it has said that it knows.
+
+    Attributes
+    ----------
+    kept : deque of Order
+    last : int
+        Number of the last one that was given.
+    meant : set of int
+        Tokens of tasks to which a place was given by an order, until they have ended or are elsewhere.
+    former : int
+        Ends up to this number follow orders of a former manager.
+    """
+
+    def __init__(self) -> None:
+        self.kept: deque[Order] = deque()
+        self.last = self.former = 0
+        self.meant: set[int] = set()
+
+    def add(
+        self, token: int, priority: float | None = None, place: Placement | None = None
+    ) -> None:
+        """Give one more."""
+        self.last += 1
+        self.kept.append(Order(self.last, token, priority, place))
+        if place is not None:
+            self.meant.add(token)
+
+    def forget(self, told: int) -> None:
+        """It knows those up to this number."""
+        while self.kept and self.kept[0].number <= told:
+            self.kept.popleft()
 
 
 class HeadMirror:
@@ -43,6 +80,8 @@ class HeadMirror:
         Tasks that it was given and that have not ended, by token; oldest first.
     heard : int
         The last of its ends that was taken in.
+    suspects : set of int
+        Tokens of those of `given` that died before.
     pids : dict of int to int
         Processes of tasks that have been running for a moment, by token.
     """
@@ -51,13 +90,13 @@ class HeadMirror:
         self.inventory = Inventory(nodes)
         self.given: dict[int, Given] = {}
         self.heard = 0
+        self.suspects: set[int] = set()
         self.pids: dict[int, int] = {}
         self._places: dict[int, Placement] = {}  # by token
         self._waiting: dict[int, set[int]] = {}  # tokens without a place, by fits
         self._placed: dict[int, int] = {}  # how many have one, by fits
         self._seen = 0
-        self._orders: deque[Order] = deque()
-        self._last_order = 0
+        self._orders = OrderBook()
 
     # ------------------------------------------------------------------ what it tells
 
@@ -65,11 +104,13 @@ class HeadMirror:
         """Take in a report; yields the ends that are new, each after the mirror knows of it."""
         self._seen = max(self._seen, trade.seen)
         self.pids |= {token: pid for token, _, pid in trade.begun if token in self.given}
-        while self._orders and self._orders[0].number <= trade.told:
-            self._orders.popleft()
+        self._orders.forget(trade.told)
         for end in trade.ended:
             if end.number == self.heard + 1:
                 self.heard = end.number
+                if end.kind is EndKind.PASSED:
+                    self._pass_on(end)
+                    continue
                 given = self._end(end)
                 if given is not None:
                     yield given, end
@@ -77,6 +118,7 @@ class HeadMirror:
 
     def _end(self, end: End) -> Given | None:
         given = self.given.pop(end.token, None)
+        self.suspects.discard(end.token)
         place = self._forget(end.token, given)
         if place is None:
             return given
@@ -90,9 +132,23 @@ class HeadMirror:
             self._settle(follower, place)
         return given
 
+    def _pass_on(self, end: End) -> None:
+        """The place that was meant for a task is another's; not if a former manager had meant it."""
+        given, other = self.given.get(end.token), self.given.get(end.next)
+        is_known = end.token in self._orders.meant and end.number > self._orders.former
+        if given is None or other is None or not is_known:
+            return
+        place = self._forget(end.token, given)
+        assert place is not None, "it was meant for it"
+        self._waiting.setdefault(given.fits, set()).add(end.token)
+        if (its_own := self._forget(end.next, other)) is not None:  # which it will ignore
+            self.inventory.free(its_own)
+        self._settle(other, place)
+
     def _forget(self, token: int, given: Given | None) -> Placement | None:
         """Let a task have neither a place nor wait for one; returns the place that it had."""
         place = self._places.pop(token, None)
+        self._orders.meant.discard(token)
         if given is not None:
             if place is None:
                 self._waiting.get(given.fits, set()).discard(token)
@@ -109,6 +165,8 @@ class HeadMirror:
     def give(self, given: Given) -> None:
         """Give it a task; with a place, which must be free, or to wait in the head."""
         self.given[given.token] = given
+        if given.crashes:
+            self.suspects.add(given.token)
         if given.place is None:
             self._waiting.setdefault(given.fits, set()).add(given.token)
         else:
@@ -128,16 +186,17 @@ class HeadMirror:
         """
         self._seen = trade.seen
         self.heard = trade.ended[0].number - 1 if trade.ended else trade.ends
-        self._last_order = trade.told
+        self._orders.last, self._orders.former = trade.told, trade.ends
         known = {given.token: given for given in tasks}
         told = {held.token for held in trade.holds or ()}
         self.given |= {token: given for token, given in known.items() if token not in told}
+        self.suspects |= {token for token, given in self.given.items() if given.crashes}
         for held in trade.holds or ():
             # one that is no task here any more has its place until it ends, too
             given = known.get(held.token, Given(-1, held.token, -1))
             self.give(msgspec.structs.replace(given, place=held.place))
             if held.token not in known:
-                self._order(held.token)
+                self._orders.add(held.token)
 
     def could_hold(self, held: Iterable[Held]) -> bool:
         """Whether tasks can be where a head says that they are."""
@@ -187,13 +246,13 @@ class HeadMirror:
         waiting = [self.given[token] for fits in free for token in self._waiting[fits]]
         for given in sorted(waiting, key=lambda one: (-one.priority, one.item)):
             place = self.inventory.place(resources[given.fits], kept)
-            if len(self._orders) >= most:
+            if len(self._orders.kept) >= most:
                 return
             if place is not None:
                 self._waiting[given.fits].discard(given.token)
                 self.inventory.take(place)
                 self._settle(given, place)
-                self._order(given.token, place=place)
+                self._orders.add(given.token, place=place)
 
     @property
     def unseen(self) -> tuple[int, int]:
@@ -208,7 +267,7 @@ class HeadMirror:
     def drop(self, token: int) -> None:
         """Let it end a task, or give it back."""
         if token in self.given:
-            self._order(token)
+            self._orders.add(token)
 
     def prioritise(self, token: int, priority: float) -> None:
         """Let it sort a task in anew, if it waits there; one that has a place goes on."""
@@ -216,13 +275,7 @@ class HeadMirror:
         if given is not None:
             self.given[token] = msgspec.structs.replace(given, priority=priority)
             if token in self._waiting.get(given.fits, ()):
-                self._order(token, priority=priority)
-
-    def _order(
-        self, token: int, priority: float | None = None, place: Placement | None = None
-    ) -> None:
-        self._last_order += 1
-        self._orders.append(Order(self._last_order, token, priority, place))
+                self._orders.add(token, priority=priority)
 
     def work(self, *, leave: bool = False) -> Work:
         """Return what it has to know, whatever has been sent before: messages may be lost."""
@@ -232,4 +285,4 @@ class HeadMirror:
                 break
             tasks.append(self.given[token])
         tasks.reverse()
-        return Work(self.heard, tasks, list(self._orders), leave=leave)
+        return Work(self.heard, tasks, list(self._orders.kept), leave=leave)

@@ -10,6 +10,8 @@ import msgspec
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.core.times import length_text
 from adaptive_scheduler.errors import InputError
 
 #: Seconds that a head without tasks stays.
@@ -72,13 +74,13 @@ class Pool(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     def __str__(self) -> str:
         has = self.resources
-        parts = [f"{has.cores} cores"]
+        parts = [counted(has.cores, "core")]
         if has.gpus:
-            parts.append(f"{has.gpus} GPUs")
+            parts.append(counted(has.gpus, "GPU"))
         if has.memory is not None:
             parts.append(f"{has.memory / 1024:.3g} GiB")
         if has.walltime is not None:
-            parts.append(f"{has.walltime} s")
+            parts.append(f"walltime {length_text(has.walltime)}")
         if self.accepts:
             parts.append(f"tags {', '.join(self.accepts)} only")
         return f"{self.name} ({', '.join(parts)})"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from adaptive_scheduler.core.times import TimeLike, seconds
+from adaptive_scheduler.core.options.sizes import SizeLike, size
+from adaptive_scheduler.core.times import TimeLike, length_text, seconds
 from adaptive_scheduler.errors import InputError
 
 #: Shares into which one GPU can be divided. Three ranks with a third of a GPU each get 333.
@@ -25,9 +26,10 @@ class TaskResources(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     gpus_per_rank : float
         GPUs of each process: a whole number, or a fraction below 1 of a GPU that is shared.
     memory : int, optional
-        Bytes on each node; None: not counted.
+        Bytes on each node, or a text such as ``"4GB"``; None: not counted.
     walltime : float, optional
-        Seconds; a job that ends earlier is not given the task. None: not known.
+        Seconds, or a text such as ``"20m"``; a job that ends earlier is not given the task.
+        None: not known.
     """
 
     nodes: int = 1
@@ -55,7 +57,7 @@ class TaskResources(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
         if self.memory is not None:
             parts.append(f"{self.memory / 2**30:.3g} GiB on each")
         if self.walltime is not None:
-            parts.append(f"{self.walltime:g} s")
+            parts.append(f"walltime {length_text(self.walltime)}")
         return ", ".join(parts)
 
 
@@ -69,7 +71,7 @@ def check_resources(
     ranks_per_node: int = 1,
     threads_per_rank: int = 1,
     gpus_per_rank: float = 0,
-    memory: int | None = None,
+    memory: SizeLike | None = None,
     walltime: TimeLike | None = None,
 ) -> TaskResources:
     """Return checked `TaskResources`.
@@ -85,14 +87,25 @@ def check_resources(
     for name, value in counts.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InputError(f"{name}={value!r} must be a whole number of at least 1.")
-    if memory is not None and (not isinstance(memory, int) or memory < 0):
-        raise InputError(f"memory={memory!r} must be a number of bytes, or None.")
     return TaskResources(
         **counts,
         gpus_per_rank=_gpus(gpus_per_rank),
-        memory=memory,
+        memory=None if memory is None else size(memory, "memory"),
         walltime=None if walltime is None else seconds(walltime, "walltime"),
     )
+
+
+def as_checked(value: object) -> TaskResources:
+    """Return what a user has made, checked, with sizes and times as numbers.
+
+    Raises
+    ------
+    InputError
+        It is no `TaskResources`, or makes no sense.
+    """
+    if not isinstance(value, TaskResources):
+        raise InputError(f"resources={value!r} must be TaskResources(...).")
+    return check_resources(**msgspec.structs.asdict(value))
 
 
 def _gpus(value: float) -> float:

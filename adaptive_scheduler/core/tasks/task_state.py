@@ -23,6 +23,9 @@ from adaptive_scheduler.core.wire.tasks import End, EndKind, LastTry
 #: Ends of jobs that say nothing about the tasks in them.
 CUTS = frozenset({"timeout", "preempted", "node_fail", "cancelled", "goodbye"})
 
+#: Part of a walltime: a task that had so much of it, and was cut, had a whole one. Some of it is
+#: needed to start, and to end in good order.
+FULL_WALLTIME = 0.8
 #: Part of a walltime: a job of which less is left is followed by another one.
 NEARLY_OVER = 0.1
 
@@ -219,8 +222,10 @@ class TaskState:
                 if given.item >= 0 and rows[given.item].token == token and not rows[given.item].job:
                     mirror.drop(token)
 
-    def lose_head(self, job: str, reason: str, cause: str, now: float) -> None:
-        """A job is gone: what had not begun in it comes back uncounted.
+    def lose_head(
+        self, job: str, reason: str, cause: str, now: float, walltime: float | None = None
+    ) -> None:
+        """A job, of so much walltime, is gone: what had not begun in it comes back uncounted.
 
         Of what had begun, a task that died before is blamed; if there is none, all are. A job that
         ended at its walltime, or with its node, is nobody's fault. Of a head that has not said yet
@@ -242,5 +247,12 @@ class TaskState:
             seconds = max(0.0, now - row.changed)
             end = End(0, token, kind, begun=has_begun, seconds=seconds)
             self.note_last_try(row, head, end, now)
-            self._items.end_task(item, TaskEnded(token, kind, has_begun, reason), now)
+            is_full = kind is EndKind.CUT and is_full_cut(seconds, walltime)
+            ended = TaskEnded(token, kind, has_begun, reason, is_full_cut=is_full)
+            self._items.end_task(item, ended, now)
         self.changed = True
+
+
+def is_full_cut(seconds: float, walltime: float | None) -> bool:
+    """Whether a task that a job's end has cut had a whole walltime, as far as it can have one."""
+    return walltime is not None and seconds >= FULL_WALLTIME * walltime

@@ -24,6 +24,7 @@ class EndKind(enum.IntEnum):
     DIED = 7  # the process that ran it is gone, and nobody knows more
     BACK = 8  # it has not begun
     UNABLE = 9  # it could not be started there
+    PASSED = 10  # no end: the place that was meant for it went to `next`, for it stands in line for another
 
 
 class Given(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -46,6 +47,10 @@ class Given(msgspec.Struct, frozen=True, gc=False, array_like=True):
     attempt : int
     timeout : float, optional
         Seconds.
+    threads : int
+        Of each of its processes.
+    crashes : int
+        How often the process that ran it has died.
     """
 
     item: int
@@ -57,6 +62,8 @@ class Given(msgspec.Struct, frozen=True, gc=False, array_like=True):
     spec: bytes = b""
     attempt: int = 1
     timeout: float | None = None
+    threads: int = 1
+    crashes: int = 0
 
 
 class Order(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -7,7 +7,7 @@ from adaptive_scheduler.core.rows.events import TaskEnded
 from adaptive_scheduler.core.rows.row import LONGEST, RUNNING
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.pools import Pool
-from adaptive_scheduler.core.tasks.task_state import Head
+from adaptive_scheduler.core.tasks.task_state import Head, is_full_cut
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Reply
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Trade, Work
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
@@ -21,8 +21,6 @@ LONGEST_REASON = 4000
 _MEASURED = (EndKind.VALUE, EndKind.ERROR)
 #: Ends that show that a job is good for something.
 _OWN_ENDS = frozenset(EndKind) - {EndKind.CUT, EndKind.BACK, EndKind.CANCELLED, EndKind.UNABLE}
-#: A task that had so much of a walltime, and was cut, had a whole one.
-FULL_WALLTIME = 0.8
 
 
 class HeadManager:
@@ -145,13 +143,13 @@ class HeadManager:
     def _given(self, token: int, item: int) -> Given:
         row = self._state.items.task(item)
         return Given(
-            item, token, row.shape, None, row.priority, row.function, b"", row.attempts + 1
-        )
+            item, token, row.shape, None, row.priority, row.function, b"", row.attempts + 1,
+            crashes=row.crashes,
+        )  # fmt: skip
 
     def _is_full_cut(self, head: Head, end: End) -> bool:
         pool = self._pool_of(head)
-        walltime = pool.resources.walltime if pool else None
-        return walltime is not None and end.seconds >= FULL_WALLTIME * walltime
+        return is_full_cut(end.seconds, pool.resources.walltime if pool else None)
 
     def _end(self, head: Head, given: Given, end: End, now: Moment) -> None:
         if given.item < 0:
@@ -163,9 +161,9 @@ class HeadManager:
         if is_measured and end.seconds < LONGEST:  # not of NaN
             self._state.tasks.hand_out.durations.note(given.function, max(0.0, end.seconds))
         text = end.text[:LONGEST_REASON]
-        is_full_cut = end.kind is EndKind.CUT and self._is_full_cut(head, end)
+        is_full = end.kind is EndKind.CUT and self._is_full_cut(head, end)
         event = TaskEnded(
-            end.token, end.kind, end.begun, text, end.seconds, end.code, is_full_cut
+            end.token, end.kind, end.begun, text, end.seconds, end.code, is_full
         )  # fmt: skip
         self._state.tasks.ended_by[end.kind] += 1
         after = self._state.items.end_task(given.item, event, now.wall)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from adaptive_scheduler.core.rows.run_state import RunState
-from adaptive_scheduler.core.tasks.demand import PoolJobs, Tasks, jobs_beside
+from adaptive_scheduler.core.tasks.demand import PoolJobs, jobs_beside
+from adaptive_scheduler.core.tasks.resources import TaskResources
 
 
 def jobs_wanted(state: RunState, now: float) -> dict[int, int]:
@@ -16,9 +17,10 @@ def jobs_wanted(state: RunState, now: float) -> dict[int, int]:
         Monotonic seconds.
     """
     resources = state.tasks.resources
-    free: Tasks = {
-        (resources[shape], tag): n for (shape, tag), n in state.items.tasks.queued.items() if n
-    }
+    free: dict[tuple[TaskResources, str], int] = {}
+    for (shape, tag, _), n in state.items.tasks.queued.items():
+        if n:
+            free[resources[shape], tag] = free.get((resources[shape], tag), 0) + n
     jobs = _jobs_of_pools(state, now)
     return {
         shape: jobs_beside(pool, free, jobs.get(shape, PoolJobs()))

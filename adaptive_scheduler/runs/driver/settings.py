@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.resources import TaskResources, as_checked
 from adaptive_scheduler.core.times import seconds
 from adaptive_scheduler.errors import InputError
 
@@ -34,8 +34,8 @@ class Settings:
         retries, resources = new["retries"], new["resources"]
         if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
             raise InputError(f"retries={retries!r} must be a whole number, 0 or more.")
-        if resources is not None and not isinstance(resources, TaskResources):
-            raise InputError(f"resources={resources!r} must be TaskResources(...).")
+        if resources is not None:
+            new["resources"] = as_checked(resources)
         if new["timeout"] is not None:
             new["timeout"] = seconds(new["timeout"], "timeout")
         new["after"] = tuple(new["after"])

@@ -7,7 +7,6 @@ from rich.table import Table
 from rich.text import Text
 
 from adaptive_scheduler.core.jobs.records import is_external
-from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot
 from adaptive_scheduler.core.wire.tasks import PoolState
 from adaptive_scheduler.runs.views.tables import cut, heartbeat, table
@@ -90,7 +89,7 @@ def failed_tasks(snapshot: Snapshot) -> list[Text]:
     ]  # fmt: skip
     more = snapshot.phases.get("failed", 0) - len(found)
     if more > 0:
-        found.append(Text(f"and {counted(more, 'failed task')} more", "dim"))
+        found.append(Text(f"and {more:,} more: adaptive-scheduler tasks RUN --state failed", "dim"))
     return found
 
 

@@ -24,14 +24,19 @@ def tasks_table(tasks: Sequence[Facts]) -> Table:
 
 
 def _cells(task: Facts) -> list[Text]:
-    state = str(task["state"])
     return [
-        Text(str(task["task"])), Text(state, STYLES[Phase(state)]), Text(task["tag"]),
+        Text(str(task["task"])), _state(task), Text(task["tag"]),
         Text(task["name"]), Text(f"{task['priority']:g}" if task["priority"] else ""),
         Text(str(task["attempts"]) if task["attempts"] > 1 else ""),
         Text(f"{task['seconds']:.3g}" if task["seconds"] else ""), Text(task["job"] or ""),
         Text(_short(task["reason"])),
     ]  # fmt: skip
+
+
+def _state(task: Facts) -> Text:
+    """Its state; of one that waits in its job for a core, that."""
+    state = str(task["state"])
+    return Text("handed out" if task.get("waits_in_job") else state, STYLES[Phase(state)])
 
 
 def _short(text: str, length: int = 100) -> str:
@@ -43,7 +48,7 @@ def _short(text: str, length: int = 100) -> str:
 def task_lines(task: Facts) -> list[Text]:
     """All that is known of one task, a line each; what is empty is left out."""
     state = str(task["state"])
-    title = Text.assemble((f"task {task['task']}", "bold"), "  ", (state, STYLES[Phase(state)]))
+    title = Text.assemble((f"task {task['task']}", "bold"), "  ", _state(task))
     if task["name"]:
         title.append(f"  {task['name']}")
     shown = {
@@ -86,11 +91,13 @@ def _tries(task: Facts) -> str:
 
 
 def _times(task: Facts) -> str:
-    names = (("created", "submitted"), ("given", "handed out"), ("begun", "begun"),
+    names = (("created", "submitted"), ("handed_out", "handed out"), ("begun", "begun"),
              ("ended", "ended"))  # fmt: skip
     parts = [f"{text} {_clock(task[name])}" for name, text in names if task.get(name)]
     if task["seconds"]:
         parts.append(f"ran {_seconds(task['seconds'])}")
+    if task["attempts"] > 1 and task["worked"]:
+        parts.append(f"{_seconds(task['worked'])} with earlier tries")
     return ", ".join(parts)
 
 

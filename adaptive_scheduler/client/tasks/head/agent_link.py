@@ -6,26 +6,29 @@ import os
 import selectors
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
+import psutil
 
-from adaptive_scheduler.client.tasks.frames import Frames
+from adaptive_scheduler.client.tasks.frames import Frames, accept, listen
 from adaptive_scheduler.client.tasks.messages import (
     Begun,
     FromAgent,
     Quit,
+    Ready,
     Start,
     StopTask,
     TaskEnd,
 )
+from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, WORKER_VARIABLE
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.errors import RunError
+from adaptive_scheduler.io.system import child_process
 from adaptive_scheduler.io.system.processes import start_supervisor
 
 #: Seconds before a supervisor that has ended is started anew.
@@ -77,20 +80,13 @@ class AgentLink:
         self._folder = folder
         self._selector = selector
         self._listener = listener
-        self._private = tempfile.TemporaryDirectory(prefix="adaptive-scheduler-")
-        self._server = socket.socket(socket.AF_UNIX)
-        self._server.bind(self._address)
-        self._server.listen(1)
+        self._server, address = listen()
         self._watch(self._server, self._meet)
         self._frames: Frames | None = None
         self._waiting: dict[int, Start] = {}
         self._quit: Quit | None = None
-        self._life = _Supervisor(self._address, folder)
+        self._life = _Supervisor(address, folder)
         self._watch(self._life.pidfd, self._lose_supervisor)
-
-    @property
-    def _address(self) -> str:
-        return str(Path(self._private.name) / "head")
 
     def _watch(self, what: Any, action: Callable[[], None]) -> None:
         self._selector.register(what, selectors.EVENT_READ, action)
@@ -115,6 +111,8 @@ class AgentLink:
 
     def quit(self, grace: float) -> None:
         """End all tasks, and the agent: by SIGTERM, and after `grace` seconds by SIGKILL."""
+        if self._quit is not None and self._quit.grace <= grace:
+            return
         self._quit = Quit(grace=grace)
         if self._frames is not None:
             self._frames.send(self._quit)
@@ -127,6 +125,8 @@ class AgentLink:
         if self._frames is not None:
             self._frames.flush()
         # while the old agent is there, its tasks may be too: the new ones would share their cores
+        if self._frames is None and not self._life.is_running:
+            self._life.end_left()
         if self._quit is None and self._frames is None and self._life.is_due(now):
             self._life.begin()
             self._watch(self._life.pidfd, self._lose_supervisor)
@@ -137,13 +137,17 @@ class AgentLink:
         if self._frames is not None:
             self._frames.flush()
         self._life.end(grace + PATIENCE)
+        end = time.monotonic() + PATIENCE
+        while self._life.end_left() and time.monotonic() < end:
+            time.sleep(0.01)
         self._server.close()
-        self._private.cleanup()
 
     # ------------------------------------------------------------------- from the agent
 
     def _meet(self) -> None:
-        sock, _ = self._server.accept()
+        sock = accept(self._server)
+        if sock is None:
+            return
         if self._frames is not None:
             self._lose()
         self.has_come, self._life.vain = True, 0
@@ -165,6 +169,8 @@ class AgentLink:
                     self._listener.task_ended(message)
                 case Begun():
                     self._listener.task_begun(message)
+                case Ready():
+                    self._life.agent = message.pid
         if not frames.is_open:
             self._lose()
 
@@ -182,10 +188,19 @@ class AgentLink:
 
 
 class _Supervisor:
-    """The process that keeps the node's agent alive, one after the other."""
+    """The process that keeps the node's agent alive, one after the other.
+
+    Attributes
+    ----------
+    vain : int
+        How many have been started since the last agent came.
+    agent : int
+        Pid of the last agent; 0: none that can be left.
+    """
 
     def __init__(self, address: str, folder: RunFolder) -> None:
         self.vain = 0
+        self.agent = 0
         self._address = address
         self._folder = folder
         self.begin()
@@ -228,5 +243,33 @@ class _Supervisor:
         try:
             self._process.wait(patience)
         except subprocess.TimeoutExpired:
+            for one in _descendants(self._process.pid):
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
             self._process.kill()
             self._process.wait()
+
+    def end_left(self) -> bool:
+        """Kill what is left of tasks whose agent has ended as well; returns whether there was any.
+
+        They are children of a head that is a subreaper. It has others, too: these are known by
+        their environment.
+        """
+        is_any = False
+        if self.agent and child_process.reap(self.agent):
+            self.agent = 0
+        for pid in child_process.children():
+            for name in (TASK_VARIABLE, WORKER_VARIABLE):
+                value = child_process.variable_of(pid, name)
+                if value is not None and value != os.environ.get(name):
+                    child_process.kill(pid)
+                    child_process.reap(pid)
+                    is_any = True
+        return is_any or bool(self.agent)
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []

@@ -48,6 +48,7 @@ from adaptive_scheduler.core.wire.tasks import EndKind, Given, Trade
 from adaptive_scheduler.errors import AdaptiveSchedulerError, RequestRefusedError
 from adaptive_scheduler.executors import signals
 from adaptive_scheduler.io.storage.run_config import read_config
+from adaptive_scheduler.io.system.child_process import become_subreaper
 
 #: Seconds for which ends are gathered while every slot has work.
 GATHER = 0.01
@@ -55,10 +56,13 @@ GATHER = 0.01
 TELL_BEGUN = 0.5
 #: Seconds between SIGTERM and SIGKILL for what runs at the end.
 GRACE = 10.0
+#: The same when a signal has come, as all processes of the job may have got it: PBS kills them all
+#: after ten seconds (PBS Professional administrator's guide, kill_delay), and when nobody waits.
+SIGNAL_GRACE, LONELY_GRACE = 5.0, 3.0
 #: Seconds that the manager may take to confirm the last ends, beyond the grace.
 CONFIRM = 5.0
-#: Seconds that a goodbye may take.
-FAREWELL = 3.0
+#: Seconds that a goodbye may take, and that either may take if the manager is away already.
+FAREWELL, LONELY = 3.0, 1.0
 #: The module that a node's supervisor runs.
 SUPERVISOR = "adaptive_scheduler.client.tasks.node.supervisor"
 #: Seconds between two looks at what only the clock tells.
@@ -66,22 +70,52 @@ TICK = 1.0
 
 
 class HeadEnd:
-    """Why and until when a head leaves.
+    """When a head leaves, and why.
+
+    Parameters
+    ----------
+    deadline : Deadline
+        Of its job.
 
     Attributes
     ----------
     reason : str
-        "" while it does not.
-    until : float
-        When it goes, whatever is not confirmed (monotonic seconds).
+        "" while it stays.
     gave_up : bool
         It leaves because no manager was there for too long.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: Deadline) -> None:
+        self.deadline = deadline
         self.reason = ""
-        self.until = float("inf")
         self.gave_up = False
+        self._ended_at = float("inf")
+        self._margin = min(GRACE + CONFIRM, deadline.spare / 5)
+
+    @property
+    def has_come(self) -> bool:
+        """Whether so little of the walltime is left that tasks are to end."""
+        return self.deadline.spare <= self._margin
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until tasks are to end; None: nobody knows of an end."""
+        if self.reason:
+            return 0.0
+        spare = self.deadline.spare
+        return None if math.isinf(spare) else max(0.0, spare - self._margin)
+
+    def begin(self, reason: str, grace: float) -> float:
+        """Begin to leave; returns the seconds that tasks have to end: `grace` at most."""
+        grace = max(0.0, min(grace, self.deadline.spare - self._margin / 3))
+        self.reason = reason
+        self._ended_at = time.monotonic() + grace
+        return grace
+
+    def is_over(self, *, is_away: bool) -> bool:
+        """Whether it goes now, whatever the manager, which may be away, has not confirmed."""
+        patience = min(LONELY if is_away else CONFIRM, self._margin / 3)
+        return time.monotonic() >= self._ended_at + patience
 
 
 class HeadProcess:
@@ -102,15 +136,14 @@ class HeadProcess:
     ) -> None:
         self._timing = config.timing
         self._session = HeadSession()
-        self._deadline = deadline
-        self._margin = min(GRACE + CONFIRM, deadline.spare / 5)
-        self._ending = HeadEnd()
+        self._ending = HeadEnd(deadline)
         self._post_at = float("inf")
         self._next_look = 0.0
         self._signals = _Signals()
         self._selector = selectors.DefaultSelector()
         for path in (folder.values, folder.functions):
             path.mkdir(mode=0o700, exist_ok=True)
+        self._has_gpus = any(node.gpus for node in hello.inventory)
         self._link = HeadLink(folder, owner, hello)
         self._agents = AgentLink(folder, self._selector, self)
         self._selector.register(self._link.answered, selectors.EVENT_READ, self._take_answers)
@@ -137,7 +170,7 @@ class HeadProcess:
                 if time.monotonic() >= self._next_look:
                     self._next_look = time.monotonic() + TICK
                     if is_alone():
-                        self.leave("who started it has ended")
+                        self.leave("who started it has ended", LONELY_GRACE)
         except BaseException as error:
             self._agents.close()
             self._say_goodbye(f"{type(error).__name__}: {error}", broken=True)
@@ -149,15 +182,14 @@ class HeadProcess:
     def _say_goodbye(self, reason: str, *, broken: bool = False) -> None:
         if self._link.fault is None:
             is_early = broken and not self._session.has_worked
-            self._link.close(
-                Goodbye(reason, is_early), FAREWELL, gave_up=self._ending.gave_up
-            )  # fmt: skip
+            patience = LONELY if self._link.away_for() else FAREWELL
+            self._link.close(Goodbye(reason, is_early), patience, gave_up=self._ending.gave_up)
 
     def _is_done(self) -> bool:
         if not self._ending.reason:
             return False
         is_told = not self._session.running and not self._session.has_news
-        return is_told or time.monotonic() >= self._ending.until
+        return is_told or self._ending.is_over(is_away=self._link.away_for() > 0)
 
     def _turn(self) -> None:
         wait = max(0.0, min(TICK, self._post_at - time.monotonic()))
@@ -173,7 +205,7 @@ class HeadProcess:
             self._link.post(self._trade())
 
     def _watch_clock(self) -> None:
-        if self._deadline.spare <= self._margin:
+        if self._ending.has_come:
             self.leave("its walltime ends")
         elif self._link.away_for() > self._timing.client_patience:
             self._ending.gave_up = True
@@ -182,26 +214,18 @@ class HeadProcess:
                 f"({self._timing.client_patience:g} s)"
             )
 
-    def leave(self, reason: str) -> None:
-        """Begin nothing more, give back what waits, end what runs."""
+    def leave(self, reason: str, grace: float = GRACE) -> None:
+        """Begin nothing more, give back what waits, end what runs: within `grace` seconds."""
         if self._ending.reason:
             return
-        grace = max(0.0, min(GRACE, self._deadline.spare - self._margin / 3))
-        self._ending.reason = reason
-        self._ending.until = time.monotonic() + grace + min(CONFIRM, self._margin / 3)
+        grace = self._ending.begin(reason, grace)
         self._session.give_back_waiting()
         self._agents.quit(grace)
         self._soon(0.0)
 
     def _trade(self) -> Trade:
         trade = self._session.trade(0.0 if self._ending.reason else self._timing.beat)
-        return msgspec.structs.replace(trade, seconds_left=self._seconds_left())
-
-    def _seconds_left(self) -> float | None:
-        if self._ending.reason:
-            return 0.0
-        spare = self._deadline.spare
-        return None if math.isinf(spare) else max(0.0, spare - self._margin)
+        return msgspec.structs.replace(trade, seconds_left=self._ending.seconds_left)
 
     def _soon(self, seconds: float) -> None:
         if self._agents.has_come:  # a head that cannot begin anything yet asks for nothing
@@ -212,10 +236,10 @@ class HeadProcess:
     def _take_signals(self) -> None:
         for number in self._signals.take():
             if number in ENDING:
-                self.leave(f"signal {signal.Signals(number).name}")
+                self.leave(f"signal {signal.Signals(number).name}", SIGNAL_GRACE)
             else:
                 # the batch system may take seconds to answer
-                threading.Thread(target=self._deadline.update, daemon=True).start()
+                threading.Thread(target=self._ending.deadline.update, daemon=True).start()
 
     # ------------------------------------------------------------------ the manager
 
@@ -237,7 +261,8 @@ class HeadProcess:
             return
         given, (place, *_) = action.given, action.place
         work = _work(given)
-        self._agents.start(Start(given.token, work, _slot(place), given.timeout, given.attempt))
+        slot = _slot(place, given.threads, self._has_gpus)
+        self._agents.start(Start(given.token, work, slot, given.timeout, given.attempt))
 
     # ------------------------------------------------------------------ the agent
 
@@ -262,8 +287,7 @@ class HeadProcess:
 
     def agent_lost(self) -> None:
         """What ran there died with it."""
-        kind = EndKind.CUT if self._ending.reason else EndKind.DIED
-        self._session.lose(kind, "the agent of its node died")
+        self._session.lose("the agent of its node died", is_ending=bool(self._ending.reason))
         self._soon(0.0)
 
 
@@ -293,8 +317,9 @@ def _work(given: Given) -> Call | CommandSpec:
     return msgspec.msgpack.decode(given.spec, type=CommandSpec)
 
 
-def _slot(place: NodePlace) -> Slot:
-    return Slot(tuple(place.cores), tuple(gpu for gpu, _ in place.gpus))
+def _slot(place: NodePlace, threads: int, has_gpus: bool) -> Slot:
+    gpus = tuple(dict.fromkeys(gpu for gpu, _ in place.gpus)) if has_gpus else None
+    return Slot(tuple(place.cores), gpus, threads)
 
 
 def hello_of(node: NodeInventory, submit: int = -1) -> Hello:
@@ -313,6 +338,7 @@ def run_in_job(job: JobEnvironment, folder: RunFolder, config: RunConfig, log: A
         log.info("cores_not_bound", cores=len(node.cores), reason="the batch system binds no jobs")
     if job.owner.attempt:
         wait_for_earlier_head(job.owner.job)
+    become_subreaper()
     deadline = Deadline(partial(walltime_left, job, folder))
     head = HeadProcess(folder, config, job.owner, hello_of(node, job.submit), deadline)
     try:
@@ -349,6 +375,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--job", help="what it is for its manager; default: something new")
     parser.add_argument("--attempt", type=int, default=0, help="how often it was started before")
     given = parser.parse_args(argv)
+    become_subreaper()
     folder = RunFolder(given.folder)
     job = given.job or f"here:{socket.gethostname()}:{os.getpid()}"
     owner = Owner(job, 0, given.attempt, uuid.uuid4().hex)

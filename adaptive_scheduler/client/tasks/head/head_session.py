@@ -17,7 +17,7 @@ from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Held, Order,
 
 #: Seconds of work that is lined up at the agent behind each task that runs: for short calls the
 #: agent must not wait for the head after each one.
-LINE = 0.003
+LINE = 0.01
 LONGEST_LINE = 64
 #: Ends, and bytes of their values, in one message.
 MOST_ENDS, MOST_BYTES = 1000, 2**20
@@ -38,6 +38,98 @@ class EndTask(msgspec.Struct, frozen=True):
     token: int
 
 
+class HeadReport:
+    """What the manager is to be told, until it has confirmed it.
+
+    Attributes
+    ----------
+    seen, told : int
+        The last token and the last order that have come.
+    must_tell : bool
+        It asks for all that is held.
+    """
+
+    def __init__(self) -> None:
+        self.seen = self.told = 0
+        self.must_tell = False
+        self.unheard: list[End] = []
+        self._begun: list[tuple[int, int, int]] = []
+        self._last_end = 0
+
+    def add(self, token: int, kind: EndKind, follower: int = 0, **facts: Any) -> None:
+        """A task has ended, or comes back."""
+        self._last_end += 1
+        self.unheard.append(End(self._last_end, token, kind, follower, **facts))
+
+    def note_begun(self, token: int, node: int, pid: int) -> None:
+        """A task has been running for a moment."""
+        self._begun.append((token, node, pid))
+
+    def forget(self, heard: int) -> None:
+        """The manager has confirmed ends."""
+        self.unheard = [end for end in self.unheard if end.number > heard]
+
+    def trade(self, holds: list[Held] | None, wait: float) -> Trade:
+        """Return what there is to tell."""
+        begun, self._begun = self._begun, []
+        return Trade(self.seen, self.told, self._first(), begun, holds, wait, self._last_end)
+
+    def _first(self) -> list[End]:
+        """Return what is not confirmed, as far as one message may be large; the rest comes next."""
+        n = size = 0
+        for end in self.unheard[:MOST_ENDS]:
+            size += len(end.value) + len(end.text)
+            if n and size > MOST_BYTES:
+                break
+            n += 1
+        return self.unheard[:n]
+
+
+class TaskLines:
+    """What is lined up at the agent, behind tasks that run."""
+
+    def __init__(self) -> None:
+        self._lines: dict[int, deque[int]] = {}  # by the token that runs: what follows it
+        self._line_of: dict[int, deque[int]] = {}  # by the token in a line: that line
+
+    def __contains__(self, token: int) -> bool:
+        return token in self._line_of
+
+    def length(self, leader: int) -> int:
+        """How many follow a task that runs."""
+        return len(self._lines.get(leader, ()))
+
+    def append(self, leader: int, token: int) -> None:
+        """Line a task up behind one that runs."""
+        line = self._lines.setdefault(leader, deque())
+        line.append(token)
+        self._line_of[token] = line
+
+    def advance(self, leader: int) -> int:
+        """A task that ran has ended: return the one that follows it and leads its line now; 0: none."""
+        line = self._lines.pop(leader, None)
+        if not line:
+            return 0
+        follower = line.popleft()
+        del self._line_of[follower]
+        self._lines[follower] = line
+        return follower
+
+    def remove(self, token: int) -> bool:
+        """Let a task leave its line; returns whether it stood in one."""
+        line = self._line_of.pop(token, None)
+        if line is not None:
+            line.remove(token)
+        return line is not None
+
+    def clear(self) -> list[int]:
+        """Let all leave; returns them."""
+        tokens = list(self._line_of)
+        self._lines.clear()
+        self._line_of.clear()
+        return tokens
+
+
 class HeadSession:
     """One head's tasks.
 
@@ -49,43 +141,40 @@ class HeadSession:
 
     def __init__(self) -> None:
         self.running: dict[int, Placement] = {}
+        self._report = HeadReport()
+        self._lines = TaskLines()
         self._tasks: dict[int, Given] = {}
         self._waiting: defaultdict[int, list[tuple[float, int]]] = defaultdict(list)
-        self._lines: dict[int, deque[int]] = {}  # by the token that runs: what follows it
-        self._leaders: dict[int, deque[int]] = {}  # by the token in a line: that line
         self._mean: dict[int, float] = {}  # seconds, by fits
-        self._seen = self._told = self._ends = 0
-        self._unheard: list[End] = []
-        self._begun: list[tuple[int, int, int]] = []
-        self._must_tell = False
 
     @property
     def has_news(self) -> bool:
         """Whether there is an end that the manager has not confirmed."""
-        return bool(self._unheard)
+        return bool(self._report.unheard)
 
     @property
     def has_worked(self) -> bool:
         """Whether it was ever given a task."""
-        return self._seen > 0
+        return self._report.seen > 0
 
     # ------------------------------------------------------------------ from the manager
 
     def take(self, work: Work) -> list[Begin | EndTask]:
         """Take in an answer; returns what follows."""
-        self._unheard = [end for end in self._unheard if end.number > work.heard]
-        self._must_tell = work.tell
+        self._report.forget(work.heard)
+        self._report.must_tell = work.tell
         actions: list[Begin | EndTask] = []
         dropped = {order.token for order in work.orders if order.is_drop}
         for given in work.tasks:
-            if given.token > self._seen:
-                self._seen = given.token
+            if given.token > self._report.seen:
+                self._report.seen = given.token
                 self._tasks[given.token] = given
                 if given.token not in dropped:  # withdrawn on its way: see the order
                     actions += self._place(given)
-        for order in work.orders:
-            if order.number > self._told:
-                self._told = order.number
+        told = self._report.told
+        for order in sorted(work.orders, key=lambda one: not one.is_drop):  # no place for those
+            if order.number > told:
+                self._report.told = max(self._report.told, order.number)
                 if order.place is not None and order.token in dropped:
                     continue
                 actions += self._obey(order)
@@ -106,11 +195,9 @@ class HeadSession:
         mean = self._mean.get(fits)
         if mean is None or not self._waiting[fits]:
             return
-        line = self._lines.setdefault(token, deque())
-        room = min(LONGEST_LINE, int(LINE / mean)) - len(line)
+        room = min(LONGEST_LINE, int(LINE / mean)) - self._lines.length(token)
         while room > 0 and (given := self._take_best(fits)) is not None:
-            line.append(given.token)
-            self._leaders[given.token] = line
+            self._lines.append(token, given.token)
             actions.append(Begin(given, self.running[token]))
             room -= 1
 
@@ -119,18 +206,33 @@ class HeadSession:
         if given is None:
             return []
         if order.place is not None:
-            if order.token in self.running or order.token in self._leaders:
-                return []  # it takes over another place, as the manager will hear
-            return [self._begin(given, order.place)]
+            if not self._is_away(order.token):
+                return [self._begin(given, order.place)]
+            return self._pass_on(order, given)
         if order.priority is not None:
             self._tasks[order.token] = msgspec.structs.replace(given, priority=order.priority)
-            if order.token not in self.running and order.token not in self._leaders:
+            if not self._is_away(order.token):
                 self._wait(self._tasks[order.token])
             return []
-        if order.token in self.running or order.token in self._leaders:
+        if self._is_away(order.token):
             return [EndTask(order.token)]
-        self._end(End(self._ends + 1, order.token, EndKind.CANCELLED, begun=False))
+        self._end(order.token, EndKind.CANCELLED, begun=False)
         return []
+
+    def _pass_on(self, order: Order, given: Given) -> list[Begin | EndTask]:
+        """Give the place of one that is to take over another place soon to one that waits.
+
+        One that runs has taken it over already: the manager will hear of it, and free this one.
+        """
+        other = self._take_best(given.fits) if order.token in self._lines else None
+        if other is None or order.place is None:
+            return []
+        self._report.add(order.token, EndKind.PASSED, other.token, begun=False)
+        return [self._begin(other, order.place)]
+
+    def _is_away(self, token: int) -> bool:
+        """Whether the agent has it."""
+        return token in self.running or token in self._lines
 
     def _wait(self, given: Given) -> None:
         heapq.heappush(self._waiting[given.fits], (-given.priority, given.token))
@@ -144,47 +246,50 @@ class HeadSession:
     def note_begun(self, token: int, node: int, pid: int) -> None:
         """A task has been running for a moment."""
         if token in self.running:
-            self._begun.append((token, node, pid))
+            self._report.note_begun(token, node, pid)
 
     def end(self, token: int, kind: EndKind, **facts: Any) -> list[Begin | EndTask]:
         """A task has ended: what is lined up behind it, or else the best that waits, takes its place."""
         place = self.running.pop(token, None)
         if place is None:
-            self._leave_line(token, kind, facts)
+            if self._lines.remove(
+                token
+            ):  # it comes back without having begun, or its leader's end is late
+                self._end(token, kind, **facts)
             return []
         given = self._tasks.pop(token)
         self._note_seconds(given.fits, facts.get("seconds", 0.0))
-        line = self._lines.pop(token, deque())
         actions: list[Begin | EndTask] = []
-        follower = 0
-        if line:
-            follower = line.popleft()
-            del self._leaders[follower]
+        follower = self._lines.advance(token)
+        if follower:
             self.running[follower] = place
         elif (best := self._take_best(given.fits)) is not None:
             follower = best.token
             actions.append(self._begin(best, place))
-        self._end(End(self._ends + 1, token, kind, follower, **facts))
+        self._end(token, kind, follower, **facts)
         if follower:
-            self._lines[follower] = line
             self._line_up(follower, actions)
         return actions
 
-    def _leave_line(self, token: int, kind: EndKind, facts: dict[str, Any]) -> None:
-        """It was lined up, and comes back without having begun."""
-        line = self._leaders.pop(token, None)
-        if line is not None:
-            line.remove(token)
-            self._end(End(self._ends + 1, token, kind, **facts))
+    def lose(self, text: str, *, is_ending: bool) -> None:
+        """All that ran has died with its agent, and what was lined up comes back.
 
-    def lose(self, kind: EndKind, text: str) -> None:
-        """All that ran has died with its agent, and what was lined up comes back."""
-        for token in list(self._leaders):
-            self._leave_line(token, EndKind.BACK, {"begun": False})
-        self._lines.clear()
+        Parameters
+        ----------
+        text : str
+            Why.
+        is_ending : bool
+            The job ends: then it is nobody's fault. Else those are blamed that died before, or all
+            if there is none.
+        """
+        for token in self._lines.clear():
+            self._end(token, EndKind.BACK, begun=False)
+        suspects = {token for token in self.running if self._tasks[token].crashes}
+        blamed = set() if is_ending else suspects or set(self.running)
         for token in list(self.running):
             del self.running[token]
-            self._end(End(self._ends + 1, token, kind, text=text))
+            kind = EndKind.DIED if token in blamed else EndKind.CUT
+            self._end(token, kind, text=text)
 
     def _note_seconds(self, fits: int, seconds: float) -> None:
         mean = self._mean.get(fits)
@@ -193,40 +298,27 @@ class HeadSession:
 
     def give_back_waiting(self) -> None:
         """Give back all that has not begun: the job ends."""
-        for token in [t for t in self._tasks if t not in self.running and t not in self._leaders]:
-            self._end(End(self._ends + 1, token, EndKind.BACK, begun=False))
+        for token in [token for token in self._tasks if not self._is_away(token)]:
+            self._end(token, EndKind.BACK, begun=False)
 
     def _take_best(self, fits: int) -> Given | None:
         waiting = self._waiting[fits]
         while waiting:
             negative, token = heapq.heappop(waiting)
             given = self._tasks.get(token)
-            is_free = token not in self.running and token not in self._leaders
-            if given is not None and is_free and given.priority == -negative:
+            if given is not None and not self._is_away(token) and given.priority == -negative:
                 return given
         return None
 
-    def _end(self, end: End) -> None:
-        self._ends = end.number
-        self._tasks.pop(end.token, None)
-        self._unheard.append(end)
+    def _end(self, token: int, kind: EndKind, follower: int = 0, **facts: Any) -> None:
+        self._tasks.pop(token, None)
+        self._report.add(token, kind, follower, **facts)
 
     # ------------------------------------------------------------------ to the manager
 
     def trade(self, wait: float) -> Trade:
         """Return what there is to tell."""
-        begun, self._begun = self._begun, []
         holds = None
-        if self._must_tell:
+        if self._report.must_tell:
             holds = [Held(token, self.running.get(token)) for token in self._tasks]
-        return Trade(self._seen, self._told, self._first_ends(), begun, holds, wait, self._ends)
-
-    def _first_ends(self) -> list[End]:
-        """Return what is not confirmed, as far as one message may be large; the rest comes next."""
-        n = size = 0
-        for end in self._unheard[:MOST_ENDS]:
-            size += len(end.value) + len(end.text)
-            if n and size > MOST_BYTES:
-                break
-            n += 1
-        return self._unheard[:n]
+        return self._report.trade(holds, wait)

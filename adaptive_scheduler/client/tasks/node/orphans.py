@@ -12,6 +12,8 @@ from adaptive_scheduler.io.system import child_process
 
 #: Seconds by which the kernel's time of a process's start is less exact than ours.
 _BLUR = 0.05
+#: The cores of this machine.
+_ALL = frozenset(range(os.cpu_count() or 1))
 
 
 def end_orphans(own: Collection[int], is_in_use: Callable[[int], bool]) -> bool:
@@ -56,11 +58,17 @@ class Origin:
         task = child_process.variable_of(pid, TASK_VARIABLE) or ""
         self._task = int(task) if task.isdecimal() else 0
         self._worker = child_process.variable_of(pid, WORKER_VARIABLE)
+        self._cores: set[int] = set()
+        with suppress(ProcessLookupError):
+            self._cores = os.sched_getaffinity(pid)
         uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
-        self._age = uptime - child_process.begin_of(pid)
+        self._begin = time.monotonic() - (uptime - child_process.begin_of(pid))
 
-    def may_be(self, token: int, since: float, worker: str | None) -> bool:
-        """Whether it may be of a task that runs: what has hidden its origin may be of each that is older.
+    def may_be(self, token: int, since: float, worker: str | None, cores: Collection[int]) -> bool:
+        """Whether it may be of a task that runs.
+
+        One that has hidden its origin, by another environment, may be of each task on the same cores
+        that is older than itself.
 
         Parameters
         ----------
@@ -69,9 +77,12 @@ class Origin:
             When the task began (monotonic seconds).
         worker : str or None
             The name of the worker that evaluates it; None: it is a command.
+        cores : collection of int
+            Those that the task has; numbers that no core has bind nothing.
         """
         if self._task or self._worker:
-            of_worker = worker is not None and worker == self._worker
-            if self._task != token and not of_worker:
+            if self._task != token and (worker is None or worker != self._worker):
                 return False
-        return time.monotonic() - self._age >= since - _BLUR
+        elif self._cores.difference(cores) and not _ALL.isdisjoint(cores):
+            return False
+        return self._begin >= since - _BLUR

@@ -107,7 +107,7 @@ class SlotQueue:
         """Whether a process may be of the task that runs here."""
         token, since = self.running
         worker = None if self.worker is None or self.program is not None else self.worker.name
-        return bool(token) and origin.may_be(token, since, worker)
+        return bool(token) and origin.may_be(token, since, worker, self.slot.cores)
 
     def look(self, now: float) -> None:
         """Notice what only the clock tells."""

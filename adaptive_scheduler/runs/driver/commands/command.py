@@ -17,7 +17,7 @@ import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.command_spec import LATER, CommandSpec, CommandStep, later
-from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.resources import TaskResources, as_checked
 from adaptive_scheduler.errors import USER_RAISES, InputError, UnpicklableError
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value
 from adaptive_scheduler.runs.driver.commands.value_rules import CommandOutput, ValueRule
@@ -88,7 +88,7 @@ class Command:
         self.steps = _steps(program)
         self.rule = value
         self.inputs = [Path(one).absolute() for one in inputs]
-        self.resources = resources
+        self.resources = None if resources is None else as_checked(resources)
         missing = [str(path) for path in self.inputs if not path.exists()]
         if missing:
             raise InputError(f"inputs: {missing[0]} does not exist.")

@@ -1,0 +1,90 @@
+"""The programs in docs/tasks.md, and the examples of tasks, as a reader runs them."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+import adaptive_scheduler
+from adaptive_scheduler.cli import app
+from tests.clusters.slurm import PrivateSlurm
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+TEXT = (ROOT / "docs" / "tasks.md").read_text()
+BLOCKS = re.findall(r"(<!-- run -->\n)?```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+def run(program: list[str], folder: Path, **environ: str) -> str:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("ADAPTIVE_SCHEDULER")}
+    done = subprocess.run(
+        program, cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+        env={**kept, **environ},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def test_the_blocks_of_the_page_run_one_after_the_other(tmp_path: Path) -> None:
+    folder = tmp_path / "a reader's folder"
+    folder.mkdir()
+    (folder / "page.py").write_text("".join(code for mark, code in BLOCKS if mark))
+    lines = run([sys.executable, "page.py"], folder).splitlines()
+    assert sorted(lines[:10])[3] == "3 28.27431"
+    assert lines[10].startswith("3.14159 init ")
+    assert lines[11:14] == ["[2.0, 4.0, 6.0]", "0.25", "12.56636"]
+    assert lines[14] == "10 have ended, 90 are left in the list"
+    assert lines[15] == "[3.14159] 106 tasks are done"
+
+
+def test_the_other_blocks_name_what_exists(tmp_path: Path) -> None:
+    others = [code for mark, code in BLOCKS if not mark]
+    assert others
+    called = {
+        node.attr
+        for code in others
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "executor"
+    }
+    assert all(hasattr(adaptive_scheduler.Executor, name) for name in called), called
+    for line in re.findall(r"^adaptive-scheduler (.*)$", TEXT, re.MULTILINE):
+        command = get_command(app)
+        for word in line.split()[: 1 + line.startswith("pool ")]:
+            command = command.commands[word]  # type: ignore[attr-defined]
+        for option in re.findall(r"(--[a-z-]+)", line.split("   ")[0]):
+            assert any(option in parameter.opts for parameter in command.params), line
+
+
+def test_the_first_example_prints_ten_areas(tmp_path: Path) -> None:
+    text = run([sys.executable, str(ROOT / "examples" / "functions.py")], tmp_path)
+    assert len(text.splitlines()) == 10
+    assert "2 12.56636" in text
+
+
+def test_the_program_of_the_readme_runs(tmp_path: Path) -> None:
+    section = README.split("## Single calls and shell commands")[1]
+    (code,) = re.findall(r"```python\n(.*?)```", section.split("\n## ")[0], re.DOTALL)
+    code = code.replace('scheduler.SLURM(cores=32, walltime="1h")', "scheduler.Here()")
+    code = code.replace(", max_jobs=4", "")
+    assert "Here" in code
+    (tmp_path / "program.py").write_text(f"{code}\nprint(energies)\n")
+    (tmp_path / "simulate").write_text('#!/bin/sh\nexpr "$2" "*" 10\n')
+    (tmp_path / "simulate").chmod(0o755)
+    lines = run([sys.executable, "program.py"], tmp_path).splitlines()
+    assert len(lines) == 51
+    assert lines[-1] == "[10.0, 20.0, 30.0]"
+
+
+@pytest.mark.slurm
+def test_the_example_of_commands_runs_on_slurm(slurm: PrivateSlurm, tmp_path: Path) -> None:
+    text = run([sys.executable, str(ROOT / "examples" / "commands.py")], tmp_path, **slurm.env)
+    assert len(text.splitlines()) == 25
+    assert text.splitlines()[-1] == "{'width': 5, 'height': 5} 25.0"

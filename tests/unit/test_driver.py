@@ -217,6 +217,39 @@ def test_large_arguments_travel_in_parts(book: TaskBook, manager: FakeManager) -
     assert len(submit.calls[0].spec) < 1000
 
 
+def test_an_object_that_may_change_is_pickled_once_for_many(
+    book: TaskBook, manager: FakeManager
+) -> None:
+    class Adds:
+        pickled = 0
+        n = 1
+
+        def __reduce__(self) -> Any:
+            Adds.pickled += 1
+            return Adds, ()
+
+        def __call__(self, x: int) -> int:
+            return x + self.n
+
+    adds = Adds()
+    assert wait_for_ids(book.submit_many(Settings(), adds, range(100))) == list(range(100))
+    assert Adds.pickled < 10
+    before = Adds.pickled
+    book.submit_many(Settings(), adds, [1])
+    assert Adds.pickled > before  # it may have changed since
+
+
+def test_nothing_is_left_open(manager: FakeManager, tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        manager.stopped.clear()
+        made = TaskBook(RunFolder(tmp_path / "run"), "name", [])
+        made.start()
+        manager.stopped.set()
+        made.close(closes_run=True)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
 def test_what_is_wrong_with_a_setting_is_said() -> None:
     for wrong in ({"priority": "high"}, {"retries": -1}, {"timeout": "soon"}, {"tag": 3}):
         with pytest.raises(InputError, match=next(iter(wrong))):

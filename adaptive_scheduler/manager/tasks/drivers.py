@@ -9,7 +9,16 @@ import re
 import msgspec
 
 from adaptive_scheduler.core.rows.events import Cancelled
-from adaptive_scheduler.core.rows.row import DONE, FAILED, OVER, QUEUED, RUNNING, Item, TaskItem
+from adaptive_scheduler.core.rows.row import (
+    DONE,
+    FAILED,
+    OVER,
+    QUEUED,
+    RUNNING,
+    TASK,
+    Item,
+    TaskItem,
+)
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.resources import check_resources
 from adaptive_scheduler.core.tasks.task_state import Head
@@ -105,7 +114,8 @@ class DriverManager:
         """Whether tasks wait, but nobody is there to run them, and no driver was heard for too long."""
         state = self._state
         has_jobs = state.pools.active or state.tasks.heads or state.jobs.live
-        return state.tasks.is_open and not has_jobs and self._is_gone(now)
+        is_of_tasks = state.config.kind == TASK and not state.is_over
+        return is_of_tasks and not has_jobs and self._is_gone(now)
 
     def wake(self, _owner: Owner, request: Collect, _now: Moment) -> Reply | None:
         """Answer a Collect that waits, if something has ended."""

@@ -8,8 +8,9 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import _RemoteTraceback  # so that it is shown as theirs
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
@@ -107,6 +108,20 @@ class FunctionKeys:
         self._put = put
         self._initializers = dumps_by_value(initializers) if initializers else b""
         self._keys: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+        self._pinned: dict[int, str] = {}
+
+    @contextmanager
+    def pinned(self, function: Callable[..., Any]) -> Iterator[None]:
+        """Pickle an object that may change, such as a `partial`, only once in this block."""
+        try:
+            self._pinned[id(function)] = self.key_of(function)
+        except UnpicklableError:
+            yield  # each call of it has this error as its result
+            return
+        try:
+            yield
+        finally:
+            del self._pinned[id(function)]
 
     def key_of(self, function: Callable[..., Any]) -> str:
         """Return the digest of a function's pickle.
@@ -117,7 +132,8 @@ class FunctionKeys:
             Names it.
         """
         is_fixed = isinstance(function, FunctionType | BuiltinFunctionType)
-        if is_fixed and (known := self._keys.get(function)) is not None:
+        known = self._keys.get(function) if is_fixed else self._pinned.get(id(function))
+        if known is not None:
             return known
         try:
             pickled = dumps_by_value(function)

@@ -145,6 +145,13 @@ class TaskBook:
             self.failed([future], self.fault or BrokenExecutor("the driver has ended"))
         return future
 
+    def submit_many(
+        self, settings: Settings, function: Callable[..., Any], iterable: Iterable[Any]
+    ) -> list[AnyFuture]:
+        """Let ``function(x)`` be a task for each x."""
+        with self._functions.pinned(function):
+            return [self.submit(settings, function, (one,), {}) for one in iterable]
+
     def failed_at_submit(self, settings: Settings, error: Exception) -> AnyFuture:
         """Return the future of a task that cannot be sent."""
         future: AnyFuture = TaskFuture(self, (), {}, settings)

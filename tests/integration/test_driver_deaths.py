@@ -58,9 +58,9 @@ def home(tmp_path: Path) -> Iterator[Path]:
         process.kill()
 
 
-def start_driver(home: Path, what: str) -> subprocess.Popen[str]:
+def start_driver(home: Path, what: str, patience: float = 600.0) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.task_driver", os.fspath(home), what],
+        [sys.executable, "-m", "tests.integration.task_driver", os.fspath(home), what, str(patience)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
@@ -68,7 +68,7 @@ def start_driver(home: Path, what: str) -> subprocess.Popen[str]:
 
 def test_nothing_is_left_of_a_driver_that_is_killed(home: Path) -> None:
     """Its head ends at once, its manager after `driver_patience`: nobody is there for its tasks."""
-    driver = start_driver(home, "sleep")
+    driver = start_driver(home, "sleep", 1.0)
     wait_for((home / "begun").exists)
     driver.kill()
     driver.communicate(timeout=PATIENCE)
@@ -109,7 +109,7 @@ def test_a_driver_that_is_killed_and_run_again_repeats_nothing_that_is_done(home
 
 
 def test_ctrl_c_ends_a_driver_and_leaves_its_tasks_in_the_run(home: Path) -> None:
-    """In `result()`, and where the end of the `with` block waits."""
+    """In `result()`, and where the end of the `with` block waits. Nothing could run them: the manager ends."""
     homes = [home / "sleep", home / "leave"]
     for one in homes:
         one.mkdir()
@@ -121,7 +121,7 @@ def test_ctrl_c_ends_a_driver_and_leaves_its_tasks_in_the_run(home: Path) -> Non
         assert "KeyboardInterrupt" in out
         assert f"Tasks are left in {one}" in out
         assert not psutil.pid_exists(task)
-    wait_for(lambda: not processes_of(home), 20)  # the managers, after driver_patience
+    wait_for(lambda: not processes_of(home), 20)
 
 
 def read(path: Path) -> str:

@@ -70,6 +70,8 @@ class Closing:
             self._book.close(closes_run=closes_run)
             for head in self.heads:
                 head.end(HEAD_GRACE if self._book.fault is None else FAULT_GRACE)
+            if self._closes_run and not closes_run and self._book.fault is None:
+                self._book.keeper.stop_if_alone({head.name for head in self.heads})
         _open_ones.discard(self)
 
 

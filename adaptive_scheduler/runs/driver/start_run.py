@@ -7,7 +7,8 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 
 import msgspec
 
@@ -17,6 +18,7 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.wire.messages import Picture, Reply, Request, Status, Stop
 from adaptive_scheduler.core.wire.snapshot import Snapshot
+from adaptive_scheduler.core.wire.tasks import PoolList, Pools
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     FileError,
@@ -164,6 +166,23 @@ class ManagerKeeper:
                 while self._viewer.lives() and time.monotonic() < end:
                     time.sleep(0.02)
             start_run(self._folder, self._name, scheduler)
+
+    def stop_if_alone(self, mine: Collection[str]) -> None:
+        """End the manager if nothing is left that could run a task: no pool, no job, no other head.
+
+        Parameters
+        ----------
+        mine : collection of str
+            Heads that have just ended.
+        """
+        with suppress(ManagerUnreachableError):
+            pools, picture = self._viewer.ask(Pools()), self._viewer.ask(Status("none"))
+            assert isinstance(pools, PoolList), pools
+            assert isinstance(picture, Picture), picture
+            jobs = msgspec.msgpack.decode(picture.snapshot, type=Snapshot).jobs
+            has_pools = any(not one.pool.is_removed for one in pools.pools)
+            if not has_pools and {job.id for job in jobs} <= set(mine):
+                self._viewer.ask(Stop())
 
     def close(self) -> None:
         """Watch no more, and close the connection."""

@@ -260,7 +260,7 @@ class HeadProcess:
                 self._session.give_back_waiting()
             elif work.leave:
                 self.leave("the manager has no work for it")
-        self._soon(0.0)
+        self._soon(GATHER if self._session.can_wait else 0.0)
 
     def _carry_out(self, action: Begin | EndTask) -> None:
         if isinstance(action, EndTask):
@@ -295,7 +295,7 @@ class HeadProcess:
         )  # fmt: skip
         for begin in begins:
             self._carry_out(begin)
-        self._soon(GATHER if begins else 0.0)
+        self._soon(GATHER if self._session.can_wait else 0.0)
 
     def agent_lost(self) -> None:
         """What ran there died with it."""

@@ -39,7 +39,7 @@ from adaptive_scheduler.client.tasks.node.slot_queue import Node, SlotQueue
 from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.io.system.child_process import (
     become_subreaper,
-    children,
+    children_of_thread,
     end_all,
     leave_signals_to_head,
     unbind,
@@ -202,7 +202,7 @@ class Agent:
 
     def _may_have_orphans(self) -> bool:
         """Whether there are any; where there are many slots, looking at once takes too long."""
-        if len(self._slots) <= FEW_SLOTS and not children() - self._own():
+        if len(self._slots) <= FEW_SLOTS and children_of_thread() == self._own():
             return False
         self._next_orphans = 0.0
         return True

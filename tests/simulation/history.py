@@ -401,7 +401,7 @@ class History:
         while not self._is_over():
             demand(self.now < end, "left alone, it does not end")
             turns = self.manager.turns
-            if turns is not None and turns.state.held:
+            if turns is not None and turns.state.stops.held:
                 self.say("a person resumes")
                 turns.jobs.resume()
             self._run_until(self.now + 5.0)
@@ -419,9 +419,7 @@ class History:
         )  # fmt: skip
 
     def _measure(self) -> None:
-        if any(
-            n < least for n, least in zip(self.sizes, self.least, strict=True)
-        ):
+        if any(n < least for n, least in zip(self.sizes, self.least, strict=True)):
             n = self.sizes
             raise TooSmallError(
                 f"seed {self.seed} has {n[0]} learners, {n[1]} jobs, {n[2]} events, {n[3]} faults"

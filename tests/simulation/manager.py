@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
 from adaptive_scheduler.core.jobs.commands import CancelJobs, Command, Result, SubmitJobs
-from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io.storage import checkpoint
@@ -44,9 +44,7 @@ class SimulatedBatchWorker(BatchWorker):
     """The real translation of tasks into commands and back; the commands go to the virtual Slurm."""
 
     def __init__(self, history: History, config: RunConfig) -> None:
-        super().__init__(
-            SCHEDULER, config, FOLDER, lambda _: None, lambda *_: "#!/bin/sh\n"
-        )
+        super().__init__(SCHEDULER, config, FOLDER, lambda _: None, lambda *_: "#!/bin/sh\n")
         self._slurm: Slurm = history.slurm
         self.seconds = 0.0
         self.seen: Seen | None = None

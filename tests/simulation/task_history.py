@@ -324,9 +324,7 @@ class TaskHistory(History):
         )  # fmt: skip
 
 
-def play_tasks(
-    seed: int, trace: bool = False, keep: list[History] | None = None
-) -> TaskHistory:
+def play_tasks(seed: int, trace: bool = False, keep: list[History] | None = None) -> TaskHistory:
     """Live through the history of a seed: a longer one, as long as it is too small."""
     for more in itertools.count(0, 4):
         history = TaskHistory(seed, trace, more)

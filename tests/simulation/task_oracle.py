@@ -287,7 +287,9 @@ class TaskOracle(Oracle):
                     best[class_of(row)] = row
         return best
 
-    def _check_order(self, head: HeadView, new: Sequence[Given], now: float, due: set[TaskClass]) -> None:
+    def _check_order(
+        self, head: HeadView, new: Sequence[Given], now: float, due: set[TaskClass]
+    ) -> None:
         """What was given was better than what is left of its class, or could not have had the place."""
         rows = self._book.rows
         best = self._best()
@@ -303,7 +305,9 @@ class TaskOracle(Oracle):
         for of, left in best.items():
             worse = [given for given in placed if rank_of(rows[given.item]) > rank_of(left)]
             if worse and self._may_have(head, of):
-                if not due and not self._is_other_suspect(head, of):  # nothing was kept for one that starves
+                if not due and not self._is_other_suspect(
+                    head, of
+                ):  # nothing was kept for one that starves
                     self._check_places(head, of, worse)
                 self._check_passed(head, of, worse, now, due)
 
@@ -356,7 +360,7 @@ class TaskOracle(Oracle):
         for head in self._heads_that_wait():
             job = head.owner.job
             pool = state.pools.by_shape.get(state.jobs.records[job].shape)
-            if head.leaves or job in state.being_cancelled or pool is None or pool.is_removed:
+            if head.leaves or job in state.stops.being_cancelled or pool is None or pool.is_removed:
                 continue
             left = head.ends_at - self.history.manager.monotonic()
             for of in queued:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
@@ -51,7 +51,7 @@ OUTCOMES = (EndKind.VALUE, EndKind.ERROR, EndKind.DIED, EndKind.EXIT, EndKind.TI
 class TaskAccidents(Accidents):
     """What may happen to those who run and submit tasks, too."""
 
-    weights = {**WEIGHTS, "kill_agent": 4, "kill_driver": 3}
+    weights: ClassVar = {**WEIGHTS, "kill_agent": 4, "kill_driver": 3}
     history: TaskHistory
 
     def kill_agent(self) -> None:
@@ -81,8 +81,6 @@ class TaskHistory(History):
         By their keys.
     pool_of_submit : dict of int to Pool
         What each submit was for.
-    most_jobs : dict of str to int
-        Jobs that a pool may have, by its name.
     """
 
     oracle: TaskOracle
@@ -96,7 +94,6 @@ class TaskHistory(History):
         self.items = []
         self.collected: set[int] = set()
         self.pool_of_submit: dict[int, Pool] = {}
-        self.most_jobs: dict[str, int] = {}
         self.ledger = Ledger()
         self.functions = {
             hashlib.blake2b(data, digest_size=16).hexdigest(): data for data in (b"short", b"long")
@@ -137,7 +134,6 @@ class TaskHistory(History):
             cores=cores, gpus=gpus, memory=memory, walltime=walltime, executor_type="process-pool"
         )
         most = rng.randint(1, 3)
-        self.most_jobs[name] = most
         least = rng.choice((0, 0, 0, 1))
         idle = rng.choice((3.0, 10.0, 60.0))
         return Pool(

@@ -90,6 +90,7 @@ class TaskOracle(Oracle):
         self._granted = 0  # by this manager
         self._begun: Counter[bytes] = Counter()
         self._passed: dict[TaskClass, float] = {}
+        self._shapes: dict[int, int] = {}  # by the submit's number
 
     # --------------------------------------------------------------------- a manager
 
@@ -167,22 +168,26 @@ class TaskOracle(Oracle):
         demand(is_once, f"a request is answered twice: {type(reply).__name__}")
         owner, _, request = self._asked[connection]
         self._last_told[owner.uuid] = max(number, self._last_told.get(owner.uuid, 0))
-        match reply:
-            case TasksSubmitted():
-                assert isinstance(request, Submit)
-                self._note_submitted(request, reply)
-            case Results():
-                for result in reply.ended:
-                    self._note_result(result)
-            case Work():
-                for given in reply.tasks:
-                    self._note_given(owner, given)
-            case Ok() if isinstance(request, Prioritise):
-                for item, priority in zip(request.items, request.priorities, strict=True):
-                    self._priorities[item] = {priority}
-            case Ok() if isinstance(request, Withdraw):
-                self._withdrawn.update(request.items)
-                self._check_rows()
+        if isinstance(reply, Work):
+            for given in reply.tasks:
+                self._note_given(owner, given)
+        elif isinstance(reply, Results):
+            for result in reply.ended:
+                self._note_result(result)
+        elif not isinstance(reply, Refused):
+            self._note_wish(request, reply)
+
+    def _note_wish(self, request: Request, reply: Reply) -> None:
+        """What a driver wanted was done."""
+        if isinstance(request, Submit):
+            assert isinstance(reply, TasksSubmitted)
+            self._note_submitted(request, reply)
+        elif isinstance(request, Prioritise):
+            for item, priority in zip(request.items, request.priorities, strict=True):
+                self._priorities[item] = {priority}
+        elif isinstance(request, Withdraw):
+            self._withdrawn.update(request.items)
+            self._check_rows()
 
     def _note_submitted(self, request: Submit, reply: TasksSubmitted) -> None:
         for task, item in zip(request.calls, reply.items, strict=True):
@@ -406,17 +411,20 @@ class TaskOracle(Oracle):
 
     def check_number(self) -> None:
         alive = Counter(
-            self.history.pool_of(job).name
+            self._shapes[job.submit]
             for job in self.history.slurm.living() if job.id not in self.excused
         )  # fmt: skip
-        for name, n in alive.items():
-            limit = self.history.most_jobs[name]
-            demand(n <= limit, f"{n} jobs of pool {name}, {limit} are allowed")
+        for shape, n in alive.items():
+            pool = next(
+                self.history.pool_of_submit[s] for s, of in self._shapes.items() if of == shape
+            )
+            demand(n <= pool.max_jobs, f"{n} jobs of pool {pool.name}, {pool.max_jobs} are allowed")
 
     def submit_decided(self, submit: SubmitJobs) -> None:
         super().submit_decided(submit)
         pool = self._turns.state.pools.by_shape[submit.shape]
         self.history.pool_of_submit[submit.number] = pool
+        self._shapes[submit.number] = submit.shape
 
     def cancel_decided(self, jobs: Sequence[str]) -> None:
         timing = self.history.config.timing

@@ -47,11 +47,13 @@ class HeadReport:
         The last token and the last order that have come.
     must_tell : bool
         It asks for all that is held.
+    frees : bool
+        A place has become free since the last report was made.
     """
 
     def __init__(self) -> None:
         self.seen = self.told = 0
-        self.must_tell = False
+        self.must_tell = self.frees = False
         self.unheard: list[End] = []
         self._begun: list[tuple[int, int, int]] = []
         self._last_end = 0
@@ -72,6 +74,7 @@ class HeadReport:
     def trade(self, holds: list[Held] | None, wait: float) -> Trade:
         """Return what there is to tell."""
         begun, self._begun = self._begun, []
+        self.frees = False
         return Trade(self.seen, self.told, self._first(), begun, holds, wait, self._last_end)
 
     def _first(self) -> list[End]:
@@ -151,6 +154,11 @@ class HeadSession:
     def has_news(self) -> bool:
         """Whether there is an end that the manager has not confirmed."""
         return bool(self._report.unheard)
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether there are only ends to tell of, of tasks whose places have all been taken over."""
+        return self.has_news and not self._report.frees
 
     @property
     def has_worked(self) -> bool:
@@ -269,6 +277,8 @@ class HeadSession:
         self._end(token, kind, follower, **facts)
         if follower:
             self._line_up(follower, actions)
+        else:
+            self._report.frees = True
         return actions
 
     def lose(self, text: str, *, is_ending: bool) -> None:

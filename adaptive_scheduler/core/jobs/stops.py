@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Stops:
+class JobStops:
     """What keeps a manager from submitting more jobs, and jobs from getting more work.
 
     Attributes

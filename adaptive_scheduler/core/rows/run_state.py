@@ -8,7 +8,7 @@ from typing import Any
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.jobs.reconcile import EARLY_DEATHS
-from adaptive_scheduler.core.jobs.stops import Stops
+from adaptive_scheduler.core.jobs.stops import JobStops
 from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.tasks.pools import Pool, PoolTable, no_room
@@ -36,7 +36,7 @@ class RunState:
     pools : PoolTable
     reports : dict of int to Report
         Last report of each running item, by its id.
-    stops : Stops
+    stops : JobStops
         What keeps jobs from being submitted, or from getting work.
     cancelled : bool
         The run was cancelled.
@@ -59,7 +59,7 @@ class RunState:
         self.tasks = tasks or TaskState(items, NoFacts())
         self.pools = PoolTable()
         self.reports: dict[int, Report] = {}
-        self.stops = Stops()
+        self.stops = JobStops()
         self.cancelled = False
         self.dirty = True
 

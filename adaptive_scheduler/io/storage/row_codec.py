@@ -145,7 +145,11 @@ def _without_half_batch(rows: dict[str, Any], batches: Mapping[str, list[int]]) 
     n = 1 + max((max(ids) for ids in batches.values() if ids), default=-1)
     if len(rows) == n:
         return rows
-    return {key: row for key, row in rows.items() if row.get("kind") != TASK or int(key) < n}
+    return {key: row for key, row in rows.items() if int(key) < n or not _is_task(row)}
+
+
+def _is_task(row: Mapping[str, Any] | msgspec.Raw) -> bool:
+    return (_kind_of(row).kind if type(row) is msgspec.Raw else row.get("kind")) == TASK
 
 
 def _release_duplicates(items: list[Item], budget: Budget) -> list[int]:

@@ -148,7 +148,7 @@ class HeadSession:
         self._lines = TaskLines()
         self._tasks: dict[int, Given] = {}
         self._waiting: defaultdict[int, list[tuple[float, int]]] = defaultdict(list)
-        self._mean: dict[int, float] = {}  # seconds, by fits
+        self._mean: dict[str, float] = {}  # seconds, by function
 
     @property
     def has_news(self) -> bool:
@@ -200,9 +200,9 @@ class HeadSession:
     def _line_up(self, token: int, actions: list[Begin | EndTask]) -> None:
         """Let the agent have what is to follow a short task."""
         fits = self._tasks[token].fits
-        mean = self._mean.get(fits)
+        mean = self._mean.get(self._tasks[token].function)
         if mean is None or not self._waiting[fits]:
-            return
+            return  # behind one that may be long nothing waits: another place may be free before
         room = min(LONGEST_LINE, int(LINE / mean)) - self._lines.length(token)
         while room > 0 and (given := self._take_best(fits)) is not None:
             self._lines.append(token, given.token)
@@ -266,7 +266,7 @@ class HeadSession:
                 self._end(token, kind, **facts)
             return []
         given = self._tasks.pop(token)
-        self._note_seconds(given.fits, facts.get("seconds", 0.0))
+        self._note_seconds(given.function, facts.get("seconds", 0.0))
         actions: list[Begin | EndTask] = []
         follower = self._lines.advance(token)
         if follower:
@@ -301,10 +301,10 @@ class HeadSession:
             kind = EndKind.DIED if token in blamed else EndKind.CUT
             self._end(token, kind, text=text)
 
-    def _note_seconds(self, fits: int, seconds: float) -> None:
-        mean = self._mean.get(fits)
+    def _note_seconds(self, function: str, seconds: float) -> None:
+        mean = self._mean.get(function)
         seconds = max(seconds, 1e-6)
-        self._mean[fits] = seconds if mean is None else mean + _WEIGHT * (seconds - mean)
+        self._mean[function] = seconds if mean is None else mean + _WEIGHT * (seconds - mean)
 
     def give_back_waiting(self) -> None:
         """Give back all that has not begun: the job ends."""

@@ -163,7 +163,10 @@ def test_a_run_that_is_over(ended: RunFolder) -> None:
     assert "0 tasks have priority -2; 1 had ended before." in typed(
         "prioritise", ended.home, "3", "-2"
     )
-    assert "No pools" in typed("pool", "list", ended.home)
+    assert "No pools" in typed("pool", "list", ended.home) == typed("pool", ended.home)
+    assert read("pool", ended.home) == [[]]
+    assert "No such command 'lsit'" in typed("pool", "lsit", ended.home, code=2)
+    assert "nowhere is no run" in typed("pool", "nowhere", code=2)
     assert "has ended" in typed("pool", "join", ended.home, code=2)
 
 

@@ -6,10 +6,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.wire.messages import Ok, Reply, Request
+from adaptive_scheduler.core.wire.messages import Ok, Picture, Reply, Request
+from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.core.wire.tasks import (
     Collect,
     Fetch,
@@ -21,7 +23,7 @@ from adaptive_scheduler.core.wire.tasks import (
     Withdraw,
 )
 from adaptive_scheduler.errors import InputError, RequestRefusedError, UnpicklableError
-from adaptive_scheduler.runs.driver import driver
+from adaptive_scheduler.runs.driver import driver, start_run
 from adaptive_scheduler.runs.driver.settings import Settings
 from adaptive_scheduler.runs.driver.task_book import TaskBook
 
@@ -227,3 +229,30 @@ def test_an_argument_that_cannot_be_pickled_is_named(book: TaskBook, manager: Fa
         bad.result(0)
     assert wait_for_ids([good]) == [0]
     assert manager.kinds() == ["PutFunction", "Submit"]
+
+
+def test_a_run_that_is_held_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its tasks would wait for ever, and so would a `shutdown`."""
+    monkeypatch.setattr(start_run, "WATCH", 0.01)
+    monkeypatch.setattr(start_run, "HELD_LOOKS", 1)
+    keeper = start_run.ManagerKeeper(RunFolder(tmp_path / "run"), "name", lambda: True)
+    asked: list[int] = []
+    done = threading.Event()
+
+    def answer(_: Request) -> Picture:
+        asked.append(1)
+        if len(asked) > 5:
+            done.set()
+        snapshot = Snapshot(
+            "run", "database", time=0.0, notes=["held: sbatch says no. Mend it, then resume."]
+        )
+        return Picture(msgspec.Raw(msgspec.msgpack.encode(snapshot)))
+
+    monkeypatch.setattr(keeper._viewer, "ask", answer)
+    monkeypatch.setattr(keeper._viewer, "lives", lambda: True)
+    keeper.watch(lambda error: pytest.fail(str(error)))
+    assert done.wait(10)
+    keeper.close()
+    assert capsys.readouterr().err.count("is held: sbatch says no") == 1

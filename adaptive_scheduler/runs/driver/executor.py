@@ -216,6 +216,14 @@ class Executor(BaseExecutor):
         """Let a pool end: it is given nothing more, and its jobs end with what runs in them."""
         self._pools.remove(name)
 
+    def __repr__(self) -> str:
+        pools = [repr(head.where) for head in self._closing.heads] + self._pools.added
+        runs_on = ", ".join(pools) or "what it has already"
+        return (
+            f"<Executor of {self.folder.home} on {runs_on}: {self._book.unfinished} tasks have not ended"
+            f"{', and it takes no more' if self._closing.is_shut else ''}>"
+        )
+
     def _add(self, pool: Pool | None, where: Here | Scheduler) -> None:
         if isinstance(where, Here):
             book = self._book

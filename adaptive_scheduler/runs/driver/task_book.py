@@ -109,6 +109,11 @@ class TaskBook:
         self.keeper.watch(self.broken)
 
     @property
+    def unfinished(self) -> int:
+        """How many tasks of this driver have not ended."""
+        return self._open.n
+
+    @property
     def has_work(self) -> bool:
         """Whether a task has not ended, as far as is known here."""
         return self.fault is None and self._open.n > 0

@@ -35,9 +35,7 @@ class CommandOutput(msgspec.Struct, frozen=True):
         try:
             return path.read_text(errors="replace")
         except OSError as error:
-            raise TaskError(
-                f"{path}: the command ended well, but its value cannot be read: {error.strerror}."
-            ) from error
+            raise TaskError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 class ValueRule:

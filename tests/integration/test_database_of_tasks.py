@@ -164,10 +164,10 @@ def test_all_is_there_after_somebody_has_edited_the_file(folder: RunFolder) -> N
     """Resources and batches, which rows refer to, are written anew as the rows are."""
     store = Database(folder)
     state = row_codec.open_state(store.take_tables(), folder, CONFIG, 0.0, store)
-    shape = state.tasks.number_of(TaskResources(threads_per_rank=3))
+    shape = state.tasks.submitted.number_of(TaskResources(threads_per_rank=3))
     store.put_fact("spec", 0, b"spec 0")
     state.items.append([TaskItem(0, "", QUEUED, shape=shape)], 0.0)
-    state.tasks.note_batch("b", [0])
+    state.tasks.submitted.note_batch("b", [0])
     row_codec.note_changes(store, state)
     store.checkpoint()
     folder.database.write_text("{}")
@@ -179,7 +179,7 @@ def test_all_is_there_after_somebody_has_edited_the_file(folder: RunFolder) -> N
     again = row_codec.open_state(store.take_tables(), folder, CONFIG, 0.0, store)
     assert again.items.rows == state.items.rows
     assert again.tasks.resources == state.tasks.resources
-    assert again.tasks.batches == {"b": [0]}
+    assert again.tasks.submitted.batches == {"b": [0]}
     assert store.fact("spec", 0) == b"spec 0"
     store.close()
 

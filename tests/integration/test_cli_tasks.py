@@ -139,7 +139,7 @@ def test_all_of_one_task_is_shown(ended: RunFolder) -> None:
     assert "-1 has no root" in text
     assert "Traceback (most recent call last)" in text
     assert "To run it again: adaptive-scheduler retry" in text
-    assert "why it ran for longer than its timeout of 0.2s" in typed("task", ended.home, "14")
+    assert "why it ran for longer than its timeout of 0.2 s" in typed("task", ended.home, "14")
     text = typed("logs", ended.home, "x=3")  # by its key
     assert "exit code 3" in text
     assert "The end of its output: hello 3" in text

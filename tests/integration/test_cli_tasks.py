@@ -177,6 +177,7 @@ def test_a_run_that_is_over(ended: RunFolder) -> None:
      (("task", "99"), "There is no task 99"),
      (("task", "0-3"), "stands for 4 tasks"),
      (("task", "x=4"), "Did you mean x=3 or x=0?"),
+     (("task",), "Which of its tasks?"),
      (("cancel", "5-99"), "its ids are 0 to 14"),
      (("cancel", "9-5"), "from a smaller id to a larger one"),
      (("cancel", "3", "--tag", "shell"), "not both"),

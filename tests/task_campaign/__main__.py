@@ -94,9 +94,8 @@ def go_through(world: World, kills: Kills, dice: random.Random, until: float) ->
         if not kills.missing and time.monotonic() >= max(until, begin + 1.2 * world.plan.walltime):
             may_end.touch()
         done, now = world.done(), time.monotonic()
-        if done >= at or now >= due:
-            if kills.strike():
-                at, due = done + dice.randrange(2 * BETWEEN), now + AT_MOST
+        if (done >= at or now >= due) and kills.strike():
+            at, due = done + dice.randrange(2 * BETWEEN), now + AT_MOST
         time.sleep(0.1)
     return []
 

@@ -21,7 +21,7 @@ TASK_PLANTS: tuple[tuple[str, tuple[Change, ...]], ...] = (
     # more
     ("a head that lives on believed to be empty", (Change("Head.__init__", "statement is_known", "self.is_known = True"),)),
     ("a new manager counts ends from the beginning", (Change("HeadMirror.restore", "statement heard", "self.heard = 0"),)),
-    ("half of a Submit kept", (Change("row_codec:_drop_half_batch", "statement pop", "break"),)),
+    ("half of a Submit kept", (Change("row_codec:_without_half_batch", "test kind TASK", "True"),)),
     ("ends that were taken in are confirmed too early", (Change("HeadSession.take", "operation number heard", "False"),)),
     ("what did not reach a head is kept after a restart", (Change("HeadManager._restore", "call end_task", "None"),)),
     ("a batch forgotten by the next manager", (Change("row_codec:read_batches", "return items", "return {}"),)),

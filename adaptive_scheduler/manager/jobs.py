@@ -35,7 +35,7 @@ from adaptive_scheduler.core.rows.row import WAITING
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.notes import Notes
-from adaptive_scheduler.manager.tasks.jobs_wanted import jobs_wanted
+from adaptive_scheduler.manager.tasks.jobs_wanted import jobs_wanted, room_of_pools
 
 #: Seconds after which a cancel that had no effect is sent again.
 CANCEL_AGAIN = 15.0
@@ -214,7 +214,8 @@ class JobManager:
             return ItemCounts(items.queued, items.running, items.phases[WAITING])
         # what has not ended is not over, whether a job is wanted for it or not
         is_open = tasks.is_open and not self._state.cancelled
-        return ItemCounts(jobs_wanted(self._state, now.monotonic), {}, items.unfinished + is_open)
+        wanted = {} if self._state.is_over else jobs_wanted(self._state, now.monotonic)
+        return ItemCounts(wanted, {}, items.unfinished + is_open, room_of_pools(self._state))
 
     def _observe(self, now: Moment) -> ObservedJobs:
         if not (self._state.is_over or self._state.cancelled):

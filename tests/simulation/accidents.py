@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.simulation.lives import Life
 from tests.simulation.slurm import Job
 
 if TYPE_CHECKING:
     from tests.simulation.history import History
+    from tests.simulation.lives import Life
 
 #: How jobs end that did not want to, and whether it is their own fault.
 CAUSES = ("FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED")
@@ -31,12 +31,15 @@ class Accidents:
         Jobs with two clients of one life.
     """
 
+    weights = WEIGHTS
+
     def __init__(self, history: History) -> None:
         self.history = history
         self.crowded: set[str] = set()
         rng = history.rng
-        self._kinds = [kind for kind in WEIGHTS if rng.random() < 0.6] or ["kill_job"]
-        self._weights = [WEIGHTS[kind] for kind in self._kinds]
+        weights = self.weights
+        self._kinds = [kind for kind in weights if rng.random() < 0.6] or ["kill_job"]
+        self._weights = [weights[kind] for kind in self._kinds]
         self._gap = rng.choice((2.0, 4.0, 8.0))
 
     def begin(self) -> None:
@@ -118,23 +121,23 @@ class Accidents:
         """A rank dies and takes its world with it; the job script starts another."""
         life = self._life()
         if life is not None and life.job.state == "RUNNING":
-            self.history.fault("client killed", life.client.owner.uuid)
+            self.history.fault("client killed", life.owner.uuid)
             self._restart(life)
 
     def _restart(self, life: Life) -> None:
         self.history.oracle.client_dies(life, own_fault=False)
-        life.dead = True
+        life.die()
         self.start_again(life)
 
     def start_again(self, life: Life) -> None:
         """The job script starts another client, if its job still lives."""
-        job, attempt, restart = life.job, life.client.owner.attempt + 1, life.job.restart
+        job, attempt, restart = life.job, life.owner.attempt + 1, life.job.restart
 
         def again() -> None:
             same = self.history.lives.get(job.id) is life and job.restart == restart
             if not job.ended and same:
                 self.history.count("client started again")
-                self.history.lives[job.id] = Life(self.history, job, attempt)
+                self.history.lives[job.id] = self.history.make_life(job, attempt)
 
         self.history.after(1.5, again)
 
@@ -145,7 +148,7 @@ class Accidents:
         self.history.fault("item kills its client", str(item))
         if life is not self.history.lives.get(life.job.id):
             self.history.oracle.client_dies(life, own_fault=False)  # one that should not have lived
-            life.dead = True
+            life.die()
         elif self.history.rng.random() < 0.5:
             self.history.end(life.job, "FAILED")
         else:
@@ -158,7 +161,7 @@ class Accidents:
             life = self.history.lives.pop(job.id, None)
             if life is not None and not life.dead:
                 self.history.oracle.client_dies(life, own_fault=False)
-                life.dead = True
+                life.die()
             self.history.requeue(job)
 
     def start_twice(self) -> None:
@@ -194,28 +197,28 @@ class Accidents:
         """SIGSTOP, often for longer than its lease."""
         life = self._life()
         if life is not None:
-            self.history.fault("client stopped for a while", life.client.owner.uuid)
+            self.history.fault("client stopped for a while", life.owner.uuid)
             life.pause(self.history.rng.uniform(5, 130))
 
     def cut(self) -> None:
         life = self._life()
         if life is not None:
-            self.history.fault("client cut off", life.client.owner.uuid)
+            self.history.fault("client cut off", life.owner.uuid)
             life.cut_until = self.history.now + self.history.rng.uniform(5, 130)
 
     def lose_client(self) -> None:
         """It hangs for ever, its job runs on."""
         life = self._life()
         if life is not None:
-            self.history.fault("client hangs", life.client.owner.uuid)
+            self.history.fault("client hangs", life.owner.uuid)
             self.history.oracle.client_dies(life, own_fault=False)
-            life.dead = True
+            life.die()
 
     def terminate(self) -> None:
         """The walltime comes near, or a signal: it has some seconds."""
         life = self._life()
         if life is not None:
-            self.history.fault("client gets SIGTERM", life.client.owner.uuid)
+            self.history.fault("client gets SIGTERM", life.owner.uuid)
             life.terminate()
             job, restart = life.job, life.job.restart
 
@@ -231,7 +234,7 @@ class Accidents:
         if life is not None and life.job.state == "RUNNING":
             self.history.fault("two clients of one job", life.job.id)
             self.crowded.add(life.job.id)
-            double = Life(self.history, life.job, life.client.owner.attempt)
+            double = self.history.make_life(life.job, life.owner.attempt)
             self.history.zombies.append(double)
 
     # ------------------------------------------------------------------- the manager

@@ -112,6 +112,9 @@ class Disk(Operations):
         handle.offset += len(data)
         return data
 
+    def read_at(self, fd: int, size: int, offset: int) -> bytes:
+        return bytes(self._node(fd).data[offset : offset + size])
+
     def seek(self, fd: int, offset: int) -> None:
         self._handles[fd].offset = offset
 

@@ -8,6 +8,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from random import Random
+from typing import Any
 
 from adaptive_scheduler.core.config import JobLimits, RunConfig, Timing
 from adaptive_scheduler.core.resources import Resources
@@ -61,6 +62,8 @@ class History:
         Since when nothing goes wrong any more; 0 while it does.
     """
 
+    least = (LEARNERS, JOBS, EVENTS, FAULTS)
+
     def __init__(self, seed: int, trace: bool = False, more: int = 0) -> None:
         self.seed = seed
         self.more = more
@@ -82,9 +85,25 @@ class History:
             self.rng, self._weather(), lambda: self.now, self._submitted, self._cancelled,
             self._send_submit, self.fault,
         )  # fmt: skip
-        self.oracle = Oracle(self)
+        self.oracle = self.make_oracle()
         self.manager = Manager(self)
-        self.accidents = Accidents(self)
+        self.accidents = self.make_accidents()
+
+    def make_oracle(self) -> Oracle:
+        """Make the one who watches."""
+        return Oracle(self)
+
+    def make_accidents(self) -> Accidents:
+        """Make the one who lets things go wrong."""
+        return Accidents(self)
+
+    def make_life(self, job: Job, attempt: int) -> Any:
+        """Start the client of a job."""
+        return Life(self, job, attempt)
+
+    def fresh_config(self) -> RunConfig:
+        """Return what a manager that starts reads of its run."""
+        return self.config
 
     # ------------------------------------------------------------------- the drawing
 
@@ -142,7 +161,7 @@ class History:
     def _draw_end(self, life: Life, item: int, seconds: float) -> str:
         """User code ends processes: where it is called, and so how the work on an item ends."""
         place = self.rng.choice(("function", "worker", "client", "signal"))
-        self.fault(f"user code ends: {place}", life.client.owner.uuid, str(item))
+        self.fault(f"user code ends: {place}", life.owner.uuid, str(item))
         if place == "client":  # os._exit in a goal, a loss, an async function
             self.after(seconds / 2, lambda: self.accidents.die_of(life, item))
         elif place == "signal":  # to its parent, as if the batch system had sent it
@@ -204,7 +223,7 @@ class History:
         connection = b"%d" % next(self._serial)
         self._connections[connection] = life
         if self._trace:
-            self.lines.append(f"{now:.6f} {life.client.owner.uuid} says {message.hex()}")
+            self.lines.append(f"{now:.6f} {life.owner.uuid} says {message.hex()}")
         if now < life.cut_until:
             return
         delay = 0.03 * rng.random()
@@ -240,7 +259,7 @@ class History:
         if life is None:
             return
         if self._trace:
-            self.lines.append(f"{self.now:.6f} answer to {life.client.owner.uuid} {message.hex()}")
+            self.lines.append(f"{self.now:.6f} answer to {life.owner.uuid} {message.hex()}")
         delay = 0.03 * rng.random()
         if not self.calm and rng.random() < self.p_message:
             kind = rng.choice(("lost", "doubled", "late"))
@@ -298,7 +317,7 @@ class History:
             return
         self.count("job started")
         job.state, job.started, job.node = "RUNNING", self.now, f"n{self.rng.randint(1, 4)}"
-        self.lives[job.id] = Life(self, job, 0)
+        self.lives[job.id] = self.make_life(job, 0)
 
     def requeue(self, job: Job) -> None:
         """The batch system takes it back into the queue."""
@@ -316,21 +335,21 @@ class History:
         life = self.lives.pop(job.id, None)
         if life is not None and not life.dead:
             self.oracle.client_dies(life, own_fault=row_codec == "FAILED")
-            life.dead = True
+            life.die()
         job.state, job.ended = row_codec, max(self.now, 1e-9)
 
     def client_left(self, life: Life) -> None:
         """A client ended in good order."""
-        self.say(life.client.owner.uuid, "left:", life.client.left)
+        self.say(life.owner.uuid, "left:", life.left)
         if self.lives.get(life.job.id) is life:
-            self.end(life.job, "FAILED" if life.client.breaks else "COMPLETED")
+            self.end(life.job, "FAILED" if life.fails else "COMPLETED")
         elif life in self.zombies:
             self.zombies.remove(life)
 
     def refused(self, life: Life, reply: Refused) -> None:
         """Only who is not the one client of its job may hear this."""
         if self.lives.get(life.job.id) is life and life.job.id not in self.accidents.crowded:
-            self.oracle.refused(life.client.owner, reply)
+            self.oracle.refused(life.owner, reply)
 
     def _cancelled(self, job: Job) -> None:
         self.oracle.cancelled(job)
@@ -400,9 +419,7 @@ class History:
         )  # fmt: skip
 
     def _measure(self) -> None:
-        if any(
-            n < least for n, least in zip(self.sizes, (LEARNERS, JOBS, EVENTS, FAULTS), strict=True)
-        ):
+        if any(n < least for n, least in zip(self.sizes, self.least, strict=True)):
             n = self.sizes
             raise TooSmallError(
                 f"seed {self.seed} has {n[0]} learners, {n[1]} jobs, {n[2]} events, {n[3]} faults"

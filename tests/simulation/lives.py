@@ -65,6 +65,25 @@ class Life:
         self.client.breaks = history.draws_broken(owner.uuid)
         self.wake(history.rng.uniform(0.1, 2.0))
 
+    @property
+    def owner(self) -> Owner:
+        """Who it says that it is."""
+        return self.client.owner
+
+    @property
+    def left(self) -> str:
+        """Why it ended in good order."""
+        return self.client.left
+
+    @property
+    def fails(self) -> bool:
+        """Whether its job ends as one that failed."""
+        return self.client.breaks
+
+    def die(self) -> None:
+        """The process ends, with all that it has started."""
+        self.dead = True
+
     def clock(self) -> float:
         """Monotonic seconds of its own host."""
         return self.history.now + self.offset
@@ -104,7 +123,7 @@ class Life:
         history.count("answer heard")
         self.client.receive(message, self.clock())
         if self.client.left:
-            self.dead = True
+            self.die()
             if self.client.left == CRASHED:
                 history.accidents.start_again(self)
             else:

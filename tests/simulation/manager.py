@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
 from adaptive_scheduler.core.jobs.commands import CancelJobs, Command, Result, SubmitJobs
 from adaptive_scheduler.core.paths import RunFolder
@@ -42,10 +43,8 @@ class Silence:
 class SimulatedBatchWorker(BatchWorker):
     """The real translation of tasks into commands and back; the commands go to the virtual Slurm."""
 
-    def __init__(self, history: History) -> None:
-        super().__init__(
-            SCHEDULER, history.config, FOLDER, lambda _: None, lambda *_: "#!/bin/sh\n"
-        )
+    def __init__(self, history: History, config: RunConfig) -> None:
+        super().__init__(SCHEDULER, config, FOLDER, lambda _: None, lambda *_: "#!/bin/sh\n")
         self._slurm: Slurm = history.slurm
         self.seconds = 0.0
         self.seen: Seen | None = None
@@ -200,8 +199,9 @@ class Manager:
         try:
             store = Database(FOLDER)
             store.start_checkpoint = self._start_checkpoint  # type: ignore[method-assign,assignment]
-            turns = Dispatcher(store, history.config, Silence(), "host:1", lambda: None, self)
-            turns.submit_jobs(history.config, "slurm", SCHEDULER.max_array, lambda _: "")
+            config = history.fresh_config()
+            turns = Dispatcher(store, config, Silence(), "host:1", lambda: None, self)
+            turns.submit_jobs(config, "slurm", SCHEDULER.max_array, lambda _: "")
         except KilledError:
             self.die(self.power)
             history.after(history.rng.uniform(0.1, 5), self.start)
@@ -216,7 +216,7 @@ class Manager:
             self.acting = before
         assert life == self.life
         self.turns = turns
-        self._words = SimulatedBatchWorker(history)
+        self._words = SimulatedBatchWorker(history, config)
         self.started = history.now
         history.say("manager started", str(self.life))
         history.oracle.manager_started(turns)
@@ -274,6 +274,8 @@ class Manager:
     def _patience(self, turns: Dispatcher) -> float:
         """When the next turn is due; while a look or the end is awaited, soon."""
         due = turns.jobs.next_due(turns.now())
+        for *_, until in turns._parked.values():
+            due = min(due, until - self.monotonic())
         if turns.state.items.unfinished == 0:
             return 1.1
         return min(IDLE, max(0.5 if self._busy else 0.02, due))
@@ -281,12 +283,12 @@ class Manager:
     def _drain(self, messages: list[tuple[bytes, bytes]]) -> Any:
         """One message at a time, so that it is known which one is being answered."""
         for connection, message in messages:
-            self.history.oracle.connection = connection
+            self.history.oracle.arrives(connection, message)
             yield connection, message
 
     def send(self, connection: bytes, message: bytes) -> None:
         self.point("send")
-        self.history.oracle.told(connection)
+        self.history.oracle.told(connection, message)
         self.history.to_client(connection, message)
 
     # ------------------------------------------------------------- its batch system
@@ -296,7 +298,7 @@ class Manager:
         if isinstance(task, CancelJobs):
             self.history.oracle.cancel_decided(task.jobs)
         elif isinstance(task, SubmitJobs):
-            self.history.oracle.submit_decided(task.number)
+            self.history.oracle.submit_decided(task)
         self._tasks.append(task)
         if not self._busy:
             self._busy = True

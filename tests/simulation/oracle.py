@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from adaptive_scheduler.core.jobs.commands import CancelDone, Result
+from adaptive_scheduler.core.jobs.commands import CancelDone, Result, SubmitJobs
 from adaptive_scheduler.core.rows.retry_decision import FIRST_DELAY, IN_ALL, MAX_VAIN
 from adaptive_scheduler.core.rows.row import OVER, Item, Phase
 from adaptive_scheduler.core.wire.messages import (
@@ -136,6 +136,10 @@ class Oracle:
             self._check_burials()
 
     # ---------------------------------------------------------------------- messages
+
+    def arrives(self, connection: bytes, _message: bytes) -> None:
+        """The manager is about to look at a message."""
+        self.connection = connection
 
     def handle(self, owner: Owner, number: int, request: Request, now: Moment) -> Reply:
         """Watch the manager answer one request."""
@@ -269,7 +273,7 @@ class Oracle:
         """The present client of a job was refused."""
         demand(False, f"the one client of job {owner.job} is refused: {reply.code}: {reply.reason}")
 
-    def told(self, connection: bytes) -> None:
+    def told(self, connection: bytes, _message: bytes) -> None:
         """An answer leaves: what it says must be true for ever after."""
         said = self._pending.pop(connection, None)
         if said is None:
@@ -424,9 +428,9 @@ class Oracle:
         limit = self.history.config.limits.max_jobs
         demand(len(alive) <= limit, f"{len(alive)} jobs, {limit} are allowed")
 
-    def submit_decided(self, number: int) -> None:
+    def submit_decided(self, submit: SubmitJobs) -> None:
         """The manager sends a submit: whoever follows on it must know."""
-        self._submits.add(number)
+        self._submits.add(submit.number)
 
     def cancel_decided(self, jobs: Sequence[str]) -> None:
         """The manager wants these to be cancelled."""

@@ -1,424 +1,335 @@
-"""One history of tasks, drawn from a seed: drivers, heads and a manager, and all that goes wrong.
+"""One history of a run of tasks in virtual time: pools, heads, drivers, and all that goes wrong.
 
-Promised is: an acknowledged task ends once, as it ran; its end never changes; two tasks never share
-a core; what was withdrawn is not begun once its head knows; a better task never waits behind a
-worse one of its class; no report of a head waits while something fits; each task that the
-database gives to a living head is known to it, or on its way.
+It has the manager, the disk, the batch system, the wires and the accidents of a history of learners
+(`tests.simulation.history`); what is promised stands in `tests.simulation.task_oracle`.
 """
 
 from __future__ import annotations
 
-import random
-from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+import hashlib
+import itertools
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.events import Lost
-from adaptive_scheduler.core.rows.items import rank_of
-from adaptive_scheduler.core.rows.row import OVER, QUEUED, RUNNING, Item
-from adaptive_scheduler.core.rows.task_index import TaskClass, class_of
 from adaptive_scheduler.core.tasks.place import NodeInventory
+from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
-from adaptive_scheduler.core.tasks.task_state import Head
-from adaptive_scheduler.core.wire.messages import decode_reply
+from adaptive_scheduler.core.wire.messages import Refused
 from adaptive_scheduler.core.wire.tasks import (
+    AddPool,
+    CloseRun,
     EndKind,
+    Given,
     NewTask,
     Prioritise,
+    RemovePool,
     Submit,
-    TaskResult,
-    TasksSubmitted,
     Withdraw,
 )
-from adaptive_scheduler.testing.clock import Clock
-from adaptive_scheduler.testing.manager import VirtualManager
-from tests.simulation.task_world import (
-    Asker,
-    Collector,
-    Events,
-    Ledger,
-    Network,
-    SimHead,
-    TaskViolationError,
-)
+from adaptive_scheduler.io.storage import row_codec, tinydb_file
+from tests.simulation.accidents import WEIGHTS, Accidents
+from tests.simulation.drivers import Asker, Collector
+from tests.simulation.heads import HeadLife, Ledger
+from tests.simulation.history import MOST, TIMING, History, TooSmallError
+from tests.simulation.manager import FOLDER
+from tests.simulation.oracle import demand
+from tests.simulation.task_oracle import TaskOracle
 
-#: What must come in a thousand histories.
-TASK_FAULTS = frozenset(
-    {
-        *(f"{what} {how}" for what in ("message", "answer") for how in ("lost", "doubled", "late")),
-        "worker killed", "agent killed", "head killed", "job killed", "job believed dead",
-        "manager killed", "manager killed in a commit", "driver killed", "priorities changed",
-        "tasks withdrawn", "submitted twice",
-    }
-)  # fmt: skip
-RESOURCES = [TaskResources(), TaskResources(threads_per_rank=2), TaskResources(nodes=2)]
-CONFIG = RunConfig("run", [Resources()], ["job"], "/logs")
-#: Seconds with faults, and until all must have ended without.
-FAULTS_UNTIL, MOST_SECONDS = 40.0, 900.0
-STARVE_AFTER = 2.0
+if TYPE_CHECKING:
+    from tests.simulation.slurm import Job
+
+#: Less than this is no history that counts: tasks, jobs, events, faults.
+TASKS, JOBS, EVENTS, FAULTS = 8, 1, 150, 3
+MIB = 2**20
+#: How tasks end by themselves; None: with their agent.
+OUTCOMES = (EndKind.VALUE, EndKind.ERROR, EndKind.DIED, EndKind.EXIT, EndKind.TIMEOUT, None)
 
 
-class TaskHistory:
-    """Lives through one history; raises `TaskViolationError` where a promise is broken."""
+class TaskAccidents(Accidents):
+    """What may happen to those who run and submit tasks, too."""
 
-    def __init__(self, seed: int) -> None:
-        self.dice = random.Random(seed)
-        self.faults: Counter[str] = Counter()
-        self.events = Events()
-        self.network = Network(self.events, self.dice, self.faults)
-        self.ledger = Ledger()
-        self.clock = Clock()
-        self.manager = VirtualManager([], CONFIG, self.clock)
-        self.is_up = True
-        self.lives = 0
-        self.steps = self.jobs = self.drivers = self.batches = 0
-        self.heads: dict[str, SimHead] = {}
-        self.acknowledged_tasks: dict[bytes, int] = {}
-        self.ends: dict[int, TaskResult] = {}
-        self.outcomes: dict[bytes, list[EndKind]] = {}
-        self.wanted_gone: set[int] = set()
-        self.starving: dict[TaskClass, float] = {}
-        self.tags: dict[bytes, str] = {}
-        self.accepts: dict[str, tuple[str, ...]] = {}
-        self.durations = self.dice.choice([[0.001], [0.001, 0.02], [0.001, 0.5, 3.0, 10.0]])
-        self.deliveries: Counter[tuple[str, int]] = Counter()
-        self.replies: Counter[tuple[str, int]] = Counter()
-        self.wishes = self.dice.randint(4, 12)
-        self.kept_batch: Submit | None = None
-
-    # ------------------------------------------------------------------ the course of it
-
-    def live(self) -> TaskHistory:
-        for _ in range(self.dice.randint(1, 3)):
-            self.start_job()
-        self.start_driver()
-        self.events.after(0.1, self.tick)
-        self.events.after(self.dice.uniform(0, 3), self.something_fails)
-        while not self.is_over():
-            what = self.events.next()
-            assert what is not None
-            self.clock.advance(self.events.now - self.clock.monotonic)
-            self.network.is_bad = self.events.now < FAULTS_UNTIL
-            if not self.network.is_bad:
-                self.accepts.clear()
-            if self.events.now > MOST_SECONDS:
-                raise TaskViolationError(f"it never ends: {self.unended()}")
-            what()
-        self.check_end()
-        return self
-
-    def unended(self) -> list[Item]:
-        return [row for row in self.manager.items.rows if row.phase not in OVER]
-
-    def is_over(self) -> bool:
-        return (
-            self.wishes == 0 and self.asker.body is None and self.is_up
-            and set(self.acknowledged_tasks.values()) <= self.ends.keys()
-        )  # fmt: skip
-
-    def tick(self) -> None:
-        self.step([])
-        self.events.after(0.5, self.tick)
-
-    def start_job(self) -> None:
-        self.jobs += 1
-        job = f"j{self.jobs}"
-        if self.jobs > 1 and self.events.now < FAULTS_UNTIL and self.dice.random() < 0.2:
-            self.accepts[job] = ("x",)
-        nodes = [
-            NodeInventory(f"{job}n{n}", list(range(self.dice.randint(2, 3)))) for n in range(2)
-        ]
-        self.heads[job] = SimHead(self, job, 0, nodes)
-
-    def start_driver(self) -> None:
-        self.drivers += 1
-        self.asker = Asker(self, f"driver{self.drivers}")
-        self.collector = Collector(self, f"collector{self.drivers}")
-
-    # ------------------------------------------------------------------ the manager
-
-    def deliver(self, sender: Any, number: int, message: bytes, life: int) -> None:
-        if not self.is_up or life != self.lives:
-            return  # what was on its way to a manager dies with the connection
-        self.deliveries[sender.owner.uuid, number] += 1
-        if self.network.is_bad and self.dice.random() < 0.006:
-            self.faults["manager killed in a commit"] += 1
-            self.manager.dispatcher.answer(message, self.clock.moment, b"")
-            self.manager.note()
-            self.stop_manager(self.dice.randint(0, self.manager.store.buffered))
-            return
-        self.senders[sender.owner.uuid.encode()] = sender
-        self.step([(sender.owner.uuid.encode(), message)])
-
-    @property
-    def senders(self) -> dict[bytes, Any]:
-        return self.__dict__.setdefault("_senders", {})
-
-    def step(self, messages: list[tuple[bytes, bytes]]) -> None:
-        if not self.is_up:
-            return
-        self.steps += 1
-        self.manager.state.tasks.hand_out.starvation.after = STARVE_AFTER
-        for job, known in self.manager.state.tasks.heads.items():  # as its pool's settings say
-            wanted = self.accepts.get(job, ())
-            self.manager.state.tasks.changed |= known.view.accepts != wanted
-            known.view.accepts = wanted
-        running = self.running_tokens()
-        for connection, reply in self.manager.step(messages):
-            number, _ = decode_reply(reply)
-            key = (connection.decode(), number)
-            self.replies[key] += 1
-            if self.replies[key] > self.deliveries[key]:
-                raise TaskViolationError(f"request {number} of {connection!r} was answered twice")
-            self.network.carry("answer", lambda r=reply, s=self.senders[connection]: s.receive(r))
-        self.check_order(running)
-        self.check_parked()
-        self.check_known()
-        self.check_starved()
-
-    def running_tokens(self) -> set[int]:
-        of_job = self.manager.items.tasks.of_job
-        return {token for tokens in of_job.values() for token in tokens}
-
-    def stop_manager(self, lines: int = 0) -> None:
-        self.is_up = False
-        self.lives += 1
-        self.events.after(self.dice.uniform(0.1, 6.0), lambda: self.start_manager(lines))
-
-    def start_manager(self, lines: int) -> None:
-        self.manager.restart(lines)
-        self.is_up = True
-
-    # ------------------------------------------------------------------ what fails
-
-    def something_fails(self) -> None:
-        if self.events.now >= FAULTS_UNTIL:
-            if not self.heads:
-                self.start_job()
-            return
-        self.dice.choice([
-            self.kill_manager, self.kill_agent, self.kill_agent, self.kill_head, self.kill_job,
-            self.believe_dead, self.kill_driver,
-        ])()  # fmt: skip
-        self.events.after(self.dice.uniform(0.3, 6.0), self.something_fails)
-
-    def some_head(self) -> SimHead | None:
-        alive = [head for head in self.heads.values() if head.is_alive]
-        return self.dice.choice(alive) if alive else None
-
-    def kill_manager(self) -> None:
-        if self.is_up:
-            self.faults["manager killed"] += 1
-            self.stop_manager()
+    weights: ClassVar = {**WEIGHTS, "kill_agent": 4, "kill_driver": 3}
+    history: TaskHistory
 
     def kill_agent(self) -> None:
-        if head := self.some_head():
-            self.faults["agent killed"] += 1
-            head.lose_agent()
-
-    def kill_head(self) -> None:
-        """The job goes on with a new one."""
-        if head := self.some_head():
-            self.faults["head killed"] += 1
-            head.die()
-            self.heads[head.job] = SimHead(self, head.job, head.life + 1, head.nodes)
-
-    def kill_job(self) -> None:
-        if head := self.some_head():
-            self.faults["job killed"] += 1
-            head.die()
-            self.end_head(head)
-
-    def end_head(self, head: SimHead) -> None:
-        if self.heads.get(head.job) is head:
-            del self.heads[head.job]
-            if head.is_alive:
-                head.die()
-            self.events.after(self.dice.uniform(0.5, 4.0), lambda: self.lose_job(head.job))
-            self.events.after(self.dice.uniform(0.5, 4.0), self.start_job)
-
-    def believe_dead(self) -> None:
-        """The batch system said so, but it lives."""
-        if head := self.some_head():
-            self.faults["job believed dead"] += 1
-            self.lose_job(head.job)
-
-    def lose_job(self, job: str) -> None:
-        if not self.is_up:
-            self.events.after(1.0, lambda: self.lose_job(job))
-            return
-        for token, item in self.manager.items.tasks.of_job.get(job, {}).items():
-            self.ran(self.spec_of(item), EndKind.DIED, token > 0)
-        self.manager.state.take_back(job, Lost("the job is gone", True), self.clock.moment.wall)
-        self.step([])
-
-    def spec_of(self, item: int) -> bytes:
-        return self.manager.store.fact("spec", item) or b""
+        """What runs on its node dies; its supervisor starts another."""
+        life: Any = self._life()
+        if life is not None:
+            life.lose_agent("")
 
     def kill_driver(self) -> None:
-        """Another one takes over; what was under way may have been carried out or not."""
-        self.faults["driver killed"] += 1
-        body = self.asker.body
-        self.asker.is_alive = self.collector.is_alive = False
-        if isinstance(body, Submit):
-            self.kept_batch = body
-        self.start_driver()
+        """Somebody starts it again."""
+        self.history.fault("driver killed")
+        self.history.start_driver()
 
-    # ------------------------------------------------------------------ what drivers want
+    def end(self) -> None:
+        super().end()
+        self.history.asker.go_on()
 
-    def next_wish(self) -> Any:
-        if self.kept_batch is not None:
-            batch, self.kept_batch = self.kept_batch, None
-            self.faults["submitted twice"] += 1
-            return batch
-        if self.wishes == 0:
-            return None
-        self.wishes -= 1
-        known = list(self.acknowledged_tasks.values())
-        wish = self.dice.random()
-        if known and wish < 0.25:
-            self.faults["priorities changed"] += 1
-            some = self.dice.sample(known, min(len(known), 5))
-            return Prioritise(some, [float(self.dice.randint(0, 9)) for _ in some])
-        if known and wish < 0.4:
-            self.faults["tasks withdrawn"] += 1
-            some = self.dice.sample(known, min(len(known), 3))
-            self.wanted_gone |= set(some)
-            return Withdraw(some)
-        self.batches += 1
-        calls = [self.call(n, known) for n in range(self.dice.randint(1, 8))]
-        return Submit(f"batch{self.batches}", RESOURCES, calls)
 
-    def call(self, number: int, known: list[int]) -> NewTask:
-        spec = f"{self.batches}:{number}".encode()
-        self.tags[spec] = tag = self.dice.choice(["", "", "x"])
-        after = [self.dice.choice(known)] if known and self.dice.random() < 0.2 else []
-        return NewTask(
-            spec, resources=self.dice.randrange(len(RESOURCES)), after=after,
-            priority=float(self.dice.randint(0, 3)), retries=self.dice.randint(0, 2),
-            tag=tag,
+class TaskHistory(History):
+    """A run of tasks from its beginning to its end.
+
+    Attributes
+    ----------
+    collected : set of int
+        Items of which some driver has heard the end.
+    functions : dict of str to bytes
+        By their keys.
+    pool_of_submit : dict of int to Pool
+        What each submit was for.
+    """
+
+    oracle: TaskOracle
+    accidents: TaskAccidents
+    least = (TASKS, JOBS, EVENTS, FAULTS)
+
+    # ------------------------------------------------------------------- the drawing
+
+    def _draw_run(self, more: int) -> None:
+        rng = self.rng
+        self.items = []
+        self.collected: set[int] = set()
+        self.pool_of_submit: dict[int, Pool] = {}
+        self.ledger = Ledger()
+        self.functions = {
+            hashlib.blake2b(data, digest_size=16).hexdigest(): data for data in (b"short", b"long")
+        }
+        self.config = RunConfig(
+            "run", [Resources()], ["job"], "/run/logs", timing=TIMING, kind="task"
+        )
+        self.p_message = rng.choice((0.0, 0.02, 0.08, 0.2))
+        self.p_fail = rng.choice((0.0, 0.1, 0.3))
+        self.p_ends = rng.choice((0.0, 0.0, 0.1, 0.25))
+        self.start_delay = rng.choice((1.0, 5.0, 20.0))
+        self.seconds = {b"short": rng.choice((0.001, 0.02)), b"long": rng.choice((0.5, 3.0)),
+                        b"": rng.choice((2.0, 15.0))}  # fmt: skip
+        self.duration = rng.uniform(40, 120)
+        self._draw_pools()
+        self._draw_resources()
+        self.batches = 0
+        self.wishes = rng.randint(6, 12) + more
+        self._is_closed = False
+        self._keyed: list[NewTask] = []
+        self._first = [AddPool(pool) for pool in self.pools]
+
+    def _draw_pools(self) -> None:
+        rng = self.rng
+        cores = rng.randint(2, 4)
+        self.pools = [self._pool("all", cores)]
+        if rng.random() < 0.4:
+            self.pools.append(self._pool("tagged", rng.randint(1, cores), accepts=["x"]))
+        if rng.random() < 0.3:
+            self.pools.append(self._pool("spare", rng.randint(1, cores)))
+
+    def _pool(self, name: str, cores: int, accepts: list[str] | None = None) -> Pool:
+        rng = self.rng
+        walltime = rng.choice((None, None, 60, 120))
+        gpus = rng.choice((0, 0, 1, 2)) if name != "all" else self.rng.choice((0, 2))
+        memory = rng.choice((None, 8))
+        resources = Resources(
+            cores=cores, gpus=gpus, memory=memory, walltime=walltime, executor_type="process-pool"
+        )
+        most = rng.randint(1, 3)
+        least = rng.choice((0, 0, 0, 1))
+        idle = rng.choice((3.0, 10.0, 60.0))
+        return Pool(
+            name=name, resources=resources, max_jobs=most, min_jobs=least, accepts=accepts or [],
+            idle=idle,
         )  # fmt: skip
 
-    def acknowledged(self, body: Any, reply: Any) -> None:
-        if isinstance(body, Submit):
-            assert isinstance(reply, TasksSubmitted), reply
-            for call, item in zip(body.calls, reply.items, strict=True):
-                known = self.acknowledged_tasks.setdefault(call.spec, item)
-                if known != item:
-                    raise TaskViolationError(f"task {call.spec!r} is item {known} and item {item}")
-            if len(set(self.acknowledged_tasks.values())) != len(self.acknowledged_tasks):
-                raise TaskViolationError("two tasks are one item")
+    def _draw_resources(self) -> None:
+        has = self.pools[0].resources
+        self.resources = [TaskResources(), TaskResources(), TaskResources(threads_per_rank=2)]
+        self.resources.append(TaskResources(threads_per_rank=has.cores))
+        if has.gpus:
+            self.resources += [TaskResources(gpus_per_rank=0.5), TaskResources(gpus_per_rank=1)]
+        if has.memory:
+            self.resources.append(TaskResources(memory=3 * MIB))
+        if has.walltime:
+            self.resources.append(TaskResources(walltime=has.walltime / 3))
 
-    # ------------------------------------------------------------------ how tasks run and end
+    def make_oracle(self) -> TaskOracle:
+        return TaskOracle(self)
 
-    def outcome(self, spec: bytes) -> EndKind:
-        return self.dice.choice(
-            [EndKind.VALUE] * 8 + [EndKind.ERROR, EndKind.DIED, EndKind.EXIT, EndKind.TIMEOUT]
-        )
+    def make_accidents(self) -> TaskAccidents:
+        return TaskAccidents(self)
 
-    def ran(self, spec: bytes, kind: EndKind, begun: bool) -> None:
-        if begun:
-            self.outcomes.setdefault(spec, []).append(kind)
+    def make_life(self, job: Job, attempt: int) -> HeadLife:
+        return HeadLife(self, job, attempt)
 
-    def collected(self, ended: TaskResult) -> None:
-        before = self.ends.setdefault(ended.item, ended)
-        if before != ended:
-            raise TaskViolationError(f"item {ended.item} ended twice: {before}, then {ended}")
-        spec = self.spec_of(ended.item)
-        ran = self.outcomes.get(spec, [])
-        if ended.phase == "done" and (
-            EndKind.VALUE not in ran or ended.value != b"value of " + spec
-        ):
-            raise TaskViolationError(f"item {ended.item} ({spec!r}) has the value {ended.value!r}")
-        if ended.phase == "cancelled" and ended.item not in self.wanted_gone:
-            raise TaskViolationError(f"item {ended.item} is cancelled, and nobody wanted it")
+    def fresh_config(self) -> RunConfig:
+        return msgspec.structs.replace(self.config, shapes=list(self.config.shapes))
 
-    # ------------------------------------------------------------------ the oracle
+    def draws_broken(self, who: str) -> bool:
+        if self.calm or self.rng.random() >= self.p_ends / 3:
+            return False
+        self.fault("head cannot work", who)
+        return True
 
-    def check_order(self, before: set[int]) -> None:
-        """What was given in this step was better than what is left of its class."""
-        book = self.manager.items
-        best: dict[Any, Any] = {}
-        for row in book.rows:
-            if row.phase is QUEUED:
-                best[class_of(row)] = min(best.get(class_of(row), rank_of(row)), rank_of(row))
-        for tokens in book.tasks.of_job.values():
-            for token, item in tokens.items():
-                row = book.rows[item]
-                left = best.get(class_of(row))
-                if token not in before and left is not None and left < rank_of(row):
-                    raise TaskViolationError(
-                        f"item {item} went before item {left[2]}, which is better"
-                    )
+    # ------------------------------------------------------------------ jobs and tasks
 
-    def check_parked(self) -> None:
-        state = self.manager.state
-        for _, _, owner, _, handler, _ in self.manager.dispatcher._parked.values():
-            head = state.tasks.heads.get(owner.job)
-            if head is None or not hasattr(handler, "_restore") or head.owner != owner:
-                continue
-            for of, n in state.items.tasks.queued.items():
-                if head.view.accepts and of[1] not in head.view.accepts:
-                    continue
-                kept = state.tasks.hand_out.starvation.kept_from(owner.job, of)
-                if n and head.view.mirror.inventory.place(state.tasks.resources[of[0]], kept):
-                    raise TaskViolationError(f"{owner.job} waits, and a task of {of} would fit")
+    def pool_of(self, job: Job) -> Pool:
+        """What a job was made for."""
+        return self.pool_of_submit[job.submit]
 
-    def check_known(self) -> None:
-        """Each task that a living head is said to run is known to it, or on its way."""
-        for job, tokens in self.manager.items.tasks.of_job.items():
-            head = self.heads.get(job)
-            known = self.manager.state.tasks.heads.get(job)
-            if head is None or known is None or known.owner != head.owner or not known.is_known:
-                continue
-            session = head.session
-            unheard = {end.token for end in session._unheard}
-            for token in tokens:
-                if token <= session._seen and token not in session._tasks and token not in unheard:
-                    raise TaskViolationError(f"{job} knows nothing of token {token}")
+    def node_of(self, job: Job) -> NodeInventory:
+        """What a job has, each time that it starts on another node."""
+        has = self.pool_of(job).resources
+        first = job.restart % 2
+        memory = None if has.memory is None else has.memory * MIB
+        gpus = [str(n) for n in range(has.gpus or 0)]
+        cores = list(range(first, first + has.cores))
+        return NodeInventory(f"{job.id}.{job.restart}", cores, gpus, memory)
 
-    def check_starved(self) -> None:
-        """What was passed by for too long has nodes reserved, wherever nothing else has."""
-        now, starving = self.clock.monotonic, set(self.starving_now())
-        self.starving = {of: self.starving.get(of, now) for of in starving}
-        for of, since in self.starving.items():
-            if now - since > 12.0:  # each head has asked several times since then
-                raise TaskViolationError(f"{of} starves, and a head could keep nodes for it")
+    def start(self, job: Job, restart: int) -> None:
+        super().start(job, restart)
+        walltime = self.pool_of(job).resources.walltime
+        if walltime is not None and job.started == self.now and job.id in self.lives:
+            self.after(walltime, lambda: self._end_walltime(job, restart))
 
-    def starving_now(self) -> Iterator[TaskClass]:
-        state = self.manager.state
-        starvation = state.tasks.hand_out.starvation
-        having = {of for of, _ in starvation.reserved.values()}
-        for of, since in starvation.passed_by.items():
-            is_old = self.clock.monotonic - since > STARVE_AFTER
-            is_wanting = is_old and of not in having and state.items.tasks.queued[of]
-            if is_wanting and any(
-                self.could_reserve(one, of) for one in state.tasks.heads.values()
-            ):
-                yield of
+    def _end_walltime(self, job: Job, restart: int) -> None:
+        if job.restart == restart and not job.ended:
+            self.fault("walltime ends", job.id)
+            self.end(job, "TIMEOUT")
 
-    def could_reserve(self, head: Head, of: TaskClass) -> bool:
-        tasks, job = self.manager.state.tasks, head.owner.job
-        is_there = job in self.heads and self.heads[job].owner == head.owner and head.is_known
-        accepts = not head.view.accepts or of[1] in head.view.accepts
-        fits = head.view.mirror.inventory.nearest_to_free(tasks.resources[of[0]]) is not None
-        return is_there and accepts and fits and job not in tasks.hand_out.starvation.reserved
+    def value_of(self, given: Given) -> bytes:
+        """What a task comes to."""
+        return b"value of " + given.spec
 
-    def check_end(self) -> None:
-        if set(self.acknowledged_tasks.values()) != set(range(len(self.manager.items))):
-            raise TaskViolationError("there are tasks that nobody submitted")
-        for row in self.manager.items.rows:
-            ran = self.outcomes.get(self.spec_of(row.id), [])
-            died = sum(kind in (EndKind.DIED, EndKind.SIGNAL) for kind in ran)
-            failed = sum(kind in (EndKind.ERROR, EndKind.EXIT, EndKind.TIMEOUT) for kind in ran)
-            if row.crashes > died or row.fails > failed:
-                raise TaskViolationError(f"item {row.id} was blamed for a neighbour: {row}, {ran}")
-            if row.phase is RUNNING:
-                raise TaskViolationError(f"item {row.id} still runs")
+    def draw_task(self, given: Given) -> tuple[float, EndKind | None]:
+        """How long a task runs, and how it ends."""
+        rng = self.rng
+        seconds = self.seconds[self.functions.get(given.function, b"")] * rng.uniform(0.5, 1.5)
+        if self.calm:
+            return min(seconds, 5.0), EndKind.VALUE
+        if rng.random() >= self.p_fail:
+            return seconds, EndKind.VALUE
+        return seconds, rng.choice(OUTCOMES)
+
+    # ------------------------------------------------------------------------ drivers
+
+    def _begin(self) -> None:
+        self._connections = {}
+        for folder in ("/", "/run"):
+            self.disk.mkdir(folder)
+        tables = row_codec.new_tables([], None)
+        run = {row_codec.RUN_ROW: {"is_open": True}}
+        tinydb_file.create(FOLDER.database, {**tables, row_codec.RUN_TABLE: run})
+        for folder in (FOLDER.folder, FOLDER.scripts):
+            self.disk.mkdir(folder)
+        self.manager.start()
+        self._drivers = itertools.count(1)
+        self.asker: Asker | None = None
+        self.start_driver()
+        self.accidents.begin()
+
+    def start_driver(self) -> None:
+        """Start one; what another one was about to say is said again, or by its keys."""
+        kept = None
+        number = next(self._drivers)
+        if self.asker is not None:
+            self.asker.dead = self.collector.dead = True
+            kept = self.asker.unsaid
+            if isinstance(kept, Submit):
+                self.fault("submitted twice")
+                if kept.calls[0].key:
+                    kept = msgspec.structs.replace(kept, batch=f"again{number}")
+        self.asker = Asker(self, f"driver-{number}", kept)
+        self.collector = Collector(self, f"collector-{number}")
+
+    def pause(self) -> float:
+        """Seconds until a driver wants something else."""
+        return 0.1 if self.calm else self.rng.uniform(0, 1.2 * self.duration / (self.wishes + 3))
+
+    def next_wish(self) -> Any:
+        """What a driver wants next; None: nothing at present."""
+        if self._first:
+            return self._first.pop(0)
+        if self.wishes > 0:
+            self.wishes -= 1
+            return self._draw_wish()
+        if self.calm and not self._is_closed:
+            self._is_closed = True
+            return CloseRun()
+        return None
+
+    def _draw_wish(self) -> Any:
+        rng = self.rng
+        known = list(self.oracle.items.values())
+        wish = rng.random()
+        if known and wish < 0.25:
+            self.fault("priorities changed")
+            some = rng.sample(known, min(len(known), 5))
+            return Prioritise(some, [float(rng.randint(0, 9)) for _ in some])
+        if known and wish < 0.37:
+            self.fault("tasks withdrawn")
+            return Withdraw(rng.sample(known, min(len(known), 3)))
+        if known and wish < 0.47 and len(self.pools) > 1:
+            return self._change_pools()
+        return self._draw_submit(known)
+
+    def _change_pools(self) -> Any:
+        name = self.pools[-1].name
+        if self.rng.random() < 0.5:
+            self.fault("pool removed")
+            return RemovePool(name)
+        return AddPool(self.pools[-1])
+
+    def _draw_submit(self, known: list[int]) -> Submit:
+        rng = self.rng
+        self.batches += 1
+        is_keyed = rng.random() < 0.5
+        tasks = [self._draw_task_of(n, known, is_keyed) for n in range(rng.randint(2, 8))]
+        if is_keyed:
+            self._keyed += tasks
+        if self._keyed and rng.random() < 0.2:
+            tasks.append(rng.choice(self._keyed))
+        return Submit(f"batch{self.batches}", self.resources, tasks)
+
+    def _draw_task_of(self, number: int, known: list[int], is_keyed: bool) -> NewTask:
+        rng = self.rng
+        spec = f"{self.batches}:{number}".encode()
+        after = [rng.choice(known)] if known and rng.random() < 0.15 else []
+        return NewTask(
+            spec, rng.choice([*self.functions, *self.functions, ""]),
+            rng.randrange(len(self.resources)), float(rng.randint(0, 3)), rng.choice(("", "", "x")),
+            "", spec.decode() if is_keyed else "", after, rng.randint(0, 2),
+        )  # fmt: skip
+
+    def refused_wish(self, body: Any, reply: Refused) -> None:
+        """Nothing that a driver wants here is refused."""
+        demand(False, f"{type(body).__name__} is refused: {reply.code}: {reply.reason}")
+
+    # ---------------------------------------------------------------------------- end
+
+    def _is_over(self) -> bool:
+        return (
+            super()._is_over() and set(self.oracle.items.values()) <= self.collected
+            and self.asker is not None and self.asker.body is None
+        )  # fmt: skip
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """Tasks, jobs, events and faults."""
+        return (
+            len(self.oracle.items), len(self.slurm.jobs), self.events.total(), self.faults.total()
+        )  # fmt: skip
 
 
-def play_tasks(seed: int) -> TaskHistory:
-    """Live through the history of a seed."""
-    return TaskHistory(seed).live()
+def play_tasks(seed: int, trace: bool = False, keep: list[History] | None = None) -> TaskHistory:
+    """Live through the history of a seed: a longer one, as long as it is too small."""
+    for more in itertools.count(0, 4):
+        history = TaskHistory(seed, trace, more)
+        if keep is not None:
+            keep.append(history)
+        try:
+            history.run()
+            return history
+        except TooSmallError:
+            if more >= MOST:
+                raise
+    raise AssertionError

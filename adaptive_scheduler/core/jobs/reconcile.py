@@ -70,11 +70,21 @@ EXIT_GRACE = 4.0
 
 
 class ItemCounts(msgspec.Struct, frozen=True):
-    """Items by shape."""
+    """Items by shape.
+
+    Attributes
+    ----------
+    queued, running : mapping of int to int
+    waiting : int
+        Of any shape.
+    room : mapping of int to int
+        Jobs that may be submitted of shapes that have a limit of their own.
+    """
 
     queued: Mapping[int, int]
     running: Mapping[int, int]
     waiting: int = 0
+    room: Mapping[int, int] = {}
 
     @property
     def over(self) -> bool:
@@ -149,7 +159,7 @@ def reconcile(
     if not observed.blocked and _all_died(observed):
         n = observed.early_deaths
         return [*silent, Hold(f"all of the first {n} jobs died before they asked for work")]
-    return [*silent, *_balance(counts.queued, observed, limits, timing.lease)]
+    return [*silent, *_balance(counts, observed, limits, timing.lease)]
 
 
 # ----------------------------------------------------------------------- who is dead
@@ -218,7 +228,7 @@ def _cancel_all(observed: ObservedJobs) -> list[Action]:
 
 
 def _balance(
-    queued: Mapping[int, int], observed: ObservedJobs, limits: JobLimits, lease: float
+    counts: ItemCounts, observed: ObservedJobs, limits: JobLimits, lease: float
 ) -> list[Action]:
     """Compare the queued items of each shape with the jobs that will take them."""
     actions: list[Action] = _cancel_again(observed)
@@ -227,14 +237,14 @@ def _balance(
     for submit in observed.submits:
         coming[submit.record.shape] += submit.missing
     needs: dict[int, int] = {}
-    for shape in sorted({*queued, *takers}):
-        need = queued.get(shape, 0) - len(takers[shape]) - coming[shape]
+    for shape in sorted({*counts.queued, *takers}):
+        need = counts.queued.get(shape, 0) - len(takers[shape]) - coming[shape]
         if need < 0:
             pending = [job.id for job in takers[shape] if job.state is PENDING]
             surplus = pending[max(0, len(pending) + need) :]  # the youngest
             actions += [CancelJobs(surplus, "no work is left for it")] if surplus else []
         elif need > 0:
-            needs[shape] = need
+            needs[shape] = max(0, min(need, counts.room.get(shape, need)))
     in_queue = observed.at_work + sum(not job.record.external for job in observed.jobs)
     room = limits.max_jobs - in_queue - coming.total()
     if not observed.blocked and room > 0:

@@ -158,10 +158,11 @@ class HandOut:
         if following is None:
             heapq.heappop(best)
             self.starvation.forget(of)
-        elif of[2]:  # of those that died before, a head runs one at a time
-            heapq.heappop(best)
         else:
             heapq.heapreplace(best, (rank_of(following), of))
+        if of[2]:  # of those that died before, whatever they need, a head runs one at a time
+            best[:] = [one for one in best if not one[1][2]]
+            heapq.heapify(best)
 
     def _passed(
         self, head: HeadView, without_place: Iterable[TaskClass], of: TaskClass

@@ -197,6 +197,8 @@ class HeadMirror:
             self.give(msgspec.structs.replace(given, place=held.place))
             if held.token not in known:
                 self._orders.add(held.token)
+            elif held.place is None:  # the former manager may have told nobody of a new one
+                self._orders.add(held.token, priority=given.priority)
 
     def could_hold(self, held: Iterable[Held]) -> bool:
         """Whether tasks can be where a head says that they are."""
@@ -210,8 +212,9 @@ class HeadMirror:
 
     @property
     def has_begun(self) -> set[int]:
-        """Tokens of tasks that have a place, so that they may have begun."""
-        return {token for token in self._places if token <= self._seen}
+        """Tokens of tasks that have a place, and that the head knows to have one: they may have begun."""
+        unheard = {order.token for order in self._orders.kept if order.place is not None}
+        return {token for token in self._places if token <= self._seen} - unheard
 
     def has_place(self, token: int) -> bool:
         """Whether a task has a place: it does not wait in the head."""

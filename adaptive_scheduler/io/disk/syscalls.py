@@ -25,6 +25,10 @@ class Operations:
         """read(2)."""
         return os.read(fd, size)
 
+    def read_at(self, fd: int, size: int, offset: int) -> bytes:
+        """pread(2)."""
+        return os.pread(fd, size, offset)
+
     def seek(self, fd: int, offset: int) -> None:
         """lseek(2), from the beginning."""
         os.lseek(fd, offset, os.SEEK_SET)

@@ -122,6 +122,8 @@ class Database:
             # begun another segment; from here on all of them count
             with files.naming(self.folder.journals, DatabaseError), suppress(FileNotFoundError):
                 files.sync_file(journal.segment_path(self.folder, number))
+        with files.naming(self.folder.functions, DatabaseError), suppress(FileNotFoundError):
+            files.sync_folder(self.folder.functions)  # so may have been the names of functions
         return max([last, *numbers])
 
     def take_tables(self) -> Tables:
@@ -149,7 +151,7 @@ class Database:
 
     def has_function(self, key: str) -> bool:
         """Whether the pickle of a function is here."""
-        return key in self._functions or self.folder.function(key).exists()
+        return key in self._functions or files.is_file(self.folder.function(key))
 
     def commit(self) -> None:
         """Append all buffered changes to the journal and fsync once; no request is answered before.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 TABLES = ("spec", "value", "error", "path", "times")
 _NUMBERS = {name: number for number, name in enumerate(TABLES)}
 _LINE = re.compile(rb'\["f:([a-z]+)","([0-9]+)","([A-Za-z0-9+/=]*)"\]')
+_INDEX = re.compile(r"([0-9]+)\.index")
 #: What begins the line of a fact, and of nothing else, in the journal.
 PREFIX = b'["f:'
 #: One entry of an index: table, item, where its line begins, and its length.
@@ -65,8 +66,10 @@ class Facts:
         self._recent: dict[int, dict[tuple[int, int], bytes]] = {}  # by segment
         self._where: list[dict[str, Any]] = [{} for _ in TABLES]  # by table: arrays by item
         self._open: dict[int, int] = {}
-        for path in sorted(folder.glob("*.index")):
-            self._read_index(int(path.stem))
+        with files.naming(folder, DatabaseError):
+            names = files.operations.names(folder)
+        for segment in sorted(int(match[1]) for match in map(_INDEX.fullmatch, names) if match):
+            self._read_index(segment)
 
     def note(self, segment: int, table: str, item: int, data: bytes) -> bytes:
         """Keep a fact that goes into a segment of the journal; returns its line."""
@@ -105,15 +108,15 @@ class Facts:
     def close(self) -> None:
         """Close the files that were read."""
         for fd in self._open.values():
-            os.close(fd)
+            files.operations.close(fd)
         self._open.clear()
 
     def _read(self, segment: int, offset: int, length: int) -> bytes:
         path = lines_path(self._folder, segment)
         with files.naming(path, DatabaseError):
             if segment not in self._open:
-                self._open[segment] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            text = os.pread(self._open[segment], length, offset)
+                self._open[segment] = files.operations.open(path, os.O_RDONLY)
+            text = files.operations.read_at(self._open[segment], length, offset)
         try:
             return parse(text)[2]
         except ValueError as error:
@@ -126,7 +129,7 @@ class Facts:
 
         path = index_path(self._folder, segment)
         try:
-            entries = np.fromfile(path, dtype=_ENTRY)
+            entries = np.frombuffer(files.read(path), dtype=_ENTRY)
         except FileNotFoundError:
             return  # it had no facts
         except (OSError, ValueError) as error:

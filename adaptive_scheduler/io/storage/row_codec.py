@@ -53,7 +53,7 @@ class RunRow(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
     """Read the items, in the order of their ids."""
-    rows = tables.get(database.ITEMS, {})
+    rows = _without_half_batch(tables.get(database.ITEMS, {}), read_batches(tables))
     try:
         if type(rows.get("0")) is msgspec.Raw:
             items = sorted(map(_decoded, rows.values()), key=attrgetter("id"))
@@ -95,7 +95,7 @@ def open_state(
     """Make the state of a run from what the database holds."""
     budget = Budget(config.limits.max_fails, config.limits.max_crashes)
     batches = read_batches(tables)
-    items = _drop_half_batch(read_items(tables, folder), batches)
+    items = read_items(tables, folder)
     freed = _release_duplicates(items, budget)
     table = ItemTable(items, budget)
     table.changed |= {row: table.rows[row] for row in freed}
@@ -134,16 +134,17 @@ def read_batches(tables: Tables) -> dict[str, list[int]]:
     return {batch: list(row["items"]) for batch, row in tables.get(BATCHES, {}).items()}
 
 
-def _drop_half_batch(items: list[Item], batches: Mapping[str, list[int]]) -> list[Item]:
-    """Leave out tasks of a Submit of which only the first lines were written; it comes again.
+def _without_half_batch(rows: dict[str, Any], batches: Mapping[str, list[int]]) -> dict[str, Any]:
+    """Leave out tasks of a Submit of which only some lines were written; it comes again.
 
-    The line of the batch is behind those of its tasks. Nothing of them was confirmed, and they are
-    the last ones; the next Submit writes its own rows over theirs.
+    The line of the batch is behind those of its tasks, which stand in the order in which they were
+    changed last. Nothing of them was confirmed, and their ids are the last ones; the next Submit
+    writes its own rows over theirs.
     """
     n = 1 + max((max(ids) for ids in batches.values() if ids), default=-1)
-    while len(items) > n and type(items[-1]) is TaskItem:
-        items.pop()
-    return items
+    if len(rows) == n:
+        return rows
+    return {key: row for key, row in rows.items() if row.get("kind") != TASK or int(key) < n}
 
 
 def _release_duplicates(items: list[Item], budget: Budget) -> list[int]:

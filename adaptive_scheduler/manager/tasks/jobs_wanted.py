@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.demand import PoolJobs, jobs_beside
 from adaptive_scheduler.core.tasks.resources import TaskResources
@@ -26,6 +28,14 @@ def jobs_wanted(state: RunState, now: float) -> dict[int, int]:
         shape: jobs_beside(pool, free, jobs.get(shape, PoolJobs()))
         for shape, pool in state.pools.by_shape.items()
     }
+
+
+def room_of_pools(state: RunState) -> dict[int, int]:
+    """Return by shape how many jobs more a pool may have: those that are about to end count, too."""
+    jobs = Counter(job.record.shape for job in state.jobs.live.values() if not job.record.external)
+    for submit in state.jobs.pending_submits.values():
+        jobs[submit.record.shape] += submit.missing
+    return {shape: pool.max_jobs - jobs[shape] for shape, pool in state.pools.by_shape.items()}
 
 
 def _jobs_of_pools(state: RunState, now: float) -> dict[int, PoolJobs]:

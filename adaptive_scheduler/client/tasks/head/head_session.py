@@ -47,11 +47,13 @@ class HeadReport:
         The last token and the last order that have come.
     must_tell : bool
         It asks for all that is held.
+    frees : bool
+        A place has become free since the last report was made.
     """
 
     def __init__(self) -> None:
         self.seen = self.told = 0
-        self.must_tell = False
+        self.must_tell = self.frees = False
         self.unheard: list[End] = []
         self._begun: list[tuple[int, int, int]] = []
         self._last_end = 0
@@ -72,6 +74,7 @@ class HeadReport:
     def trade(self, holds: list[Held] | None, wait: float) -> Trade:
         """Return what there is to tell."""
         begun, self._begun = self._begun, []
+        self.frees = False
         return Trade(self.seen, self.told, self._first(), begun, holds, wait, self._last_end)
 
     def _first(self) -> list[End]:
@@ -145,12 +148,17 @@ class HeadSession:
         self._lines = TaskLines()
         self._tasks: dict[int, Given] = {}
         self._waiting: defaultdict[int, list[tuple[float, int]]] = defaultdict(list)
-        self._mean: dict[int, float] = {}  # seconds, by fits
+        self._mean: dict[str, float] = {}  # seconds, by function
 
     @property
     def has_news(self) -> bool:
         """Whether there is an end that the manager has not confirmed."""
         return bool(self._report.unheard)
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether there are only ends to tell of, of tasks whose places have all been taken over."""
+        return self.has_news and not self._report.frees
 
     @property
     def has_worked(self) -> bool:
@@ -192,9 +200,9 @@ class HeadSession:
     def _line_up(self, token: int, actions: list[Begin | EndTask]) -> None:
         """Let the agent have what is to follow a short task."""
         fits = self._tasks[token].fits
-        mean = self._mean.get(fits)
+        mean = self._mean.get(self._tasks[token].function)
         if mean is None or not self._waiting[fits]:
-            return
+            return  # behind one that may be long nothing waits: another place may be free before
         room = min(LONGEST_LINE, int(LINE / mean)) - self._lines.length(token)
         while room > 0 and (given := self._take_best(fits)) is not None:
             self._lines.append(token, given.token)
@@ -258,7 +266,7 @@ class HeadSession:
                 self._end(token, kind, **facts)
             return []
         given = self._tasks.pop(token)
-        self._note_seconds(given.fits, facts.get("seconds", 0.0))
+        self._note_seconds(given.function, facts.get("seconds", 0.0))
         actions: list[Begin | EndTask] = []
         follower = self._lines.advance(token)
         if follower:
@@ -269,6 +277,8 @@ class HeadSession:
         self._end(token, kind, follower, **facts)
         if follower:
             self._line_up(follower, actions)
+        else:
+            self._report.frees = True
         return actions
 
     def lose(self, text: str, *, is_ending: bool) -> None:
@@ -291,10 +301,10 @@ class HeadSession:
             kind = EndKind.DIED if token in blamed else EndKind.CUT
             self._end(token, kind, text=text)
 
-    def _note_seconds(self, fits: int, seconds: float) -> None:
-        mean = self._mean.get(fits)
+    def _note_seconds(self, function: str, seconds: float) -> None:
+        mean = self._mean.get(function)
         seconds = max(seconds, 1e-6)
-        self._mean[fits] = seconds if mean is None else mean + _WEIGHT * (seconds - mean)
+        self._mean[function] = seconds if mean is None else mean + _WEIGHT * (seconds - mean)
 
     def give_back_waiting(self) -> None:
         """Give back all that has not begun: the job ends."""

@@ -1,0 +1,336 @@
+"""A head of a pool's job: the real session, with an agent, tasks and a host that fail."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from adaptive_scheduler.client.tasks.head.head_session import Begin, EndTask, HeadSession
+from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
+from adaptive_scheduler.core.tasks.resources import GPU_SHARES
+from adaptive_scheduler.core.wire.messages import (
+    Goodbye,
+    Hello,
+    Ok,
+    Owner,
+    Refused,
+    Welcome,
+    decode_reply,
+    encode_request,
+)
+from adaptive_scheduler.core.wire.tasks import EndKind, Given, Trade, Work
+from tests.simulation.oracle import demand
+from tests.simulation.slurm import Job
+
+if TYPE_CHECKING:
+    from tests.simulation.task_history import TaskHistory
+
+#: Seconds before the end of a walltime at which a head leaves, that what runs may take to end then,
+#: and that its last words may take.
+MARGIN, GRACE, FAREWELL = 8.0, 4.0, 3.0
+#: Seconds for which ends are gathered while every slot has work.
+GATHER = 0.01
+
+
+class Ledger:
+    """Who is where on which node, whatever a manager believes."""
+
+    def __init__(self) -> None:
+        self._cores: dict[tuple[str, int], int] = {}
+        self._gpus: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._memory: defaultdict[str, int] = defaultdict(int)
+
+    def take(self, node: NodeInventory, token: int, place: NodePlace) -> None:
+        """A task begins."""
+        for core in place.cores:
+            demand(core in node.cores, f"node {node.name} has no core {core}")
+            other = self._cores.setdefault((node.name, core), token)
+            demand(other == token, f"core {core} of {node.name} is used by {other} and {token}")
+        for gpu, shares in place.gpus:
+            self._gpus[node.name, gpu] += shares
+            is_there = gpu in node.gpus and self._gpus[node.name, gpu] <= GPU_SHARES
+            demand(is_there, f"GPU {gpu} of {node.name} is used twice")
+        self._memory[node.name] += place.memory
+        is_room = node.memory is None or self._memory[node.name] <= node.memory
+        demand(is_room, f"more memory of {node.name} is used than there is")
+
+    def free(self, node: NodeInventory, place: NodePlace) -> None:
+        """It has ended."""
+        for core in place.cores:
+            del self._cores[node.name, core]
+        for gpu, shares in place.gpus:
+            self._gpus[node.name, gpu] -= shares
+        self._memory[node.name] -= place.memory
+
+
+class HeadLife:
+    """One life of a head, in place of a learner's client (`lives.Life`).
+
+    Attributes
+    ----------
+    node : NodeInventory
+        What its job has.
+    left : str
+        Why it ended in good order; "" while it has not.
+    fails : bool
+        Whether its job ends as one that failed.
+    begun : dict of int to Given
+        Tasks that run.
+    dropped : set of int
+        Tokens that were withdrawn before they began.
+    """
+
+    def __init__(self, history: TaskHistory, job: Job, attempt: int) -> None:
+        self.history = history
+        self.job = job
+        self.paused_until = self.cut_until = 0.0
+        self.dead = False
+        self.left = ""
+        self.fails = history.draws_broken(job.id)
+        history.lives_made += 1
+        self.owner = Owner(job.id, job.restart, attempt, f"life-{history.lives_made}")
+        self.node = history.node_of(job)
+        self.session = HeadSession()
+        self.begun: dict[int, Given] = {}
+        self.dropped: set[int] = set()
+        self._begun_at: dict[int, float] = {}
+        self._given: dict[int, Given] = {}
+        self._number = 0
+        self._body: Any = None
+        self._is_greeted = False
+        self._ending = ""
+        self._ends_at = float("inf")
+        self._after(history.rng.uniform(0.1, 2.0), self._greet)
+        walltime = history.pool_of(job).resources.walltime
+        if walltime is not None:
+            self._ends_at = job.started + walltime - MARGIN
+            self._after(self._ends_at - history.now, lambda: self.leave("its walltime ends"))
+
+    # ------------------------------------------------------------------ its host
+
+    def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something then, if it lives; later if it is stopped."""
+
+        def act() -> None:
+            if self.dead:
+                return
+            if self.history.now < self.paused_until:
+                self.history.at(self.paused_until, act)
+            else:
+                action()
+
+        self.history.after(max(0.0, seconds), act)
+
+    def pause(self, seconds: float) -> None:
+        """SIGSTOP."""
+        self.paused_until = max(self.paused_until, self.history.now + seconds)
+
+    def go_on(self) -> None:
+        """Nothing holds it up any more."""
+        self.cut_until = 0.0
+        self.paused_until = min(self.paused_until, self.history.now)
+
+    def die(self) -> None:
+        """It is gone, with its agent and all that ran."""
+        if self.dead:
+            return
+        self.dead = True
+        for token in list(self.begun):
+            self._stop(token, EndKind.DIED)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self._after(0.0, lambda: self.leave("signal SIGTERM"))
+
+    # ------------------------------------------------------------------ the manager
+
+    def _greet(self) -> None:
+        if self._ending:
+            return
+        if self.fails:  # its node is not good for anything
+            self._ask(Goodbye("it cannot work here", broken=True))
+            self._after(FAREWELL, self._leave)
+            return
+        self._is_greeted = False
+        inventory = [self.node]
+        self._ask(Hello("host", 1, len(self.node.cores), self.job.submit, inventory))
+
+    def trade(self) -> None:
+        """Report, and ask for more, in place of what is under way."""
+        if self._is_greeted and not isinstance(self._body, Goodbye):
+            beat = self.history.config.timing.beat
+            trade = self.session.trade(0.0 if self._ending else beat)
+            left = 0.0 if self._ending else max(0.0, self._ends_at - self.history.now)
+            self._ask(
+                Trade(
+                    trade.seen, trade.told, trade.ended, trade.begun, trade.holds, trade.wait,
+                    trade.ends, None if left == float("inf") else left,
+                )
+            )  # fmt: skip
+
+    def _ask(self, body: Any) -> None:
+        self._body = body
+        self._send()
+
+    def _send(self) -> None:
+        self._number += 1
+        number = self._number
+        self.history.to_manager(self, encode_request(self.owner, number, self._body))
+        self._after(getattr(self._body, "wait", 1.0) + 1.0, lambda: self._send_again(number))
+
+    def _send_again(self, number: int) -> None:
+        if self._number == number and self._body is not None:
+            if isinstance(self._body, Trade):
+                self.trade()  # what is new since
+            else:
+                self._send()
+
+    def hear(self, message: bytes) -> None:
+        """An answer arrives; one that is stopped hears it when it goes on."""
+        if self.history.now >= self.cut_until:
+            self._after(0.0, lambda: self._hear(message))
+
+    def _hear(self, message: bytes) -> None:
+        number, reply = decode_reply(message)
+        if number != self._number or self._body is None:
+            return
+        self.history.count("answer heard")
+        body, self._body = self._body, None
+        if isinstance(reply, Refused):
+            self._refused(reply)
+        elif isinstance(reply, Welcome):
+            self._is_greeted = True
+            self.trade()
+        elif isinstance(reply, Work):
+            self._take(reply)
+        else:
+            demand(isinstance(body, Goodbye) and isinstance(reply, Ok), f"a head is told {reply}")
+            self._leave()
+
+    def _refused(self, reply: Refused) -> None:
+        if reply.code == "unknown_head":
+            self._greet()
+            return
+        demand(reply.code != "bad_request", f"head {self.owner.uuid} is told: {reply.reason}")
+        self.history.refused(self, reply)
+        self._leave(reply.code)
+
+    def _leave(self, why: str = "") -> None:
+        self.left = why or self._ending or "it cannot work here"
+        self.die()
+        self.history.client_left(self)
+
+    # ------------------------------------------------------------------ its tasks
+
+    def _take(self, work: Work) -> None:
+        for given in work.tasks:
+            self._given[given.token] = given
+        lined_up = set(self.session._lines._line_of)  # the agent has them already
+        self.dropped |= {
+            order.token for order in work.orders
+            if order.is_drop and order.token not in lined_up
+        }  # fmt: skip
+        # what is ended ends a moment later: the agent has been told to begin all others by then
+        for action in sorted(self.session.take(work), key=lambda one: isinstance(one, EndTask)):
+            self._carry_out(action)
+        if self._ending:
+            self.session.give_back_waiting()
+        elif work.leave:
+            self.leave("the manager has no work for it")
+        self.trade()
+        self._leave_if_done()
+
+    def _carry_out(self, action: Begin | EndTask) -> None:
+        token = action.token if isinstance(action, EndTask) else action.given.token
+        if isinstance(action, EndTask):
+            has_begun = token in self.begun
+            self._end(token, EndKind.CANCELLED if has_begun else EndKind.BACK, has_begun)
+        elif token in self.session.running and token not in self.begun:
+            self._begin(token)
+
+    def _begin(self, token: int) -> None:
+        given, history = self._given[token], self.history
+        demand(token not in self._begun_at, f"token {token} begins for the second time")
+        demand(token not in self.dropped, f"token {token} begins, which was withdrawn before")
+        history.oracle.begins(self, given)
+        history.count("task begun")
+        self.begun[token] = given
+        self._begun_at[token] = history.now
+        for place in self.session.running[token]:
+            history.ledger.take(self.node, token, place)
+        seconds, kind = history.draw_task(given)
+        if seconds > 0.05:
+            self.session.note_begun(token, 0, 1)
+        self._after(seconds, lambda: self._ends(token, kind))
+
+    def _ends(self, token: int, kind: EndKind | None) -> None:
+        if token not in self.begun:
+            return
+        if kind is None:
+            self.lose_agent("a task kills its agent")
+            return
+        if kind is EndKind.DIED:
+            self.history.fault("worker killed")
+        followers = self._end(token, kind)
+        self._after(GATHER if followers else 0.0, self.trade)
+        self._leave_if_done()
+
+    def _stop(self, token: int, kind: EndKind) -> None:
+        """It occupies nothing any more."""
+        given = self.begun.pop(token)
+        for place in self.session.running[token]:
+            self.history.ledger.free(self.node, place)
+        self.history.oracle.ran(given, kind)
+
+    def _end(self, token: int, kind: EndKind, begun: bool = True) -> bool:
+        """Report an end; whether another task took over the place."""
+        seconds = self.history.now - self._begun_at.get(token, self.history.now)
+        value = self.history.value_of(self._given[token]) if kind is EndKind.VALUE else b""
+        if begun:
+            self._stop(token, kind)
+        before = set(self.session.running)
+        actions = self.session.end(token, kind, begun=begun, value=value, seconds=seconds)
+        followers = self.session.running.keys() - before
+        for follower in followers:
+            self._begin(follower)
+        for action in actions:
+            self._carry_out(action)
+        return bool(followers)
+
+    def lose_agent(self, why: str) -> None:
+        """What runs dies; a new agent is there at once."""
+        self.history.fault(f"agent killed: {why}" if why.startswith("a task") else "agent killed")
+        for token in list(self.begun):
+            self._stop(token, EndKind.DIED)
+        self.session.lose("the agent of its node died", is_ending=bool(self._ending))
+        self._after(0.0, self.trade)
+
+    # ------------------------------------------------------------------ its end
+
+    def leave(self, reason: str) -> None:
+        """Begin nothing more, give back what waits, end what runs, and go."""
+        if self._ending:
+            return
+        self._ending = reason
+        self.session.give_back_waiting()
+        for token in list(self.session._lines._line_of):
+            self._end(token, EndKind.BACK, begun=False)
+        for token in list(self.begun):
+            seconds = self.history.rng.uniform(0, GRACE)
+            self._after(seconds, lambda token=token: self._ends(token, EndKind.CUT))
+        self._after(GRACE, self.say_goodbye)
+        self.trade()
+        self._leave_if_done()
+
+    def _leave_if_done(self) -> None:
+        if self._ending and not self.session.running and not self.session.has_news:
+            self.say_goodbye()
+
+    def say_goodbye(self) -> None:
+        """Whatever is not confirmed by now."""
+        if not isinstance(self._body, Goodbye) and not self.dead:
+            for token in list(self.begun):
+                self._stop(token, EndKind.CUT)
+            self._ask(Goodbye(self._ending))
+            self._after(FAREWELL, self._leave)

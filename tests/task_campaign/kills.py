@@ -114,7 +114,7 @@ class Kills:
             return ""
         if isinstance(cluster, PrivateSlurm):
             done = self._world.command(["scontrol", "requeue", job])
-            return "" if done.returncode else job
+            return "" if done.rc else job
         assert isinstance(cluster, PrivatePBS)
         cluster.rerun(job)
         return job

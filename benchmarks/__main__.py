@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from benchmarks import environment
 from benchmarks.environment import PeerMissingError
 from benchmarks.figures import Figure
 
-#: Row -> its module. Each has `measure(rounds, with_peer)`, which yields figures.
+#: Row -> its module, or function of one: `measure(rounds, with_peer)`, which yields figures.
 ROWS = {
     "assign": "assign",
     "assign-core": "assign_core",
@@ -37,6 +38,13 @@ ROWS = {
     "thousand": "thousand",
     "first-point": "first_point",
     "walltime": "walltime",
+    "calls": "tasks.calls",
+    "calls-1ms": "tasks.calls:measure_1ms",
+    "calls-latency": "tasks.calls:measure_latency",
+    "calls-submit": "tasks.submit",
+    "commands": "tasks.commands",
+    "prioritise": "tasks.prioritise",
+    "million": "tasks.million",
 }
 
 app = typer.Typer(add_completion=False)
@@ -66,7 +74,7 @@ def main(
     for name in names or ROWS:
         begin = time.perf_counter()
         try:
-            figures += measure(name, rounds, peer)
+            figures.extend(measure(name, rounds, peer))  # what came before an error is kept
         except (PeerMissingError, RuntimeError, OSError, subprocess.SubprocessError) as error:
             failed[name] = str(error)
         console.print(f"{name}: {time.perf_counter() - begin:.0f} s", style="dim")
@@ -79,9 +87,11 @@ def main(
     sys.exit(1 if failed else 0)
 
 
-def measure(name: str, rounds: int, peer: bool) -> list[Figure]:
+def measure(name: str, rounds: int, peer: bool) -> Iterator[Figure]:
     """All figures of one row."""
-    return list(importlib.import_module(f"benchmarks.{ROWS[name]}").measure(rounds, peer))
+    module, _, function = ROWS[name].partition(":")
+    found = importlib.import_module(f"benchmarks.{module}")
+    return getattr(found, function or "measure")(rounds, peer)
 
 
 def table(figures: list[Figure], facts: dict[str, Any]) -> Table:

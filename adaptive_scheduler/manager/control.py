@@ -217,6 +217,7 @@ class ControlApi:
             pools=pool_states(state),
             ended_by={kind.name.lower(): n for kind, n in state.tasks.ended_by.items()},
             ended_per_second=rate if is_of_tasks else 0.0,
+            is_open=state.tasks.is_open and not state.cancelled,
         )
 
     def _item_views(self, rows: str) -> list[ItemView]:

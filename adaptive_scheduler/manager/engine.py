@@ -14,10 +14,12 @@ from functools import partial
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.commands import Command, Result
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.wire.messages import Goodbye
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.disk.lock import Lock
+from adaptive_scheduler.io.storage import facts
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.system.logs import open_log
 from adaptive_scheduler.io.system.read_logs import CRASH_LINES, job_output_tail
@@ -94,7 +96,8 @@ class Engine:
 
     def _open(self, config: RunConfig) -> None:
         name = f"{socket.gethostname()}:{os.getpid()}"
-        self._dispatcher = Dispatcher(Database(self.folder), config, self._log, name, self.stop)
+        store = Database(self.folder, undecoded=True)
+        self._dispatcher = Dispatcher(store, config, self._log, name, self.stop)
         self.state = self._dispatcher.state
         self._read_offline_goodbyes()
         self._server = Server(self.folder, config.url, config.interface, config.ports)
@@ -159,6 +162,8 @@ class Engine:
     def run(self) -> None:
         """Serve until every item has ended and no job is left, or `stop`."""
         self._log.info("manager_started", url=self.url, pid=os.getpid())
+        if self.state.config.kind == TASK:
+            threading.Thread(target=facts.prepare, name="imports", daemon=True).start()
         try:
             while not self._stopping.is_set() and not self._dispatcher.is_over():
                 self._step()

@@ -185,6 +185,7 @@ def snapshot_on_disk(folder: RunFolder, rows: Rows = "active") -> RunSnapshot:
     submits = [
         msgspec.convert(row, SubmitRecord) for row in tables.get(database.SUBMITS, {}).values()
     ]
+    run = row_codec.read_run(tables)
     return RunSnapshot(
         run=config.run,
         database=str(folder.database),
@@ -197,6 +198,7 @@ def snapshot_on_disk(folder: RunFolder, rows: Rows = "active") -> RunSnapshot:
         points=sum(item.npoints for item in items),
         notes=_notes(folder, tables, config, items),
         kind=config.kind,
+        is_open=run.is_open and not run.cancelled,
         pools=[PoolState(pool, 0, 0, 0, 0, 0) for pool in row_codec.read_pools(tables).values()],
     )
 

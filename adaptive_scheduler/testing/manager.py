@@ -173,6 +173,8 @@ class VirtualManager:
     dispatcher : Dispatcher
         The real one; another after each `restart`.
     log : EventLog
+    is_stopped : bool
+        Whether its process would have ended by now.
     """
 
     def __init__(self, items: Iterable[Item], config: RunConfig, clock: Clock) -> None:
@@ -185,10 +187,14 @@ class VirtualManager:
     def restart(self, lines: int = 0) -> None:
         """Die during a commit of which `lines` were written, and start again."""
         self.store.crash(lines)
+        self.is_stopped = False
         self.dispatcher = Dispatcher(
-            self.store, self.config, self.log, "virtual:1", lambda: None, _Clocks(self._clock)
+            self.store, self.config, self.log, "virtual:1", self._stop, _Clocks(self._clock)
         )
         self.dispatcher.submit_jobs(self.config, "virtual", _MAX_ARRAY, lambda _: None)
+
+    def _stop(self) -> None:
+        self.is_stopped = True
 
     @property
     def state(self) -> RunState:

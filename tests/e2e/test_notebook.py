@@ -73,5 +73,7 @@ def printed(notebook: Any) -> str:
 def check(notebook: Any) -> None:
     """What a reader is to see."""
     assert "no solution at x" in printed(notebook)
+    assert "[0, 1, 4, 9, 16, 25, 36, 49, 64, 81]\n2.5\n" in printed(notebook)
+    assert "(True, True)" in outputs(notebook, "text/plain")
     assert len(outputs(notebook, "image/png")) == 2
     assert any("points/s" in html for html in outputs(notebook, "text/html"))

@@ -580,3 +580,22 @@ def test_the_log_of_a_success_is_kept_if_it_is_wanted(node: AgentNode, kept: boo
     for text, log in zip(("echo 1", "echo 2; false"), logs, strict=True):
         node.end_of(node.start(CommandSpec([CommandStep("", text=text)], "/", str(log), {}, kept)))
     assert [log.exists() for log in logs] == [kept, True]
+
+
+def test_a_machine_without_room_for_processes_is_not_the_fault_of_a_task(tmp_path: Path) -> None:
+    """It is tried again, and told as a death, after which it runs elsewhere."""
+    import resource
+
+    node = AgentNode(tmp_path)
+    try:
+        agent = node.ready.pid
+        _, most = resource.prlimit(agent, resource.RLIMIT_NOFILE)
+        resource.prlimit(agent, resource.RLIMIT_NOFILE, (9, most))
+        call = node.call(lambda: 1)
+        ended = node.end_of(call)
+        assert (ended.kind, ended.begun) == (EndKind.DIED, False)
+        assert "Too many open files" in ended.text
+        resource.prlimit(agent, resource.RLIMIT_NOFILE, (1000, most))
+        assert node.value_of(node.call(lambda: 2)) == 2
+    finally:
+        node.close()

@@ -110,7 +110,8 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 def test_help_lists_commands_and_exit_codes_and_is_fast(terminal: Terminal) -> None:
     text = terminal.run("--help")
-    for command in ("run", "status", "logs", "cancel", "resume", "retry", "check", "manager"):
+    for command in ("run", "status", "logs", "cancel", "resume", "retry", "check", "manager",
+                    "tasks", "task", "prioritise", "pool"):  # fmt: skip
         assert f" {command} " in text
     assert "Exit codes" in text
     before = os.times()

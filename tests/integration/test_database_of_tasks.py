@@ -12,7 +12,7 @@ import pytest
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.row import QUEUED, TaskItem
+from adaptive_scheduler.core.rows.row import QUEUED, RUNNING, Item, TaskItem
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage import database, row_codec, tinydb_file
@@ -78,11 +78,13 @@ def test_a_checkpoint_of_a_manager_that_died_ends_while_the_next_one_opens(
             done.append("")
             write_checkpoint(folder, last, os.getppid(), False)
 
-    def read_and_finish(self: tinydb_file.AtomicStorage) -> database.Tables | None:
+    def read_and_finish(
+        self: tinydb_file.AtomicStorage, *, undecoded: bool = False
+    ) -> database.Tables | None:
         if when == "while it is read":
             finish()
-            return read(self)
-        tables = read(self)
+            return read(self, undecoded=undecoded)
+        tables = read(self, undecoded=undecoded)
         finish()
         return tables
 
@@ -199,3 +201,44 @@ def test_facts_and_functions_are_private(folder: RunFolder) -> None:
         *folder.functions.iterdir(),
     ):
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+def rows_of(folder: RunFolder, *, undecoded: bool) -> list[Item]:
+    store = Database(folder, undecoded=undecoded)
+    items = row_codec.read_items(store.take_tables(), folder)
+    store.close()
+    return items
+
+
+@pytest.mark.parametrize("kind", [Item, TaskItem])
+def test_rows_that_are_read_as_their_texts_are_the_same(
+    folder: RunFolder, kind: type[Item]
+) -> None:
+    """As a manager reads them; in file and journal, changed and deleted ones, in any order."""
+    store = Database(folder)
+    for n in (2, 0, 1, 3):
+        store.put(database.ITEMS, n, kind(n, "", QUEUED, priority=n))
+    store.checkpoint()
+    store.put(database.ITEMS, 1, kind(1, "", RUNNING, job="7", token=5))
+    store.put(database.ITEMS, 4, kind(4, "", QUEUED))
+    store.put(database.ITEMS, 3, None)
+    store.put(database.ITEMS, 4, None)
+    store.close()
+    found = rows_of(folder, undecoded=True)
+    assert found == rows_of(folder, undecoded=False)
+    assert [(type(one), one.id, one.token) for one in found] == [
+        (kind, 0, 0), (kind, 1, 5), (kind, 2, 0)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("undecoded", [False, True])
+@pytest.mark.parametrize("row", [None, {"kind": "task", "id": "no number"}])
+def test_a_row_that_is_missing_or_wrong_is_told(
+    folder: RunFolder, row: object, undecoded: bool
+) -> None:
+    store = Database(folder)
+    put(store, 0, 1, 2)
+    store.put(database.ITEMS, 1, row)
+    store.close()
+    with pytest.raises(DatabaseError, match="no item of this version"):
+        rows_of(folder, undecoded=undecoded)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import signal
+import pickle
+import shlex
+import socket
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
@@ -12,6 +17,7 @@ from concurrent.futures import BrokenExecutor, CancelledError
 from pathlib import Path
 from typing import Any
 
+import adaptive
 import msgspec
 import pytest
 
@@ -29,7 +35,6 @@ from adaptive_scheduler.errors import FileError, InputError, TaskError, Unpickla
 from adaptive_scheduler.runs.driver import outbox
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.driver.settings import Settings
-from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.scheduler import Here
 
 PATIENCE = 60.0
@@ -145,27 +150,234 @@ def test_commands(executor: Executor) -> None:
         executor.submit(Command("echo {y}"), x=1)
 
 
-def test_attach_has_results_of_another_day(executor: Executor) -> None:
-    future = executor.options(key="attached").submit(double, 21)
-    future.result(PATIENCE)
-    again = Executor.attach(executor.folder.home)
-    found = next(one for one in again.futures if one.task == future.task)
-    assert found.result(PATIENCE) == 42
-    again.shutdown()
+ODD = [
+    "two words", "$HOME ${HOME} $(id) `id`", "it's \"quoted\" \\ \\n", "line\nline", "; exit 9 #", "*", "~",
+    "-n", "", "{x} {{x}} %s", "tab\there", "é ☃",
+]  # fmt: skip
+
+
+def test_parameters_reach_a_program_as_they_are(executor: Executor) -> None:
+    """In a text for the shell, in an argument list, in the file of parameters, and in the name."""
+    code = "import sys, json; json.dump(sys.argv[1:], open('r', 'w'))"
+    text = Command(f"python3 -c {shlex.quote(code)} {{x}} a{{x}}b", value=json_value("r"))
+    listed = Command(["python3", "-c", code, "{x}", "a{x}b"], value=json_value("r"))
+    file = Command("cp {_param_file} r", value=json_value("r", "x"))
+    named = Command("printf '%s' {_name} > r", value=lambda output: output.read("r"))
+    for command, wanted in (
+        (text, [[odd, f"a{odd}b"] for odd in ODD]),
+        (listed, [[odd, f"a{odd}b"] for odd in ODD]),
+        (file, ODD),
+    ):
+        futures = executor.submit_many(command, [{"x": odd} for odd in ODD])
+        assert [future.result(PATIENCE) for future in futures] == wanted
+    futures = [executor.options(name=odd).submit(named) for odd in ODD]
+    assert [future.result(PATIENCE) for future in futures] == ODD
+
+
+def test_inputs_are_copied_into_a_folder_with_a_blank_in_its_name(
+    executor: Executor, tmp_path: Path
+) -> None:
+    inputs = tmp_path / "my inputs"
+    inputs.mkdir()
+    (inputs / "base.dat").write_text("5")
+    command = Command("cat 'my inputs/base.dat' > r", value=float_file("r"), inputs=[inputs])
+    future = executor.submit(command)
+    assert future.result(PATIENCE) == 5
+    assert future.read("my inputs/base.dat") == "5"
+    with pytest.raises(InputError, match="does not exist"):
+        Command("true", inputs=[tmp_path / "missing"])
+
+
+def test_errors_of_commands_name_what_is_known(executor: Executor) -> None:
+    with pytest.raises(TaskError, match="no-such-program: No such file"):
+        executor.submit(Command(["no-such-program", "1"])).result(PATIENCE)
+    killed = executor.submit(Command("kill -KILL $$"))
+    with pytest.raises(TaskError) as caught:
+        killed.result(PATIENCE)
+    head = executor._closing.heads[0].name
+    for fact in (f"task {killed.task}", f"job {head}", f"node {socket.gethostname()}",
+                 "signal SIGKILL", "GiB of memory", str(killed.log)):  # fmt: skip
+        assert fact in str(caught.value)
+    slow = executor.options(timeout=0.2).submit(Command("sleep 100"))
+    with pytest.raises(TaskError, match=r"timeout of 0\.2 s"):
+        slow.result(PATIENCE)
+
+
+def test_one_bad_task_of_many_does_not_hinder_the_others(executor: Executor) -> None:
+    lock = threading.Lock()
+    futures = executor.submit_many(double, [1, lock, 3])
+    assert [futures[0].result(PATIENCE), futures[2].result(PATIENCE)] == [2, 6]
+    with pytest.raises(UnpicklableError, match="argument 0"):
+        futures[1].result(0)
+    echo = Command("echo {x}", value=exit_code)
+    mixed = executor.submit_many(echo, [{"x": 1}, {"y": 1}, 5])
+    assert mixed[0].result(PATIENCE) == 0
+    with pytest.raises(InputError, match="no parameter"):
+        mixed[1].result(0)
+    with pytest.raises(InputError, match="dict of parameters"):
+        mixed[2].result(0)
+
+
+def test_a_value_that_cannot_be_pickled_and_one_that_is_large(executor: Executor) -> None:
+    with pytest.raises(UnpicklableError, match="cannot be pickled"):
+        executor.submit(threading.Lock).result(PATIENCE)
+    data = os.urandom(3 * 2**20)
+    assert executor.submit(bytes.upper, data).result(PATIENCE) == data.upper()
+
+
+def test_what_is_known_of_a_task_while_it_runs_and_afterwards(
+    executor: Executor, tmp_path: Path
+) -> None:
+    begin = time.time()
+    go = tmp_path / "go"
+
+    def wait(what: str) -> str:
+        while not go.exists():
+            time.sleep(0.01)
+        return what
+
+    future = executor.options(tag="known", priority=2.0, name="a name").submit(wait, "x")
+    end = time.monotonic() + PATIENCE
+    while future.pid is None and time.monotonic() < end:
+        time.sleep(0.02)
+    head = executor._closing.heads[0].name
+    assert (future.state, future.job, future.node) == ("running", head, socket.gethostname())
+    pid = future.pid
+    assert pid is not None
+    os.kill(pid, 0)
+    (row,) = executor.tasks(tag="known")
+    assert (row["state"], row["pid"], row["ended"]) == ("running", pid, None)
+    go.touch()
+    assert future.result(PATIENCE) == "x"
+    assert (future.state, future.attempts, future.job, future.pid) == ("done", 1, head, pid)
+    assert future.seconds is not None
+    assert (future.priority, future.tag, future.args) == (2.0, "known", ("x",))
+    (row,) = executor.tasks(state="done", tag="known")
+    times = [row[name] for name in ("created", "handed_out", "begun", "ended", "collected")]
+    assert times == sorted(times)
+    assert begin <= times[0]
+    assert times[-1] <= time.time()
+    assert (row["name"], row["job"], row["node"]) == ("a name", head, socket.gethostname())
+    with pytest.raises(InputError, match="no such state"):
+        executor.tasks(state="finished")
+
+
+def test_the_best_goes_first_also_after_a_change(executor: Executor, tmp_path: Path) -> None:
+    go, order = tmp_path / "go", tmp_path / "order"
+
+    def wait() -> None:
+        while not go.exists():
+            time.sleep(0.01)
+
+    def note(n: int) -> None:
+        with order.open("a") as file:
+            file.write(f"{n}\n")
+        time.sleep(0.2)  # no longer short, so that none is handed out ahead
+
+    whole = executor.options(resources=TaskResources(threads_per_rank=2))
+    waits = whole.submit(wait)
+    while waits.state != "running":
+        time.sleep(0.01)
+    futures = [whole.options(priority=n).submit(note, n) for n in range(4)]
+    futures[0].priority = 10
+    executor.update_priorities(futures[1:3], [7, 8])
+    go.touch()
+    waits.result(PATIENCE)
+    for future in futures:
+        future.result(PATIENCE)
+    assert order.read_text().split() == ["0", "2", "1", "3"]
+    with pytest.raises(InputError, match="priorities"):
+        executor.update_priorities(futures, [1])
+
+
+def test_a_task_is_tried_again_as_often_as_it_may_be(executor: Executor, tmp_path: Path) -> None:
+    tries = tmp_path / "tries"
+
+    def fail() -> int:
+        with tries.open("a") as file:
+            file.write("x")
+        if len(tries.read_text()) < 3:
+            raise ValueError("too early")
+        return 5
+
+    future = executor.options(retries=2).submit(fail)
+    assert future.result(PATIENCE) == 5
+    assert future.attempts == 3
+
+
+def test_asyncio_waits_for_tasks(executor: Executor) -> None:
+    async def main() -> list[int]:
+        loop = asyncio.get_running_loop()
+        wrapped = [asyncio.wrap_future(executor.submit(double, n)) for n in range(3)]
+        return [*await asyncio.gather(*wrapped), await loop.run_in_executor(executor, double, 9)]
+
+    assert asyncio.run(main()) == [0, 2, 4, 18]
+
+
+def test_a_runner_of_adaptive_runs_on_it(executor: Executor) -> None:
+    learner = adaptive.Learner1D(double, (-1, 1))
+    adaptive.BlockingRunner(learner, npoints_goal=20, executor=executor, ntasks=2)
+    assert learner.npoints >= 20
+    assert all(value == 2 * x for x, value in learner.data.items())
+
+
+def test_attach_has_all_of_another_day(executor: Executor, tmp_path: Path) -> None:
+    """Results, arguments, errors, the values and parameters of commands; in another process too."""
+    call = executor.options(key="attached").submit(pow, 3, 2)
+    named = executor.submit(dict, a=1)
+    command = executor.submit(Command("echo {x} > r", value=float_file("r")), x=2.5)
+    plain = executor.submit(Command("echo v={x}", value=regex_value("v=(.*)")), x="a b")
+    bad = executor.submit(divmod, 1, 0)
+    values = [future.result(PATIENCE) for future in (call, named, command, plain)]
+    assert isinstance(bad.exception(PATIENCE), ZeroDivisionError)
+    ids = [one.task for one in (call, named, command, plain, bad)]
+    code = """
+import sys, pickle
+from adaptive_scheduler import Executor
+folder, out, *ids = sys.argv[1:]
+again = Executor.attach(folder)
+found = {future.task: future for future in again.futures}
+mine = [found[int(one)] for one in ids]
+bad = mine.pop()
+facts = [[one.result(20) for one in mine], [(one.args, one.kwargs) for one in mine],
+         [one.state for one in mine], repr(bad.exception(20)), bad.args]
+again.shutdown()
+open(out, "wb").write(pickle.dumps(facts))
+"""
+    out = tmp_path / "out"
+    subprocess.run(
+        [sys.executable, "-c", code, os.fspath(executor.folder.home), os.fspath(out), *map(str, ids)],
+        check=True, timeout=PATIENCE,
+    )  # fmt: skip
+    found = pickle.loads(out.read_bytes())
+    assert found[0] == values == [9, {"a": 1}, 2.5, "a b"]
+    assert found[1] == [((3, 2), {}), ((), {"a": 1}), ((), {"x": 2.5}), ((), {"x": "a b"})]
+    assert found[2] == ["done"] * 4
+    assert found[3].startswith("ZeroDivisionError")
+    assert found[4] == (1, 0)
     assert executor.submit(double, 1).result(PATIENCE) == 2
 
 
-def test_a_manager_that_is_killed_and_started_anew(executor: Executor) -> None:
-    from adaptive_scheduler.io.transport.addresses import read_address
-    from adaptive_scheduler.runs.driver.start_run import start_run
+def test_attach_takes_part_in_what_still_runs(executor: Executor, tmp_path: Path) -> None:
+    go = tmp_path / "go"
 
-    os.kill(read_address(executor.folder).pid, signal.SIGKILL)
-    future = executor.submit(double, 5)
-    with ManagerClient(executor.folder) as viewer:
-        while viewer.lives():  # a signal needs a moment
+    def wait() -> int:
+        while not go.exists():
             time.sleep(0.01)
-    start_run(executor.folder, "tasks")
-    assert future.result(PATIENCE) == 10
+        return 7
+
+    first = executor.submit(wait)
+    while first.task is None:
+        time.sleep(0.01)
+    other = Executor.attach(executor.folder.home)
+    mine = next(one for one in other.futures if one.task == first.task)
+    after = other.options(after=[mine]).submit(double, 4)
+    assert not mine.done()
+    go.touch()
+    assert (first.result(PATIENCE), mine.result(PATIENCE), after.result(PATIENCE)) == (7, 7, 8)
+    other.shutdown()
+    with pytest.raises(InputError, match="there is no run"):
+        Executor.attach(tmp_path / "nowhere")
 
 
 def test_two_drivers_on_one_run(executor: Executor) -> None:
@@ -210,7 +422,7 @@ def test_a_full_outbox_makes_submit_wait(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_future_costs_less_than_600_bytes() -> None:
-    n = 100_000
+    n = 20_000
     settings = Settings()
     tracemalloc.start()
     made: list[TaskFuture[Any]] = [TaskFuture(None, (x,), {}, settings) for x in range(n)]

@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from adaptive_scheduler import Executor, TaskResources
+from adaptive_scheduler import Command, Executor, TaskResources, regex_value
+from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.scheduler import Here
 from tests.integration.agent_node import MARK, is_alive, kill_all, of_test
 
@@ -146,3 +147,14 @@ def test_a_task_has_the_threads_that_it_asked_for(tmp_path: Path) -> None:
         assert executor.submit(threads).result(20) == ("1", 1)
         cores = min(2, os.cpu_count() or 1)
         assert two.submit(threads).result(20) == ("2", cores)
+
+
+def test_the_output_of_a_success_can_be_left_out(tmp_path: Path) -> None:
+    with Executor(Here(slots=2), folder=tmp_path / "run") as executor:
+        quiet = [Command(text, keep_log=False) for text in ("echo 1", "echo 2; exit 3")]
+        good, bad = [executor.submit(one) for one in quiet]
+        assert good.result(20) == 0
+        assert "status 3" in str(bad.exception(20))
+        assert [Path(one.log).exists() for one in (good, bad)] == [False, True]
+    with pytest.raises(InputError, match="keep_log"):
+        Command("echo 1", value=regex_value("(.)"), keep_log=False)

@@ -83,3 +83,24 @@ def test_gpus_of_pbs(tmp_path: Path) -> None:
 )
 def test_memory_of_a_job(environ: dict[str, str], memory: int | None) -> None:
     assert allocation.memory_of(environ, 4) == memory
+
+
+def test_in_an_allocation_its_cores_and_gpus_are_for_tasks() -> None:
+    mine = sorted(os.sched_getaffinity(0))
+    environ = {"SLURM_JOB_ID": "7", "SLURM_CPUS_ON_NODE": str(len(mine)), "SLURM_JOB_GPUS": "0,1"}
+    assert allocation.of_allocation(environ).cores == mine
+    assert allocation.of_allocation(environ).gpus == ["0", "1"]
+    assert allocation.of_allocation(environ, gpus=["1"]).gpus == ["1"]
+    assert len(allocation.of_allocation(environ, 1).cores) == 1
+
+
+def test_on_a_machine_without_a_batch_system_gpus_are_those_that_are_named() -> None:
+    environ = {"CUDA_VISIBLE_DEVICES": "0"}
+    assert allocation.of_allocation(environ).gpus == []
+    assert allocation.of_allocation(environ, 1, ["0"]).gpus == ["0"]
+
+
+def test_the_end_of_an_allocation() -> None:
+    assert allocation.allocation_left({}, 100.0) is None
+    assert allocation.allocation_left({"SLURM_JOB_END_TIME": "160"}, 100.0) == 60.0
+    assert allocation.allocation_left({"SLURM_JOB_END_TIME": "60"}, 100.0) == 0.0

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from benchmarks import environment, report
-from benchmarks.__main__ import ROWS, write
+from benchmarks.__main__ import ROWS, measure, write
 from benchmarks.figures import Figure, at_least, at_most
+from benchmarks.tasks.bars import BARS
+from benchmarks.tasks.calls import PEER_CALLS, PEER_LATENCY
 
 FACTS = {
     "date": "2026-11-21", "processor": "a processor", "cores": 2, "memory_gb": 25, "system": "Linux",
@@ -80,6 +84,20 @@ def test_the_readmes_table_is_written_between_its_marks(tmp_path: Path) -> None:
     assert "**no**" in text
 
 
-def test_every_row_has_a_program() -> None:
-    here = Path(report.__file__).parent
-    assert [name for name, module in ROWS.items() if not (here / f"{module}.py").exists()] == []
+@pytest.mark.parametrize("name", ROWS)
+def test_every_row_can_be_measured(name: str) -> None:
+    figures = measure(name, rounds=1, peer=False)
+    assert inspect.isgenerator(figures)  # nothing runs before it is asked
+    figures.close()
+
+
+def test_each_figure_of_tasks_has_the_bar_that_was_set_for_it() -> None:
+    here = Path(report.__file__).parent / "tasks"
+    text = "".join(path.read_text() for path in here.glob("*.py"))
+    named = set(re.findall(r'Figure\(\s*f?"([^"]+)"', text))
+    named |= {
+        name.replace("{name}", peer) for name in named for peer in (*PEER_CALLS, *PEER_LATENCY)
+    }
+    assert set(BARS) <= named
+    limits = [BARS[name].limit for name in ("calls", "calls-latency", "commands", "prioritise")]
+    assert limits == [15_000, 2.5, 0.7, 0.5]

@@ -229,3 +229,17 @@ def test_nothing_is_given_twice_and_every_end_frees_its_place(data: st.DataObjec
         table.end_task(given_.item, TaskEnded(token, end.kind, end.begun), 0.0)
     assert view.mirror.inventory.free_cores == 6
     assert sorted(row.ended for row in table.rows) == list(range(1, n + 1))
+
+
+def test_a_head_with_a_batch_size_is_filled_when_enough_is_missing() -> None:
+    """As many as it may hold, though it has fewer slots; and only when `threshold` are missing."""
+    table = ItemTable([task(n) for n in range(20)])
+    out, view = hand_out(table), head(2, batch_size=6, threshold=3)
+    assert out.to(view, 0.0, 0.0) == 6
+    tokens = list(view.mirror.given)
+    view.mirror.place_waiting(RESOURCES)
+    for number, token in enumerate(tokens[:2], 1):
+        list(view.mirror.take(Trade(tokens[-1], 99, [End(number, token, EndKind.VALUE)])))
+        assert out.to(view, 0.0, 0.0) == 0
+    list(view.mirror.take(Trade(tokens[-1], 99, [End(3, tokens[2], EndKind.VALUE)])))
+    assert out.to(view, 0.0, 0.0) == 3

@@ -37,7 +37,7 @@ class World:
         self.begun: set[int] = set()
         self.lined: set[int] = set()
         self.counts = dict.fromkeys(
-            ("ahead", "taken over", "placed later", "dropped", "lost", "lined up"), 0
+            ("ahead", "taken over", "placed later", "dropped", "lost", "lined up", "passed on"), 0
         )
 
     def grant(self) -> None:
@@ -115,6 +115,7 @@ class World:
         if not self.trades:
             return
         trade = self.dice.choice(self.trades[-3:])
+        self.counts["passed on"] += sum(end.kind is EndKind.PASSED for end in trade.ended)
         for _, end in self.mirror.take(trade):
             assert end.token not in self.ended, "an end is taken in once"
             self.ended[end.token] = end
@@ -159,7 +160,7 @@ class World:
 @pytest.mark.parametrize("batch", range(10))
 def test_mirror_and_head_agree_whatever_is_lost_repeated_or_late(batch: int) -> None:
     counts = dict.fromkeys(
-        ("ahead", "taken over", "placed later", "dropped", "lost", "lined up"), 0
+        ("ahead", "taken over", "placed later", "dropped", "lost", "lined up", "passed on"), 0
     )
     for seed in range(batch * 50, batch * 50 + 50):
         world = World(seed)
@@ -173,3 +174,45 @@ def test_mirror_and_head_agree_whatever_is_lost_repeated_or_late(batch: int) -> 
             counts[name] += n
     print(counts)
     assert all(counts.values()), counts
+
+
+def given(token: int, place: list | None = None) -> Given:
+    return Given(token, token, 0, place, 0.0)
+
+
+def test_a_place_offered_to_one_that_stands_in_line_is_passed_on() -> None:
+    """Else a place that became free stays empty: short tasks stand in line before the word comes."""
+    mirror, head = HeadMirror(NODES[:1]), HeadSession()
+    first = mirror.inventory.place(RESOURCES[0])
+    mirror.give(given(1, first))
+    head.take(mirror.work())
+    head.end(1, EndKind.VALUE, seconds=0.001)  # so that its head knows how short they are
+    assert len(list(mirror.take(head.trade(0)))) == 1
+    mirror.give(given(2, mirror.inventory.place(RESOURCES[0])))
+    for token in range(3, 60):
+        mirror.give(given(token))
+    head.take(mirror.work())
+    mirror.place_waiting(RESOURCES)  # three of its four cores are free
+    begins = head.take(mirror.work())
+    placed = [one.given.token for one in begins if isinstance(one, Begin)]
+    assert len(head.running) == 4
+    assert not {3, 4, 5} & set(head.running), "these stand in line behind the one that runs"
+    assert {tuple(place[0].cores) for place in head.running.values()} == {(0,), (1,), (2,), (3,)}
+    assert set(head.running) - {2} <= set(placed)
+    list(mirror.take(head.trade(0)))
+    assert mirror.has_begun == set(head.running)
+
+
+def test_ends_wait_for_each_other_only_while_no_place_is_free() -> None:
+    mirror, head = HeadMirror(NODES[:1]), HeadSession()
+    mirror.give(given(1, mirror.inventory.place(RESOURCES[0])))
+    mirror.give(given(2))
+    head.take(mirror.work())
+    assert not head.can_wait, "there is nothing to tell: it asks at once"
+    head.end(1, EndKind.VALUE, seconds=0.001)
+    assert head.can_wait, "2 has taken over"
+    head.end(2, EndKind.VALUE, seconds=0.001)
+    assert not head.can_wait, "its place is free"
+    head.trade(0)
+    head.take(Work(heard=2))
+    assert not head.can_wait

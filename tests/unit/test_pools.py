@@ -599,6 +599,25 @@ def test_a_run_whose_driver_is_gone_for_long_is_over() -> None:
     assert run.manager.state.tasks.is_open
 
 
+def test_a_manager_whose_driver_is_gone_ends_if_its_tasks_have_nothing_to_run_on() -> None:
+    """Not while a head is there, or a pool; and its tasks stay for whoever comes back."""
+    run = Run(driver_patience=100.0)
+    run.submit(1)
+    head = Head(run, "here:host:1")
+    run.clock.advance(101)
+    run.step()
+    assert not run.manager.is_stopped
+    run.ask(Goodbye("who started it has ended"), head.owner)
+    run.turn()
+    assert run.manager.is_stopped
+    assert run.manager.state.tasks.is_open
+    run.manager.is_stopped = False
+    run.add()
+    run.clock.advance(101)
+    run.step()
+    assert not run.manager.is_stopped
+
+
 def test_a_run_that_was_cancelled_takes_no_tasks() -> None:
     from adaptive_scheduler.core.wire.messages import Cancel
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from adaptive_scheduler.client.tasks.head.head_session import (
@@ -31,8 +32,12 @@ from adaptive_scheduler.core.wire.messages import (
 )
 from adaptive_scheduler.core.wire.tasks import (
     Collect,
+    DescribeTasks,
     EndKind,
+    Fetch,
+    Fetched,
     Given,
+    LastTry,
     NewTask,
     Order,
     Prioritise,
@@ -596,3 +601,73 @@ def test_what_is_withdrawn_on_its_way_is_not_begun() -> None:
     assert session.take(work) == []
     [end] = session.trade(0.0).ended
     assert (end.kind, end.begun) == (EndKind.CANCELLED, False)
+
+
+# ------------------------------------------------------------------- what is known of tasks
+
+
+def test_where_and_when_a_task_was_tried_is_told_with_its_end() -> None:
+    world = World()
+    created = world.clock.moment.wall
+    world.submit(2)
+    head = Head(world, "here:host:1")
+    head.trade()
+    world.clock.advance(5)
+    head.session.note_begun(head.tokens[0], 0, 4242)
+    head.end(head.tokens[0])
+    head.trade()
+    (one,) = world.collect().ended
+    last = msgspec.msgpack.decode(one.last_try, type=LastTry)
+    assert (last.job, last.node, last.pid, last.kind) == ("here:host:1", "n", 4242, EndKind.VALUE)
+    assert (last.handed_out, last.ended) == (created, created + 5)
+    assert last.begun == created + 4
+    assert world.row(0).created == created
+    world.manager.restart()
+    assert world.collect().ended == [one]
+
+
+def test_a_new_priority_changes_nothing_about_when_a_task_was_handed_out() -> None:
+    world = World()
+    world.submit(1)
+    Head(world).trade()
+    changed = world.row(0).changed
+    world.clock.advance(5)
+    world.driver.ask(Prioritise([0], [3.0]))
+    assert (world.row(0).priority, world.row(0).changed) == (3.0, changed)
+
+
+def test_tasks_are_described_as_they_stand() -> None:
+    world = World()
+    world.submit(4)
+    head = Head(world)
+    head.trade()
+    head.session.note_begun(head.tokens[1], 0, 4242)
+    head.end(head.tokens[0])
+    head.trade()
+    views = world.driver.ask(DescribeTasks([0, 1, 3, 77, -1])).tasks
+    assert [(view.item, view.phase, view.job, view.node, view.pid) for view in views] == [
+        (0, "done", "", "", 0),
+        (1, "running", "j1", "n", 4242),
+        (3, "queued", "", "", 0),
+    ]
+    assert [view.has_place for view in views] == [False, True, False]
+
+
+def test_ends_of_some_tasks_are_fetched_in_pages() -> None:
+    """Of those that have ended; the answer says how far it has looked."""
+    world = World()
+    world.submit(6)
+    head = Head(world, cores=6)
+    head.trade()
+    for token in head.tokens[:5]:
+        head.end(token, value=b"x" * 400_000)
+    for _ in range(5):
+        head.trade()
+    assert world.driver.ask(Fetch([])) == Fetched(5, 0, [])
+    wanted, found = [5, 4, 3, 2, 1, 0, 99], []
+    while wanted:
+        reply = world.driver.ask(Fetch(wanted))
+        assert 0 < sum(len(one.value) for one in reply.ended) < 2 * 2**20
+        found += [one.item for one in reply.ended]
+        wanted = wanted[reply.looked_at :]
+    assert found == [4, 3, 2, 1, 0]

@@ -164,7 +164,7 @@ def join(
 
     Example: `adaptive-scheduler pool join RUN --slots 8`
     """
-    from adaptive_scheduler.client.tasks.head.head import main
+    from adaptive_scheduler.runs.driver.pools import join_run
     from adaptive_scheduler.runs.manager_client import ManagerClient
     from adaptive_scheduler.runs.task_run import TaskRun
 
@@ -178,15 +178,15 @@ def join(
             else f"{folder.home}: this run has no manager. Start one with: "
             f"adaptive-scheduler resume {quoted(folder)}"
         )
-    words = [str(folder.database)]
-    words += [] if slots is None else ["--slots", str(slots)]
-    words += [] if gpus is None else ["--gpus", _gpus(gpus)]
+    numbers = _gpus(gpus)
     print_line(f"Tasks of {folder.home} run here now. Ctrl-C leaves; the run goes on.")
-    exit_with(main(words))
+    exit_with(join_run(folder.database, slots, numbers))
 
 
-def _gpus(typed: str) -> str:
+def _gpus(typed: str | None) -> list[str]:
+    if typed is None:
+        return []
     names = [one.strip() for one in typed.split(",")]
     if not all(names):
         raise InputError(f"--gpus {typed}: give the numbers with commas between them, such as 0,1.")
-    return ",".join(names)
+    return names

@@ -165,7 +165,8 @@ class ItemTable:
         if item.id != len(self.rows):
             raise InputError(f"row {len(self.rows)} of the database has the id {item.id}.")
         self.rows.append(item)
-        self.last_token = max(self.last_token, item.token)
+        if item.token > self.last_token:
+            self.last_token = item.token
         if type(item) is TaskItem and item.key:
             self.tasks.by_key[item.key] = item.id
         self._enter(item)
@@ -234,13 +235,12 @@ class ItemTable:
             del self._by_job[item.job]
 
     def _push(self, item: Item) -> None:
-        key = class_of(item) if type(item) is TaskItem else item.shape
-        queue = self._ready[key]
-        queue.push(rank_of(item))
-        if (
-            type(item) is TaskItem
-            and len(queue) > MOST_STALE + 2 * self.tasks.queued[class_of(item)]
-        ):
+        if type(item) is not TaskItem:
+            self._ready[item.shape].push(rank_of(item))
+            return
+        of = class_of(item)
+        queue = self._ready[of]
+        if queue.push(rank_of(item)) > MOST_STALE + 2 * self.tasks.queued[of]:
             queue.keep(rank for rank in queue if self._is_true(rank))
 
     def _is_true(self, rank: Rank) -> bool:

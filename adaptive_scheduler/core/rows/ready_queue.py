@@ -30,9 +30,10 @@ class ReadyQueue:
         """Hold these alone: of an item that was pushed again, the older ranks are in the way."""
         self._sorted, self._heap = sorted(set(ranks), reverse=True), []
 
-    def push(self, rank: Rank) -> None:
-        """Add one."""
+    def push(self, rank: Rank) -> int:
+        """Add one; returns how many there are."""
         heapq.heappush(self._heap, rank)
+        return len(self._sorted) + len(self._heap)
 
     def settle(self) -> None:
         """Sort what a run begins with."""

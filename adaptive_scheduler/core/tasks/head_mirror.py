@@ -12,7 +12,10 @@ a place that it does not know of.
 
 A task may be given a place by the manager at the moment in which the head lets it take over
 another one. The End tells: the task is where the head began it, and the other place, which the
-head has ignored, is free.
+head has ignored, is free. If it only stands in line for another place, the head passes the one that was
+meant for it on to the best that waits, and says so before anything else happens to the two (an End
+of the kind PASSED): short tasks stand in line before the manager's word has come, and without this a
+place that has become free would be offered to the next in line again and again, and stay empty.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import msgspec
 
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, Placement
 from adaptive_scheduler.core.tasks.resources import TaskResources
-from adaptive_scheduler.core.wire.tasks import End, Given, Held, Order, Trade, Work
+from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Held, Order, Trade, Work
 
 
 class OrderBook:
@@ -35,11 +38,16 @@ class OrderBook:
     kept : deque of Order
     last : int
         Number of the last one that was given.
+    meant : set of int
+        Tokens of tasks to which a place was given by an order, until they have ended or are elsewhere.
+    former : int
+        Ends up to this number follow orders of a former manager.
     """
 
     def __init__(self) -> None:
         self.kept: deque[Order] = deque()
-        self.last = 0
+        self.last = self.former = 0
+        self.meant: set[int] = set()
 
     def add(
         self, token: int, priority: float | None = None, place: Placement | None = None
@@ -47,6 +55,8 @@ class OrderBook:
         """Give one more."""
         self.last += 1
         self.kept.append(Order(self.last, token, priority, place))
+        if place is not None:
+            self.meant.add(token)
 
     def forget(self, told: int) -> None:
         """It knows those up to this number."""
@@ -98,6 +108,9 @@ class HeadMirror:
         for end in trade.ended:
             if end.number == self.heard + 1:
                 self.heard = end.number
+                if end.kind is EndKind.PASSED:
+                    self._pass_on(end)
+                    continue
                 given = self._end(end)
                 if given is not None:
                     yield given, end
@@ -119,9 +132,23 @@ class HeadMirror:
             self._settle(follower, place)
         return given
 
+    def _pass_on(self, end: End) -> None:
+        """The place that was meant for a task is another's; not if a former manager had meant it."""
+        given, other = self.given.get(end.token), self.given.get(end.next)
+        is_known = end.token in self._orders.meant and end.number > self._orders.former
+        if given is None or other is None or not is_known:
+            return
+        place = self._forget(end.token, given)
+        assert place is not None, "it was meant for it"
+        self._waiting.setdefault(given.fits, set()).add(end.token)
+        if (its_own := self._forget(end.next, other)) is not None:  # which it will ignore
+            self.inventory.free(its_own)
+        self._settle(other, place)
+
     def _forget(self, token: int, given: Given | None) -> Placement | None:
         """Let a task have neither a place nor wait for one; returns the place that it had."""
         place = self._places.pop(token, None)
+        self._orders.meant.discard(token)
         if given is not None:
             if place is None:
                 self._waiting.get(given.fits, set()).discard(token)
@@ -159,7 +186,7 @@ class HeadMirror:
         """
         self._seen = trade.seen
         self.heard = trade.ended[0].number - 1 if trade.ended else trade.ends
-        self._orders.last = trade.told
+        self._orders.last, self._orders.former = trade.told, trade.ends
         known = {given.token: given for given in tasks}
         told = {held.token for held in trade.holds or ()}
         self.given |= {token: given for token, given in known.items() if token not in told}

@@ -110,6 +110,8 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
         Tries of tasks that have ended since this manager started, by how they ended.
     ended_per_second : float
         Tasks that ended, in the last minute.
+    is_open : bool
+        More tasks may come: a driver has not closed the run yet.
     """
 
     run: str
@@ -131,6 +133,7 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
     pools: list[PoolState] = []
     ended_by: dict[str, int] = {}
     ended_per_second: float = 0.0
+    is_open: bool = False
 
     @property
     def total(self) -> int:
@@ -139,8 +142,10 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
 
     @property
     def over(self) -> bool:
-        """Whether every item has ended."""
-        return not any(self.phases.get(p, 0) for p in ("waiting", "queued", "running"))
+        """Whether every item has ended, and no more will come."""
+        return not self.is_open and not any(
+            self.phases.get(p, 0) for p in ("waiting", "queued", "running")
+        )
 
     @property
     def is_held(self) -> bool:

@@ -27,13 +27,14 @@ def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bo
         The segments hold every row, so the content of the file is not needed.
     """
     file = tinydb_file.AtomicStorage(folder.database)
-    tables = {} if discard_file else file.read() or {}
+    tables = {} if discard_file else file.read(undecoded=True) or {}
     known = tinydb_file.last_segment(tables)
     old = [number for number in journal.segments(folder) if number <= last]
     for number in old:
         if number > known:
             lines: list[bytes] = []
-            journal.replay(journal.segment_path(folder, number), tables, lines.append)
+            path = journal.segment_path(folder, number)
+            journal.replay(path, tables, lines.append, undecoded=True)
             facts.copy(folder.facts, number, lines)
     tables[tinydb_file.META] = {"1": tinydb_file.meta(last)}
     if os.getppid() != parent:

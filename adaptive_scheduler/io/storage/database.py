@@ -43,6 +43,8 @@ class Database:
     ----------
     folder : RunFolder
         Its database must exist; its journal is created.
+    undecoded : bool
+        Leave the rows of items as their text, which `row_codec` decodes one by one.
 
     Attributes
     ----------
@@ -55,14 +57,14 @@ class Database:
     #: Tests replace it by one that runs in virtual time.
     start_checkpoint = staticmethod(processes.start_checkpoint)
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, *, undecoded: bool = False) -> None:
         self.folder = folder
         self.remarks: list[str] = []
         files.private_folder(folder.folder)
         files.private_folder(folder.journals)
         self.tables: Tables = {}
         self._functions: dict[str, bytes] = {}
-        self._segment = self._load() + 1
+        self._segment = self._load(undecoded) + 1
         self._appender = self._begin_segment(self._segment)
         self._buffer: list[bytes] = []
         self._checkpoint: subprocess.Popen[bytes] | None = None
@@ -87,7 +89,7 @@ class Database:
             raise
         return appender
 
-    def _load(self) -> int:
+    def _load(self, undecoded: bool) -> int:
         """Read file and journal; returns the number of the last segment.
 
         Starts over if a checkpoint of a manager that just died was finished meanwhile.
@@ -95,14 +97,17 @@ class Database:
         while True:
             before = self._identity()
             self._facts = Facts(self.folder.facts)  # a checkpoint may have copied some meanwhile
-            tables = tinydb_file.AtomicStorage(self.folder.database).read()
+            file = tinydb_file.AtomicStorage(self.folder.database)
+            tables = file.read(undecoded=undecoded)
             if tables is None:
                 raise DatabaseError(
                     self.folder.database, "does not exist. Make it with create_empty_db."
                 )
             last = tinydb_file.last_segment(tables)
             try:
-                tail = journal.replay_all(self.folder, last, tables, self._facts.found)
+                tail = journal.replay_all(
+                    self.folder, last, tables, self._facts.found, undecoded=undecoded
+                )
             except FileNotFoundError:
                 continue  # a checkpoint deleted a segment meanwhile
             if self._identity() == before:

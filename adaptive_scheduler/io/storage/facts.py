@@ -155,6 +155,11 @@ class Facts:
         return where
 
 
+def prepare() -> None:
+    """Import what the first checkpoint needs: in the manager's loop, every answer would wait for it."""
+    import numpy  # noqa: F401, ICN001
+
+
 def lines_path(folder: Path, segment: int) -> Path:
     """Where the lines of a segment lie."""
     return folder / f"{segment:06d}.jsonl"

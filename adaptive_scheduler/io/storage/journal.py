@@ -16,7 +16,11 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.storage import facts
-from adaptive_scheduler.io.storage.tinydb_file import Tables
+from adaptive_scheduler.io.storage.tinydb_file import ITEMS, Tables
+
+#: The text of a row that is to be deleted.
+_NULL = msgspec.Raw(b"null")
+_decode = msgspec.json.Decoder(Any).decode
 
 _SEGMENT = re.compile(r"(\d{8})\.jsonl")
 
@@ -34,9 +38,21 @@ def segments(folder: RunFolder) -> list[int]:
 
 
 def replay(
-    path: Path, tables: Tables, take_fact: Callable[[bytes], object] = lambda _: None
+    path: Path,
+    tables: Tables,
+    take_fact: Callable[[bytes], object] = lambda _: None,
+    *,
+    undecoded: bool = False,
 ) -> tuple[int, int]:
     """Apply one segment to `tables`; lines that are facts are given to `take_fact`.
+
+    Parameters
+    ----------
+    path : Path
+    tables : Tables
+    take_fact : callable
+    undecoded : bool
+        Leave the rows of items as their text, as `tables` has them.
 
     Returns
     -------
@@ -58,13 +74,14 @@ def replay(
         raise DatabaseError(path, f"cannot be read: {error.strerror}.") from error
     whole, _, torn = data.rpartition(b"\n")
     lines = whole.splitlines() if whole else []
-    decode = msgspec.json.Decoder(tuple[str, str, Any]).decode
+    decode = msgspec.json.Decoder(tuple[str, str, msgspec.Raw]).decode
     for number, line in enumerate(lines, 1):
         try:
             if line.startswith(facts.PREFIX):
                 take_fact(line)
                 continue
-            table, key, row = decode(line)
+            table, key, text = decode(line)
+            row = text if undecoded and table == ITEMS and text != _NULL else _decode(text)
         except ValueError as error:  # msgspec's are ValueErrors too
             raise DatabaseError(path, f"line {number} cannot be read: {error}.") from error
         rows = tables.setdefault(table, {})
@@ -87,8 +104,10 @@ def replay_all(
     after: int,
     tables: Tables,
     take_fact: Callable[[int, bytes], object] = lambda _number, _line: None,
+    *,
+    undecoded: bool = False,
 ) -> TornLine | None:
-    """Apply all segments after number `after`; changes no file.
+    """Apply all segments after number `after`, as `replay` does; changes no file.
 
     Returns
     -------
@@ -106,7 +125,7 @@ def replay_all(
     numbers = [number for number in segments(folder) if number > after]
     for number in numbers:
         path = segment_path(folder, number)
-        lines, torn = replay(path, tables, partial(take_fact, number))
+        lines, torn = replay(path, tables, partial(take_fact, number), undecoded=undecoded)
         if tail is not None and (lines or torn):
             raise DatabaseError(
                 tail.path, "is damaged in the middle of the journal. Nothing was changed."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Protocol
 
 import msgspec
@@ -15,7 +16,7 @@ from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import step
 from adaptive_scheduler.core.rows.retry_decision import Budget
-from adaptive_scheduler.core.rows.row import RUNNING, TASK, Item, TaskItem
+from adaptive_scheduler.core.rows.row import LEARNER, RUNNING, TASK, Item, TaskItem
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.pools import Pool, PoolTable
 from adaptive_scheduler.core.tasks.resources import TaskResources
@@ -54,6 +55,11 @@ def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
     """Read the items, in the order of their ids."""
     rows = _without_half_batch(tables.get(database.ITEMS, {}), read_batches(tables))
     try:
+        if type(rows.get("0")) is msgspec.Raw:
+            items = sorted(map(_decoded, rows.values()), key=attrgetter("id"))
+            if items[-1].id >= len(items):
+                raise KeyError(len(items))
+            return items
         return [_item(rows[str(n)]) for n in range(len(rows))]
     except (msgspec.MsgspecError, KeyError) as error:
         raise DatabaseError(
@@ -63,6 +69,24 @@ def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
 
 def _item(row: Mapping[str, Any]) -> Item:
     return msgspec.convert(row, TaskItem if row.get("kind") == TASK else Item)
+
+
+class _Kind(msgspec.Struct):
+    kind: str = LEARNER
+
+
+_kind_of = msgspec.json.Decoder(_Kind).decode
+_decode_task = msgspec.json.Decoder(TaskItem).decode
+_decode_learner = msgspec.json.Decoder(Item).decode
+
+
+def _kind(row: Mapping[str, Any] | msgspec.Raw) -> str:
+    return _kind_of(row).kind if type(row) is msgspec.Raw else row.get("kind", LEARNER)
+
+
+def _decoded(text: msgspec.Raw) -> Item:
+    """Make an item of the text of its row."""
+    return _decode_task(text) if _kind_of(text).kind == TASK else _decode_learner(text)
 
 
 def open_state(
@@ -124,7 +148,7 @@ def _without_half_batch(rows: dict[str, Any], batches: Mapping[str, list[int]]) 
     n = 1 + max((max(ids) for ids in batches.values() if ids), default=-1)
     if len(rows) == n:
         return rows
-    return {key: row for key, row in rows.items() if row.get("kind") != TASK or int(key) < n}
+    return {key: row for key, row in rows.items() if int(key) < n or _kind(row) != TASK}
 
 
 def _release_duplicates(items: list[Item], budget: Budget) -> list[int]:

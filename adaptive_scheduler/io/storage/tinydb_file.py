@@ -34,8 +34,15 @@ class AtomicStorage(tinydb.Storage):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 
-    def read(self) -> Tables | None:
-        """Return all tables; None if there is no file. DatabaseError if it is not a TinyDB file."""
+    def read(self, *, undecoded: bool = False) -> Tables | None:
+        """Return all tables; None if there is no file. DatabaseError if it is not a TinyDB file.
+
+        Parameters
+        ----------
+        undecoded : bool
+            Leave the rows of items as their text (`msgspec.Raw`): a million of them are read in a
+            third of the time and memory.
+        """
         try:
             data = files.read(self.path)
         except FileNotFoundError:
@@ -43,7 +50,7 @@ class AtomicStorage(tinydb.Storage):
         except OSError as error:
             raise DatabaseError(self.path, f"cannot be read: {error.strerror}.") from error
         try:
-            return msgspec.json.decode(data, type=Tables)
+            return _decode(data) if undecoded else msgspec.json.decode(data, type=Tables)
         except msgspec.MsgspecError as error:
             raise DatabaseError(
                 self.path,
@@ -58,6 +65,18 @@ class AtomicStorage(tinydb.Storage):
     def write(self, data: Tables) -> None:
         """Replace the file atomically, readable by its user only."""
         files.write_atomically(self.path, msgspec.json.encode(data), mode=0o600, kind=DatabaseError)
+
+
+def _decode(data: bytes) -> Tables:
+    """Decode all but the rows of items."""
+    tables = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    items = tables.pop(ITEMS, None)
+    decoded: Tables = {
+        name: msgspec.json.decode(text, type=dict[str, Any]) for name, text in tables.items()
+    }
+    if items is not None:
+        decoded[ITEMS] = msgspec.json.decode(items, type=dict[str, msgspec.Raw])
+    return decoded
 
 
 def create(path: Path, tables: Tables) -> None:

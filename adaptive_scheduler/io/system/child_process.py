@@ -1,8 +1,9 @@
 """A child process in a process group of its own: started quickly, watched by a pidfd, reaped once.
 
 By `posix_spawn`: it takes half of the time of `subprocess.Popen`, and agents start thousands of
-programs. What it lacks is done by this process for a moment, which therefore has one thread only:
-the working directory and the cores are set before the child starts, and set back after it.
+programs. What it lacks is done by this process, which therefore has one thread only: it goes into
+the child's folder for a moment, and binds itself to the child's cores until it binds itself to
+others, or calls `unbind`: changing the cores is what takes longest.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from adaptive_scheduler.executors import signals
+
+T = TypeVar("T")
 
 #: Every process of a job gets them.
 _HEADS_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -26,6 +30,12 @@ _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
 _OOM = b"500"
 #: Ignored by Python, and not to be ignored by programs.
 _DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+#: See fork(2), open(2), execve(2); the last: somebody writes the program at the moment.
+_SHORTAGES = frozenset(
+    (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ETXTBSY)
+)
+#: Seconds between tries while there is a shortage.
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 #: Ticks of the times in /proc/PID/stat in a second, see proc(5).
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -88,7 +98,8 @@ class Child:
         if output is not None:
             actions += [(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]
         actions += [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in inherit]
-        with _in_folder(cwd), _bound_to(cores):
+        _bind_to(cores)
+        with _in_folder(cwd):
             self.pid = os.posix_spawn(
                 _program(argv[0], env), argv, env, file_actions=actions, setpgroup=0,
                 setsigdef=_DEFAULT_SIGNALS,
@@ -125,13 +136,48 @@ class Child:
         return ProcessEnd(max(code, 0), max(-code, 0), usage.ru_maxrss * 1024)
 
 
+#: Where programs are, by their name and the folders in which they were looked for.
+_found: dict[tuple[str, str | None], str] = {}
+
+
+def patiently(start: Callable[[], T]) -> T:
+    """Start something; try again for a second and a half if the machine has no room for it.
+
+    Raises
+    ------
+    OSError
+        See `is_shortage`.
+    """
+    for pause in _PAUSES:
+        try:
+            return start()
+        except OSError as error:
+            if not is_shortage(error):
+                raise
+            time.sleep(pause)
+    return start()
+
+
+def is_shortage(error: OSError) -> bool:
+    """Whether the machine has too few processes, files or memory left: not the task's fault."""
+    return error.errno in _SHORTAGES
+
+
 def _program(name: str, env: Mapping[str, str]) -> str:
     """Where a program is; OSError that names it if it is nowhere."""
     if "/" in name:
         return name
+    key = name, env.get("PATH")
+    path = _found.get(key)
+    if path is None or not os.access(path, os.X_OK):
+        path = _found[key] = _search(name, env)
+    return path
+
+
+def _search(name: str, env: Mapping[str, str]) -> str:
     for folder in os.get_exec_path(env):
         path = f"{folder}/{name}"
-        if os.access(path, os.X_OK) and not os.path.isdir(path):  # noqa: PTH112  called very often
+        if os.access(path, os.X_OK) and not os.path.isdir(path):  # noqa: PTH112  as it is called often
             return path
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
@@ -145,19 +191,26 @@ def _in_folder(path: str) -> Iterator[None]:
         os.chdir("/")  # no folder is kept busy
 
 
-@contextmanager
-def _bound_to(cores: Iterable[int]) -> Iterator[None]:
-    """Let what is started inside have these cores, as far as there are any of them."""
-    before = os.sched_getaffinity(0)
-    wanted = before.intersection(cores)
-    if not wanted or wanted == before:
-        yield
-        return
-    os.sched_setaffinity(0, wanted)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
+class _Cores:
+    """The cores that this process may use, and those that it uses at the moment."""
+
+    all: frozenset[int] = frozenset()
+    now: frozenset[int] = frozenset()
+
+
+def _bind_to(cores: Iterable[int]) -> None:
+    """Use these cores, as far as there are any of them; else all."""
+    if not _Cores.all:
+        _Cores.all = _Cores.now = frozenset(os.sched_getaffinity(0))
+    wanted = _Cores.all.intersection(cores) or _Cores.all
+    if wanted != _Cores.now:
+        os.sched_setaffinity(0, wanted)
+        _Cores.now = wanted
+
+
+def unbind() -> None:
+    """Use all cores again: not only that of the last child."""
+    _bind_to(())
 
 
 # --------------------------------------------------------------------------- this process

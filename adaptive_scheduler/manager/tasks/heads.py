@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from adaptive_scheduler.core.jobs.records import is_external
 from adaptive_scheduler.core.rows.events import TaskEnded
-from adaptive_scheduler.core.rows.row import LONGEST, RUNNING
+from adaptive_scheduler.core.rows.row import LONGEST, RUNNING, TaskItem
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.task_state import Head, is_full_cut
+from adaptive_scheduler.core.times import length_text
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Reply
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Trade, Work
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
@@ -162,7 +163,7 @@ class HeadManager:
         is_measured = end.begun and end.kind in _MEASURED
         if is_measured and end.seconds < LONGEST:  # not of NaN
             self._state.tasks.hand_out.durations.note(given.function, max(0.0, end.seconds))
-        text = end.text[:LONGEST_REASON]
+        text = (end.text or _why(end, row))[:LONGEST_REASON]
         is_full = end.kind is EndKind.CUT and self._is_full_cut(head, end)
         event = TaskEnded(
             end.token, end.kind, end.begun, text, end.seconds, end.code, is_full
@@ -182,3 +183,12 @@ class HeadManager:
                 facts.put_fact("path", item, end.path.encode())
             if not end.path:
                 facts.put_fact("value", item, end.value)
+
+
+def _why(end: End, row: TaskItem) -> str:
+    """Why a task ended of which its head says nothing; "" where the kind says all."""
+    if end.kind is EndKind.TIMEOUT and row.timeout is not None:
+        return f"it ran for longer than its timeout of {length_text(row.timeout)}"
+    if end.kind is EndKind.CUT:
+        return "its job ended"
+    return ""

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, InvalidStateError
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -188,6 +189,8 @@ class TaskBook:
 
         def requests() -> Iterable[Request]:
             known = [(one.number, number) for one, number in pairs if one.number is not None]
+            # the best ones first: they may begin while the others are on their way
+            known.sort(key=itemgetter(1), reverse=True)
             for n in range(0, len(known), MOST):
                 items, new = zip(*known[n : n + MOST], strict=True)
                 yield Prioritise(list(items), list(new))

@@ -32,6 +32,8 @@ def figures(snapshot: Snapshot) -> list[str]:
     parts = [f"{snapshot.ended_per_second:,.1f} ended/s"]
     if cores := sum(job.cores for job in snapshot.jobs):
         parts.append(f"{sum(job.used for job in snapshot.jobs)} of {cores} cores in use")
+    if snapshot.is_open:
+        parts.append("more tasks may come")
     return parts
 
 

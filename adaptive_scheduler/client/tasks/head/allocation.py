@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from adaptive_scheduler.core.tasks.place import NodeInventory
 
 #: Variables that name the GPUs of a job, the most binding one first. CUDA's own comes first: it is
@@ -36,6 +38,42 @@ def this_machine(slots: int | None = None, gpus: list[str] | None = None) -> Nod
     if slots is not None:
         cores = cores[:slots] if slots <= len(cores) else counted_cores(slots)
     return NodeInventory(socket.gethostname(), cores, gpus or [])
+
+
+def of_allocation(
+    environ: Mapping[str, str], slots: int | None = None, gpus: list[str] | None = None
+) -> NodeInventory:
+    """What this process has for tasks: of its allocation if it is in one, else of this machine.
+
+    Parameters
+    ----------
+    environ : mapping
+        Environment variables.
+    slots : int, optional
+        Cores.
+    gpus : list of str, optional
+        Default: those of the allocation; on a machine without a batch system none, as nobody has
+        said to whom they belong.
+    """
+    if not any(environ.get(name) for name in ("SLURM_JOB_ID", "PBS_JOBID")):
+        return this_machine(slots, gpus)
+    node = of_job(environ, slots or cores_of(environ, len(os.sched_getaffinity(0))))
+    return msgspec.structs.replace(node, gpus=gpus or node.gpus)
+
+
+def allocation_left(environ: Mapping[str, str], now: float) -> float | None:
+    """Seconds until the allocation of this process ends; None: it is in none, or nobody says.
+
+    SLURM_JOB_END_TIME: "The UNIX timestamp for a job's projected end time" (salloc(1), sbatch(1)).
+
+    Parameters
+    ----------
+    environ : mapping
+    now : float
+        Seconds since 1970.
+    """
+    text = environ.get("SLURM_JOB_END_TIME", "")
+    return max(0.0, int(text) - now) if text.isdecimal() else None
 
 
 def of_job(environ: Mapping[str, str], cores: int) -> NodeInventory:

@@ -34,7 +34,12 @@ from adaptive_scheduler.client.deadline import Deadline, walltime_left
 from adaptive_scheduler.client.job_environment import JobEnvironment
 from adaptive_scheduler.client.signals import ENDING, WARNING, ParentWatch
 from adaptive_scheduler.client.tasks.head.agent_link import AgentLink
-from adaptive_scheduler.client.tasks.head.allocation import are_bound, of_job, this_machine
+from adaptive_scheduler.client.tasks.head.allocation import (
+    allocation_left,
+    are_bound,
+    of_allocation,
+    of_job,
+)
 from adaptive_scheduler.client.tasks.head.head_link import HeadLink
 from adaptive_scheduler.client.tasks.head.head_session import Begin, EndTask, HeadSession
 from adaptive_scheduler.client.tasks.messages import Begun, Call, Slot, Start, TaskEnd
@@ -253,14 +258,19 @@ class HeadProcess:
                 self._session.give_back_waiting()
             elif work.leave:
                 self.leave("the manager has no work for it")
-        self._soon(0.0)
+        self._soon(GATHER if self._session.can_wait else 0.0)
 
     def _carry_out(self, action: Begin | EndTask) -> None:
         if isinstance(action, EndTask):
             self._agents.stop(action.token)
             return
         given, (place, *_) = action.given, action.place
-        work = _work(given)
+        try:
+            work = _work(given)
+        except msgspec.MsgspecError as error:
+            text = f"it is no command of this version: {error}"
+            self.task_ended(TaskEnd(given.token, EndKind.UNABLE, text=text, begun=False))
+            return
         slot = _slot(place, given.threads, self._has_gpus)
         self._agents.start(Start(given.token, work, slot, given.timeout, given.attempt))
 
@@ -283,7 +293,7 @@ class HeadProcess:
         )  # fmt: skip
         for begin in begins:
             self._carry_out(begin)
-        self._soon(GATHER if begins else 0.0)
+        self._soon(GATHER if self._session.can_wait else 0.0)
 
     def agent_lost(self) -> None:
         """What ran there died with it."""
@@ -381,10 +391,11 @@ def main(argv: list[str]) -> int:
     owner = Owner(job, 0, given.attempt, uuid.uuid4().hex)
     if given.attempt:
         wait_for_earlier_head(job)
-    node = this_machine(given.slots, [one for one in given.gpus.split(",") if one])
+    node = of_allocation(os.environ, given.slots, [one for one in given.gpus.split(",") if one])
+    deadline = Deadline(lambda: allocation_left(os.environ, time.time()))
     try:
         config = read_config(folder)
-        head = HeadProcess(folder, config, owner, hello_of(node), Deadline(lambda: None))
+        head = HeadProcess(folder, config, owner, hello_of(node), deadline)
         # its number is given: when this line is reached, the parent may have ended already
         head.run(lambda: given.parent is not None and os.getppid() != given.parent)
     except AdaptiveSchedulerError as error:

@@ -17,7 +17,7 @@ from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Held, Order,
 
 #: Seconds of work that is lined up at the agent behind each task that runs: for short calls the
 #: agent must not wait for the head after each one.
-LINE = 0.003
+LINE = 0.01
 LONGEST_LINE = 64
 #: Ends, and bytes of their values, in one message.
 MOST_ENDS, MOST_BYTES = 1000, 2**20
@@ -47,11 +47,13 @@ class HeadReport:
         The last token and the last order that have come.
     must_tell : bool
         It asks for all that is held.
+    frees : bool
+        A place has become free since the last report was made.
     """
 
     def __init__(self) -> None:
         self.seen = self.told = 0
-        self.must_tell = False
+        self.must_tell = self.frees = False
         self.unheard: list[End] = []
         self._begun: list[tuple[int, int, int]] = []
         self._last_end = 0
@@ -72,6 +74,7 @@ class HeadReport:
     def trade(self, holds: list[Held] | None, wait: float) -> Trade:
         """Return what there is to tell."""
         begun, self._begun = self._begun, []
+        self.frees = False
         return Trade(self.seen, self.told, self._first(), begun, holds, wait, self._last_end)
 
     def _first(self) -> list[End]:
@@ -153,6 +156,11 @@ class HeadSession:
         return bool(self._report.unheard)
 
     @property
+    def can_wait(self) -> bool:
+        """Whether there are only ends to tell of, of tasks whose places have all been taken over."""
+        return self.has_news and not self._report.frees
+
+    @property
     def has_worked(self) -> bool:
         """Whether it was ever given a task."""
         return self._report.seen > 0
@@ -171,9 +179,10 @@ class HeadSession:
                 self._tasks[given.token] = given
                 if given.token not in dropped:  # withdrawn on its way: see the order
                     actions += self._place(given)
-        for order in work.orders:
-            if order.number > self._report.told:
-                self._report.told = order.number
+        told = self._report.told
+        for order in sorted(work.orders, key=lambda one: not one.is_drop):  # no place for those
+            if order.number > told:
+                self._report.told = max(self._report.told, order.number)
                 if order.place is not None and order.token in dropped:
                     continue
                 actions += self._obey(order)
@@ -205,9 +214,9 @@ class HeadSession:
         if given is None:
             return []
         if order.place is not None:
-            if self._is_away(order.token):
-                return []  # it takes over another place, as the manager will hear
-            return [self._begin(given, order.place)]
+            if not self._is_away(order.token):
+                return [self._begin(given, order.place)]
+            return self._pass_on(order, given)
         if order.priority is not None:
             self._tasks[order.token] = msgspec.structs.replace(given, priority=order.priority)
             if not self._is_away(order.token):
@@ -217,6 +226,17 @@ class HeadSession:
             return [EndTask(order.token)]
         self._end(order.token, EndKind.CANCELLED, begun=False)
         return []
+
+    def _pass_on(self, order: Order, given: Given) -> list[Begin | EndTask]:
+        """Give the place of one that is to take over another place soon to one that waits.
+
+        One that runs has taken it over already: the manager will hear of it, and free this one.
+        """
+        other = self._take_best(given.fits) if order.token in self._lines else None
+        if other is None or order.place is None:
+            return []
+        self._report.add(order.token, EndKind.PASSED, other.token, begun=False)
+        return [self._begin(other, order.place)]
 
     def _is_away(self, token: int) -> bool:
         """Whether the agent has it."""
@@ -257,6 +277,8 @@ class HeadSession:
         self._end(token, kind, follower, **facts)
         if follower:
             self._line_up(follower, actions)
+        else:
+            self._report.frees = True
         return actions
 
     def lose(self, text: str, *, is_ending: bool) -> None:

@@ -41,10 +41,13 @@ from adaptive_scheduler.io.system.child_process import (
     become_subreaper,
     end_all,
     leave_signals_to_head,
+    unbind,
 )
 
 #: Seconds between two looks at what runs.
 TICK = 0.05
+#: Seconds for which ends are gathered while each slot has another task: each message wakes the head.
+GATHER = 0.002
 #: Seconds between two looks for processes that tasks left behind.
 ORPHANS = 1.0
 #: Seconds that tasks have to end if the head is gone: nobody waits for them.
@@ -75,7 +78,7 @@ class Agent:
         self._ledger = TaskLedger(self._head.send)
         self._selector = selectors.DefaultSelector()
         self._slots: dict[Slot, SlotQueue] = {}
-        self._next_tick = self._next_orphans = 0.0
+        self._next_tick = self._next_orphans = self._flushed = 0.0
         self._node = Node(
             folder, environment, os.getcwd(), socket.gethostname(), self._ledger, self._watch,
             self._unwatch, self._make_room, self._look_for_orphans,
@@ -95,10 +98,7 @@ class Agent:
         """Serve until the head or the supervisor ends, or says so; `life` is told to the head."""
         self._head.send(Ready(self._node.host, os.getpid(), life))
         while self._ledger.quit is None or self._ledger.slots:
-            self._head.flush()
-            if not self._head.is_open:
-                self._end_tasks(Quit(grace=LONELY_GRACE))
-            for key, _ in self._selector.select(TICK if self._ledger.slots else ORPHANS):
+            for key, _ in self._selector.select(self._flush()):
                 key.data()
             now = time.monotonic()
             if now >= self._next_tick:
@@ -111,8 +111,22 @@ class Agent:
             self._head.flush()
             time.sleep(0.001)
 
+    def _flush(self) -> float:
+        """Send what is to be sent, unless all have work for a moment; returns how long to wait then."""
+        if self._head.has_unsent:
+            now = time.monotonic()
+            left = self._flushed + GATHER - now
+            if left > 0 and all(queue.has_next for queue in self._slots.values()):
+                return left
+            self._flushed = now
+            self._head.flush()
+        if not self._head.is_open:
+            self._end_tasks(Quit(grace=LONELY_GRACE))
+        return TICK if self._ledger.slots else ORPHANS
+
     def _look(self, now: float) -> None:
         """Notice what only the clock tells."""
+        unbind()
         self._ledger.report_judged(now)
         for queue in self._slots.values():
             queue.look(now)

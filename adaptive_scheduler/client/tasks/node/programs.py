@@ -12,7 +12,12 @@ from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, argv
 from adaptive_scheduler.client.tasks.node.ledger import how
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
 from adaptive_scheduler.core.wire.tasks import EndKind
-from adaptive_scheduler.io.system.child_process import Child, ProcessEnd
+from adaptive_scheduler.io.system.child_process import (
+    Child,
+    ProcessEnd,
+    is_shortage,
+    patiently,
+)
 
 _LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
@@ -60,24 +65,29 @@ class RunningProgram:
         if not self._steps:
             return self._end(EndKind.VALUE, 0)
         self._step = self._steps.pop(0)
-        values = placeholders(self.start.slot, self._host, self.start.attempt)
         try:
-            log = os.open(self._work.log, _LOG, 0o666)
-            try:
-                self.child = Child(
-                    argv_of(self._step, values), self._environment, cwd=self._work.folder,
-                    output=log, cores=self.start.slot.cores,
-                )  # fmt: skip
-            finally:
-                os.close(log)
-            self.child.prefer_when_memory_is_short()
+            self.child = patiently(self._spawn)
         except OSError as error:
             what = error.filename or self._step.text or self._step.argv[0]
             text = f"{self._name}could not be started: {what}: {error.strerror}"
-            return self._end(EndKind.UNABLE, error.errno or 0, text)
+            kind = EndKind.DIED if is_shortage(error) else EndKind.UNABLE
+            return self._end(kind, error.errno or 0, text)
         except ValueError as error:  # a NUL in an argument
             return self._end(EndKind.UNABLE, 0, f"{self._name}could not be started: {error}")
         return None
+
+    def _spawn(self) -> Child:
+        values = placeholders(self.start.slot, self._host, self.start.attempt)
+        log = os.open(self._work.log, _LOG, 0o666)
+        try:
+            child = Child(
+                argv_of(self._step, values), self._environment, cwd=self._work.folder, output=log,
+                cores=self.start.slot.cores,
+            )  # fmt: skip
+        finally:
+            os.close(log)
+        child.prefer_when_memory_is_short()
+        return child
 
     def end_step(self, stopped: EndKind | None) -> tuple[TaskEnd | None, ProcessEnd]:
         """Reap the program that has ended; no `TaskEnd` if the next one is to begin.

@@ -18,7 +18,7 @@ from adaptive_scheduler.client.tasks.node.ledger import JUDGED_AFTER, Stopping, 
 from adaptive_scheduler.client.tasks.node.orphans import Origin, has_company
 from adaptive_scheduler.client.tasks.node.programs import RunningProgram
 from adaptive_scheduler.core.wire.tasks import EndKind
-from adaptive_scheduler.io.system.child_process import ProcessEnd
+from adaptive_scheduler.io.system.child_process import ProcessEnd, is_shortage, patiently
 
 #: Seconds between SIGTERM and SIGKILL.
 GRACE = 10.0
@@ -90,6 +90,11 @@ class SlotQueue:
     def is_idle(self) -> bool:
         """Whether it has no task."""
         return not (self.waiting or self.program or (self.worker and self.worker.given))
+
+    @property
+    def has_next(self) -> bool:
+        """Whether it has another task behind the one that runs."""
+        return bool(self.waiting) or (self.worker is not None and len(self.worker.given) > 1)
 
     @property
     def running(self) -> tuple[int, float]:
@@ -219,9 +224,12 @@ class SlotQueue:
     def _new_worker(self) -> Worker | None:
         self._node.make_room(self.slot)
         try:
-            worker = Worker(self.slot, self._environment, self._node.folder, self._node.cwd)
+            worker = patiently(
+                lambda: Worker(self.slot, self._environment, self._node.folder, self._node.cwd)
+            )
         except OSError as error:
-            self._fail_calls(f"no worker can be started: {error}")
+            kind = EndKind.DIED if is_shortage(error) else EndKind.UNABLE
+            self._fail_calls(f"no worker can be started: {error}", kind)
             return None
         self.worker = worker
         self._node.watch(worker.frames.sock, partial(self._hear, worker))
@@ -290,12 +298,14 @@ class SlotQueue:
         code = ending.signal or ending.status
         return TaskEnd(start.token, kind, code, seconds=seconds, peak=ending.peak, text=text)
 
-    def _fail_calls(self, why: str) -> None:
+    def _fail_calls(self, why: str, kind: EndKind = EndKind.UNABLE) -> None:
+        """Report calls that wait as what `kind` says; with ``DIED`` only the first, others come back."""
         self._stillborn = 0
         calls = [start for start in self.waiting if isinstance(start.work, Call)]
         self.waiting = deque(start for start in self.waiting if not isinstance(start.work, Call))
         for start in calls:
-            self._node.ledger.report(TaskEnd(start.token, EndKind.UNABLE, text=why, begun=False))
+            self._node.ledger.report(TaskEnd(start.token, kind, text=why, begun=False))
+            kind = EndKind.BACK if kind is EndKind.DIED else kind
 
     # ------------------------------------------------------------------------- the end
 

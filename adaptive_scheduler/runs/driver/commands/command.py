@@ -75,6 +75,8 @@ class Command:
         Files and folders that are copied into the task's folder.
     resources : TaskResources, optional
         What it occupies, unless ``options(resources=...)`` says otherwise.
+    keep_log : bool
+        Whether the output of a success is kept, as that of a failure is.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Command:
         value: Callable[[CommandOutput], Any] | None = None,
         inputs: Sequence[str | os.PathLike[str]] = (),
         resources: TaskResources | None = None,
+        keep_log: bool = True,
     ) -> None:
         self.steps = _steps(program)
         self.rule = value
@@ -96,6 +99,15 @@ class Command:
         reads_file = value is not None and (
             value.needs_folder if isinstance(value, ValueRule) else True
         )
+        needs_log = value is not None and (
+            value.needs_log if isinstance(value, ValueRule) else True
+        )
+        if needs_log and not keep_log:
+            raise InputError(
+                "keep_log=False: its value may be read from the output. Leave it out, or give a "
+                "value that is read from a file."
+            )
+        self.keep_log = keep_log
         self._pickled_rule = _pickled(value)
         self.has_folder = bool(self.inputs) or reads_file or bool(names & _IN_FOLDER)
 
@@ -135,7 +147,7 @@ class Command:
         self._write(own, log, text)
         program = CommandSpec(
             steps, os.getcwd() if own is None else str(own), str(log), rule=self._pickled_rule,
-            parameters=text if own is None else "",
+            keep_log=self.keep_log, parameters=text if own is None else "",
         )  # fmt: skip
         return EncodedCommand(msgspec.msgpack.encode(program), self.rule, log, own)
 

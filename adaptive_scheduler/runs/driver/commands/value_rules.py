@@ -49,10 +49,13 @@ class ValueRule:
         Whether it reads a file of the task.
     takes_failures : bool
         Whether a command that fails has a value, too.
+    needs_log : bool
+        Whether it reads the output.
     """
 
     needs_folder = True
     takes_failures = False
+    needs_log = False
 
     def __call__(self, result: CommandOutput) -> Any:
         """Return the value."""
@@ -102,6 +105,7 @@ class regex_value(ValueRule):  # noqa: N801  used like a function
             raise InputError(f"regex_value({pattern!r}): {error}.") from error
         self.name = name
         self.needs_folder = bool(name)
+        self.needs_log = not name
 
     def __call__(self, result: CommandOutput) -> Any:
         """Return the value."""

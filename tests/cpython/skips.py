@@ -8,7 +8,6 @@ SKIPS = {
     "test_processes_terminate": "looks into ProcessPoolExecutor's private list of processes",
     "test_max_workers_too_large": "about Windows; CPython skips it here, too",
     "test_killed_child": "promises the opposite: a dead worker must not break the executor",
-    "test_ressources_gced_in_workers": "passes a multiprocessing manager's proxy to workers that are no children",
     "test_saturation": "looks into ProcessPoolExecutor's private list of processes",
     "test_idle_process_reuse": "looks into ProcessPoolExecutor's private list of processes",
     "test_max_tasks": "max_tasks_per_child is no argument of ours",

@@ -1,0 +1,1 @@
+"""Rows of calls and commands; each goes through the public `Executor` on ``scheduler.Here``."""

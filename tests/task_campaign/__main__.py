@@ -1,0 +1,107 @@
+"""A kill campaign: ``python -m tests.task_campaign local|slurm|pbs [--seed N] [--minutes M]``."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.task_campaign.kills import Kills
+from tests.task_campaign.plan import Plan
+from tests.task_campaign.verdict import Verdict
+from tests.task_campaign.world import World
+
+#: Seconds between two blows.
+PAUSE = (0.3, 0.9)
+#: Walltime and mean seconds of a task; Slurm has no walltime below a minute.
+SIZES = {"local": (12, 0.06), "pbs": (12, 0.06), "slurm": (60, 0.2)}
+#: Seconds in which all must be over, beside the minutes that were asked for.
+LIMIT = 180.0
+CHANGES = ("priorities changed", "pool added", "pool removed")
+
+
+def main() -> int:
+    """Return the exit status: 0 if no promise was broken."""
+    options = argparse.ArgumentParser(prog="python -m tests.task_campaign")
+    options.add_argument("batch_system", choices=list(SIZES))
+    options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    options.add_argument("--minutes", type=float, default=0.0, help="go on for so long")
+    options.add_argument("--keep", action="store_true")
+    given = options.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    folder = Path(tempfile.mkdtemp(prefix="as-kills-", dir="/tmp"))
+    walltime, seconds = SIZES[given.batch_system]
+    more = max(1, round(given.minutes))
+    plan = Plan(
+        str(folder), given.batch_system, given.seed, calls=2000 * more, commands=200 * more,
+        seconds=seconds, walltime=walltime,
+    )  # fmt: skip
+    print(f"kill campaign on {given.batch_system}, seed {given.seed}", flush=True)
+    wrong = ["it was interrupted"]
+    try:
+        wrong = campaign(plan, given.minutes)
+    finally:
+        if wrong or given.keep:
+            print(f"kept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    print(*wrong[:20], sep="\n")
+    print(f"seed {given.seed}: {len(wrong)} promises broken", flush=True)
+    return int(bool(wrong))
+
+
+def campaign(plan: Plan, minutes: float) -> list[str]:
+    """Run it; returns what was wrong."""
+    dice = random.Random(plan.seed)
+    world = World(plan)
+    begin = time.monotonic()
+    try:
+        world.start()
+        kills = Kills(world, dice)
+        try:
+            wrong = go_through(world, kills, dice, begin + 60 * minutes)
+            took = time.monotonic() - begin
+            left = world.wait_for_silence() if not wrong else []
+        finally:
+            kills.mend(at_once=True)
+            (plan.path / "kills").write_text("\n".join(kills.told))
+    finally:
+        world.end()
+    wrong += [f"10 s after the end: {one}" for one in left]
+    verdict = Verdict(plan, world.run)
+    counted = kills.done + changes_of(plan) + Counter({"walltime": verdict.figures["walltimes"]})
+    wrong += [f"no {kind}" for kind in (*kills.kinds, *CHANGES, "walltime") if not counted[kind]]
+    print(f"{took:.0f} s; " + ", ".join(f"{n} {kind}" for kind, n in sorted(counted.items())))
+    print(", ".join(f"{n} {what}" for what, n in sorted(verdict.figures.items())))
+    return wrong + verdict.wrong
+
+
+def go_through(world: World, kills: Kills, dice: random.Random, until: float) -> list[str]:
+    """Break things until each kind was broken and the time is over, then let the run end."""
+    limit, may_end = until + LIMIT, world.plan.path / "may-end"
+    begin = time.monotonic()
+    while not world.is_driver_over():
+        if time.monotonic() > limit:
+            return [f"not over after {limit - begin:.0f} s: {world.remains()[:30]}"]
+        kills.mend()
+        if not kills.missing and time.monotonic() >= max(until, begin + 1.2 * world.plan.walltime):
+            may_end.touch()
+        if world.done() > 0:
+            kills.strike()
+        time.sleep(dice.uniform(*PAUSE))
+    return []
+
+
+def changes_of(plan: Plan) -> Counter[str]:
+    """What the driver has changed, by kind."""
+    return Counter((plan.path / "changes").read_text().splitlines())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""What is broken in a campaign, by a seeded dice: each looks for its victim first."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+
+import psutil
+
+from adaptive_scheduler.core.jobs.batch_jobs import JobState
+from tests.clusters.pbs import PrivatePBS
+from tests.clusters.slurm import PrivateSlurm
+from tests.task_campaign.world import World
+
+#: Seconds for which a node is drained.
+DRAINED = 4.0
+IN_JOBS = ("head", "supervisor", "agent", "worker", "program")
+#: Kinds that come more often.
+OFTEN = ("worker", "program", "agent")
+
+
+class Kills:
+    """Kills, cancels, drains and requeues.
+
+    Parameters
+    ----------
+    world : World
+    dice : random.Random
+
+    Attributes
+    ----------
+    done : Counter of str
+        How often, by kind.
+    """
+
+    def __init__(self, world: World, dice: random.Random) -> None:
+        self._world, self._dice = world, dice
+        self.done: Counter[str] = Counter()
+        self.told: list[str] = []
+        self._begin = time.monotonic()
+        self._drained: tuple[str, float] | None = None
+        kinds: dict[str, Callable[[], str]] = {
+            f"{kind} killed": (lambda kind=kind: self._kill_in_job(kind))  # type: ignore[misc]
+            for kind in IN_JOBS
+        }
+        kinds |= {
+            "driver killed": self._kill_driver, "manager killed": self._kill_manager,
+            "job cancelled": self._cancel,
+        }  # fmt: skip
+        if isinstance(world.cluster, PrivateSlurm):
+            kinds |= {"node drained": self._drain, "job requeued": self._requeue}
+        elif isinstance(world.cluster, PrivatePBS):
+            kinds |= {"job requeued": self._requeue}
+        self.kinds = kinds
+
+    @property
+    def missing(self) -> list[str]:
+        """Kinds that have had no victim so far."""
+        return [kind for kind in self.kinds if not self.done[kind]]
+
+    def strike(self) -> None:
+        """Break one thing, if there is one to break; what is missing comes first."""
+        often = [f"{kind} killed" for kind in OFTEN]
+        kind = self._dice.choice(self.missing or [*self.kinds, *often])
+        with suppress(psutil.NoSuchProcess):
+            if what := self.kinds[kind]():
+                self.done[kind] += 1
+                self.told.append(f"{time.monotonic() - self._begin:.1f} s: {kind}: {what}")
+
+    def _kill_in_job(self, kind: str) -> str:
+        victims = self._world.processes(kind)
+        if not victims:
+            return ""
+        victim = self._dice.choice(victims)
+        victim.kill()
+        return str(victim.pid)
+
+    def _kill_driver(self) -> str:
+        driver = self._world.driver
+        if driver is None or driver.poll() is not None or self._world.done() < 1:
+            return ""
+        driver.kill()
+        driver.wait()
+        self._world.start_driver()
+        return str(driver.pid)
+
+    def _kill_manager(self) -> str:
+        victim = self._world.manager()
+        if victim is None:
+            return ""
+        victim.kill()
+        return str(victim.pid)
+
+    def _running(self) -> str:
+        """A job that runs tasks; "" if none does."""
+        running = [job for job in self._world.queue() if job.state is JobState.RUNNING]
+        return self._dice.choice(running).id if running and self._world.processes("agent") else ""
+
+    def _cancel(self) -> str:
+        job = self._running()
+        if job:
+            for argv in self._world.scheduler.cancel_commands([job]):
+                self._world.command(argv)
+        return job
+
+    def _requeue(self) -> str:
+        job, cluster = self._running(), self._world.cluster
+        if not job:
+            return ""
+        if isinstance(cluster, PrivateSlurm):
+            done = self._world.command(["scontrol", "requeue", job])
+            return "" if done.returncode else job
+        assert isinstance(cluster, PrivatePBS)
+        cluster.rerun(job)
+        return job
+
+    def _drain(self) -> str:
+        assert isinstance(self._world.cluster, PrivateSlurm)
+        nodes = [node for job in self._world.queue() if job.state is JobState.RUNNING
+                 for node in job.nodes]  # fmt: skip
+        if self._drained is not None or not nodes:
+            return ""
+        node = self._dice.choice(nodes)
+        self._drained = (node, time.monotonic() + DRAINED)
+        self._world.cluster.scontrol("update", f"NodeName={node}", "State=DRAIN", "Reason=campaign")
+        return node
+
+    def mend(self, *, at_once: bool = False) -> None:
+        """Resume a node that was drained for long enough."""
+        if self._drained is None or (not at_once and time.monotonic() < self._drained[1]):
+            return
+        assert isinstance(self._world.cluster, PrivateSlurm)
+        self._world.cluster.scontrol("update", f"NodeName={self._drained[0]}", "State=RESUME")
+        self._drained = None

@@ -1,0 +1,161 @@
+"""Whether a campaign has kept what it promises, from its disk alone."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import pickle
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.row import TaskItem
+from adaptive_scheduler.io.storage import row_codec
+from adaptive_scheduler.io.storage.database import JOBS
+from adaptive_scheduler.io.storage.read_only import read_with_facts
+from tests.task_campaign.plan import CORES, Plan
+
+
+class Verdict:
+    """What became of each task.
+
+    Parameters
+    ----------
+    plan : Plan
+    run : RunFolder
+
+    Attributes
+    ----------
+    wrong : list of str
+        Promises that were broken.
+    figures : Counter of str
+    """
+
+    def __init__(self, plan: Plan, run: RunFolder) -> None:
+        self.plan = plan
+        self.wrong: list[str] = []
+        self.figures: Counter[str] = Counter()
+        tables, self._facts = read_with_facts(run)
+        rows = [row for row in row_codec.read_items(tables, run) if isinstance(row, TaskItem)]
+        self.rows = {row.key: row for row in rows}
+        self.jobs = list(tables.get(JOBS, {}).values())
+        self.ledger = read_ledger(Path(plan.ledger))
+        try:
+            self._judge_rows(rows)
+            self._judge_acknowledged()
+        finally:
+            self._facts.close()
+        self._judge_places()
+        self._count_jobs()
+
+    def _judge_rows(self, rows: list[TaskItem]) -> None:
+        wanted = {one["key"] for one in self.plan.tasks()}
+        if len(rows) != len(self.rows) or set(self.rows) != wanted:
+            self.wrong.append(f"{len(rows)} rows of {len(self.rows)} keys, wanted {len(wanted)}")
+        for row in rows:
+            right = "failed" if row.key.startswith("wrong") else "done"
+            self.figures[row.phase.value] += 1
+            if row.phase != right:
+                self.wrong.append(
+                    f"{row.key} is {row.phase.value}, and should be {right}: {row.reason} "
+                    f"({row.fails} fails, {row.crashes} crashes, {row.cuts} cuts)"
+                )
+        ends = Counter(row.ended for row in rows)
+        if ends[0] or max(ends.values()) > 1:
+            self.wrong.append(f"ends are not numbered once each: {ends.most_common(3)}")
+
+    def _judge_acknowledged(self) -> None:
+        """What a driver was told once is what the disk has, and what every other life was told."""
+        told: dict[str, set[str]] = defaultdict(set)
+        for line in (self.plan.path / "acknowledged").read_text().splitlines():
+            key, _, text = line.partition("\t")
+            told[key].add(ast.literal_eval(text))
+            self.figures["acknowledged"] += 1
+        is_over = told.pop("over", None)
+        if not is_over:
+            self.wrong.append("the driver has not come to its end")
+        finished = {line["mark"] for line in self.ledger if line["what"] == "end"}
+        for key, row in self.rows.items():
+            if len(told[key]) != 1:
+                self.wrong.append(f"{key}: acknowledged as {told[key] or 'nothing'}")
+                continue
+            (text,) = told[key]
+            if key.startswith("wrong"):
+                if text != f"WrongOnPurposeError: {key}":
+                    self.wrong.append(f"{key}: {text}")
+            elif text.split()[0] != key or text.split()[-1] not in finished:
+                self.wrong.append(f"{key}: was told {text!r}, which nobody has computed")
+            elif row.function and (value := self._value(row)) != text:
+                self.wrong.append(f"{key}: was told {text!r}, and the disk has {value!r}")
+
+    def _value(self, row: TaskItem) -> Any:
+        found = self._facts.get("value", row.id)
+        return None if found is None else pickle.loads(found)
+
+    def _judge_places(self) -> None:
+        """No core was given to two at a time, and no job had more at a time than it has cores."""
+        begun = Counter(line["key"] for line in self.ledger if line["what"] == "begin")
+        self.figures["begun again"] = sum(begun.values()) - len(begun)
+        self.wrong += double_bookings(self.ledger, os.cpu_count() or 1)
+        threads = {
+            one["key"]: one["settings"]["resources"].threads_per_rank for one in self.plan.tasks()
+        }
+        self.wrong += too_many_at_a_time(self.ledger, threads, CORES)
+
+    def _count_jobs(self) -> None:
+        self.figures["jobs"] = len(self.jobs)
+        for job in self.jobs:
+            words = f"{job.get('goodbye', '')} {job.get('ended', '')}"
+            if "walltime" in words or "timeout" in words or "deadline" in words:
+                self.figures["walltimes"] += 1
+
+
+def read_ledger(path: Path) -> list[dict[str, Any]]:
+    """Return what tasks noted."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def intervals(ledger: list[dict[str, Any]]) -> list[tuple[float, float, dict[str, Any]]]:
+    """From when to when each that came to its end ran; of the others nobody knows until when."""
+    begun = {line["mark"]: line for line in ledger if line["what"] == "begin"}
+    return [
+        (begun[line["mark"]]["at"], line["at"], begun[line["mark"]])
+        for line in ledger
+        if line["what"] == "end"
+    ]
+
+
+def double_bookings(ledger: list[dict[str, Any]], cores: int) -> list[str]:
+    """What overlaps on one core of one node, among tasks that are bound to fewer than all cores."""
+    by_place: dict[Any, list[tuple[float, float, str]]] = defaultdict(list)
+    for begin, end, line in intervals(ledger):
+        if len(line["cores"]) < cores:
+            for core in line["cores"]:
+                by_place[line["node"], f"core {core}"].append((begin, end, line["key"]))
+    return [
+        f"{place}: {first} until {until}, but {second} from {begin}"
+        for place, runs in by_place.items()
+        for (_, until, first), (begin, _, second) in zip(sorted(runs), sorted(runs)[1:], strict=False)
+        if begin < until
+    ]  # fmt: skip
+
+
+def too_many_at_a_time(
+    ledger: list[dict[str, Any]], threads: dict[str, int], cores: int
+) -> list[str]:
+    """Jobs in which more cores were taken at a time than they have."""
+    changes: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    for begin, end, line in intervals(ledger):
+        n = threads[line["key"]]
+        changes[line["job"]] += [(begin, n), (end, -n)]
+    wrong = []
+    for job, its in changes.items():
+        taken = most = 0
+        for _, change in sorted(its):
+            taken += change
+            most = max(most, taken)
+        if most > cores:
+            wrong.append(f"job {job}: {most} cores taken at a time, it has {cores}")
+    return wrong

@@ -1,0 +1,229 @@
+"""What a driver sends, and what it does with refusals, without a manager."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import Ok, Reply, Request
+from adaptive_scheduler.core.wire.tasks import (
+    Collect,
+    Fetch,
+    Fetched,
+    PutFunction,
+    Submit,
+    TaskResult,
+    TasksSubmitted,
+    Withdraw,
+)
+from adaptive_scheduler.errors import InputError, RequestRefusedError, UnpicklableError
+from adaptive_scheduler.runs.driver import driver
+from adaptive_scheduler.runs.driver.settings import Settings
+from adaptive_scheduler.runs.driver.task_book import TaskBook
+
+
+class FakeManager:
+    """Answers as a manager does; `refuse` has the codes of refusals of the next Submits."""
+
+    def __init__(self) -> None:
+        self.asked: list[Request] = []
+        self.refuse: list[str] = []
+        self.bad: set[bytes] = set()
+        self.n = 0
+        self.ended: dict[int, TaskResult] = {}
+        self.before_submit: Any = lambda: None
+        self.gate = threading.Event()
+        self.gate.set()
+        self.stopped = threading.Event()
+
+    def __call__(self, _folder: RunFolder, _stop: int) -> FakeManager:
+        return self  # in the place of the class `Channel`
+
+    def ask(self, body: Request, _timeout: float = 10.0) -> Reply | None:
+        self.asked.append(body)
+        match body:
+            case Collect():
+                self.stopped.wait(20)
+                return None
+            case Fetch():
+                ended = [self.ended[item] for item in body.items if item in self.ended]
+                return Fetched(0, len(body.items), ended)
+            case Submit():
+                return self._submit(body)
+        return Ok()
+
+    def _submit(self, body: Submit) -> Reply:
+        self.gate.wait(20)
+        self.before_submit()
+        if self.refuse:
+            raise RequestRefusedError(self.refuse.pop(0), "as the test wants it")
+        if bad := [call for call in body.calls if call.spec in self.bad]:
+            raise RequestRefusedError("bad_request", f"task {body.calls.index(bad[0])} is bad")
+        first, self.n = self.n, self.n + len(body.calls)
+        return TasksSubmitted(list(range(first, self.n)))
+
+    def close(self) -> None:
+        pass
+
+    def kinds(self) -> list[str]:
+        return [type(one).__name__ for one in self.asked if not isinstance(one, Fetch | Collect)]
+
+
+@pytest.fixture
+def manager(monkeypatch: pytest.MonkeyPatch) -> FakeManager:
+    fake = FakeManager()
+    monkeypatch.setattr(driver, "Channel", fake)
+    return fake
+
+
+@pytest.fixture
+def book(manager: FakeManager, tmp_path: Path) -> Any:
+    made = TaskBook(RunFolder(tmp_path / "run"), "name", [])
+    monkey = made.keeper
+    monkey.watch = lambda _: None  # type: ignore[method-assign]  there is no manager to be watched
+    made.start()
+    yield made
+    manager.gate.set()
+    manager.stopped.set()
+    made.close(closes_run=False)
+
+
+def submitted(book: TaskBook, n: int, function: Any = abs, **settings: Any) -> list[Any]:
+    options = Settings(**settings)
+    return [book.submit(options, function, (k,), {}) for k in range(n)]
+
+
+def wait_for_ids(futures: list[Any]) -> list[int]:
+    pause = threading.Event()
+    for _ in range(500):
+        if all(future.number is not None or future.done() for future in futures):
+            break
+        pause.wait(0.01)
+    return [future.number for future in futures]
+
+
+def test_a_function_is_sent_again_to_a_manager_that_does_not_know_it(
+    book: TaskBook, manager: FakeManager
+) -> None:
+    """One that died between two parts of it has kept none."""
+    manager.refuse = ["unknown_function"]
+    futures = submitted(book, 1)
+    assert wait_for_ids(futures) == [0]
+    assert manager.kinds() == ["PutFunction", "Submit", "PutFunction", "Submit"]
+    assert wait_for_ids(submitted(book, 1)) == [1]
+    assert manager.kinds()[4:] == ["Submit"]  # now it has the function on disk
+
+
+def test_a_manager_that_never_knows_a_function_is_not_asked_for_ever(
+    book: TaskBook, manager: FakeManager
+) -> None:
+    manager.refuse = ["unknown_function"] * 100
+    (future,) = submitted(book, 1)
+    with pytest.raises(RequestRefusedError, match="as the test wants it"):
+        future.result(10)
+    assert len(manager.kinds()) < 12
+
+
+def test_one_bad_task_does_not_hinder_the_others(book: TaskBook, manager: FakeManager) -> None:
+    manager.gate.clear()
+    futures = submitted(book, 200)
+    manager.bad = {driver_spec(book, 77)}
+    manager.gate.set()
+    ids = wait_for_ids(futures)
+    assert sorted(one for one in ids if one is not None) == list(range(199))
+    with pytest.raises(RequestRefusedError, match="is bad"):
+        futures[77].result(10)
+
+
+def driver_spec(_book: TaskBook, number: int) -> bytes:
+    from adaptive_scheduler.runs.driver.encoding import encode_arguments
+
+    return encode_arguments((number,), {})
+
+
+def test_a_cancelled_run_refuses_a_thousand_tasks_once(
+    book: TaskBook, manager: FakeManager
+) -> None:
+    manager.gate.clear()
+    futures = submitted(book, 1000)
+    manager.refuse = ["cancelled"] * 1000
+    manager.gate.set()
+    for future in futures:
+        with pytest.raises(RequestRefusedError):
+            future.result(10)
+    assert manager.kinds().count("Submit") <= 2
+
+
+def test_an_end_that_overtakes_the_answer_to_its_submit_counts(
+    book: TaskBook, manager: FakeManager
+) -> None:
+    value = b"\x80\x04K\x07."
+    manager.before_submit = lambda: book.ended([TaskResult(0, "done", value)])
+    (future,) = submitted(book, 1)
+    assert future.result(10) == 7
+    book.ended([TaskResult(0, "done", value)])  # a page that comes again is no news
+
+
+def test_a_known_key_is_asked_for_its_end(book: TaskBook, manager: FakeManager) -> None:
+    manager.ended[0] = TaskResult(0, "done", b"\x80\x04K\x07.")
+    (future,) = submitted(book, 1, key="k")
+    assert future.result(10) == 7
+    assert book.history.collected(0)
+
+
+def test_the_cancel_of_one_of_two_futures_of_a_key_leaves_the_other(
+    book: TaskBook, manager: FakeManager
+) -> None:
+    first = submitted(book, 1, key="k")[0]
+    wait_for_ids([first])
+    manager.n = 0  # the same id again, as for a key
+    second = submitted(book, 1, key="k")[0]
+    assert wait_for_ids([second]) == [0]
+    assert second.cancel()
+    book.ended([TaskResult(0, "done", b"\x80\x04K\x07.")])
+    assert first.result(10) == 7
+    assert not any(isinstance(one, Withdraw) for one in manager.asked)
+
+
+def test_tasks_on_their_way_end_with_a_driver_that_breaks(
+    book: TaskBook, manager: FakeManager
+) -> None:
+    """Also one that the sender has taken and the manager has not answered."""
+    manager.gate.clear()
+    futures = submitted(book, 10)
+    book.broken(InputError("the disk is gone"))
+    futures += [future for future in futures if not future.done()]
+    manager.gate.set()
+    for future in futures:
+        with pytest.raises(InputError, match="disk is gone"):
+            future.result(10)
+    book.wait()
+
+
+def test_large_arguments_travel_in_parts(book: TaskBook, manager: FakeManager) -> None:
+    data = b"x" * (3 * 2**20)
+    future = book.submit(Settings(), len, (data,), {})
+    assert wait_for_ids([future]) == [0]
+    parts = [one for one in manager.asked if isinstance(one, PutFunction)]
+    assert len(parts) >= 6
+    assert max(len(one.data) for one in parts) <= 2**20
+    (submit,) = [one for one in manager.asked if isinstance(one, Submit)]
+    assert len(submit.calls[0].spec) < 1000
+
+
+def test_what_is_wrong_with_a_setting_is_said() -> None:
+    for wrong in ({"priority": "high"}, {"retries": -1}, {"timeout": "soon"}, {"tag": 3}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            Settings().with_options(wrong)
+
+
+def test_an_argument_that_cannot_be_pickled_is_named(book: TaskBook, manager: FakeManager) -> None:
+    good, bad = (book.submit(Settings(), abs, (one,), {}) for one in (1, threading.Lock()))
+    with pytest.raises(UnpicklableError, match="argument 0"):
+        bad.result(0)
+    assert wait_for_ids([good]) == [0]
+    assert manager.kinds() == ["PutFunction", "Submit"]

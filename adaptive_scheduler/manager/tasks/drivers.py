@@ -44,6 +44,7 @@ from adaptive_scheduler.core.wire.tasks import (
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.tasks.parked import Parked
+from adaptive_scheduler.manager.tasks.request_order import RequestOrder
 
 #: The digest of a function: a name for its file.
 _KEY = re.compile("[0-9a-f]{32}")
@@ -74,10 +75,16 @@ class DriverManager:
         self._state = state
         self._heard = now.monotonic
         self._parts: dict[str, dict[int, bytes]] = {}
+        self._order = RequestOrder()
 
-    def handle(self, _owner: Owner, _number: int, request: Request, now: Moment) -> Reply | Parked:
+    def handle(self, owner: Owner, number: int, request: Request, now: Moment) -> Reply | Parked:
         """Answer one request. It may come twice: done again, each of them changes nothing more."""
         self._heard = now.monotonic
+        if self._order.is_late(owner.uuid, number):
+            return Refused("old_request", "a newer one of the same driver was answered before.")
+        return self._answer(request, now)
+
+    def _answer(self, request: Request, now: Moment) -> Reply | Parked:
         match request:
             case Submit():
                 return self._submit(request, now)

@@ -92,6 +92,8 @@ class HeadManager:
             if n:
                 head.note_given()
                 self._state.jobs.on_claim(head.view.job, now.monotonic)
+        else:  # what waits there still gets the places that become free: nobody else has it
+            self._state.tasks.hand_out.place_waiting(head.view)
         work = head.view.mirror.work(leave=bool(head.leaves))
         return work if must_answer or work.tasks or work.orders or work.leave else None
 

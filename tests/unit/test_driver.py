@@ -17,6 +17,7 @@ from adaptive_scheduler.core.wire.tasks import (
     Fetch,
     Fetched,
     PutFunction,
+    RefusedTask,
     Submit,
     TaskResult,
     TasksSubmitted,
@@ -29,11 +30,12 @@ from adaptive_scheduler.runs.driver.task_book import TaskBook
 
 
 class FakeManager:
-    """Answers as a manager does; `refuse` has the codes of refusals of the next Submits."""
+    """Answers as a manager does; `refuse` has the codes of refusals of the next Submits, `refuse_each` of their tasks."""
 
     def __init__(self) -> None:
         self.asked: list[Request] = []
         self.refuse: list[str] = []
+        self.refuse_each: list[str] = []
         self.bad: set[bytes] = set()
         self.n = 0
         self.ended: dict[int, TaskResult] = {}
@@ -63,10 +65,15 @@ class FakeManager:
         self.before_submit()
         if self.refuse:
             raise RequestRefusedError(self.refuse.pop(0), "as the test wants it")
-        if bad := [call for call in body.calls if call.spec in self.bad]:
-            raise RequestRefusedError("bad_request", f"task {body.calls.index(bad[0])} is bad")
-        first, self.n = self.n, self.n + len(body.calls)
-        return TasksSubmitted(list(range(first, self.n)))
+        code = self.refuse_each.pop(0) if self.refuse_each else ""
+        bad = {
+            n: RefusedTask(n, code or "bad_request", "it is bad")
+            for n, call in enumerate(body.calls) if code or call.spec in self.bad
+        }  # fmt: skip
+        first, self.n = self.n, self.n + len(body.calls) - len(bad)
+        ids = iter(range(first, self.n))
+        items = [-1 if n in bad else next(ids) for n in range(len(body.calls))]
+        return TasksSubmitted(items, list(bad.values()))
 
     def close(self) -> None:
         pass
@@ -112,7 +119,7 @@ def test_a_function_is_sent_again_to_a_manager_that_does_not_know_it(
     book: TaskBook, manager: FakeManager
 ) -> None:
     """One that died between two parts of it has kept none."""
-    manager.refuse = ["unknown_function"]
+    manager.refuse_each = ["unknown_function"]
     futures = submitted(book, 1)
     assert wait_for_ids(futures) == [0]
     assert manager.kinds() == ["PutFunction", "Submit", "PutFunction", "Submit"]
@@ -123,9 +130,9 @@ def test_a_function_is_sent_again_to_a_manager_that_does_not_know_it(
 def test_a_manager_that_never_knows_a_function_is_not_asked_for_ever(
     book: TaskBook, manager: FakeManager
 ) -> None:
-    manager.refuse = ["unknown_function"] * 100
+    manager.refuse_each = ["unknown_function"] * 100
     (future,) = submitted(book, 1)
-    with pytest.raises(RequestRefusedError, match="as the test wants it"):
+    with pytest.raises(RequestRefusedError, match="it is bad"):
         future.result(10)
     assert len(manager.kinds()) < 12
 
@@ -139,6 +146,7 @@ def test_one_bad_task_does_not_hinder_the_others(book: TaskBook, manager: FakeMa
     assert sorted(one for one in ids if one is not None) == list(range(199))
     with pytest.raises(RequestRefusedError, match="is bad"):
         futures[77].result(10)
+    assert manager.kinds().count("Submit") <= 2
 
 
 def driver_spec(_book: TaskBook, number: int) -> bytes:

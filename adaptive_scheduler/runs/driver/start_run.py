@@ -41,6 +41,8 @@ from adaptive_scheduler.schedulers.base import Scheduler
 
 #: Jobs of a run: its pools say how many they may have.
 MOST_JOBS = 100_000
+#: Seconds in which a manager that lives must answer, and between two tries.
+PATIENCE, PAUSE = 20.0, 0.05
 #: Times in a row that a manager may fail to start.
 MOST_FAILURES = 3
 #: Seconds that a manager may take to end.
@@ -120,12 +122,15 @@ class ManagerKeeper:
         RunError
             It has died, and cannot be started again.
         """
+        end = time.monotonic() + PATIENCE
         while True:
             try:
                 return self._viewer.ask(body)
             except ManagerUnreachableError:
-                if not self.revive():
+                # one that lives may have been started a moment ago, by the watch or by another process
+                if not self.revive() and time.monotonic() > end:
                     raise
+                time.sleep(PAUSE)
 
     def revive(self) -> bool:
         """Start the manager if it has died; returns whether it had.

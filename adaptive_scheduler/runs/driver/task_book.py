@@ -188,7 +188,7 @@ class TaskBook:
             "_name": future.settings.name, "_nodes": resources.nodes,
             "_ranks": resources.nodes * resources.ranks_per_node, "_index": self._open.n,
         }  # fmt: skip
-        return command.encode(self.folder, future.kwargs, known)
+        return command.encode(self.folder, future.kwargs, known, future.settings.key)
 
     def prioritise(self, futures: Sequence[AnyFuture], priorities: Sequence[Any]) -> None:
         """Give tasks new priorities."""

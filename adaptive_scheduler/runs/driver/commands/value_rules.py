@@ -35,6 +35,8 @@ class CommandOutput(msgspec.Struct, frozen=True):
         try:
             return path.read_text(errors="replace")
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and path == self.log:
+                return ""  # it has printed nothing
             raise TaskError(f"{path} cannot be read: {error.strerror}.") from error
 
 

@@ -37,9 +37,7 @@ class CommandOutput(msgspec.Struct, frozen=True):
         except OSError as error:
             if isinstance(error, FileNotFoundError) and path == self.log:
                 return ""  # it has printed nothing
-            raise TaskError(
-                f"{path}: the command ended well, but its value cannot be read: {error.strerror}."
-            ) from error
+            raise TaskError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 class ValueRule:

@@ -14,7 +14,13 @@ from typing import Any
 from adaptive_scheduler.client.tasks.messages import Call, Done, Slot, Start, TaskEnd
 from adaptive_scheduler.client.tasks.node.call_worker import Worker
 from adaptive_scheduler.client.tasks.node.environment import slot_environment
-from adaptive_scheduler.client.tasks.node.ledger import JUDGED_AFTER, Stopping, TaskLedger, how
+from adaptive_scheduler.client.tasks.node.ledger import (
+    BEGUN_AFTER,
+    JUDGED_AFTER,
+    Stopping,
+    TaskLedger,
+    how,
+)
 from adaptive_scheduler.client.tasks.node.orphans import Origin, has_company
 from adaptive_scheduler.client.tasks.node.programs import RunningProgram
 from adaptive_scheduler.core.wire.tasks import EndKind
@@ -124,6 +130,8 @@ class SlotQueue:
         if start is None:
             return
         self._node.ledger.note_running(token, self.pids[-1], since, now)
+        if self.worker is not None and self.program is None and now - since >= BEGUN_AFTER:
+            self._take_back(self.worker.recall(token))
         self._end_if_due(start, since, now)
         if self.program is not None and self.program.lingers is not None:
             self._end_lingering(self.program, self.program.lingers, now)
@@ -252,6 +260,8 @@ class SlotQueue:
             if worker.given.pop(token, None) is not None:
                 worker.note(seconds)
                 report(TaskEnd(token, kind, 0, value, path, seconds, text=text))
+        if done.dropped:
+            self._take_back(worker.dropped(done.dropped))
 
     def _worker_ended(self, worker: Worker) -> None:
         """A worker has ended: so has the task in it; the others that it was given begin elsewhere."""
@@ -282,12 +292,15 @@ class SlotQueue:
 
     def _take_back(self, starts: list[Start]) -> None:
         """A worker has not come to these: another one begins them, unless they are to end."""
+        ledger = self._node.ledger
         for start in reversed(starts):
-            stopping = self._node.ledger.stopping.get(start.token)
-            if stopping is None:
-                self.waiting.appendleft(start)
+            stopping = ledger.stopping.get(start.token)
+            if stopping is not None:
+                ledger.report(TaskEnd(start.token, stopping.kind, begun=False))
+            elif start.token in ledger.recalled:
+                ledger.report(TaskEnd(start.token, EndKind.BACK, begun=False))
             else:
-                self._node.ledger.report(TaskEnd(start.token, stopping.kind, begun=False))
+                self.waiting.appendleft(start)
 
     def _death(self, start: Start, ending: ProcessEnd, seconds: float) -> TaskEnd:
         stopping = self._node.ledger.stopping.get(start.token)

@@ -49,7 +49,11 @@ class World:
             self.cluster = PrivateSlurm()
         elif plan.batch_system == "pbs":
             self.cluster = PrivatePBS(plan.path / "pbs")
-        self.env = {**os.environ, "PYTHONPATH": str(ROOT), "ADAPTIVE_SCHEDULER_LOCALBATCH_IDLE": "2"}
+        self.env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "ADAPTIVE_SCHEDULER_LOCALBATCH_IDLE": "2",
+        }
         self.run: RunFolder = run_folder(plan.path / "run", "kills")
         self.scheduler = plan.scheduler()
         self._plan_file = write_plan(plan)
@@ -123,9 +127,9 @@ class World:
         return (self.plan.path / "driver.out").read_text(errors="replace")[-3000:]
 
     def done(self) -> int:
-        """Results that were acknowledged so far, those of several lives of the driver together."""
+        """Evaluations that came to their end."""
         with contextlib.suppress(FileNotFoundError):
-            return (self.plan.path / "acknowledged").read_bytes().count(b"\n")
+            return Path(self.plan.ledger).read_bytes().count(b'"what": "end"')
         return 0
 
     # ------------------------------------------------------------------ ending

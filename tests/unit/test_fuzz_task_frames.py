@@ -173,7 +173,7 @@ def test_random_frames_about_tasks_break_nothing(tmp_path: Path) -> None:
     assert seen["dropped"] > FRAMES // 10
     kinds = (Trade, Submit, Collect, Prioritise, Withdraw, PutFunction)
     assert min(seen[kind.__name__] for kind in kinds) > FRAMES // 200
-    assert seen["rows changed"] > FRAMES // 200
+    assert seen["rows changed"] > FRAMES // 400  # a frame with a huge number makes others late
 
 
 OK = NewTask(b"x")

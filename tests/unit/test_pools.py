@@ -684,6 +684,11 @@ def test_a_manager_whose_driver_is_gone_ends_if_its_tasks_have_nothing_to_run_on
     assert run.manager.is_stopped
     assert run.manager.state.tasks.is_open
     run.manager.is_stopped = False
+    run.ask(CloseRun())  # another driver has come and gone; that task still has nothing to run on
+    run.clock.advance(101)
+    run.step()
+    assert run.manager.is_stopped
+    run.manager.is_stopped = False
     run.add()
     run.clock.advance(101)
     run.step()

@@ -137,9 +137,7 @@ class HandOut:
         self.starvation.reserve(
             head.job, head.mirror.inventory, classes, self._resources, monotonic
         )
-        head.mirror.place_waiting(
-            self._resources, self.starvation.kept_from(head.job, None), MOST_TASKS
-        )
+        self.place_waiting(head)
         best = [(rank_of(item), of) for of in classes if (item := self._items.best_task(of))]
         heapq.heapify(best)
         without_place: dict[TaskClass, None] = {}
@@ -202,6 +200,11 @@ class HandOut:
                     free -= needs.cores_per_node
                     found = True
         return found
+
+    def place_waiting(self, head: HeadView) -> None:
+        """Let tasks that wait in a head begin where something has become free."""
+        kept = self.starvation.kept_from(head.job, None)
+        head.mirror.place_waiting(self._resources, kept, MOST_TASKS)
 
     def _next(self, best: list[tuple[Rank, TaskClass]], of: TaskClass) -> None:
         following = self._items.best_task(of)

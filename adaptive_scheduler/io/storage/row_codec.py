@@ -81,6 +81,10 @@ _decode_task = msgspec.json.Decoder(TaskItem).decode
 _decode_learner = msgspec.json.Decoder(Item).decode
 
 
+def _kind(row: Mapping[str, Any] | msgspec.Raw) -> str:
+    return _kind_of(row).kind if type(row) is msgspec.Raw else row.get("kind", LEARNER)
+
+
 def _decoded(text: msgspec.Raw) -> Item:
     """Make an item of the text of its row."""
     return _decode_task(text) if _kind_of(text).kind == TASK else _decode_learner(text)
@@ -145,11 +149,7 @@ def _without_half_batch(rows: dict[str, Any], batches: Mapping[str, list[int]]) 
     n = 1 + max((max(ids) for ids in batches.values() if ids), default=-1)
     if len(rows) == n:
         return rows
-    return {key: row for key, row in rows.items() if int(key) < n or not _is_task(row)}
-
-
-def _is_task(row: Mapping[str, Any] | msgspec.Raw) -> bool:
-    return (_kind_of(row).kind if type(row) is msgspec.Raw else row.get("kind")) == TASK
+    return {key: row for key, row in rows.items() if int(key) < n or _kind(row) != TASK}
 
 
 def _release_duplicates(items: list[Item], budget: Budget) -> list[int]:

@@ -9,7 +9,16 @@ import re
 import msgspec
 
 from adaptive_scheduler.core.rows.events import Cancelled
-from adaptive_scheduler.core.rows.row import DONE, FAILED, OVER, QUEUED, RUNNING, Item, TaskItem
+from adaptive_scheduler.core.rows.row import (
+    DONE,
+    FAILED,
+    OVER,
+    QUEUED,
+    RUNNING,
+    TASK,
+    Item,
+    TaskItem,
+)
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.resources import check_resources
 from adaptive_scheduler.core.tasks.task_state import Head
@@ -35,6 +44,7 @@ from adaptive_scheduler.core.wire.tasks import (
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.tasks.parked import Parked
+from adaptive_scheduler.manager.tasks.request_order import RequestOrder
 
 #: The digest of a function: a name for its file.
 _KEY = re.compile("[0-9a-f]{32}")
@@ -65,10 +75,16 @@ class DriverManager:
         self._state = state
         self._heard = now.monotonic
         self._parts: dict[str, dict[int, bytes]] = {}
+        self._order = RequestOrder()
 
-    def handle(self, _owner: Owner, _number: int, request: Request, now: Moment) -> Reply | Parked:
+    def handle(self, owner: Owner, number: int, request: Request, now: Moment) -> Reply | Parked:
         """Answer one request. It may come twice: done again, each of them changes nothing more."""
         self._heard = now.monotonic
+        if self._order.is_late(owner.uuid, number):
+            return Refused("old_request", "a newer one of the same driver was answered before.")
+        return self._answer(request, now)
+
+    def _answer(self, request: Request, now: Moment) -> Reply | Parked:
         match request:
             case Submit():
                 return self._submit(request, now)
@@ -106,7 +122,8 @@ class DriverManager:
         """Whether tasks wait, but nobody is there to run them, and no driver was heard for too long."""
         state = self._state
         has_jobs = state.pools.active or state.tasks.heads or state.jobs.live
-        return state.tasks.is_open and not has_jobs and self._is_gone(now)
+        is_of_tasks = state.config.kind == TASK and not state.is_over
+        return is_of_tasks and not has_jobs and self._is_gone(now)
 
     def wake(self, _owner: Owner, request: Collect, _now: Moment) -> Reply | None:
         """Answer a Collect that waits, if something has ended."""

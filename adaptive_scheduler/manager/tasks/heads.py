@@ -7,7 +7,6 @@ from adaptive_scheduler.core.rows.row import LONGEST, RUNNING, TaskItem
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.task_state import Head, is_full_cut
-from adaptive_scheduler.core.times import length_text
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Reply
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Trade, Work
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
@@ -123,6 +122,8 @@ class HeadManager:
             if n:
                 head.note_given()
                 self._state.jobs.on_claim(head.view.job, now.monotonic)
+        else:  # what waits there still gets the places that become free: nobody else has it
+            self._state.tasks.hand_out.place_waiting(head.view)
         work = head.view.mirror.work(leave=bool(head.leaves))
         return work if must_answer or work.tasks or work.orders or work.leave else None
 
@@ -211,7 +212,7 @@ class HeadManager:
 def _why(end: End, row: TaskItem) -> str:
     """Why a task ended of which its head says nothing; "" where the kind says all."""
     if end.kind is EndKind.TIMEOUT and row.timeout is not None:
-        return f"it ran for longer than its timeout of {length_text(row.timeout)}"
+        return f"it ran for longer than its timeout of {row.timeout:g} s"
     if end.kind is EndKind.CUT:
         return "its job ended"
     return ""

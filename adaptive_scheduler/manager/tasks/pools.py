@@ -9,6 +9,7 @@ from adaptive_scheduler.core.wire.messages import Ok, Owner, Refused, Reply
 from adaptive_scheduler.core.wire.tasks import AddPool, PoolList, Pools, PoolState, RemovePool
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.manager.clients import Moment
+from adaptive_scheduler.manager.tasks.request_order import RequestOrder
 
 #: What drivers and people send about pools.
 POOL_REQUESTS = frozenset((AddPool, RemovePool, Pools))
@@ -25,10 +26,14 @@ class PoolManager:
     def __init__(self, state: RunState) -> None:
         self._state = state
 
+        self._order = RequestOrder()
+
     def handle(
-        self, _owner: Owner, _number: int, request: AddPool | RemovePool | Pools, now: Moment
+        self, owner: Owner, number: int, request: AddPool | RemovePool | Pools, now: Moment
     ) -> Reply:
         """Answer one request. It may come twice: done again, it changes nothing more."""
+        if self._order.is_late(owner.uuid, number):
+            return Refused("old_request", "a newer one of the same sender was answered before.")
         match request:
             case AddPool():
                 return self._add(request.pool)

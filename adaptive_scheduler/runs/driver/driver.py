@@ -144,6 +144,8 @@ class Driver:
         os.eventfd_write(self._stop, 1)
         if threading.current_thread() is not self._threads[1]:
             self._threads[1].join(patience)
+        if not any(thread.is_alive() for thread in self._threads):
+            os.close(self._stop)
 
     def _guard(self, what: Callable[[Channel], None]) -> None:
         channel = Channel(self._folder, self._stop)

@@ -498,3 +498,26 @@ def test_a_future_costs_less_than_600_bytes() -> None:
     size = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert size / n < 600
+
+
+def wait_for(path: str) -> None:
+    """Return at once if it is empty, else when there is such a file."""
+    while path and not Path(path).exists():
+        time.sleep(0.01)
+
+
+def test_short_calls_do_not_wait_for_a_long_one_of_the_same_function(
+    executor: Executor, tmp_path: Path
+) -> None:
+    """They were lined up behind it, or were in its worker already; so were results of others."""
+    for future in executor.submit_many(wait_for, [""] * 2000):  # so it is known as a short one
+        future.result(PATIENCE)
+    go = tmp_path / "go"
+    futures = executor.submit_many(wait_for, [*[""] * 30, str(go), *[""] * 200])
+    try:
+        for future in futures[:30] + futures[31:]:
+            future.result(PATIENCE)
+        assert not futures[30].done()
+    finally:
+        go.touch()
+    futures[30].result(PATIENCE)

@@ -1,4 +1,4 @@
-"""Histories of whole runs in virtual time: ``python -m tests.simulate SEEDS``.
+"""Histories of whole runs in virtual time, of learners and of tasks: ``python -m tests.simulate SEEDS``.
 
 SEEDS is a number of histories (``1000``: seeds 0 to 999), a range (``5-900``, both ends
 included) or, with ``--one``, a single seed, whose trace is printed.
@@ -20,9 +20,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tests.simulation.fault_kinds import FAULT_KINDS, fault_kinds_wrong
-from tests.simulation.history import EVENTS, FAULTS, JOBS, LEARNERS, History, play
-from tests.simulation.task_history import TASK_FAULTS, play_tasks
+from tests.simulation.fault_kinds import FAULT_KINDS, TASK_FAULT_KINDS, fault_kinds_wrong
+from tests.simulation.history import History, play
+from tests.simulation.task_history import TaskHistory, play_tasks
 
 #: Histories that one process lives through before it reports.
 CHUNK = 25
@@ -63,13 +63,15 @@ class Tally:
         self.violations += other.violations
 
 
-def simulate(seeds: Iterable[int], first_only: bool = False) -> Tally:
+def simulate(
+    seeds: Iterable[int], first_only: bool = False, live: Callable[[int], History] = play
+) -> Tally:
     """Live through some histories, here and now; `first_only` ends at the first violation."""
     tally = Tally()
     begin = time.process_time()
     for seed in seeds:
         try:
-            tally.add(play(seed))
+            tally.add(live(seed))
         except Exception as error:  # whatever breaks is what is looked for
             kind = f"{type(error).__name__}: {error}"
             tally.violations.append(
@@ -83,26 +85,37 @@ def simulate(seeds: Iterable[int], first_only: bool = False) -> Tally:
 
 def simulate_tasks(seeds: Iterable[int], first_only: bool = False) -> Tally:
     """The same for histories of tasks."""
-    tally = Tally()
-    begin = time.process_time()
-    for seed in seeds:
-        try:
-            history = play_tasks(seed)
-            tally.histories += 1
-            tally.faults.update(history.faults)
-            sizes = len(history.manager.items), history.jobs, history.steps, history.faults.total()
-            for place, n in enumerate(sizes):
-                tally.least[place] = min(tally.least[place], n)
-                tally.total[place] += n
-        except Exception as error:  # whatever breaks is what is looked for
-            kind = f"{type(error).__name__}: {error}"
-            tally.violations.append(
-                (seed, kind + "\n" + "".join(traceback.format_tb(error.__traceback__)[-3:]))
-            )
-            if first_only:
-                break
-    tally.seconds = time.process_time() - begin
-    return tally
+    return simulate(seeds, first_only, play_tasks)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Histories of one kind.
+
+    Attributes
+    ----------
+    name : str
+    live : callable
+        Given seeds, lives through their histories.
+    play : callable
+        Given one seed.
+    faults : frozenset of str
+        Kinds of faults that come in them.
+    least : tuple of int
+        Items, jobs, events and faults of each.
+    """
+
+    name: str
+    live: Callable[..., Tally]
+    play: Callable[..., History]
+    faults: frozenset[str]
+    least: tuple[int, int, int, int]
+
+
+KINDS = (
+    Kind("learners", simulate, play, FAULT_KINDS, History.least),
+    Kind("tasks", simulate_tasks, play_tasks, TASK_FAULT_KINDS, TaskHistory.least),
+)
 
 
 def simulate_all(
@@ -122,7 +135,7 @@ def read_seeds(text: str) -> range:
     return range(int(first), int(last) + 1) if last else range(int(first))
 
 
-def show(tally: Tally, seconds: float, console: Console) -> None:
+def show(tally: Tally, seconds: float, console: Console, kind: Kind) -> None:
     table = Table("histories", "an hour", "an hour and core of CPU", "redrawn", "violations")
     table.add_row(
         f"{tally.histories:,}", f"{tally.histories / seconds * 3600:,.0f}",
@@ -131,28 +144,30 @@ def show(tally: Tally, seconds: float, console: Console) -> None:
     )  # fmt: skip
     sizes = Table("of each history", "promised", "least", "mean")
     tally.least = [min(n, most) for n, most in zip(tally.least, tally.total, strict=True)]
-    named = zip(("learners or tasks", "jobs", "events", "faults"), (LEARNERS, JOBS, EVENTS, FAULTS),
-                tally.least, tally.total, strict=True)  # fmt: skip
-    for name, promised, least, total in named:
-        sizes.add_row(name, str(promised), str(least), f"{total / max(1, tally.histories):.1f}")
+    named = zip(
+        (kind.name, "jobs", "events", "faults"), kind.least, tally.least, tally.total, strict=True
+    )
+    for what, promised, least, total in named:
+        sizes.add_row(what, str(promised), str(least), f"{total / max(1, tally.histories):.1f}")
     faults = Table("fault", "times")
-    for kind, n in tally.faults.most_common():
-        faults.add_row(kind, f"{n:,}")
+    for name, n in tally.faults.most_common():
+        faults.add_row(name, f"{n:,}")
     faults.add_row("all", f"{tally.faults.total():,}", style="bold")
     for each in (faults, sizes, table):
         console.print(each)
     for seed, words in sorted(tally.violations)[:SHOWN]:
         console.print(f"seed {seed}: {words}", markup=False, highlight=False, style="red")
         console.print(
-            f"  again, with its trace: make simulate SEEDS={seed}-{seed} TRACE=1\n", markup=False
+            f"  again, with its trace: python -m tests.simulate {seed}-{seed} --of {kind.name} --trace\n",
+            markup=False,
         )
 
 
-def show_one(seed: int, console: Console) -> int:
+def show_one(seed: int, console: Console, kind: Kind) -> int:
     """Print everything that happens in one history."""
     histories: list[History] = []
     try:
-        history = play(seed, trace=True, keep=histories)
+        history = kind.play(seed, trace=True, keep=histories)
         words = f"{history.sizes[2]} events, {history.sizes[3]} faults, no violation"
     except Exception:
         words = traceback.format_exc()
@@ -167,27 +182,29 @@ def main(
     seeds: Annotated[str, typer.Argument(help="1000, or 5-900")] = "1000",
     processes: Annotated[int, typer.Option(help="as many as there are cores")] = 0,
     trace: Annotated[bool, typer.Option(help="print what happens (for one seed)")] = False,
-    tasks: Annotated[bool, typer.Option(help="histories of tasks")] = False,
+    of: Annotated[str, typer.Option(help="learners or tasks only")] = "",
     first: Annotated[bool, typer.Option(help="end at the first violation; one process")] = False,
 ) -> None:
-    """Live through histories, and say what broke."""
+    """Live through histories of learners and as many of tasks, and say what broke."""
     console = Console(width=None if sys.stdout.isatty() else 120)
+    kinds = [kind for kind in KINDS if of in ("", kind.name)]
     wanted = read_seeds(seeds)
     if trace:
-        raise typer.Exit(max(show_one(seed, console) for seed in wanted))
-    begin, tally = time.monotonic(), Tally()
-    live = simulate_tasks if tasks else simulate
-    if first:
-        tally = live(wanted, first_only=True)
-    else:
-        for part in simulate_all(wanted, processes or os.cpu_count() or 1, live):
-            tally.join(part)
-    show(tally, time.monotonic() - begin, console)
-    kinds = TASK_FAULTS if tasks else FAULT_KINDS
-    wrong = fault_kinds_wrong(tally.faults, tally.histories, kinds)
-    for line in wrong:
-        console.print(line, style="red", markup=False)
-    raise typer.Exit(bool(tally.violations or wrong))
+        raise typer.Exit(max(show_one(seed, console, kind) for kind in kinds for seed in wanted))
+    is_wrong = False
+    for kind in kinds:
+        begin, tally = time.monotonic(), Tally()
+        if first:
+            tally = kind.live(wanted, first_only=True)
+        else:
+            for part in simulate_all(wanted, processes or os.cpu_count() or 1, kind.live):
+                tally.join(part)
+        show(tally, time.monotonic() - begin, console, kind)
+        wrong = fault_kinds_wrong(tally.faults, tally.histories, kind.faults)
+        for line in wrong:
+            console.print(line, style="red", markup=False)
+        is_wrong = is_wrong or bool(tally.violations or wrong)
+    raise typer.Exit(is_wrong)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.simulate import Tally, show, simulate_all
+from tests.simulate import KINDS, Tally, show, simulate_all
 from tests.simulation.fault_kinds import fault_kinds_wrong
 
 #: Histories of each round.
@@ -31,13 +31,16 @@ KILL_MINUTES = 3.4
 
 def live_through(seeds: range) -> bool:
     """Live through histories on all cores, and show what they came to; whether all held."""
-    begin, tally = time.monotonic(), Tally()
-    for part in simulate_all(seeds, os.cpu_count() or 1):
-        tally.join(part)
-    show(tally, time.monotonic() - begin, Console(width=120))
-    wrong = fault_kinds_wrong(tally.faults, tally.histories)
-    print(*wrong, sep="\n")
-    return not (tally.violations or wrong)
+    holds = True
+    for kind in KINDS:
+        begin, tally = time.monotonic(), Tally()
+        for part in simulate_all(seeds, os.cpu_count() or 1, kind.live):
+            tally.join(part)
+        show(tally, time.monotonic() - begin, Console(width=120), kind)
+        wrong = fault_kinds_wrong(tally.faults, tally.histories, kind.faults)
+        print(*wrong, sep="\n")
+        holds = holds and not (tally.violations or wrong)
+    return holds
 
 
 def main(minutes: float) -> int:
@@ -63,7 +66,7 @@ def main(minutes: float) -> int:
                 return done.returncode
         rounds += 1
         print(
-            f"round {rounds}: {rounds * HISTORIES} histories and "
+            f"round {rounds}: {2 * rounds * HISTORIES} histories and "
             f"{2 * rounds} campaigns of 40 learners and {rounds * CHAOS_MINUTES} minutes of "
             f"chaos and {3 * rounds} kill campaigns, 0 violations",
             flush=True,

@@ -33,6 +33,16 @@ FAULT_KINDS = frozenset(
     }
 )  # fmt: skip
 
+#: Those of runs of tasks: their clients are heads, and their users drivers.
+TASK_FAULT_KINDS = frozenset(
+    {
+        *(kind for kind in FAULT_KINDS if not kind.startswith(("user code ends", "item kills"))),
+        "worker killed", "agent killed", "agent killed: a task kills its agent", "driver killed",
+        "submitted twice", "priorities changed", "tasks withdrawn", "pool removed", "walltime ends",
+        "head cannot work",
+    }
+)  # fmt: skip
+
 
 def fault_kinds_wrong(
     faults: Counter[str], histories: int, kinds: frozenset[str] = FAULT_KINDS

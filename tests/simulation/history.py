@@ -63,6 +63,8 @@ class History:
     """
 
     least = (LEARNERS, JOBS, EVENTS, FAULTS)
+    #: Whether a message that is on its way to a manager is lost with it, as on a connection.
+    dies_with_manager = False
 
     def __init__(self, seed: int, trace: bool = False, more: int = 0) -> None:
         self.seed = seed
@@ -246,7 +248,11 @@ class History:
         self.after(delay, self._deliver(connection, message))
 
     def _deliver(self, connection: bytes, message: bytes) -> Callable[[], None]:
+        life = self.manager.life
+
         def arrive() -> None:
+            if self.dies_with_manager and self.manager.life != life:
+                return
             self.events["message arrived"] += 1
             self.manager.receive(connection, message)
 
@@ -401,7 +407,7 @@ class History:
         while not self._is_over():
             demand(self.now < end, "left alone, it does not end")
             turns = self.manager.turns
-            if turns is not None and turns.state.held:
+            if turns is not None and turns.state.stops.held:
                 self.say("a person resumes")
                 turns.jobs.resume()
             self._run_until(self.now + 5.0)

@@ -86,6 +86,8 @@ class TaskHistory(History):
     oracle: TaskOracle
     accidents: TaskAccidents
     least = (TASKS, JOBS, EVENTS, FAULTS)
+    #: A wish that comes after its driver has heard that a later one was fulfilled, would undo it.
+    dies_with_manager = True
 
     # ------------------------------------------------------------------- the drawing
 

@@ -173,7 +173,7 @@ def test_random_frames_about_tasks_break_nothing(tmp_path: Path) -> None:
     assert seen["dropped"] > FRAMES // 10
     kinds = (Trade, Submit, Collect, Prioritise, Withdraw, PutFunction)
     assert min(seen[kind.__name__] for kind in kinds) > FRAMES // 200
-    assert seen["rows changed"] > FRAMES // 200
+    assert seen["rows changed"] > FRAMES // 400  # a frame with a huge number makes others late
 
 
 OK = NewTask(b"x")
@@ -218,7 +218,8 @@ def test_a_request_that_makes_no_sense_is_refused_whole(
     desk = TaskDesk(tmp_path)
     handler = desk.dispatcher._handlers[type(request_)]
     reply = handler.handle(OWNERS[0], 1, request_, desk.dispatcher.now())
-    assert getattr(reply, "code", None) == code, reply
+    codes = [one.code for one in getattr(reply, "refused", [])] or [getattr(reply, "code", None)]
+    assert codes == [code], reply
     assert len(desk.rows) == 1
     desk.end()
 

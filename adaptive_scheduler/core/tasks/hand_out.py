@@ -73,6 +73,11 @@ class HeadView:
     batch_size: int | None = None
     threshold: int = 1
 
+    def could_hold(self, task: TaskResources) -> bool:
+        """Whether such a task could run there, while nothing else does."""
+        is_in_time = (task.walltime or 0.0) <= self.seconds_left
+        return is_in_time and self.mirror.inventory.could_ever_hold(task)
+
     @property
     def room(self) -> int:
         """How many tasks it may be given by its batch size and threshold."""
@@ -126,9 +131,7 @@ class HandOut:
         self.starvation.reserve(
             head.job, head.mirror.inventory, classes, self._resources, monotonic
         )
-        head.mirror.place_waiting(
-            self._resources, self.starvation.kept_from(head.job, None), MOST_TASKS
-        )
+        self.place_waiting(head)
         best = [(rank_of(item), of) for of in classes if (item := self._items.best_task(of))]
         heapq.heapify(best)
         without_place: dict[TaskClass, None] = {}
@@ -152,6 +155,11 @@ class HandOut:
             n += 1
             self._next(best, of)
         return n - before
+
+    def place_waiting(self, head: HeadView) -> None:
+        """Let tasks that wait in a head begin where something has become free."""
+        kept = self.starvation.kept_from(head.job, None)
+        head.mirror.place_waiting(self._resources, kept, MOST_TASKS)
 
     def _next(self, best: list[tuple[Rank, TaskClass]], of: TaskClass) -> None:
         following = self._items.best_task(of)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from adaptive_scheduler.core.jobs.job_tracking import TrackedJob
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.pools import Pool, check_pool
@@ -11,6 +9,7 @@ from adaptive_scheduler.core.wire.messages import Ok, Owner, Refused, Reply
 from adaptive_scheduler.core.wire.tasks import AddPool, PoolList, Pools, PoolState, RemovePool
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.manager.clients import Moment
+from adaptive_scheduler.manager.tasks.request_order import RequestOrder
 
 #: What drivers and people send about pools.
 POOL_REQUESTS = frozenset((AddPool, RemovePool, Pools))
@@ -22,18 +21,19 @@ class PoolManager:
     Parameters
     ----------
     state : RunState
-    submits : callable
-        Whether this manager submits jobs.
     """
 
-    def __init__(self, state: RunState, submits: Callable[[], bool]) -> None:
+    def __init__(self, state: RunState) -> None:
         self._state = state
-        self._submits = submits
+
+        self._order = RequestOrder()
 
     def handle(
-        self, _owner: Owner, _number: int, request: AddPool | RemovePool | Pools, now: Moment
+        self, owner: Owner, number: int, request: AddPool | RemovePool | Pools, now: Moment
     ) -> Reply:
         """Answer one request. It may come twice: done again, it changes nothing more."""
+        if self._order.is_late(owner.uuid, number):
+            return Refused("old_request", "a newer one of the same sender was answered before.")
         match request:
             case AddPool():
                 return self._add(request.pool)
@@ -43,7 +43,7 @@ class PoolManager:
                 return PoolList(pool_states(self._state))
 
     def _add(self, pool: Pool) -> Reply:
-        if not self._submits():
+        if not self._state.pools.takes_more:
             return Refused(
                 "no_scheduler", "this run submits no jobs: it was started on scheduler.Here()."
             )

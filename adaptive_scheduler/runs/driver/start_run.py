@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable
+
+import msgspec
 
 from adaptive_scheduler.core.config import JobLimits, RunConfig, Timing
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import TASK
-from adaptive_scheduler.core.wire.messages import Reply, Request, Stop
+from adaptive_scheduler.core.wire.messages import Picture, Reply, Request, Status, Stop
+from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     FileError,
@@ -43,6 +47,8 @@ MOST_FAILURES = 3
 STOP_PATIENCE = 60.0
 #: Seconds between two looks whether the manager lives.
 WATCH = 1.0
+#: Every so many looks it is asked whether it submits jobs.
+HELD_LOOKS = 10
 
 
 class ManagerKeeper:
@@ -61,6 +67,7 @@ class ManagerKeeper:
         self._folder, self._name = folder, name
         self._has_work = has_work
         self._is_closed = threading.Event()
+        self._told = ""
         self._viewer = ManagerClient(folder)
         self._lock = threading.Lock()
         self._failures = 0
@@ -75,15 +82,32 @@ class ManagerKeeper:
         """
 
         def look() -> None:
+            looks = 0
             while not self._is_closed.wait(WATCH):
                 try:
                     if self._has_work():
                         self.revive()
+                        looks += 1
+                        if looks % HELD_LOOKS == 0:
+                            self._tell_if_held()
                 except AdaptiveSchedulerError as error:
                     on_fault(error)
                     return
 
         threading.Thread(target=look, name="manager's watch", daemon=True).start()
+
+    def _tell_if_held(self) -> None:
+        """A run that submits no jobs until a person has mended something does not go on by itself."""
+        try:
+            picture = self._viewer.ask(Status("none"))
+        except ManagerUnreachableError:
+            return  # the next look finds out whether it lives
+        assert isinstance(picture, Picture), picture
+        snapshot = msgspec.msgpack.decode(picture.snapshot, type=Snapshot)
+        held = " ".join(note for note in snapshot.notes if note.startswith("held:"))
+        if held and held != self._told:
+            print(f"adaptive_scheduler: the run in {self._folder.home} is {held}", file=sys.stderr)
+        self._told = held
 
     def ask(self, body: Request) -> Reply:
         """Return the manager's answer; start it first if it has died.

@@ -45,19 +45,6 @@ WORDS = {
     30: "Bytes that are no UTF-8 break the view of a log",
     31: "Programs that count on fork (Python 3.14)",
     32: "Things that only look equal: `str(array)` as a key, names made of the first element and a length",
-<<<<<<< HEAD
-    33: "A task that was fetched runs in the order of its id, and can be neither moved nor cancelled",
-    34: "Tasks of a dead pool are running for ever, and so are their futures",
-    35: "A second report of a task overwrites its first result",
-    36: "To stop a pool is a task of low priority: it overtakes queued work, and stops another pool",
-    37: "Arguments that hold a separator of the wire break it",
-    38: "Killed by a signal, or out of time, counts as success",
-    48: "The driver's death loses what it knew; a result can be collected once only",
-    49: "A task that needs longer than its job is tried again for ever",
-    50: "One job hoards tasks that another could run; pools ask every few seconds",
-    51: "A task that fits nothing waits for ever without a word",
-    52: "One crash breaks every future of the pool",
-=======
     33: "What was fetched runs by the order of ids, and can be neither cancelled nor moved",
     34: "Tasks of a dead pool stay running for ever, and so do their futures",
     35: "A second report of a task overwrites the first result",
@@ -69,7 +56,6 @@ WORDS = {
     50: "One launcher hoards tasks that others could run",
     51: "A task that fits nothing waits for ever without a word",
     52: "One segfault breaks every future of the pool",
->>>>>>> te
 }
 #: Why a fault cannot occur here; such a one needs no test.
 REASONS: dict[int, str] = {}

@@ -49,7 +49,11 @@ class World:
             self.cluster = PrivateSlurm()
         elif plan.batch_system == "pbs":
             self.cluster = PrivatePBS(plan.path / "pbs")
-        self.env = {**os.environ, "PYTHONPATH": str(ROOT), "ADAPTIVE_SCHEDULER_LOCALBATCH_IDLE": "2"}
+        self.env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "ADAPTIVE_SCHEDULER_LOCALBATCH_IDLE": "2",
+        }
         self.run: RunFolder = run_folder(plan.path / "run", "kills")
         self.scheduler = plan.scheduler()
         self._plan_file = write_plan(plan)

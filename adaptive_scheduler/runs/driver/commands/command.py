@@ -155,7 +155,10 @@ class Command:
         if own is None:
             log.parent.mkdir(parents=True, exist_ok=True)
             return
-        own.mkdir(parents=True)
+        # whatever the umask, no other user may write what the program reads
+        own.parent.mkdir(mode=0o775, parents=True, exist_ok=True)
+        own.mkdir(mode=0o775)
+        (own / PARAM_FILE).touch(mode=0o664)
         (own / PARAM_FILE).write_text(text)
         for path in self.inputs:
             copy = shutil.copytree if path.is_dir() else shutil.copy2

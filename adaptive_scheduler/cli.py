@@ -67,11 +67,11 @@ def options(
         adaptive-scheduler run learners_file.py --scheduler slurm --cores 32 --goal 200 --detach
         adaptive-scheduler status --watch
 
-    A run of *tasks* is started from Python, by an `Executor`; `tasks`, `task`, `prioritise` and
-    `pool` are for such runs.
-
     The data go to `fnames`; database, logs and job scripts go to the run's folder. A learner that
     is done stays done: `run` and `resume` on the same folder carry on.
+
+    A run of *tasks*, single calls and shell commands, is started from Python, by an `Executor`;
+    `tasks`, `task`, `prioritise` and `pool` are for such runs, the others for both kinds.
     """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -17,6 +18,9 @@ from typing import Any
 import psutil
 
 PACKAGES = ("adaptive", "mpi4py", "mpich", "pyzmq", "tinydb", "msgspec", "numpy", "scipy")
+PEER_PACKAGES = (
+    "adaptive-scheduler", "executorlib", "parsl", "distributed", "hyperqueue", "mlrunner",
+)  # fmt: skip
 #: The peers have an environment of their own: `adaptive-scheduler` has the same module names as this
 #: package. Not resolved, because the interpreter of a virtual environment is a link.
 PEER = Path(
@@ -61,10 +65,16 @@ def peer_python(*, in_jobs: bool = False) -> str:
     return str(PEER)
 
 
-def run_peer(program: str, *arguments: object, timeout: float = 600) -> str:
+def run_peer(
+    program: str,
+    *arguments: object,
+    timeout: float = 600,
+    env: Mapping[str, str] | None = None,
+) -> str:
     """Run ``benchmarks/peer/PROGRAM`` in the peers' environment; returns what it printed."""
     with side(f"the peer ({program})"):
-        return run([peer_python(), str(HERE / "peer" / program), *map(str, arguments)], timeout)
+        argv = [peer_python(), str(HERE / "peer" / program), *map(str, arguments)]
+        return run(argv, timeout, env=env)
 
 
 def run(
@@ -96,6 +106,16 @@ def compile_ours() -> None:
     compileall.compile_dir(HERE.parent / "adaptive_scheduler", quiet=2)
 
 
+def peer_versions() -> dict[str, str]:
+    """Versions of the peers."""
+    code = (
+        "import importlib.metadata as m, json, sys;"
+        "print(json.dumps({name: m.version(name) for name in sys.argv[1:]}))"
+    )
+    found: dict[str, str] = json.loads(run([peer_python(), "-c", code, *PEER_PACKAGES]))
+    return found
+
+
 def describe(with_peer: bool) -> dict[str, Any]:
     """Describe the machine and the versions, for the table and the JSON."""
     versions = {}
@@ -113,6 +133,7 @@ def describe(with_peer: bool) -> dict[str, Any]:
         "memory_gb": round(psutil.virtual_memory().total / 1e9),
         "load": os.getloadavg()[0],
         "versions": versions,
+        "peer_versions": peer_versions() if with_peer else None,
         "bytecode_compiled": is_compiled(sys.executable),
         "peer_bytecode_compiled": is_compiled(peer_python()) if with_peer else None,
     }

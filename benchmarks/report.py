@@ -11,6 +11,8 @@ from tabulate import tabulate
 
 HEADERS = ("figure", "what", "ours", "peer", "ratio", "bar", "met")
 BEGIN, END = "<!-- results: python -m benchmarks.report -->", "<!-- end of results -->"
+#: Of the rows of tasks.
+BEGIN_TASKS, END_TASKS = "<!-- results: --tasks -->", "<!-- end of results of tasks -->"
 
 app = typer.Typer(add_completion=False)
 
@@ -21,6 +23,7 @@ def main(
     readme: Annotated[
         Path | None, typer.Option(help="Insert the table between the marks of this file.")
     ] = None,
+    tasks: Annotated[bool, typer.Option("--tasks", help="Between those for tasks.")] = False,
 ) -> None:
     """Print the table of these files, or put it into a README."""
     documents = [json.loads(file.read_text(encoding="utf-8")) for file in files]
@@ -28,14 +31,16 @@ def main(
     if readme is None:
         typer.echo(text)
         return
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    begin, end = (BEGIN_TASKS, END_TASKS) if tasks else (BEGIN, END)
+    before, _, rest = readme.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    readme.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def machine(facts: dict[str, Any]) -> str:
     """Where and when, in one paragraph."""
-    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    both = {**facts["versions"], **(facts.get("peer_versions") or {})}
+    versions = ", ".join(f"{name} {version}" for name, version in both.items())
     compiled = "compiled" if facts["bytecode_compiled"] else "not compiled"
     return (
         f"{facts['date']}, {facts['processor']}, {facts['cores']} cores, {facts['memory_gb']} GB, "

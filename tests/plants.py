@@ -191,15 +191,15 @@ MORE = (
     Plant(
         "commit forgets what a full disk refused",
         Change(
-            "Database.commit", "statement append",
-            "data = b'\\n'.join(self._buffer) + b'\\n'\nself._buffer.clear()\n"
+            "JournalWriter.commit", "statement append",
+            "data = b'\\n'.join(self.buffer) + b'\\n'\nself.buffer.clear()\n"
             "self._appender.append(data)",
         ),
     ),
     Plant("what was read is not synced", Change("Database._load", "statement sync_file -suppress")),
     Plant(
         "the new segment's name is not synced",
-        Change("Database._begin_segment", "statement sync_folder"),
+        Change("JournalWriter._begin", "statement sync_folder"),
     ),
     Plant(
         "checkpoint removes segments before the file is written",

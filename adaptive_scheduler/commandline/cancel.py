@@ -29,9 +29,10 @@ def cancel(
     ] = None,
     tag: Tag = None,
 ) -> None:
-    """End a run: its jobs save their data and leave the queue.
+    """End a run, or some of its learners or tasks.
 
-    What is done stays done; `resume` goes on with the rest.
+    The jobs of a run save their data and leave the queue. What is done stays done; `resume` goes
+    on with the rest.
 
     Example: `adaptive-scheduler cancel RUN`
     """

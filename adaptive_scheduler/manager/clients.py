@@ -11,6 +11,7 @@ from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.rows.events import Finished, Lost, Raised, Released
 from adaptive_scheduler.core.rows.row import CANCELLED, QUEUED, RUNNING, Item
 from adaptive_scheduler.core.rows.run_state import RunState
+from adaptive_scheduler.core.tasks.place import Inventory
 from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Beat,
@@ -106,10 +107,13 @@ class DatabaseManager:
             self._state.tasks.lose_head(owner.job, "its head was started anew", cause, now.wall)
             self._state.dirty = True
 
-    def _welcome(self, owner: Owner, _record: JobRecord, request: Hello, _now: Moment) -> Reply:
+    def _welcome(self, owner: Owner, record: JobRecord, request: Hello, now: Moment) -> Reply:
         self._state.jobs.on_hello(owner.job, request.host)
         if request.inventory:
             self._state.tasks.meet_head(owner, request.inventory)
+            if self._state.pool_of(owner.job) is not None:
+                self._state.pools.note_found(record.shape, Inventory(request.inventory))
+            self._state.fail_unplaceable(now.wall)
         timing = self._state.config.timing
         return Welcome(self._state.config.run, timing.beat, timing.lease, timing.idle)
 
@@ -120,7 +124,7 @@ class DatabaseManager:
     ) -> Reply:
         state = self._state
         held = state.items.held_by(owner.job)
-        if held is None and owner.job in state.being_cancelled:
+        if held is None and owner.job in state.stops.being_cancelled:
             return Idle(WAIT, over=True)
         last = state.reports.get(held.id) if held is not None else None
         output = (self._output(owner.job) or "") if held is not None and held.owner != owner else ""

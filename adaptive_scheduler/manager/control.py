@@ -260,12 +260,12 @@ class ControlApi:
             and f"{write_error} It goes on by itself.",
             "the lock cannot be renewed": self._lock_error
             and f"{self._lock_error}. Make room, or mend it: it goes on by itself.",
-            "held": state.held and f"{state.held}. Mend it, then resume.",
+            "held": state.stops.held and f"{state.stops.held}. Mend it, then resume.",
             "waiting for the batch system": self._jobs.policy.backoff.reason,
             "the queue cannot be listed": notes.listing_error
             and f"{notes.listing_error}; jobs go on, and it is tried again by itself",
             "cancelling": notes.cancel_error,
-            "jobs died before they asked for work": not state.held and notes.early_deaths,
+            "jobs died before they asked for work": not state.stops.held and notes.early_deaths,
             "excluded nodes": ", ".join(self._jobs.nodes.excluded(now.monotonic)),
             "connections without this run's key": str(self._refused or ""),
             "new clients wait": self._is_shut and "too many connections are open",

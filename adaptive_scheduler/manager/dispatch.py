@@ -149,7 +149,7 @@ class Dispatcher:
         self._stop = stop
         self.control = ControlApi(store.folder, self.state, self.jobs, self.persistence, process)
         self._drivers = DriverManager(self.state, now)
-        pools = PoolManager(self.state, lambda: self.jobs.submits)
+        pools = PoolManager(self.state)
         #: Request -> who answers it.
         self._handlers: dict[type, RequestHandler] = {
             **dict.fromkeys(HEAD_REQUESTS, HeadManager(self.state, self.clients)),

@@ -86,6 +86,7 @@ class JobManager:
         """
         self._state.config = config
         self._state.pools.write_shapes(config.shapes)
+        self._state.pools.takes_more = True
         self.scheduler = scheduler
         self.policy = SubmitPolicy(max_array, self.policy.under_way)
         self._listings = ListingSchedule(config.timing.interval)
@@ -170,17 +171,19 @@ class JobManager:
 
     def hold(self, reason: str) -> None:
         """Submit nothing more until `resume`."""
-        if self._state.held != reason:  # several submits of a group are refused for one reason
-            self._state.held = reason
+        if (
+            self._state.stops.held != reason
+        ):  # several submits of a group are refused for one reason
+            self._state.stops.held = reason
             self.notes.record("run_held", reason=reason)
 
     def resume(self) -> None:
         """Submit again: the user has mended what was wrong."""
-        self._state.held = ""
+        self._state.stops.held = ""
         self.policy.reset()
         self._listings.reset()
         self._jobs.reset_early_deaths()
-        self._state.barren_runs = 0
+        self._state.stops.barren_runs = 0
         self._state.dirty = True
 
     # ------------------------------------------------------------------ deciding
@@ -233,11 +236,11 @@ class JobManager:
             holders=holders,
             submits=list(self._jobs.pending_submits.values()),
             at_work=len(self._jobs.live) - len(jobs),
-            blocked=self._state.held or self.policy.blocked(now.monotonic),
+            blocked=self._state.stops.held or self.policy.blocked(now.monotonic),
             over_for=now.monotonic - self._over_since if self._over_since is not None else 0.0,
             early_deaths=self._jobs.early_deaths,
             given_work=self._jobs.given_work,
-            being_cancelled=self._state.being_cancelled,
+            being_cancelled=self._state.stops.being_cancelled,
         )
 
     def _note_early_deaths(self) -> None:
@@ -269,7 +272,7 @@ class JobManager:
         return []
 
     def _mark_dead(self, action: MarkDead, now: Moment) -> None:
-        is_cancelled = self._state.being_cancelled.pop(action.job, None) is not None
+        is_cancelled = self._state.stops.being_cancelled.pop(action.job, None) is not None
         cause = "cancelled" if is_cancelled and action.cause == "unknown" else action.cause
         crash = action.crash and cause != "cancelled"
         item = self._state.items.held_by(action.job)
@@ -281,7 +284,7 @@ class JobManager:
         self._jobs.mark_dead(action.job, cause)
         self.policy.on_job_ended()
         self.notes.record("job_ended", job=action.job, cause=cause, crash=crash)
-        if (barren := self._state.backoff_reason) and not self._state.held:
+        if (barren := self._state.backoff_reason) and not self._state.stops.held:
             outcome = self.policy.on_barren(barren, now.monotonic)
             if isinstance(outcome, Hold):
                 outcome = Hold(outcome.reason + self._explain_early_death())
@@ -289,7 +292,7 @@ class JobManager:
 
     def _cancel(self, action: CancelJobs, now: Moment) -> list[Command]:
         """Cancel each job once in a while, not at every listing."""
-        sent = self._state.being_cancelled
+        sent = self._state.stops.being_cancelled
         due = [
             job for job in action.jobs
             if now.monotonic - sent.get(job, float("-inf")) > CANCEL_AGAIN

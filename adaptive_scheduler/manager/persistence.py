@@ -26,13 +26,14 @@ class RowStore(Protocol):
     folder : RunFolder
     remarks : list of str
         What a person should know; not logged yet.
-    lines : int
-        Written since the last checkpoint.
     """
 
     folder: RunFolder
     remarks: list[str]
-    lines: int
+
+    @property
+    def lines(self) -> int:
+        """Lines of the journal that were written since the last checkpoint."""
 
     def take_tables(self) -> Tables:
         """Return what was found, once."""

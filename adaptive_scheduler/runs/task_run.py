@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from adaptive_scheduler.core.paths import RunFolder
@@ -22,11 +22,11 @@ from adaptive_scheduler.core.wire.tasks import (
 )
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.storage import row_codec
-from adaptive_scheduler.io.storage.facts import TABLES
+from adaptive_scheduler.io.storage.facts import TABLES, Facts
 from adaptive_scheduler.io.storage.read_only import read_tables, read_with_facts
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs import offline
-from adaptive_scheduler.runs.driver.task_table import read_rows, task_table
+from adaptive_scheduler.runs.driver.task_table import described, read_rows
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.start.launch import start_and_wait
 from adaptive_scheduler.runs.task_details import details
@@ -70,16 +70,16 @@ class TaskRun:
         """Return the rows of all tasks, in the order of their ids."""
         return read_rows(self.folder)
 
-    def table(self, state: str | None, tag: str | None, limit: int | None) -> list[dict[str, Any]]:
-        """Return the first tasks of a state and a tag, as `Executor.tasks` shows them."""
-        found = task_table(self.folder, state, tag)[:limit]
-        views = self._describe([one["task"] for one in found if one["state"] == RUNNING])
-        for one in found:
-            view = views.get(one["task"])
-            one["waits_in_job"] = view is not None and not view.has_place
-            if view is not None:
-                one |= {"job": view.job, "node": view.node, "pid": view.pid}
-        return found
+    def table(self, choose: Callable[[list[TaskItem]], list[TaskItem]]) -> list[dict[str, Any]]:
+        """Return what is known of some tasks, as `Executor.tasks` does; `choose` is given all."""
+        tables, facts = read_with_facts(self.folder)
+        try:
+            rows = row_codec.read_items(tables, self.folder)
+            chosen = choose([row for row in rows if isinstance(row, TaskItem)])
+            views = self._describe([row.id for row in chosen if row.phase is RUNNING])
+            return [_in_table(row, facts, views.get(row.id)) for row in chosen]
+        finally:
+            facts.close()
 
     def details(self, item: int, lines: int) -> dict[str, Any]:
         """Return all that is known of one task, with the last `lines` of its output."""
@@ -185,3 +185,8 @@ class TaskRun:
 
 def _parts(items: Sequence[int]) -> list[Sequence[int]]:
     return [items[n : n + MOST] for n in range(0, len(items), MOST)]
+
+
+def _in_table(row: TaskItem, facts: Facts, view: TaskView | None) -> dict[str, Any]:
+    waits = view is not None and not view.has_place
+    return {**described(row, facts, view), "waits_in_job": waits}

@@ -57,7 +57,7 @@ def sweep(n):
 
 if __name__ == "__main__":
     who, number = sys.argv[1:]
-    with tempfile.TemporaryDirectory() as home:
-        os.chdir(home)
-        print({"hyperqueue": hyperqueue, "mlrunner": mlrunner}[who](int(number)))
-        os.chdir(Path(home).parent)
+    # not removed here: ext4 looks through inodes that were deleted in the last minutes each time it
+    # makes one, which would slow down whoever makes files next. Who calls removes it at the end.
+    os.chdir(tempfile.mkdtemp())
+    print({"hyperqueue": hyperqueue, "mlrunner": mlrunner}[who](int(number)))

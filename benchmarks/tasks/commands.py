@@ -21,13 +21,13 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
     ours: list[float] = []
     bare: list[float] = []
     peers: dict[str, list[float]] = {name: [] for name in PEER_COMMANDS if with_peer}
-    with pool() as (executor, _):
+    with pool() as (executor, home):
         rate(executor, 100)
         for _ in range(rounds):
             bare.append(xargs(COMMANDS))
             ours.append(rate(executor, COMMANDS))
             for name, values in peers.items():
-                values.append(peer_value("commands.py", name, PEER_COMMANDS[name]))
+                values.append(peer_value("commands.py", name, PEER_COMMANDS[name], folder=home))
     yield Figure(
         "commands", "shell commands `true`, two at a time, durable", "1/s", ours, bare,
         BARS["commands"], "xargs -P2",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -117,6 +118,7 @@ def leave(executor: Executor) -> None:
     executor.shutdown()  # nothing is waited for: ends head, agent and workers
 
 
-def peer_value(program: str, *arguments: object) -> float:
-    """Run a program of the peers; what it prints last is the value."""
-    return float(run_peer(program, *arguments, timeout=PATIENCE).split()[-1])
+def peer_value(program: str, *arguments: object, folder: Path | None = None) -> float:
+    """Run a program of the peers, which may leave files in a folder; what it prints last is the value."""
+    env = None if folder is None else {**os.environ, "TMPDIR": str(folder)}
+    return float(run_peer(program, *arguments, timeout=PATIENCE, env=env).split()[-1])

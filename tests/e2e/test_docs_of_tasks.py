@@ -57,7 +57,8 @@ def test_the_other_blocks_name_what_exists(tmp_path: Path) -> None:
     assert all(hasattr(adaptive_scheduler.Executor, name) for name in called), called
     for line in re.findall(r"^adaptive-scheduler (.*)$", TEXT, re.MULTILINE):
         command = get_command(app)
-        for word in line.split()[: 1 + line.startswith("pool ")]:
+        words = line.replace("pool RUN", "pool list").split()
+        for word in words[: 1 + line.startswith("pool ")]:
             command = command.commands[word]  # type: ignore[attr-defined]
         for option in re.findall(r"(--[a-z-]+)", line.split("   ")[0]):
             assert any(option in parameter.opts for parameter in command.params), line

@@ -36,8 +36,9 @@ def main(home: str, what: str) -> None:
             print(sum(future.result(60) for future in futures), flush=True)
         elif what == "leave":  # the end of the block waits
             executor.submit(sleep_for_ever, home)
-        else:
-            executor.submit(sleep_for_ever, home).result()
+        else:  # two run, others wait
+            futures = [executor.submit(sleep_for_ever, home) for _ in range(5)]
+            futures[0].result()
 
 
 if __name__ == "__main__":

@@ -599,3 +599,62 @@ def test_a_machine_without_room_for_processes_is_not_the_fault_of_a_task(tmp_pat
         assert node.value_of(node.call(lambda: 2)) == 2
     finally:
         node.close()
+
+
+def test_a_command_that_prints_nothing_leaves_no_log(node: AgentNode) -> None:
+    quiet = [node.command("true") for _ in range(3)]
+    printed = node.command("echo 1")
+    after = [node.command("true"), node.command("echo 2"), node.command("exit 3")]
+    for token in [*quiet, printed, *after]:
+        node.end_of(token)
+    there = [node.log(token).exists() for token in [*quiet, printed, *after]]
+    assert there == [False, False, False, True, False, True, True]
+    assert [node.log_of(token) for token in (printed, *after[1:])] == ["1\n", "2\n", ""]
+
+
+def test_the_log_of_a_command_is_there_while_it_runs(node: AgentNode) -> None:
+    token = node.command("echo begun; sleep 600")
+    node.await_begin(token)
+    node.wait(node.log(token).exists)
+    assert node.log_of(token) == "begun\n"
+    node.stop(token, grace=0)
+    node.end_of(token)
+    assert node.log_of(token) == "begun\n"
+
+
+def test_what_a_daemon_prints_is_in_no_other_log(node: AgentNode) -> None:
+    first = node.command("(exec setsid sh -c 'while :; do echo noise; done' &)")
+    after = [node.command("true") for _ in range(5)]
+    for token in [first, *after]:
+        node.end_of(token)
+    assert not any(node.log(token).exists() for token in after)
+
+
+def test_a_later_try_goes_on_in_the_log_of_the_first_one(node: AgentNode) -> None:
+    log = node.folder / "both"
+    for attempt in (1, 2):
+        work = CommandSpec([CommandStep("", text="echo $(( 2 + 3 )); false")], "/", str(log))
+        node.end_of(node.start(work, attempt=attempt))
+    assert log.read_text() == "5\n5\n"
+
+
+def test_a_file_system_without_unnamed_files(tmp_path: Path, monkeypatch: Any) -> None:
+    """In this process, as there is none here: `open` says what it says on NFS."""
+    import errno
+
+    from adaptive_scheduler.client.tasks.node import command_log
+
+    real = os.open
+
+    def without(path: Any, flags: int, *args: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "not supported")
+        return real(path, flags, *args)
+
+    monkeypatch.setattr(command_log.os, "open", without)
+    spare = command_log.SpareLog()
+    for name, kept in (("a", True), ("b", False)):
+        log = command_log.CommandLog(str(tmp_path / name), spare, is_first=True)
+        os.write(log.open(), b"text")
+        log.close(is_kept=kept, has_failed=False, is_alone=True)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["text"]

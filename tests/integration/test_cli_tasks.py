@@ -139,7 +139,7 @@ def test_all_of_one_task_is_shown(ended: RunFolder) -> None:
     assert "-1 has no root" in text
     assert "Traceback (most recent call last)" in text
     assert "To run it again: adaptive-scheduler retry" in text
-    assert "why it ran for longer than its timeout of 0.2s" in typed("task", ended.home, "14")
+    assert "why it ran for longer than its timeout of 0.2 s" in typed("task", ended.home, "14")
     text = typed("logs", ended.home, "x=3")  # by its key
     assert "exit code 3" in text
     assert "The end of its output: hello 3" in text
@@ -163,7 +163,10 @@ def test_a_run_that_is_over(ended: RunFolder) -> None:
     assert "0 tasks have priority -2; 1 had ended before." in typed(
         "prioritise", ended.home, "3", "-2"
     )
-    assert "No pools" in typed("pool", "list", ended.home)
+    assert "No pools" in typed("pool", "list", ended.home) == typed("pool", ended.home)
+    assert read("pool", ended.home) == [[]]
+    assert "No such command 'lsit'" in typed("pool", "lsit", ended.home, code=2)
+    assert "nowhere is no run" in typed("pool", "nowhere", code=2)
     assert "has ended" in typed("pool", "join", ended.home, code=2)
 
 
@@ -174,6 +177,7 @@ def test_a_run_that_is_over(ended: RunFolder) -> None:
      (("task", "99"), "There is no task 99"),
      (("task", "0-3"), "stands for 4 tasks"),
      (("task", "x=4"), "Did you mean x=3 or x=0?"),
+     (("task",), "Which of its tasks?"),
      (("cancel", "5-99"), "its ids are 0 to 14"),
      (("cancel", "9-5"), "from a smaller id to a larger one"),
      (("cancel", "3", "--tag", "shell"), "not both"),

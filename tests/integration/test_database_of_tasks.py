@@ -164,10 +164,10 @@ def test_all_is_there_after_somebody_has_edited_the_file(folder: RunFolder) -> N
     """Resources and batches, which rows refer to, are written anew as the rows are."""
     store = Database(folder)
     state = row_codec.open_state(store.take_tables(), folder, CONFIG, 0.0, store)
-    shape = state.tasks.number_of(TaskResources(threads_per_rank=3))
+    shape = state.tasks.submitted.number_of(TaskResources(threads_per_rank=3))
     store.put_fact("spec", 0, b"spec 0")
     state.items.append([TaskItem(0, "", QUEUED, shape=shape)], 0.0)
-    state.tasks.note_batch("b", [0])
+    state.tasks.submitted.note_batch("b", [0])
     row_codec.note_changes(store, state)
     store.checkpoint()
     folder.database.write_text("{}")
@@ -179,7 +179,7 @@ def test_all_is_there_after_somebody_has_edited_the_file(folder: RunFolder) -> N
     again = row_codec.open_state(store.take_tables(), folder, CONFIG, 0.0, store)
     assert again.items.rows == state.items.rows
     assert again.tasks.resources == state.tasks.resources
-    assert again.tasks.batches == {"b": [0]}
+    assert again.tasks.submitted.batches == {"b": [0]}
     assert store.fact("spec", 0) == b"spec 0"
     store.close()
 
@@ -218,6 +218,7 @@ def test_rows_that_are_read_as_their_texts_are_the_same(
     store = Database(folder)
     for n in (2, 0, 1, 3):
         store.put(database.ITEMS, n, kind(n, "", QUEUED, priority=n))
+    store.put(row_codec.BATCHES, "b", {"items": [0, 1, 2]})
     store.checkpoint()
     store.put(database.ITEMS, 1, kind(1, "", RUNNING, job="7", token=5))
     store.put(database.ITEMS, 4, kind(4, "", QUEUED))
@@ -232,6 +233,17 @@ def test_rows_that_are_read_as_their_texts_are_the_same(
 
 
 @pytest.mark.parametrize("undecoded", [False, True])
+def test_tasks_of_a_submit_that_was_written_in_part_are_left_out(
+    folder: RunFolder, undecoded: bool
+) -> None:
+    store = Database(folder)
+    put(store, 0, 1, 2, 3)
+    store.put(row_codec.BATCHES, "b", {"items": [0, -1, 1]})
+    store.close()
+    assert [item.id for item in rows_of(folder, undecoded=undecoded)] == [0, 1]
+
+
+@pytest.mark.parametrize("undecoded", [False, True])
 @pytest.mark.parametrize("row", [None, {"kind": "task", "id": "no number"}])
 def test_a_row_that_is_missing_or_wrong_is_told(
     folder: RunFolder, row: object, undecoded: bool
@@ -239,6 +251,7 @@ def test_a_row_that_is_missing_or_wrong_is_told(
     store = Database(folder)
     put(store, 0, 1, 2)
     store.put(database.ITEMS, 1, row)
+    store.put(row_codec.BATCHES, "b", {"items": [0, 1, 2]})
     store.close()
     with pytest.raises(DatabaseError, match="no item of this version"):
         rows_of(folder, undecoded=undecoded)

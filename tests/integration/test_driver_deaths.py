@@ -20,7 +20,7 @@ from adaptive_scheduler import Executor
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import RunError
 from adaptive_scheduler.io.transport.addresses import read_address
-from adaptive_scheduler.runs.driver import pools
+from adaptive_scheduler.runs.driver import closing, pools, start_run
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.scheduler import Here
 from tests.integration.task_driver import N
@@ -149,7 +149,11 @@ def test_a_run_whose_folder_is_removed_ends_its_futures(home: Path) -> None:
     executor.shutdown()  # does not hang
 
 
-def test_a_manager_that_cannot_be_started_again_is_told_with_a_remedy(home: Path) -> None:
+def test_a_manager_that_cannot_be_started_again_is_told_with_a_remedy(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start_run, "WATCH", 0.2)
+    monkeypatch.setattr(closing, "FAULT_GRACE", 0.5)
     executor = Executor(Here(slots=1), folder=home / "run")
     waits = executor.submit(time.sleep, 1000)
     wait_for(lambda: waits.state == "running" and waits.pid)
@@ -176,6 +180,7 @@ def test_a_head_that_dies_again_and_again_is_told(
         return subprocess.Popen(["false"])
 
     monkeypatch.setattr(pools, "start_head", dies)
+    monkeypatch.setattr(pools, "PAUSES", (0.1, 0.1, 0.1))
     executor = Executor(Here(slots=2), folder=home / "run")
     with pytest.raises(RunError, match=r"head on this machine.*exit status 1"):
         executor.submit(pow, 2, 5).result(PATIENCE)

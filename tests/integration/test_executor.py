@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import re
 import shlex
 import socket
 import subprocess
@@ -59,6 +60,13 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     with Executor(Here(slots=2), folder=tmp_path_factory.mktemp("executor") / "run") as made:
         made.submit(double, 1).result(PATIENCE)
         yield made
+
+
+def test_it_says_what_it_is(executor: Executor) -> None:
+    assert re.fullmatch(
+        rf"<Executor of {executor.folder.home} on Here\(slots=2, gpus=\[\]\): 0 tasks have not ended>",
+        repr(executor),
+    )
 
 
 def test_many_calls_come_back_in_their_order(executor: Executor) -> None:
@@ -198,8 +206,18 @@ def test_errors_of_commands_name_what_is_known(executor: Executor) -> None:
     for fact in (f"task {killed.task}", f"job {head}", f"node {socket.gethostname()}",
                  "signal SIGKILL", "GiB of memory", str(killed.log)):  # fmt: skip
         assert fact in str(caught.value)
+    empty = executor.submit(Command("echo nothing > r", value=float_file("r")))
+    with pytest.raises(
+        TaskError, match=rf"task {empty.task or ''}.*status 0, but r holds no number"
+    ) as seen:
+        empty.result(PATIENCE)
+    assert str(empty.folder) in str(seen.value)
+    odd = executor.submit(Command("true", value=lambda output: output.missing))
+    with pytest.raises(AttributeError) as raised:
+        odd.result(PATIENCE)
+    assert f"task {odd.task}" in "".join(raised.value.__notes__)
     slow = executor.options(timeout=0.2).submit(Command("sleep 100"))
-    with pytest.raises(TaskError, match=r"timeout of 0\.2 s"):
+    with pytest.raises(TaskError, match=r"timeout of 0\.2 ?s"):
         slow.result(PATIENCE)
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from adaptive_scheduler import Executor, TaskResources
 from adaptive_scheduler.errors import InputError, RequestRefusedError
-from adaptive_scheduler.scheduler import SLURM, Here, LocalScheduler
+from adaptive_scheduler.scheduler import PBS, SLURM, Here, LocalScheduler
+from adaptive_scheduler.schedulers.base import Scheduler
+from tests.clusters.pbs import PrivatePBS
 from tests.clusters.slurm import PrivateSlurm
 
 PATIENCE = 60.0
@@ -67,16 +69,25 @@ def test_a_run_on_this_machine_gets_jobs_later(tmp_path: Path) -> None:
         assert not wide.submit(job_of).result(PATIENCE).startswith("here:")
 
 
+def run_on(scheduler: Scheduler, folder: Path) -> None:
+    with Executor(scheduler, folder, idle=0.5, interval=1) as executor:
+        jobs = {future.result(PATIENCE) for future in executor.submit_many(job_of, range(20))}
+        assert jobs == {row["job"] for row in executor.tasks(state="done")}
+        assert not any(job.startswith("here:") for job in jobs)
+
+
 @pytest.mark.slurm
 @pytest.mark.timeout(120)
 def test_on_slurm(tmp_path: Path, slurm: PrivateSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in slurm.env.items():
         monkeypatch.setenv(name, value)
-    with Executor(
-        SLURM(cores=2, walltime="5m"), tmp_path / "run", idle=0.5, interval=1
-    ) as executor:
-        jobs = {future.result(PATIENCE) for future in executor.submit_many(job_of, range(20))}
-        assert jobs == {row["job"] for row in executor.tasks(state="done")}
+    run_on(SLURM(cores=2, walltime="5m"), tmp_path / "run")
+
+
+def test_on_pbs(tmp_path: Path, pbs: PrivatePBS, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in pbs.env.items():
+        monkeypatch.setenv(name, value)
+    run_on(PBS(cores=2, walltime="5m"), tmp_path / "run")
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,16 @@ def test_tasks_end_with_their_agent_and_supervisor_if_both_are_killed_at_once(
     assert driver.find(HEAD)
 
 
+def test_a_head_that_is_started_anew_ends_what_a_killed_node_has_left(driver: Driver) -> None:
+    """Head, supervisor and agent are killed at once: nobody is left who would end their tasks."""
+    driver.kill(HEAD, f"{NODE}.supervisor", f"{NODE}.agent")
+    await_gone(driver.daemons)
+    end = time.monotonic() + 20
+    while not driver.find(f"{NODE}.worker"):
+        assert time.monotonic() < end, "the tasks do not run again"
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("others", [(), (MANAGER,)])
 def test_all_ends_with_the_driver(driver: Driver, others: tuple[str, ...]) -> None:
     """Also if no manager is there any more whom the head could tell."""

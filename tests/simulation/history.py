@@ -407,7 +407,7 @@ class History:
         while not self._is_over():
             demand(self.now < end, "left alone, it does not end")
             turns = self.manager.turns
-            if turns is not None and turns.state.held:
+            if turns is not None and turns.state.stops.held:
                 self.say("a person resumes")
                 turns.jobs.resume()
             self._run_until(self.now + 5.0)

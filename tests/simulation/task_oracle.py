@@ -365,7 +365,7 @@ class TaskOracle(Oracle):
         for head in self._heads_that_wait():
             job = head.owner.job
             pool = state.pools.by_shape.get(state.jobs.records[job].shape)
-            if head.leaves or job in state.being_cancelled or pool is None or pool.is_removed:
+            if head.leaves or job in state.stops.being_cancelled or pool is None or pool.is_removed:
                 continue
             left = head.ends_at - self.history.manager.monotonic()
             for of in queued:

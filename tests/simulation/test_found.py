@@ -86,7 +86,7 @@ def test_unsynced_lines_of_an_earlier_segment_are_synced_by_the_next_manager(
         with pytest.raises(DeadError):
             first.commit()
         doomed = ""
-        first._begin_segment(2)
+        first._journal.begin_next()
         second = Database(FOLDER)
         second.put("jobs", "2", {"id": "2"})
         second.commit()

@@ -61,14 +61,16 @@ class Kills:
         """Kinds that have had no victim so far."""
         return [kind for kind in self.kinds if not self.done[kind]]
 
-    def strike(self) -> None:
-        """Break one thing, if there is one to break; what is missing comes first."""
+    def strike(self) -> bool:
+        """Break one thing; what is missing comes first. False if there was none of its kind to break."""
         often = [f"{kind} killed" for kind in OFTEN]
         kind = self._dice.choice(self.missing or [*self.kinds, *often])
         with suppress(psutil.NoSuchProcess):
             if what := self.kinds[kind]():
                 self.done[kind] += 1
                 self.told.append(f"{time.monotonic() - self._begin:.1f} s: {kind}: {what}")
+                return True
+        return False
 
     def _kill_in_job(self, kind: str) -> str:
         victims = self._world.processes(kind)
@@ -112,7 +114,7 @@ class Kills:
             return ""
         if isinstance(cluster, PrivateSlurm):
             done = self._world.command(["scontrol", "requeue", job])
-            return "" if done.returncode else job
+            return "" if done.rc else job
         assert isinstance(cluster, PrivatePBS)
         cluster.rerun(job)
         return job

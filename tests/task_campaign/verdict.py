@@ -78,17 +78,20 @@ class Verdict:
             self.wrong.append("the driver has not come to its end")
         finished = {line["mark"] for line in self.ledger if line["what"] == "end"}
         for key, row in self.rows.items():
-            if len(told[key]) != 1:
-                self.wrong.append(f"{key}: acknowledged as {told[key] or 'nothing'}")
-                continue
-            (text,) = told[key]
-            if key.startswith("wrong"):
-                if text != f"WrongOnPurposeError: {key}":
-                    self.wrong.append(f"{key}: {text}")
-            elif text.split()[0] != key or text.split()[-1] not in finished:
-                self.wrong.append(f"{key}: was told {text!r}, which nobody has computed")
-            elif row.function and (value := self._value(row)) != text:
-                self.wrong.append(f"{key}: was told {text!r}, and the disk has {value!r}")
+            if (fault := self._fault_of(row, told[key], finished)) is not None:
+                self.wrong.append(f"{key}: {fault}")
+
+    def _fault_of(self, row: TaskItem, told: set[str], finished: set[str]) -> str | None:
+        if len(told) != 1:
+            return f"acknowledged as {told or 'nothing'}"
+        (text,) = told
+        if row.key.startswith("wrong"):
+            return None if text == f"WrongOnPurposeError: {row.key}" else text
+        if text.split()[0] != row.key or text.split()[-1] not in finished:
+            return f"was told {text!r}, which nobody has computed"
+        if row.function and (value := self._value(row)) != text:
+            return f"was told {text!r}, and the disk has {value!r}"
+        return None
 
     def _value(self, row: TaskItem) -> Any:
         found = self._facts.get("value", row.id)

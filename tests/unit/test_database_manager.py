@@ -177,7 +177,7 @@ def test_fault_14_a_failed_item_is_delayed_while_others_go_on() -> None:
 def test_a_job_that_is_being_cancelled_gets_no_more_work() -> None:
     """Else a cancel that was decided while it was idle would end it while it works."""
     desk = Desk()
-    desk.state.being_cancelled["1"] = 0.0
+    desk.state.stops.being_cancelled["1"] = 0.0
     assert desk.ask(ANNA, Claim()) == Idle(1.0, over=True)
     assert isinstance(desk.ask(BOB, Claim()), Assigned)
 
@@ -236,7 +236,7 @@ def test_a_finish_that_claims_gets_the_same_item_from_the_next_manager() -> None
 def test_a_job_that_is_being_cancelled_may_finish_its_item_and_gets_no_other() -> None:
     desk = Desk()
     got = desk.claim(ANNA)
-    desk.state.being_cancelled["1"] = 0.0
+    desk.state.stops.being_cancelled["1"] = 0.0
     assert desk.ask(ANNA, Finish(got.token, claims=True)) == Idle(1.0, over=True)
     assert desk.state.items.rows[got.item].phase is Phase.DONE
 
@@ -246,10 +246,10 @@ def test_an_item_given_back_before_it_was_begun_is_no_barren_run() -> None:
     desk = Desk()
     for _ in range(2):
         desk.ask(ANNA, Release(desk.claim(ANNA).token, "deadline"))
-    assert desk.state.barren_runs == 0
+    assert desk.state.stops.barren_runs == 0
     for n in (1, 2):
         desk.ask(ANNA, Release(desk.claim(ANNA).token, "deadline", Report(seconds=5.0)))
-        assert desk.state.barren_runs == n
+        assert desk.state.stops.barren_runs == n
 
 
 def test_a_finish_can_claim_an_item_that_depended_on_the_finished_one() -> None:

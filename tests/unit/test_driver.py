@@ -6,32 +6,36 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.wire.messages import Ok, Reply, Request
+from adaptive_scheduler.core.wire.messages import Ok, Picture, Reply, Request
+from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.core.wire.tasks import (
     Collect,
     Fetch,
     Fetched,
     PutFunction,
+    RefusedTask,
     Submit,
     TaskResult,
     TasksSubmitted,
     Withdraw,
 )
 from adaptive_scheduler.errors import InputError, RequestRefusedError, UnpicklableError
-from adaptive_scheduler.runs.driver import driver
+from adaptive_scheduler.runs.driver import driver, start_run
 from adaptive_scheduler.runs.driver.settings import Settings
 from adaptive_scheduler.runs.driver.task_book import TaskBook
 
 
 class FakeManager:
-    """Answers as a manager does; `refuse` has the codes of refusals of the next Submits."""
+    """Answers as a manager does; `refuse` has the codes of refusals of the next Submits, `refuse_each` of their tasks."""
 
     def __init__(self) -> None:
         self.asked: list[Request] = []
         self.refuse: list[str] = []
+        self.refuse_each: list[str] = []
         self.bad: set[bytes] = set()
         self.n = 0
         self.ended: dict[int, TaskResult] = {}
@@ -61,10 +65,15 @@ class FakeManager:
         self.before_submit()
         if self.refuse:
             raise RequestRefusedError(self.refuse.pop(0), "as the test wants it")
-        if bad := [call for call in body.calls if call.spec in self.bad]:
-            raise RequestRefusedError("bad_request", f"task {body.calls.index(bad[0])} is bad")
-        first, self.n = self.n, self.n + len(body.calls)
-        return TasksSubmitted(list(range(first, self.n)))
+        code = self.refuse_each.pop(0) if self.refuse_each else ""
+        bad = {
+            n: RefusedTask(n, code or "bad_request", "it is bad")
+            for n, call in enumerate(body.calls) if code or call.spec in self.bad
+        }  # fmt: skip
+        first, self.n = self.n, self.n + len(body.calls) - len(bad)
+        ids = iter(range(first, self.n))
+        items = [-1 if n in bad else next(ids) for n in range(len(body.calls))]
+        return TasksSubmitted(items, list(bad.values()))
 
     def close(self) -> None:
         pass
@@ -110,7 +119,7 @@ def test_a_function_is_sent_again_to_a_manager_that_does_not_know_it(
     book: TaskBook, manager: FakeManager
 ) -> None:
     """One that died between two parts of it has kept none."""
-    manager.refuse = ["unknown_function"]
+    manager.refuse_each = ["unknown_function"]
     futures = submitted(book, 1)
     assert wait_for_ids(futures) == [0]
     assert manager.kinds() == ["PutFunction", "Submit", "PutFunction", "Submit"]
@@ -121,9 +130,9 @@ def test_a_function_is_sent_again_to_a_manager_that_does_not_know_it(
 def test_a_manager_that_never_knows_a_function_is_not_asked_for_ever(
     book: TaskBook, manager: FakeManager
 ) -> None:
-    manager.refuse = ["unknown_function"] * 100
+    manager.refuse_each = ["unknown_function"] * 100
     (future,) = submitted(book, 1)
-    with pytest.raises(RequestRefusedError, match="as the test wants it"):
+    with pytest.raises(RequestRefusedError, match="it is bad"):
         future.result(10)
     assert len(manager.kinds()) < 12
 
@@ -137,6 +146,7 @@ def test_one_bad_task_does_not_hinder_the_others(book: TaskBook, manager: FakeMa
     assert sorted(one for one in ids if one is not None) == list(range(199))
     with pytest.raises(RequestRefusedError, match="is bad"):
         futures[77].result(10)
+    assert manager.kinds().count("Submit") <= 2
 
 
 def driver_spec(_book: TaskBook, number: int) -> bytes:
@@ -215,6 +225,39 @@ def test_large_arguments_travel_in_parts(book: TaskBook, manager: FakeManager) -
     assert len(submit.calls[0].spec) < 1000
 
 
+def test_an_object_that_may_change_is_pickled_once_for_many(
+    book: TaskBook, manager: FakeManager
+) -> None:
+    class Adds:
+        pickled = 0
+        n = 1
+
+        def __reduce__(self) -> Any:
+            Adds.pickled += 1
+            return Adds, ()
+
+        def __call__(self, x: int) -> int:
+            return x + self.n
+
+    adds = Adds()
+    assert wait_for_ids(book.submit_many(Settings(), adds, range(100))) == list(range(100))
+    assert Adds.pickled < 10
+    before = Adds.pickled
+    book.submit_many(Settings(), adds, [1])
+    assert Adds.pickled > before  # it may have changed since
+
+
+def test_nothing_is_left_open(manager: FakeManager, tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        manager.stopped.clear()
+        made = TaskBook(RunFolder(tmp_path / "run"), "name", [])
+        made.start()
+        manager.stopped.set()
+        made.close(closes_run=True)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
 def test_what_is_wrong_with_a_setting_is_said() -> None:
     for wrong in ({"priority": "high"}, {"retries": -1}, {"timeout": "soon"}, {"tag": 3}):
         with pytest.raises(InputError, match=next(iter(wrong))):
@@ -227,3 +270,30 @@ def test_an_argument_that_cannot_be_pickled_is_named(book: TaskBook, manager: Fa
         bad.result(0)
     assert wait_for_ids([good]) == [0]
     assert manager.kinds() == ["PutFunction", "Submit"]
+
+
+def test_a_run_that_is_held_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its tasks would wait for ever, and so would a `shutdown`."""
+    monkeypatch.setattr(start_run, "WATCH", 0.01)
+    monkeypatch.setattr(start_run, "HELD_LOOKS", 1)
+    keeper = start_run.ManagerKeeper(RunFolder(tmp_path / "run"), "name", lambda: True)
+    asked: list[int] = []
+    done = threading.Event()
+
+    def answer(_: Request) -> Picture:
+        asked.append(1)
+        if len(asked) > 5:
+            done.set()
+        snapshot = Snapshot(
+            "run", "database", time=0.0, notes=["held: sbatch says no. Mend it, then resume."]
+        )
+        return Picture(msgspec.Raw(msgspec.msgpack.encode(snapshot)))
+
+    monkeypatch.setattr(keeper._viewer, "ask", answer)
+    monkeypatch.setattr(keeper._viewer, "lives", lambda: True)
+    keeper.watch(lambda error: pytest.fail(str(error)))
+    assert done.wait(10)
+    keeper.close()
+    assert capsys.readouterr().err.count("is held: sbatch says no") == 1

@@ -30,6 +30,7 @@ class World:
         self.trades: list[Trade] = []
         self.works: list[Work] = []
         self.token = 0
+        self.seconds = self.dice.choice([0.0001, 0.001, 0.003, 1.0])  # of its tasks
         self.granted: dict[int, Given] = {}
         self.ended: dict[int, End] = {}
         self.busy: dict[tuple[int, int], int] = {}
@@ -95,7 +96,7 @@ class World:
             for gpu, shares in place.gpus:
                 self.gpus[place.node, gpu] -= shares
         before = set(self.head.running)
-        actions = self.head.end(token, kind, seconds=self.dice.choice([0.0001, 0.001, 1.0]))
+        actions = self.head.end(token, kind, seconds=self.seconds)
         for follower in self.head.running.keys() - before:
             self.counts["taken over"] += 1
             self.lined.discard(follower)

@@ -132,7 +132,7 @@ def test_an_impossible_array_is_sent_once_and_not_again_in_parts() -> None:
     cluster = world(n=40, limit=40)
     cluster.batch.submit_faults += ["impossible"] * 41
     cluster.run_for(600, tick=5.0)
-    assert "sbatch" in cluster.manager.state.held
+    assert "sbatch" in cluster.manager.state.stops.held
     assert len(cluster.batch.submit_faults) == 40
 
 
@@ -200,7 +200,7 @@ def test_an_array_that_is_too_long_is_submitted_in_parts() -> None:
     cluster = world(n=40, limit=40)
     cluster.batch.submit_faults += ["too_long"] * 2
     cluster.run_for(600, tick=5.0)
-    assert not cluster.manager.state.held
+    assert not cluster.manager.state.stops.held
     assert len(cluster.batch.jobs) == 40
 
 
@@ -322,7 +322,7 @@ def test_an_impossible_submit_holds_the_run_until_it_is_resumed() -> None:
     (submit,) = manager.on_result(cluster.batch.carry_out(listing))
     assert isinstance(submit, SubmitJobs)
     manager.on_result(NotSubmitted(Refusal.IMPOSSIBLE, "no such partition", submit.number))
-    assert "no such partition" in manager.state.held
+    assert "no such partition" in manager.state.stops.held
     cluster.run_for(100)
     assert not cluster.batch.jobs
     manager.jobs.resume()
@@ -396,7 +396,7 @@ def test_the_run_is_held_when_all_first_jobs_die() -> None:
     for job in jobs(cluster)[:10]:
         cluster.kill(job, "failed")
     cluster.run_for(60)
-    assert "all of the first 10 jobs died" in cluster.manager.state.held
+    assert "all of the first 10 jobs died" in cluster.manager.state.stops.held
     n = len(cluster.batch.jobs)
     cluster.run_for(200)
     assert len(cluster.batch.jobs) == n
@@ -412,7 +412,7 @@ def test_early_deaths_are_reported_while_other_jobs_live() -> None:
     notes = cluster.manager.jobs.notes
     assert notes.early_deaths.startswith("2 in a row. The last output of job")
     assert notes.early_deaths.endswith("ImportError: no adaptive")
-    assert not cluster.manager.state.held
+    assert not cluster.manager.state.stops.held
     cluster.start(jobs(cluster)[0], work=1e6)
     cluster.run_for(40)
     assert notes.early_deaths == "", "one was given work: they are no sign of anything any more"
@@ -424,17 +424,17 @@ def test_a_run_that_was_resumed_is_not_held_again_by_the_next_manager() -> None:
     for job in jobs(cluster)[:10]:
         cluster.kill(job, "failed")
     cluster.run_for(60)
-    assert cluster.manager.state.held
+    assert cluster.manager.state.stops.held
     cluster.manager.jobs.resume()
     cluster.run_for(5)
     cluster.kill_manager()
-    assert cluster.manager.state.held == ""
+    assert cluster.manager.state.stops.held == ""
     cluster.run_for(60)
-    assert cluster.manager.state.held == ""
+    assert cluster.manager.state.stops.held == ""
     for job in jobs(cluster)[:10]:  # nothing was mended: ten more are enough again
         cluster.kill(job, "failed")
     cluster.run_for(60)
-    assert "all of the first 10 jobs died" in cluster.manager.state.held
+    assert "all of the first 10 jobs died" in cluster.manager.state.stops.held
 
 
 def test_jobs_that_die_early_in_mid_run_are_resubmitted_less_and_less_often() -> None:
@@ -594,7 +594,7 @@ def test_1_jobs_that_make_no_progress_are_submitted_less_and_less_often_and_then
     cluster.start(jobs(cluster)[0], work=2.0)
     cluster.run_for(4)
     groups: list[float] = []
-    while not cluster.manager.state.held:
+    while not cluster.manager.state.stops.held:
         assert cluster.clock.monotonic < 7200
         waiting = jobs(cluster)
         if waiting:
@@ -606,7 +606,10 @@ def test_1_jobs_that_make_no_progress_are_submitted_less_and_less_often_and_then
     pauses = [after - before for before, after in pairwise(groups)]
     assert max(pauses) >= 250
     assert len(groups) < 30
-    assert "jobs in a row died before they asked for work; 8 pauses" in cluster.manager.state.held
+    assert (
+        "jobs in a row died before they asked for work; 8 pauses"
+        in cluster.manager.state.stops.held
+    )
     n = len(cluster.batch.jobs)
     cluster.run_for(600)
     assert len(cluster.batch.jobs) == n

@@ -95,4 +95,4 @@ def test_jobs_that_left_while_no_manager_lived_have_not_crashed() -> None:
     cluster.run_for(90)
     assert [item.crashes for item in items.rows] == [0, 0]
     assert cluster.manager.state.jobs.early_deaths == 0
-    assert cluster.manager.state.held == ""
+    assert cluster.manager.state.stops.held == ""

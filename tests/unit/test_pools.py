@@ -18,10 +18,10 @@ from adaptive_scheduler.core.jobs.commands import (
 )
 from adaptive_scheduler.core.jobs.commands import Submitted as JobsSubmitted
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.row import FAILED, QUEUED
+from adaptive_scheduler.core.rows.row import FAILED, QUEUED, RUNNING
 from adaptive_scheduler.core.tasks.demand import PoolJobs, jobs_beside
-from adaptive_scheduler.core.tasks.place import NodeInventory
-from adaptive_scheduler.core.tasks.pools import Pool, check_pool, why_none_holds
+from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
+from adaptive_scheduler.core.tasks.pools import Pool, PoolTable, check_pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import (
     Goodbye,
@@ -89,13 +89,28 @@ def test_tags_and_removed_pools() -> None:
 
 
 def test_a_refusal_has_the_numbers() -> None:
-    why = why_none_holds(
-        [POOL, pool(name="q", accepts=["a"])], TaskResources(threads_per_rank=9), "b"
-    )
+    run = Run()
+    run.add()
+    run.add(pool(name="q", resources=Resources(cores=8), accepts=["a"]))
+    why = run.manager.state.why_unplaceable(TaskResources(threads_per_rank=9), "b")
     assert "9 cores" in why
     assert "'b'" in why
     assert "p (4 cores)" in why
     assert "tags a only" in why
+
+
+def test_what_jobs_have_turned_out_to_have_is_the_largest_of_each_kind() -> None:
+    table = PoolTable({1: POOL})
+    table.note_found(1, Inventory([NodeInventory("n", [0], ["0"])]))
+    table.note_found(1, Inventory([NodeInventory("m", [0, 1])]))
+    table.note_found(1, Inventory([NodeInventory("k", [0])]))
+    assert table.could_hold(TaskResources(threads_per_rank=2), "")
+    assert not table.could_hold(TaskResources(threads_per_rank=3), "")
+    (told,) = table.describe()
+    assert told.endswith("turned out to have 1 core, 1 GPU or 2 cores")
+    table.note_found(1, Inventory([NodeInventory("n", [0, 1, 2, 3])]))
+    assert table.could_hold(TaskResources(threads_per_rank=4), "")
+    assert table.describe() == ["p (4 cores)"]
 
 
 @pytest.mark.parametrize(
@@ -354,8 +369,9 @@ def test_what_no_pool_can_hold_is_refused_at_submit_or_fails_with_the_last_pool(
     run = Run()
     run.add()
     run.add(pool(name="large", resources=Resources(cores=16)))
-    refused = run.submit(1, TaskResources(threads_per_rank=17))
-    assert isinstance(refused, Refused)
+    answer = run.submit(1, TaskResources(threads_per_rank=17))
+    (refused,) = answer.refused
+    assert (answer.items, refused.code) == ([-1], "unplaceable")
     assert "17 cores" in refused.reason
     assert "large (16 cores)" in refused.reason
     assert isinstance(run.submit(2, TaskResources(threads_per_rank=16)), TasksSubmitted)
@@ -366,6 +382,62 @@ def test_what_no_pool_can_hold_is_refused_at_submit_or_fails_with_the_last_pool(
     assert "16 cores" in run.manager.items.rows[0].reason
     run.ask(RemovePool("p"))
     assert run.manager.items.rows[2].phase is FAILED
+
+
+def test_a_partly_bad_message_harms_only_what_is_bad() -> None:
+    run = Run()
+    run.add()
+    needs = [ONE, TaskResources(threads_per_rank=99)]
+    bad = [
+        NewTask(b"", resources=1), NewTask(b"", resources=7), NewTask(b"", after=[5]),
+        NewTask(b"", priority=float("nan")), NewTask(b"", function="0" * 32),
+    ]  # fmt: skip
+    calls = [NewTask(b"0"), *bad, NewTask(b"1")]
+    answer = run.ask(Submit("b", needs, calls))
+    assert answer.items == [0, -1, -1, -1, -1, -1, 1]
+    codes = [(one.place, one.code) for one in answer.refused]
+    assert codes == [
+        (1, "unplaceable"), (2, "bad_request"), (3, "no_such_item"), (4, "bad_request"),
+        (5, "unknown_function"),
+    ]  # fmt: skip
+    run.manager.restart()
+    assert run.ask(Submit("b", needs, calls)) == answer  # its answer was lost
+    run.add(pool(name="large", resources=Resources(cores=99)))
+    again = run.ask(Submit("b", needs, calls))
+    assert (again.items, again.refused[0].code) == (answer.items, "refused_before")
+    assert len(run.manager.items) == 2
+
+
+def test_tasks_fail_with_the_numbers_when_jobs_turn_out_to_be_smaller() -> None:
+    run = Run()
+    run.add(pool(resources=Resources(cores=8)))
+    run.submit(1, TaskResources(threads_per_rank=8))
+    run.submit(1, batch="small")
+    run.turn()
+    Head(run, run.jobs()[0], cores=2)
+    large, small = run.manager.items.rows
+    assert (large.phase, small.phase) == (FAILED, RUNNING)
+    assert "8 cores" in large.reason
+    assert "turned out to have 2 cores" in large.reason
+    (refused,) = run.submit(1, TaskResources(threads_per_rank=3), "later").refused
+    assert refused.code == "unplaceable"
+
+
+def test_where_no_pool_can_come_the_heads_that_are_there_decide() -> None:
+    """A run of this machine: before its head is there, a task waits."""
+    run = Run()
+    run.manager.state.pools.takes_more = False
+    wide = TaskResources(threads_per_rank=64)
+    assert run.submit(1, wide).items == [0]
+    run.submit(1, batch="small")
+    head = Head(run, "here:vm:1", cores=2)
+    assert run.manager.items.rows[0].phase is FAILED
+    assert "64 cores" in run.manager.items.rows[0].reason
+    assert "(2 cores)" in run.manager.items.rows[0].reason
+    assert len(head.tokens) == 1
+    assert run.submit(1, wide, "again").refused[0].code == "unplaceable"
+    Head(run, "here:vm:2", cores=64)  # a larger machine joins
+    assert run.submit(1, wide, "third").items == [2]
 
 
 def test_a_task_that_comes_back_after_its_pool_was_removed_fails() -> None:
@@ -502,7 +574,7 @@ def test_jobs_that_die_before_they_ask_hold_the_run() -> None:
         run.queue.clear()
         run.turn(31)
         run.turn(31)
-    assert "died before" in run.manager.state.held
+    assert "died before" in run.manager.state.stops.held
 
 
 def test_jobs_without_one_end_are_barren() -> None:
@@ -511,7 +583,7 @@ def test_jobs_without_one_end_are_barren() -> None:
     run.submit(100)
     run.turn()
     for n in range(10):
-        assert run.manager.state.barren_runs == n
+        assert run.manager.state.stops.barren_runs == n
         job = next(job for job, state in run.queue.items() if state is JobState.PENDING)
         head = Head(run, job)
         assert head.tokens
@@ -522,7 +594,7 @@ def test_jobs_without_one_end_are_barren() -> None:
     assert "before one task" in run.manager.state.backoff_reason
     head = Head(run, next(iter(run.queue)))
     head.end(head.tokens[0])
-    assert run.manager.state.barren_runs == 0
+    assert run.manager.state.stops.barren_runs == 0
 
 
 def test_a_job_that_had_nothing_to_do_is_not_barren() -> None:
@@ -535,7 +607,7 @@ def test_a_job_that_had_nothing_to_do_is_not_barren() -> None:
     other = Head(run, "late")
     for one in (head, other):
         run.ask(Goodbye("idle"), one.owner)
-    assert run.manager.state.barren_runs == 0
+    assert run.manager.state.stops.barren_runs == 0
 
 
 # --------------------------------------------------------------------------- the end of a run
@@ -611,6 +683,11 @@ def test_a_manager_whose_driver_is_gone_ends_if_its_tasks_have_nothing_to_run_on
     run.turn()
     assert run.manager.is_stopped
     assert run.manager.state.tasks.is_open
+    run.manager.is_stopped = False
+    run.ask(CloseRun())  # another driver has come and gone; that task still has nothing to run on
+    run.clock.advance(101)
+    run.step()
+    assert run.manager.is_stopped
     run.manager.is_stopped = False
     run.add()
     run.clock.advance(101)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from adaptive_scheduler.commandline.input.arguments import AsJson, NamedRun, OptionalRun
 from adaptive_scheduler.commandline.input.find_run import find_run
@@ -14,7 +16,7 @@ from adaptive_scheduler.commandline.input.options import (
     TypedOption,
     takes_options,
 )
-from adaptive_scheduler.commandline.input.suggestions import did_you_mean
+from adaptive_scheduler.commandline.input.suggestions import close_names, did_you_mean
 from adaptive_scheduler.commandline.input.values import seconds
 from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.json_lines import plain, print_json
@@ -44,9 +46,27 @@ SETTINGS = (
 
 Name = Annotated[str, typer.Argument(help="The pool's name.", metavar="NAME")]
 
+
+class PoolCommands(TyperGroup):
+    """The commands ``pool ...``; what is none of them is a run, whose pools are listed."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Without a word, list the pools of the only run."""
+        return super().parse_args(ctx, args or ["list"])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command of the first word."""
+        word = args[0]
+        is_run = word not in self.commands and (
+            os.path.exists(word) or not close_names(word, self.commands)  # noqa: PTH110  raises nothing
+        )
+        return super().resolve_command(ctx, ["list", *args] if is_run else args)
+
+
 pool = typer.Typer(
-    no_args_is_help=True,
-    help="The pools of a run of tasks: jobs of one shape in which tasks run.",
+    cls=PoolCommands,
+    help="The pools of a run of tasks: jobs of one shape in which tasks run. "
+    "`pool RUN` lists them.",
 )
 
 

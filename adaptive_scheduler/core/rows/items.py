@@ -250,8 +250,6 @@ def _end_task(item: TaskItem, event: TaskEnded, _: Budget) -> TaskItem:
     else:
         fails += 1
         phase = FAILED if fails > item.retries or kind is EndKind.UNABLE else QUEUED
-        if kind is EndKind.TIMEOUT and item.timeout is not None:
-            reason = reason or f"it took longer than its timeout of {item.timeout:g} s"
     return replace(
         item, phase=phase, job=None, attempts=item.attempts + event.begun, fails=fails,
         crashes=crashes, cuts=cuts, reason=reason, worked=item.worked + _seconds(event.seconds),

@@ -8,9 +8,11 @@ from typing import Any
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.jobs.reconcile import EARLY_DEATHS
+from adaptive_scheduler.core.jobs.stops import JobStops
 from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.core.tasks.pools import PoolTable
+from adaptive_scheduler.core.tasks.pools import Pool, PoolTable, no_room
+from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.task_state import NoFacts, TaskState
 from adaptive_scheduler.core.wire.messages import Report
 
@@ -34,16 +36,12 @@ class RunState:
     pools : PoolTable
     reports : dict of int to Report
         Last report of each running item, by its id.
-    held : str
-        Why nothing is submitted until a person resumes the run; "" while it is not held.
+    stops : JobStops
+        What keeps jobs from being submitted, or from getting work.
     cancelled : bool
         The run was cancelled.
     dirty : bool
         Something happened for which the queue should be listed soon.
-    being_cancelled : dict of str to float
-        Jobs that a cancel was sent for, and when: they get no more work.
-    barren_runs : int
-        Times in a row that an item was begun and given back without one new point.
     """
 
     def __init__(
@@ -61,11 +59,9 @@ class RunState:
         self.tasks = tasks or TaskState(items, NoFacts())
         self.pools = PoolTable()
         self.reports: dict[int, Report] = {}
-        self.held = ""
+        self.stops = JobStops()
         self.cancelled = False
         self.dirty = True
-        self.being_cancelled: dict[str, float] = {}
-        self.barren_runs = 0
 
     @property
     def backoff_reason(self) -> str:
@@ -73,14 +69,14 @@ class RunState:
         early = self.jobs.early_deaths
         if self.jobs.given_work and early >= EARLY_DEATHS:
             return f"{early} jobs in a row died before they asked for work"
-        if self.barren_runs >= EARLY_DEATHS and self.pools.by_shape:
+        if self.stops.barren_runs >= EARLY_DEATHS and self.pools.by_shape:
             return (
-                f"{self.barren_runs} jobs in a row ended before one task in them had ended: their "
+                f"{self.stops.barren_runs} jobs in a row ended before one task in them had ended: their "
                 "walltime is too short, tasks take too long, or something ends them"
             )
-        if self.barren_runs >= EARLY_DEATHS:
+        if self.stops.barren_runs >= EARLY_DEATHS:
             return (
-                f"{self.barren_runs} times in a row a job ended before it had evaluated one point: "
+                f"{self.stops.barren_runs} times in a row a job ended before it had evaluated one point: "
                 "its walltime is too short, its point too long, or something ends it"
             )
         return ""
@@ -90,14 +86,29 @@ class RunState:
         """Whether all items have ended, and no more will come."""
         return not self.items.unfinished and (not self.tasks.is_open or self.cancelled)
 
+    def pool_of(self, job: str) -> Pool | None:
+        """Return the pool of a job; None if it was started by hand."""
+        record = self.jobs.records.get(job)
+        return None if record is None or record.external else self.pools.by_shape.get(record.shape)
+
+    def why_unplaceable(self, task: TaskResources, tag: str) -> str:
+        """Return, with the numbers, why nothing can ever run such a task; "" if something may.
+
+        Where no pool can come, it is those heads that are there; before the first one is there,
+        nobody knows.
+        """
+        lone = [head for job, head in self.tasks.heads.items() if self.pool_of(job) is None]
+        is_all_known = bool(self.pools.by_shape) or (lone and not self.pools.takes_more)
+        if not is_all_known or self.pools.could_hold(task, tag):
+            return ""
+        if any(head.view.could_hold(task) for head in lone):
+            return ""
+        return no_room(task, tag, [*self.pools.describe(), *map(str, lone)])
+
     def fail_unplaceable(self, now: float) -> None:
-        """Fail free tasks that no pool can ever hold, now that one is gone."""
-        if not self.pools.by_shape:
-            return
+        """Fail free tasks that nothing can ever run: the last pool that could is gone, or smaller."""
         for of in [of for of, n in self.items.tasks.queued.items() if n]:
-            task = self.tasks.resources[of[0]]
-            why = self.pools.why_none_holds(task, of[1])
-            if why and not self.tasks.is_held_here(task):
+            if why := self.why_unplaceable(self.tasks.resources[of[0]], of[1]):
                 self.items.fail_class(of, why, now)
 
     def count_barren_run(self, report: Report | None, *, is_over: bool) -> None:
@@ -111,9 +122,9 @@ class RunState:
             Whether the run ended in a way that tells something about walltimes.
         """
         if report is not None and report.new_points:
-            self.barren_runs = 0
+            self.stops.barren_runs = 0
         elif is_over:
-            self.barren_runs += 1
+            self.stops.barren_runs += 1
 
     def take_back(self, job: str, event: Lost, now: float) -> None:
         """Queue the item that a job holds again, if it holds one.
@@ -128,9 +139,8 @@ class RunState:
         """
         if job in self.items.tasks.of_job or job in self.tasks.heads:
             head = self.tasks.heads.get(job)
-            self.barren_runs += head is not None and head.is_barren
-            record = self.jobs.records.get(job)
-            pool = self.pools.by_shape.get(record.shape) if record else None
+            self.stops.barren_runs += head is not None and head.is_barren
+            pool = self.pool_of(job)
             cause = "unknown" if event.crash else "goodbye"
             walltime = pool.resources.walltime if pool else None
             self.tasks.lose_head(job, event.reason, cause, now, walltime)

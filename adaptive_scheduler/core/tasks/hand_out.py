@@ -73,6 +73,11 @@ class HeadView:
     batch_size: int | None = None
     threshold: int = 1
 
+    def could_hold(self, task: TaskResources) -> bool:
+        """Whether such a task could run there, while nothing else does."""
+        is_in_time = (task.walltime or 0.0) <= self.seconds_left
+        return is_in_time and self.mirror.inventory.could_ever_hold(task)
+
     @property
     def room(self) -> int:
         """How many tasks it may be given by its batch size and threshold."""

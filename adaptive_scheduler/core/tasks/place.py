@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from adaptive_scheduler.core.tasks.resources import GPU_SHARES, TaskResources
+from adaptive_scheduler.core.texts import counted
 
 
 class NodeInventory(msgspec.Struct, frozen=True, array_like=True):
@@ -165,10 +166,34 @@ class Inventory:
         """Whether a task fits while nothing else runs."""
         return Inventory(self.nodes).place(resources) is not None
 
+    def is_as_large_as(self, other: Inventory) -> bool:
+        """Whether each node of another one has no more than a node of this one."""
+        mine, its = sorted(map(_size, self.nodes)), sorted(map(_size, other.nodes))
+        pairs = zip(reversed(mine), reversed(its), strict=False)
+        return len(mine) >= len(its) and all(
+            one >= two
+            for larger, smaller in pairs
+            for one, two in zip(larger, smaller, strict=True)
+        )
+
+    def __str__(self) -> str:
+        cores, gpus, memory = max(map(_size, self.nodes), default=(0, 0, 0.0))
+        parts = [counted(len(self.nodes), "node")] if len(self.nodes) > 1 else []
+        parts.append(counted(cores, "core"))
+        if gpus:
+            parts.append(counted(gpus, "GPU"))
+        if memory < float("inf"):
+            parts.append(f"{memory / 2**30:.3g} GiB")
+        return ", ".join(parts)
+
     @property
     def free_cores(self) -> int:
         """Cores that no task occupies."""
         return sum(len(free.cores) for free in self._free)
+
+
+def _size(node: NodeInventory) -> tuple[int, int, float]:
+    return len(node.cores), len(node.gpus), float("inf") if node.memory is None else node.memory
 
 
 def _missing(free: _Node, resources: TaskResources) -> tuple[int, float]:

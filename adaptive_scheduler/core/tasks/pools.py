@@ -132,12 +132,18 @@ class PoolTable:
     ----------
     by_shape : dict of int to Pool
         Removed ones too: jobs of them may be left.
+    found : dict of int to list of Inventory
+        What jobs of each pool have turned out to have, the different ones.
+    takes_more : bool
+        Pools can be added: this manager submits jobs.
     changed : dict of int to Pool
         Pools to be written to the database; whoever writes them clears this.
     """
 
     def __init__(self, pools: Mapping[int, Pool] | None = None) -> None:
         self.by_shape = dict(pools or {})
+        self.found: dict[int, list[Inventory]] = {}
+        self.takes_more = False
         self.changed: dict[int, Pool] = {}
 
     def write_shapes(self, shapes: list[Resources]) -> None:
@@ -172,16 +178,37 @@ class PoolTable:
         """Those that are not removed."""
         return {shape: pool for shape, pool in self.by_shape.items() if not pool.is_removed}
 
-    def why_none_holds(self, task: TaskResources, tag: str) -> str:
-        """Return, with the numbers, why no pool can ever run such a task; "" if one can."""
-        return why_none_holds(self.active.values(), task, tag)
+    def note_found(self, shape: int, inventory: Inventory) -> None:
+        """A job of a pool has told what it has."""
+        found = self.found.setdefault(shape, [])
+        if shape in self.by_shape and not any(one.is_as_large_as(inventory) for one in found):
+            found[:] = [one for one in found if not inventory.is_as_large_as(one)]
+            found.append(inventory)
+
+    def could_hold(self, task: TaskResources, tag: str) -> bool:
+        """Whether a job of some pool can run such a task, as far as is known of its jobs."""
+        return any(
+            pool.could_hold(task, tag)
+            and (
+                not self.found.get(shape)
+                or any(one.could_ever_hold(task) for one in self.found[shape])
+            )
+            for shape, pool in self.active.items()
+        )
+
+    def describe(self) -> list[str]:
+        """Return what the jobs of each pool have: as promised, and as found."""
+        return [f"{pool}{self._found_text(shape, pool)}" for shape, pool in self.active.items()]
+
+    def _found_text(self, shape: int, pool: Pool) -> str:
+        found = self.found.get(shape)
+        if not found or any(one.is_as_large_as(pool.inventory) for one in found):
+            return ""
+        return f", whose jobs have turned out to have {' or '.join(map(str, found))}"
 
 
-def why_none_holds(pools: Iterable[Pool], task: TaskResources, tag: str) -> str:
-    """Return, with the numbers, why no pool can ever run such a task; "" if one can."""
-    pools = list(pools)
-    if any(pool.could_hold(task, tag) for pool in pools):
-        return ""
-    needs = f"it needs {task}" + (f" and has the tag {tag!r}" if tag else "")
-    has = "; ".join(map(str, pools)) or "there is none"
-    return f"no pool can ever hold it: {needs}; the pools: {has}. Ask for less, or add a pool."
+def no_room(needs: TaskResources, tag: str, has: Iterable[str]) -> str:
+    """Say, with the numbers, that nothing can ever run such a task."""
+    needed = f"it needs {needs}" + (f" and has the tag {tag!r}" if tag else "")
+    there = "; ".join(has) or "none"
+    return f"no pool can ever hold it: {needed}; the pools: {there}. Ask for less, or add a pool."

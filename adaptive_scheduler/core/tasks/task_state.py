@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
 
-from adaptive_scheduler.core.jobs.records import is_external
 from adaptive_scheduler.core.rows.events import TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.row import TaskItem
@@ -17,6 +16,7 @@ from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.task_submits import TaskSubmits
 from adaptive_scheduler.core.wire.messages import Owner
 from adaptive_scheduler.core.wire.tasks import End, EndKind, LastTry
 
@@ -97,6 +97,9 @@ class Head:
         self.view.accepts = pool.accepts
         self.view.batch_size, self.view.threshold = pool.batch_size, pool.threshold
 
+    def __str__(self) -> str:
+        return f"{self.node or self.owner.job}, which was joined by hand ({self.inventory})"
+
     @property
     def node(self) -> str:
         """The name of its first node."""
@@ -137,13 +140,11 @@ class TaskState:
     ----------
     items : ItemTable
     facts : FactStore
-    resources : iterable of TaskResources
-        By `Item.shape` of tasks.
-    batches : mapping of str to list of int
-        The items of each Submit that was taken.
+    submitted : TaskSubmits, optional
 
     Attributes
     ----------
+    submitted : TaskSubmits
     heads : dict of str to Head
         By job.
     is_open : bool
@@ -155,33 +156,24 @@ class TaskState:
     """
 
     def __init__(
-        self, items: ItemTable, facts: FactStore, resources: Iterable[TaskResources] = (),
-        batches: Mapping[str, list[int]] | None = None,
-    ) -> None:  # fmt: skip
+        self, items: ItemTable, facts: FactStore, submitted: TaskSubmits | None = None
+    ) -> None:
         self.facts = facts
-        self.resources = list(resources)
-        self.batches = dict(batches or {})
-        self.changed_resources: dict[int, TaskResources] = {}
-        self.changed_batches: dict[str, list[int]] = {}
+        self.submitted = submitted or TaskSubmits()
         self.heads: dict[str, Head] = {}
         self.is_open = False
         self.changed = False
         self.ended_by: Counter[EndKind] = Counter()
         self.hand_out = HandOut(items, self.resources, self._spec)
         self._items = items
-        self._numbers = {one: number for number, one in enumerate(self.resources)}
 
     def _spec(self, item: int) -> bytes:
         return self.facts.fact("spec", item) or b""
 
-    def number_of(self, resources: TaskResources) -> int:
-        """Return the number of task resources, a new one if need be."""
-        number = self._numbers.get(resources)
-        if number is None:
-            number = self._numbers[resources] = len(self.resources)
-            self.resources.append(resources)
-            self.changed_resources[number] = resources
-        return number
+    @property
+    def resources(self) -> list[TaskResources]:
+        """By `Item.shape` of tasks."""
+        return self.submitted.resources
 
     def note_last_try(self, row: TaskItem, head: Head | None, end: End, now: float) -> None:
         """Remember where and when a task, whose row is that before its end, was tried."""
@@ -194,24 +186,12 @@ class TaskState:
         )  # fmt: skip
         self.facts.put_fact("times", row.id, msgspec.msgpack.encode(last))
 
-    def note_batch(self, batch: str, items: list[int]) -> None:
-        """Remember which tasks a Submit made."""
-        self.batches[batch] = self.changed_batches[batch] = items
-
     def meet_head(self, owner: Owner, nodes: Iterable[NodeInventory]) -> None:
         """A head says what it has. Each is asked what it holds: it may have been believed dead."""
         before = self.heads.get(owner.job)
         if before is None or before.owner != owner:
             self.heads[owner.job] = Head(owner, nodes)
         self.changed = True
-
-    def is_held_here(self, task: TaskResources) -> bool:
-        """Whether a head that belongs to no pool can hold such a task."""
-        return any(
-            head.inventory.could_ever_hold(task)
-            for job, head in self.heads.items()
-            if is_external(job)
-        )
 
     def drop_cancelled(self) -> None:
         """Let heads end what is theirs no more: a person cancelled it."""

@@ -239,17 +239,26 @@ class NewTask(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Submit(msgspec.Struct, frozen=True, gc=False, tag="SubmitTasks"):
-    """Add tasks: all of them or, if one is refused, none. `batch` names them: sent again, it is known."""
+    """Add tasks: at once all that are not refused. `batch` names them: sent again, it is known."""
 
     batch: str
     resources: list[TaskResources]
     calls: list[NewTask]
 
 
+class RefusedTask(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One task of a Submit that was not taken: its place there, and why."""
+
+    place: int
+    code: str
+    reason: str
+
+
 class TasksSubmitted(msgspec.Struct, frozen=True, gc=False, tag="TasksSubmitted"):
-    """The tasks of a Submit are on disk: their ids, in the same order."""
+    """The tasks of a Submit are on disk: their ids, in the same order; -1 of those that were refused."""
 
     items: list[int]
+    refused: list[RefusedTask] = []
 
 
 class Collect(msgspec.Struct, frozen=True, gc=False, tag=True):

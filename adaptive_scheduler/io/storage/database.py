@@ -36,6 +36,66 @@ __all__ = ["COMBOS", "ITEMS", "JOBS", "META", "SUBMITS", "Database", "Tables", "
 _encode = msgspec.json.Encoder().encode
 
 
+class JournalWriter:
+    """The segment that is written at present, and what is not written yet.
+
+    Attributes
+    ----------
+    segment : int
+        Its number.
+    buffer : list of bytes
+        Lines of the next commit.
+    lines : int
+        Written since the last checkpoint.
+    """
+
+    def __init__(self, folder: RunFolder, segment: int) -> None:
+        self.segment = segment
+        self.buffer: list[bytes] = []
+        self.lines = 0
+        self._folder = folder
+        self._appender = self._begin(segment)
+
+    def _begin(self, number: int) -> Appender:
+        path = journal.segment_path(self._folder, number)
+        appender = Appender(path, mode=0o600, kind=DatabaseError)
+        try:
+            with files.naming(path, DatabaseError):
+                files.sync_folder(self._folder.journals)  # its name must survive a power cut, too
+        except DatabaseError:
+            with suppress(DatabaseError):  # the first error is raised
+                appender.close()
+            raise
+        return appender
+
+    def commit(self) -> None:
+        """Write and sync all lines; DatabaseError: nothing of them is durable, and they stay."""
+        if not self.buffer:
+            return
+        size = self._appender.size
+        self._appender.append(b"\n".join(self.buffer) + b"\n")
+        try:
+            self._appender.sync()
+        except DatabaseError:
+            # after a failed fsync Linux marks the lost pages as clean: the next fsync would succeed
+            # without them (https://wiki.postgresql.org/wiki/Fsync_Errors)
+            self._appender.take_back(size)
+            raise
+        self.lines += len(self.buffer)
+        self.buffer.clear()
+
+    def begin_next(self) -> Appender:
+        """Go on in a new segment; returns the former one, of which all is synced, to be closed."""
+        following = self._begin(self.segment + 1)
+        previous, self._appender = self._appender, following
+        self.segment += 1
+        return previous
+
+    def close(self) -> None:
+        """Close the segment."""
+        self._appender.close()
+
+
 class Database:
     """TinyDB file and journal of one run; only one process at a time may open it.
 
@@ -64,30 +124,20 @@ class Database:
         files.private_folder(folder.journals)
         self.tables: Tables = {}
         self._functions: dict[str, bytes] = {}
-        self._segment = self._load(undecoded) + 1
-        self._appender = self._begin_segment(self._segment)
-        self._buffer: list[bytes] = []
+        self._journal = JournalWriter(folder, self._load(undecoded) + 1)
         self._checkpoint: subprocess.Popen[bytes] | None = None
         self._written = self._identity()  # of the file, by the last checkpoint
         self._discard_file = False  # somebody changed the file: its content is not used
-        self.lines = 0  # of the journal since the last checkpoint
+
+    @property
+    def lines(self) -> int:
+        """Lines of the journal that were written since the last checkpoint."""
+        return self._journal.lines
 
     def _identity(self) -> files.FileIdentity | None:
         return tinydb_file.AtomicStorage(self.folder.database).identity()
 
     # ------------------------------------------------------------------- reading
-
-    def _begin_segment(self, number: int) -> Appender:
-        path = journal.segment_path(self.folder, number)
-        appender = Appender(path, mode=0o600, kind=DatabaseError)
-        try:
-            with files.naming(path, DatabaseError):
-                files.sync_folder(self.folder.journals)  # its name must survive a power cut, too
-        except DatabaseError:
-            with suppress(DatabaseError):  # the first error is raised
-                appender.close()
-            raise
-        return appender
 
     def _load(self, undecoded: bool) -> int:
         """Read file and journal; returns the number of the last segment.
@@ -135,11 +185,11 @@ class Database:
 
     def put(self, table: str, key: object, row: object) -> None:
         """Add a change to the buffer; durable after the next `commit`. None deletes the row."""
-        self._buffer.append(_encode((table, str(key), row)))
+        self._journal.buffer.append(_encode((table, str(key), row)))
 
     def put_fact(self, table: str, item: int, data: bytes) -> None:
         """Note a fact, which never changes; it is durable after the next `commit`."""
-        self._buffer.append(self._facts.note(self._segment, table, item, data))
+        self._journal.buffer.append(self._facts.note(self._journal.segment, table, item, data))
 
     def fact(self, table: str, item: int) -> bytes | None:
         """Return a fact, also one that is not durable yet; None if there is none."""
@@ -166,19 +216,7 @@ class Database:
             files.private_folder(path.parent)
             files.write_atomically(path, data, mode=0o600, kind=DatabaseError)
         self._functions.clear()
-        if not self._buffer:
-            return
-        size = self._appender.size
-        self._appender.append(b"\n".join(self._buffer) + b"\n")
-        try:
-            self._appender.sync()
-        except DatabaseError:
-            # after a failed fsync Linux marks the lost pages as clean: the next fsync would succeed
-            # without them (https://wiki.postgresql.org/wiki/Fsync_Errors)
-            self._appender.take_back(size)
-            raise
-        self.lines += len(self._buffer)
-        self._buffer.clear()
+        self._journal.commit()
 
     def close(self) -> None:
         """Commit, wait for a checkpoint that runs, and close."""
@@ -187,7 +225,7 @@ class Database:
         finally:
             if self._checkpoint is not None:
                 self._checkpoint.wait()
-            self._appender.close()
+            self._journal.close()
             self._facts.close()
 
     # --------------------------------------------------------------- checkpoints
@@ -203,16 +241,14 @@ class Database:
         if self.checkpoint_runs():
             return
         self.commit()
-        following = self._begin_segment(self._segment + 1)
-        previous, self._appender = self._appender, following
-        before, self._segment = self._segment, self._segment + 1
+        before = self._journal.segment
+        previous = self._journal.begin_next()
         self._copied = before
-
         self._discard_file = self._discard_file or discard_file
         try:
             with files.naming(self.folder.database, DatabaseError):
                 self._checkpoint = self.start_checkpoint(self.folder, before, self._discard_file)
-            self.lines = 0
+            self._journal.lines = 0
         finally:
             previous.close()  # all of it is synced already
 
@@ -226,7 +262,7 @@ class Database:
         written = self._identity()
         self._checkpoint = None
         if rc:
-            self.lines += 1  # so that it is tried again
+            self._journal.lines += 1  # so that it is tried again
             raise DatabaseError(
                 self.folder.database,
                 f"could not be brought up to date (exit status {rc}); the journal holds all.",

@@ -21,6 +21,7 @@ from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.pools import Pool, PoolTable
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.task_state import FactStore, NoFacts, TaskState
+from adaptive_scheduler.core.tasks.task_submits import TaskSubmits
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.database import Tables
@@ -112,10 +113,10 @@ def open_state(
     for item in table.rows:  # the rows of one group may have been written in part
         if item.owner is not None:
             jobs.watch(item.owner, item.shape, monotonic)
-    tasks = TaskState(table, facts or NoFacts(), read_resources(tables), batches)
+    tasks = TaskState(table, facts or NoFacts(), TaskSubmits(read_resources(tables), batches))
     tasks.is_open = run.is_open
     state = RunState(table, jobs, config, read_combos(tables), tasks)
-    state.held, state.cancelled = run.held, run.cancelled
+    state.stops.held, state.cancelled = run.held, run.cancelled
     state.pools = PoolTable(read_pools(tables))
     state.pools.write_shapes(config.shapes)
     return state
@@ -188,7 +189,7 @@ def read_run(tables: Tables) -> RunRow:
 
 def run_row(state: RunState) -> RunRow:
     """What the next manager must know of the run as a whole."""
-    return RunRow(state.held, state.cancelled, state.jobs.ignored_deaths, state.tasks.is_open)
+    return RunRow(state.stops.held, state.cancelled, state.jobs.ignored_deaths, state.tasks.is_open)
 
 
 def new_tables(items: Sequence[Item], combos: Sequence[Mapping[str, Any]] | None) -> Tables:
@@ -215,15 +216,15 @@ def note_changes(store: Journal, state: RunState) -> None:
         store.put(database.JOBS, record.id, record)
     for number, submit in jobs.changed_submits.items():
         store.put(database.SUBMITS, number, submit)
-    for number, resources in state.tasks.changed_resources.items():
+    for number, resources in state.tasks.submitted.changed_resources.items():
         store.put(RESOURCES, number, resources)
-    for batch, ids in state.tasks.changed_batches.items():
+    for batch, ids in state.tasks.submitted.changed_batches.items():
         store.put(BATCHES, batch, {"items": ids})
     for shape, pool in state.pools.changed.items():
         store.put(POOLS, shape, pool)
     state.pools.changed.clear()
-    state.tasks.changed_resources.clear()
-    state.tasks.changed_batches.clear()
+    state.tasks.submitted.changed_resources.clear()
+    state.tasks.submitted.changed_batches.clear()
     items.changed.clear()
     jobs.changed_jobs.clear()
     jobs.changed_submits.clear()
@@ -232,8 +233,8 @@ def note_changes(store: Journal, state: RunState) -> None:
 def note_everything(store: Journal, state: RunState) -> None:
     """Put every row into the journal's buffer: the file that had them is not ours any more."""
     state.items.changed.update(enumerate(state.items.rows))
-    state.tasks.changed_resources.update(enumerate(state.tasks.resources))
-    state.tasks.changed_batches.update(state.tasks.batches)
+    state.tasks.submitted.changed_resources.update(enumerate(state.tasks.resources))
+    state.tasks.submitted.changed_batches.update(state.tasks.submitted.batches)
     state.pools.changed.update(state.pools.by_shape)
     state.jobs.changed_jobs.update(state.jobs.records)
     state.jobs.changed_submits.update(state.jobs.submits)

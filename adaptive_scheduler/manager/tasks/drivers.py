@@ -9,7 +9,16 @@ import re
 import msgspec
 
 from adaptive_scheduler.core.rows.events import Cancelled
-from adaptive_scheduler.core.rows.row import DONE, FAILED, OVER, QUEUED, RUNNING, Item, TaskItem
+from adaptive_scheduler.core.rows.row import (
+    DONE,
+    FAILED,
+    OVER,
+    QUEUED,
+    RUNNING,
+    TASK,
+    Item,
+    TaskItem,
+)
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.resources import check_resources
 from adaptive_scheduler.core.tasks.task_state import Head
@@ -23,6 +32,7 @@ from adaptive_scheduler.core.wire.tasks import (
     NewTask,
     Prioritise,
     PutFunction,
+    RefusedTask,
     Results,
     Submit,
     TaskResult,
@@ -112,7 +122,8 @@ class DriverManager:
         """Whether tasks wait, but nobody is there to run them, and no driver was heard for too long."""
         state = self._state
         has_jobs = state.pools.active or state.tasks.heads or state.jobs.live
-        return state.tasks.is_open and not has_jobs and self._is_gone(now)
+        is_of_tasks = state.config.kind == TASK and not state.is_over
+        return is_of_tasks and not has_jobs and self._is_gone(now)
 
     def wake(self, _owner: Owner, request: Collect, _now: Moment) -> Reply | None:
         """Answer a Collect that waits, if something has ended."""
@@ -146,16 +157,22 @@ class DriverManager:
 
     def _submit(self, request: Submit, now: Moment) -> Reply:
         tasks, items = self._state.tasks, self._state.items
-        known = tasks.batches.get(request.batch)
+        known = tasks.submitted.batches.get(request.batch)
         if known is not None:
-            return TasksSubmitted(known)
-        if refused := self._check(request):
-            return refused
-        numbers = [tasks.number_of(one) for one in request.resources]
+            return TasksSubmitted(known, self._refused_before(request, known))
+        if refusal := self._check(request):
+            return refusal
+        refused = self._refused(request)
+        if len(refused) == len(request.calls):
+            return TasksSubmitted([-1] * len(refused), list(refused.values()))
+        numbers = [tasks.submitted.number_of(one) for one in request.resources]
         ids: list[int] = []
         new: list[Item] = []
         keys: dict[str, int] = {}
-        for call in request.calls:
+        for place, call in enumerate(request.calls):
+            if place in refused:
+                ids.append(-1)
+                continue
             there = items.tasks.by_key.get(call.key, keys.get(call.key)) if call.key else None
             if there is not None:
                 ids.append(there)
@@ -167,9 +184,9 @@ class DriverManager:
             if call.key:
                 keys[call.key] = item.id
         items.append(new, now.wall)
-        tasks.note_batch(request.batch, ids)
+        tasks.submitted.note_batch(request.batch, ids)
         tasks.changed = tasks.is_open = self._state.dirty = True
-        return TasksSubmitted(ids)
+        return TasksSubmitted(ids, list(refused.values()))
 
     def _item(self, number: int, call: NewTask, resources: list[int], now: Moment) -> Item:
         return TaskItem(
@@ -189,42 +206,49 @@ class DriverManager:
                 return Refused("bad_request", f"no task can need that: {error}")
         if self._state.cancelled:
             return Refused("cancelled", "the run was cancelled: resume it first.")
-        if unplaceable := self._unplaceable(request):
-            return unplaceable
-        for place, call in enumerate(request.calls):
-            if fault := self._fault(call, len(request.resources)):
-                return Refused(fault[0], f"task {place} {fault[1]}")
         return None
 
-    def _unplaceable(self, request: Submit) -> Refused | None:
-        """Refuse what no pool can ever hold."""
-        pools, tasks = self._state.pools, self._state.tasks
-        if not pools.active:
-            return None  # tasks may wait for a pool, and for a head that is started here
-        classes = {(call.resources, call.tag): n for n, call in enumerate(request.calls)}
-        for (number, tag), place in classes.items():
-            if not 0 <= number < len(request.resources):
-                continue  # that is told for itself
-            why = pools.why_none_holds(request.resources[number], tag)
-            if why and not tasks.is_held_here(request.resources[number]):
-                return Refused("unplaceable", f"task {place}: {why}")
-        return None
+    def _refused(self, request: Submit) -> dict[int, RefusedTask]:
+        """Return those that cannot be taken, by their places: the others are unharmed."""
+        refused: dict[int, RefusedTask] = {}
+        unplaceable: dict[tuple[int, str], str] = {}
+        for place, call in enumerate(request.calls):
+            fault = self._fault(call, len(request.resources))
+            if fault is None:
+                of = call.resources, call.tag
+                if of not in unplaceable:
+                    needs = request.resources[call.resources]
+                    unplaceable[of] = self._state.why_unplaceable(needs, call.tag)
+                fault = ("unplaceable", unplaceable[of]) if unplaceable[of] else None
+            if fault is not None:
+                refused[place] = RefusedTask(place, *fault)
+        return refused
+
+    def _refused_before(self, request: Submit, known: list[int]) -> list[RefusedTask]:
+        """Return what was refused of a batch whose answer was lost: the reason may have gone since."""
+        again = RefusedTask(0, "refused_before", "it was refused before: send it again.")
+        refused = self._refused(request)
+        return [
+            refused.get(place, msgspec.structs.replace(again, place=place))
+            for place, item in enumerate(known)
+            if item < 0
+        ]
 
     def _fault(self, call: NewTask, resources: int) -> tuple[str, str] | None:
         is_key = not call.function or _KEY.fullmatch(call.function)
         if not is_key or (
             call.function and not self._state.tasks.facts.has_function(call.function)
         ):
-            return "unknown_function", "calls a function that was not sent."
+            return "unknown_function", "it calls a function that was not sent."
         if not 0 <= call.resources < resources:
-            return "bad_request", "names resources that were not sent."
+            return "bad_request", "it names resources that were not sent."
         if not math.isfinite(call.priority):
-            return "bad_request", f"has the priority {call.priority}, which is no number."
+            return "bad_request", f"it has the priority {call.priority}, which is no number."
         if call.retries < 0 or not (call.timeout is None or 0 < call.timeout < math.inf):
-            return "bad_request", "has a negative number of retries, or no possible timeout."
+            return "bad_request", "it has a negative number of retries, or no possible timeout."
         missing = [one for one in call.after if not 0 <= one < len(self._state.items)]
         if missing:
-            return "no_such_item", f"waits for {missing[0]}, which does not exist."
+            return "no_such_item", f"it waits for task {missing[0]}, which does not exist."
         return None
 
     # ------------------------------------------------------------------- results out

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from adaptive_scheduler.core.jobs.records import is_external
 from adaptive_scheduler.core.rows.events import TaskEnded
 from adaptive_scheduler.core.rows.row import LONGEST, RUNNING, TaskItem
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.task_state import Head, is_full_cut
-from adaptive_scheduler.core.times import length_text
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Reply
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Trade, Work
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
@@ -63,7 +61,7 @@ class HeadManager:
             self._end(head, given, end, now)
             if end.begun and end.kind in _OWN_ENDS:
                 head.note_end()
-                self._state.barren_runs = 0
+                self._state.stops.barren_runs = 0
         if request.ended:
             self._state.tasks.changed = True
         must_answer = bool(request.ended) or request.wait <= 0
@@ -83,12 +81,12 @@ class HeadManager:
         return (head and self._work(head, now, must_answer=True)) or Work()
 
     def _work(self, head: Head, now: Moment, *, must_answer: bool) -> Work | None:
-        pool = self._pool_of(head)
+        pool = self._state.pool_of(head.view.job)
         head.leaves = head.leaves or self._why_it_leaves(head, pool, now)
         head.view.seconds_left = head.ends_at - now.monotonic
         if pool is not None:
             head.configure(pool)
-        is_going = head.leaves or head.view.job in self._state.being_cancelled
+        is_going = head.leaves or head.view.job in self._state.stops.being_cancelled
         if not (is_going or head.view.seconds_left <= 0 or (pool and pool.is_removed)):
             n = self._state.tasks.hand_out.to(head.view, now.wall, now.monotonic)
             if n:
@@ -98,10 +96,6 @@ class HeadManager:
             self._state.tasks.hand_out.place_waiting(head.view)
         work = head.view.mirror.work(leave=bool(head.leaves))
         return work if must_answer or work.tasks or work.orders or work.leave else None
-
-    def _pool_of(self, head: Head) -> Pool | None:
-        shape = self._state.jobs.records[head.view.job].shape
-        return None if is_external(head.view.job) else self._state.pools.by_shape.get(shape)
 
     def _why_it_leaves(self, head: Head, pool: Pool | None, now: Moment) -> str:
         """Return why a head is to go; "" if it is to stay. None goes that holds a task."""
@@ -151,7 +145,7 @@ class HeadManager:
         )  # fmt: skip
 
     def _is_full_cut(self, head: Head, end: End) -> bool:
-        pool = self._pool_of(head)
+        pool = self._state.pool_of(head.view.job)
         return is_full_cut(end.seconds, pool.resources.walltime if pool else None)
 
     def _end(self, head: Head, given: Given, end: End, now: Moment) -> None:
@@ -188,7 +182,7 @@ class HeadManager:
 def _why(end: End, row: TaskItem) -> str:
     """Why a task ended of which its head says nothing; "" where the kind says all."""
     if end.kind is EndKind.TIMEOUT and row.timeout is not None:
-        return f"it ran for longer than its timeout of {length_text(row.timeout)}"
+        return f"it ran for longer than its timeout of {row.timeout:g} s"
     if end.kind is EndKind.CUT:
         return "its job ended"
     return ""

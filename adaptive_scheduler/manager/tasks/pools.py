@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from adaptive_scheduler.core.jobs.job_tracking import TrackedJob
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.pools import Pool, check_pool
@@ -23,13 +21,11 @@ class PoolManager:
     Parameters
     ----------
     state : RunState
-    submits : callable
-        Whether this manager submits jobs.
     """
 
-    def __init__(self, state: RunState, submits: Callable[[], bool]) -> None:
+    def __init__(self, state: RunState) -> None:
         self._state = state
-        self._submits = submits
+
         self._order = RequestOrder()
 
     def handle(
@@ -47,7 +43,7 @@ class PoolManager:
                 return PoolList(pool_states(self._state))
 
     def _add(self, pool: Pool) -> Reply:
-        if not self._submits():
+        if not self._state.pools.takes_more:
             return Refused(
                 "no_scheduler", "this run submits no jobs: it was started on scheduler.Here()."
             )

@@ -23,6 +23,7 @@ from adaptive_scheduler.core.wire.tasks import (
     Fetched,
     NewTask,
     PutFunction,
+    RefusedTask,
     Results,
     Submit,
     TaskResult,
@@ -36,8 +37,8 @@ from adaptive_scheduler.runs.driver.outbox import MOST_BYTES, MOST_CALLS, Outbox
 WAIT = 20.0
 #: Seconds between two tries to reach a manager that is away.
 PAUSE = 0.5
-#: Refusals that are not the fault of one task.
-_OF_ALL = frozenset({"cancelled", "unknown_function"})
+#: Refusals of tasks that may be taken when they are sent once more.
+_MAY_COME_AGAIN = frozenset({"unknown_function", "refused_before"})
 
 
 class Channel:
@@ -143,6 +144,8 @@ class Driver:
         os.eventfd_write(self._stop, 1)
         if threading.current_thread() is not self._threads[1]:
             self._threads[1].join(patience)
+        if not any(thread.is_alive() for thread in self._threads):
+            os.close(self._stop)
 
     def _guard(self, what: Callable[[Channel], None]) -> None:
         channel = Channel(self._folder, self._stop)
@@ -187,44 +190,35 @@ class Driver:
             reply = channel.ask(Submit(next(self._batches), resources, calls))
         except RequestRefusedError as error:
             self._listener.submitted([], [])
-            self._send_again(channel, taken, error, tries)
+            self._listener.failed(futures, error)
             return
-        if isinstance(reply, TasksSubmitted):
-            for key in functions:
-                self._functions.pop(key, None)  # the manager has them on disk
-            self._listener.submitted(futures, reply.items)
-            pairs = zip(taken, reply.items, strict=True)
-            if keyed := [item for one, item in pairs if one.call.key]:
-                self._fetch(channel, keyed)  # they may have ended long ago
-        else:
+        if not isinstance(reply, TasksSubmitted):
             self._listener.failed(
                 futures, BrokenExecutor("the executor was shut before the manager answered")
             )
-
-    def _send_again(
-        self, channel: Channel, taken: list[Outgoing], error: RequestRefusedError, tries: int
-    ) -> None:
-        if error.code == "unknown_function" and tries:
-            lost = {one.call.function for one in taken} & self._functions.keys()
-            if lost:  # a manager that died had only some parts of it
-                self._sent_functions -= lost
-                self._send_calls(channel, taken, tries - 1)
-                return
-        if error.code in _OF_ALL:
-            self._listener.failed([one.future for one in taken], error)
-        else:
-            self._send_fewer(channel, taken, error)
-
-    def _send_fewer(
-        self, channel: Channel, taken: list[Outgoing], error: RequestRefusedError
-    ) -> None:
-        """One of them is refused, and with it all: find it, and let the others go."""
-        if len(taken) == 1:
-            self._listener.failed([taken[0].future], error)
             return
-        half = len(taken) // 2
-        self._send_calls(channel, taken[:half])
-        self._send_calls(channel, taken[half:])
+        there = [(one, item) for one, item in zip(taken, reply.items, strict=True) if item >= 0]
+        self._listener.submitted([one.future for one, _ in there], [item for _, item in there])
+        lost = [(taken[one.place], one) for one in reply.refused]
+        self._take_refusals(channel, lost, tries)
+        for key in functions - {one.call.function for one, _ in lost}:
+            self._functions.pop(key, None)  # the manager has them on disk
+        if keyed := [item for one, item in there if one.call.key]:
+            self._fetch(channel, keyed)  # they may have ended long ago
+
+    def _take_refusals(
+        self, channel: Channel, refused: list[tuple[Outgoing, RefusedTask]], tries: int
+    ) -> None:
+        """Send again what a manager that died had only in parts; the others have failed."""
+        again: list[Outgoing] = []
+        for one, why in refused:
+            has_function = not one.call.function or one.call.function in self._functions
+            if why.code in _MAY_COME_AGAIN and has_function and tries:
+                self._sent_functions.discard(one.call.function)
+                again.append(one)
+            else:
+                self._listener.failed([one.future], RequestRefusedError(why.code, why.reason))
+        self._send_calls(channel, again, tries - 1)
 
     def _can_wait(self, one: Outgoing) -> bool:
         """Whether the tasks for which it waits exist."""

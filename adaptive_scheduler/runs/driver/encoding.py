@@ -8,8 +8,9 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import _RemoteTraceback  # so that it is shown as theirs
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
@@ -111,6 +112,20 @@ class FunctionKeys:
         self._put = put
         self._initializers = dumps_by_value(initializers) if initializers else b""
         self._keys: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+        self._pinned: dict[int, str] = {}
+
+    @contextmanager
+    def pinned(self, function: Callable[..., Any]) -> Iterator[None]:
+        """Pickle an object that may change, such as a `partial`, only once in this block."""
+        try:
+            self._pinned[id(function)] = self.key_of(function)
+        except UnpicklableError:
+            yield  # each call of it has this error as its result
+            return
+        try:
+            yield
+        finally:
+            del self._pinned[id(function)]
 
     def key_of(self, function: Callable[..., Any]) -> str:
         """Return the digest of a function's pickle.
@@ -121,7 +136,8 @@ class FunctionKeys:
             Names it.
         """
         is_fixed = isinstance(function, FunctionType | BuiltinFunctionType)
-        if is_fixed and (known := self._keys.get(function)) is not None:
+        known = self._keys.get(function) if is_fixed else self._pinned.get(id(function))
+        if known is not None:
             return known
         try:
             pickled = dumps_by_value(function)
@@ -177,7 +193,7 @@ def decode_value(ended: TaskResult, command: EncodedCommand | None) -> Any:
     if ended.phase != "done" and not (takes_failures and has_exited):
         raise _error_of(ended, last, command)
     if command is not None:
-        return command.value(ended.code)
+        return _value_of(command, ended, last)
     try:
         data = Path(ended.path).read_bytes() if ended.path else ended.value
     except OSError as error:
@@ -194,6 +210,19 @@ def decode_value(ended: TaskResult, command: EncodedCommand | None) -> Any:
         ) from error
 
 
+def _value_of(command: EncodedCommand, ended: TaskResult, last: LastTry | None) -> Any:
+    """Return what the rule of a command finds; what it raises tells of which task."""
+    where = f"{_described(ended, last)}: the program ended with status {ended.code}"
+    place = f" Its folder: {command.folder}" if command.folder is not None else ""
+    try:
+        return command.value(ended.code)
+    except TaskError as error:
+        raise TaskError(f"{where}, but {error}{place} Its output: {command.log}") from None
+    except Exception as error:
+        error.add_note(f"{where}. This was raised by value=, which reads its result.{place}")
+        raise
+
+
 def _error_of(
     ended: TaskResult, last: LastTry | None, command: EncodedCommand | None
 ) -> BaseException:
@@ -208,22 +237,21 @@ def _error_of(
         kind = NotPickledError if "cannot be pickled" in message else TaskError
         return kind(f"{name}: {message}\n\n{text}")
     reason = ended.reason or f"it failed with code {ended.code}"
-    facts = [f"task {ended.item}"]
-    if last is not None:
-        facts += _whereabouts(last, ended)
     log = f" Its output: {command.log}" if command is not None else ""
-    return TaskError(f"{', '.join(facts)}: {reason}.{log}")
+    return TaskError(f"{_described(ended, last)}: {reason}.{log}")
 
 
-def _whereabouts(last: LastTry, ended: TaskResult) -> list[str]:
-    """Return job, node, process, signal, memory and time of a task's last try, as far as they are known."""
-    found = [f"job {last.job}"] if last.job else []
+def _described(ended: TaskResult, last: LastTry | None) -> str:
+    """Return a task's id, and where it ran last: job, node, process, signal, memory, time."""
+    if last is None:
+        return f"task {ended.item}"
+    found = [f"task {ended.item}", *([f"job {last.job}"] if last.job else [])]
     found += [f"node {last.node}"] if last.node else []
     found += [f"process {last.pid}"] if last.pid else []
     if last.kind is EndKind.SIGNAL and ended.code:
         found.append(f"signal {_signal_name(ended.code)}")
     found += [f"at most {last.peak / 2**30:.2f} GiB of memory"] if last.peak else []
-    return [*found, f"after {last.seconds:.3g} s", f"try {ended.attempts}"]
+    return ", ".join([*found, f"after {last.seconds:.3g} s", f"try {ended.attempts}"])
 
 
 def _signal_name(number: int) -> str:

@@ -216,6 +216,14 @@ class Executor(BaseExecutor):
         """Let a pool end: it is given nothing more, and its jobs end with what runs in them."""
         self._pools.remove(name)
 
+    def __repr__(self) -> str:
+        pools = [repr(head.where) for head in self._closing.heads] + self._pools.added
+        runs_on = ", ".join(pools) or "what it has already"
+        return (
+            f"<Executor of {self.folder.home} on {runs_on}: {self._book.unfinished} tasks have not ended"
+            f"{', and it takes no more' if self._closing.is_shut else ''}>"
+        )
+
     def _add(self, pool: Pool | None, where: Here | Scheduler) -> None:
         if isinstance(where, Here):
             book = self._book
@@ -229,19 +237,23 @@ class Executor(BaseExecutor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture[Any]:
         """Let ``fn(*args, **kwargs)`` run as a task."""
+        self._check_open(fn)
+        return self._book.submit(self._settings, fn, args, kwargs)
+
+    def _check_open(self, fn: Any) -> None:
         if self._closing.is_shut:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if not callable(fn):
             raise TypeError(f"{fn!r} is not callable")
-        return self._book.submit(self._settings, fn, args, kwargs)
 
     def submit_many(self, fn: Callable[..., Any], iterable: Iterable[Any]) -> list[TaskFuture[Any]]:
         """Submit ``fn(x)`` for each x; a dict is given to a `Command` as its parameters.
 
         One that cannot be sent has an error as its result, and does not hinder the others.
         """
+        self._check_open(fn)
         if not isinstance(fn, Command):
-            return [self.submit(fn, one) for one in iterable]
+            return self._book.submit_many(self._settings, fn, iterable)
         return [self._submit_command(fn, one) for one in iterable]
 
     def _submit_command(self, command: Command, parameters: Any) -> TaskFuture[Any]:

@@ -57,6 +57,7 @@ class LocalHead:
 
     Attributes
     ----------
+    where : Here
     process : subprocess.Popen
     name : str
         What it is for the manager, in the place of a job.
@@ -66,7 +67,7 @@ class LocalHead:
         self, folder: RunFolder, where: Here, has_work: Callable[[], bool],
         give_up: Callable[[Exception], None],
     ) -> None:  # fmt: skip
-        self._folder, self._where = folder, where
+        self._folder, self.where = folder, where
         self.name, self._starts = new_head(), itertools.count()
         self._has_work, self._give_up = has_work, give_up
         self._is_closing = threading.Event()
@@ -77,7 +78,7 @@ class LocalHead:
 
     def _start(self) -> subprocess.Popen[bytes]:
         life = self.name, next(self._starts)
-        return start_head(self._folder, self._where.slots, self._where.gpus, life)
+        return start_head(self._folder, self.where.slots, self.where.gpus, life)
 
     def _watch(self) -> None:
         deaths: deque[float] = deque(maxlen=MOST_DEATHS)
@@ -125,10 +126,16 @@ class RunPools:
     ----------
     folder : RunFolder
     keeper : ManagerKeeper
+
+    Attributes
+    ----------
+    added : list of str
+        Those that this driver has added, for people.
     """
 
     def __init__(self, folder: RunFolder, keeper: ManagerKeeper) -> None:
         self._folder, self._keeper = folder, keeper
+        self.added: list[str] = []
 
     def add(self, pool: Pool, scheduler: Scheduler) -> None:
         """Let the manager have this pool; one of its name whose jobs have other resources ends.
@@ -154,6 +161,7 @@ class RunPools:
             else:
                 raise
             self._keeper.ask(AddPool(pool))
+        self.added.append(f"{pool.name} ({scheduler!r}, at most {pool.max_jobs} jobs)")
 
     def wait_for(self, head: LocalHead) -> None:
         """In a run with pools, wait until the manager knows a head: else it refuses what only that can hold."""
@@ -173,6 +181,7 @@ class RunPools:
     def remove(self, name: str) -> None:
         """Let a pool end; RequestRefusedError if there is none of this name."""
         self._keeper.ask(RemovePool(name))
+        self.added = [one for one in self.added if not one.startswith(f"{name} (")]
 
 
 def where_to_run(scheduler: Any, max_workers: int | None = None) -> Here | Scheduler:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable
+
+import msgspec
 
 from adaptive_scheduler.core.config import JobLimits, RunConfig, Timing
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import TASK
-from adaptive_scheduler.core.wire.messages import Reply, Request, Stop
+from adaptive_scheduler.core.wire.messages import Picture, Reply, Request, Status, Stop
+from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     FileError,
@@ -35,12 +39,16 @@ from adaptive_scheduler.schedulers.base import Scheduler
 
 #: Jobs of a run: its pools say how many they may have.
 MOST_JOBS = 100_000
+#: Seconds in which a manager that lives must answer, and between two tries.
+PATIENCE, PAUSE = 20.0, 0.05
 #: Times in a row that a manager may fail to start.
 MOST_FAILURES = 3
 #: Seconds that a manager may take to end.
 STOP_PATIENCE = 60.0
 #: Seconds between two looks whether the manager lives.
 WATCH = 1.0
+#: Every so many looks it is asked whether it submits jobs.
+HELD_LOOKS = 10
 
 
 class ManagerKeeper:
@@ -59,6 +67,7 @@ class ManagerKeeper:
         self._folder, self._name = folder, name
         self._has_work = has_work
         self._is_closed = threading.Event()
+        self._told = ""
         self._viewer = ManagerClient(folder)
         self._lock = threading.Lock()
         self._failures = 0
@@ -73,15 +82,32 @@ class ManagerKeeper:
         """
 
         def look() -> None:
+            looks = 0
             while not self._is_closed.wait(WATCH):
                 try:
                     if self._has_work():
                         self.revive()
+                        looks += 1
+                        if looks % HELD_LOOKS == 0:
+                            self._tell_if_held()
                 except AdaptiveSchedulerError as error:
                     on_fault(error)
                     return
 
         threading.Thread(target=look, name="manager's watch", daemon=True).start()
+
+    def _tell_if_held(self) -> None:
+        """A run that submits no jobs until a person has mended something does not go on by itself."""
+        try:
+            picture = self._viewer.ask(Status("none"))
+        except ManagerUnreachableError:
+            return  # the next look finds out whether it lives
+        assert isinstance(picture, Picture), picture
+        snapshot = msgspec.msgpack.decode(picture.snapshot, type=Snapshot)
+        held = " ".join(note for note in snapshot.notes if note.startswith("held:"))
+        if held and held != self._told:
+            print(f"adaptive_scheduler: the run in {self._folder.home} is {held}", file=sys.stderr)
+        self._told = held
 
     def ask(self, body: Request) -> Reply:
         """Return the manager's answer; start it first if it has died.
@@ -94,12 +120,15 @@ class ManagerKeeper:
         RunError
             It has died, and cannot be started again.
         """
+        end = time.monotonic() + PATIENCE
         while True:
             try:
                 return self._viewer.ask(body)
             except ManagerUnreachableError:
-                if not self.revive():
+                # one that lives may have been started a moment ago, by the watch or by another process
+                if not self.revive() and time.monotonic() > end:
                     raise
+                time.sleep(PAUSE)
 
     def revive(self) -> bool:
         """Start the manager if it has died; returns whether it had.

@@ -109,6 +109,11 @@ class TaskBook:
         self.keeper.watch(self.broken)
 
     @property
+    def unfinished(self) -> int:
+        """How many tasks of this driver have not ended."""
+        return self._open.n
+
+    @property
     def has_work(self) -> bool:
         """Whether a task has not ended, as far as is known here."""
         return self.fault is None and self._open.n > 0
@@ -139,6 +144,13 @@ class TaskBook:
         if not self._driver.outbox.put_task(call, resources, future):
             self.failed([future], self.fault or BrokenExecutor("the driver has ended"))
         return future
+
+    def submit_many(
+        self, settings: Settings, function: Callable[..., Any], iterable: Iterable[Any]
+    ) -> list[AnyFuture]:
+        """Let ``function(x)`` be a task for each x."""
+        with self._functions.pinned(function):
+            return [self.submit(settings, function, (one,), {}) for one in iterable]
 
     def failed_at_submit(self, settings: Settings, error: Exception) -> AnyFuture:
         """Return the future of a task that cannot be sent."""
@@ -176,7 +188,7 @@ class TaskBook:
             "_name": future.settings.name, "_nodes": resources.nodes,
             "_ranks": resources.nodes * resources.ranks_per_node, "_index": self._open.n,
         }  # fmt: skip
-        return command.encode(self.folder, future.kwargs, known)
+        return command.encode(self.folder, future.kwargs, known, future.settings.key)
 
     def prioritise(self, futures: Sequence[AnyFuture], priorities: Sequence[Any]) -> None:
         """Give tasks new priorities."""

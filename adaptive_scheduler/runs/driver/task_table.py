@@ -60,7 +60,7 @@ def task_table(
     rows = _tasks_of(row_codec.read_items(tables, folder))
     try:
         return [
-            _described(row, facts, (views or {}).get(row.id))
+            described(row, facts, (views or {}).get(row.id))
             for row in rows
             if state in (None, row.phase.value) and tag in (None, row.tag)
         ]
@@ -68,7 +68,8 @@ def task_table(
         facts.close()
 
 
-def _described(row: TaskItem, facts: Facts, view: TaskView | None) -> dict[str, Any]:
+def described(row: TaskItem, facts: Facts, view: TaskView | None) -> dict[str, Any]:
+    """Return what is known of one task; `view` is what the manager knows if it runs."""
     found = {
         "task": row.id, "state": row.phase.value, "tag": row.tag, "name": row.name, "key": row.key,
         "priority": row.priority, "attempts": row.attempts, "created": row.created or None,

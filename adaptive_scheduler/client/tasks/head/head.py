@@ -23,6 +23,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -43,6 +44,7 @@ from adaptive_scheduler.client.tasks.head.allocation import (
 from adaptive_scheduler.client.tasks.head.head_link import HeadLink
 from adaptive_scheduler.client.tasks.head.head_session import Begin, EndTask, HeadSession
 from adaptive_scheduler.client.tasks.messages import Begun, Call, Slot, Start, TaskEnd
+from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, WORKER_VARIABLE
 from adaptive_scheduler.core import paths
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
@@ -68,8 +70,8 @@ SIGNAL_GRACE, LONELY_GRACE = 5.0, 3.0
 CONFIRM = 5.0
 #: Seconds that a goodbye may take, and that either may take if the manager is away already.
 FAREWELL, LONELY = 3.0, 1.0
-#: The module that a node's supervisor runs.
-SUPERVISOR = "adaptive_scheduler.client.tasks.node.supervisor"
+#: The modules that a node's supervisor and agent run.
+NODE = {f"adaptive_scheduler.client.tasks.node.{name}" for name in ("supervisor", "agent")}
 #: Seconds between two looks at what only the clock tells.
 TICK = 1.0
 
@@ -362,17 +364,34 @@ def run_in_job(job: JobEnvironment, folder: RunFolder, config: RunConfig, log: A
 
 
 def wait_for_earlier_head(job: str) -> None:
-    """Wait until what a head that was killed has left in this job is gone: it has the same cores."""
+    """Wait until what a head that was killed has left in this job is gone: it has the same cores.
+
+    Its agent ends its tasks. If that was killed with it, and the supervisor too, nobody does: then
+    they are killed here.
+    """
     end = time.monotonic() + GRACE + CONFIRM
-    while time.monotonic() < end and any(_is_supervisor(one, job) for one in psutil.process_iter()):
+    while time.monotonic() < end and any(_modules(one) & NODE for one in _of_job(job)):
         time.sleep(0.2)
+    for process in _of_job(job):
+        with suppress(psutil.Error):
+            if process.environ().keys() & {TASK_VARIABLE, WORKER_VARIABLE}:
+                process.kill()
 
 
-def _is_supervisor(process: psutil.Process, job: str) -> bool:
-    try:
-        return SUPERVISOR in process.cmdline() and process.environ().get(paths.JOB_VARIABLE) == job
-    except psutil.Error:
-        return False  # another user's, or gone
+def _of_job(job: str) -> list[psutil.Process]:
+    """Other processes of a job that this user may see."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get(paths.JOB_VARIABLE) == job:
+                found.append(process)
+    return found
+
+
+def _modules(process: psutil.Process) -> set[str]:
+    with suppress(psutil.Error):
+        return set(process.cmdline())
+    return set()
 
 
 def main(argv: list[str]) -> int:

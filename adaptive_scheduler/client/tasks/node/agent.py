@@ -39,6 +39,7 @@ from adaptive_scheduler.client.tasks.node.slot_queue import Node, SlotQueue
 from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.io.system.child_process import (
     become_subreaper,
+    children_of_thread,
     end_all,
     leave_signals_to_head,
     unbind,
@@ -50,6 +51,8 @@ TICK = 0.05
 GATHER = 0.002
 #: Seconds between two looks for processes that tasks left behind.
 ORPHANS = 1.0
+#: See `Agent._may_have_orphans`.
+FEW_SLOTS = 64
 #: Seconds that tasks have to end if the head is gone: nobody waits for them.
 LONELY_GRACE = 3.0
 
@@ -81,7 +84,7 @@ class Agent:
         self._next_tick = self._next_orphans = self._flushed = 0.0
         self._node = Node(
             folder, environment, os.getcwd(), socket.gethostname(), self._ledger, self._watch,
-            self._unwatch, self._make_room, self._look_for_orphans,
+            self._unwatch, self._make_room, self._may_have_orphans,
         )  # fmt: skip
         self._watch(sock, self._hear_head)
         self._watch(parent, self._lose_parent)
@@ -197,12 +200,18 @@ class Agent:
             if other.slot != slot and is_near and other.is_idle:
                 other.end_worker()
 
-    def _look_for_orphans(self) -> None:
+    def _may_have_orphans(self) -> bool:
+        """Whether there are any; where there are many slots, looking at once takes too long."""
+        if len(self._slots) <= FEW_SLOTS and children_of_thread() == self._own():
+            return False
         self._next_orphans = 0.0
+        return True
+
+    def _own(self) -> set[int]:
+        return {pid for queue in self._slots.values() for pid in queue.pids}
 
     def _end_orphans(self) -> None:
-        own = {pid for queue in self._slots.values() for pid in queue.pids}
-        if end_orphans(own, self._is_in_use):
+        if end_orphans(self._own(), self._is_in_use):
             self._next_orphans = time.monotonic() + TICK
 
     def _is_in_use(self, pid: int) -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 
 from adaptive_scheduler.client.tasks.messages import Start, TaskEnd
+from adaptive_scheduler.client.tasks.node.command_log import CommandLog, SpareLog
 from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, argv_of, placeholders
 from adaptive_scheduler.client.tasks.node.ledger import how
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
@@ -19,8 +18,6 @@ from adaptive_scheduler.io.system.child_process import (
     patiently,
 )
 
-_LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-
 
 class RunningProgram:
     """A command in its slot.
@@ -31,10 +28,13 @@ class RunningProgram:
     environment : mapping of str to str
         Of its slot.
     host : str
+    spare : SpareLog
+        Of its slot.
 
     Attributes
     ----------
     start : Start
+    log : CommandLog
     since : float
         When its first program began (monotonic seconds).
     child : Child
@@ -46,9 +46,12 @@ class RunningProgram:
 
     child: Child
 
-    def __init__(self, start: Start, environment: Mapping[str, str], host: str) -> None:
+    def __init__(
+        self, start: Start, environment: Mapping[str, str], host: str, spare: SpareLog
+    ) -> None:
         assert isinstance(start.work, CommandSpec)
         self.start = start
+        self.log = CommandLog(start.work.log, spare, is_first=start.attempt == 1)
         self.since = time.monotonic()
         self.lingers: float | None = None
         self._work = start.work
@@ -78,14 +81,10 @@ class RunningProgram:
 
     def _spawn(self) -> Child:
         values = placeholders(self.start.slot, self._host, self.start.attempt)
-        log = os.open(self._work.log, _LOG, 0o666)
-        try:
-            child = Child(
-                argv_of(self._step, values), self._environment, cwd=self._work.folder, output=log,
-                cores=self.start.slot.cores,
-            )  # fmt: skip
-        finally:
-            os.close(log)
+        child = Child(
+            argv_of(self._step, values), self._environment, cwd=self._work.folder,
+            output=self.log.open(), cores=self.start.slot.cores,
+        )  # fmt: skip
         child.prefer_when_memory_is_short()
         return child
 
@@ -112,10 +111,13 @@ class RunningProgram:
     def _name(self) -> str:
         return f"step {self._step.name!r} " if self._step.name else ""
 
+    def close(self, ended: TaskEnd, *, is_alone: bool) -> None:
+        """Close its log; `is_alone`: nothing that it has started is left."""
+        has_failed = ended.kind is not EndKind.VALUE
+        is_kept = has_failed or self._work.keep_log
+        self.log.close(is_kept=is_kept, has_failed=has_failed, is_alone=is_alone)
+
     def _end(self, kind: EndKind, code: int, text: str = "") -> TaskEnd:
-        if kind is EndKind.VALUE and not self._work.keep_log:
-            with suppress(OSError):
-                os.unlink(self._work.log)  # noqa: PTH108  called very often
         return TaskEnd(
             self.start.token, kind, code, seconds=time.monotonic() - self.since, peak=self._peak,
             text=text,

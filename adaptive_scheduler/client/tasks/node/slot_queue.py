@@ -13,8 +13,15 @@ from typing import Any
 
 from adaptive_scheduler.client.tasks.messages import Call, Done, Slot, Start, TaskEnd
 from adaptive_scheduler.client.tasks.node.call_worker import Worker
+from adaptive_scheduler.client.tasks.node.command_log import SpareLog
 from adaptive_scheduler.client.tasks.node.environment import slot_environment
-from adaptive_scheduler.client.tasks.node.ledger import JUDGED_AFTER, Stopping, TaskLedger, how
+from adaptive_scheduler.client.tasks.node.ledger import (
+    BEGUN_AFTER,
+    JUDGED_AFTER,
+    Stopping,
+    TaskLedger,
+    how,
+)
 from adaptive_scheduler.client.tasks.node.orphans import Origin, has_company
 from adaptive_scheduler.client.tasks.node.programs import RunningProgram
 from adaptive_scheduler.core.wire.tasks import EndKind
@@ -44,8 +51,8 @@ class Node:
         Call something when a file descriptor becomes readable, or no more.
     make_room : callable
         Called before a slot gets a worker.
-    look_for_orphans : callable
-        Called when a command has ended: it may have left some.
+    may_have_orphans : callable
+        Called when a command has ended; returns whether it, or another one, may have left some.
     """
 
     folder: Path
@@ -56,7 +63,7 @@ class Node:
     watch: Callable[[Any, Callable[[], None]], None]
     unwatch: Callable[[Any], None]
     make_room: Callable[[Slot], None]
-    look_for_orphans: Callable[[], None]
+    may_have_orphans: Callable[[], bool]
 
 
 class SlotQueue:
@@ -82,6 +89,7 @@ class SlotQueue:
         self.program: RunningProgram | None = None
         self._node = node
         self._environment = slot_environment(slot, node.environment)
+        self._spare = SpareLog()
         self._stillborn = 0
 
     # ------------------------------------------------------------------------- what it does
@@ -124,6 +132,8 @@ class SlotQueue:
         if start is None:
             return
         self._node.ledger.note_running(token, self.pids[-1], since, now)
+        if self.program is not None and now - since >= BEGUN_AFTER:
+            self.program.log.show()
         self._end_if_due(start, since, now)
         if self.program is not None and self.program.lingers is not None:
             self._end_lingering(self.program, self.program.lingers, now)
@@ -167,7 +177,9 @@ class SlotQueue:
                 return
             else:
                 start = self.waiting.popleft()
-                self.program = RunningProgram(start, self._environment, self._node.host)
+                self.program = RunningProgram(
+                    start, self._environment, self._node.host, self._spare
+                )
                 self._begin_step(self.program)
 
     def _give_calls(self) -> bool:
@@ -188,7 +200,7 @@ class SlotQueue:
         if ended is None:
             self._node.watch(program.child.pidfd, partial(self._program_ended, program))
         else:
-            self._end_program(ended, 0)
+            self._end_program(program, ended, 0)
 
     def _program_ended(self, program: RunningProgram) -> None:
         self._node.unwatch(program.child.pidfd)
@@ -211,12 +223,12 @@ class SlotQueue:
         if ended is None:
             self._begin_step(program)
         else:
-            self._end_program(ended, ending.killed_by)
+            self._end_program(program, ended, ending.killed_by)
         self.pump()
 
-    def _end_program(self, ended: TaskEnd, killed_by: int) -> None:
+    def _end_program(self, program: RunningProgram, ended: TaskEnd, killed_by: int) -> None:
         self.program = None
-        self._node.look_for_orphans()
+        program.close(ended, is_alone=not self._node.may_have_orphans())
         self._node.ledger.judge(ended, killed_by, time.monotonic())
 
     # ------------------------------------------------------------------------- workers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -120,7 +121,11 @@ class Command:
         return f"Command({first.text or shlex.join(first.argv)!r})"
 
     def encode(
-        self, folder: RunFolder, parameters: Mapping[str, Any], known: Mapping[str, Any]
+        self,
+        folder: RunFolder,
+        parameters: Mapping[str, Any],
+        known: Mapping[str, Any],
+        key: str = "",
     ) -> EncodedCommand:
         """Write the task's folder, if it has one, and return what is sent.
 
@@ -130,13 +135,15 @@ class Command:
         parameters : mapping
         known : mapping
             Values of ``{_name}``, ``{_index}``, ``{_nodes}`` and ``{_ranks}``.
+        key : str
+            Of the task: one that is submitted again, perhaps by another process, has its folder and log.
 
         Raises
         ------
         InputError
             A placeholder has no value.
         """
-        name = uuid.uuid4().hex[:16]
+        name = _name_of(key) if key else uuid.uuid4().hex[:16]
         own = folder.tasks / name if self.has_folder else None
         text = _json(parameters)
         values = {**parameters, **known, "_json": text}
@@ -155,14 +162,29 @@ class Command:
         if own is None:
             log.parent.mkdir(parents=True, exist_ok=True)
             return
+        if (
+            own.exists()
+        ):  # of a task that was submitted before, by its key: it may run at this moment
+            return
+        new = own.with_name(f".{own.name}-{uuid.uuid4().hex}")
         # whatever the umask, no other user may write what the program reads
-        own.parent.mkdir(mode=0o775, parents=True, exist_ok=True)
-        own.mkdir(mode=0o775)
-        (own / PARAM_FILE).touch(mode=0o664)
-        (own / PARAM_FILE).write_text(text)
+        new.parent.mkdir(mode=0o775, parents=True, exist_ok=True)
+        new.mkdir(mode=0o775)
+        (new / PARAM_FILE).touch(mode=0o664)
+        (new / PARAM_FILE).write_text(text)
         for path in self.inputs:
             copy = shutil.copytree if path.is_dir() else shutil.copy2
-            copy(path, own / path.name)
+            copy(path, new / path.name)
+        try:
+            new.rename(own)  # whole or not at all: this process may be killed at any moment
+        except OSError:  # another process has submitted it at the same moment
+            if not own.exists():
+                raise
+            shutil.rmtree(new)
+
+
+def _name_of(key: str) -> str:
+    return hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
 
 
 def read_command(folder: RunFolder, spec: bytes) -> tuple[EncodedCommand, dict[str, Any]]:

@@ -35,9 +35,9 @@ class CommandOutput(msgspec.Struct, frozen=True):
         try:
             return path.read_text(errors="replace")
         except OSError as error:
-            raise TaskError(
-                f"{path}: the command ended well, but its value cannot be read: {error.strerror}."
-            ) from error
+            if isinstance(error, FileNotFoundError) and path == self.log:
+                return ""  # it has printed nothing
+            raise TaskError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 class ValueRule:

@@ -1,0 +1,50 @@
+"""What Submits have brought beside the tasks themselves: task resources by number, and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from adaptive_scheduler.core.tasks.resources import TaskResources
+
+
+class TaskSubmits:
+    """Task resources by number, and the tasks of each Submit.
+
+    Parameters
+    ----------
+    resources : iterable of TaskResources
+        By `Item.shape` of tasks.
+    batches : mapping of str to list of int
+        The items of each Submit that was taken.
+
+    Attributes
+    ----------
+    resources : list of TaskResources
+    batches : dict of str to list of int
+    changed_resources, changed_batches : dict
+        What is to be written to the database; whoever writes it clears these.
+    """
+
+    def __init__(
+        self,
+        resources: Iterable[TaskResources] = (),
+        batches: Mapping[str, list[int]] | None = None,
+    ) -> None:
+        self.resources = list(resources)
+        self.batches = dict(batches or {})
+        self.changed_resources: dict[int, TaskResources] = {}
+        self.changed_batches: dict[str, list[int]] = {}
+        self._numbers = {one: number for number, one in enumerate(self.resources)}
+
+    def number_of(self, resources: TaskResources) -> int:
+        """Return the number of task resources, a new one if need be."""
+        number = self._numbers.get(resources)
+        if number is None:
+            number = self._numbers[resources] = len(self.resources)
+            self.resources.append(resources)
+            self.changed_resources[number] = resources
+        return number
+
+    def note_batch(self, batch: str, items: list[int]) -> None:
+        """Remember which tasks a Submit made; -1: one that was refused."""
+        self.batches[batch] = self.changed_batches[batch] = items

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from adaptive_scheduler.client.tasks.head.head_session import Begin, EndTask, HeadSession
+from adaptive_scheduler.client.tasks.head.head_session import (
+    Action,
+    Begin,
+    EndTask,
+    HeadSession,
+    TakeBack,
+)
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.resources import GPU_SHARES
 from adaptive_scheduler.core.wire.messages import (
@@ -241,13 +247,21 @@ class HeadLife:
         self.trade()
         self._leave_if_done()
 
-    def _carry_out(self, action: Begin | EndTask) -> None:
-        token = action.token if isinstance(action, EndTask) else action.given.token
-        if isinstance(action, EndTask):
+    def _carry_out(self, action: Action) -> None:
+        token = action.given.token if isinstance(action, Begin) else action.token
+        if isinstance(action, TakeBack):
+            if token not in self.begun:
+                self.history.count("task taken back from a line")
+                self._carry_out_all(self.session.come_back(token))
+        elif isinstance(action, EndTask):
             has_begun = token in self.begun
             self._end(token, EndKind.CANCELLED if has_begun else EndKind.BACK, has_begun)
         elif token in self.session.running and token not in self.begun:
             self._begin(token)
+
+    def _carry_out_all(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            self._carry_out(action)
 
     def _begin(self, token: int) -> None:
         given, history = self._given[token], self.history
@@ -261,7 +275,7 @@ class HeadLife:
             history.ledger.take(self.node, token, place)
         seconds, kind = history.draw_task(given)
         if seconds > 0.05:
-            self.session.note_begun(token, 0, 1)
+            self._carry_out_all(self.session.note_begun(token, 0, 1))
         self._after(seconds, lambda: self._ends(token, kind))
 
     def _ends(self, token: int, kind: EndKind | None) -> None:

@@ -6,7 +6,13 @@ import random
 
 import pytest
 
-from adaptive_scheduler.client.tasks.head.head_session import Begin, EndTask, HeadSession
+from adaptive_scheduler.client.tasks.head.head_session import (
+    Action,
+    Begin,
+    EndTask,
+    HeadSession,
+    TakeBack,
+)
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.tasks.resources import GPU_SHARES, TaskResources
@@ -38,8 +44,9 @@ class World:
         self.begun: set[int] = set()
         self.lined: set[int] = set()
         self.counts = dict.fromkeys(
-            ("ahead", "taken over", "placed later", "dropped", "lost", "lined up", "passed on"), 0
-        )
+            ("ahead", "taken over", "placed later", "dropped", "lost", "lined up", "passed on",
+             "taken back", "recalled"), 0
+        )  # fmt: skip
 
     def grant(self) -> None:
         """What a manager does: places first, then a few that wait in the head."""
@@ -56,10 +63,12 @@ class World:
         self.mirror.give(given)
         self.granted[self.token] = given
 
-    def carry_out(self, actions: list[Begin | EndTask] | list[Begin]) -> None:
+    def carry_out(self, actions: list[Action]) -> None:
         for action in sorted(actions, key=lambda one: isinstance(one, EndTask)):
             if isinstance(action, Begin):
                 self.begin(action)
+            elif isinstance(action, TakeBack):
+                self.take_back(action.token)
             elif (
                 action.token in self.head.running or action.token in self.lined
             ):  # it may have been told twice
@@ -104,6 +113,25 @@ class World:
                 self.begin(Begin(self.granted[follower], self.head.running[follower]))
         self.carry_out(actions)
 
+    def take_back(self, token: int) -> None:
+        """An agent gives it back if it has not begun."""
+        if token in self.lined:
+            self.lined.remove(token)
+            self.counts["taken back"] += 1
+            self.carry_out(self.head.come_back(token))
+
+    def overstay(self) -> None:
+        """A task runs for longer than a moment."""
+        if self.head.running:
+            token = self.dice.choice(list(self.head.running))
+            self.carry_out(self.head.note_begun(token, 0, 1))
+
+    def recall(self) -> None:
+        """Another head has room."""
+        if waiting := self.mirror.waiting_tasks:
+            self.counts["recalled"] += 1
+            self.mirror.recall(self.dice.choice(waiting).token)
+
     def end_one(self) -> None:
         if self.head.running:
             self.end(self.dice.choice(list(self.head.running)))
@@ -143,6 +171,7 @@ class World:
         steps = [
             *[self.grant] * 3, *[self.end_one] * 3, *[self.send_trade] * 2,
             *[self.deliver_trade] * 3, *[self.deliver_work] * 3, self.drop, self.prioritise, self.lose,
+            self.overstay, self.recall,
         ]  # fmt: skip
         self.dice.choice(steps)()
 
@@ -161,7 +190,18 @@ class World:
 @pytest.mark.parametrize("batch", range(10))
 def test_mirror_and_head_agree_whatever_is_lost_repeated_or_late(batch: int) -> None:
     counts = dict.fromkeys(
-        ("ahead", "taken over", "placed later", "dropped", "lost", "lined up", "passed on"), 0
+        (
+            "ahead",
+            "taken over",
+            "placed later",
+            "dropped",
+            "lost",
+            "lined up",
+            "passed on",
+            "taken back",
+            "recalled",
+        ),
+        0,
     )
     for seed in range(batch * 50, batch * 50 + 50):
         world = World(seed)

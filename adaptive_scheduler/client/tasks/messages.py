@@ -60,6 +60,12 @@ class StopTask(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True)
     grace: float = 10.0
 
 
+class TakeTaskBack(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """Give a task back, unless it has begun or a worker has it."""
+
+    token: int
+
+
 class Quit(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     """End everything, and the agent."""
 
@@ -117,6 +123,12 @@ class TaskEnd(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     begun: bool = True
 
 
+class TaskBack(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """A task was given back as it was asked for."""
+
+    token: int
+
+
 class Do(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     """For a worker: evaluate these, one after the other: (token, function, arguments) each."""
 
@@ -129,5 +141,5 @@ class Done(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     results: list[tuple[int, EndKind, bytes, str, float, str]]
 
 
-ToAgent = Start | StopTask | Quit
-FromAgent = Ready | Begun | TaskEnd
+ToAgent = Start | StopTask | TakeTaskBack | Quit
+FromAgent = Ready | Begun | TaskEnd | TaskBack

@@ -22,6 +22,8 @@ from adaptive_scheduler.client.tasks.messages import (
     Ready,
     Start,
     StopTask,
+    TakeTaskBack,
+    TaskBack,
     TaskEnd,
 )
 from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, WORKER_VARIABLE
@@ -49,6 +51,9 @@ class AgentListener(Protocol):
 
     def task_ended(self, ended: TaskEnd) -> None:
         """A task has ended, or comes back."""
+
+    def task_came_back(self, token: int) -> None:
+        """A task that stood in line was taken back."""
 
     def agent_came(self) -> None:
         """There is an agent again."""
@@ -108,6 +113,11 @@ class AgentLink:
             self._listener.task_ended(TaskEnd(token, EndKind.CANCELLED, begun=False))
         elif self._frames is not None:
             self._frames.send(StopTask(token))
+
+    def take_back(self, token: int) -> None:
+        """Take a task back that stands in line, unless it has begun."""
+        if self._frames is not None:
+            self._frames.send(TakeTaskBack(token))
 
     def quit(self, grace: float) -> None:
         """End all tasks, and the agent: by SIGTERM, and after `grace` seconds by SIGKILL."""
@@ -169,6 +179,8 @@ class AgentLink:
                     self._listener.task_ended(message)
                 case Begun():
                     self._listener.task_begun(message)
+                case TaskBack():
+                    self._listener.task_came_back(message.token)
                 case Ready():
                     self._life.agent = message.pid
         if not frames.is_open:

@@ -42,7 +42,7 @@ from adaptive_scheduler.client.tasks.head.allocation import (
     of_job,
 )
 from adaptive_scheduler.client.tasks.head.head_link import HeadLink
-from adaptive_scheduler.client.tasks.head.head_session import Begin, EndTask, HeadSession
+from adaptive_scheduler.client.tasks.head.head_session import Action, EndTask, HeadSession, TakeBack
 from adaptive_scheduler.client.tasks.messages import Begun, Call, Slot, Start, TaskEnd
 from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, WORKER_VARIABLE
 from adaptive_scheduler.core import paths
@@ -262,9 +262,12 @@ class HeadProcess:
                 self.leave("the manager has no work for it")
         self._soon(GATHER if self._session.can_wait else 0.0)
 
-    def _carry_out(self, action: Begin | EndTask) -> None:
+    def _carry_out(self, action: Action) -> None:
         if isinstance(action, EndTask):
             self._agents.stop(action.token)
+            return
+        if isinstance(action, TakeBack):
+            self._agents.take_back(action.token)
             return
         given, (place, *_) = action.given, action.place
         try:
@@ -284,8 +287,17 @@ class HeadProcess:
 
     def task_begun(self, begun: Begun) -> None:
         """A task has been running for a moment."""
-        self._session.note_begun(begun.token, 0, begun.pid)
+        for action in self._session.note_begun(begun.token, 0, begun.pid):
+            self._carry_out(action)
         self._soon(TELL_BEGUN)
+
+    def task_came_back(self, token: int) -> None:
+        """A task that stood in line was taken back."""
+        for begin in self._session.come_back(token):
+            self._carry_out(begin)
+        if self._ending.reason:
+            self._session.give_back_waiting()
+        self._soon(0.0)
 
     def task_ended(self, ended: TaskEnd) -> None:
         """A task has ended: another one may take over its place."""

@@ -38,6 +38,16 @@ class EndTask(msgspec.Struct, frozen=True):
     token: int
 
 
+class TakeBack(msgspec.Struct, frozen=True):
+    """Take this task back, which stands in line, unless it has begun."""
+
+    token: int
+
+
+#: What an agent is to do.
+Action = Begin | EndTask | TakeBack
+
+
 class HeadReport:
     """What the manager is to be told, until it has confirmed it.
 
@@ -102,6 +112,10 @@ class TaskLines:
         """How many follow a task that runs."""
         return len(self._lines.get(leader, ()))
 
+    def followers(self, leader: int) -> list[int]:
+        """Return those that follow a task that runs."""
+        return list(self._lines.get(leader, ()))
+
     def append(self, leader: int, token: int) -> None:
         """Line a task up behind one that runs."""
         line = self._lines.setdefault(leader, deque())
@@ -149,6 +163,9 @@ class HeadSession:
         self._tasks: dict[int, Given] = {}
         self._waiting: defaultdict[int, list[tuple[float, int]]] = defaultdict(list)
         self._mean: dict[str, float] = {}  # seconds, by function
+        self._late: set[int] = set()  # what runs for longer than a moment: nothing stands behind it
+        self._dropped: set[int] = set()  # what the agent is to end
+        self._offered: dict[int, Placement] = {}  # meant for tasks that stand in line elsewhere
 
     @property
     def has_news(self) -> bool:
@@ -167,11 +184,11 @@ class HeadSession:
 
     # ------------------------------------------------------------------ from the manager
 
-    def take(self, work: Work) -> list[Begin | EndTask]:
+    def take(self, work: Work) -> list[Action]:
         """Take in an answer; returns what follows."""
         self._report.forget(work.heard)
         self._report.must_tell = work.tell
-        actions: list[Begin | EndTask] = []
+        actions: list[Action] = []
         dropped = {order.token for order in work.orders if order.is_drop}
         for given in work.tasks:
             if given.token > self._report.seen:
@@ -197,11 +214,11 @@ class HeadSession:
         self._wait(given)
         return []
 
-    def _line_up(self, token: int, actions: list[Begin | EndTask]) -> None:
+    def _line_up(self, token: int, actions: list[Action]) -> None:
         """Let the agent have what is to follow a short task."""
         fits = self._tasks[token].fits
         mean = self._mean.get(self._tasks[token].function)
-        if mean is None or not self._waiting[fits]:
+        if mean is None or token in self._late or not self._waiting[fits]:
             return  # behind one that may be long nothing waits: another place may be free before
         room = min(LONGEST_LINE, int(LINE / mean)) - self._lines.length(token)
         while room > 0 and (given := self._take_best(fits)) is not None:
@@ -209,7 +226,7 @@ class HeadSession:
             actions.append(Begin(given, self.running[token]))
             room -= 1
 
-    def _obey(self, order: Order) -> list[Begin | EndTask]:
+    def _obey(self, order: Order) -> list[Action]:
         given = self._tasks.get(order.token)
         if given is None:
             return []
@@ -222,18 +239,29 @@ class HeadSession:
             if not self._is_away(order.token):
                 self._wait(self._tasks[order.token])
             return []
-        if self._is_away(order.token):
-            return [EndTask(order.token)]
-        self._end(order.token, EndKind.CANCELLED, begun=False)
-        return []
+        return self._let_go(order)
 
-    def _pass_on(self, order: Order, given: Given) -> list[Begin | EndTask]:
+    def _let_go(self, order: Order) -> list[Action]:
+        """Give a task back, or drop it, or end it."""
+        if not self._is_away(order.token):
+            kind = EndKind.BACK if order.is_recall else EndKind.CANCELLED
+            self._end(order.token, kind, begun=False)
+            return []
+        if order.is_recall:
+            return []
+        self._dropped.add(order.token)
+        return [EndTask(order.token)]
+
+    def _pass_on(self, order: Order, given: Given) -> list[Action]:
         """Give the place of one that is to take over another place soon to one that waits.
 
         One that runs has taken it over already: the manager will hear of it, and free this one.
         """
-        other = self._take_best(given.fits) if order.token in self._lines else None
-        if other is None or order.place is None:
+        if order.token not in self._lines or order.place is None:
+            return []
+        other = self._take_best(given.fits)
+        if other is None:
+            self._offered[order.token] = order.place
             return []
         self._report.add(order.token, EndKind.PASSED, other.token, begun=False)
         return [self._begin(other, order.place)]
@@ -251,12 +279,30 @@ class HeadSession:
 
     # ------------------------------------------------------------------ from the agents
 
-    def note_begun(self, token: int, node: int, pid: int) -> None:
-        """A task has been running for a moment."""
-        if token in self.running:
-            self._report.note_begun(token, node, pid)
+    def note_begun(self, token: int, node: int, pid: int) -> list[Action]:
+        """A task has been running for a moment; what stands in line behind it comes back."""
+        if token not in self.running:
+            return []
+        self._report.note_begun(token, node, pid)
+        self._late.add(token)
+        return [TakeBack(follower) for follower in self._lines.followers(token)]
 
-    def end(self, token: int, kind: EndKind, **facts: Any) -> list[Begin | EndTask]:
+    def come_back(self, token: int) -> list[Action]:
+        """A task that stood in line has not begun: it waits here again, or begins elsewhere."""
+        given = self._tasks.get(token)
+        if given is None:
+            return []
+        if token in self._dropped:
+            return self.end(token, EndKind.CANCELLED, begun=False)
+        if token in self.running:  # what it stood behind has ended meanwhile
+            return [Begin(given, self.running[token])]
+        self._lines.remove(token)
+        if (place := self._offered.pop(token, None)) is not None:
+            return [self._begin(given, place)]
+        self._wait(given)
+        return []
+
+    def end(self, token: int, kind: EndKind, **facts: Any) -> list[Action]:
         """A task has ended: what is lined up behind it, or else the best that waits, takes its place."""
         place = self.running.pop(token, None)
         if place is None:
@@ -265,12 +311,14 @@ class HeadSession:
             ):  # it comes back without having begun, or its leader's end is late
                 self._end(token, kind, **facts)
             return []
+        self._late.discard(token)
         given = self._tasks.pop(token)
         self._note_seconds(given.function, facts.get("seconds", 0.0))
-        actions: list[Begin | EndTask] = []
+        actions: list[Action] = []
         follower = self._lines.advance(token)
         if follower:
             self.running[follower] = place
+            self._offered.pop(follower, None)  # the manager learns that it is free
         elif (best := self._take_best(given.fits)) is not None:
             follower = best.token
             actions.append(self._begin(best, place))
@@ -292,6 +340,7 @@ class HeadSession:
             The job ends: then it is nobody's fault. Else those are blamed that died before, or all
             if there is none.
         """
+        self._late.clear()
         for token in self._lines.clear():
             self._end(token, EndKind.BACK, begun=False)
         suspects = {token for token in self.running if self._tasks[token].crashes}
@@ -322,6 +371,8 @@ class HeadSession:
 
     def _end(self, token: int, kind: EndKind, follower: int = 0, **facts: Any) -> None:
         self._tasks.pop(token, None)
+        self._offered.pop(token, None)
+        self._dropped.discard(token)
         self._report.add(token, kind, follower, **facts)
 
     # ------------------------------------------------------------------ to the manager
@@ -330,5 +381,6 @@ class HeadSession:
         """Return what there is to tell."""
         holds = None
         if self._report.must_tell:
+            self._offered.clear()  # a new manager takes them for free
             holds = [Held(token, self.running.get(token)) for token in self._tasks]
         return self._report.trade(holds, wait)

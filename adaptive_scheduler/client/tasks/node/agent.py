@@ -29,6 +29,7 @@ from adaptive_scheduler.client.tasks.messages import (
     Slot,
     Start,
     StopTask,
+    TakeTaskBack,
     TaskEnd,
     ToAgent,
 )
@@ -141,19 +142,24 @@ class Agent:
 
     def _hear_head(self) -> None:
         for order in self._head.receive():
-            match order:
-                case Start():
-                    self._start(order)
-                case StopTask():
-                    self._stop(order.token, order.kind, order.grace)
-                case Quit():
-                    self._end_tasks(order)
+            self._obey(order)
         if not self._head.is_open:
             self._selector.unregister(self._head.sock)
             self._end_tasks(Quit(grace=LONELY_GRACE))
         for queue in self._slots.values():
             if queue.waiting:
                 queue.pump()
+
+    def _obey(self, order: ToAgent) -> None:
+        match order:
+            case Start():
+                self._start(order)
+            case StopTask():
+                self._stop(order.token, order.kind, order.grace)
+            case TakeTaskBack():
+                self._give_back(order.token)
+            case Quit():
+                self._end_tasks(order)
 
     def _lose_parent(self) -> None:
         """The supervisor has ended: nobody would kill what this agent leaves."""
@@ -183,6 +189,12 @@ class Agent:
         else:  # `look` tells it, also if its worker begins it only in a moment
             self._ledger.stopping[token] = Stopping(kind, kill_at, is_told=False)
             self._next_tick = 0.0
+
+    def _give_back(self, token: int) -> None:
+        """Give a task back that waits in a slot; what a worker has it does."""
+        slot = self._ledger.slots.get(token)
+        if slot is not None and self._slots[slot].take_out(token):
+            self._ledger.give_back(token)
 
     def _end_tasks(self, order: Quit) -> None:
         if self._ledger.quit is not None and self._ledger.quit.grace <= order.grace:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from adaptive_scheduler.client.tasks.messages import Begun, Quit, Slot, Start, TaskEnd
+from adaptive_scheduler.client.tasks.messages import Begun, Quit, Slot, Start, TaskBack, TaskEnd
 from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.io.system.child_process import ProcessEnd
 
@@ -80,6 +80,11 @@ class TaskLedger:
         self._begun.discard(ended.token)
         self._doubtful.pop(ended.token, None)
         self._send(ended)
+
+    def give_back(self, token: int) -> None:
+        """A task that has not begun is taken back."""
+        del self.slots[token]
+        self._send(TaskBack(token))
 
     def judge(self, ended: TaskEnd, killed_by: int, now: float) -> None:
         """Report a death, at once or when it is known whether its whole job ends."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ from adaptive_scheduler.core.wire.tasks import (
     TasksSubmitted,
     Withdraw,
 )
-from adaptive_scheduler.errors import InputError, RequestRefusedError, UnpicklableError
+from adaptive_scheduler.errors import InputError, RequestRefusedError, TaskError, UnpicklableError
+from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.runs.driver import driver, start_run
+from adaptive_scheduler.runs.driver.encoding import decode_value
 from adaptive_scheduler.runs.driver.settings import Settings
 from adaptive_scheduler.runs.driver.task_book import TaskBook
 
@@ -262,6 +265,23 @@ def test_what_is_wrong_with_a_setting_is_said() -> None:
     for wrong in ({"priority": "high"}, {"retries": -1}, {"timeout": "soon"}, {"tag": 3}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             Settings().with_options(wrong)
+
+
+class TwoPartsError(Exception):
+    """Is pickled, and cannot be read: it is made again from its message alone."""
+
+    def __init__(self, name: str, code: int) -> None:
+        super().__init__(f"{name} ended with {code}")
+
+
+def test_an_exception_that_cannot_be_read_is_told_by_its_text() -> None:
+    """Also if only this process cannot read it: its class may not be here."""
+    described = describe(TwoPartsError("solver", 7))
+    assert described[3] is None
+    for pickled in (None, pickle.dumps(TwoPartsError("solver", 7)), b"cnosuchmodule\nError\n."):
+        error = pickle.dumps((*described[:3], pickled))
+        with pytest.raises(TaskError, match="TwoPartsError: solver ended with 7"):
+            decode_value(TaskResult(3, "failed", error=error), None)
 
 
 def test_an_argument_that_cannot_be_pickled_is_named(book: TaskBook, manager: FakeManager) -> None:

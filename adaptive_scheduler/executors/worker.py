@@ -165,7 +165,7 @@ def describe(error: BaseException) -> tuple[str, str, str, bytes | None]:
     pickled = None
     with suppress(BaseException):  # the text is enough; the object is an extra
         whole = cloudpickle.dumps(error)
-        pickle.loads(whole)  # one whose __init__ takes other arguments is written, but cannot be read
+        pickle.loads(whole)  # fails for one whose __init__ takes other arguments than its text
         pickled = whole
     return type(error).__name__, _message(error), text, pickled
 

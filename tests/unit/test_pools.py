@@ -249,14 +249,16 @@ class Run:
 class Head:
     """The head of a job, played by the test."""
 
-    def __init__(self, run: Run, job: str, cores: int = 4, node: str = "n") -> None:
+    def __init__(
+        self, run: Run, job: str, cores: int = 4, node: str = "n", left: float | None = None
+    ) -> None:
         self.run, self.owner = run, Owner(job, 0, 0, f"head of {job}")
         run.queue[job] = JobState.RUNNING
         self.seen = self.ended = self.told = 0
         self.tokens: list[int] = []
         inventory = [NodeInventory(node, list(range(cores)))]
         run.ask(Hello(node, 1, cores, inventory=inventory), self.owner)
-        self.trade(holds=[])
+        self.trade(holds=[], seconds_left=left)
 
     def trade(self, ends: list[End] | None = None, wait: float = 0.0, **more: Any) -> Any:
         sent = Trade(self.seen, self.told, ends or [], wait=wait, ends=self.ended, **more)
@@ -520,6 +522,26 @@ def test_a_head_gets_no_task_for_which_no_time_is_left() -> None:
     run.submit(1, batch="c")
     head.trade(seconds_left=0.0)
     assert head.tokens == []  # it begins nothing more
+
+
+def test_a_task_of_a_whole_walltime_is_begun_where_a_job_is_new() -> None:
+    """A job never has its whole walltime left: such a task was taken, and waited for ever."""
+    run = Run()
+    run.add(pool(resources=Resources(cores=4, walltime=3600)))
+    run.add(pool(name="long", resources=Resources(cores=4, walltime=7200)))
+    run.submit(1, TaskResources(walltime=3601.0), batch="longer")
+    run.submit(2, TaskResources(walltime=3600.0, threads_per_rank=3))
+    run.turn()
+    records = run.manager.state.jobs.records
+    first, late = (job for job in run.jobs() if records[job].shape == 1)
+    head = Head(run, first, left=3500.0)
+    assert len(head.tokens) == 1, "not that of the pool of longer jobs"
+    head.end_all()
+    run.submit(1, TaskResources(walltime=3600.0), batch="second")
+    run.clock.advance(300)
+    head.trade(seconds_left=3200.0)
+    assert head.tokens == [], "a new job has more time for it"
+    assert Head(run, late, node="m", left=2600.0).tokens == [], "it is not new, this manager is"
 
 
 def test_a_task_cut_by_two_whole_walltimes_has_failed() -> None:

@@ -474,6 +474,28 @@ def test_a_task_that_two_whole_walltimes_have_cut_is_failed_with_advice(
     assert world.row(0).crashes == 0
 
 
+def test_a_task_that_a_person_retries_has_all_its_walltimes_again() -> None:
+    world = World()
+    world.submit()
+
+    def cut(life: int) -> None:
+        head = Head(world, f"j{life}")
+        head.trade()
+        head.trade()
+        lost_at = world.row(0).changed + 90.0
+        world.manager.state.tasks.lose_head(f"j{life}", "its walltime", "timeout", lost_at, 100.0)
+        world.manager.commit()
+
+    cut(0)
+    cut(1)
+    assert world.row(0).phase is FAILED
+    world.driver.ask(Retry())
+    cut(2)
+    assert world.row(0).phase is QUEUED
+    cut(3)
+    assert "in 2 whole walltimes" in world.row(0).reason
+
+
 def test_a_head_runs_one_task_at_a_time_of_those_that_died_before() -> None:
     """So that the next death tells which of them it is; others run beside it."""
     world = World()

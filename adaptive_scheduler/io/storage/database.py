@@ -268,9 +268,9 @@ class Database:
                 f"could not be brought up to date (exit status {rc}); the journal holds all.",
             )
 
-        self._facts.copied(self._copied)
         self._written = written
         self._discard_file = False
+        self._facts.copied(self._copied)
         return False
 
     def checkpoint(self, discard_file: bool = False) -> None:

@@ -21,6 +21,8 @@ class Closing:
         Its end is that of the run, too, when all tasks have ended.
     waits : bool
         It ends when all of its tasks have ended.
+    stops : bool
+        It ends the manager, too, if nothing is left that could run a task.
 
     Attributes
     ----------
@@ -30,10 +32,11 @@ class Closing:
         That end with it.
     """
 
-    def __init__(self, book: TaskBook, *, closes_run: bool, waits: bool) -> None:
+    def __init__(self, book: TaskBook, *, closes_run: bool, waits: bool, stops: bool) -> None:
         self.is_shut = False
         self.heads: list[LocalHead] = []
-        self._book, self._closes_run, self._waits = book, closes_run, waits
+        self._book, self._closes_run = book, closes_run
+        self._waits, self._stops = waits, stops
         self._lock = threading.Lock()
         self._is_closed = False
         _open_ones.add(self)
@@ -73,7 +76,7 @@ class Closing:
             for head in self.heads:
                 head.end(HEAD_GRACE if self._book.fault is None else FAULT_GRACE)
             is_over = self._waits and closes_run  # then the manager ends by itself
-            if not is_over and self._book.fault is None:
+            if self._stops and not is_over and self._book.fault is None:
                 self._book.keeper.stop_if_alone({head.name for head in self.heads})
         _open_ones.discard(self)
 

@@ -243,10 +243,15 @@ def _refuse_learners(folder: RunFolder) -> None:
         )
 
 
-def is_closed(folder: RunFolder) -> bool:
-    """Whether no manager of a run lives, and its driver has closed it."""
+def has_manager(folder: RunFolder) -> bool:
+    """Whether a manager of a run lives."""
     with ManagerClient(folder) as viewer:
-        return not viewer.lives() and not row_codec.read_run(read_tables(folder)).is_open
+        return viewer.lives()
+
+
+def is_closed(folder: RunFolder) -> bool:
+    """Whether the driver of a run has closed it, as its disk has it."""
+    return not row_codec.read_run(read_tables(folder)).is_open
 
 
 def _write(folder: RunFolder, name: str, scheduler: Scheduler | None, timing: Timing) -> None:

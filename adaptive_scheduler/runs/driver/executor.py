@@ -346,6 +346,8 @@ class Executor(BaseExecutor):
         timeout : float, optional
             Seconds, for all together.
         """
+        if n is not None and (not isinstance(n, int) or n < 0):
+            raise InputError(f"as_completed(..., n={n!r}): n must be a whole number, 0 or more.")
         if pop and not isinstance(futures, list):
             raise InputError("as_completed(..., pop=True) needs a list, from which it can remove.")
         return _completed(futures, n, pop, timeout)

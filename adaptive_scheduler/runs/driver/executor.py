@@ -15,7 +15,7 @@ from typing import Any
 
 from adaptive_scheduler.core import paths
 from adaptive_scheduler.core.config import Timing
-from adaptive_scheduler.core.options.checks import duration
+from adaptive_scheduler.core.options.checks import duration, optional, path
 from adaptive_scheduler.core.options.keywords import accept_aliases
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import TaskItem
@@ -112,7 +112,7 @@ class Executor(BaseExecutor):
         pool = pool_where(
             FIRST_POOL, where, (min_jobs, max_jobs), accepts, (batch_size, threshold), idle
         )
-        self.folder = run_folder(folder, name)
+        self.folder = run_folder(optional(path)(folder, "folder"), name)
         start_run(self.folder, name, where if isinstance(where, Scheduler) else None, timing)
         initializers = [partial(initializer, *initargs)] if initializer is not None else []
         book = TaskBook(self.folder, name, initializers)
@@ -424,6 +424,7 @@ def _folder_of(folder: str | os.PathLike[str] | None) -> RunFolder:
         if mine is None:
             raise InputError("Executor.attach(): give the folder of a run; this is no task of one.")
         return RunFolder(mine)
+    folder = path(folder, "folder")
     return RunFolder(folder) if os.fspath(folder).endswith(".run") else run_folder(folder, "")
 
 

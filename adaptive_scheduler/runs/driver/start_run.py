@@ -190,6 +190,10 @@ class ManagerKeeper:
             if not has_pools and {job.id for job in jobs} <= set(mine):
                 self._viewer.ask(Stop())
 
+    def lives(self) -> bool:
+        """Whether the manager is there."""
+        return self._viewer.lives()
+
     def close(self) -> None:
         """Watch no more, and close the connection."""
         self._is_closed.set()
@@ -218,13 +222,13 @@ def start_run(
     RunError
         The manager does not start.
     """
+    fnames.refuse_unwritable_folder(str(folder.home), "folder")
     _refuse_learners(folder)
     with ManagerClient(folder) as viewer:
         if viewer.lives():
             return
         try:
             with removed_if_refused(folder):
-                fnames.refuse_unwritable_folder(str(folder.home), "folder")
                 for path in (folder.folder, folder.scripts, folder.ends):
                     files.private_folder(path)
                 with held(folder):

@@ -241,7 +241,7 @@ class TaskBook:
 
     def close(self, *, closes_run: bool) -> None:
         """End the conversation with the manager."""
-        if closes_run:
+        if closes_run and self.keeper.lives():  # else there is nobody who would answer
             self._driver.outbox.put(lambda: [CloseRun()])
         self._driver.close()
         self.keeper.close()

@@ -235,7 +235,8 @@ class HeadLife:
         lined_up = set(self.session._lines._line_of)  # the agent has them already
         self.dropped |= {
             order.token for order in work.orders
-            if order.is_drop and order.token not in lined_up
+            if order.number > self.session._report.told and order.token not in lined_up
+            and (order.is_drop or order.is_recall)
         }  # fmt: skip
         # what is ended ends a moment later: the agent has been told to begin all others by then
         for action in sorted(self.session.take(work), key=lambda one: isinstance(one, EndTask)):

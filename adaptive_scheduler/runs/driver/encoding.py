@@ -234,7 +234,7 @@ def _error_of(
         return kind(f"{name}: {message}\n\n{text}")
     reason = ended.reason or f"it failed with code {ended.code}"
     log = f" Its output: {command.log}" if command is not None else ""
-    return TaskError(f"{_described(ended, last)}: {reason}.{log}")
+    return TaskError(f"{_described(ended, last)}: {reason.rstrip(".")}.{log}")
 
 
 def _described(ended: TaskResult, last: LastTry | None) -> str:

@@ -91,6 +91,7 @@ def go_through(world: World, kills: Kills, dice: random.Random, until: float) ->
         if time.monotonic() > limit:
             return [f"not over after {limit - begin:.0f} s: {world.remains()[:30]}"]
         kills.mend()
+        kills.spares_one = not world.has_walltime_come()
         if not kills.missing and time.monotonic() >= until and world.has_walltime_come():
             may_end.touch()
         done, now = world.done(), time.monotonic()

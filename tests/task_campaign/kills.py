@@ -11,6 +11,7 @@ from contextlib import suppress
 import psutil
 
 from adaptive_scheduler.core.jobs.batch_jobs import JobState
+from adaptive_scheduler.core.paths import JOB_VARIABLE
 from tests.clusters.pbs import PrivatePBS
 from tests.clusters.slurm import PrivateSlurm
 from tests.task_campaign.world import World
@@ -34,6 +35,8 @@ class Kills:
     ----------
     done : Counter of str
         How often, by kind.
+    spares_one : bool
+        The job that ran first is not ended, so that one reaches its walltime.
     """
 
     def __init__(self, world: World, dice: random.Random) -> None:
@@ -42,6 +45,8 @@ class Kills:
         self.told: list[str] = []
         self._begin = time.monotonic()
         self._drained: tuple[str, float] | None = None
+        self.spares_one = True
+        self._spared = ""
         kinds: dict[str, Callable[[], str]] = {
             f"{kind} killed": (lambda kind=kind: self._kill_in_job(kind))  # type: ignore[misc]
             for kind in IN_JOBS
@@ -74,6 +79,8 @@ class Kills:
 
     def _kill_in_job(self, kind: str) -> str:
         victims = self._world.processes(kind)
+        if kind == "head":
+            victims = [one for one in victims if one.environ().get(JOB_VARIABLE) in self._jobs()]
         if not victims:
             return ""
         victim = self._dice.choice(victims)
@@ -96,10 +103,19 @@ class Kills:
         victim.kill()
         return str(victim.pid)
 
+    def _jobs(self) -> list[str]:
+        """Jobs that run, and may be ended."""
+        running = [job.id for job in self._world.queue() if job.state is JobState.RUNNING]
+        if not self.spares_one:
+            return running
+        if self._spared not in running:
+            self._spared = running[0] if running else ""
+        return [job for job in running if job != self._spared]
+
     def _running(self) -> str:
         """A job that runs tasks; "" if none does."""
-        running = [job for job in self._world.queue() if job.state is JobState.RUNNING]
-        return self._dice.choice(running).id if running and self._world.processes("agent") else ""
+        jobs = self._jobs()
+        return self._dice.choice(jobs) if jobs and self._world.processes("agent") else ""
 
     def _cancel(self) -> str:
         job = self._running()

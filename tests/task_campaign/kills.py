@@ -18,6 +18,8 @@ from tests.task_campaign.world import World
 
 #: Seconds for which a node is drained.
 DRAINED = 4.0
+#: Seconds between two requeues: Slurm lets a requeued job wait for two minutes, and it is one of its pool's.
+REQUEUE_EVERY = 40.0
 IN_JOBS = ("head", "supervisor", "agent", "worker", "program")
 #: Kinds that come more often.
 OFTEN = ("worker", "program", "agent")
@@ -47,6 +49,7 @@ class Kills:
         self._drained: tuple[str, float] | None = None
         self.spares_one = True
         self._spared = ""
+        self._may_requeue = 0.0
         kinds: dict[str, Callable[[], str]] = {
             f"{kind} killed": (lambda kind=kind: self._kill_in_job(kind))  # type: ignore[misc]
             for kind in IN_JOBS
@@ -125,9 +128,11 @@ class Kills:
         return job
 
     def _requeue(self) -> str:
-        job, cluster = self._running(), self._world.cluster
+        now = time.monotonic()
+        job, cluster = self._running() if now >= self._may_requeue else "", self._world.cluster
         if not job:
             return ""
+        self._may_requeue = now + REQUEUE_EVERY
         if isinstance(cluster, PrivateSlurm):
             done = self._world.command(["scontrol", "requeue", job])
             return "" if done.rc else job

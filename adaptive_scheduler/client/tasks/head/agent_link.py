@@ -150,8 +150,12 @@ class AgentLink:
     # ------------------------------------------------------------------- from the agent
 
     def _meet(self) -> None:
-        sock = accept(self._server)
-        if sock is None:
+        accepted = accept(self._server)
+        if accepted is None:
+            return
+        sock, pid = accepted
+        if not self._life.is_parent_of(pid):
+            sock.close()  # its supervisor was killed: it ends, and there is another one
             return
         if self._frames is not None:
             self._lose()
@@ -231,6 +235,14 @@ class _Supervisor:
     def is_running(self) -> bool:
         """Whether it has not ended."""
         return self._process is not None
+
+    def is_parent_of(self, pid: int) -> bool:
+        """Whether it has started this process, and still runs."""
+        try:
+            parent = psutil.Process(pid).ppid()
+        except psutil.NoSuchProcess:
+            return False
+        return self._process is not None and parent == self._process.pid
 
     def is_due(self, now: float) -> bool:
         """Whether another one is to be started."""

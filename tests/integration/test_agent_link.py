@@ -38,7 +38,7 @@ class Head:
     def agent_came(self) -> None:
         self.came += 1
 
-    def agent_lost(self) -> None:
+    def agent_lost(self, unsent: frozenset[int]) -> None:
         self.lost += 1
 
     def task_begun(self, begun: Begun) -> None:

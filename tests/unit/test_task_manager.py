@@ -505,6 +505,15 @@ def test_those_that_died_before_are_blamed_for_the_death_of_their_agent() -> Non
     assert ends == {1: EndKind.CUT, 2: EndKind.DIED, 3: EndKind.CUT}
 
 
+def test_what_no_agent_was_given_comes_back_uncounted_when_the_agent_is_lost() -> None:
+    session = HeadSession()
+    session.take(Work(tasks=[Given(n, n, 0, [NodePlace(0, [n])]) for n in (1, 2)]))
+    session.lose("the agent died", is_ending=False, unsent={2})
+    ends = {end.token: (end.kind, end.begun) for end in session.trade(0.0).ended}
+    assert ends == {1: (EndKind.DIED, True), 2: (EndKind.BACK, False)}
+    assert not session.running
+
+
 @pytest.mark.parametrize(("is_ending", "kind"), [(False, EndKind.DIED), (True, EndKind.CUT)])
 def test_all_are_blamed_if_none_died_before_unless_the_job_ends(
     is_ending: bool, kind: EndKind

@@ -53,8 +53,8 @@ class AgentListener(Protocol):
     def agent_came(self) -> None:
         """There is an agent again."""
 
-    def agent_lost(self) -> None:
-        """What the agent ran has died with it."""
+    def agent_lost(self, unsent: frozenset[int]) -> None:
+        """What the agent ran has died with it, except for those that it was never given."""
 
 
 class AgentLink:
@@ -188,7 +188,10 @@ class AgentLink:
         self._selector.unregister(self._frames.sock)
         self._frames.sock.close()
         self._frames = None
-        self._listener.agent_lost()
+        # those that wait for the next agent have no place any more, once they are told to be lost
+        unsent = frozenset(self._waiting)
+        self._waiting.clear()
+        self._listener.agent_lost(unsent)
 
     def _lose_supervisor(self) -> None:
         """It was killed, or an agent ended in a way that it does not mend."""

@@ -51,7 +51,7 @@ LONGEST_REASON = 200
 CallEnd = tuple[EndKind, bytes, str, str]
 
 
-class Results:
+class ResultSender:
     """Results on their way to the agent: those of short calls go together.
 
     If one of several calls takes long after all, those before it do not wait for its end: a thread
@@ -116,7 +116,7 @@ class CallWorker:
         self._file = sock.makefile("rb", buffering=2**18)
         self._decode = msgspec.msgpack.Decoder(Do).decode
         self._pid = os.getpid()
-        self._results = Results(sock)
+        self._results = ResultSender(sock)
 
     def serve(self) -> None:
         """Evaluate until the agent ends."""

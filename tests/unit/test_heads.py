@@ -55,6 +55,7 @@ class World:
                 "lined up",
                 "passed on",
                 "recalled",
+                "called back",
             ),
             0,
         )
@@ -136,6 +137,12 @@ class World:
             self.lined.remove(token)
             self.carry_out(self.head.end(token, EndKind.BACK, begun=False))
 
+    def call_back(self) -> None:
+        """Another head has room for what waits in this one."""
+        if waiting := self.mirror.waiting_tasks:
+            self.counts["called back"] += 1
+            self.mirror.recall(self.dice.choice(waiting).token)
+
     def end_one(self) -> None:
         if self.head.running:
             self.end(self.dice.choice(list(self.head.running)))
@@ -174,7 +181,7 @@ class World:
     def step(self) -> None:
         steps = [
             *[self.grant] * 3, *[self.end_one] * 3, *[self.send_trade] * 2,
-            *[self.deliver_trade] * 3, *[self.deliver_work] * 3, self.drop, self.prioritise, self.lose,
+            *[self.deliver_trade] * 3, *[self.deliver_work] * 3, self.drop, self.prioritise, self.call_back, self.lose,
             self.begin_one, *[self.come_back] * 2,
         ]  # fmt: skip
         self.dice.choice(steps)()
@@ -204,6 +211,7 @@ def test_mirror_and_head_agree_whatever_is_lost_repeated_or_late(batch: int) -> 
             "lined up",
             "passed on",
             "recalled",
+            "called back",
         ),
         0,
     )

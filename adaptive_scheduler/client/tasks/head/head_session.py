@@ -238,10 +238,18 @@ class HeadSession:
             if not self._is_away(order.token):
                 self._wait(self._tasks[order.token])
             return []
-        if self._is_away(order.token):
-            return [EndTask(order.token)]
-        self._end(order.token, EndKind.CANCELLED, begun=False)
-        return []
+        return self._let_go(order)
+
+    def _let_go(self, order: Order) -> list[Action]:
+        """Give a task back, or drop it, or end it."""
+        if not self._is_away(order.token):
+            kind = EndKind.BACK if order.is_recall else EndKind.CANCELLED
+            self._end(order.token, kind, begun=False)
+            return []
+        if order.is_recall:
+            return []
+        self._recalled.discard(order.token)  # if it is on its way here, it is not to wait again
+        return [EndTask(order.token)]
 
     def _pass_on(self, order: Order, given: Given) -> list[Action]:
         """Give the place of one that is to take over another place soon to one that waits.
@@ -371,5 +379,6 @@ class HeadSession:
         """Return what there is to tell."""
         holds = None
         if self._report.must_tell:
+            self._offers.clear()  # a new manager takes these places for free
             holds = [Held(token, self.running.get(token)) for token in self._tasks]
         return self._report.trade(holds, wait)

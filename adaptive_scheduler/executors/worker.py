@@ -164,8 +164,9 @@ def describe(error: BaseException) -> tuple[str, str, str, bytes | None]:
     text = "".join(traceback.format_exception(error))
     pickled = None
     with suppress(BaseException):  # the text is enough; the object is an extra
-        pickled = cloudpickle.dumps(error)
-        pickle.loads(pickled)
+        whole = cloudpickle.dumps(error)
+        pickle.loads(whole)  # fails for one whose __init__ takes other arguments than its text
+        pickled = whole
     return type(error).__name__, _message(error), text, pickled
 
 

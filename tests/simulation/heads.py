@@ -11,7 +11,7 @@ from adaptive_scheduler.client.tasks.head.head_session import (
     Begin,
     EndTask,
     HeadSession,
-    TakeBack,
+    Recall,
 )
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.resources import GPU_SHARES
@@ -250,10 +250,10 @@ class HeadLife:
 
     def _carry_out(self, action: Action) -> None:
         token = action.given.token if isinstance(action, Begin) else action.token
-        if isinstance(action, TakeBack):
+        if isinstance(action, Recall):
             if token not in self.begun:
-                self.history.count("task taken back from a line")
-                self._carry_out_all(self.session.come_back(token))
+                self.history.count("task recalled from a line")
+                self._end(token, EndKind.BACK, begun=False)
         elif isinstance(action, EndTask):
             has_begun = token in self.begun
             self._end(token, EndKind.CANCELLED if has_begun else EndKind.BACK, has_begun)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,11 @@ from adaptive_scheduler.core.wire.tasks import (
     TasksSubmitted,
     Withdraw,
 )
-from adaptive_scheduler.errors import InputError, RequestRefusedError, UnpicklableError
+from adaptive_scheduler.errors import InputError, RequestRefusedError, TaskError, UnpicklableError
+from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.runs.driver import driver, start_run
+from adaptive_scheduler.runs.driver.commands.command import Command
+from adaptive_scheduler.runs.driver.encoding import decode_value
 from adaptive_scheduler.runs.driver.settings import Settings
 from adaptive_scheduler.runs.driver.task_book import TaskBook
 
@@ -259,9 +263,70 @@ def test_nothing_is_left_open(manager: FakeManager, tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_with_a_setting_is_said() -> None:
-    for wrong in ({"priority": "high"}, {"retries": -1}, {"timeout": "soon"}, {"tag": 3}):
+    for wrong in (
+        {"priority": "high"}, {"priority": float("inf")}, {"retries": -1}, {"timeout": "soon"},
+        {"tag": 3}, {"after": 3},
+    ):  # fmt: skip
         with pytest.raises(InputError, match=next(iter(wrong))):
             Settings().with_options(wrong)
+
+
+class TwoPartsError(Exception):
+    """Is pickled, and cannot be read: it is made again from its message alone."""
+
+    def __init__(self, name: str, code: int) -> None:
+        super().__init__(f"{name} ended with {code}")
+
+
+def test_an_exception_that_cannot_be_read_is_told_by_its_text() -> None:
+    """Also if only this process cannot read it: its class may not be here."""
+    described = describe(TwoPartsError("solver", 7))
+    assert described[3] is None
+    for pickled in (None, pickle.dumps(TwoPartsError("solver", 7)), b"cnosuchmodule\nError\n."):
+        error = pickle.dumps((*described[:3], pickled))
+        with pytest.raises(TaskError, match="TwoPartsError: solver ended with 7"):
+            decode_value(TaskResult(3, "failed", error=error), None)
+
+
+def test_only_tasks_of_this_run_get_new_priorities(book: TaskBook, tmp_path: Path) -> None:
+    """The number of a task of another run would be that of a task of this one."""
+    other = TaskBook(RunFolder(tmp_path / "other"), "name", [])
+    [own], foreign = submitted(book, 1), other.failed_at_submit(Settings(), ValueError())
+    foreign.number = 0
+    for wrong in (foreign, 0):
+        with pytest.raises(InputError, match="no future of this run"):
+            book.prioritise([own, wrong], [1.0, 2.0])
+    assert own.priority == 0.0
+
+
+@pytest.mark.parametrize(
+    ("program", "options", "text"),
+    [
+        (None, {}, "must be a text"),
+        (["sleep", 3], {}, "must be a text"),
+        ({"a": 3}, {}, "must be a text"),
+        ("true", {"value": "f"}, "value='f' must be a callable"),
+        ("true", {"inputs": "f"}, "inputs='f' must be a list"),
+    ],
+)
+def test_what_is_wrong_with_a_command_is_said(
+    program: Any, options: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(InputError, match=text):
+        Command(program, **options)
+
+
+def test_an_input_that_has_the_run_in_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its copy would be copied into itself, until no path is long enough or the disk is full."""
+    monkeypatch.chdir(tmp_path)
+    folder = RunFolder(tmp_path / "run" / "db")
+    (tmp_path / "run").mkdir()
+    for around in (".", "run", tmp_path.parent):
+        with pytest.raises(InputError, match="has the run's folder in it"):
+            Command("true", inputs=[around]).encode(folder, {}, {})
+    assert not folder.tasks.exists()
 
 
 def test_an_argument_that_cannot_be_pickled_is_named(book: TaskBook, manager: FakeManager) -> None:

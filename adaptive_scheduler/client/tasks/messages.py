@@ -53,17 +53,11 @@ class Start(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
 
 
 class StopTask(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
-    """End a task, or give it back if it has not begun. `kind`: how it is to be called then."""
+    """End a task. `kind`: how it is to be called then; BACK: only if it has not begun."""
 
     token: int
     kind: EndKind = EndKind.CANCELLED
     grace: float = 10.0
-
-
-class TakeTaskBack(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
-    """Give a task back, unless it has begun or a worker has it."""
-
-    token: int
 
 
 class Quit(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
@@ -123,23 +117,25 @@ class TaskEnd(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     begun: bool = True
 
 
-class TaskBack(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
-    """A task was given back as it was asked for."""
-
-    token: int
-
-
 class Do(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
-    """For a worker: evaluate these, one after the other: (token, function, arguments) each."""
+    """For a worker: evaluate these, one after the other: (token, function, arguments) each.
+
+    `number` counts these messages: the agent may take back what has not begun of those up to one.
+    """
 
     calls: list[tuple[int, str, bytes]]
+    number: int = 0
 
 
 class Done(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
-    """From a worker: (token, kind, value, path, seconds, text) each."""
+    """From a worker: (token, kind, value, path, seconds, text) each.
+
+    `dropped`: of all `Do` up to this number, it begins nothing more.
+    """
 
     results: list[tuple[int, EndKind, bytes, str, float, str]]
+    dropped: int = 0
 
 
-ToAgent = Start | StopTask | TakeTaskBack | Quit
-FromAgent = Ready | Begun | TaskEnd | TaskBack
+ToAgent = Start | StopTask | Quit
+FromAgent = Ready | Begun | TaskEnd

@@ -20,6 +20,8 @@ RECALL_AFTER, RECALL_INTERVAL = 0.3, 0.25
 LONGEST_REASON = 4000
 #: Ends that tell how long the calls of a function take.
 _MEASURED = (EndKind.VALUE, EndKind.ERROR)
+#: Ends that tell something about the node.
+_TELLING = frozenset((EndKind.VALUE, EndKind.ERROR, EndKind.EXIT, EndKind.SIGNAL, EndKind.DIED))
 #: Ends that show that a job is good for something.
 _OWN_ENDS = frozenset(EndKind) - {EndKind.CUT, EndKind.BACK, EndKind.CANCELLED, EndKind.UNABLE}
 
@@ -78,7 +80,7 @@ class HeadManager:
             return
         self._next_recall = now.monotonic + RECALL_INTERVAL
         views = [head.view for head in heads if head.is_known]
-        takers = [head.view for head in heads if head.is_known and not self._is_going(head)]
+        takers = [head.view for head in heads if head.is_known and not self._is_going(head, now)]
         if self._state.tasks.hand_out.recall(views, takers, now.wall - RECALL_AFTER):
             self._state.tasks.changed = True
 
@@ -89,7 +91,7 @@ class HeadManager:
             return float("inf")
         return self._next_recall - now.monotonic
 
-    def _is_going(self, head: Head) -> bool:
+    def _is_going(self, head: Head, now: Moment) -> bool:
         """Whether it is given nothing more."""
         pool = self._state.pool_of(head.view.job)
         return (
@@ -97,7 +99,20 @@ class HeadManager:
             or head.view.job in self._state.stops.being_cancelled
             or head.view.seconds_left <= 0
             or (pool is not None and pool.is_removed)
+            or self._fails_tasks(head, now)
         )
+
+    def _fails_tasks(self, head: Head, now: Moment) -> bool:
+        """Whether tasks fail fast on its node and only there, and another head is there for them."""
+        nodes, node = self._state.stops.nodes, self._node_of(head)
+        return nodes.fails_tasks(node, now.monotonic) and any(
+            self._node_of(other) != node for other in self._state.tasks.heads.values()
+        )
+
+    def _node_of(self, head: Head) -> str:
+        """Return its node, as the batch system calls it."""
+        job = self._state.jobs.live.get(head.view.job)
+        return (job and job.node_name) or head.node
 
     def wake(self, owner: Owner, _request: Trade, now: Moment) -> Reply | None:
         """Answer a report that waits, if there is something to do."""
@@ -117,7 +132,7 @@ class HeadManager:
         head.view.seconds_left = head.ends_at - now.monotonic
         if pool is not None:
             head.configure(pool)
-        if not self._is_going(head):
+        if not self._is_going(head, now):
             n = self._state.tasks.hand_out.to(head.view, now.wall, now.monotonic)
             if n:
                 head.note_given()
@@ -140,6 +155,8 @@ class HeadManager:
             return ""
         if pool.is_removed:
             return f"pool {pool.name} was removed"
+        if self._fails_tasks(head, now):
+            return f"tasks fail fast on its node, {self._node_of(head)}, and only there"
         is_idle = now.monotonic - head.idle_since >= pool.idle
         is_spare = head.is_nearly_over(pool.resources.walltime, now.monotonic)
         if is_idle and (is_spare or self._staying(head) >= pool.min_jobs):
@@ -193,6 +210,11 @@ class HeadManager:
             end.token, end.kind, end.begun, text, end.seconds, end.code, is_full
         )  # fmt: skip
         self._state.tasks.ended_by[end.kind] += 1
+        if end.begun and end.kind in _TELLING:
+            is_good = end.kind is EndKind.VALUE
+            self._state.stops.nodes.on_task_end(
+                self._node_of(head), given.item, end.seconds, now.monotonic, good=is_good
+            )
         after = self._state.items.end_task(given.item, event, now.wall)
         assert type(after) is not Refused, after
         self._state.tasks.note_last_try(row, head, end, now.wall)

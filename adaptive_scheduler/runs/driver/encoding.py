@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import _RemoteTraceback  # so that it is shown as theirs
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
@@ -230,9 +230,10 @@ def _error_of(
     if ended.error:
         name, message, text, pickled = pickle.loads(ended.error)
         if pickled is not None:
-            error: BaseException = pickle.loads(pickled)
-            error.__cause__ = _RemoteTraceback(f'\n"""\n{text}"""')  # type: ignore[arg-type]
-            return error
+            with suppress(*USER_RAISES):  # its class may not be here: the text is enough
+                error: BaseException = pickle.loads(pickled)
+                error.__cause__ = _RemoteTraceback(f'\n"""\n{text}"""')  # type: ignore[arg-type]
+                return error
         # a value that cannot leave its worker: see `executors.worker`
         kind = NotPickledError if "cannot be pickled" in message else TaskError
         return kind(f"{name}: {message}\n\n{text}")

@@ -180,6 +180,8 @@ class RunPools:
 
     def remove(self, name: str) -> None:
         """Let a pool end; RequestRefusedError if there is none of this name."""
+        if not isinstance(name, str):
+            raise InputError(f"remove_pool({name!r}): give the name of a pool.")
         self._keeper.ask(RemovePool(name))
         self.added = [one for one in self.added if not one.startswith(f"{name} (")]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,16 +40,18 @@ class Settings:
             new["resources"] = as_checked(resources)
         if new["timeout"] is not None:
             new["timeout"] = seconds(new["timeout"], "timeout")
+        if not isinstance(new["after"], Iterable):
+            raise InputError(f"after={new['after']!r} must be a list of futures: after=[future].")
         new["after"] = tuple(new["after"])
         return Settings(**new)
 
 
 def checked_priority(value: Any) -> float:
-    """Return a priority as a float; NaN has no place in an order."""
+    """Return a priority as a float; NaN has no place in an order, and the manager takes no infinity."""
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = float("nan")
-    if number != number:  # NaN
-        raise InputError(f"priority={value!r} must be a number.")
+    if not math.isfinite(number):
+        raise InputError(f"priority={value!r} must be a number, and finite.")
     return number

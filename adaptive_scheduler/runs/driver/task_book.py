@@ -160,9 +160,12 @@ class TaskBook:
 
     def _check_after(self, settings: Settings) -> None:
         for other in settings.after:
-            is_of_run = isinstance(other, TaskFuture) and other.run == self.folder.database
-            if not is_of_run or not (other.number is not None or other._owner is self):  # noqa: SLF001
-                raise InputError(f"after: {other!r} is no future of this run.")
+            self._check_own("after", other)
+
+    def _check_own(self, what: str, other: Any) -> None:
+        is_of_run = isinstance(other, TaskFuture) and other.run == self.folder.database
+        if not is_of_run or not (other.number is not None or other._owner is self):  # noqa: SLF001
+            raise InputError(f"{what}: {other!r} is no future of this run.")
 
     def _call(
         self, future: AnyFuture, function: Callable[..., Any]
@@ -195,6 +198,8 @@ class TaskBook:
         if len(futures) != len(priorities):
             raise InputError(f"There are {len(futures)} futures, but {len(priorities)} priorities.")
         numbers = [checked_priority(one) for one in priorities]
+        for future in futures:
+            self._check_own("update_priorities", future)
         for future, number in zip(futures, numbers, strict=True):
             future._priority = number  # noqa: SLF001
         pairs = [pair for pair in zip(futures, numbers, strict=True) if not pair[0].done()]

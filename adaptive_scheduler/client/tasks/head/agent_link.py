@@ -22,8 +22,6 @@ from adaptive_scheduler.client.tasks.messages import (
     Ready,
     Start,
     StopTask,
-    TakeTaskBack,
-    TaskBack,
     TaskEnd,
 )
 from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, WORKER_VARIABLE
@@ -51,9 +49,6 @@ class AgentListener(Protocol):
 
     def task_ended(self, ended: TaskEnd) -> None:
         """A task has ended, or comes back."""
-
-    def task_came_back(self, token: int) -> None:
-        """A task that stood in line was taken back."""
 
     def agent_came(self) -> None:
         """There is an agent again."""
@@ -114,10 +109,10 @@ class AgentLink:
         elif self._frames is not None:
             self._frames.send(StopTask(token))
 
-    def take_back(self, token: int) -> None:
-        """Take a task back that stands in line, unless it has begun."""
+    def recall(self, token: int) -> None:
+        """Let a task come back, if it has not begun."""
         if self._frames is not None:
-            self._frames.send(TakeTaskBack(token))
+            self._frames.send(StopTask(token, EndKind.BACK))
 
     def quit(self, grace: float) -> None:
         """End all tasks, and the agent: by SIGTERM, and after `grace` seconds by SIGKILL."""
@@ -179,8 +174,6 @@ class AgentLink:
                     self._listener.task_ended(message)
                 case Begun():
                     self._listener.task_begun(message)
-                case TaskBack():
-                    self._listener.task_came_back(message.token)
                 case Ready():
                     self._life.agent = message.pid
         if not frames.is_open:

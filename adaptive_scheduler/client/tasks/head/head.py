@@ -42,7 +42,7 @@ from adaptive_scheduler.client.tasks.head.allocation import (
     of_job,
 )
 from adaptive_scheduler.client.tasks.head.head_link import HeadLink
-from adaptive_scheduler.client.tasks.head.head_session import Action, EndTask, HeadSession, TakeBack
+from adaptive_scheduler.client.tasks.head.head_session import Action, EndTask, HeadSession, Recall
 from adaptive_scheduler.client.tasks.messages import Begun, Call, Slot, Start, TaskEnd
 from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, WORKER_VARIABLE
 from adaptive_scheduler.core import paths
@@ -266,8 +266,8 @@ class HeadProcess:
         if isinstance(action, EndTask):
             self._agents.stop(action.token)
             return
-        if isinstance(action, TakeBack):
-            self._agents.take_back(action.token)
+        if isinstance(action, Recall):
+            self._agents.recall(action.token)
             return
         given, (place, *_) = action.given, action.place
         try:
@@ -287,17 +287,9 @@ class HeadProcess:
 
     def task_begun(self, begun: Begun) -> None:
         """A task has been running for a moment."""
-        for action in self._session.note_begun(begun.token, 0, begun.pid):
-            self._carry_out(action)
+        for recall in self._session.note_begun(begun.token, 0, begun.pid):
+            self._carry_out(recall)
         self._soon(TELL_BEGUN)
-
-    def task_came_back(self, token: int) -> None:
-        """A task that stood in line was taken back."""
-        for begin in self._session.come_back(token):
-            self._carry_out(begin)
-        if self._ending.reason:
-            self._session.give_back_waiting()
-        self._soon(0.0)
 
     def task_ended(self, ended: TaskEnd) -> None:
         """A task has ended: another one may take over its place."""

@@ -38,14 +38,13 @@ class EndTask(msgspec.Struct, frozen=True):
     token: int
 
 
-class TakeBack(msgspec.Struct, frozen=True):
-    """Take this task back, which stands in line, unless it has begun."""
+class Recall(msgspec.Struct, frozen=True):
+    """Let this task come back, if it has not begun: the one in front of it is a long one."""
 
     token: int
 
 
-#: What an agent is to do.
-Action = Begin | EndTask | TakeBack
+Action = Begin | EndTask | Recall
 
 
 class HeadReport:
@@ -112,15 +111,15 @@ class TaskLines:
         """How many follow a task that runs."""
         return len(self._lines.get(leader, ()))
 
-    def followers(self, leader: int) -> list[int]:
-        """Return those that follow a task that runs."""
-        return list(self._lines.get(leader, ()))
-
     def append(self, leader: int, token: int) -> None:
         """Line a task up behind one that runs."""
         line = self._lines.setdefault(leader, deque())
         line.append(token)
         self._line_of[token] = line
+
+    def behind(self, leader: int) -> list[int]:
+        """Tokens of those that follow a task that runs."""
+        return list(self._lines.get(leader, ()))
 
     def advance(self, leader: int) -> int:
         """A task that ran has ended: return the one that follows it and leads its line now; 0: none."""
@@ -163,9 +162,9 @@ class HeadSession:
         self._tasks: dict[int, Given] = {}
         self._waiting: defaultdict[int, list[tuple[float, int]]] = defaultdict(list)
         self._mean: dict[str, float] = {}  # seconds, by function
-        self._late: set[int] = set()  # what runs for longer than a moment: nothing stands behind it
-        self._dropped: set[int] = set()  # what the agent is to end
-        self._offered: dict[int, Placement] = {}  # meant for tasks that stand in line elsewhere
+        self._long: set[int] = set()  # tokens of those that have been running for a moment
+        self._recalled: set[int] = set()  # tokens of those that may come back out of their line
+        self._offers: dict[int, Placement] = {}  # places of those that stand in line, if they do
 
     @property
     def has_news(self) -> bool:
@@ -218,7 +217,7 @@ class HeadSession:
         """Let the agent have what is to follow a short task."""
         fits = self._tasks[token].fits
         mean = self._mean.get(self._tasks[token].function)
-        if mean is None or token in self._late or not self._waiting[fits]:
+        if mean is None or token in self._long or not self._waiting[fits]:
             return  # behind one that may be long nothing waits: another place may be free before
         room = min(LONGEST_LINE, int(LINE / mean)) - self._lines.length(token)
         while room > 0 and (given := self._take_best(fits)) is not None:
@@ -249,20 +248,22 @@ class HeadSession:
             return []
         if order.is_recall:
             return []
-        self._dropped.add(order.token)
+        self._recalled.discard(order.token)  # if it is on its way here, it is not to wait again
         return [EndTask(order.token)]
 
     def _pass_on(self, order: Order, given: Given) -> list[Action]:
         """Give the place of one that is to take over another place soon to one that waits.
 
-        One that runs has taken it over already: the manager will hear of it, and free this one.
+        One that runs has taken it over already: the manager will hear of it, and free this one. If
+        none waits, it is recalled from its line.
         """
         if order.token not in self._lines or order.place is None:
             return []
         other = self._take_best(given.fits)
         if other is None:
-            self._offered[order.token] = order.place
-            return []
+            self._offers[order.token] = order.place
+            self._recalled.add(order.token)
+            return [Recall(order.token)]
         self._report.add(order.token, EndKind.PASSED, other.token, begun=False)
         return [self._begin(other, order.place)]
 
@@ -279,46 +280,44 @@ class HeadSession:
 
     # ------------------------------------------------------------------ from the agents
 
-    def note_begun(self, token: int, node: int, pid: int) -> list[Action]:
-        """A task has been running for a moment; what stands in line behind it comes back."""
+    def note_begun(self, token: int, node: int, pid: int) -> list[Recall]:
+        """A task has been running for a moment: what is lined up behind it may run elsewhere before."""
         if token not in self.running:
             return []
         self._report.note_begun(token, node, pid)
-        self._late.add(token)
-        return [TakeBack(follower) for follower in self._lines.followers(token)]
+        self._long.add(token)
+        behind = self._lines.behind(token)
+        self._recalled.update(behind)
+        return [Recall(one) for one in behind]
 
-    def come_back(self, token: int) -> list[Action]:
-        """A task that stood in line has not begun: it waits here again, or begins elsewhere."""
-        given = self._tasks.get(token)
-        if given is None:
+    def _leave_line(self, token: int, kind: EndKind, facts: dict[str, Any]) -> list[Action]:
+        """It comes back without having begun, or its leader's end is late."""
+        if not self._lines.remove(token):
             return []
-        if token in self._dropped:
-            return self.end(token, EndKind.CANCELLED, begun=False)
-        if token in self.running:  # what it stood behind has ended meanwhile
-            return [Begin(given, self.running[token])]
-        self._lines.remove(token)
-        if (place := self._offered.pop(token, None)) is not None:
-            return [self._begin(given, place)]
-        self._wait(given)
+        place, was_recalled = self._offers.pop(token, None), token in self._recalled
+        self._recalled.discard(token)
+        if kind is not EndKind.BACK or not was_recalled:
+            self._end(token, kind, **facts)
+        elif place is not None:
+            return [self._begin(self._tasks[token], place)]
+        else:
+            self._wait(self._tasks[token])
         return []
 
     def end(self, token: int, kind: EndKind, **facts: Any) -> list[Action]:
         """A task has ended: what is lined up behind it, or else the best that waits, takes its place."""
         place = self.running.pop(token, None)
         if place is None:
-            if self._lines.remove(
-                token
-            ):  # it comes back without having begun, or its leader's end is late
-                self._end(token, kind, **facts)
-            return []
-        self._late.discard(token)
+            return self._leave_line(token, kind, facts)
         given = self._tasks.pop(token)
+        self._long.discard(token)
         self._note_seconds(given.function, facts.get("seconds", 0.0))
         actions: list[Action] = []
         follower = self._lines.advance(token)
         if follower:
             self.running[follower] = place
-            self._offered.pop(follower, None)  # the manager learns that it is free
+            self._offers.pop(follower, None)  # the manager will free it
+            self._recalled.discard(follower)
         elif (best := self._take_best(given.fits)) is not None:
             follower = best.token
             actions.append(self._begin(best, place))
@@ -340,9 +339,10 @@ class HeadSession:
             The job ends: then it is nobody's fault. Else those are blamed that died before, or all
             if there is none.
         """
-        self._late.clear()
         for token in self._lines.clear():
             self._end(token, EndKind.BACK, begun=False)
+        for known in (self._long, self._recalled, self._offers):
+            known.clear()
         suspects = {token for token in self.running if self._tasks[token].crashes}
         blamed = set() if is_ending else suspects or set(self.running)
         for token in list(self.running):
@@ -371,8 +371,6 @@ class HeadSession:
 
     def _end(self, token: int, kind: EndKind, follower: int = 0, **facts: Any) -> None:
         self._tasks.pop(token, None)
-        self._offered.pop(token, None)
-        self._dropped.discard(token)
         self._report.add(token, kind, follower, **facts)
 
     # ------------------------------------------------------------------ to the manager
@@ -381,6 +379,6 @@ class HeadSession:
         """Return what there is to tell."""
         holds = None
         if self._report.must_tell:
-            self._offered.clear()  # a new manager takes them for free
+            self._offers.clear()  # a new manager takes these places for free
             holds = [Held(token, self.running.get(token)) for token in self._tasks]
         return self._report.trade(holds, wait)

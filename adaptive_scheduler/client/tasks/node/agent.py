@@ -29,7 +29,6 @@ from adaptive_scheduler.client.tasks.messages import (
     Slot,
     Start,
     StopTask,
-    TakeTaskBack,
     TaskEnd,
     ToAgent,
 )
@@ -142,24 +141,19 @@ class Agent:
 
     def _hear_head(self) -> None:
         for order in self._head.receive():
-            self._obey(order)
+            match order:
+                case Start():
+                    self._start(order)
+                case StopTask():
+                    self._stop(order.token, order.kind, order.grace)
+                case Quit():
+                    self._end_tasks(order)
         if not self._head.is_open:
             self._selector.unregister(self._head.sock)
             self._end_tasks(Quit(grace=LONELY_GRACE))
         for queue in self._slots.values():
             if queue.waiting:
                 queue.pump()
-
-    def _obey(self, order: ToAgent) -> None:
-        match order:
-            case Start():
-                self._start(order)
-            case StopTask():
-                self._stop(order.token, order.kind, order.grace)
-            case TakeTaskBack():
-                self._give_back(order.token)
-            case Quit():
-                self._end_tasks(order)
 
     def _lose_parent(self) -> None:
         """The supervisor has ended: nobody would kill what this agent leaves."""
@@ -178,6 +172,9 @@ class Agent:
     def _stop(self, token: int, kind: EndKind, grace: float) -> None:
         """End a task; one that is being ended already ends as before, but no later."""
         slot = self._ledger.slots.get(token)
+        if kind is EndKind.BACK and slot is not None:
+            self._recall(token, self._slots[slot])
+            return
         if slot is None or self._ledger.settle(token, kind):
             return
         queue, kill_at = self._slots[slot], time.monotonic() + grace
@@ -190,11 +187,12 @@ class Agent:
             self._ledger.stopping[token] = Stopping(kind, kill_at, is_told=False)
             self._next_tick = 0.0
 
-    def _give_back(self, token: int) -> None:
-        """Give a task back that waits in a slot; what a worker has it does."""
-        slot = self._ledger.slots.get(token)
-        if slot is not None and self._slots[slot].take_out(token):
-            self._ledger.give_back(token)
+    def _recall(self, token: int, queue: SlotQueue) -> None:
+        """Give a task back that has not begun; one that its worker has comes when the worker gives it up."""
+        if queue.take_out(token):
+            self._ledger.report(TaskEnd(token, EndKind.BACK, begun=False))
+        else:
+            self._ledger.recalled.add(token)
 
     def _end_tasks(self, order: Quit) -> None:
         if self._ledger.quit is not None and self._ledger.quit.grace <= order.grace:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from adaptive_scheduler.client.tasks.messages import Begun, Quit, Slot, Start, TaskBack, TaskEnd
+from adaptive_scheduler.client.tasks.messages import Begun, Quit, Slot, Start, TaskEnd
 from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.io.system.child_process import ProcessEnd
 
@@ -50,6 +50,8 @@ class TaskLedger:
     slots : dict of int to Slot
         Where each task is that has not been reported, by token.
     stopping : dict of int to Stopping
+    recalled : set of int
+        Tokens of tasks that are to come back if they have not begun.
     quit : Quit or None
         All are to end, and the agent with them.
     """
@@ -57,6 +59,7 @@ class TaskLedger:
     def __init__(self, send: Callable[[Any], None]) -> None:
         self.slots: dict[int, Slot] = {}
         self.stopping: dict[int, Stopping] = {}
+        self.recalled: set[int] = set()
         self.quit: Quit | None = None
         self._send = send
         self._begun: set[int] = set()
@@ -77,14 +80,10 @@ class TaskLedger:
         if self.slots.pop(ended.token, None) is None:
             return
         self.stopping.pop(ended.token, None)
+        self.recalled.discard(ended.token)
         self._begun.discard(ended.token)
         self._doubtful.pop(ended.token, None)
         self._send(ended)
-
-    def give_back(self, token: int) -> None:
-        """A task that has not begun is taken back."""
-        del self.slots[token]
-        self._send(TaskBack(token))
 
     def judge(self, ended: TaskEnd, killed_by: int, now: float) -> None:
         """Report a death, at once or when it is known whether its whole job ends."""

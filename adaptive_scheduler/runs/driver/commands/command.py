@@ -89,6 +89,12 @@ class Command:
         resources: TaskResources | None = None,
         keep_log: bool = True,
     ) -> None:
+        if value is not None and not callable(value):
+            raise InputError(
+                f"value={value!r} must be a callable, such as float_file('result.txt')."
+            )
+        if isinstance(inputs, str | os.PathLike):
+            raise InputError(f"inputs={os.fspath(inputs)!r} must be a list of files: inputs=[...].")
         self.steps = _steps(program)
         self.rule = value
         self.inputs = [Path(one).absolute() for one in inputs]
@@ -166,6 +172,11 @@ class Command:
             own.exists()
         ):  # of a task that was submitted before, by its key: it may run at this moment
             return
+        around = [str(path) for path in self.inputs if own.resolve().is_relative_to(path.resolve())]
+        if around:  # the copy would be copied into itself
+            raise InputError(
+                f"inputs: {around[0]} has the run's folder in it. Name the files in it instead."
+            )
         new = own.with_name(f".{own.name}-{uuid.uuid4().hex}")
         # whatever the umask, no other user may write what the program reads
         new.parent.mkdir(mode=0o775, parents=True, exist_ok=True)
@@ -235,6 +246,10 @@ def _steps(program: Text | Mapping[str, Text]) -> list[CommandStep]:
 def _step(name: str, program: Text) -> CommandStep:
     if isinstance(program, str):
         return CommandStep(name, text=program)
+    if not isinstance(program, Sequence) or not all(
+        isinstance(one, str | os.PathLike) for one in program
+    ):
+        raise InputError(f"Command: {program!r} must be a text for the shell, or a list of texts.")
     return CommandStep(name, argv=[os.fspath(one) for one in program])
 
 

@@ -265,9 +265,11 @@ def test_what_is_known_of_a_task_while_it_runs_and_afterwards(
     os.kill(pid, 0)
     (row,) = executor.tasks(tag="known")
     assert (row["state"], row["pid"], row["ended"]) == ("running", pid, None)
+    assert future.running()
     go.touch()
     assert future.result(PATIENCE) == "x"
     assert (future.state, future.attempts, future.job, future.pid) == ("done", 1, head, pid)
+    assert not future.running()
     assert future.seconds is not None
     assert (future.priority, future.tag, future.args) == (2.0, "known", ("x",))
     (row,) = executor.tasks(state="done", tag="known")

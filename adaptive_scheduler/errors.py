@@ -9,7 +9,7 @@ The tree::
     ├── PointTimeoutError       the user's function took longer than `point_timeout`
     ├── WorkerDiedError         a process that evaluated points died
     ├── TaskError               a task was lost, killed, took too long, or could not be started
-    ├── UnpicklableError        a function or argument of a task cannot be sent (also a PicklingError)
+    ├── UnpicklableError        a function or argument of a task cannot be sent
     ├── EnvironmentMismatchError  Python, a module or MPI on the node is not what the run needs
     ├── FileError               a file cannot be read or written
     │   ├── DatabaseError         the database or its journal
@@ -31,7 +31,6 @@ Each message names the thing, the reason and the remedy.
 from __future__ import annotations
 
 import os
-import pickle
 
 __all__ = [
     "AdaptiveSchedulerError",
@@ -111,7 +110,7 @@ class TaskError(AdaptiveSchedulerError):
     """A task was lost, killed, took too long, or could not be started; no exception of its own."""
 
 
-class UnpicklableError(AdaptiveSchedulerError, pickle.PicklingError):
+class UnpicklableError(AdaptiveSchedulerError):
     """A function or an argument of a task cannot be pickled, or its value cannot be unpickled here."""
 
 

@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from adaptive_scheduler.errors import AdaptiveSchedulerError
 from benchmarks import environment
-from benchmarks.environment import PeerMissingError
 from benchmarks.figures import Figure
 
 #: Row -> its module, or function of one: `measure(rounds, with_peer)`, which yields figures.
@@ -47,6 +47,9 @@ ROWS = {
     "million": "tasks.million",
 }
 
+#: What a row may raise; the others are measured nevertheless.
+FAILURES = (AdaptiveSchedulerError, RuntimeError, OSError, subprocess.SubprocessError)
+
 app = typer.Typer(add_completion=False)
 
 
@@ -75,7 +78,7 @@ def main(
         begin = time.perf_counter()
         try:
             figures.extend(measure(name, rounds, peer))  # what came before an error is kept
-        except (PeerMissingError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+        except FAILURES as error:
             failed[name] = str(error)
         console.print(f"{name}: {time.perf_counter() - begin:.0f} s", style="dim")
     facts = environment.describe(peer)

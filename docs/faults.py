@@ -45,6 +45,17 @@ WORDS = {
     30: "Bytes that are no UTF-8 break the view of a log",
     31: "Programs that count on fork (Python 3.14)",
     32: "Things that only look equal: `str(array)` as a key, names made of the first element and a length",
+    33: "What was fetched runs by the order of ids, and can be neither cancelled nor moved",
+    34: "Tasks of a dead pool stay running for ever, and so do their futures",
+    35: "A second report of a task overwrites the first result",
+    36: "A stop is a task: it overtakes what is queued, and stops one pool of several",
+    37: "Payloads with the separators of the wire break it",
+    38: "Killed by a signal, or out of time, counts as success",
+    48: "The driver's death loses what it knew; a result can be collected once only",
+    49: "Retries after a time-out have no limit",
+    50: "One launcher hoards tasks that others could run",
+    51: "A task that fits nothing waits for ever without a word",
+    52: "One segfault breaks every future of the pool",
 }
 #: Why a fault cannot occur here; such a one needs no test.
 REASONS: dict[int, str] = {}

@@ -1,8 +1,8 @@
 """Try to break it for longer than `make test` has time for: ``python -m tests.soak MINUTES``.
 
 Rounds of random histories of a whole cluster (new seeds in each round), then the campaign of
-forty learners with its accidents on two private Slurms, then minutes of chaos on a third, until
-the time is over. Ends at the first thing that breaks, with what replays it; `make test` runs a
+forty learners with its accidents on two private Slurms, then minutes of chaos on a third, then the
+kill campaign of tasks on three batch systems, until the time is over. Ends at the first thing that breaks, with what replays it; `make test` runs a
 sample of each.
 """
 
@@ -25,6 +25,8 @@ HISTORIES = 20_000
 FIRST_SEED = 100_000
 CAMPAIGN = "tests/integration/test_campaign.py"
 CHAOS_MINUTES = 10
+#: Of kills while tasks run, on each of three batch systems.
+KILL_MINUTES = 3.4
 
 
 def live_through(seeds: range) -> bool:
@@ -52,6 +54,10 @@ def main(minutes: float) -> int:
         for argv in (
             ["pytest", "-q", "-s", "-x", CAMPAIGN],
             ["tests.chaos", "--minutes", str(CHAOS_MINUTES), "--seed", str(first)],
+            *(
+                ["tests.task_campaign", one, "--minutes", str(KILL_MINUTES), "--seed", str(first)]
+                for one in ("local", "slurm", "pbs")
+            ),
         ):
             done = subprocess.run(
                 [sys.executable, "-m", *argv], cwd=Path(__file__).parents[1], check=False
@@ -62,7 +68,7 @@ def main(minutes: float) -> int:
         print(
             f"round {rounds}: {2 * rounds * HISTORIES} histories and "
             f"{2 * rounds} campaigns of 40 learners and {rounds * CHAOS_MINUTES} minutes of "
-            "chaos, 0 violations",
+            f"chaos and {3 * rounds} kill campaigns, 0 violations",
             flush=True,
         )
     return 0

@@ -18,7 +18,7 @@ TASK_PLANTS: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("a task that was lined up begun again", (Change("HeadSession._is_away", "operation token _lines -running", "False"),)),
     ("tags ignored", (Change("HandOut._classes", "operation accepts of", "True"),)),
     ("starve_after ignored", (Change("Starvation.reserve", "test since after", "True"),)),
-    ("a recalled task run", (Change("HeadSession._obey", "statement CANCELLED _end"),)),
+    ("a recalled task run", (Change("HeadSession._let_go", "statement _end begun"),)),
     # more
     ("a head that lives on believed to be empty", (Change("Head.__init__", "statement is_known", "self.is_known = True"),)),
     ("a new manager counts ends from the beginning", (Change("HeadMirror.restore", "statement heard", "self.heard = 0"),)),

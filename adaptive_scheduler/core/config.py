@@ -55,7 +55,8 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
     kill_wait : float
         Between the batch system's SIGTERM and its SIGKILL.
     driver_patience : float
-        A run whose tasks have ended is over if no driver was heard for so long.
+        A run whose tasks have ended is over if no driver was heard for so long; the manager of one
+        whose tasks have nothing to run on ends then.
     """
 
     beat: float = 5.0

@@ -149,10 +149,11 @@ class Dispatcher:
         self._stop = stop
         self.control = ControlApi(store.folder, self.state, self.jobs, self.persistence, process)
         self._drivers = DriverManager(self.state, now)
+        self._heads = HeadManager(self.state, self.clients)
         pools = PoolManager(self.state)
         #: Request -> who answers it.
         self._handlers: dict[type, RequestHandler] = {
-            **dict.fromkeys(HEAD_REQUESTS, HeadManager(self.state, self.clients)),
+            **dict.fromkeys(HEAD_REQUESTS, self._heads),
             **dict.fromkeys(DRIVER_REQUESTS, self._drivers),
             **dict.fromkeys(POOL_REQUESTS, pools),
             **dict.fromkeys(CLIENT_REQUESTS, self.clients),
@@ -196,6 +197,7 @@ class Dispatcher:
         """Seconds until a step is due although nothing came in."""
         now = self.now()
         due = self.jobs.next_due(now) if self.jobs.submits else 1.0
+        due = min(due, self._heads.next_due(now))
         for *_, until in self._parked.values():
             due = min(due, until - now.monotonic)
         return min(1.0, max(0.02, due))
@@ -286,6 +288,7 @@ class Dispatcher:
         self.state.items.wake_delayed(now.monotonic)
         self.control.sample_rate(now)
         self._drivers.close_if_gone(now)
+        self._heads.recall_overdue(now)
         if self._drivers.is_deserted(now):
             self._log.info(
                 "deserted", reason="no driver, no pool and no head was there for too long"

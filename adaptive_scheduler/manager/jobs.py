@@ -26,7 +26,6 @@ from adaptive_scheduler.core.jobs.commands import (
 )
 from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.jobs.listing_schedule import ListingSchedule
-from adaptive_scheduler.core.jobs.nodes import NodeHealth
 from adaptive_scheduler.core.jobs.outputs import Output, end_reason, explain_early_death
 from adaptive_scheduler.core.jobs.reconcile import ItemCounts, ObservedJobs, reconcile
 from adaptive_scheduler.core.jobs.submit_policy import LogEntry, SubmitPolicy
@@ -66,7 +65,7 @@ class JobManager:
         self._output = output
         self._state = state
         self.notes = Notes()
-        self.nodes = NodeHealth()
+        self.nodes = state.stops.nodes
         self.policy = SubmitPolicy(max_array=1)
         self._listings = ListingSchedule(state.config.timing.interval)
         self._over_since: float | None = None

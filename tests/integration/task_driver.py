@@ -1,4 +1,4 @@
-"""A driver in a process of its own, which tests kill: ``python -m tests.integration.task_driver FOLDER WHAT``."""
+"""A driver in a process of its own, which tests kill: ``python -m tests.integration.task_driver FOLDER WHAT PATIENCE``."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def sleep_for_ever(home: str) -> None:
     time.sleep(1000)
 
 
-def main(home: str, what: str) -> None:
+def main(home: str, what: str, patience: str) -> None:
     folder = Path(home) / "run"
     if what == "top":  # without a block: the end of Python waits
-        executor = Executor(Here(slots=1), folder=folder, driver_patience=1.0)
+        executor = Executor(Here(slots=1), folder=folder, driver_patience=float(patience))
         executor.submit(sleep_for_ever, home).result()
-    with Executor(Here(slots=2), folder=folder, driver_patience=1.0) as executor:
+    with Executor(Here(slots=2), folder=folder, driver_patience=float(patience)) as executor:
         (Path(home) / "head").write_text(str(executor._closing.heads[0].process.pid))
         if what == "keys":
             futures = [executor.options(key=f"n={n}").submit(note, n, home) for n in range(N)]

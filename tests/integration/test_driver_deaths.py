@@ -13,16 +13,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import adaptive
 import psutil
 import pytest
 
-from adaptive_scheduler import Executor
+from adaptive_scheduler import Executor, RunManager
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.errors import RunError
+from adaptive_scheduler.errors import InputError, RequestRefusedError, RunError
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.runs.driver import closing, pools, start_run
+from adaptive_scheduler.runs.driver.start_run import is_closed
 from adaptive_scheduler.runs.manager_client import ManagerClient
-from adaptive_scheduler.scheduler import Here
+from adaptive_scheduler.runs.start.prepare import prepare
+from adaptive_scheduler.scheduler import Here, LocalScheduler
 from tests.integration.task_driver import N
 
 PATIENCE = 60.0
@@ -58,9 +61,9 @@ def home(tmp_path: Path) -> Iterator[Path]:
         process.kill()
 
 
-def start_driver(home: Path, what: str) -> subprocess.Popen[str]:
+def start_driver(home: Path, what: str, patience: float = 600.0) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.task_driver", os.fspath(home), what],
+        [sys.executable, "-m", "tests.integration.task_driver", os.fspath(home), what, str(patience)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
@@ -68,7 +71,7 @@ def start_driver(home: Path, what: str) -> subprocess.Popen[str]:
 
 def test_nothing_is_left_of_a_driver_that_is_killed(home: Path) -> None:
     """Its head ends at once, its manager after `driver_patience`: nobody is there for its tasks."""
-    driver = start_driver(home, "sleep")
+    driver = start_driver(home, "sleep", 1.0)
     wait_for((home / "begun").exists)
     driver.kill()
     driver.communicate(timeout=PATIENCE)
@@ -109,7 +112,7 @@ def test_a_driver_that_is_killed_and_run_again_repeats_nothing_that_is_done(home
 
 
 def test_ctrl_c_ends_a_driver_and_leaves_its_tasks_in_the_run(home: Path) -> None:
-    """In `result()`, also without a `with`, and where the end of the `with` block waits."""
+    """In `result()`, also without a `with`, and at the end of the block. Nothing could run them: the manager ends."""
     homes = [home / "sleep", home / "leave", home / "top"]
     for one in homes:
         one.mkdir()
@@ -121,7 +124,7 @@ def test_ctrl_c_ends_a_driver_and_leaves_its_tasks_in_the_run(home: Path) -> Non
         assert "KeyboardInterrupt" in out
         assert f"Tasks are left in {one}" in out
         assert not psutil.pid_exists(task)
-    wait_for(lambda: not processes_of(home), 20)  # the managers, after driver_patience
+    wait_for(lambda: not processes_of(home), 20)
 
 
 def read(path: Path) -> str:
@@ -221,3 +224,41 @@ def test_a_task_submits_tasks_to_its_own_run(home: Path) -> None:
         assert executor.submit(outer, 5).result(PATIENCE) == 10
         assert len(executor.tasks()) == 6
     assert RunFolder(home / "run").database.exists()
+
+
+def test_a_look_at_a_closed_run_leaves_it_closed_and_no_process(home: Path) -> None:
+    with Executor(Here(slots=1), folder=home / "run") as executor:
+        assert executor.submit(pow, 2, 5).result(PATIENCE) == 32
+    wait_for(lambda: not processes_of(home), 20)
+    again = Executor.attach(home / "run")
+    assert [future.result(PATIENCE) for future in again.futures] == [32]
+    again.shutdown()
+    wait_for(lambda: not processes_of(home), 10)
+    assert is_closed(RunFolder(home / "run"))
+
+
+def test_a_cancelled_run_stays_cancelled_when_its_manager_is_started_again(home: Path) -> None:
+    executor = Executor(Here(slots=1), folder=home / "run")
+    waits = executor.submit(time.sleep, 1000)
+    wait_for(lambda: waits.task is not None)
+    with ManagerClient(executor.folder) as viewer:
+        viewer.cancel()
+        wait_for(waits.cancelled)
+        os.kill(read_address(executor.folder).pid, signal.SIGKILL)
+        wait_for(lambda: not viewer.lives())
+    with pytest.raises(RequestRefusedError, match="was cancelled"):
+        executor.submit(pow, 2, 5).result(PATIENCE)
+    executor.shutdown()
+
+
+def test_a_run_of_learners_is_refused(home: Path) -> None:
+    run = RunManager(
+        LocalScheduler(cores=1), [adaptive.SequenceLearner(abs, [1])], [home / "data"],
+        folder=home / "run",
+    )  # fmt: skip
+    assert run._plan is not None
+    prepare(run._plan, run.folder)
+    with pytest.raises(InputError, match="run of learners"):
+        Executor(Here(slots=1), folder=home / "run")
+    with pytest.raises(InputError, match="run of learners"):
+        Executor.attach(home / "run")

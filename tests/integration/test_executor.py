@@ -32,7 +32,13 @@ from adaptive_scheduler import (
     regex_value,
 )
 from adaptive_scheduler.core.wire.tasks import EndKind, LastTry, NewTask, TaskResult
-from adaptive_scheduler.errors import FileError, InputError, TaskError, UnpicklableError
+from adaptive_scheduler.errors import (
+    FileError,
+    InputError,
+    RequestRefusedError,
+    TaskError,
+    UnpicklableError,
+)
 from adaptive_scheduler.runs.driver import outbox
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.driver.settings import Settings
@@ -73,6 +79,47 @@ def test_many_calls_come_back_in_their_order(executor: Executor) -> None:
     futures = executor.submit_many(double, range(3000))
     assert [future.result(PATIENCE) for future in futures] == [2 * n for n in range(3000)]
     assert [future.args for future in futures[:2]] == [(0,), (1,)]
+
+
+def test_what_this_machine_can_never_hold_is_refused_with_the_numbers(executor: Executor) -> None:
+    """The others of the same message are unharmed."""
+    wide = executor.options(resources=TaskResources(threads_per_rank=64))
+    futures = [
+        wide.submit(double, 1) if n % 10 == 5 else executor.submit(double, n) for n in range(50)
+    ]
+    for n, future in enumerate(futures):
+        if n % 10 == 5:
+            with pytest.raises(RequestRefusedError, match=r"64 cores.*\(2 cores"):
+                future.result(PATIENCE)
+        else:
+            assert future.result(PATIENCE) == 2 * n
+
+
+def test_what_was_submitted_before_the_head_was_there_fails_with_the_numbers(
+    tmp_path: Path,
+) -> None:
+    with Executor(Here(slots=1), folder=tmp_path / "run") as executor:
+        wide = executor.options(resources=TaskResources(threads_per_rank=64)).submit(double, 1)
+        assert executor.submit(double, 1).result(PATIENCE) == 2
+        with pytest.raises((TaskError, RequestRefusedError), match="64 cores"):
+            wide.result(PATIENCE)
+
+
+def test_a_call_may_wait_for_calls_of_the_same_function(tmp_path: Path) -> None:
+    """Mostly short, so that others are held ahead behind it; then it waits for these."""
+
+    def tree(depth: int) -> int:
+        if depth == 0:
+            return 1
+        inner = Executor.attach()
+        try:
+            return sum(one.result(PATIENCE) for one in inner.submit_many(tree, [depth - 1] * 6))
+        finally:
+            inner.shutdown()
+
+    with Executor(Here(slots=2), folder=tmp_path / "run") as executor:
+        assert sum(f.result(PATIENCE) for f in executor.submit_many(tree, [0] * 40)) == 40
+        assert executor.submit(tree, 1).result(PATIENCE) == 6
 
 
 def test_a_key_is_run_once(executor: Executor) -> None:
@@ -453,3 +500,26 @@ def test_a_future_costs_less_than_600_bytes() -> None:
     size = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert size / n < 600
+
+
+def wait_for(path: str) -> None:
+    """Return at once if it is empty, else when there is such a file."""
+    while path and not Path(path).exists():
+        time.sleep(0.01)
+
+
+def test_short_calls_do_not_wait_for_a_long_one_of_the_same_function(
+    executor: Executor, tmp_path: Path
+) -> None:
+    """They were lined up behind it, or were in its worker already; so were results of others."""
+    for future in executor.submit_many(wait_for, [""] * 2000):  # so it is known as a short one
+        future.result(PATIENCE)
+    go = tmp_path / "go"
+    futures = executor.submit_many(wait_for, [*[""] * 30, str(go), *[""] * 200])
+    try:
+        for future in futures[:30] + futures[31:]:
+            future.result(PATIENCE)
+        assert not futures[30].done()
+    finally:
+        go.touch()
+    futures[30].result(PATIENCE)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def wait_for(condition: Callable[[], Any]) -> None:
 
 def note_when(mark: str, ledger: str, number: int) -> int:
     """Wait for a file, if one is named; then append the number to another one."""
+    time.sleep(0.03)
     while mark and not Path(mark).exists():
         time.sleep(0.01)
     with Path(ledger).open("a") as file:
@@ -51,25 +53,28 @@ def test_fault_33_what_was_fetched_runs_by_priority_and_can_be_cancelled_and_mov
     executor: Executor, tmp_path: Path
 ) -> None:
     ledger, mark = str(tmp_path / "ledger"), str(tmp_path / "mark")
-    # so many short ones that some of the next are handed out ahead of their time
-    for future in executor.submit_many(abs, range(20)):
-        future.result(PATIENCE)
-    for number in range(20):
+    # their duration is known, so that some of the next are handed out ahead of their time
+    for number in range(5):
         executor.submit(note_when, "", os.devnull, number).result(PATIENCE)
     first = executor.options(priority=100.0).submit(note_when, mark, ledger, 0)
     wait_for(lambda: first.state == "running")
     futures = [
         executor.options(priority=float(n)).submit(note_when, "", ledger, n) for n in range(1, 9)
     ]
-    wait_for(lambda: futures[-1].state == "running" or futures[-1].task is not None)
+    wait_for(lambda: all(future.state == "running" for future in futures[-2:]))  # ahead
     executor.update_priorities(futures, [float(-n) for n in range(1, 9)])
-    assert futures[2].cancel()
+    assert futures[6].cancel()
     time.sleep(0.3)  # on its way to what holds them; nothing else can be seen of it
     Path(mark).touch()
-    for future in [first, *futures[:2], *futures[3:]]:
-        future.result(PATIENCE)
-    assert Path(ledger).read_text().split() == ["0", "1", "2", "4", "5", "6", "7", "8"]
-    assert futures[2].cancelled()
+    left = [one for one in (first, *futures) if one is not futures[6]]
+    ran = [one.result(PATIENCE) for one in left]
+    order = [int(line) for line in Path(ledger).read_text().split()]
+    assert sorted(order) == ran, "the cancelled one has run"
+    # those that the head holds ahead, 0.1 s of work, may go before the others; never before each other
+    breaks = [n for n, (one, other) in enumerate(pairwise(order)) if one > other]
+    assert order[0] == 0
+    assert len(breaks) <= 1
+    assert not breaks or breaks[0] <= 4
 
 
 def test_fault_34_tasks_of_a_dead_pool_run_again_and_their_futures_end(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import pytest
 
 from adaptive_scheduler import Command, Executor, TaskResources, regex_value
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.scheduler import Here
+from adaptive_scheduler.scheduler import Here, LocalScheduler
+from adaptive_scheduler.schedulers.job_script import OUTPUT_LIMIT
 from tests.integration.agent_node import MARK, is_alive, kill_all, of_test
 
 PATIENCE = 10.0
@@ -35,6 +36,9 @@ class Driver:
             [sys.executable, str(script), str(folder)],
             env={**os.environ, MARK: str(folder), "PYTHONPATH": os.getcwd()},
         )
+        self.daemons: list[int] = []
+
+    def await_daemons(self) -> None:
         self.daemons = [self._pid(name) for name in ("daemon-of-call", "daemon-of-command")]
 
     def _pid(self, name: str) -> int:
@@ -90,15 +94,12 @@ def await_gone(pids: list[int]) -> None:
 
 @pytest.fixture
 def driver(tmp_path: Path) -> Iterator[Driver]:
-    one = None
+    one = Driver(tmp_path)
     try:
-        one = Driver(tmp_path)
+        one.await_daemons()
         yield one
     finally:
-        if one is None:
-            kill_all(tmp_path)
-        else:
-            one.close()
+        one.close()
 
 
 def test_tasks_end_with_their_agent_and_supervisor_if_both_are_killed_at_once(
@@ -168,3 +169,20 @@ def test_the_output_of_a_success_can_be_left_out(tmp_path: Path) -> None:
         assert [Path(one.log).exists() for one in (good, bad)] == [False, True]
     with pytest.raises(InputError, match="keep_log"):
         Command("echo 1", value=regex_value("(.)"), keep_log=False)
+
+
+def prints_a_gigabyte() -> int:
+    block = "x" * 2**20
+    for _ in range(2**10):
+        print(block)
+    return 1
+
+
+def test_a_call_that_prints_a_gigabyte_into_its_job_fills_no_disk(tmp_path: Path) -> None:
+    scheduler = LocalScheduler(cores=1, max_cores=2, state=tmp_path / "batch")
+    with Executor(scheduler, folder=tmp_path / "run", max_jobs=1) as executor:
+        assert executor.submit(prints_a_gigabyte).result(60) == 1
+        assert executor.submit(abs, -1).result(20) == 1
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert max(path.stat().st_size for path in files) > OUTPUT_LIMIT, "it was printed elsewhere"
+    assert sum(path.stat().st_size for path in files) < 1.2 * OUTPUT_LIMIT

@@ -36,6 +36,8 @@ HANDLING = [
     "manager.tasks.heads",
     "manager.tasks.drivers",
     "manager.tasks.parked",
+    "manager.tasks.pools",
+    "manager.tasks.request_order",
     "io.storage.facts",
     "core.tasks.hand_out",
     "core.tasks.head_mirror",
@@ -144,6 +146,9 @@ events = []
 sys.addaudithook(lambda event, args: events.append(event) if event == "pickle.find_class" else None)
 sys.path.insert(0, sys.argv[1])
 from adaptive_scheduler.core.wire.messages import Claim, encode_request
+from adaptive_scheduler.core.wire.tasks import Collect, NewTask, PutFunction, Submit
+from adaptive_scheduler.core.tasks.resources import TaskResources
+from hashlib import blake2b
 from tests.unit.frames import Fuzzer
 from tests.unit.test_fuzz_frames import OWNERS
 from adaptive_scheduler.io.transport.connection import Connection
@@ -159,8 +164,13 @@ with run.manage():
     me, connection = OWNERS[0], Connection(run.folder)
     assert connection.ask(me, 1, Claim(), 10)
     fuzzer = Fuzzer(1, OWNERS[1:])
+    key = blake2b(trap, digest_size=16).hexdigest()
+    assert connection.ask(me, 2, PutFunction(key, 0, 1, trap), 10)
+    task = NewTask(trap, function=key)
+    connection.ask(me, 3, Submit("b", [TaskResources()], [task]), 10)
+    connection.ask(me, 4, Collect(0), 10)
     for n in range(2000):
-        valid = encode_request(me, n + 2, Claim())
+        valid = encode_request(me, n + 5, Claim())
         frame = (trap, trap + valid, valid[:9] + trap, fuzzer.frame([]))[n % 4]
         connection._socket.send(frame)
         while connection._socket.poll(0):

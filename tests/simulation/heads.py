@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from adaptive_scheduler.client.tasks.head.head_session import Begin, EndTask, HeadSession
+from adaptive_scheduler.client.tasks.head.head_session import (
+    Action,
+    Begin,
+    EndTask,
+    HeadSession,
+    Recall,
+)
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.resources import GPU_SHARES
 from adaptive_scheduler.core.wire.messages import (
@@ -229,7 +235,8 @@ class HeadLife:
         lined_up = set(self.session._lines._line_of)  # the agent has them already
         self.dropped |= {
             order.token for order in work.orders
-            if order.is_drop and order.token not in lined_up
+            if order.number > self.session._report.told and order.token not in lined_up
+            and (order.is_drop or order.is_recall)
         }  # fmt: skip
         # what is ended ends a moment later: the agent has been told to begin all others by then
         for action in sorted(self.session.take(work), key=lambda one: isinstance(one, EndTask)):
@@ -241,13 +248,21 @@ class HeadLife:
         self.trade()
         self._leave_if_done()
 
-    def _carry_out(self, action: Begin | EndTask) -> None:
-        token = action.token if isinstance(action, EndTask) else action.given.token
-        if isinstance(action, EndTask):
+    def _carry_out(self, action: Action) -> None:
+        token = action.given.token if isinstance(action, Begin) else action.token
+        if isinstance(action, Recall):
+            if token not in self.begun:
+                self.history.count("task recalled from a line")
+                self._end(token, EndKind.BACK, begun=False)
+        elif isinstance(action, EndTask):
             has_begun = token in self.begun
             self._end(token, EndKind.CANCELLED if has_begun else EndKind.BACK, has_begun)
         elif token in self.session.running and token not in self.begun:
             self._begin(token)
+
+    def _carry_out_all(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            self._carry_out(action)
 
     def _begin(self, token: int) -> None:
         given, history = self._given[token], self.history
@@ -261,7 +276,7 @@ class HeadLife:
             history.ledger.take(self.node, token, place)
         seconds, kind = history.draw_task(given)
         if seconds > 0.05:
-            self.session.note_begun(token, 0, 1)
+            self._carry_out_all(self.session.note_begun(token, 0, 1))
         self._after(seconds, lambda: self._ends(token, kind))
 
     def _ends(self, token: int, kind: EndKind | None) -> None:

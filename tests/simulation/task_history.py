@@ -113,6 +113,8 @@ class TaskHistory(History):
         self._draw_pools()
         self._draw_resources()
         self.batches = 0
+        #: Mostly short tasks of few kinds, many at a time: heads hold some ahead.
+        self.is_dense = rng.random() < 0.4
         self.wishes = rng.randint(6, 12) + more
         self._is_closed = False
         self._keyed: list[NewTask] = []
@@ -285,20 +287,23 @@ class TaskHistory(History):
         rng = self.rng
         self.batches += 1
         is_keyed = rng.random() < 0.5
-        tasks = [self._draw_task_of(n, known, is_keyed) for n in range(rng.randint(2, 8))]
+        tasks = [self._draw_task_of(n, known, is_keyed) for n in range(self._draw_size())]
         if is_keyed:
             self._keyed += tasks
         if self._keyed and rng.random() < 0.2:
             tasks.append(rng.choice(self._keyed))
         return Submit(f"batch{self.batches}", self.resources, tasks)
 
+    def _draw_size(self) -> int:
+        return self.rng.randint(6, 16) if self.is_dense else self.rng.randint(2, 8)
+
     def _draw_task_of(self, number: int, known: list[int], is_keyed: bool) -> NewTask:
         rng = self.rng
         spec = f"{self.batches}:{number}".encode()
         after = [rng.choice(known)] if known and rng.random() < 0.15 else []
         return NewTask(
-            spec, rng.choice([*self.functions, *self.functions, ""]),
-            rng.randrange(len(self.resources)), float(rng.randint(0, 3)), rng.choice(("", "", "x")),
+            spec, rng.choices([*self.functions, ""], (8, 1, 1) if self.is_dense else (2, 2, 1))[0],
+            rng.randrange(2 if self.is_dense else len(self.resources)), float(rng.randint(0, 3)), rng.choice(("", "", "x")),
             "", spec.decode() if is_keyed else "", after, rng.randint(0, 2),
         )  # fmt: skip
 

@@ -16,7 +16,7 @@ from tests.simulation.fault_kinds import ENOUGH, TASK_FAULT_KINDS, fault_kinds_w
 from tests.simulation.task_history import play_tasks
 
 
-@pytest.mark.parametrize("start", range(0, times(400, 20_000), portions.PORTION))
+@pytest.mark.parametrize("start", range(0, times(200, 20_000), portions.PORTION))
 def test_no_history_of_tasks_breaks_a_promise(start: int) -> None:
     portions.live_through(start, portions.TASKS)
 
@@ -37,7 +37,7 @@ def test_each_plant_still_fits_the_code(plant: Plant) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a double booking at a release", "half of a Submit kept", "tags ignored"]
+    "name", ["a driver's resend counted twice", "half of a Submit kept", "tags ignored"]
 )
 def test_a_planted_bug_is_found(name: str) -> None:
     found = look_for(named(name), most=500)

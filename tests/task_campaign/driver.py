@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler import Command, Executor
+from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.runs.driver.future import TaskFuture
+from adaptive_scheduler.runs.driver.start_run import start_run
+from adaptive_scheduler.runs.run_manager import run_folder
 from tests.task_campaign import work
 from tests.task_campaign.plan import Plan, read_plan
 
@@ -19,6 +22,10 @@ LAST = 100
 #: Seconds between two changes of priorities, and of the pools.
 PRIORITIES, POOLS = 0.3, 3.0
 MOST_JOBS = 2
+#: So short that what is lost is noticed within seconds.
+TIMING = Timing(
+    beat=0.5, lease=4.0, interval=1.0, grace=5.0, patience=30.0, kill_wait=5.0, driver_patience=60.0
+)
 
 
 class CampaignDriver:
@@ -27,10 +34,11 @@ class CampaignDriver:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.dice = random.Random()  # another one in each life
+        folder = plan.path / "run"
+        start_run(run_folder(folder, "kills"), "kills", plan.scheduler(), TIMING)
         self.executor = Executor(
-            plan.scheduler(), folder=plan.path / "run", name="kills", max_jobs=MOST_JOBS, idle=2.0,
-            interval=1.0, driver_patience=60.0,
-        )  # fmt: skip
+            plan.scheduler(), folder=folder, name="kills", max_jobs=MOST_JOBS, idle=2.0
+        )
         program = [sys.executable, "-S", work.__file__, "{key}", "{seconds}", plan.ledger]
         self.command = Command(program, value=_printed)
         self.futures: dict[str, TaskFuture[Any]] = {}

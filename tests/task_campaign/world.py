@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, ListedJob
+from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobState, ListedJob
 from adaptive_scheduler.core.paths import RUN_VARIABLE, RunFolder
 from adaptive_scheduler.errors import NoObservation
 from adaptive_scheduler.io.disk.lock import holder, is_alive
@@ -126,6 +126,11 @@ class World:
         """The end of what the driver printed."""
         return (self.plan.path / "driver.out").read_text(errors="replace")[-3000:]
 
+    def has_walltime_come(self) -> bool:
+        """Whether a job has ended because its walltime did."""
+        return any("its walltime ends" in log.read_text(errors="replace")
+                   for log in (self.run.home / "logs").glob("*.log"))  # fmt: skip
+
     def done(self) -> int:
         """Evaluations that came to their end."""
         with contextlib.suppress(FileNotFoundError):
@@ -137,7 +142,7 @@ class World:
     def remains(self) -> list[str]:
         """What runs or waits still; slurm takes its time over jobs that have nothing left in them."""
         left = [f"job {job.id} {job.native_state}" for job in self.queue()
-                if job.native_state.upper() not in ("COMPLETING", "E", "X", "F")]  # fmt: skip
+                if job.state in (JobState.PENDING, JobState.RUNNING)]  # fmt: skip
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 left.append(f"process {process.pid} {' '.join(process.cmdline())[:150]}")

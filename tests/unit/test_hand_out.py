@@ -115,6 +115,59 @@ def test_an_unknown_function_is_not_handed_out_ahead_beside_a_short_one() -> Non
     assert given_items(view) == [0], "the next one, a long one, is in front of all others"
 
 
+def busy_head(table: ItemTable, out: HandOut, *, function: str) -> HeadView:
+    """One core, in which a task runs; short ones are free."""
+    view = head(1)
+    table.append(
+        [task(0, 9.0, function=function), *(task(n, function="f") for n in range(1, 9))], 0.0
+    )
+    out.durations.note("f", 0.001)
+    out.to(view, 0.0, 0.0)
+    return view
+
+
+def test_nothing_is_held_ahead_behind_what_may_run_for_long() -> None:
+    table = ItemTable([])
+    view = busy_head(table, hand_out(table), function="g")
+    assert given_items(view) == [0]
+
+
+def test_nothing_is_held_ahead_behind_a_short_call_that_runs_for_long() -> None:
+    table = ItemTable([])
+    out = hand_out(table)
+    view = busy_head(table, out, function="f")
+    assert len(given_items(view)) == 9
+    table.append([task(9, function="f")], 0.0)
+    list(view.mirror.take(Trade(seen=9, begun=[(1, 0, 77)])))
+    out.to(view, 0.0, 0.0)
+    assert len(given_items(view)) == 9
+
+
+def test_what_waits_behind_a_long_task_goes_to_a_head_that_has_room() -> None:
+    table = ItemTable([])
+    out = hand_out(table)
+    view, other = busy_head(table, out, function="f"), head(2)
+    other.job = "other"
+    list(view.mirror.take(Trade(seen=9)))
+    assert not out.recall([view, other], [other], until=0.0), "not before its time"
+    assert out.recall([view, other], [view, other], until=1.0)
+    assert out.recall([view, other], [view, other], until=1.0)
+    orders = view.mirror.work().orders
+    assert [order.is_recall for order in orders] == [True] * len(orders)
+    back = [order.token for order in orders]
+    assert back == [2, 3], "as many as there is room for, the best ones first"
+    ends = [End(n + 1, token, EndKind.BACK, begun=False) for n, token in enumerate(back)]
+    for one, end in view.mirror.take(Trade(seen=9, told=9, ended=ends)):
+        table.end_task(one.item, TaskEnded(end.token, end.kind, begun=False), 1.0)
+    out.to(other, 1.0, 1.0)
+    assert given_items(other)[:2] == [1, 2]
+    assert table.rows[1].attempts == 0
+    full = head(1)
+    full.job = "full"
+    full.mirror.inventory.take(full.mirror.inventory.place(RESOURCES[0]) or [])
+    assert not out.recall([view, full], [full], until=1.0)
+
+
 def test_one_answer_brings_a_thousand_tasks_at_most_also_if_answers_are_lost() -> None:
     table = ItemTable([task(n, function="f") for n in range(5000)])
     out = hand_out(table)

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 
-from adaptive_scheduler.client.tasks.head.head_session import Begin, EndTask, HeadSession
+from adaptive_scheduler.client.tasks.head.head_session import (
+    Action,
+    Begin,
+    EndTask,
+    HeadSession,
+    Recall,
+)
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.tasks.resources import GPU_SHARES, TaskResources
@@ -37,8 +44,20 @@ class World:
         self.gpus: dict[tuple[int, str], int] = {}
         self.begun: set[int] = set()
         self.lined: set[int] = set()
+        self.recalled: list[int] = []
         self.counts = dict.fromkeys(
-            ("ahead", "taken over", "placed later", "dropped", "lost", "lined up", "passed on"), 0
+            (
+                "ahead",
+                "taken over",
+                "placed later",
+                "dropped",
+                "lost",
+                "lined up",
+                "passed on",
+                "recalled",
+                "called back",
+            ),
+            0,
         )
 
     def grant(self) -> None:
@@ -56,10 +75,12 @@ class World:
         self.mirror.give(given)
         self.granted[self.token] = given
 
-    def carry_out(self, actions: list[Begin | EndTask] | list[Begin]) -> None:
+    def carry_out(self, actions: Sequence[Action]) -> None:
         for action in sorted(actions, key=lambda one: isinstance(one, EndTask)):
             if isinstance(action, Begin):
                 self.begin(action)
+            elif isinstance(action, Recall):
+                self.recalled.append(action.token)
             elif (
                 action.token in self.head.running or action.token in self.lined
             ):  # it may have been told twice
@@ -104,6 +125,24 @@ class World:
                 self.begin(Begin(self.granted[follower], self.head.running[follower]))
         self.carry_out(actions)
 
+    def begin_one(self) -> None:
+        """One has been running for a moment."""
+        if self.head.running:
+            self.carry_out(self.head.note_begun(self.dice.choice(list(self.head.running)), 0, 1))
+
+    def come_back(self) -> None:
+        """One that was recalled comes back, unless it has begun; in any order with the rest."""
+        if self.recalled and (token := self.recalled.pop(0)) in self.lined:
+            self.counts["recalled"] += 1
+            self.lined.remove(token)
+            self.carry_out(self.head.end(token, EndKind.BACK, begun=False))
+
+    def call_back(self) -> None:
+        """Another head has room for what waits in this one."""
+        if waiting := self.mirror.waiting_tasks:
+            self.counts["called back"] += 1
+            self.mirror.recall(self.dice.choice(waiting).token)
+
     def end_one(self) -> None:
         if self.head.running:
             self.end(self.dice.choice(list(self.head.running)))
@@ -142,7 +181,8 @@ class World:
     def step(self) -> None:
         steps = [
             *[self.grant] * 3, *[self.end_one] * 3, *[self.send_trade] * 2,
-            *[self.deliver_trade] * 3, *[self.deliver_work] * 3, self.drop, self.prioritise, self.lose,
+            *[self.deliver_trade] * 3, *[self.deliver_work] * 3, self.drop, self.prioritise, self.call_back, self.lose,
+            self.begin_one, *[self.come_back] * 2,
         ]  # fmt: skip
         self.dice.choice(steps)()
 
@@ -150,6 +190,7 @@ class World:
         """No more tasks: all that were given end, and everything is free again."""
         for _ in range(10 * len(self.granted) + 20):
             self.mirror.place_waiting(RESOURCES)
+            self.come_back()
             self.end_one()
             ends = list(self.mirror.take(self.head.trade(0)))
             self.ended |= {end.token: end for _, end in ends}
@@ -161,7 +202,18 @@ class World:
 @pytest.mark.parametrize("batch", range(10))
 def test_mirror_and_head_agree_whatever_is_lost_repeated_or_late(batch: int) -> None:
     counts = dict.fromkeys(
-        ("ahead", "taken over", "placed later", "dropped", "lost", "lined up", "passed on"), 0
+        (
+            "ahead",
+            "taken over",
+            "placed later",
+            "dropped",
+            "lost",
+            "lined up",
+            "passed on",
+            "recalled",
+            "called back",
+        ),
+        0,
     )
     for seed in range(batch * 50, batch * 50 + 50):
         world = World(seed)
@@ -217,3 +269,40 @@ def test_ends_wait_for_each_other_only_while_no_place_is_free() -> None:
     head.trade(0)
     head.take(Work(heard=2))
     assert not head.can_wait
+
+
+def test_one_that_stands_in_line_behind_a_long_one_comes_back_and_begins_in_a_place_offered() -> (
+    None
+):
+    """It may be the only one that waits; the one in front of it may wait for its value."""
+    mirror, head = HeadMirror(NODES[:1]), HeadSession()
+    mirror.give(given(1, mirror.inventory.place(RESOURCES[0])))
+    head.take(mirror.work())
+    mirror.give(given(2))
+    head.take(mirror.work())
+    head.end(1, EndKind.VALUE, seconds=0.001)  # 2 runs in its place
+    mirror.give(given(3))
+    assert [type(one) for one in head.take(mirror.work())] == [Begin], "3 is lined up behind 2"
+    list(mirror.take(head.trade(0)))
+    mirror.place_waiting(RESOURCES)
+    assert head.take(mirror.work()) == [Recall(3)], "it is offered a place of its own"
+    assert head.end(3, EndKind.BACK, begun=False) == [Begin(given(3), head.running[3])]
+    list(mirror.take(head.trade(0)))
+    assert mirror.has_begun == {2, 3}
+
+
+def test_what_is_lined_up_behind_a_long_one_waits_for_any_place() -> None:
+    mirror, head = HeadMirror(NODES[:1]), HeadSession()
+    mirror.give(given(1, mirror.inventory.place(RESOURCES[0])))
+    for token in (2, 3):
+        mirror.give(given(token))
+    head.take(mirror.work())
+    head.end(1, EndKind.VALUE, seconds=0.001)
+    head.take(Work())
+    assert head.note_begun(2, 0, 1) == [Recall(3)], "2 takes long"
+    assert head.end(3, EndKind.BACK, begun=False) == []
+    assert head.take(Work()) == [], "it is not lined up there again"
+    list(mirror.take(head.trade(0)))
+    mirror.place_waiting(RESOURCES)
+    assert [type(one) for one in head.take(mirror.work())] == [Begin]
+    assert set(head.running) == {2, 3}

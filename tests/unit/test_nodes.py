@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from adaptive_scheduler.core.jobs.job_tracking import TrackedJob
-from adaptive_scheduler.core.jobs.nodes import AVOIDED, DEATHS, QUICK, NodeHealth
+from adaptive_scheduler.core.jobs.nodes import (
+    AVOIDED,
+    DEATHS,
+    FAST,
+    QUICK,
+    TASK_FAILURES,
+    NodeHealth,
+)
 from adaptive_scheduler.core.jobs.records import JobRecord
 
 
@@ -78,3 +85,33 @@ def test_a_crash_between_two_items_does_not_count() -> None:
         job = TrackedJob(JobRecord(f"{n}", has_worked=True), 0.0, 0.0, node="a")
         nodes.on_death(job, None, crash=True, now=0.0)
     assert nodes.excluded(0.0) == ()
+
+
+def end_tasks(nodes: NodeHealth, node: str, n: int, *, good: bool, seconds: float = 0.1) -> None:
+    for item in range(n):
+        nodes.on_task_end(node, item, seconds, 0.0, good=good)
+
+
+def test_a_node_on_which_alone_tasks_fail_fast_is_avoided() -> None:
+    nodes = NodeHealth()
+    end_tasks(nodes, "bad", TASK_FAILURES, good=False)
+    assert nodes.excluded(1.0) == (), "perhaps they fail everywhere"
+    end_tasks(nodes, "good", 30, good=True)
+    assert nodes.excluded(1.0) == ("bad",)
+    assert nodes.fails_tasks("bad", 1.0)
+    assert not nodes.fails_tasks("good", 1.0)
+    assert nodes.excluded(AVOIDED + 1.0) == (), "nodes get repaired"
+    end_tasks(nodes, "bad", 1, good=True)
+    assert nodes.excluded(1.0) == ()
+
+
+def test_tasks_that_fail_everywhere_slowly_or_one_again_and_again_blame_no_node() -> None:
+    everywhere, slowly, one = NodeHealth(), NodeHealth(), NodeHealth()
+    for nodes in (everywhere, slowly, one):
+        end_tasks(nodes, "good", 30, good=True)
+    for n in range(30):
+        everywhere.on_task_end("a", n, 0.1, 0.0, good=False)
+        everywhere.on_task_end("good", n, 0.1, 0.0, good=n % 3 == 0)
+        one.on_task_end("a", 7, 0.1, 0.0, good=False)
+    end_tasks(slowly, "a", 30, good=False, seconds=FAST + 1)
+    assert [nodes.excluded(1.0) for nodes in (everywhere, slowly, one)] == [(), (), ()]

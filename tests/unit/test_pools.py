@@ -249,14 +249,13 @@ class Run:
 class Head:
     """The head of a job, played by the test."""
 
-    def __init__(self, run: Run, job: str, cores: int = 4) -> None:
+    def __init__(self, run: Run, job: str, cores: int = 4, node: str = "n") -> None:
         self.run, self.owner = run, Owner(job, 0, 0, f"head of {job}")
         run.queue[job] = JobState.RUNNING
         self.seen = self.ended = self.told = 0
         self.tokens: list[int] = []
-        run.ask(
-            Hello("n", 1, cores, inventory=[NodeInventory("n", list(range(cores)))]), self.owner
-        )
+        inventory = [NodeInventory(node, list(range(cores)))]
+        run.ask(Hello(node, 1, cores, inventory=inventory), self.owner)
         self.trade(holds=[])
 
     def trade(self, ends: list[End] | None = None, wait: float = 0.0, **more: Any) -> Any:
@@ -595,6 +594,30 @@ def test_jobs_without_one_end_are_barren() -> None:
     head = Head(run, next(iter(run.queue)))
     head.end(head.tokens[0])
     assert run.manager.state.stops.barren_runs == 0
+
+
+def test_a_node_that_alone_fails_tasks_gets_no_more_and_is_not_submitted_to() -> None:
+    """It would fail all that is queued, one after the other: the fastest node of all."""
+    run = Run()
+    run.add(pool(resources=Resources(cores=1), max_jobs=3))
+    run.submit(100)
+    run.turn()
+    good, bad = Head(run, run.jobs()[0], 1, "good"), Head(run, run.jobs()[1], 1, "bad")
+    for _ in range(30):
+        good.end(good.tokens[0], seconds=1.0)
+    for _ in range(10):
+        bad.end(bad.tokens[0], EndKind.EXIT, seconds=1.0)
+    assert bad.tokens == []
+    assert bad.trade().leave
+    assert good.tokens
+    run.ask(Goodbye("it was told to leave"), bad.owner)
+    del run.queue[bad.owner.job]
+    run.clock.advance(31)
+    run.step()
+    asked = run.commands.pop(0)
+    run.step(results=[run._carry_out(asked)])
+    (submit,) = [one for one in run.commands if isinstance(one, SubmitJobs)]
+    assert submit.excluded_nodes == ("bad",)
 
 
 def test_a_job_that_had_nothing_to_do_is_not_barren() -> None:

@@ -33,6 +33,7 @@ from adaptive_scheduler.core.wire.messages import (
 from adaptive_scheduler.core.wire.tasks import (
     Collect,
     DescribeTasks,
+    End,
     EndKind,
     Fetch,
     Fetched,
@@ -175,6 +176,25 @@ def test_ends_that_the_former_manager_did_not_confirm_are_taken_in() -> None:
     assert [world.row(n).phase for n in range(2)] == [DONE, DONE]
     assert not head.session.has_news
     assert len(world.collect().ended) == 2
+
+
+def test_fault_35_a_second_report_of_a_task_changes_nothing() -> None:
+    world = World()
+    (item,) = world.submit()
+    head = Head(world)
+    head.trade()
+    (token,) = head.tokens
+    head.end(token, value=b"first")
+    head.trade()
+    other = Head(world, "j2")
+    for number, one in ((2, head), (1, other)):
+        seen = one.session.trade(0.0).seen
+        for kind in (EndKind.VALUE, EndKind.DIED):
+            one.ask(Trade(seen=seen, ended=[End(number, token, kind, value=b"second")]))
+    (result,) = world.collect().ended
+    assert (result.item, result.value) == (item, b"first")
+    assert world.row(item).phase is DONE
+    assert world.row(item).attempts == 1
 
 
 def test_an_end_that_is_on_disk_but_unconfirmed_counts_once() -> None:

@@ -133,7 +133,7 @@ class Frames:
                         break
                     yield self._decode(view[begin + 4 : begin + 4 + length])
                     begin += 4 + length
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise ProtocolError(f"not a message of this version: {error}") from error
         finally:
             del received[:begin]

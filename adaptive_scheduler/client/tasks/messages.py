@@ -53,7 +53,7 @@ class Start(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
 
 
 class StopTask(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
-    """End a task, or give it back if it has not begun. `kind`: how it is to be called then."""
+    """End a task. `kind`: how it is to be called then; BACK: only if it has not begun."""
 
     token: int
     kind: EndKind = EndKind.CANCELLED
@@ -118,15 +118,23 @@ class TaskEnd(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
 
 
 class Do(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
-    """For a worker: evaluate these, one after the other: (token, function, arguments) each."""
+    """For a worker: evaluate these, one after the other: (token, function, arguments) each.
+
+    `number` counts these messages: the agent may take back what has not begun of those up to one.
+    """
 
     calls: list[tuple[int, str, bytes]]
+    number: int = 0
 
 
 class Done(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
-    """From a worker: (token, kind, value, path, seconds, text) each."""
+    """From a worker: (token, kind, value, path, seconds, text) each.
+
+    `dropped`: of all `Do` up to this number, it begins nothing more.
+    """
 
     results: list[tuple[int, EndKind, bytes, str, float, str]]
+    dropped: int = 0
 
 
 ToAgent = Start | StopTask | Quit

@@ -13,15 +13,38 @@ DEATHS = 3
 QUICK = 60.0
 #: Seconds after its last death for which a node is avoided; nodes get repaired.
 AVOIDED = 3600.0
+#: So many tasks in a row that fail fast on one node, within so many seconds each, while tasks on
+#: another one fail at most so often: that node is avoided. Tasks that fail everywhere blame none.
+TASK_FAILURES, FAST, SELDOM = 10, 5.0, 0.1
+#: How much one end counts for how often tasks fail on a node.
+_WEIGHT = 0.1
+
+
+class _TasksOfNode:
+    """How tasks ended on one node of late: what failed fast in a row, and how often one fails."""
+
+    def __init__(self) -> None:
+        self.failed: set[int] = set()
+        self.failing = 0.5
+        self.last = 0.0
+
+    def note(self, item: int, now: float, *, is_good: bool) -> None:
+        self.failing += _WEIGHT * ((not is_good) - self.failing)
+        if is_good:
+            self.failed.clear()
+        else:
+            self.failed.add(item)
+            self.last = now
 
 
 class NodeHealth:
-    """Counts deaths by node. Never more than half of the known nodes are excluded."""
+    """Counts deaths by node, and tasks that fail fast. Never more than half of the known nodes are excluded."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
         self._deaths: defaultdict[str, set[object]] = defaultdict(set)
         self._last_death: dict[str, float] = {}
+        self._tasks: defaultdict[str, _TasksOfNode] = defaultdict(_TasksOfNode)
 
     def add(self, nodes: Iterable[str]) -> None:
         """Know these nodes: jobs that were given work run there."""
@@ -51,11 +74,32 @@ class NodeHealth:
             self._deaths[node].add(("job", job.id) if item is None else ("item", item))
             self._last_death[node] = now
 
+    def on_task_end(self, node: str, item: int, seconds: float, now: float, *, good: bool) -> None:
+        """Count how a task has ended on a node, if that tells something: it failed fast, or was good."""
+        if node and (good or seconds < FAST):
+            self._known.add(node)
+            self._tasks[node].note(item, now, is_good=good)
+
+    def fails_tasks(self, node: str, now: float) -> bool:
+        """Whether tasks fail fast there and only there, so that it gets no more."""
+        tasks = self._tasks.get(node)
+        return bool(tasks and len(tasks.failed) >= TASK_FAILURES) and node in self.excluded(now)
+
+    def _is_bad_for_tasks(self, node: str, now: float) -> bool:
+        tasks = self._tasks[node]
+        if len(tasks.failed) < TASK_FAILURES or now - tasks.last >= AVOIDED:
+            return False
+        return any(other.failing <= SELDOM for other in self._tasks.values())
+
     def excluded(self, now: float) -> tuple[str, ...]:
         """Return the hosts to avoid, the worst first."""
         suspects = [
             node for node, deaths in self._deaths.items()
             if len(deaths) >= DEATHS and now - self._last_death[node] < AVOIDED
         ]  # fmt: skip
-        suspects.sort(key=lambda node: -len(self._deaths[node]))
+        suspects += [
+            node for node in list(self._tasks)
+            if node not in suspects and self._is_bad_for_tasks(node, now)
+        ]  # fmt: skip
+        suspects.sort(key=lambda node: -len(self._deaths.get(node, ())))
         return tuple(suspects[: len(self._known) // 2])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from adaptive_scheduler.core.jobs.nodes import NodeHealth
+
 
 class JobStops:
     """What keeps a manager from submitting more jobs, and jobs from getting more work.
@@ -15,9 +17,12 @@ class JobStops:
     barren_runs : int
         Times in a row that an item was begun and given back without one new point, or that a job
         ended in which tasks had begun, and none had ended.
+    nodes : NodeHealth
+        Which nodes are avoided.
     """
 
     def __init__(self) -> None:
         self.held = ""
         self.being_cancelled: dict[str, float] = {}
         self.barren_runs = 0
+        self.nodes = NodeHealth()

@@ -12,7 +12,7 @@ task's function. An unknown function counts as a long one.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from adaptive_scheduler.core.rows.item_table import ItemTable
@@ -27,6 +27,8 @@ from adaptive_scheduler.core.wire.tasks import Given
 
 #: Seconds of work that may wait in a head for each slot.
 AHEAD = 0.1
+#: A task is told to have begun when it has been running for so many seconds.
+TOLD_AFTER = 0.05
 #: Tasks and bytes of their arguments that one message brings.
 MOST_TASKS, MOST_BYTES = 1000, 2**20
 #: How much one duration counts for the mean.
@@ -77,6 +79,10 @@ class HeadView:
         """Whether such a task could run there, while nothing else does."""
         is_in_time = (task.walltime or 0.0) <= self.seconds_left
         return is_in_time and self.mirror.inventory.could_ever_hold(task)
+
+    def takes(self, task: TaskItem) -> bool:
+        """Whether it accepts such a task, and may be given one more."""
+        return bool(self.room) and (not self.accepts or task.tag in self.accepts)
 
     @property
     def room(self) -> int:
@@ -135,6 +141,7 @@ class HandOut:
         best = [(rank_of(item), of) for of in classes if (item := self._items.best_task(of))]
         heapq.heapify(best)
         without_place: dict[TaskClass, None] = {}
+        soon: dict[int, int] = {}  # tasks that are likely to end soon, by resources
         n, size = head.mirror.unseen
         before = n
         most = min(MOST_TASKS, n + head.room)
@@ -145,16 +152,54 @@ class HandOut:
             place = None if of in without_place else self._place(head, of)
             if place is None:
                 without_place[of] = None  # nothing frees while it is given more
-            if place is None and not self._is_ahead_useful(head, item):
+            if place is None and not self._is_ahead_useful(head, item, soon):
                 heapq.heappop(best)
                 continue
             if place is not None:
                 self.starvation.note_placed(of)
+                soon.pop(of[0], None)
             self.starvation.note_passed(self._passed(head, without_place, of), monotonic)
             size += self._give(head, item, place, wall)
             n += 1
             self._next(best, of)
         return n - before
+
+    def recall(self, heads: Sequence[HeadView], takers: Iterable[HeadView], until: float) -> bool:
+        """Take tasks back that wait in a head while another one has room for them.
+
+        What was to end soon may run for long. Returns whether there are such tasks.
+
+        Parameters
+        ----------
+        heads : sequence of HeadView
+            In which tasks may wait.
+        takers : iterable of HeadView
+            That may be given tasks.
+        until : float
+            Seconds since 1970: those alone that were handed out before.
+        """
+        rows = self._items.rows
+        overdue = [
+            (head, given)
+            for head in heads
+            for given in head.mirror.waiting_tasks
+            if given.item >= 0 and rows[given.item].changed < until
+        ]
+        found = False
+        for taker in takers if overdue else ():
+            free = taker.mirror.inventory.free_cores
+            kept = self.starvation.kept_from(taker.job, None)
+            for head, given in list(overdue):
+                needs = self._resources[given.fits]
+                has_room = needs.cores_per_node <= free and taker.takes(
+                    self._items.task(given.item)
+                )
+                if head is not taker and has_room and taker.mirror.inventory.place(needs, kept):
+                    head.mirror.recall(given.token)
+                    overdue.remove((head, given))
+                    free -= needs.cores_per_node
+                    found = True
+        return found
 
     def place_waiting(self, head: HeadView) -> None:
         """Let tasks that wait in a head begin where something has become free."""
@@ -194,15 +239,30 @@ class HandOut:
         kept = self.starvation.kept_from(head.job, of)
         return head.mirror.inventory.place(self._resources[of[0]], kept)
 
-    def _is_ahead_useful(self, head: HeadView, item: TaskItem) -> bool:
+    def _is_ahead_useful(self, head: HeadView, item: TaskItem, soon: dict[int, int]) -> bool:
         if self.starvation.kept_from(head.job, class_of(item)):
             return False  # it might take over a place on a node that is to become free
-        slots = head.mirror.placed(item.shape)
         if head.batch_size is not None:
-            return bool(slots)
+            return bool(head.mirror.placed(item.shape))
         mean = self.durations.of(item.function)
+        if mean > AHEAD:
+            return False
+        if item.shape not in soon:
+            tasks = head.mirror.placed_tasks(item.shape)
+            soon[item.shape] = sum(self._ends_soon(head, one) for one in tasks)
         waiting = len(head.mirror.waiting(item.shape))
+        slots = soon[item.shape]
         return bool(slots) and (waiting + 1) * mean <= AHEAD * slots
+
+    def _ends_soon(self, head: HeadView, given: Given) -> bool:
+        """Whether the place of a task is likely to be free within `AHEAD` seconds.
+
+        Not if it has been running for `TOLD_AFTER`, and its function mostly takes less: nobody knows
+        what it waits for, perhaps for a task that would be held ahead behind it.
+        """
+        mean = self.durations.of(given.function)
+        is_late = mean < TOLD_AFTER and given.token in head.mirror.pids
+        return mean <= AHEAD and not is_late
 
     def _give(self, head: HeadView, item: TaskItem, place: Placement | None, wall: float) -> int:
         spec = self._spec_of(item.id)

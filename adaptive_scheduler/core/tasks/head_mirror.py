@@ -50,11 +50,12 @@ class OrderBook:
         self.meant: set[int] = set()
 
     def add(
-        self, token: int, priority: float | None = None, place: Placement | None = None
-    ) -> None:
+        self, token: int, priority: float | None = None, place: Placement | None = None,
+        *, is_recall: bool = False,
+    ) -> None:  # fmt: skip
         """Give one more."""
         self.last += 1
-        self.kept.append(Order(self.last, token, priority, place))
+        self.kept.append(Order(self.last, token, priority, place, is_recall))
         if place is not None:
             self.meant.add(token)
 
@@ -223,6 +224,26 @@ class HeadMirror:
     def placed(self, fits: int) -> int:
         """How many of its tasks of these resources have a place."""
         return self._placed.get(fits, 0)
+
+    def placed_tasks(self, fits: int) -> Iterator[Given]:
+        """Those of its tasks of these resources that have a place."""
+        for token in self._places:
+            given = self.given.get(token)
+            if given is not None and given.fits == fits:
+                yield given
+
+    @property
+    def waiting_tasks(self) -> list[Given]:
+        """All that wait in the head, the best ones first."""
+        tokens = [token for tokens in self._waiting.values() for token in tokens]
+        return sorted(
+            map(self.given.__getitem__, tokens), key=lambda one: (-one.priority, one.item)
+        )
+
+    def recall(self, token: int) -> None:
+        """Let it give a task back that waits there, unless it is to do something with it already."""
+        if all(order.token != token for order in self._orders.kept):
+            self._orders.add(token, is_recall=True)
 
     def waiting(self, fits: int) -> Collection[int]:
         """Tokens of its tasks of these resources that wait in the head."""

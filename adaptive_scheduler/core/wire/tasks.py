@@ -70,18 +70,19 @@ class Order(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What a head is to do about a task that it holds.
 
     With `priority`: sort it in anew; with `place`: begin it there, unless it has begun; with
-    neither: drop it, or end it if it runs.
+    `is_recall`: give it back, unless it has begun; with none of these: drop it, or end it if it runs.
     """
 
     number: int
     token: int
     priority: float | None = None
     place: list[NodePlace] | None = None
+    is_recall: bool = False
 
     @property
     def is_drop(self) -> bool:
         """Whether the task is to end, or not to begin."""
-        return self.priority is None and self.place is None
+        return self.priority is None and self.place is None and not self.is_recall
 
 
 class End(msgspec.Struct, frozen=True, gc=False, array_like=True):

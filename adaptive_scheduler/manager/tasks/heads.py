@@ -14,10 +14,14 @@ from adaptive_scheduler.manager.tasks.parked import Parked
 
 #: What heads send, besides Hello and Goodbye.
 HEAD_REQUESTS = frozenset((Trade,))
+#: Seconds that a task may wait in a head while another one has room for it, and between two looks.
+RECALL_AFTER, RECALL_INTERVAL = 0.3, 0.25
 #: Characters of a reason that a row keeps.
 LONGEST_REASON = 4000
 #: Ends that tell how long the calls of a function take.
 _MEASURED = (EndKind.VALUE, EndKind.ERROR)
+#: Ends that tell something about the node.
+_TELLING = frozenset((EndKind.VALUE, EndKind.ERROR, EndKind.EXIT, EndKind.SIGNAL, EndKind.DIED))
 #: Ends that show that a job is good for something.
 _OWN_ENDS = frozenset(EndKind) - {EndKind.CUT, EndKind.BACK, EndKind.CANCELLED, EndKind.UNABLE}
 
@@ -35,6 +39,7 @@ class HeadManager:
     def __init__(self, state: RunState, clients: DatabaseManager) -> None:
         self._state = state
         self._clients = clients
+        self._next_recall = 0.0
 
     def handle(self, owner: Owner, number: int, request: Trade, now: Moment) -> Reply | Parked:
         """Take in a report and answer it, or let it wait until there is something to do."""
@@ -68,6 +73,47 @@ class HeadManager:
         work = self._work(head, now, must_answer=must_answer)
         return work or Parked(now.monotonic + request.wait)
 
+    def recall_overdue(self, now: Moment) -> None:
+        """Take tasks back that wait in one head for too long, if another one has room for them."""
+        heads = list(self._state.tasks.heads.values())
+        if len(heads) < 2 or now.monotonic < self._next_recall:
+            return
+        self._next_recall = now.monotonic + RECALL_INTERVAL
+        views = [head.view for head in heads if head.is_known]
+        takers = [head.view for head in heads if head.is_known and not self._is_going(head, now)]
+        if self._state.tasks.hand_out.recall(views, takers, now.wall - RECALL_AFTER):
+            self._state.tasks.changed = True
+
+    def next_due(self, now: Moment) -> float:
+        """Return the seconds until `recall_overdue` may do something."""
+        heads = self._state.tasks.heads.values()
+        if len(heads) < 2 or not any(head.view.mirror.waiting_tasks for head in heads):
+            return float("inf")
+        return self._next_recall - now.monotonic
+
+    def _is_going(self, head: Head, now: Moment) -> bool:
+        """Whether it is given nothing more."""
+        pool = self._state.pool_of(head.view.job)
+        return (
+            bool(head.leaves)
+            or head.view.job in self._state.stops.being_cancelled
+            or head.view.seconds_left <= 0
+            or (pool is not None and pool.is_removed)
+            or self._fails_tasks(head, now)
+        )
+
+    def _fails_tasks(self, head: Head, now: Moment) -> bool:
+        """Whether tasks fail fast on its node and only there, and another head is there for them."""
+        nodes, node = self._state.stops.nodes, self._node_of(head)
+        return nodes.fails_tasks(node, now.monotonic) and any(
+            self._node_of(other) != node for other in self._state.tasks.heads.values()
+        )
+
+    def _node_of(self, head: Head) -> str:
+        """Return its node, as the batch system calls it."""
+        job = self._state.jobs.live.get(head.view.job)
+        return (job and job.node_name) or head.node
+
     def wake(self, owner: Owner, _request: Trade, now: Moment) -> Reply | None:
         """Answer a report that waits, if there is something to do."""
         head = self._state.tasks.heads.get(owner.job)
@@ -86,8 +132,7 @@ class HeadManager:
         head.view.seconds_left = head.ends_at - now.monotonic
         if pool is not None:
             head.configure(pool)
-        is_going = head.leaves or head.view.job in self._state.stops.being_cancelled
-        if not (is_going or head.view.seconds_left <= 0 or (pool and pool.is_removed)):
+        if not self._is_going(head, now):
             n = self._state.tasks.hand_out.to(head.view, now.wall, now.monotonic)
             if n:
                 head.note_given()
@@ -110,6 +155,8 @@ class HeadManager:
             return ""
         if pool.is_removed:
             return f"pool {pool.name} was removed"
+        if self._fails_tasks(head, now):
+            return f"tasks fail fast on its node, {self._node_of(head)}, and only there"
         is_idle = now.monotonic - head.idle_since >= pool.idle
         is_spare = head.is_nearly_over(pool.resources.walltime, now.monotonic)
         if is_idle and (is_spare or self._staying(head) >= pool.min_jobs):
@@ -163,6 +210,11 @@ class HeadManager:
             end.token, end.kind, end.begun, text, end.seconds, end.code, is_full
         )  # fmt: skip
         self._state.tasks.ended_by[end.kind] += 1
+        if end.begun and end.kind in _TELLING:
+            is_good = end.kind is EndKind.VALUE
+            self._state.stops.nodes.on_task_end(
+                self._node_of(head), given.item, end.seconds, now.monotonic, good=is_good
+            )
         after = self._state.items.end_task(given.item, event, now.wall)
         assert type(after) is not Refused, after
         self._state.tasks.note_last_try(row, head, end, now.wall)

@@ -20,6 +20,8 @@ class Closing:
     book : TaskBook
     closes_run : bool
         Its end is that of the run, too, when all tasks have ended.
+    waits : bool
+        It ends when all of its tasks have ended.
 
     Attributes
     ----------
@@ -29,10 +31,10 @@ class Closing:
         That end with it.
     """
 
-    def __init__(self, book: TaskBook, *, closes_run: bool) -> None:
+    def __init__(self, book: TaskBook, *, closes_run: bool, waits: bool) -> None:
         self.is_shut = False
         self.heads: list[LocalHead] = []
-        self._book, self._closes_run = book, closes_run
+        self._book, self._closes_run, self._waits = book, closes_run, waits
         self._lock = threading.Lock()
         self._is_closed = False
         _open_ones.add(self)
@@ -46,7 +48,7 @@ class Closing:
         """Wait until all tasks have ended, then end; after a Ctrl-C do not wait."""
         self.is_shut = True
         try:
-            if self._closes_run:
+            if self._waits:
                 self._book.wait()
         except KeyboardInterrupt:
             self.leave()
@@ -56,7 +58,7 @@ class Closing:
     def leave(self) -> None:
         """End without waiting: tasks stay in the run."""
         self.is_shut = True
-        if self._book.has_work:
+        if self._waits and self._book.has_work:
             print(
                 f"Tasks are left in {self._book.folder.home}. To go on with them, run this program "
                 "again: those with a key that have ended are not run again."
@@ -71,6 +73,9 @@ class Closing:
             self._book.close(closes_run=closes_run)
             for head in self.heads:
                 head.end(HEAD_GRACE if self._book.fault is None else FAULT_GRACE)
+            is_over = self._waits and closes_run  # then the manager ends by itself
+            if not is_over and self._book.fault is None:
+                self._book.keeper.stop_if_alone({head.name for head in self.heads})
         _open_ones.discard(self)
 
 

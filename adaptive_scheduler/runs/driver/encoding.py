@@ -35,6 +35,10 @@ class _NotPlainError(Exception):
     """An object has a class, which may have to travel with it."""
 
 
+class NotPickledError(UnpicklableError, pickle.PicklingError):
+    """The error as executors of the standard library raise it; who decodes messages has no pickle."""
+
+
 class _PlainPickler(pickle.Pickler):
     """Pickles numbers, texts and containers of them, which is most of all, in a microsecond."""
 
@@ -69,8 +73,8 @@ def _named(args: tuple[Any, ...], kwargs: dict[str, Any], error: BaseException) 
         try:
             dumps_by_value(value, with_source=False)
         except USER_RAISES as own:  # the border to the user's code
-            return UnpicklableError(explain_unpicklable(value, name, "", own))
-    return UnpicklableError(explain_unpicklable((args, kwargs), "arguments", "", error))
+            return NotPickledError(explain_unpicklable(value, name, "", own))
+    return NotPickledError(explain_unpicklable((args, kwargs), "arguments", "", error))
 
 
 def encode_call(
@@ -139,7 +143,7 @@ class FunctionKeys:
             pickled = dumps_by_value(function)
         except USER_RAISES as error:  # the border to the user's code
             name = getattr(function, "__qualname__", type(function).__qualname__)
-            raise UnpicklableError(
+            raise NotPickledError(
                 explain_unpicklable(function, f"function {name}", "", error)
             ) from error
         group = hashlib.blake2b(self._initializers, digest_size=16).digest()
@@ -231,7 +235,7 @@ def _error_of(
                 error.__cause__ = _RemoteTraceback(f'\n"""\n{text}"""')  # type: ignore[arg-type]
                 return error
         # a value that cannot leave its worker: see `executors.worker`
-        kind = UnpicklableError if "cannot be pickled" in message else TaskError
+        kind = NotPickledError if "cannot be pickled" in message else TaskError
         return kind(f"{name}: {message}\n\n{text}")
     reason = ended.reason or f"it failed with code {ended.code}"
     log = f" Its output: {command.log}" if command is not None else ""

@@ -28,7 +28,7 @@ from adaptive_scheduler.runs.driver.commands.command import Command
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.driver.pools import LocalHead, RunPools, pool_where, where_to_run
 from adaptive_scheduler.runs.driver.settings import Settings
-from adaptive_scheduler.runs.driver.start_run import start_run
+from adaptive_scheduler.runs.driver.start_run import is_closed, start_run
 from adaptive_scheduler.runs.driver.task_book import TaskBook
 from adaptive_scheduler.runs.driver.task_table import read_rows, task_table
 from adaptive_scheduler.runs.run_manager import run_folder
@@ -115,17 +115,17 @@ class Executor(BaseExecutor):
         self.folder = run_folder(folder, name)
         start_run(self.folder, name, where if isinstance(where, Scheduler) else None, timing)
         initializers = [partial(initializer, *initargs)] if initializer is not None else []
-        self._open(TaskBook(self.folder, name, initializers), closes_run=True)
+        self._open(TaskBook(self.folder, name, initializers), closes_run=True, waits=True)
         try:
             self._add(pool, where)
         except BaseException:
             self._closing.leave()
             raise
 
-    def _open(self, book: TaskBook, *, closes_run: bool) -> None:
+    def _open(self, book: TaskBook, *, closes_run: bool, waits: bool) -> None:
         self._book = book
         self._settings = Settings()
-        self._closing = Closing(book, closes_run=closes_run)
+        self._closing = Closing(book, closes_run=closes_run, waits=waits)
         self._pools = RunPools(self.folder, book.keeper)
         weakref.finalize(self, self._closing.begin).atexit = False
         book.start()
@@ -134,8 +134,8 @@ class Executor(BaseExecutor):
     def attach(cls, folder: str | os.PathLike[str] | None = None) -> Executor:
         """Return an executor on a run that exists: `futures` has its tasks.
 
-        Its end does not end the run. If the run has no manager, one is started. In a task, the
-        folder may be left out: it is that of the task's own run.
+        Its end does not end the run, and waits for no task. If the run has no manager, one is
+        started. In a task, the folder may be left out: it is that of the task's own run.
 
         Parameters
         ----------
@@ -152,8 +152,9 @@ class Executor(BaseExecutor):
             raise InputError(
                 f"folder={self.folder.home}: there is no run. Executor(folder=...) begins one."
             )
+        was_closed = is_closed(self.folder)
         start_run(self.folder, "tasks")
-        self._open(TaskBook(self.folder, "tasks", []), closes_run=False)
+        self._open(TaskBook(self.folder, "tasks", []), closes_run=was_closed, waits=False)
         return self
 
     @property

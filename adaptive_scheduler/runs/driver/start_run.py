@@ -7,7 +7,8 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 
 import msgspec
 
@@ -17,6 +18,7 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.wire.messages import Picture, Reply, Request, Status, Stop
 from adaptive_scheduler.core.wire.snapshot import Snapshot
+from adaptive_scheduler.core.wire.tasks import PoolList, Pools
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     FileError,
@@ -27,7 +29,8 @@ from adaptive_scheduler.errors import (
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.pickling.callables_file import read_callable, write_callables
 from adaptive_scheduler.io.storage import database, row_codec
-from adaptive_scheduler.io.storage.run_config import write_config
+from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.environment import record_environment
@@ -170,6 +173,23 @@ class ManagerKeeper:
                     time.sleep(0.02)
             start_run(self._folder, self._name, scheduler)
 
+    def stop_if_alone(self, mine: Collection[str]) -> None:
+        """End the manager if nothing is left that could run a task: no pool, no job, no other head.
+
+        Parameters
+        ----------
+        mine : collection of str
+            Heads that have just ended.
+        """
+        with suppress(ManagerUnreachableError):
+            pools, picture = self._viewer.ask(Pools()), self._viewer.ask(Status("none"))
+            assert isinstance(pools, PoolList), pools
+            assert isinstance(picture, Picture), picture
+            jobs = msgspec.msgpack.decode(picture.snapshot, type=Snapshot).jobs
+            has_pools = any(not one.pool.is_removed for one in pools.pools)
+            if not has_pools and {job.id for job in jobs} <= set(mine):
+                self._viewer.ask(Stop())
+
     def close(self) -> None:
         """Watch no more, and close the connection."""
         self._is_closed.set()
@@ -198,6 +218,7 @@ def start_run(
     RunError
         The manager does not start.
     """
+    _refuse_learners(folder)
     with ManagerClient(folder) as viewer:
         if viewer.lives():
             return
@@ -215,8 +236,20 @@ def start_run(
         start_and_wait(folder, viewer)
 
 
+def _refuse_learners(folder: RunFolder) -> None:
+    if folder.config.exists() and read_config(folder).kind != TASK:
+        raise InputError(
+            f"folder: {folder.home} has a run of learners. Give an Executor another folder."
+        )
+
+
+def is_closed(folder: RunFolder) -> bool:
+    """Whether no manager of a run lives, and its driver has closed it."""
+    with ManagerClient(folder) as viewer:
+        return not viewer.lives() and not row_codec.read_run(read_tables(folder)).is_open
+
+
 def _write(folder: RunFolder, name: str, scheduler: Scheduler | None, timing: Timing) -> None:
-    is_open = row_codec.RunRow(is_open=True)
     if not folder.database.exists():
         log_folder = scheduler.log_folder if scheduler is not None else None
         config = RunConfig(
@@ -232,12 +265,8 @@ def _write(folder: RunFolder, name: str, scheduler: Scheduler | None, timing: Ti
         database.create(folder.database, {**tables, row_codec.RUN_TABLE: row})
         return
     with open_store(folder) as store:
-        rows = store.tables.get(database.ITEMS, {})
-        if any(row.get("kind") != TASK for row in rows.values()):
-            raise InputError(
-                f"folder: {folder.home} has a run of learners. Give an Executor another folder."
-            )
-        store.put(row_codec.RUN_TABLE, row_codec.RUN_ROW, is_open)
+        run = msgspec.structs.replace(row_codec.read_run(store.tables), is_open=True)
+        store.put(row_codec.RUN_TABLE, row_codec.RUN_ROW, run)
         store.commit()
     if scheduler is not None and read_callable(folder.callables, "scheduler") is None:
         write_callables(folder.callables, {"scheduler": scheduler})

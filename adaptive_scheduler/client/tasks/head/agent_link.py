@@ -109,6 +109,11 @@ class AgentLink:
         elif self._frames is not None:
             self._frames.send(StopTask(token))
 
+    def recall(self, token: int) -> None:
+        """Let a task come back, if it has not begun."""
+        if self._frames is not None:
+            self._frames.send(StopTask(token, EndKind.BACK))
+
     def quit(self, grace: float) -> None:
         """End all tasks, and the agent: by SIGTERM, and after `grace` seconds by SIGKILL."""
         if self._quit is not None and self._quit.grace <= grace:

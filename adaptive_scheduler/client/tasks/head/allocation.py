@@ -91,7 +91,9 @@ def of_job(environ: Mapping[str, str], cores: int) -> NodeInventory:
     n = cores_of(environ, cores)
     # a process that may use more than its job has is not bound by the batch system: which of these
     # cores are the job's nobody knows, and binding tasks to the first ones would let two jobs share them
-    is_bound = len(mine) <= n and "LOCALBATCH_JOB_ID" not in environ  # that one only counts
+    # the local batch system only counts; and a node that claims more cores than its machine has is a fake
+    is_fake = "LOCALBATCH_JOB_ID" in environ or n > (os.cpu_count() or 1)
+    is_bound = len(mine) <= n and not is_fake
     numbers = mine if is_bound else counted_cores(n)
     return NodeInventory(name, numbers, gpus_of(environ), memory_of(environ, len(numbers)))
 

@@ -42,7 +42,7 @@ from adaptive_scheduler.client.tasks.head.allocation import (
     of_job,
 )
 from adaptive_scheduler.client.tasks.head.head_link import HeadLink
-from adaptive_scheduler.client.tasks.head.head_session import Begin, EndTask, HeadSession
+from adaptive_scheduler.client.tasks.head.head_session import Action, EndTask, HeadSession, Recall
 from adaptive_scheduler.client.tasks.messages import Begun, Call, Slot, Start, TaskEnd
 from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, WORKER_VARIABLE
 from adaptive_scheduler.core import paths
@@ -262,9 +262,12 @@ class HeadProcess:
                 self.leave("the manager has no work for it")
         self._soon(GATHER if self._session.can_wait else 0.0)
 
-    def _carry_out(self, action: Begin | EndTask) -> None:
+    def _carry_out(self, action: Action) -> None:
         if isinstance(action, EndTask):
             self._agents.stop(action.token)
+            return
+        if isinstance(action, Recall):
+            self._agents.recall(action.token)
             return
         given, (place, *_) = action.given, action.place
         try:
@@ -284,7 +287,8 @@ class HeadProcess:
 
     def task_begun(self, begun: Begun) -> None:
         """A task has been running for a moment."""
-        self._session.note_begun(begun.token, 0, begun.pid)
+        for recall in self._session.note_begun(begun.token, 0, begun.pid):
+            self._carry_out(recall)
         self._soon(TELL_BEGUN)
 
     def task_ended(self, ended: TaskEnd) -> None:

@@ -38,6 +38,15 @@ class EndTask(msgspec.Struct, frozen=True):
     token: int
 
 
+class Recall(msgspec.Struct, frozen=True):
+    """Let this task come back, if it has not begun: the one in front of it is a long one."""
+
+    token: int
+
+
+Action = Begin | EndTask | Recall
+
+
 class HeadReport:
     """What the manager is to be told, until it has confirmed it.
 
@@ -108,6 +117,10 @@ class TaskLines:
         line.append(token)
         self._line_of[token] = line
 
+    def behind(self, leader: int) -> list[int]:
+        """Tokens of those that follow a task that runs."""
+        return list(self._lines.get(leader, ()))
+
     def advance(self, leader: int) -> int:
         """A task that ran has ended: return the one that follows it and leads its line now; 0: none."""
         line = self._lines.pop(leader, None)
@@ -149,6 +162,9 @@ class HeadSession:
         self._tasks: dict[int, Given] = {}
         self._waiting: defaultdict[int, list[tuple[float, int]]] = defaultdict(list)
         self._mean: dict[str, float] = {}  # seconds, by function
+        self._long: set[int] = set()  # tokens of those that have been running for a moment
+        self._recalled: set[int] = set()  # tokens of those that may come back out of their line
+        self._offers: dict[int, Placement] = {}  # places of those that stand in line, if they do
 
     @property
     def has_news(self) -> bool:
@@ -167,11 +183,11 @@ class HeadSession:
 
     # ------------------------------------------------------------------ from the manager
 
-    def take(self, work: Work) -> list[Begin | EndTask]:
+    def take(self, work: Work) -> list[Action]:
         """Take in an answer; returns what follows."""
         self._report.forget(work.heard)
         self._report.must_tell = work.tell
-        actions: list[Begin | EndTask] = []
+        actions: list[Action] = []
         dropped = {order.token for order in work.orders if order.is_drop}
         for given in work.tasks:
             if given.token > self._report.seen:
@@ -197,11 +213,11 @@ class HeadSession:
         self._wait(given)
         return []
 
-    def _line_up(self, token: int, actions: list[Begin | EndTask]) -> None:
+    def _line_up(self, token: int, actions: list[Action]) -> None:
         """Let the agent have what is to follow a short task."""
         fits = self._tasks[token].fits
         mean = self._mean.get(self._tasks[token].function)
-        if mean is None or not self._waiting[fits]:
+        if mean is None or token in self._long or not self._waiting[fits]:
             return  # behind one that may be long nothing waits: another place may be free before
         room = min(LONGEST_LINE, int(LINE / mean)) - self._lines.length(token)
         while room > 0 and (given := self._take_best(fits)) is not None:
@@ -209,7 +225,7 @@ class HeadSession:
             actions.append(Begin(given, self.running[token]))
             room -= 1
 
-    def _obey(self, order: Order) -> list[Begin | EndTask]:
+    def _obey(self, order: Order) -> list[Action]:
         given = self._tasks.get(order.token)
         if given is None:
             return []
@@ -222,19 +238,32 @@ class HeadSession:
             if not self._is_away(order.token):
                 self._wait(self._tasks[order.token])
             return []
-        if self._is_away(order.token):
-            return [EndTask(order.token)]
-        self._end(order.token, EndKind.CANCELLED, begun=False)
-        return []
+        return self._let_go(order)
 
-    def _pass_on(self, order: Order, given: Given) -> list[Begin | EndTask]:
+    def _let_go(self, order: Order) -> list[Action]:
+        """Give a task back, or drop it, or end it."""
+        if not self._is_away(order.token):
+            kind = EndKind.BACK if order.is_recall else EndKind.CANCELLED
+            self._end(order.token, kind, begun=False)
+            return []
+        if order.is_recall:
+            return []
+        self._recalled.discard(order.token)  # if it is on its way here, it is not to wait again
+        return [EndTask(order.token)]
+
+    def _pass_on(self, order: Order, given: Given) -> list[Action]:
         """Give the place of one that is to take over another place soon to one that waits.
 
-        One that runs has taken it over already: the manager will hear of it, and free this one.
+        One that runs has taken it over already: the manager will hear of it, and free this one. If
+        none waits, it is recalled from its line.
         """
-        other = self._take_best(given.fits) if order.token in self._lines else None
-        if other is None or order.place is None:
+        if order.token not in self._lines or order.place is None:
             return []
+        other = self._take_best(given.fits)
+        if other is None:
+            self._offers[order.token] = order.place
+            self._recalled.add(order.token)
+            return [Recall(order.token)]
         self._report.add(order.token, EndKind.PASSED, other.token, begun=False)
         return [self._begin(other, order.place)]
 
@@ -251,26 +280,44 @@ class HeadSession:
 
     # ------------------------------------------------------------------ from the agents
 
-    def note_begun(self, token: int, node: int, pid: int) -> None:
-        """A task has been running for a moment."""
-        if token in self.running:
-            self._report.note_begun(token, node, pid)
+    def note_begun(self, token: int, node: int, pid: int) -> list[Recall]:
+        """A task has been running for a moment: what is lined up behind it may run elsewhere before."""
+        if token not in self.running:
+            return []
+        self._report.note_begun(token, node, pid)
+        self._long.add(token)
+        behind = self._lines.behind(token)
+        self._recalled.update(behind)
+        return [Recall(one) for one in behind]
 
-    def end(self, token: int, kind: EndKind, **facts: Any) -> list[Begin | EndTask]:
+    def _leave_line(self, token: int, kind: EndKind, facts: dict[str, Any]) -> list[Action]:
+        """It comes back without having begun, or its leader's end is late."""
+        if not self._lines.remove(token):
+            return []
+        place, was_recalled = self._offers.pop(token, None), token in self._recalled
+        self._recalled.discard(token)
+        if kind is not EndKind.BACK or not was_recalled:
+            self._end(token, kind, **facts)
+        elif place is not None:
+            return [self._begin(self._tasks[token], place)]
+        else:
+            self._wait(self._tasks[token])
+        return []
+
+    def end(self, token: int, kind: EndKind, **facts: Any) -> list[Action]:
         """A task has ended: what is lined up behind it, or else the best that waits, takes its place."""
         place = self.running.pop(token, None)
         if place is None:
-            if self._lines.remove(
-                token
-            ):  # it comes back without having begun, or its leader's end is late
-                self._end(token, kind, **facts)
-            return []
+            return self._leave_line(token, kind, facts)
         given = self._tasks.pop(token)
+        self._long.discard(token)
         self._note_seconds(given.function, facts.get("seconds", 0.0))
-        actions: list[Begin | EndTask] = []
+        actions: list[Action] = []
         follower = self._lines.advance(token)
         if follower:
             self.running[follower] = place
+            self._offers.pop(follower, None)  # the manager will free it
+            self._recalled.discard(follower)
         elif (best := self._take_best(given.fits)) is not None:
             follower = best.token
             actions.append(self._begin(best, place))
@@ -294,6 +341,8 @@ class HeadSession:
         """
         for token in self._lines.clear():
             self._end(token, EndKind.BACK, begun=False)
+        for known in (self._long, self._recalled, self._offers):
+            known.clear()
         suspects = {token for token in self.running if self._tasks[token].crashes}
         blamed = set() if is_ending else suspects or set(self.running)
         for token in list(self.running):
@@ -330,5 +379,6 @@ class HeadSession:
         """Return what there is to tell."""
         holds = None
         if self._report.must_tell:
+            self._offers.clear()  # a new manager takes these places for free
             holds = [Held(token, self.running.get(token)) for token in self._tasks]
         return self._report.trade(holds, wait)

@@ -172,6 +172,9 @@ class Agent:
     def _stop(self, token: int, kind: EndKind, grace: float) -> None:
         """End a task; one that is being ended already ends as before, but no later."""
         slot = self._ledger.slots.get(token)
+        if kind is EndKind.BACK and slot is not None:
+            self._recall(token, self._slots[slot])
+            return
         if slot is None or self._ledger.settle(token, kind):
             return
         queue, kill_at = self._slots[slot], time.monotonic() + grace
@@ -183,6 +186,13 @@ class Agent:
         else:  # `look` tells it, also if its worker begins it only in a moment
             self._ledger.stopping[token] = Stopping(kind, kill_at, is_told=False)
             self._next_tick = 0.0
+
+    def _recall(self, token: int, queue: SlotQueue) -> None:
+        """Give a task back that has not begun; one that its worker has comes when the worker gives it up."""
+        if queue.take_out(token):
+            self._ledger.report(TaskEnd(token, EndKind.BACK, begun=False))
+        else:
+            self._ledger.recalled.add(token)
 
     def _end_tasks(self, order: Quit) -> None:
         if self._ledger.quit is not None and self._ledger.quit.grace <= order.grace:

@@ -15,7 +15,7 @@ import msgspec
 from adaptive_scheduler.client.tasks.frames import Frames
 from adaptive_scheduler.client.tasks.messages import Call, Do, Done, Slot, Start
 from adaptive_scheduler.client.tasks.node.environment import WORKER_VARIABLE
-from adaptive_scheduler.client.tasks.node.worker import NOW
+from adaptive_scheduler.client.tasks.node.worker import NOW, RECALL
 from adaptive_scheduler.io.system.child_process import Child
 
 #: What a worker runs.
@@ -55,6 +55,8 @@ class Worker:
         self.given: dict[int, Start] = {}
         self.answered = 0
         self.mean = AHEAD
+        self._last = self._recalled = 0  # numbers of `Do`; 0: nothing is recalled
+        self._long = 0  # the token for which it was
         ours, its = socket.socketpair()
         self.name = f"{os.getpid()}-{ours.fileno()}-{time.monotonic_ns()}"
         page = os.memfd_create("adaptive-scheduler")
@@ -80,6 +82,8 @@ class Worker:
     @property
     def room(self) -> int:
         """How many more calls it is to be given."""
+        if self._recalled:
+            return 0
         depth = 1 + min(MOST_AHEAD, int(AHEAD / self.mean)) if self.answered else 1
         return depth - len(self.given)
 
@@ -90,8 +94,34 @@ class Worker:
             assert isinstance(start.work, Call)
             self.given[start.token] = start
             calls.append((start.token, start.work.function, start.work.spec))
-        self.frames.send(Do(calls))
+        self._last += 1
+        self.frames.send(Do(calls, self._last))
         self.frames.flush()
+
+    def recall(self, token: int) -> list[Start]:
+        """Take back what has not begun behind a call that takes long; returns what is taken back by now.
+
+        Called again and again while it runs. The worker begins nothing more of what it has been given
+        once it sees the number in the page. It may just be about to begin the next one; so this is
+        believed at the next call, when it has long seen the number, and the same one runs still.
+        """
+        if self._recalled and self._long == token:
+            back = [start for one, start in self.given.items() if one != token]
+            self.given = {token: self.given[token]}
+            return back
+        self._long = token
+        if len(self.given) > 1:
+            self._recalled = self._last
+            RECALL.pack_into(self._page, NOW.size, self._last)
+        return []
+
+    def dropped(self, number: int) -> list[Start]:
+        """The worker says of which `Do` it begins nothing more; returns what it has not begun."""
+        if not self._recalled or number < self._recalled:
+            return []
+        self._recalled = 0
+        back, self.given = list(self.given.values()), {}
+        return back
 
     def note(self, seconds: float) -> None:
         """Learn how long its calls take."""

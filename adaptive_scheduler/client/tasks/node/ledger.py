@@ -50,6 +50,8 @@ class TaskLedger:
     slots : dict of int to Slot
         Where each task is that has not been reported, by token.
     stopping : dict of int to Stopping
+    recalled : set of int
+        Tokens of tasks that are to come back if they have not begun.
     quit : Quit or None
         All are to end, and the agent with them.
     """
@@ -57,6 +59,7 @@ class TaskLedger:
     def __init__(self, send: Callable[[Any], None]) -> None:
         self.slots: dict[int, Slot] = {}
         self.stopping: dict[int, Stopping] = {}
+        self.recalled: set[int] = set()
         self.quit: Quit | None = None
         self._send = send
         self._begun: set[int] = set()
@@ -77,6 +80,7 @@ class TaskLedger:
         if self.slots.pop(ended.token, None) is None:
             return
         self.stopping.pop(ended.token, None)
+        self.recalled.discard(ended.token)
         self._begun.discard(ended.token)
         self._doubtful.pop(ended.token, None)
         self._send(ended)

@@ -132,8 +132,11 @@ class SlotQueue:
         if start is None:
             return
         self._node.ledger.note_running(token, self.pids[-1], since, now)
-        if self.program is not None and now - since >= BEGUN_AFTER:
-            self.program.log.show()
+        if now - since >= BEGUN_AFTER:
+            if self.program is not None:
+                self.program.log.show()
+            elif self.worker is not None:
+                self._take_back(self.worker.recall(token))
         self._end_if_due(start, since, now)
         if self.program is not None and self.program.lingers is not None:
             self._end_lingering(self.program, self.program.lingers, now)
@@ -264,6 +267,8 @@ class SlotQueue:
             if worker.given.pop(token, None) is not None:
                 worker.note(seconds)
                 report(TaskEnd(token, kind, 0, value, path, seconds, text=text))
+        if done.dropped:
+            self._take_back(worker.dropped(done.dropped))
 
     def _worker_ended(self, worker: Worker) -> None:
         """A worker has ended: so has the task in it; the others that it was given begin elsewhere."""
@@ -294,12 +299,15 @@ class SlotQueue:
 
     def _take_back(self, starts: list[Start]) -> None:
         """A worker has not come to these: another one begins them, unless they are to end."""
+        ledger = self._node.ledger
         for start in reversed(starts):
-            stopping = self._node.ledger.stopping.get(start.token)
-            if stopping is None:
-                self.waiting.appendleft(start)
+            stopping = ledger.stopping.get(start.token)
+            if stopping is not None:
+                ledger.report(TaskEnd(start.token, stopping.kind, begun=False))
+            elif start.token in ledger.recalled:
+                ledger.report(TaskEnd(start.token, EndKind.BACK, begun=False))
             else:
-                self._node.ledger.report(TaskEnd(start.token, stopping.kind, begun=False))
+                self.waiting.appendleft(start)
 
     def _death(self, start: Start, ending: ProcessEnd, seconds: float) -> TaskEnd:
         stopping = self._node.ledger.stopping.get(start.token)

@@ -15,6 +15,7 @@ import pickle
 import socket
 import struct
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,12 @@ from adaptive_scheduler.io.system.child_process import end_with_parent
 
 #: What it is doing just now, for the agent: token and begin (monotonic nanoseconds); token 0: nothing.
 NOW = struct.Struct("<QQ")
+#: Behind it: the number of the last `Do` of which nothing more is to begin; the agent writes it.
+RECALL = struct.Struct("<Q")
 #: Seconds after which results are sent although more calls are at hand.
 FLUSH = 0.002
+#: Seconds after which they are sent although a call is not at its end.
+LATE = 0.02
 #: Bytes of a value that travels in a message; a larger one goes by a file.
 LONGEST_VALUE = 64 * 2**10
 #: Bytes of a value that is kept at all.
@@ -44,6 +49,51 @@ LONGEST_REASON = 200
 
 #: How a call ended: kind, value, path, text.
 CallEnd = tuple[EndKind, bytes, str, str]
+
+
+class ResultSender:
+    """Results on their way to the agent: those of short calls go together.
+
+    If one of several calls takes long after all, those before it do not wait for its end: a thread
+    sends them. It is there only once there were several calls at a time.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._kept: list[Any] = []
+        self._sending = threading.Lock()
+        self._several = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin_several(self) -> None:
+        """Several calls follow."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._send_late, name="results", daemon=True)
+            self._thread.start()
+        self._several.set()
+
+    def end_several(self) -> None:
+        """They have been evaluated."""
+        self._several.clear()
+
+    def add(self, result: Any) -> None:
+        """Keep a result."""
+        with self._sending:
+            self._kept.append(result)
+
+    def send(self, dropped: int = 0) -> None:
+        """Send what is kept; with `dropped` also if that is nothing."""
+        with self._sending:
+            results, self._kept = self._kept, []
+            if results or dropped:
+                body = self._encode(Done(results, dropped))
+                self._sock.sendall(len(body).to_bytes(4, "big") + body)
+
+    def _send_late(self) -> None:
+        while self._several.wait():
+            time.sleep(LATE)
+            self.send()
 
 
 class CallWorker:
@@ -65,29 +115,38 @@ class CallWorker:
         self._values = values
         self._file = sock.makefile("rb", buffering=2**18)
         self._decode = msgspec.msgpack.Decoder(Do).decode
-        self._encode = msgspec.msgpack.Encoder().encode
         self._pid = os.getpid()
+        self._results = ResultSender(sock)
 
     def serve(self) -> None:
         """Evaluate until the agent ends."""
         while (head := self._file.read(4)) and len(head) == 4:
             body = self._file.read(int.from_bytes(head, "big"))
-            self._evaluate(self._decode(body).calls)
+            self._evaluate(self._decode(body))
 
-    def _evaluate(self, calls: list[tuple[int, str, bytes]]) -> None:
-        clock, done, flush_at = time.monotonic_ns, [], time.monotonic_ns() + int(FLUSH * 1e9)
-        for token, key, spec in calls:
+    def _evaluate(self, do: Do) -> None:
+        clock, results, flush_at = time.monotonic_ns, self._results, 0
+        if len(do.calls) > 1:
+            results.begin_several()
+            flush_at = clock() + int(FLUSH * 1e9)
+        for token, key, spec in do.calls:
+            if self._is_recalled(do):
+                break
             begin = clock()
             NOW.pack_into(self._page, 0, token, begin)
             kind, value, path, text = self._call(token, key, spec)
             end = clock()
-            done.append((token, kind, value, path, (end - begin) / 1e9, text))
-            if end >= flush_at:
-                self._send(done)
-                done, flush_at = [], end + int(FLUSH * 1e9)
+            results.add((token, kind, value, path, (end - begin) / 1e9, text))
+            if flush_at and end >= flush_at:
+                results.send()
+                flush_at = end + int(FLUSH * 1e9)
         NOW.pack_into(self._page, 0, 0, 0)
-        if done:
-            self._send(done)
+        results.end_several()
+        results.send(do.number if self._is_recalled(do) else 0)
+
+    def _is_recalled(self, do: Do) -> bool:
+        number: int = RECALL.unpack_from(self._page, NOW.size)[0]
+        return number >= do.number
 
     def _call(self, token: int, key: str, spec: bytes) -> CallEnd:
         try:
@@ -134,10 +193,6 @@ class CallWorker:
         except (FileError, TaskError) as error:
             return _failure(executor.describe(error))
         return EndKind.VALUE, b"", str(path), ""
-
-    def _send(self, results: list[Any]) -> None:
-        body = self._encode(Done(results))
-        self._sock.sendall(len(body).to_bytes(4, "big") + body)
 
 
 def _failure(described: tuple[str, str, str, bytes | None]) -> CallEnd:

@@ -178,7 +178,10 @@ class Command:
                 f"inputs: {around[0]} has the run's folder in it. Name the files in it instead."
             )
         new = own.with_name(f".{own.name}-{uuid.uuid4().hex}")
-        new.mkdir(parents=True)
+        # whatever the umask, no other user may write what the program reads
+        new.parent.mkdir(mode=0o775, parents=True, exist_ok=True)
+        new.mkdir(mode=0o775)
+        (new / PARAM_FILE).touch(mode=0o664)
         (new / PARAM_FILE).write_text(text)
         for path in self.inputs:
             copy = shutil.copytree if path.is_dir() else shutil.copy2

@@ -1,0 +1,99 @@
+"""No core and no GPU is given to two tasks at a time: told by the tasks, while what runs them is killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from collections import defaultdict
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from adaptive_scheduler import Command, Executor, TaskResources
+from adaptive_scheduler.scheduler import Here
+from tests.task_campaign import work
+from tests.task_campaign.verdict import double_bookings, intervals, read_ledger
+
+PATIENCE = 90.0
+GPUS = ["0", "1"]
+N = 120
+
+
+@pytest.mark.slow
+def test_no_core_and_no_gpu_is_given_to_two_at_a_time(tmp_path: Path) -> None:
+    """Cores are those that this machine has: each child is bound to its own; GPUs are names."""
+    cores, ledger = len(os.sched_getaffinity(0)), str(tmp_path / "ledger")
+    program = [sys.executable, "-S", work.__file__, "{key}", "{seconds}", ledger]
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    shares: dict[str, float] = {}
+    with Executor(Here(gpus=GPUS), folder=tmp_path / "run") as executor:
+        futures = []
+        for number in range(N):
+            share, threads = dice.choice((0.0, 0.5, 0.5, 1.0)), dice.choice((1, 1, min(2, cores)))
+            key = f"{dice.choice(('call', 'command'))}-{number}"
+            shares[key] = share
+            view = executor.options(
+                resources=TaskResources(threads_per_rank=threads, gpus_per_rank=share), retries=20
+            )
+            seconds = dice.uniform(0.0, 0.06)
+            if key.startswith("call"):
+                futures.append(view.submit(work.call, key, seconds, ledger))
+            else:
+                futures.append(view.submit(Command(program), key=key, seconds=seconds))
+        head = psutil.Process(executor._closing.heads[0].process.pid)
+        for kind in ("worker", "agent", "worker", "supervisor", "worker"):
+            _wait_for(Path(ledger), dice.randrange(8, 16))
+            _kill(head, kind, dice)
+        for future in futures:
+            future.result(PATIENCE)
+    noted = read_ledger(Path(ledger))
+    assert double_bookings(noted, cores + 1) == []
+    assert {core for line in noted for core in line["cores"]} <= os.sched_getaffinity(0)
+    assert _gpus_overbooked(noted, shares) == []
+
+
+def _wait_for(ledger: Path, more: int) -> None:
+    """Until so many more lines are there."""
+    end, before = time.monotonic() + PATIENCE, _lines(ledger)
+    while _lines(ledger) < before + more:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def _lines(ledger: Path) -> int:
+    return ledger.read_bytes().count(b"\n") if ledger.exists() else 0
+
+
+def _kill(head: psutil.Process, kind: str, dice: random.Random) -> None:
+    victims = []
+    for one in head.children(recursive=True):
+        with suppress(psutil.Error):
+            if f"adaptive_scheduler.client.tasks.node.{kind}" in one.cmdline():
+                victims.append(one)
+    if victims:
+        dice.choice(victims).kill()
+
+
+def _gpus_overbooked(ledger: list[dict[str, Any]], shares: dict[str, float]) -> list[str]:
+    """GPUs of which more than a whole one was given away at a time."""
+    changes: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for begin, end, line in intervals(ledger):
+        its = [one for one in (line["gpus"] or "").split(",") if one]
+        assert bool(its) == bool(shares[line["key"]]), line
+        for gpu in its:
+            changes[gpu] += [(begin, shares[line["key"]]), (end, -shares[line["key"]])]
+    wrong = []
+    for gpu, those in changes.items():
+        taken = 0.0
+        for _, change in sorted(those):
+            taken += change
+            if taken > 1.0 + 1e-9:
+                wrong.append(f"GPU {gpu}: {taken}")
+    return wrong

@@ -1,0 +1,35 @@
+"""The kill campaign on each batch system; longer ones by `make soak`, or ``python -m tests.task_campaign``."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.task_campaign.__main__ import LIMIT
+
+#: Seconds for the start of a batch system, its end and the verdict.
+MORE = 60.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(LIMIT + MORE + 40)
+@pytest.mark.parametrize(
+    "batch_system", ["local", pytest.param("slurm", marks=pytest.mark.slurm), "pbs"]
+)
+def test_every_task_ends_once_whatever_is_killed(batch_system: str) -> None:
+    """With a new seed each time, which is printed."""
+    campaign = subprocess.Popen(
+        [sys.executable, "-m", "tests.task_campaign", batch_system],
+        cwd=Path(__file__).parents[2], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        out, _ = campaign.communicate(timeout=LIMIT + MORE)
+    except subprocess.TimeoutExpired:
+        campaign.send_signal(signal.SIGTERM)  # it ends what it has started
+        out, _ = campaign.communicate(timeout=40)
+    print(out)
+    assert campaign.returncode == 0, out

@@ -425,6 +425,18 @@ open(out, "wb").write(pickle.dumps(facts))
     assert executor.submit(double, 1).result(PATIENCE) == 2
 
 
+def test_futures_of_an_executor_that_was_shut_down_come_from_the_disk(tmp_path: Path) -> None:
+    """Each time they are asked for: ends of all kinds."""
+    with Executor(Here(slots=1), folder=tmp_path / "run") as executor:
+        executor.submit_many(abs, [-1, b"x" * 10, -3])
+    for _ in range(2):
+        first, bad, third = executor.futures
+        assert (first.result(0), third.result(0), third.args) == (1, 3, (-3,))
+        with pytest.raises(TypeError, match="abs"):
+            bad.result(0)
+        assert [one.state for one in executor.futures] == ["done", "failed", "done"]
+
+
 def test_attach_takes_part_in_what_still_runs(executor: Executor, tmp_path: Path) -> None:
     go = tmp_path / "go"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 from adaptive_scheduler.runs.driver.pools import HEAD_GRACE, LocalHead
@@ -85,11 +86,19 @@ _open_ones: set[Closing] = set()
 
 
 def _finish_all() -> None:
-    """At Python's end: as its own executors, wait for what was submitted."""
+    """At Python's end: as its own executors, wait for what was submitted; but not if a Ctrl-C ended it."""
     for closing in list(_open_ones):
         closing.is_shut = True
     for closing in list(_open_ones):
-        closing.finish()
+        if _has_ended_by_ctrl_c():
+            closing.leave()
+        else:
+            closing.finish()
+
+
+def _has_ended_by_ctrl_c() -> bool:
+    is_typed = hasattr(sys, "ps1")  # there the last exception may be of an hour ago
+    return not is_typed and isinstance(getattr(sys, "last_value", None), KeyboardInterrupt)
 
 
 # as concurrent.futures does: before threads are joined, and long before `atexit`

@@ -14,7 +14,7 @@ TASK_PLANTS: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("a double booking at a release", (Change("HeadMirror._end", "test follower None -next", "True"),)),
     ("a driver's resend counted twice", (Change("DriverManager._submit", "test known", "False"),)),
     ("a parked answer sent twice", (Change("Dispatcher._wake", "statement uuid _parked -list -items -append"),)),
-    ("a crash counted for a neighbour", (Change("HeadSession.lose", "name BACK", "EndKind.DIED"),)),
+    ("a crash counted for a neighbour", (Change("HeadSession.lose", "statement _lines _end > name BACK", "EndKind.DIED"),)),
     ("a task that was lined up begun again", (Change("HeadSession._is_away", "operation token _lines -running", "False"),)),
     ("tags ignored", (Change("HandOut._classes", "operation accepts of", "True"),)),
     ("starve_after ignored", (Change("Starvation.reserve", "test since after", "True"),)),

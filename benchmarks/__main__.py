@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -70,6 +71,7 @@ def main(
         raise typer.BadParameter(
             f"no such row: {', '.join(sorted(unknown))}. There are {', '.join(ROWS)}."
         )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # rows end their processes then
     console = Console()
     environment.compile_ours()
     figures: list[Figure] = []

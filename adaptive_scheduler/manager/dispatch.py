@@ -47,10 +47,12 @@ from adaptive_scheduler.core.jobs.outputs import Output
 from adaptive_scheduler.core.wire.messages import (
     Owner,
     Picture,
+    Refused,
     Reply,
     Request,
     decode_request,
     encode_reply,
+    number_of,
 )
 from adaptive_scheduler.errors import ProtocolError
 from adaptive_scheduler.io.storage import row_codec
@@ -248,7 +250,14 @@ class Dispatcher:
             self._rejected += 1
             if self._rejected in (1, 10, 100, 1000) or self._rejected % 10000 == 0:
                 self._log.warning("message_dropped", reason=str(error), dropped=self._rejected)
-            return 0, None
+            asked = number_of(message)
+            if asked is None:
+                return 0, None
+            return asked, Refused(
+                "not_understood",
+                f"the manager does not know such a request ({error}): it is of another version of "
+                "adaptive_scheduler. Use one environment for both.",
+            )
         waiting = self._parked.get(owner.uuid)
         if waiting is not None and waiting[1] > number:
             return number, None  # late: its sender waits for the answer to a newer one

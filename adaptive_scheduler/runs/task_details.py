@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from adaptive_scheduler.core.wire.tasks import LastTry, TaskView
 from adaptive_scheduler.errors import USER_RAISES
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.read_logs import tail
+from adaptive_scheduler.runs.driver.commands.command import read_command
 
 #: Letters of a value's, or an argument's, repr that are shown.
 LONGEST_REPR = 2000
@@ -47,7 +48,9 @@ def details(
     found["log"] = _log(folder, found["job"], command)
     found["value"], found["traceback"] = "", ""
     if row.phase is DONE and command is None:
-        found["value"] = _value(facts)
+        found["value"] = _shown(lambda: _value(facts))
+    elif row.phase is DONE and command is not None and command.rule:
+        found["value"] = _shown(lambda: read_command(folder, spec)[0].value(row.code))
     elif row.phase is FAILED and facts.get("error"):
         name, message, text, _ = pickle.loads(facts["error"])
         found["traceback"] = text
@@ -114,14 +117,17 @@ def _function_name(folder: RunFolder, key: str) -> str:
     return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
-def _value(facts: Mapping[str, bytes]) -> str:
+def _value(facts: Mapping[str, bytes]) -> Any:
     path = facts.get("path", b"").decode()
-    try:  # the border to the user's code: the class of the value
-        data = Path(path).read_bytes() if path else facts.get("value", b"")
-        return _cut(repr(pickle.loads(data)) if data else "None", LONGEST_REPR)
+    data = Path(path).read_bytes() if path else facts.get("value", b"")
+    return pickle.loads(data) if data else None
+
+
+def _shown(make: Callable[[], Any]) -> str:
+    try:  # the border to the user's code: the class of the value, the rule of a command
+        return _cut(repr(make()), LONGEST_REPR)
     except USER_RAISES as error:
-        where = f" (in {path})" if path else ""
-        return f"cannot be shown here{where}: {type(error).__name__}: {error}"
+        return f"cannot be shown here: {type(error).__name__}: {error}"
 
 
 def _cut(text: str, length: int) -> str:

@@ -29,6 +29,9 @@ def sleep_for_ever(home: str) -> None:
 
 def main(home: str, what: str, patience: str) -> None:
     folder = Path(home) / "run"
+    if what == "top":  # without a block: the end of Python waits
+        executor = Executor(Here(slots=1), folder=folder, driver_patience=float(patience))
+        executor.submit(sleep_for_ever, home).result()
     with Executor(Here(slots=2), folder=folder, driver_patience=float(patience)) as executor:
         (Path(home) / "head").write_text(str(executor._closing.heads[0].process.pid))
         if what == "keys":

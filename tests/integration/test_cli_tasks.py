@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from adaptive_scheduler import Command, Executor, TaskResources
+from adaptive_scheduler import Command, Executor, TaskResources, float_file
 from adaptive_scheduler.cli import app
 from adaptive_scheduler.commandline.output.terminal import console
 from adaptive_scheduler.core.config import RunConfig, Timing
@@ -91,7 +91,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run that is over: 12 roots, the one of -1 among them, two commands, a sleep too long."""
+    """A run that is over: 12 roots, the one of -1 among them, three commands, a sleep too long."""
     folder = tmp_path_factory.mktemp("my runs") / NAME
     with Executor(Here(slots=2), folder=folder) as executor:
         executor.options(tag="roots", name=NAME).submit_many(root, [4, -1, *range(10)])
@@ -100,6 +100,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
                 Command("echo hello {x}; exit {x}"), x=x
             )
         executor.options(timeout=0.2).submit(time.sleep, 100)
+        executor.submit(Command("echo 2.5 > f", value=float_file("f")))
     found = run_folder(folder, "")
     until(lambda: not found.manager.exists())
     return found
@@ -122,12 +123,12 @@ def live(tmp_path: Path) -> Iterator[Executor]:
 
 def test_tasks_are_listed_by_state_and_tag(ended: RunFolder) -> None:
     text = typed("tasks", ended.home)
-    assert "15 tasks: 12 done, 3 failed." in text
+    assert "16 tasks: 13 done, 3 failed." in text
     assert NAME in text
     assert [row["task"] for row in read("tasks", ended.home, "--state", "failed")] == [1, 13, 14]
     assert [row["task"] for row in read("tasks", ended.home, "--tag", "shell")] == [12, 13]
-    assert "the first 3 of 15" in typed("tasks", ended.home, "--limit", "3")
-    assert "None is queued. 15 tasks" in typed("tasks", ended.home, "--state", "queued")
+    assert "the first 3 of 16" in typed("tasks", ended.home, "--limit", "3")
+    assert "None is queued. 16 tasks" in typed("tasks", ended.home, "--state", "queued")
 
 
 def test_all_of_one_task_is_shown(ended: RunFolder) -> None:
@@ -139,6 +140,7 @@ def test_all_of_one_task_is_shown(ended: RunFolder) -> None:
     assert "-1 has no root" in text
     assert "Traceback (most recent call last)" in text
     assert "To run it again: adaptive-scheduler retry" in text
+    assert "value 2.5" in typed("task", ended.home, "15")
     assert "why it ran for longer than its timeout of 0.2 s" in typed("task", ended.home, "14")
     text = typed("logs", ended.home, "x=3")  # by its key
     assert "exit code 3" in text
@@ -150,7 +152,7 @@ def test_all_of_one_task_is_shown(ended: RunFolder) -> None:
 
 def test_a_run_that_is_over(ended: RunFolder) -> None:
     text = typed("status", ended.home, code=1)
-    assert "12/15" in text
+    assert "13/16" in text
     assert "task 13: ended with status 3" in text
     assert f"task 1 {NAME}: ValueError: -1 has no root" in text
     assert "learner" not in text
@@ -158,7 +160,7 @@ def test_a_run_that_is_over(ended: RunFolder) -> None:
     assert (found["kind"], found["over"], found["jobs"]) == ("task", True, [])
     for command in ("cancel", "resume"):
         text = typed(command, ended.home)
-        assert f"Nothing to {command}: all 15 tasks have ended: 12 done, 3 failed." in text
+        assert f"Nothing to {command}: all 16 tasks have ended: 13 done, 3 failed." in text
     assert "0 tasks cancelled; 2 had ended before." in typed("cancel", ended.home, "3-4")
     assert "0 tasks have priority -2; 1 had ended before." in typed(
         "prioritise", ended.home, "3", "-2"
@@ -178,7 +180,7 @@ def test_a_run_that_is_over(ended: RunFolder) -> None:
      (("task", "0-3"), "stands for 4 tasks"),
      (("task", "x=4"), "Did you mean x=3 or x=0?"),
      (("task",), "Which of its tasks?"),
-     (("cancel", "5-99"), "its ids are 0 to 14"),
+     (("cancel", "5-99"), "its ids are 0 to 15"),
      (("cancel", "9-5"), "from a smaller id to a larger one"),
      (("cancel", "3", "--tag", "shell"), "not both"),
      (("prioritise", "3"), "tasks and the priority"),

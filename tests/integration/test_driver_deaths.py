@@ -112,8 +112,8 @@ def test_a_driver_that_is_killed_and_run_again_repeats_nothing_that_is_done(home
 
 
 def test_ctrl_c_ends_a_driver_and_leaves_its_tasks_in_the_run(home: Path) -> None:
-    """In `result()`, and where the end of the `with` block waits. Nothing could run them: the manager ends."""
-    homes = [home / "sleep", home / "leave"]
+    """In `result()`, also without a `with`, and at the end of the block. Nothing could run them: the manager ends."""
+    homes = [home / "sleep", home / "leave", home / "top"]
     for one in homes:
         one.mkdir()
     drivers = [start_driver(one, one.name) for one in homes]

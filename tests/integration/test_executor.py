@@ -312,9 +312,11 @@ def test_what_is_known_of_a_task_while_it_runs_and_afterwards(
     os.kill(pid, 0)
     (row,) = executor.tasks(tag="known")
     assert (row["state"], row["pid"], row["ended"]) == ("running", pid, None)
+    assert future.running()
     go.touch()
     assert future.result(PATIENCE) == "x"
     assert (future.state, future.attempts, future.job, future.pid) == ("done", 1, head, pid)
+    assert not future.running()
     assert future.seconds is not None
     assert (future.priority, future.tag, future.args) == (2.0, "known", ("x",))
     (row,) = executor.tasks(state="done", tag="known")
@@ -421,6 +423,18 @@ open(out, "wb").write(pickle.dumps(facts))
     assert found[3].startswith("ZeroDivisionError")
     assert found[4] == (1, 0)
     assert executor.submit(double, 1).result(PATIENCE) == 2
+
+
+def test_futures_of_an_executor_that_was_shut_down_come_from_the_disk(tmp_path: Path) -> None:
+    """Each time they are asked for: ends of all kinds."""
+    with Executor(Here(slots=1), folder=tmp_path / "run") as executor:
+        executor.submit_many(abs, [-1, b"x" * 10, -3])
+    for _ in range(2):
+        first, bad, third = executor.futures
+        assert (first.result(0), third.result(0), third.args) == (1, 3, (-3,))
+        with pytest.raises(TypeError, match="abs"):
+            bad.result(0)
+        assert [one.state for one in executor.futures] == ["done", "failed", "done"]
 
 
 def test_attach_takes_part_in_what_still_runs(executor: Executor, tmp_path: Path) -> None:

@@ -116,3 +116,16 @@ def test_options_of_pools_are_refused_on_this_machine(tmp_path: Path) -> None:
         Executor(Here(), tmp_path / "run", accepts=["a"])
     with pytest.raises(InputError, match="SLURM"):
         Executor("slurm", tmp_path / "run")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("folder", [3, "", "a file", "a file/run", "a\0b"])
+def test_a_folder_that_cannot_be_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a file").touch()
+    with pytest.raises(InputError, match="folder"):
+        Executor(Here(slots=1), folder)
+    with pytest.raises(InputError, match="folder"):
+        Executor.attach(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["a file"]

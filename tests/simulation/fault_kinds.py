@@ -36,7 +36,10 @@ FAULT_KINDS = frozenset(
 #: Those of runs of tasks: their clients are heads, and their users drivers.
 TASK_FAULT_KINDS = frozenset(
     {
-        *(kind for kind in FAULT_KINDS if not kind.startswith(("user code ends", "item kills"))),
+        *(
+            kind for kind in FAULT_KINDS
+            if not kind.startswith(("user code ends", "item kills", "two clients"))
+        ),
         "worker killed", "agent killed", "agent killed: a task kills its agent", "driver killed",
         "submitted twice", "priorities changed", "tasks withdrawn", "pool removed", "walltime ends",
         "head cannot work",

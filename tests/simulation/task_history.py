@@ -51,7 +51,11 @@ OUTCOMES = (EndKind.VALUE, EndKind.ERROR, EndKind.DIED, EndKind.EXIT, EndKind.TI
 class TaskAccidents(Accidents):
     """What may happen to those who run and submit tasks, too."""
 
-    weights: ClassVar = {**WEIGHTS, "kill_agent": 4, "kill_driver": 3}
+    #: A head is started without MPI: a job never has two that take themselves for the only one.
+    weights: ClassVar = {
+        **{kind: weight for kind, weight in WEIGHTS.items() if kind != "double_client"},
+        "kill_agent": 4, "kill_driver": 3,
+    }  # fmt: skip
     history: TaskHistory
 
     def kill_agent(self) -> None:
@@ -314,6 +318,10 @@ class TaskHistory(History):
     # ---------------------------------------------------------------------------- end
 
     def _is_over(self) -> bool:
+        turns = self.manager.turns
+        if self._is_closed and turns is not None and turns.state.tasks.is_open and self.asker:
+            self._is_closed = False  # a late Submit of a driver that is dead has opened it again
+            self.asker.go_on()
         return (
             super()._is_over() and set(self.oracle.items.values()) <= self.collected
             and self.asker is not None and self.asker.body is None

@@ -249,8 +249,7 @@ class TaskOracle(Oracle):
 
     def _hand_out(self, head: HeadView, wall: float, monotonic: float) -> int:
         """Watch the manager hand out tasks to one head."""
-        queued = self._book.tasks.queued
-        self._passed = {of: since for of, since in self._passed.items() if queued.get(of)}
+        self._forget_passed()
         before = set(head.mirror.given)
         starvation = self._tasks.hand_out.starvation
         passed = starvation.passed_by.items()
@@ -262,7 +261,13 @@ class TaskOracle(Oracle):
             new = [given for token, given in head.mirror.given.items() if token not in before]
             self._check_given(head, new)
             self._check_order(head, new, monotonic, due)
+        self._forget_passed()
         return n
+
+    def _forget_passed(self) -> None:
+        """Classes without free tasks wait for nothing."""
+        queued = self._book.tasks.queued
+        self._passed = {of: since for of, since in self._passed.items() if queued.get(of)}
 
     def _check_given(self, head: HeadView, new: Sequence[Given]) -> None:
         rows, job = self._book.rows, head.job

@@ -11,12 +11,15 @@ from contextlib import suppress
 import psutil
 
 from adaptive_scheduler.core.jobs.batch_jobs import JobState
+from adaptive_scheduler.core.paths import JOB_VARIABLE
 from tests.clusters.pbs import PrivatePBS
 from tests.clusters.slurm import PrivateSlurm
 from tests.task_campaign.world import World
 
 #: Seconds for which a node is drained.
 DRAINED = 4.0
+#: Seconds between two requeues: Slurm lets a requeued job wait for two minutes, and it is one of its pool's.
+REQUEUE_EVERY = 40.0
 IN_JOBS = ("head", "supervisor", "agent", "worker", "program")
 #: Kinds that come more often.
 OFTEN = ("worker", "program", "agent")
@@ -34,6 +37,8 @@ class Kills:
     ----------
     done : Counter of str
         How often, by kind.
+    spares_one : bool
+        The job that ran first is not ended, so that one reaches its walltime.
     """
 
     def __init__(self, world: World, dice: random.Random) -> None:
@@ -42,6 +47,9 @@ class Kills:
         self.told: list[str] = []
         self._begin = time.monotonic()
         self._drained: tuple[str, float] | None = None
+        self.spares_one = True
+        self._spared = ""
+        self._may_requeue = 0.0
         kinds: dict[str, Callable[[], str]] = {
             f"{kind} killed": (lambda kind=kind: self._kill_in_job(kind))  # type: ignore[misc]
             for kind in IN_JOBS
@@ -74,6 +82,8 @@ class Kills:
 
     def _kill_in_job(self, kind: str) -> str:
         victims = self._world.processes(kind)
+        if kind == "head":
+            victims = [one for one in victims if one.environ().get(JOB_VARIABLE) in self._jobs()]
         if not victims:
             return ""
         victim = self._dice.choice(victims)
@@ -96,10 +106,19 @@ class Kills:
         victim.kill()
         return str(victim.pid)
 
+    def _jobs(self) -> list[str]:
+        """Jobs that run, and may be ended."""
+        running = [job.id for job in self._world.queue() if job.state is JobState.RUNNING]
+        if not self.spares_one:
+            return running
+        if self._spared not in running:
+            self._spared = running[0] if running else ""
+        return [job for job in running if job != self._spared]
+
     def _running(self) -> str:
         """A job that runs tasks; "" if none does."""
-        running = [job for job in self._world.queue() if job.state is JobState.RUNNING]
-        return self._dice.choice(running).id if running and self._world.processes("agent") else ""
+        jobs = self._jobs()
+        return self._dice.choice(jobs) if jobs and self._world.processes("agent") else ""
 
     def _cancel(self) -> str:
         job = self._running()
@@ -109,9 +128,11 @@ class Kills:
         return job
 
     def _requeue(self) -> str:
-        job, cluster = self._running(), self._world.cluster
+        now = time.monotonic()
+        job, cluster = self._running() if now >= self._may_requeue else "", self._world.cluster
         if not job:
             return ""
+        self._may_requeue = now + REQUEUE_EVERY
         if isinstance(cluster, PrivateSlurm):
             done = self._world.command(["scontrol", "requeue", job])
             return "" if done.rc else job

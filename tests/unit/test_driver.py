@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+from concurrent.futures import InvalidStateError
 from pathlib import Path
 from typing import Any
 
@@ -327,6 +328,15 @@ def test_an_input_that_has_the_run_in_it_is_refused(
         with pytest.raises(InputError, match="has the run's folder in it"):
             Command("true", inputs=[around]).encode(folder, {}, {})
     assert not folder.tasks.exists()
+
+
+def test_a_second_end_of_a_future_is_an_error_and_blocks_nobody(book: TaskBook) -> None:
+    future = book.failed_at_submit(Settings(), ValueError("the first"))
+    for end in (future.set_result, future.set_exception):
+        with pytest.raises(InvalidStateError, match="FINISHED"):
+            end(None)
+    with pytest.raises(ValueError, match="the first"):
+        future.result(0)
 
 
 def test_an_argument_that_cannot_be_pickled_is_named(book: TaskBook, manager: FakeManager) -> None:

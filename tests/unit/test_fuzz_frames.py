@@ -27,6 +27,7 @@ from adaptive_scheduler.core.wire.messages import (
     Finish,
     Goodbye,
     Owner,
+    Refused,
     Release,
     Reply,
     Retry,
@@ -85,7 +86,7 @@ class Desk:
         try:
             owner, _, request = decode_request(frame)
         except ProtocolError:
-            assert reply is None
+            assert reply is None or (type(reply) is Refused and reply.code == "not_understood")
             assert changed == []
             self.seen["dropped"] += 1
             return

@@ -244,11 +244,11 @@ def test_many_new_priorities_among_many_tasks_reach_the_next_slot_at_once() -> N
     n, changed = 100_000, 10_000
     table = ItemTable([task(number) for number in range(n)])
     out, view = hand_out(table), head(1)
-    start = time.perf_counter()
+    start = time.process_time()
     for number in range(changed):
         table.prioritise(n - 1 - 10 * number, float(number + 1), 0.0)
     out.to(view, 0.0, 0.0)
-    took = time.perf_counter() - start
+    took = time.process_time() - start
     assert given_items(view) == [n - 1 - 10 * (changed - 1)]
     assert took < 0.25, f"{took:.3f} s"
 

@@ -20,7 +20,9 @@ from adaptive_scheduler.core.rows.row import CANCELLED, DONE, FAILED, QUEUED, RU
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import (
+    VERSION,
     Cancel,
+    Envelope,
     Goodbye,
     Hello,
     Owner,
@@ -49,6 +51,7 @@ from adaptive_scheduler.core.wire.tasks import (
     Withdraw,
     Work,
 )
+from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.testing.clock import Clock
 from adaptive_scheduler.testing.manager import VirtualManager
 
@@ -524,6 +527,15 @@ def test_those_that_died_before_are_blamed_for_the_death_of_their_agent() -> Non
     assert ends == {1: EndKind.CUT, 2: EndKind.DIED, 3: EndKind.CUT}
 
 
+def test_what_no_agent_was_given_comes_back_uncounted_when_the_agent_is_lost() -> None:
+    session = HeadSession()
+    session.take(Work(tasks=[Given(n, n, 0, [NodePlace(0, [n])]) for n in (1, 2)]))
+    session.lose("the agent died", is_ending=False, unsent={2})
+    ends = {end.token: (end.kind, end.begun) for end in session.trade(0.0).ended}
+    assert ends == {1: (EndKind.DIED, True), 2: (EndKind.BACK, False)}
+    assert not session.running
+
+
 @pytest.mark.parametrize(("is_ending", "kind"), [(False, EndKind.DIED), (True, EndKind.CUT)])
 def test_all_are_blamed_if_none_died_before_unless_the_job_ends(
     is_ending: bool, kind: EndKind
@@ -643,6 +655,73 @@ def test_what_is_withdrawn_on_its_way_is_not_begun() -> None:
     assert session.take(work) == []
     [end] = session.trade(0.0).ended
     assert (end.kind, end.begun) == (EndKind.CANCELLED, False)
+
+
+# ------------------------------------------------------------------- bad days
+
+
+def test_a_request_that_a_manager_of_another_version_does_not_know_is_refused_with_a_sentence() -> (
+    None
+):
+    world = World()
+    body = msgspec.Raw(msgspec.msgpack.encode({"type": "OfTomorrow"}))
+    message = msgspec.msgpack.encode(Envelope(VERSION, DRIVER, 7, body))
+    ((_, reply),) = world.manager.step([(b"driver", message)])
+    number, refused = decode_reply(reply)
+    assert (number, type(refused)) == (7, Refused)
+    assert "another version" in refused.reason
+    assert world.manager.step([(b"driver", b"\x91" * 9)]) == []
+
+
+def test_a_submit_on_a_full_disk_is_answered_when_there_is_room_and_counts_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    store, submit = world.manager.store, Submit("b", [TaskResources()], [NewTask(b"x")])
+    monkeypatch.setattr(store, "commit", full_disk)
+    assert world.driver.ask(submit) is None
+    assert world.driver.ask(submit) is None  # the driver sends it again
+    head = Head(world)
+    assert head.session.trade(0.0).seen == 0, "nothing is handed out that is not on disk"
+    monkeypatch.undo()
+    assert world.driver.ask(submit).items == [0]
+    world.manager.restart()
+    assert len(world.manager.items) == 1
+    assert world.manager.store.fact("spec", 0) == b"x"
+
+
+def full_disk() -> None:
+    raise DatabaseError("/run", "no space left on device")
+
+
+def test_two_drivers_share_a_run() -> None:
+    """Each learns of all ends, at its own pace; a key of one is a key of the other."""
+    world = World()
+    other = Peer(world, Owner("driver", 0, 0, "another driver"))
+    assert world.submit(2) == [0, 1]
+    keyed = Submit("c", [TaskResources()], [NewTask(b"", key="k")])
+    assert world.driver.ask(keyed).items == [2]
+    assert other.ask(Submit("d", keyed.resources, keyed.calls)).items == [2]
+    head = Head(world, cores=3)
+    head.trade()
+    for token in list(head.tokens):
+        head.end(token)
+    head.trade()
+    assert [one.item for one in world.collect().ended] == [0, 1, 2]
+    assert [one.item for one in other.ask(Collect(1)).ended] == [1, 2]
+
+
+def test_clocks_that_step_move_no_task() -> None:
+    """Times in messages are lengths; leases and deadlines go by a clock that nobody sets."""
+    world = World()
+    world.submit(2)
+    head = Head(world)
+    head.trade()
+    world.clock.step_wall(-1e9)
+    head.end(head.tokens[0])
+    head.trade()
+    assert (world.row(0).phase, world.row(1).phase) == (DONE, RUNNING)
+    assert world.collect().ended[0].item == 0
 
 
 # ------------------------------------------------------------------- what is known of tasks

@@ -34,12 +34,13 @@ def listen() -> tuple[socket.socket, str]:
     return sock, f"@{name}"
 
 
-def accept(server: socket.socket) -> socket.socket | None:
-    """Return the next connection; None if it is another user's: all may connect."""
+def accept(server: socket.socket) -> tuple[socket.socket, int] | None:
+    """Return the next connection and the pid behind it; None if it is another user's: all may connect."""
     sock, _ = server.accept()
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    if _CREDENTIALS.unpack(credentials)[1] == os.getuid():
-        return sock
+    pid, user, _ = _CREDENTIALS.unpack(credentials)
+    if user == os.getuid():
+        return sock, pid
     sock.close()
     return None
 

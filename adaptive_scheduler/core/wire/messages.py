@@ -302,6 +302,14 @@ def decode_request(data: bytes) -> tuple[Owner, int, Request]:
         raise ProtocolError(f"not a request: {error}") from error
 
 
+def number_of(data: bytes) -> int | None:
+    """Number of a request of this version whose body is none; None if it is not even that."""
+    try:
+        return _envelopes.decode(data).number if _heads.decode(data).version == VERSION else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def encode_reply(number: int, body: Reply) -> bytes:
     """Bytes of the reply to request `number`."""
     return _encoder.encode(Answer(VERSION, number, msgspec.Raw(_encoder.encode(body))))

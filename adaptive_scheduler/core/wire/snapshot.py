@@ -154,10 +154,13 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
 
     @property
     def remaining(self) -> float | None:
-        """Seconds until all is done at the present pace; None if that is not known."""
+        """Seconds until all is done at the present pace; None if that is not known.
+
+        Of tasks it is not: those that are left may be quite unlike those that have ended.
+        """
         elapsed = self.time - self.started
         left = sum(self.phases.get(p, 0) for p in ("waiting", "queued", "running"))
-        if not self.alive or self.finished < 1 or elapsed <= 0:
+        if not self.alive or self.finished < 1 or elapsed <= 0 or self.kind != LEARNER:
             return None
         return left * elapsed / self.finished
 

@@ -10,8 +10,6 @@ import msgspec
 
 from adaptive_scheduler.core.rows.events import Cancelled
 from adaptive_scheduler.core.rows.row import (
-    DONE,
-    FAILED,
     OVER,
     QUEUED,
     RUNNING,
@@ -20,6 +18,7 @@ from adaptive_scheduler.core.rows.row import (
     TaskItem,
 )
 from adaptive_scheduler.core.rows.run_state import RunState
+from adaptive_scheduler.core.rows.task_results import task_result
 from adaptive_scheduler.core.tasks.resources import check_resources
 from adaptive_scheduler.core.tasks.task_state import Head
 from adaptive_scheduler.core.wire.messages import Ok, Owner, Refused, Reply, Request
@@ -265,24 +264,10 @@ class DriverManager:
             row = items.task(item) if item >= 0 else None
             if row is None or row.ended != upto or row.phase not in OVER:
                 continue  # it was tried again since
-            end = self._ended(row)
+            end = task_result(row, self._state.tasks.facts.fact)
             size += _size(end)
             ended.append(end)
         return Results(upto, ended)
-
-    def _ended(self, row: TaskItem) -> TaskResult:
-        """Tell what belongs to its last try: those before may have left facts too."""
-        facts = self._state.tasks.facts
-        value = error = path = b""
-        if row.phase is DONE:
-            path = facts.fact("path", row.id) or b""
-            value = b"" if path else facts.fact("value", row.id) or b""
-        elif row.phase is FAILED:
-            error = facts.fact("error", row.id) or b""
-        return TaskResult(
-            row.id, row.phase.value, value, path.decode(), error, row.reason, row.code,
-            row.attempts, facts.fact("times", row.id) or b"",
-        )  # fmt: skip
 
     def _fetch(self, request: Fetch) -> Reply:
         if len(request.items) > MOST_CALLS:
@@ -296,7 +281,7 @@ class DriverManager:
             looked_at += 1
             row = items.rows[item] if 0 <= item < len(items) else None
             if type(row) is TaskItem and row.phase in OVER:
-                ended.append(end := self._ended(row))
+                ended.append(end := task_result(row, self._state.tasks.facts.fact))
                 size += _size(end)
         return Fetched(len(items.tasks.ends), looked_at, ended)
 

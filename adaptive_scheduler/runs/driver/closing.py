@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 from adaptive_scheduler.runs.driver.pools import HEAD_GRACE, LocalHead
@@ -21,6 +22,8 @@ class Closing:
         Its end is that of the run, too, when all tasks have ended.
     waits : bool
         It ends when all of its tasks have ended.
+    stops : bool
+        It ends the manager, too, if nothing is left that could run a task.
 
     Attributes
     ----------
@@ -30,10 +33,11 @@ class Closing:
         That end with it.
     """
 
-    def __init__(self, book: TaskBook, *, closes_run: bool, waits: bool) -> None:
+    def __init__(self, book: TaskBook, *, closes_run: bool, waits: bool, stops: bool) -> None:
         self.is_shut = False
         self.heads: list[LocalHead] = []
-        self._book, self._closes_run, self._waits = book, closes_run, waits
+        self._book, self._closes_run = book, closes_run
+        self._waits, self._stops = waits, stops
         self._lock = threading.Lock()
         self._is_closed = False
         _open_ones.add(self)
@@ -73,7 +77,7 @@ class Closing:
             for head in self.heads:
                 head.end(HEAD_GRACE if self._book.fault is None else FAULT_GRACE)
             is_over = self._waits and closes_run  # then the manager ends by itself
-            if not is_over and self._book.fault is None:
+            if self._stops and not is_over and self._book.fault is None:
                 self._book.keeper.stop_if_alone({head.name for head in self.heads})
         _open_ones.discard(self)
 
@@ -82,11 +86,19 @@ _open_ones: set[Closing] = set()
 
 
 def _finish_all() -> None:
-    """At Python's end: as its own executors, wait for what was submitted."""
+    """At Python's end: as its own executors, wait for what was submitted; but not if a Ctrl-C ended it."""
     for closing in list(_open_ones):
         closing.is_shut = True
     for closing in list(_open_ones):
-        closing.finish()
+        if _has_ended_by_ctrl_c():
+            closing.leave()
+        else:
+            closing.finish()
+
+
+def _has_ended_by_ctrl_c() -> bool:
+    is_typed = hasattr(sys, "ps1")  # there the last exception may be of an hour ago
+    return not is_typed and isinstance(getattr(sys, "last_value", None), KeyboardInterrupt)
 
 
 # as concurrent.futures does: before threads are joined, and long before `atexit`

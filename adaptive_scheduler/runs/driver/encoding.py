@@ -237,7 +237,7 @@ def _error_of(
         # a value that cannot leave its worker: see `executors.worker`
         kind = NotPickledError if "cannot be pickled" in message else TaskError
         return kind(f"{name}: {message}\n\n{text}")
-    reason = ended.reason or f"it failed with code {ended.code}"
+    reason = ended.reason.rstrip(".") or f"it failed with code {ended.code}"
     log = f" Its output: {command.log}" if command is not None else ""
     return TaskError(f"{_described(ended, last)}: {reason}.{log}")
 

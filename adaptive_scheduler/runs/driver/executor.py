@@ -15,7 +15,7 @@ from typing import Any
 
 from adaptive_scheduler.core import paths
 from adaptive_scheduler.core.config import Timing
-from adaptive_scheduler.core.options.checks import duration
+from adaptive_scheduler.core.options.checks import duration, optional, path
 from adaptive_scheduler.core.options.keywords import accept_aliases
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import TaskItem
@@ -28,7 +28,7 @@ from adaptive_scheduler.runs.driver.commands.command import Command
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.driver.pools import LocalHead, RunPools, pool_where, where_to_run
 from adaptive_scheduler.runs.driver.settings import Settings
-from adaptive_scheduler.runs.driver.start_run import is_closed, start_run
+from adaptive_scheduler.runs.driver.start_run import has_manager, is_closed, start_run
 from adaptive_scheduler.runs.driver.task_book import TaskBook
 from adaptive_scheduler.runs.driver.task_table import read_rows, task_table
 from adaptive_scheduler.runs.run_manager import run_folder
@@ -112,20 +112,21 @@ class Executor(BaseExecutor):
         pool = pool_where(
             FIRST_POOL, where, (min_jobs, max_jobs), accepts, (batch_size, threshold), idle
         )
-        self.folder = run_folder(folder, name)
+        self.folder = run_folder(optional(path)(folder, "folder"), name)
         start_run(self.folder, name, where if isinstance(where, Scheduler) else None, timing)
         initializers = [partial(initializer, *initargs)] if initializer is not None else []
-        self._open(TaskBook(self.folder, name, initializers), closes_run=True, waits=True)
+        book = TaskBook(self.folder, name, initializers)
+        self._open(book, Closing(book, closes_run=True, waits=True, stops=True))
         try:
             self._add(pool, where)
         except BaseException:
             self._closing.leave()
             raise
 
-    def _open(self, book: TaskBook, *, closes_run: bool, waits: bool) -> None:
+    def _open(self, book: TaskBook, closing: Closing) -> None:
         self._book = book
         self._settings = Settings()
-        self._closing = Closing(book, closes_run=closes_run, waits=waits)
+        self._closing = closing
         self._pools = RunPools(self.folder, book.keeper)
         weakref.finalize(self, self._closing.begin).atexit = False
         book.start()
@@ -152,9 +153,11 @@ class Executor(BaseExecutor):
             raise InputError(
                 f"folder={self.folder.home}: there is no run. Executor(folder=...) begins one."
             )
-        was_closed = is_closed(self.folder)
+        starts = not has_manager(self.folder)
+        was_closed = starts and is_closed(self.folder)
         start_run(self.folder, "tasks")
-        self._open(TaskBook(self.folder, "tasks", []), closes_run=was_closed, waits=False)
+        book = TaskBook(self.folder, "tasks", [])
+        self._open(book, Closing(book, closes_run=was_closed, waits=False, stops=starts))
         return self
 
     @property
@@ -421,6 +424,7 @@ def _folder_of(folder: str | os.PathLike[str] | None) -> RunFolder:
         if mine is None:
             raise InputError("Executor.attach(): give the folder of a run; this is no task of one.")
         return RunFolder(mine)
+    folder = path(folder, "folder")
     return RunFolder(folder) if os.fspath(folder).endswith(".run") else run_folder(folder, "")
 
 

@@ -16,7 +16,7 @@ from adaptive_scheduler.runs.driver.encoding import last_try
 T = TypeVar("T")
 
 #: Names of `concurrent.futures._base`: its `wait` and `as_completed` read the state.
-PENDING, RUNNING, FINISHED = "PENDING", "RUNNING", "FINISHED"
+PENDING, FINISHED = "PENDING", "FINISHED"
 CANCELLED, CANCELLED_AND_NOTIFIED = "CANCELLED", "CANCELLED_AND_NOTIFIED"
 _OVER = (FINISHED, CANCELLED, CANCELLED_AND_NOTIFIED)
 
@@ -268,10 +268,10 @@ class TaskFuture(Future[T]):
         with _making:
             if self._lazy_condition is not None:
                 return False
-            if self._state in _OVER:
-                raise InvalidStateError(f"{self._state}: {self!r}")
-            self._result, self._exception, self._state = result, exception, FINISHED
-            return True
+            if self._state not in _OVER:
+                self._result, self._exception, self._state = result, exception, FINISHED
+                return True
+        raise InvalidStateError(f"{self._state}: {self!r}")  # without the lock: repr() needs it
 
     def done(self) -> bool:
         """Whether it has ended, in whatever way."""
@@ -282,8 +282,8 @@ class TaskFuture(Future[T]):
         return self._state in (CANCELLED, CANCELLED_AND_NOTIFIED)
 
     def running(self) -> bool:
-        """Whether it has begun and not ended."""
-        return self._state == RUNNING
+        """Whether it has been handed to a job and has not ended; the manager is asked, as by `state`."""
+        return self.state == "running"
 
     def result(self, timeout: float | None = None) -> T:
         """Return the value; wait for it if need be.

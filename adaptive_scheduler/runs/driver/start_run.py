@@ -190,6 +190,10 @@ class ManagerKeeper:
             if not has_pools and {job.id for job in jobs} <= set(mine):
                 self._viewer.ask(Stop())
 
+    def lives(self) -> bool:
+        """Whether the manager is there."""
+        return self._viewer.lives()
+
     def close(self) -> None:
         """Watch no more, and close the connection."""
         self._is_closed.set()
@@ -218,13 +222,13 @@ def start_run(
     RunError
         The manager does not start.
     """
+    fnames.refuse_unwritable_folder(str(folder.home), "folder")
     _refuse_learners(folder)
     with ManagerClient(folder) as viewer:
         if viewer.lives():
             return
         try:
             with removed_if_refused(folder):
-                fnames.refuse_unwritable_folder(str(folder.home), "folder")
                 for path in (folder.folder, folder.scripts, folder.ends):
                     files.private_folder(path)
                 with held(folder):
@@ -243,10 +247,15 @@ def _refuse_learners(folder: RunFolder) -> None:
         )
 
 
-def is_closed(folder: RunFolder) -> bool:
-    """Whether no manager of a run lives, and its driver has closed it."""
+def has_manager(folder: RunFolder) -> bool:
+    """Whether a manager of a run lives."""
     with ManagerClient(folder) as viewer:
-        return not viewer.lives() and not row_codec.read_run(read_tables(folder)).is_open
+        return viewer.lives()
+
+
+def is_closed(folder: RunFolder) -> bool:
+    """Whether the driver of a run has closed it, as its disk has it."""
+    return not row_codec.read_run(read_tables(folder)).is_open
 
 
 def _write(folder: RunFolder, name: str, scheduler: Scheduler | None, timing: Timing) -> None:

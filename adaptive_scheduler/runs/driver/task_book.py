@@ -37,7 +37,7 @@ from adaptive_scheduler.runs.driver.encoding import (
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.driver.settings import Settings, checked_priority
 from adaptive_scheduler.runs.driver.start_run import ManagerKeeper
-from adaptive_scheduler.runs.driver.task_table import TaskHistory
+from adaptive_scheduler.runs.driver.task_table import TaskHistory, read_results
 
 #: Entries of one message.
 MOST = 1000
@@ -241,7 +241,7 @@ class TaskBook:
 
     def close(self, *, closes_run: bool) -> None:
         """End the conversation with the manager."""
-        if closes_run:
+        if closes_run and self.keeper.lives():  # else there is nobody who would answer
             self._driver.outbox.put(lambda: [CloseRun()])
         self._driver.close()
         self.keeper.close()
@@ -256,7 +256,17 @@ class TaskBook:
                 self._register(future, future.number)
         items = [future.number for future in futures if future.number is not None]
         if not self._driver.outbox.put(lambda: [Fetch(items)]):
-            self.failed(futures, self.fault or BrokenExecutor("the driver has ended"))
+            self._adopt_ended(futures)
+
+    def _adopt_ended(self, futures: Sequence[AnyFuture]) -> None:
+        """Take what is on disk: this driver has ended, and hears nothing more."""
+        self.ended(read_results(self.folder))
+        with self._lock:
+            left = [one for one in futures if one.number in self._futures and not one.done()]
+            for future in left:
+                self._futures.pop(future.number or 0, None)
+        reason = f"this executor was shut down before: Executor.attach({str(self.folder.home)!r})"
+        self.failed(left, self.fault or BrokenExecutor(f"{reason} follows what has not ended."))
 
     def read_spec(
         self, future: AnyFuture

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.row import RUNNING, Phase, TaskItem
-from adaptive_scheduler.core.wire.tasks import LastTry, TaskView
+from adaptive_scheduler.core.rows.row import OVER, RUNNING, Phase, TaskItem
+from adaptive_scheduler.core.rows.task_results import task_result
+from adaptive_scheduler.core.wire.tasks import LastTry, TaskResult, TaskView
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.facts import Facts
@@ -27,6 +28,16 @@ _NOWHERE: dict[str, Any] = {
 def read_rows(folder: RunFolder) -> list[TaskItem]:
     """Return the rows of all tasks, in the order of their ids."""
     return _tasks_of(row_codec.read_items(read_tables(folder), folder))
+
+
+def read_results(folder: RunFolder) -> list[TaskResult]:
+    """Return how all tasks that have ended did so, in the order of their ids."""
+    tables, facts = read_with_facts(folder)
+    try:
+        rows = _tasks_of(row_codec.read_items(tables, folder))
+        return [task_result(row, facts.get) for row in rows if row.phase in OVER]
+    finally:
+        facts.close()
 
 
 def _tasks_of(rows: Sequence[Any]) -> list[TaskItem]:

@@ -13,6 +13,7 @@ from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.runs.views.render import STYLES
 from adaptive_scheduler.runs.views.tables import duration, table
 
+_ENDED = ("done", "failed", "cancelled")
 #: What is known of one task, by name.
 Facts = Mapping[str, Any]
 
@@ -85,7 +86,9 @@ def _tries(task: Facts) -> str:
         if task[name]
     ]
     n = str(task["attempts"])
-    allowed = f"{task['retries']} more allowed" if task["retries"] else ""
+    allowed = (
+        f"{task['retries']} more allowed" if task["retries"] and task["state"] not in _ENDED else ""
+    )
     more = ", ".join(filter(None, [*counts, allowed]))
     return f"{n} ({more})" if more else n
 

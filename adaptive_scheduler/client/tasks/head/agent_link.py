@@ -53,8 +53,8 @@ class AgentListener(Protocol):
     def agent_came(self) -> None:
         """There is an agent again."""
 
-    def agent_lost(self) -> None:
-        """What the agent ran has died with it."""
+    def agent_lost(self, unsent: frozenset[int]) -> None:
+        """What the agent ran has died with it, except for those that it was never given."""
 
 
 class AgentLink:
@@ -150,8 +150,12 @@ class AgentLink:
     # ------------------------------------------------------------------- from the agent
 
     def _meet(self) -> None:
-        sock = accept(self._server)
-        if sock is None:
+        accepted = accept(self._server)
+        if accepted is None:
+            return
+        sock, pid = accepted
+        if not self._life.is_parent_of(pid):
+            sock.close()  # its supervisor was killed: it ends, and there is another one
             return
         if self._frames is not None:
             self._lose()
@@ -184,7 +188,10 @@ class AgentLink:
         self._selector.unregister(self._frames.sock)
         self._frames.sock.close()
         self._frames = None
-        self._listener.agent_lost()
+        # those that wait for the next agent have no place any more, once they are told to be lost
+        unsent = frozenset(self._waiting)
+        self._waiting.clear()
+        self._listener.agent_lost(unsent)
 
     def _lose_supervisor(self) -> None:
         """It was killed, or an agent ended in a way that it does not mend."""
@@ -228,6 +235,14 @@ class _Supervisor:
     def is_running(self) -> bool:
         """Whether it has not ended."""
         return self._process is not None
+
+    def is_parent_of(self, pid: int) -> bool:
+        """Whether it has started this process, and still runs."""
+        try:
+            parent = psutil.Process(pid).ppid()
+        except psutil.NoSuchProcess:
+            return False
+        return self._process is not None and parent == self._process.pid
 
     def is_due(self, now: float) -> bool:
         """Whether another one is to be started."""

@@ -301,9 +301,10 @@ class HeadProcess:
             self._carry_out(begin)
         self._soon(GATHER if self._session.can_wait else 0.0)
 
-    def agent_lost(self) -> None:
+    def agent_lost(self, unsent: frozenset[int]) -> None:
         """What ran there died with it."""
-        self._session.lose("the agent of its node died", is_ending=bool(self._ending.reason))
+        is_ending = bool(self._ending.reason)
+        self._session.lose("the agent of its node died", is_ending=is_ending, unsent=unsent)
         self._soon(0.0)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict, deque
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -328,7 +329,7 @@ class HeadSession:
             self._report.frees = True
         return actions
 
-    def lose(self, text: str, *, is_ending: bool) -> None:
+    def lose(self, text: str, *, is_ending: bool, unsent: Collection[int] = frozenset()) -> None:
         """All that ran has died with its agent, and what was lined up comes back.
 
         Parameters
@@ -338,7 +339,12 @@ class HeadSession:
         is_ending : bool
             The job ends: then it is nobody's fault. Else those are blamed that died before, or all
             if there is none.
+        unsent : collection of int
+            Those that no agent was given: they come back, too.
         """
+        for token in [one for one in self.running if one in unsent]:
+            del self.running[token]
+            self._end(token, EndKind.BACK, begun=False)
         for token in self._lines.clear():
             self._end(token, EndKind.BACK, begun=False)
         for known in (self._long, self._recalled, self._offers):

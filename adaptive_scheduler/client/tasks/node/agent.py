@@ -12,6 +12,7 @@ the queue of a slot (`slot_queue`); what is to be said of a task goes through th
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import socket
 import sys
@@ -238,6 +239,8 @@ def main(argv: list[str]) -> None:
         environment.pop(name, None)
     parent = int(argv[3])
     os.set_inheritable(parent, False)
+    if select.select([parent], [], [], 0.0)[0]:
+        return  # the supervisor was killed: the head starts another one
     Agent(connect(argv[0]), parent, Path(argv[1]), environment).run(int(argv[2]))
 
 

@@ -359,6 +359,11 @@ def test_a_removed_file_is_written_anew(folder: RunFolder) -> None:
     assert rows(folder) == {"0": 4}
 
 
+def wait_for_checkpoint(store: Database) -> None:
+    while store.checkpoint_runs():
+        time.sleep(0.01)
+
+
 def test_a_file_that_a_checkpoint_wrote_was_edited_by_nobody_whatever_failed_after_it(
     folder: RunFolder,
 ) -> None:
@@ -370,8 +375,7 @@ def test_a_file_that_a_checkpoint_wrote_was_edited_by_nobody_whatever_failed_aft
         time.sleep(0.01)
     (folder.facts / "000001.index").write_bytes(b"no index")
     with pytest.raises(DatabaseError, match="cannot be read"):
-        while store.checkpoint_runs():
-            time.sleep(0.01)
+        wait_for_checkpoint(store)
     assert not store.keep_edited_file()
     assert store.fact("spec", 0) == b"x"
     store.close()

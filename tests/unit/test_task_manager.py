@@ -477,6 +477,23 @@ def test_a_task_that_two_whole_walltimes_have_cut_is_failed_with_advice(
     assert world.row(0).crashes == 0
 
 
+@pytest.mark.parametrize("kind", [EndKind.ERROR, EndKind.TIMEOUT, EndKind.EXIT])
+def test_the_exception_of_a_task_is_that_of_its_last_try(kind: EndKind) -> None:
+    """One that raised and then ran into its timeout told its driver of the exception alone."""
+    world = World()
+    world.submit(retries=1)
+    head = Head(world)
+    head.trade()
+    head.end(head.tokens[0], EndKind.ERROR, value=b"first")
+    head.trade()
+    head.trade()
+    head.end(head.tokens[0], kind, value=b"second" if kind is EndKind.ERROR else b"")
+    head.trade()
+    (ended,) = world.collect().ended
+    assert (ended.phase, ended.attempts) == ("failed", 2)
+    assert ended.error == (b"second" if kind is EndKind.ERROR else b"")
+
+
 def test_a_task_that_a_person_retries_has_all_its_walltimes_again() -> None:
     world = World()
     world.submit()

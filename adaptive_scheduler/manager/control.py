@@ -149,7 +149,7 @@ class ControlApi:
         self._state.reports.clear()
         self._state.tasks.drop_cancelled()
         self._state.cancelled = True
-        self._state.dirty = True
+        self._state.dirty = self._state.tasks.changed = True
         return unfinished
 
     def _cancel_items(self, request: CancelItems, now: Moment) -> Reply:

@@ -359,6 +359,18 @@ def test_a_removed_file_is_written_anew(folder: RunFolder) -> None:
     assert rows(folder) == {"0": 4}
 
 
+def test_the_size_of_the_journal_is_counted_from_the_last_checkpoint(folder: RunFolder) -> None:
+    store = Database(folder)
+    store.put_fact("spec", 0, bytes(3000))
+    assert store.size == 0
+    store.commit()
+    store.commit()
+    assert 4000 < store.size < 4100
+    store.checkpoint()
+    assert store.size == 0
+    store.close()
+
+
 def wait_for_checkpoint(store: Database) -> None:
     while store.checkpoint_runs():
         time.sleep(0.01)

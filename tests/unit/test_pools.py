@@ -24,6 +24,7 @@ from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
 from adaptive_scheduler.core.tasks.pools import Pool, PoolTable, check_pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import (
+    Cancel,
     Goodbye,
     Hello,
     Ok,
@@ -681,7 +682,8 @@ def test_a_run_is_over_when_all_has_ended_and_its_driver_closed_it() -> None:
     assert is_over(run)
 
 
-def test_a_head_that_waits_is_told_at_once_that_the_run_is_over() -> None:
+@pytest.mark.parametrize("end", [CloseRun(), Cancel()])
+def test_a_head_that_waits_is_told_at_once_that_the_run_is_over(end: Any) -> None:
     run = Run()
     run.add()
     run.submit(1)
@@ -689,7 +691,7 @@ def test_a_head_that_waits_is_told_at_once_that_the_run_is_over() -> None:
     head = Head(run, run.jobs()[0])
     head.end_all()
     assert head.trade(wait=5.0) is None
-    message = encode_request(DRIVER, 99, CloseRun())
+    message = encode_request(DRIVER, 99, end)
     replies = dict(run.step([(b"driver", message)]))
     work = decode_reply(replies[head.owner.uuid.encode()])[1]
     assert isinstance(work, Work)
@@ -741,8 +743,6 @@ def test_a_manager_whose_driver_is_gone_ends_if_its_tasks_have_nothing_to_run_on
 
 
 def test_a_run_that_was_cancelled_takes_no_tasks() -> None:
-    from adaptive_scheduler.core.wire.messages import Cancel
-
     run = Run()
     run.add()
     run.submit(1)

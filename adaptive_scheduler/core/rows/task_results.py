@@ -27,7 +27,7 @@ def task_result(row: TaskItem, fact: Callable[[str, int], bytes | None]) -> Task
     if row.phase is Phase.DONE:
         path = fact("path", row.id) or b""
         value = b"" if path else fact("value", row.id) or b""
-    elif row.phase is Phase.FAILED and _may_have_raised(last_try):
+    elif row.phase is Phase.FAILED and may_have_raised(last_try):
         error = fact("error", row.id) or b""
     return TaskResult(
         row.id, row.phase.value, value, path.decode(), error, row.reason, row.code,
@@ -35,6 +35,6 @@ def task_result(row: TaskItem, fact: Callable[[str, int], bytes | None]) -> Task
     )  # fmt: skip
 
 
-def _may_have_raised(last_try: bytes) -> bool:
+def may_have_raised(last_try: bytes) -> bool:
     """Whether a task's last try has an exception of its own; one before it may have raised."""
     return not last_try or _decode_try(last_try).kind is EndKind.ERROR

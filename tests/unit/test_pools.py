@@ -425,6 +425,22 @@ def test_tasks_fail_with_the_numbers_when_jobs_turn_out_to_be_smaller() -> None:
     assert refused.code == "unplaceable"
 
 
+def test_a_pool_whose_jobs_are_too_small_is_wanted_no_more_for_what_another_runs() -> None:
+    """They came, could run nothing, left, and were submitted again."""
+    run = Run()
+    run.add(pool(idle=5.0))
+    run.add(pool(name="q", max_jobs=1))
+    run.submit(8, TaskResources(threads_per_rank=3))
+    run.turn()
+    records = run.manager.state.jobs.records
+    small = [job for job in run.jobs() if records[job].shape == 1]
+    assert len(small) == 3
+    Head(run, small[0], cores=2)
+    run.turn(31)
+    assert sorted(run.cancelled) == sorted(small[1:])
+    assert run.manager.items.phases[QUEUED] == 8, "they wait for the other pool"
+
+
 def test_where_no_pool_can_come_the_heads_that_are_there_decide() -> None:
     """A run of this machine: before its head is there, a task waits."""
     run = Run()

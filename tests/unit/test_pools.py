@@ -29,7 +29,9 @@ from adaptive_scheduler.core.wire.messages import (
     Hello,
     Ok,
     Owner,
+    Picture,
     Refused,
+    Status,
     decode_reply,
     encode_request,
 )
@@ -756,6 +758,22 @@ def test_a_manager_whose_driver_is_gone_ends_if_its_tasks_have_nothing_to_run_on
     run.clock.advance(101)
     run.step()
     assert not run.manager.is_stopped
+
+
+class Unread(list[Any]):
+    """Rows of which nobody looks at all."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError("all rows are looked at")
+
+
+@pytest.mark.parametrize("rows", ["none", "active", "all"])
+def test_a_status_does_not_look_at_all_tasks(rows: Any) -> None:
+    """There may be a million, and meanwhile nobody is answered."""
+    run = Run()
+    run.submit(5)
+    run.manager.state.items.rows = Unread(run.manager.state.items.rows)
+    assert isinstance(run.ask(Status(rows)), Picture)
 
 
 def test_a_run_that_was_cancelled_takes_no_tasks() -> None:

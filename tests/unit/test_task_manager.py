@@ -494,6 +494,20 @@ def test_the_exception_of_a_task_is_that_of_its_last_try(kind: EndKind) -> None:
     assert ended.error == (b"second" if kind is EndKind.ERROR else b"")
 
 
+def test_a_submit_looks_for_each_function_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a look at the disk, which took as long as all the rest."""
+    world, asked = World(), list[str]()
+    key = "0" * 32
+    monkeypatch.setattr(
+        world.manager.store, "has_function", lambda one: asked.append(one) or one == key
+    )
+    calls = [NewTask(b"", function=one) for one in [key, "f" * 32, "", "no key"] * 50]
+    reply = world.driver.ask(Submit("b", [TaskResources()], calls))
+    assert sorted(asked) == [key, "f" * 32]
+    assert [item >= 0 for item in reply.items] == [True, False, True, False] * 50
+    assert {one.code for one in reply.refused} == {"unknown_function"}
+
+
 def test_a_task_that_a_person_retries_has_all_its_walltimes_again() -> None:
     world = World()
     world.submit()

@@ -188,6 +188,18 @@ def test_nothing_is_recalled_for_a_head_that_must_not_have_it(why: str) -> None:
     assert not out.recall([view, other], [other], until=1.0)
 
 
+def test_while_all_cores_are_busy_nothing_is_looked_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Four times a second, in each of many heads that hold a thousand: it took all of the manager."""
+    table = ItemTable([])
+    out = hand_out(table)
+    view, full = busy_head(table, out, function="f"), head(1)
+    full.mirror.inventory.take(full.mirror.inventory.place(RESOURCES[0]) or [])
+    monkeypatch.setattr(HeadMirror, "waiting_tasks", property(lambda _: pytest.fail("looked")))
+    assert not out.recall([view, full], [view, full], until=1.0)
+
+
 def test_one_answer_brings_a_thousand_tasks_at_most_also_if_answers_are_lost() -> None:
     table = ItemTable([task(n, function="f") for n in range(5000)])
     out = hand_out(table)

@@ -494,6 +494,17 @@ def test_the_exception_of_a_task_is_that_of_its_last_try(kind: EndKind) -> None:
     assert ended.error == (b"second" if kind is EndKind.ERROR else b"")
 
 
+def test_what_a_head_holds_and_its_manager_does_not_know_ends() -> None:
+    """As when somebody has put an older database in its place, one without any task."""
+    world = World()
+    head = Head(world)
+    head.session.take(Work(tasks=[Given(0, 1, 0, [NodePlace(0, [0])]), Given(1, 2, 0)]))
+    for _ in range(3):
+        head.trade()
+    assert head.tokens == []
+    assert world.manager.state.tasks.heads["j1"].used_cores == 0
+
+
 def test_a_submit_looks_for_each_function_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a look at the disk, which took as long as all the rest."""
     world, asked = World(), list[str]()

@@ -206,6 +206,9 @@ class HandOut:
             Seconds since 1970: those alone that were handed out before.
         """
         rows = self._items.rows
+        takers = [taker for taker in takers if taker.mirror.inventory.free_cores]
+        if not takers:  # by far the most frequent case; there may be a thousand tasks in each head
+            return False
         overdue = [
             (head, given)
             for head in heads

@@ -87,7 +87,7 @@ class HeadManager:
     def next_due(self, now: Moment) -> float:
         """Return the seconds until `recall_overdue` may do something."""
         heads = self._state.tasks.heads.values()
-        if len(heads) < 2 or not any(head.view.mirror.waiting_tasks for head in heads):
+        if len(heads) < 2 or not any(head.view.mirror.is_any_waiting for head in heads):
             return float("inf")
         return self._next_recall - now.monotonic
 

@@ -29,7 +29,6 @@ from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, Placem
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Held, Order, Trade, Work
 
-
 #: Number of the resources of a task that its manager does not know.
 UNKNOWN = -1
 

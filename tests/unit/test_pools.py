@@ -637,7 +637,10 @@ def test_jobs_without_one_end_are_barren() -> None:
     assert run.manager.state.stops.barren_runs == 0
 
 
-def test_a_node_that_alone_fails_tasks_gets_no_more_and_is_not_submitted_to() -> None:
+@pytest.mark.parametrize(("kind", "begun"), [(EndKind.EXIT, True), (EndKind.UNABLE, False)])
+def test_a_node_that_alone_fails_tasks_gets_no_more_and_is_not_submitted_to(
+    kind: EndKind, begun: bool
+) -> None:
     """It would fail all that is queued, one after the other: the fastest node of all."""
     run = Run()
     run.add(pool(resources=Resources(cores=1), max_jobs=3))
@@ -647,7 +650,7 @@ def test_a_node_that_alone_fails_tasks_gets_no_more_and_is_not_submitted_to() ->
     for _ in range(30):
         good.end(good.tokens[0], seconds=1.0)
     for _ in range(10):
-        bad.end(bad.tokens[0], EndKind.EXIT, seconds=1.0)
+        bad.end(bad.tokens[0], kind, seconds=1.0, begun=begun)
     assert bad.tokens == []
     assert bad.trade().leave
     assert good.tokens

@@ -460,6 +460,19 @@ def test_where_no_pool_can_come_the_heads_that_are_there_decide() -> None:
     assert run.submit(1, wide, "third").items == [2]
 
 
+def test_what_waits_is_kept_when_the_only_head_ends() -> None:
+    """Its program was interrupted: whoever goes on with the run has these tasks again."""
+    run = Run(lease=30.0)
+    run.manager.state.pools.takes_more = False
+    head = Head(run, "here:host:1", left=1000.0)
+    assert run.submit(1, TaskResources(walltime=1001.0), batch="long").items == [-1]
+    run.submit(2, TaskResources(walltime=100.0, threads_per_rank=4))
+    head.trade(seconds_left=900.0)
+    head.trade(seconds_left=0.0)
+    run.turn(29)
+    assert [row.phase for row in run.manager.items.rows] == [RUNNING, QUEUED]
+
+
 def test_a_task_that_comes_back_after_its_pool_was_removed_fails() -> None:
     run = Run()
     run.add()

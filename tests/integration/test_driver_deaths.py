@@ -29,6 +29,8 @@ from adaptive_scheduler.scheduler import Here, LocalScheduler
 from tests.integration.task_driver import N
 
 PATIENCE = 60.0
+#: How a program runs what is left of a run on its machine.
+ADD_POOL = "executor.add_pool(scheduler.Here()), or in a terminal: adaptive-scheduler pool join"
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
@@ -123,6 +125,8 @@ def test_ctrl_c_ends_a_driver_and_leaves_its_tasks_in_the_run(home: Path) -> Non
         out, _ = driver.communicate(timeout=25)
         assert "KeyboardInterrupt" in out
         assert f"Tasks are left in {one}" in out
+        assert f"else Executor.attach('{one}/run')" in out
+        assert f"adaptive-scheduler retry {one}/run" in out
         assert not psutil.pid_exists(task)
     wait_for(lambda: not processes_of(home), 20)
 
@@ -235,6 +239,24 @@ def test_a_look_at_a_closed_run_leaves_it_closed_and_no_process(home: Path) -> N
     again.shutdown()
     wait_for(lambda: not processes_of(home), 10)
     assert is_closed(RunFolder(home / "run"))
+
+
+def test_a_run_that_nothing_runs_any_more_says_so(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    driver = start_driver(home, "sleep")
+    wait_for((home / "begun").exists)
+    driver.kill()
+    driver.communicate(timeout=PATIENCE)
+    folder = RunFolder(home / "run")
+    with ManagerClient(folder) as viewer:
+        wait_for(lambda: not viewer.snapshot("none").jobs)
+    again = Executor.attach(home / "run")
+    assert f"nothing runs them. To run them here: {ADD_POOL}" in capsys.readouterr().err
+    assert "5 tasks have not ended" in repr(again)
+    again.add_pool(Here(slots=1))
+    assert again.submit(pow, 2, 5).cancel()
+    again.shutdown()
 
 
 def test_a_cancelled_run_stays_cancelled_when_its_manager_is_started_again(home: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -257,6 +258,21 @@ def test_a_run_that_nothing_runs_any_more_says_so(
     again.add_pool(Here(slots=1))
     assert again.submit(pow, 2, 5).cancel()
     again.shutdown()
+
+
+def test_a_manager_that_dies_while_it_is_told_of_the_end_is_not_waited_for(home: Path) -> None:
+    executor = Executor(Here(slots=1), folder=home / "run")
+    assert executor.submit(pow, 2, 5).result(PATIENCE) == 32
+    executor._closing.heads.pop().end()
+    manager = read_address(executor.folder).pid
+    os.kill(manager, signal.SIGSTOP)
+    end = threading.Thread(target=executor.shutdown)
+    end.start()
+    end.join(0.5)
+    assert end.is_alive()
+    os.kill(manager, signal.SIGKILL)
+    end.join(5)
+    assert not end.is_alive()
 
 
 def test_a_cancelled_run_stays_cancelled_when_its_manager_is_started_again(home: Path) -> None:

@@ -296,7 +296,21 @@ def test_a_run_of_learners_is_refused(home: Path) -> None:
     )  # fmt: skip
     assert run._plan is not None
     prepare(run._plan, run.folder)
-    with pytest.raises(InputError, match="run of learners"):
+    says = rf"{home}/run has a run of learners\. To see it: RunManager\.attach"
+    with pytest.raises(InputError, match=says):
         Executor(Here(slots=1), folder=home / "run")
-    with pytest.raises(InputError, match="run of learners"):
+    with pytest.raises(InputError, match=says):
         Executor.attach(home / "run")
+
+
+def test_a_run_of_tasks_is_refused_by_a_run_manager(home: Path) -> None:
+    start_run.start_run(RunFolder(home / "run"), "tasks")
+    with ManagerClient(RunFolder(home / "run")) as viewer:
+        viewer.stop()
+    says = rf"{home}/run has a run of tasks\. To see it: Executor\.attach"
+    learners = [adaptive.SequenceLearner(abs, [1])]
+    with pytest.raises(InputError, match=says):
+        RunManager(LocalScheduler(cores=1), learners, [home / "data"], folder=home / "run")
+    for folder in (home / "run", home / "run" / "db.tinydb"):
+        with pytest.raises(InputError, match=says):
+            RunManager.attach(folder)

@@ -267,7 +267,8 @@ def start_run(
 def _refuse_learners(folder: RunFolder) -> None:
     if folder.config.exists() and read_config(folder).kind != TASK:
         raise InputError(
-            f"folder: {folder.home} has a run of learners. Give an Executor another folder."
+            f"folder: {folder.home} has a run of learners. To see it: RunManager.attach(folder); for tasks "
+            "give another folder."
         )
 
 

@@ -163,7 +163,7 @@ class Executor(BaseExecutor):
         start_run(self.folder, "tasks")
         book = TaskBook(self.folder, "tasks", [])
         self._open(book, Closing(book, closes_run=was_closed, waits=False, stops=starts))
-        book.keeper.tell(book.keeper.why_stuck())
+        book.keeper.tell_if_stuck(at_once=True)
         return self
 
     @property

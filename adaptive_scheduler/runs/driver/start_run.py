@@ -93,48 +93,34 @@ class ManagerKeeper:
                         self.revive()
                         looks += 1
                         if looks % HELD_LOOKS == 0:
-                            self._tell_if_stuck()
+                            self.tell_if_stuck()
                 except AdaptiveSchedulerError as error:
                     on_fault(error)
                     return
 
         threading.Thread(target=look, name="manager's watch", daemon=True).start()
 
-    def _tell_if_stuck(self) -> None:
-        """Tell it when it has lasted for two looks: a head may be starting."""
+    def tell_if_stuck(self, *, at_once: bool = False) -> None:
+        """Print, once, why the run does not go on by itself.
+
+        Parameters
+        ----------
+        at_once : bool
+            Not only when it was so at the last look, too: a head may be starting.
+        """
         try:
-            why = self.why_stuck()
+            picture = self._viewer.ask(Status("none"))
         except ManagerUnreachableError:
             return  # the next look finds out whether it lives
-        if why == self._seen:
-            self.tell(why)
-        self._seen = why
-
-    def tell(self, why: str) -> None:
-        """Print why the run does not go on, once."""
-        if why and why != self._told:
-            print(f"adaptive_scheduler: the run in {self._folder.home} {why}", file=sys.stderr)
-        self._told = why
-
-    def why_stuck(self) -> str:
-        """Return why the run does not go on by itself, and what to do; "" if it does.
-
-        Raises
-        ------
-        ManagerUnreachableError
-        """
-        picture = self._viewer.ask(Status("none"))
         assert isinstance(picture, Picture), picture
-        snapshot = msgspec.msgpack.decode(picture.snapshot, type=Snapshot)
-        if held := " ".join(note for note in snapshot.notes if note.startswith("held:")):
-            return f"is {held}"
-        if snapshot.unfinished and not snapshot.is_served:
-            return (
-                "has tasks that have not ended, and nothing runs them. To run them here: "
-                "executor.add_pool(scheduler.Here()), or in a terminal: adaptive-scheduler pool join "
-                f"{shlex.quote(os.fspath(self._folder.home))}"
-            )
-        return ""
+        why = _why_stuck(
+            msgspec.msgpack.decode(picture.snapshot, type=Snapshot), os.fspath(self._folder.home)
+        )
+        if at_once or why == self._seen:
+            if why and why != self._told:
+                print(f"adaptive_scheduler: the run in {self._folder.home} {why}", file=sys.stderr)
+            self._told = why
+        self._seen = why
 
     def ask(self, body: Request) -> Reply:
         """Return the manager's answer; start it first if it has died.
@@ -262,6 +248,19 @@ def start_run(
                 raise
             return  # another process has just started it
         start_and_wait(folder, viewer)
+
+
+def _why_stuck(snapshot: Snapshot, home: str) -> str:
+    """Return why a run does not go on by itself, and what to do; "" if it does."""
+    if held := " ".join(note for note in snapshot.notes if note.startswith("held:")):
+        return f"is {held}"
+    if snapshot.unfinished and not snapshot.is_served:
+        return (
+            "has tasks that have not ended, and nothing runs them. To run them here: "
+            "executor.add_pool(scheduler.Here()), or in a terminal: adaptive-scheduler pool join "
+            f"{shlex.quote(home)}"
+        )
+    return ""
 
 
 def _refuse_learners(folder: RunFolder) -> None:

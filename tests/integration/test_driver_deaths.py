@@ -231,6 +231,21 @@ def test_a_task_submits_tasks_to_its_own_run(home: Path) -> None:
     assert RunFolder(home / "run").database.exists()
 
 
+def test_a_task_returns_the_ids_of_tasks_that_it_submits(home: Path) -> None:
+    """It does not wait for them, so one slot is enough."""
+
+    def outer(n: int) -> list[int | None]:
+        inner = Executor.attach()
+        futures = inner.submit_many(abs, range(n))
+        inner.shutdown()
+        return [one.task for one in futures]
+
+    with Executor(Here(slots=1), folder=home / "run") as executor:
+        ids = executor.submit(outer, 3).result(PATIENCE)
+        new = [one for one in executor.futures if one.task in ids]
+        assert [one.result(PATIENCE) for one in new] == [0, 1, 2]
+
+
 def test_a_look_at_a_closed_run_leaves_it_closed_and_no_process(home: Path) -> None:
     with Executor(Here(slots=1), folder=home / "run") as executor:
         assert executor.submit(pow, 2, 5).result(PATIENCE) == 32

@@ -14,7 +14,7 @@ TASK_PLANTS: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("a double booking at a release", (Change("HeadMirror._end", "test follower None -next", "True"),)),
     ("a driver's resend counted twice", (Change("DriverManager._submit", "test known", "False"),)),
     ("a parked answer sent twice", (Change("Dispatcher._wake", "statement uuid _parked -list -items -append"),)),
-    ("a crash counted for a neighbour", (Change("HeadSession.lose", "name BACK", "EndKind.DIED"),)),
+    ("a crash counted for a neighbour", (Change("HeadSession.lose", "statement _lines _end > name BACK", "EndKind.DIED"),)),
     ("a task that was lined up begun again", (Change("HeadSession._is_away", "operation token _lines -running", "False"),)),
     ("tags ignored", (Change("HandOut._classes", "operation accepts of", "True"),)),
     ("starve_after ignored", (Change("Starvation.reserve", "test since after", "True"),)),
@@ -28,9 +28,5 @@ TASK_PLANTS: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("a batch forgotten by the next manager", (Change("row_codec:read_batches", "return items", "return {}"),)),
     ("the place of a waiting task not freed", (Change("HeadMirror._end", "test other None -follower", "False"),)),
     ("a report waits although a task came", (Change("Dispatcher._wake", "test changed -until", "False"),)),
-    ("a wish that comes late undoes a newer one", (Change("RequestOrder.is_late", "return newest", "return False"),)),
-    ("two tasks that died before in one head", (Change("HandOut._next", "test of 2", "False"),)),
-    ("jobs of a pool wanted although all is over", (Change("JobManager._counts", "test is_over", "False"),)),
-    ("jobs that leave take no room in their pool", (Change("_balance", "call min need room", "need"),)),
     ("a task behind its dependency begun", (Change("Dependencies.add", "statement _undone", "self._undone[item.id] = 0"),)),
 )  # fmt: skip

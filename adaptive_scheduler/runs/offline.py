@@ -46,7 +46,7 @@ def cancel(folder: RunFolder) -> int | None:
         if run.jobs.live or run.jobs.pending_submits:
             return None
         n = run.items.unfinished
-        if n == 0:
+        if n == 0 and not run.tasks.is_open:
             return 0
         run.items.cancel(time.time())
         row_codec.note_changes(store, run)

@@ -111,11 +111,11 @@ def manager_of(executor: Executor) -> psutil.Process:
 def leave(executor: Executor) -> None:
     """End what is left of a run at once, in whatever state; does nothing after a shutdown."""
     executor._book.broken(RuntimeError("the benchmark has left the run"))
+    executor.shutdown()  # nothing is waited for: ends head, agent and workers, and who starts managers anew
     with suppress(ManagerUnreachableError, psutil.NoSuchProcess):
         manager = manager_of(executor)
         manager.kill()
         manager.wait(30)
-    executor.shutdown()  # nothing is waited for: ends head, agent and workers
 
 
 def peer_value(program: str, *arguments: object, folder: Path | None = None) -> float:

@@ -347,8 +347,19 @@ def test_an_argument_that_cannot_be_pickled_is_named(book: TaskBook, manager: Fa
     assert manager.kinds() == ["PutFunction", "Submit"]
 
 
-def test_a_run_that_is_held_is_told_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+HELD = Snapshot("", "", time=0.0, notes=["held: sbatch says no. Mend it, then resume."])
+LONE = Snapshot("", "", time=0.0, phases={"queued": 3, "done": 2})
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "text"), [(HELD, "is held: sbatch says no"), (LONE, "nothing runs them")]
+)
+def test_a_run_that_does_not_go_on_by_itself_is_told_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    snapshot: Snapshot,
+    text: str,
 ) -> None:
     """Its tasks would wait for ever, and so would a `shutdown`."""
     monkeypatch.setattr(start_run, "WATCH", 0.01)
@@ -361,9 +372,6 @@ def test_a_run_that_is_held_is_told_once(
         asked.append(1)
         if len(asked) > 5:
             done.set()
-        snapshot = Snapshot(
-            "run", "database", time=0.0, notes=["held: sbatch says no. Mend it, then resume."]
-        )
         return Picture(msgspec.Raw(msgspec.msgpack.encode(snapshot)))
 
     monkeypatch.setattr(keeper._viewer, "ask", answer)
@@ -371,4 +379,4 @@ def test_a_run_that_is_held_is_told_once(
     keeper.watch(lambda error: pytest.fail(str(error)))
     assert done.wait(10)
     keeper.close()
-    assert capsys.readouterr().err.count("is held: sbatch says no") == 1
+    assert capsys.readouterr().err.count(text) == 1

@@ -123,7 +123,7 @@ def test_a_failure_ends_all_that_depends_on_it_and_a_retry_brings_all_back() -> 
     table.append([task(0), task(1), task(2, 0), task(3, 2), task(4, 1), task(5, 3, 4)], 0.0)
     run(table, 0, EndKind.ERROR)
     assert [row.phase for row in table.rows] == [FAILED, QUEUED, FAILED, FAILED, WAITING, FAILED]
-    assert "depends on item 0" in table.rows[2].reason
+    assert table.rows[2].reason == "depends on task 0, which failed"
     assert sorted(row.ended for row in table.rows if row.ended) == [1, 2, 3, 4]
     assert table.retry([0], 1.0) == 4
     assert [row.phase for row in table.rows] == [QUEUED, QUEUED, WAITING, WAITING, WAITING, WAITING]

@@ -84,6 +84,7 @@ from adaptive_scheduler.core.rows.row import (
     LONGEST,
     QUEUED,
     RUNNING,
+    TASK,
     WAITING,
     Item,
     Phase,
@@ -378,7 +379,8 @@ def was_blocked(item: Item) -> bool:
 
 def _blocked_by(item: Item) -> Blocked:
     how = "failed" if item.phase is FAILED else "was cancelled"
-    return Blocked(f"depends on item {item.id}, which {how}")
+    what = TASK if type(item) is TaskItem else "item"
+    return Blocked(f"depends on {what} {item.id}, which {how}")
 
 
 # ---------------------------------------------------------------------------- refusals

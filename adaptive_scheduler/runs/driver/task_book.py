@@ -243,7 +243,8 @@ class TaskBook:
         """End the conversation with the manager."""
         if closes_run and self.keeper.lives():  # else there is nobody who would answer
             self._driver.outbox.put(lambda: [CloseRun()])
-        self._driver.close()
+        # one that has died is started again only while there is work
+        self._driver.close(lambda: self.has_work or self.keeper.lives())
         self.keeper.close()
         self.history.close()
 

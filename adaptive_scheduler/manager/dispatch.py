@@ -241,8 +241,8 @@ class Dispatcher:
     ) -> tuple[int, Reply | None]:
         """Number of one request and the reply to it, which must not be sent before the commit.
 
-        What is no request of this version is dropped and counted: the reply is None, as it is
-        where the request waits for something to happen.
+        What is no request is dropped and counted: the reply is None, as it is where the request
+        waits for something to happen. A request of another version is refused, and counted.
         """
         try:
             owner, number, request = decode_request(message)

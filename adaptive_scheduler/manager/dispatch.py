@@ -294,7 +294,8 @@ class Dispatcher:
         for event, facts in self.jobs.notes.log:
             self._log.info(event, **facts)
         self.jobs.notes.log.clear()
-        self.state.items.wake_delayed(now.monotonic)
+        if self.state.items.wake_delayed(now.monotonic):
+            self.state.tasks.changed = self.state.dirty = True
         self.control.sample_rate(now)
         self._drivers.close_if_gone(now)
         self._heads.recall_overdue(now)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adaptive_scheduler.core.rows import item_table, ready_queue
 from adaptive_scheduler.core.rows.events import Cancelled, TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.core.rows.items import MAX_CUTS
+from adaptive_scheduler.core.rows.items import MAX_CUTS, rank_of
 from adaptive_scheduler.core.rows.row import (
     CANCELLED,
     DONE,
@@ -271,3 +274,54 @@ def test_whatever_happens_nothing_runs_too_early_waits_for_ever_or_ends_unheard(
     for operation in operations:
         model.do(*operation)
         model.check()
+
+
+# ------------------------------------------------------------------- the queue
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_best_task_is_the_best_while_old_ranks_are_cleared_out(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Priorities that come and go, tasks that come back: in parts so small that all happens."""
+    monkeypatch.setattr(item_table, "MOST_STALE", 5)
+    monkeypatch.setattr(ready_queue, "PART", 7)
+    monkeypatch.setattr(ready_queue, "CALLS", 3)
+    rng = random.Random(seed)
+    table = ItemTable([task(n, priority=float(rng.randrange(3))) for n in range(60)])
+    longest = 0
+    for _ in range(3000):
+        row = table.rows[rng.randrange(len(table))]
+        if row.phase is RUNNING:
+            table.end_task(row.id, TaskEnded(row.token, EndKind.BACK, begun=False), 0.0)
+        else:
+            table.prioritise(row.id, float(rng.choice((0, 1, 2, 2, rng.random()))), 0.0)
+        best = table.best_task((0, "", False))
+        free = [one for one in table.rows if one.phase is QUEUED]
+        assert best is min(free, key=rank_of, default=None)
+        if best is not None and rng.random() < 0.3:
+            table.grant(best, "job", 0.0)
+        longest = max(longest, len(table._ready[0, "", False]))
+    assert longest < 4 * len(table)
+    for one in table.rows:
+        if one.phase is RUNNING:
+            table.end_task(one.id, TaskEnded(one.token, EndKind.BACK, begun=False), 0.0)
+    order = []
+    while (best := table.best_task((0, "", False))) is not None:
+        table.grant(best, "job", 0.0)
+        order.append(best)
+    assert order == sorted(order, key=rank_of)
+    assert len(order) == len(table)
+
+
+def test_a_change_of_priority_never_sorts_all_ranks_anew() -> None:
+    """It took two seconds in one turn where half a million tasks waited."""
+    table = ItemTable([task(n, priority=float(n)) for n in range(20_000)])
+    looked: list[int] = []
+    queue = table._ready[0, "", False]
+    for n in range(45_000):
+        before = len(queue)
+        table.prioritise(n % 20_000, float(-n), 0.0)
+        looked.append(before + 1 - len(queue))
+    assert 0 < max(looked) <= 2 * ready_queue.PART  # of two parts in one step
+    assert len(queue) < 4 * len(table)

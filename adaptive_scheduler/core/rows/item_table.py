@@ -245,7 +245,7 @@ class ItemTable:
         of = class_of(item)
         queue = self._ready[of]
         if queue.push(rank_of(item)) > MOST_STALE + 2 * self.tasks.queued[of]:
-            queue.keep(rank for rank in queue if self._is_true(rank))
+            queue.clear_out(self._is_true)
 
     def _is_true(self, rank: Rank) -> bool:
         item = self.rows[rank[2]]

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.tasks.retry_policy import NO_RETRIES, RetryPolicy
 from adaptive_scheduler.core.wire.messages import Ok, Picture, Reply, Request
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.core.wire.tasks import (
@@ -265,7 +266,7 @@ def test_nothing_is_left_open(manager: FakeManager, tmp_path: Path) -> None:
 
 def test_what_is_wrong_with_a_setting_is_said() -> None:
     for wrong in (
-        {"priority": "high"}, {"priority": float("inf")}, {"retries": -1}, {"timeout": "soon"},
+        {"priority": "high"}, {"priority": float("inf")}, {"retries": -1}, {"max_crashes": 1.5}, {"delay": -1}, {"timeout": "soon"},
         {"tag": 3}, {"after": 3},
     ):  # fmt: skip
         with pytest.raises(InputError, match=next(iter(wrong))):
@@ -380,3 +381,10 @@ def test_a_run_that_does_not_go_on_by_itself_is_told_once(
     assert done.wait(10)
     keeper.close()
     assert capsys.readouterr().err.count(text) == 1
+
+
+def test_how_often_a_task_is_tried_again_is_kept_together() -> None:
+    first = Settings().with_options({"retries": 2, "delay": "1m"})
+    assert first.policy == RetryPolicy(2, None, 60.0)
+    assert first.with_options({"max_crashes": 0}).policy == RetryPolicy(2, 0, 60.0)
+    assert Settings().with_options({"tag": "x"}).policy is NO_RETRIES

@@ -307,6 +307,8 @@ class Executor(BaseExecutor):
         name: str | None = None,
         resources: TaskResources | None = None,
         retries: int | None = None,
+        max_crashes: int | None = None,
+        delay: TimeLike | None = None,
         timeout: TimeLike | None = None,
         key: str | None = None,
         after: Sequence[TaskFuture[Any]] | None = None,
@@ -321,7 +323,12 @@ class Executor(BaseExecutor):
             For pools that accept only some, and for people.
         resources : TaskResources
         retries : int
-            Times that it is tried again after it failed.
+            Times that it is tried again after it failed; 0 unless given.
+        max_crashes : int
+            Times that it is tried again after the process that ran it died. Unless given: as
+            `retries`, and once at least.
+        delay : float, str or timedelta
+            Time until it is tried again after either.
         timeout : float, str or timedelta
         key : str
             A second task of the same key is the first one: it is not run again.
@@ -330,7 +337,8 @@ class Executor(BaseExecutor):
         """
         given = {
             "priority": priority, "tag": tag, "name": name, "resources": resources,
-            "retries": retries, "timeout": timeout, "key": key, "after": after,
+            "retries": retries, "max_crashes": max_crashes, "delay": delay, "timeout": timeout,
+            "key": key, "after": after,
         }  # fmt: skip
         chosen = {option: value for option, value in given.items() if value is not None}
         view = _View.__new__(_View)
@@ -460,7 +468,7 @@ def _completed(
 
 def _future_of(book: TaskBook, row: TaskItem) -> TaskFuture[Any]:
     settings = Settings(
-        row.priority, row.tag, row.name, row.key, None, row.retries, row.timeout, (),
+        row.priority, row.tag, row.name, row.key, None, row.policy, row.timeout, (),
         is_command=not row.function,
     )  # fmt: skip
     future: TaskFuture[Any] = TaskFuture(book, None, {}, settings)

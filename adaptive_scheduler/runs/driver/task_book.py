@@ -179,7 +179,7 @@ class TaskBook:
         else:
             key, spec = encode_call(self._functions, function, future.args, future.kwargs)
         call = NewTask(spec, key, 0, settings.priority, settings.tag, settings.name,
-                    settings.key, [], settings.retries, settings.timeout)  # fmt: skip
+                    settings.key, [], settings.policy, settings.timeout)  # fmt: skip
         return call, resources
 
     def _encode(

@@ -195,6 +195,8 @@ def _postpone(item: Item, _event: Postponed, _: Budget) -> Item:
 
 def _retry(item: Item, event: Retried, _: Budget) -> Item:
     phase = WAITING if event.waiting else QUEUED
+    if type(item) is TaskItem:
+        item = replace(item, cuts=0, code=0)
     return replace(
         item,
         phase=phase,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Collection
 
 import msgspec
 
@@ -212,8 +213,9 @@ class DriverManager:
         """Return those that cannot be taken, by their places: the others are unharmed."""
         refused: dict[int, RefusedTask] = {}
         unplaceable: dict[tuple[int, str], str] = {}
+        functions = set(filter(self._has_function, {call.function for call in request.calls}))
         for place, call in enumerate(request.calls):
-            fault = self._fault(call, len(request.resources))
+            fault = self._fault(call, len(request.resources), functions)
             if fault is None:
                 of = call.resources, call.tag
                 if of not in unplaceable:
@@ -234,11 +236,15 @@ class DriverManager:
             if item < 0
         ]
 
-    def _fault(self, call: NewTask, resources: int) -> tuple[str, str] | None:
-        is_key = not call.function or _KEY.fullmatch(call.function)
-        if not is_key or (
-            call.function and not self._state.tasks.facts.has_function(call.function)
-        ):
+    def _has_function(self, key: str) -> bool:
+        """Whether calls of a function can run; it looks at the disk. Commands have none."""
+        is_key = bool(_KEY.fullmatch(key))
+        return not key or (is_key and self._state.tasks.facts.has_function(key))
+
+    def _fault(
+        self, call: NewTask, resources: int, functions: Collection[str]
+    ) -> tuple[str, str] | None:
+        if call.function not in functions:
             return "unknown_function", "it calls a function that was not sent."
         if not 0 <= call.resources < resources:
             return "bad_request", "it names resources that were not sent."

@@ -11,6 +11,9 @@ from adaptive_scheduler.core.tasks.resources import TaskResources, as_checked
 from adaptive_scheduler.core.times import seconds
 from adaptive_scheduler.errors import InputError
 
+#: Letters of a tag, a name and a key, and times that a task may be tried again.
+LONGEST_TEXT, MOST_RETRIES = 10_000, 1_000_000
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -33,9 +36,17 @@ class Settings:
         for name in ("tag", "name", "key"):
             if not isinstance(new[name], str):
                 raise InputError(f"{name}={new[name]!r} must be a text.")
+            if len(new[name]) > LONGEST_TEXT or not _is_unicode(new[name]):
+                raise InputError(
+                    f"{name}={new[name]!r:.100} must be a text of Unicode, of at most {LONGEST_TEXT:,} "
+                    "letters."
+                )
         retries, resources = new["retries"], new["resources"]
-        if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
-            raise InputError(f"retries={retries!r} must be a whole number, 0 or more.")
+        is_number = isinstance(retries, int) and not isinstance(retries, bool)
+        if not is_number or not 0 <= retries <= MOST_RETRIES:
+            raise InputError(
+                f"retries={retries!r} must be a whole number, 0 or more, at most {MOST_RETRIES:,}."
+            )
         if resources is not None:
             new["resources"] = as_checked(resources)
         if new["timeout"] is not None:
@@ -44,6 +55,15 @@ class Settings:
             raise InputError(f"after={new['after']!r} must be a list of futures: after=[future].")
         new["after"] = tuple(new["after"])
         return Settings(**new)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be sent: names of files may have letters that are none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def checked_priority(value: Any) -> float:

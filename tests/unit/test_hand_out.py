@@ -16,6 +16,7 @@ from adaptive_scheduler.core.tasks.hand_out import AHEAD, MOST_TASKS, HandOut, H
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.retry_policy import RetryPolicy
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Trade
 
 RESOURCES = [
@@ -292,7 +293,12 @@ def test_nothing_is_given_twice_and_every_end_frees_its_place(data: st.DataObjec
     """Rows, queue and mirror over a whole run with failures, with one head."""
     n = data.draw(st.integers(1, 12))
     rows = [
-        task(k, data.draw(st.sampled_from([0.0, 1.0])), data.draw(st.integers(0, 2)), retries=1)
+        task(
+            k,
+            data.draw(st.sampled_from([0.0, 1.0])),
+            data.draw(st.integers(0, 2)),
+            policy=RetryPolicy(1),
+        )
         for k in range(n)
     ]
     table, view = ItemTable(rows), head(3, 3, gpus=1)

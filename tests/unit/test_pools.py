@@ -319,6 +319,63 @@ def test_no_job_is_cancelled_in_which_a_task_has_begun() -> None:
     assert heads[0].end(heads[0].tokens[0]).leave
 
 
+def test_jobs_that_wait_are_cancelled_when_all_that_is_left_runs() -> None:
+    run = Run()
+    run.add()
+    run.submit(12)
+    run.turn()
+    first, *others = run.jobs()
+    assert len(others) == 2
+    head = Head(run, first)
+    while len(head.tokens) == 4 and run.manager.items.phases[QUEUED]:
+        head.end(head.tokens[0])
+    run.turn(31)
+    assert sorted(run.cancelled) == sorted(others)
+    assert run.jobs() == [first]
+    assert not head.trade().leave
+
+
+@pytest.mark.parametrize("is_new_manager", [False, True])
+def test_no_job_with_a_task_is_cancelled_though_the_queue_still_shows_it_as_waiting(
+    is_new_manager: bool,
+) -> None:
+    """Listings lag behind, and a new manager does not know yet what heads hold."""
+    run = Run()
+    run.add()
+    run.submit(8)
+    run.turn()
+    heads = [Head(run, job) for job in run.jobs()]
+    for head in heads:
+        for token in head.tokens[1:]:
+            head.end(token)
+    run.queue |= dict.fromkeys(run.queue, JobState.PENDING)
+    if is_new_manager:
+        run.manager.restart()
+    for _ in range(3):
+        run.turn(2.5)
+    assert run.cancelled == []
+
+
+def test_demand_is_a_footprint_and_no_number_of_tasks() -> None:
+    """Tasks of two cores in jobs of four; those that run count too."""
+    two = TaskResources(threads_per_rank=2)
+    run = Run()
+    run.add(pool(max_jobs=9))
+    run.submit(6, two)
+    run.turn()
+    assert len(run.jobs()) == 3
+    head = Head(run, run.jobs()[0])
+    assert len(head.tokens) == 2
+    run.turn(31)
+    assert len(run.jobs()) == 3
+    run.submit(1, two, "c")
+    run.turn(31)
+    assert len(run.jobs()) == 4  # 2 run, 5 wait: 3.5 jobs
+    run.submit(1, two, "d")
+    run.turn(31)
+    assert len(run.jobs()) == 4
+
+
 def test_the_settings_of_a_pool_may_change_but_not_its_jobs() -> None:
     run = Run()
     assert run.add() == run.add() == run.add(pool(max_jobs=1)) == Ok()
@@ -628,6 +685,60 @@ def test_jobs_that_die_before_they_ask_hold_the_run() -> None:
         run.turn(31)
         run.turn(31)
     assert "died before" in run.manager.state.stops.held
+
+
+WORDS = "ModuleNotFoundError: No module named 'solver'"
+
+
+def test_a_held_pool_quotes_the_output_of_its_jobs() -> None:
+    run = Run(grace=10.0)
+    run.manager.dispatcher.submit_jobs(run.manager.config, "virtual", 100, lambda _: WORDS)
+    run.add()
+    run.submit(100)
+    run.turn()
+    for _ in range(12):
+        run.queue.clear()
+        run.turn(31)
+        run.turn(31)
+    assert WORDS in run.manager.state.stops.held
+    run.turn(3600)
+    assert run.jobs() == []
+
+
+def test_a_held_pool_quotes_what_its_heads_said() -> None:
+    run = Run(grace=10.0)
+    run.add()
+    run.submit(100)
+    run.turn()
+    for _ in range(12):
+        for job in run.jobs():
+            run.ask(Hello("n", 1, 4), Owner(job, 0, 0, f"head of {job}"))
+            run.ask(Goodbye(WORDS, broken=True), Owner(job, 0, 0, f"head of {job}"))
+        run.queue.clear()
+        run.turn(31)
+        run.turn(31)
+    held = run.manager.state.stops.held
+    assert "died before" in held
+    assert WORDS in held
+
+
+def test_a_pool_whose_jobs_bring_nothing_is_held_with_what_the_last_one_said() -> None:
+    run = Run()
+    run.add()
+    run.submit(100)
+    run.turn()
+    for _ in range(200):
+        if run.manager.state.stops.held:
+            break
+        pending = [job for job, state in run.queue.items() if state is JobState.PENDING]
+        for job in pending[:1]:
+            head = Head(run, job)
+            del run.queue[job]
+            run.ask(Goodbye(WORDS), head.owner)
+        run.turn(301)
+    held = run.manager.state.stops.held
+    assert "before one task" in held
+    assert WORDS in held
 
 
 def test_jobs_without_one_end_are_barren() -> None:

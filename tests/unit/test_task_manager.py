@@ -19,6 +19,7 @@ from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.row import CANCELLED, DONE, FAILED, QUEUED, RUNNING
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.retry_policy import RetryPolicy
 from adaptive_scheduler.core.wire.messages import (
     VERSION,
     Cancel,
@@ -202,7 +203,7 @@ def test_fault_35_a_second_report_of_a_task_changes_nothing() -> None:
 
 def test_an_end_that_is_on_disk_but_unconfirmed_counts_once() -> None:
     world = World()
-    world.submit(1, retries=3)
+    world.submit(1, policy=RetryPolicy(3))
     head = Head(world)
     head.trade()
     head.end(head.tokens[0], EndKind.ERROR)

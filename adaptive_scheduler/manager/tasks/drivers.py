@@ -21,6 +21,7 @@ from adaptive_scheduler.core.rows.row import (
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.rows.task_results import task_result
 from adaptive_scheduler.core.tasks.resources import check_resources
+from adaptive_scheduler.core.tasks.retry_policy import NO_RETRIES
 from adaptive_scheduler.core.tasks.task_state import Head
 from adaptive_scheduler.core.wire.messages import Ok, Owner, Refused, Reply, Request
 from adaptive_scheduler.core.wire.tasks import (
@@ -192,8 +193,8 @@ class DriverManager:
         return TaskItem(
             number, "", QUEUED, priority=call.priority, depends_on=tuple(call.after),
             shape=resources[call.resources], changed=now.wall, tag=call.tag, name=call.name,
-            key=call.key, function=call.function, retries=call.retries, timeout=call.timeout,
-            created=now.wall,
+            key=call.key, function=call.function, timeout=call.timeout, created=now.wall,
+            policy=call.policy if call.policy != NO_RETRIES else NO_RETRIES,
         )  # fmt: skip
 
     def _check(self, request: Submit) -> Refused | None:
@@ -249,8 +250,11 @@ class DriverManager:
             return "bad_request", "it names resources that were not sent."
         if not math.isfinite(call.priority):
             return "bad_request", f"it has the priority {call.priority}, which is no number."
-        if call.retries < 0 or not (call.timeout is None or 0 < call.timeout < math.inf):
-            return "bad_request", "it has a negative number of retries, or no possible timeout."
+        if not call.policy.is_possible or not (call.timeout is None or 0 < call.timeout < math.inf):
+            return (
+                "bad_request",
+                "its retries, max_crashes, delay or timeout are no possible numbers.",
+            )
         missing = [one for one in call.after if not 0 <= one < len(self._state.items)]
         if missing:
             return "no_such_item", f"it waits for task {missing[0]}, which does not exist."

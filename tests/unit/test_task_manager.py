@@ -482,7 +482,7 @@ def test_a_task_that_two_whole_walltimes_have_cut_is_failed_with_advice(
 def test_the_exception_of_a_task_is_that_of_its_last_try(kind: EndKind) -> None:
     """One that raised and then ran into its timeout told its driver of the exception alone."""
     world = World()
-    world.submit(retries=1)
+    world.submit(policy=RetryPolicy(retries=1))
     head = Head(world)
     head.trade()
     head.end(head.tokens[0], EndKind.ERROR, value=b"first")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import mmap
 import os
 import pickle
+import shlex
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -13,10 +17,12 @@ from typing import Any
 
 import pytest
 
-from adaptive_scheduler.client.tasks.messages import Quit, Slot, TaskEnd
-from adaptive_scheduler.client.tasks.node import worker
+from adaptive_scheduler.client.tasks.messages import Do, Quit, Slot, Start, TaskEnd
+from adaptive_scheduler.client.tasks.node import agent, worker
+from adaptive_scheduler.client.tasks.node.command_log import CommandLog, SpareLog
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep, later
 from adaptive_scheduler.core.wire.tasks import EndKind
+from adaptive_scheduler.io.system import child_process
 from tests.integration.agent_node import AgentNode, is_alive, of_test
 
 
@@ -369,7 +375,7 @@ def test_a_program_may_save_although_its_shell_ended_at_once(node: AgentNode) ->
         "time.sleep(600)\n"
     )
     (node.folder / "save.py").write_text(code)
-    token = node.command(f"{sys.executable} ../save.py; true")
+    token = node.command(f"{shlex.quote(sys.executable)} ../save.py; true")
     work = node.folder / "work"
     node.wait((work / "ready").exists)
     node.stop(token)
@@ -454,8 +460,6 @@ def test_a_value_that_is_too_large_is_an_error_that_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In this process: a real one has a gigabyte."""
-    import mmap
-    import socket
 
     monkeypatch.setattr(worker, "LARGEST_VALUE", 200_000)
     ours, its = socket.socketpair()
@@ -522,7 +526,7 @@ def test_memory_that_runs_out_takes_the_task_and_nothing_else(tmp_path: Path) ->
         assert (ended.kind, ended.code) == (EndKind.SIGNAL, signal.SIGKILL)
         assert "killed, probably out of memory: peak 0." in ended.text
         assert ended.peak > 100 * 2**20
-        filling = f"{sys.executable} -c 'bytearray(2**30)'; exit $?"
+        filling = f"{shlex.quote(sys.executable)} -c 'bytearray(2**30)'; exit $?"
         ended = node.end_of(node.command(filling))
         assert (ended.kind, ended.code) == (EndKind.EXIT, 128 + signal.SIGKILL)
         assert "a program in it was killed, probably out of memory: peak 0." in ended.text
@@ -640,7 +644,6 @@ def test_a_later_try_goes_on_in_the_log_of_the_first_one(node: AgentNode) -> Non
 
 def test_a_file_system_without_unnamed_files(tmp_path: Path, monkeypatch: Any) -> None:
     """In this process, as there is none here: `open` says what it says on NFS."""
-    import errno
 
     from adaptive_scheduler.client.tasks.node import command_log
 
@@ -658,3 +661,105 @@ def test_a_file_system_without_unnamed_files(tmp_path: Path, monkeypatch: Any) -
         os.write(log.open(), b"text")
         log.close(is_kept=kept, has_failed=False, is_alone=True)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["text"]
+
+
+def test_slots_of_many_shapes_are_not_kept(tmp_path: Path) -> None:
+    """Each set of cores is a slot: tasks of 1 to 8 cores on one node have no end of them."""
+    ours, its = socket.socketpair()
+    parent, end = os.pipe()
+    made = agent.Agent(its, parent, tmp_path, dict(os.environ))
+    for n in range(1, 300):
+        slot = Slot((n,))
+        made._start(Start(n, CommandSpec([CommandStep("", text="true")], "/", ""), slot))
+        if n % 100:  # a few run for long
+            made._slots[slot].waiting.clear()
+            made._ledger.report(TaskEnd(n, EndKind.VALUE))
+    assert len(made._slots) <= agent.FEW_SLOTS
+    assert {Slot((100,)), Slot((200,)), Slot((299,))} <= made._slots.keys()
+    for one in (ours, its):
+        one.close()
+    os.close(parent)
+    os.close(end)
+
+
+def test_a_call_that_writes_into_the_socket_of_its_worker_is_the_only_one_that_dies(
+    node: AgentNode,
+) -> None:
+    def bad() -> None:
+        os.write(int(sys.argv[1]), b"\0\0\0\5junk!")
+        time.sleep(60)
+
+    other = node.call(time.sleep, 1, slot=Slot((0,), (), 2))
+    assert node.end_of(node.call(bad)).kind in (EndKind.DIED, EndKind.SIGNAL)
+    assert node.value_of(other) is None
+    assert node.value_of(node.call(os.getpid))
+
+
+def test_a_call_that_is_recalled_as_it_begins_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker looked before it said what it begins: the agent gave the call to another one, too."""
+    ours, its = socket.socketpair()
+    page = mmap.mmap(-1, mmap.PAGESIZE)
+    evaluator = worker.CallWorker(its, page, tmp_path, tmp_path)
+    evaluated: list[int] = []
+
+    class Page:
+        size = worker.NOW.size
+
+        @staticmethod
+        def pack_into(page: Any, offset: int, token: int, begin: int) -> None:
+            if token == 2:  # at this moment the agent recalls what has not begun
+                worker.RECALL.pack_into(page, worker.NOW.size, 7)
+            now.pack_into(page, offset, token, begin)
+
+    now = worker.NOW
+    monkeypatch.setattr(worker, "NOW", Page)
+    monkeypatch.setattr(
+        evaluator, "_call",
+        lambda token, *_: evaluated.append(token) or (EndKind.VALUE, b"", "", ""),
+    )  # fmt: skip
+    evaluator._evaluate(Do([(1, "", b""), (2, "", b"")], 7))
+    ours.close()
+    its.close()
+    assert evaluated == [1]
+    assert now.unpack_from(page, 0) == (0, 0)
+
+
+def test_a_log_that_finds_no_place_on_the_disk_harms_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The agent ended, and with it all tasks of the node."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    log = CommandLog(str(tmp_path / "log"), SpareLog(), is_first=True)
+    os.write(log.open(), b"some output")
+    monkeypatch.setattr(os, "link", full)
+    log.close(is_kept=True, has_failed=False, is_alone=True)
+    assert "log is lost: [Errno 28] No space left" in capsys.readouterr().err
+
+
+def test_a_program_that_cannot_be_watched_does_not_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was started again as too many files were open, and ran twice at the same time."""
+    watch, pids = os.pidfd_open, []
+
+    def full(pid: int) -> int:
+        pids.append(pid)
+        if len(pids) == 1:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return watch(pid)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "pidfd_open", full)
+    child = child_process.patiently(
+        lambda: child_process.Child(["/bin/sleep", "20"], dict(os.environ), cwd=str(tmp_path))
+    )
+    try:
+        assert child.pid == pids[1]
+        assert not is_alive(pids[0])
+    finally:
+        child.reap()

@@ -507,7 +507,8 @@ def test_a_full_outbox_makes_submit_wait(monkeypatch: pytest.MonkeyPatch) -> Non
 
     def fill() -> None:
         for n in range(10):
-            box.put_task(NewTask(b""), TaskResources(), TaskFuture(None, (n,), {}, Settings()))
+            future = TaskFuture(None, (n,), {}, Settings())
+            box.put(outbox.Outgoing(NewTask(b""), TaskResources(), (), future))
             put.append(n)
 
     thread = threading.Thread(target=fill, daemon=True)

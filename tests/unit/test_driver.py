@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from concurrent.futures import InvalidStateError
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.retry_policy import NO_RETRIES, RetryPolicy
 from adaptive_scheduler.core.wire.messages import Ok, Picture, Reply, Request
 from adaptive_scheduler.core.wire.snapshot import Snapshot
@@ -31,6 +33,7 @@ from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.runs.driver import driver, start_run
 from adaptive_scheduler.runs.driver.commands.command import Command
 from adaptive_scheduler.runs.driver.encoding import decode_value
+from adaptive_scheduler.runs.driver.outbox import Outbox
 from adaptive_scheduler.runs.driver.settings import Settings
 from adaptive_scheduler.runs.driver.task_book import TaskBook
 
@@ -43,6 +46,7 @@ class FakeManager:
         self.refuse: list[str] = []
         self.refuse_each: list[str] = []
         self.bad: set[bytes] = set()
+        self.faults: dict[type, Exception] = {}
         self.n = 0
         self.ended: dict[int, TaskResult] = {}
         self.before_submit: Any = lambda: None
@@ -55,6 +59,8 @@ class FakeManager:
 
     def ask(self, body: Request, _timeout: float = 10.0) -> Reply | None:
         self.asked.append(body)
+        if type(body) in self.faults:
+            raise self.faults[type(body)]
         match body:
             case Collect():
                 self.stopped.wait(20)
@@ -388,3 +394,128 @@ def test_how_often_a_task_is_tried_again_is_kept_together() -> None:
     assert first.policy == RetryPolicy(2, None, 60.0)
     assert first.with_options({"max_crashes": 0}).policy == RetryPolicy(2, 0, 60.0)
     assert Settings().with_options({"tag": "x"}).policy is NO_RETRIES
+
+
+def test_who_waits_for_room_among_requests_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of requests, as cancels were, filled it; the sender took them and told nobody."""
+    monkeypatch.setattr("adaptive_scheduler.runs.driver.outbox.MOST_WAITING", 2)
+    outbox = Outbox()
+    for _ in range(2):
+        outbox.put(list)
+    waits = threading.Thread(target=outbox.put, args=(list,), daemon=True)
+    waits.start()
+    while not outbox._changed._waiters:  # type: ignore[attr-defined]
+        waits.join(0.01)
+    for _ in range(2):
+        outbox.take()
+    waits.join(10)
+    assert not waits.is_alive()
+
+
+def test_many_cancels_are_one_request(book: TaskBook, manager: FakeManager) -> None:
+    """One round trip for each took minutes, and all that came later waited behind them."""
+    futures = submitted(book, 500)
+    assert wait_for_ids(futures) == list(range(500))
+    manager.gate.clear()
+    extra = book.submit(Settings(), abs, (1,), {})  # the sender waits for its answer
+    assert all(future.cancel() for future in futures)
+    manager.gate.set()
+    assert wait_for_ids([extra]) == [500]
+    withdrawn: list[Withdraw] = []
+    while sum(len(one.items) for one in withdrawn) < 500:
+        withdrawn = [one for one in manager.asked if isinstance(one, Withdraw)]
+    assert sorted(item for one in withdrawn for item in one.items) == list(range(500))
+    assert len(withdrawn) <= 2
+
+
+def test_a_function_that_is_refused_harms_no_other(book: TaskBook, manager: FakeManager) -> None:
+    """The sender ended, and the future of its task never did."""
+    (good,) = submitted(book, 1)
+    assert wait_for_ids([good]) == [0]
+    manager.faults[PutFunction] = RequestRefusedError("bad_request", "that is no part")
+    (bad,) = submitted(book, 1, len)
+    with pytest.raises(RequestRefusedError, match="no part"):
+        bad.result(10)
+    manager.faults.clear()
+    (last,) = submitted(book, 1)
+    assert wait_for_ids([last]) == [1]
+    book.fault = book.fault or InputError("for the end")
+    assert book.unfinished == 2
+
+
+def test_a_sender_that_breaks_ends_what_it_had_taken(book: TaskBook, manager: FakeManager) -> None:
+    """Also before it has sent them: who waited for these waited for ever."""
+    manager.faults[PutFunction] = OSError("of any kind")
+    futures = submitted(book, 3)
+    for future in futures:
+        with pytest.raises(OSError, match="of any kind"):
+            future.result(10)
+    book.wait()
+
+
+def test_large_arguments_count_for_what_waits_in_memory(
+    book: TaskBook, manager: FakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They travel as functions, and only the reference to them was counted."""
+    monkeypatch.setattr("adaptive_scheduler.runs.driver.outbox.MOST_WAITING_BYTES", 3 * 2**20)
+    manager.gate.clear()
+    put: list[int] = []
+
+    def submit() -> None:
+        for n in range(12):
+            book.submit(Settings(), len, (bytes([n]) * 2**20,), {})
+            put.append(n)
+
+    thread = threading.Thread(target=submit, daemon=True)
+    thread.start()
+    while thread.is_alive() and not book._driver.outbox._changed._waiters:  # type: ignore[attr-defined]
+        thread.join(0.01)
+    thread.join(0.2)
+    assert len(put) < 9
+    manager.gate.set()
+    thread.join(20)
+    assert len(put) == 12
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"tag": "a\udcff"}, "tag='a.udcff' must be a text of Unicode"),
+        ({"key": "x" * 20_000}, "key='x+.* of at most 10,000 letters"),
+        ({"retries": 10**30}, "at most 1,000,000"),
+        ({"resources": TaskResources(threads_per_rank=10**30)}, "is more than 1,000,000"),
+    ],
+)
+def test_what_no_message_can_hold_is_refused_by_name(options: Any, text: str) -> None:
+    """It ended the sender, and all tasks with it; or the manager closed the connection, for ever."""
+    with pytest.raises(InputError, match=text):
+        Settings().with_options(options)
+
+
+@pytest.mark.parametrize("value", ["\udcff", "x" * (5 * 2**20), {1, 2}, 1 + 2j])
+def test_a_command_that_cannot_be_sent_is_refused(book: TaskBook, value: Any) -> None:
+    with pytest.raises(InputError, match=r"Unicode|10.5 MB|JSON"):
+        book.submit(Settings(), Command("echo {x}"), (), {"x": value})
+    assert book.unfinished == 0
+
+
+def test_a_function_that_is_too_large_is_named(
+    book: TaskBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adaptive_scheduler.runs.driver.encoding.LARGEST_FUNCTION", 10**6)
+    with pytest.raises(UnpicklableError, match=r"0.002 GB when pickled.* at most 0.001 GB"):
+        book.submit(Settings(), len, (b"x" * 2 * 10**6,), {}).result(1)
+
+
+def test_threads_may_submit_many_calls_of_one_object(book: TaskBook, manager: FakeManager) -> None:
+    """The one that was ready last had a KeyError, and lost the futures of its tasks."""
+    function = partial(pow, 2)
+
+    def numbers() -> Any:
+        yield 1
+        inner.extend(book.submit_many(Settings(), function, [3, 4]))
+        yield 2
+
+    inner: list[Any] = []
+    outer = book.submit_many(Settings(), function, numbers())
+    assert wait_for_ids([outer[0], *inner, outer[1]]) == [0, 1, 2, 3]

@@ -10,6 +10,8 @@ from adaptive_scheduler.errors import InputError
 
 #: Shares into which one GPU can be divided. Three ranks with a third of a GPU each get 333.
 GPU_SHARES = 1000
+#: Nodes, ranks and threads of one task: a wrong number must not be one that no message can hold.
+MOST = 1_000_000
 
 
 class TaskResources(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -87,6 +89,8 @@ def check_resources(
     for name, value in counts.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InputError(f"{name}={value!r} must be a whole number of at least 1.")
+        if value > MOST:
+            raise InputError(f"{name}={value!r} is more than {MOST:,}.")
     return TaskResources(
         **counts,
         gpus_per_rank=_gpus(gpus_per_rank),

@@ -13,6 +13,7 @@ import base64
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,9 +110,8 @@ class Facts:
 
     def close(self) -> None:
         """Close the files that were read."""
-        for fd in self._open.values():
-            files.operations.close(fd)
-        self._open.clear()
+        while self._open:
+            self._close_first()
 
     def _read(self, segment: int, offset: int, length: int) -> bytes:
         path = lines_path(self._folder, segment)
@@ -129,9 +129,13 @@ class Facts:
         fd = self._open.get(segment)
         if fd is None:
             if len(self._open) >= MOST_OPEN:
-                files.operations.close(self._open.pop(next(iter(self._open))))
+                self._close_first()
             fd = self._open[segment] = files.operations.open(path, os.O_RDONLY)
         return fd
+
+    def _close_first(self) -> None:
+        with suppress(OSError):  # it was only read: nothing can be lost
+            files.operations.close(self._open.pop(next(iter(self._open))))
 
     def _read_index(self, segment: int) -> None:
         import numpy as np

@@ -104,7 +104,12 @@ class Child:
                 _program(argv[0], env), argv, env, file_actions=actions, setpgroup=0,
                 setsigdef=_DEFAULT_SIGNALS,
             )  # fmt: skip
-        self.pidfd = os.pidfd_open(self.pid)
+        try:
+            self.pidfd = os.pidfd_open(self.pid)
+        except OSError:  # too many files: it may be started again, and must not run twice
+            self.send(signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            raise
 
     def prefer_when_memory_is_short(self) -> None:
         """Let the kernel take it, and what it starts, before the processes of the job itself."""

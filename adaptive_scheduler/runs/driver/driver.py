@@ -123,6 +123,7 @@ class Driver:
         self.outbox = Outbox()
         self._functions: dict[str, bytes] = {}
         self._sent_functions: set[str] = set()
+        self._uncounted: set[str] = set()  # functions that came with no task yet
         self._batches = (f"{uuid.uuid4().hex}:{n}" for n in itertools.count())
         self._threads = [
             threading.Thread(target=self._guard, args=(what,), name=name, daemon=True)
@@ -138,6 +139,18 @@ class Driver:
         """Let tasks call this function."""
         if key not in self._sent_functions:
             self._functions[key] = data
+            self._uncounted.add(key)
+
+    def put_task(self, call: NewTask, resources: TaskResources, future: Any) -> bool:
+        """Submit a task; waits while too much is under way. False: the driver has ended.
+
+        Large arguments are a function of their own, and wait in memory with their task.
+        """
+        size = 0
+        if call.function in self._uncounted:
+            self._uncounted.discard(call.function)
+            size = len(self._functions.get(call.function, b""))
+        return self.outbox.put(Outgoing(call, resources, future.settings.after, future, size))
 
     def close(self, is_heard: Callable[[], bool], patience: float = 10.0) -> None:
         """Send what is left, as long as somebody is there who hears it, and end."""
@@ -171,7 +184,11 @@ class Driver:
         self._position.wait()
         while (taken := self.outbox.take()) is not None:
             if isinstance(taken, list):
-                self._send_calls(channel, taken)
+                try:
+                    self._send_calls(channel, taken)
+                except Exception as error:  # nobody else knows of those that were not sent yet
+                    self._listener.failed([one.future for one in taken], error)
+                    raise
             else:
                 for request in taken():
                     if isinstance(request, Fetch):
@@ -182,10 +199,10 @@ class Driver:
 
     def _send_calls(self, channel: Channel, taken: list[Outgoing], tries: int = 3) -> None:
         taken = [one for one in taken if not one.future.done() and self._can_wait(one)]
+        taken = self._with_functions(channel, taken)
         if not taken:
             return
         functions = {one.call.function for one in taken} - {""}
-        self._send_functions(channel, functions)
         resources = list({one.resources: None for one in taken})
         numbers = {one: number for number, one in enumerate(resources)}
         calls = [_placed(one, numbers) for one in taken]
@@ -238,13 +255,27 @@ class Driver:
                 return False
         return True
 
-    def _send_functions(self, channel: Channel, keys: set[str]) -> None:
-        for key in keys - self._sent_functions:
-            data = self._functions[key]
-            parts = [data[n : n + MOST_BYTES] for n in range(0, len(data), MOST_BYTES)] or [b""]
-            for number, part in enumerate(parts):
-                channel.ask(PutFunction(key, number, len(parts), part))
-            self._sent_functions.add(key)
+    def _with_functions(self, channel: Channel, taken: list[Outgoing]) -> list[Outgoing]:
+        """Send the functions that the manager lacks; returns the tasks whose functions it has then."""
+        refused: dict[str, RequestRefusedError] = {}
+        for key in {one.call.function for one in taken} - {""} - self._sent_functions:
+            try:
+                self._send_function(channel, key)
+            except RequestRefusedError as error:
+                refused[key] = error
+                self._functions.pop(key, None)
+            else:
+                self._sent_functions.add(key)
+        for one in taken:
+            if one.call.function in refused:
+                self._listener.failed([one.future], refused[one.call.function])
+        return [one for one in taken if one.call.function not in refused]
+
+    def _send_function(self, channel: Channel, key: str) -> None:
+        data = self._functions[key]
+        parts = [data[n : n + MOST_BYTES] for n in range(0, len(data), MOST_BYTES)] or [b""]
+        for number, part in enumerate(parts):
+            channel.ask(PutFunction(key, number, len(parts), part))
 
     # ------------------------------------------------------------------- the collector
 

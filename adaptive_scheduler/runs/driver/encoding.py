@@ -27,8 +27,8 @@ from adaptive_scheduler.io.pickling.diagnose import explain_unpicklable
 from adaptive_scheduler.runs.driver.commands.command import EncodedCommand
 from adaptive_scheduler.runs.driver.commands.value_rules import ValueRule
 
-#: Bytes of arguments that go into a message.
-LARGEST_SPEC = 2**19
+#: Bytes of arguments that go into a message, and of a function that the manager takes at all.
+LARGEST_SPEC, LARGEST_FUNCTION = 2**19, 10**9
 
 
 class _NotPlainError(Exception):
@@ -124,8 +124,8 @@ class FunctionKeys:
             return
         try:
             yield
-        finally:
-            del self._pinned[id(function)]
+        finally:  # another thread may have had it pinned, too
+            self._pinned.pop(id(function), None)
 
     def key_of(self, function: Callable[..., Any]) -> str:
         """Return the digest of a function's pickle.
@@ -149,6 +149,12 @@ class FunctionKeys:
         group = hashlib.blake2b(self._initializers, digest_size=16).digest()
         program = Program(os.getcwd(), tuple(sys.path), group, self._initializers, pickled)
         data = pickle.dumps(program)
+        if len(data) > LARGEST_FUNCTION:
+            raise UnpicklableError(
+                f"{function!r:.200} is {len(data) / 1e9:.3g} GB when pickled, with its arguments if these "
+                f"are large; at most {LARGEST_FUNCTION / 1e9:.3g} GB can be sent. Write large data into "
+                "a file, and give its path."
+            )
         key = hashlib.blake2b(data, digest_size=16).hexdigest()
         self._put(key, data)
         if is_fixed:

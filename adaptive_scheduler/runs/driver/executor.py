@@ -280,7 +280,7 @@ class Executor(BaseExecutor):
             if not isinstance(parameters, Mapping):
                 raise InputError(f"{parameters!r}: give a dict of parameters for {command!r}.")
             return self.submit(command, **parameters)
-        except InputError as error:
+        except (InputError, OSError, TypeError) as error:  # as an input that is gone, `{1: 2}`
             return self._book.failed_at_submit(self._settings, error)
 
     def map(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import Request
-from adaptive_scheduler.core.wire.tasks import NewTask
+from adaptive_scheduler.core.wire.tasks import NewTask, Withdraw
 
 #: Calls and bytes of one message.
 MOST_CALLS, MOST_BYTES = 1000, 2**19
@@ -21,12 +21,16 @@ Requests = Callable[[], Iterable[Request]]
 
 
 class Outgoing(NamedTuple):
-    """A task to be submitted, the futures for which it waits, and its own."""
+    """A task to be submitted, the futures for which it waits, and its own.
+
+    `data`: bytes of the function that is sent before it.
+    """
 
     call: NewTask
     resources: TaskResources
     after: tuple[Any, ...]
     future: Any
+    data: int = 0
 
     @property
     def is_ready(self) -> bool:
@@ -43,14 +47,11 @@ class Outbox:
         self._bytes = 0
         self._is_closed = False
         self._sender = 0
+        self._withdrawn: list[int] = []
 
     def note_sender(self) -> None:
         """Tell that this thread takes: it never waits for itself."""
         self._sender = threading.get_ident()
-
-    def put_task(self, call: NewTask, resources: TaskResources, future: Any) -> bool:
-        """Add a task; see `put`."""
-        return self.put(Outgoing(call, resources, future.settings.after, future))
 
     def put(self, entry: Outgoing | Requests) -> bool:
         """Add something; wait while too much is here. False: it is closed."""
@@ -65,6 +66,20 @@ class Outbox:
                 self._changed.notify_all()
             return True
 
+    def withdraw(self, item: int) -> None:
+        """Cancel a task, in one request with all that are cancelled before that is sent."""
+        with self._changed:
+            self._withdrawn.append(item)
+            is_first = len(self._withdrawn) == 1
+        if is_first:
+            self.put(self._withdraw)
+
+    def _withdraw(self) -> Iterable[Request]:
+        with self._changed:
+            items, self._withdrawn = self._withdrawn, []
+        for n in range(0, len(items), MOST_CALLS):
+            yield Withdraw(items[n : n + MOST_CALLS])
+
     def _is_full(self) -> bool:
         is_full = len(self._entries) >= MOST_WAITING or self._bytes >= MOST_WAITING_BYTES
         return is_full and threading.get_ident() != self._sender
@@ -78,6 +93,7 @@ class Outbox:
                 self._changed.wait()
             first = self._entries.popleft()
             if not isinstance(first, Outgoing):
+                self._changed.notify_all()
                 return first
             taken = [first]
             size = _size(first)
@@ -108,4 +124,8 @@ class Outbox:
 
 
 def _size(entry: Outgoing | Requests) -> int:
-    return len(entry.call.spec) + 200 if isinstance(entry, Outgoing) else 0
+    if not isinstance(entry, Outgoing):
+        return 0
+    call = entry.call
+    texts = len(call.key) + len(call.name) + len(call.tag)
+    return entry.data + len(call.spec) + texts + 9 * len(entry.after) + 200

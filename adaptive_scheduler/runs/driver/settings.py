@@ -14,6 +14,9 @@ from adaptive_scheduler.core.tasks.retry_policy import NO_RETRIES, RetryPolicy
 from adaptive_scheduler.core.times import seconds
 from adaptive_scheduler.errors import InputError
 
+#: Letters of a tag, a name and a key, and times that a task may be tried again.
+LONGEST_TEXT, MOST_RETRIES = 10_000, 1_000_000
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -38,6 +41,11 @@ class Settings:
         for name in ("tag", "name", "key"):
             if not isinstance(new[name], str):
                 raise InputError(f"{name}={new[name]!r} must be a text.")
+            if len(new[name]) > LONGEST_TEXT or not _is_unicode(new[name]):
+                raise InputError(
+                    f"{name}={new[name]!r:.100} must be a text of Unicode, of at most {LONGEST_TEXT:,} "
+                    "letters."
+                )
         if new["resources"] is not None:
             new["resources"] = as_checked(new["resources"])
         if new["timeout"] is not None:
@@ -57,9 +65,20 @@ def _checked_policy(policy: RetryPolicy, options: dict[str, Any]) -> RetryPolicy
         options["delay"] = seconds(options["delay"], "delay", zero=True)
     for name, value in options.items():
         is_whole = isinstance(value, int) and not isinstance(value, bool)
-        if name != "delay" and not (is_whole and value >= 0):
-            raise InputError(f"{name}={value!r} must be a whole number, 0 or more.")
+        if name != "delay" and not (is_whole and 0 <= value <= MOST_RETRIES):
+            raise InputError(
+                f"{name}={value!r} must be a whole number, 0 or more, at most {MOST_RETRIES:,}."
+            )
     return msgspec.structs.replace(policy, **options) if options else policy
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be sent: names of files may have letters that are none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def checked_priority(value: Any) -> float:

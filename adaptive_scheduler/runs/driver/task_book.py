@@ -41,6 +41,8 @@ from adaptive_scheduler.runs.driver.task_table import TaskHistory, read_results
 
 #: Entries of one message.
 MOST = 1000
+#: Bytes of a command with its parameters: the manager takes no message of 16 MiB.
+LARGEST_COMMAND = 4 * 2**20
 
 AnyFuture = TaskFuture[Any]
 
@@ -141,7 +143,7 @@ class TaskBook:
         except BaseException:
             self._open.add(-1)
             raise
-        if not self._driver.outbox.put_task(call, resources, future):
+        if not self._driver.put_task(call, resources, future):
             self.failed([future], self.fault or BrokenExecutor("the driver has ended"))
         return future
 
@@ -191,7 +193,14 @@ class TaskBook:
             "_name": future.settings.name, "_nodes": resources.nodes,
             "_ranks": resources.nodes * resources.ranks_per_node, "_index": self._open.n,
         }  # fmt: skip
-        return command.encode(self.folder, future.kwargs, known, future.settings.key)
+        encoded = command.encode(self.folder, future.kwargs, known, future.settings.key)
+        if len(encoded.spec) > LARGEST_COMMAND:
+            raise InputError(
+                f"{command!r} is {len(encoded.spec) / 1e6:.3g} MB with its parameters and value=; at most "
+                f"{LARGEST_COMMAND / 1e6:.3g} MB can be sent. Write large data into a file, and give "
+                "its path."
+            )
+        return encoded
 
     def prioritise(self, futures: Sequence[AnyFuture], priorities: Sequence[Any]) -> None:
         """Give tasks new priorities."""
@@ -219,11 +228,11 @@ class TaskBook:
         number = future.number
         with self._lock:
             is_whole_task = number is not None and self._futures.get(number) is future
-            if is_whole_task:
-                del self._futures[number]  # type: ignore[arg-type]
+            if is_whole_task and number is not None:
+                del self._futures[number]
         self._open.add(-1)
-        if is_whole_task:
-            self._driver.outbox.put(lambda: [Withdraw([number])])  # type: ignore[list-item]
+        if is_whole_task and number is not None:
+            self._driver.outbox.withdraw(number)
 
     def withdraw_waiting(self) -> None:
         """Cancel all that has not been handed out."""

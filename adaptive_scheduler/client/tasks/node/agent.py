@@ -52,7 +52,7 @@ TICK = 0.05
 GATHER = 0.002
 #: Seconds between two looks for processes that tasks left behind.
 ORPHANS = 1.0
-#: See `Agent._may_have_orphans`.
+#: See `Agent._may_have_orphans`; and so many are kept though nothing is in them.
 FEW_SLOTS = 64
 #: Seconds that tasks have to end if the head is gone: nobody waits for them.
 LONELY_GRACE = 3.0
@@ -167,8 +167,18 @@ class Agent:
             return
         queue = self._slots.get(start.slot)
         if queue is None:
+            if len(self._slots) >= FEW_SLOTS:
+                self._forget_unused()
             queue = self._slots[start.slot] = SlotQueue(start.slot, self._node)
         queue.waiting.append(start)
+
+    def _forget_unused(self) -> None:
+        """Forget slots in which nothing is: where tasks have several cores there may be any number."""
+        used = set(self._ledger.slots.values())
+        for slot, queue in list(self._slots.items()):
+            if slot not in used and queue.is_idle and queue.worker is None:
+                queue.close()
+                del self._slots[slot]
 
     def _stop(self, token: int, kind: EndKind, grace: float) -> None:
         """End a task; one that is being ended already ends as before, but no later."""

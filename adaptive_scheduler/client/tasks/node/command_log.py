@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from contextlib import suppress
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
@@ -91,12 +92,16 @@ class CommandLog:
         """Give it its name."""
         if not self._is_named and self.fd >= 0:
             self._is_named = True
-            with suppress(FileNotFoundError):  # its folder was deleted meanwhile: so was its log
+            try:
                 try:
                     self._link()
                 except FileExistsError:  # of a try of which nobody knows any more
                     os.unlink(self._path)  # noqa: PTH108  as it is called often
                     self._link()
+            except FileNotFoundError:
+                pass  # its folder was deleted meanwhile: so was its log
+            except OSError as error:  # a full disk: no reason to end all tasks of the node
+                print(f"adaptive_scheduler: {self._path} is lost: {error}", file=sys.stderr)
 
     def _link(self) -> None:
         # with a dir_fd, though it means nothing here: else Python calls link(2), which links the link

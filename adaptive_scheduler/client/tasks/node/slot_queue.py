@@ -25,6 +25,7 @@ from adaptive_scheduler.client.tasks.node.ledger import (
 from adaptive_scheduler.client.tasks.node.orphans import Origin, has_company
 from adaptive_scheduler.client.tasks.node.programs import RunningProgram
 from adaptive_scheduler.core.wire.tasks import EndKind
+from adaptive_scheduler.errors import ProtocolError
 from adaptive_scheduler.io.system.child_process import ProcessEnd, is_shortage, patiently
 
 #: Seconds between SIGTERM and SIGKILL.
@@ -252,14 +253,21 @@ class SlotQueue:
         return worker
 
     def _hear(self, worker: Worker) -> None:
-        for done in worker.frames.receive():
-            self._take(worker, done)
+        self._take_all(worker)
         if not worker.frames.is_open:
-            # it has ended, or user code has closed its files: then it can tell nothing any more
+            # it has ended, or user code has closed its files or written into them: then it can tell
+            # nothing any more
             self._node.unwatch(worker.frames.sock)
             worker.child.send(signal.SIGKILL)
         elif self.waiting:
             self.pump()
+
+    def _take_all(self, worker: Worker) -> None:
+        try:
+            for done in worker.frames.receive():
+                self._take(worker, done)
+        except ProtocolError:
+            worker.frames.is_open = False
 
     def _take(self, worker: Worker, done: Done) -> None:
         report = self._node.ledger.report
@@ -275,8 +283,7 @@ class SlotQueue:
         self._node.unwatch(worker.child.pidfd)
         if worker.frames.is_open:
             self._node.unwatch(worker.frames.sock)
-        for done in worker.frames.receive():  # what it had sent before
-            self._take(worker, done)
+        self._take_all(worker)  # what it had sent before
         token, since = worker.now()
         ending = worker.child.reap()
         self.worker = None
@@ -335,6 +342,7 @@ class SlotQueue:
             self.worker.child.send(signal.SIGKILL)
 
     def close(self) -> None:
-        """Kill and reap its worker; its last program has ended."""
+        """Kill and reap its worker, and keep no file open; its last program has ended."""
         if self.worker is not None:
             self.worker.child.reap()
+        self._spare.close()

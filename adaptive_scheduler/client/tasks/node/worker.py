@@ -130,10 +130,12 @@ class CallWorker:
             results.begin_several()
             flush_at = clock() + int(FLUSH * 1e9)
         for token, key, spec in do.calls:
-            if self._is_recalled(do):
-                break
             begin = clock()
             NOW.pack_into(self._page, 0, token, begin)
+            if self._is_recalled(
+                do
+            ):  # asked after it was said: so the agent has seen one of the two
+                break
             kind, value, path, text = self._call(token, key, spec)
             end = clock()
             results.add((token, kind, value, path, (end - begin) / 1e9, text))

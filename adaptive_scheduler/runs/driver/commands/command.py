@@ -162,7 +162,13 @@ class Command:
             steps, os.getcwd() if own is None else str(own), str(log), rule=self._pickled_rule,
             keep_log=self.keep_log, parameters=text if own is None else "",
         )  # fmt: skip
-        return EncodedCommand(msgspec.msgpack.encode(program), self.rule, log, own)
+        try:
+            spec = msgspec.msgpack.encode(program)
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"{self!r}: a text of it or of its parameters is no Unicode: {error.object!r:.200}"
+            ) from error
+        return EncodedCommand(spec, self.rule, log, own)
 
     def _write(self, own: Path | None, log: Path, text: str) -> None:
         if own is None:
@@ -291,4 +297,9 @@ def _json(parameters: Mapping[str, Any]) -> str:
             return os.fspath(value)
         raise InputError(f"{value!r} is no value for JSON: give numbers, texts, lists and dicts.")
 
-    return json.dumps(dict(parameters), default=plain)
+    try:
+        return json.dumps(dict(parameters), default=plain)
+    except InputError:
+        raise
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"the parameters cannot be written as JSON: {error}.") from error

@@ -518,6 +518,19 @@ def test_where_no_pool_can_come_the_heads_that_are_there_decide() -> None:
     assert run.submit(1, wide, "third").items == [2]
 
 
+def test_what_waits_is_kept_when_the_only_head_ends() -> None:
+    """Its program was interrupted: whoever goes on with the run has these tasks again."""
+    run = Run(lease=30.0)
+    run.manager.state.pools.takes_more = False
+    head = Head(run, "here:host:1", left=1000.0)
+    assert run.submit(1, TaskResources(walltime=1001.0), batch="long").items == [-1]
+    run.submit(2, TaskResources(walltime=100.0, threads_per_rank=4))
+    head.trade(seconds_left=900.0)
+    head.trade(seconds_left=0.0)
+    run.turn(29)
+    assert [row.phase for row in run.manager.items.rows] == [RUNNING, QUEUED]
+
+
 def test_a_task_that_comes_back_after_its_pool_was_removed_fails() -> None:
     run = Run()
     run.add()
@@ -783,7 +796,10 @@ def test_jobs_without_one_end_are_barren() -> None:
     assert run.manager.state.stops.barren_runs == 0
 
 
-def test_a_node_that_alone_fails_tasks_gets_no_more_and_is_not_submitted_to() -> None:
+@pytest.mark.parametrize(("kind", "begun"), [(EndKind.EXIT, True), (EndKind.UNABLE, False)])
+def test_a_node_that_alone_fails_tasks_gets_no_more_and_is_not_submitted_to(
+    kind: EndKind, begun: bool
+) -> None:
     """It would fail all that is queued, one after the other: the fastest node of all."""
     run = Run()
     run.add(pool(resources=Resources(cores=1), max_jobs=3))
@@ -793,7 +809,7 @@ def test_a_node_that_alone_fails_tasks_gets_no_more_and_is_not_submitted_to() ->
     for _ in range(30):
         good.end(good.tokens[0], seconds=1.0)
     for _ in range(10):
-        bad.end(bad.tokens[0], EndKind.EXIT, seconds=1.0)
+        bad.end(bad.tokens[0], kind, seconds=1.0, begun=begun)
     assert bad.tokens == []
     assert bad.trade().leave
     assert good.tokens

@@ -30,6 +30,7 @@ from adaptive_scheduler.core.wire.messages import Fail, Goodbye, Hello, Refused
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     EnvironmentMismatchError,
+    ProtocolError,
     RequestRefusedError,
     RunError,
     UserCodeError,
@@ -176,6 +177,9 @@ class Client:
         another try would meet again ends the job. An item that is still held counts a crash.
         """
         if isinstance(error, RequestRefusedError) and error.code != "many_clients":
+            return
+        if isinstance(error, ProtocolError):  # a manager of another version: nothing can be said
+            self._job.mark_end()
             return
         name, message, text, _ = describe(error)
         why = str(error) if isinstance(error, AdaptiveSchedulerError) else f"{name}: {message}"

@@ -149,7 +149,7 @@ class ControlApi:
         self._state.reports.clear()
         self._state.tasks.drop_cancelled()
         self._state.cancelled = True
-        self._state.dirty = True
+        self._state.dirty = self._state.tasks.changed = True
         return unfinished
 
     def _cancel_items(self, request: CancelItems, now: Moment) -> Reply:
@@ -269,7 +269,9 @@ class ControlApi:
             "excluded nodes": ", ".join(self._jobs.nodes.excluded(now.monotonic)),
             "connections without this run's key": str(self._refused or ""),
             "new clients wait": self._is_shut and "too many connections are open",
-            "damaged data were kept aside": damage(state.items.rows, state.reports),
+            "damaged data were kept aside": damage(
+                () if self._is_of_tasks else state.items.rows, state.reports
+            ),
         }
         return [f"{what}: {why}" for what, why in shown.items() if why]
 

@@ -241,8 +241,8 @@ class Dispatcher:
     ) -> tuple[int, Reply | None]:
         """Number of one request and the reply to it, which must not be sent before the commit.
 
-        What is no request of this version is dropped and counted: the reply is None, as it is
-        where the request waits for something to happen.
+        What is no request is dropped and counted: the reply is None, as it is where the request
+        waits for something to happen. A request of another version is refused, and counted.
         """
         try:
             owner, number, request = decode_request(message)
@@ -294,7 +294,8 @@ class Dispatcher:
         for event, facts in self.jobs.notes.log:
             self._log.info(event, **facts)
         self.jobs.notes.log.clear()
-        self.state.items.wake_delayed(now.monotonic)
+        if self.state.items.wake_delayed(now.monotonic):
+            self.state.tasks.changed = self.state.dirty = True
         self.control.sample_rate(now)
         self._drivers.close_if_gone(now)
         self._heads.recall_overdue(now)

@@ -286,7 +286,10 @@ class JobManager:
         if (barren := self._state.backoff_reason) and not self._state.stops.held:
             outcome = self.policy.on_barren(barren, now.monotonic)
             if isinstance(outcome, Hold):
-                outcome = Hold(outcome.reason + self._explain_early_death())
+                goodbye = self._jobs.records[action.job].goodbye
+                last = f"job {action.job} ended: {goodbye}" if goodbye else reason
+                words = self._explain_early_death() or f". The last one: {last.rstrip('.')}"
+                outcome = Hold(outcome.reason + words)
             self._apply(outcome)
 
     def _cancel(self, action: CancelJobs, now: Moment) -> list[Command]:

@@ -14,6 +14,8 @@ from adaptive_scheduler.io.storage.database import Tables
 CHECKPOINT_INTERVAL = 50.0
 #: Between them while very many lines come, so that who reopens the run has not too many to read.
 BUSY_INTERVAL, BUSY_LINES = 10.0, 10_000
+#: Seconds after which so many bytes are enough: facts that are in no checkpoint yet are in memory.
+LARGE_INTERVAL, LARGE_SIZE = 1.0, 2**27
 #: A file of more rows takes seconds to write: it waits until there is something worth that.
 MANY_ROWS = 100_000
 
@@ -34,6 +36,10 @@ class RowStore(Protocol):
     @property
     def lines(self) -> int:
         """Lines of the journal that were written since the last checkpoint."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of these lines."""
 
     def take_tables(self) -> Tables:
         """Return what was found, once."""
@@ -138,6 +144,8 @@ class Persistence:
     def _is_due(self, seconds: float) -> bool:
         """Whether the file is to be brought up to date, so long after the last time."""
         rows, lines = len(self._state.items), self._store.lines
+        if seconds >= LARGE_INTERVAL and self._store.size > LARGE_SIZE:
+            return True
         if seconds >= CHECKPOINT_INTERVAL:
             return rows <= MANY_ROWS or lines > rows / 20
         return seconds >= BUSY_INTERVAL and lines > max(BUSY_LINES, rows / 2)

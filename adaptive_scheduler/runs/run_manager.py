@@ -9,13 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from adaptive_scheduler.core.options.checks import path
 from adaptive_scheduler.core.options.keywords import accept_aliases
 from adaptive_scheduler.core.options.run_options import Limits, Network, Saving, from_arguments
 from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
+from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run import Run
 from adaptive_scheduler.runs.start.launch import start_and_wait, try_cluster
@@ -179,9 +182,29 @@ class RunManager(Run):
         default = run_folder(options.folder, options.name)
         self._has_default_folder = folder is None and not options.overwrite
         chosen = folder_of(default, plan.fnames) if self._has_default_folder else default
+        _refuse_tasks(chosen)
         super().__init__(chosen, plan.fnames, plan)
         self._wanted = default
         self.check, self.overwrite = options.check, options.overwrite
+
+    @staticmethod
+    def attach(folder: str | os.PathLike[str]) -> Run:
+        """Find a run again, from any process on any host that sees its folder.
+
+        Parameters
+        ----------
+        folder : path-like
+            The run's folder, or its database.
+
+        Raises
+        ------
+        InputError
+            It is a run of tasks.
+        RunError, DatabaseError
+            There is no run.
+        """
+        _refuse_tasks(RunFolder(path(folder, "folder")))
+        return Run.attach(folder)
 
     # ----------------------------------------------------------------- start and end
 
@@ -267,6 +290,14 @@ class RunManager(Run):
         )
 
 
+def _refuse_tasks(folder: RunFolder) -> None:
+    if folder.config.exists() and read_config(folder).kind == TASK:
+        raise InputError(
+            f"folder: {folder.home} has a run of tasks. To see it: Executor.attach(folder); for a run "
+            "of learners give another folder."
+        )
+
+
 def run_folder(folder: str | os.PathLike[str] | None, name: str) -> RunFolder:
     """Return the run folder in the folder that a user gave, or in the default one."""
     if folder is None:
@@ -276,6 +307,6 @@ def run_folder(folder: str | os.PathLike[str] | None, name: str) -> RunFolder:
     if home.is_file() or home.name.endswith(".run"):
         raise InputError(
             f"folder={os.fspath(folder)!r} must be a folder for one run, and its name must not end in '.run'. "
-            "To see a run that exists: RunManager.attach(folder)."
+            "To see a run that exists: attach(folder) of RunManager or Executor."
         )
     return RunFolder(home / DATABASE_NAME)

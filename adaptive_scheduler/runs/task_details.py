@@ -12,6 +12,7 @@ import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import DONE, FAILED, RUNNING, TaskItem
+from adaptive_scheduler.core.rows.task_results import may_have_raised
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec
 from adaptive_scheduler.core.wire.tasks import LastTry, TaskView
 from adaptive_scheduler.errors import USER_RAISES
@@ -51,7 +52,7 @@ def details(
         found["value"] = _shown(lambda: _value(facts))
     elif row.phase is DONE and command is not None and command.rule:
         found["value"] = _shown(lambda: read_command(folder, spec)[0].value(row.code))
-    elif row.phase is FAILED and facts.get("error"):
+    elif row.phase is FAILED and facts.get("error") and may_have_raised(facts.get("times", b"")):
         name, message, text, _ = pickle.loads(facts["error"])
         found["traceback"] = text
         found["reason"] = found["reason"] or f"{name}: {message}"
@@ -63,7 +64,8 @@ def _of_row(row: TaskItem) -> dict[str, Any]:
     return {
         "task": row.id, "state": row.phase.value, "tag": row.tag, "name": row.name, "key": row.key,
         "priority": row.priority, "attempts": row.attempts, "fails": row.fails,
-        "crashes": row.crashes, "cuts": row.cuts, "retries": row.retries, "timeout": row.timeout,
+        "crashes": row.crashes, "cuts": row.cuts, "retries": row.policy.retries,
+        "max_crashes": row.policy.crashes_allowed, "delay": row.policy.delay, "timeout": row.timeout,
         "after": list(row.depends_on), "reason": row.reason, "code": row.code,
         "worked": row.worked, "created": row.created or None,
     }  # fmt: skip

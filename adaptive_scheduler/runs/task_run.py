@@ -151,8 +151,7 @@ class TaskRun:
 
     def is_served(self) -> bool:
         """Whether it has jobs, or pools that will have some."""
-        snapshot = self._viewer.snapshot("none")
-        return bool(snapshot.jobs) or any(not one.pool.is_removed for one in snapshot.pools)
+        return self._viewer.snapshot("none").is_served
 
     # ------------------------------------------------------------------- pools
 

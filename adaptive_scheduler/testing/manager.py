@@ -41,7 +41,7 @@ class MemoryStore:
         self.tables = tables
         self.folder = RunFolder("/nowhere")
         self.remarks: list[str] = []
-        self.lines = 0
+        self.lines = self.size = 0
         self._buffer: list[bytes | tuple[str, int, bytes]] = []
         self._facts: dict[tuple[str, int], bytes] = {}
         self._unwritten: dict[tuple[str, int], bytes] = {}

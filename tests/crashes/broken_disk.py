@@ -15,7 +15,7 @@ CHANGING = (
     "open", "write", "fsync", "truncate", "fchmod", "close", "mkdir", "chmod", "rename", "link",
     "unlink",
 )  # fmt: skip
-LOOKING = ("read", "seek", "fstat", "stat", "names")
+LOOKING = ("read", "read_at", "seek", "fstat", "stat", "names")
 #: What a full disk refuses; names can be removed and files closed on it.
 NEEDS_ROOM = ("write", "fsync", "mkdir", "link")
 

@@ -50,7 +50,7 @@ class OfFacts:
             trial.say(n)
             if n in (3, 5):
                 trial.step(partial(self.checkpoint, store))
-                assert store.fact("value", n) == value(n)
+                assert trial.step(partial(store.fact, "value", n)) == value(n)
         trial.step(store.close)
 
     @staticmethod

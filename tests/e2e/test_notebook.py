@@ -8,7 +8,8 @@ from typing import Any
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
+from jupyter_client.manager import start_new_kernel
+from nbformat.v4 import output_from_msg
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,13 +53,30 @@ def test_the_notebook_runs_from_top_to_bottom_twice(
 
 
 def executed(folder: Path) -> Any:
-    """Run all cells in a new kernel; raises what a cell raises."""
+    """Run all cells in a new kernel, one after the other; fails with what a cell raises.
+
+    By the blocking client: that of `nbclient` waits for replies with asyncio, and was seen to sleep
+    through one until its timeout, 250 s later (pyzmq hands asyncio an edge-triggered socket).
+    """
     notebook = read()
-    client = NotebookClient(
-        notebook, timeout=250, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
-    )
-    client.execute()
+    manager, kernel = start_new_kernel(kernel_name="python3", cwd=str(folder))
+    try:
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                execute(kernel, cell)
+    finally:
+        kernel.stop_channels()
+        manager.shutdown_kernel(now=True)
     return notebook
+
+
+def execute(kernel: Any, cell: Any) -> None:
+    def keep(message: Any) -> None:
+        if message["msg_type"] in ("stream", "display_data", "execute_result"):
+            cell.outputs.append(output_from_msg(message))
+
+    reply = kernel.execute_interactive(cell.source, timeout=250, output_hook=keep)["content"]
+    assert reply["status"] == "ok", "\n".join(reply["traceback"])
 
 
 def printed(notebook: Any) -> str:

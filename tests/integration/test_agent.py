@@ -6,6 +6,7 @@ import errno
 import mmap
 import os
 import pickle
+import shlex
 import signal
 import socket
 import sys
@@ -374,7 +375,7 @@ def test_a_program_may_save_although_its_shell_ended_at_once(node: AgentNode) ->
         "time.sleep(600)\n"
     )
     (node.folder / "save.py").write_text(code)
-    token = node.command(f"{sys.executable} ../save.py; true")
+    token = node.command(f"{shlex.quote(sys.executable)} ../save.py; true")
     work = node.folder / "work"
     node.wait((work / "ready").exists)
     node.stop(token)
@@ -525,7 +526,7 @@ def test_memory_that_runs_out_takes_the_task_and_nothing_else(tmp_path: Path) ->
         assert (ended.kind, ended.code) == (EndKind.SIGNAL, signal.SIGKILL)
         assert "killed, probably out of memory: peak 0." in ended.text
         assert ended.peak > 100 * 2**20
-        filling = f"{sys.executable} -c 'bytearray(2**30)'; exit $?"
+        filling = f"{shlex.quote(sys.executable)} -c 'bytearray(2**30)'; exit $?"
         ended = node.end_of(node.command(filling))
         assert (ended.kind, ended.code) == (EndKind.EXIT, 128 + signal.SIGKILL)
         assert "a program in it was killed, probably out of memory: peak 0." in ended.text

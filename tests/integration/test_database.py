@@ -359,6 +359,40 @@ def test_a_removed_file_is_written_anew(folder: RunFolder) -> None:
     assert rows(folder) == {"0": 4}
 
 
+def test_the_size_of_the_journal_is_counted_from_the_last_checkpoint(folder: RunFolder) -> None:
+    store = Database(folder)
+    store.put_fact("spec", 0, bytes(3000))
+    assert store.size == 0
+    store.commit()
+    store.commit()
+    assert 4000 < store.size < 4100
+    store.checkpoint()
+    assert store.size == 0
+    store.close()
+
+
+def wait_for_checkpoint(store: Database) -> None:
+    while store.checkpoint_runs():
+        time.sleep(0.01)
+
+
+def test_a_file_that_a_checkpoint_wrote_was_edited_by_nobody_whatever_failed_after_it(
+    folder: RunFolder,
+) -> None:
+    store = Database(folder)
+    before = folder.database.stat().st_ino
+    store.put_fact("spec", 0, b"x")
+    store.begin_checkpoint()
+    while folder.database.stat().st_ino == before:
+        time.sleep(0.01)
+    (folder.facts / "000001.index").write_bytes(b"no index")
+    with pytest.raises(DatabaseError, match="cannot be read"):
+        wait_for_checkpoint(store)
+    assert not store.keep_edited_file()
+    assert store.fact("spec", 0) == b"x"
+    store.close()
+
+
 # ------------------------------------------------------------------------------ size
 
 

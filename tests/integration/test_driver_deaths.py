@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ from adaptive_scheduler.scheduler import Here, LocalScheduler
 from tests.integration.task_driver import N
 
 PATIENCE = 60.0
+#: How a program runs what is left of a run on its machine.
+ADD_POOL = "executor.add_pool(scheduler.Here()), or in a terminal: adaptive-scheduler pool join"
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
@@ -123,6 +126,8 @@ def test_ctrl_c_ends_a_driver_and_leaves_its_tasks_in_the_run(home: Path) -> Non
         out, _ = driver.communicate(timeout=25)
         assert "KeyboardInterrupt" in out
         assert f"Tasks are left in {one}" in out
+        assert f"else Executor.attach('{one}/run')" in out
+        assert f"adaptive-scheduler retry {one}/run" in out
         assert not psutil.pid_exists(task)
     wait_for(lambda: not processes_of(home), 20)
 
@@ -226,6 +231,21 @@ def test_a_task_submits_tasks_to_its_own_run(home: Path) -> None:
     assert RunFolder(home / "run").database.exists()
 
 
+def test_a_task_returns_the_ids_of_tasks_that_it_submits(home: Path) -> None:
+    """It does not wait for them, so one slot is enough."""
+
+    def outer(n: int) -> list[int | None]:
+        inner = Executor.attach()
+        futures = inner.submit_many(abs, range(n))
+        inner.shutdown()
+        return [one.task for one in futures]
+
+    with Executor(Here(slots=1), folder=home / "run") as executor:
+        ids = executor.submit(outer, 3).result(PATIENCE)
+        new = [one for one in executor.futures if one.task in ids]
+        assert [one.result(PATIENCE) for one in new] == [0, 1, 2]
+
+
 def test_a_look_at_a_closed_run_leaves_it_closed_and_no_process(home: Path) -> None:
     with Executor(Here(slots=1), folder=home / "run") as executor:
         assert executor.submit(pow, 2, 5).result(PATIENCE) == 32
@@ -235,6 +255,39 @@ def test_a_look_at_a_closed_run_leaves_it_closed_and_no_process(home: Path) -> N
     again.shutdown()
     wait_for(lambda: not processes_of(home), 10)
     assert is_closed(RunFolder(home / "run"))
+
+
+def test_a_run_that_nothing_runs_any_more_says_so(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    driver = start_driver(home, "sleep")
+    wait_for((home / "begun").exists)
+    driver.kill()
+    driver.communicate(timeout=PATIENCE)
+    folder = RunFolder(home / "run")
+    with ManagerClient(folder) as viewer:
+        wait_for(lambda: not viewer.snapshot("none").jobs)
+    again = Executor.attach(home / "run")
+    assert f"nothing runs them. To run them here: {ADD_POOL}" in capsys.readouterr().err
+    assert "5 tasks have not ended" in repr(again)
+    again.add_pool(Here(slots=1))
+    assert again.submit(pow, 2, 5).cancel()
+    again.shutdown()
+
+
+def test_a_manager_that_dies_while_it_is_told_of_the_end_is_not_waited_for(home: Path) -> None:
+    executor = Executor(Here(slots=1), folder=home / "run")
+    assert executor.submit(pow, 2, 5).result(PATIENCE) == 32
+    executor._closing.heads.pop().end()
+    manager = read_address(executor.folder).pid
+    os.kill(manager, signal.SIGSTOP)
+    end = threading.Thread(target=executor.shutdown)
+    end.start()
+    end.join(0.5)
+    assert end.is_alive()
+    os.kill(manager, signal.SIGKILL)
+    end.join(5)
+    assert not end.is_alive()
 
 
 def test_a_cancelled_run_stays_cancelled_when_its_manager_is_started_again(home: Path) -> None:
@@ -258,7 +311,21 @@ def test_a_run_of_learners_is_refused(home: Path) -> None:
     )  # fmt: skip
     assert run._plan is not None
     prepare(run._plan, run.folder)
-    with pytest.raises(InputError, match="run of learners"):
+    says = rf"{home}/run has a run of learners\. To see it: RunManager\.attach"
+    with pytest.raises(InputError, match=says):
         Executor(Here(slots=1), folder=home / "run")
-    with pytest.raises(InputError, match="run of learners"):
+    with pytest.raises(InputError, match=says):
         Executor.attach(home / "run")
+
+
+def test_a_run_of_tasks_is_refused_by_a_run_manager(home: Path) -> None:
+    start_run.start_run(RunFolder(home / "run"), "tasks")
+    with ManagerClient(RunFolder(home / "run")) as viewer:
+        viewer.stop()
+    says = rf"{home}/run has a run of tasks\. To see it: Executor\.attach"
+    learners = [adaptive.SequenceLearner(abs, [1])]
+    with pytest.raises(InputError, match=says):
+        RunManager(LocalScheduler(cores=1), learners, [home / "data"], folder=home / "run")
+    for folder in (home / "run", home / "run" / "db.tinydb"):
+        with pytest.raises(InputError, match=says):
+            RunManager.attach(folder)

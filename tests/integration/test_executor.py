@@ -95,6 +95,21 @@ def test_what_this_machine_can_never_hold_is_refused_with_the_numbers(executor: 
             assert future.result(PATIENCE) == 2 * n
 
 
+@pytest.mark.parametrize(
+    ("needs", "text"),
+    [
+        (TaskResources(nodes=2), r"2 nodes.*\(2 cores"),
+        (TaskResources(gpus_per_rank=1), r"1 x 1 GPUs.*\(2 cores"),
+        (TaskResources(memory="100TB"), r"e\+05 GiB.*\(2 cores, .* GiB"),  # type: ignore[arg-type]
+    ],
+)
+def test_nodes_gpus_and_memory_that_this_machine_lacks_are_refused(
+    executor: Executor, needs: TaskResources, text: str
+) -> None:
+    with pytest.raises(RequestRefusedError, match=text):
+        executor.options(resources=needs).submit(double, 1).result(PATIENCE)
+
+
 def test_what_was_submitted_before_the_head_was_there_fails_with_the_numbers(
     tmp_path: Path,
 ) -> None:
@@ -136,8 +151,15 @@ def test_a_task_waits_for_others(executor: Executor) -> None:
     first = executor.submit(double, 1)
     assert executor.options(after=[first]).submit(double, 2).result(PATIENCE) == 4
     bad = executor.submit(divmod, 1, 0)
-    with pytest.raises(TaskError):
-        executor.options(after=[bad]).submit(double, 2).result(PATIENCE)
+    waits = executor.options(after=[bad]).submit(double, 2)
+    with pytest.raises(TaskError, match=r"depends on task \d+, which failed"):
+        waits.result(PATIENCE)
+
+
+def test_a_task_on_its_way_has_a_state_that_the_table_knows() -> None:
+    first: TaskFuture[Any] = TaskFuture(None, (), {}, Settings())
+    after: TaskFuture[Any] = TaskFuture(None, (), {}, Settings(after=(first,)))
+    assert (first.state, after.state) == ("queued", "waiting")
 
 
 def test_running_and_waiting_tasks_are_cancelled(executor: Executor, tmp_path: Path) -> None:

@@ -118,13 +118,23 @@ def test_options_of_pools_are_refused_on_this_machine(tmp_path: Path) -> None:
         Executor("slurm", tmp_path / "run")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("folder", [3, "", "a file", "a file/run", "a\0b"])
+@pytest.mark.parametrize(
+    ("folder", "says"),
+    [
+        (3, "folder=3 must be a str or a path"),
+        ("", "folder='' must be a str or a path, and not empty"),
+        ("a file", "folder='a file' must be a folder .* attach.folder. of RunManager or Executor"),
+        ("a file/run", "a file is not one. Choose another one"),
+        ("/dev/null", "/dev/null is not one. Choose another one"),
+        ("a\0b", "NUL"),
+    ],
+)
 def test_a_folder_that_cannot_be_one_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Any, says: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a file").touch()
-    with pytest.raises(InputError, match="folder"):
+    with pytest.raises(InputError, match=says):
         Executor(Here(slots=1), folder)
     with pytest.raises(InputError, match="folder"):
         Executor.attach(folder)

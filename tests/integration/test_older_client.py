@@ -7,6 +7,8 @@ out but for three. Paths in it were replaced by others of the same length.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import msgspec
 import pytest
 
 from adaptive_scheduler.core.rows.row import Phase
+from adaptive_scheduler.core.wire.messages import VERSION
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.manager.engine import Engine
@@ -57,7 +60,7 @@ def managed(run: ClientRun) -> Iterator[tuple[Engine, Any]]:
 
 def ask(socket: Any, request: bytes) -> bytes:
     socket.send(request)
-    assert socket.poll(10_000), f"no answer to {body(request)}"
+    assert socket.poll(10_000), f"no answer to {msgspec.msgpack.decode(request)}"
     return socket.recv()
 
 
@@ -89,3 +92,45 @@ def test_a_request_that_is_sent_again_gets_its_answer_again(managed: tuple[Engin
     _, socket = managed
     for request, _ in PAIRS:
         assert ask(socket, request) == ask(socket, request)
+
+
+#: Programs that speak as those of another version do.
+OTHER = """
+import os, sys
+from adaptive_scheduler.core.wire import messages
+messages.VERSION += int(sys.argv[3])
+if sys.argv[1] == "head":
+    from adaptive_scheduler.client.tasks.head.head import main
+    sys.exit(main([sys.argv[2], "--slots", "1"]))
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.tasks import Fetch
+from adaptive_scheduler.runs.driver.driver import Channel
+Channel(RunFolder(sys.argv[2]), os.eventfd(0)).ask(Fetch([]))
+"""
+
+
+@pytest.mark.parametrize(("program", "by"), [("head", -1), ("driver", -1), ("driver", 1)])
+def test_a_head_and_a_driver_of_another_version_end_with_a_sentence(
+    run: ClientRun, program: str, by: int
+) -> None:
+    """They were not answered, and asked for ever."""
+    with run.manage():
+        command = [sys.executable, "-c", OTHER, program, str(run.folder.database), str(by)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert (
+        f"a message of version {VERSION}, but this is version {VERSION + by}: the manager and its "
+        "jobs or drivers use different versions of adaptive_scheduler. Use one environment for all."
+    ) in done.stderr
+
+
+@pytest.mark.parametrize("rest", [[], [["new"]], [{"sender": 1}, 5, 6]])
+def test_a_request_of_another_version_is_answered_in_whatever_form_it_has(
+    managed: tuple[Engine, Any], rest: list[Any]
+) -> None:
+    _, socket = managed
+    version, number, refused = msgspec.msgpack.decode(
+        ask(socket, msgspec.msgpack.encode([VERSION + 1, *rest]))
+    )
+    assert (version, number, refused["type"]) == (VERSION, 0, "Refused")
+    assert f"of version {VERSION + 1}" in refused["reason"]

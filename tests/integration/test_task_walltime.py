@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_a_walltime_of_slurm_cuts_what_runs_and_the_next_job_does_it(
         run.add(name="p", resources=Resources(cores=4, walltime=60), max_jobs=1, idle=1.0)
         mark = tmp_path / "begun"
         call = run.executor.submit(long_at_first, str(mark))
-        command = run.executor.submit(Command(f"{sys.executable} saves.py; exit $?"))
+        command = run.executor.submit(Command(f"{shlex.quote(sys.executable)} saves.py; exit $?"))
         assert call.result(200) == mark.read_text()
         assert command.result(60) == 0
         assert (tmp_path / "saved").exists()

@@ -17,6 +17,7 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.retry_policy import RetryPolicy
 from adaptive_scheduler.core.wire.messages import Refused
 from adaptive_scheduler.core.wire.tasks import (
     AddPool,
@@ -308,7 +309,7 @@ class TaskHistory(History):
         return NewTask(
             spec, rng.choices([*self.functions, ""], (8, 1, 1) if self.is_dense else (2, 2, 1))[0],
             rng.randrange(2 if self.is_dense else len(self.resources)), float(rng.randint(0, 3)), rng.choice(("", "", "x")),
-            "", spec.decode() if is_keyed else "", after, rng.randint(0, 2),
+            "", spec.decode() if is_keyed else "", after, RetryPolicy(rng.randint(0, 2)),
         )  # fmt: skip
 
     def refused_wish(self, body: Any, reply: Refused) -> None:

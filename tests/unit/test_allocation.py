@@ -6,6 +6,7 @@ import os
 import socket
 from pathlib import Path
 
+import psutil
 import pytest
 
 from adaptive_scheduler.client.tasks.head import allocation
@@ -21,6 +22,7 @@ def test_this_machine() -> None:
     assert len(many.cores) == 1000
     assert not set(many.cores) & set(mine)  # they are counted, and nothing is bound to them
     assert many.gpus == ["3"]
+    assert many.memory == psutil.virtual_memory().total
 
 
 def test_cores_that_the_batch_system_binds_are_those_of_this_process() -> None:

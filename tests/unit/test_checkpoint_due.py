@@ -47,3 +47,16 @@ def test_a_checkpoint_is_due(rows: int, lines: int, seconds: float, due: bool) -
     manager.store.lines = lines
     persistence.checkpoint_if_due(100.0 + seconds)
     assert bool(begun) == due
+
+
+@pytest.mark.parametrize(("size", "seconds", "due"), [(2**26, 2.0, False), (2**28, 2.0, True)])
+def test_a_checkpoint_is_due_before_large_facts_fill_the_memory(
+    size: int, seconds: float, due: bool
+) -> None:
+    manager = VirtualManager([], RunConfig("run", [Resources()], ["job"], "/logs"), Clock())
+    persistence, begun = manager.dispatcher.persistence, list[bool]()
+    manager.store.begin_checkpoint = begun.append  # type: ignore[method-assign]
+    persistence.checkpoint_if_due(100.0)
+    manager.store.lines, manager.store.size = 10, size
+    persistence.checkpoint_if_due(100.0 + seconds)
+    assert bool(begun) == due

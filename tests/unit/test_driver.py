@@ -14,6 +14,7 @@ import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.retry_policy import NO_RETRIES, RetryPolicy
 from adaptive_scheduler.core.wire.messages import Ok, Picture, Reply, Request
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.core.wire.tasks import (
@@ -271,7 +272,7 @@ def test_nothing_is_left_open(manager: FakeManager, tmp_path: Path) -> None:
 
 def test_what_is_wrong_with_a_setting_is_said() -> None:
     for wrong in (
-        {"priority": "high"}, {"priority": float("inf")}, {"retries": -1}, {"timeout": "soon"},
+        {"priority": "high"}, {"priority": float("inf")}, {"retries": -1}, {"max_crashes": 1.5}, {"delay": -1}, {"timeout": "soon"},
         {"tag": 3}, {"after": 3},
     ):  # fmt: skip
         with pytest.raises(InputError, match=next(iter(wrong))):
@@ -353,8 +354,19 @@ def test_an_argument_that_cannot_be_pickled_is_named(book: TaskBook, manager: Fa
     assert manager.kinds() == ["PutFunction", "Submit"]
 
 
-def test_a_run_that_is_held_is_told_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+HELD = Snapshot("", "", time=0.0, notes=["held: sbatch says no. Mend it, then resume."])
+LONE = Snapshot("", "", time=0.0, phases={"queued": 3, "done": 2})
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "text"), [(HELD, "is held: sbatch says no"), (LONE, "nothing runs them")]
+)
+def test_a_run_that_does_not_go_on_by_itself_is_told_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    snapshot: Snapshot,
+    text: str,
 ) -> None:
     """Its tasks would wait for ever, and so would a `shutdown`."""
     monkeypatch.setattr(start_run, "WATCH", 0.01)
@@ -367,9 +379,6 @@ def test_a_run_that_is_held_is_told_once(
         asked.append(1)
         if len(asked) > 5:
             done.set()
-        snapshot = Snapshot(
-            "run", "database", time=0.0, notes=["held: sbatch says no. Mend it, then resume."]
-        )
         return Picture(msgspec.Raw(msgspec.msgpack.encode(snapshot)))
 
     monkeypatch.setattr(keeper._viewer, "ask", answer)
@@ -377,7 +386,14 @@ def test_a_run_that_is_held_is_told_once(
     keeper.watch(lambda error: pytest.fail(str(error)))
     assert done.wait(10)
     keeper.close()
-    assert capsys.readouterr().err.count("is held: sbatch says no") == 1
+    assert capsys.readouterr().err.count(text) == 1
+
+
+def test_how_often_a_task_is_tried_again_is_kept_together() -> None:
+    first = Settings().with_options({"retries": 2, "delay": "1m"})
+    assert first.policy == RetryPolicy(2, None, 60.0)
+    assert first.with_options({"max_crashes": 0}).policy == RetryPolicy(2, 0, 60.0)
+    assert Settings().with_options({"tag": "x"}).policy is NO_RETRIES
 
 
 def test_who_waits_for_room_among_requests_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,22 @@ def test_the_newest_fact_of_an_item_counts(tmp_path: Path) -> None:
     store.close()
 
 
+def test_few_files_are_open_however_many_checkpoints_there_were(tmp_path: Path) -> None:
+    """A run of some days has more of them than a process may open files."""
+    n = 3 * facts.MOST_OPEN
+    for segment in range(1, n + 1):
+        facts.copy(tmp_path, segment, [facts.line("spec", segment, b"%d" % segment)])
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    store = facts.Facts(tmp_path)
+    for _ in range(2):
+        assert [store.get("spec", k) for k in range(1, n + 1)] == [
+            b"%d" % k for k in range(1, n + 1)
+        ]
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + facts.MOST_OPEN
+    store.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     facts.copy(tmp_path, 1, [facts.line("value", 1, b"result")])
     path = facts.lines_path(tmp_path, 1)

@@ -16,6 +16,7 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import RUNNING, TASK, Item, Phase
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.retry_policy import RetryPolicy
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
     CancelItems,
@@ -194,7 +195,10 @@ OK = NewTask(b"x")
         (Submit("b", [TaskResources()], [NewTask(b"", priority=float("inf"))]), "bad_request"),
         (Submit("b", [TaskResources()], [NewTask(b"", timeout=float("nan"))]), "bad_request"),
         (Submit("b", [TaskResources()], [NewTask(b"", timeout=-1.0)]), "bad_request"),
-        (Submit("b", [TaskResources()], [NewTask(b"", retries=-1)]), "bad_request"),
+        (Submit("b", [TaskResources()], [NewTask(b"", policy=RetryPolicy(-1))]), "bad_request"),
+        (Submit("b", [TaskResources()], [NewTask(b"", policy=RetryPolicy(0, -1))]), "bad_request"),
+        (Submit("b", [TaskResources()], [NewTask(b"", policy=RetryPolicy(delay=float("nan")))]),
+         "bad_request"),
         (Submit("b", [TaskResources()], [NewTask(b"", after=[0, 99])]), "no_such_item"),
         (Submit("b", [TaskResources()], [NewTask(b"", "../../../etc/passwd")]), "unknown_function"),
         (Submit("b", [TaskResources()], [NewTask(b"", "\0")]), "unknown_function"),

@@ -16,6 +16,7 @@ from adaptive_scheduler.core.tasks.hand_out import AHEAD, MOST_TASKS, HandOut, H
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.retry_policy import RetryPolicy
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Trade
 
 RESOURCES = [
@@ -168,6 +169,38 @@ def test_what_waits_behind_a_long_task_goes_to_a_head_that_has_room() -> None:
     assert not out.recall([view, full], [full], until=1.0)
 
 
+@pytest.mark.parametrize("why", ["too little time", "one that died before"])
+def test_nothing_is_recalled_for_a_head_that_must_not_have_it(why: str) -> None:
+    """It came back and was handed out again four times a second."""
+    table = ItemTable([])
+    out = hand_out(table)
+    crashes = int(why == "one that died before")
+    view, other = head(1, seconds_left=200.0), head(2, seconds_left=99.0)
+    other.job = "other"
+    rows = [task(0, 9.0, shape=4, function="f"), task(1, shape=4, function="f", crashes=crashes)]
+    table.append([*rows, task(2, shape=0, crashes=crashes)], 0.0)
+    out.durations.note("f", 0.001)
+    out.to(view, 0.0, 0.0)
+    assert given_items(view) == [0, 1]
+    assert [one.item for one in view.mirror.waiting_tasks] == [1]
+    out.to(other, 0.0, 0.0)
+    assert given_items(other) == [2]
+    other.seconds_left = 99.0 + 100 * crashes
+    assert not out.recall([view, other], [other], until=1.0)
+
+
+def test_while_all_cores_are_busy_nothing_is_looked_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Four times a second, in each of many heads that hold a thousand: it took all of the manager."""
+    table = ItemTable([])
+    out = hand_out(table)
+    view, full = busy_head(table, out, function="f"), head(1)
+    full.mirror.inventory.take(full.mirror.inventory.place(RESOURCES[0]) or [])
+    monkeypatch.setattr(HeadMirror, "waiting_tasks", property(lambda _: pytest.fail("looked")))
+    assert not out.recall([view, full], [view, full], until=1.0)
+
+
 def test_one_answer_brings_a_thousand_tasks_at_most_also_if_answers_are_lost() -> None:
     table = ItemTable([task(n, function="f") for n in range(5000)])
     out = hand_out(table)
@@ -260,7 +293,12 @@ def test_nothing_is_given_twice_and_every_end_frees_its_place(data: st.DataObjec
     """Rows, queue and mirror over a whole run with failures, with one head."""
     n = data.draw(st.integers(1, 12))
     rows = [
-        task(k, data.draw(st.sampled_from([0.0, 1.0])), data.draw(st.integers(0, 2)), retries=1)
+        task(
+            k,
+            data.draw(st.sampled_from([0.0, 1.0])),
+            data.draw(st.integers(0, 2)),
+            policy=RetryPolicy(1),
+        )
         for k in range(n)
     ]
     table, view = ItemTable(rows), head(3, 3, gpus=1)

@@ -24,11 +24,14 @@ from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
 from adaptive_scheduler.core.tasks.pools import Pool, PoolTable, check_pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import (
+    Cancel,
     Goodbye,
     Hello,
     Ok,
     Owner,
+    Picture,
     Refused,
+    Status,
     decode_reply,
     encode_request,
 )
@@ -249,14 +252,16 @@ class Run:
 class Head:
     """The head of a job, played by the test."""
 
-    def __init__(self, run: Run, job: str, cores: int = 4, node: str = "n") -> None:
+    def __init__(
+        self, run: Run, job: str, cores: int = 4, node: str = "n", left: float | None = None
+    ) -> None:
         self.run, self.owner = run, Owner(job, 0, 0, f"head of {job}")
         run.queue[job] = JobState.RUNNING
         self.seen = self.ended = self.told = 0
         self.tokens: list[int] = []
         inventory = [NodeInventory(node, list(range(cores)))]
         run.ask(Hello(node, 1, cores, inventory=inventory), self.owner)
-        self.trade(holds=[])
+        self.trade(holds=[], seconds_left=left)
 
     def trade(self, ends: list[End] | None = None, wait: float = 0.0, **more: Any) -> Any:
         sent = Trade(self.seen, self.told, ends or [], wait=wait, ends=self.ended, **more)
@@ -312,6 +317,63 @@ def test_no_job_is_cancelled_in_which_a_task_has_begun() -> None:
     assert run.cancelled == []
     assert not any(head.trade().leave for head in heads)
     assert heads[0].end(heads[0].tokens[0]).leave
+
+
+def test_jobs_that_wait_are_cancelled_when_all_that_is_left_runs() -> None:
+    run = Run()
+    run.add()
+    run.submit(12)
+    run.turn()
+    first, *others = run.jobs()
+    assert len(others) == 2
+    head = Head(run, first)
+    while len(head.tokens) == 4 and run.manager.items.phases[QUEUED]:
+        head.end(head.tokens[0])
+    run.turn(31)
+    assert sorted(run.cancelled) == sorted(others)
+    assert run.jobs() == [first]
+    assert not head.trade().leave
+
+
+@pytest.mark.parametrize("is_new_manager", [False, True])
+def test_no_job_with_a_task_is_cancelled_though_the_queue_still_shows_it_as_waiting(
+    is_new_manager: bool,
+) -> None:
+    """Listings lag behind, and a new manager does not know yet what heads hold."""
+    run = Run()
+    run.add()
+    run.submit(8)
+    run.turn()
+    heads = [Head(run, job) for job in run.jobs()]
+    for head in heads:
+        for token in head.tokens[1:]:
+            head.end(token)
+    run.queue |= dict.fromkeys(run.queue, JobState.PENDING)
+    if is_new_manager:
+        run.manager.restart()
+    for _ in range(3):
+        run.turn(2.5)
+    assert run.cancelled == []
+
+
+def test_demand_is_a_footprint_and_no_number_of_tasks() -> None:
+    """Tasks of two cores in jobs of four; those that run count too."""
+    two = TaskResources(threads_per_rank=2)
+    run = Run()
+    run.add(pool(max_jobs=9))
+    run.submit(6, two)
+    run.turn()
+    assert len(run.jobs()) == 3
+    head = Head(run, run.jobs()[0])
+    assert len(head.tokens) == 2
+    run.turn(31)
+    assert len(run.jobs()) == 3
+    run.submit(1, two, "c")
+    run.turn(31)
+    assert len(run.jobs()) == 4  # 2 run, 5 wait: 3.5 jobs
+    run.submit(1, two, "d")
+    run.turn(31)
+    assert len(run.jobs()) == 4
 
 
 def test_the_settings_of_a_pool_may_change_but_not_its_jobs() -> None:
@@ -422,6 +484,22 @@ def test_tasks_fail_with_the_numbers_when_jobs_turn_out_to_be_smaller() -> None:
     assert refused.code == "unplaceable"
 
 
+def test_a_pool_whose_jobs_are_too_small_is_wanted_no_more_for_what_another_runs() -> None:
+    """They came, could run nothing, left, and were submitted again."""
+    run = Run()
+    run.add(pool(idle=5.0))
+    run.add(pool(name="q", max_jobs=1))
+    run.submit(8, TaskResources(threads_per_rank=3))
+    run.turn()
+    records = run.manager.state.jobs.records
+    small = [job for job in run.jobs() if records[job].shape == 1]
+    assert len(small) == 3
+    Head(run, small[0], cores=2)
+    run.turn(31)
+    assert sorted(run.cancelled) == sorted(small[1:])
+    assert run.manager.items.phases[QUEUED] == 8, "they wait for the other pool"
+
+
 def test_where_no_pool_can_come_the_heads_that_are_there_decide() -> None:
     """A run of this machine: before its head is there, a task waits."""
     run = Run()
@@ -522,6 +600,26 @@ def test_a_head_gets_no_task_for_which_no_time_is_left() -> None:
     assert head.tokens == []  # it begins nothing more
 
 
+def test_a_task_of_a_whole_walltime_is_begun_where_a_job_is_new() -> None:
+    """A job never has its whole walltime left: such a task was taken, and waited for ever."""
+    run = Run()
+    run.add(pool(resources=Resources(cores=4, walltime=3600)))
+    run.add(pool(name="long", resources=Resources(cores=4, walltime=7200)))
+    run.submit(1, TaskResources(walltime=3601.0), batch="longer")
+    run.submit(2, TaskResources(walltime=3600.0, threads_per_rank=3))
+    run.turn()
+    records = run.manager.state.jobs.records
+    first, late = (job for job in run.jobs() if records[job].shape == 1)
+    head = Head(run, first, left=3500.0)
+    assert len(head.tokens) == 1, "not that of the pool of longer jobs"
+    head.end_all()
+    run.submit(1, TaskResources(walltime=3600.0), batch="second")
+    run.clock.advance(300)
+    head.trade(seconds_left=3200.0)
+    assert head.tokens == [], "a new job has more time for it"
+    assert Head(run, late, node="m", left=2600.0).tokens == [], "it is not new, this manager is"
+
+
 def test_a_task_cut_by_two_whole_walltimes_has_failed() -> None:
     run = Run()
     run.add(pool(resources=Resources(cores=4, walltime=100)))
@@ -574,6 +672,60 @@ def test_jobs_that_die_before_they_ask_hold_the_run() -> None:
         run.turn(31)
         run.turn(31)
     assert "died before" in run.manager.state.stops.held
+
+
+WORDS = "ModuleNotFoundError: No module named 'solver'"
+
+
+def test_a_held_pool_quotes_the_output_of_its_jobs() -> None:
+    run = Run(grace=10.0)
+    run.manager.dispatcher.submit_jobs(run.manager.config, "virtual", 100, lambda _: WORDS)
+    run.add()
+    run.submit(100)
+    run.turn()
+    for _ in range(12):
+        run.queue.clear()
+        run.turn(31)
+        run.turn(31)
+    assert WORDS in run.manager.state.stops.held
+    run.turn(3600)
+    assert run.jobs() == []
+
+
+def test_a_held_pool_quotes_what_its_heads_said() -> None:
+    run = Run(grace=10.0)
+    run.add()
+    run.submit(100)
+    run.turn()
+    for _ in range(12):
+        for job in run.jobs():
+            run.ask(Hello("n", 1, 4), Owner(job, 0, 0, f"head of {job}"))
+            run.ask(Goodbye(WORDS, broken=True), Owner(job, 0, 0, f"head of {job}"))
+        run.queue.clear()
+        run.turn(31)
+        run.turn(31)
+    held = run.manager.state.stops.held
+    assert "died before" in held
+    assert WORDS in held
+
+
+def test_a_pool_whose_jobs_bring_nothing_is_held_with_what_the_last_one_said() -> None:
+    run = Run()
+    run.add()
+    run.submit(100)
+    run.turn()
+    for _ in range(200):
+        if run.manager.state.stops.held:
+            break
+        pending = [job for job, state in run.queue.items() if state is JobState.PENDING]
+        for job in pending[:1]:
+            head = Head(run, job)
+            del run.queue[job]
+            run.ask(Goodbye(WORDS), head.owner)
+        run.turn(301)
+    held = run.manager.state.stops.held
+    assert "before one task" in held
+    assert WORDS in held
 
 
 def test_jobs_without_one_end_are_barren() -> None:
@@ -659,7 +811,8 @@ def test_a_run_is_over_when_all_has_ended_and_its_driver_closed_it() -> None:
     assert is_over(run)
 
 
-def test_a_head_that_waits_is_told_at_once_that_the_run_is_over() -> None:
+@pytest.mark.parametrize("end", [CloseRun(), Cancel()])
+def test_a_head_that_waits_is_told_at_once_that_the_run_is_over(end: Any) -> None:
     run = Run()
     run.add()
     run.submit(1)
@@ -667,7 +820,7 @@ def test_a_head_that_waits_is_told_at_once_that_the_run_is_over() -> None:
     head = Head(run, run.jobs()[0])
     head.end_all()
     assert head.trade(wait=5.0) is None
-    message = encode_request(DRIVER, 99, CloseRun())
+    message = encode_request(DRIVER, 99, end)
     replies = dict(run.step([(b"driver", message)]))
     work = decode_reply(replies[head.owner.uuid.encode()])[1]
     assert isinstance(work, Work)
@@ -718,9 +871,23 @@ def test_a_manager_whose_driver_is_gone_ends_if_its_tasks_have_nothing_to_run_on
     assert not run.manager.is_stopped
 
 
-def test_a_run_that_was_cancelled_takes_no_tasks() -> None:
-    from adaptive_scheduler.core.wire.messages import Cancel
+class Unread(list[Any]):
+    """Rows of which nobody looks at all."""
 
+    def __iter__(self) -> Any:
+        raise AssertionError("all rows are looked at")
+
+
+@pytest.mark.parametrize("rows", ["none", "active", "all"])
+def test_a_status_does_not_look_at_all_tasks(rows: Any) -> None:
+    """There may be a million, and meanwhile nobody is answered."""
+    run = Run()
+    run.submit(5)
+    run.manager.state.items.rows = Unread(run.manager.state.items.rows)
+    assert isinstance(run.ask(Status(rows)), Picture)
+
+
+def test_a_run_that_was_cancelled_takes_no_tasks() -> None:
     run = Run()
     run.add()
     run.submit(1)

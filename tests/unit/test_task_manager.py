@@ -19,6 +19,7 @@ from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.row import CANCELLED, DONE, FAILED, QUEUED, RUNNING
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.retry_policy import RetryPolicy
 from adaptive_scheduler.core.wire.messages import (
     VERSION,
     Cancel,
@@ -202,7 +203,7 @@ def test_fault_35_a_second_report_of_a_task_changes_nothing() -> None:
 
 def test_an_end_that_is_on_disk_but_unconfirmed_counts_once() -> None:
     world = World()
-    world.submit(1, retries=3)
+    world.submit(1, policy=RetryPolicy(3))
     head = Head(world)
     head.trade()
     head.end(head.tokens[0], EndKind.ERROR)
@@ -475,6 +476,70 @@ def test_a_task_that_two_whole_walltimes_have_cut_is_failed_with_advice(
     assert world.row(0).phase is (FAILED if fails else QUEUED)
     assert ("ask for a longer one" in world.row(0).reason) is fails
     assert world.row(0).crashes == 0
+
+
+@pytest.mark.parametrize("kind", [EndKind.ERROR, EndKind.TIMEOUT, EndKind.EXIT])
+def test_the_exception_of_a_task_is_that_of_its_last_try(kind: EndKind) -> None:
+    """One that raised and then ran into its timeout told its driver of the exception alone."""
+    world = World()
+    world.submit(retries=1)
+    head = Head(world)
+    head.trade()
+    head.end(head.tokens[0], EndKind.ERROR, value=b"first")
+    head.trade()
+    head.trade()
+    head.end(head.tokens[0], kind, value=b"second" if kind is EndKind.ERROR else b"")
+    head.trade()
+    (ended,) = world.collect().ended
+    assert (ended.phase, ended.attempts) == ("failed", 2)
+    assert ended.error == (b"second" if kind is EndKind.ERROR else b"")
+
+
+def test_what_a_head_holds_and_its_manager_does_not_know_ends() -> None:
+    """As when somebody has put an older database in its place, one without any task."""
+    world = World()
+    head = Head(world)
+    head.session.take(Work(tasks=[Given(0, 1, 0, [NodePlace(0, [0])]), Given(1, 2, 0)]))
+    for _ in range(3):
+        head.trade()
+    assert head.tokens == []
+    assert world.manager.state.tasks.heads["j1"].used_cores == 0
+
+
+def test_a_submit_looks_for_each_function_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a look at the disk, which took as long as all the rest."""
+    world, asked = World(), list[str]()
+    key = "0" * 32
+    monkeypatch.setattr(
+        world.manager.store, "has_function", lambda one: asked.append(one) or one == key
+    )
+    calls = [NewTask(b"", function=one) for one in [key, "f" * 32, "", "no key"] * 50]
+    reply = world.driver.ask(Submit("b", [TaskResources()], calls))
+    assert sorted(asked) == [key, "f" * 32]
+    assert [item >= 0 for item in reply.items] == [True, False, True, False] * 50
+    assert {one.code for one in reply.refused} == {"unknown_function"}
+
+
+def test_a_task_that_a_person_retries_has_all_its_walltimes_again() -> None:
+    world = World()
+    world.submit()
+
+    def cut(life: int) -> None:
+        head = Head(world, f"j{life}")
+        head.trade()
+        head.trade()
+        lost_at = world.row(0).changed + 90.0
+        world.manager.state.tasks.lose_head(f"j{life}", "its walltime", "timeout", lost_at, 100.0)
+        world.manager.commit()
+
+    cut(0)
+    cut(1)
+    assert world.row(0).phase is FAILED
+    world.driver.ask(Retry())
+    cut(2)
+    assert world.row(0).phase is QUEUED
+    cut(3)
+    assert "in 2 whole walltimes" in world.row(0).reason
 
 
 def test_a_head_runs_one_task_at_a_time_of_those_that_died_before() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adaptive_scheduler.core.rows import item_table, ready_queue
 from adaptive_scheduler.core.rows.events import Cancelled, TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
-from adaptive_scheduler.core.rows.items import MAX_CUTS, MAX_TASK_CRASHES
+from adaptive_scheduler.core.rows.items import MAX_CUTS, rank_of
 from adaptive_scheduler.core.rows.row import (
     CANCELLED,
     DONE,
@@ -20,6 +23,7 @@ from adaptive_scheduler.core.rows.row import (
     WAITING,
     TaskItem,
 )
+from adaptive_scheduler.core.tasks.retry_policy import MAX_TASK_CRASHES, RetryPolicy
 from adaptive_scheduler.core.wire.messages import Refused
 from adaptive_scheduler.core.wire.tasks import EndKind
 
@@ -33,6 +37,12 @@ def run(table: ItemTable, row: int, kind: EndKind = EndKind.VALUE, **more: objec
     after = table.end_task(row, TaskEnded(granted.token, kind, **more), 0.0)  # type: ignore[arg-type]
     assert isinstance(after, TaskItem)
     return after
+
+
+def free_of(table: ItemTable) -> list[int]:
+    """Ids of the best free tasks of each class."""
+    classes = [(0, "", False), (0, "", True)]
+    return [item.id for of in classes if (item := table.best_task(of)) is not None]
 
 
 # ------------------------------------------------------------------- tried again, or given up
@@ -53,12 +63,71 @@ def run(table: ItemTable, row: int, kind: EndKind = EndKind.VALUE, **more: objec
 def test_a_task_is_tried_as_often_as_its_policy_says(
     kind: EndKind, retries: int, tries: int
 ) -> None:
-    table = ItemTable([task(0, retries=retries)])
+    table = ItemTable([task(0, policy=RetryPolicy(retries))])
     for n in range(1, tries + 1):
         after = run(table, 0, kind, reason="why", code=n)
         assert after.attempts == n
         assert after.phase is (FAILED if n == tries else QUEUED)
     assert (after.reason, after.code, after.job, after.ended) == ("why", tries, None, 1)
+
+
+@pytest.mark.parametrize("kind", [EndKind.DIED, EndKind.SIGNAL])
+@pytest.mark.parametrize(("retries", "max_crashes"), [(0, 0), (5, 0), (0, 3), (5, 2)])
+def test_deaths_are_counted_by_a_number_of_their_own(
+    kind: EndKind, retries: int, max_crashes: int
+) -> None:
+    table = ItemTable([task(0, policy=RetryPolicy(retries, max_crashes))])
+    for n in range(max_crashes + 1):
+        after = run(table, 0, kind)
+        assert after.phase is (FAILED if n == max_crashes else QUEUED)
+
+
+@pytest.mark.parametrize("kind", [EndKind.ERROR, EndKind.DIED, EndKind.TIMEOUT])
+def test_a_delayed_task_is_queued_later_and_says_so(kind: EndKind) -> None:
+    table = ItemTable([task(0, policy=RetryPolicy(5, delay=30.0))])
+    for _ in range(3):
+        after = run(table, 0, kind, reason="why")
+        assert (after.phase, after.reason) == (QUEUED, "why; tried again 30 s after that")
+        table.prioritise(0, 7.0 - after.fails, 0.0)  # is no way around it
+        assert free_of(table) == []
+        assert not any(table.tasks.queued.values())  # no job is submitted for it
+        assert not table.wake_delayed(100.0)  # begins here
+        assert not table.wake_delayed(129.0)
+        assert free_of(table) == []
+        assert table.wake_delayed(130.0)
+        assert free_of(table) == [0]
+
+
+@pytest.mark.parametrize("kind", [EndKind.CUT, EndKind.BACK])
+def test_the_end_of_a_job_delays_nothing(kind: EndKind) -> None:
+    table = ItemTable([task(0, policy=RetryPolicy(5, delay=30.0))])
+    assert run(table, 0, kind).phase is QUEUED
+    assert free_of(table) == [0]
+
+
+def test_a_delayed_task_can_be_cancelled_and_retried() -> None:
+    table = ItemTable([task(0, policy=RetryPolicy(5, delay=30.0))])
+    run(table, 0, EndKind.ERROR)
+    table.wake_delayed(0.0)
+    assert isinstance(table.apply(0, Cancelled(), 0.0), TaskItem)
+    assert not table.wake_delayed(30.0)
+    assert table.phases[QUEUED] == 0
+    table.retry([0], 0.0)
+    assert free_of(table) == [0]
+    run(table, 0, EndKind.ERROR)  # the rank that it had the first time is true no more
+    assert free_of(table) == []
+    table.wake_delayed(100.0)
+    table.wake_delayed(130.0)
+    assert free_of(table) == [0]
+    assert sum(table.tasks.queued.values()) == 1
+
+
+def test_a_policy_that_says_nothing_takes_no_room_in_the_row() -> None:
+    plain = msgspec.json.encode(msgspec.json.decode(msgspec.json.encode(task(0)), type=TaskItem))
+    assert b"policy" not in plain
+    named = task(0, policy=RetryPolicy(0, 2))
+    assert b'"policy":{"max_crashes":2}' in msgspec.json.encode(named)
+    assert msgspec.json.decode(msgspec.json.encode(named), type=TaskItem) == named
 
 
 def test_what_has_not_begun_comes_back_uncounted_for_ever() -> None:
@@ -79,7 +148,7 @@ def test_two_whole_walltimes_are_enough_and_shorter_ones_do_not_count() -> None:
 
 
 def test_one_that_failed_goes_behind_its_equals() -> None:
-    table = ItemTable([task(n, retries=1) for n in range(3)])
+    table = ItemTable([task(n, policy=RetryPolicy(1)) for n in range(3)])
     run(table, 0, EndKind.ERROR)
     best = table.best_task((0, "", False))
     assert best is not None
@@ -123,7 +192,7 @@ def test_a_failure_ends_all_that_depends_on_it_and_a_retry_brings_all_back() -> 
     table.append([task(0), task(1), task(2, 0), task(3, 2), task(4, 1), task(5, 3, 4)], 0.0)
     run(table, 0, EndKind.ERROR)
     assert [row.phase for row in table.rows] == [FAILED, QUEUED, FAILED, FAILED, WAITING, FAILED]
-    assert "depends on item 0" in table.rows[2].reason
+    assert table.rows[2].reason == "depends on task 0, which failed"
     assert sorted(row.ended for row in table.rows if row.ended) == [1, 2, 3, 4]
     assert table.retry([0], 1.0) == 4
     assert [row.phase for row in table.rows] == [QUEUED, QUEUED, WAITING, WAITING, WAITING, WAITING]
@@ -160,7 +229,7 @@ class Model:
         rows, n = self.table.rows, len(self.table)
         if what == "add":
             parents = tuple(sorted(one for one in after if one < n))
-            self.table.append([task(n, *parents, retries=number % 2)], 0.0)
+            self.table.append([task(n, *parents, policy=RetryPolicy(number % 2))], 0.0)
         elif what == "reopen":
             stored = msgspec.json.decode(msgspec.json.encode(rows), type=list[TaskItem])
             self.table = ItemTable(stored)
@@ -205,3 +274,54 @@ def test_whatever_happens_nothing_runs_too_early_waits_for_ever_or_ends_unheard(
     for operation in operations:
         model.do(*operation)
         model.check()
+
+
+# ------------------------------------------------------------------- the queue
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_best_task_is_the_best_while_old_ranks_are_cleared_out(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Priorities that come and go, tasks that come back: in parts so small that all happens."""
+    monkeypatch.setattr(item_table, "MOST_STALE", 5)
+    monkeypatch.setattr(ready_queue, "PART", 7)
+    monkeypatch.setattr(ready_queue, "CALLS", 3)
+    rng = random.Random(seed)
+    table = ItemTable([task(n, priority=float(rng.randrange(3))) for n in range(60)])
+    longest = 0
+    for _ in range(3000):
+        row = table.rows[rng.randrange(len(table))]
+        if row.phase is RUNNING:
+            table.end_task(row.id, TaskEnded(row.token, EndKind.BACK, begun=False), 0.0)
+        else:
+            table.prioritise(row.id, float(rng.choice((0, 1, 2, 2, rng.random()))), 0.0)
+        best = table.best_task((0, "", False))
+        free = [one for one in table.rows if one.phase is QUEUED]
+        assert best is min(free, key=rank_of, default=None)
+        if best is not None and rng.random() < 0.3:
+            table.grant(best, "job", 0.0)
+        longest = max(longest, len(table._ready[0, "", False]))
+    assert longest < 4 * len(table)
+    for one in table.rows:
+        if one.phase is RUNNING:
+            table.end_task(one.id, TaskEnded(one.token, EndKind.BACK, begun=False), 0.0)
+    order = []
+    while (best := table.best_task((0, "", False))) is not None:
+        table.grant(best, "job", 0.0)
+        order.append(best)
+    assert order == sorted(order, key=rank_of)
+    assert len(order) == len(table)
+
+
+def test_a_change_of_priority_never_sorts_all_ranks_anew() -> None:
+    """It took two seconds in one turn where half a million tasks waited."""
+    table = ItemTable([task(n, priority=float(n)) for n in range(20_000)])
+    looked: list[int] = []
+    queue = table._ready[0, "", False]
+    for n in range(45_000):
+        before = len(queue)
+        table.prioritise(n % 20_000, float(-n), 0.0)
+        looked.append(before + 1 - len(queue))
+    assert 0 < max(looked) <= 2 * ready_queue.PART  # of two parts in one step
+    assert len(queue) < 4 * len(table)

@@ -63,7 +63,7 @@ def path(value: Any, name: str) -> str:
     """Check a str or a path; it need not exist."""
     given = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if not isinstance(given, str) or not given:
-        raise InputError(f"{name}={value!r} must be a str or a path.")
+        raise InputError(f"{name}={value!r} must be a str or a path, and not empty.")
     if "\0" in given:
         raise InputError(f"{name}={value!r} cannot be a path: it holds a NUL character.")
     return given

@@ -205,9 +205,10 @@ class ItemTable:
     def _enter(self, item: Item) -> None:
         self.phases[item.phase] += 1
         if type(item) is TaskItem:
-            self.tasks.enter(item)
-            if item.phase is QUEUED:
-                self._push(item)
+            if item.id not in self._delayed.until:
+                self.tasks.enter(item)
+                if item.phase is QUEUED:
+                    self._push(item)
             return
         if item.token:
             self._by_token[item.token] = item.id
@@ -223,7 +224,10 @@ class ItemTable:
     def _leave(self, item: Item) -> None:
         self.phases[item.phase] -= 1
         if type(item) is TaskItem:
-            self.tasks.leave(item)
+            if item.id in self._delayed.until:
+                self._delayed.drop(item.id)  # it was in no index
+            else:
+                self.tasks.leave(item)
             return
         if item.phase is QUEUED:
             self.queued[item.shape] -= 1
@@ -241,11 +245,12 @@ class ItemTable:
         of = class_of(item)
         queue = self._ready[of]
         if queue.push(rank_of(item)) > MOST_STALE + 2 * self.tasks.queued[of]:
-            queue.keep(rank for rank in queue if self._is_true(rank))
+            queue.clear_out(self._is_true)
 
     def _is_true(self, rank: Rank) -> bool:
         item = self.rows[rank[2]]
-        return item.phase is QUEUED and rank == rank_of(item)
+        is_free = item.phase is QUEUED and item.id not in self._delayed.until
+        return is_free and rank == rank_of(item)
 
     def _take_first(self, shape: int) -> Item | None:
         """Take ranks off the queue until one is still true."""
@@ -282,6 +287,9 @@ class ItemTable:
         after = step(before, event, now, self.budget)
         if type(after) is Refused or after is before:
             return after
+        if type(event) is Prioritised and item_id in self._delayed.until:
+            self.rows[item_id] = self.changed[item_id] = after  # it is in no queue
+            return after
         if type(after) is TaskItem and after.phase in OVER:
             self.tasks.ends.append(item_id)
             msgspec.structs.force_setattr(after, "ended", len(self.tasks.ends))
@@ -297,10 +305,17 @@ class ItemTable:
             effects += self._dependencies.effects(before, after)
         return after
 
-    def wake_delayed(self, monotonic: float) -> None:
-        """Begin the delays of items that have failed since, and queue those whose delay is over."""
-        for item_id in self._delayed.due(monotonic):
-            self._push(self.rows[item_id])
+    def wake_delayed(self, monotonic: float) -> bool:
+        """Begin the delays of items that have failed since, and queue those whose delay is over.
+
+        Returns whether there are any of these.
+        """
+        due = [self.rows[item_id] for item_id in self._delayed.due(monotonic)]
+        for item in due:
+            if type(item) is TaskItem:
+                self.tasks.enter(item)
+            self._push(item)
+        return bool(due)
 
     # -------------------------------------------------------------------- claims
 

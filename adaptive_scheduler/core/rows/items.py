@@ -84,6 +84,7 @@ from adaptive_scheduler.core.rows.row import (
     LONGEST,
     QUEUED,
     RUNNING,
+    TASK,
     WAITING,
     Item,
     Phase,
@@ -194,6 +195,8 @@ def _postpone(item: Item, _event: Postponed, _: Budget) -> Item:
 
 def _retry(item: Item, event: Retried, _: Budget) -> Item:
     phase = WAITING if event.waiting else QUEUED
+    if type(item) is TaskItem:
+        item = replace(item, cuts=0, code=0)
     return replace(
         item,
         phase=phase,
@@ -218,8 +221,6 @@ def _grant(item: Item, event: Granted, _: Budget) -> Item:
     return replace(item, phase=RUNNING, job=event.job, token=event.token, reason="")
 
 
-#: Times that a task is tried again after the process that ran it died, if it does not say.
-MAX_TASK_CRASHES = 1
 #: Whole walltimes in which a task may not be done.
 MAX_CUTS = 2
 
@@ -246,10 +247,12 @@ def _end_task(item: TaskItem, event: TaskEnded, _: Budget) -> TaskItem:
             reason = f"not done in {cuts} whole walltimes: ask for a longer one, or for more cores"
     elif kind in (EndKind.SIGNAL, EndKind.DIED):
         crashes += 1
-        phase = FAILED if crashes > max(item.retries, MAX_TASK_CRASHES) else QUEUED
+        phase = FAILED if crashes > item.policy.crashes_allowed else QUEUED
     else:
         fails += 1
-        phase = FAILED if fails > item.retries or kind is EndKind.UNABLE else QUEUED
+        phase = FAILED if fails > item.policy.retries or kind is EndKind.UNABLE else QUEUED
+    if item.policy.delay and phase is QUEUED and (fails, crashes) != (item.fails, item.crashes):
+        reason = f"{reason}{'; ' if reason else ''}tried again {item.policy.delay:g} s after that"
     return replace(
         item, phase=phase, job=None, attempts=item.attempts + event.begun, fails=fails,
         crashes=crashes, cuts=cuts, reason=reason, worked=item.worked + _seconds(event.seconds),
@@ -378,7 +381,8 @@ def was_blocked(item: Item) -> bool:
 
 def _blocked_by(item: Item) -> Blocked:
     how = "failed" if item.phase is FAILED else "was cancelled"
-    return Blocked(f"depends on item {item.id}, which {how}")
+    what = TASK if type(item) is TaskItem else "item"
+    return Blocked(f"depends on {what} {item.id}, which {how}")
 
 
 # ---------------------------------------------------------------------------- refusals

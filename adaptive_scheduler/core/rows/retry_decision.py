@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from adaptive_scheduler.core.rows.events import Event, Lost, Raised, Released
-from adaptive_scheduler.core.rows.row import FAILED, QUEUED, Item, Phase
+from adaptive_scheduler.core.rows.events import Event, Lost, Raised, Released, TaskEnded
+from adaptive_scheduler.core.rows.row import FAILED, QUEUED, Item, Phase, TaskItem
+from adaptive_scheduler.core.wire.tasks import EndKind
 
 #: An item that has new points between its failures is given up after so many times its budget.
 IN_ALL = 20
@@ -15,6 +16,8 @@ MAX_VAIN = 20
 #: Seconds until an item whose function raised is tried again: doubled at each failure.
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
+#: Ends of tries after which a task is queued again at once: nothing speaks against it.
+_UNCOUNTED = frozenset({EndKind.CUT, EndKind.BACK})
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -82,7 +85,12 @@ def decide_after_release(item: Item, event: Released) -> RetryDecision:
 
 def retry_delay(item: Item, event: Event) -> float:
     """Seconds for which an item is held back after an event; 0.0: not at all."""
-    if type(event) is not Raised or item.phase is not QUEUED:
+    if item.phase is not QUEUED:
+        return 0.0
+    if type(item) is TaskItem:
+        is_counted = type(event) is TaskEnded and event.kind not in _UNCOUNTED
+        return item.policy.delay if is_counted else 0.0
+    if type(event) is not Raised:
         return 0.0
     doublings = min(item.fails + item.crashes - 1, 60)  # beyond it, floats overflow
     return min(LONGEST_DELAY, FIRST_DELAY * 2.0**doublings)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import msgspec
 
+from adaptive_scheduler.core.tasks.retry_policy import NO_RETRIES, RetryPolicy
 from adaptive_scheduler.core.wire.messages import Owner
 
 
@@ -112,8 +113,8 @@ class TaskItem(Item, frozen=True, gc=False, omit_defaults=True, tag_field="kind"
         A second one of the same key is the first one.
     function : str
         The content key of its function; "" for a command.
-    retries : int
-        Times that it is tried again after it failed.
+    policy : RetryPolicy
+        How often it is tried again.
     timeout : float, optional
         Seconds that it may run.
     cuts : int
@@ -132,7 +133,7 @@ class TaskItem(Item, frozen=True, gc=False, omit_defaults=True, tag_field="kind"
     name: str = ""
     key: str = ""
     function: str = ""
-    retries: int = 0
+    policy: RetryPolicy = NO_RETRIES
     timeout: float | None = None
     cuts: int = 0
     code: int = 0

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from adaptive_scheduler.core.rows.row import Phase, TaskItem
-from adaptive_scheduler.core.wire.tasks import TaskResult
+from adaptive_scheduler.core.wire.tasks import EndKind, LastTry, TaskResult
+
+_decode_try = msgspec.msgpack.Decoder(LastTry).decode
 
 
 def task_result(row: TaskItem, fact: Callable[[str, int], bytes | None]) -> TaskResult:
@@ -19,12 +23,18 @@ def task_result(row: TaskItem, fact: Callable[[str, int], bytes | None]) -> Task
         Given the type of a fact and the id of the task.
     """
     value = error = path = b""
+    last_try = fact("times", row.id) or b""
     if row.phase is Phase.DONE:
         path = fact("path", row.id) or b""
         value = b"" if path else fact("value", row.id) or b""
-    elif row.phase is Phase.FAILED:
+    elif row.phase is Phase.FAILED and may_have_raised(last_try):
         error = fact("error", row.id) or b""
     return TaskResult(
         row.id, row.phase.value, value, path.decode(), error, row.reason, row.code,
-        row.attempts, fact("times", row.id) or b"",
+        row.attempts, last_try,
     )  # fmt: skip
+
+
+def may_have_raised(last_try: bytes) -> bool:
+    """Whether a task's last try has an exception of its own; one before it may have raised."""
+    return not last_try or _decode_try(last_try).kind is EndKind.ERROR

@@ -31,6 +31,9 @@ AHEAD = 0.1
 TOLD_AFTER = 0.05
 #: Tasks and bytes of their arguments that one message brings.
 MOST_TASKS, MOST_BYTES = 1000, 2**20
+#: A job counts as new while it has so much of the time that it had for tasks, if that was so much
+#: of its walltime: else only its manager is new.
+_NEW, _WHOLE = 0.95, 0.75
 #: How much one duration counts for the mean.
 _WEIGHT = 0.05
 
@@ -63,6 +66,10 @@ class HeadView:
         Tags; empty: all tasks.
     seconds_left : float
         Until its job ends.
+    most_left : float
+        The most that this was.
+    walltime : float
+        Of the jobs of its pool; 0.0: it has none, or that is not limited.
     batch_size : int, optional
     threshold : int
         As those of its `Pool`.
@@ -72,13 +79,33 @@ class HeadView:
     mirror: HeadMirror
     accepts: Collection[str] = ()
     seconds_left: float = float("inf")
+    most_left: float = 0.0
+    walltime: float = 0.0
     batch_size: int | None = None
     threshold: int = 1
 
     def could_hold(self, task: TaskResources) -> bool:
         """Whether such a task could run there, while nothing else does."""
-        is_in_time = (task.walltime or 0.0) <= self.seconds_left
-        return is_in_time and self.mirror.inventory.could_ever_hold(task)
+        return self.has_time_for(task) and self.mirror.inventory.could_ever_hold(task)
+
+    def note_left(self, seconds: float) -> None:
+        """Take in how long it is until its job ends."""
+        self.seconds_left = seconds
+        if seconds < float("inf"):
+            self.most_left = max(self.most_left, seconds)
+
+    def has_time_for(self, task: TaskResources) -> bool:
+        """Whether such a task can end before its job does, or has as long there as anywhere.
+
+        A job needs some of its walltime to begin and to end. A task that asks for so much of it that
+        no job of the pool ever has that left is begun where a job is new: else it would wait for ever.
+        """
+        needed = task.walltime or 0.0
+        if needed <= self.seconds_left:
+            return True
+        was_whole = self.most_left >= _WHOLE * self.walltime
+        is_new = was_whole and self.seconds_left >= _NEW * self.most_left
+        return self.most_left < needed <= self.walltime and is_new
 
     def takes(self, task: TaskItem) -> bool:
         """Whether it accepts such a task, and may be given one more."""
@@ -179,6 +206,9 @@ class HandOut:
             Seconds since 1970: those alone that were handed out before.
         """
         rows = self._items.rows
+        takers = [taker for taker in takers if taker.mirror.inventory.free_cores]
+        if not takers:  # by far the most frequent case; there may be a thousand tasks in each head
+            return False
         overdue = [
             (head, given)
             for head in heads
@@ -191,10 +221,14 @@ class HandOut:
             kept = self.starvation.kept_from(taker.job, None)
             for head, given in list(overdue):
                 needs = self._resources[given.fits]
-                has_room = needs.cores_per_node <= free and taker.takes(
-                    self._items.task(given.item)
+                is_for_it = (
+                    head is not taker
+                    and needs.cores_per_node <= free
+                    and taker.takes(self._items.task(given.item))
+                    and taker.has_time_for(needs)
+                    and not (given.crashes and taker.mirror.suspects)
                 )
-                if head is not taker and has_room and taker.mirror.inventory.place(needs, kept):
+                if is_for_it and taker.mirror.inventory.place(needs, kept):
                     head.mirror.recall(given.token)
                     overdue.remove((head, given))
                     free -= needs.cores_per_node
@@ -231,7 +265,7 @@ class HandOut:
         return [
             of for of, n in self._items.tasks.queued.items()
             if n and (not head.accepts or of[1] in head.accepts)
-            and (self._resources[of[0]].walltime or 0.0) <= head.seconds_left
+            and head.has_time_for(self._resources[of[0]])
             and not (of[2] and head.mirror.suspects)
         ]  # fmt: skip
 

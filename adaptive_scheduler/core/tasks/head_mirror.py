@@ -29,6 +29,9 @@ from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, Placem
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Held, Order, Trade, Work
 
+#: Number of the resources of a task that its manager does not know.
+UNKNOWN = -1
+
 
 class OrderBook:
     """What a head is to do about its tasks, until it has said that it knows.
@@ -194,7 +197,7 @@ class HeadMirror:
         self.suspects |= {token for token, given in self.given.items() if given.crashes}
         for held in trade.holds or ():
             # one that is no task here any more has its place until it ends, too
-            given = known.get(held.token, Given(-1, held.token, -1))
+            given = known.get(held.token, Given(-1, held.token, UNKNOWN))
             self.give(msgspec.structs.replace(given, place=held.place))
             if held.token not in known:
                 self._orders.add(held.token)
@@ -240,6 +243,11 @@ class HeadMirror:
             map(self.given.__getitem__, tokens), key=lambda one: (-one.priority, one.item)
         )
 
+    @property
+    def is_any_waiting(self) -> bool:
+        """Whether a task waits in the head."""
+        return any(self._waiting.values())
+
     def recall(self, token: int) -> None:
         """Let it give a task back that waits there, unless it is to do something with it already."""
         if all(order.token != token for order in self._orders.kept):
@@ -262,17 +270,21 @@ class HeadMirror:
         most : int
             Orders that it may have at a time.
         """
-        free = [
+        free = {
             fits
             for fits, tokens in self._waiting.items()
-            if tokens and self.inventory.place(resources[fits], kept)
-        ]
+            if tokens and fits != UNKNOWN and self.inventory.place(resources[fits], kept)
+        }
         waiting = [self.given[token] for fits in free for token in self._waiting[fits]]
         for given in sorted(waiting, key=lambda one: (-one.priority, one.item)):
-            place = self.inventory.place(resources[given.fits], kept)
             if len(self._orders.kept) >= most:
                 return
-            if place is not None:
+            if given.fits not in free:
+                continue
+            place = self.inventory.place(resources[given.fits], kept)
+            if place is None:
+                free.discard(given.fits)
+            else:
                 self._waiting[given.fits].discard(given.token)
                 self.inventory.take(place)
                 self._settle(given, place)

@@ -187,13 +187,13 @@ class PoolTable:
 
     def could_hold(self, task: TaskResources, tag: str) -> bool:
         """Whether a job of some pool can run such a task, as far as is known of its jobs."""
-        return any(
-            pool.could_hold(task, tag)
-            and (
-                not self.found.get(shape)
-                or any(one.could_ever_hold(task) for one in self.found[shape])
-            )
-            for shape, pool in self.active.items()
+        return any(self.could_hold_in(shape, task, tag) for shape in self.active)
+
+    def could_hold_in(self, shape: int, task: TaskResources, tag: str) -> bool:
+        """Whether a job of one pool can: as promised, and as its jobs have turned out to be."""
+        found = self.found.get(shape)
+        return self.by_shape[shape].could_hold(task, tag) and (
+            not found or any(one.could_ever_hold(task) for one in found)
         )
 
     def describe(self) -> list[str]:

@@ -96,6 +96,7 @@ class Head:
         """Take over what its pool says at present."""
         self.view.accepts = pool.accepts
         self.view.batch_size, self.view.threshold = pool.batch_size, pool.threshold
+        self.view.walltime = pool.resources.walltime or 0.0
 
     def __str__(self) -> str:
         return f"{self.node or self.owner.job}, which was joined by hand ({self.inventory})"

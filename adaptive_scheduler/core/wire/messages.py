@@ -303,9 +303,15 @@ def decode_request(data: bytes) -> tuple[Owner, int, Request]:
 
 
 def number_of(data: bytes) -> int | None:
-    """Number of a request of this version whose body is none; None if it is not even that."""
+    """Number of a request that could not be decoded; None if it is not even one.
+
+    0 for one of another version, whose form nobody knows: its sender looks first at the version of
+    the answer, which never moves, and says that it is another one.
+    """
     try:
-        return _envelopes.decode(data).number if _heads.decode(data).version == VERSION else None
+        if _heads.decode(data).version != VERSION:
+            return 0
+        return _envelopes.decode(data).number
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -329,6 +335,7 @@ def _check_version(data: bytes) -> None:
     version = _heads.decode(data).version
     if version != VERSION:
         raise ProtocolError(
-            f"a message of version {version}, but this is version {VERSION}: the manager and the "
-            "jobs use different versions of adaptive_scheduler. Use one environment for both."
+            f"a message of version {version}, but this is version {VERSION}: the manager and its "
+            "jobs or drivers use different versions of adaptive_scheduler. Use one environment for "
+            "all."
         )

@@ -143,9 +143,17 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
     @property
     def over(self) -> bool:
         """Whether every item has ended, and no more will come."""
-        return not self.is_open and not any(
-            self.phases.get(p, 0) for p in ("waiting", "queued", "running")
-        )
+        return not self.is_open and not self.unfinished
+
+    @property
+    def unfinished(self) -> int:
+        """Items that have not ended."""
+        return sum(self.phases.get(phase, 0) for phase in ("waiting", "queued", "running"))
+
+    @property
+    def is_served(self) -> bool:
+        """Whether it has jobs, or pools that will have some."""
+        return bool(self.jobs) or any(not one.pool.is_removed for one in self.pools)
 
     @property
     def is_held(self) -> bool:

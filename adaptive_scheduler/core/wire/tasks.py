@@ -9,6 +9,7 @@ import msgspec
 from adaptive_scheduler.core.tasks.place import NodePlace
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.retry_policy import NO_RETRIES, RetryPolicy
 
 
 class EndKind(enum.IntEnum):
@@ -222,7 +223,8 @@ class NewTask(msgspec.Struct, frozen=True, gc=False, array_like=True):
         A second task of the same key is the first one; "": none.
     after : list of int
         Tasks that must have succeeded before.
-    retries : int
+    policy : RetryPolicy
+        How often it is tried again.
     timeout : float, optional
         Seconds.
     """
@@ -235,7 +237,7 @@ class NewTask(msgspec.Struct, frozen=True, gc=False, array_like=True):
     name: str = ""
     key: str = ""
     after: list[int] = []
-    retries: int = 0
+    policy: RetryPolicy = NO_RETRIES
     timeout: float | None = None
 
 

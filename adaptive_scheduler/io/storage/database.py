@@ -45,14 +45,14 @@ class JournalWriter:
         Its number.
     buffer : list of bytes
         Lines of the next commit.
-    lines : int
-        Written since the last checkpoint.
+    lines, size : int
+        Written since the last checkpoint, and their bytes.
     """
 
     def __init__(self, folder: RunFolder, segment: int) -> None:
         self.segment = segment
         self.buffer: list[bytes] = []
-        self.lines = 0
+        self.lines = self.size = 0
         self._folder = folder
         self._appender = self._begin(segment)
 
@@ -72,16 +72,17 @@ class JournalWriter:
         """Write and sync all lines; DatabaseError: nothing of them is durable, and they stay."""
         if not self.buffer:
             return
-        size = self._appender.size
+        before = self._appender.size
         self._appender.append(b"\n".join(self.buffer) + b"\n")
         try:
             self._appender.sync()
         except DatabaseError:
             # after a failed fsync Linux marks the lost pages as clean: the next fsync would succeed
             # without them (https://wiki.postgresql.org/wiki/Fsync_Errors)
-            self._appender.take_back(size)
+            self._appender.take_back(before)
             raise
         self.lines += len(self.buffer)
+        self.size += self._appender.size - before
         self.buffer.clear()
 
     def begin_next(self) -> Appender:
@@ -133,6 +134,11 @@ class Database:
     def lines(self) -> int:
         """Lines of the journal that were written since the last checkpoint."""
         return self._journal.lines
+
+    @property
+    def size(self) -> int:
+        """Bytes of these lines."""
+        return self._journal.size
 
     def _identity(self) -> files.FileIdentity | None:
         return tinydb_file.AtomicStorage(self.folder.database).identity()
@@ -248,7 +254,7 @@ class Database:
         try:
             with files.naming(self.folder.database, DatabaseError):
                 self._checkpoint = self.start_checkpoint(self.folder, before, self._discard_file)
-            self._journal.lines = 0
+            self._journal.lines = self._journal.size = 0
         finally:
             previous.close()  # all of it is synced already
 
@@ -268,9 +274,9 @@ class Database:
                 f"could not be brought up to date (exit status {rc}); the journal holds all.",
             )
 
-        self._facts.copied(self._copied)
         self._written = written
         self._discard_file = False
+        self._facts.copied(self._copied)
         return False
 
     def checkpoint(self, discard_file: bool = False) -> None:

@@ -13,6 +13,7 @@ import base64
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ TABLES = ("spec", "value", "error", "path", "times")
 _NUMBERS = {name: number for number, name in enumerate(TABLES)}
 _LINE = re.compile(rb'\["f:([a-z]+)","([0-9]+)","([A-Za-z0-9+/=]*)"\]')
 _INDEX = re.compile(r"([0-9]+)\.index")
+#: Files that are open for reading, at most: each checkpoint makes one, in a long run thousands.
+MOST_OPEN = 64
 #: What begins the line of a fact, and of nothing else, in the journal.
 PREFIX = b'["f:'
 #: One entry of an index: table, item, where its line begins, and its length.
@@ -107,22 +110,32 @@ class Facts:
 
     def close(self) -> None:
         """Close the files that were read."""
-        for fd in self._open.values():
-            files.operations.close(fd)
-        self._open.clear()
+        while self._open:
+            self._close_first()
 
     def _read(self, segment: int, offset: int, length: int) -> bytes:
         path = lines_path(self._folder, segment)
         with files.naming(path, DatabaseError):
-            if segment not in self._open:
-                self._open[segment] = files.operations.open(path, os.O_RDONLY)
-            text = files.operations.read_at(self._open[segment], length, offset)
+            text = files.operations.read_at(self._opened(segment, path), length, offset)
         try:
             return parse(text)[2]
         except ValueError as error:
             raise DatabaseError(
                 path, f"is damaged at byte {offset}. Nothing was changed."
             ) from error
+
+    def _opened(self, segment: int, path: Path) -> int:
+        """Open the lines of a segment, and close those that were opened first."""
+        fd = self._open.get(segment)
+        if fd is None:
+            if len(self._open) >= MOST_OPEN:
+                self._close_first()
+            fd = self._open[segment] = files.operations.open(path, os.O_RDONLY)
+        return fd
+
+    def _close_first(self) -> None:
+        with suppress(OSError):  # it was only read: nothing can be lost
+            files.operations.close(self._open.pop(next(iter(self._open))))
 
     def _read_index(self, segment: int) -> None:
         import numpy as np

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Collection
 
 import msgspec
 
@@ -20,6 +21,7 @@ from adaptive_scheduler.core.rows.row import (
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.rows.task_results import task_result
 from adaptive_scheduler.core.tasks.resources import check_resources
+from adaptive_scheduler.core.tasks.retry_policy import NO_RETRIES
 from adaptive_scheduler.core.tasks.task_state import Head
 from adaptive_scheduler.core.wire.messages import Ok, Owner, Refused, Reply, Request
 from adaptive_scheduler.core.wire.tasks import (
@@ -191,8 +193,8 @@ class DriverManager:
         return TaskItem(
             number, "", QUEUED, priority=call.priority, depends_on=tuple(call.after),
             shape=resources[call.resources], changed=now.wall, tag=call.tag, name=call.name,
-            key=call.key, function=call.function, retries=call.retries, timeout=call.timeout,
-            created=now.wall,
+            key=call.key, function=call.function, timeout=call.timeout, created=now.wall,
+            policy=call.policy if call.policy != NO_RETRIES else NO_RETRIES,
         )  # fmt: skip
 
     def _check(self, request: Submit) -> Refused | None:
@@ -211,8 +213,9 @@ class DriverManager:
         """Return those that cannot be taken, by their places: the others are unharmed."""
         refused: dict[int, RefusedTask] = {}
         unplaceable: dict[tuple[int, str], str] = {}
+        functions = set(filter(self._has_function, {call.function for call in request.calls}))
         for place, call in enumerate(request.calls):
-            fault = self._fault(call, len(request.resources))
+            fault = self._fault(call, len(request.resources), functions)
             if fault is None:
                 of = call.resources, call.tag
                 if of not in unplaceable:
@@ -233,18 +236,25 @@ class DriverManager:
             if item < 0
         ]
 
-    def _fault(self, call: NewTask, resources: int) -> tuple[str, str] | None:
-        is_key = not call.function or _KEY.fullmatch(call.function)
-        if not is_key or (
-            call.function and not self._state.tasks.facts.has_function(call.function)
-        ):
+    def _has_function(self, key: str) -> bool:
+        """Whether calls of a function can run; it looks at the disk. Commands have none."""
+        is_key = bool(_KEY.fullmatch(key))
+        return not key or (is_key and self._state.tasks.facts.has_function(key))
+
+    def _fault(
+        self, call: NewTask, resources: int, functions: Collection[str]
+    ) -> tuple[str, str] | None:
+        if call.function not in functions:
             return "unknown_function", "it calls a function that was not sent."
         if not 0 <= call.resources < resources:
             return "bad_request", "it names resources that were not sent."
         if not math.isfinite(call.priority):
             return "bad_request", f"it has the priority {call.priority}, which is no number."
-        if call.retries < 0 or not (call.timeout is None or 0 < call.timeout < math.inf):
-            return "bad_request", "it has a negative number of retries, or no possible timeout."
+        if not call.policy.is_possible or not (call.timeout is None or 0 < call.timeout < math.inf):
+            return (
+                "bad_request",
+                "its retries, max_crashes, delay or timeout are no possible numbers.",
+            )
         missing = [one for one in call.after if not 0 <= one < len(self._state.items)]
         if missing:
             return "no_such_item", f"it waits for task {missing[0]}, which does not exist."

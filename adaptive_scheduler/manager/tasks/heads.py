@@ -87,7 +87,7 @@ class HeadManager:
     def next_due(self, now: Moment) -> float:
         """Return the seconds until `recall_overdue` may do something."""
         heads = self._state.tasks.heads.values()
-        if len(heads) < 2 or not any(head.view.mirror.waiting_tasks for head in heads):
+        if len(heads) < 2 or not any(head.view.mirror.is_any_waiting for head in heads):
             return float("inf")
         return self._next_recall - now.monotonic
 
@@ -129,7 +129,7 @@ class HeadManager:
     def _work(self, head: Head, now: Moment, *, must_answer: bool) -> Work | None:
         pool = self._state.pool_of(head.view.job)
         head.leaves = head.leaves or self._why_it_leaves(head, pool, now)
-        head.view.seconds_left = head.ends_at - now.monotonic
+        head.view.note_left(head.ends_at - now.monotonic)
         if pool is not None:
             head.configure(pool)
         if not self._is_going(head, now):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from adaptive_scheduler.core.rows.run_state import RunState
-from adaptive_scheduler.core.tasks.demand import PoolJobs, jobs_beside
+from adaptive_scheduler.core.tasks.demand import PoolJobs, Tasks, jobs_beside
 from adaptive_scheduler.core.tasks.resources import TaskResources
 
 
@@ -25,9 +25,14 @@ def jobs_wanted(state: RunState, now: float) -> dict[int, int]:
             free[resources[shape], tag] = free.get((resources[shape], tag), 0) + n
     jobs = _jobs_of_pools(state, now)
     return {
-        shape: jobs_beside(pool, free, jobs.get(shape, PoolJobs()))
+        shape: jobs_beside(pool, _for_it(state, shape, free), jobs.get(shape, PoolJobs()))
         for shape, pool in state.pools.by_shape.items()
     }
+
+
+def _for_it(state: RunState, shape: int, free: Tasks) -> Tasks:
+    """Leave out tasks for which the jobs of a pool have turned out to be too small."""
+    return {of: n for of, n in free.items() if state.pools.could_hold_in(shape, *of)}
 
 
 def room_of_pools(state: RunState) -> dict[int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 import threading
 
@@ -29,6 +31,8 @@ class Closing:
     ----------
     is_shut : bool
         It takes no more tasks.
+    waits : bool
+        As given; False after `Executor.attach`.
     heads : list of LocalHead
         That end with it.
     """
@@ -37,7 +41,7 @@ class Closing:
         self.is_shut = False
         self.heads: list[LocalHead] = []
         self._book, self._closes_run = book, closes_run
-        self._waits, self._stops = waits, stops
+        self.waits, self._stops = waits, stops
         self._lock = threading.Lock()
         self._is_closed = False
         _open_ones.add(self)
@@ -51,7 +55,7 @@ class Closing:
         """Wait until all tasks have ended, then end; after a Ctrl-C do not wait."""
         self.is_shut = True
         try:
-            if self._waits:
+            if self.waits:
                 self._book.wait()
         except KeyboardInterrupt:
             self.leave()
@@ -61,11 +65,8 @@ class Closing:
     def leave(self) -> None:
         """End without waiting: tasks stay in the run."""
         self.is_shut = True
-        if self._waits and self._book.has_work:
-            print(
-                f"Tasks are left in {self._book.folder.home}. To go on with them, run this program "
-                "again: those with a key that have ended are not run again."
-            )
+        if self.waits and self._book.has_work:
+            print(_how_to_go_on(os.fspath(self._book.folder.home)))
         self._close(closes_run=False)
 
     def _close(self, *, closes_run: bool) -> None:
@@ -76,10 +77,18 @@ class Closing:
             self._book.close(closes_run=closes_run)
             for head in self.heads:
                 head.end(HEAD_GRACE if self._book.fault is None else FAULT_GRACE)
-            is_over = self._waits and closes_run  # then the manager ends by itself
+            is_over = self.waits and closes_run  # then the manager ends by itself
             if self._stops and not is_over and self._book.fault is None:
                 self._book.keeper.stop_if_alone({head.name for head in self.heads})
         _open_ones.discard(self)
+
+
+def _how_to_go_on(home: str) -> str:
+    return (
+        f"Tasks are left in {home}. To go on with them: run this program again if each task has a key, "
+        f"so that those that have ended are not run again; else Executor.attach({home!r}). "
+        f"Those that failed are tried again by: adaptive-scheduler retry {shlex.quote(home)}"
+    )
 
 
 _open_ones: set[Closing] = set()

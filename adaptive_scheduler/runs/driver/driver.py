@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
@@ -37,6 +38,8 @@ from adaptive_scheduler.runs.driver.outbox import MOST_BYTES, MOST_CALLS, Outbox
 WAIT = 20.0
 #: Seconds between two tries to reach a manager that is away.
 PAUSE = 0.5
+#: Seconds between two looks, at the end, whether there is a manager that could answer.
+LOOK = 0.1
 #: Refusals of tasks that may be taken when they are sent once more.
 _MAY_COME_AGAIN = frozenset({"unknown_function", "refused_before"})
 
@@ -149,11 +152,14 @@ class Driver:
             size = len(self._functions.get(call.function, b""))
         return self.outbox.put(Outgoing(call, resources, future.settings.after, future, size))
 
-    def close(self, patience: float = 10.0) -> None:
-        """Send what is left, and end."""
+    def close(self, is_heard: Callable[[], bool], patience: float = 10.0) -> None:
+        """Send what is left, as long as somebody is there who hears it, and end."""
         self.outbox.close()
         if threading.current_thread() is not self._threads[0]:
-            self._threads[0].join(patience)
+            end = time.monotonic() + patience
+            self._threads[0].join(LOOK)
+            while self._threads[0].is_alive() and time.monotonic() < end and is_heard():
+                self._threads[0].join(LOOK)
         os.eventfd_write(self._stop, 1)
         if threading.current_thread() is not self._threads[1]:
             self._threads[1].join(patience)

@@ -22,13 +22,18 @@ from adaptive_scheduler.core.rows.row import TaskItem
 from adaptive_scheduler.core.tasks.pools import IDLE, Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.times import TimeLike
-from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError
 from adaptive_scheduler.runs.driver.closing import Closing
 from adaptive_scheduler.runs.driver.commands.command import Command
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.driver.pools import LocalHead, RunPools, pool_where, where_to_run
 from adaptive_scheduler.runs.driver.settings import Settings
-from adaptive_scheduler.runs.driver.start_run import has_manager, is_closed, start_run
+from adaptive_scheduler.runs.driver.start_run import (
+    count_unfinished,
+    has_manager,
+    is_closed,
+    start_run,
+)
 from adaptive_scheduler.runs.driver.task_book import TaskBook
 from adaptive_scheduler.runs.driver.task_table import read_rows, task_table
 from adaptive_scheduler.runs.run_manager import run_folder
@@ -158,6 +163,7 @@ class Executor(BaseExecutor):
         start_run(self.folder, "tasks")
         book = TaskBook(self.folder, "tasks", [])
         self._open(book, Closing(book, closes_run=was_closed, waits=False, stops=starts))
+        book.keeper.tell_if_stuck(at_once=True)
         return self
 
     @property
@@ -224,9 +230,18 @@ class Executor(BaseExecutor):
         pools = [repr(head.where) for head in self._closing.heads] + self._pools.added
         runs_on = ", ".join(pools) or "what it has already"
         return (
-            f"<Executor of {self.folder.home} on {runs_on}: {self._book.unfinished} tasks have not ended"
+            f"<Executor of {self.folder.home} on {runs_on}: {self._unfinished()} tasks have not ended"
             f"{', and it takes no more' if self._closing.is_shut else ''}>"
         )
+
+    def _unfinished(self) -> int:
+        """How many tasks have not ended: its own, and after `attach` those of the whole run."""
+        if self._closing.waits:
+            return self._book.unfinished
+        try:
+            return count_unfinished(self.folder)
+        except AdaptiveSchedulerError:  # no run any more: a repr() must not raise
+            return self._book.unfinished
 
     def _add(self, pool: Pool | None, where: Here | Scheduler) -> None:
         if isinstance(where, Here):
@@ -292,6 +307,8 @@ class Executor(BaseExecutor):
         name: str | None = None,
         resources: TaskResources | None = None,
         retries: int | None = None,
+        max_crashes: int | None = None,
+        delay: TimeLike | None = None,
         timeout: TimeLike | None = None,
         key: str | None = None,
         after: Sequence[TaskFuture[Any]] | None = None,
@@ -306,7 +323,12 @@ class Executor(BaseExecutor):
             For pools that accept only some, and for people.
         resources : TaskResources
         retries : int
-            Times that it is tried again after it failed.
+            Times that it is tried again after it failed; 0 unless given.
+        max_crashes : int
+            Times that it is tried again after the process that ran it died. Unless given: as
+            `retries`, and once at least.
+        delay : float, str or timedelta
+            Time until it is tried again after either.
         timeout : float, str or timedelta
         key : str
             A second task of the same key is the first one: it is not run again.
@@ -315,7 +337,8 @@ class Executor(BaseExecutor):
         """
         given = {
             "priority": priority, "tag": tag, "name": name, "resources": resources,
-            "retries": retries, "timeout": timeout, "key": key, "after": after,
+            "retries": retries, "max_crashes": max_crashes, "delay": delay, "timeout": timeout,
+            "key": key, "after": after,
         }  # fmt: skip
         chosen = {option: value for option, value in given.items() if value is not None}
         view = _View.__new__(_View)
@@ -445,7 +468,7 @@ def _completed(
 
 def _future_of(book: TaskBook, row: TaskItem) -> TaskFuture[Any]:
     settings = Settings(
-        row.priority, row.tag, row.name, row.key, None, row.retries, row.timeout, (),
+        row.priority, row.tag, row.name, row.key, None, row.policy, row.timeout, (),
         is_command=not row.function,
     )  # fmt: skip
     future: TaskFuture[Any] = TaskFuture(book, None, {}, settings)

@@ -167,7 +167,7 @@ class TaskFuture(Future[T]):
     def state(self) -> str:
         """How it stands; as long as it has not ended, the manager is asked.
 
-        ``new`` (not on disk yet), ``waiting`` (for others), ``queued``, ``running`` (or handed out),
+        ``waiting`` (for others), ``queued`` (or on its way to the run), ``running`` (or handed out),
         ``done``, ``failed``, ``cancelled``.
         """
         if self.cancelled():
@@ -175,7 +175,9 @@ class TaskFuture(Future[T]):
         if self.done():
             return "failed" if self._exception is not None else "done"
         view = self._view()
-        return "new" if view is None else view.phase
+        if view is not None:
+            return view.phase
+        return "waiting" if self.settings.after else "queued"
 
     @property
     def attempts(self) -> int:

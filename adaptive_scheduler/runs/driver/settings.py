@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from adaptive_scheduler.core.tasks.resources import TaskResources, as_checked
+from adaptive_scheduler.core.tasks.retry_policy import NO_RETRIES, RetryPolicy
 from adaptive_scheduler.core.times import seconds
 from adaptive_scheduler.errors import InputError
 
@@ -24,14 +27,16 @@ class Settings:
     name: str = ""
     key: str = ""
     resources: TaskResources | None = None
-    retries: int = 0
+    policy: RetryPolicy = NO_RETRIES
     timeout: float | None = None
     after: tuple[Any, ...] = ()
     is_command: bool = False  # known of tasks that were submitted before
 
     def with_options(self, options: dict[str, Any]) -> Settings:
         """Return these settings with others; raises InputError that names what is wrong."""
-        new = {**self.__dict__, **options}
+        policy = {name: value for name, value in options.items() if name in _OF_POLICY}
+        others = {name: value for name, value in options.items() if name not in _OF_POLICY}
+        new = {**self.__dict__, **others, "policy": _checked_policy(self.policy, policy)}
         new["priority"] = checked_priority(new["priority"])
         for name in ("tag", "name", "key"):
             if not isinstance(new[name], str):
@@ -41,20 +46,30 @@ class Settings:
                     f"{name}={new[name]!r:.100} must be a text of Unicode, of at most {LONGEST_TEXT:,} "
                     "letters."
                 )
-        retries, resources = new["retries"], new["resources"]
-        is_number = isinstance(retries, int) and not isinstance(retries, bool)
-        if not is_number or not 0 <= retries <= MOST_RETRIES:
-            raise InputError(
-                f"retries={retries!r} must be a whole number, 0 or more, at most {MOST_RETRIES:,}."
-            )
-        if resources is not None:
-            new["resources"] = as_checked(resources)
+        if new["resources"] is not None:
+            new["resources"] = as_checked(new["resources"])
         if new["timeout"] is not None:
             new["timeout"] = seconds(new["timeout"], "timeout")
         if not isinstance(new["after"], Iterable):
             raise InputError(f"after={new['after']!r} must be a list of futures: after=[future].")
         new["after"] = tuple(new["after"])
         return Settings(**new)
+
+
+#: Options that are kept together.
+_OF_POLICY = ("retries", "max_crashes", "delay")
+
+
+def _checked_policy(policy: RetryPolicy, options: dict[str, Any]) -> RetryPolicy:
+    if "delay" in options:
+        options["delay"] = seconds(options["delay"], "delay", zero=True)
+    for name, value in options.items():
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if name != "delay" and not (is_whole and 0 <= value <= MOST_RETRIES):
+            raise InputError(
+                f"{name}={value!r} must be a whole number, 0 or more, at most {MOST_RETRIES:,}."
+            )
+    return msgspec.structs.replace(policy, **options) if options else policy
 
 
 def _is_unicode(text: str) -> bool:

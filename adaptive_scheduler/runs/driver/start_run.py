@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import sys
 import threading
 import time
@@ -70,7 +71,7 @@ class ManagerKeeper:
         self._folder, self._name = folder, name
         self._has_work = has_work
         self._is_closed = threading.Event()
-        self._told = ""
+        self._told = self._seen = ""
         self._viewer = ManagerClient(folder)
         self._lock = threading.Lock()
         self._failures = 0
@@ -92,25 +93,34 @@ class ManagerKeeper:
                         self.revive()
                         looks += 1
                         if looks % HELD_LOOKS == 0:
-                            self._tell_if_held()
+                            self.tell_if_stuck()
                 except AdaptiveSchedulerError as error:
                     on_fault(error)
                     return
 
         threading.Thread(target=look, name="manager's watch", daemon=True).start()
 
-    def _tell_if_held(self) -> None:
-        """A run that submits no jobs until a person has mended something does not go on by itself."""
+    def tell_if_stuck(self, *, at_once: bool = False) -> None:
+        """Print, once, why the run does not go on by itself.
+
+        Parameters
+        ----------
+        at_once : bool
+            Not only when it was so at the last look, too: a head may be starting.
+        """
         try:
             picture = self._viewer.ask(Status("none"))
         except ManagerUnreachableError:
             return  # the next look finds out whether it lives
         assert isinstance(picture, Picture), picture
-        snapshot = msgspec.msgpack.decode(picture.snapshot, type=Snapshot)
-        held = " ".join(note for note in snapshot.notes if note.startswith("held:"))
-        if held and held != self._told:
-            print(f"adaptive_scheduler: the run in {self._folder.home} is {held}", file=sys.stderr)
-        self._told = held
+        why = _why_stuck(
+            msgspec.msgpack.decode(picture.snapshot, type=Snapshot), os.fspath(self._folder.home)
+        )
+        if at_once or why == self._seen:
+            if why and why != self._told:
+                print(f"adaptive_scheduler: the run in {self._folder.home} {why}", file=sys.stderr)
+            self._told = why
+        self._seen = why
 
     def ask(self, body: Request) -> Reply:
         """Return the manager's answer; start it first if it has died.
@@ -240,10 +250,24 @@ def start_run(
         start_and_wait(folder, viewer)
 
 
+def _why_stuck(snapshot: Snapshot, home: str) -> str:
+    """Return why a run does not go on by itself, and what to do; "" if it does."""
+    if held := " ".join(note for note in snapshot.notes if note.startswith("held:")):
+        return f"is {held}"
+    if snapshot.unfinished and not snapshot.is_served:
+        return (
+            "has tasks that have not ended, and nothing runs them. To run them here: "
+            "executor.add_pool(scheduler.Here()), or in a terminal: adaptive-scheduler pool join "
+            f"{shlex.quote(home)}"
+        )
+    return ""
+
+
 def _refuse_learners(folder: RunFolder) -> None:
     if folder.config.exists() and read_config(folder).kind != TASK:
         raise InputError(
-            f"folder: {folder.home} has a run of learners. Give an Executor another folder."
+            f"folder: {folder.home} has a run of learners. To see it: RunManager.attach(folder); for tasks "
+            "give another folder."
         )
 
 
@@ -251,6 +275,12 @@ def has_manager(folder: RunFolder) -> bool:
     """Whether a manager of a run lives."""
     with ManagerClient(folder) as viewer:
         return viewer.lives()
+
+
+def count_unfinished(folder: RunFolder) -> int:
+    """How many tasks of a run have not ended, whoever submitted them."""
+    with ManagerClient(folder) as viewer:
+        return viewer.snapshot("none").unfinished
 
 
 def is_closed(folder: RunFolder) -> bool:

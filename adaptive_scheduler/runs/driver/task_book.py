@@ -181,7 +181,7 @@ class TaskBook:
         else:
             key, spec = encode_call(self._functions, function, future.args, future.kwargs)
         call = NewTask(spec, key, 0, settings.priority, settings.tag, settings.name,
-                    settings.key, [], settings.retries, settings.timeout)  # fmt: skip
+                    settings.key, [], settings.policy, settings.timeout)  # fmt: skip
         return call, resources
 
     def _encode(
@@ -252,7 +252,8 @@ class TaskBook:
         """End the conversation with the manager."""
         if closes_run and self.keeper.lives():  # else there is nobody who would answer
             self._driver.outbox.put(lambda: [CloseRun()])
-        self._driver.close()
+        # one that has died is started again only while there is work
+        self._driver.close(lambda: self.has_work or self.keeper.lives())
         self.keeper.close()
         self.history.close()
 

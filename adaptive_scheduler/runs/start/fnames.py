@@ -162,7 +162,7 @@ def refuse_unwritable_folder(folder: str, argument: str, tried: set[int] | None 
     if not os.path.isdir(existing):  # noqa: PTH112
         raise InputError(
             f"{argument}: {folder} cannot be a folder, because {existing} is not one. "
-            "Rename one of them."
+            f"Choose another one, or rename {existing}."
         )
     if not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(

@@ -37,7 +37,8 @@ def this_machine(slots: int | None = None, gpus: list[str] | None = None) -> Nod
     cores = sorted(os.sched_getaffinity(0))
     if slots is not None:
         cores = cores[:slots] if slots <= len(cores) else counted_cores(slots)
-    return NodeInventory(socket.gethostname(), cores, gpus or [])
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return NodeInventory(socket.gethostname(), cores, gpus or [], memory)
 
 
 def of_allocation(

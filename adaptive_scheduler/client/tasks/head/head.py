@@ -52,7 +52,7 @@ from adaptive_scheduler.core.tasks.command_spec import CommandSpec
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
 from adaptive_scheduler.core.wire.messages import Goodbye, Hello, Owner
 from adaptive_scheduler.core.wire.tasks import EndKind, Given, Trade
-from adaptive_scheduler.errors import AdaptiveSchedulerError, RequestRefusedError
+from adaptive_scheduler.errors import AdaptiveSchedulerError, ProtocolError, RequestRefusedError
 from adaptive_scheduler.executors import signals
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.child_process import become_subreaper
@@ -360,7 +360,7 @@ def run_in_job(job: JobEnvironment, folder: RunFolder, config: RunConfig, log: A
     head = HeadProcess(folder, config, job.owner, hello_of(node, job.submit), deadline)
     try:
         why = head.run(ParentWatch(job.owner.job).are_gone, job.mark_begun)
-    except RequestRefusedError:
+    except (RequestRefusedError, ProtocolError):
         job.mark_end()  # the next one would be refused as well
         raise
     job.mark_end()

@@ -21,6 +21,7 @@ from adaptive_scheduler.core.wire.messages import Picture, Reply, Request, Statu
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.core.wire.tasks import PoolList, Pools
 from adaptive_scheduler.errors import (
+    AdaptiveSchedulerError,
     FileError,
     InputError,
     ManagerUnreachableError,
@@ -93,7 +94,7 @@ class ManagerKeeper:
                         looks += 1
                         if looks % HELD_LOOKS == 0:
                             self.tell_if_stuck()
-                except Exception as error:  # noqa: BLE001  the top of a thread: told to who waits
+                except (AdaptiveSchedulerError, OSError) as error:
                     on_fault(error)
                     return
 

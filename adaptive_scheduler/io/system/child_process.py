@@ -278,9 +278,22 @@ def begin_of(pid: int) -> float:
 
 
 def kill(pid: int) -> None:
-    """Kill a child; `reap` it when it has ended, which may take it a while."""
-    with suppress(ProcessLookupError):
+    """Kill a child; `reap` it when it has ended, which may take it a while.
+
+    Nothing happens to one of another user's, as of ``sudo``.
+    """
+    with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)
+
+
+def _may_kill(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return False
+    except ProcessLookupError:
+        pass
+    return True
 
 
 def reap(pid: int) -> bool:
@@ -292,8 +305,11 @@ def reap(pid: int) -> bool:
 
 
 def end_all() -> None:
-    """Kill all children, and what they leave behind, until there is none: only in a subreaper."""
-    while left := children():
+    """Kill all children, and what they leave behind, until there is none: only in a subreaper.
+
+    Those of another user's, as of ``sudo``, are left.
+    """
+    while left := set(filter(_may_kill, children())):
         for pid in left:
             kill(pid)
         if not all(reap(pid) for pid in left):

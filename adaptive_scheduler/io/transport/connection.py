@@ -44,19 +44,22 @@ class Connection:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._socket: zmq.Socket[bytes] | None = None
         self._connected: tuple[str, Address] | None = None
-        self._interrupt = -1
+        self._interrupt, self._deaf_until = -1, 0.0
         self._read: files.FileIdentity | None = None
         self._last_url = ""
 
     def ask_unless(
-        self, interrupt: int, sender: Owner, number: int, body: Request, timeout: float
-    ) -> Reply | None:
+        self, interrupt: int, sender: Owner, number: int, body: Request, timeout: float,
+        at_least: float = 0.0,
+    ) -> Reply | None:  # fmt: skip
         """As `ask`, but return None as soon as something can be read from a file descriptor.
 
         For requests that the manager answers when there is something to say. The next one takes
-        the place of the one that was left without an answer.
+        the place of the one that was left without an answer: its answer is not taken any more. So
+        one that the manager answers at once is to be waited for `at_least` some seconds: else who
+        has news more often than the manager answers never hears of it.
         """
-        self._interrupt = interrupt
+        self._interrupt, self._deaf_until = interrupt, time.monotonic() + at_least
         try:
             return self.ask(sender, number, body, timeout)
         except _InterruptedError:
@@ -130,6 +133,8 @@ class Connection:
         assert self._socket is not None
         if self._interrupt < 0:
             return bool(self._socket.poll(milliseconds))
+        if (deaf := self._deaf_until - time.monotonic()) > 0:
+            return bool(self._socket.poll(min(milliseconds, math.ceil(deaf * 1000))))
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._interrupt, zmq.POLLIN)

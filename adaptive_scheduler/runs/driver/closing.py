@@ -49,6 +49,8 @@ class Closing:
     def begin(self) -> None:
         """Take no more tasks, and end when all have ended, beside what else is done here."""
         self.is_shut = True
+        if self not in _open_ones:  # in a fork of its process, for example
+            return
         threading.Thread(target=self.finish, name="executor's end", daemon=True).start()
 
     def finish(self) -> None:
@@ -78,7 +80,7 @@ class Closing:
             for head in self.heads:
                 head.end(HEAD_GRACE if self._book.fault is None else FAULT_GRACE)
             is_over = self.waits and closes_run  # then the manager ends by itself
-            if self._stops and not is_over and self._book.fault is None:
+            if self._stops and not is_over and self._book.keeper.lives():
                 self._book.keeper.stop_if_alone({head.name for head in self.heads})
         _open_ones.discard(self)
 
@@ -91,7 +93,9 @@ def _how_to_go_on(home: str) -> str:
     )
 
 
+#: A fork of this process has no threads that could end one, and the original goes on with it.
 _open_ones: set[Closing] = set()
+os.register_at_fork(after_in_child=_open_ones.clear)
 
 
 def _finish_all() -> None:

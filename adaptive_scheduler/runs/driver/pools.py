@@ -104,7 +104,11 @@ class LocalHead:
             with self._lock:
                 if self._is_closing.is_set():
                     return
-                self.process = self._start()
+                try:
+                    self.process = self._start()
+                except OSError as error:
+                    self._give_up(RunError(f"The head on this machine cannot be started: {error}"))
+                    return
 
     @property
     def has_ended(self) -> bool:

@@ -94,7 +94,7 @@ class ManagerKeeper:
                         looks += 1
                         if looks % HELD_LOOKS == 0:
                             self.tell_if_stuck()
-                except AdaptiveSchedulerError as error:
+                except (AdaptiveSchedulerError, OSError) as error:
                     on_fault(error)
                     return
 

@@ -20,6 +20,9 @@ from adaptive_scheduler.io.transport.connection import Connection
 PAUSE = 0.5
 #: Seconds that the answer to a Hello and to a Goodbye may take.
 HELLO_TIMEOUT, GOODBYE_TIMEOUT = 5.0, 2.0
+#: Seconds for which nothing newer is sent while a report is under way that is answered at once: on a
+#: slow disk the manager takes longer for an answer than it takes until the next task ends.
+ANSWER = 3.0
 
 
 class HeadLink:
@@ -126,7 +129,11 @@ class HeadLink:
         owner = self._to[1]
         if isinstance(trade, Goodbye):
             return connection.ask(owner, self._number, trade, GOODBYE_TIMEOUT)
-        return connection.ask_unless(self._posted, owner, self._number, trade, trade.wait + 1.0)
+        is_answered_at_once = bool(trade.ended) or trade.wait <= 0
+        return connection.ask_unless(
+            self._posted, owner, self._number, trade, trade.wait + 1.0,
+            ANSWER if is_answered_at_once else 0.0,
+        )  # fmt: skip
 
     def _take_reply(self, trade: Trade, reply: Reply | None) -> bool:
         """Take in an answer; returns whether this manager knows the head."""

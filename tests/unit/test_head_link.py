@@ -1,0 +1,80 @@
+"""How a head talks to a manager that takes its time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import zmq
+
+from adaptive_scheduler.client.tasks.head.head_link import HeadLink
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.wire.messages import (
+    Hello,
+    Owner,
+    Welcome,
+    decode_request,
+    encode_reply,
+)
+from adaptive_scheduler.core.wire.tasks import End, EndKind, Trade, Work
+from adaptive_scheduler.io.transport import connection
+
+#: Seconds that the manager takes, as on a slow disk, and seconds between two ends of tasks.
+ANSWER, NEWS = 0.05, 0.01
+
+
+@pytest.fixture
+def slow_manager(monkeypatch: pytest.MonkeyPatch) -> Any:
+    context = zmq.Context()
+    ours, its = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
+    ours.bind("inproc://manager")
+    its.connect("inproc://manager")
+    is_over = threading.Event()
+
+    def connect(self: Any, url: str, address: Any) -> None:
+        self._socket, self._connected = its, (url, address)
+
+    def serve() -> None:
+        while not is_over.is_set():
+            if ours.poll(20):
+                _, number, body = decode_request(ours.recv())
+                is_over.wait(ANSWER)
+                is_hello = isinstance(body, Hello)
+                reply: Any = (
+                    Welcome("run", 5.0, 60.0, 60.0) if is_hello else Work(body.ended[-1].number)
+                )
+                ours.send(encode_reply(number, reply))
+
+    address = SimpleNamespace(urls=["tcp://here:1"], host="here", pid=1)
+    monkeypatch.setattr(connection, "read_address", lambda _: address)
+    monkeypatch.setattr(connection.Connection, "_connect", connect)
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield
+    is_over.set()
+    thread.join()
+    for sock in (ours, its):
+        sock.close(linger=0)
+    context.term()
+
+
+def test_a_head_with_news_all_the_time_hears_a_slow_manager(
+    slow_manager: None, tmp_path: Path
+) -> None:
+    """Each newer report made it deaf for the answer to the one before: its slots stayed empty."""
+    link = HeadLink(RunFolder(tmp_path / "run"), Owner("1", 0, 0, "a"), Hello("host", 1, 1))
+    heard = n = 0
+    end = time.monotonic() + 20
+    while heard < 5:
+        n += 1
+        link.post(Trade(ended=[End(n, n, EndKind.VALUE)], wait=5.0))
+        time.sleep(NEWS)
+        while link.answers:
+            heard = max(heard, link.answers.popleft().heard)
+        assert n < 200
+        assert time.monotonic() < end, "it hears nothing"
+    assert link.fault is None

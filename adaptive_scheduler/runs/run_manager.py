@@ -18,7 +18,7 @@ from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.io.storage.run_config import read_config
+from adaptive_scheduler.io.storage.run_config import kind_of
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run import Run
 from adaptive_scheduler.runs.start.launch import start_and_wait, try_cluster
@@ -291,7 +291,7 @@ class RunManager(Run):
 
 
 def _refuse_tasks(folder: RunFolder) -> None:
-    if folder.config.exists() and read_config(folder).kind == TASK:
+    if kind_of(folder) == TASK:
         raise InputError(
             f"folder: {folder.home} has a run of tasks. To see it: Executor.attach(folder); for a run "
             "of learners give another folder."

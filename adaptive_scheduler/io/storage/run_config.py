@@ -37,6 +37,14 @@ def read_config(folder: RunFolder) -> RunConfig:
         raise RunError(f"{folder.config} cannot be read: {error}. Start the run again.") from error
 
 
+def kind_of(folder: RunFolder) -> str | None:
+    """Return the kind of the items of a run; None if there is none that can be read."""
+    try:
+        return read_config(folder).kind
+    except RunError:
+        return None  # what is wrong is told by what is done with the folder next
+
+
 def write_config(folder: RunFolder, config: RunConfig) -> None:
     """Replace ``run.json``, readable by this user only. Raises FileError."""
     files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)

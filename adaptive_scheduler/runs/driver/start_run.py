@@ -31,7 +31,7 @@ from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.pickling.callables_file import read_callable, write_callables
 from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.io.storage.run_config import read_config, write_config
+from adaptive_scheduler.io.storage.run_config import kind_of, write_config
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.environment import record_environment
@@ -264,7 +264,7 @@ def _why_stuck(snapshot: Snapshot, home: str) -> str:
 
 
 def _refuse_learners(folder: RunFolder) -> None:
-    if folder.config.exists() and read_config(folder).kind != TASK:
+    if kind_of(folder) not in (None, TASK):
         raise InputError(
             f"folder: {folder.home} has a run of learners. To see it: RunManager.attach(folder); for tasks "
             "give another folder."

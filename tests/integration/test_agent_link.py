@@ -80,7 +80,8 @@ def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Head]:
 def supervisor(head: Head) -> psutil.Process:
     (found,) = [
         one for one in psutil.Process().children()
-        if "adaptive_scheduler.client.tasks.node.supervisor" in one.cmdline()
+        if one.status() != psutil.STATUS_ZOMBIE  # of another test
+        and "adaptive_scheduler.client.tasks.node.supervisor" in one.cmdline()
     ]  # fmt: skip
     return found
 

@@ -394,6 +394,25 @@ def test_a_task_is_tried_again_as_often_as_it_may_be(executor: Executor, tmp_pat
     assert future.attempts == 3
 
 
+def test_how_often_a_task_may_die_and_when_it_is_tried_again(
+    executor: Executor, tmp_path: Path
+) -> None:
+    tries = tmp_path / "tries"
+
+    def die_once() -> float:
+        if not tries.exists():
+            tries.write_text(str(time.time()))
+            os._exit(3)
+        return time.time() - float(tries.read_text())
+
+    deadly = executor.options(retries=5, max_crashes=0).submit(os._exit, 3)
+    late = executor.options(delay=1.5).submit(die_once)
+    assert late.result(PATIENCE) >= 1.5
+    assert late.attempts == 2
+    assert deadly.exception(PATIENCE) is not None
+    assert deadly.attempts == 1
+
+
 def test_asyncio_waits_for_tasks(executor: Executor) -> None:
     async def main() -> list[int]:
         loop = asyncio.get_running_loop()

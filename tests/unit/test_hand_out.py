@@ -189,6 +189,25 @@ def test_nothing_is_recalled_for_a_head_that_must_not_have_it(why: str) -> None:
     assert not out.recall([view, other], [other], until=1.0)
 
 
+def test_a_full_head_costs_little_however_many_classes_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where each task has a tag, or a memory, of its own."""
+    table = ItemTable([task(n, tag=f"t{n}", function="f") for n in range(20)])
+    out = hand_out(table)
+    out.durations.note("f", 1.0)
+    view = head(2)
+    assert out.to(view, 0.0, 0.0) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(ItemTable, "best_task", lambda *_: pytest.fail("looked"))
+        assert out.to(view, 0.0, 0.0) == 0
+    out.durations.note("g", 0.001)
+    table.append([task(20, 9.0, tag="g", function="g")], 0.0)
+    assert out.to(view, 0.0, 0.0) == 0, "it would wait behind a long one"
+    list(view.mirror.take(Trade(seen=9, ended=[End(1, 1, EndKind.VALUE)])))
+    assert out.to(view, 0.0, 0.0) == 1
+
+
 def test_while_all_cores_are_busy_nothing_is_looked_through(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

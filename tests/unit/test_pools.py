@@ -18,9 +18,9 @@ from adaptive_scheduler.core.jobs.commands import (
 )
 from adaptive_scheduler.core.jobs.commands import Submitted as JobsSubmitted
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.row import FAILED, QUEUED, RUNNING
+from adaptive_scheduler.core.rows.row import DONE, FAILED, QUEUED, RUNNING
 from adaptive_scheduler.core.tasks.demand import PoolJobs, jobs_beside
-from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
+from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.pools import Pool, PoolTable, check_pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import (
@@ -41,6 +41,7 @@ from adaptive_scheduler.core.wire.tasks import (
     Collect,
     End,
     EndKind,
+    Held,
     NewTask,
     PoolList,
     Pools,
@@ -517,6 +518,19 @@ def test_where_no_pool_can_come_the_heads_that_are_there_decide() -> None:
     assert run.submit(1, wide, "third").items == [2]
 
 
+def test_what_waits_is_kept_when_the_only_head_ends() -> None:
+    """Its program was interrupted: whoever goes on with the run has these tasks again."""
+    run = Run(lease=30.0)
+    run.manager.state.pools.takes_more = False
+    head = Head(run, "here:host:1", left=1000.0)
+    assert run.submit(1, TaskResources(walltime=1001.0), batch="long").items == [-1]
+    run.submit(2, TaskResources(walltime=100.0, threads_per_rank=4))
+    head.trade(seconds_left=900.0)
+    head.trade(seconds_left=0.0)
+    run.turn(29)
+    assert [row.phase for row in run.manager.items.rows] == [RUNNING, QUEUED]
+
+
 def test_a_task_that_comes_back_after_its_pool_was_removed_fails() -> None:
     run = Run()
     run.add()
@@ -554,6 +568,40 @@ def test_an_idle_head_is_told_to_leave_and_given_nothing_more() -> None:
     run.submit(1, batch="c")
     assert head.trade().leave  # and nothing was given to it
     assert head.tokens == []
+
+
+def test_an_empty_queue_is_not_the_end_of_warm_heads() -> None:
+    run = Run()
+    run.add(pool(idle=120.0))
+    run.submit(4)
+    run.turn()
+    (job,) = run.jobs()
+    head = Head(run, job)
+    head.end_all()
+    for _ in range(20):
+        run.turn(4)
+        assert not head.trade().leave
+    assert (run.cancelled, run.jobs()) == ([], [job])
+    run.submit(4, batch="c")
+    head.trade()
+    assert len(head.tokens) == 4
+
+
+def test_eight_rows_of_one_job_stay_its_own_in_a_new_manager_and_end_one_by_one() -> None:
+    run = Run()
+    run.add(pool(resources=Resources(cores=8)))
+    run.submit(8)
+    run.turn()
+    head = Head(run, run.jobs()[0], cores=8)
+    run.manager.restart()
+    rows = run.manager.items.rows
+    assert [(row.phase, row.job) for row in rows] == [(RUNNING, head.owner.job)] * 8
+    run.ask(Hello("n", 1, 8, inventory=[NodeInventory("n", list(range(8)))]), head.owner)
+    assert head.trade().tell
+    head.trade(holds=[Held(token, [NodePlace(0, [n])]) for n, token in enumerate(head.tokens)])
+    head.end_all()
+    assert {row.phase for row in rows} == {DONE}
+    assert {row.attempts for row in rows} == {1}
 
 
 def test_a_head_that_works_now_and_then_stays() -> None:
@@ -748,7 +796,10 @@ def test_jobs_without_one_end_are_barren() -> None:
     assert run.manager.state.stops.barren_runs == 0
 
 
-def test_a_node_that_alone_fails_tasks_gets_no_more_and_is_not_submitted_to() -> None:
+@pytest.mark.parametrize(("kind", "begun"), [(EndKind.EXIT, True), (EndKind.UNABLE, False)])
+def test_a_node_that_alone_fails_tasks_gets_no_more_and_is_not_submitted_to(
+    kind: EndKind, begun: bool
+) -> None:
     """It would fail all that is queued, one after the other: the fastest node of all."""
     run = Run()
     run.add(pool(resources=Resources(cores=1), max_jobs=3))
@@ -758,7 +809,7 @@ def test_a_node_that_alone_fails_tasks_gets_no_more_and_is_not_submitted_to() ->
     for _ in range(30):
         good.end(good.tokens[0], seconds=1.0)
     for _ in range(10):
-        bad.end(bad.tokens[0], EndKind.EXIT, seconds=1.0)
+        bad.end(bad.tokens[0], kind, seconds=1.0, begun=begun)
     assert bad.tokens == []
     assert bad.trade().leave
     assert good.tokens

@@ -352,6 +352,24 @@ def test_a_report_that_waits_is_answered_in_the_turn_in_which_a_task_comes() -> 
     assert [given.item for given in work.tasks] == [0]
 
 
+def test_a_report_that_waits_is_answered_when_the_delay_of_a_task_is_over() -> None:
+    world = World()
+    world.submit(1, policy=RetryPolicy(1, delay=5.0))
+    head = Head(world)
+    head.trade()
+    head.end(head.tokens[0], EndKind.ERROR)
+    head.trade()
+    assert head.trade(60.0) is None
+    world.clock.advance(4.0)
+    world.driver.ask(Collect(0))
+    assert world.late == {}
+    world.clock.advance(2.0)
+    world.driver.ask(Collect(0))
+    ((_, work),) = world.late[head.owner.uuid]
+    head.take(work)
+    assert head.begun == [0, 0]
+
+
 def test_a_request_that_waited_for_long_enough_is_answered() -> None:
     world = World()
     head = Head(world)
@@ -482,7 +500,7 @@ def test_a_task_that_two_whole_walltimes_have_cut_is_failed_with_advice(
 def test_the_exception_of_a_task_is_that_of_its_last_try(kind: EndKind) -> None:
     """One that raised and then ran into its timeout told its driver of the exception alone."""
     world = World()
-    world.submit(retries=1)
+    world.submit(policy=RetryPolicy(1))
     head = Head(world)
     head.trade()
     head.end(head.tokens[0], EndKind.ERROR, value=b"first")

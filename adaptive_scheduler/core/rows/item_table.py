@@ -205,10 +205,7 @@ class ItemTable:
     def _enter(self, item: Item) -> None:
         self.phases[item.phase] += 1
         if type(item) is TaskItem:
-            if item.id not in self._delayed.until:
-                self.tasks.enter(item)
-                if item.phase is QUEUED:
-                    self._push(item)
+            self._enter_task(item)
             return
         if item.token:
             self._by_token[item.token] = item.id
@@ -220,6 +217,13 @@ class ItemTable:
             assert item.job is not None
             self.running[item.shape] += 1
             self._by_job[item.job] = item.id
+
+    def _enter_task(self, item: TaskItem) -> None:
+        if item.id in self._delayed.until:
+            return  # it is in no index, so that no job is wanted for it
+        self.tasks.enter(item)
+        if item.phase is QUEUED:
+            self._push(item)
 
     def _leave(self, item: Item) -> None:
         self.phases[item.phase] -= 1
@@ -313,8 +317,9 @@ class ItemTable:
         due = [self.rows[item_id] for item_id in self._delayed.due(monotonic)]
         for item in due:
             if type(item) is TaskItem:
-                self.tasks.enter(item)
-            self._push(item)
+                self._enter_task(item)
+            else:
+                self._push(item)
         return bool(due)
 
     # -------------------------------------------------------------------- claims

@@ -94,10 +94,13 @@ class RunState:
     def why_unplaceable(self, task: TaskResources, tag: str) -> str:
         """Return, with the numbers, why nothing can ever run such a task; "" if something may.
 
-        Where no pool can come, it is those heads that are there; before the first one is there,
-        nobody knows.
+        Where no pool can come, it is those heads that are there and stay; before the first one is
+        there, and after the last one, nobody knows.
         """
-        lone = [head for job, head in self.tasks.heads.items() if self.pool_of(job) is None]
+        lone = [
+            head for job, head in self.tasks.heads.items()
+            if self.pool_of(job) is None and head.view.seconds_left > 0
+        ]  # fmt: skip
         is_all_known = bool(self.pools.by_shape) or (lone and not self.pools.takes_more)
         if not is_all_known or self.pools.could_hold(task, tag):
             return ""

@@ -53,6 +53,11 @@ class FunctionDurations:
         """Seconds; infinity while nobody knows."""
         return self._mean.get(function, float("inf"))
 
+    @property
+    def is_any_short(self) -> bool:
+        """Whether the calls of some function are so short that they may be handed out ahead."""
+        return any(mean <= AHEAD for mean in self._mean.values())
+
 
 @dataclass
 class HeadView:
@@ -165,6 +170,8 @@ class HandOut:
             head.job, head.mirror.inventory, classes, self._resources, monotonic
         )
         self.place_waiting(head)
+        if self._is_full(head):
+            return 0
         best = [(rank_of(item), of) for of in classes if (item := self._items.best_task(of))]
         heapq.heapify(best)
         without_place: dict[TaskClass, None] = {}
@@ -239,6 +246,11 @@ class HandOut:
         """Let tasks that wait in a head begin where something has become free."""
         kept = self.starvation.kept_from(head.job, None)
         head.mirror.place_waiting(self._resources, kept, MOST_TASKS)
+
+    def _is_full(self, head: HeadView) -> bool:
+        """Whether it can be given nothing, whatever the classes are: there may be many thousands."""
+        may_wait = head.batch_size is not None or self.durations.is_any_short
+        return not head.mirror.inventory.free_cores and not may_wait
 
     def _next(self, best: list[tuple[Rank, TaskClass]], of: TaskClass) -> None:
         following = self._items.best_task(of)

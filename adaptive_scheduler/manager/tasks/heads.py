@@ -20,8 +20,10 @@ RECALL_AFTER, RECALL_INTERVAL = 0.3, 0.25
 LONGEST_REASON = 4000
 #: Ends that tell how long the calls of a function take.
 _MEASURED = (EndKind.VALUE, EndKind.ERROR)
-#: Ends that tell something about the node.
-_TELLING = frozenset((EndKind.VALUE, EndKind.ERROR, EndKind.EXIT, EndKind.SIGNAL, EndKind.DIED))
+#: Ends that tell something about the node: that nothing can be started there, too.
+_TELLING = frozenset(
+    (EndKind.VALUE, EndKind.ERROR, EndKind.EXIT, EndKind.SIGNAL, EndKind.DIED, EndKind.UNABLE)
+)
 #: Ends that show that a job is good for something.
 _OWN_ENDS = frozenset(EndKind) - {EndKind.CUT, EndKind.BACK, EndKind.CANCELLED, EndKind.UNABLE}
 
@@ -210,7 +212,7 @@ class HeadManager:
             end.token, end.kind, end.begun, text, end.seconds, end.code, is_full
         )  # fmt: skip
         self._state.tasks.ended_by[end.kind] += 1
-        if end.begun and end.kind in _TELLING:
+        if end.kind in _TELLING:
             is_good = end.kind is EndKind.VALUE
             self._state.stops.nodes.on_task_end(
                 self._node_of(head), given.item, end.seconds, now.monotonic, good=is_good

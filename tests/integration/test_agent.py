@@ -763,3 +763,28 @@ def test_a_program_that_cannot_be_watched_does_not_go_on(
         assert not is_alive(pids[0])
     finally:
         child.reap()
+
+
+def test_a_signal_for_a_call_that_has_just_ended_harms_not_the_next_one(node: AgentNode) -> None:
+    """The next call was said to have been killed, and its task failed."""
+
+    def ends_before_the_signal() -> str:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        while signal.SIGTERM not in signal.sigpending():
+            time.sleep(0.001)
+        return "ended"
+
+    def is_hit() -> str:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        return "ran"
+
+    def kills_itself() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    first, following, last = map(node.call, (ends_before_the_signal, is_hit, kills_itself))
+    node.await_begin(first)
+    node.stop(first)
+    assert node.value_of(first) == "ended"
+    assert node.value_of(following) == "ran"
+    assert node.end_of(last).kind is EndKind.SIGNAL
+    assert set(node.times_ended.values()) == {1}

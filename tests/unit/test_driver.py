@@ -519,3 +519,15 @@ def test_threads_may_submit_many_calls_of_one_object(book: TaskBook, manager: Fa
     inner: list[Any] = []
     outer = book.submit_many(Settings(), function, numbers())
     assert wait_for_ids([outer[0], *inner, outer[1]]) == [0, 1, 2, 3]
+
+
+def test_a_command_whose_input_is_gone_leaves_no_half_a_folder(
+    book: TaskBook, tmp_path: Path
+) -> None:
+    (tmp_path / "base.dat").write_text("x")
+    command = Command("cat base.dat", inputs=[tmp_path / "base.dat"])
+    (tmp_path / "base.dat").unlink()
+    with pytest.raises(FileNotFoundError, match=r"base\.dat"):
+        book.submit(Settings(), command, (), {})
+    assert list(book.folder.tasks.iterdir()) == []
+    assert book.unfinished == 0

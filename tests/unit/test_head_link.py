@@ -29,6 +29,8 @@ ANSWER, NEWS = 0.05, 0.01
 
 @pytest.fixture
 def slow_manager(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The trades that it has got."""
+    got: list[Trade] = []
     context = zmq.Context()
     ours, its = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
     ours.bind("inproc://manager")
@@ -44,8 +46,11 @@ def slow_manager(monkeypatch: pytest.MonkeyPatch) -> Any:
                 _, number, body = decode_request(ours.recv())
                 is_over.wait(ANSWER)
                 is_hello = isinstance(body, Hello)
+                got.extend([body] if isinstance(body, Trade) else [])
                 reply: Any = (
-                    Welcome("run", 5.0, 60.0, 60.0) if is_hello else Work(body.ended[-1].number)
+                    Welcome("run", 5.0, 60.0, 60.0)
+                    if is_hello
+                    else Work(max(end.number for end in body.ended))
                 )
                 ours.send(encode_reply(number, reply))
 
@@ -54,7 +59,7 @@ def slow_manager(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(connection.Connection, "_connect", connect)
     thread = threading.Thread(target=serve)
     thread.start()
-    yield
+    yield got
     is_over.set()
     thread.join()
     for sock in (ours, its):
@@ -63,7 +68,7 @@ def slow_manager(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_head_with_news_all_the_time_hears_a_slow_manager(
-    slow_manager: None, tmp_path: Path
+    slow_manager: list[Trade], tmp_path: Path
 ) -> None:
     """Each newer report made it deaf for the answer to the one before: its slots stayed empty."""
     link = HeadLink(RunFolder(tmp_path / "run"), Owner("1", 0, 0, "a"), Hello("host", 1, 1))
@@ -78,3 +83,19 @@ def test_a_head_with_news_all_the_time_hears_a_slow_manager(
         assert n < 200
         assert time.monotonic() < end, "it hears nothing"
     assert link.fault is None
+
+
+def test_what_a_report_that_was_never_sent_would_have_told_is_told(
+    slow_manager: list[Trade], tmp_path: Path
+) -> None:
+    """In which process a task runs is said once: the next report had taken its place."""
+    link = HeadLink(RunFolder(tmp_path / "run"), Owner("1", 0, 0, "a"), Hello("host", 1, 1))
+    ends = [End(1, 1, EndKind.VALUE)]
+    for n in range(10):
+        link.post(Trade(ended=ends, begun=[(n, 0, 100 + n)]))
+    end = time.monotonic() + 20
+    told: set[int] = set()
+    while told != set(range(10)):
+        assert time.monotonic() < end, told
+        time.sleep(0.01)
+        told = {token for trade in slow_manager for token, *_ in trade.begun}

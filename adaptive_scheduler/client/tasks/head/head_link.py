@@ -9,6 +9,8 @@ import time
 from collections import deque
 from contextlib import suppress
 
+import msgspec
+
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Goodbye, Hello, Owner, Refused, Reply, Welcome
 from adaptive_scheduler.core.wire.tasks import Trade, Work
@@ -58,8 +60,11 @@ class HeadLink:
         self._thread.start()
 
     def post(self, trade: Trade | Goodbye) -> None:
-        """Send this, in place of what is under way."""
+        """Send this, in place of what is under way; what that alone would have told goes along."""
         with self._lock:
+            former = self._next
+            if isinstance(former, Trade) and isinstance(trade, Trade) and former.begun:
+                trade = msgspec.structs.replace(trade, begun=[*former.begun, *trade.begun])
             self._next = trade
         os.eventfd_write(self._posted, 1)
 

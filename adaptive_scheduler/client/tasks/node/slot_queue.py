@@ -30,6 +30,8 @@ from adaptive_scheduler.io.system.child_process import ProcessEnd, is_shortage, 
 
 #: Seconds between SIGTERM and SIGKILL.
 GRACE = 10.0
+#: Signals that a task is sent.
+_OURS = (signal.SIGTERM, signal.SIGKILL)
 #: A slot whose workers die so often before they have begun anything cannot run calls.
 MAX_STILLBORN = 3
 
@@ -92,6 +94,7 @@ class SlotQueue:
         self._environment = slot_environment(slot, node.environment)
         self._spare = SpareLog()
         self._stillborn = 0
+        self._meant = 0  # the call for which the worker was sent a signal
 
     # ------------------------------------------------------------------------- what it does
 
@@ -147,19 +150,21 @@ class SlotQueue:
         if stopping is None:
             if start.timeout is not None and now - since >= start.timeout:
                 self._node.ledger.stopping[start.token] = Stopping(EndKind.TIMEOUT, now + GRACE)
-                self.send(signal.SIGTERM)
+                self._send(start, signal.SIGTERM)
         elif now >= stopping.kill_at:
             stopping.kill_at, stopping.is_told = float("inf"), True
-            self.send(signal.SIGKILL)
+            self._send(start, signal.SIGKILL)
         elif not stopping.is_told:
             stopping.is_told = True
-            self.send(signal.SIGTERM)
+            self._send(start, signal.SIGTERM)
 
-    def send(self, number: int) -> None:
-        """Send a signal to what runs."""
+    def _send(self, start: Start, number: int) -> None:
+        """Send a signal to the task that runs."""
         process = self.program or self.worker
         if process is not None:
             process.child.send(number)
+        if self.program is None and self.worker is not None:
+            self._meant = start.token
 
     # ------------------------------------------------------------------------- beginning
 
@@ -247,7 +252,7 @@ class SlotQueue:
             kind = EndKind.DIED if is_shortage(error) else EndKind.UNABLE
             self._fail_calls(f"no worker can be started: {error}", kind)
             return None
-        self.worker = worker
+        self.worker, self._meant = worker, 0
         self._node.watch(worker.frames.sock, partial(self._hear, worker))
         self._node.watch(worker.child.pidfd, partial(self._worker_ended, worker))
         return worker
@@ -272,6 +277,8 @@ class SlotQueue:
     def _take(self, worker: Worker, done: Done) -> None:
         report = self._node.ledger.report
         for token, kind, value, path, seconds, text in done.results:
+            if token != self._meant and self._meant not in worker.given:
+                self._meant = 0  # this one began behind it, and was not hit
             if worker.given.pop(token, None) is not None:
                 worker.note(seconds)
                 report(TaskEnd(token, kind, 0, value, path, seconds, text=text))
@@ -287,7 +294,9 @@ class SlotQueue:
         token, since = worker.now()
         ending = worker.child.reap()
         self.worker = None
-        start = worker.given.pop(token, None)
+        # a signal for an earlier call may come when this one has just begun: then it is taken back
+        is_hit_for_another = self._meant not in (0, token) and ending.signal in _OURS
+        start = None if is_hit_for_another else worker.given.pop(token, None)
         if start is not None:
             now = time.monotonic()
             self._node.ledger.judge(self._death(start, ending, now - since), ending.signal, now)

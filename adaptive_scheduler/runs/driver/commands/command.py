@@ -187,11 +187,15 @@ class Command:
         # whatever the umask, no other user may write what the program reads
         new.parent.mkdir(mode=0o775, parents=True, exist_ok=True)
         new.mkdir(mode=0o775)
-        (new / PARAM_FILE).touch(mode=0o664)
-        (new / PARAM_FILE).write_text(text)
-        for path in self.inputs:
-            copy = shutil.copytree if path.is_dir() else shutil.copy2
-            copy(path, new / path.name)
+        try:
+            (new / PARAM_FILE).touch(mode=0o664)
+            (new / PARAM_FILE).write_text(text)
+            for path in self.inputs:
+                copy = shutil.copytree if path.is_dir() else shutil.copy2
+                copy(path, new / path.name)
+        except BaseException:  # an input is gone, or the disk is full
+            shutil.rmtree(new, ignore_errors=True)
+            raise
         try:
             new.rename(own)  # whole or not at all: this process may be killed at any moment
         except OSError:  # another process has submitted it at the same moment

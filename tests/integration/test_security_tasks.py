@@ -173,7 +173,7 @@ def test_another_user_cannot_be_the_agent_of_a_head() -> None:
     mine = connect(address)
     accepted = accept(server)
     assert accepted is not None
-    for sock in (mine, accepted, server):
+    for sock in (mine, accepted[0], server):
         sock.close()
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def _modes(folder: Path) -> Iterator[tuple[Path, int]]:
-    for path in [folder, *folder.rglob("*")]:
+    # os.walk passes over a folder that is gone when it is read; pathlib's rglob raises
+    inside = (Path(at, name) for at, folders, files in os.walk(folder) for name in folders + files)
+    for path in chain([folder], inside):
         try:
             found = path.lstat()
         except FileNotFoundError:  # a temporary one

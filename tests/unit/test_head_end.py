@@ -33,14 +33,14 @@ def test_nothing_is_left_for_tasks_once_it_leaves() -> None:
     assert one.reason == "it has no work"
 
 
-@pytest.mark.parametrize("left", [0.0, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("left", [0.0, 1.0, 2.0, 3.5])
 def test_all_ends_before_the_walltime_does(left: float) -> None:
     """The grace of tasks, and the time for the manager to confirm, fit into what is left."""
     one = end(20.0)  # four seconds of it are kept
     one.deadline = Deadline(lambda: left)
     assert one.has_come
     grace = one.begin("its walltime ends", GRACE)
-    assert grace <= max(0.0, left - 4 / 3) + 0.01
+    assert grace <= max(0.0, left - 4 / 3) + 0.2  # of a machine that stood still meanwhile
 
 
 def test_it_waits_less_for_a_manager_that_is_away() -> None:

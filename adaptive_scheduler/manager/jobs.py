@@ -170,9 +170,8 @@ class JobManager:
 
     def hold(self, reason: str) -> None:
         """Submit nothing more until `resume`."""
-        if (
-            self._state.stops.held != reason
-        ):  # several submits of a group are refused for one reason
+        # several submits of a group are refused for one reason
+        if self._state.stops.held != reason:
             self._state.stops.held = reason
             self.notes.record("run_held", reason=reason)
 

@@ -227,13 +227,8 @@ MAX_CUTS = 2
 
 def _end_task(item: TaskItem, event: TaskEnded, _: Budget) -> TaskItem:
     """How often a task may fail, die or be cut; what has not begun comes back uncounted."""
-    kind, fails, crashes, cuts, reason = (
-        event.kind,
-        item.fails,
-        item.crashes,
-        item.cuts,
-        event.reason,
-    )
+    kind, reason = event.kind, event.reason
+    fails, crashes, cuts = item.fails, item.crashes, item.cuts
     if kind is EndKind.VALUE:
         phase = DONE
     elif kind is EndKind.CANCELLED:

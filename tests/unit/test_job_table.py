@@ -295,15 +295,27 @@ def test_a_job_that_is_missing_for_a_moment_is_not_absent_where_ends_are_listed(
     assert table.live["1"].absences == 1
 
 
-def test_a_job_that_said_goodbye_or_was_cancelled_is_absent_at_once() -> None:
+def test_a_job_that_was_cancelled_is_absent_at_once_and_one_that_said_goodbye_soon() -> None:
+    """Its node may take a while to complete it, and squeue may answer with nothing meanwhile."""
     table = submitted()
     table.end_submit(1, ["1", "2", "3"], 0.0)
     table.on_heartbeat(owner(), 1, 1.0)
     see(table, 2.0, listed("1", JobState.RUNNING), listed("2"), listed("3"))
     table.on_goodbye("1", "no work is left", broken=False)
     table.on_cancelled(["2", "gone already"])
-    doubt(table, 3.0)
-    assert [table.live[job].absences for job in ("1", "2", "3")] == [1, 1, 0]
+    for now, absences in ((3.0, [0, 1, 0]), (17.9, [0, 2, 0]), (18.0, [1, 3, 0])):
+        doubt(table, now)
+        assert [table.live[job].absences for job in ("1", "2", "3")] == absences
+
+
+def test_a_job_that_said_goodbye_is_absent_at_once_where_ends_are_not_listed() -> None:
+    table = submitted()
+    table.end_submit(1, ["1"], 0.0)
+    table.on_heartbeat(owner(), 1, 1.0)
+    see(table, 2.0, listed("1", JobState.RUNNING))
+    table.on_goodbye("1", "no work is left", broken=False)
+    see(table, 3.0)
+    assert table.live["1"].absences == 1
 
 
 def test_a_goodbye_before_a_requeue_does_not_make_one_listing_enough() -> None:
@@ -316,11 +328,12 @@ def test_a_goodbye_before_a_requeue_does_not_make_one_listing_enough() -> None:
     doubt(table, 1.0, runs)
     doubt(table, 2.0)
     assert [job.absences for job in table.live.values()] == [0]
-    for before, absences in (([waits, runs], 0), ([], 1)):
+    for before, absences in (([waits, runs], 0), ([runs], 1)):
         table = JobTable([], [SubmitRecord(1, 0, 1, "job", 0.0, ["1_0"])], 0.0)
         table.on_heartbeat(owner, 1, 1.0)
         table.on_goodbye("1_0", "signal", broken=False)
         for now, row in enumerate(before, 2):
             doubt(table, now, row)
         doubt(table, 5.0)
+        doubt(table, 20.0)
         assert [job.absences for job in table.live.values()] == [absences]

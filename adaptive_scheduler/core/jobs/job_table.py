@@ -215,8 +215,8 @@ class JobTable:
         Parameters
         ----------
         listing : QueueListing
-            Of all the user's jobs. Its `doubt` does not count for a job that was cancelled, that
-            has said goodbye, or whose end accounting reports.
+            Of all the user's jobs. Its `doubt` does not count for a job that was cancelled or whose
+            end accounting reports, and hardly for one that has said goodbye.
         now : float
             Monotonic seconds.
         run : str
@@ -229,8 +229,7 @@ class JobTable:
             ended = {ending.id for ending in listing.endings}
             for name, job in self.live.items():
                 if name not in listed:
-                    is_sure = name in ended or job.is_expected_to_go
-                    job.on_missing(now, 0.0 if is_sure else listing.doubt)
+                    job.on_missing(now, 0.0 if name in ended else job.doubt(listing.doubt))
         for ending in listing.endings:
             if ending.id in self.live:
                 self.live[ending.id].on_ending(ending)

@@ -11,6 +11,11 @@ from adaptive_scheduler.core.jobs.batch_jobs import PENDING, RUNNING, Ending, Jo
 from adaptive_scheduler.core.jobs.records import JobRecord, SubmitRecord
 from adaptive_scheduler.core.wire.messages import Owner, Refused
 
+#: Seconds for which a job whose client has left must be missing, where the queue shows jobs that
+#: have ended. Longer than the faults of a controller that starts anew; as long, a job that the
+#: queue forgets at once (a MinJobAge of seconds) is replaced later.
+LEFT_DOUBT = 15.0
+
 
 class TrackedJob(msgspec.Struct):
     """A live job. All times are the manager's monotonic seconds.
@@ -154,12 +159,17 @@ class TrackedJob(msgspec.Struct):
         """Whether nothing shows that it has started; one just submitted is not listed yet."""
         return not self.was_heard and self.state in (PENDING, None)
 
-    @property
-    def is_expected_to_go(self) -> bool:
-        """Whether its absence is no surprise: we cancelled it, or it left and was not requeued."""
-        if self.cancelled or not self.record.goodbye or self.left_at is None:
-            return self.cancelled
-        return self.last_pending <= self.left_at
+    def doubt(self, seconds: float) -> float:
+        """For how long a listing that lacks it is doubted, of `seconds` for a job that runs.
+
+        Its absence is no surprise if we cancelled it, and little if its client has left and it was
+        not requeued since: it may hold its node for a while, and an empty listing may be a fault.
+        """
+        if self.cancelled:
+            return 0.0
+        if not self.record.goodbye or self.left_at is None or self.last_pending > self.left_at:
+            return seconds
+        return min(seconds, LEFT_DOUBT)
 
     def silence(self, now: float) -> float:
         """Seconds since its client was last heard; 0 for a job that has not started."""

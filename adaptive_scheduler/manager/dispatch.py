@@ -233,7 +233,9 @@ class Dispatcher:
                 outside.send(connection, encode_reply(number, reply))
         if is_durable:  # the next manager must know of each submit that was sent
             while self.jobs.submits and self._commands:
-                outside.send_command(self._commands.pop(0))
+                command = self.jobs.still_to_send(self._commands.pop(0), now)
+                if command is not None:
+                    outside.send_command(command)
             self.persistence.checkpoint_if_due(now.monotonic)
 
     def answer(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence, Set
 
+import msgspec
+
 from adaptive_scheduler.core.config import JobLimits, RunConfig
 from adaptive_scheduler.core.jobs.commands import (
     Action,
@@ -302,7 +304,24 @@ class JobManager:
             return []
         sent.update(dict.fromkeys(due, now.monotonic))
         self.notes.record("jobs_cancelled", jobs=due, reason=action.reason)
-        return [CancelJobs(due, action.reason)]
+        return [CancelJobs(due, action.reason, action.if_silent)]
+
+    def still_to_send(self, command: Command, now: Moment) -> Command | None:
+        """Return what is to be sent of a command that may have waited for the disk.
+
+        A job that was silent, and has been heard since, goes on.
+        """
+        if not isinstance(command, CancelJobs) or not command.if_silent:
+            return command
+        lease, live = self._state.config.timing.lease, self._jobs.live
+        jobs = [
+            one
+            for one in command.jobs
+            if one not in live or live[one].silence(now.monotonic) > lease
+        ]
+        for job in set(command.jobs).difference(jobs):
+            self._state.stops.being_cancelled.pop(job, None)
+        return msgspec.structs.replace(command, jobs=jobs) if jobs else None
 
     def _submit(self, action: SubmitJobs, now: Moment) -> list[Command]:
         portions = self.policy.split(self._free_names(self.policy.most(action.n)))

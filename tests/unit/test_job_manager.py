@@ -616,3 +616,25 @@ def test_1_jobs_that_make_no_progress_are_submitted_less_and_less_often_and_then
     cluster.manager.jobs.resume()
     cluster.run_for(3)
     assert len(cluster.batch.jobs) > n
+
+
+def test_the_cancel_of_a_silent_job_is_not_sent_if_it_was_heard_while_the_disk_was_full() -> None:
+    """A command waits for the commit before it; the job may have started anew meanwhile."""
+    cluster = world(n=3)
+    cluster.run_for(3)
+    for job in jobs(cluster)[:2]:
+        cluster.start(job, work=1e6)
+    cluster.run_for(5)
+    heard, silent = list(cluster.clients)
+    manager, now = cluster.manager, cluster.manager._clock.moment
+    both = CancelJobs([heard, silent], "silent for 200 s", if_silent=True)
+    cluster.manager.state.jobs.live[silent].last_heard = now.monotonic - 200
+    manager.state.stops.being_cancelled.update({heard: 0.0, silent: 0.0})
+    sent = manager.jobs.still_to_send(both, now)
+    assert isinstance(sent, CancelJobs)
+    assert sent.jobs == [silent]
+    assert heard not in manager.state.stops.being_cancelled, "it may be given work again"
+    cluster.manager.state.jobs.live[silent].last_heard = now.monotonic
+    assert manager.jobs.still_to_send(both, now) is None
+    useless = CancelJobs([heard], "no work is left for it")
+    assert manager.jobs.still_to_send(useless, now) == useless

@@ -53,10 +53,14 @@ class SubmitJobs(msgspec.Struct, frozen=True):
 
 
 class CancelJobs(msgspec.Struct, frozen=True):
-    """Cancel jobs that have no work, or whose clients have been silent for too long."""
+    """Cancel jobs that have no work, or whose clients have been silent for too long.
+
+    `if_silent`: only those that are silent still, if it waits before it is sent.
+    """
 
     jobs: Sequence[str]
     reason: str = ""
+    if_silent: bool = False
 
 
 Command = ListQueue | SubmitJobs | CancelJobs

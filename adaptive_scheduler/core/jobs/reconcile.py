@@ -150,7 +150,7 @@ def reconcile(
     if deaths or lost:
         return [*deaths, *lost]
     silent = [
-        CancelJobs([job.id], f"silent for {job.silence(now):.0f} s")
+        CancelJobs([job.id], f"silent for {job.silence(now):.0f} s", if_silent=True)
         for job in observed.jobs
         if _is_silent_for_too_long(job, now, timing)
     ]

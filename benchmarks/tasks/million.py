@@ -42,6 +42,7 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
         size = memory(manager_of(executor)) / 1e9
         for number in range(rounds):
             own = futures[number * HANDED_OUT : (number + 1) * HANDED_OUT]
+            wait_for_checkpoint(executor)
             many.append(drained(blocked, own))
             blocked = Blocked(executor, home)
         reopened = [reopen(executor) for _ in range(rounds)]
@@ -82,10 +83,20 @@ def seconds_of_each(executor: Executor, home: Path, queued: int) -> float:
     wait_durable(futures)
     gc.collect()
     gc.freeze()
+    wait_for_checkpoint(executor)
     value = drained(blocked, futures[:HANDED_OUT])
     gc.unfreeze()
     futures[-1].result(PATIENCE)
     return value
+
+
+def wait_for_checkpoint(executor: Executor) -> None:
+    """Wait until none runs: that of a million rows takes a core and the disk for some seconds."""
+    manager, deadline = manager_of(executor), time.monotonic() + PATIENCE
+    while manager.children():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"a checkpoint has not ended after {PATIENCE:.0f} s")
+        time.sleep(0.05)
 
 
 def drained(blocked: Blocked, futures: list) -> float:

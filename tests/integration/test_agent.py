@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import mmap
 import os
 import pickle
@@ -17,13 +18,15 @@ from typing import Any
 
 import pytest
 
-from adaptive_scheduler.client.tasks.messages import Do, Quit, Slot, Start, TaskEnd
-from adaptive_scheduler.client.tasks.node import agent, worker
+from adaptive_scheduler.client.tasks.messages import Call, Do, Quit, Slot, Start, TaskEnd
+from adaptive_scheduler.client.tasks.node import agent, call_worker, worker
 from adaptive_scheduler.client.tasks.node.command_log import CommandLog, SpareLog
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep, later
 from adaptive_scheduler.core.wire.tasks import EndKind
+from adaptive_scheduler.executors import worker as executor
+from adaptive_scheduler.io.pickling.by_value import dumps_by_value
 from adaptive_scheduler.io.system import child_process
-from tests.integration.agent_node import AgentNode, is_alive, of_test
+from tests.integration.agent_node import SLOT, AgentNode, is_alive, of_test
 
 
 @pytest.fixture
@@ -788,3 +791,42 @@ def test_a_signal_for_a_call_that_has_just_ended_harms_not_the_next_one(node: Ag
     assert node.value_of(following) == "ran"
     assert node.end_of(last).kind is EndKind.SIGNAL
     assert set(node.times_ended.values()) == {1}
+
+
+def test_a_worker_that_answers_all_just_as_it_is_to_give_some_back_is_given_more(
+    tmp_path: Path,
+) -> None:
+    """It says of none that it gives it back: it was given nothing more, and its slot stood still."""
+    for name in ("functions", "values"):
+        (tmp_path / name).mkdir()
+    program = pickle.dumps(executor.Program("", (), b"", b"", dumps_by_value(abs)))
+    key = hashlib.blake2b(program, digest_size=16).hexdigest()
+    (tmp_path / "functions" / key).write_bytes(program)
+    one = call_worker.Worker(SLOT, dict(os.environ), tmp_path, str(tmp_path))
+
+    def answers() -> list[int]:
+        """Tokens of the results that come next; they are not taken in yet."""
+        end = time.monotonic() + 20
+        while not (
+            found := [result[0] for done in one.frames.receive() for result in done.results]
+        ):
+            assert time.monotonic() < end
+            time.sleep(0.001)
+        return found
+
+    try:
+        one.give([Start(n, Call(key, pickle.dumps(((-n,), {}))), SLOT) for n in (1, 2)])
+        come = answers()
+        while len(come) < 2:
+            come += answers()
+        one.recall(1)  # the agent had looked when the first one ran
+        for token in come:
+            del one.given[token]
+        assert one.room > 0
+        one.give([Start(3, Call(key, pickle.dumps(((-3,), {}))), SLOT)])
+        assert answers() == [3]
+        del one.given[3]
+        assert one.room > 0
+    finally:
+        one.child.reap()
+        one.close()

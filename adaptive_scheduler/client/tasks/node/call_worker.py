@@ -82,13 +82,15 @@ class Worker:
     @property
     def room(self) -> int:
         """How many more calls it is to be given."""
-        if self._recalled:
+        if self._recalled and self.given:
             return 0
         depth = 1 + min(MOST_AHEAD, int(AHEAD / self.mean)) if self.answered else 1
         return depth - len(self.given)
 
     def give(self, starts: list[Start]) -> None:
         """Give it calls."""
+        if not self.given:
+            self._recalled = 0  # it had answered all when it was to give some back: it drops none
         calls = []
         for start in starts:
             assert isinstance(start.work, Call)

@@ -142,9 +142,11 @@ class CallWorker:
             if flush_at and end >= flush_at:
                 results.send()
                 flush_at = end + int(FLUSH * 1e9)
-        NOW.pack_into(self._page, 0, 0, 0)
         results.end_several()
         results.send(do.number if self._is_recalled(do) else 0)
+        NOW.pack_into(
+            self._page, 0, 0, 0
+        )  # if it cannot be sent, it is this call that has closed all files
 
     def _is_recalled(self, do: Do) -> bool:
         number: int = RECALL.unpack_from(self._page, NOW.size)[0]

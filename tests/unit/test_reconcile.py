@@ -155,7 +155,9 @@ def test_a_silent_job_is_cancelled_after_the_patience() -> None:
     silent = job(state=R, was_heard=True, silent=929.0)
     assert decide(silent, limit=1, holders=("1",)) == []
     silent.last_heard -= 2.0
-    assert decide(silent, limit=1, holders=("1",)) == [CancelJobs(["1"], "silent for 931 s", if_silent=True)]
+    assert decide(silent, limit=1, holders=("1",)) == [
+        CancelJobs(["1"], "silent for 931 s", if_silent=True)
+    ]
 
 
 def test_a_cancel_that_has_no_effect_does_not_stop_submits() -> None:

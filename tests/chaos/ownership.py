@@ -16,6 +16,8 @@ from tests.chaos.world import ChaosRun
 
 #: Events of a client that has learned that another has its learner.
 FENCED = {"item_taken_back", "item_lost", "learner_stopped", "data_repaired", "manager_unreachable"}
+#: Written when the manager has answered: by then another may have the learner already.
+ANSWERED = {"item_released"}
 #: Seconds that a client may take to learn of it once it is continued.
 TO_HEAR = 5.0
 
@@ -67,7 +69,7 @@ def owners_of(logs: Path) -> dict[int, list[Owner]]:
                 said[event["item"], event["token"]].append(event)
     owners: defaultdict[int, list[Owner]] = defaultdict(list)
     for (item, token), events in sorted(said.items()):
-        work = [_at(event) for event in events if event["event"] not in FENCED]
+        work = [_at(event) for event in events if event["event"] not in FENCED | ANSWERED]
         owners[item].append(
             Owner(
                 token, str(events[0]["job"]), min(map(_at, events)), max(work, default=0.0),

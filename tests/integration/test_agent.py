@@ -828,5 +828,6 @@ def test_a_worker_that_answers_all_just_as_it_is_to_give_some_back_is_given_more
         del one.given[3]
         assert one.room > 0
     finally:
+        child_process.unbind()
         one.child.reap()
         one.close()

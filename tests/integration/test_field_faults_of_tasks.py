@@ -108,16 +108,19 @@ def test_fault_36_the_end_of_one_pool_waits_for_what_runs_and_stops_no_other(
         time.sleep(seconds)
         return os.environ["ADAPTIVE_SCHEDULER_JOB"]
 
-    with Executor(local(), folder=tmp_path / "run", idle=0.5, interval=1) as executor:
+    with Executor(
+        local(), folder=tmp_path / "run", idle=0.5, interval=1, accepts=["short"]
+    ) as executor:
         other = executor.add_pool(local(), accepts=["long"], idle=0.5)
         long = executor.options(tag="long").submit(job, 2.0)
         wait_for(lambda: long.state == "running")
-        queued = executor.submit_many(job, [0.05] * 20)  # of lower age than the stop
+        short = executor.options(tag="short")
+        queued = short.submit_many(job, [0.05] * 20)  # of lower age than the stop
         executor.remove_pool(other)
         assert len({future.result(PATIENCE) for future in queued}) >= 1
         assert long.result(PATIENCE) not in {future.result() for future in queued}
         assert long.attempts == 1
-        late = executor.submit(job, 0.0)  # the other pool goes on
+        late = short.submit(job, 0.0)  # the other pool goes on
         assert late.result(PATIENCE)
 
 

@@ -31,6 +31,7 @@ from adaptive_scheduler import (
     json_value,
     regex_value,
 )
+from adaptive_scheduler.core.wire.messages import Stop
 from adaptive_scheduler.core.wire.tasks import EndKind, LastTry, NewTask, TaskResult
 from adaptive_scheduler.errors import (
     FileError,
@@ -39,9 +40,12 @@ from adaptive_scheduler.errors import (
     TaskError,
     UnpicklableError,
 )
+from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.runs.driver import outbox
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.driver.settings import Settings
+from adaptive_scheduler.runs.driver.start_run import has_manager, is_closed, start_run
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.scheduler import Here
 
 PATIENCE = 60.0
@@ -476,6 +480,31 @@ def test_futures_of_an_executor_that_was_shut_down_come_from_the_disk(tmp_path: 
         with pytest.raises(TypeError, match="abs"):
             bad.result(0)
         assert [one.state for one in executor.futures] == ["done", "failed", "done"]
+
+
+def test_a_closed_run_is_opened_again_and_only_its_manager_reads_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver that reads a million rows too takes as long again, and the memory twice."""
+    with Executor(Here(slots=1), folder=tmp_path / "run") as executor:
+        executor.submit(double, 1).result(PATIENCE)
+    folder = executor.folder
+    assert is_closed(folder)
+    deadline = time.monotonic() + PATIENCE
+    while has_manager(folder) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the driver has opened the database")
+
+    monkeypatch.setattr(Database, "__init__", refuse)
+    start_run(folder, "tasks")
+    try:
+        assert has_manager(folder)  # it stays, although all tasks have ended
+        assert not is_closed(folder)  # on disk too: of what has answered, all is
+    finally:
+        with ManagerClient(folder) as viewer:
+            viewer.ask(Stop())
 
 
 def test_attach_takes_part_in_what_still_runs(executor: Executor, tmp_path: Path) -> None:

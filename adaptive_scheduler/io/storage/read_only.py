@@ -18,8 +18,14 @@ from adaptive_scheduler.io.storage.tinydb_file import Tables
 _TRIES = 20
 
 
-def read_tables(folder: RunFolder) -> Tables:
+def read_tables(folder: RunFolder, *, undecoded: bool = False) -> Tables:
     """Read the TinyDB file and the journal; changes nothing, and works while a manager writes.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    undecoded : bool
+        Leave the rows of items as their text, for who wants another table or `row_codec`.
 
     Raises
     ------
@@ -30,7 +36,7 @@ def read_tables(folder: RunFolder) -> Tables:
     for _ in range(_TRIES):
         before = file.identity()
         with suppress(FileNotFoundError):  # a checkpoint deleted a segment meanwhile
-            tables = _read_once(file, folder)
+            tables = _read_once(file, folder, undecoded=undecoded)
             if file.identity() == before:
                 return tables
     raise DatabaseError(folder.database, "changes faster than it can be read. Try again.")
@@ -54,12 +60,15 @@ def _read_once(
     file: tinydb_file.AtomicStorage,
     folder: RunFolder,
     take_fact: Callable[[int, bytes], object] = lambda _number, _line: None,
+    *,
+    undecoded: bool = False,
 ) -> Tables:
-    tables = file.read()
+    tables = file.read(undecoded=undecoded)
     if tables is None:
         raise DatabaseError(folder.database, "does not exist. Name the database of a run.")
     if files.status(folder.journals) is not None:
-        journal.replay_all(folder, tinydb_file.last_segment(tables), tables, take_fact)
+        last = tinydb_file.last_segment(tables)
+        journal.replay_all(folder, last, tables, take_fact, undecoded=undecoded)
     return tables
 
 

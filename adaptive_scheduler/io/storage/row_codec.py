@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -57,7 +57,7 @@ def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
     rows = _without_half_batch(tables.get(database.ITEMS, {}), read_batches(tables))
     try:
         if type(rows.get("0")) is msgspec.Raw:
-            items = sorted(map(_decoded, rows.values()), key=attrgetter("id"))
+            items = sorted(map(_decoder_of(rows["0"]), rows.values()), key=attrgetter("id"))
             if items[-1].id >= len(items):
                 raise KeyError(len(items))
             return items
@@ -85,9 +85,9 @@ def _kind(row: Mapping[str, Any] | msgspec.Raw) -> str:
     return _kind_of(row).kind if type(row) is msgspec.Raw else row.get("kind", LEARNER)
 
 
-def _decoded(text: msgspec.Raw) -> Item:
-    """Make an item of the text of its row."""
-    return _decode_task(text) if _kind_of(text).kind == TASK else _decode_learner(text)
+def _decoder_of(text: msgspec.Raw) -> Callable[[msgspec.Raw], Item]:
+    """Return what makes items of the texts of rows like this one: a run has rows of one kind."""
+    return _decode_task if _kind(text) == TASK else _decode_learner
 
 
 def open_state(

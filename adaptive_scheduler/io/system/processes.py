@@ -19,10 +19,20 @@ _started: list[subprocess.Popen[bytes]] = []
 _heads = itertools.count(1)
 
 
-def start_manager(folder: RunFolder) -> subprocess.Popen[bytes]:
+#: Tells a manager that a driver has come, so that the run is open: more tasks may follow.
+HAS_DRIVER = "has-driver"
+
+
+def start_manager(folder: RunFolder, *, has_driver: bool = False) -> subprocess.Popen[bytes]:
     """Start the manager of a run in a session of its own, so that it outlives this process.
 
     Its output goes to `RunFolder.manager_output`.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    has_driver : bool
+        It opens the run, also one that was closed: more tasks may come.
     """
     files.private_folder(folder.folder)
     with files.naming(folder.manager_output):
@@ -30,7 +40,14 @@ def start_manager(folder: RunFolder) -> subprocess.Popen[bytes]:
     try:
         process = subprocess.Popen(
             # -P: a json.py in the working directory must not be imported for Python's
-            [sys.executable, "-P", "-m", "adaptive_scheduler.manager", os.fspath(folder)],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "adaptive_scheduler.manager",
+                os.fspath(folder),
+                *[HAS_DRIVER] * has_driver,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=fd,
             stderr=fd,

@@ -38,7 +38,6 @@ from adaptive_scheduler.runs.start.environment import record_environment
 from adaptive_scheduler.runs.start.launch import start_and_wait
 from adaptive_scheduler.runs.start.own_folder import removed_if_refused
 from adaptive_scheduler.runs.start.prepare import held
-from adaptive_scheduler.runs.start.previous_run import open_store
 from adaptive_scheduler.schedulers.base import Scheduler
 
 #: Jobs of a run: its pools say how many they may have.
@@ -247,7 +246,7 @@ def start_run(
             if not viewer.lives():
                 raise
             return  # another process has just started it
-        start_and_wait(folder, viewer)
+        start_and_wait(folder, viewer, has_driver=True)
 
 
 def _why_stuck(snapshot: Snapshot, home: str) -> str:
@@ -285,7 +284,7 @@ def count_unfinished(folder: RunFolder) -> int:
 
 def is_closed(folder: RunFolder) -> bool:
     """Whether the driver of a run has closed it, as its disk has it."""
-    return not row_codec.read_run(read_tables(folder)).is_open
+    return not row_codec.read_run(read_tables(folder, undecoded=True)).is_open
 
 
 def _write(folder: RunFolder, name: str, scheduler: Scheduler | None, timing: Timing) -> None:
@@ -302,10 +301,5 @@ def _write(folder: RunFolder, name: str, scheduler: Scheduler | None, timing: Ti
         tables = row_codec.new_tables([], None)
         row = {row_codec.RUN_ROW: {"is_open": True}}
         database.create(folder.database, {**tables, row_codec.RUN_TABLE: row})
-        return
-    with open_store(folder) as store:
-        run = msgspec.structs.replace(row_codec.read_run(store.tables), is_open=True)
-        store.put(row_codec.RUN_TABLE, row_codec.RUN_ROW, run)
-        store.commit()
-    if scheduler is not None and read_callable(folder.callables, "scheduler") is None:
+    elif scheduler is not None and read_callable(folder.callables, "scheduler") is None:
         write_callables(folder.callables, {"scheduler": scheduler})

@@ -19,15 +19,30 @@ from adaptive_scheduler.runs.start.plan import CheckedRun
 PATIENCE = 120.0
 
 
-def start_and_wait(folder: RunFolder, viewer: ManagerClient, patience: float = PATIENCE) -> None:
+def start_and_wait(
+    folder: RunFolder,
+    viewer: ManagerClient,
+    patience: float = PATIENCE,
+    *,
+    has_driver: bool = False,
+) -> None:
     """Start a manager in its own process, and wait until it answers or has finished.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    viewer : ManagerClient
+    patience : float
+        Seconds.
+    has_driver : bool
+        This process submits tasks: the manager waits for them.
 
     Raises
     ------
     RunError
         It failed (the error has what it printed), or does not answer.
     """
-    process = start_manager(folder)
+    process = start_manager(folder, has_driver=has_driver)
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if process.poll() is not None:

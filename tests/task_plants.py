@@ -8,7 +8,7 @@ from tests.planting import Change
 TASK_PLANTS: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("order inverted after a re-sort", (Change("ItemTable._is_true", "operation rank rank_of -QUEUED", "True"),)),
     ("a cancelled task that was held ahead begun", (Change("HeadSession.take", "test given dropped -order", "True"),)),
-    ("a value lost at a checkpoint", (Change("Facts.copied", "statement _read_index -del -for"),)),
+    ("a value lost at a checkpoint", (Change("Facts.copied", "statement _look"),)),
     ("a token reused across tasks of one client", (Change("ItemTable.grant", "operation last_token", "self.last_token"),)),
     ("a dead agent's tasks kept", (Change("HeadSession.lose", "statement _end -for -_leave_line kind text"),)),
     ("a double booking at a release", (Change("HeadMirror._end", "test follower None -next", "True"),)),

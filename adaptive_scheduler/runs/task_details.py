@@ -35,7 +35,7 @@ def details(
     folder : RunFolder
     row : TaskItem
     facts : mapping of str to bytes
-        By the names of `io.storage.facts.TABLES`.
+        By the names of `io.storage.fact_line.TABLES`.
     view : TaskView, optional
         What the manager knows of it, if it runs.
     lines : int

@@ -22,7 +22,8 @@ from adaptive_scheduler.core.wire.tasks import (
 )
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.storage import row_codec
-from adaptive_scheduler.io.storage.facts import TABLES, Facts
+from adaptive_scheduler.io.storage.fact_line import TABLES
+from adaptive_scheduler.io.storage.facts import Facts
 from adaptive_scheduler.io.storage.read_only import read_tables, read_with_facts
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs import offline

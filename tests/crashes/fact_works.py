@@ -9,6 +9,7 @@ from typing import Any
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.io.storage import database
+from adaptive_scheduler.io.storage.facts import Facts
 from adaptive_scheduler.io.storage.read_only import read_tables
 from tests.crashes.trial import Trial
 from tests.crashes.works import DatabaseHere
@@ -23,7 +24,11 @@ def key(n: int) -> str:
 
 
 class OfFacts:
-    """Opening with a torn fact, commits of a row with its fact and its function, checkpoints."""
+    """Opening with a torn fact, commits of a row with its fact and its function, checkpoints.
+
+    These put files of facts together. A second reader does not know of that, as after a checkpoint
+    whose end its manager has not seen.
+    """
 
     name = "facts"
 
@@ -41,7 +46,9 @@ class OfFacts:
         newest.write_bytes(newest.read_bytes() + b'["f:value","2","AAA')
 
     def work(self, folder: Path, trial: Trial) -> None:
-        store = trial.step(lambda: DatabaseHere(RunFolder(folder / "x.tinydb")))
+        run = RunFolder(folder / "x.tinydb")
+        store = trial.step(lambda: DatabaseHere(run))
+        other = trial.step(lambda: Facts(run.facts))
         for n in range(2, 6):
             store.put_function(key(n), value(n))
             store.put_fact("value", n, value(n))
@@ -50,7 +57,10 @@ class OfFacts:
             trial.say(n)
             if n in (3, 5):
                 trial.step(partial(self.checkpoint, store))
-                assert trial.step(partial(store.fact, "value", n)) == value(n)
+                for k in (0, n):
+                    assert trial.step(partial(store.fact, "value", k)) == value(k)
+        assert trial.step(partial(other.get, "value", 0)) == value(0)
+        other.close()
         trial.step(store.close)
 
     @staticmethod

@@ -38,6 +38,8 @@ HANDLING = [
     "manager.tasks.parked",
     "manager.tasks.pools",
     "manager.tasks.request_order",
+    "io.storage.fact_files",
+    "io.storage.fact_line",
     "io.storage.facts",
     "core.tasks.hand_out",
     "core.tasks.head_mirror",

@@ -755,6 +755,88 @@ def full_disk() -> None:
     raise DatabaseError("/run", "no space left on device")
 
 
+def lose_fact(
+    world: World, monkeypatch: pytest.MonkeyPatch, table: str, item: int, how: str
+) -> None:
+    """A fact of one task cannot be read, or is not there any more."""
+    read = world.manager.store.fact
+
+    def fact(name: str, number: int) -> bytes | None:
+        if (name, number) != (table, item):
+            return read(name, number)
+        if how == "gone":
+            return None
+        raise DatabaseError("/run/facts/000001.jsonl", "is damaged at byte 17.")
+
+    monkeypatch.setattr(world.manager.store, "fact", fact)
+
+
+@pytest.mark.parametrize(
+    ("how", "text"), [("damaged", "000001.jsonl: is damaged at byte 17"), ("gone", "have no")]
+)
+def test_arguments_that_are_lost_fail_that_task_alone(
+    monkeypatch: pytest.MonkeyPatch, how: str, text: str
+) -> None:
+    world = World()
+    world.submit(3)
+    lose_fact(world, monkeypatch, "spec", 1, how)
+    head = Head(world, cores=3)
+    head.trade()
+    assert head.begun == [0, 2]
+    (lost,) = world.collect().ended
+    assert (lost.item, lost.phase) == (1, "failed")
+    assert text in lost.reason
+    for token in head.tokens:
+        head.end(token)
+    head.trade()
+    assert [one.item for one in world.collect().ended] == [1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("how", "text"), [("damaged", "000001.jsonl: is damaged at byte 17"), ("gone", "have no value")]
+)
+def test_a_value_that_is_lost_is_told_for_that_task_alone(
+    monkeypatch: pytest.MonkeyPatch, how: str, text: str
+) -> None:
+    """Its row stays done: once the file is restored, its value is there again."""
+    world = World()
+    world.submit(2)
+    head = Head(world)
+    head.trade()
+    for token in head.tokens:
+        head.end(token)
+    head.trade()
+    lose_fact(world, monkeypatch, "value", 0, how)
+    lost, other = world.collect().ended
+    assert (lost.phase, other.phase, other.value) == ("failed", "done", b"v")
+    assert text in lost.reason
+    (fetched,) = world.driver.ask(Fetch([0])).ended
+    assert fetched == lost
+    monkeypatch.undo()
+    assert [one.phase for one in world.collect().ended] == ["done", "done"]
+    assert world.row(0).phase is DONE
+
+
+@pytest.mark.parametrize("table", ["times", "error", "path"])
+def test_what_else_is_lost_of_a_task_ends_no_manager(
+    monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    world = World()
+    world.submit(2)
+    lose_fact(world, monkeypatch, table, 0, "damaged")
+    head = Head(world)
+    head.trade()
+    kind = EndKind.ERROR if table == "error" else EndKind.VALUE
+    head.end(head.tokens[0], kind)
+    head.trade()
+    (lost,) = world.collect().ended
+    assert (lost.item, lost.phase) == (0, "failed")
+    assert "is damaged at byte 17" in lost.reason
+    head.end(head.tokens[0])
+    head.trade()
+    assert [one.item for one in world.collect().ended] == [0, 1]
+
+
 def test_two_drivers_share_a_run() -> None:
     """Each learns of all ends, at its own pace; a key of one is a key of the other."""
     world = World()

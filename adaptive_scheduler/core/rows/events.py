@@ -71,7 +71,7 @@ class Blocked(msgspec.Struct, frozen=True, gc=False):
 
 
 class Unplaceable(msgspec.Struct, frozen=True, gc=False):
-    """No pool can ever hold the task: the last one that could is gone."""
+    """It can never be run: the last pool that could hold it is gone, or its arguments are lost."""
 
     reason: str
 

@@ -8,6 +8,7 @@ import msgspec
 
 from adaptive_scheduler.core.rows.row import Phase, TaskItem
 from adaptive_scheduler.core.wire.tasks import EndKind, LastTry, TaskResult
+from adaptive_scheduler.errors import DatabaseError
 
 _decode_try = msgspec.msgpack.Decoder(LastTry).decode
 
@@ -22,17 +23,36 @@ def task_result(row: TaskItem, fact: Callable[[str, int], bytes | None]) -> Task
     fact : callable
         Given the type of a fact and the id of the task.
     """
+    try:
+        return _task_result(row, fact)
+    except DatabaseError as lost:
+        end = "it was done, but what it returned" if row.phase is Phase.DONE else "how it ended"
+        reason = f"{end} cannot be read: {lost} Restore that file, or run the task again."
+        if row.reason:
+            reason = f"{row.reason}; {reason}"
+        phase = Phase.FAILED if row.phase is Phase.DONE else row.phase
+        return TaskResult(row.id, phase.value, b"", "", b"", reason, row.code, row.attempts, b"")
+
+
+def _task_result(row: TaskItem, fact: Callable[[str, int], bytes | None]) -> TaskResult:
     value = error = path = b""
     last_try = fact("times", row.id) or b""
     if row.phase is Phase.DONE:
         path = fact("path", row.id) or b""
-        value = b"" if path else fact("value", row.id) or b""
+        value = b"" if path else kept(fact("value", row.id), "value")
     elif row.phase is Phase.FAILED and may_have_raised(last_try):
         error = fact("error", row.id) or b""
     return TaskResult(
         row.id, row.phase.value, value, path.decode(), error, row.reason, row.code,
         row.attempts, last_try,
     )  # fmt: skip
+
+
+def kept(data: bytes | None, what: str) -> bytes:
+    """Return a fact that every such task has; DatabaseError if it is gone."""
+    if data is None:
+        raise DatabaseError("facts", f"have no {what} of it any more.")
+    return data
 
 
 def may_have_raised(last_try: bytes) -> bool:

@@ -15,6 +15,7 @@ import heapq
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from adaptive_scheduler.core.rows.events import Unplaceable
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Rank, rank_of
 from adaptive_scheduler.core.rows.row import TaskItem
@@ -24,6 +25,7 @@ from adaptive_scheduler.core.tasks.place import Placement
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.starvation import Starvation
 from adaptive_scheduler.core.wire.tasks import Given
+from adaptive_scheduler.errors import DatabaseError
 
 #: Seconds of work that may wait in a head for each slot.
 AHEAD = 0.1
@@ -134,7 +136,7 @@ class HandOut:
     resources : list of TaskResources
         By `Item.shape` of tasks.
     spec_of : callable
-        Given an item's id, its spec.
+        Given an item's id, its spec; DatabaseError: it is lost.
 
     Attributes
     ----------
@@ -193,8 +195,10 @@ class HandOut:
                 self.starvation.note_placed(of)
                 soon.pop(of[0], None)
             self.starvation.note_passed(self._passed(head, without_place, of), monotonic)
-            size += self._give(head, item, place, wall)
-            n += 1
+            given = self._give(head, item, place, wall)
+            if given is not None:
+                size += given
+                n += 1
             self._next(best, of)
         return n - before
 
@@ -310,8 +314,18 @@ class HandOut:
         is_late = mean < TOLD_AFTER and given.token in head.mirror.pids
         return mean <= AHEAD and not is_late
 
-    def _give(self, head: HeadView, item: TaskItem, place: Placement | None, wall: float) -> int:
-        spec = self._spec_of(item.id)
+    def _give(
+        self, head: HeadView, item: TaskItem, place: Placement | None, wall: float
+    ) -> int | None:
+        """Hand out one task; returns the size of its spec. None: that is lost, and the task fails."""
+        try:
+            spec = self._spec_of(item.id)
+        except DatabaseError as lost:
+            reason = (
+                f"what it is to do cannot be read: {lost} Restore that file and retry the task."
+            )
+            self._items.apply(item.id, Unplaceable(reason), wall)
+            return None
         granted = self._items.grant(item, head.job, wall)
         head.mirror.give(
             Given(

@@ -11,6 +11,7 @@ import msgspec
 from adaptive_scheduler.core.rows.events import TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.row import TaskItem
+from adaptive_scheduler.core.rows.task_results import kept
 from adaptive_scheduler.core.tasks.hand_out import HandOut, HeadView
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
@@ -19,6 +20,7 @@ from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.task_submits import TaskSubmits
 from adaptive_scheduler.core.wire.messages import Owner
 from adaptive_scheduler.core.wire.tasks import End, EndKind, LastTry
+from adaptive_scheduler.errors import DatabaseError
 
 #: Ends of jobs that say nothing about the tasks in them.
 CUTS = frozenset({"timeout", "preempted", "node_fail", "cancelled", "goodbye"})
@@ -169,7 +171,11 @@ class TaskState:
         self._items = items
 
     def _spec(self, item: int) -> bytes:
-        return self.facts.fact("spec", item) or b""
+        try:
+            return kept(self.facts.fact("spec", item), "arguments")
+        except DatabaseError:
+            self.changed = True  # the task fails, which its driver is to know
+            raise
 
     @property
     def resources(self) -> list[TaskResources]:

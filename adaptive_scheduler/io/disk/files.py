@@ -59,7 +59,12 @@ def is_disk_error(error: BaseException) -> bool:
 def is_stale_handle(error: BaseException) -> bool:
     """Whether an error says that another host deleted an open file on NFS (ESTALE)."""
     cause = error.__cause__
-    return isinstance(cause, OSError) and cause.errno == errno.ESTALE
+    return isinstance(cause, OSError) and is_stale(cause)
+
+
+def is_stale(error: OSError) -> bool:
+    """The same of the error of a system call."""
+    return error.errno == errno.ESTALE
 
 
 def short_hash(path: Name) -> str:

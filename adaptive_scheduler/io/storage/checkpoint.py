@@ -6,8 +6,9 @@ import os
 import sys
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.disk import files
-from adaptive_scheduler.io.storage import facts, journal, tinydb_file
+from adaptive_scheduler.io.storage import fact_files, journal, tinydb_file
 
 
 def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bool) -> None:
@@ -35,12 +36,16 @@ def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bo
             lines: list[bytes] = []
             path = journal.segment_path(folder, number)
             journal.replay(path, tables, lines.append, undecoded=True)
-            facts.copy(folder.facts, number, lines)
+            fact_files.copy(folder.facts, number, lines)
     tables[tinydb_file.META] = {"1": tinydb_file.meta(last)}
     if os.getppid() != parent:
         return
     file.write(tables)
     _remove(folder, old)
+    try:
+        fact_files.merge(folder.facts)
+    except DatabaseError as error:
+        print(f"adaptive_scheduler: facts are not put together for now: {error}", file=sys.stderr)
 
 
 def _remove(folder: RunFolder, numbers: list[int]) -> None:

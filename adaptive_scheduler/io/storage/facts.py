@@ -3,50 +3,33 @@
 A row is small and its last state counts, so rows are folded into one file. A fact may be large and
 is read seldom: in memory there is only where it lies. Like a row it begins as a line of the
 journal, so that both are durable with one sync. The checkpoint then copies the lines of a segment
-of the journal, as they are, to ``facts/SEGMENT.jsonl``, and writes beside it where each begins
-(``SEGMENT.index``), so that a million facts are found again without reading them.
+of the journal, as they are, to a file of facts with an index (`fact_files`), so that a million
+facts are found again without reading them.
 """
 
 from __future__ import annotations
 
-import base64
 import os
-import re
-from collections.abc import Iterable
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.storage import fact_files, fact_line
+from adaptive_scheduler.io.storage.fact_files import Span
+from adaptive_scheduler.io.storage.fact_line import NUMBERS, TABLES
 
 if TYPE_CHECKING:
     import numpy as np
 
-#: Kinds of facts; their places in this list are stored.
-TABLES = ("spec", "value", "error", "path", "times")
-_NUMBERS = {name: number for number, name in enumerate(TABLES)}
-_LINE = re.compile(rb'\["f:([a-z]+)","([0-9]+)","([A-Za-z0-9+/=]*)"\]')
-_INDEX = re.compile(r"([0-9]+)\.index")
-#: Files that are open for reading, at most: each checkpoint makes one, in a long run thousands.
+#: Files that are open for reading, at most.
 MOST_OPEN = 64
-#: What begins the line of a fact, and of nothing else, in the journal.
-PREFIX = b'["f:'
-#: One entry of an index: table, item, where its line begins, and its length.
-_ENTRY = [("table", "u1"), ("item", "<u4"), ("offset", "<u8"), ("length", "<u4")]
-
-
-def line(table: str, item: int, data: bytes) -> bytes:
-    """Return the journal's line of a fact, without its newline."""
-    return b'["f:%s","%d","%s"]' % (table.encode(), item, base64.b64encode(data))
-
-
-def parse(text: bytes) -> tuple[str, int, bytes]:
-    """Return table, item and data of a line; ValueError for any other line."""
-    match = _LINE.fullmatch(text)
-    if match is None or match[1].decode() not in _NUMBERS:
-        raise ValueError("not a fact of this version")
-    return match[1].decode(), int(match[2]), base64.b64decode(match[3])
+#: How often to look anew while checkpoints put files together; once is nearly always enough.
+_TRIES = 20
+#: What is kept of each fact: the file, where its line begins, its length and its checksum.
+_PLACE = (("file", "<u4"), ("offset", "<u8"), ("length", "<u4"), ("sum", "<u4"))
 
 
 class Facts:
@@ -68,26 +51,27 @@ class Facts:
         files.private_folder(folder)
         self._recent: dict[int, dict[tuple[int, int], bytes]] = {}  # by segment
         self._where: list[dict[str, Any]] = [{} for _ in TABLES]  # by table: arrays by item
+        self._spans: list[Span] = []  # of the files that count, as far as known
+        self._files: list[
+            Span
+        ] = []  # all that there were; `file` of a place is a number of this list
         self._open: dict[int, int] = {}
-        with files.naming(folder, DatabaseError):
-            names = files.operations.names(folder)
-        for segment in sorted(int(match[1]) for match in map(_INDEX.fullmatch, names) if match):
-            self._read_index(segment)
+        self._look()
 
     def note(self, segment: int, table: str, item: int, data: bytes) -> bytes:
         """Keep a fact that goes into a segment of the journal; returns its line."""
-        self._recent.setdefault(segment, {})[_NUMBERS[table], item] = data
-        return line(table, item, data)
+        self._recent.setdefault(segment, {})[NUMBERS[table], item] = data
+        return fact_line.line(table, item, data)
 
     def found(self, segment: int, text: bytes) -> None:
         """Take in a line that a segment of the journal already has."""
-        table, item, data = parse(text)
-        self._recent.setdefault(segment, {})[_NUMBERS[table], item] = data
+        table, item, data = fact_line.parse(text)
+        self._recent.setdefault(segment, {})[NUMBERS[table], item] = data
 
     def copied(self, last: int) -> None:
         """The checkpoint has copied all segments up to `last`: they are read from there now."""
-        for segment in sorted(number for number in self._recent if number <= last):
-            self._read_index(segment)
+        self._look()
+        for segment in [number for number in self._recent if number <= last]:
             del self._recent[segment]
 
     def get(self, table: str, item: int) -> bytes | None:
@@ -98,69 +82,97 @@ class Facts:
         DatabaseError
             It was there, but cannot be read.
         """
-        number = _NUMBERS[table]
+        number = NUMBERS[table]
         for segment in reversed(self._recent):
             found = self._recent[segment].get((number, item))
             if found is not None:
                 return found
-        where = self._where[number]
-        if not where or item >= len(where["length"]) or not (length := where["length"].item(item)):
-            return None
-        return self._read(where["segment"].item(item), where["offset"].item(item), length)
+        while True:
+            place = self._place(number, item)
+            if place is None:
+                return None
+            path = fact_files.lines_path(self._folder, self._files[place[0]])
+            try:
+                return self._parse(path, (table, item), place)
+            except OSError as error:
+                is_gone = isinstance(error, FileNotFoundError) or files.is_stale(error)
+                if not (is_gone and self._look()):
+                    raise DatabaseError(path, f"cannot be read: {error.strerror}.") from error
 
     def close(self) -> None:
         """Close the files that were read."""
         while self._open:
             self._close_first()
 
-    def _read(self, segment: int, offset: int, length: int) -> bytes:
-        path = lines_path(self._folder, segment)
-        with files.naming(path, DatabaseError):
-            text = files.operations.read_at(self._opened(segment, path), length, offset)
-        try:
-            return parse(text)[2]
-        except ValueError as error:
-            raise DatabaseError(
-                path, f"is damaged at byte {offset}. Nothing was changed."
-            ) from error
+    def _place(self, number: int, item: int) -> tuple[int, ...] | None:
+        """Return file, offset, length and checksum of a fact."""
+        where = self._where[number]
+        if not where or item >= len(where["length"]) or not where["length"][item]:
+            return None
+        return tuple(where[name].item(item) for name, _ in _PLACE)
 
-    def _opened(self, segment: int, path: Path) -> int:
-        """Open the lines of a segment, and close those that were opened first."""
-        fd = self._open.get(segment)
+    def _parse(self, path: Path, which: tuple[str, int], place: tuple[int, ...]) -> bytes:
+        number, offset, length, checksum = place
+        text = files.operations.read_at(self._opened(number, path), length, offset)
+        with suppress(ValueError):
+            table, item, data = fact_line.parse(text)
+            if (table, item) == which and zlib.crc32(text) == checksum:
+                return data
+        raise DatabaseError(path, f"is damaged at byte {offset}. Nothing was changed.")
+
+    def _opened(self, number: int, path: Path) -> int:
+        """Open the lines of a file, and close those that were opened first."""
+        fd = self._open.get(number)
         if fd is None:
             if len(self._open) >= MOST_OPEN:
                 self._close_first()
-            fd = self._open[segment] = files.operations.open(path, os.O_RDONLY)
+            fd = self._open[number] = files.operations.open(path, os.O_RDONLY)
         return fd
 
     def _close_first(self) -> None:
         with suppress(OSError):  # it was only read: nothing can be lost
             files.operations.close(self._open.pop(next(iter(self._open))))
 
-    def _read_index(self, segment: int) -> None:
-        import numpy as np
+    # ------------------------------------------------------------------- indexes
 
-        path = index_path(self._folder, segment)
-        try:
-            entries = np.frombuffer(files.read(path), dtype=_ENTRY)
-        except FileNotFoundError:
-            return  # it had no facts
-        except (OSError, ValueError) as error:
-            raise DatabaseError(path, f"cannot be read: {error}.") from error
+    def _look(self) -> bool:
+        """Read the indexes of files that are new; returns whether there were any."""
+        for _ in range(_TRIES):
+            found = fact_files.spans(self._folder)
+            if found == self._spans:
+                return False
+            with suppress(FileNotFoundError):  # it is a part of another file by now
+                self._take(found)
+                return True
+        raise DatabaseError(self._folder, "changes faster than it can be read. Try again.")
+
+    def _take(self, found: list[Span]) -> None:
+        kept = [span for span in self._spans if span in found]
+        new = [span for span in found if span not in self._spans]
+        if kept and new and new[0] < kept[-1]:  # of two facts of a task the newer one is read last
+            self._where, self._spans, new = [{} for _ in TABLES], [], found
+        for span in new:
+            self._read_index(span)
+        self.close()  # some of the files are deleted
+        self._spans = found
+
+    def _read_index(self, span: Span) -> None:
+        entries = fact_files.read_index(self._folder, span)
+        self._files.append(span)
         for number in range(len(TABLES)):
             own = entries[entries["table"] == number]
             if len(own):
                 where = self._sized(number, int(own["item"].max()) + 1)
-                where["segment"][own["item"]] = segment
-                where["offset"][own["item"]] = own["offset"]
-                where["length"][own["item"]] = own["length"]
+                where["file"][own["item"]] = len(self._files) - 1
+                for name in ("offset", "length", "sum"):
+                    where[name][own["item"]] = own[name]
 
     def _sized(self, number: int, size: int) -> dict[str, np.ndarray[Any, Any]]:
         import numpy as np
 
         where = self._where[number]
         if not where or len(where["length"]) < size:
-            for name, kind in (("segment", "<u4"), ("offset", "<u8"), ("length", "<u4")):
+            for name, kind in _PLACE:
                 larger = np.zeros(max(size, 1024) * 3 // 2, kind)
                 if name in where:
                     larger[: len(where[name])] = where[name]
@@ -171,44 +183,3 @@ class Facts:
 def prepare() -> None:
     """Import what the first checkpoint needs: in the manager's loop, every answer would wait for it."""
     import numpy  # noqa: F401, ICN001
-
-
-def lines_path(folder: Path, segment: int) -> Path:
-    """Where the lines of a segment lie."""
-    return folder / f"{segment:06d}.jsonl"
-
-
-def index_path(folder: Path, segment: int) -> Path:
-    """Where it stands where each of them begins."""
-    return folder / f"{segment:06d}.index"
-
-
-def copy(folder: Path, segment: int, lines: Iterable[bytes]) -> None:
-    """Write the facts of one segment; done twice it does no harm.
-
-    Parameters
-    ----------
-    folder : Path
-    segment : int
-    lines : iterable of bytes
-        Lines of the journal that begin with `PREFIX`.
-    """
-    import numpy as np
-
-    entries, texts, offset = [], [], 0
-    for text in lines:
-        match = _LINE.fullmatch(text)
-        if match is None:
-            raise DatabaseError(lines_path(folder, segment), "would hold a line that is no fact.")
-        entries.append((_NUMBERS[match[1].decode()], int(match[2]), offset, len(text)))
-        texts.append(text)
-        offset += len(text) + 1
-    if not texts:
-        return
-    index = np.array(entries, dtype=_ENTRY)
-    files.write_atomically(
-        lines_path(folder, segment), b"\n".join(texts) + b"\n", mode=0o600, kind=DatabaseError
-    )
-    files.write_atomically(
-        index_path(folder, segment), index.tobytes(), mode=0o600, kind=DatabaseError
-    )

@@ -15,7 +15,7 @@ import msgspec
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.disk import files
-from adaptive_scheduler.io.storage import facts
+from adaptive_scheduler.io.storage import fact_line
 from adaptive_scheduler.io.storage.tinydb_file import ITEMS, Tables
 
 #: The text of a row that is to be deleted.
@@ -77,7 +77,7 @@ def replay(
     decode = msgspec.json.Decoder(tuple[str, str, msgspec.Raw]).decode
     for number, line in enumerate(lines, 1):
         try:
-            if line.startswith(facts.PREFIX):
+            if line.startswith(fact_line.PREFIX):
                 take_fact(line)
                 continue
             table, key, text = decode(line)

@@ -9,6 +9,7 @@ from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.task_state import Head, is_full_cut
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Reply
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Trade, Work
+from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
 from adaptive_scheduler.manager.tasks.parked import Parked
 
@@ -227,10 +228,17 @@ class HeadManager:
         if end.kind is EndKind.ERROR:
             facts.put_fact("error", item, end.value)
         elif end.kind is EndKind.VALUE:
-            if end.path or facts.fact("path", item):  # or of one that was done before
+            if end.path or self._may_have_path(item):
                 facts.put_fact("path", item, end.path.encode())
             if not end.path:
                 facts.put_fact("value", item, end.value)
+
+    def _may_have_path(self, item: int) -> bool:
+        """Whether a task has the path of a value that it had when it was done before."""
+        try:
+            return bool(self._state.tasks.facts.fact("path", item))
+        except DatabaseError:
+            return True  # it cannot be read: the new one is written over it
 
 
 def _why(end: End, row: TaskItem) -> str:

@@ -13,7 +13,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import OVER, RUNNING, Phase, TaskItem
 from adaptive_scheduler.core.rows.task_results import task_result
 from adaptive_scheduler.core.wire.tasks import LastTry, TaskResult, TaskView
-from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.errors import DatabaseError, InputError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.facts import Facts
 from adaptive_scheduler.io.storage.read_only import read_tables, read_with_facts
@@ -85,7 +85,11 @@ def described(row: TaskItem, facts: Facts, view: TaskView | None) -> dict[str, A
         "task": row.id, "state": row.phase.value, "tag": row.tag, "name": row.name, "key": row.key,
         "priority": row.priority, "attempts": row.attempts, "created": row.created or None,
     }  # fmt: skip
-    last = facts.get("times", row.id)
+    reason = row.reason
+    try:
+        last = facts.get("times", row.id)
+    except DatabaseError as lost:  # of one task: all others are to be seen
+        last, reason = None, f"{reason} ({lost})".strip()
     if row.phase is RUNNING:
         where = {**_NOWHERE, "job": row.job or "", "handed_out": row.changed}
         if view is not None and view.phase == RUNNING:
@@ -94,7 +98,7 @@ def described(row: TaskItem, facts: Facts, view: TaskView | None) -> dict[str, A
         where = where_and_when(_decode_try(last))
     else:
         where = _NOWHERE
-    return {**found, **where, "collected": None, "reason": row.reason}
+    return {**found, **where, "collected": None, "reason": reason}
 
 
 def where_and_when(last: LastTry) -> dict[str, Any]:

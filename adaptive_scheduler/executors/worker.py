@@ -59,7 +59,9 @@ class Program:
     function: bytes
 
 
-_functions: dict[bytes, tuple[Callable[[Any], Any], int]] = {}
+#: By their programs' keys: functions, the size of their pickles, and the folders to run in.
+_functions: dict[bytes, tuple[Callable[[Any], Any], int, str]] = {}
+_entered = ""  # the folder that was entered last
 _modules: dict[bytes, received_code.Modules] = {}
 _installing = threading.RLock()
 
@@ -191,9 +193,13 @@ def _read(key: bytes, file: str) -> bytes | None:
 
 
 def installed(key: bytes) -> Callable[..., Any] | None:
-    """The function of a program that this worker has; None if it lacks it."""
+    """The function of a program that this worker has, in whose folder it is now; None if it lacks it."""
     found = _functions.get(key)
-    return None if found is None else found[0]
+    if found is None:
+        return None
+    if found[2] != _entered:
+        _enter(found[2], ())
+    return found[0]
 
 
 def install(key: bytes, pickled: bytes) -> Callable[[Any], Any]:
@@ -211,10 +217,10 @@ def _install(key: bytes, pickled: bytes) -> None:
     function = _initialized(program).loads(program.function)
     while _functions and (
         len(_functions) >= MAX_FUNCTIONS
-        or sum(size for _, size in _functions.values()) + len(pickled) > MAX_BYTES
+        or sum(size for _, size, _ in _functions.values()) + len(pickled) > MAX_BYTES
     ):
         del _functions[next(iter(_functions))]
-    _functions[key] = (function, len(pickled))
+    _functions[key] = (function, len(pickled), program.folder)
 
 
 def _initialized(program: Program) -> received_code.Modules:
@@ -232,6 +238,8 @@ def _initialized(program: Program) -> received_code.Modules:
 
 
 def _enter(folder: str, path: tuple[str, ...]) -> None:
+    global _entered
     if folder and os.path.realpath(folder) != os.path.realpath("."):
         os.chdir(folder)
+    _entered = folder
     sys.path.extend(entry for entry in path if entry not in sys.path)

@@ -529,6 +529,37 @@ def test_attach_takes_part_in_what_still_runs(executor: Executor, tmp_path: Path
         Executor.attach(tmp_path / "nowhere")
 
 
+def test_functions_of_drivers_in_different_folders_run_each_in_its_own(
+    executor: Executor, tmp_path: Path
+) -> None:
+    """In one worker, one after the other."""
+    other = tmp_path / "a folder"
+    other.mkdir()
+    key = "where it runs"
+    text = f"""
+import os
+from adaptive_scheduler import Executor
+executor = Executor.attach({os.fspath(executor.folder.home)!r})
+print(executor.options(key={key!r}).submit(lambda: os.getcwd()).result({PATIENCE}))
+executor.shutdown()
+"""
+    mine = [os.getcwd()] * 8
+
+    def where(number: int) -> str:
+        return os.getcwd()
+
+    def here() -> list[str]:
+        return [one.result(PATIENCE) for one in executor.submit_many(where, range(8))]
+
+    assert here() == mine
+    found = subprocess.run(
+        [sys.executable, "-c", text], cwd=other, capture_output=True, text=True, check=True,
+        timeout=PATIENCE,
+    )  # fmt: skip
+    assert found.stdout.strip() == os.path.realpath(other)
+    assert here() == mine
+
+
 def test_two_drivers_on_one_run(executor: Executor) -> None:
     other = Executor.attach(executor.folder.home)
     mine, theirs = executor.submit_many(double, range(300)), other.submit_many(double, range(300))

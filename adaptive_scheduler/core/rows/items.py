@@ -245,7 +245,9 @@ def _end_task(item: TaskItem, event: TaskEnded, _: Budget) -> TaskItem:
         phase = FAILED if crashes > item.policy.crashes_allowed else QUEUED
     else:
         fails += 1
-        phase = FAILED if fails > item.policy.retries or kind is EndKind.UNABLE else QUEUED
+        phase = (
+            FAILED if fails > item.policy.retries else QUEUED
+        )  # UNABLE, too: there, not everywhere
     if item.policy.delay and phase is QUEUED and (fails, crashes) != (item.fails, item.crashes):
         reason = f"{reason}{'; ' if reason else ''}tried again {item.policy.delay:g} s after that"
     return replace(

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -93,3 +94,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason} (CI=true: a missing program is a failure)", pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _same_process() -> Iterator[None]:
+    """No test leaves this process in another folder or bound to some cores: later ones would be, too."""
+    folder, cores = Path.cwd(), os.sched_getaffinity(0)
+    yield
+    is_same = (Path.cwd(), os.sched_getaffinity(0)) == (folder, cores)
+    os.chdir(folder)
+    os.sched_setaffinity(0, cores)
+    assert is_same, "it has left this process in another folder, or bound to some cores"

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration.accidents import Accidents
-
-
-@pytest.fixture(autouse=True)
-def _all_cores() -> Iterator[None]:
-    """No test leaves this process bound to some cores: all that later ones start would be, too."""
-    before = os.sched_getaffinity(0)
-    yield
-    after = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, before)
-    assert after == before, "it was bound to other cores, and not unbound"
 
 
 @pytest.fixture

@@ -794,9 +794,10 @@ def test_a_signal_for_a_call_that_has_just_ended_harms_not_the_next_one(node: Ag
 
 
 def test_a_worker_that_answers_all_just_as_it_is_to_give_some_back_is_given_more(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says of none that it gives it back: it was given nothing more, and its slot stood still."""
+    monkeypatch.chdir(tmp_path)  # and back at the end: an agent stays in no folder
     for name in ("functions", "values"):
         (tmp_path / name).mkdir()
     program = pickle.dumps(executor.Program("", (), b"", b"", dumps_by_value(abs)))

@@ -385,7 +385,8 @@ def test_a_file_that_a_checkpoint_wrote_was_edited_by_nobody_whatever_failed_aft
     store.begin_checkpoint()
     while folder.database.stat().st_ino == before:
         time.sleep(0.01)
-    (folder.facts / "000001.index").write_bytes(b"no index")
+    (folder.facts / "000001.index").unlink()
+    (folder.facts / "000001.index").mkdir()
     with pytest.raises(DatabaseError, match="cannot be read"):
         wait_for_checkpoint(store)
     assert not store.keep_edited_file()

@@ -13,6 +13,8 @@ JOB_VARIABLE = "ADAPTIVE_SCHEDULER_JOB"
 RESTART_VARIABLE = "ADAPTIVE_SCHEDULER_RESTART"
 TRY_VARIABLE = "ADAPTIVE_SCHEDULER_TRY"
 SUBMIT_VARIABLE = "ADAPTIVE_SCHEDULER_SUBMIT"
+#: Name of the node, in what runs tasks there: on one machine there can be several, in tests.
+NODE_VARIABLE = "ADAPTIVE_SCHEDULER_NODE"
 #: Requested MPI ranks or worker processes, the name of the executor that uses them, the requested
 #: walltime in seconds (or empty), and when the job script began, in seconds since 1970.
 CORES_VARIABLE = "ADAPTIVE_SCHEDULER_CORES"

@@ -63,7 +63,8 @@ class Hello(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A client has started.
 
     `submit` is the number of the submit that made its job; `inventory` is what the head of a
-    pool's job has, and empty for others.
+    pool's job has, and empty for others. A node that has not come yet has no cores there (see
+    `tasks.NodeChange`).
     """
 
     host: str

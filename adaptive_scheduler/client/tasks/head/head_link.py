@@ -35,7 +35,7 @@ class HeadLink:
     folder : RunFolder
     owner : Owner
     hello : Hello
-        Said to each manager that does not know this head.
+        Said to each manager that does not know this head, until `introduce` brings a newer one.
 
     Attributes
     ----------
@@ -67,6 +67,11 @@ class HeadLink:
                 trade = msgspec.structs.replace(trade, begun=[*former.begun, *trade.begun])
             self._next = trade
         os.eventfd_write(self._posted, 1)
+
+    def introduce(self, hello: Hello) -> None:
+        """Say this to managers that come later."""
+        folder, owner, _ = self._to
+        self._to = folder, owner, hello
 
     def away_for(self) -> float:
         """Seconds since the manager was first not reached; 0 while it answers."""

@@ -12,6 +12,7 @@ from contextlib import suppress
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.wire.messages import Goodbye, Hello, Owner, Refused, Reply, Welcome
 from adaptive_scheduler.core.wire.tasks import Trade, Work
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError, RequestRefusedError
@@ -68,10 +69,11 @@ class HeadLink:
             self._next = trade
         os.eventfd_write(self._posted, 1)
 
-    def introduce(self, hello: Hello) -> None:
-        """Say this to managers that come later."""
-        folder, owner, _ = self._to
-        self._to = folder, owner, hello
+    def introduce(self, nodes: list[NodeInventory]) -> None:
+        """Tell managers that come later that there is this."""
+        folder, owner, hello = self._to
+        cores = sum(len(node.cores) for node in nodes)
+        self._to = folder, owner, msgspec.structs.replace(hello, cores=cores, inventory=list(nodes))
 
     def away_for(self) -> float:
         """Seconds since the manager was first not reached; 0 while it answers."""

@@ -45,6 +45,7 @@ from adaptive_scheduler.client.tasks.head.head_link import HeadLink
 from adaptive_scheduler.client.tasks.head.head_session import Action, EndTask, HeadSession, Recall
 from adaptive_scheduler.client.tasks.messages import Begun, Call, Slot, Start, TaskEnd
 from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, WORKER_VARIABLE
+from adaptive_scheduler.client.tasks.ranks.plan import ranks_of
 from adaptive_scheduler.core import paths
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
@@ -150,7 +151,7 @@ class HeadProcess:
         self._selector = selectors.DefaultSelector()
         for path in (folder.values, folder.functions):
             path.mkdir(mode=0o700, exist_ok=True)
-        self._has_gpus = any(node.gpus for node in hello.inventory)
+        self._nodes = hello.inventory
         self._link = HeadLink(folder, owner, hello)
         self._agents = AgentLink(folder, self._selector, self)
         self._selector.register(self._link.answered, selectors.EVENT_READ, self._take_answers)
@@ -276,8 +277,9 @@ class HeadProcess:
             text = f"it is no command of this version: {error}"
             self.task_ended(TaskEnd(given.token, EndKind.UNABLE, text=text, begun=False))
             return
-        slot = _slot(place, given.threads, self._has_gpus)
-        self._agents.start(Start(given.token, work, slot, given.timeout, given.attempt))
+        slot = _slot(place, given.threads, any(node.gpus for node in self._nodes))
+        ranks = ranks_of(action.place, given.threads, self._nodes)
+        self._agents.start(Start(given.token, work, slot, given.timeout, given.attempt, ranks))
 
     # ------------------------------------------------------------------ the agent
 

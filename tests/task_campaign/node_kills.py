@@ -20,8 +20,8 @@ DRAINED, DEAD = 4.0, 6.0
 #: Seconds between two deaths of nodes of which Slurm is told at once: it lets their jobs, which it
 #: requeues, wait for two minutes.
 NOTICED_EVERY = 60.0
-#: What runs for other nodes of a job, and for tasks of several ranks.
-OVER_NODES = ("proxy", "launcher", "rank", "rank launcher")
+#: What runs for other nodes of a job.
+OVER_NODES = ("proxy", "launcher")
 
 
 class NodeKills:

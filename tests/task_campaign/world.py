@@ -38,6 +38,8 @@ MODULES = {
     "head": "adaptive_scheduler.client", "supervisor": "adaptive_scheduler.client.tasks.node.supervisor",
     "agent": "adaptive_scheduler.client.tasks.node.agent",
     "worker": "adaptive_scheduler.client.tasks.node.worker", "program": work.__file__,
+    "proxy": "adaptive_scheduler.client.tasks.other_nodes.proxy",
+    "launcher": "adaptive_scheduler.client.tasks.other_nodes.enter",
 }  # fmt: skip
 
 

@@ -99,7 +99,8 @@ class Nodes:
     Attributes
     ----------
     inventory : list of NodeInventory
-        What there is now; a node that is not there has no cores.
+        What is known of them: a node that has not come yet has no cores, and one that is lost those
+        that it had.
     can_begin : bool
         Whether there has been an agent on any of them.
     """
@@ -241,7 +242,6 @@ class Nodes:
     def node_lost(self, node: int, text: str) -> None:
         """A node is lost, with all that ran there."""
         self._forget(node)
-        self.inventory[node] = NodeInventory(self.inventory[node].name, [])
         self._listener.node_lost(node, f"node {self.inventory[node].name} was lost: {text}")
         self._ranks.lose(node)
         self._settle()

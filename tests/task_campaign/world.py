@@ -53,7 +53,7 @@ def private_slurm(plan: Plan) -> PrivateSlurm:
 def private_pbs(plan: Plan) -> PrivatePBS:
     """Return a fake PBS for a campaign, not started."""
     hosts = {f"pbs{n}": plan.cores for n in range(1, NODES + 1)} if plan.nodes else None
-    return PrivatePBS(plan.path / "pbs", hosts=hosts)
+    return PrivatePBS(plan.path / "pbs", hosts=hosts, resources=["ngpus"])
 
 
 def node_of(process: psutil.Process) -> str:

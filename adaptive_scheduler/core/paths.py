@@ -28,6 +28,10 @@ SYSTEM_VARIABLE = "ADAPTIVE_SCHEDULER_SYSTEM"
 
 #: The database's name in a folder that belongs to a `RunManager`.
 DATABASE_NAME = "db.tinydb"
+#: The file that names the Python of a run's last manager.
+PYTHON_NAME = "python"
+#: What must be installed wherever a part of a run is.
+PACKAGE = "adaptive_scheduler"
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
@@ -98,6 +102,11 @@ class RunFolder:
     def manager_output(self) -> Path:
         """What the manager's process printed: empty unless it crashed."""
         return self.folder / "manager.out"
+
+    @property
+    def python(self) -> Path:
+        """Has the path of the Python of its last manager, for who comes from another host."""
+        return self.folder / PYTHON_NAME
 
     @property
     def config(self) -> Path:

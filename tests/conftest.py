@@ -42,9 +42,8 @@ pytest_plugins = [
 
 def _missing(item: pytest.Item) -> str | None:
     """What this test needs and this host lacks, with the remedy."""
-    from tests.clusters.slurm import missing_programs  # pytest rewrites it first
-
     from tests.clusters import sshd
+    from tests.clusters.slurm import missing_programs  # pytest rewrites it first
 
     if _needs(item, "sshd") and (absent := sshd.missing_programs()):
         return f"OpenSSH is missing ({', '.join(absent)}): apt-get install openssh-server"

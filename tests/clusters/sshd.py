@@ -133,7 +133,9 @@ class PrivateSshd:
         venv = self.folder / "venv"
         run(other, "-m", "venv", "--without-pip", str(venv))
         mine = [path for path in sys.path if path.endswith("site-packages")]
-        (venv / "lib" / version / "site-packages" / "far.pth").write_text("\n".join([*mine, str(ROOT)]))
+        (venv / "lib" / version / "site-packages" / "far.pth").write_text(
+            "\n".join([*mine, str(ROOT)])
+        )
         python = venv / "bin" / "python"
         if not self._can_run(str(python)):
             pytest.fail(f"the user of sshd cannot read the packages in {mine}, or {ROOT}")
@@ -188,7 +190,9 @@ class PrivateSshd:
         """What its user runs, if it is a user of its own."""
         if not IS_ROOT:
             return []
-        return [one for one in psutil.process_iter(["username"]) if one.info["username"] == self.user]
+        return [
+            one for one in psutil.process_iter(["username"]) if one.info["username"] == self.user
+        ]
 
     def remove(self) -> None:
         """End everything, and leave nothing."""

@@ -33,10 +33,10 @@ from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.runs.driver import driver, start_run
 from adaptive_scheduler.runs.driver.commands.command import Command
 from adaptive_scheduler.runs.driver.encoding import decode_value
-from adaptive_scheduler.runs.sites.local import LocalSite
 from adaptive_scheduler.runs.driver.outbox import Outbox
 from adaptive_scheduler.runs.driver.settings import Settings
 from adaptive_scheduler.runs.driver.task_book import TaskBook
+from adaptive_scheduler.runs.sites.local import LocalSite
 
 
 class FakeManager:

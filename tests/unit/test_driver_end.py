@@ -23,7 +23,11 @@ from adaptive_scheduler.schedulers.here import Here
 def book(stopped: list[Any], fault: Exception | None = None) -> Any:
     keeper = SimpleNamespace(lives=lambda: True, stop_if_alone=stopped.append)
     return SimpleNamespace(
-        keeper=keeper, fault=fault, has_work=False, wait=lambda: None, close=lambda **_: None,
+        keeper=keeper,
+        fault=fault,
+        has_work=False,
+        wait=lambda: None,
+        close=lambda **_: None,
         site=SimpleNamespace(close=lambda: None),
     )
 

@@ -88,10 +88,12 @@ class FarManager:
         return self._tunnel
 
     def read_address(self) -> Address:
-        """Where it is found from here; ManagerUnreachableError if nobody knows."""
+        """Where it is found from here; ManagerUnreachableError if nothing leads there now."""
         tunnel, seen = self._tunnel, self._seen
-        if tunnel is None or seen is None:
-            raise ManagerUnreachableError(f"no manager is known for {self._place}.")
+        if tunnel is None or seen is None or not tunnel.is_alive:
+            raise ManagerUnreachableError(
+                f"there is no connection to the manager of {self._place}."
+            )
         return msgspec.structs.replace(seen.address, urls=[f"ipc://{tunnel.path}"])
 
     def client_keys(self) -> KeyPair:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from adaptive_scheduler.errors import InputError
+
 #: The run folder, for jobs; everything else they read from there.
 RUN_VARIABLE = "ADAPTIVE_SCHEDULER_RUN"
 #: Id, restart count, try and submit number of the job, set by the job script.
@@ -40,6 +42,15 @@ def state_folder(environ: Mapping[str, str]) -> Path:
     return Path(home) / "adaptive_scheduler"
 
 
+def refuse_url(path: str | os.PathLike[str]) -> None:
+    """Raise InputError if a path is a url of ssh, which would become a folder ``ssh:`` here."""
+    if os.fspath(path).startswith("ssh:/"):
+        raise InputError(
+            f"{os.fspath(path)}: only Executor and the command line take a folder on another host, as a "
+            "text: 'ssh://host/path'. A run of learners is started on the host itself."
+        )
+
+
 class RunFolder:
     """Paths of one run. A database ``D`` always has its run folder ``D.run`` beside it.
 
@@ -52,6 +63,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        refuse_url(path)
         absolute = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100 keep symlinks
         if absolute.name.endswith(".run"):
             self.database = absolute.with_name(absolute.name.removesuffix(".run"))

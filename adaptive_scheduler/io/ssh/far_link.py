@@ -158,10 +158,11 @@ class FarLink:
         for n in itertools.count():
             try:
                 session = self._connect()
-            except FarHostError as error:
-                self._reason = str(error)
-            else:
                 break
+            except FarHostError as error:
+                if str(error) != self._reason:
+                    self._report(f"{error} It is tried again.")
+                self._reason = str(error)
             if self._closing.wait(min(FIRST_PAUSE * 2**n, LONGEST_PAUSE)):
                 return
         with self._lock:

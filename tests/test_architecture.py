@@ -81,6 +81,7 @@ CATCH_ALL = {
     "manager/batch_worker.py": 1,
     "runs/driver/driver.py": 1,
     "runs/driver/commands/command.py": 1,
+    "runs/sites/far_end.py": 1,
     "runs/driver/encoding.py": 2,
     "runs/driver/task_book.py": 1,
     "runs/start/changes.py": 1,

@@ -15,6 +15,7 @@ from typer.main import get_command
 import adaptive_scheduler
 from adaptive_scheduler.cli import app
 from tests.clusters.slurm import PrivateSlurm
+from tests.clusters.sshd import PrivateSshd
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -62,6 +63,29 @@ def test_the_other_blocks_name_what_exists(tmp_path: Path) -> None:
             command = command.commands[word]  # type: ignore[attr-defined]
         for option in re.findall(r"(--[a-z-]+)", line.split("   ")[0]):
             assert any(option in parameter.opts for parameter in command.params), line
+
+
+def test_the_blocks_about_a_laptop_run(sshd: PrivateSshd, tmp_path: Path) -> None:
+    """With another cluster, and another name of it."""
+    page = (ROOT / "docs" / "remote.md").read_text()
+    blocks = re.findall(r"<!-- run -->\n```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    code = "".join(blocks)
+    for old, new in (
+        (
+            'scheduler.SLURM(cores=32, walltime="1h")',
+            "scheduler.LocalScheduler(cores=2, max_cores=8)",
+        ),
+        ("ssh://me@login.cluster.org/scratch/me/areas", sshd.url(sshd.home / "areas")),
+        ("/home/me/venv/bin/python", str(sshd.python)),
+    ):
+        assert old in code
+        code = code.replace(old, new)
+    (tmp_path / "page.py").write_text(code)
+    ssh = {"ADAPTIVE_SCHEDULER_SSH": sshd.ssh}
+    lines = run([sys.executable, "page.py"], tmp_path, **ssh).splitlines()
+    assert sorted(lines[:10])[3] == "3 28.27431"
+    assert float(lines[10]) == pytest.approx(3.14159 * 285)
 
 
 def test_the_first_example_prints_ten_areas(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 
 import adaptive
 
-from adaptive_scheduler.client.evaluation.options import RunnerOptions
-from adaptive_scheduler.client.evaluation.runner import PointRunner
 from adaptive_scheduler.client.learners.process_setup import prepare_process
+from adaptive_scheduler.evaluation.options import RunnerOptions
+from adaptive_scheduler.evaluation.runner import PointRunner
 from adaptive_scheduler.io.learner_data import adaptive_private
 
 Goal = Callable[[Any], bool]

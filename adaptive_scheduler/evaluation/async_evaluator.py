@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from adaptive_scheduler.client.evaluation.durations import Durations
-from adaptive_scheduler.client.evaluation.messages import (
+from adaptive_scheduler.errors import UserCodeError
+from adaptive_scheduler.evaluation.durations import Durations
+from adaptive_scheduler.evaluation.messages import (
     AT_A_TIME,
     Function,
     PointResult,
@@ -17,7 +18,6 @@ from adaptive_scheduler.client.evaluation.messages import (
     point_error,
     user_error,
 )
-from adaptive_scheduler.errors import UserCodeError
 from adaptive_scheduler.executors import worker
 
 _Running = asyncio.Task[tuple[Any, UserCodeError | None]]

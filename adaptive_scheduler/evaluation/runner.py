@@ -13,8 +13,9 @@ from typing import Any
 
 import adaptive
 
-from adaptive_scheduler.client.evaluation.async_evaluator import AsyncEvaluator
-from adaptive_scheduler.client.evaluation.messages import (
+from adaptive_scheduler.errors import PointTimeoutError, UserCodeError
+from adaptive_scheduler.evaluation.async_evaluator import AsyncEvaluator
+from adaptive_scheduler.evaluation.messages import (
     AT_A_TIME,
     Evaluator,
     PointResult,
@@ -22,11 +23,10 @@ from adaptive_scheduler.client.evaluation.messages import (
     WorkerSetup,
     user_error,
 )
-from adaptive_scheduler.client.evaluation.options import RunnerOptions
-from adaptive_scheduler.client.evaluation.point_goals import asks_all, points_asked
-from adaptive_scheduler.client.evaluation.pool_evaluator import PoolEvaluator
-from adaptive_scheduler.client.evaluation.timeouts import TimeoutWatch
-from adaptive_scheduler.errors import PointTimeoutError, UserCodeError
+from adaptive_scheduler.evaluation.options import RunnerOptions
+from adaptive_scheduler.evaluation.point_goals import asks_all, points_asked
+from adaptive_scheduler.evaluation.pool_evaluator import PoolEvaluator
+from adaptive_scheduler.evaluation.timeouts import TimeoutWatch
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.learner_data import adaptive_load, adaptive_private
 

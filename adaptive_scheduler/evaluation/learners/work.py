@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from adaptive_scheduler.client.evaluation.point_goals import Goal
-from adaptive_scheduler.client.learners.data_file import LoadReport
 from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.evaluation.learners.data_file import LoadReport
+from adaptive_scheduler.evaluation.point_goals import Goal
 
 Reason = Literal["goal", "deadline", "signal", "lost", "error"]
 

@@ -12,8 +12,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from adaptive_scheduler.client.evaluation.durations import Durations
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
+from adaptive_scheduler.evaluation.durations import Durations
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 
-from adaptive_scheduler.client.evaluation.messages import WorkerSetup, user_error
-from adaptive_scheduler.client.evaluation.options import SLOW_FAILURE, RunnerOptions
-from adaptive_scheduler.client.evaluation.runner import PointRunner
-from adaptive_scheduler.client.learners.progress import ProgressMeter, loss_of, npoints_of
-from adaptive_scheduler.client.learners.store import LearnerStore
-from adaptive_scheduler.client.learners.work import LearnerWork, Outcome, Reason
 from adaptive_scheduler.errors import AdaptiveSchedulerError, FileError, WorkerDiedError
+from adaptive_scheduler.evaluation.learners.progress import ProgressMeter, loss_of, npoints_of
+from adaptive_scheduler.evaluation.learners.store import LearnerStore
+from adaptive_scheduler.evaluation.learners.work import LearnerWork, Outcome, Reason
+from adaptive_scheduler.evaluation.messages import WorkerSetup, user_error
+from adaptive_scheduler.evaluation.options import SLOW_FAILURE, RunnerOptions
+from adaptive_scheduler.evaluation.runner import PointRunner
 from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.io.disk import files
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from adaptive_scheduler.client.evaluation.durations import Durations
-from adaptive_scheduler.client.evaluation.messages import (
+from adaptive_scheduler.evaluation.durations import Durations
+from adaptive_scheduler.evaluation.messages import (
     AT_A_TIME,
     Function,
     PointResult,
@@ -27,7 +27,7 @@ from adaptive_scheduler.client.evaluation.messages import (
     point_error,
     user_error,
 )
-from adaptive_scheduler.client.evaluation.timeouts import StartTimes
+from adaptive_scheduler.evaluation.timeouts import StartTimes
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.pickling import program_file
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value

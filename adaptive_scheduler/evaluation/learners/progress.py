@@ -6,8 +6,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from adaptive_scheduler.client.evaluation.runner import PointRunner
-from adaptive_scheduler.client.learners.store import LearnerStore
+from adaptive_scheduler.evaluation.learners.store import LearnerStore
+from adaptive_scheduler.evaluation.runner import PointRunner
 from adaptive_scheduler.io.learner_data import adaptive_private
 
 #: The share of the time that computing a loss may take.

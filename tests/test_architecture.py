@@ -69,7 +69,7 @@ CATCH_ALL = {
     "client/tasks/node/worker.py": 1,
     "evaluation/learners/data_file.py": 1,
     "evaluation/point_goals.py": 1,
-    "evaluation/runner.py": 3,
+    "evaluation/runner.py": 4,
     "evaluation/learners/progress.py": 1,
     "client/claim_loop.py": 1,
     "evaluation/messages.py": 2,

@@ -9,10 +9,11 @@ from concurrent.futures import BrokenExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 
 from adaptive_scheduler.errors import AdaptiveSchedulerError, FileError, WorkerDiedError
+from adaptive_scheduler.evaluation.in_pool import in_pool
 from adaptive_scheduler.evaluation.learners.progress import ProgressMeter, loss_of, npoints_of
 from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.evaluation.learners.work import LearnerWork, Outcome, Reason
-from adaptive_scheduler.evaluation.messages import WorkerSetup, user_error
+from adaptive_scheduler.evaluation.messages import MakeEvaluator, WorkerSetup, user_error
 from adaptive_scheduler.evaluation.options import SLOW_FAILURE, RunnerOptions
 from adaptive_scheduler.evaluation.runner import PointRunner
 from adaptive_scheduler.executors.worker import describe
@@ -152,14 +153,15 @@ class LearnerRun:
             memo=self.store.report.memo,
             record=self.store.record,
         )
-        return PointRunner(
-            work.learner,
-            work.goal,
-            executor=work.pool,
-            workers=work.workers,
-            setup=WorkerSetup(initializers=tuple(work.initializers), programs=work.programs),
-            options=options,
-        )
+        make = work.make_evaluator or self._in_pool()
+        return PointRunner(work.learner, work.goal, make_evaluator=make, options=options)
+
+    def _in_pool(self) -> MakeEvaluator:
+        work = self.work
+        assert work.pool is not None, "there is a pool, or another way to evaluate"
+        setup = WorkerSetup(initializers=tuple(work.initializers), programs=work.programs)
+        is_timed = work.point_timeout is not None
+        return in_pool(work.learner, work.pool, work.workers, setup, is_timed=is_timed)
 
     async def _await_end(self, runner: PointRunner, jobs: list[asyncio.Task[None]]) -> None:
         """Wait for the runner; a job only ends before it by a fault, which ends the run."""

@@ -34,7 +34,7 @@ class NoStore:
 
     def finish(
         self,
-        budget: SaveBudget,
+        budget: SaveBudget,  # noqa: ARG002
         waiting: Callable[[], object] = lambda: None,  # noqa: ARG002
     ) -> SaveResult:
         """There is nothing left to write."""

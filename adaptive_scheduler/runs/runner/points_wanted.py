@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from adaptive_scheduler.core.wire.slots import SlotCount
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 
 #: Seconds between two looks at the slots.
@@ -13,12 +14,12 @@ INTERVAL = 0.7
 AHEAD_SHARE = 1 / 4
 
 
-def points_wanted(slots: int, ntasks: int | None, ahead: int | None) -> int:
+def points_wanted(count: SlotCount, ntasks: int | None, ahead: int | None) -> int:
     """Return how many points should be in flight.
 
     Parameters
     ----------
-    slots : int
+    count : SlotCount
         Tasks that can run at a time now; 0 while no job is there: then some wait, so that one comes.
     ntasks : int, optional
         Points to evaluate at a time; None: as many as there are slots.
@@ -26,9 +27,9 @@ def points_wanted(slots: int, ntasks: int | None, ahead: int | None) -> int:
         Points that wait besides; None: a quarter of the slots, and one at least; but none if
         `ntasks` is given.
     """
-    at_a_time = max(1, slots) if ntasks is None else ntasks
+    at_a_time = max(1, count.slots) + count.ending if ntasks is None else ntasks
     if ahead is None:
-        ahead = 0 if ntasks is not None else max(1, round(slots * AHEAD_SHARE))
+        ahead = 0 if ntasks is not None else max(1, round(count.slots * AHEAD_SHARE))
     return at_a_time + ahead
 
 
@@ -44,12 +45,12 @@ class SlotWatch:
 
     Attributes
     ----------
-    slots : int
-        As last seen.
+    seen : SlotCount
+        The last count.
     """
 
-    def __init__(self, count: Callable[[], int], on_change: Callable[[], None]) -> None:
-        self.slots = 0
+    def __init__(self, count: Callable[[], SlotCount], on_change: Callable[[], None]) -> None:
+        self.seen = SlotCount(0)
         self._count, self._on_change = count, on_change
         self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="slots", daemon=True)
@@ -69,9 +70,9 @@ class SlotWatch:
 
     def _look(self) -> None:
         try:
-            slots = self._count()
+            seen = self._count()
         except AdaptiveSchedulerError:
             return  # the manager is away: its keeper starts it again, or ends all futures by an error
-        if slots != self.slots:
-            self.slots = slots
+        if seen != self.seen:
+            self.seen = seen
             self._on_change()

@@ -44,7 +44,7 @@ class Tasks(Protocol):
     def waiting(self, futures: Sequence[AnyFuture]) -> list[AnyFuture]:
         """Return those that have not been handed out."""
 
-    def slots(self) -> int:
+    def slots(self) -> SlotCount:
         """Return how many can run at a time now."""
 
     def earlier(self, is_mine: Callable[[str], bool]) -> list[tuple[str, Phase, AnyFuture | None]]:
@@ -119,12 +119,12 @@ class RunTasks:
             return []  # the next time
         return [known[item] for item, view in views.items() if view.phase == Phase.QUEUED]
 
-    def slots(self) -> int:
+    def slots(self) -> SlotCount:
         """Return how many can run at a time now."""
         needs = self._settings.resources or TaskResources()
         reply = self._book.keeper.ask(Slots(needs, self._settings.tag))
         assert isinstance(reply, SlotCount), reply
-        return reply.slots
+        return reply
 
     def earlier(self, is_mine: Callable[[str], bool]) -> list[tuple[str, Phase, AnyFuture | None]]:
         """Return keys, phases and futures of tasks of former drivers; no future of one that ended in vain."""

@@ -15,6 +15,7 @@ from adaptive_scheduler.core.options.checks import count, duration, flag, option
 from adaptive_scheduler.core.options.keywords import accept_aliases
 from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.core.times import seconds as as_seconds
+from adaptive_scheduler.core.wire.slots import SlotCount
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.evaluation.learners.run import LearnerRun
 from adaptive_scheduler.evaluation.learners.work import LearnerWork, Outcome
@@ -191,10 +192,10 @@ class Runner:
         new_points, loss, points_per_second, in_flight, elapsed, idle_since (seconds), p95 (seconds
         that 95 % of the points took at most), unwritten, problem, ...
         """
-        slots = 0 if self._watch is None else self._watch.slots
+        seen = SlotCount(0) if self._watch is None else self._watch.seen
+        wanted = points_wanted(seen, *self._limits)
         return {
-            "state": self._state(), "slots": slots, "wanted": points_wanted(slots, *self._limits),
-            **self._figures,
+            "state": self._state(), "slots": seen.slots, "wanted": wanted, **self._figures,
         }  # fmt: skip
 
     def __repr__(self) -> str:
@@ -249,7 +250,7 @@ class Runner:
             self._tasks,
             self._keys,
             lambda x: adaptive_private.compact(learner, x),
-            lambda: points_wanted(watch.slots, *self._limits),
+            lambda: points_wanted(watch.seen, *self._limits),
             wake,
         )
         self._run.store.report.memo |= take_over(learner, self._tasks, self._keys, evaluator)

@@ -33,6 +33,7 @@ def test_a_key_says_what_it_is_of() -> None:
     assert keys.key(keys.stem(partial(function, b=3), (0.5, 1))) == "ring:function:[0.5,1]#0"
     assert keys.stem(function, np.float64(0.1)) == keys.stem(function, 0.1)
     assert keys.stem(function, (np.int64(3), 0.1)) == keys.stem(function, (3, 0.1))
+    assert keys.stem(function, (1.0, -0.0)) == keys.stem(function, (1, 0))
     assert keys.stem(function, 0.1) != keys.stem(len, 0.1)
 
 

@@ -24,7 +24,7 @@ from tests.integration.test_driver_deaths import wait_for
 
 PATIENCE = 60.0
 #: Seconds of one call; in which the points must follow the slots; of a phase after them.
-CALL, FOLLOW, PHASE = 0.5, 2.0, 4.0
+CALL, FOLLOW, PHASE = 0.5, 2.0, 3.0
 
 
 class Slots:

@@ -243,13 +243,13 @@ def run_program(tmp_path: Path, goal: int) -> subprocess.Popen[str]:
 @pytest.mark.timeout(120)
 def test_a_ctrl_c_leaves_the_points_in_the_run(tmp_path: Path) -> None:
     ledger = f"{tmp_path}/ledger"
-    program = run_program(tmp_path, 20)
+    program = run_program(tmp_path, 12)
     wait_for(lambda: len(noted_in(ledger, "end")) >= 4)
     program.send_signal(signal.SIGINT)
     output, _ = program.communicate(timeout=20)
     assert "KeyboardInterrupt" in output
     assert "go on with them: run this program again" in output
-    again = run_program(tmp_path, 20)
+    again = run_program(tmp_path, 12)
     output, _ = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, output
     begun = noted_in(ledger, "begin")

@@ -141,7 +141,7 @@ def test_no_launcher_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(
-        TaskError, match="mpiexec is not on the PATH of one, nor beside .*Load MPICH"
+        TaskError, match=r"mpiexec is not on the PATH of one, nor beside .*Load MPICH"
     ):
         launcher.find_launcher(TWO, {"PATH": str(tmp_path)}, tmp_path)
     in_slurm = {"SLURM_JOB_ID": "1", "SLURMD_NODENAME": "one", "PATH": str(tmp_path)}

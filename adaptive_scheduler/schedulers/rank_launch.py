@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from adaptive_scheduler.core.clean_environment import clean_environment
@@ -14,6 +15,9 @@ OF_JOB = (
 )  # fmt: skip
 #: Of this package: by them, processes of a job and of a task are known.
 _OURS = ("ADAPTIVE_SCHEDULER_", "LOCALBATCH_")
+#: A line of ``scontrol show config``, and what stands there for nothing.
+_SETTING = re.compile(r"^(\w+)\s*= (.*?)\s*$", re.MULTILINE)
+_NONE = ("", "none", "(null)", "task/none")
 #: For Hydra, in place of `ssh`: the way to another node that PBS has. As it is given the command as
 #: one text, a shell has to take it apart. Tried on a real OpenPBS.
 TMRSH = '#!/bin/sh\nhost=$1\nshift\nexec pbs_tmrsh "$host" /bin/sh -c "$*"\n'
@@ -32,7 +36,9 @@ def launch_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {**clean_environment(environ), **kept}
 
 
-def srun_line(program: str, nodes: Sequence[str], per_node: int, mpi: str = "") -> list[str]:
+def srun_line(
+    program: str, nodes: Sequence[str], per_node: int, settings: Sequence[str] = ()
+) -> list[str]:
     """Return how `srun` is called; what it is to start follows.
 
     Not ``--exact``: then Slurm would choose the cores, the same ones for each step that overlaps,
@@ -45,15 +51,33 @@ def srun_line(program: str, nodes: Sequence[str], per_node: int, mpi: str = "") 
     nodes : sequence of str
     per_node : int
         Ranks.
-    mpi : str
-        For ``--mpi``; "": as Slurm is set.
+    settings : sequence of str
+        See `srun_settings`.
     """
     n = len(nodes)
     return [
-        program, "--overlap", "--mem=0", "--cpu-bind=none", "--kill-on-bad-exit=1", "--quiet",
-        *([f"--mpi={mpi}"] if mpi else []), f"--nodes={n}", f"--ntasks={n * per_node}",
+        program, "--overlap", "--mem=0", "--kill-on-bad-exit=1", *settings, f"--nodes={n}", f"--ntasks={n * per_node}",
         f"--ntasks-per-node={per_node}", f"--nodelist={','.join(nodes)}",
     ]  # fmt: skip
+
+
+def srun_settings(shown: str, environ: Mapping[str, str]) -> list[str]:
+    """Return options of `srun` that depend on how a cluster is set.
+
+    Ranks bind themselves; where Slurm binds none, it complains of being told not to. And where nothing
+    says how ranks talk to each other, each rank of MPICH or Intel MPI would be a world of its own.
+
+    Parameters
+    ----------
+    shown : str
+        Of ``scontrol show config``.
+    environ : mapping
+        What the user has set there counts.
+    """
+    found = dict(_SETTING.findall(shown))
+    is_bound = found.get("TaskPlugin", "") not in _NONE
+    has_mpi = found.get("MpiDefault", "") not in _NONE or "SLURM_MPI_TYPE" in environ
+    return ["--cpu-bind=none"] * is_bound + ["--mpi=pmi2"] * (not has_mpi)
 
 
 def mpiexec_line(program: str, nodes: Sequence[str], per_node: int, tmrsh: str = "") -> list[str]:

@@ -9,8 +9,8 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -34,8 +34,8 @@ BOTH = Slot((0, 1), ("a", "b"))
 PYTHON = shlex.quote(sys.executable)
 #: An MPI program: each rank prints its number, the world's size and a sum over all ranks.
 SUM = (
-    f"{PYTHON} -c 'from mpi4py import MPI; c = MPI.COMM_WORLD; "
-    'print("sum", c.rank, c.size, c.allreduce(c.rank + 1), flush=True)\''
+    rf"{PYTHON} -c 'from mpi4py import MPI; c = MPI.COMM_WORLD; "
+    'print(f"sum {c.rank} {c.size} {c.allreduce(c.rank + 1)}\\n", end="", flush=True)\''
 )
 
 
@@ -141,7 +141,7 @@ def test_no_launcher_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(
-        TaskError, match="mpiexec is not on the PATH of one, nor beside .*Load MPICH"
+        TaskError, match=r"mpiexec is not on the PATH of one, nor beside .*Load MPICH"
     ):
         launcher.find_launcher(TWO, {"PATH": str(tmp_path)}, tmp_path)
     in_slurm = {"SLURM_JOB_ID": "1", "SLURMD_NODENAME": "one", "PATH": str(tmp_path)}
@@ -202,7 +202,7 @@ def test_ranks_end_with_their_agent(node: AgentNode) -> None:
     assert token not in node.ended
 
 
-@pytest.mark.parametrize("victim", ["mpiexec", "hydra_pmi_proxy", "rank_start"])
+@pytest.mark.parametrize("victim", ["mpiexec", "hydra_pmi_proxy"])
 def test_nothing_is_left_of_a_launcher_that_dies(node: AgentNode, victim: str) -> None:
     token = node.command("echo $$ > rank-$PMI_RANK; exec sleep 600", slot=BOTH, ranks=TWO)
     pids = [node.pid_in(f"work/rank-{n}") for n in (0, 1)]
@@ -307,8 +307,8 @@ def by_an_executor(executor: Executor, folder: Path) -> None:
     while not (folder / "leaves").exists():
         assert time.monotonic() < end
         time.sleep(0.05)
-    assert long.cancel() or long.cancelled() or long.running()
-    with pytest.raises(BaseException, match=r""):
+    long.cancel()
+    with pytest.raises(CancelledError):
         long.result(PATIENCE)
     failing = two.submit(fail_in, 0)
     with pytest.raises(ValueError, match="no") as told:
@@ -358,7 +358,7 @@ def await_lines(path: Path, n: int) -> list[int]:
 
 def is_agent_of(process: psutil.Process, folder: Path) -> bool:
     try:
-        words: Any = process.cmdline()
+        line = " ".join(process.cmdline())
     except psutil.Error:
         return False
-    return "adaptive_scheduler.client.tasks.node.agent" in words and str(folder / "run") in words
+    return "adaptive_scheduler.client.tasks.node.agent" in line and str(folder / "run") in line

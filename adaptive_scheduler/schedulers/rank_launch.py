@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from adaptive_scheduler.core.clean_environment import clean_environment
+from adaptive_scheduler.core.paths import NODE_VARIABLE
 
 #: By what `srun` and `pbs_tmrsh` find their job. All else that a batch system has set, and whatever
 #: launcher has started the agent, would be taken for options of the new step, or for its ranks.
@@ -26,6 +27,12 @@ TMRSH = '#!/bin/sh\nhost=$1\nshift\nexec pbs_tmrsh "$host" /bin/sh -c "$*"\n'
 def is_in_slurm(environ: Mapping[str, str]) -> bool:
     """Whether this process runs on a node of a Slurm job: in an `salloc`, it may run elsewhere."""
     return bool(environ.get("SLURM_JOB_ID") and environ.get("SLURMD_NODENAME"))
+
+
+def on_its_node(argv: Sequence[str]) -> list[str]:
+    """Return how a rank is started so that its environment has the name of its node, not the launcher's."""
+    name = "${SLURMD_NODENAME:-$PMI_HOSTNAME}"
+    return ["/bin/sh", "-c", f'export {NODE_VARIABLE}={name}; exec "$@"', "sh", *argv]
 
 
 def launch_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -324,7 +324,7 @@ def test_nothing_is_given_twice_and_every_end_frees_its_place(data: st.DataObjec
     out, numbers = hand_out(table), 0
     while table.unfinished:
         out.to(view, 0.0, 0.0)
-        placed = [t for t in view.mirror.given if t in view.mirror._places]
+        placed = [t for t in view.mirror.given if view.mirror.has_place(t)]
         assert placed, "something fits while nothing runs"
         token = data.draw(st.sampled_from(placed))
         kind = data.draw(

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adaptive_scheduler.core.config import RunConfig, Timing
 from adaptive_scheduler.core.jobs.batch_jobs import JobId, JobState, ListedJob
@@ -19,7 +21,7 @@ from adaptive_scheduler.core.jobs.commands import (
 from adaptive_scheduler.core.jobs.commands import Submitted as JobsSubmitted
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import DONE, FAILED, QUEUED, RUNNING
-from adaptive_scheduler.core.tasks.demand import PoolJobs, jobs_beside
+from adaptive_scheduler.core.tasks.demand import PoolJobs, footprint, jobs_beside
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.pools import Pool, PoolTable, check_pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
@@ -35,6 +37,7 @@ from adaptive_scheduler.core.wire.messages import (
     decode_reply,
     encode_request,
 )
+from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot
 from adaptive_scheduler.core.wire.tasks import (
     AddPool,
     CloseRun,
@@ -43,6 +46,7 @@ from adaptive_scheduler.core.wire.tasks import (
     EndKind,
     Held,
     NewTask,
+    NodeChange,
     PoolList,
     Pools,
     RemovePool,
@@ -80,6 +84,12 @@ def pool(**more: Any) -> Pool:
         (TaskResources(walltime=61.0), Resources(cores=4, walltime=60), False),
         (TaskResources(walltime=60.0), Resources(cores=4, walltime=60), True),
         (TaskResources(nodes=2), Resources(cores=4), False),
+        (TaskResources(nodes=2, threads_per_rank=2), Resources(cores=4, nodes=2), True),
+        (TaskResources(nodes=2, threads_per_rank=3), Resources(cores=4, nodes=2), False),
+        (TaskResources(threads_per_rank=3), Resources(cores=4, nodes=2), False),
+        (TaskResources(nodes=3), Resources(cores=4, nodes=2), False),
+        (TaskResources(nodes=2, gpus_per_rank=1), Resources(cores=4, nodes=2, gpus=1), True),
+        (TaskResources(nodes=2, memory=GIB), Resources(cores=4, nodes=2, memory=1024), True),
     ],
 )
 def test_what_a_job_can_hold(task: TaskResources, has: Resources, holds: bool) -> None:
@@ -117,11 +127,43 @@ def test_what_jobs_have_turned_out_to_have_is_the_largest_of_each_kind() -> None
     assert table.describe() == ["p (4 cores)"]
 
 
+def job_rows(run: Run) -> list[JobRow]:
+    return msgspec.msgpack.decode(run.ask(Status("none")).snapshot, type=Snapshot).jobs
+
+
+def test_what_a_job_has_is_known_when_all_its_nodes_have_come() -> None:
+    run = Run()
+    run.add(pool(resources=Resources(cores=8, nodes=2)))
+    both = TaskResources(nodes=2, threads_per_rank=4)
+    run.submit(1, both)
+    run.turn()
+    owner = Owner(run.jobs()[0], 0, 0, "head")
+    run.queue[owner.job] = JobState.RUNNING
+    first, second = (NodeInventory(name, [0, 1, 2, 3]) for name in ("n", "m"))
+    run.ask(Hello("n", 1, 8, inventory=[first, NodeInventory("m", [])]), owner)
+    run.ask(Trade(holds=[]), owner)
+    assert run.manager.items.rows[0].phase is QUEUED, "it is not refused: a node is to come"
+    assert not run.manager.state.pools.found
+    row = job_rows(run)[0]
+    assert (row.nodes, row.missing, row.lost, row.cores) == (2, 1, [], 4)
+    work = run.ask(Trade(nodes=[NodeChange(1, 1, second)]), owner)
+    assert [place.node for place in work.tasks[0].place] == [0, 1]
+    assert run.manager.state.pools.describe() == ["p (2 nodes with 4 cores each)"]
+    run.ask(Trade(nodes=[NodeChange(2, 1, None)]), owner)
+    row = job_rows(run)[0]
+    assert (row.missing, row.lost, row.cores, row.used) == (0, ["m"], 4, 4)
+    (state,) = run.ask(Pools()).pools
+    assert (state.running, state.cores, state.used, state.tasks) == (1, 4, 4, 1)
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
         ({"name": "a b"}, "letters"),
-        ({"resources": Resources(cores=4, nodes=2)}, "one node"),
+        ({"resources": Resources(cores=5, nodes=2)}, "as many on each of 2 nodes"),
+        ({"resources": Resources(cores=1, nodes=2)}, "as many on each"),
+        ({"resources": Resources(cores=10, cores_per_node=4)}, "as many on each"),
+        ({"resources": Resources(cores=8, nodes=2, cores_per_node=2)}, "as many on each"),
         ({"max_jobs": 0}, "max_jobs"),
         ({"min_jobs": 4}, "min_jobs"),
         ({"idle": float("nan")}, "idle"),
@@ -134,6 +176,28 @@ def test_a_wrong_pool_is_refused(wrong: dict[str, Any], words: str) -> None:
 
 def test_jobs_of_a_pool_are_started_without_mpi() -> None:
     assert check_pool(POOL).resources.is_single_process
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "each"),
+    [
+        (Resources(cores=8), 1, 8),
+        (Resources(cores=8, nodes=2), 2, 4),
+        (Resources(cores=8, cores_per_node=2), 4, 2),
+        (Resources(cores=8, nodes=2, cores_per_node=4), 2, 4),
+    ],
+)
+def test_each_node_of_a_job_has_as_many_cores(resources: Resources, nodes: int, each: int) -> None:
+    checked = check_pool(pool(resources=resources))
+    assert (checked.nodes, checked.resources.nodes) == (nodes, nodes)
+    assert [len(node.cores) for node in checked.inventory.nodes] == [each] * nodes
+    assert check_pool(checked) == checked
+
+
+def test_a_pool_says_what_each_node_has() -> None:
+    has = Resources(cores=8, nodes=2, gpus=1, memory=2048, walltime=3600)
+    assert str(pool(resources=has)) == "p (2 nodes with 4 cores, 1 GPU, 2 GiB each, walltime 1h)"
+    assert str(pool()) == "p (4 cores)"
 
 
 # --------------------------------------------------------------------------- how many jobs
@@ -178,6 +242,74 @@ def test_footprints_by_gpu_and_memory() -> None:
     third = TaskResources(gpus_per_rank=1 / 3)
     assert jobs_beside(pool(resources=Resources(cores=3)), {(ONE, ""): 3}, PoolJobs()) == 1
     assert jobs_beside(has, {(third, ""): 6}, PoolJobs()) == 1
+
+
+WHOLE = TaskResources(threads_per_rank=4)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "wanted"),
+    [
+        # of two nodes of four cores
+        ({ONE: 8}, 1),
+        ({ONE: 9}, 2),
+        ({WHOLE: 2}, 1),
+        ({WHOLE: 3}, 2),
+        ({TaskResources(nodes=2): 4}, 1),
+        ({TaskResources(nodes=2): 5}, 2),
+        ({TaskResources(nodes=2, threads_per_rank=4): 2}, 2),
+        ({TaskResources(nodes=2, ranks_per_node=2, threads_per_rank=2): 3}, 3),
+        # three of four cores leave one that such a task cannot use
+        ({TaskResources(threads_per_rank=3): 3}, 2),
+        ({TaskResources(threads_per_rank=3): 4, ONE: 4}, 2),
+        ({TaskResources(threads_per_rank=3, nodes=2): 2, TaskResources(nodes=2, threads_per_rank=4): 2}, 4),
+        # one GPU a node
+        ({TaskResources(gpus_per_rank=1): 3}, 2),
+        ({TaskResources(gpus_per_rank=0.5): 4}, 1),
+        ({TaskResources(gpus_per_rank=0.4): 5}, 2),
+        ({TaskResources(ranks_per_node=2, gpus_per_rank=0.5, nodes=2): 2}, 2),
+        # 4 GiB a node
+        ({TaskResources(memory=2 * GIB): 5}, 2),
+        ({TaskResources(memory=3 * GIB): 3}, 2),
+    ],
+)  # fmt: skip
+def test_jobs_of_several_nodes_by_footprint(tasks: dict[TaskResources, int], wanted: int) -> None:
+    has = pool(resources=Resources(cores=8, nodes=2, gpus=1, memory=4096), max_jobs=99)
+    assert jobs_beside(has, {(task, ""): n for task, n in tasks.items()}, PoolJobs()) == wanted
+    running = [task for task, n in tasks.items() for _ in range(n)]
+    free = {(running[0], ""): 1}
+    assert jobs_beside(has, free, PoolJobs(running[1:])) == wanted
+
+
+@given(
+    st.dictionaries(
+        st.builds(
+            TaskResources, nodes=st.integers(1, 3), threads_per_rank=st.integers(1, 5),
+            ranks_per_node=st.integers(1, 2), gpus_per_rank=st.sampled_from([0.0, 0.3, 0.5, 1.0, 2.0]),
+            memory=st.one_of(st.none(), st.integers(1, 8).map(lambda n: n * GIB)),
+        ),
+        st.integers(1, 9), max_size=4,
+    )
+)  # fmt: skip
+def test_no_more_jobs_are_asked_for_than_it_takes_to_run_all_tasks(
+    tasks: dict[TaskResources, int],
+) -> None:
+    """Beside a model that puts each of them into a job, the largest ones first."""
+    has = pool(resources=Resources(cores=24, nodes=3, gpus=2, memory=8192), max_jobs=999)
+    tasks = {task: n for task, n in tasks.items() if has.could_hold(task, "")}
+    jobs: list[Inventory] = []
+    for task in sorted(tasks, key=lambda one: -max(footprint(one, has.inventory))):
+        for _ in range(tasks[task]):
+            places = ((job, job.place(task)) for job in jobs)
+            found = next(((job, place) for job, place in places if place), None)
+            if found is None:
+                jobs.append(Inventory(has.inventory.nodes))
+                found = jobs[-1], jobs[-1].place(task)
+            found[0].take(found[1] or [])
+    wanted = jobs_beside(has, {(task, ""): n for task, n in tasks.items()}, PoolJobs())
+    assert wanted <= len(jobs)
+    if [task.nodes for task in tasks] == [1]:
+        assert wanted == len(jobs)
 
 
 # --------------------------------------------------------------------------- the manager

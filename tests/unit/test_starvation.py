@@ -65,7 +65,7 @@ class Cluster:
         view = self.views[number]
         self.out.to(view, self.now, self.now)
         for token, given in view.mirror.given.items():
-            if token in view.mirror._places and (number, token) not in self.ends:
+            if view.mirror.has_place(token) and (number, token) not in self.ends:
                 self.ends[number, token] = self.now + self.dice.uniform(0, 2) * self.mean
                 self.begun.setdefault(given.item, self.now)
 

@@ -91,6 +91,14 @@ class RunState:
         record = self.jobs.records.get(job)
         return None if record is None or record.external else self.pools.by_shape.get(record.shape)
 
+    def note_nodes(self, job: str, now: float) -> None:
+        """A head has told what its job has, or that a node has come or is lost."""
+        head = self.tasks.heads[job]
+        if self.pool_of(job) is not None:
+            self.pools.note_found(self.jobs.records[job].shape, head.inventory)
+        self.tasks.changed = True
+        self.fail_unplaceable(now)
+
     def why_unplaceable(self, task: TaskResources, tag: str) -> str:
         """Return, with the numbers, why nothing can ever run such a task; "" if something may.
 
@@ -104,7 +112,7 @@ class RunState:
         is_all_known = bool(self.pools.by_shape) or (lone and not self.pools.takes_more)
         if not is_all_known or self.pools.could_hold(task, tag):
             return ""
-        if any(head.view.could_hold(task) for head in lone):
+        if any(head.view.could_hold(task) or not head.inventory.is_complete for head in lone):
             return ""
         return no_room(task, tag, [*self.pools.describe(), *map(str, lone)])
 

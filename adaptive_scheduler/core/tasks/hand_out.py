@@ -274,7 +274,7 @@ class HandOut:
         return [
             other for other in without_place
             if other != of and other not in self.starvation.passed_by
-            and head.mirror.inventory.could_ever_hold(self._resources[other[0]])
+            and head.mirror.inventory.could_hold(self._resources[other[0]])
         ]  # fmt: skip
 
     def _classes(self, head: HeadView) -> list[TaskClass]:

@@ -108,6 +108,10 @@ class Head:
         """The name of its first node."""
         return self.inventory.nodes[0].name if self.inventory.nodes else ""
 
+    def node_of(self, token: int) -> str:
+        """Return the name of the node on which a task runs, or begins; its own if nobody knows."""
+        return self.view.mirror.node_of(token) or self.node
+
     @property
     def inventory(self) -> Inventory:
         """What its job has."""
@@ -115,13 +119,13 @@ class Head:
 
     @property
     def cores(self) -> int:
-        """Cores for tasks that its job has."""
-        return sum(len(node.cores) for node in self.inventory.nodes)
+        """Cores for tasks that its job has, on the nodes that are there."""
+        return self.inventory.cores
 
     @property
     def used_cores(self) -> int:
         """Those of them that tasks occupy."""
-        return self.cores - self.inventory.free_cores
+        return self.inventory.cores - self.inventory.free_cores
 
     def is_nearly_over(self, walltime: float | None, now: float) -> bool:
         """Whether so little of its walltime is left that it does not count as a place for tasks."""
@@ -188,7 +192,7 @@ class TaskState:
             return
         pid = head.view.mirror.pids.get(end.token, 0) if head else 0
         last = LastTry(
-            row.job or "", head.node if head else "", pid, end.kind, end.peak, row.changed,
+            row.job or "", head.node_of(end.token) if head else "", pid, end.kind, end.peak, row.changed,
             now - end.ago, end.seconds,
         )  # fmt: skip
         self.facts.put_fact("times", row.id, msgspec.msgpack.encode(last))

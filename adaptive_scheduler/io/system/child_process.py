@@ -338,6 +338,16 @@ def reap(pid: int) -> bool:
         return True
 
 
+def reap_group(group: int) -> bool:
+    """Free the numbers of children of a process group that have ended; returns whether none is left."""
+    try:
+        while os.waitpid(-group, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return True
+    return False
+
+
 def end_all() -> None:
     """Kill all children, and what they leave behind, until there is none: only in a subreaper.
 

@@ -310,7 +310,7 @@ class DriverManager:
             return TaskView(row.id, row.phase.value, row.attempts, job, since=row.changed)
         mirror = head.view.mirror
         return TaskView(
-            row.id, row.phase.value, row.attempts, job, head.node,
+            row.id, row.phase.value, row.attempts, job, head.node_of(row.token),
             mirror.pids.get(row.token, 0), row.changed, mirror.has_place(row.token),
         )  # fmt: skip
 

@@ -54,13 +54,26 @@ class HeadManager:
             return Refused("unknown_head", f"job {owner.job} must say first what it has.")
         if number <= self._clients.last_number(owner):
             return Refused("old_request", "its head has said anew what it has since then.")
-        if not head.is_known:
-            if request.holds is None:
-                return Work(tell=True)
-            if not head.view.mirror.could_hold(request.holds):
-                return Refused("bad_request", "two of its tasks are said to be in one place.")
-            self._restore(head, request, now)
+        if not head.is_known and request.holds is None:
+            return Work(tell=True)
+        if impossible := self._learn(head, request, now):
+            return Refused("bad_request", impossible)
         return self._trade(head, request, now)
+
+    def _learn(self, head: Head, request: Trade, now: Moment) -> str:
+        """Learn what a head has and, if this manager does not know it, holds; returns why that cannot be."""
+        try:
+            is_new = head.view.mirror.take_nodes(request.nodes)
+        except ValueError as error:
+            return f"what is said of its nodes cannot be: {error}."
+        if is_new:
+            self._state.note_nodes(head.view.job, now.wall)
+        if head.is_known:
+            return ""
+        if not head.view.mirror.could_hold(request.holds or ()):
+            return "two of its tasks are said to be in one place."
+        self._restore(head, request, now)
+        return ""
 
     def _trade(self, head: Head, request: Trade, now: Moment) -> Reply | Parked:
         left = request.seconds_left
@@ -72,7 +85,7 @@ class HeadManager:
                 self._state.stops.barren_runs = 0
         if request.ended:
             self._state.tasks.changed = True
-        must_answer = bool(request.ended) or request.wait <= 0
+        must_answer = bool(request.ended or request.nodes) or request.wait <= 0
         work = self._work(head, now, must_answer=must_answer)
         return work or Parked(now.monotonic + request.wait)
 
@@ -112,10 +125,10 @@ class HeadManager:
             self._node_of(other) != node for other in self._state.tasks.heads.values()
         )
 
-    def _node_of(self, head: Head) -> str:
-        """Return its node, as the batch system calls it."""
-        job = self._state.jobs.live.get(head.view.job)
-        return (job and job.node_name) or head.node
+    def _node_of(self, head: Head, token: int = 0) -> str:
+        """Return its first node, or that of one of its tasks, as the batch system calls it."""
+        node, job = head.node_of(token), self._state.jobs.live.get(head.view.job)
+        return (node == head.node and job and job.node_name) or node
 
     def wake(self, owner: Owner, _request: Trade, now: Moment) -> Reply | None:
         """Answer a report that waits, if there is something to do."""
@@ -216,7 +229,7 @@ class HeadManager:
         if end.kind in _TELLING:
             is_good = end.kind is EndKind.VALUE
             self._state.stops.nodes.on_task_end(
-                self._node_of(head), given.item, end.seconds, now.monotonic, good=is_good
+                self._node_of(head, end.token), given.item, end.seconds, now.monotonic, good=is_good
             )
         after = self._state.items.end_task(given.item, event, now.wall)
         assert type(after) is not Refused, after

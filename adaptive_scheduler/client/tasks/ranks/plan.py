@@ -113,12 +113,11 @@ def ranks_of(place: Placement, threads: int, nodes: Sequence[NodeInventory]) -> 
     per_node = len(place[0].cores) // threads
     if len(place) * per_node <= 1:
         return None
-    has_gpus = any(node.gpus for node in nodes)
     return Ranks(
         [
             NodeRanks(
                 nodes[one.node].name, tuple(one.cores),
-                tuple(gpu for gpu, _ in one.gpus) if has_gpus else None,
+                tuple(gpu for gpu, _ in one.gpus) if nodes[one.node].gpus else None,
             )
             for one in place
         ],

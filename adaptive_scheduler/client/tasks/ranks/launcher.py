@@ -23,12 +23,11 @@ from adaptive_scheduler.schedulers.rank_launch import (
     mpiexec_line,
     own_launcher,
     srun_line,
+    srun_settings,
 )
 
 #: Seconds that Slurm may take to say how it is set.
 PATIENCE = 5.0
-#: What MPICH and Intel MPI speak with Slurm, where nothing else is set.
-_PLUGIN = "pmi2"
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def find_launcher(ranks: Ranks, environ: Mapping[str, str], folder: Path) -> Ran
                 "Add its folder to PATH, for instance in setup= of the scheduler."
             )
         return RankLauncher(
-            srun_line(srun, nodes, ranks.per_node, _plugin(environ)), environment, has_input=True
+            srun_line(srun, nodes, ranks.per_node, _settings(environ)), environment, has_input=True
         )
     mpiexec = default_mpiexec(sys.executable)[0]
     path = _found(mpiexec, environ)
@@ -98,7 +97,8 @@ def find_launcher(ranks: Ranks, environ: Mapping[str, str], folder: Path) -> Ran
 
 def own_environment(ranks: Ranks, environ: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Return the environment of a program that starts its ranks itself. TaskError as above."""
-    own = own_launcher(environ, len(ranks.nodes), _tmrsh(ranks, environ, folder))
+    settings = _settings(environ) if is_in_slurm(environ) else None
+    own = own_launcher(len(ranks.nodes), settings, _tmrsh(ranks, environ, folder))
     return {**launch_environment(environ), **own}
 
 
@@ -121,24 +121,19 @@ def _tmrsh(ranks: Ranks, environ: Mapping[str, str], folder: Path) -> str:
     return str(path)
 
 
-def _plugin(environ: Mapping[str, str]) -> str:
-    """How `srun` is to talk to MPI; "": as the site, or the user, has set it."""
-    if "SLURM_MPI_TYPE" in environ:
-        return ""
+def _settings(environ: Mapping[str, str]) -> dict[str, str]:
     try:
-        return _PLUGIN if _has_no_plugin(environ.get("SLURM_CONF", "")) else ""
-    except SchedulerError:  # it is asked again for the next task
-        return ""
+        return srun_settings(_cluster(environ.get("SLURM_CONF", "")), environ)
+    except SchedulerError:  # Slurm does not answer; it is asked again for the next task
+        return {}
 
 
 @cache
-def _has_no_plugin(_conf: str) -> bool:
-    """Whether this cluster sets none: each rank of MPICH would be a world of its own."""
+def _cluster(_conf: str) -> str:
+    """How the cluster is set."""
     shown = commands.run(
         ["scontrol", "show", "config"], PATIENCE, env=clean_environment(os.environ)
     )
-    for line in shown.stdout.splitlines():
-        name, _, value = line.partition("=")
-        if name.strip() == "MpiDefault":
-            return value.strip() in ("none", "(null)")
-    raise SchedulerError(f"scontrol show config says nothing of MpiDefault: {shown.stderr}")
+    if shown.rc:
+        raise SchedulerError(f"scontrol show config: {shown.stderr}")
+    return shown.stdout

@@ -41,6 +41,7 @@ from adaptive_scheduler.client.tasks.ranks.reports import LauncherOutput
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
 from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.io.system.child_process import Child, ProcessEnd, Streams
+from adaptive_scheduler.schedulers.rank_launch import on_its_node
 
 #: What a launcher starts as each rank.
 RANK = "adaptive_scheduler.client.tasks.ranks.rank_start"
@@ -243,13 +244,13 @@ class _Launch:
 
     def begin(self, plan: Path, folder: str, output: int | None, cores: tuple[int, ...]) -> Child:
         """Start it."""
-        argv = [*self._launcher.argv, sys.executable, "-P", "-m", RANK, str(plan)]
+        rank = on_its_node([sys.executable, "-P", "-m", RANK, str(plan)])
         its = None
         if self._launcher.has_input:
             its, self._input = os.pipe2(os.O_CLOEXEC)
         try:
             return Child(
-                argv, self._launcher.environment, cwd=folder,
+                [*self._launcher.argv, *rank], self._launcher.environment, cwd=folder,
                 output=Streams(its, output, self._output.its), cores=cores,
             )  # fmt: skip
         finally:

@@ -7,7 +7,10 @@ lost with their nodes, nobody else is given a core of it.
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from adaptive_scheduler.client.tasks.messages import TaskEnd
+from adaptive_scheduler.core.wire.tasks import EndKind
 
 
 class RankTasks:
@@ -27,7 +30,7 @@ class RankTasks:
         self._nodes[token] = nodes
 
     def end(self, ended: TaskEnd, *, by_head: bool = False) -> None:
-        """It has ended: the first word counts.
+        """It has ended: the first word counts, unless it failed as a node of it was being lost.
 
         Parameters
         ----------
@@ -35,7 +38,10 @@ class RankTasks:
         by_head : bool
             It died with an agent or a node: its first node may have something left of it as well.
         """
-        if ended.token in self._ends or ended.token not in self._nodes:
+        before = self._ends.get(ended.token)
+        if by_head and before is not None and before.kind is not EndKind.VALUE:
+            self._ends[ended.token] = structs.replace(ended, seconds=before.seconds)
+        if before is not None or ended.token not in self._nodes:
             return
         self._ends[ended.token] = ended
         asked = self._nodes[ended.token][not by_head :] if ended.begun else []

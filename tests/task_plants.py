@@ -13,7 +13,7 @@ TASK_PLANTS: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("a dead agent's tasks kept", (Change("HeadSession.lose", "statement _end -for -_leave_line kind text"),)),
     ("a double booking at a release", (Change("HeadMirror._end", "test follower None -next", "True"),)),
     ("a driver's resend counted twice", (Change("DriverManager._submit", "test known", "False"),)),
-    ("a parked answer sent twice", (Change("Dispatcher._wake", "statement uuid _parked -list -items -append"),)),
+    ("a parked answer sent twice", (Change("Dispatcher._look_at_parked", "statement uuid _parked -list -items -append"),)),
     ("a crash counted for a neighbour", (Change("HeadSession.lose", "statement _lines _end > name BACK", "EndKind.DIED"),)),
     ("a task that was lined up begun again", (Change("HeadSession._is_away", "operation token _lines -running", "False"),)),
     ("tags ignored", (Change("HandOut._classes", "operation accepts of", "True"),)),
@@ -27,6 +27,6 @@ TASK_PLANTS: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("what did not reach a head is kept after a restart", (Change("HeadManager._restore", "call end_task", "None"),)),
     ("a batch forgotten by the next manager", (Change("row_codec:read_batches", "return items", "return {}"),)),
     ("the place of a waiting task not freed", (Change("HeadMirror._end", "test other None -follower", "False"),)),
-    ("a report waits although a task came", (Change("Dispatcher._wake", "test changed -until", "False"),)),
+    ("a report waits although a task came", (Change("Dispatcher._look_at_parked", "test changed -until", "False"),)),
     ("a task behind its dependency begun", (Change("Dependencies.add", "statement _undone", "self._undone[item.id] = 0"),)),
 )  # fmt: skip

@@ -18,7 +18,7 @@ from adaptive_scheduler.core.jobs.commands import SubmitJobs
 from adaptive_scheduler.core.rows.items import rank_of
 from adaptive_scheduler.core.rows.row import DONE, OVER, QUEUED, RUNNING, Item
 from adaptive_scheduler.core.rows.task_index import TaskClass, class_of
-from adaptive_scheduler.core.tasks.hand_out import HeadView
+from adaptive_scheduler.core.tasks.head_view import HeadView
 from adaptive_scheduler.core.tasks.task_state import Head
 from adaptive_scheduler.core.wire.messages import (
     Ok,
@@ -254,8 +254,7 @@ class TaskOracle(Oracle):
         starvation = self._tasks.hand_out.starvation
         passed = starvation.passed_by.items()
         due = {of for of, since in passed if monotonic - since >= STARVE_AFTER}
-        if head.job in starvation.reserved:
-            due.add(starvation.reserved[head.job][0])
+        due |= {of for of, one in starvation.reserved.items() if one.job == head.job}
         n = self._real_hand_out(head, wall, monotonic)
         if n:
             new = [given for token, given in head.mirror.given.items() if token not in before]
@@ -347,7 +346,7 @@ class TaskOracle(Oracle):
         if not head.mirror.inventory.could_ever_hold(self._tasks.resources[of[0]]):
             return
         since = self._passed.setdefault(of, now)
-        is_elsewhere = of in {other for other, _ in starvation.reserved.values()}
+        is_elsewhere = of in starvation.reserved
         if now - since > STARVE_AFTER and not is_elsewhere:
             for given in worse:
                 is_due = class_of(self._book.rows[given.item]) in due

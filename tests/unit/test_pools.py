@@ -1079,3 +1079,29 @@ def test_a_run_that_was_cancelled_takes_no_tasks() -> None:
     run.turn(31)
     assert run.jobs() == []
     assert isinstance(run.submit(1, batch="c"), Refused)
+
+
+def test_a_node_of_several_that_alone_fails_tasks_is_avoided_and_its_job_goes_on() -> None:
+    run = Run()
+    run.add(pool(resources=Resources(cores=2, nodes=2), max_jobs=1))
+    run.submit(100)
+    run.turn()
+    owner = Owner(run.jobs()[0], 0, 0, "head")
+    run.queue[owner.job] = JobState.RUNNING
+    nodes = [NodeInventory("good", [0]), NodeInventory("bad", [0])]
+    run.ask(Hello("good", 1, 2, inventory=nodes), owner)
+    work = run.ask(Trade(holds=[]), owner)
+    number = seen = begun_on_bad = 0
+    for _ in range(60):
+        ends = []
+        for one in work.tasks:
+            number += 1
+            is_bad = one.place[0].node == 1
+            begun_on_bad += is_bad
+            kind = EndKind.EXIT if is_bad else EndKind.VALUE
+            ends.append(End(number, one.token, kind, seconds=1.0))
+        seen = max([seen, *(one.token for one in work.tasks)])
+        work = run.ask(Trade(seen=seen, ended=ends, ends=number), owner)
+    assert begun_on_bad < 20, "it would have failed half of them"
+    assert not work.leave
+    assert run.manager.items.phases[DONE] >= 50

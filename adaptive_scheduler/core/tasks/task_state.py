@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import msgspec
@@ -12,8 +12,9 @@ from adaptive_scheduler.core.rows.events import TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.row import TaskItem
 from adaptive_scheduler.core.rows.task_results import kept
-from adaptive_scheduler.core.tasks.hand_out import HandOut, HeadView
+from adaptive_scheduler.core.tasks.hand_out import HandOut
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
+from adaptive_scheduler.core.tasks.head_view import HeadView
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
@@ -171,7 +172,7 @@ class TaskState:
         self.is_open = False
         self.changed = False
         self.ended_by: Counter[EndKind] = Counter()
-        self.hand_out = HandOut(items, self.resources, self._spec)
+        self.hand_out = HandOut(items, self.resources, self._spec, self._views)
         self._items = items
 
     def _spec(self, item: int) -> bytes:
@@ -180,6 +181,10 @@ class TaskState:
         except DatabaseError:
             self.changed = True  # the task fails, which its driver is to know
             raise
+
+    def _views(self) -> Iterator[HeadView]:
+        """Heads of which it is known what they hold."""
+        return (head.view for head in self.heads.values() if head.is_known)
 
     @property
     def resources(self) -> list[TaskResources]:

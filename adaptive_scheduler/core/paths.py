@@ -156,6 +156,11 @@ class RunFolder:
         return self.folder / "ends"
 
     @property
+    def invitations(self) -> Path:
+        """What the other nodes of jobs are told when they come, one file for each head."""
+        return self.folder / "invitations"
+
+    @property
     def complaints(self) -> Path:
         """Reports of clients that could not reach a manager, one file for each job."""
         return self.folder / "complaints"

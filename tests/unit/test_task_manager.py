@@ -609,6 +609,69 @@ def test_all_are_blamed_if_none_died_before_unless_the_job_ends(
     assert [end.kind for end in session.trade(0.0).ended] == [kind] * 2
 
 
+def on(*nodes: int, core: int = 0) -> list[NodePlace]:
+    return [NodePlace(node, [core]) for node in nodes]
+
+
+def test_only_what_ran_there_dies_with_the_agent_of_a_node() -> None:
+    session = HeadSession()
+    session.take(
+        Work(tasks=[Given(1, 1, 0, on(0)), Given(2, 2, 0, on(1)), Given(3, 3, 1, on(0, 1))])
+    )
+    assert session.lose("the agent died", is_ending=False, node=1) == {}
+    ends = {end.token: end.kind for end in session.trade(0.0).ended}
+    assert ends == {2: EndKind.DIED}
+    later = session.lose("the agent died", is_ending=False, node=0)
+    assert later == {3: EndKind.DIED}  # it is told when nothing is left of it on node 1
+    assert 3 in session.running
+
+
+def test_the_death_of_a_node_is_nobodys_fault() -> None:
+    session = HeadSession()
+    tasks = [
+        Given(1, 1, 0, on(1)),
+        Given(2, 2, 0, on(1, core=1), crashes=1),
+        Given(3, 3, 1, on(0, 1, core=2)),
+    ]
+    session.take(Work(tasks=tasks))
+    assert session.lose("lost", is_ending=False, node=1, is_node=True) == {3: EndKind.CUT}
+    ends = {end.token: end.kind for end in session.trade(0.0).ended}
+    assert ends == {1: EndKind.CUT, 2: EndKind.DIED}
+
+
+def test_a_task_with_a_place_on_a_lost_node_comes_back_and_none_takes_its_place_over() -> None:
+    session = HeadSession()
+    session.take(Work(tasks=[Given(1, 1, 0, on(0)), Given(2, 2, 0, None), Given(3, 3, 0, None)]))
+    session.change_node(1, None)
+    (change,) = session.trade(0.0).nodes
+    assert (change.number, change.node, change.inventory) == (1, 1, None)
+    begins = session.take(
+        Work(tasks=[Given(4, 4, 0, on(1))], orders=[Order(1, 2, place=on(0, 1, core=1))])
+    )
+    assert begins == []
+    assert {end.token: (end.kind, end.begun) for end in session.trade(0.0).ended} == {
+        2: (EndKind.BACK, False), 4: (EndKind.BACK, False)
+    }  # fmt: skip
+    session.change_node(0, None)
+    assert session.end(1, EndKind.VALUE) == []  # task 3 waits, but not for a place on a lost node
+    session.take(Work(nodes=1))
+    assert [one.number for one in session.trade(0.0).nodes] == [2]
+    session.change_node(0, NodeInventory("n0", [0]))
+    (begin,) = session.take(Work(orders=[Order(2, 3, place=on(0))], nodes=2))
+    assert isinstance(begin, Begin)
+
+
+def test_what_was_lined_up_at_a_lost_agent_comes_back_also_if_no_agent_was_given_it() -> None:
+    session = HeadSession()
+    first = [Given(n, n, 0, on(0) if n == 1 else None, function="f") for n in range(1, 6)]
+    session.take(Work(tasks=first))
+    session.end(1, EndKind.VALUE, seconds=1e-6)
+    assert len(session.running) == 1
+    session.lose("the agent died", is_ending=False, unsent={3, 4})
+    ends = {end.token: end.kind for end in session.trade(0.0).ended}
+    assert ends == {1: EndKind.VALUE, 2: EndKind.DIED} | dict.fromkeys((3, 4, 5), EndKind.BACK)
+
+
 def test_all_may_have_begun_in_a_head_that_never_told_the_new_manager() -> None:
     world = World()
     world.submit(2)

@@ -91,13 +91,14 @@ class RunState:
         record = self.jobs.records.get(job)
         return None if record is None or record.external else self.pools.by_shape.get(record.shape)
 
-    def note_nodes(self, job: str, now: float) -> None:
+    def note_nodes(self, job: str, wall: float, monotonic: float) -> None:
         """A head has told what its job has, or that a node has come or is lost."""
         head = self.tasks.heads[job]
+        head.note_nodes(monotonic)
         if self.pool_of(job) is not None:
             self.pools.note_found(self.jobs.records[job].shape, head.inventory)
         self.tasks.changed = True
-        self.fail_unplaceable(now)
+        self.fail_unplaceable(wall)
 
     def why_unplaceable(self, task: TaskResources, tag: str) -> str:
         """Return, with the numbers, why nothing can ever run such a task; "" if something may.

@@ -31,6 +31,9 @@ CUTS = frozenset({"timeout", "preempted", "node_fail", "cancelled", "goodbye"})
 FULL_WALLTIME = 0.8
 #: Part of a walltime: a job of which less is left is followed by another one.
 NEARLY_OVER = 0.1
+#: Seconds for which a job may lack some of its nodes before it counts as one that cannot run all that
+#: its pool promises: they come one by one, and a lost one may be there again.
+NODE_PATIENCE = 60.0
 
 
 class FactStore(Protocol):
@@ -83,6 +86,8 @@ class Head:
         Why it is told to leave; "" while it is not.
     is_barren : bool
         It was given tasks, and none of them has ended.
+    lacks_since : float or None
+        Since when some of its nodes have not come, or are lost.
     """
 
     def __init__(self, owner: Owner, nodes: Iterable[NodeInventory]) -> None:
@@ -93,6 +98,7 @@ class Head:
         self.idle_since: float | None = None
         self.leaves = ""
         self.is_barren = False
+        self.lacks_since: float | None = None
         self._has_ended_one = False
 
     def configure(self, pool: Pool) -> None:
@@ -129,8 +135,24 @@ class Head:
         return self.inventory.cores - self.inventory.free_cores
 
     def is_nearly_over(self, walltime: float | None, now: float) -> bool:
-        """Whether so little of its walltime is left that it does not count as a place for tasks."""
+        """Whether so little of its walltime is left that it will run little more."""
         return self.ends_at - now <= (walltime or 0.0) * NEARLY_OVER
+
+    def note_nodes(self, now: float) -> None:
+        """It has told which nodes there are."""
+        is_whole = self.inventory.is_complete and not self.inventory.lost
+        if is_whole:
+            self.lacks_since = None
+        elif self.lacks_since is None:
+            self.lacks_since = now
+
+    def lacks_nodes(self, now: float) -> bool:
+        """Whether some of its nodes have been away for too long."""
+        return self.lacks_since is not None and now - self.lacks_since >= NODE_PATIENCE
+
+    def is_no_room(self, walltime: float | None, now: float) -> bool:
+        """Whether it does not count as a place for tasks that wait."""
+        return self.is_nearly_over(walltime, now) or self.lacks_nodes(now)
 
     def note_given(self) -> None:
         """It was given tasks."""

@@ -11,6 +11,7 @@ from adaptive_scheduler.core.wire.messages import Owner, Refused, Reply
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Trade, Work
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
+from adaptive_scheduler.manager.tasks.jobs_wanted import awaits_nodes, is_in_the_way
 from adaptive_scheduler.manager.tasks.parked import Parked
 
 #: What heads send, besides Hello and Goodbye.
@@ -67,7 +68,7 @@ class HeadManager:
         except ValueError as error:
             return f"what is said of its nodes cannot be: {error}."
         if is_new:
-            self._state.note_nodes(head.view.job, now.wall)
+            self._state.note_nodes(head.view.job, now.wall, now.monotonic)
         if head.is_known:
             return ""
         if not head.view.mirror.could_hold(request.holds or ()):
@@ -96,7 +97,7 @@ class HeadManager:
             return
         self._next_recall = now.monotonic + RECALL_INTERVAL
         views = [head.view for head in heads if head.is_known]
-        takers = [head.view for head in heads if head.is_known and not self._is_going(head)]
+        takers = [head.view for head in heads if head.is_known and not head.view.is_going]
         if self._state.tasks.hand_out.recall(views, takers, now.wall - RECALL_AFTER):
             self._state.tasks.changed = True
 
@@ -161,7 +162,7 @@ class HeadManager:
         head.view.note_left(head.ends_at - now.monotonic)
         if pool is not None:
             head.configure(pool)
-        head.view.is_going = self._is_going(head)
+        head.view.is_going = self._is_going(head) or is_in_the_way(self._state, head, now.monotonic)
         starvation = self._state.tasks.hand_out.starvation
         if not head.view.is_going:
             n = self._state.tasks.hand_out.to(head.view, now.wall, now.monotonic)
@@ -184,17 +185,21 @@ class HeadManager:
         if head.view.mirror.given or not head.is_known:
             head.idle_since = None
             return ""
-        if head.idle_since is None:
+        if head.idle_since is None or awaits_nodes(self._state, head, now.monotonic):
             head.idle_since = now.monotonic
-        if pool is None:
-            return ""
+        return "" if pool is None else self._why_it_may_go(head, pool, now)
+
+    def _why_it_may_go(self, head: Head, pool: Pool, now: Moment) -> str:
+        """Return why a head that holds nothing is to go; "" if it is to stay."""
         if pool.is_removed:
             return f"pool {pool.name} was removed"
         if self._fails_tasks(head):
             return f"tasks fail fast on its node, {self._node_of(head)}, and only there"
-        is_idle = now.monotonic - head.idle_since >= pool.idle
-        is_spare = head.is_nearly_over(pool.resources.walltime, now.monotonic)
-        if is_idle and (is_spare or self._staying(head) >= pool.min_jobs):
+        if is_in_the_way(self._state, head, now.monotonic):
+            return "it lacks nodes that tasks wait for"
+        idle = 0.0 if head.idle_since is None else now.monotonic - head.idle_since
+        is_spare = head.is_no_room(pool.resources.walltime, now.monotonic)
+        if idle >= pool.idle and (is_spare or self._staying(head) >= pool.min_jobs):
             return f"it had no task for {pool.idle:g} s"
         return ""
 

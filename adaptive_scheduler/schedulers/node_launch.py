@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adaptive_scheduler.core.clean_environment import clean_environment
+from adaptive_scheduler.core.paths import JOB_VARIABLE, NODE_VARIABLE
 from adaptive_scheduler.schedulers.slurm.states import expand_nodes
 
+#: What says whose process a launcher is, for whoever looks.
+_OF_LAUNCHER = ("SLURM_JOB_ID", JOB_VARIABLE, NODE_VARIABLE)
 #: Variables without which Python may not start; PBS passes none on.
 _FOR_PYTHON = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
 
@@ -79,7 +82,8 @@ def _by_srun(
         "--cpu-bind=none", "--mem=0", "--input=none", "--export=ALL", "--mpi=none",
         "--job-name=adaptive_scheduler.nodes", *program,
     )  # fmt: skip
-    return NodeLauncher(tuple(nodes), argv, clean_environment(environ))
+    kept = {name: environ[name] for name in _OF_LAUNCHER if name in environ}
+    return NodeLauncher(tuple(nodes), argv, {**clean_environment(environ), **kept})
 
 
 def _by_tmrsh(environ: Mapping[str, str], node: str, program: Sequence[str]) -> NodeLauncher:

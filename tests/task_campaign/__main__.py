@@ -1,8 +1,9 @@
-"""A kill campaign: ``python -m tests.task_campaign local|slurm|pbs [--seed N] [--minutes M]``."""
+"""A kill campaign: ``python -m tests.task_campaign local|slurm|pbs [--nodes 2] [--seed N] [--minutes M]``."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import shutil
 import signal
@@ -21,6 +22,8 @@ from tests.task_campaign.world import World
 BETWEEN, AT_MOST = 35, 12.0
 #: Walltime and mean seconds of a task; Slurm has no walltime below a minute.
 SIZES = {"local": (12, 0.06), "pbs": (12, 0.06), "slurm": (60, 0.12)}
+#: Mean seconds where jobs have whole nodes.
+OVER_NODES = 0.2
 #: Seconds in which all must be over, beside the minutes that were asked for.
 LIMIT = 240.0
 CHANGES = ("priorities changed", "pool added", "pool removed")
@@ -32,16 +35,14 @@ def main() -> int:
     options.add_argument("batch_system", choices=list(SIZES))
     options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     options.add_argument("--minutes", type=float, default=0.0, help="go on for so long")
+    options.add_argument("--nodes", type=int, default=0, help="of each job, which has them whole")
     options.add_argument("--keep", action="store_true")
     given = options.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = Path(tempfile.mkdtemp(prefix="as-kills-", dir="/tmp"))
-    walltime, seconds = SIZES[given.batch_system]
-    more = max(1, round(given.minutes))
-    plan = Plan(
-        str(folder), given.batch_system, given.seed, calls=2000 * more, commands=200 * more,
-        seconds=seconds, walltime=walltime,
-    )  # fmt: skip
+    plan = plan_of(given, folder)
+    if given.nodes:  # as many cores as its nodes have: then tasks are bound, and tell to which
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: plan.cores])
     print(f"kill campaign on {given.batch_system}, seed {given.seed}", flush=True)
     wrong = ["it was interrupted"]
     try:
@@ -54,6 +55,20 @@ def main() -> int:
     print(*wrong[:20], sep="\n")
     print(f"seed {given.seed}: {len(wrong)} promises broken", flush=True)
     return int(bool(wrong))
+
+
+def plan_of(given: argparse.Namespace, folder: Path) -> Plan:
+    """Return what is to be done, for so many minutes at least."""
+    walltime, seconds = SIZES[given.batch_system]
+    more, calls, commands = max(1, round(given.minutes)), 2000, 200
+    if given.nodes:
+        # Slurm has no shorter walltime, and tasks over nodes take longer to start
+        more, calls, commands = max(1, round(given.minutes / 2)), 1500, 150
+        seconds = OVER_NODES
+    return Plan(
+        str(folder), given.batch_system, given.seed, calls=calls * more, commands=commands * more,
+        seconds=seconds, walltime=walltime, nodes=given.nodes,
+    )  # fmt: skip
 
 
 def campaign(plan: Plan, minutes: float) -> list[str]:

@@ -21,7 +21,10 @@ GPU_VARIABLES = (
     "GPU_DEVICE_ORDINAL",
 )  # fmt: skip
 #: Other variables whose values are those of one node.
-OF_NODE = ("SLURMD_NODENAME", "SLURM_CPUS_ON_NODE", "NCPUS", "TMPDIR")
+OF_NODE = (
+    "SLURMD_NODENAME", "SLURM_CPUS_ON_NODE", "NCPUS", "PBS_NODENUM", "PBS_TASKNUM", "PBS_MOMPORT",
+    "TMPDIR",
+)  # fmt: skip
 #: What batch systems write there if a job has no GPU.
 _NO_GPUS = ("", "-1", "NoDevFiles")
 _MIB = 2**20

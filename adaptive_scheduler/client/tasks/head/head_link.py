@@ -73,7 +73,7 @@ class HeadLink:
         """Tell managers that come later that there is this."""
         folder, owner, hello = self._to
         cores = sum(len(node.cores) for node in nodes)
-        self._to = folder, owner, msgspec.structs.replace(hello, cores=cores, inventory=list(nodes))
+        self._to = folder, owner, msgspec.structs.replace(hello, ranks=cores, inventory=list(nodes))
 
     def away_for(self) -> float:
         """Seconds since the manager was first not reached; 0 while it answers."""

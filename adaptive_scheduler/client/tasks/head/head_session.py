@@ -75,8 +75,8 @@ class HeadReport:
         self.must_tell = self.frees = False
         self.unheard: list[End] = []
         self._begun: list[tuple[int, int, int]] = []
-        self._last_end = self._last_change = 0
-        self._changes: list[NodeChange] = []
+        self._last_end = self._last_change = self._heard_of_nodes = 0
+        self._changes: dict[int, NodeChange] = {}  # the last one of each node
 
     def add(self, token: int, kind: EndKind, follower: int = 0, **facts: Any) -> None:
         """A task has ended, or comes back."""
@@ -90,12 +90,12 @@ class HeadReport:
     def change_node(self, node: int, inventory: NodeInventory | None) -> None:
         """A node has come, or is lost."""
         self._last_change += 1
-        self._changes.append(NodeChange(self._last_change, node, inventory))
+        self._changes[node] = NodeChange(self._last_change, node, inventory)
 
     def forget(self, heard: int, nodes: int) -> None:
-        """The manager has confirmed ends, and what has changed about nodes."""
+        """The manager has confirmed ends, and what has changed about nodes: a new one nothing of it."""
         self.unheard = [end for end in self.unheard if end.number > heard]
-        self._changes = [change for change in self._changes if change.number > nodes]
+        self._heard_of_nodes = nodes
 
     def trade(self, holds: list[Held] | None, wait: float) -> Trade:
         """Return what there is to tell."""
@@ -103,8 +103,12 @@ class HeadReport:
         self.frees = False
         return Trade(
             self.seen, self.told, self._first(), begun, holds, wait, self._last_end,
-            nodes=list(self._changes),
+            nodes=self._unheard_changes(),
         )  # fmt: skip
+
+    def _unheard_changes(self) -> list[NodeChange]:
+        changes = [one for one in self._changes.values() if one.number > self._heard_of_nodes]
+        return sorted(changes, key=lambda one: one.number)
 
     def _first(self) -> list[End]:
         """Return what is not confirmed, as far as one message may be large; the rest comes next."""

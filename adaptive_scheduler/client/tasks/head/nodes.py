@@ -13,8 +13,6 @@ from adaptive_scheduler.client.tasks.messages import (
     Begun,
     Call,
     EndRanks,
-    NodeRanks,
-    Ranks,
     Slot,
     Start,
     TaskEnd,
@@ -22,6 +20,7 @@ from adaptive_scheduler.client.tasks.messages import (
 from adaptive_scheduler.client.tasks.other_nodes.launchers import Commands, commands_of_job
 from adaptive_scheduler.client.tasks.other_nodes.other_node import OtherNode
 from adaptive_scheduler.client.tasks.other_nodes.others import NodesListener, OtherNodes
+from adaptive_scheduler.client.tasks.ranks.plan import ranks_of
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace, Placement
@@ -99,7 +98,8 @@ class Nodes:
     Attributes
     ----------
     inventory : list of NodeInventory
-        What there is now; a node that is not there has no cores.
+        What is known of them: a node that has not come yet has no cores, and one that is lost those
+        that it had.
     can_begin : bool
         Whether there has been an agent on any of them.
     """
@@ -131,8 +131,8 @@ class Nodes:
         """
         first = place[0]
         work = _work(given)
-        slot = Slot(tuple(first.cores), self._gpus(first, each_once=True), given.threads)
-        ranks = self._ranks_of(given, place)
+        slot = Slot(tuple(first.cores), self._gpus(first), given.threads)
+        ranks = ranks_of(place, given.threads, self.inventory)
         if len(place) > 1:
             self._ranks.begin(given.token, [part.node for part in place])
         self._where[given.token] = first.node
@@ -140,21 +140,10 @@ class Nodes:
             Start(given.token, work, slot, given.timeout, given.attempt, ranks)
         )
 
-    def _ranks_of(self, given: Given, place: Placement) -> Ranks | None:
-        per_node = max(1, len(place[0].cores) // max(1, given.threads))
-        if len(place) * per_node == 1:
-            return None
-        nodes = [
-            NodeRanks(self.inventory[part.node].name, tuple(part.cores), self._gpus(part))
-            for part in place
-        ]
-        return Ranks(nodes, per_node)
-
-    def _gpus(self, part: NodePlace, *, each_once: bool = False) -> tuple[str, ...] | None:
+    def _gpus(self, part: NodePlace) -> tuple[str, ...] | None:
         if not self.inventory[part.node].gpus:
             return None  # nobody has said whether this node has any
-        gpus = [gpu for gpu, _ in part.gpus]
-        return tuple(dict.fromkeys(gpus) if each_once else gpus)
+        return tuple(dict.fromkeys(gpu for gpu, _ in part.gpus))
 
     def _node(self, number: int) -> AgentLink | OtherNode:
         if number == OWN:
@@ -241,7 +230,6 @@ class Nodes:
     def node_lost(self, node: int, text: str) -> None:
         """A node is lost, with all that ran there."""
         self._forget(node)
-        self.inventory[node] = NodeInventory(self.inventory[node].name, [])
         self._listener.node_lost(node, f"node {self.inventory[node].name} was lost: {text}")
         self._ranks.lose(node)
         self._settle()

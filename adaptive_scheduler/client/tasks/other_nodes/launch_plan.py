@@ -49,6 +49,16 @@ class LaunchPlan:
                 self.note_failed([node], now)
         return [node for node, awaited in self._awaited.items() if now >= awaited.start_at]
 
+    def in_groups(self, nodes: list[str]) -> list[list[str]]:
+        """Divide nodes by who is to be started by one launcher: after a vain start each one alone.
+
+        A node that is down lets ``srun`` fail for all that it is to start.
+        """
+        fresh = [node for node in nodes if node not in self._vain]
+        return [
+            group for group in (fresh, *([node] for node in nodes if node in self._vain)) if group
+        ]
+
     def note_started(self, nodes: Iterable[str], now: float) -> None:
         """A launcher for these nodes has been started."""
         for node in nodes:

@@ -14,13 +14,14 @@ from adaptive_scheduler.client.tasks.other_nodes.launch_plan import (
     MOST_VAIN_STARTS,
     LaunchPlan,
 )
+from adaptive_scheduler.io.system.child_process import reap_group
 from adaptive_scheduler.io.system.processes import end_process, start_launcher
 from adaptive_scheduler.schedulers.node_launch import NodeLauncher, launchers
 
 #: Makes the commands for (nodes, program).
 Commands = Callable[[Sequence[str], Sequence[str]], list[NodeLauncher]]
 #: Seconds that launchers have to end when all nodes have.
-PATIENCE = 3.0
+PATIENCE = 1.0
 #: What they start.
 ENTER = "adaptive_scheduler.client.tasks.other_nodes.enter"
 
@@ -55,6 +56,9 @@ class Launchers:
         self._program = [sys.executable, "-P", "-m", ENTER, invitation]
         self._commands = commands
         self._running: list[_Running] = []
+        self._ended: list[
+            int
+        ] = []  # process groups of those that have: one that is killed leaves a child
 
     def tick(self, now: float) -> None:
         """Start what is due, and take in what has ended."""
@@ -63,13 +67,16 @@ class Launchers:
                 one.process.kill()  # it hangs: another one is to take its place
             if one.process.poll() is not None:
                 self._running.remove(one)
+                self._ended.append(one.process.pid)
                 self._plan.note_failed(one.nodes, now)
+        self._ended = [group for group in self._ended if not reap_group(group)]
         due = self._plan.due(now)
         for node in self._plan.give_up(now):
             due.remove(node)
             _say(f"node {node} is given up: it was started {MOST_VAIN_STARTS} times in vain.")
-        for launcher in self._commands(due, self._program) if due else []:
-            self._start(launcher, now)
+        for nodes in self._plan.in_groups(due):
+            for launcher in self._commands(nodes, self._program):
+                self._start(launcher, now)
 
     def _start(self, launcher: NodeLauncher, now: float) -> None:
         self._plan.note_started(launcher.nodes, now)

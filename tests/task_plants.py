@@ -19,6 +19,14 @@ TASK_PLANTS: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("tags ignored", (Change("HeadView.may_have", "operation accepts of -has_time_for", "True"),)),
     ("starve_after ignored", (Change("Starvation.reserve", "test since after", "True"),)),
     ("a recalled task run", (Change("HeadSession._let_go", "statement _end begun"),)),
+    # of several nodes
+    ("a lost node placed on", (Change("Inventory.lose", "statement lost add"),)),
+    ("what is taken on a lost node free when it is there again", (Change("Inventory.add", "test known cores -node", "True"),)),
+    ("ranks counted in another order than their nodes", (Change("Inventory.place", "call sorted fitting", "[one[2] for one in fitting[: resources.nodes]]"),)),
+    ("an old change of nodes taken for a new one", (Change("HeadMirror.take_nodes", "test number nodes", "False"),)),
+    ("a task begun on a node that is lost", (Change("HeadSession._begin_or_return", "test _is_lost", "True"),)),
+    ("the end of ranks told while some are left", (Change("RankTasks.ready", "test nodes", "True"),)),
+    ("a job that lacks nodes keeps its place for ever", (Change("Head.lacks_nodes", "return lacks_since", "return False"),)),
     # more
     ("a head that lives on believed to be empty", (Change("Head.__init__", "statement is_known", "self.is_known = True"),)),
     ("a new manager counts ends from the beginning", (Change("HeadMirror.restore", "statement heard", "self.heard = 0"),)),

@@ -119,6 +119,15 @@ class LifeNodes:
         for number in list(self._parts.get(token, ())):
             self.clean(token, number)
 
+    def is_clean(self, token: int) -> bool:
+        """Whether nothing is left of a task on any node that is there."""
+        return not self._parts.get(token)
+
+    def die(self, number: int) -> None:
+        """Nothing is left on a node."""
+        for token in list(self._parts):
+            self.clean(token, number)
+
     def leave(self, number: int) -> None:
         """What is left on a node stays until an agent of the same job comes there again."""
         for parts in self._parts.values():
@@ -404,6 +413,10 @@ class HeadLife:
             else:
                 self._ranks.answered(number, token)
         for ended in self._ranks.ready():
+            is_clean = self.nodes.is_clean(ended.token)
+            demand(
+                is_clean, f"the end of token {ended.token} is told while something is left of it"
+            )
             self._report(ended.token, ended.kind)
             self._after(0.0, self.trade)
         self._leave_if_done()
@@ -446,11 +459,10 @@ class HeadLife:
         is_cut = history.rng.random() < 0.5
         history.fault("node of a job cut off" if is_cut else "node of a job dies", self.job.id)
         self.nodes.there.discard(number)
-        ran = self._tasks_on(number, is_node=True)
         if is_cut:
             self.nodes.leave(number)
-        for token in ran:
-            self.nodes.clean(token, number)
+        else:
+            self.nodes.die(number)
         self._lose("a node was lost", number, is_node=True)
         self.session.change_node(number, None)
         self._ranks.lose(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,8 @@ from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.head_view import HeadView
 from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.tasks.pools import Pool
-from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.resources import SizeLimits, TaskResources, rounded_up
+from adaptive_scheduler.core.tasks.task_submits import MOST_EXACT, TaskSubmits
 from adaptive_scheduler.core.wire.tasks import (
     Collect,
     End,
@@ -175,3 +177,48 @@ def test_fault_51_what_no_pool_can_hold_is_refused_or_fails_when_the_last_one_go
 def _check_words(reason: str, task: TaskResources, pools: dict[str, Pool]) -> None:
     assert str(task) in reason
     assert all(str(pool) in reason for pool in pools.values())
+
+
+# ------------------------------------------------------------------- many sizes, few kinds
+
+
+@pytest.mark.parametrize(
+    ("size", "step"),
+    [(1, 1), (4, 4), (5, 5), (9, 10), (17, 20), (1000, 1024), (1025, 1280), (3 * 2**30, 3 * 2**30)],
+)
+def test_sizes_are_rounded_up_in_steps(size: int, step: int) -> None:
+    task = rounded_up(TaskResources(memory=size, walltime=float(size)), SizeLimits())
+    assert (task.memory, task.walltime) == (step, float(step))
+    assert rounded_up(task, SizeLimits()) == task
+    limits = SizeLimits(frozenset({size - 1, size, 2 * size}), frozenset({float(size)}))
+    exact = TaskResources(memory=size, walltime=float(size))
+    assert rounded_up(exact, limits) == exact
+
+
+def test_tasks_of_many_sizes_are_of_few_kinds() -> None:
+    submits = TaskSubmits()
+    numbers = {
+        submits.number_of(TaskResources(memory=2**20 * n, walltime=float(n)))
+        for n in range(1, 10_000)
+    }
+    assert len(numbers) <= MOST_EXACT + 10 * 14
+    few = {
+        submits.number_of(TaskResources(memory=2**20 * n, walltime=float(n))) for n in range(1, 50)
+    }
+    assert [submits.resources[n].walltime for n in sorted(few)] == [float(n) for n in range(1, 50)]
+
+
+@given(POOLS, st.integers(1, 2**24), st.floats(0.1, 100.0))
+def test_what_fits_a_pool_fits_it_rounded_up_too(
+    pools: list[Pool], memory: int, walltime: float
+) -> None:
+    run = Run()
+    for pool in pools:
+        run.add(pool)
+    task = TaskResources(memory=memory, walltime=walltime)
+    rounded = rounded_up(task, run.manager.state.size_limits())
+    assert (rounded.memory or 0) >= memory
+    assert (rounded.walltime or 0) >= walltime
+    for pool in pools:
+        if pool.could_hold(task, "x"):
+            assert pool.could_hold(rounded, "x")

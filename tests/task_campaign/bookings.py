@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,23 @@ def intervals(ledger: list[dict[str, Any]]) -> list[Interval]:
     return [(begun[mark]["at"], at, begun[mark]) for mark, at in seen.items()]
 
 
-def double_bookings(ledger: list[dict[str, Any]], cores: int) -> list[str]:
-    """What overlaps on one core of one node, among tasks that are bound to fewer than so many cores."""
+def double_bookings(
+    ledger: list[dict[str, Any]], cores: int, unwatched: Collection[str] = ()
+) -> list[str]:
+    """What overlaps on one core of one node, among tasks that are bound to fewer than so many cores.
+
+    Parameters
+    ----------
+    ledger : list of dict
+    cores : int
+    unwatched : collection of str
+        Jobs that may have run on although their nodes were given to others.
+    """
     by_core: dict[Any, list[tuple[float, float, str]]] = defaultdict(list)
     for begin, end, line in intervals(ledger):
         if len(line["cores"]) < cores:
             for core in line["cores"]:
-                by_core[line["node"], f"core {core}"].append((begin, end, line["key"]))
+                by_core[_where(line, unwatched), f"core {core}"].append((begin, end, line["key"]))
     return [
         f"{place}: {first} until {until}, but {second} from {begin}"
         for place, runs in by_core.items()
@@ -40,7 +50,13 @@ def double_bookings(ledger: list[dict[str, Any]], cores: int) -> list[str]:
     ]  # fmt: skip
 
 
-def gpus_overbooked(ledger: list[dict[str, Any]], shares: Mapping[str, float]) -> list[str]:
+def _where(line: dict[str, Any], unwatched: Collection[str]) -> str:
+    return f"{line['node']} of {line['job']}" if line["job"] in unwatched else str(line["node"])
+
+
+def gpus_overbooked(
+    ledger: list[dict[str, Any]], shares: Mapping[str, float], unwatched: Collection[str] = ()
+) -> list[str]:
     """GPUs of a node of which more than a whole one was given away at a time, or to the wrong task.
 
     Parameters
@@ -48,6 +64,8 @@ def gpus_overbooked(ledger: list[dict[str, Any]], shares: Mapping[str, float]) -
     ledger : list of dict
     shares : mapping of str to float
         GPUs of each rank, by the key of its task; below 1: a part of one.
+    unwatched : collection of str
+        As of `double_bookings`.
     """
     wrong = []
     changes: dict[Any, list[tuple[float, float]]] = defaultdict(list)
@@ -57,7 +75,7 @@ def gpus_overbooked(ledger: list[dict[str, Any]], shares: Mapping[str, float]) -
         if len(its) != (1 if 0 < share < 1 else share):
             wrong.append(f"{line['key']} has the GPUs {its}, and wants {share}")
         for gpu in its:
-            changes[line["node"], f"GPU {gpu}"] += [
+            changes[_where(line, unwatched), f"GPU {gpu}"] += [
                 (begin, min(1.0, share)),
                 (end, -min(1.0, share)),
             ]

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from adaptive_scheduler import Command, Executor
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.runs.driver.future import TaskFuture
@@ -23,6 +25,8 @@ LAST = 100
 PRIORITIES, POOLS = 0.3, 3.0
 #: Jobs at most; more where jobs have whole nodes, as requeued ones wait for long.
 MOST_JOBS, MOST_OF_NODES = 2, 4
+#: Seconds after which a silent job is cancelled, where whole nodes die.
+SILENT = 8.0
 #: So short that what is lost is noticed within seconds.
 TIMING = Timing(
     beat=0.5, lease=4.0, interval=1.0, grace=5.0, patience=30.0, kill_wait=5.0, driver_patience=60.0
@@ -36,7 +40,9 @@ class CampaignDriver:
         self.plan = plan
         self.dice = random.Random()  # another one in each life
         folder = plan.path / "run"
-        start_run(run_folder(folder, "kills"), "kills", plan.scheduler(), TIMING)
+        # a job whose node has died is silent, and in the queue still
+        timing = msgspec.structs.replace(TIMING, patience=SILENT) if plan.nodes else TIMING
+        start_run(run_folder(folder, "kills"), "kills", plan.scheduler(), timing)
         self.executor = Executor(
             plan.scheduler(),
             folder=folder,

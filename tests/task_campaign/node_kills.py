@@ -20,8 +20,10 @@ DRAINED, DEAD = 4.0, 6.0
 #: Seconds between two deaths of nodes of which Slurm is told at once: it lets their jobs, which it
 #: requeues, wait for two minutes.
 NOTICED_EVERY = 60.0
-#: What runs for other nodes of a job, and for tasks of several ranks.
-OVER_NODES = ("proxy", "launcher", "rank", "rank launcher")
+#: A file with the jobs whose slurmstepds were killed.
+UNWATCHED = "unwatched"
+#: What runs for other nodes of a job.
+OVER_NODES = ("proxy", "launcher")
 
 
 class NodeKills:
@@ -95,17 +97,23 @@ class NodeKills:
         return f"{node}{', and Slurm was told' if is_noticed else ''}"
 
     def _kill_stepd(self) -> str:
-        """One of a job's: of its batch script, or of a step; Slurm itself does not notice."""
+        """One of a job's: of its batch script, or of a step; Slurm itself does not notice.
+
+        When such a job is cancelled or requeued, Slurm has nobody to end its processes, and gives its
+        nodes to others all the same: they may run in two jobs at a time, of which it knows one.
+        """
         assert self._world.cluster is not None
         jobs = {job.id for job in self._jobs()}
-        found = []
+        found: list[tuple[str, psutil.Process]] = []
         for process in remains.processes(self._world.cluster.folder):
             title = re.match(r"slurmstepd: \[(\d+)\.", " ".join(process.cmdline()))
             if title and title[1] in jobs:
-                found.append(process)
+                found.append((title[1], process))
         if not found:
             return ""
-        victim = self._dice.choice(found)
+        job, victim = self._dice.choice(found)
+        with (self._world.plan.path / UNWATCHED).open("a") as file:
+            file.write(f"{job}\n")
         what = " ".join(victim.cmdline())
         victim.kill()
         return what

@@ -17,6 +17,8 @@ CORES, CORES_OF_NODE = 4, 2
 GPUS_OF_NODE = 2
 #: Of a hundred calls, those that always fail.
 WRONG = 2
+#: Whether tasks may have several ranks.
+WITH_RANKS = False
 #: What tasks occupy on whole nodes, and how many of a hundred calls, and of a hundred commands.
 SIZES = (
     (TaskResources(), 62, 36),
@@ -114,8 +116,10 @@ class Plan(msgspec.Struct, frozen=True):
         """What a task occupies; one that fails does so in a single process, whose error is known."""
         if not self.nodes:
             return TaskResources(threads_per_rank=dice.choice((1, 1, 1, 2)))
-        can = [one for one in SIZES if one[0].nodes <= self.nodes and (
-            one[0].ranks_per_node == 1 or self.nodes > 1)]  # fmt: skip
+        can = [
+            one for one in SIZES if one[0].nodes <= self.nodes
+            and (WITH_RANKS or one[0].nodes * one[0].ranks_per_node == 1)
+        ]  # fmt: skip
         weights = [calls if kind == "call" else commands for _, calls, commands in can]
         size = dice.choices(can, weights)[0][0]
         return size if size.nodes * size.ranks_per_node == 1 or not is_wrong else TaskResources()

@@ -21,6 +21,7 @@ from tests.task_campaign.bookings import (
     read_ledger,
     too_many_at_a_time,
 )
+from tests.task_campaign.node_kills import UNWATCHED
 from tests.task_campaign.plan import Plan
 
 
@@ -113,13 +114,18 @@ class Verdict:
         self.figures["begun again"] = sum(begun[key] > ranks[key] for key in begun)
         # of cores that nothing is bound to only their number is known
         bound = self.plan.cores + 1 if self.plan.nodes else os.cpu_count() or 1
-        self.wrong += double_bookings(self.ledger, bound)
+        self.wrong += double_bookings(self.ledger, bound, self._unwatched())
         threads = {key: its.threads_per_rank for key, its in resources.items()}
         self.wrong += too_many_at_a_time(self.ledger, threads, self.plan.cores)
         if self.plan.nodes:
             gpus = {key: its.gpus_per_rank for key, its in resources.items()}
-            self.wrong += gpus_overbooked(self.ledger, gpus)
+            self.wrong += gpus_overbooked(self.ledger, gpus, self._unwatched())
             self._judge_ranks(resources)
+
+    def _unwatched(self) -> set[str]:
+        """Jobs that Slurm could not end."""
+        path = self.plan.path / UNWATCHED
+        return set(path.read_text().split()) if path.exists() else set()
 
     def _judge_ranks(self, resources: dict[str, TaskResources]) -> None:
         """Each task that is done had all its ranks at a time, on as many nodes as it wanted."""

@@ -38,6 +38,8 @@ MODULES = {
     "head": "adaptive_scheduler.client", "supervisor": "adaptive_scheduler.client.tasks.node.supervisor",
     "agent": "adaptive_scheduler.client.tasks.node.agent",
     "worker": "adaptive_scheduler.client.tasks.node.worker", "program": work.__file__,
+    "proxy": "adaptive_scheduler.client.tasks.other_nodes.proxy",
+    "launcher": "adaptive_scheduler.client.tasks.other_nodes.enter",
 }  # fmt: skip
 
 
@@ -51,7 +53,7 @@ def private_slurm(plan: Plan) -> PrivateSlurm:
 def private_pbs(plan: Plan) -> PrivatePBS:
     """Return a fake PBS for a campaign, not started."""
     hosts = {f"pbs{n}": plan.cores for n in range(1, NODES + 1)} if plan.nodes else None
-    return PrivatePBS(plan.path / "pbs", hosts=hosts)
+    return PrivatePBS(plan.path / "pbs", hosts=hosts, resources=["ngpus"])
 
 
 def node_of(process: psutil.Process) -> str:

@@ -113,16 +113,18 @@ def ranks_of(place: Placement, threads: int, nodes: Sequence[NodeInventory]) -> 
     per_node = len(place[0].cores) // threads
     if len(place) * per_node <= 1:
         return None
+    parts = [(nodes[one.node], one) for one in place]
     return Ranks(
         [
             NodeRanks(
-                nodes[one.node].name, tuple(one.cores),
-                tuple(gpu for gpu, _ in one.gpus) if nodes[one.node].gpus else None,
+                node.name,
+                tuple(one.cores),
+                tuple(gpu for gpu, _ in one.gpus) if node.gpus else None,
             )
-            for one in place
+            for node, one in parts
         ],
         per_node,
-    )  # fmt: skip
+    )
 
 
 def rank_in(environ: Mapping[str, str], ranks: Ranks) -> Rank:

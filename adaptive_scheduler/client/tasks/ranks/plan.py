@@ -87,6 +87,16 @@ class RankEnded(msgspec.Struct, frozen=True, tag=True):
         return bool(self.status or self.signal or self.fault)
 
 
+class RankLost(msgspec.Struct, frozen=True):
+    """A rank says that its launcher is gone on its node, and that it has ended itself.
+
+    By a file of the run, as the launcher would carry it no more; and Slurm's does not notice by itself.
+    """
+
+    rank: int
+    node: str
+
+
 class RankOutcome(msgspec.Struct, frozen=True):
     """How a call ended in a rank; a file of the run has it: the value of rank 0, or an exception."""
 

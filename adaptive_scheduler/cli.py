@@ -6,12 +6,14 @@ must not wait for the scientific packages.
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from adaptive_scheduler.commandline.cancel import cancel
 from adaptive_scheduler.commandline.check import check
+from adaptive_scheduler.commandline.far_command import names_far_run, run_command_there
 from adaptive_scheduler.commandline.input.options import CommandWithAliases
 from adaptive_scheduler.commandline.logs import logs
 from adaptive_scheduler.commandline.manager import manager
@@ -77,6 +79,13 @@ def options(
 
 def main() -> None:
     """Run the command line; the entry point of the package."""
+    words = sys.argv[1:]
+    if names_far_run(words):
+        try:
+            run_command_there(words)
+        except typer.Exit as end:
+            sys.exit(end.exit_code)
+        return
     app(prog_name="adaptive-scheduler")
 
 

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from adaptive_scheduler.errors import InputError
+
 #: The run folder, for jobs; everything else they read from there.
 RUN_VARIABLE = "ADAPTIVE_SCHEDULER_RUN"
 #: Id, restart count, try and submit number of the job, set by the job script.
@@ -30,12 +32,25 @@ SYSTEM_VARIABLE = "ADAPTIVE_SCHEDULER_SYSTEM"
 
 #: The database's name in a folder that belongs to a `RunManager`.
 DATABASE_NAME = "db.tinydb"
+#: The file that names the Python of a run's last manager.
+PYTHON_NAME = "python"
+#: What must be installed wherever a part of a run is.
+PACKAGE = "adaptive_scheduler"
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
     """The user's folder for state that belongs to no single run (XDG Base Directory)."""
     home = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return Path(home) / "adaptive_scheduler"
+
+
+def refuse_url(path: str | os.PathLike[str]) -> None:
+    """Raise InputError if a path is a url of ssh, which would become a folder ``ssh:`` here."""
+    if os.fspath(path).startswith("ssh:/"):
+        raise InputError(
+            f"{os.fspath(path)}: only Executor and the command line take a folder on another host, as a "
+            "text: 'ssh://host/path'. A run of learners is started on the host itself."
+        )
 
 
 class RunFolder:
@@ -50,6 +65,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        refuse_url(path)
         absolute = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100 keep symlinks
         if absolute.name.endswith(".run"):
             self.database = absolute.with_name(absolute.name.removesuffix(".run"))
@@ -100,6 +116,11 @@ class RunFolder:
     def manager_output(self) -> Path:
         """What the manager's process printed: empty unless it crashed."""
         return self.folder / "manager.out"
+
+    @property
+    def python(self) -> Path:
+        """Has the path of the Python of its last manager, for who comes from another host."""
+        return self.folder / PYTHON_NAME
 
     @property
     def config(self) -> Path:

@@ -20,6 +20,8 @@ from tests.task_campaign.world import World
 
 #: Between two blows so many tasks end, or so many seconds pass: a slow machine is struck less often.
 BETWEEN, AT_MOST = 35, 12.0
+#: The same over nodes, where more kinds of blows must come.
+BETWEEN_OVER_NODES, AT_MOST_OVER_NODES = 16, 6.0
 #: Walltime and mean seconds of a task; Slurm has no walltime below a minute.
 SIZES = {"local": (12, 0.06), "pbs": (12, 0.06), "slurm": (60, 0.12)}
 #: Walltime and mean seconds where jobs have whole nodes, which take a while to come.
@@ -101,7 +103,10 @@ def go_through(world: World, kills: Kills, dice: random.Random, until: float) ->
     """Break things until each kind was broken and the time is over, then let the run end."""
     limit, may_end = until + LIMIT, world.plan.path / "may-end"
     begin = time.monotonic()
-    at, due = 1, begin + 2 * AT_MOST
+    is_over_nodes = world.plan.nodes > 1
+    between = BETWEEN_OVER_NODES if is_over_nodes else BETWEEN
+    at_most = AT_MOST_OVER_NODES if is_over_nodes else AT_MOST
+    at, due = 1, begin + 2 * at_most
     while not world.is_driver_over():
         if time.monotonic() > limit:
             return [f"not over after {limit - begin:.0f} s: {world.remains()[:30]}"]
@@ -111,7 +116,7 @@ def go_through(world: World, kills: Kills, dice: random.Random, until: float) ->
             may_end.touch()
         done, now = world.done(), time.monotonic()
         if (done >= at or now >= due) and kills.strike():
-            at, due = done + dice.randrange(2 * BETWEEN), now + AT_MOST
+            at, due = done + dice.randrange(2 * between), now + at_most
         time.sleep(0.1)
     return []
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+#: A command's parameters, in its folder.
+PARAM_FILE = "params.json"
 #: Placeholders whose values are known only where the task runs.
 LATER = frozenset({"_gpus", "_hosts", "_attempt"})
 #: Such a placeholder on its way: no argument of a program can have a NUL, so no parameter looks so.

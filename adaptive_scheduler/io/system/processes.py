@@ -35,6 +35,7 @@ def start_manager(folder: RunFolder, *, has_driver: bool = False) -> subprocess.
         It opens the run, also one that was closed: more tasks may come.
     """
     files.private_folder(folder.folder)
+    files.write_atomically(folder.python, os.fsencode(sys.executable), mode=0o600)
     with files.naming(folder.manager_output):
         fd = os.open(folder.manager_output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:

@@ -68,7 +68,7 @@ class Closing:
         """End without waiting: tasks stay in the run."""
         self.is_shut = True
         if self.waits and self._book.has_work:
-            print(_how_to_go_on(os.fspath(self._book.folder.home)))
+            print(_how_to_go_on(self._book.site.name))
         self._close(closes_run=False)
 
     def _close(self, *, closes_run: bool) -> None:
@@ -82,6 +82,7 @@ class Closing:
             is_over = self.waits and closes_run  # then the manager ends by itself
             if self._stops and not is_over and self._book.keeper.lives():
                 self._book.keeper.stop_if_alone({head.name for head in self.heads})
+            self._book.site.close()
         _open_ones.discard(self)
 
 

@@ -21,11 +21,10 @@ from adaptive_scheduler.core.wire.messages import Picture, Status
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.core.wire.tasks import AddPool, PoolList, Pools, RemovePool
 from adaptive_scheduler.errors import InputError, RequestRefusedError, RunError
-from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.storage.run_config import read_config
-from adaptive_scheduler.io.system.commands import refuse_missing_programs
 from adaptive_scheduler.io.system.processes import end_process, new_head, start_head
 from adaptive_scheduler.runs.driver.start_run import ManagerKeeper
+from adaptive_scheduler.runs.sites.site import Site
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.here import Here
 
@@ -128,7 +127,7 @@ class RunPools:
 
     Parameters
     ----------
-    folder : RunFolder
+    site : Site
     keeper : ManagerKeeper
 
     Attributes
@@ -137,8 +136,8 @@ class RunPools:
         Those that this driver has added, for people.
     """
 
-    def __init__(self, folder: RunFolder, keeper: ManagerKeeper) -> None:
-        self._folder, self._keeper = folder, keeper
+    def __init__(self, site: Site, keeper: ManagerKeeper) -> None:
+        self._site, self._keeper = site, keeper
         self.added: list[str] = []
 
     def add(self, pool: Pool, scheduler: Scheduler) -> None:
@@ -151,10 +150,10 @@ class RunPools:
         RequestRefusedError
         """
         check_pool(pool)
-        refuse_missing_programs(scheduler)
-        known = read_callable(self._folder.callables, "scheduler")
+        self._site.refuse_missing_programs(scheduler)
+        known = self._site.known_scheduler()
         if known is not None:
-            _refuse_other(pool.name, scheduler, known)
+            _refuse_other(pool.name, self._site.adapted(scheduler), known)
         try:
             self._keeper.ask(AddPool(pool))
         except RequestRefusedError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from adaptive_scheduler.core.clean_environment import clean_environment
 from adaptive_scheduler.core.paths import NODE_VARIABLE
@@ -19,6 +20,8 @@ _OURS = ("ADAPTIVE_SCHEDULER_", "LOCALBATCH_")
 #: A line of ``scontrol show config``, and what stands there for nothing.
 _SETTING = re.compile(r"^(\w+)\s*= (.*?)\s*$", re.MULTILINE)
 _NONE = ("", "none", "(null)", "task/none")
+#: By what `srun` takes these options from its environment.
+_VARIABLES = {"cpu-bind": "SLURM_CPU_BIND", "mpi": "SLURM_MPI_TYPE"}
 #: For Hydra, in place of `ssh`: the way to another node that PBS has. As it is given the command as
 #: one text, a shell has to take it apart. Tried on a real OpenPBS.
 TMRSH = '#!/bin/sh\nhost=$1\nshift\nexec pbs_tmrsh "$host" /bin/sh -c "$*"\n'
@@ -44,7 +47,10 @@ def launch_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def srun_line(
-    program: str, nodes: Sequence[str], per_node: int, settings: Sequence[str] = ()
+    program: str,
+    nodes: Sequence[str],
+    per_node: int,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
     """Return how `srun` is called; what it is to start follows.
 
@@ -58,18 +64,19 @@ def srun_line(
     nodes : sequence of str
     per_node : int
         Ranks.
-    settings : sequence of str
+    settings : mapping of str to str
         See `srun_settings`.
     """
     n = len(nodes)
     return [
-        program, "--overlap", "--mem=0", "--kill-on-bad-exit=1", *settings, f"--nodes={n}", f"--ntasks={n * per_node}",
+        program, "--overlap", "--mem=0", "--kill-on-bad-exit=1",
+        *(f"--{name}={value}" for name, value in settings.items()), f"--nodes={n}", f"--ntasks={n * per_node}",
         f"--ntasks-per-node={per_node}", f"--nodelist={','.join(nodes)}",
     ]  # fmt: skip
 
 
-def srun_settings(shown: str, environ: Mapping[str, str]) -> list[str]:
-    """Return options of `srun` that depend on how a cluster is set.
+def srun_settings(shown: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return long options of `srun` that depend on how a cluster is set.
 
     Ranks bind themselves; where Slurm binds none, it complains of being told not to. And where nothing
     says how ranks talk to each other, each rank of MPICH or Intel MPI would be a world of its own.
@@ -84,7 +91,7 @@ def srun_settings(shown: str, environ: Mapping[str, str]) -> list[str]:
     found = dict(_SETTING.findall(shown))
     is_bound = found.get("TaskPlugin", "") not in _NONE
     has_mpi = found.get("MpiDefault", "") not in _NONE or "SLURM_MPI_TYPE" in environ
-    return ["--cpu-bind=none"] * is_bound + ["--mpi=pmi2"] * (not has_mpi)
+    return ({"cpu-bind": "none"} if is_bound else {}) | ({} if has_mpi else {"mpi": "pmi2"})
 
 
 def mpiexec_line(program: str, nodes: Sequence[str], per_node: int, tmrsh: str = "") -> list[str]:
@@ -106,7 +113,9 @@ def mpiexec_line(program: str, nodes: Sequence[str], per_node: int, tmrsh: str =
     return [program, *way, "-hosts", ",".join(nodes), "-ppn", str(per_node), *n]
 
 
-def own_launcher(environ: Mapping[str, str], n_nodes: int, tmrsh: str = "") -> dict[str, str]:
+def own_launcher(
+    n_nodes: int, settings: Mapping[str, str] | None, tmrsh: str = ""
+) -> dict[str, str]:
     """Return variables for a program that calls `srun` or `mpiexec` itself.
 
     `srun` is to share the job with other steps (srun(1), INPUT ENVIRONMENT VARIABLES), and Hydra to
@@ -114,16 +123,19 @@ def own_launcher(environ: Mapping[str, str], n_nodes: int, tmrsh: str = "") -> d
 
     Parameters
     ----------
-    environ : mapping
     n_nodes : int
+    settings : mapping of str to str or None
+        See `srun_settings`; None: not in a job of Slurm.
     tmrsh : str
         File with `TMRSH`, in a job of PBS.
     """
-    found = {}
-    if is_in_slurm(environ):
-        found = {"SLURM_OVERLAP": "1", "SLURM_MEM_PER_NODE": "0", "SLURM_CPU_BIND": "none"}
+    if settings is None:
+        found = {}
+    else:
+        found = {"SLURM_OVERLAP": "1", "SLURM_MEM_PER_NODE": "0"}
+        found |= {_VARIABLES[name]: value for name, value in settings.items()}
     if n_nodes == 1:
         return {**found, "HYDRA_LAUNCHER": "fork"}
-    if is_in_slurm(environ):
+    if settings is not None:
         return {**found, "HYDRA_LAUNCHER": "slurm"}
     return {"HYDRA_LAUNCHER": "rsh", "HYDRA_LAUNCHER_EXEC": tmrsh} if tmrsh else {}

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,10 +19,12 @@ import pytest
 from adaptive_scheduler import Command, Executor, TaskResources
 from adaptive_scheduler.client.tasks.messages import EndRanks, NodeRanks, Ranks, Slot
 from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE
+from adaptive_scheduler.core.paths import NODE_VARIABLE
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep, later
 from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.errors import TaskError
-from adaptive_scheduler.scheduler import SLURM, Here
+from adaptive_scheduler.scheduler import PBS, SLURM, Here
+from tests.clusters.pbs import PrivatePBS
 from tests.clusters.slurm import PrivateSlurm
 from tests.integration.agent_node import AgentNode, is_alive
 
@@ -362,3 +365,105 @@ def is_agent_of(process: psutil.Process, folder: Path) -> bool:
     except psutil.Error:
         return False
     return "adaptive_scheduler.client.tasks.node.agent" in line and str(folder / "run") in line
+
+
+# ------------------------------------------------------------------------------- two nodes
+
+FOUR = TaskResources(nodes=2, ranks_per_node=2)
+#: Number of a rank, by either launcher.
+NUMBER = "${SLURM_PROCID:-$PMI_RANK}"
+
+
+@pytest.mark.slurm
+def test_over_two_nodes_of_slurm(
+    tmp_path: Path, slurm: PrivateSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in slurm.env.items():
+        monkeypatch.setenv(name, value)
+    scheduler = SLURM(nodes=2, cores=4, walltime="10m")
+    with Executor(scheduler, tmp_path / "run", idle=20, interval=1) as executor:
+        over_two_nodes(executor, tmp_path)
+        ranks_start_themselves(executor, f"srun -w {{_hosts}} -n {{_ranks}} {SUM}")
+
+
+def test_over_two_nodes_of_pbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with PrivatePBS(tmp_path / "pbs", hosts={"pbs1": 2, "pbs2": 2}) as pbs:
+        for name, value in pbs.env.items():
+            monkeypatch.setenv(name, value)
+        scheduler = PBS(nodes=2, cores=4, walltime="10m")
+        with Executor(scheduler, tmp_path / "run", idle=20, interval=1) as executor:
+            over_two_nodes(executor, tmp_path)
+
+
+def over_two_nodes(executor: Executor, folder: Path) -> None:
+    four = executor.options(resources=FOUR)
+    value = four.submit(world_of, 10)
+    program = four.submit(Command(f"{SUM}; echo {NUMBER} of {{_ranks}} $ADAPTIVE_SCHEDULER_NODE"))
+    failing = four.submit(fail_in, 3)
+    assert value.result(PATIENCE)[:2] == (46, 4)
+    assert program.result(PATIENCE) == 0
+    lines = log_lines(program.log)
+    assert [line for line in lines if "sum" in line] == [f"sum {n} 4 10" for n in range(4)]
+    nodes = [line.split()[-1] for line in lines if " of " in line]
+    assert nodes[0] == nodes[1] != nodes[2] == nodes[3]
+    with pytest.raises(ValueError, match="no") as told:
+        failing.result(PATIENCE)
+    assert f"In rank 3 of 4 on {nodes[3]}" in str(told.value.__cause__)
+    mpiexec = shlex.quote(str(Path(sys.executable).parent / "mpiexec"))
+    ranks_start_themselves(executor, f"{mpiexec} -hosts {{_hosts}} -ppn 2 -n {{_ranks}} {SUM}")
+    what_is_left_on_all_nodes_is_gone(executor, folder)
+    all_ranks_may_save(executor, folder)
+    the_agent_of_another_node_dies(executor, folder, nodes[3])
+
+
+def log_lines(log: Any) -> list[str]:
+    return sorted(Path(log).read_text().splitlines())
+
+
+def ranks_start_themselves(executor: Executor, text: str) -> None:
+    own = executor.submit(Command(text, resources=FOUR, launch_ranks=False))
+    assert own.result(PATIENCE) == 0
+    assert log_lines(own.log) == [f"sum {n} 4 10" for n in range(4)]
+
+
+def what_is_left_on_all_nodes_is_gone(executor: Executor, folder: Path) -> None:
+    text = (
+        "setsid sh -c 'trap \"\" TERM; echo $$ > {folder}/left-$0; exec sleep 600' "
+        + NUMBER
+        + " & "
+        "while [ ! -s {folder}/left-" + NUMBER + " ]; do sleep 0.05; done"
+    )
+    future = executor.submit(Command(text, resources=FOUR), folder=str(folder))
+    assert future.result(PATIENCE) == 0
+    pids = [int((folder / f"left-{n}").read_text()) for n in range(4)]
+    assert not any(map(is_alive, pids))
+
+
+def all_ranks_may_save(executor: Executor, folder: Path) -> None:
+    text = (
+        "trap 'sleep 0.3; echo >> {folder}/saved-"
+        + NUMBER
+        + "; exit 0' TERM; echo 1 >> {folder}/saves; "
+        "while :; do sleep 0.1; done"
+    )
+    future = executor.submit(Command(text, resources=FOUR), folder=str(folder))
+    await_lines(folder / "saves", 4)
+    future.cancel()
+    end = time.monotonic() + PATIENCE
+    while len(list(folder.glob("saved-*"))) < 4:
+        assert time.monotonic() < end, "not all have saved"
+        time.sleep(0.05)
+
+
+def the_agent_of_another_node_dies(executor: Executor, folder: Path, node: str) -> None:
+    """Its ranks are not its own: the task goes on, and is clean there before it ends."""
+    text = "echo $$ >> {folder}/goes-on; while [ ! -e {folder}/go ]; do sleep 0.1; done; sleep 1"
+    future = executor.submit(Command(text, resources=FOUR), folder=str(folder))
+    pids = await_lines(folder / "goes-on", 4)
+    agents = [one for one in psutil.process_iter() if is_agent_of(one, folder)]
+    next(one for one in agents if one.environ().get(NODE_VARIABLE) == node).kill()
+    time.sleep(0.5)
+    assert all(map(is_alive, pids))
+    (folder / "go").touch()
+    assert future.result(PATIENCE) == 0
+    assert future.attempts == 1

@@ -166,7 +166,7 @@ def test_points_that_fail_are_tried_again_and_left_out(executor: Executor) -> No
     runner = Runner(
         learner, executor, 20, name="left out", retries=1, raise_if_retries_exceeded=False
     )
-    outcome = runner.run()
+    outcome = runner.run()  # twice in all
     assert (outcome.reason, outcome.failed_points) == ("goal", 2)
     assert not {-1, 1} & learner.data.keys()
     keys = sorted(row["key"] for row in executor.tasks(state="failed") if "left out" in row["key"])

@@ -35,3 +35,19 @@ def test_what_never_began_is_nowhere() -> None:
     tasks.begin(5, [0, 1])
     tasks.end(TaskEnd(5, EndKind.BACK, begun=False))
     assert [one.token for one in tasks.ready()] == [5]
+
+
+def test_a_failure_while_a_node_is_lost_is_not_the_programs_own() -> None:
+    """The launcher notices that a node is dead before the head does."""
+    tasks = RankTasks()
+    tasks.begin(5, [0, 1])
+    tasks.end(TaskEnd(5, EndKind.EXIT, 1, seconds=3.0))
+    cut = TaskEnd(5, EndKind.CUT, text="lost")
+    tasks.end(cut, by_head=True)
+    tasks.lose(1)
+    assert tasks.ready() == [TaskEnd(5, EndKind.CUT, seconds=3.0, text="lost")]
+    tasks.begin(6, [0, 1])
+    tasks.end(TaskEnd(6, EndKind.VALUE))
+    tasks.end(TaskEnd(6, EndKind.CUT), by_head=True)
+    tasks.lose(1)
+    assert [one.kind for one in tasks.ready()] == [EndKind.VALUE]

@@ -97,7 +97,8 @@ def find_launcher(ranks: Ranks, environ: Mapping[str, str], folder: Path) -> Ran
 
 def own_environment(ranks: Ranks, environ: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Return the environment of a program that starts its ranks itself. TaskError as above."""
-    own = own_launcher(environ, len(ranks.nodes), _tmrsh(ranks, environ, folder))
+    settings = _settings(environ) if is_in_slurm(environ) else None
+    own = own_launcher(len(ranks.nodes), settings, _tmrsh(ranks, environ, folder))
     return {**launch_environment(environ), **own}
 
 
@@ -120,11 +121,11 @@ def _tmrsh(ranks: Ranks, environ: Mapping[str, str], folder: Path) -> str:
     return str(path)
 
 
-def _settings(environ: Mapping[str, str]) -> list[str]:
+def _settings(environ: Mapping[str, str]) -> dict[str, str]:
     try:
         return srun_settings(_cluster(environ.get("SLURM_CONF", "")), environ)
     except SchedulerError:  # Slurm does not answer; it is asked again for the next task
-        return []
+        return {}
 
 
 @cache

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -63,6 +64,8 @@ class Wire:
 
     def cut(self) -> None:
         for sock in self._open:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)  # also for the thread that reads it
             sock.close()
         self._open.clear()
 

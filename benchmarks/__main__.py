@@ -45,6 +45,7 @@ ROWS = {
     "calls-submit": "tasks.submit",
     "commands": "tasks.commands",
     "programs": "tasks.programs",
+    "cost": "tasks.cost",
     "prioritise": "tasks.prioritise",
     "million": "tasks.million",
 }

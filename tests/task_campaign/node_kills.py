@@ -22,8 +22,8 @@ DRAINED, DEAD = 4.0, 6.0
 NOTICED_EVERY = 60.0
 #: A file with the jobs whose slurmstepds were killed.
 UNWATCHED = "unwatched"
-#: What runs for other nodes of a job.
-OVER_NODES = ("proxy", "launcher")
+#: What runs for other nodes of a job, and for tasks of several ranks.
+OVER_NODES = ("proxy", "launcher", "rank", "rank launcher", "call of a rank")
 
 
 class NodeKills:

@@ -18,7 +18,7 @@ GPUS_OF_NODE = 2
 #: Of a hundred calls, those that always fail.
 WRONG = 2
 #: Whether tasks may have several ranks.
-WITH_RANKS = False
+WITH_RANKS = True
 #: What tasks occupy on whole nodes, and how many of a hundred calls, and of a hundred commands.
 SIZES = (
     (TaskResources(), 62, 36),

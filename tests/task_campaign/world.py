@@ -40,6 +40,9 @@ MODULES = {
     "worker": "adaptive_scheduler.client.tasks.node.worker", "program": work.__file__,
     "proxy": "adaptive_scheduler.client.tasks.other_nodes.proxy",
     "launcher": "adaptive_scheduler.client.tasks.other_nodes.enter",
+    "rank": "adaptive_scheduler.client.tasks.ranks.rank_start",
+    "rank launcher": "adaptive_scheduler.client.tasks.ranks.rank_start",
+    "call of a rank": "adaptive_scheduler.client.tasks.ranks.call_rank",
 }  # fmt: skip
 
 
@@ -60,6 +63,11 @@ def node_of(process: psutil.Process) -> str:
     """On which node a process runs, as its environment says; "" if it does not."""
     known = process.environ()
     return known.get(NODE_VARIABLE) or known.get("SLURMD_NODENAME", "")
+
+
+def is_a(kind: str, words: list[str]) -> bool:
+    """Whether a command line is of a kind: what starts something elsewhere has its words, too."""
+    return MODULES[kind] in words and kind.endswith("launcher") != words[0].endswith("python")
 
 
 class World:
@@ -109,7 +117,7 @@ class World:
 
     def processes(self, kind: str = "") -> list[psutil.Process]:
         """Those of this run's jobs that live, or of one kind of them."""
-        return [one for one, words in self._of_jobs() if not kind or MODULES[kind] in words]
+        return [one for one, words in self._of_jobs() if not kind or is_a(kind, words)]
 
     def job_of(self, process: psutil.Process) -> str:
         """The job that a process belongs to."""

@@ -14,6 +14,7 @@ from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.core.wire.slots import SlotCount
 from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.evaluation.choose_anew import choose_anew
+from adaptive_scheduler.evaluation.durations import Durations
 from adaptive_scheduler.evaluation.messages import PointTask
 from adaptive_scheduler.evaluation.options import RunnerOptions
 from adaptive_scheduler.evaluation.runner import PointRunner
@@ -21,7 +22,7 @@ from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.driver.settings import Settings
 from adaptive_scheduler.runs.runner.point_keys import PointKeys
-from adaptive_scheduler.runs.runner.points_wanted import SlotWatch, points_wanted
+from adaptive_scheduler.runs.runner.points_wanted import PointsWanted, SlotWatch
 from adaptive_scheduler.runs.runner.take_over import take_over
 from adaptive_scheduler.runs.runner.task_evaluator import TaskEvaluator
 
@@ -89,7 +90,7 @@ def tasks() -> FakeTasks:
     return FakeTasks()
 
 
-def evaluator_of(tasks: FakeTasks, wanted: Any = lambda: 3) -> TaskEvaluator:
+def evaluator_of(tasks: FakeTasks, wanted: Any = lambda _: 3) -> TaskEvaluator:
     return TaskEvaluator(tasks, PointKeys("p"), lambda x: x, wanted, lambda: None)
 
 
@@ -116,7 +117,26 @@ def points(*xs: float, gain: float = 0.0) -> list[PointTask]:
 def test_points_in_flight(
     count: SlotCount, ntasks: int | None, ahead: int | None, wanted: int
 ) -> None:
-    assert points_wanted(count, ntasks, ahead) == wanted
+    assert PointsWanted(ntasks, ahead).points(count, Durations()) == wanted
+
+
+@pytest.mark.parametrize(
+    ("seconds", "n", "is_blind", "ahead"),
+    [
+        (10.0, 1000, False, 2),  # a quarter of eight slots
+        (0.1, 1000, False, 8),
+        (0.01, 1000, False, 80),
+        (0.001, 1000, False, 128),
+        (0.001, 20, False, 5),  # of what is known
+        (0.001, 20, True, 800),
+        (0.0, 20, True, 4096),
+    ],
+)
+def test_of_short_points_more_wait(seconds: float, n: int, is_blind: bool, ahead: int) -> None:
+    durations = Durations()
+    durations.add([seconds] * n)
+    found = PointsWanted(is_blind=is_blind).points(SlotCount(8), durations)
+    assert abs(found - 8 - ahead) <= 1
 
 
 def test_the_slots_of_a_manager_that_is_away_stay_as_they_were() -> None:
@@ -136,7 +156,7 @@ def test_the_slots_of_a_manager_that_is_away_stay_as_they_were() -> None:
 
 def test_room_follows_what_is_wanted(tasks: FakeTasks) -> None:
     wanted = [3]
-    evaluator = evaluator_of(tasks, lambda: wanted[0])
+    evaluator = evaluator_of(tasks, lambda _: wanted[0])
     evaluator.submit(points(1.0, 2.0, gain=0.5))
     assert (evaluator.room(), evaluator.n_in_flight) == (1, 2)
     assert [future.priority for future in tasks.futures] == [0.5, 0.5]
@@ -159,7 +179,7 @@ def test_a_point_that_failed_is_tried_under_another_key(tasks: FakeTasks) -> Non
     assert "ValueError at x=1.0: too large" in str(result.error)
     assert evaluator.failure is None
     evaluator.submit([result.task])
-    assert tasks.keys() == ["p:square:1#0", "p:square:1#1"]
+    assert tasks.keys() == ["p:square:1.0#0", "p:square:1.0#1"]
 
 
 def test_a_point_that_somebody_cancelled_has_failed(tasks: FakeTasks) -> None:
@@ -224,7 +244,7 @@ def test_a_point_that_is_asked_for_while_it_is_taken_back_is_submitted_again(
     evaluator.submit(points(1.0, 2.0))  # before the answers are read
     assert len(tasks.futures) == 2
     assert evaluator.returned() == []
-    assert tasks.keys()[2:] == ["p:square:2#1"]
+    assert tasks.keys()[2:] == ["p:square:2.0#1"]
     tasks.futures[0].set_result(1.0)
     tasks.futures[2].set_result(4.0)
     assert [result.value for result in evaluator.returned()] == [1.0, 4.0]
@@ -270,11 +290,14 @@ def test_a_learner_chooses_anew_what_waits(learner: Any, tasks: FakeTasks) -> No
     learner.tell(x, 1000.0)  # there is the peak
     tasks.futures[0].set_result(1000.0)
     evaluator.returned()
-    new = choose_anew(learner, evaluator, [])
-    kept = [one for one in tasks.futures[2:] if not one.done()]
-    assert len(kept) + len(new) == 4
-    assert new
-    chosen = {task.x for task in new} | {one.args[0] for one in kept}
+    choice = choose_anew(learner, evaluator, [])
+    assert len(choice.kept) + len(choice.new) == len(choice.kept) + len(choice.gone) == 4
+    assert choice.new
+    evaluator.exchange(choice.kept, choice.gone)
+    waits = [one for one in tasks.futures[2:] if not one.done()]
+    assert [one.args[0] for one in waits] == [task.x for task in choice.kept]
+    assert [one.priority for one in waits] == [task.gain for task in choice.kept]
+    chosen = {task.x for task in choice.new + choice.kept}
     assert len(chosen) == 4
     assert other not in chosen
     # and not one of them is asked for again
@@ -290,8 +313,8 @@ def test_points_that_failed_are_not_chosen_again(tasks: FakeTasks) -> None:
     (failed, _), *others = adaptive_private.ask_with_gains(learner, 3)
     evaluator.submit([PointTask(x, square, x) for x, _ in others])
     learner.tell(*PAIR)
-    new = choose_anew(learner, evaluator, [PointTask(failed, square, failed)])
-    assert failed not in {task.x for task in new}
+    choice = choose_anew(learner, evaluator, [PointTask(failed, square, failed)])
+    assert failed not in {task.x for task in choice.new}
 
 
 PAIR = (0.123, 5.0)
@@ -340,7 +363,7 @@ def test_values_are_told_together(tasks: FakeTasks, refit_every: int) -> None:
         evaluators: list[TaskEvaluator] = []
 
         def make(_loop: Any, wake: Callable[[], None]) -> TaskEvaluator:
-            evaluators.append(TaskEvaluator(tasks, PointKeys("p"), lambda x: x, lambda: 2, wake))
+            evaluators.append(TaskEvaluator(tasks, PointKeys("p"), lambda x: x, lambda _: 2, wake))
             return evaluators[0]
 
         options = RunnerOptions(refit_every=refit_every)
@@ -377,7 +400,7 @@ def test_points_of_a_former_driver_are_told_awaited_or_tried_again(tasks: FakeTa
         ("p:other:0.25#0", Phase.DONE, tasks.make(0.25)),  # of another function
         ("q:square:0.125#0", Phase.DONE, tasks.make(0.125)),  # of another learner
     ]
-    evaluator = TaskEvaluator(tasks, keys, lambda x: x, lambda: 3, lambda: None)
+    evaluator = TaskEvaluator(tasks, keys, lambda x: x, lambda _: 3, lambda: None)
     assert take_over(learner, tasks, keys, evaluator) == {}
     assert learner.data == {-1: 1.0}
     assert set(learner.pending_points) == {1}
@@ -393,7 +416,7 @@ def test_points_that_a_shorter_sequence_does_not_have_are_left_out(tasks: FakeTa
     for future in tasks.futures:
         future.set_result(0.0)
     evaluator = TaskEvaluator(
-        tasks, keys, lambda x: adaptive_private.compact(learner, x), lambda: 3, lambda: None
+        tasks, keys, lambda x: adaptive_private.compact(learner, x), lambda _: 3, lambda: None
     )
     take_over(learner, tasks, keys, evaluator)
     assert learner.data == {0: 0.0}

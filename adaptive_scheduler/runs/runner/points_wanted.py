@@ -4,33 +4,66 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from adaptive_scheduler.core.wire.slots import SlotCount
 from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.evaluation.durations import Durations
 
 #: Seconds between two looks at the slots.
 INTERVAL = 0.7
 #: Points that wait for each slot, unless another number is given.
 AHEAD_SHARE = 1 / 4
+#: Of short points more wait: so many seconds of work for each slot, but at most so many points. A slot
+#: idles else for as long as a message takes to the learner and back.
+AHEAD_SECONDS, MOST_AHEAD, MOST_AHEAD_BLIND = 0.1, 16, 512
+#: But of a learner that chooses by the values, not more than this share of those that it has.
+EARLY_SHARE = 1 / 4
 
 
-def points_wanted(count: SlotCount, ntasks: int | None, ahead: int | None) -> int:
-    """Return how many points should be in flight.
+@dataclass(frozen=True)
+class PointsWanted:
+    """How many points should be in flight.
 
-    Parameters
+    Attributes
     ----------
-    count : SlotCount
-        Tasks that can run at a time now; 0 while no job is there: then some wait, so that one comes.
     ntasks : int, optional
         Points to evaluate at a time; None: as many as there are slots.
     ahead : int, optional
-        Points that wait besides; None: a quarter of the slots, and one at least; but none if
-        `ntasks` is given.
+        Points that wait besides; None: see `AHEAD_SHARE`; but none if `ntasks` is given.
+    is_blind : bool
+        The learner does not choose by the values.
     """
-    at_a_time = max(1, count.slots) + count.ending if ntasks is None else ntasks
-    if ahead is None:
-        ahead = 0 if ntasks is not None else max(1, round(count.slots * AHEAD_SHARE))
-    return at_a_time + ahead
+
+    ntasks: int | None = None
+    ahead: int | None = None
+    is_blind: bool = False
+
+    def points(self, count: SlotCount, durations: Durations) -> int:
+        """Return how many points should be in flight.
+
+        Parameters
+        ----------
+        count : SlotCount
+            Tasks that can run at a time now; 0 while no job is there: then some wait, so that one
+            comes.
+        durations : Durations
+            Of the points so far.
+        """
+        if self.ntasks is not None:
+            return self.ntasks + (self.ahead or 0)
+        ahead = self._ahead(count.slots, durations) if self.ahead is None else self.ahead
+        return max(1, count.slots) + count.ending + ahead
+
+    def _ahead(self, slots: int, durations: Durations) -> int:
+        least = max(1, round(slots * AHEAD_SHARE))
+        if not durations.n:
+            return least
+        most = MOST_AHEAD_BLIND if self.is_blind else MOST_AHEAD
+        ahead = int(slots * min(most, AHEAD_SECONDS / max(durations.average, 1e-9)))
+        if not self.is_blind:
+            ahead = min(ahead, int(durations.n * EARLY_SHARE))
+        return max(least, ahead)
 
 
 class SlotWatch:

@@ -20,10 +20,11 @@ from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.evaluation.learners.run import LearnerRun
 from adaptive_scheduler.evaluation.learners.work import LearnerWork, Outcome
 from adaptive_scheduler.evaluation.messages import Evaluator
+from adaptive_scheduler.evaluation.options import SLOW_FAILURE
 from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.runs.driver.executor import Executor
 from adaptive_scheduler.runs.runner.point_keys import PointKeys
-from adaptive_scheduler.runs.runner.points_wanted import SlotWatch, points_wanted
+from adaptive_scheduler.runs.runner.points_wanted import PointsWanted, SlotWatch
 from adaptive_scheduler.runs.runner.run_tasks import RunTasks
 from adaptive_scheduler.runs.runner.take_over import take_over
 from adaptive_scheduler.runs.runner.task_evaluator import TaskEvaluator
@@ -55,9 +56,9 @@ class Runner:
     ntasks : int, optional
         Points to evaluate at a time. Default: as many as the jobs of now have slots.
     ahead : int, optional
-        Points that wait besides, so that no slot waits for the learner. Default: a quarter of the
-        slots, one at least; none if `ntasks` is given. Jobs come only for tasks that wait: for many of
-        them at once give more, or ``min_jobs`` to the executor.
+        Points that wait besides, so that no slot waits for the learner. Default: one for four slots,
+        and of short points more; none if `ntasks` is given. Jobs come only for tasks that wait: for
+        many of them at once give more, or ``min_jobs`` to the executor.
     refit_every : int
         Values that the learner is told together, and between which it is asked as if they were not
         there. Then it chooses anew the points that wait.
@@ -66,7 +67,8 @@ class Runner:
     fname : str or list of str, optional
         The learner's data file, which is loaded, and saved now and then; as in `RunManager`.
     retries : int
-        Times that a point whose function raised is tried again.
+        Times that a point whose function raised is tried again; one that raised after more than ten
+        seconds only once others have succeeded.
     raise_if_retries_exceeded : bool
         Whether a point that still fails ends the runner; else it is left out.
     save_interval : float, str or timedelta
@@ -96,14 +98,18 @@ class Runner:
         refit_every: int = 1,
         name: str = "learner",
         fname: Any = None,
-        retries: int = 0,
+        retries: int = 2,
         raise_if_retries_exceeded: bool = True,
         save_interval: TimeLike = 300.0,
     ) -> None:
         _check_learner(learner, executor)
-        self._limits = optional(count(1))(ntasks, "ntasks"), optional(count())(ahead, "ahead")
+        self._wanted = PointsWanted(
+            optional(count(1))(ntasks, "ntasks"), optional(count())(ahead, "ahead"),
+            is_blind=adaptive_private.is_blind(learner),
+        )  # fmt: skip
         options = {
             "retries": count()(retries, "retries"),
+            "retry_within": SLOW_FAILURE,
             "raise_if_retries_exceeded": flag(
                 raise_if_retries_exceeded, "raise_if_retries_exceeded"
             ),
@@ -193,7 +199,7 @@ class Runner:
         that 95 % of the points took at most), unwritten, problem, ...
         """
         seen = SlotCount(0) if self._watch is None else self._watch.seen
-        wanted = points_wanted(seen, *self._limits)
+        wanted = 0 if self._evaluator is None else self._evaluator.workers
         return {
             "state": self._state(), "slots": seen.slots, "wanted": wanted, **self._figures,
         }  # fmt: skip
@@ -250,7 +256,7 @@ class Runner:
             self._tasks,
             self._keys,
             lambda x: adaptive_private.compact(learner, x),
-            lambda: points_wanted(watch.seen, *self._limits),
+            lambda durations: self._wanted.points(watch.seen, durations),
             wake,
         )
         self._run.store.report.memo |= take_over(learner, self._tasks, self._keys, evaluator)

@@ -47,7 +47,7 @@ class TaskEvaluator:
     compact : callable
         Given a point, returns what its key has of it.
     wanted : callable
-        Returns how many points should be in flight.
+        Given the `Durations` of points, returns how many should be in flight.
     wake : callable
         Called, in any thread, when a task has ended.
 
@@ -62,7 +62,7 @@ class TaskEvaluator:
         tasks: Tasks,
         keys: PointKeys,
         compact: Callable[[Any], Any],
-        wanted: Callable[[], int],
+        wanted: Callable[[Durations], int],
         wake: Callable[[], None],
     ) -> None:
         self.durations = Durations()
@@ -76,7 +76,7 @@ class TaskEvaluator:
     @property
     def workers(self) -> int:
         """How many points should be in flight, now."""
-        return self._wanted()
+        return self._wanted(self.durations)
 
     @property
     def n_in_flight(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -71,9 +70,12 @@ class Invitation(msgspec.Struct, frozen=True):
 
 
 def write_invitation(folder: RunFolder, invitation: Invitation) -> Path:
-    """Write it where only this user can read it; returns its path."""
+    """Write it where only this user can read it, in place of that of an earlier head of this job.
+
+    Returns its path.
+    """
     files.private_folder(folder.invitations)
-    path = folder.invitations / uuid.uuid4().hex
+    path = folder.invitations / files.short_hash(invitation.job)
     files.write_atomically(path, msgspec.msgpack.encode(invitation), mode=0o600)
     return path
 

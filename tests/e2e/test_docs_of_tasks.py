@@ -42,8 +42,10 @@ def test_the_blocks_of_the_page_run_one_after_the_other(tmp_path: Path) -> None:
     assert sorted(lines[:10])[3] == "3 28.27431"
     assert lines[10].startswith("3.14159 init ")
     assert lines[11:14] == ["[2.0, 4.0, 6.0]", "0.25", "12.56636"]
-    assert lines[14] == "10 have ended, 90 are left in the list"
-    assert lines[15:] == ["[3.14159] 106 tasks are done", "50 goal"]
+    assert lines[14:16] == ["21", "0"]
+    assert sorted(lines[16:18]) == ["rank 0 of 2", "rank 1 of 2"]
+    assert lines[19] == "10 have ended, 90 are left in the list"
+    assert lines[20:] == ["[3.14159] 108 tasks are done", "50 goal"]
 
 
 def test_the_other_blocks_name_what_exists(tmp_path: Path) -> None:

@@ -384,6 +384,8 @@ def test_over_two_nodes_of_slurm(
     with Executor(scheduler, tmp_path / "run", idle=20, interval=1) as executor:
         over_two_nodes(executor, tmp_path)
         ranks_start_themselves(executor, f"srun -w {{_hosts}} -n {{_ranks}} {SUM}")
+        a_slurmstepd_dies(executor, tmp_path)
+        a_node_dies(executor, tmp_path, slurm)
 
 
 def test_over_two_nodes_of_pbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -453,6 +455,40 @@ def all_ranks_may_save(executor: Executor, folder: Path) -> None:
     while len(list(folder.glob("saved-*"))) < 4:
         assert time.monotonic() < end, "not all have saved"
         time.sleep(0.05)
+
+
+#: Writes the pids of its ranks into {file}, and ends when there is {file}-go.
+UNTIL = "echo $$ >> {file}; while [ ! -e {file}-go ]; do sleep 0.1; done"
+
+
+def a_slurmstepd_dies(executor: Executor, folder: Path) -> None:
+    """Neither Slurm nor srun notices; the task is tried again as after any crash."""
+    file = folder / "of-stepd"
+    future = executor.submit(Command(UNTIL, resources=FOUR), file=str(file))
+    pids = await_lines(file, 4)
+    stepd = psutil.Process(pids[3]).parents()[1]
+    assert stepd.name() == "slurmstepd"
+    stepd.kill()
+    await_lines(file, 8)
+    assert not any(map(is_alive, pids))
+    (folder / "of-stepd-go").touch()
+    assert future.result(PATIENCE) == 0
+
+
+def a_node_dies(executor: Executor, folder: Path, slurm: PrivateSlurm) -> None:
+    """The program fails at once, but it is not its own failure, nor a crash."""
+    file = folder / "of-node"
+    once = executor.options(max_crashes=0, resources=FOUR)
+    future = once.submit(Command(UNTIL), file=str(file))
+    pids = await_lines(file, 4)
+    node = psutil.Process(pids[3]).environ()["SLURMD_NODENAME"]
+    other = {psutil.Process(pid).environ()["SLURMD_NODENAME"] for pid in pids} - {node}
+    slurm.kill_node(max(node, *other))  # the head is on the first one
+    slurm.start_node(max(node, *other))
+    await_lines(file, 8)
+    assert not any(map(is_alive, pids))
+    (folder / "of-node-go").touch()
+    assert future.result(PATIENCE) == 0
 
 
 def the_agent_of_another_node_dies(executor: Executor, folder: Path, node: str) -> None:

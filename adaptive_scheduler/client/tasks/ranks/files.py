@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from adaptive_scheduler.client.tasks.ranks.plan import RankOutcome, RankPlan
+from adaptive_scheduler.client.tasks.ranks.plan import RankLost, RankOutcome, RankPlan
 from adaptive_scheduler.io.disk import files
 
 
@@ -52,16 +52,31 @@ class RankFiles:
             return msgspec.msgpack.decode(self._outcome(rank).read_bytes(), type=RankOutcome)
         return None
 
+    def write_lost(self, lost: RankLost) -> None:
+        """Write that a rank has lost its launcher, unless nobody asks any more."""
+        if self.plan.exists():
+            _write(self._lost, lost)
+
+    def read_lost(self) -> RankLost | None:
+        """Return a rank that has lost its launcher."""
+        with suppress(FileNotFoundError, msgspec.DecodeError):
+            return msgspec.msgpack.decode(self._lost.read_bytes(), type=RankLost)
+        return None
+
+    @property
+    def _lost(self) -> Path:
+        return self.folder / f"{self.token}.rank-lost"
+
     def _outcome(self, rank: int) -> Path:
         return self.folder / f"{self.token}.rank-{rank}"
 
     def remove(self, n_ranks: int) -> None:
         """Remove them."""
-        for path in (self.plan, *map(self._outcome, range(n_ranks))):
+        for path in (self.plan, self._lost, *map(self._outcome, range(n_ranks))):
             path.unlink(missing_ok=True)
 
 
-def _write(path: Path, what: RankPlan | RankOutcome) -> None:
+def _write(path: Path, what: RankPlan | RankOutcome | RankLost) -> None:
     with files.naming(path):
         path.touch(mode=0o600)
         path.write_bytes(msgspec.msgpack.encode(what))

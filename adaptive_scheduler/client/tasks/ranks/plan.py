@@ -87,6 +87,16 @@ class RankEnded(msgspec.Struct, frozen=True, tag=True):
         return bool(self.status or self.signal or self.fault)
 
 
+class RankLost(msgspec.Struct, frozen=True):
+    """A rank says that its launcher is gone on its node, and that it has ended itself.
+
+    By a file of the run, as the launcher would carry it no more; and Slurm's does not notice by itself.
+    """
+
+    rank: int
+    node: str
+
+
 class RankOutcome(msgspec.Struct, frozen=True):
     """How a call ended in a rank; a file of the run has it: the value of rank 0, or an exception."""
 
@@ -113,16 +123,18 @@ def ranks_of(place: Placement, threads: int, nodes: Sequence[NodeInventory]) -> 
     per_node = len(place[0].cores) // threads
     if len(place) * per_node <= 1:
         return None
+    parts = [(nodes[one.node], one) for one in place]
     return Ranks(
         [
             NodeRanks(
-                nodes[one.node].name, tuple(one.cores),
-                tuple(gpu for gpu, _ in one.gpus) if nodes[one.node].gpus else None,
+                node.name,
+                tuple(one.cores),
+                tuple(gpu for gpu, _ in one.gpus) if node.gpus else None,
             )
-            for one in place
+            for node, one in parts
         ],
         per_node,
-    )  # fmt: skip
+    )
 
 
 def rank_in(environ: Mapping[str, str], ranks: Ranks) -> Rank:

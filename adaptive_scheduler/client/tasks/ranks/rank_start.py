@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,7 @@ from adaptive_scheduler.client.tasks.ranks.plan import (
     Rank,
     RankBegun,
     RankEnded,
+    RankLost,
     RankPlan,
     RankReport,
     hosts_of,
@@ -141,6 +143,7 @@ class RankProcess:
         for number in os.read(self._signals, 64):
             if number == PARENT_ENDED:
                 self._child.send(signal.SIGKILL)
+                RankFiles.around(self._file).write_lost(RankLost(self._rank.number, self._node))
             elif not self._plan.has_input:
                 self._end(signal.Signals(number))
 
@@ -169,7 +172,8 @@ def _take_signals() -> int:
 
 def _say(report: RankReport) -> None:
     """Tell the agent; in one piece, so that the launcher does not mix it with what others say."""
-    os.write(2, msgspec.json.encode(report) + b"\n")
+    with suppress(BrokenPipeError):  # the launcher is gone
+        os.write(2, msgspec.json.encode(report) + b"\n")
 
 
 def main(argv: list[str]) -> int:

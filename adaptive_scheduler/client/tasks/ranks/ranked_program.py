@@ -33,6 +33,7 @@ from adaptive_scheduler.client.tasks.ranks.launcher import (
 from adaptive_scheduler.client.tasks.ranks.plan import (
     END_SOFTLY,
     RankEnded,
+    RankLost,
     RankPlan,
     hosts_of,
     name_of,
@@ -47,6 +48,8 @@ from adaptive_scheduler.schedulers.rank_launch import on_its_node
 RANK = "adaptive_scheduler.client.tasks.ranks.rank_start"
 #: Seconds that the other ranks have to end when one has failed.
 GRACE = 2.0
+#: Seconds between two looks for ranks that have lost their launcher.
+LOOK = 1.0
 
 
 class RankedProgram(RunningProgram):
@@ -136,7 +139,10 @@ class RankedProgram(RunningProgram):
         if launch is None:
             return
         self._log(launch.hear())
-        if launch.failed is None:
+        if launch.failed is None and now >= launch.look_at:
+            launch.look_at = now + LOOK
+            launch.lost = self._files.read_lost()
+        if launch.failed is None and launch.lost is None:
             return
         if launch.kill_at is None:
             launch.kill_at = now + GRACE
@@ -153,7 +159,8 @@ class RankedProgram(RunningProgram):
         """Whether its ranks may go on without their launcher: not if one of them has failed."""
         if self._launch is not None:
             self._log(self._launch.hear())
-        return self._launch is None or self._launch.failed is None
+        launch = self._launch
+        return launch is None or (launch.failed is None and launch.lost is None)
 
     def is_clean(self) -> bool:
         """Whether nothing is left of its ranks on this node; kills what is."""
@@ -204,6 +211,9 @@ class RankedProgram(RunningProgram):
                 text = f"{name}could not be started: {failed.fault}"
                 return self._end(EndKind.UNABLE, failed.error, text)
             return self._end(kind, code, name + how(ending))
+        if launch.lost is not None:
+            name = name_of(launch.lost.rank, launch.lost.node, self._ranks)
+            return self._end(EndKind.DIED, 0, f"{self._name}{name} lost its launcher there")
         if not code:
             return None
         said = f": {launch.last_line}" if launch.last_line else ""
@@ -225,6 +235,10 @@ class _Launch:
     ----------
     failed : RankEnded or None
         The first rank that has.
+    lost : RankLost or None
+        A rank that has lost its launcher.
+    look_at : float
+        When to look for one again.
     has_begun : bool
         Whether a rank has.
     peak : int
@@ -235,6 +249,8 @@ class _Launch:
 
     def __init__(self, launcher: RankLauncher) -> None:
         self.failed: RankEnded | None = None
+        self.lost: RankLost | None = None
+        self.look_at = 0.0
         self.has_begun = False
         self.peak = 0
         self.kill_at: float | None = None

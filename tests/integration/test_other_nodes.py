@@ -16,6 +16,7 @@ import pytest
 from adaptive_scheduler.client.tasks.head.nodes import JobNodes, Nodes
 from adaptive_scheduler.client.tasks.messages import Begun, TaskEnd
 from adaptive_scheduler.client.tasks.other_nodes import conversation, launch_plan
+from adaptive_scheduler.client.tasks.other_nodes.launchers import Commands
 from adaptive_scheduler.core.paths import JOB_VARIABLE, NODE_VARIABLE, RunFolder
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
@@ -37,7 +38,7 @@ def by_hand(nodes: Sequence[str], program: Sequence[str]) -> list[NodeLauncher]:
 class Head:
     """The head's nodes; plays its session."""
 
-    def __init__(self, folder: Path, others: list[str]) -> None:
+    def __init__(self, folder: Path, others: list[str], commands: Commands = by_hand) -> None:
         self.folder = folder
         self.ended: dict[int, list[TaskEnd]] = {}
         self.lost: list[tuple[int, str]] = []
@@ -50,7 +51,7 @@ class Head:
         for path in (run.folder, run.values, run.functions):
             path.mkdir(parents=True, mode=0o700, exist_ok=True)
         own = NodeInventory("first", [0])
-        self.nodes = Nodes(run, self.selector, self, JobNodes(own, others, 1, by_hand))
+        self.nodes = Nodes(run, self.selector, self, JobNodes(own, others, 1, commands))
 
     def task_begun(self, node: int, begun: Begun) -> None:
         self.begun[begun.token] = begun.pid
@@ -235,3 +236,54 @@ def test_what_is_no_message_costs_only_the_one_that_sent_it(head: Head, tmp_path
     assert head.run(1, 2).kind is EndKind.VALUE
     head.wait(lambda: head.came.count(1) == 2)
     assert head.run(2, 1).kind is EndKind.VALUE
+
+
+def test_a_node_that_comes_back_with_other_gpus_is_given_up_and_the_others_go_on(
+    head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")  # of what is launched from now on
+    (proxy,) = processes(tmp_path, "second", PROXY)
+    proxy.kill()
+    head.wait(lambda: head.lost)
+    head.wait(lambda: head.nodes._others._given_up)
+    assert "node second is given up: it had" in capfd.readouterr().err
+    head.wait(lambda: not processes(tmp_path, "second", PROXY))
+    assert head.came.count(1) == 1
+    assert head.run(1, 0).kind is EndKind.VALUE
+    assert head.run(2, 2).kind is EndKind.VALUE
+
+
+def only(nodes: Sequence[str], program: Sequence[str], argv: tuple[str, ...]) -> list[NodeLauncher]:
+    return [NodeLauncher(tuple(nodes), argv, dict(os.environ))]
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (("no-such-launcher",), "no-such-launcher cannot be started (No such file or directory)"),
+        (("false",), "node second is given up: it was started 5 times in vain."),
+    ],
+)
+def test_a_launcher_that_does_not_work_costs_only_its_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+    argv: tuple[str, ...], says: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv(MARK, str(tmp_path))
+    monkeypatch.setenv(JOB_VARIABLE, JOB)
+    monkeypatch.setattr(launch_plan, "PAUSE", 0.05)
+    one = Head(tmp_path, ["second"], lambda nodes, program: only(nodes, program, argv))
+    said = ""
+    try:
+        end = time.monotonic() + PATIENCE
+        while says not in said:
+            one.wait(lambda: True)
+            for _ in range(20):
+                one.nodes.tick(time.monotonic())
+                time.sleep(0.02)
+            said += capfd.readouterr().err
+            assert time.monotonic() < end, said
+        assert one.run(1, 0).kind is EndKind.VALUE
+        one.nodes.close()
+    finally:
+        kill_all(tmp_path)
+    assert said.count("given up") + said.count("cannot be started") == 1

@@ -110,7 +110,7 @@ class DatabaseManager:
         self._state.jobs.on_hello(owner.job, request.host)
         if request.inventory:
             self._state.tasks.meet_head(owner, request.inventory)
-            self._state.note_nodes(owner.job, now.wall)
+            self._state.note_nodes(owner.job, now.wall, now.monotonic)
         timing = self._state.config.timing
         return Welcome(self._state.config.run, timing.beat, timing.lease, timing.idle)
 

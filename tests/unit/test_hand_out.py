@@ -12,8 +12,9 @@ from adaptive_scheduler.core.rows.events import Cancelled, TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import rank_of
 from adaptive_scheduler.core.rows.row import QUEUED, RUNNING, TaskItem
-from adaptive_scheduler.core.tasks.hand_out import AHEAD, MOST_TASKS, HandOut, HeadView
+from adaptive_scheduler.core.tasks.hand_out import AHEAD, HandOut
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
+from adaptive_scheduler.core.tasks.head_view import MOST_TASKS, HeadView
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.retry_policy import RetryPolicy

@@ -25,6 +25,7 @@ from adaptive_scheduler.core.tasks.demand import PoolJobs, footprint, jobs_besid
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.pools import Pool, PoolTable, check_pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.task_state import NODE_PATIENCE
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
     Goodbye,
@@ -216,8 +217,8 @@ def test_a_pool_says_what_each_node_has() -> None:
         ({(ONE, ""): 1}, PoolJobs([ONE] * 3, 1), 0),
         ({(ONE, ""): 1}, PoolJobs([ONE] * 4, 1), 1),
         # a job that is nearly over is no room for tasks, but is a job
-        ({(ONE, ""): 1}, PoolJobs([ONE], 1, nearly_over=1), 1),
-        ({(ONE, ""): 9}, PoolJobs([ONE] * 3, 3, nearly_over=3), 0),
+        ({(ONE, ""): 1}, PoolJobs([ONE], 1, no_room=1), 1),
+        ({(ONE, ""): 9}, PoolJobs([ONE] * 3, 3, no_room=3), 0),
         # what runs wants no further jobs
         ({}, PoolJobs([ONE] * 4, 1), 0),
         # of what it cannot hold it wants nothing
@@ -1079,3 +1080,137 @@ def test_a_run_that_was_cancelled_takes_no_tasks() -> None:
     run.turn(31)
     assert run.jobs() == []
     assert isinstance(run.submit(1, batch="c"), Refused)
+
+
+def test_a_node_of_several_that_alone_fails_tasks_is_avoided_and_its_job_goes_on() -> None:
+    run = Run()
+    run.add(pool(resources=Resources(cores=2, nodes=2), max_jobs=1))
+    run.submit(100)
+    run.turn()
+    owner = Owner(run.jobs()[0], 0, 0, "head")
+    run.queue[owner.job] = JobState.RUNNING
+    nodes = [NodeInventory("good", [0]), NodeInventory("bad", [0])]
+    run.ask(Hello("good", 1, 2, inventory=nodes), owner)
+    work = run.ask(Trade(holds=[]), owner)
+    number = seen = begun_on_bad = 0
+    for _ in range(60):
+        ends = []
+        for one in work.tasks:
+            number += 1
+            is_bad = one.place[0].node == 1
+            begun_on_bad += is_bad
+            kind = EndKind.EXIT if is_bad else EndKind.VALUE
+            ends.append(End(number, one.token, kind, seconds=1.0))
+        seen = max([seen, *(one.token for one in work.tasks)])
+        work = run.ask(Trade(seen=seen, ended=ends, ends=number), owner)
+    assert begun_on_bad < 20, "it would have failed half of them"
+    assert not work.leave
+    assert run.manager.items.phases[DONE] >= 50
+
+
+# --------------------------------------------------------------------------- jobs that lack nodes
+
+
+class HeadOfTwo(Head):
+    """The head of a job of two nodes, of which the second one is away."""
+
+    def __init__(self, run: Run, job: str) -> None:
+        self.run, self.owner = run, Owner(job, 0, 0, f"head of {job}")
+        run.queue[job] = JobState.RUNNING
+        self.seen = self.ended = self.told = 0
+        self.tokens = []
+        nodes = [NodeInventory("n", [0, 1]), NodeInventory("m", [])]
+        run.ask(Hello("n", 1, 4, inventory=nodes), self.owner)
+        self.trade(holds=[])
+
+
+def run_of_two(max_jobs: int, **more: Any) -> Run:
+    run = Run(lease=1000.0)
+    run.add(pool(resources=Resources(cores=4, nodes=2), max_jobs=max_jobs, **more))
+    return run
+
+
+TWO_OF_ONE = TaskResources(nodes=2)
+
+
+def test_a_job_that_lacks_a_node_for_long_is_no_room_for_a_task_that_needs_it() -> None:
+    run = run_of_two(max_jobs=2, idle=10_000.0)
+    run.submit(1, TWO_OF_ONE)
+    run.turn()
+    head = HeadOfTwo(run, run.jobs()[0])
+    run.turn(NODE_PATIENCE - 5)
+    assert len(run.jobs()) == 1, "its other node may still come"
+    run.turn(31)
+    assert len(run.jobs()) == 2
+    assert not head.trade().leave
+
+
+def test_a_job_that_comes_whole_in_time_is_room() -> None:
+    run = run_of_two(max_jobs=2)
+    run.submit(1, TWO_OF_ONE)
+    run.turn()
+    head = HeadOfTwo(run, run.jobs()[0])
+    head.trade(nodes=[NodeChange(1, 1, NodeInventory("m", [0, 1]))])
+    assert len(head.tokens) == 1
+    run.turn(NODE_PATIENCE + 5)
+    assert len(run.jobs()) == 1
+
+
+def test_a_job_whose_nodes_are_still_to_come_is_not_idle_while_tasks_wait_for_them() -> None:
+    """It was told to leave before its second node had come, and so the next one, for ever."""
+    run = run_of_two(max_jobs=1, idle=0.5)
+    run.submit(1, TWO_OF_ONE)
+    run.turn()
+    head = HeadOfTwo(run, run.jobs()[0])
+    for _ in range(10):
+        run.clock.advance(2)
+        assert not head.trade().leave
+    head.trade(nodes=[NodeChange(1, 1, NodeInventory("m", [0, 1]))])
+    assert len(head.tokens) == 1
+    head.end_all()
+    run.clock.advance(1)
+    assert head.trade().leave
+
+
+@pytest.mark.parametrize("min_jobs", [0, 1])
+def test_a_job_that_lacks_a_node_makes_room_for_another_one(min_jobs: int) -> None:
+    """It is the only one that there may be, and is busy: it is given nothing more, and leaves."""
+    run = run_of_two(max_jobs=1, min_jobs=min_jobs, idle=10_000.0)
+    run.submit(8)
+    run.submit(1, TWO_OF_ONE, batch="two")
+    run.turn()
+    head = HeadOfTwo(run, run.jobs()[0])
+    assert len(head.tokens) == 2
+    run.turn(NODE_PATIENCE + 5)
+    head.end(head.tokens[0])
+    assert len(head.tokens) == 1, "it is given nothing more"
+    assert head.end(head.tokens[0]).leave
+    run.ask(Goodbye("it was told to leave"), head.owner)
+    run.queue.clear()
+    run.turn(31)
+    run.turn(31)
+    assert len(run.jobs()) == 1
+
+
+def test_a_job_that_lacks_a_node_goes_on_if_nothing_waits_for_that_node() -> None:
+    run = run_of_two(max_jobs=1)
+    run.submit(8)
+    run.turn()
+    head = HeadOfTwo(run, run.jobs()[0])
+    run.turn(NODE_PATIENCE + 5)
+    while head.tokens:
+        head.end(head.tokens[0])
+    assert run.manager.items.phases[DONE] == 8
+
+
+def test_an_idle_head_whose_walltime_is_nearly_over_is_no_room() -> None:
+    run = Run(lease=1000.0)
+    run.add(pool(resources=Resources(cores=4, walltime=1000), min_jobs=1))
+    run.turn()
+    head = Head(run, run.jobs()[0], left=900.0)
+    run.turn(5)
+    assert len(run.jobs()) == 1
+    head.trade(seconds_left=90.0, wait=5.0)
+    run.submit(1, TaskResources(walltime=600.0))
+    run.turn(5)
+    assert len(run.jobs()) == 2

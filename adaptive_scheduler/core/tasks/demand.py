@@ -37,13 +37,14 @@ class PoolJobs:
         What they hold.
     n : int
         How many jobs these are.
-    nearly_over : int
-        Of these, jobs whose walltime is nearly over: what is free, they will not run.
+    no_room : int
+        Of these, jobs that do not count for what is free: their walltime is nearly over, or some of
+        their nodes are away.
     """
 
     running: list[TaskResources] = field(default_factory=list)
     n: int = 0
-    nearly_over: int = 0
+    no_room: int = 0
 
 
 def footprint(task: TaskResources, whole: Inventory) -> tuple[float, float, float]:
@@ -97,7 +98,7 @@ def jobs_beside(pool: Pool, free: Tasks, jobs: PoolJobs) -> int:
     if pool.is_removed:
         return 0
     room = pool.max_jobs - jobs.n
-    supply = jobs.n - jobs.nearly_over
+    supply = jobs.n - jobs.no_room
     least = pool.min_jobs - supply
     queued: Counter[TaskResources] = Counter()
     for (task, tag), n in free.items():

@@ -235,6 +235,11 @@ class Inventory:
             return None
         return [number for _, number in sorted(could)[: resources.nodes]]
 
+    def missing(self, resources: TaskResources, nodes: Iterable[int]) -> tuple[float, ...]:
+        """Return how many cores, GPUs and bytes must become free on these nodes before a task fits."""
+        parts = [_missing(self._free[number], resources) for number in nodes]
+        return tuple(map(sum, zip(*parts, strict=True)))
+
     def could_hold(self, resources: TaskResources) -> bool:
         """Whether a task fits on the nodes that are there, while nothing else runs."""
         return _enough((self.nodes[number] for number, _ in self._there), resources)
@@ -273,10 +278,15 @@ def _size(node: NodeInventory) -> tuple[int, int, float]:
     return len(node.cores), len(node.gpus), float("inf") if node.memory is None else node.memory
 
 
-def _missing(free: _Node, resources: TaskResources) -> tuple[int, float]:
-    """What must become free on a node before a task fits, cores first."""
+def _missing(free: _Node, resources: TaskResources) -> tuple[float, float, float]:
+    """How many cores, GPUs and bytes must become free on a node before a task fits."""
     cores = resources.cores_per_node - len(free.cores)
-    return max(0, cores), max(0.0, (resources.memory or 0) - free.memory)
+    memory = (resources.memory or 0) - free.memory
+    gpus = 0.0
+    if resources.gpus_per_rank:
+        shares = resources.gpu_shares * resources.ranks_per_node - sum(free.gpus.values())
+        gpus = shares / GPU_SHARES
+    return max(0, cores), max(0.0, gpus), max(0.0, memory)
 
 
 def _fits(free: _Node, resources: TaskResources) -> bool:

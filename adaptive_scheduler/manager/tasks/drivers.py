@@ -166,7 +166,8 @@ class DriverManager:
         refused = self._refused(request)
         if len(refused) == len(request.calls):
             return TasksSubmitted([-1] * len(refused), list(refused.values()))
-        numbers = [tasks.submitted.number_of(one) for one in request.resources]
+        limits = self._state.size_limits
+        numbers = [tasks.submitted.number_of(one, limits) for one in request.resources]
         ids: list[int] = []
         new: list[Item] = []
         keys: dict[str, int] = {}

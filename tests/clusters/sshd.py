@@ -1,11 +1,15 @@
 """A real ``sshd`` on this host, with a user of its own if these tests are run by root.
 
+``python -m tests.clusters.sshd FOLDER USER`` waits for the end of its standard input, and removes
+all of it: however its owner ends.
+
 It listens on 127.0.0.1 with its own configuration and host key; ``ssh`` is told by a configuration
 of its own how to get there. Nothing in ``/etc/ssh`` or ``~/.ssh`` is touched.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -98,12 +102,16 @@ class PrivateSshd:
         self.folder.chmod(0o755)
         self.home = self.folder / "home"
         self.user = self._make_user()
+        self._watch = watch(self.folder, self.user)
+        self._write_profile()
         self.port = free_port()
         self.python = self._python()
         self._process: subprocess.Popen[bytes] | None = None
         for key in ("host_key", "key"):
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / key))
-        shutil.copy(self.folder / "key.pub", self.folder / "authorized_keys")
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / "poor_key"))
+        keys = [(self.folder / name).read_text() for name in ("key.pub", "poor_key.pub")]
+        (self.folder / "authorized_keys").write_text("no-port-forwarding ".join(keys))
         (self.folder / "authorized_keys").chmod(0o644)
         public = (self.folder / "host_key.pub").read_text()
         (self.folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {public}")
@@ -121,6 +129,11 @@ class PrivateSshd:
         run("useradd", "--create-home", "--home-dir", str(self.home), "--shell", "/bin/bash",
             "--password", "*", name)  # fmt: skip
         return name
+
+    def _write_profile(self) -> None:
+        """What login shells of many clusters do: they print."""
+        for name in (".bash_profile", ".bashrc"):
+            (self.home / name).write_text("echo Welcome to far; echo 'no quota' >&2\n")
 
     def _python(self) -> Path:
         """A Python for its user: this one may lie in a home that nobody else can enter."""
@@ -186,28 +199,46 @@ class PrivateSshd:
         self._process.wait(PATIENCE)
         self._process = None
 
-    def processes(self) -> list[psutil.Process]:
-        """What its user runs, if it is a user of its own."""
-        if not IS_ROOT:
-            return []
-        return [
-            one for one in psutil.process_iter(["username"]) if one.info["username"] == self.user
-        ]
-
     def remove(self) -> None:
         """End everything, and leave nothing."""
         self.stop()
-        end = time.monotonic() + PATIENCE
-        while (left := self.processes()) and time.monotonic() < end:
-            for one in left:
-                try:
-                    one.kill()
-                except psutil.NoSuchProcess:
-                    continue
-            time.sleep(0.05)
-        if IS_ROOT:
-            run("userdel", "--force", self.user)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        assert self._watch.stdin is not None
+        self._watch.stdin.close()
+        self._watch.wait(2 * PATIENCE)
+
+
+def watch(folder: Path, user: str) -> subprocess.Popen[bytes]:
+    """Start the process that removes all of it when this one is gone, or closes its ``stdin``."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.clusters.sshd", str(folder), user],
+        stdin=subprocess.PIPE,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+
+
+def remains(folder: Path, user: str) -> list[psutil.Process]:
+    """The server, and what its user runs if it is one of its own."""
+    config = str(folder / "sshd_config")
+    found = psutil.process_iter(["cmdline", "username"])
+    return [
+        one
+        for one in found
+        if config in (one.info["cmdline"] or ()) or (IS_ROOT and one.info["username"] == user)
+    ]
+
+
+def remove(folder: Path, user: str) -> None:
+    """End all that is left, and remove user and folder."""
+    end = time.monotonic() + PATIENCE
+    while (left := remains(folder, user)) and time.monotonic() < end:
+        for one in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        time.sleep(0.05)
+    if IS_ROOT:
+        run("userdel", "--force", user)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -226,3 +257,8 @@ def sshd(session_sshd: PrivateSshd, monkeypatch: pytest.MonkeyPatch) -> PrivateS
     """The server; ssh:// leads to it."""
     monkeypatch.setenv("ADAPTIVE_SCHEDULER_SSH", session_sshd.ssh)
     return session_sshd
+
+
+if __name__ == "__main__":
+    sys.stdin.buffer.read()
+    remove(Path(sys.argv[1]), sys.argv[2])

@@ -22,9 +22,11 @@ from adaptive_scheduler.errors import (
     CommandMissingError,
     FarHostError,
     InputError,
+    ManagerUnreachableError,
     TaskError,
     UnpicklableError,
 )
+from adaptive_scheduler.runs.driver import start_run
 from adaptive_scheduler.scheduler import PBS, SLURM, Here, LocalScheduler
 from tests.clusters.slurm import PrivateSlurm
 from tests.clusters.sshd import HOST, IS_ROOT, PrivateSshd, free_port
@@ -411,6 +413,37 @@ def test_a_port_where_nobody_answers(sshd: PrivateSshd, other_config: Callable[.
     assert "no ssh server answers there. Check host and port" in attach_fails(sshd)
 
 
+def test_ports_that_are_not_let_through(
+    sshd: PrivateSshd, other_config: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other_config(IdentityFile=str(sshd.folder / "poor_key"))
+    monkeypatch.setattr(start_run, "PATIENCE", 3.0)
+    with pytest.raises(ManagerUnreachableError, match=r"lets no port through ssh.*another login"):
+        Executor(jobs(1), folder=sshd.url(sshd.home / "closed"), python=str(sshd.python))
+
+
+def test_connections_of_the_users_own_are_used(
+    executor: Executor, sshd: PrivateSshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is open already lets in who would be asked for a one-time password."""
+    text = (sshd.folder / "ssh_config").read_text()
+    own = f"    ControlPath {sshd.folder}/own\n"
+    (tmp_path / "poor").write_text(
+        "Host *\n" + own + text.replace(str(sshd.folder / "key"), "/nowhere/key")
+    )
+    ssh = [*sshd.ssh.split(), "-o", f"ControlPath={sshd.folder}/own", "-o", "ControlMaster=yes"]
+    master = subprocess.Popen([*ssh, "-N", HOST], stderr=subprocess.DEVNULL)
+    try:
+        until((sshd.folder / "own").exists)
+        monkeypatch.setenv("ADAPTIVE_SCHEDULER_SSH", f"ssh -F '{tmp_path / 'poor'}'")
+        other = Executor.attach(sshd.url(sshd.home / "shared"))
+        assert other.submit(double, 1).result(PATIENCE) == 2
+        other.shutdown()
+    finally:
+        master.terminate()
+        master.wait()
+
+
 def test_no_ssh_here(sshd: PrivateSshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADAPTIVE_SCHEDULER_SSH", "/nowhere/ssh")
     assert attach_fails(sshd).startswith("There is no ssh on this machine")
@@ -489,6 +522,13 @@ def test_the_command_line_goes_there(executor: Executor, sshd: PrivateSshd) -> N
     url = sshd.url(sshd.home / "shared")
     slow = executor.options(name="slow one").submit(slowly, 1, 300)
     until(lambda: slow.state == "running")
+    try:
+        _look_at(slow, url)
+    finally:
+        slow.cancel()
+
+
+def _look_at(slow: Any, url: str) -> None:
     shown = command("task", url, "slow one")
     assert (shown.returncode, "slowly(1, 300)" in shown.stdout) == (0, True), shown.stderr
     assert command("prioritise", url, "slow one", "-3").stdout == "1 task has priority -3.\n"

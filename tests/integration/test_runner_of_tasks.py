@@ -24,8 +24,9 @@ from adaptive_scheduler.errors import (
     UserCodeError,
 )
 from adaptive_scheduler.evaluation.learners.store import LearnerStore
+from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.scheduler import Here
-from tests.integration.learner_driver import noted, noted_in
+from tests.integration.noted import noted, noted_in
 from tests.integration.test_driver_deaths import wait_for
 
 PATIENCE = 60.0
@@ -170,7 +171,7 @@ def test_points_that_fail_are_tried_again_and_left_out(executor: Executor) -> No
     assert (outcome.reason, outcome.failed_points) == ("goal", 2)
     assert not {-1, 1} & learner.data.keys()
     keys = sorted(row["key"] for row in executor.tasks(state="failed") if "left out" in row["key"])
-    assert keys == [f"left out:bad_at_ends:{x}#{n}" for x in (-1, 1) for n in (0, 1)]
+    assert keys == [f"left out:bad_at_ends:{x}#{n}" for x in (-1.0, 1.0) for n in (0, 1)]
     # what failed before is tried anew by the next driver
     again = line(bad_at_ends)
     with Executor.attach(executor.folder.home) as attached:
@@ -223,7 +224,7 @@ import os, sys, time
 from functools import partial
 from adaptive import Learner1D
 from adaptive_scheduler import Executor, Runner, scheduler
-from tests.integration.learner_driver import noted
+from tests.integration.noted import noted
 
 learner = Learner1D(partial(noted, 0.3, sys.argv[1]), (-1, 1))
 batch = scheduler.LocalScheduler(cores=2, max_cores=2, kill_wait=5, state=sys.argv[2] + "/batch")
@@ -248,7 +249,6 @@ def test_a_ctrl_c_leaves_the_points_in_the_run(tmp_path: Path) -> None:
     program.send_signal(signal.SIGINT)
     output, _ = program.communicate(timeout=20)
     assert "KeyboardInterrupt" in output
-    assert "go on with them: run this program again" in output
     again = run_program(tmp_path, 12)
     output, _ = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, output
@@ -260,3 +260,17 @@ def test_partial_functions_are_pickled_once(executor: Executor, tmp_path: Path) 
     learner = line(partial(noted, 0.0, f"{tmp_path}/ledger"))
     Runner(learner, executor, 10, name="partial").run()
     assert len(noted_in(f"{tmp_path}/ledger", "end")) == learner.npoints == 10
+
+
+def test_a_manager_that_dies_is_not_noticed(tmp_path: Path) -> None:
+    ledger = f"{tmp_path}/ledger"
+    learner = line(partial(noted, 0.05, ledger))
+    with Executor(Here(slots=2), tmp_path / "run") as executor:
+        runner = Runner(learner, executor, 40, refit_every=3).start()
+        wait_for(lambda: len(noted_in(ledger, "end")) >= 10)
+        manager = holder(executor.folder.lock)
+        assert manager is not None
+        os.kill(manager.pid, signal.SIGKILL)
+        outcome = runner.wait(PATIENCE)
+    ended = noted_in(ledger, "end")
+    assert outcome.npoints == len(ended) == len(set(ended)) >= 40

@@ -24,7 +24,9 @@ def function(x: Any) -> Any:
 def test_another_driver_reads_the_point(x: Any) -> None:
     keys = PointKeys("mine")
     stem = keys.stem(function, x)
-    assert PointKeys("mine").read(keys.key(stem)) == (stem, x)
+    found = PointKeys("mine").read(keys.key(stem))
+    assert found == (stem, x)
+    assert repr(found) == repr((stem, x))  # an int is one again, and a float
     assert PointKeys("other").read(keys.key(stem)) is None
 
 
@@ -33,7 +35,6 @@ def test_a_key_says_what_it_is_of() -> None:
     assert keys.key(keys.stem(partial(function, b=3), (0.5, 1))) == "ring:function:[0.5,1]#0"
     assert keys.stem(function, np.float64(0.1)) == keys.stem(function, 0.1)
     assert keys.stem(function, (np.int64(3), 0.1)) == keys.stem(function, (3, 0.1))
-    assert keys.stem(function, (1.0, -0.0)) == keys.stem(function, (1, 0))
     assert keys.stem(function, 0.1) != keys.stem(len, 0.1)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from adaptive_scheduler.commandline.far_command import names_far_run
 from adaptive_scheduler.errors import FarHostError, FileError, InputError, RequestRefusedError
 from adaptive_scheduler.executors.worker import describe
-from adaptive_scheduler.io.ssh.commands import module_there, ssh_argv
+from adaptive_scheduler.io.ssh.commands import MARK, module_there, ssh_argv
 from adaptive_scheduler.io.ssh.far_link import failure_of, value_of
 from adaptive_scheduler.io.ssh.far_place import FarPlace, is_far, read_url
 from adaptive_scheduler.io.ssh.far_session import FarAnswer
@@ -76,7 +76,7 @@ def test_each_path_comes_through_the_shell_there(path: str) -> None:
     place = FarPlace("", "far", None, f"/{path}")
     words = shlex.split(module_there(place, None, "module", path))
     assert words[:2] == ["bash", "-lc"]
-    assert words[3:] == ["far", f"/{path}", "", "module", path]
+    assert words[3:] == ["far", f"/{path}", "", MARK, "module", path]
     assert "\n" not in words[2]
 
 
@@ -91,7 +91,7 @@ def test_the_python_of_the_run_is_taken(tmp_path: Path) -> None:
         done = subprocess.run(
             ["sh", "-c", command], capture_output=True, text=True, env={"HOME": str(home)}, check=True
         )  # fmt: skip
-        assert done.stdout == "-P -m module word\n"
+        assert done.stdout == f"\n{MARK}\n-P -m module word\n"
     command = module_there(FarPlace("", "far", None, str(folder)), "/bin/false", "module")
     assert subprocess.run(["sh", "-c", command], check=False).returncode == 1
 

@@ -179,7 +179,7 @@ def test_a_point_that_failed_is_tried_under_another_key(tasks: FakeTasks) -> Non
     assert "ValueError at x=1.0: too large" in str(result.error)
     assert evaluator.failure is None
     evaluator.submit([result.task])
-    assert tasks.keys() == ["p:square:1#0", "p:square:1#1"]
+    assert tasks.keys() == ["p:square:1.0#0", "p:square:1.0#1"]
 
 
 def test_a_point_that_somebody_cancelled_has_failed(tasks: FakeTasks) -> None:
@@ -244,7 +244,7 @@ def test_a_point_that_is_asked_for_while_it_is_taken_back_is_submitted_again(
     evaluator.submit(points(1.0, 2.0))  # before the answers are read
     assert len(tasks.futures) == 2
     assert evaluator.returned() == []
-    assert tasks.keys()[2:] == ["p:square:2#1"]
+    assert tasks.keys()[2:] == ["p:square:2.0#1"]
     tasks.futures[0].set_result(1.0)
     tasks.futures[2].set_result(4.0)
     assert [result.value for result in evaluator.returned()] == [1.0, 4.0]

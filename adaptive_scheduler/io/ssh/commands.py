@@ -22,10 +22,12 @@ _OPTIONS = {
     "RemoteCommand": "none",
     "PermitLocalCommand": "no",
     "ForwardX11": "no",
-    "LogLevel": "ERROR",
 }
 
-#: Of a run whose folder is $1: the Python that was named ($2), else that of its last manager.
+#: A line before which a login shell there may have printed anything.
+MARK = "adaptive_scheduler answers"
+
+#: Of a run whose folder is $1: the Python that was named ($2), else that of its last manager; $3 is MARK.
 #: A login shell, as job scripts are: on many clusters it alone has the batch system on PATH.
 #: One line: a csh ends a quoted text at its line's end.
 _SCRIPT = " ".join((
@@ -37,7 +39,8 @@ _SCRIPT = " ".join((
     "done;",
     "python=${python:-python3};",
     'command -v "$python" > /dev/null || { echo "no-python $python" >&2; exit 127; };',
-    "shift 2;",
+    '[ -z "$3" ] || printf "\\n%s\\n" "$3";',
+    "shift 3;",
     'exec "$python" -P -m "$@"',
 ))  # fmt: skip
 
@@ -47,7 +50,9 @@ def ssh_argv(
 ) -> list[str]:
     """Return how ``ssh`` is called; what is to run there comes behind it."""
     argv = shlex.split(environ.get(SSH_VARIABLE) or "ssh")
-    for name, value in _OPTIONS.items():
+    # ports that are not let through are no errors for it; banners are not for people who type here
+    level = "INFO" if "-L" in options else "ERROR"
+    for name, value in [*_OPTIONS.items(), ("LogLevel", level)]:
         argv += ["-o", f"{name}={value}"]
     argv += ["-t" if terminal else "-T", *options]
     if place.port is not None:
@@ -55,7 +60,9 @@ def ssh_argv(
     return [*argv, "--", place.host]
 
 
-def module_there(place: FarPlace, python: str | None, module: str, *words: str) -> str:
+def module_there(
+    place: FarPlace, python: str | None, module: str, *words: str, is_marked: bool = True
+) -> str:
     """Return what the shell there is to run: a module, with these arguments.
 
     Parameters
@@ -65,8 +72,11 @@ def module_there(place: FarPlace, python: str | None, module: str, *words: str) 
     python : str, optional
     module : str
     words : str
+    is_marked : bool
+        What the module prints comes behind a line that is `MARK`.
     """
-    inner = ["bash", "-lc", _SCRIPT, "far", place.path, python or "", module, *words]
+    mark = MARK if is_marked else ""
+    inner = ["bash", "-lc", _SCRIPT, "far", place.path, python or "", mark, module, *words]
     return in_shell(inner)
 
 

@@ -85,7 +85,7 @@ class FarManager:
 
     def identity(self) -> object:
         """What changes when connections must be made anew."""
-        return self._tunnel
+        return self._tunnel, self._tunnel is not None and self._tunnel.is_forbidden
 
     def read_address(self) -> Address:
         """Where it is found from here; ManagerUnreachableError if nothing leads there now."""
@@ -93,6 +93,12 @@ class FarManager:
         if tunnel is None or seen is None or not tunnel.is_alive:
             raise ManagerUnreachableError(
                 f"there is no connection to the manager of {self._place}."
+            )
+        if tunnel.is_forbidden:
+            raise ManagerUnreachableError(
+                f"{self._place.host} lets no port through ssh, so the manager there cannot be reached. "
+                "AllowTcpForwarding must be on in its sshd_config: take another login node, or run this "
+                "program there."
             )
         return msgspec.structs.replace(seen.address, urls=[f"ipc://{tunnel.path}"])
 

@@ -15,12 +15,11 @@ from typing import IO, Any
 import msgspec
 
 from adaptive_scheduler.errors import FarHostError
+from adaptive_scheduler.io.ssh.commands import MARK
 from adaptive_scheduler.io.ssh.far_place import FarPlace
 from adaptive_scheduler.io.ssh.faults import NO_SSH, ssh_fault
 from adaptive_scheduler.io.system.processes import end_process
 
-#: Before this, a login shell there may have printed anything.
-MARK = b"\nadaptive_scheduler answers\n"
 #: Seconds that ssh, the shell there and Python may take to start: a file system may be slow.
 START_PATIENCE = 120.0
 #: Bytes that one read takes, and of the longest answer.
@@ -96,10 +95,14 @@ class Said:
             for line in file:
                 self._lines.append(line.decode(errors="replace").rstrip())
 
+    def so_far(self) -> str:
+        """Return what has come."""
+        return "\n".join(self._lines.copy())
+
     def text(self) -> str:
         """Return it, once the process has ended."""
         self._thread.join(_LAST_WORDS)
-        return "\n".join(self._lines)
+        return self.so_far()
 
 
 class FarSession:
@@ -134,12 +137,13 @@ class FarSession:
             raise
 
     def _wait_for_mark(self, end: float) -> None:
-        while MARK not in self._received:
+        mark = f"\n{MARK}\n".encode()
+        while mark not in self._received:
             try:
                 self._read_more(end)
             except LostConnectionError:
                 raise FarHostError(self.why_lost()) from None
-        del self._received[: self._received.index(MARK) + len(MARK)]
+        del self._received[: self._received.index(mark) + len(mark)]
 
     @property
     def is_alive(self) -> bool:

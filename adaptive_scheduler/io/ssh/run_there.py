@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import IO
 
 from adaptive_scheduler.errors import FarHostError
-from adaptive_scheduler.io.ssh.commands import module_there, ssh_argv
+from adaptive_scheduler.io.ssh.commands import MARK, module_there, ssh_argv
 from adaptive_scheduler.io.ssh.far_place import FarPlace
 from adaptive_scheduler.io.ssh.faults import (
     NO_SSH,
@@ -37,8 +37,9 @@ def run_there(place: FarPlace, module: str, words: Sequence[str]) -> int:
     argv = ssh_argv(place, os.environ, terminal=is_terminal)
     try:
         process = subprocess.Popen(
-            [*argv, module_there(place, None, module, *words)],
+            [*argv, module_there(place, None, module, *words, is_marked=not is_terminal)],
             stdin=None if is_terminal else subprocess.DEVNULL,
+            stdout=None if is_terminal else subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
     except (FileNotFoundError, PermissionError) as error:
@@ -47,6 +48,8 @@ def run_there(place: FarPlace, module: str, words: Sequence[str]) -> int:
     said: deque[str] = deque(maxlen=_LINES)
     relay = threading.Thread(target=_relay, args=(process.stderr, said), daemon=True)
     relay.start()
+    if process.stdout is not None:
+        _print_what_is_marked(process.stdout)
     status = process.wait()
     relay.join()
     text = "\n".join(said)
@@ -56,6 +59,16 @@ def run_there(place: FarPlace, module: str, words: Sequence[str]) -> int:
     ):
         raise FarHostError(ssh_fault(place, status, text))
     return status
+
+
+def _print_what_is_marked(file: IO[bytes]) -> None:
+    """Print what comes behind the mark: who reads it may be a program."""
+    with file:
+        while (line := file.readline()) and line != f"{MARK}\n".encode():
+            continue
+        for line in file:
+            sys.stdout.write(line.decode(errors="replace"))
+            sys.stdout.flush()
 
 
 def _relay(file: IO[bytes], said: deque[str]) -> None:

@@ -20,6 +20,8 @@ from adaptive_scheduler.io.system.processes import end_process
 PATIENCE = 60.0
 #: A path of a Unix socket has at most 107 bytes (unix(7)).
 _LONGEST_FOLDER = 80
+#: What ssh says then (ssh(1), channels.c; RFC 4254, 5.1).
+_FORBIDDEN = "open failed: administratively prohibited"
 #: `cat` ends with this process, however that ends, and ssh with it.
 _THERE = "echo ready; exec cat"
 
@@ -76,9 +78,14 @@ class Tunnel:
         if not self.path.exists():
             self.end()
             raise FarHostError(
-                f"{place.host}: ssh makes no way to the manager's port ({self._said.text()[-300:]}). "
-                "AllowTcpForwarding must be on there, and -L be possible here."
+                f"{place.host}: ssh makes no socket at {self.path} for the manager's port: "
+                f"{self._said.text()[-300:]}"
             )
+
+    @property
+    def is_forbidden(self) -> bool:
+        """Whether somebody has tried to use it, and the host there lets no port through."""
+        return _FORBIDDEN in self._said.so_far()
 
     @property
     def is_alive(self) -> bool:

@@ -67,22 +67,12 @@ def _name(function: Callable[..., Any]) -> str:
 def _json(x: Any) -> str:
     """Return a point as JSON; "" if reading it would not give the same point."""
     try:
-        text = _encode(_plain(x)).decode()
+        text = _encode(x).decode()
         return text if _tuples(msgspec.json.decode(text)) == x else ""
     except (TypeError, ValueError, AttributeError):  # of objects, and of arrays
         return ""
 
 
-def _plain(x: Any) -> Any:
-    """Write 1 for 1.0: a learner may ask for an end of its interval as either."""
-    if isinstance(x, tuple):
-        return tuple(map(_plain, x))
-    is_whole = isinstance(x, float) and abs(x) < _EXACT and x.is_integer()
-    return int(x) if is_whole else x
-
-
-#: Whole numbers below it are the same as floats and as ints.
-_EXACT = 2**53
 #: NumPy's numbers have `item`.
 _encode = msgspec.json.Encoder(enc_hook=lambda number: number.item()).encode
 

@@ -27,7 +27,7 @@ from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.pickling import by_value
 from adaptive_scheduler.io.ssh.far_link import failure_of
 from adaptive_scheduler.io.ssh.far_manager import Seen
-from adaptive_scheduler.io.ssh.far_session import MARK, FarAnswer, FarRequest, pack
+from adaptive_scheduler.io.ssh.far_session import FarAnswer, FarRequest, pack
 from adaptive_scheduler.io.transport.addresses import Address, split_url
 from adaptive_scheduler.runs.run_manager import run_folder
 from adaptive_scheduler.runs.sites.local import (
@@ -212,8 +212,6 @@ def main(_: Sequence[str] = ()) -> None:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
-        answers.write(MARK)
-        answers.flush()
         with suppress(BrokenPipeError):
             serve(requests, answers)
 

@@ -203,6 +203,7 @@ def test_ranks_end_with_their_agent(node: AgentNode) -> None:
     assert node.accept().life == 1
     assert not any(map(is_alive, pids))
     assert token not in node.ended
+    assert list((node.folder / "values").iterdir()) == []
 
 
 @pytest.mark.parametrize("victim", ["mpiexec", "hydra_pmi_proxy"])

@@ -334,9 +334,13 @@ def test_a_path_may_have_blanks_and_dollars(sshd: PrivateSshd) -> None:
         future = executor.submit(command, x="$y")
         assert future.result(PATIENCE) == 0
         assert future.read() == "$y\n"
-    other = Executor.attach(url)
+    begun = time.monotonic()
+    other = Executor.attach(url)  # the first manager is about to end
     assert len(other.futures) == 2
     other.shutdown()
+    assert time.monotonic() - begun < 15, "whether anybody answers at its port is known at once"
+    log = (folder / "db.tinydb.run" / "manager.log").read_text()
+    assert "connections_refused" not in log, "we count as an attacker"
 
 
 def test_the_home_folder_there_has_a_name(executor: Executor, sshd: PrivateSshd) -> None:

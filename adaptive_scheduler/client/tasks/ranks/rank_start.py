@@ -156,8 +156,11 @@ class RankProcess:
             self._child.send(signal.SIGKILL)
 
     def _end(self, number: int) -> None:
-        self._is_ending = True
-        self._child.send(number)
+        if number != signal.SIGTERM:
+            self._child.send(number)
+        elif not self._is_ending:  # it is said again and again, for ranks that begin only now
+            self._is_ending = True
+            self._child.send(number)
 
 
 def _take_signals() -> int:

@@ -182,6 +182,8 @@ class RankedProgram(RunningProgram):
             return ending
         self._log(launch.hear())
         launch.close()
+        if launch.failed is None:
+            launch.lost = launch.lost or self._files.read_lost()
         if launch.failed is not None:
             return ProcessEnd(launch.failed.status, launch.failed.signal, launch.peak)
         return replace(ending, peak=launch.peak)
@@ -219,7 +221,9 @@ class RankedProgram(RunningProgram):
             return self._end(kind, code, name + how(ending))
         if launch.lost is not None:
             name = name_of(launch.lost.rank, launch.lost.node, self._ranks)
-            return self._end(EndKind.DIED, 0, f"{self._name}{name} lost its launcher there")
+            return self._end(
+                EndKind.DIED, 0, f"{self._name}{name} was killed, or its launcher there"
+            )
         if not code:
             return None
         said = f": {launch.last_line}" if launch.last_line else ""

@@ -44,6 +44,9 @@ ROWS = {
     "calls-latency": "tasks.calls:measure_latency",
     "calls-submit": "tasks.submit",
     "commands": "tasks.commands",
+    "programs": "tasks.programs",
+    "cost": "tasks.cost",
+    "place": "tasks.place",
     "prioritise": "tasks.prioritise",
     "million": "tasks.million",
 }

@@ -32,6 +32,7 @@ MANY_PARAMETERS = {
     "runs/driver/executor.py:Executor.add_pool",
     "runs/driver/executor.py:Executor.options",
     "runs/run_manager.py:RunManager.__init__",
+    "runs/runner/runner.py:Runner.__init__",
     "server_support.py:manage_jobs",
     "client_support.py:run",
     "schedulers/base.py:Scheduler.__init__",
@@ -61,18 +62,18 @@ MANY_ATTRIBUTES = {
 #: function, goal, class, pickle) and tops of processes and threads. Each says why in its line.
 BROAD = ("Exception", "BaseException", "USER_RAISES")
 CATCH_ALL = {
-    "client/evaluation/async_evaluator.py": 1,
-    "client/learners/store.py": 1,
-    "client/evaluation/pool_evaluator.py": 2,
+    "evaluation/async_evaluator.py": 1,
+    "evaluation/learners/store.py": 1,
+    "evaluation/pool_evaluator.py": 2,
     "client/main.py": 1,
     "client/tasks/head/head_link.py": 1,
     "client/tasks/node/worker.py": 1,
-    "client/learners/data_file.py": 1,
-    "client/evaluation/point_goals.py": 1,
-    "client/evaluation/runner.py": 3,
-    "client/learners/progress.py": 1,
+    "evaluation/learners/data_file.py": 1,
+    "evaluation/point_goals.py": 1,
+    "evaluation/runner.py": 4,
+    "evaluation/learners/progress.py": 1,
     "client/claim_loop.py": 1,
-    "client/evaluation/messages.py": 2,
+    "evaluation/messages.py": 2,
     "executors/worker.py": 4,
     "io/learner_data/adaptive_load.py": 1,
     "io/pickling/diagnose.py": 1,
@@ -88,6 +89,7 @@ CATCH_ALL = {
     "runs/start/goal_check.py": 1,
     "manager/in_process.py": 1,
     "runs/load_data.py": 2,
+    "runs/runner/runner.py": 1,
     "runs/task_details.py": 3,
 }
 
@@ -214,7 +216,7 @@ def test_adaptives_private_parts_are_touched_in_two_modules() -> None:
     touched = {
         name_of(path): [match.group() for match in private.finditer(text)]
         for path, text in SOURCES.items()
-        if name_of(path).startswith(("client/", "client_support", "manager/", "io/"))
+        if name_of(path).startswith(("client/", "client_support", "evaluation/", "manager/", "io/"))
         and name_of(path)
         not in ("io/learner_data/adaptive_private.py", "io/learner_data/adaptive_load.py")
         and private.search(text)
@@ -347,7 +349,7 @@ def test_the_walks_through_the_files_are_true() -> None:
         ("`manager/engine.py` (by the wire) loops", None),
         ("`client/deadline.py` (through `client/main.py`) ends it", None),
         (
-            "`client/learners/store.py` (through `client/main.py`) ends it",
+            "`evaluation/learners/store.py` (through `client/main.py`) ends it",
             "client/main.py does not import",
         ),
         ("then it is sent", "there is no file at its beginning"),

@@ -15,6 +15,8 @@ JOB_VARIABLE = "ADAPTIVE_SCHEDULER_JOB"
 RESTART_VARIABLE = "ADAPTIVE_SCHEDULER_RESTART"
 TRY_VARIABLE = "ADAPTIVE_SCHEDULER_TRY"
 SUBMIT_VARIABLE = "ADAPTIVE_SCHEDULER_SUBMIT"
+#: Name of the node, in what runs tasks there: on one machine there can be several, in tests.
+NODE_VARIABLE = "ADAPTIVE_SCHEDULER_NODE"
 #: Requested MPI ranks or worker processes, the name of the executor that uses them, the requested
 #: walltime in seconds (or empty), and when the job script began, in seconds since 1970.
 CORES_VARIABLE = "ADAPTIVE_SCHEDULER_CORES"
@@ -173,6 +175,11 @@ class RunFolder:
     def ends(self) -> Path:
         """Empty files of clients that must not be started again; the job script removes them."""
         return self.folder / "ends"
+
+    @property
+    def invitations(self) -> Path:
+        """What the other nodes of jobs are told when they come, one file for each head."""
+        return self.folder / "invitations"
 
     @property
     def complaints(self) -> Path:

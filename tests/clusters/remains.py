@@ -39,6 +39,11 @@ def is_of(folder: Path, process: psutil.Process) -> bool:
     return any(name.startswith(f"{folder}/") for name in _open_files(process))
 
 
+def has_open(process: psutil.Process, file: Path) -> bool:
+    """Whether a process has a file open."""
+    return file.as_posix() in _open_files(process)
+
+
 def end(folder: Path) -> None:
     """End all that is of this cluster, with the shared memory that its ranks have left behind."""
     deadline = time.monotonic() + PATIENCE

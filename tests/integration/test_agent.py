@@ -465,10 +465,8 @@ def test_a_value_that_is_too_large_is_an_error_that_says_so(
     """In this process: a real one has a gigabyte."""
 
     monkeypatch.setattr(worker, "LARGEST_VALUE", 200_000)
-    ours, its = socket.socketpair()
-    with ours, its, mmap.mmap(-1, mmap.PAGESIZE) as page:
-        one = worker.CallWorker(its, page, tmp_path, tmp_path)
-        kind, value, path, text = one._in_file(1, bytes(300_000), "bytes")
+    one = worker.CallEvaluator(tmp_path, tmp_path)
+    kind, value, path, text = one._in_file(1, bytes(300_000), "bytes")
     assert (kind, path) == (EndKind.ERROR, "")
     assert "a bytes of 0.00 GB" in pickle.loads(value)[1]
     assert "return the path" in pickle.loads(value)[1]

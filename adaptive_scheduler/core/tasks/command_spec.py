@@ -41,6 +41,9 @@ class CommandSpec(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
         For drivers alone: how its value is found (a pickle).
     parameters : str
         For drivers alone: the parameters (JSON), unless its folder has them.
+    launch_ranks : bool
+        Whether each program is started once for each rank of the task; if not, it starts its ranks
+        by itself.
     """
 
     steps: list[CommandStep]
@@ -50,6 +53,7 @@ class CommandSpec(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
     keep_log: bool = True
     rule: bytes = b""
     parameters: str = ""
+    launch_ranks: bool = True
 
 
 def later(name: str) -> str:

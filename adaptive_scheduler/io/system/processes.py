@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from adaptive_scheduler.core import paths
 from adaptive_scheduler.core.clean_environment import clean_environment
@@ -109,6 +109,19 @@ def start_supervisor(address: str, folder: RunFolder) -> subprocess.Popen[bytes]
         [sys.executable, "-P", "-m", "adaptive_scheduler.client.tasks.node.supervisor", address,
          os.fspath(folder.folder)],
         stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def start_launcher(argv: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start what starts programs on other nodes, as a child that prints where this process does.
+
+    Raises
+    ------
+    OSError
+        There is no such program.
+    """
+    return subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, env=dict(environ), process_group=0
     )  # fmt: skip
 
 

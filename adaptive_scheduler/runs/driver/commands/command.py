@@ -86,6 +86,10 @@ class Command:
         What it occupies, unless ``options(resources=...)`` says otherwise.
     keep_log : bool
         Whether the output of a success is kept, as that of a failure is.
+    launch_ranks : bool
+        Where its resources have several ranks: whether each program is started once for each of them, by
+        ``srun`` or ``mpiexec``. If not, it is started once, on the first node, and starts its ranks
+        itself: ``mpiexec -hosts {_hosts} -n {_ranks} ./prog``.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class Command:
         inputs: Sequence[str | os.PathLike[str]] = (),
         resources: TaskResources | None = None,
         keep_log: bool = True,
+        launch_ranks: bool = True,
     ) -> None:
         if value is not None and not callable(value):
             raise InputError(
@@ -123,6 +128,7 @@ class Command:
                 "value that is read from a file."
             )
         self.keep_log = keep_log
+        self.launch_ranks = launch_ranks
         self._pickled_rule = _pickled(value)
         self.has_folder = bool(self.inputs) or reads_file or bool(names & _IN_FOLDER)
 
@@ -173,6 +179,7 @@ class Command:
         program = CommandSpec(
             steps, site.call_place().folder if own is None else str(own), str(log), rule=self._pickled_rule,
             keep_log=self.keep_log, parameters=text if own is None else "",
+            launch_ranks=self.launch_ranks,
         )  # fmt: skip
         try:
             spec = msgspec.msgpack.encode(program)

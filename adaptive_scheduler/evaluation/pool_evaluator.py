@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from adaptive_scheduler.client.evaluation.durations import Durations
-from adaptive_scheduler.client.evaluation.messages import (
+from adaptive_scheduler.evaluation.durations import Durations
+from adaptive_scheduler.evaluation.messages import (
     AT_A_TIME,
     Function,
     PointResult,
@@ -27,7 +27,7 @@ from adaptive_scheduler.client.evaluation.messages import (
     point_error,
     user_error,
 )
-from adaptive_scheduler.client.evaluation.timeouts import StartTimes
+from adaptive_scheduler.evaluation.timeouts import StartTimes
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.pickling import program_file
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value
@@ -105,7 +105,7 @@ class PoolEvaluator:
         self.durations = Durations()
         self.n_in_flight = 0
         self._pool = pool
-        self._workers = workers
+        self.workers = workers
         self._wake = wake
         self._setup = setup
         self._is_blind = is_blind
@@ -132,14 +132,14 @@ class PoolEvaluator:
 
     def _most(self) -> int:
         """Points of a message, for a learner that chooses by the values."""
-        share = int(self.durations.n * LATE_SHARE / (self._workers * AHEAD))
+        share = int(self.durations.n * LATE_SHARE / (self.workers * AHEAD))
         return min(MAX_LATE_BATCH, max(MAX_BATCH, share))
 
     def room(self) -> int:
         """How many more points should be in flight now."""
         is_fast = self.durations.n and self.durations.average <= SLOW
         ahead = AHEAD if is_fast else 1
-        return max(0, self._workers * ahead * self.batch() - self.n_in_flight)
+        return max(0, self.workers * ahead * self.batch() - self.n_in_flight)
 
     def submit(self, tasks: Iterable[PointTask]) -> None:
         """Send points to the workers.
@@ -157,7 +157,7 @@ class PoolEvaluator:
             rest = iter(group)
             while part := list(islice(rest, size)):
                 program = self._program(part[0].function)
-                first = program.sent < self._workers
+                first = program.sent < self.workers
                 self._send(_Message(program, part), with_program=first)
 
     def _program(self, function: Function) -> _Program:
@@ -237,6 +237,13 @@ class PoolEvaluator:
             self._send(message, with_program=with_program)
         except (BrokenExecutor, RuntimeError) as error:
             self.failure = error
+
+    def waiting(self) -> list[PointTask]:
+        """None: whether a message has begun is not known."""
+        return []
+
+    def exchange(self, kept: list[PointTask], gone: list[PointTask]) -> None:
+        """Do nothing: none is known to wait."""
 
     def drop_waiting(self) -> None:
         """Cancel the points that no worker has begun; nothing more is sent."""

@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from adaptive_scheduler.client.evaluation.durations import Durations
-from adaptive_scheduler.client.evaluation.messages import (
+from adaptive_scheduler.errors import UserCodeError
+from adaptive_scheduler.evaluation.durations import Durations
+from adaptive_scheduler.evaluation.messages import (
     AT_A_TIME,
     Function,
     PointResult,
@@ -17,7 +18,6 @@ from adaptive_scheduler.client.evaluation.messages import (
     point_error,
     user_error,
 )
-from adaptive_scheduler.errors import UserCodeError
 from adaptive_scheduler.executors import worker
 
 _Running = asyncio.Task[tuple[Any, UserCodeError | None]]
@@ -38,7 +38,7 @@ class AsyncEvaluator:
     ) -> None:
         self.durations = Durations()
         self._loop = loop
-        self._workers = workers
+        self.workers = workers
         self._wake = wake
         self._setup = setup
         self._ready: dict[int, tuple[Function, Function]] = {}
@@ -57,7 +57,7 @@ class AsyncEvaluator:
 
     def room(self) -> int:
         """How many more may run now."""
-        return max(0, self._workers - len(self._running))
+        return max(0, self.workers - len(self._running))
 
     def submit(self, tasks: Iterable[PointTask]) -> None:
         """Start coroutines.
@@ -118,6 +118,13 @@ class AsyncEvaluator:
     def abandoned(self) -> list[Any]:
         """None: what is not waited for is cancelled."""
         return []
+
+    def waiting(self) -> list[PointTask]:
+        """None: all have begun."""
+        return []
+
+    def exchange(self, kept: list[PointTask], gone: list[PointTask]) -> None:
+        """Do nothing: all have begun."""
 
     def drop_waiting(self) -> None:
         """Do nothing: all have begun."""

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 
-from adaptive_scheduler.client.evaluation.messages import WorkerSetup, user_error
-from adaptive_scheduler.client.evaluation.options import SLOW_FAILURE, RunnerOptions
-from adaptive_scheduler.client.evaluation.runner import PointRunner
-from adaptive_scheduler.client.learners.progress import ProgressMeter, loss_of, npoints_of
-from adaptive_scheduler.client.learners.store import LearnerStore
-from adaptive_scheduler.client.learners.work import LearnerWork, Outcome, Reason
 from adaptive_scheduler.errors import AdaptiveSchedulerError, FileError, WorkerDiedError
+from adaptive_scheduler.evaluation.in_pool import in_pool
+from adaptive_scheduler.evaluation.learners.no_store import NoStore
+from adaptive_scheduler.evaluation.learners.progress import ProgressMeter, loss_of, npoints_of
+from adaptive_scheduler.evaluation.learners.store import LearnerStore
+from adaptive_scheduler.evaluation.learners.work import LearnerWork, Outcome, Reason
+from adaptive_scheduler.evaluation.messages import MakeEvaluator, WorkerSetup, user_error
+from adaptive_scheduler.evaluation.options import SLOW_FAILURE, RunnerOptions
+from adaptive_scheduler.evaluation.runner import PointRunner
 from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.io.disk import files
 
@@ -72,7 +74,7 @@ class LearnerRun:
 
     Attributes
     ----------
-    store : LearnerStore
+    store : LearnerStore or NoStore
         The learner's data on disk.
     runner : PointRunner or None
         None before the event loop runs.
@@ -84,7 +86,7 @@ class LearnerRun:
         self.runner: PointRunner | None = None
         self._begin = time.monotonic()
         with _user_code("learner, when it was loaded,"):
-            self.store = LearnerStore(work.learner, work.fname, work.token, work.lease_ok)
+            self.store = _store_of(work)
         self._progress = ProgressMeter(work.learner, self.store, self._begin)
         self._error: BaseException | None = None
 
@@ -152,14 +154,15 @@ class LearnerRun:
             memo=self.store.report.memo,
             record=self.store.record,
         )
-        return PointRunner(
-            work.learner,
-            work.goal,
-            executor=work.pool,
-            workers=work.workers,
-            setup=WorkerSetup(initializers=tuple(work.initializers), programs=work.programs),
-            options=options,
-        )
+        make = work.make_evaluator or self._in_pool()
+        return PointRunner(work.learner, work.goal, make_evaluator=make, options=options)
+
+    def _in_pool(self) -> MakeEvaluator:
+        work = self.work
+        assert work.pool is not None, "there is a pool, or another way to evaluate"
+        setup = WorkerSetup(initializers=tuple(work.initializers), programs=work.programs)
+        is_timed = work.point_timeout is not None
+        return in_pool(work.learner, work.pool, work.workers, setup, is_timed=is_timed)
 
     async def _await_end(self, runner: PointRunner, jobs: list[asyncio.Task[None]]) -> None:
         """Wait for the runner; a job only ends before it by a fault, which ends the run."""
@@ -234,7 +237,13 @@ class LearnerRun:
             return False  # the job ends anyway
         late = wait(runner.evaluator.abandoned(), STUCK).not_done
         is_timed = self.work.point_timeout is not None
-        return len(late) >= (1 if is_timed else self.work.workers)
+        return len(late) >= (1 if is_timed else max(1, self.work.workers))
+
+
+def _store_of(work: LearnerWork) -> LearnerStore | NoStore:
+    if work.fname is None:
+        return NoStore()
+    return LearnerStore(work.learner, work.fname, work.token, work.lease_ok)
 
 
 @contextmanager

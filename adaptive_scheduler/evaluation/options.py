@@ -40,6 +40,9 @@ class RunnerOptions:
         Keep the calls made to the learner in ``runner.log``.
     point_timeout : float, optional
         Seconds that one evaluation may take; one that takes longer ends the run as an error.
+    refit_every : int
+        Values that are told together. If it is more than one, the learner then chooses anew the
+        points that wait; see `choose_anew`.
     """
 
     retries: int = 0
@@ -51,6 +54,7 @@ class RunnerOptions:
     record: Callable[[Any, Any], None] | None = None
     log: bool = False
     point_timeout: float | None = None
+    refit_every: int = 1
 
     def __post_init__(self) -> None:
         self.grace = optional_seconds(self.grace, "grace", zero=True)

@@ -60,8 +60,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from adaptive_scheduler.client.evaluation.messages import as_ours
-from adaptive_scheduler.client.learners.data_file import (
+from adaptive_scheduler.errors import AdaptiveSchedulerError, DataFileError
+from adaptive_scheduler.evaluation.learners.data_file import (
     ChangedError,
     DataFile,
     LeaseLostError,
@@ -69,7 +69,7 @@ from adaptive_scheduler.client.learners.data_file import (
     file_identity,
     user_code_error,
 )
-from adaptive_scheduler.errors import AdaptiveSchedulerError, DataFileError
+from adaptive_scheduler.evaluation.messages import as_ours
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.io.learner_data.adaptive_load import tell_journalled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import reprlib
@@ -12,8 +13,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from adaptive_scheduler.client.evaluation.durations import Durations
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
+from adaptive_scheduler.evaluation.durations import Durations
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value
 
@@ -26,12 +27,13 @@ AT_A_TIME = 128
 
 @dataclass(slots=True)
 class PointTask:
-    """A point to evaluate, and how often that failed."""
+    """A point to evaluate, how often that failed, and the loss that it is expected to take away."""
 
     x: Any
     function: Function
     argument: Any
     fails: int = 0
+    gain: float = 0.0
 
 
 @dataclass(slots=True)
@@ -84,10 +86,21 @@ class WorkerSetup:
 
 
 class Evaluator(Protocol):
-    """What evaluates points: `PoolEvaluator` in a pool, `AsyncEvaluator` on the loop."""
+    """What evaluates points: `PoolEvaluator` in a pool, `AsyncEvaluator` on the loop.
+
+    Attributes
+    ----------
+    durations : Durations
+    failure : Exception or None
+        What ended the evaluations: a broken pool, or an initializer that raised.
+    """
 
     durations: Durations
     failure: BaseException | None
+
+    @property
+    def workers(self) -> int:
+        """How many points it evaluates at a time, now."""
 
     @property
     def n_in_flight(self) -> int:
@@ -111,11 +124,22 @@ class Evaluator(Protocol):
     def abandoned(self) -> list[Any]:
         """Futures that are not waited for any more, although a worker still evaluates them."""
 
+    def waiting(self) -> list[PointTask]:
+        """Points in flight that are known not to have begun, and may still be exchanged."""
+
+    def exchange(self, kept: list[PointTask], gone: list[PointTask]) -> None:
+        """Sort points that wait by their new gains; take others back, as long as they wait."""
+
     def drop_waiting(self) -> None:
         """Cancel what has not begun; send nothing more."""
 
     def forget(self) -> None:
         """Do not wait any longer for what is in flight."""
+
+
+#: Makes the evaluator of a run, given its event loop, and what to call, in any thread, when a point
+#: came back.
+MakeEvaluator = Callable[[asyncio.AbstractEventLoop, Callable[[], None]], Evaluator]
 
 
 def user_error(

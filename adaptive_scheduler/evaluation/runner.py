@@ -13,20 +13,18 @@ from typing import Any
 
 import adaptive
 
-from adaptive_scheduler.client.evaluation.async_evaluator import AsyncEvaluator
-from adaptive_scheduler.client.evaluation.messages import (
+from adaptive_scheduler.errors import PointTimeoutError, UserCodeError
+from adaptive_scheduler.evaluation.choose_anew import choose_anew
+from adaptive_scheduler.evaluation.messages import (
     AT_A_TIME,
-    Evaluator,
+    MakeEvaluator,
     PointResult,
     PointTask,
-    WorkerSetup,
     user_error,
 )
-from adaptive_scheduler.client.evaluation.options import RunnerOptions
-from adaptive_scheduler.client.evaluation.point_goals import asks_all, points_asked
-from adaptive_scheduler.client.evaluation.pool_evaluator import PoolEvaluator
-from adaptive_scheduler.client.evaluation.timeouts import TimeoutWatch
-from adaptive_scheduler.errors import PointTimeoutError, UserCodeError
+from adaptive_scheduler.evaluation.options import RunnerOptions
+from adaptive_scheduler.evaluation.point_goals import asks_all, points_asked
+from adaptive_scheduler.evaluation.timeouts import TimeoutWatch
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.learner_data import adaptive_load, adaptive_private
 
@@ -41,7 +39,7 @@ LATE, LATE_FACTOR = 1.0, 3.0
 
 
 class _NoPool(concurrent.futures.Executor):
-    """Stands for the executor of an async function; adaptive refuses a true one."""
+    """Stands for the executor, which only the evaluator knows; adaptive refuses a true one of an ``async def``."""
 
     def __bool__(self) -> bool:
         return False
@@ -49,6 +47,8 @@ class _NoPool(concurrent.futures.Executor):
 
 class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
     """An `adaptive.AsyncRunner` whose cost per point does not grow with the number of workers.
+
+    Where points are evaluated is the business of its evaluator.
 
     Points that are in flight when the goal is met are waited for, and the learner gets them too.
 
@@ -59,12 +59,8 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
     goal : callable, optional
         Given the learner, whether to stop. None: until the learner is done,
         or never.
-    executor : concurrent.futures.Executor
-        The pool; it stays open.
-    workers : int
-        How many points it evaluates at a time.
-    setup : WorkerSetup, optional
-        What workers do before their first point.
+    make_evaluator : callable
+        Given the event loop, and what to call when a point came back: returns an `Evaluator`.
     options : RunnerOptions, optional
         Retries, deadline, ...
 
@@ -82,9 +78,7 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         learner: Any,
         goal: Goal | None = None,
         *,
-        executor: concurrent.futures.Executor,
-        workers: int,
-        setup: WorkerSetup | None = None,
+        make_evaluator: MakeEvaluator,
         options: RunnerOptions | None = None,
     ) -> None:
         self.options = options or RunnerOptions()
@@ -97,36 +91,22 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         self._retry: deque[PointTask] = deque()
         self._failures: dict[int, tuple[PointTask, str]] = {}
         self._given_up: list[PointTask] = []
-        self._workers = workers
+        self._held: list[PointResult] = []
         self._asks_all = asks_all(goal)
         self._n_asked = points_asked(goal)
         self._counts_each = adaptive_private.counts_each(learner)
         self._is_held_back = False
         self._last_return = time.monotonic()
         self._n_known = adaptive_private.npoints(learner)  # and those that came since are n_new
-        is_async = adaptive_private.is_async(learner)
-        setup = setup or WorkerSetup()
         super().__init__(
             learner,
             goal,
-            executor=_NoPool() if is_async else executor,
-            ntasks=workers,
+            executor=_NoPool(),
             log=self.options.log,
             retries=self.options.retries,
             raise_if_retries_exceeded=self.options.raise_if_retries_exceeded,
         )
-        self.evaluator: Evaluator = (
-            AsyncEvaluator(self.ioloop, workers, self._wake, setup)
-            if is_async
-            else PoolEvaluator(
-                executor,
-                workers,
-                self._wake,
-                setup,
-                is_blind=adaptive_private.is_blind(learner),
-                is_timed=self.options.point_timeout is not None,
-            )
-        )
+        self.evaluator = make_evaluator(self.ioloop, self._wake)
 
     # -------------------------------------------------------------- from outside
 
@@ -155,6 +135,9 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         """Futures and points that are in flight."""
         return self.evaluator.in_flight()
 
+    def _get_max_tasks(self) -> int:  # of adaptive, for its overhead()
+        return max(1, self.evaluator.workers)
+
     def _wake(self) -> None:
         if not self._is_woken:
             self._is_woken = True
@@ -171,10 +154,13 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         try:
             while not self._should_end():
                 self._refill()
-                if self.evaluator.failure is None and not self.evaluator.n_in_flight:
+                if self.evaluator.n_in_flight or self.evaluator.failure is not None:
+                    await self._next_or_late()
+                elif self._held:
+                    self._tell_held()
+                elif self.error is None:
                     self.reason = "exhausted"
                     break
-                await self._next_or_late()
             await self._drain()
         finally:
             timer.cancel()
@@ -217,6 +203,8 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
             self._last_return = time.monotonic()
         for result in results:
             self._on_result(result)
+        if len(self._held) >= self.options.refit_every:
+            self._tell_held()
         if len(results) >= AT_A_TIME:  # there may be more: first ask for new points
             self._event.set()
             await asyncio.sleep(0)  # other tasks wait for the event loop too: saving, progress
@@ -253,34 +241,34 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         self._is_held_back = False
         if room <= 0 or self._asks_all:
             return room
-        left = (self._n_asked or 0) - adaptive_private.npoints(self.learner)
+        left = (self._n_asked or 0) - adaptive_private.npoints(self.learner) - len(self._held)
         if left <= 0:  # it asks for something else too
-            left = max(self._workers, int((self._n_known + self.n_new) * EARLY_SHARE))
+            left = max(self.evaluator.workers, int((self._n_known + self.n_new) * EARLY_SHARE))
         elif not self._counts_each or time.monotonic() >= self._late_at():
-            left = max(self._workers, left)
-        self._is_held_back = left <= flying < self._workers
+            left = max(self.evaluator.workers, left)
+        self._is_held_back = left <= flying < self.evaluator.workers
         return min(room, left - flying)
 
     def _refill(self) -> None:
         while (room := self._room()) > 0:
             tasks = [self._retry.popleft() for _ in range(min(room, len(self._retry)))]
-            points = self._ask_for(room - len(tasks)) if room > len(tasks) else []
-            known = self._tell_known(points) if self.options.memo else set()
+            asked = self._ask_for(room - len(tasks)) if room > len(tasks) else []
+            known = self._tell_known([x for x, _ in asked]) if self.options.memo else set()
             function = self.learner.function
             tasks += [
-                PointTask(x, *adaptive_private.target(function, x))
-                for i, x in enumerate(points)
+                PointTask(x, *adaptive_private.target(function, x), gain=gain)
+                for i, (x, gain) in enumerate(asked)
                 if i not in known
             ]
             self._submit_tasks(tasks)
             if not known or self.error is not None:
                 return
 
-    def _ask_for(self, n: int) -> list[Any]:
+    def _ask_for(self, n: int) -> list[tuple[Any, float]]:
         if self.do_log:
             self.log.append(("ask", n))
         try:
-            return adaptive_private.ask(self.learner, n)
+            return adaptive_private.ask_with_gains(self.learner, n)
         except BaseException as error:  # noqa: BLE001  the border to the user's code: losses, own learners
             self.error = user_error("learner's ask", worker.describe(error))
             return []
@@ -311,6 +299,7 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         while results := self.evaluator.returned():
             for result in results:
                 self._on_result(result)
+        self._tell_all()
 
     def _end_of_drain(self, begin: float) -> float:
         grace = self.options.grace_after(self.evaluator.durations.p95)
@@ -327,7 +316,10 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         if result.error is None:
             self._elapsed_function_time += result.seconds / self._get_max_tasks()
             self._failures.pop(id(result.task), None)
-            self.n_new += self._tell(result.task.x, result.value)
+            if self.options.refit_every > 1:
+                self._held.append(result)
+            else:
+                self.n_new += self._tell(result.task.x, result.value)
             return
         task = result.task
         task.fails += 1
@@ -340,17 +332,46 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         if self.raise_if_retries_exceeded and self.error is None:
             self.error = result.error
 
+    def _tell_held(self) -> None:
+        """Tell values together, and let the learner choose anew what waits."""
+        self._tell_all()
+        kept_back = [*self._given_up, *self._retry]
+        if self.error is not None:
+            return
+        try:
+            choice = choose_anew(self.learner, self.evaluator, kept_back)
+        except BaseException as error:  # noqa: BLE001  the border to the user's code, as of `ask`
+            self.error = user_error("learner's ask", worker.describe(error))
+            return
+        self._submit_tasks(choice.new)  # first: no slot is to be idle meanwhile
+        self.evaluator.exchange(choice.kept, choice.gone)
+
+    def _tell_all(self) -> None:
+        pairs = [(result.task.x, result.value) for result in self._held]
+        self._held = []
+        if adaptive_private.tells_together(self.learner):
+            self.n_new += self._tell_pairs(pairs, self.learner.tell_many) if pairs else 0
+        else:
+            self.n_new += sum(self._tell(x, y) for x, y in pairs)
+
     def _tell(self, x: Any, y: Any) -> bool:
         """Whether the learner took it."""
+        return bool(self._tell_pairs([(x, y)], lambda _, ys: self.learner.tell(x, *ys)))
+
+    def _tell_pairs(self, pairs: list[tuple[Any, Any]], tell: Callable[..., Any]) -> int:
+        """How many values the learner took: all or none."""
+        xs, ys = [x for x, _ in pairs], [y for _, y in pairs]
         try:
-            self.learner.tell(x, y)
+            tell(xs, ys)
         except BaseException as error:  # noqa: BLE001  the border to the user's code: values, losses, arg_picker
             if self.error is None:
-                what = f"value for {x!r} was refused: the learner"
+                named = repr(xs[0]) if len(xs) == 1 else f"one of {len(xs)} points"
+                what = f"value for {named} was refused: the learner"
                 self.error = user_error(what, worker.describe(error))
-            return False
-        if self.do_log:
-            self.log.append(("tell", x, y))
-        if self.options.record is not None:
-            self.options.record(adaptive_private.compact(self.learner, x), y)
-        return True
+            return 0
+        for x, y in pairs:
+            if self.do_log:
+                self.log.append(("tell", x, y))
+            if self.options.record is not None:
+                self.options.record(adaptive_private.compact(self.learner, x), y)
+        return len(pairs)

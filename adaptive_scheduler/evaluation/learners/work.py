@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from adaptive_scheduler.client.evaluation.point_goals import Goal
-from adaptive_scheduler.client.learners.data_file import LoadReport
 from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.evaluation.learners.data_file import LoadReport
+from adaptive_scheduler.evaluation.messages import MakeEvaluator
+from adaptive_scheduler.evaluation.point_goals import Goal
 
 Reason = Literal["goal", "deadline", "signal", "lost", "error"]
 
@@ -23,12 +24,12 @@ class LearnerWork:
     ----------
     learner : adaptive.BaseLearner
         The learner, without its data.
-    fname : str or list of str
-        Where its data are.
+    fname : str or list of str, or None
+        Where its data are; None: its points are kept elsewhere.
     goal : callable or None
         Given the learner, whether it is done. None: until it asks for nothing more.
-    pool : concurrent.futures.Executor
-        Where points are evaluated; stays open.
+    pool : concurrent.futures.Executor or None
+        Where points are evaluated; stays open. None: there is `make_evaluator`.
     workers : int
         How many points it evaluates at a time.
     programs : Path, optional
@@ -54,12 +55,14 @@ class LearnerWork:
         ``retries``, ``raise_if_retries_exceeded``, ``grace``, ``log``: see `RunnerOptions`.
     initializers : tuple of callables
         Run once in each worker before its first point.
+    make_evaluator : callable, optional
+        See `PointRunner`; points are evaluated elsewhere than in the pool of a job.
     """
 
     learner: Any
     fname: Any
     goal: Goal | None
-    pool: Pool
+    pool: Pool | None
     workers: int
     token: int = 0
     save_interval: float = 300.0
@@ -73,6 +76,7 @@ class LearnerWork:
     runner_kwargs: dict[str, Any] = field(default_factory=dict)
     initializers: tuple[Callable[[], object], ...] = ()
     programs: Path | None = None
+    make_evaluator: MakeEvaluator | None = None
 
 
 @dataclass(frozen=True)

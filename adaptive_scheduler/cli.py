@@ -20,6 +20,7 @@ from adaptive_scheduler.commandline.resume import resume
 from adaptive_scheduler.commandline.retry import retry
 from adaptive_scheduler.commandline.run import run
 from adaptive_scheduler.commandline.status import status
+from adaptive_scheduler.commandline.sweep import CommandWithLists, sweep
 from adaptive_scheduler.commandline.tasks.pool import pool
 from adaptive_scheduler.commandline.tasks.prioritise import CommandWithNegatives, prioritise
 from adaptive_scheduler.commandline.tasks.task import task
@@ -38,6 +39,7 @@ for command in (run, status, logs, cancel, resume, retry, check, manager):
 for command in (tasks, task):
     app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(command)
 app.command(cls=CommandWithNegatives, rich_help_panel="Tasks")(prioritise)
+app.command(cls=CommandWithLists, rich_help_panel="Tasks")(sweep)
 app.add_typer(pool, name="pool", rich_help_panel="Tasks")
 
 

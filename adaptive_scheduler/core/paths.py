@@ -28,6 +28,8 @@ SYSTEM_VARIABLE = "ADAPTIVE_SCHEDULER_SYSTEM"
 
 #: The database's name in a folder that belongs to a `RunManager`.
 DATABASE_NAME = "db.tinydb"
+#: The folder with the runs of sweeps, in their output folder.
+SWEEPS_NAME = ".adaptive-scheduler"
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:

@@ -14,11 +14,12 @@ _ON_ITS_WAY = re.compile(f"\0({'|'.join(sorted(LATER))})\0")
 
 
 class CommandStep(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One program of a command: an argument list, or a text for the shell."""
+    """One program of a command: an argument list, or a text for a shell."""
 
     name: str
     argv: list[str] = msgspec.field(default_factory=list)
     text: str = ""
+    shell: str = "/bin/sh"
 
 
 class CommandSpec(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
@@ -35,6 +36,8 @@ class CommandSpec(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
         In addition to the agent's.
     keep_log : bool
         Whether the log of a success is kept, too.
+    keep_empty_log : bool
+        Whether there is one although nothing was printed.
     rule : bytes
         For drivers alone: how its value is found (a pickle).
     parameters : str
@@ -48,6 +51,7 @@ class CommandSpec(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
     keep_log: bool = True
     rule: bytes = b""
     parameters: str = ""
+    keep_empty_log: bool = False
 
 
 def later(name: str) -> str:

@@ -8,13 +8,12 @@ from pathlib import Path
 
 from adaptive_scheduler.client.tasks.messages import Slot
 from adaptive_scheduler.core.tasks.command_spec import CommandStep, fill_later
+from adaptive_scheduler.core.tasks.gpu_slots import visible_devices
 
 #: Names the task in the environment of its programs, and of whatever they leave behind.
 TASK_VARIABLE = "ADAPTIVE_SCHEDULER_TASK"
 #: Names the worker in the environment of what its calls leave behind.
 WORKER_VARIABLE = "ADAPTIVE_SCHEDULER_WORKER"
-#: What runs texts.
-SHELL = ("/bin/sh", "-c")
 #: The device of AMD's driver, see "GPU isolation techniques" in the documentation of ROCm.
 _AMD = Path("/dev/kfd")
 #: AMD's runtime hides GPUs by the first of these, and counts those that are left anew for the others:
@@ -44,7 +43,7 @@ def slot_environment(
     new = {**environment, **dict.fromkeys(_THREADS, str(slot.threads))}
     if slot.gpus is None:
         return new
-    gpus = ",".join(slot.gpus)
+    gpus = visible_devices(slot.gpus)
     above = dict.fromkeys(_ABOVE_ROCM, gpus)
     if _AMD.exists() if is_amd is None else is_amd:
         new = {name: value for name, value in new.items() if name not in above}
@@ -54,11 +53,11 @@ def slot_environment(
 
 def placeholders(slot: Slot, host: str, attempt: int) -> dict[str, str]:
     """Return what only the node knows of a command's placeholders."""
-    return {"_gpus": ",".join(slot.gpus or ()), "_hosts": host, "_attempt": str(attempt)}
+    return {"_gpus": visible_devices(slot.gpus or ()), "_hosts": host, "_attempt": str(attempt)}
 
 
 def argv_of(step: CommandStep, values: Mapping[str, str]) -> list[str]:
     """Return the argument list of a step, with the values of its node."""
     if step.argv:
         return [fill_later(one, values, str) for one in step.argv]
-    return [*SHELL, fill_later(step.text, values, shlex.quote)]
+    return [step.shell, "-c", fill_later(step.text, values, shlex.quote)]

@@ -115,7 +115,8 @@ class RunningProgram:
         """Close its log; `is_alone`: nothing that it has started is left."""
         has_failed = ended.kind is not EndKind.VALUE
         is_kept = has_failed or self._work.keep_log
-        self.log.close(is_kept=is_kept, has_failed=has_failed, is_alone=is_alone)
+        is_shown = has_failed or self._work.keep_empty_log
+        self.log.close(is_kept=is_kept, is_shown=is_shown, is_alone=is_alone)
 
     def _end(self, kind: EndKind, code: int, text: str = "") -> TaskEnd:
         return TaskEnd(

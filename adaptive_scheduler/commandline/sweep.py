@@ -31,6 +31,8 @@ JOB_OPTIONS = (
                 "machine, and no jobs."),
     TypedOption("max_jobs", int, "Most jobs at a time. Default: 1.", least=1),
 )  # fmt: skip
+#: Options of which each takes several words.
+_LISTS = ("-c", "--command", "-r", "--resource")
 #: Failures that are shown at the end, and lines of each of their logs.
 FAILURES, TAIL = 20, 5
 #: Remarks that are shown before.
@@ -45,11 +47,13 @@ class CommandWithLists(CommandWithAliases):
         found: list[str] = []
         option = ""
         for word in args:
-            if word.startswith("-") and word != "-":
-                option = word if word in ("-c", "--command", "-r", "--resource") else ""
-                found += [] if option else [word]
+            if word.startswith("-"):
+                option = word if word in _LISTS else ""
+                found.append(word)
+            elif option and found[-1] != option:
+                found += [option, word]
             else:
-                found += [option, word] if option else [word]
+                found.append(word)
         return super().parse_args(ctx, found)
 
 

@@ -241,7 +241,8 @@ def test_bad_files_are_refused_by_name(text: str, words: str | None) -> None:
 
 def test_a_title_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(
-        InputError, match=r"Did you mean machine2 or machine1.* There are: machine1, machine2"
+        InputError,
+        match=r"no document has this one. Did you mean machine2 or machine1.* There are: machine1, machine2",
     ):
         tasks(THE_ISSUE, title="machine")
 

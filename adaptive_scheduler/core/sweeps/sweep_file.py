@@ -86,10 +86,10 @@ class SweepFile(msgspec.Struct, frozen=True):
         found = [n for n, one in enumerate(self.documents) if title in (None, one.title)]
         if not found:
             titles = sorted({one.title for one in self.documents} - {""})
-            known = f"There are: {', '.join(titles)}." if titles else "No document has a _title."
-            raise InputError(
-                f"--title {title}: no document has this _title.{did_you_mean(str(title), titles)} {known}"
+            known = (
+                f"has this one.{did_you_mean(str(title), titles)} There are: {', '.join(titles)}"
             )
+            raise InputError(f"--title {title}: no document {known if titles else 'has a _title'}.")
         return found
 
 

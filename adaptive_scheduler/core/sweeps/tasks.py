@@ -11,9 +11,12 @@ import msgspec
 from adaptive_scheduler.core.sweeps.expansion import MOST, combinations
 from adaptive_scheduler.core.sweeps.names import unique_names
 from adaptive_scheduler.core.sweeps.sweep_file import SweepFile
-from adaptive_scheduler.core.sweeps.templates import alias_of, fill
+from adaptive_scheduler.core.sweeps.templates import alias_of, fill, reserved_in
 from adaptive_scheduler.core.sweeps.values import as_text, digest
 from adaptive_scheduler.errors import InputError
+
+#: Reserved names that stand for all parameters.
+_ALL_PARAMETERS = ("_json", "_param_file")
 
 
 class SweepTask(msgspec.Struct):
@@ -24,6 +27,8 @@ class SweepTask(msgspec.Struct):
     index : int
         Its number.
     name : str
+    given : dict
+        Parameters as the document has them: what tells tasks apart.
     parameters : dict
         After packs and defaults.
     commands : dict of str to str
@@ -32,12 +37,15 @@ class SweepTask(msgspec.Struct):
 
     index: int
     name: str
+    given: dict[str, Any]
     parameters: dict[str, Any]
     commands: dict[str, str]
 
     def key(self, command: str) -> str:
         """What names a command of it: the same only if nothing that it depends on has changed."""
-        return digest([self.parameters, command, self.commands[command]])
+        text = self.commands[command]
+        reads_all = not reserved_in(text).isdisjoint(_ALL_PARAMETERS)
+        return digest([self.given, command, text, self.parameters if reads_all else None])
 
     @property
     def json(self) -> str:
@@ -95,7 +103,7 @@ def tasks_of(file: SweepFile, wanted: Selection, exists: Callable[[str], bool]) 
     numbers = set(file.titled(wanted.title))
     chosen = [(name, one) for name, one in zip(names, sets, strict=True) if one.documents & numbers]
     return [
-        SweepTask(index, name, one.resolved, commands)
+        SweepTask(index, name, one.given, one.resolved, commands)
         for index, (name, one) in enumerate(chosen)
         if (commands := _commands(file, one.resolved, one.commands, wanted.commands))
     ]

@@ -38,6 +38,9 @@ class CommandSpec(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
         Whether the log of a success is kept, too.
     keep_empty_log : bool
         Whether there is one although nothing was printed.
+    signal_is_exit : bool
+        Whether a program that a signal has killed has failed, as for a shell (status 128 and the signal's
+        number), so that it is not tried again.
     rule : bytes
         For drivers alone: how its value is found (a pickle).
     parameters : str
@@ -52,6 +55,7 @@ class CommandSpec(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
     rule: bytes = b""
     parameters: str = ""
     keep_empty_log: bool = False
+    signal_is_exit: bool = False
 
 
 def later(name: str) -> str:

@@ -39,5 +39,7 @@ class SweepCommand(Command):
         key: str = "",  # noqa: ARG002
     ) -> EncodedCommand:
         """Return what is sent; its folder is that of the sweep."""
-        spec = CommandSpec(self.steps, os.getcwd(), str(self._log), keep_empty_log=True)
+        spec = CommandSpec(
+            self.steps, os.getcwd(), str(self._log), keep_empty_log=True, signal_is_exit=True
+        )
         return EncodedCommand(msgspec.msgpack.encode(spec), None, self._log, None)

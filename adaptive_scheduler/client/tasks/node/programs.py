@@ -102,9 +102,11 @@ class RunningProgram:
         if stopped is not None:
             return self._end(stopped, ending.signal or ending.status), ending
         if ending.signal or ending.status:
-            kind = EndKind.SIGNAL if ending.signal else EndKind.EXIT
             text = self._name + how(ending)
-            return self._end(kind, ending.signal or ending.status, text), ending
+            if ending.signal and not self._work.signal_is_exit:
+                return self._end(EndKind.SIGNAL, ending.signal, text), ending
+            code = 128 + ending.signal if ending.signal else ending.status
+            return self._end(EndKind.EXIT, code, text), ending
         return None, ending
 
     @property

@@ -61,13 +61,10 @@ class SweepFolder:
 
     def log(self, task: str, command: str, when: str) -> Path:
         """The output of a command that begins now: a file that is not there."""
-        name = f"log.{command}.{when}{'' if self.has_folders else f'.{task}'}"
-        path = self.path(task) / name
-        number = 2
-        while path.exists():  # of a sweep in the same second
-            path = self.path(task) / f"{name}.{number}"
-            number += 1
-        return path
+        end = "" if self.has_folders else f".{task}"
+        numbers = ["", *(f"-{number}" for number in range(2, 1000))]  # of sweeps in the same second
+        paths = (self.path(task) / f"log.{command}.{when}{number}{end}" for number in numbers)
+        return next(path for path in paths if not path.exists())
 
     def param(self, task: str) -> Path:
         """The parameters of a task."""

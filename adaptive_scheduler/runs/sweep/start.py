@@ -17,6 +17,7 @@ from adaptive_scheduler.core.sweeps.tasks import Selection, SweepTask, tasks_of
 from adaptive_scheduler.core.sweeps.yaml_text import read_documents
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.disk import files as disk
+from adaptive_scheduler.io.disk.process_lock import locked
 from adaptive_scheduler.runs.driver.executor import Executor
 from adaptive_scheduler.runs.sweep.decisions import Action
 from adaptive_scheduler.runs.sweep.driver import SweepDriver, note_successes
@@ -26,10 +27,11 @@ from adaptive_scheduler.runs.sweep.places import Place
 from adaptive_scheduler.runs.sweep.plan import Plan, Wanted, make_plan
 from adaptive_scheduler.runs.sweep.progress import Progress
 from adaptive_scheduler.runs.sweep.task_files import TaskFiles
-from adaptive_scheduler.runs.sweep.title_lock import locked
 
 #: Of the file names of logs, as mlrunner has it.
 WHEN = "%Y%m%d.%H%M%S"
+
+_JOIN = "To add this machine to it: adaptive-scheduler sweep --join OUTPUT."
 
 
 class SweepOptions(msgspec.Struct, frozen=True):
@@ -116,7 +118,7 @@ class Sweep:
         RunError
             A sweep of this title runs already.
         """
-        with locked(self.folder.lock):
+        with locked(self.folder.lock, "a sweep of this title runs", _JOIN):
             plan = self.plan(place)  # anew: another sweep may have ended meanwhile
             self._write(place)
             for one in plan.tasks:

@@ -1,4 +1,4 @@
-"""One sweep of a title at a time."""
+"""A lock that ends with its process: for what one process does at a time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ from pathlib import Path
 from adaptive_scheduler.errors import RunError
 from adaptive_scheduler.io.disk import files
 
-#: What file systems without locks say: there, two sweeps of one title are not noticed.
+#: What file systems without locks say: there, a second process is not noticed.
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, what: str, remedy: str) -> Iterator[None]:
     """Hold a lock, which ends with this process.
+
+    Parameters
+    ----------
+    path : Path
+        Its file; folders that are missing are made.
+    what, remedy : str
+        For the error: what is done already, and what to do about that.
 
     Raises
     ------
@@ -34,10 +41,7 @@ def locked(path: Path) -> Iterator[None]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             who = os.pread(fd, 200, 0).decode(errors="replace").strip()
-            raise RunError(
-                f"{path.parent}: a sweep of this title runs already ({who}). To add this machine to it: "
-                "adaptive-scheduler sweep --join OUTPUT."
-            ) from None
+            raise RunError(f"{path.parent}: {what} already ({who}). {remedy}") from None
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise

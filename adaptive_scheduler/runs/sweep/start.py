@@ -27,6 +27,8 @@ from adaptive_scheduler.runs.sweep.places import Place
 from adaptive_scheduler.runs.sweep.plan import Plan, Wanted, make_plan
 from adaptive_scheduler.runs.sweep.progress import Progress
 from adaptive_scheduler.runs.sweep.task_files import TaskFiles
+from adaptive_scheduler.runs.task_run import TaskRun
+from adaptive_scheduler.schedulers.here import Here
 
 #: Of the file names of logs, as mlrunner has it.
 WHEN = "%Y%m%d.%H%M%S"
@@ -142,6 +144,8 @@ class Sweep:
                 executor.options(resources=place.resources), self.folder, self._files, self.when,
                 self.file.timeouts,
             )  # fmt: skip
+            if isinstance(place.where, Here):
+                self._remove_pools(executor)
             driver.progress.slots = place.slots
             driver.progress.skipped = plan.count(Action.SKIP, Action.NOTE)
             try:
@@ -150,6 +154,12 @@ class Sweep:
             except KeyboardInterrupt:
                 driver.interrupt()
         return driver.progress
+
+    def _remove_pools(self, executor: Executor) -> None:
+        """End the pools of an earlier sweep: this one submits no jobs."""
+        for one in TaskRun(self.folder.run).pools():
+            if not one.pool.is_removed:
+                executor.remove_pool(one.pool.name)
 
     def _write(self, place: Place) -> None:
         """Write down how the sweep was started: a copy of its file, and what it does not say."""

@@ -26,7 +26,7 @@ def world(tmp_path: Path) -> SweepWorld:
     return SweepWorld(tmp_path)
 
 
-def test_the_file_of_the_issue_from_the_first_run_to_the_last(world: SweepWorld) -> None:
+def test_fault_42_the_file_of_the_issue_from_the_first_run_to_a_changed_default(world: SweepWorld) -> None:
     (world.home / "train.py").write_text("import sys; print('train', *sys.argv[1:])")
     (world.home / "test.py").write_text("import sys; print('test', *sys.argv[1:])")
     text = """
@@ -69,7 +69,7 @@ lr: [0.1, 0.01]
     assert "8 commands succeeded" in world.run("-f", "-r", "0")
 
 
-def test_each_slot_has_its_gpus_for_the_whole_command(world: SweepWorld) -> None:
+def test_fault_41_each_slot_has_its_gpus_and_its_log_for_the_whole_command(world: SweepWorld) -> None:
     world.write(
         "template: {a: 'echo $CUDA_VISIBLE_DEVICES && echo $CUDA_VISIBLE_DEVICES {_gpus} && sleep 0.3'}\n"
         "resource: [0, '1,2', 0]\n---\nx: [1, 2, 3, 4, 5, 6]"
@@ -80,7 +80,7 @@ def test_each_slot_has_its_gpus_for_the_whole_command(world: SweepWorld) -> None
     assert found["0\n0 0\n"] > found["1,2\n1,2 1,2\n"]
 
 
-def test_what_fails_is_told_with_its_log_and_run_again(world: SweepWorld) -> None:
+def test_fault_38_40_what_fails_is_told_with_its_log_and_run_again(world: SweepWorld) -> None:
     world.write("""
 template:
   train: "echo {x} >> ledger; case {x} in exit) echo the reason; exit 3;; signal) kill -9 $$;; \
@@ -107,6 +107,24 @@ x: [exit, signal, time, good]
     printed = world.run()
     assert "X_good: test is run again" not in printed
     assert world.stat("X_exit") == {"train": 0, "test": 0}
+
+
+def test_fault_39_a_killed_command_is_run_again_and_what_it_left_is_gone(world: SweepWorld) -> None:
+    world.write(
+        "template: {a: 'echo begin >> ledger; test -e again || { setsid sleep 1234 & sleep 1235; }'}\n"
+        "---\nx: 1"
+    )
+    with world.begun() as process:
+        wait_until(lambda: len(world.processes("sleep 123")) == 3)  # and their shell
+        left = world.processes("sleep 123")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert world.stat("X_1") == {"a": -1}
+    (world.home / "again").touch()
+    assert "1 command to run" in world.run()
+    assert world.ledger == ["begin", "begin"]
+    assert world.stat("X_1") == {"a": 0}
+    assert not any(one.is_running() for one in left)
 
 
 def test_ctrl_c_ends_programs_keeps_what_is_done_and_goes_on(world: SweepWorld) -> None:
@@ -154,7 +172,7 @@ def test_a_sweep_killed_at_any_instant_goes_on_and_repeats_only_what_ran(world: 
 
 
 @pytest.mark.parametrize("victim", ["adaptive_scheduler.manager", "head.head", "node.agent"])
-def test_a_killed_process_of_ours_costs_no_command(world: SweepWorld, victim: str) -> None:
+def test_fault_44_a_killed_process_of_ours_costs_no_command(world: SweepWorld, victim: str) -> None:
     world.write(f"template: {{train: '{TRAIN}', test: '{TEST}'}}\nresource: [0, 1]\n---\n"
                 f"x: {list(range(8))}\ns: [0.3]")  # fmt: skip
     with world.begun() as process:
@@ -198,7 +216,7 @@ def test_debug_shows_the_first_task_and_chosen_commands_warn(world: SweepWorld) 
     assert world.stat("X_2") == {"test": 0}
 
 
-def test_a_sample_is_written_down_and_files_without_folders_bear_the_name(
+def test_fault_43_45_a_sample_is_written_down_and_files_without_folders_bear_the_name(
     world: SweepWorld,
 ) -> None:
     world.write("template: {a: 'echo {x} {_output}'}\n---\nx: [1, 2, 3, 4, 5, 6]")

@@ -95,7 +95,7 @@ def test_a_name_does_not_depend_on_the_title_that_is_run() -> None:
     assert both[0] != both[1]
 
 
-def test_a_sample_is_the_same_one_again_without_repetition_in_the_file_s_order() -> None:
+def test_fault_45_a_sample_is_the_same_one_again_without_repetition_in_the_file_s_order() -> None:
     text = "template: {a: 'echo {x} {y}'}\n---\nx: [1, 2, 3, 4]\ny: [1, 2, 3, 4]"
     every = [one.name for one in tasks(text)]
     drawn = [one.name for one in tasks(text, sample=5)]

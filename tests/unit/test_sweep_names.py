@@ -52,7 +52,7 @@ def test_where_mlrunner_has_none_or_one_that_is_no_folder(
     assert name_of(parameters, lambda _: False) == ours
 
 
-def test_different_sets_of_one_name_get_six_digits_each() -> None:
+def test_fault_43_different_sets_of_one_name_get_six_digits_each() -> None:
     plain = [{"x": "a/f"}, {"x": "a_f"}, {"y": 1}, {"z": 1.0000001}, {"z": 1.0000002}]
     names = unique_names(plain, lambda _: False)
     assert len(set(names)) == len(names)

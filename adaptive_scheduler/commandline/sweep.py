@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -116,9 +117,9 @@ def sweep(
     selection = Selection(title, command or [], sample, seed)
     made = Sweep(SweepOptions(yaml, output, selection, debug, force, not no_param_dir))
     place = _place(made, resource or [], job)
-    plan = made.plan(place)
-    _print_plan(made, plan)
     if dry_run:
+        plan = made.plan(place)
+        _print_plan(made, plan)
         _print_commands(plan)
         return
     exit_with(_run(made, place))
@@ -177,7 +178,7 @@ def _run(made: Sweep, place: Place) -> int:
     from adaptive_scheduler.commandline.output.sweeping import shown
 
     with shown(console, is_debug=made.options.is_debug) as show:
-        progress = made.run(place, show)
+        progress = made.run(place, partial(_print_plan, made), show)
     return _print_end(made, progress)
 
 

@@ -26,7 +26,9 @@ def world(tmp_path: Path) -> SweepWorld:
     return SweepWorld(tmp_path)
 
 
-def test_fault_42_the_file_of_the_issue_from_the_first_run_to_a_changed_default(world: SweepWorld) -> None:
+def test_fault_42_the_file_of_the_issue_from_the_first_run_to_a_changed_default(
+    world: SweepWorld,
+) -> None:
     (world.home / "train.py").write_text("import sys; print('train', *sys.argv[1:])")
     (world.home / "test.py").write_text("import sys; print('test', *sys.argv[1:])")
     text = """
@@ -69,7 +71,9 @@ lr: [0.1, 0.01]
     assert "8 commands succeeded" in world.run("-f", "-r", "0")
 
 
-def test_fault_41_each_slot_has_its_gpus_and_its_log_for_the_whole_command(world: SweepWorld) -> None:
+def test_fault_41_each_slot_has_its_gpus_and_its_log_for_the_whole_command(
+    world: SweepWorld,
+) -> None:
     world.write(
         "template: {a: 'echo $CUDA_VISIBLE_DEVICES && echo $CUDA_VISIBLE_DEVICES {_gpus} && sleep 0.3'}\n"
         "resource: [0, '1,2', 0]\n---\nx: [1, 2, 3, 4, 5, 6]"

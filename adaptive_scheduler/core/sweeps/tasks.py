@@ -33,6 +33,8 @@ class SweepTask(msgspec.Struct):
         After packs and defaults.
     commands : dict of str to str
         Command to its text, in the file's order; reserved names are not filled in.
+    keys : dict of str to str
+        What names each command: the same only if nothing that it depends on has changed.
     """
 
     index: int
@@ -40,12 +42,7 @@ class SweepTask(msgspec.Struct):
     given: dict[str, Any]
     parameters: dict[str, Any]
     commands: dict[str, str]
-
-    def key(self, command: str) -> str:
-        """What names a command of it: the same only if nothing that it depends on has changed."""
-        text = self.commands[command]
-        reads_all = not reserved_in(text).isdisjoint(_ALL_PARAMETERS)
-        return digest([self.given, command, text, self.parameters if reads_all else None])
+    keys: dict[str, str]
 
     @property
     def json(self) -> str:
@@ -103,10 +100,18 @@ def tasks_of(file: SweepFile, wanted: Selection, exists: Callable[[str], bool]) 
     numbers = set(file.titled(wanted.title))
     chosen = [(name, one) for name, one in zip(names, sets, strict=True) if one.documents & numbers]
     return [
-        SweepTask(index, name, one.given, one.resolved, commands)
+        SweepTask(index, name, one.given, one.resolved, commands, _keys(one, commands))
         for index, (name, one) in enumerate(chosen)
         if (commands := _commands(file, one.resolved, one.commands, wanted.commands))
     ]
+
+
+def _keys(one: _Set, commands: Mapping[str, str]) -> dict[str, str]:
+    keys = {}
+    for name, text in commands.items():
+        reads_all = not reserved_in(text).isdisjoint(_ALL_PARAMETERS)
+        keys[name] = digest([one.given, name, text, one.resolved if reads_all else None])
+    return keys
 
 
 def _sets(file: SweepFile, wanted: Selection) -> list[_Set]:

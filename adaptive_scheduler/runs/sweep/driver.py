@@ -90,7 +90,7 @@ class SweepDriver:
 
     def _followed(self, plan: Plan) -> dict[str, TaskFuture[Any]]:
         keys = {
-            row_key(one.task.key(name), one.decisions[name].generation)
+            row_key(one.task.keys[name], one.decisions[name].generation)
             for one in plan.tasks
             for name in one.with_action(Action.FOLLOW)
         }
@@ -105,7 +105,7 @@ class SweepDriver:
         before: TaskFuture[Any] | None = None
         for name in active:
             decision = planned.decisions[name]
-            key = row_key(planned.task.key(name), decision.generation)
+            key = row_key(planned.task.keys[name], decision.generation)
             if decision.action is Action.FOLLOW:
                 future = followed[key]
             else:
@@ -209,6 +209,6 @@ def note_successes(planned: PlannedTask, folder: SweepFolder, files: TaskFiles) 
 def entry_of(planned: PlannedTask, name: str, folder: SweepFolder, code: int) -> dict[str, Any]:
     """Return what ``stat.json`` says of a command."""
     return {
-        "code": code, "key": planned.task.key(name), "title": folder.run_name,
+        "code": code, "key": planned.task.keys[name], "title": folder.run_name,
         "generation": planned.decisions[name].generation,
     }  # fmt: skip

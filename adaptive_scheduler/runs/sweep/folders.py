@@ -62,9 +62,12 @@ class SweepFolder:
     def log(self, task: str, command: str, when: str) -> Path:
         """The output of a command that begins now: a file that is not there."""
         end = "" if self.has_folders else f".{task}"
-        numbers = ["", *(f"-{number}" for number in range(2, 1000))]  # of sweeps in the same second
-        paths = (self.path(task) / f"log.{command}.{when}{number}{end}" for number in numbers)
-        return next(path for path in paths if not path.exists())
+        start = f"{self.path(task)}/log.{command}.{when}"
+        path, number = f"{start}{end}", 1
+        while os.path.exists(path):  # noqa: PTH110  of a sweep in the same second; asked very often
+            number += 1
+            path = f"{start}-{number}{end}"
+        return Path(path)
 
     def param(self, task: str) -> Path:
         """The parameters of a task."""

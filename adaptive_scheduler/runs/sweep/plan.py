@@ -16,6 +16,7 @@ from adaptive_scheduler.runs.sweep.decisions import (
     Action,
     Decision,
     decide,
+    row_key,
     what_changed,
 )
 from adaptive_scheduler.runs.sweep.folders import SweepFolder
@@ -96,17 +97,16 @@ def make_plan(folder: SweepFolder, files: TaskFiles, rows: FormerRows, wanted: W
         stat = files.stat(task.name)
         decisions = {
             command: decide(
-                task.key(command), folder.run_name,
-                rows.past(task.key(command), stat.get(command)), is_forced=wanted.is_forced,
+                key, folder.run_name, rows.past(key, stat.get(command)), is_forced=wanted.is_forced
             )
-            for command in task.commands
+            for command, key in task.keys.items()
         }  # fmt: skip
         one = PlannedTask(task, decisions, _texts(folder, task, wanted))
         planned.append(one)
         remarks += _changes(one, files)
         remarks += _missing_before(one, stat, wanted.order)
         followed |= {
-            f"{task.key(name)}.{decisions[name].generation}"
+            row_key(task.keys[name], decisions[name].generation)
             for name in one.with_action(Action.FOLLOW)
         }
     return Plan(planned, remarks, rows.unfinished - followed)

@@ -91,6 +91,7 @@ class Sweep:
         self.tasks: list[SweepTask] = tasks[:1] if options.is_debug else tasks
         self.folder = SweepFolder(options.output, chosen.title, has_folders=options.has_folders)
         self.when = time.strftime(WHEN)
+        self._files = TaskFiles(self.folder, self.when)
 
     def resource(self, typed: list[str]) -> list[str] | NodeShape | None:
         """Return the slots that were typed, else those of the file."""
@@ -102,16 +103,16 @@ class Sweep:
         wanted = Wanted(self.tasks, self.file.commands, is_forced, self.when, place.resources)
         return make_plan(self.folder, self._files, FormerRows(self.folder), wanted)
 
-    @property
-    def _files(self) -> TaskFiles:
-        return TaskFiles(self.folder, self.when)
-
-    def run(self, place: Place, show: Callable[[Progress], None]) -> Progress:
+    def run(
+        self, place: Place, tell: Callable[[Plan], None], show: Callable[[Progress], None]
+    ) -> Progress:
         """Run what is to be run; returns how it has ended. A Ctrl-C ends all commands.
 
         Parameters
         ----------
         place : Place
+        tell : callable
+            Given the plan, before.
         show : callable
             Given the progress, now and then.
 
@@ -121,11 +122,13 @@ class Sweep:
             A sweep of this title runs already.
         """
         with locked(self.folder.lock, "a sweep of this title runs", _JOIN):
-            plan = self.plan(place)  # anew: another sweep may have ended meanwhile
+            plan = self.plan(place)
+            tell(plan)
             self._write(place)
             for one in plan.tasks:
-                with disk.naming(self.folder.path(one.task.name)):
-                    self.folder.path(one.task.name).mkdir(parents=True, exist_ok=True)
+                path = self.folder.path(one.task.name)
+                with disk.naming(path):
+                    path.mkdir(exist_ok=True)
             if not plan.count(Action.RUN, Action.FOLLOW):
                 return self._noted(plan)
             return self._run(plan, place, show)

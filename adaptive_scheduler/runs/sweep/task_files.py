@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -30,16 +31,27 @@ class TaskFiles:
     def __init__(self, folder: SweepFolder, when: str) -> None:
         self._folder = folder
         self._when = when
+        #: What was written last, as long as the file is that one: another title may share a task.
+        self._known: dict[str, tuple[files.FileIdentity, dict[str, Any]]] = {}
 
     def stat(self, task: str) -> dict[str, Any]:
         """Return how the commands of a task have ended; empty if nothing is known."""
-        found = _read(self._folder.stat(task))
-        return {name: its for name, its in found.items() if isinstance(its, dict)}
+        path = self._folder.stat(task)
+        identity = files.identity(path)
+        if identity is None:
+            return {}
+        known = self._known.get(task)
+        if known is not None and known[0] == identity:
+            return known[1]
+        return {name: its for name, its in _read(path).items() if isinstance(its, dict)}
 
     def update_stat(self, task: str, changes: Mapping[str, Mapping[str, Any]]) -> None:
         """Say how some commands of a task have ended; those of others, and of other titles, stay."""
-        if changes:
-            _write(self._folder.stat(task), {**self.stat(task), **changes})
+        if not changes:
+            return
+        new = {**self.stat(task), **changes}
+        identity = _write(self._folder.stat(task), json.dumps(new))
+        self._known[task] = identity, new
 
     def param(self, task: str) -> dict[str, Any]:
         """Return what a task was run with last; empty if nothing is known."""
@@ -61,7 +73,8 @@ class TaskFiles:
             "_commands": commands, "_datetime": self._when, "_name": task.name,
             "_output": self._folder.of(task.name),
         }  # fmt: skip
-        _write(self._folder.param(task.name), {**task.parameters, **own})
+        text = json.dumps({**task.parameters, **own}, indent=1)
+        _write(self._folder.param(task.name), text)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -72,13 +85,19 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    temporary = files.temporary_name(path)
+def _write(path: Path, text: str) -> files.FileIdentity:
+    temporary = f"{path}.{os.getpid()}.tmp"
     with files.naming(path):
         try:
-            temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-            temporary.rename(path)
+            fd = files.operations.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o664)
+            try:
+                files.write_all(fd, text.encode())
+                identity = files.identity_of(files.operations.fstat(fd))
+            finally:
+                files.operations.close(fd)
+            files.operations.rename(temporary, path)
         except BaseException:
             with suppress(OSError):
-                temporary.unlink()
+                files.operations.unlink(temporary)
             raise
+    return identity

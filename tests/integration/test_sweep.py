@@ -272,6 +272,10 @@ def test_another_machine_joins_with_slots_of_its_own(world: SweepWorld) -> None:
             "template: {a: b}\nresource: {cores_per_task: 4}\njob: {scheduler: local, cores: 2}\n---\nx: 1",
             (), "none could ever begin",
         ),
+        (
+            "template: {a: b}\nresource: {memory_per_task: 9TB}\n---\nx: 1",
+            (), "this machine has",
+        ),
         ("template: {a: 'b {x}'}\n---\nx: " + "a" * 200_000, (), "Linux starts no program"),
     ],
 )  # fmt: skip

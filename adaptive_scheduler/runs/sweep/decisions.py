@@ -100,6 +100,21 @@ def decide(key: str, title: str, past: Past, *, is_forced: bool) -> Decision:
     return Decision(Action.RUN, new)
 
 
+def in_order(decisions: Mapping[str, Decision]) -> dict[str, Decision]:
+    """Return the decisions about a task's commands in which none goes on while one before it is run again.
+
+    Its row waits for the old row of that one, which does not succeed any more.
+    """
+    found: dict[str, Decision] = {}
+    runs_anew = False
+    for name, one in decisions.items():
+        if one.action is Action.FOLLOW and runs_anew:
+            one = Decision(Action.RUN, one.generation + 1, "one before it is run again")
+        runs_anew = runs_anew or one.action is Action.RUN
+        found[name] = one
+    return found
+
+
 def what_changed(former: Mapping[str, Any], parameters: Mapping[str, Any], command: str) -> str:
     """Return why a command that has succeeded is run again.
 

@@ -138,15 +138,16 @@ class SweepDriver:
 
     # ------------------------------------------------------------------- what comes back
 
-    def follow(self, show: Callable[[Progress], None]) -> None:
-        """Wait until all have ended; calls `show` now and then."""
+    def follow(self, show: Callable[[Progress], None], cores: int) -> None:
+        """Wait until all have ended; calls `show` now and then. `cores`: of each command."""
         due = 0.0
-        while self.progress.ended < self.progress.total:
-            self._take_ends(max(0.0, due - time.monotonic()))
-            if time.monotonic() >= due:
-                self._look()
-                show(self.progress)
-                due = time.monotonic() + REFRESH
+        with ManagerClient(self._folder.run) as client:
+            while self.progress.ended < self.progress.total:
+                self._take_ends(max(0.0, due - time.monotonic()))
+                if time.monotonic() >= due:
+                    self._look(client, cores)
+                    show(self.progress)
+                    due = time.monotonic() + REFRESH
         self.progress.running = 0
         self.progress.seconds = time.monotonic() - self._begin
         show(self.progress)
@@ -181,15 +182,15 @@ class SweepDriver:
         entry = entry_of(sent.planned, sent.name, self._folder, code)
         self._files.update_stat(sent.planned.task.name, {sent.name: {**entry, **more}})
 
-    def _look(self) -> None:
+    def _look(self, client: ManagerClient, cores: int) -> None:
         self.progress.seconds = time.monotonic() - self._begin
         try:
-            with ManagerClient(self._folder.run) as client:
-                snapshot = client.snapshot("none")
+            snapshot = client.snapshot("none")
         except ManagerUnreachableError:
             return  # it is started again, and the next look sees it
-        self.progress.running = snapshot.phases.get("running", 0)
         self.progress.notes = snapshot.notes
+        self.progress.running = sum(job.used for job in snapshot.jobs) // cores
+        self.progress.jobs = sum(not job.waiting for job in snapshot.jobs)
 
     def interrupt(self) -> None:
         """End all that has not ended."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from adaptive_scheduler.core.options.sizes import size
 from adaptive_scheduler.core.sweeps.slots import (
     NodeShape,
     as_shape,
@@ -64,6 +65,8 @@ def on_this_machine(resource: list[str] | NodeShape | None, cores: int | None = 
         gpus = [str(number) for number in range(resource.gpus_per_node)]
         _refuse_missing(gpus)
         node = resource.cores_per_node or max(mine, resource.cores)
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        _refuse_too_much(resource.task, memory, "this machine")
         return Place(Here(node, gpus), resource.task, _fitting(node, len(gpus), resource))
     if resource is None:
         each = cores or 1
@@ -72,6 +75,14 @@ def on_this_machine(resource: list[str] | NodeShape | None, cores: int | None = 
     each = cores or share(mine, len(resource))
     resources = TaskResources(threads_per_rank=each, gpus_per_rank=1)
     return Place(Here.with_devices(resource, each * len(resource)), resources, len(resource))
+
+
+def _refuse_too_much(task: TaskResources, memory: int, who: str) -> None:
+    if (task.memory or 0) > memory:
+        raise InputError(
+            f"resource: a command needs {task}, but {who} has {memory / 2**30:.3g} GiB of memory, so that "
+            "none could ever begin."
+        )
 
 
 def _fitting(cores: int, gpus: int, shape: NodeShape) -> int:
@@ -112,6 +123,8 @@ def job_shape(resource: list[str] | NodeShape | None, job: Mapping[str, Any]) ->
             f"resource: a command needs {shape.task}, but a job has {cores} cores and {gpus} GPUs, so "
             "that none could ever begin."
         )
+    if "memory" in job:
+        _refuse_too_much(shape.task, size(job["memory"], "memory"), "a job")
     return shape
 
 

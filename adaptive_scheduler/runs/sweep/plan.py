@@ -16,6 +16,7 @@ from adaptive_scheduler.runs.sweep.decisions import (
     Action,
     Decision,
     decide,
+    in_order,
     row_key,
     what_changed,
 )
@@ -95,12 +96,12 @@ def make_plan(folder: SweepFolder, files: TaskFiles, rows: FormerRows, wanted: W
     followed: set[str] = set()
     for task in wanted.tasks:
         stat = files.stat(task.name)
-        decisions = {
+        decisions = in_order({
             command: decide(
                 key, folder.run_name, rows.past(key, stat.get(command)), is_forced=wanted.is_forced
             )
             for command, key in task.keys.items()
-        }  # fmt: skip
+        })  # fmt: skip
         one = PlannedTask(task, decisions, _texts(folder, task, wanted))
         planned.append(one)
         remarks += _changes(one, files)

@@ -26,10 +26,12 @@ class Progress(msgspec.Struct):
     skipped : int
         Commands that had succeeded before.
     slots : int
-        Of this machine, or of one job.
+        Of this machine, or of each job.
     done, failed, left_out : int
         That have succeeded; failed; not been run because one before them failed.
     running : int
+    jobs : int
+        That run, or machines.
     failures : list of FailedCommand
     logs : list of Path
         Of the commands that were submitted.
@@ -47,6 +49,7 @@ class Progress(msgspec.Struct):
     failed: int = 0
     left_out: int = 0
     running: int = 0
+    jobs: int = 0
     failures: list[FailedCommand] = []
     logs: list[Path] = []
     seconds: float = 0.0

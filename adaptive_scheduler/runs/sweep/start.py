@@ -153,7 +153,7 @@ class Sweep:
             driver.progress.skipped = plan.count(Action.SKIP, Action.NOTE)
             try:
                 driver.submit(plan)
-                driver.follow(show)
+                driver.follow(show, place.resources.threads_per_rank)
             except KeyboardInterrupt:
                 driver.interrupt()
         return driver.progress

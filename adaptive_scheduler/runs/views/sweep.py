@@ -37,7 +37,7 @@ def line(progress: Progress) -> str:
         text += f"; {progress.rate:.3g}/s"
     if progress.seconds_left is not None and progress.ended < progress.total:
         text += f", {duration(progress.seconds_left)} left"
-    return f"{text}; {counted(progress.slots, 'slot')}"
+    return f"{text}; {counted(progress.slots * max(1, progress.jobs), 'slot')}"
 
 
 def failure_line(one: FailedCommand) -> str:

@@ -15,7 +15,7 @@ from adaptive_scheduler.commandline.input.options import (
 )
 from adaptive_scheduler.commandline.output import exit_codes
 from adaptive_scheduler.commandline.output.errors import reports_errors
-from adaptive_scheduler.commandline.output.terminal import console, exit_with, print_line
+from adaptive_scheduler.commandline.output.terminal import console, exit_with, print_line, quoted
 
 if TYPE_CHECKING:
     from adaptive_scheduler.runs.sweep.places import Place
@@ -197,9 +197,8 @@ def _print_end(made: Sweep, progress: Progress) -> int:
         return exit_codes.INTERRUPTED
     if not progress.has_succeeded:
         print_line("To run again what has not succeeded, run the same command again.")
-        print_line(
-            f"More about each: adaptive-scheduler tasks {made.folder.run.home} --state failed"
-        )
+        run = quoted(made.folder.run)
+        print_line(f"More about each: adaptive-scheduler tasks {run} --state failed")
         return exit_codes.FAILED
     return exit_codes.DONE
 

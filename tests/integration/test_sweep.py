@@ -192,13 +192,15 @@ def test_fault_44_a_killed_process_of_ours_costs_no_command(world: SweepWorld, v
 
 
 def test_two_titles_run_at_once_and_one_title_once(world: SweepWorld) -> None:
-    world.write(f"template: {{train: '{TRAIN}'}}\nresource: [0]\n---\n_title: one\nx: [1, 2]\ns: 1\n"
-                "---\n_title: two\nx: [3, 4]\ns: 1")  # fmt: skip
+    waits = "echo begin {x} >> ledger && until test -e go; do sleep 0.05; done"
+    world.write(f"template: {{train: '{waits}'}}\nresource: [0]\n---\n_title: one\nx: [1, 2]\n"
+                "---\n_title: two\nx: [3, 4]")  # fmt: skip
     with world.begun("-t", "one") as first, world.begun("-t", "two") as second:
-        wait_until(lambda: {"begin train 1", "begin train 3"} <= set(world.ledger))
+        wait_until(lambda: {"begin 1", "begin 3"} <= set(world.ledger))
         refused = world.run("-t", "one", code=2)
         assert f"runs already (process {first.pid} on" in refused
-        assert (first.wait(60), second.wait(60)) == (0, 0)
+        (world.home / "go").touch()
+        assert (first.wait(60), second.wait(60)) == (0, 0), world.printed
     assert "0 commands to run, 4 have succeeded before" in world.run()
     assert sorted(path.name for path in world.output.glob("params.yaml*")) == [
         "params.yaml", "params.yaml.one", "params.yaml.two"

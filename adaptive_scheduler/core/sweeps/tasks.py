@@ -11,8 +11,9 @@ import msgspec
 from adaptive_scheduler.core.sweeps.expansion import MOST, combinations
 from adaptive_scheduler.core.sweeps.names import unique_names
 from adaptive_scheduler.core.sweeps.sweep_file import SweepFile
-from adaptive_scheduler.core.sweeps.templates import alias_of, fill, reserved_in
+from adaptive_scheduler.core.sweeps.templates import alias_of, fill, reserved_in, shown
 from adaptive_scheduler.core.sweeps.values import as_text, digest
+from adaptive_scheduler.core.texts import check_argument
 from adaptive_scheduler.errors import InputError
 
 #: Reserved names that stand for all parameters.
@@ -148,11 +149,14 @@ def _unpacked(given: Mapping[str, Any], packs: Mapping[str, Any]) -> dict[str, A
 def _commands(
     file: SweepFile, parameters: Mapping[str, Any], own: Collection[str], typed: Sequence[str]
 ) -> dict[str, str]:
-    return {
+    filled = {
         one.name: fill(one, parameters, file.fillings)
         for one in file.templates
         if one.name in own and one.name in (typed or own)
     }
+    for name, text in filled.items():
+        check_argument(shown(text), f"command {name}: text")
+    return filled
 
 
 def unused(file: SweepFile, tasks: Sequence[SweepTask]) -> list[str]:

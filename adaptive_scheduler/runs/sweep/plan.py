@@ -92,7 +92,7 @@ class Wanted(msgspec.Struct, frozen=True):
 def make_plan(folder: SweepFolder, files: TaskFiles, rows: FormerRows, wanted: Wanted) -> Plan:
     """Return what is to be done; reads files, and changes nothing."""
     planned: list[PlannedTask] = []
-    remarks: list[str] = []
+    remarks = list(rows.unreadable)
     followed: set[str] = set()
     for task in wanted.tasks:
         stat = files.stat(task.name)

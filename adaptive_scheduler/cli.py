@@ -13,6 +13,7 @@ import typer
 from adaptive_scheduler.commandline.cancel import cancel
 from adaptive_scheduler.commandline.check import check
 from adaptive_scheduler.commandline.input.options import CommandWithAliases
+from adaptive_scheduler.commandline.input.word_lists import CommandWithLists
 from adaptive_scheduler.commandline.logs import logs
 from adaptive_scheduler.commandline.manager import manager
 from adaptive_scheduler.commandline.output import exit_codes
@@ -21,7 +22,7 @@ from adaptive_scheduler.commandline.resume import resume
 from adaptive_scheduler.commandline.retry import retry
 from adaptive_scheduler.commandline.run import run
 from adaptive_scheduler.commandline.status import status
-from adaptive_scheduler.commandline.sweep import CommandWithLists, sweep
+from adaptive_scheduler.commandline.sweep import sweep
 from adaptive_scheduler.commandline.tasks.pool import pool
 from adaptive_scheduler.commandline.tasks.prioritise import CommandWithNegatives, prioritise
 from adaptive_scheduler.commandline.tasks.task import task
@@ -41,7 +42,7 @@ for command in (tasks, task):
     app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(command)
 app.command(cls=CommandWithNegatives, rich_help_panel="Tasks")(prioritise)
 app.command(cls=CommandWithLists, rich_help_panel="Tasks")(sweep)
-app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(results)
+app.command(cls=CommandWithLists, rich_help_panel="Tasks")(results)
 app.add_typer(pool, name="pool", rich_help_panel="Tasks")
 
 

@@ -27,7 +27,7 @@ def results(
         list[str] | None,
         typer.Option(
             help="A column: the last match of an expression in the newest log, or what its first group "
-            "has matched. May be given several times.", metavar="NAME=REGEX",
+            "has matched.", metavar="NAME=REGEX ...",
         ),
     ] = None,
     all_columns: Annotated[

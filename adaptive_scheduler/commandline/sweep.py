@@ -9,7 +9,6 @@ import typer
 
 from adaptive_scheduler.commandline.input.options import (
     SCHEDULER_OPTIONS,
-    CommandWithAliases,
     TypedOption,
     takes_options,
 )
@@ -32,30 +31,10 @@ JOB_OPTIONS = (
                 "machine, and no jobs."),
     TypedOption("max_jobs", int, "Most jobs at a time. Default: 1.", least=1),
 )  # fmt: skip
-#: Options of which each takes several words.
-_LISTS = ("-c", "--command", "-r", "--resource")
 #: Failures that are shown at the end, and lines of each of their logs.
 FAILURES, TAIL = 20, 5
 #: Remarks that are shown before.
 REMARKS = 10
-
-
-class CommandWithLists(CommandWithAliases):
-    """A command of which some options take several words: ``-c train test``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Repeat the option before each of its words."""
-        found: list[str] = []
-        option = ""
-        for word in args:
-            if word.startswith("-"):
-                option = word if word in _LISTS else ""
-                found.append(word)
-            elif option and found[-1] != option:
-                found += [option, word]
-            else:
-                found.append(word)
-        return super().parse_args(ctx, found)
 
 
 @reports_errors
@@ -195,6 +174,9 @@ def _print_end(made: Sweep, progress: Progress) -> int:
     if progress.is_interrupted:
         print_line("Interrupted: what ran was ended. To go on, run the same command again.")
         return exit_codes.INTERRUPTED
+    if progress.problem:
+        print_line(f"{progress.problem}. Mend that, and run the same command again.", "bold red")
+        return exit_codes.FAILED
     if not progress.has_succeeded:
         print_line("To run again what has not succeeded, run the same command again.")
         run = quoted(made.folder.run)

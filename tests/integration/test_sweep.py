@@ -191,6 +191,15 @@ def test_fault_44_a_killed_process_of_ours_costs_no_command(world: SweepWorld, v
     assert sum(lines[f"begin train {x}"] for x in range(8)) <= 10
 
 
+def test_a_folder_that_vanishes_costs_no_other_task(world: SweepWorld) -> None:
+    world.write(
+        "template: {a: 'test {x} != 1 || rm -r {_output}', b: 'echo {x}'}\n---\nx: [1, 2, 3]"
+    )
+    printed = world.run(code=1)
+    assert "X_1/stat.json: No such file or directory" in printed
+    assert [world.stat(f"X_{x}") for x in (2, 3)] == [{"a": 0, "b": 0}] * 2
+
+
 def test_two_titles_run_at_once_and_one_title_once(world: SweepWorld) -> None:
     waits = "echo begin {x} >> ledger && until test -e go; do sleep 0.05; done"
     world.write(f"template: {{train: '{waits}'}}\nresource: [0]\n---\n_title: one\nx: [1, 2]\n"

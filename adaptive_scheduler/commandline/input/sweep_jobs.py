@@ -37,7 +37,8 @@ def job_settings(
             type(value) is not int or value < 1
         ):
             raise InputError(f"job: {key}: {value!r} must be a whole number of at least 1.")
-        found[name] = value
+        pairs = name == "extra_env_vars" and isinstance(value, dict)
+        found[name] = [f"{one}={its}" for one, its in value.items()] if pairs else value
     found |= typed
     if found and "scheduler" not in found:
         raise InputError(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from adaptive_scheduler.errors import ManagerUnreachableError
+from adaptive_scheduler.errors import FileError, ManagerUnreachableError
 from adaptive_scheduler.runs.driver.executor import Executor
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.manager_client import ManagerClient
@@ -180,7 +180,10 @@ class SweepDriver:
         if sent.future.log is not None:
             more["log"] = sent.future.log.name
         entry = entry_of(sent.planned, sent.name, self._folder, code)
-        self._files.update_stat(sent.planned.task.name, {sent.name: {**entry, **more}})
+        try:
+            self._files.update_stat(sent.planned.task.name, {sent.name: {**entry, **more}})
+        except FileError as error:  # no reason to end the others: the row knows it, too
+            self.progress.problem = self.progress.problem or str(error)
 
     def _look(self, client: ManagerClient, cores: int) -> None:
         self.progress.seconds = time.monotonic() - self._begin

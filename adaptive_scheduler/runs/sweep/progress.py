@@ -39,6 +39,8 @@ class Progress(msgspec.Struct):
         Since the first one was submitted.
     notes : list of str
         What the manager says to users.
+    problem : str
+        Why the end of a command could not be written down; "" if it could.
     is_interrupted : bool
     """
 
@@ -54,6 +56,7 @@ class Progress(msgspec.Struct):
     logs: list[Path] = []
     seconds: float = 0.0
     notes: list[str] = []
+    problem: str = ""
     is_interrupted: bool = False
 
     @property

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from adaptive_scheduler.core.sweeps.slots import NodeShape, read_resource
 from adaptive_scheduler.core.sweeps.sweep_file import SweepFile, check_commands, check_file
 from adaptive_scheduler.core.sweeps.tasks import Selection, SweepTask, tasks_of
 from adaptive_scheduler.core.sweeps.yaml_text import read_documents
-from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.disk import files as disk
 from adaptive_scheduler.io.disk.process_lock import locked
 from adaptive_scheduler.runs.driver.executor import Executor
@@ -156,6 +157,11 @@ class Sweep:
                 driver.follow(show, place.resources.threads_per_rank)
             except KeyboardInterrupt:
                 driver.interrupt()
+            except BrokenExecutor as error:
+                raise RunError(str(error)) from error
+            except BaseException:
+                driver.interrupt()  # else its end would wait for all that was submitted
+                raise
         return driver.progress
 
     def _remove_pools(self, executor: Executor) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adaptive_scheduler.core.tasks.gpu_slots import numbered
+from adaptive_scheduler.core.sweeps.gpu_slots import numbered
 from adaptive_scheduler.errors import InputError
 
 

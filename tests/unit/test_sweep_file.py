@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from adaptive_scheduler.core.sweeps.gpu_slots import numbered, visible_devices
 from adaptive_scheduler.core.sweeps.slots import as_shape, missing_gpus, read_resource
 from adaptive_scheduler.core.sweeps.sweep_file import SweepFile, check_file
 from adaptive_scheduler.core.sweeps.tasks import Selection, SweepTask, tasks_of, unused
 from adaptive_scheduler.core.sweeps.templates import complete, shown
 from adaptive_scheduler.core.sweeps.yaml_text import read_documents
-from adaptive_scheduler.core.tasks.gpu_slots import numbered, visible_devices
 from adaptive_scheduler.errors import InputError
 
 THE_ISSUE = """

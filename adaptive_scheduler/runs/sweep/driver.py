@@ -32,9 +32,11 @@ class SentCommand(NamedTuple):
 
     @property
     def is_left_out(self) -> bool:
-        """Whether the one before it has not succeeded."""
+        """Whether the one before it has ended, and not well."""
         before = self.before
-        return before is not None and (before.cancelled() or before.exception() is not None)
+        if before is None or not before.done():
+            return False
+        return before.cancelled() or before.exception() is not None
 
     @property
     def why(self) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from adaptive_scheduler.client.tasks.messages import Slot
+from adaptive_scheduler.core.sweeps.gpu_slots import visible_devices
 from adaptive_scheduler.core.tasks.command_spec import CommandStep, fill_later
-from adaptive_scheduler.core.tasks.gpu_slots import visible_devices
 
 #: Names the task in the environment of its programs, and of whatever they leave behind.
 TASK_VARIABLE = "ADAPTIVE_SCHEDULER_TASK"

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adaptive_scheduler import client_support, errors, scheduler, server_support
+    from adaptive_scheduler import client_support, errors, scheduler, server_support, sweeps
     from adaptive_scheduler.core.options.run_options import Limits, Network, Saving
     from adaptive_scheduler.core.tasks.resources import TaskResources
     from adaptive_scheduler.runs.driver.commands.command import Command
@@ -42,10 +42,11 @@ __all__ = [
     "regex_value",
     "scheduler",
     "server_support",
+    "sweeps",
 ]
 __version__ = "0.2.0"
 
-_MODULES = ("client_support", "errors", "scheduler", "server_support")
+_MODULES = ("client_support", "errors", "scheduler", "server_support", "sweeps")
 _NAMES = {
     "Command": "runs.driver.commands.command",
     "Executor": "runs.driver.executor",

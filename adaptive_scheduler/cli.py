@@ -15,13 +15,16 @@ from adaptive_scheduler.commandline.cancel import cancel
 from adaptive_scheduler.commandline.check import check
 from adaptive_scheduler.commandline.far_command import names_far_run, run_command_there
 from adaptive_scheduler.commandline.input.options import CommandWithAliases
+from adaptive_scheduler.commandline.input.word_lists import CommandWithLists
 from adaptive_scheduler.commandline.logs import logs
 from adaptive_scheduler.commandline.manager import manager
 from adaptive_scheduler.commandline.output import exit_codes
+from adaptive_scheduler.commandline.results import results
 from adaptive_scheduler.commandline.resume import resume
 from adaptive_scheduler.commandline.retry import retry
 from adaptive_scheduler.commandline.run import run
 from adaptive_scheduler.commandline.status import status
+from adaptive_scheduler.commandline.sweep import sweep
 from adaptive_scheduler.commandline.tasks.pool import pool
 from adaptive_scheduler.commandline.tasks.prioritise import CommandWithNegatives, prioritise
 from adaptive_scheduler.commandline.tasks.task import task
@@ -40,6 +43,8 @@ for command in (run, status, logs, cancel, resume, retry, check, manager):
 for command in (tasks, task):
     app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(command)
 app.command(cls=CommandWithNegatives, rich_help_panel="Tasks")(prioritise)
+app.command(cls=CommandWithLists, rich_help_panel="Tasks")(sweep)
+app.command(cls=CommandWithLists, rich_help_panel="Tasks")(results)
 app.add_typer(pool, name="pool", rich_help_panel="Tasks")
 
 
@@ -72,8 +77,9 @@ def options(
     The data go to `fnames`; database, logs and job scripts go to the run's folder. A learner that
     is done stays done: `run` and `resume` on the same folder carry on.
 
-    A run of *tasks*, single calls and shell commands, is started from Python, by an `Executor`;
-    `tasks`, `task`, `prioritise` and `pool` are for such runs, the others for both kinds.
+    A run of *tasks*, single calls and shell commands, is started from Python, by an `Executor`, or by
+    `sweep`; `tasks`, `task`, `prioritise` and `pool` are for such runs, `results` for sweeps, the others
+    for both kinds.
     """
 
 

@@ -47,6 +47,7 @@ ROWS = {
     "programs": "tasks.programs",
     "cost": "tasks.cost",
     "place": "tasks.place",
+    "sweep": "tasks.sweep",
     "prioritise": "tasks.prioritise",
     "million": "tasks.million",
 }

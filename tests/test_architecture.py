@@ -28,6 +28,7 @@ ATTRIBUTES, RECORD_FIELDS = 10, 24
 
 #: Public functions whose keywords the field's users expect, or that are a command line.
 MANY_PARAMETERS = {
+    "commandline/sweep.py:sweep",
     "runs/driver/executor.py:Executor.__init__",
     "runs/driver/executor.py:Executor.add_pool",
     "runs/driver/executor.py:Executor.options",
@@ -301,7 +302,9 @@ def test_every_module_says_one_thing() -> None:
     assert {name for name, line in first.items() if not line} == set()
 
 
-@pytest.mark.parametrize("module", ["", ".scheduler", ".server_support", ".client_support"])
+@pytest.mark.parametrize(
+    "module", ["", ".scheduler", ".server_support", ".client_support", ".sweeps"]
+)
 def test_public_names_exist_and_are_described(module: str) -> None:
     public = importlib.import_module(f"adaptive_scheduler{module}")
     names = [name for name in public.__all__ if not name.startswith("__")]

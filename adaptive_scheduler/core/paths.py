@@ -36,6 +36,8 @@ DATABASE_NAME = "db.tinydb"
 PYTHON_NAME = "python"
 #: What must be installed wherever a part of a run is.
 PACKAGE = "adaptive_scheduler"
+#: The folder with the runs of sweeps, in their output folder.
+SWEEPS_NAME = ".adaptive-scheduler"
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:

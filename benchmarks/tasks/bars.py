@@ -21,6 +21,8 @@ BARS: dict[str, Bar] = {
     "place-half": at_most(70),
     "place-full": at_most(70),
     "place-hand-out": at_most(200),
+    "sweep": at_least(0.5, "ratio"),
+    "sweep-mlrunner": at_least(2, "ratio"),
     "prioritise": at_most(0.5),
     "million": at_most(1.2),
     "million-hand-out": at_most(1.3, "ratio"),

@@ -660,7 +660,7 @@ def test_a_file_system_without_unnamed_files(tmp_path: Path, monkeypatch: Any) -
     for name, kept in (("a", True), ("b", False)):
         log = command_log.CommandLog(str(tmp_path / name), spare, is_first=True)
         os.write(log.open(), b"text")
-        log.close(is_kept=kept, has_failed=False, is_alone=True)
+        log.close(is_kept=kept, is_shown=False, is_alone=True)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["text"]
 
 
@@ -738,7 +738,7 @@ def test_a_log_that_finds_no_place_on_the_disk_harms_nobody(
     log = CommandLog(str(tmp_path / "log"), SpareLog(), is_first=True)
     os.write(log.open(), b"some output")
     monkeypatch.setattr(os, "link", full)
-    log.close(is_kept=True, has_failed=False, is_alone=True)
+    log.close(is_kept=True, is_shown=False, is_alone=True)
     assert "log is lost: [Errno 28] No space left" in capsys.readouterr().err
 
 

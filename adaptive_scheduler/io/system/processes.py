@@ -93,8 +93,7 @@ def start_head(
     ]
     if slots is not None:
         argv += ["--slots", str(slots)]
-    if gpus:
-        argv += ["--gpus", ",".join(gpus)]
+    argv += [f"--gpu={name}" for name in gpus]  # one may be several devices: "0,1"
     argv += ["--parent", str(os.getpid()), "--job", job, "--attempt", str(attempt)]
     environment = {
         **os.environ, paths.RUN_VARIABLE: os.fspath(folder), paths.JOB_VARIABLE: job,

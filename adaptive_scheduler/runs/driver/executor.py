@@ -6,7 +6,7 @@ import itertools
 import os
 import uuid
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor as BaseExecutor
 from concurrent.futures import as_completed
 from functools import partial
@@ -183,6 +183,13 @@ class Executor(BaseExecutor):
         """New futures of all tasks that the run has, in the order of their ids."""
         found = [future_of(self._book, row) for row in self._book.site.rows()]
         self._book.adopt(found)
+        return found
+
+    def futures_of(self, keys: Collection[str]) -> dict[str, TaskFuture[Any]]:
+        """Return new futures of the tasks that have one of these keys, by their keys."""
+        rows = [row for row in self._book.site.rows() if row.key in keys]
+        found = {row.key: future_of(self._book, row) for row in rows}
+        self._book.adopt(list(found.values()))
         return found
 
     # ------------------------------------------------------------------- where tasks run

@@ -300,6 +300,11 @@ def join_run(
     run = RunFolder(folder)
     if not run.database.exists() or read_config(run).kind != TASK:
         raise InputError(f"folder={os.fspath(folder)!r}: there is no run of tasks.")
+    return serve_run(run, where)
+
+
+def serve_run(run: RunFolder, where: Here) -> int:
+    """Run tasks of a run that exists until it is over, or until a Ctrl-C; returns the exit status."""
     head = start_head(run, where.slots, where.gpus)
     try:
         return head.wait()

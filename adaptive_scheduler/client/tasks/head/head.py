@@ -394,7 +394,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m adaptive_scheduler.client.tasks.head.head")
     parser.add_argument("folder", help="of the run")
     parser.add_argument("--slots", type=int, help="cores for tasks; default: all")
-    parser.add_argument("--gpus", default="", help="numbers of GPUs, with commas between them")
+    parser.add_argument("--gpu", action="append", default=[], help="a GPU, by number or name")
     parser.add_argument("--parent", type=int, help="leave when this process, its parent, has ended")
     parser.add_argument("--job", help="what it is for its manager; default: something new")
     parser.add_argument("--attempt", type=int, default=0, help="how often it was started before")
@@ -403,7 +403,7 @@ def main(argv: list[str]) -> int:
     folder = RunFolder(given.folder)
     job = given.job or f"here:{socket.gethostname()}:{os.getpid()}"
     owner = Owner(job, 0, given.attempt, uuid.uuid4().hex)
-    node = of_allocation(os.environ, given.slots, [one for one in given.gpus.split(",") if one])
+    node = of_allocation(os.environ, given.slots, given.gpu)
     os.environ[JOB_VARIABLE], os.environ[NODE_VARIABLE] = job, node.name
     if given.attempt:
         wait_for_earlier(job, node.name)

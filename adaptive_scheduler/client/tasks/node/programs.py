@@ -117,8 +117,11 @@ class RunningProgram:
         """Say how the command ended with its program; None: it goes on."""
         if not (ending.signal or ending.status):
             return None
-        kind = EndKind.SIGNAL if ending.signal else EndKind.EXIT
-        return self._end(kind, ending.signal or ending.status, self._name + how(ending))
+        text = self._name + how(ending)
+        if ending.signal and not self._work.signal_is_exit:
+            return self._end(EndKind.SIGNAL, ending.signal, text)
+        code = 128 + ending.signal if ending.signal else ending.status
+        return self._end(EndKind.EXIT, code, text)
 
     def send(self, number: int) -> None:
         """Send a signal to its program."""
@@ -143,7 +146,8 @@ class RunningProgram:
         """Close its log; `is_alone`: nothing that it has started is left."""
         has_failed = ended.kind is not EndKind.VALUE
         is_kept = has_failed or self._work.keep_log
-        self.log.close(is_kept=is_kept, has_failed=has_failed, is_alone=is_alone)
+        is_shown = has_failed or self._work.keep_empty_log
+        self.log.close(is_kept=is_kept, is_shown=is_shown, is_alone=is_alone)
 
     def _end(self, kind: EndKind, code: int, text: str = "") -> TaskEnd:
         return TaskEnd(

@@ -41,10 +41,12 @@ from adaptive_scheduler.client.tasks.node.environment import (
     WORKER_VARIABLE,
     marks_of,
     node_name,
+    owner_of,
 )
 from adaptive_scheduler.client.tasks.node.ledger import Stopping, TaskLedger
 from adaptive_scheduler.client.tasks.node.orphans import Origin, end_marked, end_orphans
 from adaptive_scheduler.client.tasks.node.slot_queue import Node, SlotQueue
+from adaptive_scheduler.client.tasks.ranks.files import remove_left
 from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.io.system.child_process import (
     become_subreaper,
@@ -284,6 +286,7 @@ def main(argv: list[str]) -> None:
         marks_of(environment, {RANKS_VARIABLE: node_name(environment)})
     ):
         time.sleep(TICK)  # ranks of tasks of the last agent
+    remove_left(Path(argv[1]) / "values", owner_of(environment))
     Agent(connect(argv[0]), parent, Path(argv[1]), environment).run(int(argv[2]))
 
 

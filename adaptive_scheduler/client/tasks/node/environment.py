@@ -61,6 +61,11 @@ def node_name(environment: Mapping[str, str]) -> str:
     return environment.get(paths.NODE_VARIABLE) or socket.gethostname()
 
 
+def owner_of(environment: Mapping[str, str]) -> str:
+    """Return whose the files of an agent's tasks are, whichever of the agents of its node it is."""
+    return f"{environment.get(paths.JOB_VARIABLE, '')} {node_name(environment)}"
+
+
 def marks_of(environment: Mapping[str, str], marks: Mapping[str, str]) -> dict[str, str]:
     """Return the variables by which processes of this job are known, with others: see `end_marked`."""
     job = environment.get(paths.JOB_VARIABLE)

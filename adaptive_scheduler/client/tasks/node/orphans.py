@@ -38,13 +38,15 @@ def end_orphans(own: Collection[int], is_in_use: Callable[[int], bool]) -> bool:
 
 
 def end_marked(marks: Mapping[str, str]) -> bool:
-    """Kill what was started on this machine with these variables; returns whether there was any.
+    """Kill what else was started on this machine with these variables; returns whether there was any.
 
     Ranks are no descendants of the agent that has them started, wherever a batch system starts them.
     """
     is_any = False
     for name in os.listdir("/proc"):  # noqa: PTH208  called often
-        if name.isdecimal() and child_process.has_variables(int(name), marks):
+        if not name.isdecimal() or int(name) == os.getpid():
+            continue
+        if child_process.has_variables(int(name), marks):
             child_process.kill(int(name))
             is_any = True
     return is_any

@@ -80,3 +80,13 @@ def _write(path: Path, what: RankPlan | RankOutcome | RankLost) -> None:
     with files.naming(path):
         path.touch(mode=0o600)
         path.write_bytes(msgspec.msgpack.encode(what))
+
+
+def remove_left(folder: Path, owner: str) -> None:
+    """Remove files of tasks whose agent was killed, when their ranks are gone."""
+    for path in folder.glob("*.ranks"):
+        files_left = RankFiles.around(path)
+        with suppress(FileNotFoundError, msgspec.MsgspecError):  # of another job, or half written
+            plan = files_left.read_plan()
+            if plan.owner == owner:
+                files_left.remove(len(plan.ranks.nodes) * plan.ranks.per_node)

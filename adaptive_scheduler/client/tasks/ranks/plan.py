@@ -22,6 +22,8 @@ class RankPlan(msgspec.Struct, frozen=True):
     Attributes
     ----------
     ranks : Ranks
+    owner : str
+        Job and node of the agent that has started them: see `owner_of`.
     threads : int
         Of each.
     step : CommandStep or None
@@ -35,6 +37,7 @@ class RankPlan(msgspec.Struct, frozen=True):
     """
 
     ranks: Ranks
+    owner: str
     threads: int
     step: CommandStep | None
     call: Call | None

@@ -26,6 +26,7 @@ from adaptive_scheduler.client.tasks.messages import Slot
 from adaptive_scheduler.client.tasks.node.environment import argv_of, placeholders, slot_environment
 from adaptive_scheduler.client.tasks.node.orphans import has_company
 from adaptive_scheduler.client.tasks.ranks.files import RankFiles
+from adaptive_scheduler.client.tasks.ranks.guard import leave_guard
 from adaptive_scheduler.client.tasks.ranks.plan import (
     END_SOFTLY,
     Rank,
@@ -88,6 +89,8 @@ class RankProcess:
     def run(self, environ: Mapping[str, str]) -> int:
         """Run its program to the end; returns the status for the launcher."""
         slot = slot_of(self._rank, self._plan.ranks, self._plan.threads)
+        if not self._plan.has_input:
+            leave_guard(environ, self._tell_lost)
         try:
             self._child = patiently(lambda: self._spawn(slot, environ))
         except OSError as error:
@@ -117,6 +120,7 @@ class RankProcess:
         return Child(argv, environment, cwd=self._plan.folder, output=1, cores=slot.cores)
 
     def _fail(self, fault: str, number: int | None = 0) -> int:
+        end_all()
         _say(RankEnded(self._rank.number, self._node, fault=fault, error=number or 0))
         return 127
 
@@ -143,9 +147,12 @@ class RankProcess:
         for number in os.read(self._signals, 64):
             if number == PARENT_ENDED:
                 self._child.send(signal.SIGKILL)
-                RankFiles.around(self._file).write_lost(RankLost(self._rank.number, self._node))
+                self._tell_lost()
             elif not self._plan.has_input:
                 self._end(signal.Signals(number))
+
+    def _tell_lost(self) -> None:
+        RankFiles.around(self._file).write_lost(RankLost(self._rank.number, self._node))
 
     def _hear_agent(self) -> None:
         said = os.read(0, 64)
@@ -156,8 +163,11 @@ class RankProcess:
             self._child.send(signal.SIGKILL)
 
     def _end(self, number: int) -> None:
-        self._is_ending = True
-        self._child.send(number)
+        if number != signal.SIGTERM:
+            self._child.send(number)
+        elif not self._is_ending:  # it is said again and again, for ranks that begin only now
+            self._is_ending = True
+            self._child.send(number)
 
 
 def _take_signals() -> int:

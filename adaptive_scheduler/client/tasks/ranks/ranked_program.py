@@ -19,6 +19,7 @@ from adaptive_scheduler.client.tasks.node.environment import (
     TASK_VARIABLE,
     argv_of,
     marks_of,
+    owner_of,
     placeholders,
 )
 from adaptive_scheduler.client.tasks.node.ledger import how
@@ -112,8 +113,10 @@ class RankedProgram(RunningProgram):
         work = self.start.work
         step, call = (None, work) if isinstance(work, Call) else (self._step, None)
         self._files.write_plan(
-            RankPlan(self._ranks, self.start.slot.threads, step, call, self._work.folder,
-                     self.start.attempt, launcher.has_input)
+            RankPlan(
+                self._ranks, owner_of(self._environment), self.start.slot.threads, step, call,
+                self._work.folder, self.start.attempt, launcher.has_input,
+            )
         )  # fmt: skip
         launch = _Launch(launcher)
         try:
@@ -139,7 +142,10 @@ class RankedProgram(RunningProgram):
         if launch is None:
             return
         self._log(launch.hear())
-        if launch.failed is None and now >= launch.look_at:
+        if launch.is_told and now >= launch.look_at:
+            launch.look_at = now + LOOK
+            launch.end_softly(self.child)  # a rank that has begun since has not heard it
+        elif launch.failed is None and now >= launch.look_at:
             launch.look_at = now + LOOK
             launch.lost = self._files.read_lost()
         if launch.failed is None and launch.lost is None:
@@ -176,6 +182,8 @@ class RankedProgram(RunningProgram):
             return ending
         self._log(launch.hear())
         launch.close()
+        if launch.failed is None:
+            launch.lost = launch.lost or self._files.read_lost()
         if launch.failed is not None:
             return ProcessEnd(launch.failed.status, launch.failed.signal, launch.peak)
         return replace(ending, peak=launch.peak)
@@ -213,7 +221,9 @@ class RankedProgram(RunningProgram):
             return self._end(kind, code, name + how(ending))
         if launch.lost is not None:
             name = name_of(launch.lost.rank, launch.lost.node, self._ranks)
-            return self._end(EndKind.DIED, 0, f"{self._name}{name} lost its launcher there")
+            return self._end(
+                EndKind.DIED, 0, f"{self._name}{name} was killed, or its launcher there"
+            )
         if not code:
             return None
         said = f": {launch.last_line}" if launch.last_line else ""
@@ -239,6 +249,8 @@ class _Launch:
         A rank that has lost its launcher.
     look_at : float
         When to look for one again.
+    is_told : bool
+        Whether its ranks are to end.
     has_begun : bool
         Whether a rank has.
     peak : int
@@ -251,6 +263,7 @@ class _Launch:
         self.failed: RankEnded | None = None
         self.lost: RankLost | None = None
         self.look_at = 0.0
+        self.is_told = False
         self.has_begun = False
         self.peak = 0
         self.kill_at: float | None = None
@@ -286,6 +299,7 @@ class _Launch:
 
     def end_softly(self, child: Child) -> None:
         """Let all ranks have a SIGTERM."""
+        self.is_told = True
         if self._launcher.has_input:
             with suppress(BrokenPipeError):  # it has ended
                 os.write(self._input, END_SOFTLY)

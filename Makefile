@@ -35,7 +35,7 @@ quick: lint
 
 # What needs longer or other environments; CI runs it behind `make test`.
 # Of each job of the kill campaigns on whole nodes.
-NODES ?= 1
+NODES ?= 2
 test-all: .venv/installed-dev
 	$(BIN)/python -m tests.plants
 	$(BIN)/python -m tests.simulate 5000

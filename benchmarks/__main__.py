@@ -46,6 +46,7 @@ ROWS = {
     "commands": "tasks.commands",
     "programs": "tasks.programs",
     "cost": "tasks.cost",
+    "place": "tasks.place",
     "prioritise": "tasks.prioritise",
     "million": "tasks.million",
 }

@@ -2,8 +2,8 @@
 
 Rounds of random histories of a whole cluster (new seeds in each round), then the campaign of
 forty learners with its accidents on two private Slurms, then minutes of chaos on a third, then the
-kill campaign of tasks on three batch systems, and in jobs of whole nodes on two, until the time is over. Ends at the first thing that breaks, with what replays it; `make test` runs a
-sample of each.
+kill campaign of tasks on three batch systems, and over several nodes on two, until the time is over.
+Ends at the first thing that breaks, with what replays it; `make test` runs a sample of each.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CHAOS_MINUTES = 10
 #: Of kills while tasks run, on each of three batch systems; and in jobs of whole nodes, on two.
 KILL_MINUTES, NODE_MINUTES = 3.4, 10
 #: Of each of these jobs.
-NODES = 1
+NODES = 2
 
 
 def live_through(seeds: range) -> bool:

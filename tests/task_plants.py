@@ -22,7 +22,7 @@ TASK_PLANTS: tuple[tuple[str, tuple[Change, ...]], ...] = (
     # of several nodes
     ("a lost node placed on", (Change("Inventory.lose", "statement lost add"),)),
     ("what is taken on a lost node free when it is there again", (Change("Inventory.add", "test known cores -node", "True"),)),
-    ("ranks counted in another order than their nodes", (Change("Inventory.place", "call sorted fitting", "[one[2] for one in fitting[: resources.nodes]]"),)),
+    ("ranks counted in another order than their nodes", (Change("Inventory.place", "call sorted one", "[one[2] for one in best]"),)),
     ("an old change of nodes taken for a new one", (Change("HeadMirror.take_nodes", "test number nodes", "False"),)),
     ("a task begun on a node that is lost", (Change("HeadSession._begin_or_return", "test _is_lost", "True"),)),
     ("the end of ranks told while some are left", (Change("RankTasks.ready", "test nodes", "True"),)),

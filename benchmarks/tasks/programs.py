@@ -26,7 +26,7 @@ from benchmarks.tasks.pool import PATIENCE
 from tests.clusters.slurm import PrivateSlurm
 
 NODES, RANKS = 2, 2
-PROGRAMS = 40
+PROGRAMS = 20
 #: What each rank runs.
 PROGRAM = "true"
 NOTE = "the nodes are simulated: daemons on one machine"

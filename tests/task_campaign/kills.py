@@ -14,7 +14,7 @@ from adaptive_scheduler.core.jobs.batch_jobs import JobState, ListedJob
 from adaptive_scheduler.core.paths import JOB_VARIABLE
 from tests.clusters.pbs import PrivatePBS
 from tests.clusters.slurm import PrivateSlurm
-from tests.task_campaign.node_kills import OVER_NODES, NodeKills
+from tests.task_campaign.node_kills import NodeKills, kinds_over_nodes
 from tests.task_campaign.world import World
 
 #: Seconds between two requeues: Slurm lets a requeued job wait for two minutes, and it is one of its pool's.
@@ -51,7 +51,7 @@ class Kills:
         self._may_requeue = 0.0
         kinds: dict[str, Callable[[], str]] = {
             f"{kind} killed": (lambda kind=kind: self._kill_in_job(kind))  # type: ignore[misc]
-            for kind in (*IN_JOBS, *(OVER_NODES if world.plan.nodes > 1 else ()))
+            for kind in (*IN_JOBS, *kinds_over_nodes(world))
         }
         kinds |= {
             "driver killed": self._kill_driver, "manager killed": self._kill_manager,

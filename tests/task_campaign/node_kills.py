@@ -26,6 +26,14 @@ UNWATCHED = "unwatched"
 OVER_NODES = ("proxy", "launcher", "rank", "rank launcher", "call of a rank")
 
 
+def kinds_over_nodes(world: World) -> list[str]:
+    """Those that there are here; the fake pbs_tmrsh becomes what it starts."""
+    if world.plan.nodes < 2:
+        return []
+    is_pbs = isinstance(world.cluster, PrivatePBS)
+    return [kind for kind in OVER_NODES if not (is_pbs and kind == "launcher")]
+
+
 class NodeKills:
     """Kills nodes, daemons, and agents on other nodes.
 

@@ -15,8 +15,8 @@ from adaptive_scheduler.schedulers.base import Scheduler
 #: Of each job, and of each node where jobs have several.
 CORES, CORES_OF_NODE = 4, 2
 GPUS_OF_NODE = 2
-#: Of a hundred calls, those that always fail.
-WRONG = 2
+#: Of a hundred calls, those that always fail; of a hundred commands, those that leave a daemon behind.
+WRONG, LEAVES = 2, 20
 #: Whether tasks may have several ranks.
 WITH_RANKS = True
 #: What tasks occupy on whole nodes, and how many of a hundred calls, and of a hundred commands.
@@ -99,9 +99,11 @@ class Plan(msgspec.Struct, frozen=True):
         found = []
         for number, kind in enumerate(kinds):
             is_wrong = kind == "call" and dice.randrange(100) < WRONG
+            leaves = kind == "command" and self.nodes and dice.randrange(100) < LEAVES
+            name = "wrong" if is_wrong else "leaves" if leaves else kind
             found.append({
                 "kind": kind,
-                "key": f"{'wrong' if is_wrong else kind}-{number}",
+                "key": f"{name}-{number}",
                 "seconds": dice.expovariate(1.0) * self.seconds,
                 "settings": {
                     "priority": float(dice.randrange(10)),

@@ -20,9 +20,11 @@ class WrongOnPurposeError(Exception):
 
 
 def call(key: str, seconds: float, ledger: str) -> str:
-    """Return a text that no other evaluation returns."""
+    """Return a text that no other evaluation returns; some leave a daemon behind that nobody wants."""
     mark = uuid.uuid4().hex
     note(ledger, key, mark, "begin")
+    if key.startswith("leaves"):
+        os.spawnlp(os.P_NOWAIT, "setsid", "setsid", "sleep", "1000")
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, LIFE))

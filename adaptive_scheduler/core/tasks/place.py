@@ -158,20 +158,29 @@ class Inventory:
             By the numbers of the nodes, so that ranks are counted in the same order everywhere. None: it
             does not fit at the moment.
         """
-        fitting = [
-            (len(free.cores), len(free.gpus), number)
-            for number, free in self._there
-            if number not in without and _fits(free, resources)
-        ]
+        fitting = self._fitting(resources, without)
         if len(fitting) < resources.nodes:
             return None
         # the fullest nodes first, so that whole nodes stay free for tasks that need them; those
         # without a GPU before those with one
-        fitting.sort(
-            key=lambda node: (bool(node[1]) > bool(resources.gpus_per_rank), node[0], node[2])
-        )
-        chosen = sorted(number for _, _, number in fitting[: resources.nodes])
-        return [self._place_on(number, resources) for number in chosen]
+        best = [min(fitting)] if resources.nodes == 1 else sorted(fitting)[: resources.nodes]
+        return [self._place_on(number, resources) for number in sorted(one[2] for one in best)]
+
+    def _fitting(
+        self, resources: TaskResources, without: Collection[int]
+    ) -> list[tuple[bool, int, int]]:
+        """Return the nodes with room for a task: has a GPU in vain, free cores, number."""
+        cores, memory = resources.cores_per_node, resources.memory or 0
+        shares, ranks = resources.gpu_shares, resources.ranks_per_node
+        fitting = []
+        for number, free in self._there:
+            n = len(free.cores)
+            if n < cores or free.memory < memory or number in without:
+                continue
+            if shares and not _has_gpus(free.gpus.values(), shares, ranks):
+                continue
+            fitting.append((not shares and bool(free.gpus), n, number))
+        return fitting
 
     def _place_on(self, number: int, resources: TaskResources) -> NodePlace:
         free = self._free[number]
@@ -289,14 +298,6 @@ def _missing(free: _Node, resources: TaskResources) -> tuple[float, float, float
     return max(0, cores), max(0.0, gpus), max(0.0, memory)
 
 
-def _fits(free: _Node, resources: TaskResources) -> bool:
-    return (
-        len(free.cores) >= resources.cores_per_node
-        and free.memory >= (resources.memory or 0)
-        and (not resources.gpus_per_rank or _has_gpus(free.gpus.values(), resources))
-    )
-
-
 def _enough(nodes: Iterable[NodeInventory], resources: TaskResources) -> bool:
     """Whether a task fits on these nodes, while nothing else runs there."""
     missing = resources.nodes
@@ -309,17 +310,16 @@ def _enough(nodes: Iterable[NodeInventory], resources: TaskResources) -> bool:
 
 def _holds(node: NodeInventory, resources: TaskResources) -> bool:
     """Whether a node has enough for a task, while nothing else runs there."""
+    shares, gpus = resources.gpu_shares, [GPU_SHARES] * len(set(node.gpus))
     return (
         len(node.cores) >= resources.cores_per_node
         and (node.memory is None or node.memory >= (resources.memory or 0))
-        and (
-            not resources.gpus_per_rank or _has_gpus([GPU_SHARES] * len(set(node.gpus)), resources)
-        )
+        and (not shares or _has_gpus(gpus, shares, resources.ranks_per_node))
     )
 
 
-def _has_gpus(free: Iterable[int], resources: TaskResources) -> bool:
-    shares, ranks = resources.gpu_shares, resources.ranks_per_node
+def _has_gpus(free: Collection[int], shares: int, ranks: int) -> bool:
+    """Whether GPUs with so many free shares are enough for ranks that need so many each."""
     if shares < GPU_SHARES:
         return sum([left // shares for left in free]) >= ranks
     return list(free).count(GPU_SHARES) * GPU_SHARES >= ranks * shares

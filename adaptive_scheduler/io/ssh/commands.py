@@ -51,7 +51,7 @@ def ssh_argv(
     """Return how ``ssh`` is called; what is to run there comes behind it."""
     argv = shlex.split(environ.get(SSH_VARIABLE) or "ssh")
     # ports that are not let through are no errors for it; banners are not for people who type here
-    level = "INFO" if "-L" in options else "ERROR"
+    level = "INFO" if any(option.startswith("-L") for option in options) else "ERROR"
     for name, value in [*_OPTIONS.items(), ("LogLevel", level)]:
         argv += ["-o", f"{name}={value}"]
     argv += ["-t" if terminal else "-T", *options]

@@ -28,14 +28,14 @@ class Seen(msgspec.Struct, frozen=True):
     address : Address
     keys : (str, str)
         Public and secret one of a client.
-    to : (str, int)
-        Host and port of the manager, as the host there reaches it.
+    to : list of (str, int)
+        Hosts and ports of the manager, as the host there may reach it.
     """
 
     identity: list[Any]
     address: Address
     keys: tuple[str, str]
-    to: tuple[str, int]
+    to: list[tuple[str, int]]
 
 
 class FarManager:
@@ -85,7 +85,7 @@ class FarManager:
 
     def identity(self) -> object:
         """What changes when connections must be made anew."""
-        return self._tunnel, self._tunnel is not None and self._tunnel.is_forbidden
+        return self._tunnel, self._tunnel and self._tunnel.failures
 
     def read_address(self) -> Address:
         """Where it is found from here; ManagerUnreachableError if nothing leads there now."""
@@ -100,7 +100,9 @@ class FarManager:
                 "AllowTcpForwarding must be on in its sshd_config: take another login node, or run this "
                 "program there."
             )
-        return msgspec.structs.replace(seen.address, urls=[f"ipc://{tunnel.path}"])
+        return msgspec.structs.replace(
+            seen.address, urls=[f"ipc://{path}" for path in tunnel.paths]
+        )
 
     def client_keys(self) -> KeyPair:
         """The keys of a client of this run."""

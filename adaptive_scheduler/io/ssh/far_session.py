@@ -83,9 +83,16 @@ def start_ssh(argv: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 class Said:
-    """What a process prints as errors; a thread reads it."""
+    """What a process prints as errors; a thread reads it.
+
+    Attributes
+    ----------
+    n : int
+        Lines so far.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
+        self.n = 0
         self._lines: deque[str] = deque(maxlen=_LINES)
         self._thread = threading.Thread(target=self._read, args=(file,), daemon=True)
         self._thread.start()
@@ -94,6 +101,7 @@ class Said:
         with file:
             for line in file:
                 self._lines.append(line.decode(errors="replace").rstrip())
+                self.n += 1
 
     def so_far(self) -> str:
         """Return what has come."""

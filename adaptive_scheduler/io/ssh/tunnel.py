@@ -35,16 +35,21 @@ def socket_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 class Tunnel:
-    """A Unix socket here that leads to a port there.
+    """Unix sockets here that lead to ports there.
 
     Parameters
     ----------
     place : FarPlace
     environ : mapping
     path : Path
-        Of the socket.
-    host, port : str, int
-        As the other host knows them.
+        Of the sockets, but for their numbers.
+    to : list of (str, int)
+        Hosts and ports, as the other host knows them.
+
+    Attributes
+    ----------
+    paths : list of Path
+        One for each port.
 
     Raises
     ------
@@ -52,10 +57,13 @@ class Tunnel:
     """
 
     def __init__(
-        self, place: FarPlace, environ: Mapping[str, str], path: Path, to: tuple[str, int]
+        self, place: FarPlace, environ: Mapping[str, str], path: Path, to: list[tuple[str, int]]
     ) -> None:
-        self.path = path
-        argv = ssh_argv(place, environ, "-L", f"{path}:{to[0]}:{to[1]}")
+        self.paths = [path.with_name(f"{path.name}.{n}") for n in range(len(to))]
+        options = [
+            f"-L{here}:{host}:{port}" for here, (host, port) in zip(self.paths, to, strict=True)
+        ]
+        argv = ssh_argv(place, environ, *options)
         self._process = start_ssh([*argv, _THERE])
         assert self._process.stderr is not None
         self._said = Said(self._process.stderr)
@@ -75,12 +83,17 @@ class Tunnel:
                 self.end()
                 raise FarHostError(ssh_fault(place, SSH_FAILED, self._said.text()))
             said += data
-        if not self.path.exists():
+        if not all(path.exists() for path in self.paths):
             self.end()
             raise FarHostError(
-                f"{place.host}: ssh makes no socket at {self.path} for the manager's port: "
+                f"{place.host}: ssh makes no socket at {self.paths[0]} for the manager's port: "
                 f"{self._said.text()[-300:]}"
             )
+
+    @property
+    def failures(self) -> int:
+        """Grows when nobody answers at a port there, or no port is let through."""
+        return self._said.n
 
     @property
     def is_forbidden(self) -> bool:
@@ -98,5 +111,6 @@ class Tunnel:
         for file in (self._process.stdin, self._process.stdout):
             if file is not None:
                 file.close()
-        with suppress(OSError):
-            self.path.unlink()
+        for path in self.paths:
+            with suppress(OSError):
+                path.unlink()

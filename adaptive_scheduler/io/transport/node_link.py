@@ -9,12 +9,15 @@ import zmq
 
 from adaptive_scheduler.io.transport.addresses import host_addresses
 from adaptive_scheduler.io.transport.authenticator import Authenticator
+from adaptive_scheduler.io.transport.connection_limit import ConnectionLimiter
 from adaptive_scheduler.io.transport.keys import KeyPair
 
 #: Bytes of one message: a value that goes by no file, and a little more.
 _LONGEST = 128 * 2**20
 #: Seconds after which a broken connection is tried again, at most.
 _RECONNECT = 1.0
+#: Milliseconds that the last words may take.
+_FAREWELL = 500
 #: Plain integers, see `server`.
 _NOW = int(zmq.NOBLOCK)
 _READABLE = int(zmq.POLLIN)
@@ -70,7 +73,11 @@ class NodeServer(_NodeSocket):
         self._socket.set(zmq.ROUTER_HANDOVER, 1)
         self._socket.curve_server = True
         self._socket.curve_secretkey, self._socket.curve_publickey = server.secret, server.public
-        port = self._socket.bind_to_random_port("tcp://*")
+        self._socket.set(zmq.ZAP_DOMAIN, b"nodes")  # see `server`: with one, nobody else is let in
+        self._socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
+        self._limiter = ConnectionLimiter(context)
+        port = self._limiter.listen("", 0)
+        self._limiter.open(self._socket)
         self.urls = [f"tcp://{host}:{port}" for host in host_addresses()]
 
     def receive(self) -> Iterator[tuple[bytes, bytes]]:
@@ -85,8 +92,9 @@ class NodeServer(_NodeSocket):
         self._socket.send_multipart((peer, data), _NOW)
 
     def close(self) -> None:
-        """Close it, and forget its keys."""
-        self._socket.close()
+        """Close it, and forget its keys; what is said to those that are sent away has a moment."""
+        self._limiter.close()
+        self._socket.close(_FAREWELL)
         self._context.term()
         _contexts.discard(self._context)
 

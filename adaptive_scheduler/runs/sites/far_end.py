@@ -38,9 +38,6 @@ from adaptive_scheduler.runs.sites.local import (
 )
 from adaptive_scheduler.runs.sites.site import Site
 
-#: Seconds that an address of the manager is tried.
-REACH = 2.0
-
 #: Python 3.11.4 and later warn without a filter; the files come from the user's own driver.
 _AS_THEY_ARE: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 
@@ -125,7 +122,7 @@ class FarEnd:
             return None
         pair = where.client_keys()
         keys = pair.public.decode(), pair.secret.decode()
-        return Seen(list(identity), address, keys, reachable(address))  # type: ignore[call-overload]
+        return Seen(list(identity), address, keys, ways_to(address))  # type: ignore[call-overload]
 
     def missing_programs(self, scheduler: bytes) -> None:
         """Raise CommandMissingError if a program of the batch system is not installed."""
@@ -175,13 +172,10 @@ class FarEnd:
         return True
 
 
-def reachable(address: Address) -> tuple[str, int]:
-    """Return the first address of a manager that answers from here."""
+def ways_to(address: Address) -> list[tuple[str, int]]:
+    """Return where a manager may be reached from here: of this host, each of its addresses will do."""
     places = [split_url(url) for url in address.urls]
-    for place in places:
-        with suppress(OSError), socket.create_connection(place, REACH):
-            return place
-    return places[0]
+    return places[:1] if address.host == socket.gethostname() else places
 
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:

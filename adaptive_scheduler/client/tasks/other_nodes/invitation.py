@@ -10,7 +10,7 @@ import msgspec
 
 from adaptive_scheduler.client.tasks.head.allocation import GPU_VARIABLES, OF_NODE
 from adaptive_scheduler.core.paths import JOB_VARIABLE, NODE_VARIABLE, RunFolder
-from adaptive_scheduler.errors import FileError
+from adaptive_scheduler.errors import FileError, PermissionsError
 from adaptive_scheduler.io.disk import files
 
 
@@ -72,9 +72,14 @@ class Invitation(msgspec.Struct, frozen=True):
 def write_invitation(folder: RunFolder, invitation: Invitation) -> Path:
     """Write it where only this user can read it, in place of that of an earlier head of this job.
 
-    Returns its path.
+    Returns its path. PermissionsError where others could read it: it has keys, and the environment.
     """
-    files.private_folder(folder.invitations)
+    if files.is_open_to_others(files.private_folder(folder.invitations)):
+        raise PermissionsError(
+            folder.invitations,
+            "chmod has no effect here, so others could read what the nodes of a job are told. Choose a "
+            "folder on another file system, or give nodes=1.",
+        )
     path = folder.invitations / files.short_hash(invitation.job)
     files.write_atomically(path, msgspec.msgpack.encode(invitation), mode=0o600)
     return path

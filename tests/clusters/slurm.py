@@ -152,14 +152,9 @@ class PrivateSlurm:
 
     def kill_node(self, node: str) -> None:
         """End all that runs on a node at once, its slurmd too, as if its power had failed."""
-        deadline = time.monotonic() + remains.PATIENCE
-        while left := [one for one in remains.processes(self.folder) if self._is_on(one, node)]:
-            for process in left:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            psutil.wait_procs(left, timeout=1)
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"these of {node} do not end: {left}")
+        remains.kill_at_once(
+            lambda: [one for one in remains.processes(self.folder) if self._is_on(one, node)]
+        )
 
     def start_node(self, node: str) -> None:
         """Start the slurmd of a node that was killed."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import psutil
 
@@ -130,14 +131,18 @@ class NodeKills:
 
     def _kill_host(self, pbs: PrivatePBS, host: str) -> str:
         """End all that runs on a host; the fake takes it for away meanwhile."""
-        for job in self._jobs():
-            for pid in pbs.processes_of(job.id):
-                process = psutil.Process(pid)
-                if (node_of(process) or job.nodes[0]) == host:
-                    process.kill()
+        remains.kill_at_once(lambda: self._on_host(pbs, host))
         pbs.change(hosts_away=[host])
         self._away[host] = time.monotonic() + DEAD, lambda: pbs.change(hosts_away=[])
         return host
+
+    def _on_host(self, pbs: PrivatePBS, host: str) -> Iterator[psutil.Process]:
+        for job in self._jobs():
+            for pid in pbs.processes_of(job.id):
+                with suppress(psutil.Error):
+                    process = psutil.Process(pid)
+                    if (node_of(process) or job.nodes[0]) == host:
+                        yield process
 
     # ------------------------------------------------------------------ of several nodes
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,10 +16,11 @@ from hypothesis import strategies as st
 from adaptive_scheduler.commandline.far_command import names_far_run
 from adaptive_scheduler.errors import FarHostError, FileError, InputError, RequestRefusedError
 from adaptive_scheduler.executors.worker import describe
+from adaptive_scheduler.io.ssh import far_link
 from adaptive_scheduler.io.ssh.commands import MARK, module_there, ssh_argv
 from adaptive_scheduler.io.ssh.far_link import failure_of, value_of
 from adaptive_scheduler.io.ssh.far_place import FarPlace, is_far, read_url
-from adaptive_scheduler.io.ssh.far_session import FarAnswer
+from adaptive_scheduler.io.ssh.far_session import FarAnswer, LostConnectionError
 from adaptive_scheduler.io.ssh.faults import ssh_fault
 from adaptive_scheduler.runs.run_manager import RunManager, run_folder
 from adaptive_scheduler.runs.sites.find_site import site_for, site_of
@@ -139,6 +143,55 @@ def test_errors_travel(error: Exception) -> None:
 def test_an_error_that_nobody_expects_names_itself() -> None:
     with pytest.raises(FarHostError, match="ZeroDivisionError there: by zero"):
         value_of(FarAnswer(1, b"", failure_of(ZeroDivisionError("by zero"))))  # type: ignore[arg-type]
+
+
+class FakeSession:
+    """A session whose connection breaks at the first request."""
+
+    def __init__(self) -> None:
+        self.has_ended = threading.Event()
+
+    def ask(self, _what: str, _values: Any) -> FarAnswer:
+        raise LostConnectionError("broken")
+
+    def why_lost(self) -> str:
+        self.end()
+        return "it broke"
+
+    def stop(self) -> None:
+        self.end()
+
+    def end(self) -> None:
+        self.has_ended.set()
+
+
+def test_a_connection_that_comes_after_the_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ssh stayed as long as the program."""
+    monkeypatch.setattr(far_link, "LAST_WAIT", 0.01)
+    sessions = [FakeSession(), FakeSession(), FakeSession()]
+    tries: list[int] = []
+    may_connect = threading.Event()
+
+    def connect() -> Any:
+        tries.append(1)
+        if len(tries) > 1:
+            assert may_connect.wait(20)
+        return sessions[len(tries) - 1]
+
+    said: list[str] = []
+    link = far_link.FarLink(PLACE, connect, lambda: None, said.append)
+    link.open()
+    with pytest.raises(LostConnectionError):
+        link.try_ask("x")
+    while len(tries) < 2:
+        time.sleep(0.01)
+    link.close()
+    may_connect.set()
+    assert sessions[1].has_ended.wait(20)
+    assert len(said) == 1
+    assert "is lost: it broke. It is taken up again" in said[0]
+    with pytest.raises(FarHostError):
+        link.ask("x")
 
 
 def test_a_run_of_learners_is_not_started_from_afar(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from adaptive_scheduler.io.ssh.far_session import (
 
 #: Seconds between two looks whether the connection is there.
 LOOK = 0.5
+#: Seconds that a try to connect, which is under way at the end, is waited for.
+LAST_WAIT = 2.0
 #: Seconds between two tries to connect: twice as long each time, at most the second.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 
@@ -126,7 +128,6 @@ class FarLink:
         assert self._session is not None
         self._there.clear()
         self._reason = self._session.why_lost()
-        self._session.end()
         self._session = None
         if self._closing.is_set():
             self._there.set()
@@ -145,7 +146,7 @@ class FarLink:
             except LostConnectionError:
                 continue
             except FarHostError as error:  # as of a port that is not let through
-                if str(error) != complaint:
+                if str(error) != complaint and not self._closing.is_set():
                     self._report(f"{error} It is tried again.")
                 complaint = str(error)
 
@@ -166,6 +167,9 @@ class FarLink:
             if self._closing.wait(min(FIRST_PAUSE * 2**n, LONGEST_PAUSE)):
                 return
         with self._lock:
+            if self._closing.is_set():
+                session.end()
+                return
             self._session = session
         self._there.set()
         self._report(
@@ -183,7 +187,7 @@ class FarLink:
                 self._session.end()
                 self._session = None
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join()
+            self._thread.join(LAST_WAIT)
 
 
 def value_of(answer: FarAnswer) -> msgspec.Raw:

@@ -203,7 +203,7 @@ class FarSession:
             status: int | None = self._process.wait(_LAST_WORDS)
         except subprocess.TimeoutExpired:
             status = None
-        self.stop()
+        self.end()
         if status is not None and status < 0:
             return f"ssh was ended by signal {-status}"
         return ssh_fault(self._place, status, self._said.text())

@@ -66,9 +66,12 @@ def _print_what_is_marked(file: IO[bytes]) -> None:
     with file:
         while (line := file.readline()) and line != f"{MARK}\n".encode():
             continue
-        for line in file:
-            sys.stdout.write(line.decode(errors="replace"))
-            sys.stdout.flush()
+        try:
+            for line in file:
+                sys.stdout.buffer.write(line)
+                sys.stdout.buffer.flush()
+        except BrokenPipeError:  # as of `| head`; Python would complain once more at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _relay(file: IO[bytes], said: deque[str]) -> None:

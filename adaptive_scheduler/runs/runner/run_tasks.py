@@ -30,6 +30,10 @@ class Tasks(Protocol):
     def fault(self) -> Exception | None:
         """Why no task ends any more; None while they do."""
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing comes back any more, although tasks may go on."""
+
     def submit(
         self, function: Callable[..., Any], argument: Any, gain: float, key: str
     ) -> AnyFuture:
@@ -73,6 +77,11 @@ class RunTasks:
     def fault(self) -> Exception | None:
         """Why no task ends any more; None while they do."""
         return self._book.fault
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing comes back any more, although tasks may go on."""
+        return self._executor._closing.is_closed  # noqa: SLF001
 
     def submit(
         self, function: Callable[..., Any], argument: Any, gain: float, key: str

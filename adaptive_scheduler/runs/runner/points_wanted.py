@@ -76,7 +76,7 @@ class SlotWatch:
     on_change : callable
         Called, in the thread, when there are more or fewer.
     always : callable
-        Called, in the thread, after each look.
+        Called, in the thread, before each further look.
 
     Attributes
     ----------
@@ -106,8 +106,8 @@ class SlotWatch:
 
     def _watch(self) -> None:
         while not self._is_closed.wait(INTERVAL):
-            self._look()
             self._always()
+            self._look()
 
     def _look(self) -> None:
         try:

@@ -11,7 +11,12 @@ from typing import Any, Protocol
 from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.slots import SlotCount, Slots
-from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError, ManagerUnreachableError
+from adaptive_scheduler.errors import (
+    AdaptiveSchedulerError,
+    InputError,
+    ManagerUnreachableError,
+    RunError,
+)
 from adaptive_scheduler.runs.driver.commands.command import Command
 from adaptive_scheduler.runs.driver.executor import Executor, future_of
 from adaptive_scheduler.runs.driver.future import TaskFuture
@@ -129,7 +134,9 @@ class RunTasks:
         return [known[item] for item, view in views.items() if view.phase == Phase.QUEUED]
 
     def slots(self) -> SlotCount:
-        """Return how many can run at a time now."""
+        """Return how many can run at a time now; RunError if the executor has ended."""
+        if self.is_closed:  # to ask would start the manager again
+            raise RunError("the executor has ended.")
         needs = self._settings.resources or TaskResources()
         reply = self._book.keeper.ask(Slots(needs, self._settings.tag))
         assert isinstance(reply, SlotCount), reply

@@ -226,30 +226,38 @@ from adaptive import Learner1D
 from adaptive_scheduler import Executor, Runner, scheduler
 from tests.integration.noted import noted
 
-learner = Learner1D(partial(noted, 0.3, sys.argv[1]), (-1, 1))
+learner = Learner1D(partial(noted, 0.2, sys.argv[1]), (-1, 1))
 batch = scheduler.LocalScheduler(cores=2, max_cores=2, kill_wait=5, state=sys.argv[2] + "/batch")
 with Executor(batch, sys.argv[2] + "/run", interval=1, idle=5) as executor:
-    Runner(learner, executor, int(sys.argv[3])).run()
+    runner = Runner(learner, executor, int(sys.argv[3])).start()
+    while len(sys.argv) > 4 and not runner.done:
+        time.sleep(0.1)
+    runner.wait()
 print(learner.npoints)
 """
 
 
-def run_program(tmp_path: Path, goal: int) -> subprocess.Popen[str]:
+def run_program(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, f"{tmp_path}/ledger", f"{tmp_path}", f"{goal}"],
+        [sys.executable, "-c", PROGRAM, f"{tmp_path}/ledger", f"{tmp_path}", "20", *options],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=Path(__file__).parents[2],
     )  # fmt: skip
 
 
 @pytest.mark.timeout(120)
 def test_a_ctrl_c_leaves_the_points_in_the_run(tmp_path: Path) -> None:
+    """In `wait`, and in a loop of the user's own."""
     ledger = f"{tmp_path}/ledger"
-    program = run_program(tmp_path, 12)
-    wait_for(lambda: len(noted_in(ledger, "end")) >= 4)
-    program.send_signal(signal.SIGINT)
-    output, _ = program.communicate(timeout=20)
-    assert "KeyboardInterrupt" in output
-    again = run_program(tmp_path, 12)
+    for options in ((), ("own loop",)):
+        more = len(noted_in(ledger, "begin")) + 5  # some go on without it
+        program = run_program(tmp_path, *options)
+        wait_for(lambda more=more: len(noted_in(ledger, "end")) >= more)
+        begin = time.monotonic()
+        program.send_signal(signal.SIGINT)
+        output, _ = program.communicate(timeout=PATIENCE)
+        assert "KeyboardInterrupt" in output
+        assert time.monotonic() - begin < 20
+    again = run_program(tmp_path)
     output, _ = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, output
     begun = noted_in(ledger, "begin")

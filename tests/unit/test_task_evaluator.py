@@ -40,7 +40,7 @@ class FakeTasks:
         self.futures: list[TaskFuture[Any]] = []
         self.begun: set[TaskFuture[Any]] = set()
         self.before: list[tuple[str, Phase, TaskFuture[Any] | None]] = []
-        self.is_closed = False
+        self.is_closed = self.has_ended = False
 
     def submit(
         self, function: Callable[..., Any], argument: Any, gain: float, key: str
@@ -79,7 +79,7 @@ class FakeTasks:
         return [one for one in self.before if is_mine(one[0])]
 
     def close(self) -> None:
-        self.is_closed = True
+        self.has_ended = True
 
     def keys(self) -> list[str]:
         return [future.settings.key for future in self.futures]
@@ -255,7 +255,7 @@ def test_at_the_end_what_runs_is_cancelled(tasks: FakeTasks) -> None:
     evaluator.submit(points(1.0))
     evaluator.forget()
     assert tasks.futures[0].cancelled()
-    assert (evaluator.returned(), evaluator.n_in_flight, tasks.is_closed) == ([], 0, True)
+    assert (evaluator.returned(), evaluator.n_in_flight, tasks.has_ended) == ([], 0, True)
 
 
 def test_after_a_ctrl_c_points_stay_in_the_run(tasks: FakeTasks) -> None:
@@ -265,6 +265,19 @@ def test_after_a_ctrl_c_points_stay_in_the_run(tasks: FakeTasks) -> None:
     evaluator.drop_waiting()
     evaluator.forget()
     assert not tasks.futures[0].done()
+
+
+def test_an_executor_that_has_ended_is_not_waited_for(tasks: FakeTasks) -> None:
+    evaluator = evaluator_of(tasks)
+    evaluator.submit(points(1.0))
+    evaluator.end_if_closed()
+    assert evaluator.failure is None
+    tasks.is_closed = True
+    evaluator.end_if_closed()
+    assert "the executor has ended" in str(evaluator.failure)
+    assert evaluator.n_in_flight == 0
+    evaluator.forget()
+    assert not tasks.futures[0].done()  # it stays in the run
 
 
 # --------------------------------------------------------------------------- a learner that knows more

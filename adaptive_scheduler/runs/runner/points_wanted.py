@@ -75,6 +75,8 @@ class SlotWatch:
         Returns how many there are.
     on_change : callable
         Called, in the thread, when there are more or fewer.
+    always : callable
+        Called, in the thread, before each further look.
 
     Attributes
     ----------
@@ -82,9 +84,14 @@ class SlotWatch:
         The last count.
     """
 
-    def __init__(self, count: Callable[[], SlotCount], on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        count: Callable[[], SlotCount],
+        on_change: Callable[[], None],
+        always: Callable[[], None] = lambda: None,
+    ) -> None:
         self.seen = SlotCount(0)
-        self._count, self._on_change = count, on_change
+        self._count, self._on_change, self._always = count, on_change, always
         self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="slots", daemon=True)
 
@@ -99,6 +106,7 @@ class SlotWatch:
 
     def _watch(self) -> None:
         while not self._is_closed.wait(INTERVAL):
+            self._always()
             self._look()
 
     def _look(self) -> None:

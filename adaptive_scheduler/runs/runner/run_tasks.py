@@ -11,7 +11,12 @@ from typing import Any, Protocol
 from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.slots import SlotCount, Slots
-from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError, ManagerUnreachableError
+from adaptive_scheduler.errors import (
+    AdaptiveSchedulerError,
+    InputError,
+    ManagerUnreachableError,
+    RunError,
+)
 from adaptive_scheduler.runs.driver.commands.command import Command
 from adaptive_scheduler.runs.driver.executor import Executor, future_of
 from adaptive_scheduler.runs.driver.future import TaskFuture
@@ -28,6 +33,10 @@ class Tasks(Protocol):
     @property
     def fault(self) -> Exception | None:
         """Why no task ends any more; None while they do."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing comes back any more, although tasks may go on."""
 
     def submit(
         self, function: Callable[..., Any], argument: Any, gain: float, key: str
@@ -72,6 +81,11 @@ class RunTasks:
     def fault(self) -> Exception | None:
         """Why no task ends any more; None while they do."""
         return self._book.fault
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing comes back any more, although tasks may go on."""
+        return self._executor._closing.is_closed  # noqa: SLF001
 
     def submit(
         self, function: Callable[..., Any], argument: Any, gain: float, key: str
@@ -119,7 +133,9 @@ class RunTasks:
         return [known[item] for item, view in views.items() if view.phase == Phase.QUEUED]
 
     def slots(self) -> SlotCount:
-        """Return how many can run at a time now."""
+        """Return how many can run at a time now; RunError if the executor has ended."""
+        if self.is_closed:  # to ask would start the manager again
+            raise RunError("the executor has ended.")
         needs = self._settings.resources or TaskResources()
         reply = self._book.keeper.ask(Slots(needs, self._settings.tag))
         assert isinstance(reply, SlotCount), reply

@@ -251,7 +251,6 @@ class Runner:
         self, _loop: asyncio.AbstractEventLoop, wake: Callable[[], None]
     ) -> Evaluator:
         learner = self._work.learner
-        self._watch = watch = SlotWatch(self._tasks.slots, wake)
         self._evaluator = evaluator = TaskEvaluator(
             self._tasks,
             self._keys,
@@ -259,6 +258,7 @@ class Runner:
             lambda durations: self._wanted.points(watch.seen, durations),
             wake,
         )
+        self._watch = watch = SlotWatch(self._tasks.slots, wake, evaluator.end_if_closed)
         self._run.store.report.memo |= take_over(learner, self._tasks, self._keys, evaluator)
         watch.start()
         return evaluator

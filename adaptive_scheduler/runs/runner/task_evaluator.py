@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
+from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError, UserCodeError
 from adaptive_scheduler.evaluation.durations import Durations
 from adaptive_scheduler.evaluation.messages import (
     AT_A_TIME,
@@ -80,12 +80,22 @@ class TaskEvaluator:
 
     @property
     def n_in_flight(self) -> int:
-        """Points that have not come back."""
-        return len(self._flights)
+        """Points that have not come back, and may still do so."""
+        return 0 if self._tasks.is_closed else len(self._flights)
 
     def room(self) -> int:
         """How many more points should be in flight now."""
         return max(0, self.workers - len(self._flights))
+
+    def end_if_closed(self) -> None:
+        """End the run of points, and leave those in flight, if nothing will come back; from any thread."""
+        if self._tasks.is_closed and self.failure is None:
+            self.is_leaving = True
+            self.failure = InputError(
+                "no more points can be evaluated: the executor has ended. Let the runner end before: "
+                "wait() in the block of the executor. Points in flight stay in the run."
+            )
+            self._wake()
 
     # -------------------------------------------------------------- to the run
 

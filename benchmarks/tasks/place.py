@@ -37,11 +37,13 @@ WEIGHTS = [60, 20, 10, 6, 1, 3]
 #: Calls of `place` for one value; tasks that are handed out; ends for one value of `place-steady`.
 CALLS, TASKS, ENDS = 600, 20_000, 2000
 NOTE = "the nodes are simulated"
+#: How much of the nodes is taken, and what that is called.
+PARTS = {"empty": 0.0, "half": 0.5, "full": 1.0}
 
 
 def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
     """One thread; seconds of CPU."""
-    for name, part in (("empty", 0.0), ("half", 0.5), ("full", 1.0)):
+    for name, part in PARTS.items():
         what = f"a place for one task of a mix, {NODES} nodes x {CORES} cores x {GPUS} GPUs {name}"
         values = [seconds_of_place(part, seed) * 1e6 for seed in range(rounds)]
         yield Figure(f"place-{name}", what, "µs", values, bar=BARS[f"place-{name}"], note=NOTE)

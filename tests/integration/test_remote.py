@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from adaptive_scheduler import Command, Executor, json_value
+from adaptive_scheduler.core.wire.messages import Status
 from adaptive_scheduler.errors import (
     CommandMissingError,
     FarHostError,
@@ -26,7 +27,8 @@ from adaptive_scheduler.errors import (
     TaskError,
     UnpicklableError,
 )
-from adaptive_scheduler.runs.driver import start_run
+from adaptive_scheduler.runs.manager_client import ManagerClient
+from adaptive_scheduler.runs.sites.find_site import closed_if_refused, site_for
 from adaptive_scheduler.scheduler import PBS, SLURM, Here, LocalScheduler
 from tests.clusters.slurm import PrivateSlurm
 from tests.clusters.sshd import HOST, IS_ROOT, PrivateSshd, free_port
@@ -418,12 +420,17 @@ def test_a_port_where_nobody_answers(sshd: PrivateSshd, other_config: Callable[.
 
 
 def test_ports_that_are_not_let_through(
-    sshd: PrivateSshd, other_config: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    sshd: PrivateSshd, other_config: Callable[..., None]
 ) -> None:
     other_config(IdentityFile=str(sshd.folder / "poor_key"))
-    monkeypatch.setattr(start_run, "PATIENCE", 3.0)
-    with pytest.raises(ManagerUnreachableError, match=r"lets no port through ssh.*another login"):
-        Executor(jobs(1), folder=sshd.url(sshd.home / "closed"), python=str(sshd.python))
+    site = site_for(sshd.url(sshd.home / "closed"), "closed", jobs(1), str(sshd.python))
+    with closed_if_refused(site), ManagerClient(site.folder, where=site.whereabouts()) as client:
+        site.start("closed")
+        with pytest.raises(ManagerUnreachableError, match="does not answer"):
+            client.ask(Status("none"))  # it is tried now
+        with pytest.raises(ManagerUnreachableError, match=r"lets no port .* another login node"):
+            client.ask(Status("none"))
+    site.close()
 
 
 def test_connections_of_the_users_own_are_used(

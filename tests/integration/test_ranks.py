@@ -499,8 +499,7 @@ def the_agent_of_another_node_dies(executor: Executor, folder: Path, node: str) 
     pids = await_lines(folder / "goes-on", 4)
     agents = [one for one in psutil.process_iter() if is_agent_of(one, folder)]
     next(one for one in agents if one.environ().get(NODE_VARIABLE) == node).kill()
-    time.sleep(0.5)
+    time.sleep(2)  # there is another one by now, which finds ranks that are not its own
     assert all(map(is_alive, pids))
     (folder / "go").touch()
     assert future.result(PATIENCE) == 0
-    assert future.attempts == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -15,9 +16,11 @@ import pytest
 
 from adaptive_scheduler.client.tasks.head.nodes import JobNodes, Nodes
 from adaptive_scheduler.client.tasks.messages import Begun, TaskEnd
+from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE
 from adaptive_scheduler.client.tasks.other_nodes import conversation, launch_plan
+from adaptive_scheduler.client.tasks.other_nodes.earlier_life import wait_for_earlier
 from adaptive_scheduler.client.tasks.other_nodes.launchers import Commands
-from adaptive_scheduler.core.paths import JOB_VARIABLE, NODE_VARIABLE, RunFolder
+from adaptive_scheduler.core.paths import JOB_VARIABLE, NODE_VARIABLE, RUN_VARIABLE, RunFolder
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
 from adaptive_scheduler.core.wire.tasks import EndKind, Given
@@ -287,3 +290,22 @@ def test_a_launcher_that_does_not_work_costs_only_its_nodes(
     finally:
         kill_all(tmp_path)
     assert said.count("given up") + said.count("cannot be started") == 1
+
+
+def test_only_what_an_earlier_life_of_this_job_left_on_this_node_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two clusters may both have a job of this number, on nodes of the same name."""
+    monkeypatch.setenv(RUN_VARIABLE, "/mine")
+    mine = {JOB_VARIABLE: JOB, NODE_VARIABLE: "second", RUN_VARIABLE: "/mine", TASK_VARIABLE: "1"}
+    others = [{JOB_VARIABLE: "job.2"}, {NODE_VARIABLE: "third"}, {RUN_VARIABLE: "/its"}]
+    environs = [mine, *({**mine, **other} for other in others)]
+    tasks = [subprocess.Popen(["sleep", "60"], env={**os.environ, **one}) for one in environs]
+    try:
+        wait_for_earlier(JOB, "second", 0.0)
+        tasks[0].wait(5)
+        assert [task.poll() for task in tasks[1:]] == [None, None, None]
+    finally:
+        for task in tasks:
+            task.kill()
+            task.wait()

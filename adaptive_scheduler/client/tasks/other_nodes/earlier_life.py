@@ -47,12 +47,16 @@ def wait_for_earlier(job: str, node: str, patience: float = PATIENCE) -> None:
 
 
 def _left(job: str, node: str) -> list[psutil.Process]:
-    """Other processes of a job on a node that this user may see, and that have not ended."""
+    """Other processes of a job of this run on a node that this user may see, and that have not ended."""
     found = []
+    run = os.environ.get(paths.RUN_VARIABLE)
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             environ = process.environ() if process.pid != os.getpid() else {}
-            is_its = environ.get(paths.JOB_VARIABLE) == job
+            # other clusters, as those of tests, may have a job of the same number
+            is_its = (
+                environ.get(paths.JOB_VARIABLE) == job and environ.get(paths.RUN_VARIABLE) == run
+            )
             is_here = environ.get(paths.NODE_VARIABLE, node) == node
             if is_its and is_here and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)

@@ -73,7 +73,7 @@ class Launchers:
         due = self._plan.due(now)
         for node in self._plan.give_up(now):
             due.remove(node)
-            _say(f"node {node} is given up: it was started {MOST_VAIN_STARTS} times in vain.")
+            say(f"node {node} is given up: it was started {MOST_VAIN_STARTS} times in vain.")
         for nodes in self._plan.in_groups(due):
             for launcher in self._commands(nodes, self._program):
                 self._start(launcher, now)
@@ -85,7 +85,7 @@ class Launchers:
         except OSError as error:
             for node in launcher.nodes:
                 self._plan.forget(node)
-            _say(
+            say(
                 f"{launcher.argv[0]} cannot be started ({error.strerror}), so this job has no other node "
                 f"than its first one: {', '.join(launcher.nodes)} would be started by it. Put it on PATH "
                 "by setup= or extra_script=, or give nodes=1."
@@ -104,5 +104,6 @@ class Launchers:
         self._running.clear()
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Tell people, by the output of the job."""
     print(f"adaptive_scheduler: {text}", file=sys.stderr, flush=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,7 +14,7 @@ from adaptive_scheduler.client.tasks.messages import Begun, Quit, RanksEnded, Ta
 from adaptive_scheduler.client.tasks.other_nodes.conversation import alone
 from adaptive_scheduler.client.tasks.other_nodes.invitation import Invitation, write_invitation
 from adaptive_scheduler.client.tasks.other_nodes.launch_plan import LaunchPlan
-from adaptive_scheduler.client.tasks.other_nodes.launchers import Commands, Launchers
+from adaptive_scheduler.client.tasks.other_nodes.launchers import Commands, Launchers, say
 from adaptive_scheduler.client.tasks.other_nodes.messages import AgentCame, AgentLost, Arrived, Left
 from adaptive_scheduler.client.tasks.other_nodes.other_node import OtherNode, first_word
 from adaptive_scheduler.core.paths import JOB_VARIABLE, RunFolder
@@ -174,6 +173,8 @@ class OtherNodes:
         if node.inventory not in (None, arrived.inventory):
             self._give_up(node, f"it had {node.inventory}, and came back with {arrived.inventory}")
             raise ProtocolError("it has other cores than before.")
+        if node.inventory is not None:
+            say(f"node {node.name} is there again.")
         node.accept(life, arrived.inventory, data, now)
         self._by_life[life] = node
         self._plan.note_there(node.name)
@@ -182,12 +183,14 @@ class OtherNodes:
     def _give_up(self, node: OtherNode, why: str) -> None:
         self._given_up.add(node)
         self._plan.forget(node.name)
-        print(f"adaptive_scheduler: node {node.name} is given up: {why}.", file=sys.stderr)
+        say(f"node {node.name} is given up: {why}.")
 
     def _lose(self, node: OtherNode, text: str) -> None:
         del self._by_life[node.life]
         self._server.send(node.life, alone(Quit(grace=0.0)))
         node.lose()
+        if not self._is_leaving:
+            say(f"node {node.name} is lost: {text.rstrip('.')}.")
         self._plan.note_lost(node.name, time.monotonic())
         self._listener.node_lost(node.number, text)
 

@@ -52,7 +52,7 @@ from adaptive_scheduler.io.transport.node_link import NodeClient
 #: Seconds between two looks at the clock.
 TICK = 0.5
 #: Seconds that the head may take to answer at one of its addresses, and at all of them.
-ANSWER, ARRIVAL = 3.0, 60.0
+ANSWER, ARRIVAL = 5.0, 60.0
 #: Seconds that tasks have to end if the head is gone: nobody waits for them.
 LONELY_GRACE = 3.0
 #: Seconds that the last word may take on its way.
@@ -78,9 +78,7 @@ class NodeProxy:
 
     def __init__(self, invitation: Invitation, node: int, inventory: NodeInventory) -> None:
         self._selector = selectors.DefaultSelector()
-        self._arrived = Arrived(node, inventory)
-        self._talk = Conversation(_to_node, time.monotonic())
-        self._client = _accepted_client(invitation, self._arrived, self._talk)
+        self._client, self._talk = _accepted(invitation, Arrived(node, inventory))
         self._selector.register(self._client, selectors.EVENT_READ, lambda: None)
         self._agent = AgentLink(RunFolder(invitation.folder), self._selector, self)
         self._quit: Quit | None = None
@@ -181,20 +179,22 @@ class NodeProxy:
         self._unnoted += 1
 
 
-def _accepted_client(invitation: Invitation, arrived: Arrived, talk: Conversation) -> NodeClient:
-    """Return a connection by which the head has answered, at one of its addresses."""
-    life = uuid.uuid4().hex.encode()
+def _accepted(invitation: Invitation, arrived: Arrived) -> tuple[NodeClient, Conversation]:
+    """Return a connection to one of the head's addresses, by which it has accepted this node.
+
+    Each try is a life of its own: nobody knows whether the head has heard the one before.
+    """
     pair = KeyPair(invitation.public, invitation.secret)
-    talk.put(arrived)
-    parcels = talk.parcels(time.monotonic())
     end = time.monotonic() + ARRIVAL
     while time.monotonic() < end:
         for url in invitation.urls:
-            client = NodeClient(url, invitation.server_key, pair, life)
-            for parcel in parcels:
+            client = NodeClient(url, invitation.server_key, pair, uuid.uuid4().hex.encode())
+            talk = Conversation(_to_node, time.monotonic())
+            talk.put(arrived)
+            for parcel in talk.parcels(time.monotonic()):
                 client.send(parcel)
             if _is_accepted(client, talk):
-                return client
+                return client, talk
             client.close()
     raise HeadGoneError(
         f"the head of this job does not answer at {', '.join(invitation.urls)}. Its nodes must be able "
@@ -204,19 +204,22 @@ def _accepted_client(invitation: Invitation, arrived: Arrived, talk: Conversatio
 
 def _is_accepted(client: NodeClient, talk: Conversation) -> bool:
     end = time.monotonic() + ANSWER
-    poll = selectors.DefaultSelector()
-    poll.register(client, selectors.EVENT_READ)
-    with poll:
-        while (left := end - time.monotonic()) > 0:
-            if not client.has_heard:
-                poll.select(min(left, TICK))
-            for data in client.receive():
-                for message in talk.take(data, time.monotonic()):
-                    if isinstance(message, Quit):
-                        raise HeadGoneError("the head has no use for it.")
-                    if isinstance(message, Accepted):
-                        return True
+    while (left := end - time.monotonic()) > 0:
+        for message in _answers(client, talk, left):
+            if isinstance(message, Quit):
+                raise HeadGoneError("the head has no use for it.")
+            if isinstance(message, Accepted):
+                return True
     return False
+
+
+def _answers(client: NodeClient, talk: Conversation, seconds: float) -> list[Any]:
+    with selectors.DefaultSelector() as poll:
+        poll.register(client, selectors.EVENT_READ)
+        if not client.has_heard:
+            poll.select(min(seconds, TICK))
+    now = time.monotonic()
+    return [message for data in client.receive() for message in talk.take(data, now)]
 
 
 def main(argv: list[str]) -> int:

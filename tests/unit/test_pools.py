@@ -1165,6 +1165,9 @@ def test_a_job_whose_nodes_are_still_to_come_is_not_idle_while_tasks_wait_for_th
     for _ in range(10):
         run.clock.advance(2)
         assert not head.trade().leave
+    run.clock.advance(
+        2
+    )  # more than `idle`: it was told to leave in the turn in which its node came
     head.trade(nodes=[NodeChange(1, 1, NodeInventory("m", [0, 1]))])
     assert len(head.tokens) == 1
     head.end_all()

@@ -142,7 +142,7 @@ class Head:
         """It has told which nodes there are."""
         is_whole = self.inventory.is_complete and not self.inventory.lost
         if is_whole:
-            self.lacks_since = None
+            self.lacks_since = self.idle_since = None  # what waits may fit from now on
         elif self.lacks_since is None:
             self.lacks_since = now
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from adaptive_scheduler.runs.driver.executor import Executor
     from adaptive_scheduler.runs.run_manager import RunManager
+    from adaptive_scheduler.runs.runner.runner import Runner
 
 __all__ = [
     "Command",
@@ -29,6 +30,7 @@ __all__ = [
     "Limits",
     "Network",
     "RunManager",
+    "Runner",
     "Saving",
     "TaskResources",
     "__version__",
@@ -50,6 +52,7 @@ _NAMES = {
     "Limits": "core.options.run_options",
     "Network": "core.options.run_options",
     "RunManager": "runs.run_manager",
+    "Runner": "runs.runner.runner",
     "Saving": "core.options.run_options",
     "TaskResources": "core.tasks.resources",
     "exit_code": "runs.driver.commands.value_rules",

@@ -32,6 +32,7 @@ MANY_PARAMETERS = {
     "runs/driver/executor.py:Executor.add_pool",
     "runs/driver/executor.py:Executor.options",
     "runs/run_manager.py:RunManager.__init__",
+    "runs/runner/runner.py:Runner.__init__",
     "server_support.py:manage_jobs",
     "client_support.py:run",
     "schedulers/base.py:Scheduler.__init__",
@@ -87,6 +88,7 @@ CATCH_ALL = {
     "runs/start/goal_check.py": 1,
     "manager/in_process.py": 1,
     "runs/load_data.py": 2,
+    "runs/runner/runner.py": 1,
     "runs/task_details.py": 3,
 }
 

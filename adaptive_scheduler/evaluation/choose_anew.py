@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from adaptive_scheduler.evaluation.messages import Evaluator, PointTask
 from adaptive_scheduler.io.learner_data import adaptive_private
 
 
-def choose_anew(learner: Any, evaluator: Evaluator, kept_back: list[PointTask]) -> list[PointTask]:
-    """Let a learner choose anew the points that wait; returns those that are new.
+@dataclass
+class Choice:
+    """What a learner wants of the points that wait.
 
-    A point that it chooses again keeps its place in flight, and gets its new gain. The others are
-    taken back, unless they begin meanwhile: then their values are told as any.
+    Attributes
+    ----------
+    new, kept, gone : list of PointTask
+        Points to submit; those that it has chosen again, with their new gains; those that it has not.
+    """
+
+    new: list[PointTask] = field(default_factory=list)
+    kept: list[PointTask] = field(default_factory=list)
+    gone: list[PointTask] = field(default_factory=list)
+
+
+def choose_anew(learner: Any, evaluator: Evaluator, kept_back: list[PointTask]) -> Choice:
+    """Let a learner choose anew the points that wait; nothing is submitted or taken back yet.
 
     Parameters
     ----------
@@ -23,18 +36,18 @@ def choose_anew(learner: Any, evaluator: Evaluator, kept_back: list[PointTask]) 
     """
     waiting = evaluator.waiting() if adaptive_private.can_choose_anew(learner) else []
     if not waiting:
-        return []
+        return Choice()
     by_point = {task.x: task for task in waiting}
     pending = [x for _, x in evaluator.in_flight() if x not in by_point]
     pending += [task.x for task in kept_back]
-    kept, new = [], []
+    choice = Choice()
     for x, gain in adaptive_private.choose_anew(learner, pending, len(waiting)):
         task = by_point.pop(x, None)
         if task is None:
             target = adaptive_private.target(learner.function, x)
-            new.append(PointTask(x, *target, gain=gain))
+            choice.new.append(PointTask(x, *target, gain=gain))
         else:
             task.gain = gain
-            kept.append(task)
-    evaluator.exchange(kept, list(by_point.values()))
-    return new
+            choice.kept.append(task)
+    choice.gone = list(by_point.values())
+    return choice

@@ -336,12 +336,15 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         """Tell values together, and let the learner choose anew what waits."""
         self._tell_all()
         kept_back = [*self._given_up, *self._retry]
+        if self.error is not None:
+            return
         try:
-            new = choose_anew(self.learner, self.evaluator, kept_back) if self.error is None else []
+            choice = choose_anew(self.learner, self.evaluator, kept_back)
         except BaseException as error:  # noqa: BLE001  the border to the user's code, as of `ask`
             self.error = user_error("learner's ask", worker.describe(error))
             return
-        self._submit_tasks(new)
+        self._submit_tasks(choice.new)  # first: no slot is to be idle meanwhile
+        self.evaluator.exchange(choice.kept, choice.gone)
 
     def _tell_all(self) -> None:
         pairs = [(result.task.x, result.value) for result in self._held]

@@ -42,7 +42,7 @@ def test_the_blocks_of_the_page_run_one_after_the_other(tmp_path: Path) -> None:
     assert lines[10].startswith("3.14159 init ")
     assert lines[11:14] == ["[2.0, 4.0, 6.0]", "0.25", "12.56636"]
     assert lines[14] == "10 have ended, 90 are left in the list"
-    assert lines[15] == "[3.14159] 106 tasks are done"
+    assert lines[15:] == ["[3.14159] 106 tasks are done", "50 goal"]
 
 
 def test_the_other_blocks_name_what_exists(tmp_path: Path) -> None:
@@ -68,6 +68,16 @@ def test_the_first_example_prints_ten_areas(tmp_path: Path) -> None:
     text = run([sys.executable, str(ROOT / "examples" / "functions.py")], tmp_path)
     assert len(text.splitlines()) == 10
     assert "2 12.56636" in text
+
+
+def test_a_learner_runs_over_jobs_that_come_and_go(tmp_path: Path) -> None:
+    program = [sys.executable, str(ROOT / "examples" / "elastic_learner.py")]
+    batch = {"ADAPTIVE_SCHEDULER_LOCALBATCH": str(tmp_path / "batch")}
+    lines = run(program, tmp_path, **batch, ADAPTIVE_SCHEDULER_LOCALBATCH_IDLE="1").splitlines()
+    assert re.fullmatch(r"10\d points, loss 0\.\d{3}", lines[-1])
+    slots = {int(line.split()[0]) for line in lines[:-1]}
+    assert slots >= {2}
+    assert max(slots) > 2
 
 
 def test_the_program_of_the_readme_runs(tmp_path: Path) -> None:

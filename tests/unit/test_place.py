@@ -160,23 +160,6 @@ def test_no_core_gpu_or_memory_is_ever_held_twice(
     assert inventory.free_cores == sum(len(node.cores) for node in nodes)
 
 
-@given(NODES, RESOURCES)
-def test_as_many_tasks_have_room_as_can_be_placed(
-    shapes: list[tuple[int, int, int]], resources: TaskResources
-) -> None:
-    inventory = Inventory([
-        NodeInventory(f"n{number}", list(range(cores)), [str(gpu) for gpu in range(gpus)], mem * GB)
-        for number, (cores, gpus, mem) in enumerate(shapes)
-    ])  # fmt: skip
-    capacity, placed = inventory.capacity_for(resources), 0
-    while (place := inventory.place(resources)) is not None:
-        inventory.take(place)
-        placed += 1
-    # the fullest nodes first is not the best order for tasks of several nodes
-    assert placed == capacity if resources.nodes == 1 else placed <= capacity
-    assert inventory.capacity_for(resources) == capacity
-
-
 def _check_ledger(nodes: list[NodeInventory], held: list[tuple[TaskResources, Placement]]) -> None:
     cores: list[tuple[int, int]] = []
     shares: dict[tuple[int, str], int] = {}

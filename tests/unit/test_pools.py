@@ -35,7 +35,6 @@ from adaptive_scheduler.core.wire.messages import (
     decode_reply,
     encode_request,
 )
-from adaptive_scheduler.core.wire.slots import SlotCount, Slots
 from adaptive_scheduler.core.wire.tasks import (
     AddPool,
     CloseRun,
@@ -411,30 +410,6 @@ def test_pools_outlive_their_manager() -> None:
     listed = run.ask(Pools())
     one = listed.pools[0]
     assert (one.running, one.cores, one.used, one.tasks) == (1, 4, 1, 1)
-
-
-def test_a_driver_is_told_how_many_of_its_tasks_have_room() -> None:
-    run = Run()
-    run.add()
-    run.add(pool(name="q", accepts=["a"]))
-
-    def slots(tag: str = "", **needs: Any) -> Any:
-        return run.ask(Slots(TaskResources(**needs), tag))
-
-    assert slots() == SlotCount(0)
-    run.submit(5)
-    run.submit(1, tag="a", batch="c")
-    run.turn()
-    heads = [Head(run, job) for job in run.jobs()]
-    assert len(heads) >= 2
-    in_p = sum(run.manager.state.jobs.records[job].shape == 1 for job in run.jobs())
-    assert slots() == slots("b") == SlotCount(4 * in_p)
-    assert slots("a") == SlotCount(4 * len(heads))  # whatever runs there now
-    assert slots(threads_per_rank=3) == SlotCount(in_p)
-    assert slots(threads_per_rank=5) == SlotCount(0)
-    run.ask(RemovePool("p"))
-    assert slots() == SlotCount(0)
-    assert isinstance(slots(ranks_per_node=0), Refused)
 
 
 def test_a_pool_takes_only_tasks_of_its_tags() -> None:

@@ -166,14 +166,6 @@ class Inventory:
         """Whether a task fits while nothing else runs."""
         return Inventory(self.nodes).place(resources) is not None
 
-    def capacity_for(self, resources: TaskResources) -> int:
-        """Return how many such tasks fit at a time while nothing else runs."""
-        parts = [_parts_on(node, resources) for node in self.nodes]
-        tasks = sum(parts) // resources.nodes
-        while sum(min(one, tasks) for one in parts) < tasks * resources.nodes:
-            tasks -= 1  # the parts of one task are on different nodes
-        return tasks
-
     def is_as_large_as(self, other: Inventory) -> bool:
         """Whether each node of another one has no more than a node of this one."""
         mine, its = sorted(map(_size, self.nodes)), sorted(map(_size, other.nodes))
@@ -216,20 +208,6 @@ def _fits(free: _Node, resources: TaskResources) -> bool:
         and free.memory >= (resources.memory or 0)
         and (not resources.gpus_per_rank or _has_gpus(free.gpus.values(), resources))
     )
-
-
-def _parts_on(node: NodeInventory, resources: TaskResources) -> int:
-    """How many tasks can have their part on one node at a time."""
-    parts = len(node.cores) // resources.cores_per_node
-    if resources.memory and node.memory is not None:
-        parts = min(parts, node.memory // resources.memory)
-    if shares := resources.gpu_shares:
-        gpus = len(set(node.gpus))
-        for_ranks = (
-            GPU_SHARES // shares * gpus if shares < GPU_SHARES else gpus * GPU_SHARES // shares
-        )
-        parts = min(parts, for_ranks // resources.ranks_per_node)
-    return parts
 
 
 def _has_gpus(free: Iterable[int], resources: TaskResources) -> bool:

@@ -15,6 +15,15 @@ class Slots(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class SlotCount(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The answer to Slots; other tasks may occupy some of them."""
+    """The answer to Slots.
+
+    Attributes
+    ----------
+    slots : int
+        Other tasks may occupy some of them.
+    ending : int
+        Such tasks in jobs that take no more: they are on their way, but occupy none of the slots.
+    """
 
     slots: int
+    ending: int = 0

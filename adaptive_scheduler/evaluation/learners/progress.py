@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from adaptive_scheduler.evaluation.learners.no_store import NoStore
 from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.evaluation.runner import PointRunner
 from adaptive_scheduler.io.learner_data import adaptive_private
@@ -20,12 +21,12 @@ class ProgressMeter:
     Parameters
     ----------
     learner : adaptive.BaseLearner
-    store : LearnerStore
+    store : LearnerStore or NoStore
     begin : float
         `time.monotonic` at which the run began.
     """
 
-    def __init__(self, learner: Any, store: LearnerStore, begin: float) -> None:
+    def __init__(self, learner: Any, store: LearnerStore | NoStore, begin: float) -> None:
         self._learner = learner
         self._store = store
         self._begin = begin

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 
 from adaptive_scheduler.errors import AdaptiveSchedulerError, FileError, WorkerDiedError
 from adaptive_scheduler.evaluation.in_pool import in_pool
+from adaptive_scheduler.evaluation.learners.no_store import NoStore
 from adaptive_scheduler.evaluation.learners.progress import ProgressMeter, loss_of, npoints_of
 from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.evaluation.learners.work import LearnerWork, Outcome, Reason
@@ -73,7 +74,7 @@ class LearnerRun:
 
     Attributes
     ----------
-    store : LearnerStore
+    store : LearnerStore or NoStore
         The learner's data on disk.
     runner : PointRunner or None
         None before the event loop runs.
@@ -85,7 +86,7 @@ class LearnerRun:
         self.runner: PointRunner | None = None
         self._begin = time.monotonic()
         with _user_code("learner, when it was loaded,"):
-            self.store = LearnerStore(work.learner, work.fname, work.token, work.lease_ok)
+            self.store = _store_of(work)
         self._progress = ProgressMeter(work.learner, self.store, self._begin)
         self._error: BaseException | None = None
 
@@ -236,7 +237,13 @@ class LearnerRun:
             return False  # the job ends anyway
         late = wait(runner.evaluator.abandoned(), STUCK).not_done
         is_timed = self.work.point_timeout is not None
-        return len(late) >= (1 if is_timed else self.work.workers)
+        return len(late) >= (1 if is_timed else max(1, self.work.workers))
+
+
+def _store_of(work: LearnerWork) -> LearnerStore | NoStore:
+    if work.fname is None:
+        return NoStore()
+    return LearnerStore(work.learner, work.fname, work.token, work.lease_ok)
 
 
 @contextmanager

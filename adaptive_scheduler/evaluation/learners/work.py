@@ -24,8 +24,8 @@ class LearnerWork:
     ----------
     learner : adaptive.BaseLearner
         The learner, without its data.
-    fname : str or list of str
-        Where its data are.
+    fname : str or list of str, or None
+        Where its data are; None: its points are kept elsewhere.
     goal : callable or None
         Given the learner, whether it is done. None: until it asks for nothing more.
     pool : concurrent.futures.Executor or None

@@ -7,7 +7,7 @@ from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.pools import Pool, check_pool
 from adaptive_scheduler.core.tasks.resources import as_checked
 from adaptive_scheduler.core.wire.messages import Ok, Owner, Refused, Reply
-from adaptive_scheduler.core.wire.slots import SlotCount, Slots
+from adaptive_scheduler.core.wire.slots import Slots
 from adaptive_scheduler.core.wire.tasks import AddPool, PoolList, Pools, PoolState, RemovePool
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.manager.clients import Moment
@@ -52,7 +52,7 @@ class PoolManager:
             resources = as_checked(request.resources)
         except InputError as error:
             return Refused("bad_request", f"no task can need that: {error}")
-        return SlotCount(count_slots(self._state, resources, request.tag))
+        return count_slots(self._state, Slots(resources, request.tag))
 
     def _add(self, pool: Pool) -> Reply:
         if not self._state.pools.takes_more:

@@ -169,7 +169,7 @@ class Executor(BaseExecutor):
     @property
     def futures(self) -> list[TaskFuture[Any]]:
         """New futures of all tasks that the run has, in the order of their ids."""
-        found = [_future_of(self._book, row) for row in read_rows(self.folder)]
+        found = [future_of(self._book, row) for row in read_rows(self.folder)]
         self._book.adopt(found)
         return found
 
@@ -466,7 +466,8 @@ def _completed(
             futures[:] = [one for one in futures if one not in taken]
 
 
-def _future_of(book: TaskBook, row: TaskItem) -> TaskFuture[Any]:
+def future_of(book: TaskBook, row: TaskItem) -> TaskFuture[Any]:
+    """Return a future of a task that the run has; its book must still adopt it."""
     settings = Settings(
         row.priority, row.tag, row.name, row.key, None, row.policy, row.timeout, (),
         is_command=not row.function,

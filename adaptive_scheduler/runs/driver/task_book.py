@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, InvalidStateError
+from contextlib import AbstractContextManager
 from operator import itemgetter
 from typing import Any
 
@@ -154,6 +155,10 @@ class TaskBook:
         with self._functions.pinned(function):
             return [self.submit(settings, function, (one,), {}) for one in iterable]
 
+    def pinned(self, function: Callable[..., Any]) -> AbstractContextManager[None]:
+        """Pickle an object that may change, such as a `partial`, only once in this block."""
+        return self._functions.pinned(function)
+
     def failed_at_submit(self, settings: Settings, error: Exception) -> AnyFuture:
         """Return the future of a task that cannot be sent."""
         future: AnyFuture = TaskFuture(self, (), {}, settings)
@@ -234,13 +239,16 @@ class TaskBook:
         if is_whole_task and number is not None:
             self._driver.outbox.withdraw(number)
 
-    def withdraw_waiting(self) -> None:
-        """Cancel all that has not been handed out."""
-        self._driver.outbox.put(self._withdraw_waiting)
+    def withdraw_waiting(self, futures: Sequence[AnyFuture] | None = None) -> None:
+        """Cancel all of these, or of this driver's, that have not been handed out."""
+        self._driver.outbox.put(lambda: self._withdraw_waiting(futures))
 
-    def _withdraw_waiting(self) -> Iterable[Request]:
+    def _withdraw_waiting(self, futures: Sequence[AnyFuture] | None) -> Iterable[Request]:
         with self._lock:
-            items = list(self._futures)
+            if futures is None:
+                items = list(self._futures)
+            else:
+                items = [one.number for one in futures if one.number is not None and not one.done()]
         for n in range(0, len(items), MOST):
             yield Withdraw(items[n : n + MOST], waiting_only=True)
 

@@ -15,8 +15,6 @@ BARS: dict[str, Bar] = {
     "calls-submit": at_most(0.6),
     "calls-submit-answer": at_most(50),
     "commands": at_least(0.7, "ratio"),
-    "programs": at_least(0.5, "ratio"),
-    "programs-mpiexec": at_least(0.5, "ratio"),
     "place-empty": at_most(70),
     "place-half": at_most(70),
     "place-full": at_most(70),

@@ -21,6 +21,9 @@ PROGRAM = [sys.executable, "-m", "adaptive_scheduler.cli", "sweep"]
 TRAIN = "echo begin train {x} >> ledger && sleep {s} && echo end train {x} >> ledger"
 TEST = "echo begin test {x} >> ledger && echo end test {x} >> ledger"
 
+#: Sweeps that run.
+_begun: list[subprocess.Popen[bytes]] = []
+
 
 class SweepWorld:
     """A folder in which sweeps are run.
@@ -55,9 +58,11 @@ class SweepWorld:
                 [*PROGRAM, *args], cwd=self.home, stdout=printed, stderr=printed,
                 stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
+        _begun.append(process)
         try:
             yield process
         finally:
+            _begun.remove(process)
             if process.poll() is None:
                 process.kill()
             process.wait()
@@ -108,6 +113,8 @@ def wait_until(condition: Callable[[], Any]) -> None:
     """Wait for a condition, for `PATIENCE` seconds at most."""
     end = time.monotonic() + PATIENCE
     while not condition():
+        ended = [one for one in _begun if one.poll() not in (None, -signal.SIGKILL)]
+        assert not ended, f"a sweep has ended with {ended[0].returncode}"
         assert time.monotonic() < end, "it has not come about"
         time.sleep(0.02)
 

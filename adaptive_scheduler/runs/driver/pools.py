@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ from adaptive_scheduler.core.wire.tasks import AddPool, PoolList, Pools, RemoveP
 from adaptive_scheduler.errors import InputError, RequestRefusedError, RunError
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.processes import end_process, new_head, start_head
-from adaptive_scheduler.runs.driver.start_run import ManagerKeeper
+from adaptive_scheduler.runs.driver.start_run import ManagerKeeper, has_manager, is_closed
 from adaptive_scheduler.runs.sites.site import Site
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.here import Here
@@ -38,6 +39,8 @@ PAUSES = (0.2, 1.0, 3.0)
 MOST_DEATHS, DEATHS_WITHIN = len(PAUSES) + 1, 60.0
 #: Seconds between two looks whether a head is needed again.
 PAUSE = 0.2
+#: Seconds between two looks whether the run that a machine has joined is still there.
+LOOK = 5.0
 #: Options of a scheduler that all pools of a run have in common, because one manager submits them.
 COMMON = ("setup", "python_executable", "mpiexec_executable", "log_folder", "kill_wait", "state")
 
@@ -307,7 +310,14 @@ def serve_run(run: RunFolder, where: Here) -> int:
     """Run tasks of a run that exists until it is over, or until a Ctrl-C; returns the exit status."""
     head = start_head(run, where.slots, where.gpus)
     try:
-        return head.wait()
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                return head.wait(LOOK)
+            if not has_manager(run) and is_closed(
+                run
+            ):  # it was over before the head had said hello
+                end_process(head, HEAD_GRACE)
+                return 0
     except KeyboardInterrupt:
         end_process(head, HEAD_GRACE)
         return 130

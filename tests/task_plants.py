@@ -23,7 +23,6 @@ TASK_PLANTS: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("a lost node placed on", (Change("Inventory.lose", "statement lost add"),)),
     ("what is taken on a lost node free when it is there again", (Change("Inventory.add", "test known cores -node", "True"),)),
     ("ranks counted in another order than their nodes", (Change("Inventory.place", "call sorted one", "[one[2] for one in best]"),)),
-    ("an old change of nodes taken for a new one", (Change("HeadMirror.take_nodes", "test number nodes", "False"),)),
     ("a task begun on a node that is lost", (Change("HeadSession._begin_or_return", "test _is_lost", "True"),)),
     ("the end of ranks told while some are left", (Change("RankTasks.ready", "test nodes", "True"),)),
     ("a job that lacks nodes keeps its place for ever", (Change("Head.lacks_nodes", "return lacks_since", "return False"),)),

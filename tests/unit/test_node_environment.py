@@ -7,6 +7,7 @@ import pytest
 from adaptive_scheduler.client.tasks.messages import Slot
 from adaptive_scheduler.client.tasks.node.environment import (
     argv_of,
+    marks_of,
     placeholders,
     slot_environment,
 )
@@ -86,3 +87,12 @@ def test_a_parameter_with_a_nul_is_refused() -> None:
 )  # fmt: skip
 def test_how_a_process_ended(ending: ProcessEnd, text: str) -> None:
     assert how(ending).startswith(text)
+
+
+def test_ranks_of_another_run_are_nobody_of_ours() -> None:
+    """Jobs of two clusters on one machine can have one number, and tasks one token."""
+    mine = {"ADAPTIVE_SCHEDULER_JOB": "1", "ADAPTIVE_SCHEDULER_RUN": "/a/run", "HOME": "/root"}
+    other = {**mine, "ADAPTIVE_SCHEDULER_RUN": "/b/run"}
+    task = {"ADAPTIVE_SCHEDULER_TASK": "7"}
+    assert marks_of(mine, task).items() <= (mine | task).items()
+    assert not marks_of(mine, task).items() <= (other | task).items()

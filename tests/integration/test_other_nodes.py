@@ -114,6 +114,7 @@ def processes(folder: Path, node: str, module: str) -> list[psutil.Process]:
 def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Head]:
     monkeypatch.setenv(MARK, str(tmp_path))
     monkeypatch.setenv(JOB_VARIABLE, JOB)
+    monkeypatch.setenv(RUN_VARIABLE, str(tmp_path))  # another session has nodes of these names, too
     monkeypatch.setenv(NODE_VARIABLE, "first")
     monkeypatch.setattr(launch_plan, "PAUSE", 0.3)
     monkeypatch.setattr(conversation, "SILENCE", 3.0)  # of the head; a proxy has ten seconds
@@ -273,6 +274,7 @@ def test_a_launcher_that_does_not_work_costs_only_its_nodes(
 ) -> None:  # fmt: skip
     monkeypatch.setenv(MARK, str(tmp_path))
     monkeypatch.setenv(JOB_VARIABLE, JOB)
+    monkeypatch.setenv(RUN_VARIABLE, str(tmp_path))  # another session has nodes of these names, too
     monkeypatch.setenv(NODE_VARIABLE, "first")
     monkeypatch.setattr(launch_plan, "PAUSE", 0.05)
     one = Head(tmp_path, ["second"], lambda nodes, program: only(nodes, program, argv))
@@ -318,6 +320,7 @@ def test_a_task_that_comes_with_the_heads_word_is_begun(
     """It was read together with the word that the node is accepted, and never ended."""
     monkeypatch.setenv(MARK, str(tmp_path))
     monkeypatch.setenv(JOB_VARIABLE, JOB)
+    monkeypatch.setenv(RUN_VARIABLE, str(tmp_path))  # another session has nodes of these names, too
     monkeypatch.setenv(NODE_VARIABLE, "first")
     one = Head(tmp_path, ["second"])
     monkeypatch.setattr(one, "node_came", lambda node, _: one.begin(1, node, "true"))

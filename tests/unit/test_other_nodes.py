@@ -225,7 +225,7 @@ def test_what_was_under_way_when_an_agent_died_was_given_to_none() -> None:
     assert [type(one) for one in proxy.take(parcel, 0.0)] == [Accepted, Start]
     taken = proxy.taken
     node.start(start(2))
-    node.stop(2)
+    node.stop(StopTask(2))
     node.start(start(3))
     node.note_ended(3)
     assert node.lose_agent(AgentLost([1], taken)) == {1, 2}

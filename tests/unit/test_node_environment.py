@@ -6,11 +6,14 @@ import pytest
 
 from adaptive_scheduler.client.tasks.messages import Slot
 from adaptive_scheduler.client.tasks.node.environment import (
+    TASK_VARIABLE,
     argv_of,
+    marks_of,
     placeholders,
     slot_environment,
 )
 from adaptive_scheduler.client.tasks.node.ledger import how
+from adaptive_scheduler.core.paths import JOB_VARIABLE, RUN_VARIABLE
 from adaptive_scheduler.core.tasks.command_spec import LATER, CommandStep, later
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.system.child_process import ProcessEnd
@@ -86,3 +89,9 @@ def test_a_parameter_with_a_nul_is_refused() -> None:
 )  # fmt: skip
 def test_how_a_process_ended(ending: ProcessEnd, text: str) -> None:
     assert how(ending).startswith(text)
+
+
+def test_what_is_killed_as_a_tasks_is_of_the_same_run_and_job() -> None:
+    """Two clusters may both have a job 7 on one machine, and both a task 3."""
+    job = {RUN_VARIABLE: "/a/run", JOB_VARIABLE: "7"}
+    assert marks_of({**job, "A": "b"}, {TASK_VARIABLE: "3"}) == {**job, TASK_VARIABLE: "3"}

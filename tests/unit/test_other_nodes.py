@@ -120,6 +120,21 @@ def test_a_node_is_started_again_after_a_pause_and_given_up_after_some_vain_star
     assert plan.due(now + 1000) == []
 
 
+def test_the_late_end_of_an_earlier_launcher_is_no_failure_of_the_one_at_work() -> None:
+    """Where `srun` is slow, a second process would come, and end the first with all that it runs."""
+    plan = LaunchPlan(["a", "b"])
+    plan.note_started(["a", "b"], 0.0)
+    for node in ("a", "b"):
+        plan.note_there(node)
+        plan.note_good(node)
+        plan.note_lost(node, 1.0)
+    plan.note_started(["a"], 5.0)
+    plan.note_failed(["a", "b"], 6.0, 0.0)
+    assert plan.due(6.0 + PAUSE) == ["b"]
+    plan.note_failed(["a"], 20.0, 5.0)
+    assert plan.due(20.0 + PAUSE) == ["a", "b"]
+
+
 def test_after_a_vain_start_each_node_has_a_launcher_of_its_own() -> None:
     plan = LaunchPlan(["a", "b", "c"])
     assert plan.in_groups(["a", "b", "c"]) == [["a", "b", "c"]]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from adaptive_scheduler.client.tasks.messages import NodeRanks, Ranks, Slot
+from adaptive_scheduler.client.tasks.ranks.launcher import find_launcher
 from adaptive_scheduler.client.tasks.ranks.plan import (
     Rank,
     RankBegun,
@@ -22,7 +24,7 @@ from adaptive_scheduler.client.tasks.ranks.plan import (
 from adaptive_scheduler.client.tasks.ranks.reports import LauncherOutput
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
 from adaptive_scheduler.core.tasks.resources import TaskResources
-from adaptive_scheduler.errors import EnvironmentMismatchError
+from adaptive_scheduler.errors import EnvironmentMismatchError, TaskError
 from adaptive_scheduler.schedulers.rank_launch import (
     is_in_slurm,
     launch_environment,
@@ -128,6 +130,23 @@ def test_settings_of_the_cluster_count(
     shown: str, environ: dict[str, str], settings: dict[str, str]
 ) -> None:
     assert srun_settings(shown, environ) == settings
+
+
+def test_ranks_are_not_started_while_slurm_does_not_say_how_they_find_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would be a world of its own, which computes something else, without a word."""
+    for name, text in {"srun": "", "scontrol": "echo Unable to contact >&2; exit 1"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    environ = {"SLURM_JOB_ID": "7", "SLURMD_NODENAME": "n1", "SLURM_CONF": str(tmp_path)}
+    environ |= {"PATH": os.environ["PATH"], "SLURM_LABELIO": "1"}
+    with pytest.raises(TaskError, match=r"find each other: .*Unable to contact\. Retry .*MPI_TYPE"):
+        find_launcher(RANKS, environ, tmp_path)
+    found = find_launcher(RANKS, {**environ, "SLURM_MPI_TYPE": "pmix"}, tmp_path)
+    assert found.environment["SLURM_MPI_TYPE"] == "pmix"
+    assert "SLURM_LABELIO" not in found.environment  # it would number the lines of reports
 
 
 def test_mpiexec_stays_on_one_node_or_goes_by_pbs() -> None:

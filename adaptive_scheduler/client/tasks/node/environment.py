@@ -66,9 +66,12 @@ def owner_of(environment: Mapping[str, str]) -> str:
 
 
 def marks_of(environment: Mapping[str, str], marks: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables by which processes of this job are known, with others: see `end_marked`."""
-    job = environment.get(paths.JOB_VARIABLE)
-    return {**marks, **({paths.JOB_VARIABLE: job} if job else {})}
+    """Return the variables by which processes of this job are known, with others: see `end_marked`.
+
+    Two clusters may both have a job of its number on this machine.
+    """
+    of_job = (paths.RUN_VARIABLE, paths.JOB_VARIABLE)
+    return {**marks, **{name: environment[name] for name in of_job if environment.get(name)}}
 
 
 def placeholders(slot: Slot, hosts: str, attempt: int) -> dict[str, str]:

@@ -121,6 +121,7 @@ def processes(folder: Path, node: str, module: str) -> list[psutil.Process]:
 def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Head]:
     monkeypatch.setenv(MARK, str(tmp_path))
     monkeypatch.setenv(JOB_VARIABLE, JOB)
+    monkeypatch.setenv(RUN_VARIABLE, str(tmp_path))  # another session has nodes of these names, too
     monkeypatch.setenv(NODE_VARIABLE, "first")
     monkeypatch.setattr(launch_plan, "PAUSE", 0.3)
     (tmp_path / "bin").mkdir()
@@ -302,6 +303,8 @@ def test_a_launcher_that_does_not_work_costs_only_its_nodes(
 ) -> None:  # fmt: skip
     monkeypatch.setenv(MARK, str(tmp_path))
     monkeypatch.setenv(JOB_VARIABLE, JOB)
+    monkeypatch.setenv(RUN_VARIABLE, str(tmp_path))  # another session has nodes of these names, too
+    monkeypatch.setenv(NODE_VARIABLE, "first")
     monkeypatch.setattr(launch_plan, "PAUSE", 0.05)
     one = Head(tmp_path, ["second"], lambda nodes, program: only(nodes, program, argv))
     said = ""
@@ -338,3 +341,21 @@ def test_only_what_an_earlier_life_of_this_job_left_on_this_node_is_killed(
         for task in tasks:
             task.kill()
             task.wait()
+
+
+def test_a_task_that_comes_with_the_heads_word_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was read together with the word that the node is accepted, and never ended."""
+    monkeypatch.setenv(MARK, str(tmp_path))
+    monkeypatch.setenv(JOB_VARIABLE, JOB)
+    monkeypatch.setenv(RUN_VARIABLE, str(tmp_path))  # another session has nodes of these names, too
+    monkeypatch.setenv(NODE_VARIABLE, "first")
+    one = Head(tmp_path, ["second"])
+    monkeypatch.setattr(one, "node_came", lambda node, _: one.begin(1, node, "true"))
+    try:
+        one.wait(lambda: 1 in one.ended)
+        assert one.ended[1][0].kind is EndKind.VALUE
+        one.nodes.close()
+    finally:
+        kill_all(tmp_path)

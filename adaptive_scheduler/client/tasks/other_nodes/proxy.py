@@ -78,11 +78,13 @@ class NodeProxy:
 
     def __init__(self, invitation: Invitation, node: int, inventory: NodeInventory) -> None:
         self._selector = selectors.DefaultSelector()
-        self._client, self._talk = _accepted(invitation, Arrived(node, inventory))
+        self._client, self._talk, early = _accepted(invitation, Arrived(node, inventory))
         self._selector.register(self._client, selectors.EVENT_READ, lambda: None)
         self._agent = AgentLink(RunFolder(invitation.folder), self._selector, self)
         self._quit: Quit | None = None
         self._unnoted = 0  # deaths of agents of which the head does not know yet
+        for message in early:
+            self._obey(message)
 
     def run(self) -> None:
         """Carry messages until the head says that it is over; HeadGoneError if it is gone."""
@@ -179,8 +181,12 @@ class NodeProxy:
         self._unnoted += 1
 
 
-def _accepted(invitation: Invitation, arrived: Arrived) -> tuple[NodeClient, Conversation]:
+def _accepted(
+    invitation: Invitation, arrived: Arrived
+) -> tuple[NodeClient, Conversation, list[Any]]:
     """Return a connection to one of the head's addresses, by which it has accepted this node.
+
+    And what the head has said since: tasks may have come with its word.
 
     Each try is a life of its own: nobody knows whether the head has heard the one before.
     """
@@ -193,8 +199,9 @@ def _accepted(invitation: Invitation, arrived: Arrived) -> tuple[NodeClient, Con
             talk.put(arrived)
             for parcel in talk.parcels(time.monotonic()):
                 client.send(parcel)
-            if _is_accepted(client, talk):
-                return client, talk
+            early = _answer(client, talk)
+            if early is not None:
+                return client, talk, early
             client.close()
     raise HeadGoneError(
         f"the head of this job does not answer at {', '.join(invitation.urls)}. Its nodes must be able "
@@ -202,15 +209,16 @@ def _accepted(invitation: Invitation, arrived: Arrived) -> tuple[NodeClient, Con
     )
 
 
-def _is_accepted(client: NodeClient, talk: Conversation) -> bool:
+def _answer(client: NodeClient, talk: Conversation) -> list[Any] | None:
+    """Return what the head says after it has accepted this node; None if it does not answer."""
     end = time.monotonic() + ANSWER
     while (left := end - time.monotonic()) > 0:
-        for message in _answers(client, talk, left):
-            if isinstance(message, Quit):
-                raise HeadGoneError("the head has no use for it.")
-            if isinstance(message, Accepted):
-                return True
-    return False
+        said = _answers(client, talk, left)
+        if any(isinstance(message, Accepted) for message in said):
+            return [message for message in said if not isinstance(message, Accepted)]
+        if any(isinstance(message, Quit) for message in said):
+            raise HeadGoneError("the head has no use for it.")
+    return None
 
 
 def _answers(client: NodeClient, talk: Conversation, seconds: float) -> list[Any]:

@@ -26,6 +26,8 @@ _SETTING = re.compile(r"^(\w+)\s*= (.*?)\s*$", re.MULTILINE)
 _NONE = ("", "none", "(null)", "task/none")
 #: By what `srun` takes these options from its environment.
 _VARIABLES = {"cpu-bind": "SLURM_CPU_BIND", "mpi": "SLURM_MPI_TYPE"}
+#: For Intel MPI's Hydra: in a job it places ranks as the batch system's list of nodes says, not as ``-ppn``.
+HYDRA_PLACES = {"I_MPI_JOB_RESPECT_PROCESS_PLACEMENT": "0"}
 #: For Hydra, in place of `ssh`: the way to another node that PBS has. As it is given the command as
 #: one text, a shell has to take it apart. Tried on a real OpenPBS.
 TMRSH = '#!/bin/sh\nhost=$1\nshift\nexec pbs_tmrsh "$host" /bin/sh -c "$*"\n'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import shlex
 from pathlib import Path
 from typing import Any
@@ -291,6 +292,10 @@ def test_tasks_on_another_node_have_the_heads_environment_and_what_is_of_their_n
     assert b"CUDA_VISIBLE_DEVICES" not in environ  # what the batch system says of this node counts
     assert environ[b"ROCR_VISIBLE_DEVICES"] == b"3"
     assert environ[b"TMPDIR"] == b"/scratch"
+    heads = msgspec.structs.replace(invitation(), environ={b"HOSTNAME": b"n1"})
+    assert heads.environment_of("n2", {b"HOSTNAME": b"n1"})[b"HOSTNAME"] == os.fsencode(
+        socket.gethostname()
+    )
 
 
 def test_who_cannot_be_a_proxy_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

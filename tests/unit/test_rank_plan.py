@@ -83,7 +83,8 @@ def test_a_rank_of_srun_is_where_slurm_says() -> None:
 
 
 def test_a_rank_of_hydra_is_counted() -> None:
-    assert rank_in({"PMI_RANK": "2", "PMI_SIZE": "4"}, RANKS) == Rank(2, 1, 0)
+    told = {"PMI_RANK": "2", "PMI_SIZE": "4"}
+    assert rank_in(told, RANKS) == rank_in({**told, "MPI_LOCALRANKID": "0"}, RANKS) == Rank(2, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,8 @@ def test_a_rank_of_hydra_is_counted() -> None:
         {"OMPI_COMM_WORLD_RANK": "1"},
         {"PMI_RANK": "x", "PMI_SIZE": "4"},
         {"PMI_RANK": "1", "PMI_SIZE": "2"},
+        {"PMI_RANK": "7", "PMI_SIZE": "8"},
+        {"PMI_RANK": "1", "PMI_SIZE": "4", "MPI_LOCALRANKID": "0"},  # one on each node in turn
         {"SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURMD_NODENAME": "n9", "SLURM_NTASKS": "4"},
         {"SLURM_PROCID": "1", "SLURM_LOCALID": "2", "SLURMD_NODENAME": "n2", "SLURM_NTASKS": "4"},
     ],

@@ -69,7 +69,7 @@ class LaunchPlan:
     def note_failed(self, nodes: Iterable[str], now: float, begun: float = float("inf")) -> None:
         """Their launcher has ended: those that are not there are started anew after a pause.
 
-        Not those of which a later one is at work than that which was started at `begun`.
+        Not those for which another one is at work, that was started after `begun`.
         """
         for node in nodes:
             awaited = self._awaited.get(node)

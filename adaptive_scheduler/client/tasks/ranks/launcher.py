@@ -17,6 +17,7 @@ from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.schedulers.base import default_mpiexec
 from adaptive_scheduler.schedulers.rank_launch import (
+    HYDRA_PLACES,
     TMRSH,
     is_in_slurm,
     launch_environment,
@@ -91,9 +92,8 @@ def find_launcher(ranks: Ranks, environ: Mapping[str, str], folder: Path) -> Ran
             "a task. Load MPICH or Intel MPI in setup= of the scheduler, or `pip install mpich`."
         )
     tmrsh = _tmrsh(ranks, environ, folder)
-    return RankLauncher(
-        mpiexec_line(path, nodes, ranks.per_node, tmrsh), environment, has_input=False
-    )
+    line = mpiexec_line(path, nodes, ranks.per_node, tmrsh)
+    return RankLauncher(line, {**environment, **HYDRA_PLACES}, has_input=False)
 
 
 def own_environment(ranks: Ranks, environ: Mapping[str, str], folder: Path) -> dict[str, str]:

@@ -10,11 +10,14 @@ import msgspec
 import pytest
 
 from adaptive_scheduler.client.tasks.messages import NodeRanks, Ranks, Slot
+from adaptive_scheduler.client.tasks.ranks import rank_start
+from adaptive_scheduler.client.tasks.ranks.files import RankFiles
 from adaptive_scheduler.client.tasks.ranks.launcher import find_launcher
 from adaptive_scheduler.client.tasks.ranks.plan import (
     Rank,
     RankBegun,
     RankEnded,
+    RankPlan,
     hosts_of,
     name_of,
     rank_in,
@@ -22,6 +25,7 @@ from adaptive_scheduler.client.tasks.ranks.plan import (
     slot_of,
 )
 from adaptive_scheduler.client.tasks.ranks.reports import LauncherOutput
+from adaptive_scheduler.core.paths import NODE_VARIABLE
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.errors import EnvironmentMismatchError, TaskError
@@ -103,6 +107,25 @@ def test_a_rank_of_hydra_is_counted() -> None:
 def test_a_rank_of_another_world_is_refused(told: dict[str, str]) -> None:
     with pytest.raises(EnvironmentMismatchError, match=r"(?i)rank"):
         rank_in(told, RANKS)
+
+
+def test_a_rank_that_refuses_reports_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its launcher would wait for the others, and they for it."""
+    files = RankFiles(tmp_path, 7)
+    files.write_plan(RankPlan(RANKS, "owner", 1, None, None, "/", 1, has_input=False))
+    monkeypatch.setattr(rank_start, "become_subreaper", lambda: None)
+    monkeypatch.delenv("SLURM_PROCID", raising=False)
+    for name, value in {"PMI_RANK": "1", "PMI_SIZE": "4", "MPI_LOCALRANKID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv(NODE_VARIABLE, "n2")
+    assert rank_start.main([str(files.plan)]) == 1
+    told = msgspec.json.decode(capfd.readouterr().err, type=RankEnded)
+    assert (told.rank, told.node, told.is_bad) == (1, "n2", True)
+    assert told.fault.startswith("Rank 1 of 4 is number 0 on its node")
+    assert rank_start.main([str(tmp_path / "8.ranks")]) == 1
+    assert "No such file" in capfd.readouterr().err
 
 
 def test_names_of_ranks_and_hosts() -> None:

@@ -158,18 +158,21 @@ def rank_in(environ: Mapping[str, str], ranks: Ranks) -> Rank:
             number, local = int(environ["SLURM_PROCID"]), int(environ["SLURM_LOCALID"])
             node = names.index(environ["SLURMD_NODENAME"])
             told = int(environ["SLURM_NTASKS"])
+            is_elsewhere = local >= ranks.per_node
         else:
             number, told = int(environ["PMI_RANK"]), int(environ["PMI_SIZE"])
-            node, local = divmod(number, ranks.per_node)
+            node, counted = divmod(number, ranks.per_node)
+            local = int(environ.get("MPI_LOCALRANKID", counted))
+            is_elsewhere = local != counted
     except (KeyError, ValueError) as error:
         raise EnvironmentMismatchError(
             f"A rank cannot tell which one it is ({error}). Ranks are started by Slurm's srun or by "
             "the mpiexec of MPICH or Intel MPI; put one of these first on PATH."
         ) from error
-    if told != size or local >= ranks.per_node:
+    if told != size or is_elsewhere:
         raise EnvironmentMismatchError(
-            f"Rank {number} is the {local + 1}th on {names[node]} and one of {told}; asked for were "
-            f"{ranks.per_node} on each of {len(names)}."
+            f"Rank {number} of {told} is number {local} on its node, from 0; asked for were "
+            f"{ranks.per_node} on each of {len(names)} nodes, one node after the other."
         )
     return Rank(number, node, local)
 

@@ -23,7 +23,12 @@ from pathlib import Path
 import msgspec
 
 from adaptive_scheduler.client.tasks.messages import Slot
-from adaptive_scheduler.client.tasks.node.environment import argv_of, placeholders, slot_environment
+from adaptive_scheduler.client.tasks.node.environment import (
+    argv_of,
+    node_name,
+    placeholders,
+    slot_environment,
+)
 from adaptive_scheduler.client.tasks.node.orphans import has_company
 from adaptive_scheduler.client.tasks.ranks.files import RankFiles
 from adaptive_scheduler.client.tasks.ranks.guard import leave_guard
@@ -186,6 +191,12 @@ def _say(report: RankReport) -> None:
         os.write(2, msgspec.json.encode(report) + b"\n")
 
 
+def _number_in(environ: Mapping[str, str]) -> int:
+    """Return which rank this seems to be, for one that cannot be it."""
+    told = environ.get("SLURM_PROCID") or environ.get("PMI_RANK", "")
+    return int(told) if told.isdecimal() else 0
+
+
 def main(argv: list[str]) -> int:
     """Run the rank that this process is; returns its exit status."""
     parent = os.getppid()
@@ -195,7 +206,8 @@ def main(argv: list[str]) -> int:
         plan = RankFiles.around(file).read_plan()
         rank = rank_in(os.environ, plan.ranks)
     except (OSError, msgspec.MsgspecError, AdaptiveSchedulerError) as error:
-        print(f"adaptive_scheduler: {error}", file=sys.stderr)
+        # Hydra would wait for the others, which may wait for this one
+        _say(RankEnded(_number_in(os.environ), node_name(os.environ), fault=str(error)))
         return 1
     process = RankProcess(plan, rank, file)
     if os.getppid() != parent:

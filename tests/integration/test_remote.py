@@ -11,13 +11,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import adaptive
 import psutil
 import pytest
 
-from adaptive_scheduler import Command, Executor, json_value
+from adaptive_scheduler import Command, Executor, Runner, json_value
 from adaptive_scheduler.core.wire.messages import Status
 from adaptive_scheduler.errors import (
     CommandMissingError,
@@ -27,17 +29,19 @@ from adaptive_scheduler.errors import (
     TaskError,
     UnpicklableError,
 )
+from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.sites.find_site import closed_if_refused, site_for
 from adaptive_scheduler.scheduler import PBS, SLURM, Here, LocalScheduler
 from tests.clusters.slurm import PrivateSlurm
 from tests.clusters.sshd import HOST, IS_ROOT, PrivateSshd, free_port
 from tests.effort import FULL
+from tests.integration.noted import noted, noted_in
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 #: Seconds without a connection: longer than ssh takes to find out.
-AWAY = 30.0 if FULL else 8.0
+AWAY = 30.0 if FULL else 5.0
 #: Of the run that most tests share: whatever a path may have.
 SHARED = "a run $HOME 'x' `id` %é#?"
 
@@ -71,6 +75,14 @@ def shared(sshd: PrivateSshd, home: Path | str | None = None) -> str:
     """The url of the run that most tests share."""
     path = f"{sshd.home if home is None else home}/{SHARED}"
     return sshd.url(path.replace("%", "%25").replace(" ", "%20"))
+
+
+def ledger_there(sshd: PrivateSshd, name: str) -> str:
+    """A file there, in which points of a learner write that they were computed."""
+    path = sshd.home / f"ledger of {name}"
+    path.touch()
+    path.chmod(0o666)
+    return os.fspath(path)
 
 
 def own_ssh() -> list[psutil.Process]:
@@ -207,6 +219,22 @@ def test_functions_do_not_go_to_another_python(
     assert executor.submit(Command("true")).result(PATIENCE) == 0
 
 
+def test_a_learners_points_are_computed_there_and_saved_here(
+    executor: Executor, sshd: PrivateSshd, tmp_path: Path
+) -> None:
+    ledger, fname = ledger_there(sshd, "there"), os.fspath(tmp_path / "data.pickle")
+    learner = adaptive.Learner1D(partial(noted, 0.05, ledger), (-1, 1))
+    runner = Runner(learner, executor, 20, fname=fname, refit_every=4, name="there").start()
+    until(lambda: runner.status()["slots"] == 2)
+    outcome = runner.wait(PATIENCE)
+    assert (outcome.reason, outcome.saved) == ("goal", True)
+    begun = noted_in(ledger, "begin")
+    assert len(begun) == len(set(begun)) >= learner.npoints >= 20
+    loaded = adaptive.Learner1D(abs, (-1, 1))
+    LearnerStore(loaded, fname).load()
+    assert loaded.data == learner.data
+
+
 @pytest.mark.slurm
 def test_pools_are_submitted_to_the_slurm_of_there(
     sshd: PrivateSshd, slurm: PrivateSlurm, other_config: Callable[..., None], tmp_path: Path
@@ -245,9 +273,10 @@ def test_a_connection_that_is_away_for_long_is_taken_up_again(
     executor: Executor, sshd: PrivateSshd, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Tasks go on meanwhile, more are submitted, and none is lost or run twice."""
-    seen = sshd.home / "seen"
+    seen, ledger = sshd.home / "seen", ledger_there(sshd, "away")
     seen.mkdir(mode=0o777)
     seen.chmod(0o777)
+    learner = adaptive.Learner1D(partial(noted, 0.1, ledger), (-1, 1))
 
     def note(x: int) -> int:
         time.sleep(2 * AWAY / 1000)
@@ -256,7 +285,9 @@ def test_a_connection_that_is_away_for_long_is_taken_up_again(
         return x
 
     futures = executor.submit_many(note, range(1000))
+    runner = Runner(learner, executor, 40, ahead=6, name="away").start()
     futures[0].result(PATIENCE)
+    until(lambda: len(noted_in(ledger, "end")) >= 5)
     sshd.stop()
     for one in own_ssh():
         one.kill()
@@ -271,6 +302,9 @@ def test_a_connection_that_is_away_for_long_is_taken_up_again(
     assert values == [n for n in range(1010) if n != 900]
     assert during - before > 100
     assert time.monotonic() - begun > AWAY
+    assert runner.wait(PATIENCE).npoints >= 40
+    points = noted_in(ledger, "begin")
+    assert len(points) == len(set(points))
     assert {path.read_text() for path in seen.iterdir()} == {"x"}
     until(lambda: len(own_ssh()) == 2)
     said = capsys.readouterr().err
@@ -302,16 +336,16 @@ def test_an_end_without_a_connection_is_no_hang(executor: Executor, sshd: Privat
 def test_a_driver_that_is_killed_has_its_results_when_it_is_run_again(
     sshd: PrivateSshd, tmp_path: Path
 ) -> None:
-    marks = sshd.home / "marks"
+    marks, ledger = sshd.home / "marks", ledger_there(sshd, "killed")
     marks.mkdir(mode=0o777)
     marks.chmod(0o777)
     home = sshd.home / "killed"
     argv = [sys.executable, str(ROOT / "tests/integration/remote_driver.py"),
-            sshd.url(home), str(sshd.python), str(marks)]  # fmt: skip
+            sshd.url(home), str(sshd.python), str(marks), ledger]  # fmt: skip
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     first = subprocess.Popen(argv, env=environ, stdout=subprocess.DEVNULL)
     try:
-        until(lambda: len(list(marks.iterdir())) > 20)
+        until(lambda: len(list(marks.iterdir())) > 20 and len(noted_in(ledger, "end")) > 8)
         children = psutil.Process(first.pid).children()
     finally:
         first.kill()
@@ -323,16 +357,19 @@ def test_a_driver_that_is_killed_has_its_results_when_it_is_run_again(
         argv, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert again.returncode == 0, again.stderr
-    assert again.stdout.split() == [str(sum(range(200)))]
+    total, npoints = map(int, again.stdout.split())
+    assert total == sum(range(200))
     assert {path.read_text() for path in marks.iterdir()} == {"x"}
-    _attach_at_once(sshd.url(home), home)
+    points = noted_in(ledger, "begin")
+    assert len(points) == len(set(points)) >= npoints >= 25
+    _attach_at_once(sshd.url(home), home, 200 + len(points))
 
 
-def _attach_at_once(url: str, home: Path) -> None:
+def _attach_at_once(url: str, home: Path, tasks: int) -> None:
     """The manager is about to end, as its driver has done."""
     begun = time.monotonic()
     other = Executor.attach(url)
-    assert len(other.futures) == 200
+    assert len(other.futures) >= tasks  # some were withdrawn before they began
     other.shutdown()
     assert time.monotonic() - begun < 15, "whether anybody answers at its port is known at once"
     log = (home / "db.tinydb.run" / "manager.log").read_text()

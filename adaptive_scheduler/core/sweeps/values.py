@@ -42,9 +42,8 @@ def check_value(value: Any, what: str, depth: int = 0) -> Any:
         for one in value:
             check_value(one, what, depth + 1)
     elif isinstance(value, dict):
-        for key, one in value.items():
-            check_value(check_name(key, what), what)
-            check_value(one, what, depth + 1)
+        check_value([check_name(key, what) for key in value], what, depth)
+        check_value(list(value.values()), what, depth)
     elif value is not None and not isinstance(value, float):
         raise InputError(
             f"{what}: {value!r:.80} is no number, text or truth value: put quotes around it."

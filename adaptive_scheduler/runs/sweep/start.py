@@ -102,7 +102,9 @@ class Sweep:
     def plan(self, place: Place) -> Plan:
         """Return what is to be done; changes nothing."""
         is_forced = self.options.is_forced or self.options.is_debug
-        wanted = Wanted(self.tasks, self.file.commands, is_forced, self.when, place.resources)
+        wanted = Wanted(
+            self.tasks, self.file.commands, is_forced, self.when, place.resources, self.file.timeouts
+        )  # fmt: skip
         return make_plan(self.folder, self._files, FormerRows(self.folder), wanted)
 
     def run(

@@ -467,11 +467,13 @@ def all_ranks_may_save_when_their_job_ends(executor: Executor, folder: Path) -> 
         "while :; do sleep 0.1; done"
     )
     future = executor.submit(Command(text, resources=FOUR), file=str(file))
-    await_lines(file, 4)
-    (head,) = (one for one in psutil.process_iter() if is_head_of(one, folder))
-    head.terminate()
-    await_lines(Path(f"{file}-saved"), 4)
-    future.cancel()
+    try:
+        await_lines(file, 4)
+        (head,) = (one for one in psutil.process_iter() if is_head_of(one, folder))
+        head.terminate()
+        await_lines(Path(f"{file}-saved"), 4)
+    finally:
+        future.cancel()
 
 
 def is_head_of(process: psutil.Process, folder: Path) -> bool:

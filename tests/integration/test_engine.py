@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,7 @@ from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.disk.lock import Lock
 from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.transport import url_registry
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.manager import persistence
 from adaptive_scheduler.manager.engine import Engine
@@ -254,6 +256,22 @@ def test_nothing_is_written_into_the_next_run_of_the_folder(
     assert folder.database.read_bytes() == written
     assert not list(home.glob("*.edited*"))
     assert folder.lock.exists() == is_served
+
+
+def test_what_clients_of_the_next_run_need_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is over removes its entries in the user's state folder, found by its folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", os.fspath(tmp_path / "state"))
+    home = tmp_path / "run"
+    engine = Engine(*make_run(home, 0))
+    shutil.rmtree(home)
+    folder, _ = make_run(home, 3)
+    Lock(folder).acquire()
+    url_registry.publish("tcp://192.0.2.9:1", folder)
+    with pytest.raises(RunError, match="another manager"):
+        engine.run()
+    assert os.fspath(folder) in [known for _, known in url_registry._entries()]
 
 
 def test_folds_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -598,6 +598,7 @@ def test_the_command_line_says_what_is_wrong(sshd: PrivateSshd) -> None:
         (("pool", "join", nowhere), "uses files of the machine on which it runs", 2),
         (("run", "learners.py", "--folder", nowhere), "uses files of the machine", 2),
         (("status", "ssh://far"), "names no folder", 2),
+        (("status", nowhere), "/nowhere", 2),
     ):
         done = command(*words)
         assert (done.returncode, text in done.stderr) == (code, True), done.stderr

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adaptive_scheduler import client_support, errors, scheduler, server_support
     from adaptive_scheduler.core.options.run_options import Limits, Network, Saving
+    from adaptive_scheduler.core.searches.space import Choice, Range
     from adaptive_scheduler.core.tasks.resources import TaskResources
+    from adaptive_scheduler.optimizers.learner import OptimizerLearner
     from adaptive_scheduler.runs.driver.commands.command import Command
     from adaptive_scheduler.runs.driver.commands.value_rules import (
         exit_code,
@@ -24,10 +26,13 @@ if TYPE_CHECKING:
     from adaptive_scheduler.runs.run_manager import RunManager
 
 __all__ = [
+    "Choice",
     "Command",
     "Executor",
     "Limits",
     "Network",
+    "OptimizerLearner",
+    "Range",
     "RunManager",
     "Saving",
     "TaskResources",
@@ -45,10 +50,13 @@ __version__ = "0.2.0"
 
 _MODULES = ("client_support", "errors", "scheduler", "server_support")
 _NAMES = {
+    "Choice": "core.searches.space",
     "Command": "runs.driver.commands.command",
     "Executor": "runs.driver.executor",
     "Limits": "core.options.run_options",
     "Network": "core.options.run_options",
+    "OptimizerLearner": "optimizers.learner",
+    "Range": "core.searches.space",
     "RunManager": "runs.run_manager",
     "Saving": "core.options.run_options",
     "TaskResources": "core.tasks.resources",

@@ -42,6 +42,7 @@ from adaptive_scheduler.io.learner_data.adaptive_load import (
     set_data,
     tell_loaded,
 )
+from adaptive_scheduler.optimizers.learner import OptimizerLearner
 
 __all__ = [
     "ask",
@@ -204,6 +205,7 @@ def compress(blob: bytes) -> bytes:
 #: Learners of which every new value is one more point; an AverageLearner1D counts places.
 _COUNT_EACH = (
     Learner1D, Learner2D, LearnerND, SequenceLearner, AverageLearner, IntegratorLearner,
+    OptimizerLearner,
 )  # fmt: skip
 
 

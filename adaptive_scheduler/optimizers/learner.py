@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from adaptive.learner.base_learner import BaseLearner
 
 from adaptive_scheduler.core.options.checks import count, flag, optional
-from adaptive_scheduler.core.searches.nearby import Nearby
+from adaptive_scheduler.core.searches.nearby import Nearby, are_near
 from adaptive_scheduler.core.searches.space import Values, parse_space
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.optimizers.by_name import ByName
@@ -151,11 +151,19 @@ class OptimizerLearner(BaseLearner):  # type: ignore[misc]
         number, values = self._point(x)
         if (number, values) in self.pending_points or (number, values) in self.data:
             return
-        was_chosen = values in self._numbers.chosen
-        self._numbers.take(number, values)
-        if not was_chosen or values in self._numbers.chosen:
-            self._nearby.add(values)
+        if not self._numbers.take(number, values):
+            self._leave_out(values)
+            self._nearby.add(values)  # else it is there, as one that was chosen
         self.pending_points.add((number, values))
+
+    def _leave_out(self, values: Values) -> None:
+        """Forget what was chosen before this point was known to be in flight, if it is too near to it."""
+        if self._method.keeps:
+            return
+        chosen = self._numbers.chosen
+        for other in [one for one in chosen if are_near(self.space, one, values)]:
+            chosen.remove(other)
+            self._nearby.discard(other)
 
     def remove_unfinished(self) -> None:
         """Let points without a value be asked for again, with their numbers."""

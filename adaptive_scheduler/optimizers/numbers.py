@@ -50,15 +50,17 @@ class Numbers:
         n = bisect_left(self._gaps, number)
         return number >= self._next or (n < len(self._gaps) and self._gaps[n] == number)
 
-    def take(self, number: int, values: Values) -> None:
-        """Let a point have a number."""
+    def take(self, number: int, values: Values) -> bool:
+        """Let a point have a number; returns whether it was one of those chosen."""
         if number >= self._next:
             self._gaps.extend(range(self._next, number))
             self._next = number + 1
         elif self.is_free(number):
             del self._gaps[bisect_left(self._gaps, number)]
-        if self.fixed.pop(number, None) != values and values in self.chosen:
-            self.chosen.remove(values)
+        if self.fixed.pop(number, None) == values or values not in self.chosen:
+            return False
+        self.chosen.remove(values)
+        return True
 
     def give_back(self, number: int, values: Values) -> None:
         """Let a point be asked for again, with its number."""

@@ -56,7 +56,8 @@ class Nearby:
 
     def has_near(self, values: Values) -> bool:
         """Whether one of the points is nearly this one."""
-        return any(self._is_near(values, self._points[n]) for n in self._candidates(values))
+        near = (self._points[n] for n in self._candidates(values))
+        return any(are_near(self._space, values, other) for other in near)
 
     def _place(self, values: Values) -> float:
         return 0.0 if self._by is None else _unit(self._space.axes[self._by], values[self._by])
@@ -67,14 +68,16 @@ class Nearby:
         last = bisect_left(self._sorted, (place + reach, self._next))
         return [n for _, n in self._sorted[first:last]]
 
-    def _is_near(self, one: Values, other: Values) -> bool:
-        for axis, a, b in zip(self._space.axes, one, other, strict=True):
-            if isinstance(axis, Range):
-                if abs(_unit(axis, a) - _unit(axis, b)) > NEAR + _SLACK:
-                    return False
-            elif a != b or type(a) is not type(b):
+
+def are_near(space: Space, one: Values, other: Values) -> bool:
+    """Whether two points are nearly the same."""
+    for axis, a, b in zip(space.axes, one, other, strict=True):
+        if isinstance(axis, Range):
+            if abs(_unit(axis, a) - _unit(axis, b)) > NEAR + _SLACK:
                 return False
-        return True
+        elif a != b or type(a) is not type(b):
+            return False
+    return True
 
 
 def _unit(axis: Any, value: Any) -> float:

@@ -115,7 +115,7 @@ class Command:
                 "value that is read from a file."
             )
         self.keep_log = keep_log
-        self._pickled_rule = _pickled(value)
+        self._pickle_rule()
         self.has_folder = bool(self.inputs) or reads_file or bool(names & _IN_FOLDER)
 
     def __call__(self, *_args: Any, **_parameters: Any) -> Any:
@@ -125,6 +125,9 @@ class Command:
     def __repr__(self) -> str:
         first = self.steps[0]
         return f"Command({first.text or shlex.join(first.argv)!r})"
+
+    def _pickle_rule(self) -> None:
+        self._pickled_rule = _pickled(self.rule)
 
     def encode(
         self,

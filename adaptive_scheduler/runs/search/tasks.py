@@ -1,0 +1,122 @@
+"""The tasks of a search: how each is submitted, and those that the run has already."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adaptive_scheduler.core.searches.space import Space
+from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.optimizers.learner import OptimizerLearner, Point
+from adaptive_scheduler.runs.driver.commands.command import Command
+from adaptive_scheduler.runs.driver.executor import Executor
+from adaptive_scheduler.runs.driver.future import TaskFuture
+from adaptive_scheduler.runs.search.command import SearchCommand
+from adaptive_scheduler.runs.search.printing import with_log
+
+
+@dataclass(frozen=True)
+class Names:
+    """How a search calls its tasks, and where they write.
+
+    Attributes
+    ----------
+    search : str
+        The tag of its tasks, and the beginning of their names.
+    output : Path
+    log : str
+        Name of each log in `output`.
+    """
+
+    search: str
+    output: Path
+    log: str = "{_index:04d}.txt"
+
+    def check(self) -> None:
+        """Refuse names that would be the same for two tasks; InputError."""
+        if not re.fullmatch(r"[\w.-]+", self.search):
+            raise InputError(f"name={self.search!r}: give letters, digits, and . - _ only.")
+        try:
+            is_one = self.log_of(0) == self.log_of(1)
+        except (KeyError, ValueError, IndexError) as error:
+            raise InputError(f"log={self.log!r}: {error!r}. Give '{{_index:04d}}.txt'.") from error
+        if is_one:
+            raise InputError(
+                f"log={self.log!r}: all tasks would write to it. Give '{{_index:04d}}.txt'."
+            )
+
+    def log_of(self, number: int) -> Path:
+        """Return the log of a task."""
+        return self.output / self.log.format(_index=number)
+
+    def task(self, number: int) -> str:
+        """Return the name of a task."""
+        return f"{self.search}-{number:04d}"
+
+    def key(self, number: int, parameters: dict[str, Any]) -> str:
+        """Return the key of a task: what was asked for as this number is another task if it is another point."""
+        digest = hashlib.blake2b(json.dumps(parameters).encode(), digest_size=6).hexdigest()
+        return f"{self.task(number)}-{digest}"
+
+    def number(self, key: str) -> int | None:
+        """Return the number in a key; None if it is no task of this search."""
+        found = re.fullmatch(re.escape(self.search) + r"-(\d+)-[0-9a-f]{12}", key)
+        return None if found is None else int(found[1])
+
+
+class SearchTasks:
+    """Submits points as tasks.
+
+    Parameters
+    ----------
+    learner : OptimizerLearner
+    executor : Executor
+    names : Names
+    """
+
+    def __init__(self, learner: OptimizerLearner, executor: Executor, names: Names) -> None:
+        self._executor, self._names = executor, names
+        self._space: Space = learner.space
+        is_command = isinstance(learner.task, Command)
+        self._task = learner.task if is_command else with_log(learner.task)
+
+    def submit(self, point: Point) -> TaskFuture[Any]:
+        """Submit a point."""
+        number, values = point
+        parameters = self._space.named(values)
+        view = self._executor.options(
+            key=self._names.key(number, parameters), name=self._names.task(number),
+            tag=self._names.search,
+        )  # fmt: skip
+        log = self._names.log_of(number)
+        if not isinstance(self._task, Command):
+            return view.submit(self._task, os.fspath(log), **parameters)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        command = SearchCommand(self._task, number, self._names.output, log)
+        return view.submit(command, **parameters)
+
+    def known(self) -> Iterator[tuple[Point, TaskFuture[Any]]]:
+        """Yield the points that the run has, in the order of their numbers.
+
+        Raises
+        ------
+        InputError
+            One is no point of this space.
+        """
+        found = [
+            (number, future)
+            for future in self._executor.futures
+            if (number := self._names.number(future.settings.key)) is not None
+        ]
+        for number, future in sorted(found, key=lambda one: one[0]):
+            yield (number, self._space.native(future.kwargs)), future
+
+    def log(self, point: Point) -> Path:
+        """Return where a task writes."""
+        return self._names.log_of(point[0])

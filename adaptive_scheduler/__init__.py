@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from adaptive_scheduler.runs.driver.executor import Executor
     from adaptive_scheduler.runs.run_manager import RunManager
+    from adaptive_scheduler.runs.search.search import Search
 
 __all__ = [
     "Choice",
@@ -35,6 +36,7 @@ __all__ = [
     "Range",
     "RunManager",
     "Saving",
+    "Search",
     "TaskResources",
     "__version__",
     "client_support",
@@ -59,6 +61,7 @@ _NAMES = {
     "Range": "core.searches.space",
     "RunManager": "runs.run_manager",
     "Saving": "core.options.run_options",
+    "Search": "runs.search.search",
     "TaskResources": "core.tasks.resources",
     "exit_code": "runs.driver.commands.value_rules",
     "float_file": "runs.driver.commands.value_rules",

@@ -51,11 +51,18 @@ class SearchFailure:
         """Return the last lines of its traceback, and of its log."""
         lines: list[str] = []
         if not isinstance(self.error, AdaptiveSchedulerError | CancelledError):
-            lines = "".join(traceback.format_exception(self.error)).splitlines()[-TAIL:]
+            lines = _traceback(self.error).splitlines()[-TAIL:]
         text = tail(self.log, TAIL) if self.log.exists() else None
         if text:
             lines += [f"the last lines of {self.log}:", *text.splitlines()]
         return [f"    {line}" for line in lines]
+
+
+def _traceback(error: BaseException) -> str:
+    """Return the traceback of the process in which it was raised."""
+    if error.__cause__ is not None and type(error.__cause__).__name__ == "_RemoteTraceback":
+        return str(error.__cause__).strip().strip('"').strip()
+    return "".join(traceback.format_exception(error))
 
 
 def value_of(future: TaskFuture[Any]) -> float:

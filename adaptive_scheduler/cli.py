@@ -19,6 +19,7 @@ from adaptive_scheduler.commandline.output import exit_codes
 from adaptive_scheduler.commandline.resume import resume
 from adaptive_scheduler.commandline.retry import retry
 from adaptive_scheduler.commandline.run import run
+from adaptive_scheduler.commandline.search import search
 from adaptive_scheduler.commandline.status import status
 from adaptive_scheduler.commandline.tasks.pool import pool
 from adaptive_scheduler.commandline.tasks.prioritise import CommandWithNegatives, prioritise
@@ -38,6 +39,7 @@ for command in (run, status, logs, cancel, resume, retry, check, manager):
 for command in (tasks, task):
     app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(command)
 app.command(cls=CommandWithNegatives, rich_help_panel="Tasks")(prioritise)
+app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(search)
 app.add_typer(pool, name="pool", rich_help_panel="Tasks")
 
 
@@ -70,8 +72,8 @@ def options(
     The data go to `fnames`; database, logs and job scripts go to the run's folder. A learner that
     is done stays done: `run` and `resume` on the same folder carry on.
 
-    A run of *tasks*, single calls and shell commands, is started from Python, by an `Executor`;
-    `tasks`, `task`, `prioritise` and `pool` are for such runs, the others for both kinds.
+    A run of *tasks*, single calls and shell commands, is started from Python, by an `Executor`,
+    or by `search`; `tasks`, `task`, `prioritise` and `pool` are for such runs, the others for both kinds.
     """
 
 

@@ -211,7 +211,7 @@ def test_each_task_has_its_own_names(tmp_path):
 def encoded(command, tmp_path, number=7, **parameters):
     output = tmp_path / "out"
     output.mkdir(exist_ok=True)
-    made = SearchCommand(command, number, output, output / f"{number:04d}.txt")
+    made = SearchCommand(command, number, (output, output / f"{number:04d}.txt"))
     known = {"_name": "n", "_nodes": 2, "_ranks": 2, "_index": 0}
     return made.encode(RunFolder(tmp_path / "run.run"), parameters, known, "key")
 

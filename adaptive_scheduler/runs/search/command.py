@@ -32,14 +32,23 @@ class SearchCommand(Command):
     ----------
     command : Command
     number : int
-    output : Path
-    log : Path
+    paths : (Path, Path)
+        Output of the search, and log of the task.
+    parallelism : int, optional
+        What ``{_nodes}`` is; default: the nodes that the task occupies.
     """
 
-    def __init__(self, command: Command, number: int, output: Path, log: Path) -> None:
+    def __init__(
+        self,
+        command: Command,
+        number: int,
+        paths: tuple[Path, Path],
+        parallelism: int | None = None,
+    ) -> None:
         self.__dict__.update(command.__dict__)
         self.steps = [_numbered(step, number) for step in command.steps]
-        self._number, self._output, self._log = number, output, log
+        self._number, (self._output, self._log) = number, paths
+        self._known = {} if parallelism is None else {"_nodes": parallelism}
         if command.has_folder:
             self.has_folder = (
                 bool(self.inputs) or _names_param_file(self.steps) or self._reads_own()
@@ -59,7 +68,7 @@ class SearchCommand(Command):
         key: str = "",
     ) -> EncodedCommand:
         """Return what is sent; see `Command`."""
-        known = {**known, "_index": self._number, "_output": str(self._output)}
+        known = {**known, **self._known, "_index": self._number, "_output": str(self._output)}
         self._find_value({**parameters, **known})
         encoded = super().encode(folder, parameters, known, key)
         spec = msgspec.structs.replace(
@@ -86,6 +95,11 @@ class SearchCommand(Command):
         self._pickle_rule()
         if not self.has_folder:
             path.unlink(missing_ok=True)
+
+
+def placeholders_of_name(name: str) -> list[str]:
+    """Return the names of placeholders in the name of a file."""
+    return [match[1] for match in _IN_NAME.finditer(name)]
 
 
 def _numbered(step: CommandStep, number: int) -> CommandStep:

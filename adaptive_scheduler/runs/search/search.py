@@ -7,20 +7,19 @@ import queue
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler.core.options.checks import count, optional
 from adaptive_scheduler.core.searches.flow import ABORT, CONTINUE, DRAIN, Flow
 from adaptive_scheduler.core.searches.space import is_number
-from adaptive_scheduler.errors import USER_RAISES, InputError, TaskError
+from adaptive_scheduler.errors import USER_RAISES, InputError, RequestRefusedError, TaskError
 from adaptive_scheduler.optimizers.learner import OptimizerLearner, Point
 from adaptive_scheduler.runs.driver.executor import Executor
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.search.asker import Asker
 from adaptive_scheduler.runs.search.ends import SearchFailure, has_ended_by_itself, value_of
 from adaptive_scheduler.runs.search.guard import alone
-from adaptive_scheduler.runs.search.tasks import Names, SearchTasks
+from adaptive_scheduler.runs.search.tasks import SearchTasks, names_of, refuse_unknown_placeholders
 
 #: Points that are chosen before somebody waits for them, at most.
 MOST_AHEAD = 8
@@ -102,6 +101,9 @@ class Search:
     ahead : int, optional
         Points that are chosen before a task ends, so that its place need not wait for the model; they are chosen anew
         when a value comes. Default: `concurrency`, 8 at most.
+    parallelism : int, optional
+        What ``{_nodes}`` and ``$PARALLELISM`` are for a command that starts its own processes on so many nodes
+        (``srun -N {_nodes}``). Default: the nodes that the task occupies.
     on_event : callable, optional
         Given each `SearchEvent`.
     """
@@ -120,6 +122,7 @@ class Search:
         name: str = "search",
         log: str = "{_index:04d}.txt",
         ahead: int | None = None,
+        parallelism: int | None = None,
         on_event: Callable[[SearchEvent], object] | None = None,
     ) -> None:
         if not isinstance(learner, OptimizerLearner):
@@ -134,12 +137,13 @@ class Search:
             count(least=1)(max_tasks, "max_tasks"), first, at_once or first, on_failure
         )
         ahead = optional(count())(ahead, "ahead")
-        names = Names(name, Path(output or os.environ.get("OUTPUT") or ".").absolute(), log)
-        names.check()
+        names = names_of(name, output, log)
+        refuse_unknown_placeholders(learner)
         self.learner, self._executor = learner, executor
         self._penalty, self._on_event = penalty, on_event or (lambda _event: None)
         self._names = names
-        self._tasks = SearchTasks(learner, executor, names)
+        nodes = optional(count(least=1))(parallelism, "parallelism")
+        self._tasks = SearchTasks(learner, executor, names, nodes)
         self._ended: queue.SimpleQueue[tuple[Point, TaskFuture[Any]] | None] = queue.SimpleQueue()
         self._outcome = SearchOutcome()
         self._asker = Asker(
@@ -214,7 +218,9 @@ class Search:
         try:
             value = value_of(future)
         except (*USER_RAISES, CancelledError) as error:
-            if not has_ended_by_itself(future):  # it was refused, or the run has broken
+            if isinstance(error, RequestRefusedError):  # as what no pool can ever hold
+                raise InputError(f"the tasks of this search are refused: {error}") from error
+            if not has_ended_by_itself(future):  # the run has broken, or a function cannot be sent
                 raise
             self._take_failure(point, future, error)
         else:

@@ -14,10 +14,10 @@ from typing import Any
 from adaptive_scheduler.core.searches.space import Space
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.optimizers.learner import OptimizerLearner, Point
-from adaptive_scheduler.runs.driver.commands.command import Command
+from adaptive_scheduler.runs.driver.commands.command import ALWAYS_THERE, Command
 from adaptive_scheduler.runs.driver.executor import Executor
 from adaptive_scheduler.runs.driver.future import TaskFuture
-from adaptive_scheduler.runs.search.command import SearchCommand
+from adaptive_scheduler.runs.search.command import SearchCommand, placeholders_of_name
 from adaptive_scheduler.runs.search.printing import with_log
 
 
@@ -70,6 +70,26 @@ class Names:
         return None if found is None else int(found[1])
 
 
+def names_of(search: str, output: str | os.PathLike[str] | None, log: str) -> Names:
+    """Return checked names; the output is also that of ``$OUTPUT``, else the working directory."""
+    names = Names(search, Path(output or os.environ.get("OUTPUT") or ".").absolute(), log)
+    names.check()
+    return names
+
+
+def refuse_unknown_placeholders(learner: OptimizerLearner) -> None:
+    """Refuse a command with a placeholder that is no parameter, before anything is started."""
+    if not isinstance(learner.task, Command):
+        return
+    rule_name = getattr(learner.task.rule, "name", "")
+    for name in [*learner.task.placeholders, *placeholders_of_name(rule_name)]:
+        if name not in learner.space.names and name not in ALWAYS_THERE:
+            raise InputError(
+                f"{{{name}}} in {learner.task!r} or its value is no parameter of the space (it has "
+                f"{', '.join(learner.space.names)}). For the text itself write {{{{{name}}}}}."
+            )
+
+
 class SearchTasks:
     """Submits points as tasks.
 
@@ -78,10 +98,18 @@ class SearchTasks:
     learner : OptimizerLearner
     executor : Executor
     names : Names
+    parallelism : int, optional
+        Nodes on which each starts its own processes; default: those that it occupies.
     """
 
-    def __init__(self, learner: OptimizerLearner, executor: Executor, names: Names) -> None:
-        self._executor, self._names = executor, names
+    def __init__(
+        self,
+        learner: OptimizerLearner,
+        executor: Executor,
+        names: Names,
+        parallelism: int | None = None,
+    ) -> None:
+        self._executor, self._names, self._parallelism = executor, names, parallelism
         self._space: Space = learner.space
         is_command = isinstance(learner.task, Command)
         self._task = learner.task if is_command else with_log(learner.task)
@@ -98,7 +126,7 @@ class SearchTasks:
         if not isinstance(self._task, Command):
             return view.submit(self._task, os.fspath(log), **parameters)
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = SearchCommand(self._task, number, self._names.output, log)
+        command = SearchCommand(self._task, number, (self._names.output, log), self._parallelism)
         return view.submit(command, **parameters)
 
     def known(self) -> Iterator[tuple[Point, TaskFuture[Any]]]:

@@ -27,6 +27,8 @@ from adaptive_scheduler.runs.driver.commands.value_rules import CommandOutput, V
 _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|(?<!\$)\{([A-Za-z_]\w*)\}")
 #: Need a folder of the task's own.
 _IN_FOLDER = frozenset({"_param_file", "_output"})
+#: Placeholders that each command has.
+ALWAYS_THERE = _IN_FOLDER | LATER | {"_name", "_index", "_nodes", "_ranks", "_json"}
 #: In place of the pickle of a rule that cannot be pickled.
 _NOT_PICKLED = b"?"
 PARAM_FILE = "params.json"
@@ -102,7 +104,7 @@ class Command:
         missing = [str(path) for path in self.inputs if not path.exists()]
         if missing:
             raise InputError(f"inputs: {missing[0]} does not exist.")
-        names = {name for step in self.steps for name in _names(step)}
+        names = self.placeholders
         reads_file = value is not None and (
             value.needs_folder if isinstance(value, ValueRule) else True
         )
@@ -125,6 +127,11 @@ class Command:
     def __repr__(self) -> str:
         first = self.steps[0]
         return f"Command({first.text or shlex.join(first.argv)!r})"
+
+    @property
+    def placeholders(self) -> set[str]:
+        """The names of the placeholders in its text."""
+        return {name for step in self.steps for name in _names(step)}
 
     def _pickle_rule(self) -> None:
         self._pickled_rule = _pickled(self.rule)

@@ -97,25 +97,24 @@ def _run(file: SearchFile, path: Path, folder: Path | None, job: dict[str, Any])
     """Check all that can be checked, and only then begin."""
     from adaptive_scheduler.commandline.input.search_file import resources_of
     from adaptive_scheduler.commandline.output.searching import SearchLines
-    from adaptive_scheduler.core.searches.flow import Flow
     from adaptive_scheduler.runs.driver.executor import Executor
     from adaptive_scheduler.runs.driver.settings import Settings
-    from adaptive_scheduler.runs.search.search import Search
+    from adaptive_scheduler.runs.search.search import Search, flow_of
     from adaptive_scheduler.runs.search.tasks import names_of, refuse_unknown_placeholders
 
     learner = _learner(file, path)
-    concurrency = _concurrency(file)
-    first = _positive(file.initial, "initial") or concurrency or 1
-    Flow(count(least=1)(file.max_tasks, "max_tasks"), first, concurrency or first, file.on_failure)
+    flow = flow_of(
+        file.max_tasks, (file.initial, _concurrency(file)), file.on_failure, file.penalty
+    )
     names = names_of(file.name or re.sub(r"[^\w.-]", "_", path.stem), file.output, file.log)
     refuse_unknown_placeholders(learner)
     resources = resources_of(file, path)
     settings = {"resources": resources, "retries": file.retries, "timeout": file.timeout}
     Settings().with_options({key: one for key, one in settings.items() if one is not None})
-    where, most = _place(file, job, (concurrency or first) * resources.cores_per_node)
+    where, most = _place(file, job, flow.concurrency * resources.cores_per_node)
     home = folder or names.output / ".adaptive-scheduler" / names.search
     print_line(
-        f"search start: {file.max_tasks} tasks by {file.method}, {first} at once, then {concurrency or first}; "
+        f"search start: {flow.max_tasks} tasks by {file.method}, {flow.initial} at once, then {flow.concurrency}; "
         f"output in {names.output}, run in {home}"
     )
     with (
@@ -123,8 +122,8 @@ def _run(file: SearchFile, path: Path, folder: Path | None, job: dict[str, Any])
         SearchLines() as lines,
     ):
         outcome = Search(
-            learner, executor.options(**settings), file.max_tasks or 1, initial=first,
-            concurrency=concurrency, on_failure=file.on_failure, penalty=file.penalty,
+            learner, executor.options(**settings), flow.max_tasks, initial=flow.initial,
+            concurrency=flow.concurrency, on_failure=file.on_failure, penalty=file.penalty,
             output=names.output, name=names.search, log=file.log, ahead=file.ahead,
             parallelism=file.parallelism, on_event=lines,
         ).run()  # fmt: skip

@@ -18,6 +18,7 @@ class SearchLines:
 
     def __init__(self) -> None:
         self._unseen: dict[int, SearchEvent] = {}
+        self._known: set[int] = set()
         self._lock = threading.Lock()
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="search's lines", daemon=True)
@@ -32,23 +33,23 @@ class SearchLines:
 
     def __call__(self, event: SearchEvent) -> None:
         """Print what has happened."""
-        if event.kind in ("issued", "known"):
+        if event.kind == "known":  # it has begun, or even ended, before this process
+            self._known.add(event.number)
+            return
+        if event.kind == "issued":
             with self._lock:
                 self._unseen[event.number] = event
-            if event.kind == "issued":
-                self._print(f"tasks_running: {event.out}")
+            self._print(f"tasks_running: {event.out}")
             return
         self._print_start(event)
         text = event.failure.reason if event.failure is not None else f"{event.value:.12g}"
-        self._print(
-            f"{event.kind}: {event.number:04d} {_given(event.parameters)}: {text}",
-            f"tasks_running: {event.out}",
-        )
+        self._print(f"{event.kind}: {event.number:04d} {_given(event.parameters)}: {text}")
+        if event.number not in self._known:
+            self._print(f"tasks_running: {event.out}")
 
-    def _print(self, *lines: str) -> None:
+    def _print(self, line: str) -> None:
         with self._lock:
-            for line in lines:
-                print_line(line)
+            print_line(line)
 
     def _watch(self) -> None:
         while not self._is_over.wait(PAUSE):

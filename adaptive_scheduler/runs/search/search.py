@@ -71,6 +71,25 @@ class SearchOutcome:
     failures: list[SearchFailure] = field(default_factory=list)
 
 
+def flow_of(max_tasks: Any, at_once: tuple[Any, Any], on_failure: Any, penalty: Any = None) -> Flow:
+    """Return the flow that a user has described; InputError names what is wrong.
+
+    Parameters
+    ----------
+    max_tasks : int
+    at_once : (int or None, int or None)
+        In the beginning, and later.
+    on_failure : str
+    penalty : float, optional
+    """
+    if penalty is not None and (not is_number(penalty) or on_failure != CONTINUE):
+        raise InputError(f"penalty={penalty!r}: give a number, with on_failure='continue'.")
+    initial, concurrency = at_once
+    later = optional(count(least=1))(concurrency, "concurrency")
+    first = optional(count(least=1))(initial, "initial") or later or 1
+    return Flow(count(least=1)(max_tasks, "max_tasks"), first, later or first, on_failure)
+
+
 class Search:
     """Runs the points that a learner asks for as tasks of an executor.
 

@@ -51,6 +51,8 @@ WORDS = {
     36: "A stop is a task: it overtakes what is queued, and stops one pool of several",
     37: "Payloads with the separators of the wire break it",
     38: "Killed by a signal, or out of time, counts as success",
+    46: "The optimiser is not told of points in flight: a third of the new ones are near copies of pending ones",
+    47: "Asking and telling block the loop: the slots idle at every completion",
     48: "The driver's death loses what it knew; a result can be collected once only",
     49: "Retries after a time-out have no limit",
     50: "One launcher hoards tasks that others could run",

@@ -135,12 +135,12 @@ class OptimizerLearner(BaseLearner):  # type: ignore[misc]
     def _far(self, number: int) -> Values:
         """Return a point that is no near copy of one in flight, if there is one."""
         pending: Sequence[Values] = () if self._method.keeps else self._nearby.points()
-        values = self.space.native(self._method.ask(number, pending, 0))
+        values = self._method.ask(number, pending, 0)
         for attempt in range(1, self._method.attempts + DRAWS):
             if not self._method.attempts or not self._nearby.has_near(values):
                 return values
             if attempt < self._method.attempts:
-                values = self.space.native(self._method.ask(number, pending, attempt))
+                values = self._method.ask(number, pending, attempt)
             else:
                 random = Random(seed_of(self._given["seed"], number, attempt))  # noqa: S311
                 values = self.space.draw(random)
@@ -224,6 +224,10 @@ class OptimizerLearner(BaseLearner):  # type: ignore[misc]
             self._numbers.chosen.clear()
 
     def _point(self, x: Point) -> Point:
+        """Return a point of this space; InputError if it is none."""
+        is_hashable = type(x) is tuple and type(x[-1]) is tuple
+        if is_hashable and (x in self.pending_points or self._numbers.is_next(x)):
+            return x  # it was checked when it was chosen
         try:
             number, values = x
             return count()(number, "number"), self.space.native(values)

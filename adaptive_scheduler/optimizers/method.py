@@ -29,8 +29,8 @@ class Method(Protocol):
         """Return its first points, which depend on no value; they are asked for exactly so."""
         ...
 
-    def ask(self, number: int, pending: Sequence[Values], attempt: int) -> Any:
-        """Choose a point.
+    def ask(self, number: int, pending: Sequence[Values], attempt: int) -> Values:
+        """Choose a point of the space.
 
         Parameters
         ----------

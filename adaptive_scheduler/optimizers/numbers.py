@@ -45,6 +45,10 @@ class Numbers:
                 return
             yield number, values
 
+    def is_next(self, x: object) -> bool:
+        """Whether this is the first of the points that were chosen."""
+        return bool(self.chosen) and not self._gaps and x == (self._next, self.chosen[0])
+
     def is_free(self, number: int) -> bool:
         """Whether no point has this number."""
         n = bisect_left(self._gaps, number)

@@ -15,6 +15,7 @@ BARS: dict[str, Bar] = {
     "calls-submit": at_most(0.6),
     "calls-submit-answer": at_most(50),
     "commands": at_least(0.7, "ratio"),
+    "ask-tell": at_least(5_000),
     "prioritise": at_most(0.5),
     "million": at_most(1.2),
     "million-hand-out": at_most(1.3, "ratio"),

@@ -159,7 +159,7 @@ def near_copies(function, seed, n):
     return copies, learner
 
 
-def test_eight_at_a_time_are_eight_different_points():
+def test_fault_46_eight_at_a_time_are_eight_different_points():
     functions = [branin, sphere, edge] if FULL else [sphere]
     cases = list(itertools.product(functions, range(times(1, 5))))
     n = times(28, 100)

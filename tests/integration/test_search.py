@@ -121,7 +121,7 @@ def test_the_first_ten_points_are_those_of_scikit_optimize_whatever_ends_first(e
     assert made.data == {x: pytest.approx(x[1][0]) for x in made.data}
 
 
-def test_slots_do_not_wait_for_a_slow_model(executor, home):
+def test_fault_47_slots_do_not_wait_for_a_slow_model(executor, home):
     """Each point takes the optimiser 0.15 s, each task 0.4 s: with two out, a slot would wait a quarter of its time."""
 
     class Slow:

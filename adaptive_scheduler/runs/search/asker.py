@@ -35,6 +35,7 @@ class Asker:
         self._changed = threading.Condition()
         self._news: list[Callable[[], None]] = []
         self._ready: deque[Point] = deque()
+        self._taken: list[Point] = []
         self._wanted = (0, 0)
         self._is_stopped = False
         self.error: BaseException | None = None
@@ -55,33 +56,25 @@ class Asker:
             self._take_news()
 
     def want(self, now: int, most: int) -> None:
-        """Say how many points are waited for now, and how many may be taken in all."""
+        """Say how many points are waited for now, and how many may be taken in all; wakes the thread."""
         with self._changed:
             self._wanted = now, most
             self._changed.notify()
 
-    def take(self) -> Point | None:
-        """Return a point, which is then in flight; None: there is none ready."""
+    def take(self, n: int) -> list[Point]:
+        """Return up to n points that are ready; they are in flight then."""
         with self._changed:
-            if not self._ready:
-                return None
-            point = self._ready.popleft()
-            self._news.append(partial(self._learner.tell_pending, point))
-            self._changed.notify()
-            return point
+            taken = [self._ready.popleft() for _ in range(min(n, len(self._ready)))]
+            self._taken += taken
+            return taken
 
     def tell(self, point: Point, value: float) -> None:
-        """Hand a value on."""
-        self._note(partial(self._learner.tell, point, value))
+        """Hand a value on; the learner is told after the next `want`."""
+        self._news.append(partial(self._learner.tell, point, value))
 
     def give_up(self, point: Point, penalty: float | None) -> None:
         """Say that a point has no value."""
-        self._note(partial(self._learner.give_up, point, penalty))
-
-    def _note(self, news: Callable[[], None]) -> None:
-        with self._changed:
-            self._news.append(news)
-            self._changed.notify()
+        self._news.append(partial(self._learner.give_up, point, penalty))
 
     # ------------------------------------------------------------------- in the thread
 
@@ -106,34 +99,34 @@ class Asker:
         return min(now + self._ahead, most)
 
     def _take_news(self) -> None:
-        with self._changed:
+        with self._changed:  # what was issued is pending before it has a value
+            self._take_pending()
             news, self._news = self._news, []
         for one in news:
             one()
 
+    def _take_pending(self) -> None:
+        for point in self._taken:
+            self._learner.tell_pending(point)
+        self._taken.clear()
+
     def _choose(self) -> None:
         """Choose points until enough are ready; what comes meanwhile is told first, unless somebody waits."""
-        while True:
-            target = self._target()
-            is_enough = len(self._learner.proposed(target)) >= target
-            if not is_enough:
-                self._learner.choose()
-            if is_enough or not self._ready:
+        n = len(self._learner.proposed(self._target()))
+        while n < self._target():
+            self._learner.choose()
+            n += 1
+            if not self._ready:
                 self._publish()
-            if is_enough or self._is_stopped or (self._news and self._ready):
+            if self._is_stopped or (self._news and self._ready):
                 return
+        self._publish()
 
     def _publish(self) -> None:
+        """Let those be taken that are chosen; what was taken meanwhile must not be issued twice."""
         with self._changed:
             self._take_pending()
             self._ready = deque(self._learner.proposed(self._target()))
             is_awaited = self._wanted[0] > 0 and bool(self._ready)
         if is_awaited:
             self._wake()
-
-    def _take_pending(self) -> None:
-        """Points that were taken meanwhile must not be issued twice."""
-        taken = [one for one in self._news if one.func == self._learner.tell_pending]  # type: ignore[attr-defined]
-        self._news = [one for one in self._news if one not in taken]
-        for one in taken:
-            one()

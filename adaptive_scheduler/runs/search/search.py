@@ -159,7 +159,7 @@ class Search:
         names = names_of(name, output, log)
         refuse_unknown_placeholders(learner)
         self.learner, self._executor = learner, executor
-        self._penalty, self._on_event = penalty, on_event or (lambda _event: None)
+        self._penalty, self._on_event = penalty, on_event
         self._names = names
         nodes = optional(count(least=1))(parallelism, "parallelism")
         self._tasks = SearchTasks(learner, executor, names, nodes)
@@ -211,22 +211,26 @@ class Search:
             self._issue(out)
             if self._flow.is_over:
                 return
-            ended = self._ended.get()
-            if self._asker.error is not None:
-                raise self._asker.error
-            if ended is None:  # a point is ready
-                continue
-            point, future = ended
-            del out[point]
-            self._flow.ended += 1
-            self._take(point, future)
+            for point, future in self._wait_for_ends():
+                del out[point]
+                self._flow.ended += 1
+                self._take(point, future)
             if self._flow.is_stopped and self._flow.on_failure == ABORT:
                 for other in out.values():
                     other.cancel()
 
+    def _wait_for_ends(self) -> list[tuple[Point, TaskFuture[Any]]]:
+        """Return tasks that have ended; none if a point is ready."""
+        found = [self._ended.get()]
+        while not self._ended.empty():
+            found.append(self._ended.get())
+        if self._asker.error is not None:
+            raise self._asker.error
+        return [one for one in found if one is not None]
+
     def _issue(self, out: dict[Point, TaskFuture[Any]]) -> None:
         """Issue as many tasks as there is room and as there are points for."""
-        while self._flow.room and (point := self._asker.take()) is not None:
+        for point in self._asker.take(self._flow.room):
             out[point] = future = self._tasks.submit(point)
             self._flow.issued += 1
             self._listen(point, future)
@@ -256,6 +260,8 @@ class Search:
         self._show("failed", point, future, failure=failure)
 
     def _show(self, kind: str, point: Point, future: TaskFuture[Any], **more: Any) -> None:
+        if self._on_event is None:
+            return
         parameters = self.learner.space.named(point[1])
         self._on_event(SearchEvent(kind, point[0], parameters, self._flow.out, future, **more))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adaptive_scheduler.core.searches.space import Space
+from adaptive_scheduler.core.searches.space import Space, Values
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.optimizers.learner import OptimizerLearner, Point
 from adaptive_scheduler.runs.driver.commands.command import ALWAYS_THERE, Command
@@ -53,15 +52,19 @@ class Names:
 
     def log_of(self, number: int) -> Path:
         """Return the log of a task."""
-        return self.output / self.log.format(_index=number)
+        return Path(self.log_path(number))
+
+    def log_path(self, number: int) -> str:
+        """Return it as a text, which takes a tenth of the time."""
+        return f"{self.output}/{self.log.format(_index=number)}"
 
     def task(self, number: int) -> str:
         """Return the name of a task."""
         return f"{self.search}-{number:04d}"
 
-    def key(self, number: int, parameters: dict[str, Any]) -> str:
+    def key(self, number: int, values: Values) -> str:
         """Return the key of a task: what was asked for as this number is another task if it is another point."""
-        digest = hashlib.blake2b(json.dumps(parameters).encode(), digest_size=6).hexdigest()
+        digest = hashlib.blake2b(repr(values).encode(), digest_size=6).hexdigest()
         return f"{self.task(number)}-{digest}"
 
     def number(self, key: str) -> int | None:
@@ -119,12 +122,12 @@ class SearchTasks:
         number, values = point
         parameters = self._space.named(values)
         view = self._executor.options(
-            key=self._names.key(number, parameters), name=self._names.task(number),
+            key=self._names.key(number, values), name=self._names.task(number),
             tag=self._names.search,
         )  # fmt: skip
-        log = self._names.log_of(number)
         if not isinstance(self._task, Command):
-            return view.submit(self._task, os.fspath(log), **parameters)
+            return view.submit(self._task, self._names.log_path(number), **parameters)
+        log = self._names.log_of(number)
         log.parent.mkdir(parents=True, exist_ok=True)
         command = SearchCommand(self._task, number, (self._names.output, log), self._parallelism)
         return view.submit(command, **parameters)

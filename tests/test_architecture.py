@@ -42,6 +42,7 @@ MANY_PARAMETERS = {
 
 #: Classes with more attributes, and why: threads, sockets or the user's learner meet in them.
 MANY_ATTRIBUTES = {
+    "Asker": "a thread and its conversation",
     "Client": "the process in a job: it owns what the others are given",
     "ClaimLoop": "shared by two threads: the item that runs, and each reason to end",
     "ControlApi": "what `status` shows and nothing else keeps",

@@ -21,6 +21,7 @@ from tests.contract.test_optimizers import theirs
 from tests.integration.test_driver_deaths import processes_of, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "search.md").read_text()
 BIN = Path(sys.executable).parent
 NEW = {
     "space": {"x": {"range": [0, 1]}}, "task": "echo value {x}", "value": {"regex_value": r"value (\S+)"},
@@ -126,6 +127,29 @@ def test_a_ctrl_c_ends_the_programs_and_says_how_to_go_on(home: Path) -> None:
     assert "To go on" in printed
     pids = (home / "pids").read_text().split()
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+
+
+# ------------------------------------------------------------------- the page
+
+
+def test_the_program_of_the_page_runs(tmp_path: Path) -> None:
+    (code,) = re.findall(r"<!-- run -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "page.py").write_text(code)
+    printed = run([sys.executable, "page.py"], tmp_path)
+    assert printed.splitlines()[-1].endswith(" 20 []")
+
+
+def test_the_page_has_each_key_of_the_file_and_each_option() -> None:
+    from adaptive_scheduler.commandline.input.search_file import SearchFile
+
+    for name in [*SearchFile.__dataclass_fields__, "job", "points_init", "points_max"]:
+        assert f"`{name}`" in PAGE, name
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    assert set(yaml.safe_load(text)) <= {
+        *SearchFile.__dataclass_fields__,
+        "points_init",
+        "points_max",
+    }
 
 
 # ------------------------------------------------------------------- nodes, plug-ins, options

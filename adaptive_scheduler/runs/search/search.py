@@ -178,6 +178,8 @@ class Search:
         TaskError
             Tasks have failed, and `on_failure` is not ``continue``.
         """
+        if self._flow.issued:
+            raise InputError("this search has been run. Make a new Search(...): it goes on there.")
         with alone(self._executor.folder, self._names.search):
             self._names.output.mkdir(parents=True, exist_ok=True)
             out = self._take_known()
@@ -252,6 +254,11 @@ class Search:
             self._show("done", point, future, value=value)
 
     def _take_failure(self, point: Point, future: TaskFuture[Any], error: BaseException) -> None:
+        is_ours = isinstance(error, CancelledError) and self._flow.is_stopped
+        if (
+            is_ours and self._flow.on_failure == ABORT
+        ):  # we have cancelled it: it is tried again another day
+            return
         self._flow.failed += 1
         self._asker.give_up(point, self._penalty)
         parameters = self.learner.space.named(point[1])

@@ -33,7 +33,9 @@ class Asker:
     def __init__(self, learner: OptimizerLearner, ahead: int, wake: Callable[[], object]) -> None:
         self._learner, self._ahead, self._wake = learner, ahead, wake
         self._changed = threading.Condition()
-        self._news: list[Callable[[], None]] = []
+        self._news: deque[Callable[[], None]] = (
+            deque()
+        )  # one that is never replaced: both threads use it
         self._ready: deque[Point] = deque()
         self._taken: list[Point] = []
         self._wanted = (0, 0)
@@ -101,9 +103,9 @@ class Asker:
     def _take_news(self) -> None:
         with self._changed:  # what was issued is pending before it has a value
             self._take_pending()
-            news, self._news = self._news, []
-        for one in news:
-            one()
+            n = len(self._news)
+        for _ in range(n):
+            self._news.popleft()()
 
     def _take_pending(self) -> None:
         for point in self._taken:

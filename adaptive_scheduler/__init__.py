@@ -10,9 +10,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adaptive_scheduler import client_support, errors, scheduler, server_support
+    from adaptive_scheduler import client_support, errors, scheduler, server_support, sweeps
     from adaptive_scheduler.core.options.run_options import Limits, Network, Saving
-    from adaptive_scheduler.core.searches.space import Choice, Range
+    from adaptive_scheduler.core.searches.space import Choices, Range
     from adaptive_scheduler.core.tasks.resources import TaskResources
     from adaptive_scheduler.optimizers.learner import OptimizerLearner
     from adaptive_scheduler.runs.driver.commands.command import Command
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     )
     from adaptive_scheduler.runs.driver.executor import Executor
     from adaptive_scheduler.runs.run_manager import RunManager
+    from adaptive_scheduler.runs.runner.runner import Runner
     from adaptive_scheduler.runs.search.search import Search
 
 __all__ = [
-    "Choice",
+    "Choices",
     "Command",
     "Executor",
     "Limits",
@@ -35,6 +36,7 @@ __all__ = [
     "OptimizerLearner",
     "Range",
     "RunManager",
+    "Runner",
     "Saving",
     "Search",
     "TaskResources",
@@ -47,12 +49,13 @@ __all__ = [
     "regex_value",
     "scheduler",
     "server_support",
+    "sweeps",
 ]
 __version__ = "0.2.0"
 
-_MODULES = ("client_support", "errors", "scheduler", "server_support")
+_MODULES = ("client_support", "errors", "scheduler", "server_support", "sweeps")
 _NAMES = {
-    "Choice": "core.searches.space",
+    "Choices": "core.searches.space",
     "Command": "runs.driver.commands.command",
     "Executor": "runs.driver.executor",
     "Limits": "core.options.run_options",
@@ -60,6 +63,7 @@ _NAMES = {
     "OptimizerLearner": "optimizers.learner",
     "Range": "core.searches.space",
     "RunManager": "runs.run_manager",
+    "Runner": "runs.runner.runner",
     "Saving": "core.options.run_options",
     "Search": "runs.search.search",
     "TaskResources": "core.tasks.resources",

@@ -6,23 +6,28 @@ must not wait for the scientific packages.
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from adaptive_scheduler.commandline.cancel import cancel
 from adaptive_scheduler.commandline.check import check
+from adaptive_scheduler.commandline.far_command import names_far_run, run_command_there
 from adaptive_scheduler.commandline.input.options import CommandWithAliases
+from adaptive_scheduler.commandline.input.word_lists import CommandWithLists
 from adaptive_scheduler.commandline.logs import logs
 from adaptive_scheduler.commandline.manager import manager
 from adaptive_scheduler.commandline.output import exit_codes
+from adaptive_scheduler.commandline.results import results
 from adaptive_scheduler.commandline.resume import resume
 from adaptive_scheduler.commandline.retry import retry
 from adaptive_scheduler.commandline.run import run
-from adaptive_scheduler.commandline.search import search
 from adaptive_scheduler.commandline.status import status
+from adaptive_scheduler.commandline.sweep import sweep
 from adaptive_scheduler.commandline.tasks.pool import pool
 from adaptive_scheduler.commandline.tasks.prioritise import CommandWithNegatives, prioritise
+from adaptive_scheduler.commandline.tasks.search import search
 from adaptive_scheduler.commandline.tasks.task import task
 from adaptive_scheduler.commandline.tasks.tasks import tasks
 
@@ -40,6 +45,8 @@ for command in (tasks, task):
     app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(command)
 app.command(cls=CommandWithNegatives, rich_help_panel="Tasks")(prioritise)
 app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(search)
+app.command(cls=CommandWithLists, rich_help_panel="Tasks")(sweep)
+app.command(cls=CommandWithLists, rich_help_panel="Tasks")(results)
 app.add_typer(pool, name="pool", rich_help_panel="Tasks")
 
 
@@ -72,13 +79,21 @@ def options(
     The data go to `fnames`; database, logs and job scripts go to the run's folder. A learner that
     is done stays done: `run` and `resume` on the same folder carry on.
 
-    A run of *tasks*, single calls and shell commands, is started from Python, by an `Executor`,
-    or by `search`; `tasks`, `task`, `prioritise` and `pool` are for such runs, the others for both kinds.
+    A run of *tasks*, single calls and shell commands, is started from Python, by an `Executor`, or by
+    `sweep` or `search`; `tasks`, `task`, `prioritise` and `pool` are for such runs, `results` for sweeps, the
+    others for both kinds.
     """
 
 
 def main() -> None:
     """Run the command line; the entry point of the package."""
+    words = sys.argv[1:]
+    if names_far_run(words):
+        try:
+            run_command_there(words)
+        except typer.Exit as end:
+            sys.exit(end.exit_code)
+        return
     app(prog_name="adaptive-scheduler")
 
 

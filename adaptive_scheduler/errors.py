@@ -15,6 +15,7 @@ The tree::
     │   ├── DatabaseError         the database or its journal
     │   ├── DataFileError         a learner's data or its point journal
     │   └── PermissionsError      a secret file or folder is open to others
+    ├── FarHostError            a host cannot be used by ssh, or lacks what is needed there
     ├── RunError                the run folder is missing, locked or belongs to another run
     ├── SchedulerError          the batch system
     │   ├── NoObservation         its answer is unreliable; not the same as "no jobs"
@@ -38,6 +39,7 @@ __all__ = [
     "DataFileError",
     "DatabaseError",
     "EnvironmentMismatchError",
+    "FarHostError",
     "FileError",
     "InputError",
     "ManagerError",
@@ -168,6 +170,10 @@ class DataFileError(FileError):
 
 class PermissionsError(FileError):
     """A file or folder that must be private is open to other users, or belongs to one."""
+
+
+class FarHostError(AdaptiveSchedulerError):
+    """A host cannot be reached by ssh, or lacks what is needed there."""
 
 
 class RunError(AdaptiveSchedulerError):

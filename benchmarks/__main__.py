@@ -45,6 +45,10 @@ ROWS = {
     "calls-submit": "tasks.submit",
     "commands": "tasks.commands",
     "ask-tell": "tasks.ask_tell",
+    "programs": "tasks.programs",
+    "cost": "tasks.cost",
+    "place": "tasks.place",
+    "sweep": "tasks.sweep",
     "prioritise": "tasks.prioritise",
     "million": "tasks.million",
 }

@@ -17,7 +17,7 @@ CPU = "import time; import {}; print(time.process_time())"
 BESIDES = """
 import adaptive, time
 begin = time.process_time()
-import adaptive_scheduler.client.main, adaptive_scheduler.client.learners.run
+import adaptive_scheduler.client.main, adaptive_scheduler.evaluation.learners.run
 print(time.process_time() - begin)
 """
 

@@ -43,7 +43,7 @@ def main() -> None:
     """Run one small learner, then the one with the table, as a client does."""
     import adaptive
 
-    from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
+    from adaptive_scheduler.evaluation.learners.run import LearnerWork, run_learner
     from adaptive_scheduler.executors.mpi import MPI4Py
 
     pool = MPI4Py().open(RANKS)

@@ -15,9 +15,10 @@ from typing import Any
 
 import adaptive
 
-from adaptive_scheduler.client.evaluation.options import RunnerOptions
-from adaptive_scheduler.client.evaluation.runner import PointRunner
 from adaptive_scheduler.client.learners.process_setup import prepare_process
+from adaptive_scheduler.evaluation.in_pool import in_pool
+from adaptive_scheduler.evaluation.options import RunnerOptions
+from adaptive_scheduler.evaluation.runner import PointRunner
 from adaptive_scheduler.io.learner_data import adaptive_private
 
 Goal = Callable[[Any], bool]
@@ -67,7 +68,10 @@ def drive(
     async def main() -> float:
         begin = time.perf_counter()
         runner = PointRunner(
-            learner, goal, executor=pool, workers=workers, options=RunnerOptions(grace=grace)
+            learner,
+            goal,
+            make_evaluator=in_pool(learner, pool, workers),
+            options=RunnerOptions(grace=grace),
         )
         await runner.task
         if runner.error is not None:

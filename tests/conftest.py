@@ -36,13 +36,17 @@ for number in (signal.SIGQUIT, signal.SIGHUP):
 pytest_plugins = [
     "tests.clusters.slurm",
     "tests.clusters.pbs",
+    "tests.clusters.sshd",
 ]
 
 
 def _missing(item: pytest.Item) -> str | None:
     """What this test needs and this host lacks, with the remedy."""
+    from tests.clusters import sshd
     from tests.clusters.slurm import missing_programs  # pytest rewrites it first
 
+    if _needs(item, "sshd") and (absent := sshd.missing_programs()):
+        return f"OpenSSH is missing ({', '.join(absent)}): apt-get install openssh-server"
     if _needs(item, "slurm") and (absent := missing_programs()):
         return f"Slurm is missing ({', '.join(absent)}): apt-get install slurm-wlm munge"
     if _needs(item, "mpi") and _mpiexec() is None:

@@ -2,8 +2,8 @@
 
 Rounds of random histories of a whole cluster (new seeds in each round), then the campaign of
 forty learners with its accidents on two private Slurms, then minutes of chaos on a third, then the
-kill campaign of tasks on three batch systems, until the time is over. Ends at the first thing that breaks, with what replays it; `make test` runs a
-sample of each.
+kill campaign of tasks on three batch systems, and over several nodes on two, until the time is over.
+Ends at the first thing that breaks, with what replays it; `make test` runs a sample of each.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ HISTORIES = 20_000
 FIRST_SEED = 100_000
 CAMPAIGN = "tests/integration/test_campaign.py"
 CHAOS_MINUTES = 10
-#: Of kills while tasks run, on each of three batch systems.
-KILL_MINUTES = 3.4
+#: Of kills while tasks run, on each of three batch systems; and in jobs of whole nodes, on two.
+KILL_MINUTES, NODE_MINUTES = 3.4, 10
+#: Of each of these jobs.
+NODES = 2
 
 
 def live_through(seeds: range) -> bool:
@@ -58,6 +60,19 @@ def main(minutes: float) -> int:
                 ["tests.task_campaign", one, "--minutes", str(KILL_MINUTES), "--seed", str(first)]
                 for one in ("local", "slurm", "pbs")
             ),
+            *(
+                [
+                    "tests.task_campaign",
+                    one,
+                    "--nodes",
+                    str(NODES),
+                    "--minutes",
+                    str(NODE_MINUTES),
+                    "--seed",
+                    str(first),
+                ]
+                for one in ("slurm", "pbs")
+            ),
         ):
             done = subprocess.run(
                 [sys.executable, "-m", *argv], cwd=Path(__file__).parents[1], check=False
@@ -68,7 +83,7 @@ def main(minutes: float) -> int:
         print(
             f"round {rounds}: {2 * rounds * HISTORIES} histories and "
             f"{2 * rounds} campaigns of 40 learners and {rounds * CHAOS_MINUTES} minutes of "
-            f"chaos and {3 * rounds} kill campaigns, 0 violations",
+            f"chaos and {5 * rounds} kill campaigns, 0 violations",
             flush=True,
         )
     return 0

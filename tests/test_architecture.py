@@ -28,11 +28,13 @@ ATTRIBUTES, RECORD_FIELDS = 10, 24
 
 #: Public functions whose keywords the field's users expect, or that are a command line.
 MANY_PARAMETERS = {
+    "commandline/sweep.py:sweep",
     "runs/driver/executor.py:Executor.__init__",
     "runs/driver/executor.py:Executor.add_pool",
     "runs/driver/executor.py:Executor.options",
     "runs/run_manager.py:RunManager.__init__",
     "runs/search/search.py:Search.__init__",
+    "runs/runner/runner.py:Runner.__init__",
     "server_support.py:manage_jobs",
     "client_support.py:run",
     "schedulers/base.py:Scheduler.__init__",
@@ -63,18 +65,18 @@ MANY_ATTRIBUTES = {
 #: function, goal, class, pickle) and tops of processes and threads. Each says why in its line.
 BROAD = ("Exception", "BaseException", "USER_RAISES")
 CATCH_ALL = {
-    "client/evaluation/async_evaluator.py": 1,
-    "client/learners/store.py": 1,
-    "client/evaluation/pool_evaluator.py": 2,
+    "evaluation/async_evaluator.py": 1,
+    "evaluation/learners/store.py": 1,
+    "evaluation/pool_evaluator.py": 2,
     "client/main.py": 1,
     "client/tasks/head/head_link.py": 1,
     "client/tasks/node/worker.py": 1,
-    "client/learners/data_file.py": 1,
-    "client/evaluation/point_goals.py": 1,
-    "client/evaluation/runner.py": 3,
-    "client/learners/progress.py": 1,
+    "evaluation/learners/data_file.py": 1,
+    "evaluation/point_goals.py": 1,
+    "evaluation/runner.py": 4,
+    "evaluation/learners/progress.py": 1,
     "client/claim_loop.py": 1,
-    "client/evaluation/messages.py": 2,
+    "evaluation/messages.py": 2,
     "executors/worker.py": 4,
     "io/learner_data/adaptive_load.py": 1,
     "io/pickling/diagnose.py": 1,
@@ -83,6 +85,7 @@ CATCH_ALL = {
     "manager/batch_worker.py": 1,
     "runs/driver/driver.py": 1,
     "runs/driver/commands/command.py": 1,
+    "runs/sites/far_end.py": 1,
     "runs/driver/encoding.py": 2,
     "runs/driver/task_book.py": 1,
     "runs/search/asker.py": 1,
@@ -90,6 +93,7 @@ CATCH_ALL = {
     "runs/start/goal_check.py": 1,
     "manager/in_process.py": 1,
     "runs/load_data.py": 2,
+    "runs/runner/runner.py": 1,
     "runs/task_details.py": 3,
 }
 
@@ -216,7 +220,7 @@ def test_adaptives_private_parts_are_touched_in_two_modules() -> None:
     touched = {
         name_of(path): [match.group() for match in private.finditer(text)]
         for path, text in SOURCES.items()
-        if name_of(path).startswith(("client/", "client_support", "manager/", "io/"))
+        if name_of(path).startswith(("client/", "client_support", "evaluation/", "manager/", "io/"))
         and name_of(path)
         not in ("io/learner_data/adaptive_private.py", "io/learner_data/adaptive_load.py")
         and private.search(text)
@@ -301,7 +305,9 @@ def test_every_module_says_one_thing() -> None:
     assert {name for name, line in first.items() if not line} == set()
 
 
-@pytest.mark.parametrize("module", ["", ".scheduler", ".server_support", ".client_support"])
+@pytest.mark.parametrize(
+    "module", ["", ".scheduler", ".server_support", ".client_support", ".sweeps"]
+)
 def test_public_names_exist_and_are_described(module: str) -> None:
     public = importlib.import_module(f"adaptive_scheduler{module}")
     names = [name for name in public.__all__ if not name.startswith("__")]
@@ -349,7 +355,7 @@ def test_the_walks_through_the_files_are_true() -> None:
         ("`manager/engine.py` (by the wire) loops", None),
         ("`client/deadline.py` (through `client/main.py`) ends it", None),
         (
-            "`client/learners/store.py` (through `client/main.py`) ends it",
+            "`evaluation/learners/store.py` (through `client/main.py`) ends it",
             "client/main.py does not import",
         ),
         ("then it is sent", "there is no file at its beginning"),

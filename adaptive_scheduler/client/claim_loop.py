@@ -219,7 +219,7 @@ class ClaimLoop:
     @staticmethod
     def _failure(assigned: Assigned, error: BaseException, seconds: float) -> Fail:
         """The failure of an item that could not be run."""
-        from adaptive_scheduler.client.evaluation.messages import as_ours
+        from adaptive_scheduler.evaluation.messages import as_ours
 
         ours = as_ours(f"{assigned.kind}, or code that it needs,", error)
         return failure(assigned.token, ours, Report(seconds=seconds))

@@ -62,7 +62,7 @@ _OPEN_MPI = (
 #: What job scripts of this package and localbatch set, see `core.paths`.
 _OURS = (
     r"LOCALBATCH_\w+",
-    r"ADAPTIVE_SCHEDULER_(JOB|RESTART|TRY|SUBMIT|CORES|EXECUTOR|WALLTIME|STARTED|END|LOGS|TAG)",
+    r"ADAPTIVE_SCHEDULER_(JOB|RESTART|TRY|SUBMIT|CORES|EXECUTOR|WALLTIME|STARTED|END|LOGS|TAG|NODE)",
 )
 _OF_ANOTHER_JOB = re.compile("|".join((*_SLURM, *_PBS, *_LAUNCHER, *_OPEN_MPI, *_OURS)))
 

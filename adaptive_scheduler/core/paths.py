@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from adaptive_scheduler.errors import InputError
+
 #: The run folder, for jobs; everything else they read from there.
 RUN_VARIABLE = "ADAPTIVE_SCHEDULER_RUN"
 #: Id, restart count, try and submit number of the job, set by the job script.
@@ -13,6 +15,8 @@ JOB_VARIABLE = "ADAPTIVE_SCHEDULER_JOB"
 RESTART_VARIABLE = "ADAPTIVE_SCHEDULER_RESTART"
 TRY_VARIABLE = "ADAPTIVE_SCHEDULER_TRY"
 SUBMIT_VARIABLE = "ADAPTIVE_SCHEDULER_SUBMIT"
+#: Name of the node, in what runs tasks there: on one machine there can be several, in tests.
+NODE_VARIABLE = "ADAPTIVE_SCHEDULER_NODE"
 #: Requested MPI ranks or worker processes, the name of the executor that uses them, the requested
 #: walltime in seconds (or empty), and when the job script began, in seconds since 1970.
 CORES_VARIABLE = "ADAPTIVE_SCHEDULER_CORES"
@@ -28,12 +32,27 @@ SYSTEM_VARIABLE = "ADAPTIVE_SCHEDULER_SYSTEM"
 
 #: The database's name in a folder that belongs to a `RunManager`.
 DATABASE_NAME = "db.tinydb"
+#: The file that names the Python of a run's last manager.
+PYTHON_NAME = "python"
+#: What must be installed wherever a part of a run is.
+PACKAGE = "adaptive_scheduler"
+#: The folder with the runs of sweeps, in their output folder.
+SWEEPS_NAME = ".adaptive-scheduler"
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
     """The user's folder for state that belongs to no single run (XDG Base Directory)."""
     home = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return Path(home) / "adaptive_scheduler"
+
+
+def refuse_url(path: str | os.PathLike[str]) -> None:
+    """Raise InputError if a path is a url of ssh, which would become a folder ``ssh:`` here."""
+    if os.fspath(path).startswith("ssh:/"):
+        raise InputError(
+            f"{os.fspath(path)}: only Executor and the command line take a folder on another host, as a "
+            "text: 'ssh://host/path'. A run of learners is started on the host itself."
+        )
 
 
 class RunFolder:
@@ -48,6 +67,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        refuse_url(path)
         absolute = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100 keep symlinks
         if absolute.name.endswith(".run"):
             self.database = absolute.with_name(absolute.name.removesuffix(".run"))
@@ -98,6 +118,11 @@ class RunFolder:
     def manager_output(self) -> Path:
         """What the manager's process printed: empty unless it crashed."""
         return self.folder / "manager.out"
+
+    @property
+    def python(self) -> Path:
+        """Has the path of the Python of its last manager, for who comes from another host."""
+        return self.folder / PYTHON_NAME
 
     @property
     def config(self) -> Path:
@@ -152,6 +177,11 @@ class RunFolder:
     def ends(self) -> Path:
         """Empty files of clients that must not be started again; the job script removes them."""
         return self.folder / "ends"
+
+    @property
+    def invitations(self) -> Path:
+        """What the other nodes of jobs are told when they come, one file for each head."""
+        return self.folder / "invitations"
 
     @property
     def complaints(self) -> Path:

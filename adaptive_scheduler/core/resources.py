@@ -65,6 +65,11 @@ class Resources(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     num_threads: int = 1
 
     @property
+    def cores_on_each(self) -> int:
+        """Cores on each node, where they are divided evenly."""
+        return self.cores // (self.nodes or 1)
+
+    @property
     def is_single_process(self) -> bool:
         """Whether the job is one task, whose client starts all workers on its node."""
         return self.executor_type in SINGLE_PROCESS_EXECUTORS or ":" in self.executor_type

@@ -11,7 +11,6 @@ from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.rows.events import Finished, Lost, Raised, Released
 from adaptive_scheduler.core.rows.row import CANCELLED, QUEUED, RUNNING, Item
 from adaptive_scheduler.core.rows.run_state import RunState
-from adaptive_scheduler.core.tasks.place import Inventory
 from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Beat,
@@ -107,13 +106,11 @@ class DatabaseManager:
             self._state.tasks.lose_head(owner.job, "its head was started anew", cause, now.wall)
             self._state.dirty = True
 
-    def _welcome(self, owner: Owner, record: JobRecord, request: Hello, now: Moment) -> Reply:
+    def _welcome(self, owner: Owner, _record: JobRecord, request: Hello, now: Moment) -> Reply:
         self._state.jobs.on_hello(owner.job, request.host)
         if request.inventory:
             self._state.tasks.meet_head(owner, request.inventory)
-            if self._state.pool_of(owner.job) is not None:
-                self._state.pools.note_found(record.shape, Inventory(request.inventory))
-            self._state.fail_unplaceable(now.wall)
+            self._state.note_nodes(owner.job, now.wall, now.monotonic)
         timing = self._state.config.timing
         return Welcome(self._state.config.run, timing.beat, timing.lease, timing.idle)
 

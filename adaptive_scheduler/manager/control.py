@@ -250,6 +250,9 @@ class ControlApi:
             if (head := self._state.tasks.heads.get(job.id)) is not None:
                 row.tasks, row.cores = len(head.view.mirror.given), head.cores
                 row.used = head.used_cores
+                nodes = head.inventory.nodes
+                row.nodes, row.missing = len(nodes), sum(not node.cores for node in nodes)
+                row.lost = [nodes[number].name for number in sorted(head.inventory.lost)]
             rows.append(row)
         return rows
 

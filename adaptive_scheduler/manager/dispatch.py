@@ -198,6 +198,8 @@ class Dispatcher:
     def patience(self) -> float:
         """Seconds until a step is due although nothing came in."""
         now = self.now()
+        if self.state.tasks.changed:
+            return 0.02
         due = self.jobs.next_due(now) if self.jobs.submits else 1.0
         due = min(due, self._heads.next_due(now))
         for *_, until in self._parked.values():
@@ -276,8 +278,16 @@ class Dispatcher:
 
     def _wake(self, now: Moment) -> list[tuple[bytes, int, Reply | None]]:
         """Answer what waits, if there is something to say by now, or it has waited for long enough."""
-        replies: list[tuple[bytes, int, Reply | None]] = []
         changed = self.state.tasks.changed or bool(self.state.items.changed)
+        replies = self._look_at_parked(now, changed=changed)
+        if self.state.tasks.changed:  # what one was answered is news for those before it
+            replies += self._look_at_parked(now, changed=True)
+        return replies
+
+    def _look_at_parked(
+        self, now: Moment, *, changed: bool
+    ) -> list[tuple[bytes, int, Reply | None]]:
+        replies: list[tuple[bytes, int, Reply | None]] = []
         self.state.tasks.changed = False
         for uuid, (connection, number, owner, request, handler, until) in list(
             self._parked.items()

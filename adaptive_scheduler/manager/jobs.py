@@ -36,7 +36,7 @@ from adaptive_scheduler.core.rows.row import WAITING
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.notes import Notes
-from adaptive_scheduler.manager.tasks.jobs_wanted import jobs_wanted, room_of_pools
+from adaptive_scheduler.manager.tasks.jobs_wanted import idle_in_vain, jobs_wanted, room_of_pools
 
 #: Seconds after which a cancel that had no effect is sent again.
 CANCEL_AGAIN = 15.0
@@ -241,6 +241,7 @@ class JobManager:
             early_deaths=self._jobs.early_deaths,
             given_work=self._jobs.given_work,
             being_cancelled=self._state.stops.being_cancelled,
+            idle_in_vain=idle_in_vain(self._state, now.monotonic),
         )
 
     def _note_early_deaths(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adaptive_scheduler.core.searches.space import Choice, Range, Space, Values
+from adaptive_scheduler.core.searches.space import Choices, Range, Space, Values
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.optimizers.method import seed_of
 
@@ -33,7 +33,7 @@ class OptunaMethod:
         self._told: list[Any] = []
         self._sampler(0)  # says what is wrong with the options
 
-    def _by_name(self) -> dict[str, Range | Choice]:
+    def _by_name(self) -> dict[str, Range | Choices]:
         return self._space.named(self._space.axes)
 
     def _sampler(self, seed: int) -> Any:
@@ -74,7 +74,7 @@ class OptunaMethod:
         import optuna
 
         params = {
-            name: axis.values.index(one) if isinstance(axis, Choice) else one
+            name: axis.values.index(one) if isinstance(axis, Choices) else one
             for (name, axis), one in zip(self._by_name().items(), values, strict=True)
         }
         return optuna.trial.create_trial(
@@ -83,7 +83,7 @@ class OptunaMethod:
 
     def _ours(self, name: str, value: Any) -> Any:
         axis = self._by_name()[name]
-        return axis.values[value] if isinstance(axis, Choice) else value
+        return axis.values[value] if isinstance(axis, Choices) else value
 
 
 def _quiet_study(sampler: Any) -> Any:
@@ -98,10 +98,10 @@ def _quiet_study(sampler: Any) -> Any:
         optuna.logging.set_verbosity(before)
 
 
-def _distribution(axis: Range | Choice) -> Any:
+def _distribution(axis: Range | Choices) -> Any:
     from optuna import distributions
 
-    if isinstance(axis, Choice):  # by index: texts, None and numbers may be mixed
+    if isinstance(axis, Choices):  # by index: texts, None and numbers may be mixed
         return distributions.CategoricalDistribution(range(len(axis.values)))
     if axis.is_whole:
         return distributions.IntDistribution(int(axis.low), int(axis.high), log=axis.log)

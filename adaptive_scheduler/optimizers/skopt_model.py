@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from adaptive_scheduler.core.searches.nearby import Nearby
-from adaptive_scheduler.core.searches.space import Choice, Range, Space, Values
+from adaptive_scheduler.core.searches.space import Choices, Range, Space, Values
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.optimizers.method import refuse_options, seed_of
 
@@ -142,18 +142,18 @@ class SkoptMethod:
         ]
 
 
-def _dimension(axis: Range | Choice) -> Any:
+def _dimension(axis: Range | Choices) -> Any:
     from skopt.space import Categorical, Integer, Real
 
-    if isinstance(axis, Choice):
+    if isinstance(axis, Choices):
         return Categorical(range(len(axis.values)) if _by_index(axis) else axis.values)
     kind = Integer if axis.is_whole else Real
     return kind(axis.low, axis.high, prior="log-uniform" if axis.log else "uniform")
 
 
-def _by_index(axis: Range | Choice) -> bool:
+def _by_index(axis: Range | Choices) -> bool:
     """Whether scikit-optimize must not see these values: NumPy would make texts of 1 and "a"."""
-    return isinstance(axis, Choice) and not (
+    return isinstance(axis, Choices) and not (
         all(type(value) is int for value in axis.values)
         or all(type(value) is float for value in axis.values)
         or all(type(value) is str for value in axis.values)

@@ -49,6 +49,7 @@ from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.read_logs import tail
 from adaptive_scheduler.io.transport.connection import Connection
+from adaptive_scheduler.io.transport.whereabouts import Whereabouts
 from adaptive_scheduler.runs.views.status import RunSnapshot
 
 Rows = Literal["all", "active", "none"]
@@ -63,10 +64,19 @@ class ManagerClient:
         The run's folder, its database or a `RunManager`'s folder.
     timeout : float
         Seconds that the manager may take to answer at each of its addresses.
+    where : Whereabouts, optional
+        What says where the manager is; default: the folder. With another one only `ask` can be
+        used, and what is made of it: the folder is not here.
     """
 
-    def __init__(self, folder: RunFolder | str | os.PathLike[str], timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        folder: RunFolder | str | os.PathLike[str],
+        timeout: float = 10.0,
+        where: Whereabouts | None = None,
+    ) -> None:
         self.folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
+        self._where = where or self.folder
         self._timeout = timeout
         host = socket.gethostname()
         self._me = Owner(f"viewer:{host}:{os.getpid()}", 0, 0, uuid.uuid4().hex)
@@ -106,7 +116,7 @@ class ManagerClient:
         """
         with self._lock:
             if self._connection is None:
-                self._connection = Connection(self.folder)
+                self._connection = Connection(self._where)
             self._number += 1
             reply = self._connection.ask(self._me, self._number, body, self._timeout)
         if isinstance(reply, Refused):

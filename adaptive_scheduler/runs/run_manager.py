@@ -12,7 +12,7 @@ from typing import Any
 from adaptive_scheduler.core.options.checks import path
 from adaptive_scheduler.core.options.keywords import accept_aliases
 from adaptive_scheduler.core.options.run_options import Limits, Network, Saving, from_arguments
-from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
+from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder, refuse_url
 from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import InputError, RunError
@@ -303,6 +303,7 @@ def run_folder(folder: str | os.PathLike[str] | None, name: str) -> RunFolder:
     if folder is None:
         safe = re.sub(r"[^\w.+=@-]+", "-", name).lstrip(".")[:100] or "run"
         folder = Path(DEFAULT_HOME) / safe
+    refuse_url(folder)
     home = Path(folder).expanduser().absolute()
     if home.is_file() or home.name.endswith(".run"):
         raise InputError(

@@ -19,6 +19,7 @@ from adaptive_scheduler.errors import USER_RAISES
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.read_logs import tail
 from adaptive_scheduler.runs.driver.commands.command import read_command
+from adaptive_scheduler.runs.sites.local import LocalSite
 
 #: Letters of a value's, or an argument's, repr that are shown.
 LONGEST_REPR = 2000
@@ -51,7 +52,7 @@ def details(
     if row.phase is DONE and command is None:
         found["value"] = _shown(lambda: _value(facts))
     elif row.phase is DONE and command is not None and command.rule:
-        found["value"] = _shown(lambda: read_command(folder, spec)[0].value(row.code))
+        found["value"] = _shown(lambda: read_command(LocalSite(folder), spec)[0].value(row.code))
     elif row.phase is FAILED and facts.get("error") and may_have_raised(facts.get("times", b"")):
         name, message, text, _ = pickle.loads(facts["error"])
         found["traceback"] = text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from adaptive_scheduler.core.sweeps.gpu_slots import numbered
 from adaptive_scheduler.errors import InputError
 
 
@@ -24,6 +25,21 @@ class Here:
             raise InputError(f"slots={slots!r} must be a whole number of at least 1.")
         self.slots = slots
         self.gpus = _numbers(gpus)
+
+    @classmethod
+    def with_devices(cls, devices: Sequence[str], slots: int) -> Here:
+        """Return one whose GPUs are sets of devices, some of them perhaps in several sets.
+
+        Parameters
+        ----------
+        devices : sequence of str
+            Of each set, as ``CUDA_VISIBLE_DEVICES`` has it.
+        slots : int
+            Cores for tasks.
+        """
+        made = cls(slots)
+        made.gpus = numbered(devices)
+        return made
 
     def __repr__(self) -> str:
         return f"Here(slots={self.slots}, gpus={list(self.gpus)})"

@@ -37,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
     "max_queued": None,  # jobs of one user
     "max_array_size": 10000,
     "max_walltime": None,
+    "resources": [],  # that the site has defined for chunks, such as "ngpus"; nothing is counted
     "queues": ["workq", "long"],
     "queue_enabled": True,
     "down": False,

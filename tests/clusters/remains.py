@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psutil
@@ -37,6 +38,33 @@ def is_of(folder: Path, process: psutil.Process) -> bool:
         return known.get("SLURM_CONF") == str(folder / "slurm.conf")
     # slurmstepd writes its title over its environment, but keeps the node's log open
     return any(name.startswith(f"{folder}/") for name in _open_files(process))
+
+
+def has_open(process: psutil.Process, file: Path) -> bool:
+    """Whether a process has a file open."""
+    return file.as_posix() in _open_files(process)
+
+
+def kill_at_once(find: Callable[[], Iterable[psutil.Process]]) -> None:
+    """Kill processes as a failure of the power does: none sees another one end before it is killed itself.
+
+    Parameters
+    ----------
+    find : callable
+        Returns those that are there; asked until there are no new ones.
+    """
+    held: set[psutil.Process] = set()
+    while new := set(find()) - held:
+        for process in new:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+        held |= new
+    for process in held:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    alive = psutil.wait_procs(held, timeout=PATIENCE)[1]
+    if alive:
+        raise RuntimeError(f"these do not end: {alive}")
 
 
 def end(folder: Path) -> None:

@@ -23,11 +23,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from adaptive_scheduler.core.paths import NODE_VARIABLE
 from tests.clusters import remains
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "srun")
 #: Debian installs the daemons here, which is not on everybody's PATH.
 DAEMON_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+#: Slurm knows a GPU by its device, which may be any file.
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")
 #: A path of a Unix socket has at most 107 bytes; Slurm appends names such as ``/n4_1234.0``.
 LONGEST_FOLDER = 60
 
@@ -51,6 +54,8 @@ class PrivateSlurm:
         Seconds between SIGTERM and SIGKILL at the end of a job.
     ports : int, optional
         The first of ``nodes + 1`` ports in a row. Default: free ones.
+    gpus_per_node : int
+        At most 4; they are numbers, that of other devices.
     settings : mapping, optional
         Lines of ``slurm.conf``, e.g. ``{"MaxJobCount": "5"}``; they replace ours.
 
@@ -67,6 +72,7 @@ class PrivateSlurm:
         cores_per_node: int = 8,
         kill_wait: int = 5,
         ports: int | None = None,
+        gpus_per_node: int = 0,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self._owns_folder = folder is None
@@ -77,6 +83,7 @@ class PrivateSlurm:
         self.cores_per_node = cores_per_node
         self.kill_wait = kill_wait
         self.first_port = ports or _free_ports(nodes + 1)
+        self.gpus_per_node = gpus_per_node
         self.settings = dict(settings or {})
         self._watch: subprocess.Popen[bytes] | None = None
 
@@ -143,6 +150,16 @@ class PrivateSlurm:
         self._write_settings()
         self.restart_controller()
 
+    def kill_node(self, node: str) -> None:
+        """End all that runs on a node at once, its slurmd too, as if its power had failed."""
+        remains.kill_at_once(
+            lambda: [one for one in remains.processes(self.folder) if self._is_on(one, node)]
+        )
+
+    def start_node(self, node: str) -> None:
+        """Start the slurmd of a node that was killed."""
+        self._daemon("slurmd", "-N", node)
+
     # ------------------------------------------------------------------ use
 
     def run(
@@ -188,6 +205,8 @@ class PrivateSlurm:
         settings = self._defaults | self.settings
         lines = [f"{key}={value}" for key, value in settings.items()]
         last, cores = self.first_port + self.nodes, self.cores_per_node
+        if gpus := DEVICES[: self.gpus_per_node]:
+            lines += ["GresTypes=gpu", f"NodeName=DEFAULT Gres=gpu:{len(gpus)}"]
         lines += [
             f"NodeName=DEFAULT CPUs={cores} Boards=1 SocketsPerBoard=1 CoresPerSocket={cores}",
             "NodeName=DEFAULT ThreadsPerCore=1 RealMemory=4000",
@@ -196,6 +215,7 @@ class PrivateSlurm:
             "PartitionName=minute Nodes=ALL MaxTime=1 State=UP",
         ]
         (self.folder / "slurm.conf").write_text("\n".join(lines) + "\n")
+        (self.folder / "gres.conf").write_text("".join(f"Name=gpu File={file}\n" for file in gpus))
 
     @cached_property
     def _defaults(self) -> dict[str, str]:
@@ -261,6 +281,13 @@ class PrivateSlurm:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"no {what} after {seconds} s\n{self.report()}")
             time.sleep(0.05)
+
+    def _is_on(self, process: psutil.Process, node: str) -> bool:
+        """Whether a process is on a node: by its environment, or as a daemon by its name or log."""
+        known = remains.environment(process)
+        if where := known.get(NODE_VARIABLE) or known.get("SLURMD_NODENAME"):
+            return where == node
+        return remains.has_open(process, self.folder / f"slurmd-{node}.log")
 
     def _by_pid_file(self, name: str) -> psutil.Process | None:
         """The daemon of a pid file, if that number is still ours."""

@@ -17,10 +17,10 @@ from adaptive import (
     SequenceLearner,
 )
 
-from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
-from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.evaluation.learners.run import LearnerWork, run_learner
+from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.executors.process_pools import ProcessPool
 from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.errors import DataFileError
+from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal
 from adaptive_scheduler.runs import load_data

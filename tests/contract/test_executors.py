@@ -15,8 +15,8 @@ import adaptive
 import psutil
 import pytest
 
-from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.errors import InputError, UserCodeError
+from adaptive_scheduler.evaluation.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.executors.process_pools import Custom, ProcessPool
 from adaptive_scheduler.executors.registry import LAUNCHERS, launcher_for
 

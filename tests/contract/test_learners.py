@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
-from adaptive_scheduler.client.learners.run import LearnerRun, LearnerWork, run_learner
-from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.client.scripts.match import copy_learner
+from adaptive_scheduler.evaluation.learners.run import LearnerRun, LearnerWork, run_learner
+from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.executors.process_pools import ProcessPool
 from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal, read_journals

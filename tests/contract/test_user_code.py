@@ -16,7 +16,7 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
+from adaptive_scheduler.evaluation.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.executors import received_code
 from adaptive_scheduler.executors.process_pools import Custom, ProcessPool
 from adaptive_scheduler.executors.registry import launcher_for
@@ -200,7 +200,7 @@ def test_initializers_set_globals_in_mpi_ranks(tmp_path):
     (tmp_path / "script.py").write_text(
         "import adaptive\n"
         "from mpi4py.futures import MPIPoolExecutor\n"
-        "from adaptive_scheduler.client.learners.run import LearnerWork, run_learner\n"
+        "from adaptive_scheduler.evaluation.learners.run import LearnerWork, run_learner\n"
         + TABLES
         + "if __name__ == '__main__':\n"
         "    learner = adaptive.SequenceLearner(f, [1, 2, 3])\n"
@@ -503,7 +503,7 @@ def test_a_signal_to_all_ranks_ends_no_mpi_world(tmp_path):
     (tmp_path / "script.py").write_text(
         "import os, signal, subprocess, time\n"
         "import adaptive\n"
-        "from adaptive_scheduler.client.learners.run import LearnerWork, run_learner\n"
+        "from adaptive_scheduler.evaluation.learners.run import LearnerWork, run_learner\n"
         "from adaptive_scheduler.executors.mpi import MPI4Py\n"
         "def f(x):\n"
         "    for number in (15, 2, 1, 10, 12):\n"

@@ -12,11 +12,11 @@ from typing import Any
 import adaptive
 import psutil
 
-from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.database import Database

@@ -15,6 +15,7 @@ from typer.main import get_command
 import adaptive_scheduler
 from adaptive_scheduler.cli import app
 from tests.clusters.slurm import PrivateSlurm
+from tests.clusters.sshd import PrivateSshd
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -41,8 +42,10 @@ def test_the_blocks_of_the_page_run_one_after_the_other(tmp_path: Path) -> None:
     assert sorted(lines[:10])[3] == "3 28.27431"
     assert lines[10].startswith("3.14159 init ")
     assert lines[11:14] == ["[2.0, 4.0, 6.0]", "0.25", "12.56636"]
-    assert lines[14] == "10 have ended, 90 are left in the list"
-    assert lines[15] == "[3.14159] 106 tasks are done"
+    assert lines[14:16] == ["21", "0"]
+    assert sorted(lines[16:18]) == ["rank 0 of 2", "rank 1 of 2"]
+    assert lines[19] == "10 have ended, 90 are left in the list"
+    assert lines[20:] == ["[3.14159] 108 tasks are done", "50 goal"]
 
 
 def test_the_other_blocks_name_what_exists(tmp_path: Path) -> None:
@@ -64,10 +67,43 @@ def test_the_other_blocks_name_what_exists(tmp_path: Path) -> None:
             assert any(option in parameter.opts for parameter in command.params), line
 
 
+def test_the_blocks_about_a_laptop_run(sshd: PrivateSshd, tmp_path: Path) -> None:
+    """With another cluster, and another name of it."""
+    page = (ROOT / "docs" / "remote.md").read_text()
+    blocks = re.findall(r"<!-- run -->\n```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    code = "".join(blocks)
+    for old, new in (
+        (
+            'scheduler.SLURM(cores=32, walltime="1h")',
+            "scheduler.LocalScheduler(cores=2, max_cores=8)",
+        ),
+        ("ssh://me@login.cluster.org/scratch/me/areas", sshd.url(sshd.home / "areas")),
+        ("/home/me/venv/bin/python", str(sshd.python)),
+    ):
+        assert old in code
+        code = code.replace(old, new)
+    (tmp_path / "page.py").write_text(code)
+    ssh = {"ADAPTIVE_SCHEDULER_SSH": sshd.ssh}
+    lines = run([sys.executable, "page.py"], tmp_path, **ssh).splitlines()
+    assert sorted(lines[:10])[3] == "3 28.27431"
+    assert float(lines[10]) == pytest.approx(3.14159 * 285)
+
+
 def test_the_first_example_prints_ten_areas(tmp_path: Path) -> None:
     text = run([sys.executable, str(ROOT / "examples" / "functions.py")], tmp_path)
     assert len(text.splitlines()) == 10
     assert "2 12.56636" in text
+
+
+def test_a_learner_runs_over_jobs_that_come_and_go(tmp_path: Path) -> None:
+    program = [sys.executable, str(ROOT / "examples" / "elastic_learner.py")]
+    batch = {"ADAPTIVE_SCHEDULER_LOCALBATCH": str(tmp_path / "batch")}
+    lines = run(program, tmp_path, **batch, ADAPTIVE_SCHEDULER_LOCALBATCH_IDLE="1").splitlines()
+    assert re.fullmatch(r"10\d points, loss 0\.\d{3}", lines[-1])
+    slots = {int(line.split()[0]) for line in lines[:-1]}
+    assert slots >= {2}
+    assert max(slots) > 2
 
 
 def test_the_program_of_the_readme_runs(tmp_path: Path) -> None:

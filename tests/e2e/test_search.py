@@ -175,14 +175,14 @@ def test_as_many_tasks_run_as_the_nodes_allow(home: Path) -> None:
 )  # fmt: skip
 def test_what_is_in_the_environment_goes_before_the_file(said, environment, at_once) -> None:
     from adaptive_scheduler.commandline.input.search_file import SearchFile
-    from adaptive_scheduler.commandline.search import _concurrency, _of_environment
+    from adaptive_scheduler.commandline.tasks.search import _concurrency, _of_environment
 
     assert _concurrency(SearchFile(**{**said, **_of_environment(environment)})) == at_once
 
 
 def test_nodes_that_are_none_are_refused() -> None:
     from adaptive_scheduler.commandline.input.search_file import SearchFile
-    from adaptive_scheduler.commandline.search import _concurrency, _of_environment
+    from adaptive_scheduler.commandline.tasks.search import _concurrency, _of_environment
     from adaptive_scheduler.errors import InputError
 
     with pytest.raises(InputError, match=r"\$NODES is 'x'"):

@@ -25,6 +25,7 @@ from adaptive_scheduler.client.tasks.messages import (
     Call,
     FromAgent,
     Quit,
+    RanksEnded,
     Ready,
     Slot,
     Start,
@@ -69,6 +70,7 @@ class AgentNode:
         self.token = 0
         self.begun: dict[int, Begun] = {}
         self.ended: dict[int, TaskEnd] = {}
+        self.ranks_ended: set[int] = set()
         self.times_ended: dict[int, int] = {}
         self.ready = self.accept()
 
@@ -96,6 +98,8 @@ class AgentNode:
                 self._readies.append(message)
             case Begun():
                 self.begun[message.token] = message
+            case RanksEnded():
+                self.ranks_ended.add(message.token)
             case TaskEnd():
                 self.ended[message.token] = message
                 self.times_ended[message.token] = self.times_ended.get(message.token, 0) + 1

@@ -13,9 +13,9 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners.run import LearnerRun, LearnerWork, run_learner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import RunError
+from adaptive_scheduler.evaluation.learners.run import LearnerRun, LearnerWork, run_learner
 from adaptive_scheduler.io.disk import files, lock
 from adaptive_scheduler.io.disk.lock import Lock, holder
 from tests.integration.accidents import JOB_SCRIPT, Accidents, until
@@ -113,7 +113,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Full:
 def test_fault_04_a_client_waits_for_room_with_what_it_computed(
     tmp_path: Path, disk: Full, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adaptive_scheduler.client.learners.store.PAUSE", 0.1)
+    monkeypatch.setattr("adaptive_scheduler.evaluation.learners.store.PAUSE", 0.1)
     learner = adaptive.SequenceLearner(partial(square, seconds=0), list(range(30)))
     problems: list[str] = []
 

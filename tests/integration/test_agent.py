@@ -465,10 +465,8 @@ def test_a_value_that_is_too_large_is_an_error_that_says_so(
     """In this process: a real one has a gigabyte."""
 
     monkeypatch.setattr(worker, "LARGEST_VALUE", 200_000)
-    ours, its = socket.socketpair()
-    with ours, its, mmap.mmap(-1, mmap.PAGESIZE) as page:
-        one = worker.CallWorker(its, page, tmp_path, tmp_path)
-        kind, value, path, text = one._in_file(1, bytes(300_000), "bytes")
+    one = worker.CallEvaluator(tmp_path, tmp_path)
+    kind, value, path, text = one._in_file(1, bytes(300_000), "bytes")
     assert (kind, path) == (EndKind.ERROR, "")
     assert "a bytes of 0.00 GB" in pickle.loads(value)[1]
     assert "return the path" in pickle.loads(value)[1]
@@ -662,7 +660,7 @@ def test_a_file_system_without_unnamed_files(tmp_path: Path, monkeypatch: Any) -
     for name, kept in (("a", True), ("b", False)):
         log = command_log.CommandLog(str(tmp_path / name), spare, is_first=True)
         os.write(log.open(), b"text")
-        log.close(is_kept=kept, has_failed=False, is_alone=True)
+        log.close(is_kept=kept, is_shown=False, is_alone=True)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["text"]
 
 
@@ -740,7 +738,7 @@ def test_a_log_that_finds_no_place_on_the_disk_harms_nobody(
     log = CommandLog(str(tmp_path / "log"), SpareLog(), is_first=True)
     os.write(log.open(), b"some output")
     monkeypatch.setattr(os, "link", full)
-    log.close(is_kept=True, has_failed=False, is_alone=True)
+    log.close(is_kept=True, is_shown=False, is_alone=True)
     assert "log is lost: [Errno 28] No space left" in capsys.readouterr().err
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.errors import WorkerDiedError
+from adaptive_scheduler.evaluation.learners.run import LearnerWork, run_learner
 from tests.integration.accidents import Accidents, until
 
 ENDS = (SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)

@@ -16,13 +16,13 @@ import adaptive
 import pytest
 import tinydb
 
-from adaptive_scheduler.client.learners import store
-from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
-from adaptive_scheduler.client.learners.store import LearnerStore
-from adaptive_scheduler.client.learners.work import Outcome
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Finish, Goodbye, Hello, Ok, Stop
 from adaptive_scheduler.errors import ManagerUnreachableError
+from adaptive_scheduler.evaluation.learners import store
+from adaptive_scheduler.evaluation.learners.run import LearnerWork, run_learner
+from adaptive_scheduler.evaluation.learners.store import LearnerStore
+from adaptive_scheduler.evaluation.learners.work import Outcome
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal
 from adaptive_scheduler.io.storage import database

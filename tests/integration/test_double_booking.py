@@ -6,10 +6,8 @@ import os
 import random
 import sys
 import time
-from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -17,7 +15,7 @@ import pytest
 from adaptive_scheduler import Command, Executor, TaskResources
 from adaptive_scheduler.scheduler import Here
 from tests.task_campaign import work
-from tests.task_campaign.verdict import double_bookings, intervals, read_ledger
+from tests.task_campaign.bookings import double_bookings, gpus_overbooked, read_ledger
 
 PATIENCE = 90.0
 GPUS = ["0", "1"]
@@ -56,7 +54,7 @@ def test_no_core_and_no_gpu_is_given_to_two_at_a_time(tmp_path: Path) -> None:
     noted = read_ledger(Path(ledger))
     assert double_bookings(noted, cores + 1) == []
     assert {core for line in noted for core in line["cores"]} <= os.sched_getaffinity(0)
-    assert _gpus_overbooked(noted, shares) == []
+    assert gpus_overbooked(noted, shares) == []
 
 
 def _wait_for(ledger: Path, more: int) -> None:
@@ -79,21 +77,3 @@ def _kill(head: psutil.Process, kind: str, dice: random.Random) -> None:
                 victims.append(one)
     if victims:
         dice.choice(victims).kill()
-
-
-def _gpus_overbooked(ledger: list[dict[str, Any]], shares: dict[str, float]) -> list[str]:
-    """GPUs of which more than a whole one was given away at a time."""
-    changes: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for begin, end, line in intervals(ledger):
-        its = [one for one in (line["gpus"] or "").split(",") if one]
-        assert bool(its) == bool(shares[line["key"]]), line
-        for gpu in its:
-            changes[gpu] += [(begin, shares[line["key"]]), (end, -shares[line["key"]])]
-    wrong = []
-    for gpu, those in changes.items():
-        taken = 0.0
-        for _, change in sorted(those):
-            taken += change
-            if taken > 1.0 + 1e-9:
-                wrong.append(f"GPU {gpu}: {taken}")
-    return wrong

@@ -10,10 +10,10 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.core.config import JobLimits
 from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.errors import EnvironmentMismatchError, UserCodeError
+from adaptive_scheduler.evaluation.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.executors.process_pools import ProcessPool
 from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal, read_journals

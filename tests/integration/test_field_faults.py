@@ -23,11 +23,11 @@ import adaptive
 import pytest
 import zmq
 
-from adaptive_scheduler.client.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.core.wire.messages import Assigned, Claim, Hello, Picture, Status, Welcome
 from adaptive_scheduler.errors import RunError
+from adaptive_scheduler.evaluation.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.disk.syscalls import Name
 from adaptive_scheduler.io.system import commands

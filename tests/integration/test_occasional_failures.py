@@ -14,9 +14,9 @@ import adaptive
 import msgspec
 import pytest
 
-from adaptive_scheduler.client.learners.run import LearnerWork, Outcome, run_learner
 from adaptive_scheduler.core.config import JobLimits, RunConfig
 from adaptive_scheduler.core.rows.row import Phase
+from adaptive_scheduler.evaluation.learners.run import LearnerWork, Outcome, run_learner
 from tests.integration.client_runs import ClientRun, finish, wait_for
 
 WORKERS = 3

@@ -18,9 +18,9 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners.run import LearnerRun, LearnerWork, run_learner
 from adaptive_scheduler.core.wire import snapshot
 from adaptive_scheduler.errors import InputError, PointTimeoutError
+from adaptive_scheduler.evaluation.learners.run import LearnerRun, LearnerWork, run_learner
 from adaptive_scheduler.executors.process_pools import Custom, ProcessPool
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.scheduler import LocalScheduler

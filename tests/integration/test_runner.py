@@ -14,10 +14,10 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners.run import LearnerRun, LearnerWork, run_learner
-from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.core.goals import NPoints
 from adaptive_scheduler.errors import UserCodeError
+from adaptive_scheduler.evaluation.learners.run import LearnerRun, LearnerWork, run_learner
+from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.executors.process_pools import ProcessPool
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal, read_journals
 from adaptive_scheduler.schedulers.base import default_mpiexec
@@ -295,7 +295,7 @@ CLIENT = """
 import sys, time
 sys.path.insert(0, sys.argv[3])
 import adaptive
-from adaptive_scheduler.client.learners.run import LearnerRun, LearnerWork, run_learner
+from adaptive_scheduler.evaluation.learners.run import LearnerRun, LearnerWork, run_learner
 from adaptive_scheduler.executors.registry import launcher_for
 from tests.integration.ledger import Ledger
 

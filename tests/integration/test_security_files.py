@@ -18,10 +18,10 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners.data_file import DataFile, LoadReport
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Claim, Hello, Owner, Welcome
 from adaptive_scheduler.errors import DataFileError, PermissionsError
+from adaptive_scheduler.evaluation.learners.data_file import DataFile, LoadReport
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.disk.syscalls import Name, Operations
 from adaptive_scheduler.io.learner_data.point_journal import list_journals, read_journals

@@ -32,6 +32,7 @@ from adaptive_scheduler.core.wire.messages import (
 from adaptive_scheduler.core.wire.tasks import Collect, NewTask, Submit, Trade
 from adaptive_scheduler.errors import InputError, ProtocolError
 from adaptive_scheduler.io.transport import keys
+from adaptive_scheduler.runs.sites.local import LocalSite
 from tests.integration.attacker import NOBODY
 from tests.integration.test_security_files import Trap, _modes
 from tests.integration.test_security_quoting import very_odd_strings
@@ -128,15 +129,15 @@ def test_odd_words_are_one_argument_in_lists_and_texts(tmp_path: Path) -> None:
     text, listed = Command("printf '%s' {w}"), Command(["prog", "--w={w}"])
     for word in [one for one in very_odd_strings(1500, 5) if max(one, default="") < "\udc80"]:
         spec = msgspec.msgpack.decode(
-            text.encode(folder, {"w": word}, known).spec, type=CommandSpec
+            text.encode(LocalSite(folder), {"w": word}, known).spec, type=CommandSpec
         )
         assert shlex.split(spec.steps[0].text)[2] == word
         spec = msgspec.msgpack.decode(
-            listed.encode(folder, {"w": word}, known).spec, type=CommandSpec
+            listed.encode(LocalSite(folder), {"w": word}, known).spec, type=CommandSpec
         )
         assert spec.steps[0].argv == ["prog", f"--w={word}"]
     with pytest.raises(InputError, match="NUL"):
-        listed.encode(folder, {"w": "a\0b"}, known)
+        listed.encode(LocalSite(folder), {"w": "a\0b"}, known)
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ import adaptive
 import psutil
 import pytest
 
-from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.rows.items import Lost
 from adaptive_scheduler.core.rows.row import Phase
+from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal

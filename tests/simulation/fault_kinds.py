@@ -42,7 +42,8 @@ TASK_FAULT_KINDS = frozenset(
         ),
         "worker killed", "agent killed", "agent killed: a task kills its agent", "driver killed",
         "submitted twice", "priorities changed", "tasks withdrawn", "pool removed", "walltime ends",
-        "head cannot work",
+        "head cannot work", "node of a job comes late", "node of a job never comes",
+        "node of a job dies", "node of a job cut off", "lost node there again",
     }
 )  # fmt: skip
 

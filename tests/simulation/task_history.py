@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.tasks.place import NodeInventory
+from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.retry_policy import RetryPolicy
@@ -55,7 +56,7 @@ class TaskAccidents(Accidents):
     #: A head is started without MPI: a job never has two that take themselves for the only one.
     weights: ClassVar = {
         **{kind: weight for kind, weight in WEIGHTS.items() if kind != "double_client"},
-        "kill_agent": 4, "kill_driver": 3,
+        "kill_agent": 4, "kill_driver": 3, "lose_node": 8,
     }  # fmt: skip
     history: TaskHistory
 
@@ -63,7 +64,14 @@ class TaskAccidents(Accidents):
         """What runs on its node dies; its supervisor starts another."""
         life: Any = self._life()
         if life is not None:
-            life.lose_agent("")
+            life.lose_agent("", life.any_node())
+
+    def lose_node(self) -> None:
+        """One of several nodes of a job; its head goes on."""
+        lives: list[Any] = [life for life in self.history.lives.values() if not life.dead]
+        several = [life for life in lives if len(life.nodes.there) > 1]
+        if several:
+            self.history.rng.choice(several).lose_node()
 
     def kill_driver(self) -> None:
         """Somebody starts it again."""
@@ -102,6 +110,8 @@ class TaskHistory(History):
         self.collected: set[int] = set()
         self.pool_of_submit: dict[int, Pool] = {}
         self.ledger = Ledger()
+        #: What is left of tasks on nodes whose head or agent is gone, by the node's name.
+        self.left: defaultdict[str, list[NodePlace]] = defaultdict(list)
         self.functions = {
             hashlib.blake2b(data, digest_size=16).hexdigest(): data for data in (b"short", b"long")
         }
@@ -139,9 +149,11 @@ class TaskHistory(History):
         walltime = rng.choice((None, None, 60, 120))
         gpus = rng.choice((0, 0, 1, 2)) if name != "all" else self.rng.choice((0, 2))
         memory = rng.choice((None, 8))
+        nodes = rng.choice((1, 1, 2, 3))
         resources = Resources(
-            cores=cores, gpus=gpus, memory=memory, walltime=walltime, executor_type="process-pool"
-        )
+            cores=cores * nodes, nodes=nodes, cores_per_node=cores, gpus=gpus, memory=memory,
+            walltime=walltime, executor_type="process-pool",
+        )  # fmt: skip
         most = rng.randint(1, 3)
         least = rng.choice((0, 0, 0, 1))
         idle = rng.choice((3.0, 10.0, 60.0))
@@ -153,7 +165,12 @@ class TaskHistory(History):
     def _draw_resources(self) -> None:
         has = self.pools[0].resources
         self.resources = [TaskResources(), TaskResources(), TaskResources(threads_per_rank=2)]
-        self.resources.append(TaskResources(threads_per_rank=has.cores))
+        nodes = has.nodes or 1
+        self.resources.append(TaskResources(threads_per_rank=has.cores // nodes))
+        if nodes > 1:
+            self.resources.append(TaskResources(nodes=2))
+            self.resources.append(TaskResources(nodes=nodes, threads_per_rank=has.cores // nodes))
+            self.resources.append(TaskResources(nodes=2, ranks_per_node=2))
         if has.gpus:
             self.resources += [TaskResources(gpus_per_rank=0.5), TaskResources(gpus_per_rank=1)]
         if has.memory:
@@ -185,14 +202,16 @@ class TaskHistory(History):
         """What a job was made for."""
         return self.pool_of_submit[job.submit]
 
-    def node_of(self, job: Job) -> NodeInventory:
-        """What a job has, each time that it starts on another node."""
+    def nodes_of(self, job: Job) -> list[NodeInventory]:
+        """What a job has, each time that it starts on other nodes."""
         has = self.pool_of(job).resources
-        first = job.restart % 2
+        first, nodes = job.restart % 2, has.nodes or 1
         memory = None if has.memory is None else has.memory * MIB
         gpus = [str(n) for n in range(has.gpus or 0)]
-        cores = list(range(first, first + has.cores))
-        return NodeInventory(f"{job.id}.{job.restart}", cores, gpus, memory)
+        cores = list(range(first, first + has.cores // nodes))
+        return [
+            NodeInventory(f"{job.id}.{job.restart}.{n}", cores, gpus, memory) for n in range(nodes)
+        ]
 
     def start(self, job: Job, restart: int) -> None:
         super().start(job, restart)

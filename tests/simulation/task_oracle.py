@@ -1,7 +1,8 @@
 """What must hold of tasks whatever happens, judged by what was sent to the manager and by it.
 
 An acknowledged task ends once, as it ran, and its end never changes. A token is given once. Two
-tasks never share a core, a share of a GPU, or memory. What was withdrawn is not begun once its head
+tasks never share a core, a share of a GPU, or memory of a node, and none is placed on a node of which the
+manager was told that it is lost. What was withdrawn is not begun once its head
 knows. A better task never waits behind a worse one that takes what it could have had; one that is
 passed by gets nodes of its own after `starve_after`. A priority that was acknowledged reaches
 those that wait in heads. No report of a head waits while something fits that it may have. Each task
@@ -18,7 +19,8 @@ from adaptive_scheduler.core.jobs.commands import SubmitJobs
 from adaptive_scheduler.core.rows.items import rank_of
 from adaptive_scheduler.core.rows.row import DONE, OVER, QUEUED, RUNNING, Item
 from adaptive_scheduler.core.rows.task_index import TaskClass, class_of
-from adaptive_scheduler.core.tasks.hand_out import HeadView
+from adaptive_scheduler.core.tasks.head_view import HeadView
+from adaptive_scheduler.core.tasks.place import NodePlace
 from adaptive_scheduler.core.tasks.task_state import Head
 from adaptive_scheduler.core.wire.messages import (
     Ok,
@@ -33,6 +35,7 @@ from adaptive_scheduler.core.wire.tasks import (
     EndKind,
     Given,
     NewTask,
+    NodeChange,
     Prioritise,
     Results,
     Submit,
@@ -90,7 +93,10 @@ class TaskOracle(Oracle):
         self._granted = 0  # by this manager
         self._begun: Counter[bytes] = Counter()
         self._passed: dict[TaskClass, float] = {}
+        self._had_nodes: set[TaskClass] = set()
         self._shapes: dict[int, int] = {}  # by the submit's number
+        #: Of each head the last change of each of its nodes that was told.
+        self._nodes: defaultdict[str, dict[int, NodeChange]] = defaultdict(dict)
 
     # --------------------------------------------------------------------- a manager
 
@@ -102,13 +108,29 @@ class TaskOracle(Oracle):
         super().manager_started(turns)
         self._real_renew = turns.clients.renew_lease
         turns.clients.renew_lease = self._renew_lease  # type: ignore[method-assign]
+        self._real_heads = turns._handlers[Trade]
+        turns._handlers[Trade] = self
         self._real_hand_out = self._tasks.hand_out.to
+        self._real_place_waiting = self._tasks.hand_out.place_waiting
+        self._tasks.hand_out.place_waiting = self._place_waiting  # type: ignore[method-assign]
         self._tasks.hand_out.to = self._hand_out  # type: ignore[method-assign]
         self._real_lose_head = self._tasks.lose_head
         self._tasks.lose_head = self._lose_head  # type: ignore[method-assign]
 
-    def handle(self, owner: Owner, number: int, request: Request, now: Moment) -> Reply:
-        return self._real(owner, number, request, now)
+    def handle(self, owner: Owner, number: int, request: Request, now: Moment) -> Any:
+        if not isinstance(request, Trade):
+            return self._real(owner, number, request, now)
+        for change in request.nodes:
+            known = self._nodes[owner.uuid].get(change.node)
+            if known is None or known.number < change.number:
+                self._nodes[owner.uuid][change.node] = change
+        return self._real_heads.handle(owner, number, request, now)
+
+    def wake(self, owner: Owner, request: Any, now: Moment) -> Reply | None:
+        return self._real_heads.wake(owner, request, now)  # type: ignore[attr-defined]
+
+    def expire(self, owner: Owner, request: Any, now: Moment) -> Reply:
+        return self._real_heads.expire(owner, request, now)  # type: ignore[attr-defined]
 
     def _renew_lease(self, owner: Owner, request: Request, now: Moment) -> Any:
         record = self._real_renew(owner, request, now)
@@ -254,8 +276,8 @@ class TaskOracle(Oracle):
         starvation = self._tasks.hand_out.starvation
         passed = starvation.passed_by.items()
         due = {of for of, since in passed if monotonic - since >= STARVE_AFTER}
-        if head.job in starvation.reserved:
-            due.add(starvation.reserved[head.job][0])
+        self._had_nodes = {of for of, one in starvation.reserved.items() if one.job == head.job}
+        due |= self._had_nodes
         n = self._real_hand_out(head, wall, monotonic)
         if n:
             new = [given for token, given in head.mirror.given.items() if token not in before]
@@ -263,6 +285,24 @@ class TaskOracle(Oracle):
             self._check_order(head, new, monotonic, due)
         self._forget_passed()
         return n
+
+    def _place_waiting(self, head: HeadView) -> None:
+        """Watch the manager give places to tasks that wait in a head."""
+        before = {order.number for order in head.mirror.work().orders}
+        self._real_place_waiting(head)
+        for order in head.mirror.work().orders:
+            if order.number not in before:
+                self._check_nodes(head, order.place)
+
+    def _check_nodes(self, head: HeadView, place: Sequence[NodePlace] | None) -> None:
+        """Nothing is placed on a node that is lost, and ranks are counted in one order."""
+        owner = self._tasks.heads[head.job].owner
+        numbers = [part.node for part in place or ()]
+        for number in numbers:
+            change = self._nodes[owner.uuid].get(number)
+            is_there = number == 0 if change is None else change.inventory is not None
+            demand(is_there, f"{head.job}: a task is placed on node {number}, which is lost")
+        demand(numbers == sorted(set(numbers)), f"nodes {numbers} are not in their order")
 
     def _forget_passed(self) -> None:
         """Classes without free tasks wait for nothing."""
@@ -276,6 +316,7 @@ class TaskOracle(Oracle):
         for given in new:
             row = rows[given.item]
             demand(given.token > self._granted, f"token {given.token} is given again")
+            self._check_nodes(head, given.place)
             self._granted = given.token
             demand(self._may_have(head, class_of(row)), f"{job} may not have item {row.id}")
             is_free = all(rows[parent].phase is DONE for parent in row.depends_on)
@@ -330,7 +371,7 @@ class TaskOracle(Oracle):
         inventory, task = head.mirror.inventory, self._tasks.resources[of[0]]
         for given in worse:
             inventory.free(given.place or [])
-        fits = inventory.place(task) is not None
+        fits = inventory.place(task, head.avoided) is not None
         for given in worse:
             inventory.take(given.place or [])
         words = f"a task of {of} ({task}) fits, and worse ones are given its place: {worse}"
@@ -344,10 +385,12 @@ class TaskOracle(Oracle):
         if self._is_other_suspect(head, of):
             return
         starvation = self._tasks.hand_out.starvation
-        if not head.mirror.inventory.could_ever_hold(self._tasks.resources[of[0]]):
+        if not head.mirror.inventory.could_hold(self._tasks.resources[of[0]]):
             return
+        if head.avoided or self._had_nodes - {of} or starvation.kept_from(head.job, of):
+            return  # others that starve have nodes there already, or some are good for nothing
         since = self._passed.setdefault(of, now)
-        is_elsewhere = of in {other for other, _ in starvation.reserved.values()}
+        is_elsewhere = of in starvation.reserved
         if now - since > STARVE_AFTER and not is_elsewhere:
             for given in worse:
                 is_due = class_of(self._book.rows[given.item]) in due
@@ -379,6 +422,7 @@ class TaskOracle(Oracle):
                 task = self._tasks.resources[of[0]]
                 is_for_it = self._may_have(head.view, of) and (task.walltime or 0.0) <= left
                 kept = self._tasks.hand_out.starvation.kept_from(job, of)
+                kept = {*kept, *head.view.avoided}
                 fits = head.view.mirror.inventory.place(task, kept) is not None
                 demand(not (is_for_it and left > 0 and fits), f"{job} waits, and {of} would fit")
 

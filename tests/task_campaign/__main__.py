@@ -1,8 +1,9 @@
-"""A kill campaign: ``python -m tests.task_campaign local|slurm|pbs [--seed N] [--minutes M]``."""
+"""A kill campaign: ``python -m tests.task_campaign local|slurm|pbs [--nodes 2] [--seed N] [--minutes M]``."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import shutil
 import signal
@@ -19,10 +20,14 @@ from tests.task_campaign.world import World
 
 #: Between two blows so many tasks end, or so many seconds pass: a slow machine is struck less often.
 BETWEEN, AT_MOST = 35, 12.0
+#: The same over nodes, where more kinds of blows must come.
+BETWEEN_OVER_NODES, AT_MOST_OVER_NODES = 16, 6.0
 #: Walltime and mean seconds of a task; Slurm has no walltime below a minute.
 SIZES = {"local": (12, 0.06), "pbs": (12, 0.06), "slurm": (60, 0.12)}
+#: Walltime and mean seconds where jobs have whole nodes, which take a while to come.
+OVER_NODES = (40, 0.2)
 #: Seconds in which all must be over, beside the minutes that were asked for.
-LIMIT = 240.0
+LIMIT, LIMIT_OVER_NODES = 240.0, 480.0
 CHANGES = ("priorities changed", "pool added", "pool removed")
 
 
@@ -32,16 +37,14 @@ def main() -> int:
     options.add_argument("batch_system", choices=list(SIZES))
     options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     options.add_argument("--minutes", type=float, default=0.0, help="go on for so long")
+    options.add_argument("--nodes", type=int, default=0, help="of each job, which has them whole")
     options.add_argument("--keep", action="store_true")
     given = options.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = Path(tempfile.mkdtemp(prefix="as-kills-", dir="/tmp"))
-    walltime, seconds = SIZES[given.batch_system]
-    more = max(1, round(given.minutes))
-    plan = Plan(
-        str(folder), given.batch_system, given.seed, calls=2000 * more, commands=200 * more,
-        seconds=seconds, walltime=walltime,
-    )  # fmt: skip
+    plan = plan_of(given, folder)
+    if given.nodes:  # as many cores as its nodes have: then tasks are bound, and tell to which
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: plan.cores])
     print(f"kill campaign on {given.batch_system}, seed {given.seed}", flush=True)
     wrong = ["it was interrupted"]
     try:
@@ -54,6 +57,20 @@ def main() -> int:
     print(*wrong[:20], sep="\n")
     print(f"seed {given.seed}: {len(wrong)} promises broken", flush=True)
     return int(bool(wrong))
+
+
+def plan_of(given: argparse.Namespace, folder: Path) -> Plan:
+    """Return what is to be done, for so many minutes at least."""
+    walltime, seconds = SIZES[given.batch_system]
+    more, calls, commands = max(1, round(given.minutes)), 2000, 200
+    if given.nodes:
+        # Slurm has no shorter walltime, and tasks over nodes take longer to start
+        more, calls, commands = max(1, round(given.minutes / 2)), 1500, 150
+        walltime, seconds = max(walltime, OVER_NODES[0]), OVER_NODES[1]
+    return Plan(
+        str(folder), given.batch_system, given.seed, calls=calls * more, commands=commands * more,
+        seconds=seconds, walltime=walltime, nodes=given.nodes,
+    )  # fmt: skip
 
 
 def campaign(plan: Plan, minutes: float) -> list[str]:
@@ -84,9 +101,14 @@ def campaign(plan: Plan, minutes: float) -> list[str]:
 
 def go_through(world: World, kills: Kills, dice: random.Random, until: float) -> list[str]:
     """Break things until each kind was broken and the time is over, then let the run end."""
-    limit, may_end = until + LIMIT, world.plan.path / "may-end"
+    is_over_nodes = world.plan.nodes > 1
+    limit = until + (LIMIT_OVER_NODES if is_over_nodes else LIMIT)
+    may_end = world.plan.path / "may-end"
     begin = time.monotonic()
-    at, due = 1, begin + 2 * AT_MOST
+    between, at_most = BETWEEN, AT_MOST
+    if is_over_nodes:
+        between, at_most = BETWEEN_OVER_NODES, AT_MOST_OVER_NODES
+    at, due = 1, begin + 2 * at_most
     while not world.is_driver_over():
         if time.monotonic() > limit:
             return [f"not over after {limit - begin:.0f} s: {world.remains()[:30]}"]
@@ -94,9 +116,10 @@ def go_through(world: World, kills: Kills, dice: random.Random, until: float) ->
         kills.spares_one = not world.has_walltime_come()
         if not kills.missing and time.monotonic() >= until and world.has_walltime_come():
             may_end.touch()
+            between, at_most = BETWEEN, 2 * AT_MOST
         done, now = world.done(), time.monotonic()
         if (done >= at or now >= due) and kills.strike():
-            at, due = done + dice.randrange(2 * BETWEEN), now + AT_MOST
+            at, due = done + dice.randrange(2 * between), now + at_most
         time.sleep(0.1)
     return []
 

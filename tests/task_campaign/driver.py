@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from adaptive_scheduler import Command, Executor
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.runs.driver.future import TaskFuture
@@ -21,7 +23,10 @@ from tests.task_campaign.plan import Plan, read_plan
 LAST = 100
 #: Seconds between two changes of priorities, and of the pools.
 PRIORITIES, POOLS = 0.3, 3.0
-MOST_JOBS = 2
+#: Jobs at most; more where jobs have whole nodes, as requeued ones wait for long.
+MOST_JOBS, MOST_OF_NODES = 2, 4
+#: Seconds after which a silent job is cancelled, where whole nodes die.
+SILENT = 8.0
 #: So short that what is lost is noticed within seconds.
 TIMING = Timing(
     beat=0.5, lease=4.0, interval=1.0, grace=5.0, patience=30.0, kill_wait=5.0, driver_patience=60.0
@@ -35,9 +40,15 @@ class CampaignDriver:
         self.plan = plan
         self.dice = random.Random()  # another one in each life
         folder = plan.path / "run"
-        start_run(run_folder(folder, "kills"), "kills", plan.scheduler(), TIMING)
+        # a job whose node has died is silent, and in the queue still
+        timing = msgspec.structs.replace(TIMING, patience=SILENT) if plan.nodes else TIMING
+        start_run(run_folder(folder, "kills"), "kills", plan.scheduler(), timing)
         self.executor = Executor(
-            plan.scheduler(), folder=folder, name="kills", max_jobs=MOST_JOBS, idle=2.0
+            plan.scheduler(),
+            folder=folder,
+            name="kills",
+            idle=2.0,
+            max_jobs=MOST_OF_NODES if plan.nodes else MOST_JOBS,
         )
         program = [sys.executable, "-S", work.__file__, "{key}", "{seconds}", plan.ledger]
         self.command = Command(program, value=_printed)
@@ -62,7 +73,7 @@ class CampaignDriver:
             if now > changed + PRIORITIES:
                 changed = now
                 self.change_priorities(list(waiting.values()))
-            if now > moved + POOLS:
+            if now > moved + (2 * POOLS if self.plan.nodes else POOLS):
                 moved = now
                 self.change_pools()
             time.sleep(0.02)
@@ -102,7 +113,7 @@ class CampaignDriver:
     def change_pools(self) -> None:
         """Add a pool, or remove the one that was added."""
         if not self.extra:
-            self.extra = self.executor.add_pool(self.plan.scheduler(), jobs=1, idle=2.0)
+            self.extra = self.executor.add_pool(self.plan.scheduler(nodes=1), jobs=1, idle=2.0)
             self.did("pool added")
         else:
             self.executor.remove_pool(self.extra)

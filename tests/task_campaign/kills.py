@@ -10,14 +10,13 @@ from contextlib import suppress
 
 import psutil
 
-from adaptive_scheduler.core.jobs.batch_jobs import JobState
+from adaptive_scheduler.core.jobs.batch_jobs import JobState, ListedJob
 from adaptive_scheduler.core.paths import JOB_VARIABLE
 from tests.clusters.pbs import PrivatePBS
 from tests.clusters.slurm import PrivateSlurm
+from tests.task_campaign.node_kills import NodeKills, kinds_over_nodes
 from tests.task_campaign.world import World
 
-#: Seconds for which a node is drained.
-DRAINED = 4.0
 #: Seconds between two requeues: Slurm lets a requeued job wait for two minutes, and it is one of its pool's.
 REQUEUE_EVERY = 40.0
 IN_JOBS = ("head", "supervisor", "agent", "worker", "program")
@@ -46,23 +45,21 @@ class Kills:
         self.done: Counter[str] = Counter()
         self.told: list[str] = []
         self._begin = time.monotonic()
-        self._drained: tuple[str, float] | None = None
+        self._nodes = NodeKills(world, dice, self._listed)
         self.spares_one = True
         self._spared = ""
         self._may_requeue = 0.0
         kinds: dict[str, Callable[[], str]] = {
             f"{kind} killed": (lambda kind=kind: self._kill_in_job(kind))  # type: ignore[misc]
-            for kind in IN_JOBS
+            for kind in (*IN_JOBS, *kinds_over_nodes(world))
         }
         kinds |= {
             "driver killed": self._kill_driver, "manager killed": self._kill_manager,
             "job cancelled": self._cancel,
         }  # fmt: skip
-        if isinstance(world.cluster, PrivateSlurm):
-            kinds |= {"node drained": self._drain, "job requeued": self._requeue}
-        elif isinstance(world.cluster, PrivatePBS):
-            kinds |= {"job requeued": self._requeue}
-        self.kinds = kinds
+        if world.cluster is not None:
+            kinds["job requeued"] = self._requeue
+        self.kinds = kinds | self._nodes.kinds()
 
     @property
     def missing(self) -> list[str]:
@@ -107,13 +104,16 @@ class Kills:
         return str(victim.pid)
 
     def _jobs(self) -> list[str]:
+        return [job.id for job in self._listed()]
+
+    def _listed(self) -> list[ListedJob]:
         """Jobs that run, and may be ended."""
-        running = [job.id for job in self._world.queue() if job.state is JobState.RUNNING]
+        running = [job for job in self._world.queue() if job.state is JobState.RUNNING]
         if not self.spares_one:
             return running
-        if self._spared not in running:
-            self._spared = running[0] if running else ""
-        return [job for job in running if job != self._spared]
+        if self._spared not in [job.id for job in running]:
+            self._spared = running[0].id if running else ""
+        return [job for job in running if job.id != self._spared]
 
     def _running(self) -> str:
         """A job that runs tasks; "" if none does."""
@@ -140,21 +140,6 @@ class Kills:
         cluster.rerun(job)
         return job
 
-    def _drain(self) -> str:
-        assert isinstance(self._world.cluster, PrivateSlurm)
-        nodes = [node for job in self._world.queue() if job.state is JobState.RUNNING
-                 for node in job.nodes]  # fmt: skip
-        if self._drained is not None or not nodes:
-            return ""
-        node = self._dice.choice(nodes)
-        self._drained = (node, time.monotonic() + DRAINED)
-        self._world.cluster.scontrol("update", f"NodeName={node}", "State=DRAIN", "Reason=campaign")
-        return node
-
     def mend(self, *, at_once: bool = False) -> None:
-        """Resume a node that was drained for long enough."""
-        if self._drained is None or (not at_once and time.monotonic() < self._drained[1]):
-            return
-        assert isinstance(self._world.cluster, PrivateSlurm)
-        self._world.cluster.scontrol("update", f"NodeName={self._drained[0]}", "State=RESUME")
-        self._drained = None
+        """Bring back what was away for long enough."""
+        self._nodes.mend(at_once=at_once)

@@ -12,9 +12,25 @@ from adaptive_scheduler import TaskResources
 from adaptive_scheduler.scheduler import PBS, SLURM, LocalScheduler
 from adaptive_scheduler.schedulers.base import Scheduler
 
-CORES = 4
-#: Of a hundred calls, those that always fail.
-WRONG = 2
+#: Of each job, and of each node where jobs have several.
+CORES, CORES_OF_NODE = 4, 2
+GPUS_OF_NODE = 2
+#: Of a hundred calls, those that always fail; of a hundred commands, those that leave a daemon behind.
+WRONG, LEAVES = 2, 20
+#: Whether tasks may have several ranks.
+WITH_RANKS = True
+#: What tasks occupy on whole nodes, and how many of a hundred calls, and of a hundred commands.
+SIZES = (
+    (TaskResources(), 62, 36),
+    (TaskResources(threads_per_rank=2), 12, 10),
+    (TaskResources(gpus_per_rank=0.5), 10, 10),
+    (TaskResources(gpus_per_rank=1), 8, 10),
+    (TaskResources(gpus_per_rank=2), 2, 4),
+    (TaskResources(ranks_per_node=2), 2, 8),
+    (TaskResources(nodes=2), 2, 8),
+    (TaskResources(nodes=2, ranks_per_node=2), 1, 8),
+    (TaskResources(nodes=2, ranks_per_node=2, gpus_per_rank=1), 1, 6),
+)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -28,6 +44,8 @@ class Plan(msgspec.Struct, frozen=True):
         Of one task on the average.
     walltime : int
         Of each job.
+    nodes : int
+        Of each job, which has them whole; 0: its jobs are a part of one node.
     """
 
     folder: str
@@ -37,6 +55,7 @@ class Plan(msgspec.Struct, frozen=True):
     commands: int = 200
     seconds: float = 0.1
     walltime: int = 12
+    nodes: int = 0
 
     @property
     def path(self) -> Path:
@@ -48,16 +67,29 @@ class Plan(msgspec.Struct, frozen=True):
         """The file in which tasks note when they begin and end."""
         return str(self.path / "ledger")
 
-    def scheduler(self) -> Scheduler:
-        """What submits its jobs."""
+    @property
+    def cores(self) -> int:
+        """Cores of a job on each of its nodes."""
+        return CORES_OF_NODE if self.nodes else CORES
+
+    def scheduler(self, nodes: int = 0) -> Scheduler:
+        """What submits its jobs, or such of fewer nodes."""
+        if self.batch_system == "local":
+            state = self.path / "batch"
+            return LocalScheduler(
+                cores=CORES, walltime=self.walltime, max_cores=4 * CORES, kill_wait=5, state=state
+            )
+        shape: dict[str, Any] = {"cores": CORES}
+        if self.nodes:
+            n = nodes or self.nodes
+            shape = {"cores": n * self.cores, "nodes": n, "gpus": GPUS_OF_NODE}
         if self.batch_system == "slurm":
-            return SLURM(cores=CORES, walltime=self.walltime, partition="minute", kill_wait=5)
-        if self.batch_system == "pbs":
-            return PBS(cores=CORES, walltime=self.walltime, kill_wait=5)
-        state = self.path / "batch"
-        return LocalScheduler(
-            cores=CORES, walltime=self.walltime, max_cores=4 * CORES, kill_wait=5, state=state
-        )
+            return SLURM(**shape, walltime=self.walltime, partition="minute", kill_wait=5)
+        gpus = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(GPUS_OF_NODE)))}
+        return PBS(
+            **shape, walltime=self.walltime, kill_wait=5,
+            extra_env_vars=gpus if self.nodes else None,
+        )  # fmt: skip
 
     def tasks(self) -> list[dict[str, Any]]:
         """Key, seconds and settings of all tasks, the same in each life of the driver."""
@@ -67,18 +99,32 @@ class Plan(msgspec.Struct, frozen=True):
         found = []
         for number, kind in enumerate(kinds):
             is_wrong = kind == "call" and dice.randrange(100) < WRONG
+            leaves = kind == "command" and self.nodes and dice.randrange(100) < LEAVES
+            name = "wrong" if is_wrong else "leaves" if leaves else kind
             found.append({
                 "kind": kind,
-                "key": f"{'wrong' if is_wrong else kind}-{number}",
+                "key": f"{name}-{number}",
                 "seconds": dice.expovariate(1.0) * self.seconds,
                 "settings": {
                     "priority": float(dice.randrange(10)),
                     "tag": dice.choice(("", "a", "b")),
-                    "resources": TaskResources(threads_per_rank=dice.choice((1, 1, 1, 2))),
+                    "resources": self._size(kind, is_wrong, dice),
                     "retries": 0 if is_wrong else 20,
                 },
             })  # fmt: skip
         return found
+
+    def _size(self, kind: str, is_wrong: bool, dice: random.Random) -> TaskResources:
+        """What a task occupies; one that fails does so in a single process, whose error is known."""
+        if not self.nodes:
+            return TaskResources(threads_per_rank=dice.choice((1, 1, 1, 2)))
+        can = [
+            one for one in SIZES if one[0].nodes <= self.nodes
+            and (WITH_RANKS or one[0].nodes * one[0].ranks_per_node == 1)
+        ]  # fmt: skip
+        weights = [calls if kind == "call" else commands for _, calls, commands in can]
+        size = dice.choices(can, weights)[0][0]
+        return size if size.nodes * size.ranks_per_node == 1 or not is_wrong else TaskResources()
 
 
 def write_plan(plan: Plan) -> Path:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import pickle
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+from adaptive_scheduler import TaskResources
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import TaskItem
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.database import JOBS
 from adaptive_scheduler.io.storage.read_only import read_with_facts
-from tests.task_campaign.plan import CORES, Plan
+from tests.task_campaign.bookings import (
+    double_bookings,
+    gpus_overbooked,
+    read_ledger,
+    too_many_at_a_time,
+)
+from tests.task_campaign.node_kills import UNWATCHED
+from tests.task_campaign.plan import Plan
 
 
 class Verdict:
@@ -100,14 +107,41 @@ class Verdict:
         return None if found is None else pickle.loads(found)
 
     def _judge_places(self) -> None:
-        """No core was given to two at a time, and no job had more at a time than it has cores."""
+        """No core and no GPU was given to two at a time, and no job had more than it has."""
         begun = Counter(line["key"] for line in self.ledger if line["what"] == "begin")
-        self.figures["begun again"] = sum(begun.values()) - len(begun)
-        self.wrong += double_bookings(self.ledger, os.cpu_count() or 1)
-        threads = {
-            one["key"]: one["settings"]["resources"].threads_per_rank for one in self.plan.tasks()
-        }
-        self.wrong += too_many_at_a_time(self.ledger, threads, CORES)
+        resources = {one["key"]: one["settings"]["resources"] for one in self.plan.tasks()}
+        ranks = {key: its.nodes * its.ranks_per_node for key, its in resources.items()}
+        self.figures["begun again"] = sum(begun[key] > ranks[key] for key in begun)
+        # of cores that nothing is bound to only their number is known
+        bound = self.plan.cores + 1 if self.plan.nodes else os.cpu_count() or 1
+        self.wrong += double_bookings(self.ledger, bound, self._unwatched())
+        threads = {key: its.threads_per_rank for key, its in resources.items()}
+        self.wrong += too_many_at_a_time(self.ledger, threads, self.plan.cores)
+        if self.plan.nodes:
+            gpus = {key: its.gpus_per_rank for key, its in resources.items()}
+            self.wrong += gpus_overbooked(self.ledger, gpus, self._unwatched())
+            self._judge_ranks(resources)
+
+    def _unwatched(self) -> set[str]:
+        """Jobs that Slurm could not end."""
+        path = self.plan.path / UNWATCHED
+        return set(path.read_text().split()) if path.exists() else set()
+
+    def _judge_ranks(self, resources: dict[str, TaskResources]) -> None:
+        """Each task that is done had all its ranks at a time, on as many nodes as it wanted."""
+        ended: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        for line in self.ledger:
+            if line["what"] == "end":
+                ended[line["key"]][line["task"]].append(line["node"])
+        for key, its in resources.items():
+            if key.startswith("wrong"):
+                continue
+            want = [its.ranks_per_node] * its.nodes
+            found = [sorted(Counter(nodes).values()) for nodes in ended[key].values()]
+            self.figures["done on several nodes"] += its.nodes > 1
+            self.figures["done with several ranks"] += sum(want) > 1
+            if sum(want) > 1 and want not in found:
+                self.wrong.append(f"{key}: ranks that ended, by node: {found}, wanted {want}")
 
     def _count_jobs(self) -> None:
         self.figures["jobs"] = len(self.jobs)
@@ -115,52 +149,3 @@ class Verdict:
             words = f"{job.get('goodbye', '')} {job.get('ended', '')}"
             if "walltime" in words or "timeout" in words or "deadline" in words:
                 self.figures["walltimes"] += 1
-
-
-def read_ledger(path: Path) -> list[dict[str, Any]]:
-    """Return what tasks noted."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def intervals(ledger: list[dict[str, Any]]) -> list[tuple[float, float, dict[str, Any]]]:
-    """From when to when each that came to its end ran; of the others nobody knows until when."""
-    begun = {line["mark"]: line for line in ledger if line["what"] == "begin"}
-    return [
-        (begun[line["mark"]]["at"], line["at"], begun[line["mark"]])
-        for line in ledger
-        if line["what"] == "end"
-    ]
-
-
-def double_bookings(ledger: list[dict[str, Any]], cores: int) -> list[str]:
-    """What overlaps on one core of one node, among tasks that are bound to fewer than all cores."""
-    by_place: dict[Any, list[tuple[float, float, str]]] = defaultdict(list)
-    for begin, end, line in intervals(ledger):
-        if len(line["cores"]) < cores:
-            for core in line["cores"]:
-                by_place[line["node"], f"core {core}"].append((begin, end, line["key"]))
-    return [
-        f"{place}: {first} until {until}, but {second} from {begin}"
-        for place, runs in by_place.items()
-        for (_, until, first), (begin, _, second) in zip(sorted(runs), sorted(runs)[1:], strict=False)
-        if begin < until
-    ]  # fmt: skip
-
-
-def too_many_at_a_time(
-    ledger: list[dict[str, Any]], threads: dict[str, int], cores: int
-) -> list[str]:
-    """Jobs in which more cores were taken at a time than they have."""
-    changes: dict[str, list[tuple[float, int]]] = defaultdict(list)
-    for begin, end, line in intervals(ledger):
-        n = threads[line["key"]]
-        changes[line["job"]] += [(begin, n), (end, -n)]
-    wrong = []
-    for job, its in changes.items():
-        taken = most = 0
-        for _, change in sorted(its):
-            taken += change
-            most = max(most, taken)
-        if most > cores:
-            wrong.append(f"job {job}: {most} cores taken at a time, it has {cores}")
-    return wrong

@@ -14,24 +14,60 @@ from typing import Any
 import psutil
 
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobState, ListedJob
-from adaptive_scheduler.core.paths import RUN_VARIABLE, RunFolder
+from adaptive_scheduler.core.paths import (
+    JOB_VARIABLE,
+    NODE_VARIABLE,
+    RUN_VARIABLE,
+    RunFolder,
+)
 from adaptive_scheduler.errors import NoObservation
 from adaptive_scheduler.io.disk.lock import holder, is_alive
 from adaptive_scheduler.runs.run_manager import run_folder
 from tests.clusters.pbs import PrivatePBS
 from tests.clusters.slurm import PrivateSlurm
 from tests.task_campaign import driver, work
-from tests.task_campaign.plan import Plan, write_plan
+from tests.task_campaign.plan import GPUS_OF_NODE, Plan, write_plan
 
 ROOT = Path(__file__).parents[2]
 #: Seconds in which everything must be over after the run.
 SILENCE = 10.0
+#: Of the batch system, where jobs have whole ones.
+NODES = 4
 #: What runs in the processes of a job, by their command line.
 MODULES = {
     "head": "adaptive_scheduler.client", "supervisor": "adaptive_scheduler.client.tasks.node.supervisor",
     "agent": "adaptive_scheduler.client.tasks.node.agent",
     "worker": "adaptive_scheduler.client.tasks.node.worker", "program": work.__file__,
+    "proxy": "adaptive_scheduler.client.tasks.other_nodes.proxy",
+    "launcher": "adaptive_scheduler.client.tasks.other_nodes.enter",
+    "rank": "adaptive_scheduler.client.tasks.ranks.rank_start",
+    "rank launcher": "adaptive_scheduler.client.tasks.ranks.rank_start",
+    "call of a rank": "adaptive_scheduler.client.tasks.ranks.call_rank",
 }  # fmt: skip
+
+
+def private_slurm(plan: Plan) -> PrivateSlurm:
+    """Return a Slurm for a campaign, not started."""
+    if not plan.nodes:
+        return PrivateSlurm()
+    return PrivateSlurm(nodes=NODES, cores_per_node=plan.cores, gpus_per_node=GPUS_OF_NODE)
+
+
+def private_pbs(plan: Plan) -> PrivatePBS:
+    """Return a fake PBS for a campaign, not started."""
+    hosts = {f"pbs{n}": plan.cores for n in range(1, NODES + 1)} if plan.nodes else None
+    return PrivatePBS(plan.path / "pbs", hosts=hosts, resources=["ngpus"])
+
+
+def node_of(process: psutil.Process) -> str:
+    """On which node a process runs, as its environment says; "" if it does not."""
+    known = process.environ()
+    return known.get(NODE_VARIABLE) or known.get("SLURMD_NODENAME", "")
+
+
+def is_a(kind: str, words: list[str]) -> bool:
+    """Whether a command line is of a kind: what starts something elsewhere has its words, too."""
+    return MODULES[kind] in words and kind.endswith("launcher") != words[0].endswith("python")
 
 
 class World:
@@ -46,9 +82,9 @@ class World:
         self.plan = plan
         self.cluster: PrivateSlurm | PrivatePBS | None = None
         if plan.batch_system == "slurm":
-            self.cluster = PrivateSlurm()
+            self.cluster = private_slurm(plan)
         elif plan.batch_system == "pbs":
-            self.cluster = PrivatePBS(plan.path / "pbs")
+            self.cluster = private_pbs(plan)
         self.env = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -81,7 +117,11 @@ class World:
 
     def processes(self, kind: str = "") -> list[psutil.Process]:
         """Those of this run's jobs that live, or of one kind of them."""
-        return [one for one, words in self._of_jobs() if not kind or MODULES[kind] in words]
+        return [one for one, words in self._of_jobs() if not kind or is_a(kind, words)]
+
+    def job_of(self, process: psutil.Process) -> str:
+        """The job that a process belongs to."""
+        return process.environ().get(JOB_VARIABLE, "")
 
     def _of_jobs(self) -> Iterator[tuple[psutil.Process, list[str]]]:
         for process in psutil.process_iter():

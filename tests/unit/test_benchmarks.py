@@ -15,6 +15,7 @@ from benchmarks.__main__ import ROWS, measure, write
 from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.tasks.bars import BARS
 from benchmarks.tasks.calls import PEER_CALLS, PEER_LATENCY
+from benchmarks.tasks.place import PARTS
 
 FACTS = {
     "date": "2026-11-21", "processor": "a processor", "cores": 2, "memory_gb": 25, "system": "Linux",
@@ -96,7 +97,9 @@ def test_each_figure_of_tasks_has_the_bar_that_was_set_for_it() -> None:
     text = "".join(path.read_text() for path in here.glob("*.py"))
     named = set(re.findall(r'Figure\(\s*f?"([^"]+)"', text))
     named |= {
-        name.replace("{name}", peer) for name in named for peer in (*PEER_CALLS, *PEER_LATENCY)
+        name.replace("{name}", peer)
+        for name in named
+        for peer in (*PEER_CALLS, *PEER_LATENCY, *PARTS)
     }
     assert set(BARS) <= named
     limits = [BARS[name].limit for name in ("calls", "calls-latency", "commands", "prioritise")]

@@ -36,6 +36,7 @@ from adaptive_scheduler.runs.driver.encoding import decode_value
 from adaptive_scheduler.runs.driver.outbox import Outbox
 from adaptive_scheduler.runs.driver.settings import Settings
 from adaptive_scheduler.runs.driver.task_book import TaskBook
+from adaptive_scheduler.runs.sites.local import LocalSite
 
 
 class FakeManager:
@@ -103,7 +104,7 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> FakeManager:
 
 @pytest.fixture
 def book(manager: FakeManager, tmp_path: Path) -> Any:
-    made = TaskBook(RunFolder(tmp_path / "run"), "name", [])
+    made = TaskBook(LocalSite(RunFolder(tmp_path / "run")), "name", [])
     monkey = made.keeper
     monkey.watch = lambda _: None  # type: ignore[method-assign]  there is no manager to be watched
     made.start()
@@ -263,7 +264,7 @@ def test_nothing_is_left_open(manager: FakeManager, tmp_path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
         manager.stopped.clear()
-        made = TaskBook(RunFolder(tmp_path / "run"), "name", [])
+        made = TaskBook(LocalSite(RunFolder(tmp_path / "run")), "name", [])
         made.start()
         manager.stopped.set()
         made.close(closes_run=True)
@@ -293,12 +294,12 @@ def test_an_exception_that_cannot_be_read_is_told_by_its_text() -> None:
     for pickled in (None, pickle.dumps(TwoPartsError("solver", 7)), b"cnosuchmodule\nError\n."):
         error = pickle.dumps((*described[:3], pickled))
         with pytest.raises(TaskError, match="TwoPartsError: solver ended with 7"):
-            decode_value(TaskResult(3, "failed", error=error), None)
+            decode_value(TaskResult(3, "failed", error=error), None, bytes)
 
 
 def test_only_tasks_of_this_run_get_new_priorities(book: TaskBook, tmp_path: Path) -> None:
     """The number of a task of another run would be that of a task of this one."""
-    other = TaskBook(RunFolder(tmp_path / "other"), "name", [])
+    other = TaskBook(LocalSite(RunFolder(tmp_path / "other")), "name", [])
     [own], foreign = submitted(book, 1), other.failed_at_submit(Settings(), ValueError())
     foreign.number = 0
     for wrong in (foreign, 0):
@@ -333,7 +334,7 @@ def test_an_input_that_has_the_run_in_it_is_refused(
     (tmp_path / "run").mkdir()
     for around in (".", "run", tmp_path.parent):
         with pytest.raises(InputError, match="has the run's folder in it"):
-            Command("true", inputs=[around]).encode(folder, {}, {})
+            Command("true", inputs=[around]).encode(LocalSite(folder), {}, {})
     assert not folder.tasks.exists()
 
 
@@ -371,7 +372,7 @@ def test_a_run_that_does_not_go_on_by_itself_is_told_once(
     """Its tasks would wait for ever, and so would a `shutdown`."""
     monkeypatch.setattr(start_run, "WATCH", 0.01)
     monkeypatch.setattr(start_run, "HELD_LOOKS", 1)
-    keeper = start_run.ManagerKeeper(RunFolder(tmp_path / "run"), "name", lambda: True)
+    keeper = start_run.ManagerKeeper(LocalSite(RunFolder(tmp_path / "run")), "name", lambda: True)
     asked: list[int] = []
     done = threading.Event()
 
@@ -382,7 +383,7 @@ def test_a_run_that_does_not_go_on_by_itself_is_told_once(
         return Picture(msgspec.Raw(msgspec.msgpack.encode(snapshot)))
 
     monkeypatch.setattr(keeper._viewer, "ask", answer)
-    monkeypatch.setattr(keeper._viewer, "lives", lambda: True)
+    monkeypatch.setattr(keeper._site, "lives", lambda: True)
     keeper.watch(lambda error: pytest.fail(str(error)))
     assert done.wait(10)
     keeper.close()
@@ -529,5 +530,5 @@ def test_a_command_whose_input_is_gone_leaves_no_half_a_folder(
     (tmp_path / "base.dat").unlink()
     with pytest.raises(FileNotFoundError, match=r"base\.dat"):
         book.submit(Settings(), command, (), {})
-    assert list(book.folder.tasks.iterdir()) == []
+    assert list(book.site.folder.tasks.iterdir()) == []
     assert book.unfinished == 0

@@ -16,13 +16,19 @@ from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.system import child_process
 from adaptive_scheduler.runs.driver import closing, pools, start_run
 from adaptive_scheduler.runs.driver.closing import Closing
+from adaptive_scheduler.runs.sites.local import LocalSite
 from adaptive_scheduler.schedulers.here import Here
 
 
 def book(stopped: list[Any], fault: Exception | None = None) -> Any:
     keeper = SimpleNamespace(lives=lambda: True, stop_if_alone=stopped.append)
     return SimpleNamespace(
-        keeper=keeper, fault=fault, has_work=False, wait=lambda: None, close=lambda **_: None
+        keeper=keeper,
+        fault=fault,
+        has_work=False,
+        wait=lambda: None,
+        close=lambda **_: None,
+        site=SimpleNamespace(close=lambda: None),
     )
 
 
@@ -72,7 +78,7 @@ def test_a_watch_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(start_run, "WATCH", 0.01)
     told = threading.Event()
-    keeper = start_run.ManagerKeeper(RunFolder(tmp_path / "run"), "name", fail)
+    keeper = start_run.ManagerKeeper(LocalSite(RunFolder(tmp_path / "run")), "name", fail)
     keeper.watch(lambda _: told.set())
     assert told.wait(20)
 

@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from adaptive_scheduler.client.learners.store import LearnerStore
 from adaptive_scheduler.client.scripts.match import find_learner
 from adaptive_scheduler.core.config import JobLimits, RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobId, JobRequest, JobState
@@ -19,6 +18,7 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.combos import plain_values
 from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.wire.messages import Assigned
+from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal
 from adaptive_scheduler.schedulers.base import Scheduler

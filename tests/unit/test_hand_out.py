@@ -12,8 +12,9 @@ from adaptive_scheduler.core.rows.events import Cancelled, TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import rank_of
 from adaptive_scheduler.core.rows.row import QUEUED, RUNNING, TaskItem
-from adaptive_scheduler.core.tasks.hand_out import AHEAD, MOST_TASKS, HandOut, HeadView
+from adaptive_scheduler.core.tasks.hand_out import AHEAD, HandOut
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
+from adaptive_scheduler.core.tasks.head_view import MOST_TASKS, HeadView
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.retry_policy import RetryPolicy
@@ -324,7 +325,7 @@ def test_nothing_is_given_twice_and_every_end_frees_its_place(data: st.DataObjec
     out, numbers = hand_out(table), 0
     while table.unfinished:
         out.to(view, 0.0, 0.0)
-        placed = [t for t in view.mirror.given if t in view.mirror._places]
+        placed = [t for t in view.mirror.given if view.mirror.has_place(t)]
         assert placed, "something fits while nothing runs"
         token = data.draw(st.sampled_from(placed))
         kind = data.draw(

@@ -21,7 +21,7 @@ from adaptive_scheduler.core.wire.messages import (
     encode_reply,
 )
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Trade, Work
-from adaptive_scheduler.io.transport import connection
+from adaptive_scheduler.io.transport import connection, whereabouts
 
 #: Seconds that the manager takes, as on a slow disk, and seconds between two ends of tasks.
 ANSWER, NEWS = 0.05, 0.01
@@ -55,7 +55,7 @@ def slow_manager(monkeypatch: pytest.MonkeyPatch) -> Any:
                 ours.send(encode_reply(number, reply))
 
     address = SimpleNamespace(urls=["tcp://here:1"], host="here", pid=1)
-    monkeypatch.setattr(connection, "read_address", lambda _: address)
+    monkeypatch.setattr(whereabouts, "read_address", lambda _: address)
     monkeypatch.setattr(connection.Connection, "_connect", connect)
     thread = threading.Thread(target=serve)
     thread.start()

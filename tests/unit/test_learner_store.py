@@ -10,14 +10,14 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler.client.learners import store as saving
-from adaptive_scheduler.client.learners.store import (
+from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, UserCodeError
+from adaptive_scheduler.evaluation.learners import store as saving
+from adaptive_scheduler.evaluation.learners.store import (
     ChangedError,
     LearnerStore,
     LeaseLostError,
     SaveResult,
 )
-from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, UserCodeError
 from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.io.learner_data.point_journal import PointJournal, read_journals
 from tests.unit.test_files import Failing

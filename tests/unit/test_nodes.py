@@ -98,8 +98,7 @@ def test_a_node_on_which_alone_tasks_fail_fast_is_avoided() -> None:
     assert nodes.excluded(1.0) == (), "perhaps they fail everywhere"
     end_tasks(nodes, "good", 30, good=True)
     assert nodes.excluded(1.0) == ("bad",)
-    assert nodes.fails_tasks("bad", 1.0)
-    assert not nodes.fails_tasks("good", 1.0)
+    assert set(nodes.failing_tasks(1.0)) == {"bad"}
     assert nodes.excluded(AVOIDED + 1.0) == (), "nodes get repaired"
     end_tasks(nodes, "bad", 1, good=True)
     assert nodes.excluded(1.0) == ()

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, Host, JobRequest, Refusal
+from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import (
     InputError,
     NoObservation,
@@ -114,6 +115,13 @@ def test_cores_alone_are_one_chunk_if_they_fit_on_a_host(
     lines = header(hosts, **options)
     assert f"#PBS -l select={select}" in lines
     assert f"#PBS -l place={place}" in lines
+
+
+def test_a_pools_job_of_several_nodes_has_as_much_on_each() -> None:
+    shape = Resources(cores=6, nodes=3, memory=64, gpus=1, executor_type="process-pool")
+    lines = scheduler(cores=1).header(JobRequest("job", "as:r1:7", shape, "/logs"))
+    assert "#PBS -l select=3:ncpus=2:mpiprocs=1:ompthreads=1:mem=64mb:ngpus=1" in lines
+    assert "#PBS -l place=scatter" in lines
 
 
 def test_hosts_are_listed_only_if_a_request_depends_on_them() -> None:

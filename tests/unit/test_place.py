@@ -97,6 +97,68 @@ def test_nothing_is_taken_or_freed_twice() -> None:
     assert inventory.free_cores == 8
 
 
+def test_nothing_is_placed_on_a_lost_node_and_what_is_taken_there_stays_taken() -> None:
+    inventory = two_nodes()
+    place = inventory.place(TaskResources(threads_per_rank=3))
+    assert place is not None
+    inventory.take(place)
+    inventory.lose(0)
+    assert (inventory.cores, inventory.free_cores) == (4, 4)
+    assert inventory.place(TaskResources()) == [NodePlace(1, [4])]
+    assert inventory.place(TaskResources(nodes=2)) is None
+    assert inventory.nearest_to_free(TaskResources(nodes=2)) is None
+    assert not inventory.could_hold(TaskResources(nodes=2))
+    assert inventory.could_ever_hold(TaskResources(nodes=2)), "it may come back"
+    inventory.add(0, inventory.nodes[0])
+    assert inventory.place(TaskResources(nodes=2, threads_per_rank=2)) is None
+    inventory.free(place)
+    assert inventory.place(TaskResources(nodes=2, threads_per_rank=4)) is not None
+    assert (inventory.cores, inventory.free_cores) == (8, 8)
+
+
+def test_what_ends_on_a_lost_node_is_free_when_it_is_there_again() -> None:
+    inventory = two_nodes()
+    place = inventory.place(TaskResources(threads_per_rank=4))
+    assert place is not None
+    inventory.take(place)
+    inventory.lose(0)
+    inventory.free(place)
+    assert inventory.free_cores == 4
+    inventory.add(0, inventory.nodes[0])
+    assert inventory.free_cores == 8
+
+
+def test_a_node_that_has_not_come_has_nothing() -> None:
+    inventory = Inventory([NodeInventory("n1", [0, 1]), NodeInventory("n2", [])])
+    assert not inventory.is_complete
+    assert inventory.place(TaskResources(nodes=2)) is None
+    inventory.add(1, NodeInventory("n2", [4, 5], ["0"]))
+    assert inventory.is_complete
+    assert inventory.place(TaskResources(nodes=2)) == [NodePlace(0, [0]), NodePlace(1, [4])]
+    assert inventory.free_cores == 4
+
+
+def test_a_node_that_comes_back_as_another_one_is_not_taken() -> None:
+    inventory = two_nodes()
+    inventory.lose(1)
+    with pytest.raises(ValueError, match="something else"):
+        inventory.add(1, NodeInventory("n2", [4, 5]))
+    assert inventory.lost == {1}
+    for change in (lambda: inventory.lose(2), lambda: inventory.add(-1, inventory.nodes[0])):
+        with pytest.raises(ValueError, match="no node"):
+            change()
+
+
+def test_places_are_in_the_order_of_the_nodes() -> None:
+    inventory = two_nodes()
+    place = inventory.place(TaskResources(), without=[0])
+    assert place is not None
+    inventory.take(place)  # the second node is the fuller one, which is chosen first
+    found = inventory.place(TaskResources(nodes=2))
+    assert found is not None
+    assert [one.node for one in found] == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -136,27 +198,44 @@ NODES = st.lists(
 )
 
 
-@given(NODES, st.lists(st.tuples(RESOURCES, st.integers(0, 5)), max_size=60))
+#: How a step begins: a node is lost, or there again; -1: neither.
+CHANGES = st.one_of(st.just(-1), st.integers(0, 3))
+
+
+@given(NODES, st.lists(st.tuples(RESOURCES, st.integers(0, 5), CHANGES), max_size=60))
 def test_no_core_gpu_or_memory_is_ever_held_twice(
-    shapes: list[tuple[int, int, int]], steps: list[tuple[TaskResources, int]]
+    shapes: list[tuple[int, int, int]], steps: list[tuple[TaskResources, int, int]]
 ) -> None:
     nodes = [
         NodeInventory(f"n{number}", list(range(cores)), [str(gpu) for gpu in range(gpus)], mem * GB)
         for number, (cores, gpus, mem) in enumerate(shapes)
     ]
     inventory, held = Inventory(nodes), list[tuple[TaskResources, Placement]]()
-    for resources, end in steps:
+    for resources, end, change in steps:
+        if 0 <= change < len(nodes):
+            if change in inventory.lost:
+                inventory.add(change, nodes[change])
+            else:
+                inventory.lose(change)
         place = inventory.place(resources)
         if place is None:
-            assert held or not inventory.could_ever_hold(resources)
+            assert held or not inventory.could_hold(resources)
         else:
+            assert not inventory.lost.intersection(one.node for one in place)
+            assert place == sorted(place, key=lambda one: one.node)
             inventory.take(place)
             held.append((resources, place))
         if end < len(held):
             inventory.free(held.pop(end)[1])
         _check_ledger(nodes, held)
+        free = sum(
+            len(free.cores) for n, free in enumerate(inventory._free) if n not in inventory.lost
+        )
+        assert inventory.free_cores == free
     for _, place in held:
         inventory.free(place)
+    for number in list(inventory.lost):
+        inventory.add(number, nodes[number])
     assert inventory.free_cores == sum(len(node.cores) for node in nodes)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from adaptive_scheduler.client.evaluation.messages import PointTask, named, point_error, shortened
+from adaptive_scheduler.evaluation.messages import PointTask, named, point_error, shortened
 from adaptive_scheduler.executors.worker import describe
 
 

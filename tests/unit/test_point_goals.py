@@ -10,8 +10,8 @@ import adaptive
 import pytest
 from adaptive.runner import auto_goal
 
-from adaptive_scheduler.client.evaluation.point_goals import asks_all, points_asked
 from adaptive_scheduler.core.goals import Goal, parse_goal, predicate
+from adaptive_scheduler.evaluation.point_goals import asks_all, points_asked
 
 WANTED = 20
 calls: list[int] = []

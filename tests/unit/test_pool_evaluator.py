@@ -6,8 +6,8 @@ from concurrent.futures import Executor, Future
 
 import pytest
 
-from adaptive_scheduler.client.evaluation.messages import AT_A_TIME, PointTask, WorkerSetup
-from adaptive_scheduler.client.evaluation.pool_evaluator import (
+from adaptive_scheduler.evaluation.messages import AT_A_TIME, PointTask, WorkerSetup
+from adaptive_scheduler.evaluation.pool_evaluator import (
     AHEAD,
     LATE_SHARE,
     MAX_BATCH,

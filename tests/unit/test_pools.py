@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adaptive_scheduler.core.config import RunConfig, Timing
 from adaptive_scheduler.core.jobs.batch_jobs import JobId, JobState, ListedJob
@@ -19,10 +21,11 @@ from adaptive_scheduler.core.jobs.commands import (
 from adaptive_scheduler.core.jobs.commands import Submitted as JobsSubmitted
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import DONE, FAILED, QUEUED, RUNNING
-from adaptive_scheduler.core.tasks.demand import PoolJobs, jobs_beside
+from adaptive_scheduler.core.tasks.demand import PoolJobs, footprint, jobs_beside
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.pools import Pool, PoolTable, check_pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.task_state import NODE_PATIENCE
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
     Goodbye,
@@ -35,6 +38,7 @@ from adaptive_scheduler.core.wire.messages import (
     decode_reply,
     encode_request,
 )
+from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot
 from adaptive_scheduler.core.wire.tasks import (
     AddPool,
     CloseRun,
@@ -43,6 +47,7 @@ from adaptive_scheduler.core.wire.tasks import (
     EndKind,
     Held,
     NewTask,
+    NodeChange,
     PoolList,
     Pools,
     RemovePool,
@@ -80,6 +85,12 @@ def pool(**more: Any) -> Pool:
         (TaskResources(walltime=61.0), Resources(cores=4, walltime=60), False),
         (TaskResources(walltime=60.0), Resources(cores=4, walltime=60), True),
         (TaskResources(nodes=2), Resources(cores=4), False),
+        (TaskResources(nodes=2, threads_per_rank=2), Resources(cores=4, nodes=2), True),
+        (TaskResources(nodes=2, threads_per_rank=3), Resources(cores=4, nodes=2), False),
+        (TaskResources(threads_per_rank=3), Resources(cores=4, nodes=2), False),
+        (TaskResources(nodes=3), Resources(cores=4, nodes=2), False),
+        (TaskResources(nodes=2, gpus_per_rank=1), Resources(cores=4, nodes=2, gpus=1), True),
+        (TaskResources(nodes=2, memory=GIB), Resources(cores=4, nodes=2, memory=1024), True),
     ],
 )
 def test_what_a_job_can_hold(task: TaskResources, has: Resources, holds: bool) -> None:
@@ -117,11 +128,43 @@ def test_what_jobs_have_turned_out_to_have_is_the_largest_of_each_kind() -> None
     assert table.describe() == ["p (4 cores)"]
 
 
+def job_rows(run: Run) -> list[JobRow]:
+    return msgspec.msgpack.decode(run.ask(Status("none")).snapshot, type=Snapshot).jobs
+
+
+def test_what_a_job_has_is_known_when_all_its_nodes_have_come() -> None:
+    run = Run()
+    run.add(pool(resources=Resources(cores=8, nodes=2)))
+    both = TaskResources(nodes=2, threads_per_rank=4)
+    run.submit(1, both)
+    run.turn()
+    owner = Owner(run.jobs()[0], 0, 0, "head")
+    run.queue[owner.job] = JobState.RUNNING
+    first, second = (NodeInventory(name, [0, 1, 2, 3]) for name in ("n", "m"))
+    run.ask(Hello("n", 1, 8, inventory=[first, NodeInventory("m", [])]), owner)
+    run.ask(Trade(holds=[]), owner)
+    assert run.manager.items.rows[0].phase is QUEUED, "it is not refused: a node is to come"
+    assert not run.manager.state.pools.found
+    row = job_rows(run)[0]
+    assert (row.nodes, row.missing, row.lost, row.cores) == (2, 1, [], 4)
+    work = run.ask(Trade(nodes=[NodeChange(1, 1, second)]), owner)
+    assert [place.node for place in work.tasks[0].place] == [0, 1]
+    assert run.manager.state.pools.describe() == ["p (2 nodes with 4 cores each)"]
+    run.ask(Trade(nodes=[NodeChange(2, 1, None)]), owner)
+    row = job_rows(run)[0]
+    assert (row.missing, row.lost, row.cores, row.used) == (0, ["m"], 4, 4)
+    (state,) = run.ask(Pools()).pools
+    assert (state.running, state.cores, state.used, state.tasks) == (1, 4, 4, 1)
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
         ({"name": "a b"}, "letters"),
-        ({"resources": Resources(cores=4, nodes=2)}, "one node"),
+        ({"resources": Resources(cores=5, nodes=2)}, "as many on each of 2 nodes"),
+        ({"resources": Resources(cores=1, nodes=2)}, "as many on each"),
+        ({"resources": Resources(cores=10, cores_per_node=4)}, "as many on each"),
+        ({"resources": Resources(cores=8, nodes=2, cores_per_node=2)}, "as many on each"),
         ({"max_jobs": 0}, "max_jobs"),
         ({"min_jobs": 4}, "min_jobs"),
         ({"idle": float("nan")}, "idle"),
@@ -134,6 +177,28 @@ def test_a_wrong_pool_is_refused(wrong: dict[str, Any], words: str) -> None:
 
 def test_jobs_of_a_pool_are_started_without_mpi() -> None:
     assert check_pool(POOL).resources.is_single_process
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "each"),
+    [
+        (Resources(cores=8), 1, 8),
+        (Resources(cores=8, nodes=2), 2, 4),
+        (Resources(cores=8, cores_per_node=2), 4, 2),
+        (Resources(cores=8, nodes=2, cores_per_node=4), 2, 4),
+    ],
+)
+def test_each_node_of_a_job_has_as_many_cores(resources: Resources, nodes: int, each: int) -> None:
+    checked = check_pool(pool(resources=resources))
+    assert (checked.nodes, checked.resources.nodes) == (nodes, nodes)
+    assert [len(node.cores) for node in checked.inventory.nodes] == [each] * nodes
+    assert check_pool(checked) == checked
+
+
+def test_a_pool_says_what_each_node_has() -> None:
+    has = Resources(cores=8, nodes=2, gpus=1, memory=2048, walltime=3600)
+    assert str(pool(resources=has)) == "p (2 nodes with 4 cores, 1 GPU, 2 GiB each, walltime 1h)"
+    assert str(pool()) == "p (4 cores)"
 
 
 # --------------------------------------------------------------------------- how many jobs
@@ -152,8 +217,8 @@ def test_jobs_of_a_pool_are_started_without_mpi() -> None:
         ({(ONE, ""): 1}, PoolJobs([ONE] * 3, 1), 0),
         ({(ONE, ""): 1}, PoolJobs([ONE] * 4, 1), 1),
         # a job that is nearly over is no room for tasks, but is a job
-        ({(ONE, ""): 1}, PoolJobs([ONE], 1, nearly_over=1), 1),
-        ({(ONE, ""): 9}, PoolJobs([ONE] * 3, 3, nearly_over=3), 0),
+        ({(ONE, ""): 1}, PoolJobs([ONE], 1, no_room=1), 1),
+        ({(ONE, ""): 9}, PoolJobs([ONE] * 3, 3, no_room=3), 0),
         # what runs wants no further jobs
         ({}, PoolJobs([ONE] * 4, 1), 0),
         # of what it cannot hold it wants nothing
@@ -178,6 +243,74 @@ def test_footprints_by_gpu_and_memory() -> None:
     third = TaskResources(gpus_per_rank=1 / 3)
     assert jobs_beside(pool(resources=Resources(cores=3)), {(ONE, ""): 3}, PoolJobs()) == 1
     assert jobs_beside(has, {(third, ""): 6}, PoolJobs()) == 1
+
+
+WHOLE = TaskResources(threads_per_rank=4)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "wanted"),
+    [
+        # of two nodes of four cores
+        ({ONE: 8}, 1),
+        ({ONE: 9}, 2),
+        ({WHOLE: 2}, 1),
+        ({WHOLE: 3}, 2),
+        ({TaskResources(nodes=2): 4}, 1),
+        ({TaskResources(nodes=2): 5}, 2),
+        ({TaskResources(nodes=2, threads_per_rank=4): 2}, 2),
+        ({TaskResources(nodes=2, ranks_per_node=2, threads_per_rank=2): 3}, 3),
+        # three of four cores leave one that such a task cannot use
+        ({TaskResources(threads_per_rank=3): 3}, 2),
+        ({TaskResources(threads_per_rank=3): 4, ONE: 4}, 2),
+        ({TaskResources(threads_per_rank=3, nodes=2): 2, TaskResources(nodes=2, threads_per_rank=4): 2}, 4),
+        # one GPU a node
+        ({TaskResources(gpus_per_rank=1): 3}, 2),
+        ({TaskResources(gpus_per_rank=0.5): 4}, 1),
+        ({TaskResources(gpus_per_rank=0.4): 5}, 2),
+        ({TaskResources(ranks_per_node=2, gpus_per_rank=0.5, nodes=2): 2}, 2),
+        # 4 GiB a node
+        ({TaskResources(memory=2 * GIB): 5}, 2),
+        ({TaskResources(memory=3 * GIB): 3}, 2),
+    ],
+)  # fmt: skip
+def test_jobs_of_several_nodes_by_footprint(tasks: dict[TaskResources, int], wanted: int) -> None:
+    has = pool(resources=Resources(cores=8, nodes=2, gpus=1, memory=4096), max_jobs=99)
+    assert jobs_beside(has, {(task, ""): n for task, n in tasks.items()}, PoolJobs()) == wanted
+    running = [task for task, n in tasks.items() for _ in range(n)]
+    free = {(running[0], ""): 1}
+    assert jobs_beside(has, free, PoolJobs(running[1:])) == wanted
+
+
+@given(
+    st.dictionaries(
+        st.builds(
+            TaskResources, nodes=st.integers(1, 3), threads_per_rank=st.integers(1, 5),
+            ranks_per_node=st.integers(1, 2), gpus_per_rank=st.sampled_from([0.0, 0.3, 0.5, 1.0, 2.0]),
+            memory=st.one_of(st.none(), st.integers(1, 8).map(lambda n: n * GIB)),
+        ),
+        st.integers(1, 9), max_size=4,
+    )
+)  # fmt: skip
+def test_no_more_jobs_are_asked_for_than_it_takes_to_run_all_tasks(
+    tasks: dict[TaskResources, int],
+) -> None:
+    """Beside a model that puts each of them into a job, the largest ones first."""
+    has = pool(resources=Resources(cores=24, nodes=3, gpus=2, memory=8192), max_jobs=999)
+    tasks = {task: n for task, n in tasks.items() if has.could_hold(task, "")}
+    jobs: list[Inventory] = []
+    for task in sorted(tasks, key=lambda one: -max(footprint(one, has.inventory))):
+        for _ in range(tasks[task]):
+            places = ((job, job.place(task)) for job in jobs)
+            found = next(((job, place) for job, place in places if place), None)
+            if found is None:
+                jobs.append(Inventory(has.inventory.nodes))
+                found = jobs[-1], jobs[-1].place(task)
+            found[0].take(found[1] or [])
+    wanted = jobs_beside(has, {(task, ""): n for task, n in tasks.items()}, PoolJobs())
+    assert wanted <= len(jobs)
+    if [task.nodes for task in tasks] == [1]:
+        assert wanted == len(jobs)
 
 
 # --------------------------------------------------------------------------- the manager
@@ -947,3 +1080,140 @@ def test_a_run_that_was_cancelled_takes_no_tasks() -> None:
     run.turn(31)
     assert run.jobs() == []
     assert isinstance(run.submit(1, batch="c"), Refused)
+
+
+def test_a_node_of_several_that_alone_fails_tasks_is_avoided_and_its_job_goes_on() -> None:
+    run = Run()
+    run.add(pool(resources=Resources(cores=2, nodes=2), max_jobs=1))
+    run.submit(100)
+    run.turn()
+    owner = Owner(run.jobs()[0], 0, 0, "head")
+    run.queue[owner.job] = JobState.RUNNING
+    nodes = [NodeInventory("good", [0]), NodeInventory("bad", [0])]
+    run.ask(Hello("good", 1, 2, inventory=nodes), owner)
+    work = run.ask(Trade(holds=[]), owner)
+    number = seen = begun_on_bad = 0
+    for _ in range(60):
+        ends = []
+        for one in work.tasks:
+            number += 1
+            is_bad = one.place[0].node == 1
+            begun_on_bad += is_bad
+            kind = EndKind.EXIT if is_bad else EndKind.VALUE
+            ends.append(End(number, one.token, kind, seconds=1.0))
+        seen = max([seen, *(one.token for one in work.tasks)])
+        work = run.ask(Trade(seen=seen, ended=ends, ends=number), owner)
+    assert begun_on_bad < 20, "it would have failed half of them"
+    assert not work.leave
+    assert run.manager.items.phases[DONE] >= 50
+
+
+# --------------------------------------------------------------------------- jobs that lack nodes
+
+
+class HeadOfTwo(Head):
+    """The head of a job of two nodes, of which the second one is away."""
+
+    def __init__(self, run: Run, job: str) -> None:
+        self.run, self.owner = run, Owner(job, 0, 0, f"head of {job}")
+        run.queue[job] = JobState.RUNNING
+        self.seen = self.ended = self.told = 0
+        self.tokens = []
+        nodes = [NodeInventory("n", [0, 1]), NodeInventory("m", [])]
+        run.ask(Hello("n", 1, 4, inventory=nodes), self.owner)
+        self.trade(holds=[])
+
+
+def run_of_two(max_jobs: int, **more: Any) -> Run:
+    run = Run(lease=1000.0)
+    run.add(pool(resources=Resources(cores=4, nodes=2), max_jobs=max_jobs, **more))
+    return run
+
+
+TWO_OF_ONE = TaskResources(nodes=2)
+
+
+def test_a_job_that_lacks_a_node_for_long_is_no_room_for_a_task_that_needs_it() -> None:
+    run = run_of_two(max_jobs=2, idle=10_000.0)
+    run.submit(1, TWO_OF_ONE)
+    run.turn()
+    head = HeadOfTwo(run, run.jobs()[0])
+    run.turn(NODE_PATIENCE - 5)
+    assert len(run.jobs()) == 1, "its other node may still come"
+    run.turn(31)
+    assert len(run.jobs()) == 2
+    assert not head.trade().leave
+
+
+def test_a_job_that_comes_whole_in_time_is_room() -> None:
+    run = run_of_two(max_jobs=2)
+    run.submit(1, TWO_OF_ONE)
+    run.turn()
+    head = HeadOfTwo(run, run.jobs()[0])
+    head.trade(nodes=[NodeChange(1, 1, NodeInventory("m", [0, 1]))])
+    assert len(head.tokens) == 1
+    run.turn(NODE_PATIENCE + 5)
+    assert len(run.jobs()) == 1
+
+
+def test_a_job_whose_nodes_are_still_to_come_is_not_idle_while_tasks_wait_for_them() -> None:
+    """It was told to leave before its second node had come, and so the next one, for ever."""
+    run = run_of_two(max_jobs=1, idle=0.5)
+    run.submit(1, TWO_OF_ONE)
+    run.turn()
+    head = HeadOfTwo(run, run.jobs()[0])
+    for _ in range(10):
+        run.clock.advance(2)
+        assert not head.trade().leave
+    run.clock.advance(
+        2
+    )  # more than `idle`: it was told to leave in the turn in which its node came
+    head.trade(nodes=[NodeChange(1, 1, NodeInventory("m", [0, 1]))])
+    assert len(head.tokens) == 1
+    head.end_all()
+    run.clock.advance(1)
+    assert head.trade().leave
+
+
+@pytest.mark.parametrize("min_jobs", [0, 1])
+def test_a_job_that_lacks_a_node_makes_room_for_another_one(min_jobs: int) -> None:
+    """It is the only one that there may be, and is busy: it is given nothing more, and leaves."""
+    run = run_of_two(max_jobs=1, min_jobs=min_jobs, idle=10_000.0)
+    run.submit(8)
+    run.submit(1, TWO_OF_ONE, batch="two")
+    run.turn()
+    head = HeadOfTwo(run, run.jobs()[0])
+    assert len(head.tokens) == 2
+    run.turn(NODE_PATIENCE + 5)
+    head.end(head.tokens[0])
+    assert len(head.tokens) == 1, "it is given nothing more"
+    assert head.end(head.tokens[0]).leave
+    run.ask(Goodbye("it was told to leave"), head.owner)
+    run.queue.clear()
+    run.turn(31)
+    run.turn(31)
+    assert len(run.jobs()) == 1
+
+
+def test_a_job_that_lacks_a_node_goes_on_if_nothing_waits_for_that_node() -> None:
+    run = run_of_two(max_jobs=1)
+    run.submit(8)
+    run.turn()
+    head = HeadOfTwo(run, run.jobs()[0])
+    run.turn(NODE_PATIENCE + 5)
+    while head.tokens:
+        head.end(head.tokens[0])
+    assert run.manager.items.phases[DONE] == 8
+
+
+def test_an_idle_head_whose_walltime_is_nearly_over_is_no_room() -> None:
+    run = Run(lease=1000.0)
+    run.add(pool(resources=Resources(cores=4, walltime=1000), min_jobs=1))
+    run.turn()
+    head = Head(run, run.jobs()[0], left=900.0)
+    run.turn(5)
+    assert len(run.jobs()) == 1
+    head.trade(seconds_left=90.0, wait=5.0)
+    run.submit(1, TaskResources(walltime=600.0))
+    run.turn(5)
+    assert len(run.jobs()) == 2

@@ -28,6 +28,7 @@ from adaptive_scheduler.runs.search.asker import Asker
 from adaptive_scheduler.runs.search.command import SearchCommand
 from adaptive_scheduler.runs.search.printing import with_log
 from adaptive_scheduler.runs.search.tasks import Names
+from adaptive_scheduler.runs.sites.local import LocalSite
 
 SPACE = {"x": (0.0, 1.0), "y": (0.0, 1.0)}
 
@@ -250,7 +251,7 @@ def encoded(command, tmp_path, number=7, **parameters):
     output.mkdir(exist_ok=True)
     made = SearchCommand(command, number, (output, output / f"{number:04d}.txt"))
     known = {"_name": "n", "_nodes": 2, "_ranks": 2, "_index": 0}
-    return made.encode(RunFolder(tmp_path / "run.run"), parameters, known, "key")
+    return made.encode(LocalSite(RunFolder(tmp_path / "run.run")), parameters, known, "key")
 
 
 @pytest.mark.parametrize(
@@ -269,7 +270,7 @@ def test_the_value_is_in_the_output_by_the_number_of_the_task(rule, content, val
     assert not old.exists()
     old.write_text(content)
     assert found.value(0) == value
-    spec, parameters = read_command(RunFolder(tmp_path / "run.run"), found.spec)
+    spec, parameters = read_command(LocalSite(RunFolder(tmp_path / "run.run")), found.spec)
     assert spec.value(0) == value  # as another process finds it
     assert parameters == {"x": "a b"}
     assert b"./task.sh 2 0007 'a b'" in found.spec

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adaptive_scheduler import Choice, Range
+from adaptive_scheduler import Choices, Range
 from adaptive_scheduler.core.searches.nearby import NEAR, Nearby
 from adaptive_scheduler.core.searches.space import Space, parse_space
 from adaptive_scheduler.errors import InputError
@@ -22,7 +22,7 @@ DROP = {"drop": (0, 0.9), "batch_size": [16, 32, 64, 128, 256, 512]}
 def test_a_tuple_is_a_range_and_a_list_a_choice():
     space = parse_space({**DROP, "layers": (1, 8), "rate": (1e-5, 0.1, "log")})
     assert space.axes == (
-        Range(0, 0.9), Choice((16, 32, 64, 128, 256, 512)), Range(1, 8), Range(1e-5, 0.1, log=True),
+        Range(0, 0.9), Choices((16, 32, 64, 128, 256, 512)), Range(1, 8), Range(1e-5, 0.1, log=True),
     )  # fmt: skip
     assert [getattr(axis, "is_whole", None) for axis in space.axes] == [False, None, True, False]
 
@@ -31,7 +31,7 @@ def test_a_file_of_yaml_says_range_by_its_name():
     space = parse_space(
         {"a": {"range": [0, 1]}, "b": {"range": ["1e-5", 1], "log": True}, "c": {"choice": [1]}}
     )
-    assert space.axes == (Range(0, 1), Range(1e-5, 1, log=True), Choice((1,)))
+    assert space.axes == (Range(0, 1), Range(1e-5, 1, log=True), Choices((1,)))
 
 
 def test_dimensions_of_scikit_optimize_are_taken_as_they_are():
@@ -43,7 +43,7 @@ def test_dimensions_of_scikit_optimize_are_taken_as_they_are():
         Real(1e-5, 0.1, prior="log-uniform", name="rate"),
     ]  # fmt: skip
     expected = Space(
-        {"drop": Range(0, 0.9), "n": Range(1, 8), "kind": Choice(("a", "b")),
+        {"drop": Range(0, 0.9), "n": Range(1, 8), "kind": Choices(("a", "b")),
          "rate": Range(1e-5, 0.1, log=True)}
     )  # fmt: skip
     assert parse_space(dimensions) == parse_space(Theirs(dimensions)) == expected
@@ -84,7 +84,7 @@ AXES = st.one_of(
     st.lists(
         st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=3)),
         min_size=2, max_size=6, unique_by=lambda one: (type(one), one),
-    ).map(lambda values: Choice(tuple(values))),
+    ).map(lambda values: Choices(tuple(values))),
 )  # fmt: skip
 SPACES = st.lists(AXES, min_size=1, max_size=4).map(
     lambda axes: Space({f"p{n}": axis for n, axis in enumerate(axes)})

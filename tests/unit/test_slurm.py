@@ -61,6 +61,13 @@ def test_a_single_process_is_one_task_with_all_cpus(executor: str) -> None:
     assert lines[:3] == ["--nodes=1", "--ntasks=1", "--cpus-per-task=6"]
 
 
+def test_a_pools_job_of_several_nodes_is_one_task_on_each_and_outlives_a_node() -> None:
+    lines = header(cores=6, nodes=3, num_threads=2, executor_type="process-pool")
+    assert lines[:5] == [
+        "--nodes=3", "--ntasks=3", "--cpus-per-task=4", "--ntasks-per-node=1", "--no-kill",
+    ]  # fmt: skip
+
+
 def test_all_options_reach_the_header() -> None:
     lines = header(
         cores=2,

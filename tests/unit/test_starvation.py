@@ -9,11 +9,12 @@ import pytest
 from adaptive_scheduler.core.rows.events import Cancelled, TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.row import DONE, QUEUED, TaskItem
-from adaptive_scheduler.core.tasks.hand_out import HandOut, HeadView
+from adaptive_scheduler.core.tasks.hand_out import HandOut
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
+from adaptive_scheduler.core.tasks.head_view import HeadView
 from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.tasks.resources import TaskResources
-from adaptive_scheduler.core.tasks.starvation import STARVE_AFTER
+from adaptive_scheduler.core.tasks.starvation import STARVE_AFTER, Reservation, Starvation
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Trade
 
 SMALL, NODE, TWO_NODES, HALF, GPU = range(5)
@@ -32,7 +33,7 @@ class Cluster:
     def __init__(self, seed: int, heads: int, nodes: int, *, ahead: bool = False) -> None:
         self.dice = random.Random(seed)
         self.table = ItemTable([])
-        self.out = HandOut(self.table, RESOURCES, lambda _: b"")
+        self.out = HandOut(self.table, RESOURCES, lambda _: b"", lambda: self.views)
         if ahead:
             self.out.durations.note("f", 0.01)
         self.views = [
@@ -65,7 +66,7 @@ class Cluster:
         view = self.views[number]
         self.out.to(view, self.now, self.now)
         for token, given in view.mirror.given.items():
-            if token in view.mirror._places and (number, token) not in self.ends:
+            if view.mirror.has_place(token) and (number, token) not in self.ends:
                 self.ends[number, token] = self.now + self.dice.uniform(0, 2) * self.mean
                 self.begun.setdefault(given.item, self.now)
 
@@ -178,3 +179,158 @@ def test_the_nodes_nearest_to_free_are_reserved() -> None:
     assert mirror.inventory.nearest_to_free(RESOURCES[NODE]) == [1]
     assert mirror.inventory.nearest_to_free(RESOURCES[TWO_NODES]) == [1, 2]
     assert mirror.inventory.nearest_to_free(RESOURCES[GPU]) is None
+
+
+# ------------------------------------------------------------------- of several heads and nodes
+
+
+def test_a_task_of_two_whole_nodes_begins_among_a_steady_stream_of_small_ones() -> None:
+    """Within `starve_after` and the longest of them, while most cores are used."""
+    for seed in range(2):
+        cluster = Cluster(seed, heads=2, nodes=4)
+        cluster.run(10.0)
+        for _ in range(4):
+            row = cluster.submit(
+                TWO_NODES, priority=1.0
+            )  # none of the small ones is in front of it
+            cluster.run(cluster.now + 100.0)
+            waited = cluster.begun[row] - cluster.came[row]
+            # the longest one runs for twice the mean
+            assert waited <= STARVE_AFTER + 2 * cluster.mean + 1.0, f"seed {seed}: {waited:.1f} s"
+        used = cluster.busy / (cluster.now * cluster.cores)
+        assert used >= 0.8, f"seed {seed}: {used:.2f}"
+
+
+def views(*nodes: int) -> list[HeadView]:
+    """Heads of so many nodes of eight cores."""
+    return [
+        HeadView(f"job{h}", HeadMirror([NodeInventory(f"n{h}{n}", list(range(8))) for n in range(of)]))
+        for h, of in enumerate(nodes)
+    ]  # fmt: skip
+
+
+def occupy(view: HeadView, node: int, cores: int) -> None:
+    inventory = view.mirror.inventory
+    others = set(range(len(inventory.nodes))) - {node}
+    place = inventory.place(TaskResources(threads_per_rank=cores), others)
+    assert place is not None
+    inventory.take(place)
+
+
+def starving(*shapes: int) -> Starvation:
+    starvation = Starvation()
+    starvation.note_passed([(shape, "", False) for shape in shapes], 0.0)
+    return starvation
+
+
+def test_nodes_are_reserved_on_the_head_that_is_nearest_to_free() -> None:
+    heads = views(3, 3, 1)
+    for head, node, cores in ((0, 0, 8), (0, 1, 7), (0, 2, 6), (1, 0, 8), (1, 1, 3), (1, 2, 4)):
+        occupy(heads[head], node, cores)
+    starvation = starving(TWO_NODES)
+    assert not starvation.is_any_due(STARVE_AFTER - 0.1)
+    assert starvation.is_any_due(STARVE_AFTER)
+    starvation.reserve(heads, RESOURCES, STARVE_AFTER)
+    assert starvation.reserved == {(TWO_NODES, "", False): Reservation("job1", frozenset({1, 2}))}
+    assert not starvation.is_any_due(STARVE_AFTER)
+    assert set(starvation.kept_from("job1", (SMALL, "", False))) == {1, 2}
+    assert not set(starvation.kept_from("job1", (TWO_NODES, "", False)))
+    assert not set(starvation.kept_from("job0", None))
+
+
+@pytest.mark.parametrize("why", ["going", "tag", "time", "lost", "avoided", "suspect"])
+def test_nothing_is_reserved_on_a_head_that_could_not_have_it(why: str) -> None:
+    heads = views(2, 3)
+    for node in range(3):
+        occupy(heads[1], node, 8)
+    of = (TWO_NODES, "", why == "suspect")
+    match why:
+        case "going":
+            heads[0].is_going = True
+        case "tag":
+            heads[0].accepts = ["x"]
+        case "time":
+            heads[0].seconds_left = 10.0
+        case "lost":
+            heads[0].mirror.inventory.lose(1)
+        case "avoided":
+            heads[0].avoided = frozenset({1})
+        case "suspect":
+            heads[0].mirror.suspects.add(7)
+    needs = [*RESOURCES]
+    needs[TWO_NODES] = TaskResources(nodes=2, threads_per_rank=8, walltime=60.0)
+    starvation = Starvation()
+    starvation.note_passed([of], 0.0)
+    starvation.reserve(heads, needs, STARVE_AFTER)
+    assert starvation.reserved[of].job == "job1"
+
+
+def test_each_that_starves_has_nodes_of_its_own_but_not_more_than_half_of_them() -> None:
+    (head,) = heads = views(6)
+    for node in range(6):
+        occupy(head, node, 8)
+    starvation = starving(HALF, TWO_NODES, NODE)
+    starvation.reserve(heads, RESOURCES, STARVE_AFTER)
+    kept = [one.nodes for one in starvation.reserved.values()]
+    assert [len(nodes) for nodes in kept] == [1, 2]
+    assert not kept[0] & kept[1]
+    (two,) = heads = views(2)
+    for node in range(2):
+        occupy(two, node, 8)
+    starvation = starving(TWO_NODES, NODE)
+    starvation.reserve(heads, RESOURCES, STARVE_AFTER)
+    assert list(starvation.reserved) == [(TWO_NODES, "", False)], "it needs all of them"
+
+
+@pytest.mark.parametrize("why", ["lost", "avoided", "no time", "gone"])
+def test_what_is_reserved_in_vain_is_released_and_reserved_elsewhere(why: str) -> None:
+    heads = views(2, 2)
+    for head, node in ((0, 0), (1, 0), (1, 1)):
+        occupy(heads[head], node, 8)
+    starvation = starving(TWO_NODES)
+    of = next(iter(starvation.passed_by))
+    starvation.reserve(heads, RESOURCES, STARVE_AFTER)
+    assert starvation.reserved[of].job == "job0"
+    classes = [of]
+    match why:
+        case "lost":
+            heads[0].mirror.inventory.lose(1)
+        case "avoided":
+            heads[0].avoided = frozenset({1})
+        case "no time":
+            classes = []
+        case "gone":
+            starvation.lose(heads.pop(0).job)
+    if why != "gone":
+        starvation.review(heads[0], classes)
+    assert not starvation.reserved
+    assert starvation.has_released
+    if why != "no time":
+        starvation.reserve(heads, RESOURCES, STARVE_AFTER)
+        assert starvation.reserved[of].job == "job1"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_starves_though_nodes_are_lost_and_heads_go(seed: int) -> None:
+    cluster = Cluster(seed, heads=3, nodes=4)
+    dice = random.Random(seed)
+    cluster.run(5.0)
+    large = []
+    for n in range(30):
+        if n % 3 == 0:
+            large.append(cluster.submit([NODE, TWO_NODES, HALF][n // 3 % 3]))
+        view = dice.choice(cluster.views[1:])  # one head keeps its nodes
+        number = dice.randrange(4)
+        if number in view.mirror.inventory.lost:
+            view.mirror.inventory.add(number, view.mirror.inventory.nodes[number])
+        else:
+            view.mirror.inventory.lose(number)
+        cluster.run(cluster.now + 20.0)
+        for view in cluster.views:
+            for of, one in cluster.out.starvation.reserved.items():
+                if one.job == view.job and not view.mirror.inventory.lost.isdisjoint(one.nodes):
+                    cluster.hand_out(cluster.views.index(view))
+                    assert cluster.out.starvation.reserved.get(of) != one
+    cluster.run(cluster.now + 6 * STARVE_AFTER)
+    waited = {row: cluster.begun.get(row, float("inf")) - cluster.came[row] for row in large}
+    assert max(waited.values()) < 3 * (STARVE_AFTER + 2 * cluster.mean), waited

@@ -41,8 +41,10 @@ from adaptive_scheduler.core.wire.tasks import (
     Fetch,
     Fetched,
     Given,
+    Held,
     LastTry,
     NewTask,
+    NodeChange,
     Order,
     Prioritise,
     Results,
@@ -607,6 +609,69 @@ def test_all_are_blamed_if_none_died_before_unless_the_job_ends(
     assert [end.kind for end in session.trade(0.0).ended] == [kind] * 2
 
 
+def on(*nodes: int, core: int = 0) -> list[NodePlace]:
+    return [NodePlace(node, [core]) for node in nodes]
+
+
+def test_only_what_ran_there_dies_with_the_agent_of_a_node() -> None:
+    session = HeadSession()
+    session.take(
+        Work(tasks=[Given(1, 1, 0, on(0)), Given(2, 2, 0, on(1)), Given(3, 3, 1, on(0, 1))])
+    )
+    assert session.lose("the agent died", is_ending=False, node=1) == {}
+    ends = {end.token: end.kind for end in session.trade(0.0).ended}
+    assert ends == {2: EndKind.DIED}
+    later = session.lose("the agent died", is_ending=False, node=0)
+    assert later == {3: EndKind.DIED}  # it is told when nothing is left of it on node 1
+    assert 3 in session.running
+
+
+def test_the_death_of_a_node_is_nobodys_fault() -> None:
+    session = HeadSession()
+    tasks = [
+        Given(1, 1, 0, on(1)),
+        Given(2, 2, 0, on(1, core=1), crashes=1),
+        Given(3, 3, 1, on(0, 1, core=2)),
+    ]
+    session.take(Work(tasks=tasks))
+    assert session.lose("lost", is_ending=False, node=1, is_node=True) == {3: EndKind.CUT}
+    ends = {end.token: end.kind for end in session.trade(0.0).ended}
+    assert ends == {1: EndKind.CUT, 2: EndKind.DIED}
+
+
+def test_a_task_with_a_place_on_a_lost_node_comes_back_and_none_takes_its_place_over() -> None:
+    session = HeadSession()
+    session.take(Work(tasks=[Given(1, 1, 0, on(0)), Given(2, 2, 0, None), Given(3, 3, 0, None)]))
+    session.change_node(1, None)
+    (change,) = session.trade(0.0).nodes
+    assert (change.number, change.node, change.inventory) == (1, 1, None)
+    begins = session.take(
+        Work(tasks=[Given(4, 4, 0, on(1))], orders=[Order(1, 2, place=on(0, 1, core=1))])
+    )
+    assert begins == []
+    assert {end.token: (end.kind, end.begun) for end in session.trade(0.0).ended} == {
+        2: (EndKind.BACK, False), 4: (EndKind.BACK, False)
+    }  # fmt: skip
+    session.change_node(0, None)
+    assert session.end(1, EndKind.VALUE) == []  # task 3 waits, but not for a place on a lost node
+    session.take(Work(nodes=1))
+    assert [one.number for one in session.trade(0.0).nodes] == [2]
+    session.change_node(0, NodeInventory("n0", [0]))
+    (begin,) = session.take(Work(orders=[Order(2, 3, place=on(0))], nodes=2))
+    assert isinstance(begin, Begin)
+
+
+def test_what_was_lined_up_at_a_lost_agent_comes_back_also_if_no_agent_was_given_it() -> None:
+    session = HeadSession()
+    first = [Given(n, n, 0, on(0) if n == 1 else None, function="f") for n in range(1, 6)]
+    session.take(Work(tasks=first))
+    session.end(1, EndKind.VALUE, seconds=1e-6)
+    assert len(session.running) == 1
+    session.lose("the agent died", is_ending=False, unsent={3, 4})
+    ends = {end.token: end.kind for end in session.trade(0.0).ended}
+    assert ends == {1: EndKind.VALUE, 2: EndKind.DIED} | dict.fromkeys((3, 4, 5), EndKind.BACK)
+
+
 def test_all_may_have_begun_in_a_head_that_never_told_the_new_manager() -> None:
     world = World()
     world.submit(2)
@@ -935,3 +1000,118 @@ def test_ends_of_some_tasks_are_fetched_in_pages() -> None:
         found += [one.item for one in reply.ended]
         wanted = wanted[reply.looked_at :]
     assert found == [4, 3, 2, 1, 0]
+
+
+# ------------------------------------------------------------------- several nodes
+
+BOTH = TaskResources(nodes=2, threads_per_rank=2)
+
+
+class HeadOfNodes(Head):
+    """A head of two nodes of two cores; the second one comes when a test says so."""
+
+    NODES = (NodeInventory("n0", [0, 1]), NodeInventory("n1", [0, 1]))
+
+    def greet(self) -> None:
+        self.nodes = [self.NODES[0], NodeInventory("n1", [])]
+        self.changes: list[NodeChange] = []
+        super().greet()
+
+    def change(self, number: int, node: NodeInventory | None, which: int = 1) -> Any:
+        self.changes = [*self.changes, NodeChange(number, which, node)]
+        work = self.ask(
+            msgspec.structs.replace(self.session.trade(0.0), nodes=self.changes, holds=[])
+        )
+        if isinstance(work, Work):
+            self.changes = [one for one in self.changes if one.number > work.nodes]
+            self.take(work)
+        return work
+
+
+def test_a_node_that_comes_late_is_placed_on_from_then_on() -> None:
+    world = World()
+    world.submit(5)
+    head = HeadOfNodes(world)
+    head.trade()
+    assert head.begun == [0, 1]
+    head.change(1, head.NODES[1])
+    assert head.begun == [0, 1, 2, 3]
+    assert not head.changes, "it was confirmed"
+    (row,) = world.driver.ask(DescribeTasks([3])).tasks
+    assert row.node == "n1"
+    token = next(t for t, place in head.session.running.items() if place[0].node == 1)
+    head.end(token)
+    head.trade()
+    last = msgspec.msgpack.decode(
+        world.manager.state.tasks.facts.fact("times", 2) or b"", type=LastTry
+    )
+    assert last.node == "n1"
+
+
+def test_a_lost_node_gets_nothing_until_it_is_there_again_and_only_ends_free_what_is_taken() -> (
+    None
+):
+    world = World()
+    world.submit(6)
+    head = HeadOfNodes(world)
+    head.trade()
+    head.change(1, head.NODES[1])
+    first, second = (t for t, place in head.session.running.items() if place[0].node == 1)
+    head.change(2, None)
+    head.end(first, EndKind.CUT)
+    head.trade()
+    assert len(head.begun) == 4, "nothing begins there"
+    head.change(3, head.NODES[1])
+    assert len(head.begun) == 5, "the core of the other one is still taken"
+    head.end(second, EndKind.CUT)
+    head.trade()
+    assert len(head.begun) == 6
+
+
+def test_a_change_of_nodes_counts_once_however_often_it_comes() -> None:
+    world = World()
+    head = HeadOfNodes(world)
+    head.trade()
+    lost, back = NodeChange(2, 1, None), NodeChange(3, 1, head.NODES[1])
+    head.change(1, head.NODES[1])
+    for nodes, expected in (([lost], {1}), ([lost, back], set()), ([lost], set()), ([], set())):
+        work = head.ask(Trade(nodes=nodes))
+        assert isinstance(work, Work)
+        inventory = world.manager.state.tasks.heads["j1"].inventory
+        assert inventory.lost == expected
+    assert work.nodes == 3
+
+
+def test_a_new_manager_learns_of_nodes_before_it_judges_what_is_held() -> None:
+    world = World()
+    batch = Submit("both", [BOTH], [NewTask(b"")])
+    assert isinstance(world.driver.ask(batch), TasksSubmitted)
+    head = HeadOfNodes(world)
+    head.trade()
+    assert head.begun == [], "its other node has not come"
+    head.change(1, head.NODES[1])
+    assert head.begun == [0]
+    world.manager.restart()
+    world.submit(1, batch="next")
+    head.greet()
+    held = [Held(token, place) for token, place in head.session.running.items()]
+    again = msgspec.structs.replace(
+        head.session.trade(0.0), holds=held, nodes=[NodeChange(1, 1, head.NODES[1])]
+    )
+    work = head.ask(again)
+    assert isinstance(work, Work)
+    assert (work.nodes, work.tasks) == (1, [])
+    assert world.manager.state.tasks.heads["j1"].used_cores == 4
+
+
+@pytest.mark.parametrize(
+    "change", [NodeChange(2, 5, None), NodeChange(2, 1, NodeInventory("n1", [7]))]
+)
+def test_what_cannot_be_said_of_nodes_is_refused_with_the_reason(change: NodeChange) -> None:
+    world = World()
+    head = HeadOfNodes(world)
+    head.trade()
+    head.change(1, head.NODES[1])
+    refused = head.ask(Trade(nodes=[change]))
+    assert isinstance(refused, Refused)
+    assert (refused.code, "its nodes" in refused.reason) == ("bad_request", True)

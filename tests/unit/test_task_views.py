@@ -63,6 +63,13 @@ def test_a_run_of_tasks_shows_pools_jobs_and_ends() -> None:
     assert "learner" not in text
 
 
+def test_a_job_of_several_nodes_says_which_are_missing_or_lost() -> None:
+    job = JobRow("17", state="RUNNING", host="n1", silent=1.0, tasks=5, cores=8, used=3, nodes=4, missing=1,
+                 lost=["n3"])  # fmt: skip
+    text = shown(render.overview(snapshot(jobs=[job])))
+    assert "17 RUNNING n1 +3 5 8 3 1 s ago 1 node not there yet; lost: n3" in text
+
+
 def test_a_held_run_and_a_run_without_a_manager() -> None:
     held = snapshot(notes=["held: no such account. Mend it, then resume."])
     assert "HELD" in shown(render.overview(held))

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaptive_scheduler.client.evaluation.timeouts import StartTimes, _named
 from adaptive_scheduler.client.reports import StaleReport
 from adaptive_scheduler.core.wire.messages import Report
 from adaptive_scheduler.errors import PointTimeoutError
+from adaptive_scheduler.evaluation.timeouts import StartTimes, _named
 
 
 def test_messages_behind_the_workers_begin_when_one_comes_back() -> None:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaptive_scheduler.client.evaluation.options import RunnerOptions
 from adaptive_scheduler.commandline.input.scheduler import make_scheduler
 from adaptive_scheduler.commandline.input.values import parse_goal_text
 from adaptive_scheduler.commandline.input.values import seconds as typed_seconds
@@ -19,6 +18,7 @@ from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.resources import parse_walltime
 from adaptive_scheduler.core.times import parse_text, seconds
 from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.evaluation.options import RunnerOptions
 from adaptive_scheduler.schedulers.pbs import PBS
 from adaptive_scheduler.schedulers.slurm import SLURM
 

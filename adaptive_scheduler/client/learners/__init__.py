@@ -1,1 +1,1 @@
-"""Runs one learner, from load to last save."""
+"""What a job has to run: a learner, how it is read and set up."""

@@ -17,7 +17,7 @@ from adaptive_scheduler.core.goals import predicate
 from adaptive_scheduler.core.wire.messages import Assigned, Fail, Finish, Release, Report
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.client.learners.run import LearnerRun, LearnerWork, Outcome
+    from adaptive_scheduler.evaluation.learners.run import LearnerRun, LearnerWork, Outcome
 
 
 class LearnerPayload:
@@ -43,7 +43,7 @@ class LearnerPayload:
 
     def prepare(self, assigned: Assigned, context: ItemContext) -> LearnerItem:
         """Make the learner of an item, without its data."""
-        from adaptive_scheduler.client.learners.run import LearnerRun
+        from adaptive_scheduler.evaluation.learners.run import LearnerRun
 
         assert self._workers is not None
         run = LearnerRun(self._work(assigned, context, self._workers))
@@ -54,7 +54,7 @@ class LearnerPayload:
         collect_garbage(seconds)
 
     def _work(self, assigned: Assigned, context: ItemContext, workers: Workers) -> LearnerWork:
-        from adaptive_scheduler.client.learners.work import LearnerWork
+        from adaptive_scheduler.evaluation.learners.work import LearnerWork
 
         recipe, begin = self._recipe(), time.monotonic()
         return LearnerWork(

@@ -39,7 +39,7 @@ class Recipe:
     initializers : callable
         Gives those of the learner of an `Assigned`.
     runner_kwargs, point_timeout, point_retries
-        See `client.learners.work.LearnerWork`.
+        See `evaluation.learners.work.LearnerWork`.
     """
 
     learner: Callable[[Assigned], Any]

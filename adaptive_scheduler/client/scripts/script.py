@@ -145,7 +145,7 @@ class Script:
         return max(FINAL_TIMEOUT, self._timing.client_patience - self._link.away())
 
     def _save(self, assigned: Assigned) -> None:
-        from adaptive_scheduler.client.learners.store import LearnerStore
+        from adaptive_scheduler.evaluation.learners.store import LearnerStore
 
         end = time.monotonic() + self._patience_left()
         while not self._link.is_lease_good() and time.monotonic() < end:

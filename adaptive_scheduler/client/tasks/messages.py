@@ -32,6 +32,40 @@ class Slot(msgspec.Struct, frozen=True, gc=False, array_like=True):
     threads: int = 1
 
 
+class NodeRanks(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The ranks of a task on one of its nodes.
+
+    Attributes
+    ----------
+    name : str
+        Of the node, as the batch system calls it.
+    cores : tuple of int
+        Of all its ranks there, rank by rank.
+    gpus : tuple of str, optional
+        The same; a GPU that ranks share is there several times. None: nobody has said whether this
+        node has any, and none is hidden.
+    """
+
+    name: str
+    cores: tuple[int, ...]
+    gpus: tuple[str, ...] | None = ()
+
+
+class Ranks(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The ranks of a task that has more than one.
+
+    Attributes
+    ----------
+    nodes : list of NodeRanks
+        The first one is that of the agent which starts the task.
+    per_node : int
+        On each of them.
+    """
+
+    nodes: list[NodeRanks]
+    per_node: int
+
+
 class Start(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     """Run a task in a slot, behind those that were given to this slot before.
 
@@ -43,6 +77,8 @@ class Start(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     timeout : float, optional
         Seconds, from its begin.
     attempt : int
+    ranks : Ranks, optional
+        Of a task that has several: the slot is that of its first node.
     """
 
     token: int
@@ -50,6 +86,13 @@ class Start(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     slot: Slot
     timeout: float | None = None
     attempt: int = 1
+    ranks: Ranks | None = None
+
+
+class EndRanks(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """Kill what is left on this node of a task that an agent of another node has started."""
+
+    token: int
 
 
 class StopTask(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
@@ -73,6 +116,12 @@ class Ready(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     host: str
     pid: int
     life: int
+
+
+class RanksEnded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """Nothing is left of this task on this node: the answer to `EndRanks`."""
+
+    token: int
 
 
 class Begun(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
@@ -137,5 +186,5 @@ class Done(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     dropped: int = 0
 
 
-ToAgent = Start | StopTask | Quit
-FromAgent = Ready | Begun | TaskEnd
+ToAgent = Start | StopTask | EndRanks | Quit
+FromAgent = Ready | Begun | TaskEnd | RanksEnded

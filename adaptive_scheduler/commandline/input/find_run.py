@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from adaptive_scheduler.commandline.input.suggestions import close_names, did_you_mean
-from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.paths import SWEEPS_NAME, RunFolder
 from adaptive_scheduler.errors import InputError, RunError
 
 #: How many folders deep a run is searched for that was not named.
@@ -177,10 +177,15 @@ def runs_below(folder: Path) -> FoundRuns:
                 _add(Path(here, name), found)
         folders[:] = sorted(
             name for name in folders
-            if depth < DEPTH and not name.startswith(".") and not name.endswith(".run")
+            if depth < DEPTH and _is_searched(name)
         )  # fmt: skip
     found.runs.sort(key=lambda run: run.database)
     return found
+
+
+def _is_searched(name: str) -> bool:
+    is_hidden = name.startswith(".") and name != SWEEPS_NAME
+    return not is_hidden and not name.endswith(".run")
 
 
 def _add(folder: Path, found: FoundRuns) -> None:

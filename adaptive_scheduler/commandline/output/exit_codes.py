@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
+    FarHostError,
     InputError,
     ManagerError,
     RunError,
@@ -39,6 +40,7 @@ _OF_ERRORS: tuple[tuple[type[AdaptiveSchedulerError], int], ...] = (
     (InputError, BAD_INPUT),
     (UserCodeError, BAD_INPUT),
     (RunError, BAD_INPUT),
+    (FarHostError, BAD_INPUT),
     (ManagerError, NO_MANAGER),
     (SchedulerError, HELD),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from adaptive_scheduler.core.jobs.job_tracking import TrackedJob
 
@@ -45,6 +45,7 @@ class NodeHealth:
         self._deaths: defaultdict[str, set[object]] = defaultdict(set)
         self._last_death: dict[str, float] = {}
         self._tasks: defaultdict[str, _TasksOfNode] = defaultdict(_TasksOfNode)
+        self._failing: dict[str, None] = {}  # nodes where so many have failed fast, in order
 
     def add(self, nodes: Iterable[str]) -> None:
         """Know these nodes: jobs that were given work run there."""
@@ -79,15 +80,17 @@ class NodeHealth:
         if node and (good or seconds < FAST):
             self._known.add(node)
             self._tasks[node].note(item, now, is_good=good)
+            if len(self._tasks[node].failed) >= TASK_FAILURES:
+                self._failing.setdefault(node)
+            else:
+                self._failing.pop(node, None)
 
-    def fails_tasks(self, node: str, now: float) -> bool:
-        """Whether tasks fail fast there and only there, so that it gets no more."""
-        tasks = self._tasks.get(node)
-        return bool(tasks and len(tasks.failed) >= TASK_FAILURES) and node in self.excluded(now)
+    def failing_tasks(self, now: float) -> Collection[str]:
+        """Return the nodes where tasks fail fast and only there, so that they get no more."""
+        return self._failing.keys() & set(self.excluded(now)) if self._failing else ()
 
     def _is_bad_for_tasks(self, node: str, now: float) -> bool:
-        tasks = self._tasks[node]
-        if len(tasks.failed) < TASK_FAILURES or now - tasks.last >= AVOIDED:
+        if now - self._tasks[node].last >= AVOIDED:
             return False
         return any(other.failing <= SELDOM for other in self._tasks.values())
 
@@ -98,7 +101,7 @@ class NodeHealth:
             if len(deaths) >= DEATHS and now - self._last_death[node] < AVOIDED
         ]  # fmt: skip
         suspects += [
-            node for node in list(self._tasks)
+            node for node in self._failing
             if node not in suspects and self._is_bad_for_tasks(node, now)
         ]  # fmt: skip
         suspects.sort(key=lambda node: -len(self._deaths.get(node, ())))

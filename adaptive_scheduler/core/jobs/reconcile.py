@@ -115,6 +115,8 @@ class ObservedJobs(msgspec.Struct, frozen=True):
         As in `JobTable`.
     being_cancelled : container of str
         Jobs that get no more work.
+    idle_in_vain : container of str
+        Jobs that hold nothing, and will take nothing.
     """
 
     now: float
@@ -127,6 +129,7 @@ class ObservedJobs(msgspec.Struct, frozen=True):
     early_deaths: int = 0
     given_work: int = 0
     being_cancelled: Container[str] = ()
+    idle_in_vain: Container[str] = ()
 
 
 def reconcile(
@@ -268,6 +271,7 @@ def _takers(observed: ObservedJobs, lease: float) -> defaultdict[int, list[Track
     for job in observed.jobs:
         is_silent = job.silence(observed.now) > lease
         is_going = bool(job.record.goodbye) or job.id in observed.being_cancelled
+        is_going = is_going or job.id in observed.idle_in_vain
         if not (job.id in observed.holders or is_going or is_silent):
             takers[job.record.shape].append(job)
     return takers

@@ -23,7 +23,7 @@ job may be dead, or suspended, or cut off, and nobody can tell which. Once its j
 queue, the item is given to another job. Should the first one wake up, both would take the item for
 theirs. So each claim gets a *token*, higher than any before it, and what ends an item must name the
 token that it was given. An old token is refused, whatever the clocks say. Tokens guard the row only;
-the data files are guarded by the client, which merges what it finds (`client.learners.store`).
+the data files are guarded by the client, which merges what it finds (`evaluation.learners.store`).
 
 **What counts against an item.** Only what it may be guilty of. Its function raised: `fails`, limited
 by `Budget.max_fails`. The process that ran it died: `crashes`, limited by `max_crashes`. A walltime,

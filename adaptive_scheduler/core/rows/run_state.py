@@ -12,7 +12,7 @@ from adaptive_scheduler.core.jobs.stops import JobStops
 from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.tasks.pools import Pool, PoolTable, no_room
-from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.resources import SizeLimits, TaskResources
 from adaptive_scheduler.core.tasks.task_state import NoFacts, TaskState
 from adaptive_scheduler.core.wire.messages import Report
 
@@ -91,6 +91,25 @@ class RunState:
         record = self.jobs.records.get(job)
         return None if record is None or record.external else self.pools.by_shape.get(record.shape)
 
+    def note_nodes(self, job: str, wall: float, monotonic: float) -> None:
+        """A head has told what its job has, or that a node has come or is lost."""
+        head = self.tasks.heads[job]
+        head.note_nodes(monotonic)
+        if self.pool_of(job) is not None:
+            self.pools.note_found(self.jobs.records[job].shape, head.inventory)
+        self.tasks.changed = True
+        self.fail_unplaceable(wall)
+
+    def size_limits(self) -> SizeLimits:
+        """Return how much memory nodes have, and walltime jobs: as promised, and as found."""
+        inventories = [pool.inventory for pool in self.pools.active.values()]
+        for found in self.pools.found.values():
+            inventories += found
+        inventories += [head.inventory for head in self.tasks.heads.values()]
+        memory = {node.memory for one in inventories for node in one.nodes if node.memory}
+        times = [pool.resources.walltime for pool in self.pools.active.values()]
+        return SizeLimits(frozenset(memory), frozenset(one for one in times if one))
+
     def why_unplaceable(self, task: TaskResources, tag: str) -> str:
         """Return, with the numbers, why nothing can ever run such a task; "" if something may.
 
@@ -104,7 +123,7 @@ class RunState:
         is_all_known = bool(self.pools.by_shape) or (lone and not self.pools.takes_more)
         if not is_all_known or self.pools.could_hold(task, tag):
             return ""
-        if any(head.view.could_hold(task) for head in lone):
+        if any(head.view.could_hold(task) or not head.inventory.is_complete for head in lone):
             return ""
         return no_room(task, tag, [*self.pools.describe(), *map(str, lone)])
 

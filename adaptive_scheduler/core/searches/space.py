@@ -75,7 +75,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choices:
     """One of some values: numbers, texts, True, False or None."""
 
     values: Values
@@ -117,15 +117,15 @@ class Space:
     Parameters
     ----------
     parameters : dict
-        Name to `Range` or `Choice`.
+        Name to `Range` or `Choices`.
 
     Attributes
     ----------
     names : tuple of str
-    axes : tuple of Range or Choice
+    axes : tuple of Range or Choices
     """
 
-    def __init__(self, parameters: Mapping[str, Range | Choice]) -> None:
+    def __init__(self, parameters: Mapping[str, Range | Choices]) -> None:
         self.names = tuple(parameters)
         self.axes = tuple(parameters.values())
         for name in self.names:
@@ -133,7 +133,7 @@ class Space:
                 raise InputError(
                     f"space: {name!r} is no name of a parameter: letters, digits and _, and no _ first."
                 )
-        if all(isinstance(axis, Choice) and len(axis.values) == 1 for axis in self.axes):
+        if all(isinstance(axis, Choices) and len(axis.values) == 1 for axis in self.axes):
             raise InputError(
                 "space has only one point, so there is nothing to search for. (0, 1) is a range, "
                 "[16, 32] a choice."
@@ -220,18 +220,18 @@ def _by_name(dimensions: Any) -> dict[str, Any]:
     return dict(zip(map(str, names), dimensions, strict=True))
 
 
-def _axis(name: str, given: Any) -> Range | Choice:
+def _axis(name: str, given: Any) -> Range | Choices:
     try:
         return _parsed(given)
     except InputError as error:
         raise InputError(f"space, {name}: {error}") from error
 
 
-def _parsed(given: Any) -> Range | Choice:
-    if isinstance(given, Range | Choice):
+def _parsed(given: Any) -> Range | Choices:
+    if isinstance(given, Range | Choices):
         return given
     if hasattr(given, "categories"):  # scikit-optimize's Categorical
-        return Choice(tuple(given.categories))
+        return Choices(tuple(given.categories))
     if hasattr(given, "low") and hasattr(given, "high"):  # its Real and Integer
         return _range([given.low, given.high, getattr(given, "prior", "uniform")])
     if isinstance(given, tuple):
@@ -239,7 +239,7 @@ def _parsed(given: Any) -> Range | Choice:
     if isinstance(given, Mapping):
         return _of_mapping(given)
     if isinstance(given, list | range):
-        return Choice(tuple(given))
+        return Choices(tuple(given))
     raise InputError(
         f"{given!r} is neither a range, such as (0, 0.9), nor a choice, such as [16, 32]."
     )
@@ -254,7 +254,7 @@ def _range(given: Sequence[Any]) -> Range:
     return Range(given[0], given[1], log=_SCALES[scale])
 
 
-def _of_mapping(given: Mapping[str, Any]) -> Range | Choice:
+def _of_mapping(given: Mapping[str, Any]) -> Range | Choices:
     """Return what a file of YAML, which has no tuples, says."""
     unknown = set(given) - {"range", "log", "choice"}
     if unknown or ("range" in given) == ("choice" in given) or {"choice", "log"} <= set(given):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+#: A command's parameters, in its folder.
+PARAM_FILE = "params.json"
 #: Placeholders whose values are known only where the task runs.
 LATER = frozenset({"_gpus", "_hosts", "_attempt"})
 #: Such a placeholder on its way: no argument of a program can have a NUL, so no parameter looks so.
@@ -14,11 +16,12 @@ _ON_ITS_WAY = re.compile(f"\0({'|'.join(sorted(LATER))})\0")
 
 
 class CommandStep(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One program of a command: an argument list, or a text for the shell."""
+    """One program of a command: an argument list, or a text for a shell."""
 
     name: str
     argv: list[str] = msgspec.field(default_factory=list)
     text: str = ""
+    shell: str = "/bin/sh"
 
 
 class CommandSpec(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
@@ -35,10 +38,18 @@ class CommandSpec(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
         In addition to the agent's.
     keep_log : bool
         Whether the log of a success is kept, too.
+    keep_empty_log : bool
+        Whether there is one although nothing was printed.
+    signal_is_exit : bool
+        Whether a program that a signal has killed has failed, as for a shell (status 128 and the signal's
+        number), so that it is not tried again.
     rule : bytes
         For drivers alone: how its value is found (a pickle).
     parameters : str
         For drivers alone: the parameters (JSON), unless its folder has them.
+    launch_ranks : bool
+        Whether each program is started once for each rank of the task; if not, it starts its ranks
+        by itself.
     """
 
     steps: list[CommandStep]
@@ -48,6 +59,9 @@ class CommandSpec(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
     keep_log: bool = True
     rule: bytes = b""
     parameters: str = ""
+    launch_ranks: bool = True
+    keep_empty_log: bool = False
+    signal_is_exit: bool = False
 
 
 def later(name: str) -> str:

@@ -1,8 +1,11 @@
 """How many jobs the tasks of a run need.
 
-The footprint of a task is the largest of its shares of what one job has: of cores, of GPUs, of
-memory. A pool needs as many jobs as its footprints add up to: those of tasks that run in its jobs,
-and those of free ones that it could run. A free task that several pools could run counts for each
+The footprint of a task are its shares of what one job has on all its nodes: of cores, of GPUs, of
+memory. A pool needs as many jobs as the shares of one kind add up to: those of tasks that run in its
+jobs, and those of free ones that it could run. But what is left over of a node may be of no use: so
+it needs as many jobs, too, as hold all tasks of the same resources, and as there are tasks of which a
+job holds only one at a time for want of one kind. All these are the least that is needed; how tasks of all kinds are best
+packed is not worked out, for when they begin others have come. A free task that several pools could run counts for each
 of them: what a pool would get first, nobody knows while its jobs wait in a queue. Jobs that turn out
 to be too many are cancelled while they wait, and leave when they have been idle.
 """
@@ -10,13 +13,16 @@ to be too many are cancelled while they wait, and leave when they have been idle
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from adaptive_scheduler.core.tasks.place import Inventory
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.resources import GPU_SHARES, TaskResources
 
+#: Of what a task does not need, there is enough for so many.
+_ANY = 10**12
 #: Task resources and tag -> how many tasks.
 Tasks = Mapping[tuple[TaskResources, str], int]
 
@@ -31,24 +37,52 @@ class PoolJobs:
         What they hold.
     n : int
         How many jobs these are.
-    nearly_over : int
-        Of these, jobs whose walltime is nearly over: what is free, they will not run.
+    no_room : int
+        Of these, jobs that do not count for what is free: their walltime is nearly over, or some of
+        their nodes are away.
     """
 
     running: list[TaskResources] = field(default_factory=list)
     n: int = 0
-    nearly_over: int = 0
+    no_room: int = 0
 
 
-def footprint(task: TaskResources, whole: Inventory) -> float:
-    """Return which part of a job a task occupies."""
-    (node,) = whole.nodes
-    shares = [task.cores_per_node / max(1, len(node.cores))]
-    if task.gpu_shares and node.gpus:
-        shares.append(task.gpu_shares * task.ranks_per_node / (len(node.gpus) * GPU_SHARES))
+def footprint(task: TaskResources, whole: Inventory) -> tuple[float, float, float]:
+    """Return which parts a task occupies of the cores, GPUs and memory of a job."""
+    node, nodes = whole.nodes[0], len(whole.nodes)
+    gpus = task.gpu_shares * task.ranks_per_node / max(1, len(node.gpus) * GPU_SHARES)
+    memory = (task.memory or 0) / node.memory if node.memory else 0.0
+    cores = task.cores_per_node / max(1, len(node.cores))
+    return cores * task.nodes / nodes, gpus * task.nodes / nodes, memory * task.nodes / nodes
+
+
+def at_a_time(task: TaskResources, whole: Inventory) -> tuple[int, int, int]:
+    """Return how many such tasks the cores, GPUs and memory of a job are enough for, one at least."""
+    node, shares, ranks = whole.nodes[0], task.gpu_shares, task.ranks_per_node
+    gpus = memory = _ANY
+    if 0 < shares < GPU_SHARES:
+        gpus = len(node.gpus) * (GPU_SHARES // shares) // ranks
+    elif shares:
+        gpus = len(node.gpus) * GPU_SHARES // (shares * ranks)
     if task.memory and node.memory:
-        shares.append(task.memory / node.memory)
-    return min(1.0, max(shares))
+        memory = node.memory // task.memory
+    on_a_node = len(node.cores) // task.cores_per_node, gpus, memory
+    cores, gpus, memory = (max(1, n * len(whole.nodes) // task.nodes) for n in on_a_node)
+    return cores, gpus, memory
+
+
+def jobs_for(tasks: Mapping[TaskResources, int], whole: Inventory) -> int:
+    """Return how many jobs it takes at least to run all these tasks at a time."""
+    least = 0.0
+    parts, alone = [0.0] * 3, [0] * 3  # of cores, GPUs and memory
+    for task, n in tasks.items():
+        most = at_a_time(task, whole)
+        least = max(least, n / min(most))
+        for kind, part in enumerate(footprint(task, whole)):
+            parts[kind] += part * n
+            alone[kind] += n * (most[kind] == 1)
+    least = max(least, *parts, *alone)
+    return math.ceil(least - 1e-9)  # tenths of thirds add up to a little more than they should
 
 
 def jobs_beside(pool: Pool, free: Tasks, jobs: PoolJobs) -> int:
@@ -64,21 +98,13 @@ def jobs_beside(pool: Pool, free: Tasks, jobs: PoolJobs) -> int:
     if pool.is_removed:
         return 0
     room = pool.max_jobs - jobs.n
-    supply = jobs.n - jobs.nearly_over
+    supply = jobs.n - jobs.no_room
     least = pool.min_jobs - supply
-    whole = pool.inventory
-    queued = _sum(
-        (footprint(task, whole), n)
-        for (task, tag), n in free.items()
-        if n and pool.could_hold(task, tag)
-    )
+    queued: Counter[TaskResources] = Counter()
+    for (task, tag), n in free.items():
+        if n and pool.could_hold(task, tag):
+            queued[task] += n
     if not queued:
         return max(0, min(room, least))
-    running = _sum((footprint(task, whole), 1) for task in jobs.running)
-    # tenths of thirds add up to a little more than they should
-    wanted = math.ceil(queued + running - 1e-9)
+    wanted = jobs_for(queued + Counter(jobs.running), pool.inventory)
     return max(0, min(room, max(least, wanted - supply)))
-
-
-def _sum(parts: Iterable[tuple[float, int]]) -> float:
-    return sum(share * n for share, n in parts)

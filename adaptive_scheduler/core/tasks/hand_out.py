@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 
 from adaptive_scheduler.core.rows.events import Unplaceable
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import Rank, rank_of
 from adaptive_scheduler.core.rows.row import TaskItem
 from adaptive_scheduler.core.rows.task_index import TaskClass, class_of
-from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
+from adaptive_scheduler.core.tasks.head_view import MOST_TASKS, HeadView
 from adaptive_scheduler.core.tasks.place import Placement
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.starvation import Starvation
@@ -31,11 +30,8 @@ from adaptive_scheduler.errors import DatabaseError
 AHEAD = 0.1
 #: A task is told to have begun when it has been running for so many seconds.
 TOLD_AFTER = 0.05
-#: Tasks and bytes of their arguments that one message brings.
-MOST_TASKS, MOST_BYTES = 1000, 2**20
-#: A job counts as new while it has so much of the time that it had for tasks, if that was so much
-#: of its walltime: else only its manager is new.
-_NEW, _WHOLE = 0.95, 0.75
+#: Bytes of arguments that one message brings.
+MOST_BYTES = 2**20
 #: How much one duration counts for the mean.
 _WEIGHT = 0.05
 
@@ -61,72 +57,6 @@ class FunctionDurations:
         return any(mean <= AHEAD for mean in self._mean.values())
 
 
-@dataclass
-class HeadView:
-    """What is handed out to one head.
-
-    Attributes
-    ----------
-    job : str
-    mirror : HeadMirror
-    accepts : collection of str
-        Tags; empty: all tasks.
-    seconds_left : float
-        Until its job ends.
-    most_left : float
-        The most that this was.
-    walltime : float
-        Of the jobs of its pool; 0.0: it has none, or that is not limited.
-    batch_size : int, optional
-    threshold : int
-        As those of its `Pool`.
-    """
-
-    job: str
-    mirror: HeadMirror
-    accepts: Collection[str] = ()
-    seconds_left: float = float("inf")
-    most_left: float = 0.0
-    walltime: float = 0.0
-    batch_size: int | None = None
-    threshold: int = 1
-
-    def could_hold(self, task: TaskResources) -> bool:
-        """Whether such a task could run there, while nothing else does."""
-        return self.has_time_for(task) and self.mirror.inventory.could_ever_hold(task)
-
-    def note_left(self, seconds: float) -> None:
-        """Take in how long it is until its job ends."""
-        self.seconds_left = seconds
-        if seconds < float("inf"):
-            self.most_left = max(self.most_left, seconds)
-
-    def has_time_for(self, task: TaskResources) -> bool:
-        """Whether such a task can end before its job does, or has as long there as anywhere.
-
-        A job needs some of its walltime to begin and to end. A task that asks for so much of it that
-        no job of the pool ever has that left is begun where a job is new: else it would wait for ever.
-        """
-        needed = task.walltime or 0.0
-        if needed <= self.seconds_left:
-            return True
-        was_whole = self.most_left >= _WHOLE * self.walltime
-        is_new = was_whole and self.seconds_left >= _NEW * self.most_left
-        return self.most_left < needed <= self.walltime and is_new
-
-    def takes(self, task: TaskItem) -> bool:
-        """Whether it accepts such a task, and may be given one more."""
-        return bool(self.room) and (not self.accepts or task.tag in self.accepts)
-
-    @property
-    def room(self) -> int:
-        """How many tasks it may be given by its batch size and threshold."""
-        if self.batch_size is None:
-            return MOST_TASKS
-        missing = self.batch_size - len(self.mirror.given)
-        return missing if missing >= self.threshold else 0
-
-
 class HandOut:
     """Hands free tasks out to heads.
 
@@ -137,6 +67,8 @@ class HandOut:
         By `Item.shape` of tasks.
     spec_of : callable
         Given an item's id, its spec; DatabaseError: it is lost.
+    heads : callable, optional
+        Returns all heads that tasks are handed out to: nodes of one that is not asking may be kept free.
 
     Attributes
     ----------
@@ -150,12 +82,14 @@ class HandOut:
         items: ItemTable,
         resources: list[TaskResources],
         spec_of: Callable[[int], bytes],
+        heads: Callable[[], Iterable[HeadView]] | None = None,
     ) -> None:
         self.durations = FunctionDurations()
         self.starvation = Starvation()
         self._items = items
         self._resources = resources
         self._spec_of = spec_of
+        self._heads = heads
 
     def to(self, head: HeadView, wall: float, monotonic: float) -> int:
         """Hand out what a head can take; returns how many tasks.
@@ -168,9 +102,10 @@ class HandOut:
         """
         classes = self._classes(head)
         self.starvation.keep_only(self._items.tasks.queued)
-        self.starvation.reserve(
-            head.job, head.mirror.inventory, classes, self._resources, monotonic
-        )
+        self.starvation.review(head, classes)
+        if self.starvation.is_any_due(monotonic):
+            heads = [head] if self._heads is None else self._heads()
+            self.starvation.reserve(list(heads), self._resources, monotonic)
         self.place_waiting(head)
         if self._is_full(head):
             return 0
@@ -229,7 +164,7 @@ class HandOut:
         found = False
         for taker in takers if overdue else ():
             free = taker.mirror.inventory.free_cores
-            kept = self.starvation.kept_from(taker.job, None)
+            kept = self._kept(taker, None)
             for head, given in list(overdue):
                 needs = self._resources[given.fits]
                 is_for_it = (
@@ -248,8 +183,12 @@ class HandOut:
 
     def place_waiting(self, head: HeadView) -> None:
         """Let tasks that wait in a head begin where something has become free."""
-        kept = self.starvation.kept_from(head.job, None)
-        head.mirror.place_waiting(self._resources, kept, MOST_TASKS)
+        head.mirror.place_waiting(self._resources, self._kept(head, None), MOST_TASKS)
+
+    def _kept(self, head: HeadView, of: TaskClass | None) -> Collection[int]:
+        """Return the nodes of a head that are not for a class: avoided, or reserved for others."""
+        reserved = self.starvation.kept_from(head.job, of)
+        return head.avoided.union(reserved) if head.avoided else reserved
 
     def _is_full(self, head: HeadView) -> bool:
         """Whether it can be given nothing, whatever the classes are: there may be many thousands."""
@@ -274,23 +213,21 @@ class HandOut:
         return [
             other for other in without_place
             if other != of and other not in self.starvation.passed_by
-            and head.mirror.inventory.could_ever_hold(self._resources[other[0]])
+            and head.mirror.inventory.could_hold(self._resources[other[0]])
         ]  # fmt: skip
 
     def _classes(self, head: HeadView) -> list[TaskClass]:
+        resources = self._resources
         return [
             of for of, n in self._items.tasks.queued.items()
-            if n and (not head.accepts or of[1] in head.accepts)
-            and head.has_time_for(self._resources[of[0]])
-            and not (of[2] and head.mirror.suspects)
+            if n and head.may_have(resources[of[0]], of)
         ]  # fmt: skip
 
     def _place(self, head: HeadView, of: TaskClass) -> Placement | None:
-        kept = self.starvation.kept_from(head.job, of)
-        return head.mirror.inventory.place(self._resources[of[0]], kept)
+        return head.mirror.inventory.place(self._resources[of[0]], self._kept(head, of))
 
     def _is_ahead_useful(self, head: HeadView, item: TaskItem, soon: dict[int, int]) -> bool:
-        if self.starvation.kept_from(head.job, class_of(item)):
+        if self._kept(head, class_of(item)):
             return False  # it might take over a place on a node that is to become free
         if head.batch_size is not None:
             return bool(head.mirror.placed(item.shape))

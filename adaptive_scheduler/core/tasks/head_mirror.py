@@ -16,6 +16,10 @@ head has ignored, is free. If it only stands in line for another place, the head
 meant for it on to the best that waits, and says so before anything else happens to the two (an End
 of the kind PASSED): short tasks stand in line before the manager's word has come, and without this a
 place that has become free would be offered to the next in line again and again, and stay empty.
+
+A job's nodes come and are lost one by one, as the head tells (`NodeChange`). Nothing is placed on a node
+that is lost; but what is taken there stays taken until its End comes, be the node there again or not: its
+tasks may still run, and only the head knows when they have gone.
 """
 
 from __future__ import annotations
@@ -27,7 +31,16 @@ import msgspec
 
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, Placement
 from adaptive_scheduler.core.tasks.resources import TaskResources
-from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Held, Order, Trade, Work
+from adaptive_scheduler.core.wire.tasks import (
+    End,
+    EndKind,
+    Given,
+    Held,
+    NodeChange,
+    Order,
+    Trade,
+    Work,
+)
 
 #: Number of the resources of a task that its manager does not know.
 UNKNOWN = -1
@@ -68,6 +81,43 @@ class OrderBook:
             self.kept.popleft()
 
 
+class PlacedTasks:
+    """Which tasks of a head have a place, and where.
+
+    Attributes
+    ----------
+    by_token : dict of int to Placement
+    ended : dict of int to int
+        First node of those whose end is being taken in.
+    """
+
+    def __init__(self) -> None:
+        self.by_token: dict[int, Placement] = {}
+        self.ended: dict[int, int] = {}
+        self._n: dict[int, int] = {}  # how many there are, by fits
+
+    def put(self, given: Given, place: Placement) -> None:
+        """A task has a place."""
+        self.by_token[given.token] = place
+        self._n[given.fits] = self._n.get(given.fits, 0) + 1
+
+    def take(self, token: int, fits: int | None) -> Placement | None:
+        """A task has no place any more; returns the one that it had."""
+        place = self.by_token.pop(token, None)
+        if place is not None and fits is not None:
+            self._n[fits] -= 1
+        return place
+
+    def n(self, fits: int) -> int:
+        """How many of these resources there are."""
+        return self._n.get(fits, 0)
+
+    def node(self, token: int) -> int | None:
+        """Return the first node of a task; None: it has no place."""
+        place = self.by_token.get(token)
+        return place[0].node if place else self.ended.get(token)
+
+
 class HeadMirror:
     """What the manager knows of one head.
 
@@ -88,21 +138,42 @@ class HeadMirror:
         Tokens of those of `given` that died before.
     pids : dict of int to int
         Processes of tasks that have been running for a moment, by token.
+    nodes : int
+        The last of its changes of nodes that was taken in.
     """
 
     def __init__(self, nodes: Iterable[NodeInventory]) -> None:
         self.inventory = Inventory(nodes)
+        self.nodes = 0
         self.given: dict[int, Given] = {}
         self.heard = 0
         self.suspects: set[int] = set()
         self.pids: dict[int, int] = {}
-        self._places: dict[int, Placement] = {}  # by token
+        self._placed = PlacedTasks()
         self._waiting: dict[int, set[int]] = {}  # tokens without a place, by fits
-        self._placed: dict[int, int] = {}  # how many have one, by fits
         self._seen = 0
         self._orders = OrderBook()
 
     # ------------------------------------------------------------------ what it tells
+
+    def take_nodes(self, changes: Iterable[NodeChange]) -> bool:
+        """Take in which nodes have come, or are lost; returns whether that was new.
+
+        Raises
+        ------
+        ValueError
+            There is no such node, or it has come back as another one.
+        """
+        before = self.nodes
+        for change in changes:
+            if change.number <= self.nodes:
+                continue
+            if change.inventory is None:
+                self.inventory.lose(change.node)
+            else:
+                self.inventory.add(change.node, change.inventory)
+            self.nodes = change.number
+        return self.nodes != before
 
     def take(self, trade: Trade) -> Iterator[tuple[Given, End]]:
         """Take in a report; yields the ends that are new, each after the mirror knows of it."""
@@ -115,8 +186,10 @@ class HeadMirror:
                 if end.kind is EndKind.PASSED:
                     self._pass_on(end)
                     continue
+                node = self._placed.node(end.token)
                 given = self._end(end)
                 if given is not None:
+                    self._placed.ended = {} if node is None else {end.token: node}
                     yield given, end
                 self.pids.pop(end.token, None)
 
@@ -133,7 +206,7 @@ class HeadMirror:
             other = self._forget(follower.token, follower)
             if other is not None:
                 self.inventory.free(other)
-            self._settle(follower, place)
+            self._placed.put(follower, place)
         return given
 
     def _pass_on(self, end: End) -> None:
@@ -147,22 +220,15 @@ class HeadMirror:
         self._waiting.setdefault(given.fits, set()).add(end.token)
         if (its_own := self._forget(end.next, other)) is not None:  # which it will ignore
             self.inventory.free(its_own)
-        self._settle(other, place)
+        self._placed.put(other, place)
 
     def _forget(self, token: int, given: Given | None) -> Placement | None:
         """Let a task have neither a place nor wait for one; returns the place that it had."""
-        place = self._places.pop(token, None)
+        place = self._placed.take(token, None if given is None else given.fits)
         self._orders.meant.discard(token)
-        if given is not None:
-            if place is None:
-                self._waiting.get(given.fits, set()).discard(token)
-            else:
-                self._placed[given.fits] -= 1
+        if given is not None and place is None:
+            self._waiting.get(given.fits, set()).discard(token)
         return place
-
-    def _settle(self, given: Given, place: Placement) -> None:
-        self._places[given.token] = place
-        self._placed[given.fits] = self._placed.get(given.fits, 0) + 1
 
     # ------------------------------------------------------------------ what it gets
 
@@ -175,7 +241,7 @@ class HeadMirror:
             self._waiting.setdefault(given.fits, set()).add(given.token)
         else:
             self.inventory.take(given.place)
-            self._settle(given, given.place)
+            self._placed.put(given, given.place)
 
     def restore(self, trade: Trade, tasks: Iterable[Given]) -> None:
         """Begin with what a head says that it holds: its manager knows nothing of it.
@@ -218,19 +284,24 @@ class HeadMirror:
     def has_begun(self) -> set[int]:
         """Tokens of tasks that have a place, and that the head knows to have one: they may have begun."""
         unheard = {order.token for order in self._orders.kept if order.place is not None}
-        return {token for token in self._places if token <= self._seen} - unheard
+        return {token for token in self._placed.by_token if token <= self._seen} - unheard
 
     def has_place(self, token: int) -> bool:
         """Whether a task has a place: it does not wait in the head."""
-        return token in self._places
+        return token in self._placed.by_token
+
+    def node_of(self, token: int) -> str:
+        """Return the name of a task's first node, also while its end is being taken in; "": it has none."""
+        number = self._placed.node(token)
+        return "" if number is None else self.inventory.nodes[number].name
 
     def placed(self, fits: int) -> int:
         """How many of its tasks of these resources have a place."""
-        return self._placed.get(fits, 0)
+        return self._placed.n(fits)
 
     def placed_tasks(self, fits: int) -> Iterator[Given]:
         """Those of its tasks of these resources that have a place."""
-        for token in self._places:
+        for token in self._placed.by_token:
             given = self.given.get(token)
             if given is not None and given.fits == fits:
                 yield given
@@ -287,7 +358,7 @@ class HeadMirror:
             else:
                 self._waiting[given.fits].discard(given.token)
                 self.inventory.take(place)
-                self._settle(given, place)
+                self._placed.put(given, place)
                 self._orders.add(given.token, place=place)
 
     @property
@@ -321,4 +392,4 @@ class HeadMirror:
                 break
             tasks.append(self.given[token])
         tasks.reverse()
-        return Work(self.heard, tasks, list(self._orders.kept), leave=leave)
+        return Work(self.heard, tasks, list(self._orders.kept), leave=leave, nodes=self.nodes)

@@ -77,14 +77,71 @@ class _Node:
 class Inventory:
     """The free cores, GPUs and memory of one job.
 
+    A node can be lost: nothing is placed on it until it is there again, and what is taken there stays
+    taken until the end of its task is told.
+
     Parameters
     ----------
     nodes : iterable of NodeInventory
+        All nodes of the job; one that has not come yet has no cores.
+
+    Attributes
+    ----------
+    nodes : list of NodeInventory
+        As far as they have come.
+    lost : set of int
+        Numbers of nodes that are lost.
+    cores, free_cores : int
+        Of nodes that are not lost; those of them that no task occupies.
     """
 
     def __init__(self, nodes: Iterable[NodeInventory]) -> None:
         self.nodes = list(nodes)
+        self.lost: set[int] = set()
         self._free = [_Node(node) for node in self.nodes]
+        self._count()
+
+    def _count(self) -> None:
+        """Note which nodes there are, and how many cores they have."""
+        self._there = [(n, free) for n, free in enumerate(self._free) if n not in self.lost]
+        self.cores = sum(len(self.nodes[n].cores) for n, _ in self._there)
+        self.free_cores = sum(len(free.cores) for _, free in self._there)
+
+    # ------------------------------------------------------------------ which nodes there are
+
+    def lose(self, number: int) -> None:
+        """A node is lost. ValueError if there is no such node."""
+        self._check_number(number)
+        self.lost.add(number)
+        self._count()
+
+    def add(self, number: int, node: NodeInventory) -> None:
+        """A node has come, or is there again.
+
+        Raises
+        ------
+        ValueError
+            There is no such node, or it has something else than it had: nobody knows what is taken.
+        """
+        self._check_number(number)
+        known = self.nodes[number]
+        if known.cores and known != node:
+            raise ValueError(f"node {known.name} has come back with something else: {node}")
+        if not known.cores:
+            self.nodes[number], self._free[number] = node, _Node(node)
+        self.lost.discard(number)
+        self._count()
+
+    def _check_number(self, number: int) -> None:
+        if not 0 <= number < len(self.nodes):
+            raise ValueError(f"there is no node {number}")
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all nodes have come, so that it is known what the job has."""
+        return all(node.cores for node in self.nodes)
+
+    # ------------------------------------------------------------------ what is free
 
     def place(self, resources: TaskResources, without: Collection[int] = ()) -> Placement | None:
         """Find room for a task; changes nothing.
@@ -98,21 +155,32 @@ class Inventory:
         Returns
         -------
         list of NodePlace or None
-            None: it does not fit at the moment.
+            By the numbers of the nodes, so that ranks are counted in the same order everywhere. None: it
+            does not fit at the moment.
         """
-        fitting = [
-            (len(free.cores), len(free.gpus), number)
-            for number, free in enumerate(self._free)
-            if number not in without and _fits(free, resources)
-        ]
+        fitting = self._fitting(resources, without)
         if len(fitting) < resources.nodes:
             return None
         # the fullest nodes first, so that whole nodes stay free for tasks that need them; those
         # without a GPU before those with one
-        fitting.sort(
-            key=lambda node: (bool(node[1]) > bool(resources.gpus_per_rank), node[0], node[2])
-        )
-        return [self._place_on(number, resources) for _, _, number in fitting[: resources.nodes]]
+        best = [min(fitting)] if resources.nodes == 1 else sorted(fitting)[: resources.nodes]
+        return [self._place_on(number, resources) for number in sorted(one[2] for one in best)]
+
+    def _fitting(
+        self, resources: TaskResources, without: Collection[int]
+    ) -> list[tuple[bool, int, int]]:
+        """Return the nodes with room for a task: has a GPU in vain, free cores, number."""
+        cores, memory = resources.cores_per_node, resources.memory or 0
+        shares, ranks = resources.gpu_shares, resources.ranks_per_node
+        fitting = []
+        for number, free in self._there:
+            n = len(free.cores)
+            if n < cores or free.memory < memory or number in without:
+                continue
+            if shares and not _has_gpus(free.gpus.values(), shares, ranks):
+                continue
+            fitting.append((not shares and bool(free.gpus), n, number))
+        return fitting
 
     def _place_on(self, number: int, resources: TaskResources) -> NodePlace:
         free = self._free[number]
@@ -124,8 +192,7 @@ class Inventory:
     def take(self, placement: Placement) -> None:
         """Occupy what `place` found. ValueError if a part is not free: nothing is taken then."""
         for place in placement:
-            if not 0 <= place.node < len(self._free):
-                raise ValueError(f"there is no node {place.node}")
+            self._check_number(place.node)
             free = self._free[place.node]
             needed = _sum_shares(place.gpus)
             if (
@@ -140,6 +207,8 @@ class Inventory:
             free.memory -= place.memory
             for gpu, shares in place.gpus:
                 free.gpus[gpu] -= shares
+            if place.node not in self.lost:
+                self.free_cores -= len(place.cores)
 
     def free(self, placement: Placement) -> None:
         """Give back what `take` occupied. ValueError if a part of it is free already."""
@@ -152,19 +221,41 @@ class Inventory:
             free.memory += place.memory
             for gpu, shares in place.gpus:
                 free.gpus[gpu] += shares
+            if place.node not in self.lost:
+                self.free_cores += len(place.cores)
 
-    def nearest_to_free(self, resources: TaskResources) -> list[int] | None:
-        """Return the nodes on which least has to end before a task fits; None: it never does."""
-        could = [number for number, node in enumerate(self.nodes) if _fits(_Node(node), resources)]
+    def nearest_to_free(
+        self, resources: TaskResources, without: Collection[int] = ()
+    ) -> list[int] | None:
+        """Return the nodes on which least has to end before a task fits; None: it never does.
+
+        Parameters
+        ----------
+        resources : TaskResources
+        without : collection of int
+            Nodes that are reserved for another task.
+        """
+        could = [
+            (_missing(free, resources), number)
+            for number, free in self._there
+            if number not in without and _holds(self.nodes[number], resources)
+        ]
         if len(could) < resources.nodes:
             return None
-        return sorted(could, key=lambda number: _missing(self._free[number], resources))[
-            : resources.nodes
-        ]
+        return [number for _, number in sorted(could)[: resources.nodes]]
+
+    def missing(self, resources: TaskResources, nodes: Iterable[int]) -> tuple[float, ...]:
+        """Return how many cores, GPUs and bytes must become free on these nodes before a task fits."""
+        parts = [_missing(self._free[number], resources) for number in nodes]
+        return tuple(map(sum, zip(*parts, strict=True)))
+
+    def could_hold(self, resources: TaskResources) -> bool:
+        """Whether a task fits on the nodes that are there, while nothing else runs."""
+        return _enough((self.nodes[number] for number, _ in self._there), resources)
 
     def could_ever_hold(self, resources: TaskResources) -> bool:
-        """Whether a task fits while nothing else runs."""
-        return Inventory(self.nodes).place(resources) is not None
+        """Whether a task fits while nothing else runs, and no node is lost."""
+        return _enough(self.nodes, resources)
 
     def is_as_large_as(self, other: Inventory) -> bool:
         """Whether each node of another one has no more than a node of this one."""
@@ -178,40 +269,57 @@ class Inventory:
 
     def __str__(self) -> str:
         cores, gpus, memory = max(map(_size, self.nodes), default=(0, 0, 0.0))
-        parts = [counted(len(self.nodes), "node")] if len(self.nodes) > 1 else []
-        parts.append(counted(cores, "core"))
-        if gpus:
-            parts.append(counted(gpus, "GPU"))
-        if memory < float("inf"):
-            parts.append(f"{memory / 2**30:.3g} GiB")
-        return ", ".join(parts)
+        return shape_text(len(self.nodes), cores, gpus, memory)
 
-    @property
-    def free_cores(self) -> int:
-        """Cores that no task occupies."""
-        return sum(len(free.cores) for free in self._free)
+
+def shape_text(nodes: int, cores: int, gpus: int, memory: float) -> str:
+    """Say what a job has: on each of its nodes, if there are several."""
+    parts = [counted(cores, "core")]
+    if gpus:
+        parts.append(counted(gpus, "GPU"))
+    if memory < float("inf"):
+        parts.append(f"{memory / 2**30:.3g} GiB")
+    each = ", ".join(parts)
+    return f"{counted(nodes, 'node')} with {each} each" if nodes > 1 else each
 
 
 def _size(node: NodeInventory) -> tuple[int, int, float]:
     return len(node.cores), len(node.gpus), float("inf") if node.memory is None else node.memory
 
 
-def _missing(free: _Node, resources: TaskResources) -> tuple[int, float]:
-    """What must become free on a node before a task fits, cores first."""
+def _missing(free: _Node, resources: TaskResources) -> tuple[float, float, float]:
+    """How many cores, GPUs and bytes must become free on a node before a task fits."""
     cores = resources.cores_per_node - len(free.cores)
-    return max(0, cores), max(0.0, (resources.memory or 0) - free.memory)
+    memory = (resources.memory or 0) - free.memory
+    gpus = 0.0
+    if resources.gpus_per_rank:
+        shares = resources.gpu_shares * resources.ranks_per_node - sum(free.gpus.values())
+        gpus = shares / GPU_SHARES
+    return max(0, cores), max(0.0, gpus), max(0.0, memory)
 
 
-def _fits(free: _Node, resources: TaskResources) -> bool:
+def _enough(nodes: Iterable[NodeInventory], resources: TaskResources) -> bool:
+    """Whether a task fits on these nodes, while nothing else runs there."""
+    missing = resources.nodes
+    for node in nodes:
+        missing -= _holds(node, resources)
+        if missing <= 0:
+            return True
+    return False
+
+
+def _holds(node: NodeInventory, resources: TaskResources) -> bool:
+    """Whether a node has enough for a task, while nothing else runs there."""
+    shares, gpus = resources.gpu_shares, [GPU_SHARES] * len(set(node.gpus))
     return (
-        len(free.cores) >= resources.cores_per_node
-        and free.memory >= (resources.memory or 0)
-        and (not resources.gpus_per_rank or _has_gpus(free.gpus.values(), resources))
+        len(node.cores) >= resources.cores_per_node
+        and (node.memory is None or node.memory >= (resources.memory or 0))
+        and (not shares or _has_gpus(gpus, shares, resources.ranks_per_node))
     )
 
 
-def _has_gpus(free: Iterable[int], resources: TaskResources) -> bool:
-    shares, ranks = resources.gpu_shares, resources.ranks_per_node
+def _has_gpus(free: Collection[int], shares: int, ranks: int) -> bool:
+    """Whether GPUs with so many free shares are enough for ranks that need so many each."""
     if shares < GPU_SHARES:
         return sum([left // shares for left in free]) >= ranks
     return list(free).count(GPU_SHARES) * GPU_SHARES >= ranks * shares

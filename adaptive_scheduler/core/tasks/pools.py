@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
+from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, shape_text
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.times import length_text
@@ -56,12 +57,14 @@ class Pool(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     is_removed: bool = False
 
     @property
+    def nodes(self) -> int:
+        """Of each of its jobs."""
+        return self.resources.nodes or 1
+
+    @property
     def inventory(self) -> Inventory:
-        """What one of its jobs has."""
-        cores = list(range(self.resources.cores))
-        gpus = [str(n) for n in range(self.resources.gpus or 0)]
-        memory = None if self.resources.memory is None else self.resources.memory * _MIB
-        return Inventory([NodeInventory(self.name, cores, gpus, memory)])
+        """What one of its jobs has; it is not to be changed."""
+        return _promised(self.resources)
 
     def could_hold(self, task: TaskResources, tag: str) -> bool:
         """Whether one of its jobs can run such a task, while nothing else runs in it."""
@@ -74,11 +77,8 @@ class Pool(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     def __str__(self) -> str:
         has = self.resources
-        parts = [counted(has.cores, "core")]
-        if has.gpus:
-            parts.append(counted(has.gpus, "GPU"))
-        if has.memory is not None:
-            parts.append(f"{has.memory / 1024:.3g} GiB")
+        memory = float("inf") if has.memory is None else has.memory * float(_MIB)
+        parts = [shape_text(self.nodes, has.cores // self.nodes, has.gpus or 0, memory)]
         if has.walltime is not None:
             parts.append(f"walltime {length_text(has.walltime)}")
         if self.accepts:
@@ -86,8 +86,34 @@ class Pool(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return f"{self.name} ({', '.join(parts)})"
 
 
+@functools.lru_cache(maxsize=256)
+def _promised(resources: Resources) -> Inventory:
+    """Return what a job of these resources has; of many nodes it is long, and asked for often."""
+    nodes = resources.nodes or 1
+    cores = list(range(resources.cores // nodes))
+    gpus = [str(n) for n in range(resources.gpus or 0)]
+    memory = None if resources.memory is None else resources.memory * _MIB
+    return Inventory([NodeInventory(f"node {n}", cores, gpus, memory) for n in range(nodes)])
+
+
+def _with_nodes(pool: Pool) -> Resources:
+    """Return the resources of a pool's jobs: one process on each node, with as many cores on each."""
+    has = pool.resources
+    nodes = has.nodes or max(1, has.cores // (has.cores_per_node or has.cores))
+    per_node, rest = divmod(has.cores, nodes)
+    if rest or not per_node or (has.cores_per_node or per_node) != per_node:
+        raise InputError(
+            f"pool {pool.name}: cores={has.cores} are not as many on each of {counted(nodes, 'node')}. "
+            "Give nodes and cores_per_node, and leave cores out."
+        )
+    return msgspec.structs.replace(
+        has, nodes=nodes, cores_per_node=per_node if nodes > 1 else has.cores_per_node,
+        executor_type=EXECUTOR,
+    )  # fmt: skip
+
+
 def check_pool(pool: Pool) -> Pool:
-    """Return a checked pool, whose jobs are of one process.
+    """Return a checked pool, whose jobs have one process on each node.
 
     Raises
     ------
@@ -97,11 +123,6 @@ def check_pool(pool: Pool) -> Pool:
     if not _NAME.fullmatch(pool.name):
         raise InputError(
             f"name={pool.name!r} of a pool: give 1 to 64 letters, digits, '.', '_' or '-'."
-        )
-    if (pool.resources.nodes or 1) != 1:
-        raise InputError(
-            f"pool {pool.name}: nodes={pool.resources.nodes}, but its jobs have one node so far. "
-            "Give nodes=1, and more jobs."
         )
     if pool.max_jobs < 1 or not 0 <= pool.min_jobs <= pool.max_jobs:
         raise InputError(
@@ -116,9 +137,7 @@ def check_pool(pool: Pool) -> Pool:
         )
     if not pool.idle >= 0:  # so of NaN, too
         raise InputError(f"pool {pool.name}: idle={pool.idle} must be seconds, 0 or more.")
-    return msgspec.structs.replace(
-        pool, resources=msgspec.structs.replace(pool.resources, nodes=1, executor_type=EXECUTOR)
-    )
+    return msgspec.structs.replace(pool, resources=_with_nodes(pool))
 
 
 class PoolTable:
@@ -179,7 +198,10 @@ class PoolTable:
         return {shape: pool for shape, pool in self.by_shape.items() if not pool.is_removed}
 
     def note_found(self, shape: int, inventory: Inventory) -> None:
-        """A job of a pool has told what it has."""
+        """A job of a pool has told what it has, on all its nodes."""
+        if not inventory.is_complete:
+            return  # some have not come yet
+        inventory = Inventory(inventory.nodes)  # that of a head changes
         found = self.found.setdefault(shape, [])
         if shape in self.by_shape and not any(one.is_as_large_as(inventory) for one in found):
             found[:] = [one for one in found if not inventory.is_as_large_as(one)]

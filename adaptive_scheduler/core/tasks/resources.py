@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from adaptive_scheduler.core.options.sizes import SizeLike, size
@@ -10,6 +12,8 @@ from adaptive_scheduler.errors import InputError
 
 #: Shares into which one GPU can be divided. Three ranks with a third of a GPU each get 333.
 GPU_SHARES = 1000
+#: Steps of memory and walltime between one number and twice that, where they are rounded up.
+STEPS = 4
 #: Nodes, ranks and threads of one task: a wrong number must not be one that no message can hold.
 MOST = 1_000_000
 
@@ -110,6 +114,32 @@ def as_checked(value: object) -> TaskResources:
     if not isinstance(value, TaskResources):
         raise InputError(f"resources={value!r} must be TaskResources(...).")
     return check_resources(**msgspec.structs.asdict(value))
+
+
+class SizeLimits(msgspec.Struct, frozen=True):
+    """What nodes have of memory, and jobs of walltime: a task is not rounded up beyond the next one."""
+
+    memory: frozenset[int] = frozenset()
+    walltime: frozenset[float] = frozenset()
+
+
+def rounded_up(task: TaskResources, limits: SizeLimits) -> TaskResources:
+    """Return the same with memory and walltime rounded up, so that tasks of many sizes are of few kinds.
+
+    What fits a node or a job of `limits` fits it afterwards, too.
+    """
+    memory, walltime = task.memory, task.walltime
+    if memory is not None:
+        memory = min([int(_step_above(memory)), *(n for n in limits.memory if n >= memory)])
+    if walltime is not None:
+        walltime = min([_step_above(walltime), *(n for n in limits.walltime if n >= walltime)])
+    return msgspec.structs.replace(task, memory=memory, walltime=walltime)
+
+
+def _step_above(value: float) -> float:
+    """Return the next step from a number on: 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, ..."""
+    step = max(2.0 ** math.frexp(value)[1] / 2 / STEPS, 1.0)
+    return math.ceil(value / step) * step
 
 
 def _gpus(value: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import msgspec
@@ -12,8 +12,9 @@ from adaptive_scheduler.core.rows.events import TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.row import TaskItem
 from adaptive_scheduler.core.rows.task_results import kept
-from adaptive_scheduler.core.tasks.hand_out import HandOut, HeadView
+from adaptive_scheduler.core.tasks.hand_out import HandOut
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
+from adaptive_scheduler.core.tasks.head_view import HeadView
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
@@ -30,6 +31,9 @@ CUTS = frozenset({"timeout", "preempted", "node_fail", "cancelled", "goodbye"})
 FULL_WALLTIME = 0.8
 #: Part of a walltime: a job of which less is left is followed by another one.
 NEARLY_OVER = 0.1
+#: Seconds for which a job may lack some of its nodes before it counts as one that cannot run all that
+#: its pool promises: they come one by one, and a lost one may be there again.
+NODE_PATIENCE = 60.0
 
 
 class FactStore(Protocol):
@@ -82,6 +86,8 @@ class Head:
         Why it is told to leave; "" while it is not.
     is_barren : bool
         It was given tasks, and none of them has ended.
+    lacks_since : float or None
+        Since when some of its nodes have not come, or are lost.
     """
 
     def __init__(self, owner: Owner, nodes: Iterable[NodeInventory]) -> None:
@@ -92,6 +98,7 @@ class Head:
         self.idle_since: float | None = None
         self.leaves = ""
         self.is_barren = False
+        self.lacks_since: float | None = None
         self._has_ended_one = False
 
     def configure(self, pool: Pool) -> None:
@@ -108,6 +115,10 @@ class Head:
         """The name of its first node."""
         return self.inventory.nodes[0].name if self.inventory.nodes else ""
 
+    def node_of(self, token: int) -> str:
+        """Return the name of the node on which a task runs, or begins; its own if nobody knows."""
+        return self.view.mirror.node_of(token) or self.node
+
     @property
     def inventory(self) -> Inventory:
         """What its job has."""
@@ -115,17 +126,33 @@ class Head:
 
     @property
     def cores(self) -> int:
-        """Cores for tasks that its job has."""
-        return sum(len(node.cores) for node in self.inventory.nodes)
+        """Cores for tasks that its job has, on the nodes that are there."""
+        return self.inventory.cores
 
     @property
     def used_cores(self) -> int:
         """Those of them that tasks occupy."""
-        return self.cores - self.inventory.free_cores
+        return self.inventory.cores - self.inventory.free_cores
 
     def is_nearly_over(self, walltime: float | None, now: float) -> bool:
-        """Whether so little of its walltime is left that it does not count as a place for tasks."""
+        """Whether so little of its walltime is left that it will run little more."""
         return self.ends_at - now <= (walltime or 0.0) * NEARLY_OVER
+
+    def note_nodes(self, now: float) -> None:
+        """It has told which nodes there are."""
+        is_whole = self.inventory.is_complete and not self.inventory.lost
+        if is_whole:
+            self.lacks_since = self.idle_since = None  # what waits may fit from now on
+        elif self.lacks_since is None:
+            self.lacks_since = now
+
+    def lacks_nodes(self, now: float) -> bool:
+        """Whether some of its nodes have been away for too long."""
+        return self.lacks_since is not None and now - self.lacks_since >= NODE_PATIENCE
+
+    def is_no_room(self, walltime: float | None, now: float) -> bool:
+        """Whether it does not count as a place for tasks that wait."""
+        return self.is_nearly_over(walltime, now) or self.lacks_nodes(now)
 
     def note_given(self) -> None:
         """It was given tasks."""
@@ -167,7 +194,7 @@ class TaskState:
         self.is_open = False
         self.changed = False
         self.ended_by: Counter[EndKind] = Counter()
-        self.hand_out = HandOut(items, self.resources, self._spec)
+        self.hand_out = HandOut(items, self.resources, self._spec, self._views)
         self._items = items
 
     def _spec(self, item: int) -> bytes:
@@ -176,6 +203,10 @@ class TaskState:
         except DatabaseError:
             self.changed = True  # the task fails, which its driver is to know
             raise
+
+    def _views(self) -> Iterator[HeadView]:
+        """Heads of which it is known what they hold."""
+        return (head.view for head in self.heads.values() if head.is_known)
 
     @property
     def resources(self) -> list[TaskResources]:
@@ -188,7 +219,7 @@ class TaskState:
             return
         pid = head.view.mirror.pids.get(end.token, 0) if head else 0
         last = LastTry(
-            row.job or "", head.node if head else "", pid, end.kind, end.peak, row.changed,
+            row.job or "", head.node_of(end.token) if head else "", pid, end.kind, end.peak, row.changed,
             now - end.ago, end.seconds,
         )  # fmt: skip
         self.facts.put_fact("times", row.id, msgspec.msgpack.encode(last))

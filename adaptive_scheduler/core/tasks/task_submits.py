@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.resources import SizeLimits, TaskResources, rounded_up
+
+#: So many different task resources are kept as they are; from then on memory and walltime are rounded
+#: up: each kind is looked at whenever something is free, and there might be one for each task.
+MOST_EXACT = 64
 
 
 class TaskSubmits:
@@ -36,9 +40,21 @@ class TaskSubmits:
         self.changed_batches: dict[str, list[int]] = {}
         self._numbers = {one: number for number, one in enumerate(self.resources)}
 
-    def number_of(self, resources: TaskResources) -> int:
-        """Return the number of task resources, a new one if need be."""
+    def number_of(
+        self, resources: TaskResources, limits: Callable[[], SizeLimits] = SizeLimits
+    ) -> int:
+        """Return the number of task resources, a new one if need be.
+
+        Parameters
+        ----------
+        resources : TaskResources
+        limits : callable
+            Returns what nodes and jobs have: what fits one of them is not made too large for it.
+        """
         number = self._numbers.get(resources)
+        if number is None and len(self.resources) >= MOST_EXACT:
+            resources = rounded_up(resources, limits())
+            number = self._numbers.get(resources)
         if number is None:
             number = self._numbers[resources] = len(self.resources)
             self.resources.append(resources)

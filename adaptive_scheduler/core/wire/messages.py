@@ -15,6 +15,7 @@ import msgspec
 
 from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.wire.progress import Report as Report  # noqa: PLC0414  part of the messages
+from adaptive_scheduler.core.wire.slots import SlotCount, Slots
 from adaptive_scheduler.core.wire.tasks import (
     AddPool,
     CloseRun,
@@ -63,7 +64,8 @@ class Hello(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A client has started.
 
     `submit` is the number of the submit that made its job; `inventory` is what the head of a
-    pool's job has, and empty for others.
+    pool's job has, and empty for others. A node that has not come yet has no cores there (see
+    `tasks.NodeChange`).
     """
 
     host: str
@@ -166,7 +168,7 @@ Request = (
     | Trade  # of heads of pools
     | PutFunction | Submit | Collect | Fetch | Prioritise | Withdraw | CloseRun  # of drivers
     | DescribeTasks  # of drivers and people
-    | AddPool | RemovePool | Pools  # of drivers and people
+    | AddPool | RemovePool | Pools | Slots  # of drivers and people
     | Status | Cancel | CancelItems | Resume | Retry | Stop  # of people
 )  # fmt: skip
 
@@ -252,7 +254,7 @@ class Picture(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 Reply = (
     Welcome | Assigned | Idle | Ok | Refused | Picture  # to clients and people
-    | Work | TasksSubmitted | Results | Fetched | TaskViews | PoolList  # about tasks
+    | Work | TasksSubmitted | Results | Fetched | TaskViews | PoolList | SlotCount  # about tasks
 )  # fmt: skip
 
 

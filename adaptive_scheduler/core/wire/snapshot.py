@@ -56,7 +56,8 @@ class JobRow(msgspec.Struct, omit_defaults=True):
 
     `silent`: seconds since its last heartbeat; `suspect`: for too long; `waiting`: it has not
     started; `remedy`: what to do about one that will never start. Of a job that runs tasks:
-    how many it holds, its cores, and how many of these are in use.
+    how many it holds, its cores on nodes that are there, and how many of these are in use; how many
+    nodes it has, how many of these have not come yet, and which are lost.
     """
 
     id: str
@@ -72,6 +73,9 @@ class JobRow(msgspec.Struct, omit_defaults=True):
     tasks: int = 0
     cores: int = 0
     used: int = 0
+    nodes: int = 0
+    missing: int = 0
+    lost: list[str] = []
 
 
 class Snapshot(msgspec.Struct, omit_defaults=True):

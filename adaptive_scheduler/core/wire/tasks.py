@@ -6,7 +6,7 @@ import enum
 
 import msgspec
 
-from adaptive_scheduler.core.tasks.place import NodePlace
+from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.retry_policy import NO_RETRIES, RetryPolicy
@@ -133,6 +133,24 @@ class Held(msgspec.Struct, frozen=True, gc=False, array_like=True):
     place: list[NodePlace] | None
 
 
+class NodeChange(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A node of a job has come, or is lost.
+
+    Attributes
+    ----------
+    number : int
+        Of this head's changes, from 1.
+    node : int
+        Which node, from 0: in the order of the Hello.
+    inventory : NodeInventory, optional
+        What the job has there; None: nothing can run there, until a later change says what there is.
+    """
+
+    number: int
+    node: int
+    inventory: NodeInventory | None
+
+
 class Trade(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A head's report, and its request for work. It is its heartbeat too.
 
@@ -154,6 +172,8 @@ class Trade(msgspec.Struct, frozen=True, gc=False, tag=True):
         Number of its last end: a new manager counts on from there.
     seconds_left : float, optional
         Until it ends what runs in it; None: nobody knows of an end.
+    nodes : list of NodeChange
+        All that the manager has not confirmed yet, in their order.
     """
 
     seen: int = 0
@@ -164,6 +184,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False, tag=True):
     wait: float = 0.0
     ends: int = 0
     seconds_left: float | None = None
+    nodes: list[NodeChange] = []
 
 
 class Work(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -181,6 +202,8 @@ class Work(msgspec.Struct, frozen=True, gc=False, tag=True):
         It is to tell all that it holds: a new manager asks so.
     leave : bool
         It is to end: begin nothing more.
+    nodes : int
+        The last of its `NodeChange`s that was taken in.
     """
 
     heard: int = 0
@@ -188,6 +211,7 @@ class Work(msgspec.Struct, frozen=True, gc=False, tag=True):
     orders: list[Order] = []
     tell: bool = False
     leave: bool = False
+    nodes: int = 0
 
 
 # --------------------------------------------------------------------------- of drivers

@@ -41,12 +41,16 @@ from adaptive_scheduler.io.learner_data.adaptive_load import (
     saves_itself,
     set_data,
     tell_loaded,
+    tidy,
 )
 from adaptive_scheduler.optimizers.learner import OptimizerLearner
 
 __all__ = [
     "ask",
+    "ask_with_gains",
+    "can_choose_anew",
     "can_tell",
+    "choose_anew",
     "compact",
     "compress",
     "counts_each",
@@ -65,6 +69,7 @@ __all__ = [
     "set_data",
     "target",
     "tell_loaded",
+    "tells_together",
 ]
 
 Learner = Any
@@ -72,6 +77,10 @@ Point = Any
 
 #: Learners whose choice of points does not depend on the values: any number may be in flight.
 _BLIND = (SequenceLearner, AverageLearner)
+#: Learners whose points in flight are more than their best choice of then. An AverageLearner1D numbers
+#: its samples, an IntegratorLearner needs all that it asks for, the child of a BalancingLearner was
+#: chosen among the others.
+_STEADY = (SequenceLearner, AverageLearner, AverageLearner1D, IntegratorLearner, BalancingLearner)
 
 
 # ------------------------------------------------------------------ functions
@@ -111,16 +120,45 @@ def is_blind(learner: Learner) -> bool:
 
 def ask(learner: Learner, n: int) -> list[Point]:
     """Ask for n points; it returns fewer if the learner has no more to ask for now."""
+    return [x for x, _ in ask_with_gains(learner, n)]
+
+
+def ask_with_gains(learner: Learner, n: int) -> list[tuple[Point, float]]:
+    """Ask for n points, each with the loss that the learner expects it to take away."""
     inner = innermost(learner)
     if isinstance(inner, BalancingLearner) and _is_sequences(inner):
-        return _ask_sequences(inner, n)
+        return [(x, 0.0) for x in _ask_sequences(inner, n)]
     try:
-        points, _ = learner.ask(n)
+        points, gains = learner.ask(n)
     except RuntimeError as error:
         if "No way to improve" in str(error):  # IntegratorLearner: its intervals are used up
             return []
         raise
-    return list(points)
+    return list(zip(points, gains, strict=False))
+
+
+def can_choose_anew(learner: Learner) -> bool:
+    """Whether points that it has asked for can be taken back, because it may know better now."""
+    inner = innermost(learner)
+    has_all = hasattr(inner, "tell_pending") and hasattr(inner, "remove_unfinished")
+    return has_all and not isinstance(inner, _STEADY)
+
+
+def choose_anew(learner: Learner, pending: list[Point], n: int) -> list[tuple[Point, float]]:
+    """Ask for n points as if of all points in flight only those of `pending` were there."""
+    inner = innermost(learner)
+    if isinstance(inner, Learner2D):
+        inner._stack.clear()  # noqa: SLF001  choices of before, which it would return first
+    tidy(learner)
+    for x in pending:
+        inner.tell_pending(x)
+    return ask_with_gains(learner, n)
+
+
+def tells_together(learner: Learner) -> bool:
+    """Whether a class of the user's takes many values at a time: to fit its model once, as a rule."""
+    method = getattr(type(learner), "tell_many", None)
+    return method is not None and not method.__module__.startswith("adaptive.")
 
 
 def _is_sequences(learner: BalancingLearner) -> bool:

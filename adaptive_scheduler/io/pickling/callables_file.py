@@ -41,7 +41,11 @@ def read_callable(path: files.Name, name: str, default: Any = None) -> Any:
     UserCodeError
         It cannot be loaded here, because its module is missing or raises, for example.
     """
-    data = files.read_private(path)
+    return load_callable(path, files.read_private(path), name, default)
+
+
+def load_callable(path: files.Name, data: bytes, name: str, default: Any = None) -> Any:
+    """Load one object from the content of such a file; see `read_callable`."""
     try:
         pickled = msgspec.msgpack.decode(data, type=dict[str, bytes])
     except msgspec.MsgspecError as error:

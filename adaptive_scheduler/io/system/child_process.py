@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from adaptive_scheduler.executors import signals
 
@@ -62,6 +62,26 @@ class ProcessEnd:
 _SHELL_KILLED = range(129, 129 + signal.SIGRTMAX)
 
 
+@dataclass(frozen=True)
+class Streams:
+    """File descriptors of a child's standard input, output and error.
+
+    Without an input, that is empty; without one of the others, it is that of this process.
+    """
+
+    input: int | None
+    output: int | None
+    error: int | None
+
+    def actions(self) -> list[Any]:
+        """What `posix_spawn` is to do for them."""
+        first: Any = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+        if self.input is not None:
+            first = os.POSIX_SPAWN_DUP2, self.input, 0
+        others = (self.error, 2), (self.output, 1)
+        return [first, *((os.POSIX_SPAWN_DUP2, fd, to) for fd, to in others if fd is not None)]
+
+
 class Child:
     """A process and its process group.
 
@@ -70,8 +90,9 @@ class Child:
     argv : list of str
     env : mapping of str to str
     cwd : str
-    output : int, optional
-        File descriptor of its standard output and error; None: those of this process.
+    output : int or Streams, optional
+        File descriptor of its standard output and error, or of all three; None: those of this
+        process, and an empty input.
     inherit : sequence of int
         File descriptors that it has as well.
     cores : iterable of int
@@ -88,15 +109,12 @@ class Child:
         env: Mapping[str, str],
         *,
         cwd: str,
-        output: int | None = None,
+        output: int | Streams | None = None,
         inherit: Sequence[int] = (),
         cores: Iterable[int] = (),
     ) -> None:
-        actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
-        ]
-        if output is not None:
-            actions += [(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]
+        streams = output if isinstance(output, Streams) else Streams(None, output, output)
+        actions = streams.actions()
         actions += [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in inherit]
         _bind_to(cores)
         with _in_folder(cwd):
@@ -124,6 +142,11 @@ class Child:
         """Send a signal to the whole process group."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
+
+    def send_alone(self, number: int) -> None:
+        """Send a signal to it, not to its group."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def peek(self) -> ProcessEnd:
         """Wait until it has ended; it keeps its number, so that its group can still be signalled."""
@@ -236,7 +259,12 @@ def become_subreaper() -> None:
 
 def end_with_parent() -> None:
     """Be killed when the thread ends that has started this process."""
-    _prctl(_SET_PDEATHSIG, signal.SIGKILL)
+    signal_with_parent(signal.SIGKILL)
+
+
+def signal_with_parent(number: int) -> None:
+    """Get a signal when the thread ends that has started this process."""
+    _prctl(_SET_PDEATHSIG, number)
 
 
 def _prctl(option: int, value: int) -> None:
@@ -271,6 +299,12 @@ def variable_of(pid: int, name: str) -> str | None:
     return None
 
 
+def has_variables(pid: int, marks: Mapping[str, str]) -> bool:
+    """Whether a process was started with all of these variables; False if it has ended."""
+    entries = _read(f"/proc/{pid}/environ").split(b"\0")
+    return all(os.fsencode(f"{name}={value}") in entries for name, value in marks.items())
+
+
 def begin_of(pid: int) -> float:
     """When a process was started, in seconds since the machine was; infinity if it has ended."""
     fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
@@ -302,6 +336,16 @@ def reap(pid: int) -> bool:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
         return True
+
+
+def reap_group(group: int) -> bool:
+    """Free the numbers of children of a process group that have ended; returns whether none is left."""
+    try:
+        while os.waitpid(-group, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return True
+    return False
 
 
 def end_all() -> None:

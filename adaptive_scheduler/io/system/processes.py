@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from adaptive_scheduler.core import paths
 from adaptive_scheduler.core.clean_environment import clean_environment
@@ -35,6 +35,7 @@ def start_manager(folder: RunFolder, *, has_driver: bool = False) -> subprocess.
         It opens the run, also one that was closed: more tasks may come.
     """
     files.private_folder(folder.folder)
+    files.write_atomically(folder.python, os.fsencode(sys.executable), mode=0o600)
     with files.naming(folder.manager_output):
         fd = os.open(folder.manager_output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
@@ -92,8 +93,7 @@ def start_head(
     ]
     if slots is not None:
         argv += ["--slots", str(slots)]
-    if gpus:
-        argv += ["--gpus", ",".join(gpus)]
+    argv += [f"--gpu={name}" for name in gpus]  # one may be several devices: "0,1"
     argv += ["--parent", str(os.getpid()), "--job", job, "--attempt", str(attempt)]
     environment = {
         **os.environ, paths.RUN_VARIABLE: os.fspath(folder), paths.JOB_VARIABLE: job,
@@ -108,6 +108,19 @@ def start_supervisor(address: str, folder: RunFolder) -> subprocess.Popen[bytes]
         [sys.executable, "-P", "-m", "adaptive_scheduler.client.tasks.node.supervisor", address,
          os.fspath(folder.folder)],
         stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def start_launcher(argv: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start what starts programs on other nodes, as a child that prints where this process does.
+
+    Raises
+    ------
+    OSError
+        There is no such program.
+    """
+    return subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, env=dict(environ), process_group=0
     )  # fmt: skip
 
 

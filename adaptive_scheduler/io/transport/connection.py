@@ -16,9 +16,8 @@ from adaptive_scheduler.core.wire.messages import (
     encode_request,
 )
 from adaptive_scheduler.errors import ManagerUnreachableError
-from adaptive_scheduler.io.disk import files
-from adaptive_scheduler.io.transport import keys
-from adaptive_scheduler.io.transport.addresses import Address, read_address, split_url
+from adaptive_scheduler.io.transport.addresses import Address
+from adaptive_scheduler.io.transport.whereabouts import InFolder, Whereabouts
 
 #: Seconds between two checks whether the manager has moved, while it does not answer.
 _CHECK = 0.5
@@ -35,17 +34,17 @@ class Connection:
 
     Parameters
     ----------
-    folder : RunFolder
-        Of the run.
+    where : RunFolder or Whereabouts
+        The run's folder, which says where its manager listens; or what says it in its place.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._folder = folder
+    def __init__(self, where: RunFolder | Whereabouts) -> None:
+        self._where = InFolder(where) if isinstance(where, RunFolder) else where
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._socket: zmq.Socket[bytes] | None = None
         self._connected: tuple[str, Address] | None = None
         self._interrupt, self._deaf_until = -1, 0.0
-        self._read: files.FileIdentity | None = None
+        self._read: object = None
         self._last_url = ""
 
     def ask_unless(
@@ -85,8 +84,8 @@ class Connection:
             There was no reply; the text names the addresses that were tried.
         """
         message = encode_request(sender, number, body)
-        self._read = _identity(self._folder)
-        address = read_address(self._folder)
+        self._read = self._where.identity()
+        address = self._where.read_address()
         urls = [only] if only is not None else self._in_order(address.urls)
         for url in urls:
             reply = self._ask_at(url, address, message, number, timeout)
@@ -96,14 +95,14 @@ class Connection:
             if self.has_moved():
                 break  # its other addresses are out of date too
         raise ManagerUnreachableError(
-            f"the manager of {self._folder.database} does not answer at {', '.join(urls)} "
+            f"the manager of {self._where.database} does not answer at {', '.join(urls)} "
             f"(host {address.host}, process {address.pid})."
         )
 
     def _in_order(self, urls: list[str]) -> list[str]:
         """Addresses to try, best first: the one that answered last, then others of its host."""
-        host = split_url(self._last_url)[0] if self._last_url else ""
-        return sorted(urls, key=lambda url: (url != self._last_url, split_url(url)[0] != host))
+        host = self._last_url.rpartition(":")[0]
+        return sorted(urls, key=lambda url: (url != self._last_url, url.rpartition(":")[0] != host))
 
     def _ask_at(
         self, url: str, address: Address, message: bytes, number: int, timeout: float
@@ -150,7 +149,7 @@ class Connection:
         answer it from its cache for up to a minute; `ask` opens the file, for which NFS checks
         the server ("close-to-open consistency", nfs(5)), so the next request finds the manager.
         """
-        return _identity(self._folder) != self._read
+        return self._where.identity() != self._read
 
     @property
     def peer(self) -> tuple[str, Address] | None:
@@ -159,7 +158,7 @@ class Connection:
 
     def _connect(self, url: str, address: Address) -> None:
         self._disconnect()
-        pair = keys.load(self._folder.keys, "client")
+        pair = self._where.client_keys()
         dealer = self._context.socket(zmq.DEALER)
         dealer.linger = 0
         dealer.set(zmq.MAXMSGSIZE, 256 * 2**20)
@@ -176,10 +175,3 @@ class Connection:
     def close(self) -> None:
         """Close the socket."""
         self._disconnect()
-
-
-def _identity(folder: RunFolder) -> files.FileIdentity | None:
-    try:
-        return files.identity(folder.manager)
-    except OSError:  # the file system is away: there is nothing new to read
-        return None

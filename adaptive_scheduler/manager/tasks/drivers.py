@@ -166,7 +166,8 @@ class DriverManager:
         refused = self._refused(request)
         if len(refused) == len(request.calls):
             return TasksSubmitted([-1] * len(refused), list(refused.values()))
-        numbers = [tasks.submitted.number_of(one) for one in request.resources]
+        limits = self._state.size_limits
+        numbers = [tasks.submitted.number_of(one, limits) for one in request.resources]
         ids: list[int] = []
         new: list[Item] = []
         keys: dict[str, int] = {}
@@ -310,7 +311,7 @@ class DriverManager:
             return TaskView(row.id, row.phase.value, row.attempts, job, since=row.changed)
         mirror = head.view.mirror
         return TaskView(
-            row.id, row.phase.value, row.attempts, job, head.node,
+            row.id, row.phase.value, row.attempts, job, head.node_of(row.token),
             mirror.pids.get(row.token, 0), row.changed, mirror.has_place(row.token),
         )  # fmt: skip
 

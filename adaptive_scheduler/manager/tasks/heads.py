@@ -11,6 +11,7 @@ from adaptive_scheduler.core.wire.messages import Owner, Refused, Reply
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Trade, Work
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.manager.clients import DatabaseManager, Moment
+from adaptive_scheduler.manager.tasks.jobs_wanted import awaits_nodes, is_in_the_way
 from adaptive_scheduler.manager.tasks.parked import Parked
 
 #: What heads send, besides Hello and Goodbye.
@@ -54,13 +55,26 @@ class HeadManager:
             return Refused("unknown_head", f"job {owner.job} must say first what it has.")
         if number <= self._clients.last_number(owner):
             return Refused("old_request", "its head has said anew what it has since then.")
-        if not head.is_known:
-            if request.holds is None:
-                return Work(tell=True)
-            if not head.view.mirror.could_hold(request.holds):
-                return Refused("bad_request", "two of its tasks are said to be in one place.")
-            self._restore(head, request, now)
+        if not head.is_known and request.holds is None:
+            return Work(tell=True)
+        if impossible := self._learn(head, request, now):
+            return Refused("bad_request", impossible)
         return self._trade(head, request, now)
+
+    def _learn(self, head: Head, request: Trade, now: Moment) -> str:
+        """Learn what a head has and, if this manager does not know it, holds; returns why that cannot be."""
+        try:
+            is_new = head.view.mirror.take_nodes(request.nodes)
+        except ValueError as error:
+            return f"what is said of its nodes cannot be: {error}."
+        if is_new:
+            self._state.note_nodes(head.view.job, now.wall, now.monotonic)
+        if head.is_known:
+            return ""
+        if not head.view.mirror.could_hold(request.holds or ()):
+            return "two of its tasks are said to be in one place."
+        self._restore(head, request, now)
+        return ""
 
     def _trade(self, head: Head, request: Trade, now: Moment) -> Reply | Parked:
         left = request.seconds_left
@@ -72,7 +86,7 @@ class HeadManager:
                 self._state.stops.barren_runs = 0
         if request.ended:
             self._state.tasks.changed = True
-        must_answer = bool(request.ended) or request.wait <= 0
+        must_answer = bool(request.ended or request.nodes) or request.wait <= 0
         work = self._work(head, now, must_answer=must_answer)
         return work or Parked(now.monotonic + request.wait)
 
@@ -83,7 +97,7 @@ class HeadManager:
             return
         self._next_recall = now.monotonic + RECALL_INTERVAL
         views = [head.view for head in heads if head.is_known]
-        takers = [head.view for head in heads if head.is_known and not self._is_going(head, now)]
+        takers = [head.view for head in heads if head.is_known and not head.view.is_going]
         if self._state.tasks.hand_out.recall(views, takers, now.wall - RECALL_AFTER):
             self._state.tasks.changed = True
 
@@ -94,7 +108,7 @@ class HeadManager:
             return float("inf")
         return self._next_recall - now.monotonic
 
-    def _is_going(self, head: Head, now: Moment) -> bool:
+    def _is_going(self, head: Head) -> bool:
         """Whether it is given nothing more."""
         pool = self._state.pool_of(head.view.job)
         return (
@@ -102,20 +116,32 @@ class HeadManager:
             or head.view.job in self._state.stops.being_cancelled
             or head.view.seconds_left <= 0
             or (pool is not None and pool.is_removed)
-            or self._fails_tasks(head, now)
+            or self._fails_tasks(head)
         )
 
-    def _fails_tasks(self, head: Head, now: Moment) -> bool:
-        """Whether tasks fail fast on its node and only there, and another head is there for them."""
-        nodes, node = self._state.stops.nodes, self._node_of(head)
-        return nodes.fails_tasks(node, now.monotonic) and any(
-            self._node_of(other) != node for other in self._state.tasks.heads.values()
-        )
+    def _fails_tasks(self, head: Head) -> bool:
+        """Whether tasks fail fast on all of its nodes, and another one is there for them."""
+        there = set(range(len(head.inventory.nodes))) - head.inventory.lost
+        return bool(head.view.avoided) and head.view.avoided >= there
 
-    def _node_of(self, head: Head) -> str:
-        """Return its node, as the batch system calls it."""
-        job = self._state.jobs.live.get(head.view.job)
-        return (job and job.node_name) or head.node
+    def _avoided(self, head: Head, now: Moment) -> frozenset[int]:
+        """Return the nodes of a head on which tasks fail fast, if another node is there for them."""
+        failing = self._state.stops.nodes.failing_tasks(now.monotonic)
+        if not failing:
+            return frozenset()
+        all_names = [self._names_of(other) for other in self._state.tasks.heads.values()]
+        if all(name in failing for names in all_names for name in names):
+            return frozenset()
+        return frozenset(n for n, name in enumerate(self._names_of(head)) if name in failing)
+
+    def _names_of(self, head: Head) -> list[str]:
+        """Return its nodes, as the batch system calls them."""
+        return [self._node_of(head), *(node.name for node in head.inventory.nodes[1:])]
+
+    def _node_of(self, head: Head, token: int = 0) -> str:
+        """Return its first node, or that of one of its tasks, as the batch system calls it."""
+        node, job = head.node_of(token), self._state.jobs.live.get(head.view.job)
+        return (node == head.node and job and job.node_name) or node
 
     def wake(self, owner: Owner, _request: Trade, now: Moment) -> Reply | None:
         """Answer a report that waits, if there is something to do."""
@@ -131,17 +157,24 @@ class HeadManager:
 
     def _work(self, head: Head, now: Moment, *, must_answer: bool) -> Work | None:
         pool = self._state.pool_of(head.view.job)
+        head.view.avoided = self._avoided(head, now)
         head.leaves = head.leaves or self._why_it_leaves(head, pool, now)
         head.view.note_left(head.ends_at - now.monotonic)
         if pool is not None:
             head.configure(pool)
-        if not self._is_going(head, now):
+        head.view.is_going = self._is_going(head) or is_in_the_way(self._state, head, now.monotonic)
+        starvation = self._state.tasks.hand_out.starvation
+        if not head.view.is_going:
             n = self._state.tasks.hand_out.to(head.view, now.wall, now.monotonic)
             if n:
                 head.note_given()
                 self._state.jobs.on_claim(head.view.job, now.monotonic)
         else:  # what waits there still gets the places that become free: nobody else has it
+            starvation.lose(head.view.job)
             self._state.tasks.hand_out.place_waiting(head.view)
+        if starvation.has_released:  # other heads may begin something there
+            starvation.has_released = False
+            self._state.tasks.changed = True
         work = head.view.mirror.work(leave=bool(head.leaves))
         return work if must_answer or work.tasks or work.orders or work.leave else None
 
@@ -152,17 +185,21 @@ class HeadManager:
         if head.view.mirror.given or not head.is_known:
             head.idle_since = None
             return ""
-        if head.idle_since is None:
+        if head.idle_since is None or awaits_nodes(self._state, head, now.monotonic):
             head.idle_since = now.monotonic
-        if pool is None:
-            return ""
+        return "" if pool is None else self._why_it_may_go(head, pool, now)
+
+    def _why_it_may_go(self, head: Head, pool: Pool, now: Moment) -> str:
+        """Return why a head that holds nothing is to go; "" if it is to stay."""
         if pool.is_removed:
             return f"pool {pool.name} was removed"
-        if self._fails_tasks(head, now):
+        if self._fails_tasks(head):
             return f"tasks fail fast on its node, {self._node_of(head)}, and only there"
-        is_idle = now.monotonic - head.idle_since >= pool.idle
-        is_spare = head.is_nearly_over(pool.resources.walltime, now.monotonic)
-        if is_idle and (is_spare or self._staying(head) >= pool.min_jobs):
+        if is_in_the_way(self._state, head, now.monotonic):
+            return "it lacks nodes that tasks wait for"
+        idle = 0.0 if head.idle_since is None else now.monotonic - head.idle_since
+        is_spare = head.is_no_room(pool.resources.walltime, now.monotonic)
+        if idle >= pool.idle and (is_spare or self._staying(head) >= pool.min_jobs):
             return f"it had no task for {pool.idle:g} s"
         return ""
 
@@ -216,7 +253,7 @@ class HeadManager:
         if end.kind in _TELLING:
             is_good = end.kind is EndKind.VALUE
             self._state.stops.nodes.on_task_end(
-                self._node_of(head), given.item, end.seconds, now.monotonic, good=is_good
+                self._node_of(head, end.token), given.item, end.seconds, now.monotonic, good=is_good
             )
         after = self._state.items.end_task(given.item, event, now.wall)
         assert type(after) is not Refused, after

@@ -5,14 +5,17 @@ from __future__ import annotations
 from adaptive_scheduler.core.jobs.job_tracking import TrackedJob
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.pools import Pool, check_pool
+from adaptive_scheduler.core.tasks.resources import as_checked
 from adaptive_scheduler.core.wire.messages import Ok, Owner, Refused, Reply
+from adaptive_scheduler.core.wire.slots import Slots
 from adaptive_scheduler.core.wire.tasks import AddPool, PoolList, Pools, PoolState, RemovePool
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.tasks.request_order import RequestOrder
+from adaptive_scheduler.manager.tasks.slots import count_slots
 
 #: What drivers and people send about pools.
-POOL_REQUESTS = frozenset((AddPool, RemovePool, Pools))
+POOL_REQUESTS = frozenset((AddPool, RemovePool, Pools, Slots))
 
 
 class PoolManager:
@@ -29,7 +32,7 @@ class PoolManager:
         self._order = RequestOrder()
 
     def handle(
-        self, owner: Owner, number: int, request: AddPool | RemovePool | Pools, now: Moment
+        self, owner: Owner, number: int, request: AddPool | RemovePool | Pools | Slots, now: Moment
     ) -> Reply:
         """Answer one request. It may come twice: done again, it changes nothing more."""
         if self._order.is_late(owner.uuid, number):
@@ -41,6 +44,15 @@ class PoolManager:
                 return self._remove(request.name, now)
             case Pools():
                 return PoolList(pool_states(self._state))
+            case Slots():
+                return self._count(request)
+
+    def _count(self, request: Slots) -> Reply:
+        try:
+            resources = as_checked(request.resources)
+        except InputError as error:
+            return Refused("bad_request", f"no task can need that: {error}")
+        return count_slots(self._state, Slots(resources, request.tag))
 
     def _add(self, pool: Pool) -> Reply:
         if not self._state.pools.takes_more:

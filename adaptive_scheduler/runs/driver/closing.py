@@ -31,6 +31,8 @@ class Closing:
     ----------
     is_shut : bool
         It takes no more tasks.
+    is_closed : bool
+        It has ended: nothing comes back any more.
     waits : bool
         As given; False after `Executor.attach`.
     heads : list of LocalHead
@@ -43,7 +45,7 @@ class Closing:
         self._book, self._closes_run = book, closes_run
         self.waits, self._stops = waits, stops
         self._lock = threading.Lock()
-        self._is_closed = False
+        self.is_closed = False
         _open_ones.add(self)
 
     def begin(self) -> None:
@@ -68,20 +70,21 @@ class Closing:
         """End without waiting: tasks stay in the run."""
         self.is_shut = True
         if self.waits and self._book.has_work:
-            print(_how_to_go_on(os.fspath(self._book.folder.home)))
+            print(_how_to_go_on(self._book.site.name))
         self._close(closes_run=False)
 
     def _close(self, *, closes_run: bool) -> None:
         with self._lock:
-            if self._is_closed:
+            if self.is_closed:
                 return
-            self._is_closed = True
+            self.is_closed = True
             self._book.close(closes_run=closes_run)
             for head in self.heads:
                 head.end(HEAD_GRACE if self._book.fault is None else FAULT_GRACE)
             is_over = self.waits and closes_run  # then the manager ends by itself
             if self._stops and not is_over and self._book.keeper.lives():
                 self._book.keeper.stop_if_alone({head.name for head in self.heads})
+            self._book.site.close()
         _open_ones.discard(self)
 
 

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Reply, Request
 from adaptive_scheduler.core.wire.tasks import (
@@ -32,6 +31,7 @@ from adaptive_scheduler.core.wire.tasks import (
 )
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.io.transport.connection import Connection
+from adaptive_scheduler.io.transport.whereabouts import Whereabouts
 from adaptive_scheduler.runs.driver.outbox import MOST_BYTES, MOST_CALLS, Outbox, Outgoing
 
 #: Seconds that a Collect waits in the manager.
@@ -49,15 +49,16 @@ class Channel:
 
     Parameters
     ----------
-    folder : RunFolder
+    where : Whereabouts
+        Says where the manager is.
     stop : int
         File descriptor that becomes readable when the driver stops.
     """
 
-    def __init__(self, folder: RunFolder, stop: int) -> None:
+    def __init__(self, where: Whereabouts, stop: int) -> None:
         host = socket.gethostname()
         self._me = Owner(f"driver:{host}:{os.getpid()}", 0, 0, uuid.uuid4().hex)
-        self._connection = Connection(folder)
+        self._connection = Connection(where)
         self._number = 0
         self._stop = stop
 
@@ -111,15 +112,16 @@ class Driver:
 
     Parameters
     ----------
-    folder : RunFolder
+    where : Whereabouts
+        Says where the manager is.
     listener : Listener
     """
 
-    def __init__(self, folder: RunFolder, listener: Listener) -> None:
+    def __init__(self, where: Whereabouts, listener: Listener) -> None:
         self._listener = listener
         self._position = threading.Event()  # set when the collector knows from where it collects
         self._stop = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._folder = folder
+        self._where = where
         self.outbox = Outbox()
         self._functions: dict[str, bytes] = {}
         self._sent_functions: set[str] = set()
@@ -167,7 +169,7 @@ class Driver:
             os.close(self._stop)
 
     def _guard(self, what: Callable[[Channel], None]) -> None:
-        channel = Channel(self._folder, self._stop)
+        channel = Channel(self._where, self._stop)
         try:
             what(channel)
         except Exception as error:  # noqa: BLE001  told to who waits for results

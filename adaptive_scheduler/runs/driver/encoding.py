@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import pickle
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import _RemoteTraceback  # so that it is shown as theirs
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -26,6 +23,7 @@ from adaptive_scheduler.io.pickling.by_value import dumps_by_value
 from adaptive_scheduler.io.pickling.diagnose import explain_unpicklable
 from adaptive_scheduler.runs.driver.commands.command import EncodedCommand
 from adaptive_scheduler.runs.driver.commands.value_rules import ValueRule
+from adaptive_scheduler.runs.sites.site import CallPlace
 
 #: Bytes of arguments that go into a message, and of a function that the manager takes at all.
 LARGEST_SPEC, LARGEST_FUNCTION = 2**19, 10**9
@@ -104,12 +102,19 @@ class FunctionKeys:
     ----------
     put : callable
         Given key and pickle of each.
+    place : callable
+        Returns where functions are to run.
     initializers : list of callable
         Each worker calls them before its first task.
     """
 
-    def __init__(self, put: Callable[[str, bytes], None], initializers: list[Any]) -> None:
-        self._put = put
+    def __init__(
+        self,
+        put: Callable[[str, bytes], None],
+        place: Callable[[], CallPlace],
+        initializers: list[Any],
+    ) -> None:
+        self._put, self._place = put, place
         self._initializers = dumps_by_value(initializers) if initializers else b""
         self._keys: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
         self._pinned: dict[int, str] = {}
@@ -139,6 +144,9 @@ class FunctionKeys:
         known = self._keys.get(function) if is_fixed else self._pinned.get(id(function))
         if known is not None:
             return known
+        place = self._place()
+        if place.obstacle:
+            raise UnpicklableError(f"{function!r:.200} cannot be sent: {place.obstacle}")
         try:
             pickled = dumps_by_value(function)
         except USER_RAISES as error:  # the border to the user's code
@@ -147,7 +155,7 @@ class FunctionKeys:
                 explain_unpicklable(function, f"function {name}", "", error)
             ) from error
         group = hashlib.blake2b(self._initializers, digest_size=16).digest()
-        program = Program(os.getcwd(), tuple(sys.path), group, self._initializers, pickled)
+        program = Program(place.folder, place.path, group, self._initializers, pickled)
         data = pickle.dumps(program)
         if len(data) > LARGEST_FUNCTION:
             raise UnpicklableError(
@@ -184,8 +192,17 @@ def last_try(ended: TaskResult | None) -> LastTry | None:
     return _decode_try(ended.last_try) if ended is not None and ended.last_try else None
 
 
-def decode_value(ended: TaskResult, command: EncodedCommand | None) -> Any:
+def decode_value(
+    ended: TaskResult, command: EncodedCommand | None, read: Callable[[str], bytes]
+) -> Any:
     """Return the value of a task that has ended.
+
+    Parameters
+    ----------
+    ended : TaskResult
+    command : EncodedCommand, optional
+    read : callable
+        Returns the content of a file of the run.
 
     Raises
     ------
@@ -201,7 +218,7 @@ def decode_value(ended: TaskResult, command: EncodedCommand | None) -> Any:
     if command is not None:
         return _value_of(command, ended, last)
     try:
-        data = Path(ended.path).read_bytes() if ended.path else ended.value
+        data = read(ended.path) if ended.path else ended.value
     except OSError as error:
         raise TaskError(
             f"Task {ended.item} is done, but the file of its value, {ended.path}, cannot be read: "

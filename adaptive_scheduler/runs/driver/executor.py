@@ -6,7 +6,7 @@ import itertools
 import os
 import uuid
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor as BaseExecutor
 from concurrent.futures import as_completed
 from functools import partial
@@ -15,9 +15,8 @@ from typing import Any
 
 from adaptive_scheduler.core import paths
 from adaptive_scheduler.core.config import Timing
-from adaptive_scheduler.core.options.checks import duration, optional, path
+from adaptive_scheduler.core.options.checks import duration
 from adaptive_scheduler.core.options.keywords import accept_aliases
-from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import TaskItem
 from adaptive_scheduler.core.tasks.pools import IDLE, Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
@@ -28,15 +27,13 @@ from adaptive_scheduler.runs.driver.commands.command import Command
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.driver.pools import LocalHead, RunPools, pool_where, where_to_run
 from adaptive_scheduler.runs.driver.settings import Settings
-from adaptive_scheduler.runs.driver.start_run import (
-    count_unfinished,
-    has_manager,
-    is_closed,
-    start_run,
-)
 from adaptive_scheduler.runs.driver.task_book import TaskBook
-from adaptive_scheduler.runs.driver.task_table import read_rows, task_table
-from adaptive_scheduler.runs.run_manager import run_folder
+from adaptive_scheduler.runs.sites.find_site import (
+    closed_if_refused,
+    refuse_here,
+    site_for,
+    site_of,
+)
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.here import Here
 
@@ -55,6 +52,10 @@ class Executor(BaseExecutor):
     folder : path-like, optional
         The run's folder; one that has a run of tasks is carried on: with ``key=`` of
         `options`, tasks that it has already are not run again. All nodes must see it.
+        On another host: ``"ssh://user@host:port/path"``; see docs/remote.md.
+    python : str, optional
+        For a run on another host: the path there of the Python that has this package. Default:
+        that with which the run was begun, else ``python3``.
     name : str
         Of the run, its jobs, and the default folder.
     max_jobs, min_jobs : int
@@ -93,6 +94,7 @@ class Executor(BaseExecutor):
         scheduler: Here | Scheduler | None = None,
         folder: str | os.PathLike[str] | None = None,
         *,
+        python: str | None = None,
         name: str = "tasks",
         max_jobs: int = 1,
         min_jobs: int = 0,
@@ -117,10 +119,11 @@ class Executor(BaseExecutor):
         pool = pool_where(
             FIRST_POOL, where, (min_jobs, max_jobs), accepts, (batch_size, threshold), idle
         )
-        self.folder = run_folder(optional(path)(folder, "folder"), name)
-        start_run(self.folder, name, where if isinstance(where, Scheduler) else None, timing)
         initializers = [partial(initializer, *initargs)] if initializer is not None else []
-        book = TaskBook(self.folder, name, initializers)
+        site = site_for(folder, name, where, python)
+        with closed_if_refused(site):
+            site.start(name, where if isinstance(where, Scheduler) else None, timing)
+            book = TaskBook(site, name, initializers)
         self._open(book, Closing(book, closes_run=True, waits=True, stops=True))
         try:
             self._add(pool, where)
@@ -130,14 +133,17 @@ class Executor(BaseExecutor):
 
     def _open(self, book: TaskBook, closing: Closing) -> None:
         self._book = book
+        self.folder = book.site.folder
         self._settings = Settings()
         self._closing = closing
-        self._pools = RunPools(self.folder, book.keeper)
+        self._pools = RunPools(book.site, book.keeper)
         weakref.finalize(self, self._closing.begin).atexit = False
         book.start()
 
     @classmethod
-    def attach(cls, folder: str | os.PathLike[str] | None = None) -> Executor:
+    def attach(
+        cls, folder: str | os.PathLike[str] | None = None, *, python: str | None = None
+    ) -> Executor:
         """Return an executor on a run that exists: `futures` has its tasks.
 
         Its end does not end the run, and waits for no task. If the run has no manager, one is
@@ -146,22 +152,28 @@ class Executor(BaseExecutor):
         Parameters
         ----------
         folder : path-like, optional
+            On another host: ``"ssh://user@host:port/path"``.
+        python : str, optional
+            On another host, as `Executor` takes it.
 
         Raises
         ------
         InputError
             There is no run, or it is one of learners.
+        FarHostError
+            The other host cannot be used.
         """
         self = cls.__new__(cls)
-        self.folder = _folder_of(folder)
-        if not self.folder.database.exists():
-            raise InputError(
-                f"folder={self.folder.home}: there is no run. Executor(folder=...) begins one."
-            )
-        starts = not has_manager(self.folder)
-        was_closed = starts and is_closed(self.folder)
-        start_run(self.folder, "tasks")
-        book = TaskBook(self.folder, "tasks", [])
+        site = site_of(_folder_of(folder), python)
+        with closed_if_refused(site):
+            if not site.exists():
+                raise InputError(
+                    f"folder={site.name}: there is no run. Executor(folder=...) begins one."
+                )
+            starts = not site.lives()
+            was_closed = starts and site.is_closed()
+            site.start("tasks")
+            book = TaskBook(site, "tasks", [])
         self._open(book, Closing(book, closes_run=was_closed, waits=False, stops=starts))
         book.keeper.tell_if_stuck(at_once=True)
         return self
@@ -169,8 +181,15 @@ class Executor(BaseExecutor):
     @property
     def futures(self) -> list[TaskFuture[Any]]:
         """New futures of all tasks that the run has, in the order of their ids."""
-        found = [_future_of(self._book, row) for row in read_rows(self.folder)]
+        found = [future_of(self._book, row) for row in self._book.site.rows()]
         self._book.adopt(found)
+        return found
+
+    def futures_of(self, keys: Collection[str]) -> dict[str, TaskFuture[Any]]:
+        """Return new futures of the tasks that have one of these keys, by their keys."""
+        rows = [row for row in self._book.site.rows() if row.key in keys]
+        found = {row.key: future_of(self._book, row) for row in rows}
+        self._book.adopt(list(found.values()))
         return found
 
     # ------------------------------------------------------------------- where tasks run
@@ -230,7 +249,7 @@ class Executor(BaseExecutor):
         pools = [repr(head.where) for head in self._closing.heads] + self._pools.added
         runs_on = ", ".join(pools) or "what it has already"
         return (
-            f"<Executor of {self.folder.home} on {runs_on}: {self._unfinished()} tasks have not ended"
+            f"<Executor of {self._book.site.name} on {runs_on}: {self._unfinished()} tasks have not ended"
             f"{', and it takes no more' if self._closing.is_shut else ''}>"
         )
 
@@ -239,11 +258,12 @@ class Executor(BaseExecutor):
         if self._closing.waits:
             return self._book.unfinished
         try:
-            return count_unfinished(self.folder)
+            return self._book.site.count_unfinished()
         except AdaptiveSchedulerError:  # no run any more: a repr() must not raise
             return self._book.unfinished
 
     def _add(self, pool: Pool | None, where: Here | Scheduler) -> None:
+        refuse_here(where, self._book.site.name)
         if isinstance(where, Here):
             book = self._book
             head = LocalHead(self.folder, where, lambda: book.has_work, book.broken)
@@ -394,7 +414,7 @@ class Executor(BaseExecutor):
         tag : str, optional
             Only those of this tag.
         """
-        table = task_table(self.folder, state, tag)
+        table = self._book.site.table(state, tag)
         running = [row["task"] for row in table if row["state"] == "running"]
         views = self._book.describe(running) if running else {}
         for row in table:
@@ -441,14 +461,12 @@ class _View(Executor):
     _whole: Executor
 
 
-def _folder_of(folder: str | os.PathLike[str] | None) -> RunFolder:
-    if folder is None:
-        mine = os.environ.get(paths.RUN_VARIABLE)
-        if mine is None:
-            raise InputError("Executor.attach(): give the folder of a run; this is no task of one.")
-        return RunFolder(mine)
-    folder = path(folder, "folder")
-    return RunFolder(folder) if os.fspath(folder).endswith(".run") else run_folder(folder, "")
+def _folder_of(folder: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
+    """Return the folder that was given, or that of the run whose task this is."""
+    found = os.environ.get(paths.RUN_VARIABLE) if folder is None else folder
+    if found is None:
+        raise InputError("Executor.attach(): give the folder of a run; this is no task of one.")
+    return found
 
 
 def _completed(
@@ -466,7 +484,8 @@ def _completed(
             futures[:] = [one for one in futures if one not in taken]
 
 
-def _future_of(book: TaskBook, row: TaskItem) -> TaskFuture[Any]:
+def future_of(book: TaskBook, row: TaskItem) -> TaskFuture[Any]:
+    """Return a future of a task that the run has; its book must still adopt it."""
     settings = Settings(
         row.priority, row.tag, row.name, row.key, None, row.policy, row.timeout, (),
         is_command=not row.function,

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from adaptive_scheduler.core.wire.tasks import LastTry, TaskView
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.runs.driver.commands.command import EncodedCommand
+from adaptive_scheduler.runs.driver.commands.value_rules import as_text
 from adaptive_scheduler.runs.driver.encoding import last_try
 
 T = TypeVar("T")
@@ -140,7 +141,7 @@ class TaskFuture(Future[T]):
     @property
     def run(self) -> Path:
         """The database of its run."""
-        database: Path = self._owner.folder.database
+        database: Path = self._owner.site.folder.database
         return database
 
     @property
@@ -226,14 +227,16 @@ class TaskFuture(Future[T]):
         """The output of a command; calls print into the output of their job."""
         return None if self.command is None else self.command.log
 
-    def read(self, name: str) -> str:
-        """Return the text of a file in its folder."""
+    def read(self, name: str = "") -> str:
+        """Return the text of a file in its folder; without a name, the output of the command."""
+        if not name and self.log is not None:
+            return as_text(self._owner.site.read(self.log), errors="replace")
         if self.folder is None:
             raise InputError(
                 f"read({name!r}): this task has no folder. A Command has one if it has inputs=, a "
                 "value= that reads a file, or {_output} or {_param_file} in its text."
             )
-        return (self.folder / name).read_text()
+        return as_text(self._owner.site.read(self.folder / name))
 
     # ---------------------------------------------------------- its end before its end
 

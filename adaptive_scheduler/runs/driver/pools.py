@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -21,11 +22,10 @@ from adaptive_scheduler.core.wire.messages import Picture, Status
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.core.wire.tasks import AddPool, PoolList, Pools, RemovePool
 from adaptive_scheduler.errors import InputError, RequestRefusedError, RunError
-from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.storage.run_config import read_config
-from adaptive_scheduler.io.system.commands import refuse_missing_programs
 from adaptive_scheduler.io.system.processes import end_process, new_head, start_head
-from adaptive_scheduler.runs.driver.start_run import ManagerKeeper
+from adaptive_scheduler.runs.driver.start_run import ManagerKeeper, has_manager, is_closed
+from adaptive_scheduler.runs.sites.site import Site
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.here import Here
 
@@ -39,6 +39,8 @@ PAUSES = (0.2, 1.0, 3.0)
 MOST_DEATHS, DEATHS_WITHIN = len(PAUSES) + 1, 60.0
 #: Seconds between two looks whether a head is needed again.
 PAUSE = 0.2
+#: Seconds between two looks whether the run that a machine has joined is still there.
+LOOK = 5.0
 #: Options of a scheduler that all pools of a run have in common, because one manager submits them.
 COMMON = ("setup", "python_executable", "mpiexec_executable", "log_folder", "kill_wait", "state")
 
@@ -128,7 +130,7 @@ class RunPools:
 
     Parameters
     ----------
-    folder : RunFolder
+    site : Site
     keeper : ManagerKeeper
 
     Attributes
@@ -137,8 +139,8 @@ class RunPools:
         Those that this driver has added, for people.
     """
 
-    def __init__(self, folder: RunFolder, keeper: ManagerKeeper) -> None:
-        self._folder, self._keeper = folder, keeper
+    def __init__(self, site: Site, keeper: ManagerKeeper) -> None:
+        self._site, self._keeper = site, keeper
         self.added: list[str] = []
 
     def add(self, pool: Pool, scheduler: Scheduler) -> None:
@@ -151,10 +153,10 @@ class RunPools:
         RequestRefusedError
         """
         check_pool(pool)
-        refuse_missing_programs(scheduler)
-        known = read_callable(self._folder.callables, "scheduler")
+        self._site.refuse_missing_programs(scheduler)
+        known = self._site.known_scheduler()
         if known is not None:
-            _refuse_other(pool.name, scheduler, known)
+            _refuse_other(pool.name, self._site.adapted(scheduler), known)
         try:
             self._keeper.ask(AddPool(pool))
         except RequestRefusedError as error:
@@ -301,9 +303,21 @@ def join_run(
     run = RunFolder(folder)
     if not run.database.exists() or read_config(run).kind != TASK:
         raise InputError(f"folder={os.fspath(folder)!r}: there is no run of tasks.")
+    return serve_run(run, where)
+
+
+def serve_run(run: RunFolder, where: Here) -> int:
+    """Run tasks of a run that exists until it is over, or until a Ctrl-C; returns the exit status."""
     head = start_head(run, where.slots, where.gpus)
     try:
-        return head.wait()
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                return head.wait(LOOK)
+            if not has_manager(run) and is_closed(
+                run
+            ):  # it was over before the head had said hello
+                end_process(head, HEAD_GRACE)
+                return 0
     except KeyboardInterrupt:
         end_process(head, HEAD_GRACE)
         return 130

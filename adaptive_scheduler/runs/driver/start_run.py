@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shlex
 import sys
 import threading
 import time
@@ -33,6 +32,7 @@ from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import kind_of, write_config
 from adaptive_scheduler.runs.manager_client import ManagerClient
+from adaptive_scheduler.runs.sites.site import Site
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.environment import record_environment
 from adaptive_scheduler.runs.start.launch import start_and_wait
@@ -59,19 +59,19 @@ class ManagerKeeper:
 
     Parameters
     ----------
-    folder : RunFolder
+    site : Site
     name : str
         Of the run.
     has_work : callable
         Whether a manager is needed.
     """
 
-    def __init__(self, folder: RunFolder, name: str, has_work: Callable[[], bool]) -> None:
-        self._folder, self._name = folder, name
+    def __init__(self, site: Site, name: str, has_work: Callable[[], bool]) -> None:
+        self._site, self._name = site, name
         self._has_work = has_work
         self._is_closed = threading.Event()
         self._told = self._seen = ""
-        self._viewer = ManagerClient(folder)
+        self._viewer = ManagerClient(site.folder, where=site.whereabouts())
         self._lock = threading.Lock()
         self._failures = 0
 
@@ -94,7 +94,8 @@ class ManagerKeeper:
                         if looks % HELD_LOOKS == 0:
                             self.tell_if_stuck()
                 except (AdaptiveSchedulerError, OSError) as error:
-                    on_fault(error)
+                    if not self._is_closed.is_set():
+                        on_fault(error)
                     return
 
         threading.Thread(target=look, name="manager's watch", daemon=True).start()
@@ -112,12 +113,10 @@ class ManagerKeeper:
         except ManagerUnreachableError:
             return  # the next look finds out whether it lives
         assert isinstance(picture, Picture), picture
-        why = _why_stuck(
-            msgspec.msgpack.decode(picture.snapshot, type=Snapshot), os.fspath(self._folder.home)
-        )
+        why = _why_stuck(msgspec.msgpack.decode(picture.snapshot, type=Snapshot), self._site.remedy)
         if at_once or why == self._seen:
             if why and why != self._told:
-                print(f"adaptive_scheduler: the run in {self._folder.home} {why}", file=sys.stderr)
+                print(f"adaptive_scheduler: the run in {self._site.name} {why}", file=sys.stderr)
             self._told = why
         self._seen = why
 
@@ -137,6 +136,7 @@ class ManagerKeeper:
             try:
                 return self._viewer.ask(body)
             except ManagerUnreachableError:
+                end += self._site.wait()
                 # one that lives may have been started a moment ago, by the watch or by another process
                 if not self.revive() and time.monotonic() > end:
                     raise
@@ -151,20 +151,20 @@ class ManagerKeeper:
             It cannot be started, however often; the text says why and what to do.
         """
         with self._lock:
-            if self._viewer.lives():
+            if self._site.lives():
                 return False
-            if not self._folder.database.exists():
+            if not self._site.exists():
                 raise RunError(
-                    f"{self._folder.database} is gone: the run's folder was removed or renamed. "
+                    f"{self._site.folder.database} is gone: the run's folder was removed or renamed. "
                     "Rename it back, or begin a new run."
                 )
             try:
-                start_run(self._folder, self._name)
+                self._site.start(self._name)
             except (RunError, FileError) as error:
                 self._failures += 1
                 if self._failures >= MOST_FAILURES:
                     raise RunError(
-                        f"The manager of the run in {self._folder.home} has died and cannot be "
+                        f"The manager of the run in {self._site.name} has died and cannot be "
                         f"started again: {error} Mend that and run this program again: tasks that "
                         "have ended and have a key are not run again."
                     ) from error
@@ -175,12 +175,12 @@ class ManagerKeeper:
     def give_scheduler(self, scheduler: Scheduler) -> None:
         """Let a run that has submitted no jobs so far submit them: its manager is started anew."""
         with self._lock:
-            if self._viewer.lives():
+            if self._site.lives():
                 self._viewer.ask(Stop())
                 end = time.monotonic() + STOP_PATIENCE
-                while self._viewer.lives() and time.monotonic() < end:
+                while self._site.lives() and time.monotonic() < end:
                     time.sleep(0.02)
-            start_run(self._folder, self._name, scheduler)
+            self._site.start(self._name, scheduler)
 
     def stop_if_alone(self, mine: Collection[str]) -> None:
         """End the manager if nothing is left that could run a task: no pool, no job, no other head.
@@ -201,7 +201,7 @@ class ManagerKeeper:
 
     def lives(self) -> bool:
         """Whether the manager is there."""
-        return self._viewer.lives()
+        return self._site.lives()
 
     def close(self) -> None:
         """Watch no more, and close the connection."""
@@ -249,16 +249,12 @@ def start_run(
         start_and_wait(folder, viewer, has_driver=True)
 
 
-def _why_stuck(snapshot: Snapshot, home: str) -> str:
+def _why_stuck(snapshot: Snapshot, remedy: str) -> str:
     """Return why a run does not go on by itself, and what to do; "" if it does."""
     if held := " ".join(note for note in snapshot.notes if note.startswith("held:")):
         return f"is {held}"
     if snapshot.unfinished and not snapshot.is_served:
-        return (
-            "has tasks that have not ended, and nothing runs them. To run them here: "
-            "executor.add_pool(scheduler.Here()), or in a terminal: adaptive-scheduler pool join "
-            f"{shlex.quote(home)}"
-        )
+        return f"has tasks that have not ended, and nothing runs them. {remedy}"
     return ""
 
 

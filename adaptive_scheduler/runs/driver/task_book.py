@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, InvalidStateError
+from contextlib import AbstractContextManager
 from operator import itemgetter
 from typing import Any
 
 import msgspec
 
-from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import Request
 from adaptive_scheduler.core.wire.tasks import (
@@ -37,7 +37,8 @@ from adaptive_scheduler.runs.driver.encoding import (
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.driver.settings import Settings, checked_priority
 from adaptive_scheduler.runs.driver.start_run import ManagerKeeper
-from adaptive_scheduler.runs.driver.task_table import TaskHistory, read_results
+from adaptive_scheduler.runs.driver.task_table import TaskHistory
+from adaptive_scheduler.runs.sites.site import Site
 
 #: Entries of one message.
 MOST = 1000
@@ -78,9 +79,10 @@ class TaskBook:
 
     Parameters
     ----------
-    folder : RunFolder
-    name : str
+    site : Site
         Of the run.
+    name : str
+        Of its jobs.
     initializers : list of callable
         Each worker calls them before its first task.
 
@@ -93,17 +95,17 @@ class TaskBook:
         Why no more tasks can be submitted, and none will end.
     """
 
-    def __init__(self, folder: RunFolder, name: str, initializers: list[Any]) -> None:
-        self.folder = folder
-        self.keeper = ManagerKeeper(folder, name, lambda: self.has_work)
-        self.history = TaskHistory(folder)
+    def __init__(self, site: Site, name: str, initializers: list[Any]) -> None:
+        self.site = site
+        self.keeper = ManagerKeeper(site, name, lambda: self.has_work)
+        self.history = TaskHistory()
         self.fault: Exception | None = None
         self._lock = threading.Lock()
         self._futures: dict[int, AnyFuture] = {}
         self._sending: _Sending | None = None
         self._open = _OpenTasks()
-        self._driver = Driver(folder, self)
-        self._functions = FunctionKeys(self._driver.put_function, initializers)
+        self._driver = Driver(site.whereabouts(), self)
+        self._functions = FunctionKeys(self._driver.put_function, site.call_place, initializers)
 
     def start(self) -> None:
         """Begin to talk to the manager."""
@@ -131,7 +133,7 @@ class TaskBook:
     ) -> AnyFuture:
         """Let a call or command be a task; returns at once, unless very many wait to be sent."""
         if self.fault is not None:
-            raise BrokenExecutor(f"The run in {self.folder.home} takes no tasks: {self.fault}")
+            raise BrokenExecutor(f"The run in {self.site.name} takes no tasks: {self.fault}")
         self._check_after(settings)
         future: AnyFuture = TaskFuture(self, args, kwargs, settings)
         self._open.add(1)
@@ -154,6 +156,10 @@ class TaskBook:
         with self._functions.pinned(function):
             return [self.submit(settings, function, (one,), {}) for one in iterable]
 
+    def pinned(self, function: Callable[..., Any]) -> AbstractContextManager[None]:
+        """Pickle an object that may change, such as a `partial`, only once in this block."""
+        return self._functions.pinned(function)
+
     def failed_at_submit(self, settings: Settings, error: Exception) -> AnyFuture:
         """Return the future of a task that cannot be sent."""
         future: AnyFuture = TaskFuture(self, (), {}, settings)
@@ -165,7 +171,7 @@ class TaskBook:
             self._check_own("after", other)
 
     def _check_own(self, what: str, other: Any) -> None:
-        is_of_run = isinstance(other, TaskFuture) and other.run == self.folder.database
+        is_of_run = isinstance(other, TaskFuture) and other.run == self.site.folder.database
         if not is_of_run or not (other.number is not None or other._owner is self):  # noqa: SLF001
             raise InputError(f"{what}: {other!r} is no future of this run.")
 
@@ -193,7 +199,7 @@ class TaskBook:
             "_name": future.settings.name, "_nodes": resources.nodes,
             "_ranks": resources.nodes * resources.ranks_per_node, "_index": self._open.n,
         }  # fmt: skip
-        encoded = command.encode(self.folder, future.kwargs, known, future.settings.key)
+        encoded = command.encode(self.site, future.kwargs, known, future.settings.key)
         if len(encoded.spec) > LARGEST_COMMAND:
             raise InputError(
                 f"{command!r} is {len(encoded.spec) / 1e6:.3g} MB with its parameters and value=; at most "
@@ -234,13 +240,16 @@ class TaskBook:
         if is_whole_task and number is not None:
             self._driver.outbox.withdraw(number)
 
-    def withdraw_waiting(self) -> None:
-        """Cancel all that has not been handed out."""
-        self._driver.outbox.put(self._withdraw_waiting)
+    def withdraw_waiting(self, futures: Sequence[AnyFuture] | None = None) -> None:
+        """Cancel all of these, or of this driver's, that have not been handed out."""
+        self._driver.outbox.put(lambda: self._withdraw_waiting(futures))
 
-    def _withdraw_waiting(self) -> Iterable[Request]:
+    def _withdraw_waiting(self, futures: Sequence[AnyFuture] | None) -> Iterable[Request]:
         with self._lock:
-            items = list(self._futures)
+            if futures is None:
+                items = list(self._futures)
+            else:
+                items = [one.number for one in futures if one.number is not None and not one.done()]
         for n in range(0, len(items), MOST):
             yield Withdraw(items[n : n + MOST], waiting_only=True)
 
@@ -255,7 +264,6 @@ class TaskBook:
         # one that has died is started again only while there is work
         self._driver.close(lambda: self.has_work or self.keeper.lives())
         self.keeper.close()
-        self.history.close()
 
     def adopt(self, futures: Sequence[AnyFuture]) -> None:
         """Take in futures of tasks that were submitted before."""
@@ -270,12 +278,12 @@ class TaskBook:
 
     def _adopt_ended(self, futures: Sequence[AnyFuture]) -> None:
         """Take what is on disk: this driver has ended, and hears nothing more."""
-        self.ended(read_results(self.folder))
+        self.ended(self.site.results())
         with self._lock:
             left = [one for one in futures if one.number in self._futures and not one.done()]
             for future in left:
                 self._futures.pop(future.number or 0, None)
-        reason = f"this executor was shut down before: Executor.attach({str(self.folder.home)!r})"
+        reason = f"this executor was shut down before: Executor.attach({self.site.name!r})"
         self.failed(left, self.fault or BrokenExecutor(f"{reason} follows what has not ended."))
 
     def read_spec(
@@ -283,9 +291,9 @@ class TaskBook:
     ) -> tuple[tuple[Any, ...], dict[str, Any] | None, EncodedCommand | None]:
         """Return what a task of another process was submitted with: arguments, or its command."""
         assert future.number is not None
-        spec = self.history.spec(future.number)
+        spec = self.site.spec(future.number)
         if future.settings.is_command:
-            command, parameters = read_command(self.folder, spec)
+            command, parameters = read_command(self.site, spec)
             return (), parameters or None, command
         args, kwargs = decode_arguments(future.number, spec)
         return args, kwargs or None, None
@@ -366,7 +374,7 @@ class TaskBook:
                 elif self._sending is not None:
                     self._sending.early[one.item] = one
         self.history.note_collected([one.item for _, one in mine], time.time())
-        self._open.add(-sum(_finish(future, one) for future, one in mine))
+        self._open.add(-sum(_finish(future, one, self.site.read) for future, one in mine))
 
     def failed(self, futures: Sequence[AnyFuture], error: Exception) -> None:
         """End futures that were refused."""
@@ -390,14 +398,14 @@ class TaskBook:
         self.failed([*futures, *self._driver.outbox.drop()], error)
 
 
-def _finish(future: AnyFuture, ended: TaskResult) -> bool:
+def _finish(future: AnyFuture, ended: TaskResult, read: Callable[[str], bytes]) -> bool:
     """End a future; False if it was cancelled before: then this is no news."""
     future.facts = msgspec.structs.replace(ended, value=b"", error=b"")
     try:
         if ended.phase == "cancelled":
             return _cancel(future)
         try:
-            value = decode_value(ended, future.command)
+            value = decode_value(ended, future.command, read)
         except BaseException as error:  # noqa: BLE001  the border to the user's code
             future.set_exception(error)
         else:

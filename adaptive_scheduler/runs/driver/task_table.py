@@ -110,16 +110,9 @@ def where_and_when(last: LastTry) -> dict[str, Any]:
 
 
 class TaskHistory:
-    """What tasks of a run were submitted with, and when this process collected their results.
+    """When this process collected the results of tasks."""
 
-    Parameters
-    ----------
-    folder : RunFolder
-    """
-
-    def __init__(self, folder: RunFolder) -> None:
-        self._folder = folder
-        self._facts: Facts | None = None
+    def __init__(self) -> None:
         self._collected = array("d")  # by task, 8 bytes each; 0: not yet
         self._lock = threading.Lock()
 
@@ -136,7 +129,21 @@ class TaskHistory:
         with self._lock:
             return self._collected[task] or None if task < len(self._collected) else None
 
-    def spec(self, task: int) -> bytes:
+
+class Specs:
+    """What tasks of a run were submitted with. Any thread may ask.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._facts: Facts | None = None
+        self._lock = threading.Lock()
+
+    def get(self, task: int) -> bytes:
         """Return what a task was submitted with.
 
         Raises

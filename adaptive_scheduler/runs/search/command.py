@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.runs.driver.commands.command import Command, EncodedCommand
+from adaptive_scheduler.runs.sites.site import Site
 
 #: ``{_index:04d}`` in the text of a command: in a text, other formats are not placeholders.
 _INDEX = re.compile(r"(?<!\$)\{_index:([0-9]*d)\}")
@@ -62,7 +62,7 @@ class SearchCommand(Command):
 
     def encode(
         self,
-        folder: RunFolder,
+        site: Site,
         parameters: Mapping[str, Any],
         known: Mapping[str, Any],
         key: str = "",
@@ -70,7 +70,7 @@ class SearchCommand(Command):
         """Return what is sent; see `Command`."""
         known = {**known, **self._known, "_index": self._number, "_output": str(self._output)}
         self._find_value({**parameters, **known})
-        encoded = super().encode(folder, parameters, known, key)
+        encoded = super().encode(site, parameters, known, key)
         spec = msgspec.structs.replace(
             msgspec.msgpack.decode(encoded.spec, type=CommandSpec),
             log=str(self._log), environment={
@@ -78,7 +78,7 @@ class SearchCommand(Command):
                 "PARALLELISM": str(known["_nodes"]),
             },
         )  # fmt: skip
-        return EncodedCommand(msgspec.msgpack.encode(spec), self.rule, self._log, encoded.folder)
+        return msgspec.structs.replace(encoded, spec=msgspec.msgpack.encode(spec), log=self._log)
 
     def _find_value(self, values: Mapping[str, Any]) -> None:
         """Put the task's number and parameters into the name of the file that has its value.
@@ -106,7 +106,8 @@ def _numbered(step: CommandStep, number: int) -> CommandStep:
     def filled(text: str) -> str:
         return _INDEX.sub(lambda match: format(number, match[1]), text)
 
-    return CommandStep(step.name, [filled(one) for one in step.argv], filled(step.text))
+    argv = [filled(one) for one in step.argv]
+    return msgspec.structs.replace(step, argv=argv, text=filled(step.text))
 
 
 def _names_param_file(steps: list[CommandStep]) -> bool:

@@ -180,6 +180,11 @@ class Search:
         """
         if self._flow.issued:
             raise InputError("this search has been run. Make a new Search(...): it goes on there.")
+        if not self._executor.folder.folder.is_dir():
+            raise InputError(
+                f"The run in {self._executor.folder.home} is on another machine. A search runs where its "
+                "run is: start it there."
+            )
         with alone(self._executor.folder, self._names.search):
             self._names.output.mkdir(parents=True, exist_ok=True)
             out = self._take_known()

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adaptive_scheduler.core.jobs.records import is_external
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot
 from adaptive_scheduler.core.wire.tasks import PoolState
 from adaptive_scheduler.runs.views.tables import cut, heartbeat, table
@@ -105,8 +106,22 @@ def jobs_table(snapshot: Snapshot, rows: int | None) -> Table:
     chosen = sorted(snapshot.jobs, key=lambda job: (not job.suspect, not job.tasks, job.id))
     names = ("id", "state", "host", "tasks", "cores", "in use", "heartbeat", "reason")
     lines = [
-        [Text(job.id), Text(job.state), Text(job.host), Text(f"{job.tasks:,}"),
-         Text(str(job.cores)), Text(str(job.used)), heartbeat(job), Text(job.reason)]
+        [Text(job.id), Text(job.state), Text(_hosts(job)), Text(f"{job.tasks:,}"),
+         Text(str(job.cores)), Text(str(job.used)), heartbeat(job), Text(_remark(job))]
         for job in chosen[:rows]
     ]  # fmt: skip
     return cut(table("jobs", names, lines), len(chosen), rows)
+
+
+def _hosts(job: JobRow) -> str:
+    return f"{job.host} +{job.nodes - 1}" if job.nodes > 1 else job.host
+
+
+def _remark(job: JobRow) -> str:
+    """Why it waits, or what is wrong with its nodes."""
+    parts = [job.reason] if job.reason else []
+    if job.missing:
+        parts.append(f"{counted(job.missing, 'node')} not there yet")
+    if job.lost:
+        parts.append(f"lost: {', '.join(job.lost)}")
+    return "; ".join(parts)

@@ -44,6 +44,8 @@ def select(resources: Resources, hosts: Sequence[Host] = ()) -> str:
 def _chunks(resources: Resources) -> list[tuple[int, int]]:
     """Return pairs (number of chunks, cores of each); each chunk is on a host of its own."""
     cores, nodes = resources.cores, resources.nodes
+    if resources.is_single_process and nodes:  # of a pool's job: as much on each
+        return [(nodes, resources.cores_on_each)]
     if resources.is_single_process or not (nodes or resources.cores_per_node):
         return [(1, cores)]
     if nodes is None:

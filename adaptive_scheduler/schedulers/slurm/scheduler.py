@@ -264,10 +264,15 @@ def _arguments(job: JobRequest) -> list[str]:
 
 
 def _shape(resources: Resources) -> list[str]:
-    """One task for each MPI rank; a single-process executor is one task with all CPUs."""
+    """One task for each MPI rank; a single-process executor is one task with all CPUs.
+
+    Of a pool's job with several nodes it is one on each; it goes on when one of them fails.
+    """
     if resources.is_single_process:
-        cpus = resources.cores * resources.num_threads
-        return ["--nodes=1", "--ntasks=1", f"--cpus-per-task={cpus}"]
+        nodes = resources.nodes or 1
+        cpus = resources.cores_on_each * resources.num_threads
+        spread = ["--ntasks-per-node=1", "--no-kill"] if nodes > 1 else []
+        return [f"--nodes={nodes}", f"--ntasks={nodes}", f"--cpus-per-task={cpus}", *spread]
     options = [f"--ntasks={resources.cores}"]
     if resources.nodes:
         options.append(f"--nodes={resources.nodes}")

@@ -26,6 +26,8 @@ class Mom:
         self.folder = folder
         for name in ("home", "jobs", "aux", "spool", "tmp", "undelivered"):
             (folder / name).mkdir(exist_ok=True)
+        # what a job starts on another host is not bound to the cores of what started it
+        (folder / "cores").write_text(" ".join(map(str, os.sched_getaffinity(0))))
         # a home of its own, as a profile killed half-way may leave locks; PBS's programs
         # are last on PATH, as /etc/profile.d/pbs.sh puts them
         here = shlex.quote(str(HERE))

@@ -34,6 +34,7 @@ class Server:
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self.settings = settings
+        submit.CHUNK_RESOURCES.update(settings["resources"])
         self.mom = Mom(folder)
         self.jobs: list[Job] = []
         self.stopping = False

@@ -17,8 +17,10 @@ import psutil
 from adaptive_scheduler.client.tasks.frames import Frames, accept, listen
 from adaptive_scheduler.client.tasks.messages import (
     Begun,
+    EndRanks,
     FromAgent,
     Quit,
+    RanksEnded,
     Ready,
     Start,
     StopTask,
@@ -49,6 +51,9 @@ class AgentListener(Protocol):
 
     def task_ended(self, ended: TaskEnd) -> None:
         """A task has ended, or comes back."""
+
+    def ranks_ended(self, token: int) -> None:
+        """Nothing is left of a task on the node."""
 
     def agent_came(self) -> None:
         """There is an agent again."""
@@ -84,6 +89,7 @@ class AgentLink:
         self._watch(self._server, self._meet)
         self._frames: Frames | None = None
         self._waiting: dict[int, Start] = {}
+        self._unclean: set[int] = set()  # tokens of tasks of which something may be left
         self._quit: Quit | None = None
         self._life = _Supervisor(address, folder)
         self._watch(self._life.pidfd, self._lose_supervisor)
@@ -113,6 +119,17 @@ class AgentLink:
         """Let a task come back, if it has not begun."""
         if self._frames is not None:
             self._frames.send(StopTask(token, EndKind.BACK))
+
+    def end_ranks(self, token: int) -> None:
+        """Kill what is left here of a task that an agent of another node has started."""
+        self._unclean.add(token)
+        if self._frames is not None:
+            self._frames.send(EndRanks(token))
+
+    @property
+    def has_agent(self) -> bool:
+        """Whether there is an agent at the moment."""
+        return self._frames is not None
 
     def quit(self, grace: float) -> None:
         """End all tasks, and the agent: by SIGTERM, and after `grace` seconds by SIGKILL."""
@@ -164,6 +181,8 @@ class AgentLink:
         self._watch(sock, self._hear)
         if self._quit is not None:
             self._frames.send(self._quit)
+        for token in self._unclean:
+            self._frames.send(EndRanks(token))
         for start in self._waiting.values():
             self._frames.send(start)
         self._waiting.clear()
@@ -178,6 +197,9 @@ class AgentLink:
                     self._listener.task_ended(message)
                 case Begun():
                     self._listener.task_begun(message)
+                case RanksEnded():
+                    self._unclean.discard(message.token)
+                    self._listener.ranks_ended(message.token)
                 case Ready():
                     self._life.agent = message.pid
         if not frames.is_open:

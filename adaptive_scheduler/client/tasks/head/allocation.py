@@ -20,6 +20,11 @@ GPU_VARIABLES = (
     "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS",
     "GPU_DEVICE_ORDINAL",
 )  # fmt: skip
+#: Other variables whose values are those of one node.
+OF_NODE = (
+    "SLURMD_NODENAME", "SLURM_CPUS_ON_NODE", "NCPUS", "PBS_NODENUM", "PBS_TASKNUM", "PBS_MOMPORT",
+    "TMPDIR",
+)  # fmt: skip
 #: What batch systems write there if a job has no GPU.
 _NO_GPUS = ("", "-1", "NoDevFiles")
 _MIB = 2**20

@@ -23,18 +23,15 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import msgspec
-import psutil
 
 from adaptive_scheduler.client import job_environment
 from adaptive_scheduler.client.deadline import Deadline, walltime_left
 from adaptive_scheduler.client.job_environment import JobEnvironment
 from adaptive_scheduler.client.signals import ENDING, WARNING, ParentWatch
-from adaptive_scheduler.client.tasks.head.agent_link import AgentLink
 from adaptive_scheduler.client.tasks.head.allocation import (
     allocation_left,
     are_bound,
@@ -43,19 +40,19 @@ from adaptive_scheduler.client.tasks.head.allocation import (
 )
 from adaptive_scheduler.client.tasks.head.head_link import HeadLink
 from adaptive_scheduler.client.tasks.head.head_session import Action, EndTask, HeadSession, Recall
-from adaptive_scheduler.client.tasks.messages import Begun, Call, Slot, Start, TaskEnd
-from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, WORKER_VARIABLE
-from adaptive_scheduler.core import paths
+from adaptive_scheduler.client.tasks.head.nodes import JobNodes, Nodes
+from adaptive_scheduler.client.tasks.messages import Begun, TaskEnd
+from adaptive_scheduler.client.tasks.other_nodes.earlier_life import wait_for_earlier
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.tasks.command_spec import CommandSpec
-from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
+from adaptive_scheduler.core.paths import JOB_VARIABLE, NODE_VARIABLE, RunFolder
+from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.wire.messages import Goodbye, Hello, Owner
-from adaptive_scheduler.core.wire.tasks import EndKind, Given, Trade
+from adaptive_scheduler.core.wire.tasks import EndKind, Trade
 from adaptive_scheduler.errors import AdaptiveSchedulerError, ProtocolError, RequestRefusedError
 from adaptive_scheduler.executors import signals
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.child_process import become_subreaper
+from adaptive_scheduler.schedulers.node_launch import nodes_of_job
 
 #: Seconds for which ends are gathered while every slot has work.
 GATHER = 0.01
@@ -70,8 +67,6 @@ SIGNAL_GRACE, LONELY_GRACE = 5.0, 3.0
 CONFIRM = 5.0
 #: Seconds that a goodbye may take, and that either may take if the manager is away already.
 FAREWELL, LONELY = 3.0, 1.0
-#: The modules that a node's supervisor and agent run.
-NODE = {f"adaptive_scheduler.client.tasks.node.{name}" for name in ("supervisor", "agent")}
 #: Seconds between two looks at what only the clock tells.
 TICK = 1.0
 
@@ -126,23 +121,26 @@ class HeadEnd:
 
 
 class HeadProcess:
-    """Runs the tasks of one node.
+    """Runs the tasks of one job.
 
     Parameters
     ----------
     folder : RunFolder
     config : RunConfig
-    hello : Hello
-        Its inventory has one node.
     owner : Owner
+    nodes : JobNodes
+    submit : int
+        Number of the submit that made the job; -1: none.
     deadline : Deadline
     """
 
     def __init__(
-        self, folder: RunFolder, config: RunConfig, owner: Owner, hello: Hello, deadline: Deadline
-    ) -> None:
+        self, folder: RunFolder, config: RunConfig, owner: Owner, nodes: JobNodes, submit: int,
+        deadline: Deadline,
+    ) -> None:  # fmt: skip
         self._timing = config.timing
         self._session = HeadSession()
+        self._session.expect(range(1, len(nodes.names)))
         self._ending = HeadEnd(deadline)
         self._post_at = float("inf")
         self._next_look = 0.0
@@ -150,9 +148,8 @@ class HeadProcess:
         self._selector = selectors.DefaultSelector()
         for path in (folder.values, folder.functions):
             path.mkdir(mode=0o700, exist_ok=True)
-        self._has_gpus = any(node.gpus for node in hello.inventory)
-        self._link = HeadLink(folder, owner, hello)
-        self._agents = AgentLink(folder, self._selector, self)
+        self._link = HeadLink(folder, owner, hello_of(nodes.at_first(), submit))
+        self._nodes = Nodes(folder, self._selector, self, nodes)
         self._selector.register(self._link.answered, selectors.EVENT_READ, self._take_answers)
         self._selector.register(self._signals.fd, selectors.EVENT_READ, self._take_signals)
 
@@ -179,10 +176,10 @@ class HeadProcess:
                     if is_alone():
                         self.leave("who started it has ended", LONELY_GRACE)
         except BaseException as error:
-            self._agents.close()
+            self._nodes.close()
             self._say_goodbye(f"{type(error).__name__}: {error}", broken=True)
             raise
-        self._agents.close()
+        self._nodes.close()
         self._say_goodbye(self._ending.reason)
         return self._ending.reason
 
@@ -200,12 +197,14 @@ class HeadProcess:
 
     def _turn(self) -> None:
         wait = max(0.0, min(TICK, self._post_at - time.monotonic()))
+        if self._nodes.has_heard:
+            wait = 0.0
         for key, _ in self._selector.select(wait):
             key.data()
         if self._link.fault is not None:
             raise self._link.fault
         now = time.monotonic()
-        self._agents.tick(now)
+        self._nodes.tick(now)
         self._watch_clock()
         if now >= self._post_at:
             self._post_at = now + self._timing.beat
@@ -227,7 +226,7 @@ class HeadProcess:
             return
         grace = self._ending.begin(reason, grace)
         self._session.give_back_waiting()
-        self._agents.quit(grace)
+        self._nodes.quit(grace)
         self._soon(0.0)
 
     def _trade(self) -> Trade:
@@ -235,7 +234,7 @@ class HeadProcess:
         return msgspec.structs.replace(trade, seconds_left=self._ending.seconds_left)
 
     def _soon(self, seconds: float) -> None:
-        if self._agents.has_come:  # a head that cannot begin anything yet asks for nothing
+        if self._nodes.can_begin:  # a head that cannot begin anything yet asks for nothing
             self._post_at = min(self._post_at, time.monotonic() + seconds)
 
     # ------------------------------------------------------------------ signals
@@ -264,30 +263,26 @@ class HeadProcess:
 
     def _carry_out(self, action: Action) -> None:
         if isinstance(action, EndTask):
-            self._agents.stop(action.token)
+            self._nodes.stop(action.token)
             return
         if isinstance(action, Recall):
-            self._agents.recall(action.token)
+            self._nodes.recall(action.token)
             return
-        given, (place, *_) = action.given, action.place
         try:
-            work = _work(given)
+            self._nodes.begin(action.given, action.place)
         except msgspec.MsgspecError as error:
             text = f"it is no command of this version: {error}"
-            self.task_ended(TaskEnd(given.token, EndKind.UNABLE, text=text, begun=False))
-            return
-        slot = _slot(place, given.threads, self._has_gpus)
-        self._agents.start(Start(given.token, work, slot, given.timeout, given.attempt))
+            self.task_ended(TaskEnd(action.given.token, EndKind.UNABLE, text=text, begun=False))
 
-    # ------------------------------------------------------------------ the agent
+    # ------------------------------------------------------------------ the nodes
 
-    def agent_came(self) -> None:
+    def agent_came(self, _node: int) -> None:
         """There is an agent: it can begin something."""
         self._soon(0.0)
 
-    def task_begun(self, begun: Begun) -> None:
+    def task_begun(self, node: int, begun: Begun) -> None:
         """A task has been running for a moment."""
-        for recall in self._session.note_begun(begun.token, 0, begun.pid):
+        for recall in self._session.note_begun(begun.token, node, begun.pid):
             self._carry_out(recall)
         self._soon(TELL_BEGUN)
 
@@ -301,10 +296,35 @@ class HeadProcess:
             self._carry_out(begin)
         self._soon(GATHER if self._session.can_wait else 0.0)
 
-    def agent_lost(self, unsent: frozenset[int]) -> None:
+    def ranks_ended(self, node: int, token: int) -> None:
+        """Nothing to be done here: `task_ended` is called when nothing is left of it on any node."""
+
+    def agent_lost(self, node: int, unsent: frozenset[int]) -> None:
         """What ran there died with it."""
-        is_ending = bool(self._ending.reason)
-        self._session.lose("the agent of its node died", is_ending=is_ending, unsent=unsent)
+        self._lose(node, "the agent of its node died", unsent)
+
+    def node_came(self, node: int, inventory: NodeInventory) -> None:
+        """There are more cores, or those of a lost node again."""
+        self._change_node(node, inventory)
+
+    def node_lost(self, node: int, text: str) -> None:
+        """What ran there died with it, and nothing can run there."""
+        self._lose(node, text, is_node=True)
+        self._change_node(node, None)
+
+    def _lose(
+        self, node: int, text: str, unsent: frozenset[int] = frozenset(), *, is_node: bool = False
+    ) -> None:
+        later = self._session.lose(
+            text, is_ending=bool(self._ending.reason), unsent=unsent, node=node, is_node=is_node
+        )
+        for token, kind in later.items():
+            self._nodes.end_dead(TaskEnd(token, kind, text=text))
+        self._soon(0.0)
+
+    def _change_node(self, node: int, inventory: NodeInventory | None) -> None:
+        self._session.change_node(node, inventory)
+        self._link.introduce(self._nodes.inventory)
         self._soon(0.0)
 
 
@@ -328,20 +348,10 @@ class _Signals:
         return numbers
 
 
-def _work(given: Given) -> Call | CommandSpec:
-    if given.function:
-        return Call(given.function, given.spec)
-    return msgspec.msgpack.decode(given.spec, type=CommandSpec)
-
-
-def _slot(place: NodePlace, threads: int, has_gpus: bool) -> Slot:
-    gpus = tuple(dict.fromkeys(gpu for gpu, _ in place.gpus)) if has_gpus else None
-    return Slot(tuple(place.cores), gpus, threads)
-
-
-def hello_of(node: NodeInventory, submit: int = -1) -> Hello:
-    """Return how the head of a node introduces itself."""
-    return Hello(socket.gethostname(), os.getpid(), len(node.cores), submit, [node])
+def hello_of(nodes: list[NodeInventory], submit: int = -1) -> Hello:
+    """Return how the head of a job introduces itself."""
+    cores = sum(len(node.cores) for node in nodes)
+    return Hello(socket.gethostname(), os.getpid(), cores, submit, nodes)
 
 
 def run_in_job(job: JobEnvironment, folder: RunFolder, config: RunConfig, log: Any) -> int:
@@ -350,14 +360,17 @@ def run_in_job(job: JobEnvironment, folder: RunFolder, config: RunConfig, log: A
     if config.environment is not None:
         job_environment.check(config.environment)
         job_environment.restore(config.environment)
-    node = of_job(os.environ, job.cores)
-    if not are_bound(node):
-        log.info("cores_not_bound", cores=len(node.cores), reason="the batch system binds no jobs")
+    nodes = nodes_of(job)
+    if not are_bound(nodes.own):
+        log.info(
+            "cores_not_bound", cores=len(nodes.own.cores), reason="the batch system binds no jobs"
+        )
+    os.environ[NODE_VARIABLE] = nodes.own.name
     if job.owner.attempt:
-        wait_for_earlier_head(job.owner.job)
+        wait_for_earlier(job.owner.job, nodes.own.name)
     become_subreaper()
     deadline = Deadline(partial(walltime_left, job, folder))
-    head = HeadProcess(folder, config, job.owner, hello_of(node, job.submit), deadline)
+    head = HeadProcess(folder, config, job.owner, nodes, job.submit, deadline)
     try:
         why = head.run(ParentWatch(job.owner.job).are_gone, job.mark_begun)
     except (RequestRefusedError, ProtocolError):
@@ -368,35 +381,12 @@ def run_in_job(job: JobEnvironment, folder: RunFolder, config: RunConfig, log: A
     return 0
 
 
-def wait_for_earlier_head(job: str) -> None:
-    """Wait until what a head that was killed has left in this job is gone: it has the same cores.
-
-    Its agent ends its tasks. If that was killed with it, and the supervisor too, nobody does: then
-    they are killed here.
-    """
-    end = time.monotonic() + GRACE + CONFIRM
-    while time.monotonic() < end and any(_modules(one) & NODE for one in _of_job(job)):
-        time.sleep(0.2)
-    for process in _of_job(job):
-        with suppress(psutil.Error):
-            if process.environ().keys() & {TASK_VARIABLE, WORKER_VARIABLE}:
-                process.kill()
-
-
-def _of_job(job: str) -> list[psutil.Process]:
-    """Other processes of a job that this user may see."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.pid != os.getpid() and process.environ().get(paths.JOB_VARIABLE) == job:
-                found.append(process)
-    return found
-
-
-def _modules(process: psutil.Process) -> set[str]:
-    with suppress(psutil.Error):
-        return set(process.cmdline())
-    return set()
+def nodes_of(job: JobEnvironment) -> JobNodes:
+    """Return the nodes of the job that this process runs in."""
+    own, *others = nodes_of_job(os.environ) or [""]
+    cores = max(1, job.cores // (1 + len(others)))
+    node = of_job(os.environ, cores)
+    return JobNodes(msgspec.structs.replace(node, name=own or node.name), others, cores)
 
 
 def main(argv: list[str]) -> int:
@@ -404,7 +394,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m adaptive_scheduler.client.tasks.head.head")
     parser.add_argument("folder", help="of the run")
     parser.add_argument("--slots", type=int, help="cores for tasks; default: all")
-    parser.add_argument("--gpus", default="", help="numbers of GPUs, with commas between them")
+    parser.add_argument("--gpu", action="append", default=[], help="a GPU, by number or name")
     parser.add_argument("--parent", type=int, help="leave when this process, its parent, has ended")
     parser.add_argument("--job", help="what it is for its manager; default: something new")
     parser.add_argument("--attempt", type=int, default=0, help="how often it was started before")
@@ -413,13 +403,14 @@ def main(argv: list[str]) -> int:
     folder = RunFolder(given.folder)
     job = given.job or f"here:{socket.gethostname()}:{os.getpid()}"
     owner = Owner(job, 0, given.attempt, uuid.uuid4().hex)
+    node = of_allocation(os.environ, given.slots, given.gpu)
+    os.environ[JOB_VARIABLE], os.environ[NODE_VARIABLE] = job, node.name
     if given.attempt:
-        wait_for_earlier_head(job)
-    node = of_allocation(os.environ, given.slots, [one for one in given.gpus.split(",") if one])
+        wait_for_earlier(job, node.name)
     deadline = Deadline(lambda: allocation_left(os.environ, time.time()))
     try:
         config = read_config(folder)
-        head = HeadProcess(folder, config, owner, hello_of(node), deadline)
+        head = HeadProcess(folder, config, owner, JobNodes(node), -1, deadline)
         # its number is given: when this line is reached, the parent may have ended already
         head.run(lambda: given.parent is not None and os.getppid() != given.parent)
     except AdaptiveSchedulerError as error:

@@ -12,6 +12,7 @@ from contextlib import suppress
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.wire.messages import Goodbye, Hello, Owner, Refused, Reply, Welcome
 from adaptive_scheduler.core.wire.tasks import Trade, Work
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError, RequestRefusedError
@@ -35,7 +36,7 @@ class HeadLink:
     folder : RunFolder
     owner : Owner
     hello : Hello
-        Said to each manager that does not know this head.
+        Said to each manager that does not know this head, until `introduce` brings a newer one.
 
     Attributes
     ----------
@@ -67,6 +68,12 @@ class HeadLink:
                 trade = msgspec.structs.replace(trade, begun=[*former.begun, *trade.begun])
             self._next = trade
         os.eventfd_write(self._posted, 1)
+
+    def introduce(self, nodes: list[NodeInventory]) -> None:
+        """Tell managers that come later that there is this."""
+        folder, owner, hello = self._to
+        cores = sum(len(node.cores) for node in nodes)
+        self._to = folder, owner, msgspec.structs.replace(hello, ranks=cores, inventory=list(nodes))
 
     def away_for(self) -> float:
         """Seconds since the manager was first not reached; 0 while it answers."""

@@ -13,8 +13,17 @@ from typing import Any
 
 import msgspec
 
-from adaptive_scheduler.core.tasks.place import Placement
-from adaptive_scheduler.core.wire.tasks import End, EndKind, Given, Held, Order, Trade, Work
+from adaptive_scheduler.core.tasks.place import NodeInventory, Placement
+from adaptive_scheduler.core.wire.tasks import (
+    End,
+    EndKind,
+    Given,
+    Held,
+    NodeChange,
+    Order,
+    Trade,
+    Work,
+)
 
 #: Seconds of work that is lined up at the agent behind each task that runs: for short calls the
 #: agent must not wait for the head after each one.
@@ -66,7 +75,8 @@ class HeadReport:
         self.must_tell = self.frees = False
         self.unheard: list[End] = []
         self._begun: list[tuple[int, int, int]] = []
-        self._last_end = 0
+        self._last_end = self._last_change = self._heard_of_nodes = 0
+        self._changes: dict[int, NodeChange] = {}  # the last one of each node
 
     def add(self, token: int, kind: EndKind, follower: int = 0, **facts: Any) -> None:
         """A task has ended, or comes back."""
@@ -77,15 +87,28 @@ class HeadReport:
         """A task has been running for a moment."""
         self._begun.append((token, node, pid))
 
-    def forget(self, heard: int) -> None:
-        """The manager has confirmed ends."""
+    def change_node(self, node: int, inventory: NodeInventory | None) -> None:
+        """A node has come, or is lost."""
+        self._last_change += 1
+        self._changes[node] = NodeChange(self._last_change, node, inventory)
+
+    def forget(self, heard: int, nodes: int) -> None:
+        """The manager has confirmed ends, and what has changed about nodes: a new one nothing of it."""
         self.unheard = [end for end in self.unheard if end.number > heard]
+        self._heard_of_nodes = nodes
 
     def trade(self, holds: list[Held] | None, wait: float) -> Trade:
         """Return what there is to tell."""
         begun, self._begun = self._begun, []
         self.frees = False
-        return Trade(self.seen, self.told, self._first(), begun, holds, wait, self._last_end)
+        return Trade(
+            self.seen, self.told, self._first(), begun, holds, wait, self._last_end,
+            nodes=self._unheard_changes(),
+        )  # fmt: skip
+
+    def _unheard_changes(self) -> list[NodeChange]:
+        changes = [one for one in self._changes.values() if one.number > self._heard_of_nodes]
+        return sorted(changes, key=lambda one: one.number)
 
     def _first(self) -> list[End]:
         """Return what is not confirmed, as far as one message may be large; the rest comes next."""
@@ -139,11 +162,11 @@ class TaskLines:
             line.remove(token)
         return line is not None
 
-    def clear(self) -> list[int]:
-        """Let all leave; returns them."""
-        tokens = list(self._line_of)
-        self._lines.clear()
-        self._line_of.clear()
+    def clear(self, leader: int) -> list[int]:
+        """Let all leave that follow a task; returns them."""
+        tokens = list(self._lines.pop(leader, ()))
+        for token in tokens:
+            del self._line_of[token]
         return tokens
 
 
@@ -166,6 +189,7 @@ class HeadSession:
         self._long: set[int] = set()  # tokens of those that have been running for a moment
         self._recalled: set[int] = set()  # tokens of those that may come back out of their line
         self._offers: dict[int, Placement] = {}  # places of those that stand in line, if they do
+        self._absent: set[int] = set()  # nodes that have not come yet, or are lost
 
     @property
     def has_news(self) -> bool:
@@ -186,7 +210,7 @@ class HeadSession:
 
     def take(self, work: Work) -> list[Action]:
         """Take in an answer; returns what follows."""
-        self._report.forget(work.heard)
+        self._report.forget(work.heard, work.nodes)
         self._report.must_tell = work.tell
         actions: list[Action] = []
         dropped = {order.token for order in work.orders if order.is_drop}
@@ -210,12 +234,14 @@ class HeadSession:
     def _place(self, given: Given) -> list[Begin]:
         """Begin a task where the manager says, or let it wait."""
         if given.place is not None:
-            return [self._begin(given, given.place)]
+            return self._begin_or_return(given, given.place)
         self._wait(given)
         return []
 
     def _line_up(self, token: int, actions: list[Action]) -> None:
         """Let the agent have what is to follow a short task."""
+        if len(self.running[token]) > 1:
+            return  # its place may take a while to become clean, on its other nodes
         fits = self._tasks[token].fits
         mean = self._mean.get(self._tasks[token].function)
         if mean is None or token in self._long or not self._waiting[fits]:
@@ -232,7 +258,7 @@ class HeadSession:
             return []
         if order.place is not None:
             if not self._is_away(order.token):
-                return [self._begin(given, order.place)]
+                return [*self._begin_or_return(given, order.place)]
             return self._pass_on(order, given)
         if order.priority is not None:
             self._tasks[order.token] = msgspec.structs.replace(given, priority=order.priority)
@@ -258,7 +284,7 @@ class HeadSession:
         One that runs has taken it over already: the manager will hear of it, and free this one. If
         none waits, it is recalled from its line.
         """
-        if order.token not in self._lines or order.place is None:
+        if order.token not in self._lines or order.place is None or self._is_lost(order.place):
             return []
         other = self._take_best(given.fits)
         if other is None:
@@ -278,6 +304,16 @@ class HeadSession:
     def _begin(self, given: Given, place: Placement) -> Begin:
         self.running[given.token] = place
         return Begin(given, place)
+
+    def _begin_or_return(self, given: Given, place: Placement) -> list[Begin]:
+        """Begin a task; if a node of its place was lost meanwhile it comes back."""
+        if not self._is_lost(place):
+            return [self._begin(given, place)]
+        self._end(given.token, EndKind.BACK, begun=False)
+        return []
+
+    def _is_lost(self, place: Placement) -> bool:
+        return any(part.node in self._absent for part in place)
 
     # ------------------------------------------------------------------ from the agents
 
@@ -300,7 +336,7 @@ class HeadSession:
         if kind is not EndKind.BACK or not was_recalled:
             self._end(token, kind, **facts)
         elif place is not None:
-            return [self._begin(self._tasks[token], place)]
+            return [*self._begin_or_return(self._tasks[token], place)]
         else:
             self._wait(self._tasks[token])
         return []
@@ -319,7 +355,7 @@ class HeadSession:
             self.running[follower] = place
             self._offers.pop(follower, None)  # the manager will free it
             self._recalled.discard(follower)
-        elif (best := self._take_best(given.fits)) is not None:
+        elif not self._is_lost(place) and (best := self._take_best(given.fits)) is not None:
             follower = best.token
             actions.append(self._begin(best, place))
         self._end(token, kind, follower, **facts)
@@ -329,8 +365,11 @@ class HeadSession:
             self._report.frees = True
         return actions
 
-    def lose(self, text: str, *, is_ending: bool, unsent: Collection[int] = frozenset()) -> None:
-        """All that ran has died with its agent, and what was lined up comes back.
+    def lose(
+        self, text: str, *, is_ending: bool, unsent: Collection[int] = frozenset(), node: int = 0,
+        is_node: bool = False,
+    ) -> dict[int, EndKind]:  # fmt: skip
+        """All that an agent ran has died with it, and what was lined up comes back.
 
         Parameters
         ----------
@@ -341,20 +380,67 @@ class HeadSession:
             if there is none.
         unsent : collection of int
             Those that no agent was given: they come back, too.
+        node : int
+            Of the agent.
+        is_node : bool
+            The whole node is lost: then all have died that had a part there, and only those are blamed
+            that died before.
+
+        Returns
+        -------
+        dict of int to EndKind
+            Tasks of several nodes among those that have died, and how: `end` them when nothing is left
+            of them on their other nodes.
         """
-        for token in [one for one in self.running if one in unsent]:
-            del self.running[token]
-            self._end(token, EndKind.BACK, begun=False)
-        for token in self._lines.clear():
-            self._end(token, EndKind.BACK, begun=False)
-        for known in (self._long, self._recalled, self._offers):
-            known.clear()
-        suspects = {token for token in self.running if self._tasks[token].crashes}
-        blamed = set() if is_ending else suspects or set(self.running)
-        for token in list(self.running):
-            del self.running[token]
-            kind = EndKind.DIED if token in blamed else EndKind.CUT
-            self._end(token, kind, text=text)
+        self._return_unbegun(node, unsent)
+        dead = {token for token in self.running if self._has_part_on(node, token, is_node=is_node)}
+        suspects = {token for token in dead if self._tasks[token].crashes}
+        blamed = set() if is_ending else suspects or (set() if is_node else dead)
+        kinds = {
+            one: EndKind.DIED if one in blamed else EndKind.CUT
+            for one in self.running
+            if one in dead
+        }
+        return self._end_dead(kinds, text)
+
+    def _return_unbegun(self, node: int, unsent: Collection[int]) -> None:
+        """Give back what an agent has not begun: what is lined up, and what it was never given."""
+        for token in [one for one, place in self.running.items() if place[0].node == node]:
+            for follower in self._lines.clear(token):
+                self._end(follower, EndKind.BACK, begun=False)
+                self._recalled.discard(follower)
+                self._offers.pop(follower, None)
+            if token in unsent:
+                del self.running[token]
+                self._end(token, EndKind.BACK, begun=False)
+
+    def _has_part_on(self, node: int, token: int, *, is_node: bool) -> bool:
+        """Whether a task was begun by the agent of a node; or, `is_node`, has a part there."""
+        first, *others = self.running[token]
+        return first.node == node or (is_node and any(part.node == node for part in others))
+
+    def _end_dead(self, kinds: dict[int, EndKind], text: str) -> dict[int, EndKind]:
+        later = {}
+        for token, kind in kinds.items():
+            self._long.discard(token)
+            if len(self.running[token]) > 1:
+                later[token] = kind
+            else:
+                del self.running[token]
+                self._end(token, kind, text=text)
+        return later
+
+    def change_node(self, node: int, inventory: NodeInventory | None) -> None:
+        """A node has come, or is lost: `lose` its tasks before."""
+        if inventory is None:
+            self._absent.add(node)
+        else:
+            self._absent.discard(node)
+        self._report.change_node(node, inventory)
+
+    def expect(self, nodes: Collection[int]) -> None:
+        """These nodes have not come yet."""
+        self._absent.update(nodes)
 
     def _note_seconds(self, function: str, seconds: float) -> None:
         mean = self._mean.get(function)

@@ -25,7 +25,9 @@ import msgspec
 
 from adaptive_scheduler.client.tasks.frames import Frames, connect
 from adaptive_scheduler.client.tasks.messages import (
+    EndRanks,
     Quit,
+    RanksEnded,
     Ready,
     Slot,
     Start,
@@ -33,10 +35,18 @@ from adaptive_scheduler.client.tasks.messages import (
     TaskEnd,
     ToAgent,
 )
-from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, WORKER_VARIABLE
+from adaptive_scheduler.client.tasks.node.environment import (
+    RANKS_VARIABLE,
+    TASK_VARIABLE,
+    WORKER_VARIABLE,
+    marks_of,
+    node_name,
+    owner_of,
+)
 from adaptive_scheduler.client.tasks.node.ledger import Stopping, TaskLedger
-from adaptive_scheduler.client.tasks.node.orphans import Origin, end_orphans
+from adaptive_scheduler.client.tasks.node.orphans import Origin, end_marked, end_orphans
 from adaptive_scheduler.client.tasks.node.slot_queue import Node, SlotQueue
+from adaptive_scheduler.client.tasks.ranks.files import remove_left
 from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.io.system.child_process import (
     become_subreaper,
@@ -83,9 +93,12 @@ class Agent:
         self._selector = selectors.DefaultSelector()
         self._slots: dict[Slot, SlotQueue] = {}
         self._next_tick = self._next_orphans = self._flushed = 0.0
+        self._foreign: set[int] = (
+            set()
+        )  # tasks of other agents, of which nothing is to be left here
         self._node = Node(
-            folder, environment, os.getcwd(), socket.gethostname(), self._ledger, self._watch,
-            self._unwatch, self._make_room, self._may_have_orphans,
+            folder, environment, os.getcwd(), socket.gethostname(), node_name(environment),
+            self._ledger, self._watch, self._unwatch, self._make_room, self._may_have_orphans,
         )  # fmt: skip
         self._watch(sock, self._hear_head)
         self._watch(parent, self._lose_parent)
@@ -134,6 +147,7 @@ class Agent:
         self._ledger.report_judged(now)
         for queue in self._slots.values():
             queue.look(now)
+        self._end_foreign()
         if now >= self._next_orphans:
             self._next_orphans = now + ORPHANS
             self._end_orphans()
@@ -142,19 +156,25 @@ class Agent:
 
     def _hear_head(self) -> None:
         for order in self._head.receive():
-            match order:
-                case Start():
-                    self._start(order)
-                case StopTask():
-                    self._stop(order.token, order.kind, order.grace)
-                case Quit():
-                    self._end_tasks(order)
+            self._obey(order)
         if not self._head.is_open:
             self._selector.unregister(self._head.sock)
             self._end_tasks(Quit(grace=LONELY_GRACE))
         for queue in self._slots.values():
             if queue.waiting:
                 queue.pump()
+
+    def _obey(self, order: ToAgent) -> None:
+        match order:
+            case Start():
+                self._start(order)
+            case StopTask():
+                self._stop(order.token, order.kind, order.grace)
+            case EndRanks():
+                self._foreign.add(order.token)
+                self._next_tick = 0.0
+            case Quit():
+                self._end_tasks(order)
 
     def _lose_parent(self) -> None:
         """The supervisor has ended: nobody would kill what this agent leaves."""
@@ -235,6 +255,13 @@ class Agent:
         if end_orphans(self._own(), self._is_in_use):
             self._next_orphans = time.monotonic() + TICK
 
+    def _end_foreign(self) -> None:
+        """Kill ranks that are left of other agents' tasks; say so of which there are none any more."""
+        for token in list(self._foreign):
+            if not end_marked(marks_of(self._node.environment, {TASK_VARIABLE: str(token)})):
+                self._foreign.discard(token)
+                self._head.send(RanksEnded(token))
+
     def _is_in_use(self, pid: int) -> bool:
         origin = Origin(pid)
         return any(queue.uses(origin) for queue in self._slots.values())
@@ -245,12 +272,21 @@ def main(argv: list[str]) -> None:
     become_subreaper()
     leave_signals_to_head()
     environment = dict(os.environ)
-    for name in (TASK_VARIABLE, WORKER_VARIABLE):  # of a task in which the head runs
+    for name in (
+        TASK_VARIABLE,
+        WORKER_VARIABLE,
+        RANKS_VARIABLE,
+    ):  # of a task in which the head runs
         environment.pop(name, None)
     parent = int(argv[3])
     os.set_inheritable(parent, False)
     if select.select([parent], [], [], 0.0)[0]:
         return  # the supervisor was killed: the head starts another one
+    while int(argv[2]) and end_marked(
+        marks_of(environment, {RANKS_VARIABLE: node_name(environment)})
+    ):
+        time.sleep(TICK)  # ranks of tasks of the last agent
+    remove_left(Path(argv[1]) / "values", owner_of(environment))
     Agent(connect(argv[0]), parent, Path(argv[1]), environment).run(int(argv[2]))
 
 

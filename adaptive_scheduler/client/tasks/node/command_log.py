@@ -109,21 +109,21 @@ class CommandLog:
             f"/proc/self/fd/{self.fd}", self._path, src_dir_fd=self.fd, follow_symlinks=True
         )  # fmt: skip
 
-    def close(self, *, is_kept: bool, has_failed: bool, is_alone: bool) -> None:
+    def close(self, *, is_kept: bool, is_shown: bool, is_alone: bool) -> None:
         """Its command has ended.
 
         Parameters
         ----------
         is_kept : bool
-        has_failed : bool
-            Then it is there also if it is empty.
+        is_shown : bool
+            It is there also if it is empty.
         is_alone : bool
             Whether nothing that the command has started can write to it any more.
         """
         if self.fd < 0:
             return
         is_empty = not self._is_named and not os.fstat(self.fd).st_size
-        if is_kept and (has_failed or not is_empty):
+        if is_kept and (is_shown or not is_empty):
             self.show()
         elif self._is_named:
             with suppress(OSError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
 from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, WORKER_VARIABLE
@@ -35,6 +35,21 @@ def end_orphans(own: Collection[int], is_in_use: Callable[[int], bool]) -> bool:
         child_process.kill(pid)
         is_any_left |= not child_process.reap(pid)
     return is_any_left
+
+
+def end_marked(marks: Mapping[str, str]) -> bool:
+    """Kill what else was started on this machine with these variables; returns whether there was any.
+
+    Ranks are no descendants of the agent that has them started, wherever a batch system starts them.
+    """
+    is_any = False
+    for name in os.listdir("/proc"):  # noqa: PTH208  called often
+        if not name.isdecimal() or int(name) == os.getpid():
+            continue
+        if child_process.has_variables(int(name), marks):
+            child_process.kill(int(name))
+            is_any = True
+    return is_any
 
 
 def has_company(leader: int) -> bool:

@@ -11,6 +11,7 @@ from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, argv
 from adaptive_scheduler.client.tasks.node.ledger import how
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
 from adaptive_scheduler.core.wire.tasks import EndKind
+from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.io.system.child_process import (
     Child,
     ProcessEnd,
@@ -25,6 +26,8 @@ class RunningProgram:
     Parameters
     ----------
     start : Start
+    work : CommandSpec
+        What runs.
     environment : mapping of str to str
         Of its slot.
     host : str
@@ -47,20 +50,24 @@ class RunningProgram:
     child: Child
 
     def __init__(
-        self, start: Start, environment: Mapping[str, str], host: str, spare: SpareLog
+        self,
+        start: Start,
+        work: CommandSpec,
+        environment: Mapping[str, str],
+        host: str,
+        spare: SpareLog,
     ) -> None:
-        assert isinstance(start.work, CommandSpec)
         self.start = start
-        self.log = CommandLog(start.work.log, spare, is_first=start.attempt == 1)
+        self.log = CommandLog(work.log, spare, is_first=start.attempt == 1)
         self.since = time.monotonic()
         self.lingers: float | None = None
-        self._work = start.work
-        self._steps = list(start.work.steps)
+        self._work = work
+        self._steps = list(work.steps)
         self._step = CommandStep("")
         self._peak = 0
         self._host = host
         self._environment = {
-            **environment, **start.work.environment, TASK_VARIABLE: str(start.token),
+            **environment, **work.environment, TASK_VARIABLE: str(start.token),
         }  # fmt: skip
 
     def begin_step(self) -> TaskEnd | None:
@@ -75,7 +82,7 @@ class RunningProgram:
             text = f"{self._name}could not be started: {what}: {error.strerror}"
             kind = EndKind.DIED if is_shortage(error) else EndKind.UNABLE
             return self._end(kind, error.errno or 0, text)
-        except ValueError as error:  # a NUL in an argument
+        except (ValueError, AdaptiveSchedulerError) as error:  # a NUL in an argument; no launcher
             return self._end(EndKind.UNABLE, 0, f"{self._name}could not be started: {error}")
         return None
 
@@ -96,16 +103,40 @@ class RunningProgram:
         stopped : EndKind or None
             How it is to be called if we have ended it.
         """
-        ending = self.child.reap()
+        ending = self._reap()
         self.lingers = None
         self._peak = max(self._peak, ending.peak)
         if stopped is not None:
             return self._end(stopped, ending.signal or ending.status), ending
-        if ending.signal or ending.status:
-            kind = EndKind.SIGNAL if ending.signal else EndKind.EXIT
-            text = self._name + how(ending)
-            return self._end(kind, ending.signal or ending.status, text), ending
-        return None, ending
+        return self._judge(ending), ending
+
+    def _reap(self) -> ProcessEnd:
+        return self.child.reap()
+
+    def _judge(self, ending: ProcessEnd) -> TaskEnd | None:
+        """Say how the command ended with its program; None: it goes on."""
+        if not (ending.signal or ending.status):
+            return None
+        text = self._name + how(ending)
+        if ending.signal and not self._work.signal_is_exit:
+            return self._end(EndKind.SIGNAL, ending.signal, text)
+        code = 128 + ending.signal if ending.signal else ending.status
+        return self._end(EndKind.EXIT, code, text)
+
+    def send(self, number: int) -> None:
+        """Send a signal to its program."""
+        self.child.send(number)
+
+    def look(self, now: float) -> None:
+        """Notice what only the clock tells."""
+
+    def may_linger(self) -> bool:
+        """Whether what its program leaves may go on for a moment when it was ended."""
+        return True
+
+    def is_clean(self) -> bool:
+        """Whether nothing is left of its program elsewhere; kills what is."""
+        return True
 
     @property
     def _name(self) -> str:
@@ -115,7 +146,8 @@ class RunningProgram:
         """Close its log; `is_alone`: nothing that it has started is left."""
         has_failed = ended.kind is not EndKind.VALUE
         is_kept = has_failed or self._work.keep_log
-        self.log.close(is_kept=is_kept, has_failed=has_failed, is_alone=is_alone)
+        is_shown = has_failed or self._work.keep_empty_log
+        self.log.close(is_kept=is_kept, is_shown=is_shown, is_alone=is_alone)
 
     def _end(self, kind: EndKind, code: int, text: str = "") -> TaskEnd:
         return TaskEnd(

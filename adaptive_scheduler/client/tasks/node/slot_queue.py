@@ -24,6 +24,8 @@ from adaptive_scheduler.client.tasks.node.ledger import (
 )
 from adaptive_scheduler.client.tasks.node.orphans import Origin, has_company
 from adaptive_scheduler.client.tasks.node.programs import RunningProgram
+from adaptive_scheduler.client.tasks.ranks.ranked_program import RankedProgram
+from adaptive_scheduler.core.tasks.command_spec import CommandSpec
 from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.errors import ProtocolError
 from adaptive_scheduler.io.system.child_process import ProcessEnd, is_shortage, patiently
@@ -49,6 +51,8 @@ class Node:
     cwd : str
         Working directory of workers.
     host : str
+    name : str
+        By which processes of this node are known.
     ledger : TaskLedger
     watch, unwatch : callable
         Call something when a file descriptor becomes readable, or no more.
@@ -62,11 +66,17 @@ class Node:
     environment: Mapping[str, str]
     cwd: str
     host: str
+    name: str
     ledger: TaskLedger
     watch: Callable[[Any, Callable[[], None]], None]
     unwatch: Callable[[Any], None]
     make_room: Callable[[Slot], None]
     may_have_orphans: Callable[[], bool]
+
+
+def _is_for_worker(start: Start) -> bool:
+    """Whether it is a call of one process: the ranks of others are started for it alone."""
+    return start.ranks is None and isinstance(start.work, Call)
 
 
 class SlotQueue:
@@ -130,6 +140,7 @@ class SlotQueue:
         """Notice what only the clock tells."""
         token, since = self.running
         if self.program is not None:
+            self.program.look(now)
             start: Start | None = self.program.start
         else:
             start = self.worker.given.get(token) if self.worker and token else None
@@ -160,10 +171,10 @@ class SlotQueue:
 
     def _send(self, start: Start, number: int) -> None:
         """Send a signal to the task that runs."""
-        process = self.program or self.worker
-        if process is not None:
-            process.child.send(number)
-        if self.program is None and self.worker is not None:
+        if self.program is not None:
+            self.program.send(number)
+        elif self.worker is not None:
+            self.worker.child.send(number)
             self._meant = start.token
 
     # ------------------------------------------------------------------------- beginning
@@ -179,23 +190,29 @@ class SlotQueue:
     def pump(self) -> None:
         """Begin what it can."""
         while self.waiting and self.program is None:
-            if isinstance(self.waiting[0].work, Call):
+            if _is_for_worker(self.waiting[0]):
                 if not self._give_calls():
                     return
             elif self.worker is not None and self.worker.given:
                 return
             else:
-                start = self.waiting.popleft()
-                self.program = RunningProgram(
-                    start, self._environment, self._node.host, self._spare
-                )
+                self.program = self._program_of(self.waiting.popleft())
                 self._begin_step(self.program)
+
+    def _program_of(self, start: Start) -> RunningProgram:
+        node = self._node
+        if start.ranks is not None:
+            return RankedProgram(
+                start, self._environment, node.name, self._spare, node.folder, node.cwd
+            )
+        assert isinstance(start.work, CommandSpec)
+        return RunningProgram(start, start.work, self._environment, node.host, self._spare)
 
     def _give_calls(self) -> bool:
         worker = self.worker or self._new_worker()
         room = 0 if worker is None else worker.room
         calls: list[Start] = []
-        while self.waiting and len(calls) < room and isinstance(self.waiting[0].work, Call):
+        while self.waiting and len(calls) < room and _is_for_worker(self.waiting[0]):
             calls.append(self.waiting.popleft())
         if calls and worker is not None:
             worker.give(calls)
@@ -216,14 +233,17 @@ class SlotQueue:
         token, ledger = program.start.token, self._node.ledger
         killed_by = program.child.peek().killed_by
         may_linger = token in ledger.stopping or ledger.is_doubtful(token, killed_by)
-        if may_linger and has_company(program.child.pid):
+        if may_linger and has_company(program.child.pid) and program.may_linger():
             program.lingers = time.monotonic() + JUDGED_AFTER
+        elif not program.is_clean():
+            program.lingers = time.monotonic()  # until it is
         else:
             self._end_step(program)
 
     def _end_lingering(self, program: RunningProgram, until: float, now: float) -> None:
         is_stopping = program.start.token in self._node.ledger.stopping  # then SIGKILL comes
-        if not has_company(program.child.pid) or (now >= until and not is_stopping):
+        is_over = not has_company(program.child.pid) or (now >= until and not is_stopping)
+        if is_over and program.is_clean():
             self._end_step(program)
 
     def _end_step(self, program: RunningProgram) -> None:
@@ -337,8 +357,8 @@ class SlotQueue:
     def _fail_calls(self, why: str, kind: EndKind = EndKind.UNABLE) -> None:
         """Report calls that wait as what `kind` says; with ``DIED`` only the first, others come back."""
         self._stillborn = 0
-        calls = [start for start in self.waiting if isinstance(start.work, Call)]
-        self.waiting = deque(start for start in self.waiting if not isinstance(start.work, Call))
+        calls = [start for start in self.waiting if _is_for_worker(start)]
+        self.waiting = deque(start for start in self.waiting if not _is_for_worker(start))
         for start in calls:
             self._node.ledger.report(TaskEnd(start.token, kind, text=why, begun=False))
             kind = EndKind.BACK if kind is EndKind.DIED else kind

@@ -96,63 +96,30 @@ class ResultSender:
             self.send()
 
 
-class CallWorker:
-    """Evaluates what comes over a socket.
+class CallEvaluator:
+    """Evaluates one call at a time in this process.
 
     Parameters
     ----------
-    sock : socket.socket
-    page : mmap.mmap
-        Shared with the agent: see `NOW`.
     functions, values : Path
         Folders of pickled functions, by their keys, and of large values, by their tasks' tokens.
     """
 
-    def __init__(self, sock: socket.socket, page: mmap.mmap, functions: Path, values: Path) -> None:
-        self._sock = sock
-        self._page = page
+    def __init__(self, functions: Path, values: Path) -> None:
         self._functions = functions
         self._values = values
-        self._file = sock.makefile("rb", buffering=2**18)
-        self._decode = msgspec.msgpack.Decoder(Do).decode
         self._pid = os.getpid()
-        self._results = ResultSender(sock)
 
-    def serve(self) -> None:
-        """Evaluate until the agent ends."""
-        while (head := self._file.read(4)) and len(head) == 4:
-            body = self._file.read(int.from_bytes(head, "big"))
-            self._evaluate(self._decode(body))
+    def call(self, token: int, key: str, spec: bytes, *, keeps_value: bool = True) -> CallEnd:
+        """Evaluate; `keeps_value`: what the function returns is wanted.
 
-    def _evaluate(self, do: Do) -> None:
-        clock, results, flush_at = time.monotonic_ns, self._results, 0
-        if len(do.calls) > 1:
-            results.begin_several()
-            flush_at = clock() + int(FLUSH * 1e9)
-        for token, key, spec in do.calls:
-            begin = clock()
-            NOW.pack_into(self._page, 0, token, begin)
-            if self._is_recalled(
-                do
-            ):  # asked after it was said: so the agent has seen one of the two
-                break
-            kind, value, path, text = self._call(token, key, spec)
-            end = clock()
-            results.add((token, kind, value, path, (end - begin) / 1e9, text))
-            if flush_at and end >= flush_at:
-                results.send()
-                flush_at = end + int(FLUSH * 1e9)
-        results.end_several()
-        results.send(do.number if self._is_recalled(do) else 0)
-        NOW.pack_into(
-            self._page, 0, 0, 0
-        )  # if it cannot be sent, it is this call that has closed all files
-
-    def _is_recalled(self, do: Do) -> bool:
-        number: int = RECALL.unpack_from(self._page, NOW.size)[0]
-        return number >= do.number
-
-    def _call(self, token: int, key: str, spec: bytes) -> CallEnd:
+        Returns
+        -------
+        kind : EndKind
+        value : bytes
+        path : str
+        text : str
+        """
         try:
             name = bytes.fromhex(key)
             function = executor.installed(name) or self._install(name, self._functions / key)
@@ -162,6 +129,8 @@ class CallWorker:
             self._end_if_forked()
             return _failure(executor.describe(error))
         self._end_if_forked()
+        if not keeps_value:
+            return EndKind.VALUE, b"", "", ""
         kind, packed = executor.pickled(value)
         if kind == executor.ERROR:
             return _failure(packed)
@@ -197,6 +166,60 @@ class CallWorker:
         except (FileError, TaskError) as error:
             return _failure(executor.describe(error))
         return EndKind.VALUE, b"", str(path), ""
+
+
+class CallWorker:
+    """Evaluates what comes over a socket.
+
+    Parameters
+    ----------
+    sock : socket.socket
+    page : mmap.mmap
+        Shared with the agent: see `NOW`.
+    functions, values : Path
+        Folders of pickled functions, by their keys, and of large values, by their tasks' tokens.
+    """
+
+    def __init__(self, sock: socket.socket, page: mmap.mmap, functions: Path, values: Path) -> None:
+        self._page = page
+        self._call = CallEvaluator(functions, values).call
+        self._file = sock.makefile("rb", buffering=2**18)
+        self._decode = msgspec.msgpack.Decoder(Do).decode
+        self._results = ResultSender(sock)
+
+    def serve(self) -> None:
+        """Evaluate until the agent ends."""
+        while (head := self._file.read(4)) and len(head) == 4:
+            body = self._file.read(int.from_bytes(head, "big"))
+            self._evaluate(self._decode(body))
+
+    def _evaluate(self, do: Do) -> None:
+        clock, results, flush_at = time.monotonic_ns, self._results, 0
+        if len(do.calls) > 1:
+            results.begin_several()
+            flush_at = clock() + int(FLUSH * 1e9)
+        for token, key, spec in do.calls:
+            begin = clock()
+            NOW.pack_into(self._page, 0, token, begin)
+            if self._is_recalled(
+                do
+            ):  # asked after it was said: so the agent has seen one of the two
+                break
+            kind, value, path, text = self._call(token, key, spec)
+            end = clock()
+            results.add((token, kind, value, path, (end - begin) / 1e9, text))
+            if flush_at and end >= flush_at:
+                results.send()
+                flush_at = end + int(FLUSH * 1e9)
+        results.end_several()
+        results.send(do.number if self._is_recalled(do) else 0)
+        NOW.pack_into(
+            self._page, 0, 0, 0
+        )  # if it cannot be sent, it is this call that has closed all files
+
+    def _is_recalled(self, do: Do) -> bool:
+        number: int = RECALL.unpack_from(self._page, NOW.size)[0]
+        return number >= do.number
 
 
 def _failure(described: tuple[str, str, str, bytes | None]) -> CallEnd:

@@ -8,20 +8,26 @@ import os
 import pickle
 import re
 import shlex
-import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.tasks.command_spec import LATER, CommandSpec, CommandStep, later
+from adaptive_scheduler.core.tasks.command_spec import (
+    LATER,
+    PARAM_FILE,
+    CommandSpec,
+    CommandStep,
+    later,
+)
 from adaptive_scheduler.core.tasks.resources import TaskResources, as_checked
 from adaptive_scheduler.errors import USER_RAISES, InputError, UnpicklableError
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value
-from adaptive_scheduler.runs.driver.commands.value_rules import CommandOutput, ValueRule
+from adaptive_scheduler.runs.driver.commands.value_rules import CommandOutput, ValueRule, as_text
+from adaptive_scheduler.runs.sites.site import Site
 
 #: ``{name}``, but not ``${NAME}`` of the shell, and not ``{{name}}``, which stays as ``{name}``.
 _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|(?<!\$)\{([A-Za-z_]\w*)\}")
@@ -31,7 +37,6 @@ _IN_FOLDER = frozenset({"_param_file", "_output"})
 ALWAYS_THERE = _IN_FOLDER | LATER | {"_name", "_index", "_nodes", "_ranks", "_json"}
 #: In place of the pickle of a rule that cannot be pickled.
 _NOT_PICKLED = b"?"
-PARAM_FILE = "params.json"
 
 Text = str | Sequence[str]
 
@@ -45,18 +50,21 @@ class EncodedCommand(msgspec.Struct, frozen=True):
     rule : callable, optional
     log : Path
     folder : Path, optional
+    reads : callable
+        Returns the content of a file where the run is.
     """
 
     spec: bytes
     rule: Any
     log: Path
     folder: Path | None
+    reads: Callable[[Path], bytes]
 
     def value(self, code: int) -> Any:
         """Return the task's value; raises what the rule raises."""
         if self.rule is None:
             return code
-        return self.rule(CommandOutput(self.log, code, self.folder))
+        return self.rule(CommandOutput(self.log, code, self.folder, self.reads))
 
 
 class Command:
@@ -80,6 +88,10 @@ class Command:
         What it occupies, unless ``options(resources=...)`` says otherwise.
     keep_log : bool
         Whether the output of a success is kept, as that of a failure is.
+    launch_ranks : bool
+        Where its resources have several ranks: whether each program is started once for each of them, by
+        ``srun`` or ``mpiexec``. If not, it is started once, on the first node, and starts its ranks
+        itself: ``mpiexec -hosts {_hosts} -n {_ranks} ./prog``.
     """
 
     def __init__(
@@ -90,6 +102,7 @@ class Command:
         inputs: Sequence[str | os.PathLike[str]] = (),
         resources: TaskResources | None = None,
         keep_log: bool = True,
+        launch_ranks: bool = True,
     ) -> None:
         if value is not None and not callable(value):
             raise InputError(
@@ -117,6 +130,7 @@ class Command:
                 "value that is read from a file."
             )
         self.keep_log = keep_log
+        self.launch_ranks = launch_ranks
         self._pickle_rule()
         self.has_folder = bool(self.inputs) or reads_file or bool(names & _IN_FOLDER)
 
@@ -138,7 +152,7 @@ class Command:
 
     def encode(
         self,
-        folder: RunFolder,
+        site: Site,
         parameters: Mapping[str, Any],
         known: Mapping[str, Any],
         key: str = "",
@@ -147,7 +161,7 @@ class Command:
 
         Parameters
         ----------
-        folder : RunFolder
+        site : Site
         parameters : mapping
         known : mapping
             Values of ``{_name}``, ``{_index}``, ``{_nodes}`` and ``{_ranks}``.
@@ -160,17 +174,22 @@ class Command:
             A placeholder has no value.
         """
         name = _name_of(key) if key else uuid.uuid4().hex[:16]
-        own = folder.tasks / name if self.has_folder else None
+        own = site.folder.tasks / name if self.has_folder else None
         text = _json(parameters)
         values = {**parameters, **known, "_json": text}
         if own is not None:
             values |= {"_param_file": str(own / PARAM_FILE), "_output": str(own)}
         steps = [_filled(step, values) for step in self.steps]
-        log = folder.logs / f"task-{name}.log" if own is None else own / "log"
-        self._write(own, log, text)
+        if own is None:
+            log = site.folder.logs / f"task-{name}.log"
+            site.make_folder(log.parent)
+        else:
+            log = own / "log"
+            site.make_task_folder(own, text, self.inputs)
         program = CommandSpec(
-            steps, os.getcwd() if own is None else str(own), str(log), rule=self._pickled_rule,
+            steps, site.call_place().folder if own is None else str(own), str(log), rule=self._pickled_rule,
             keep_log=self.keep_log, parameters=text if own is None else "",
+            launch_ranks=self.launch_ranks,
         )  # fmt: skip
         try:
             spec = msgspec.msgpack.encode(program)
@@ -178,47 +197,14 @@ class Command:
             raise InputError(
                 f"{self!r}: a text of it or of its parameters is no Unicode: {error.object!r:.200}"
             ) from error
-        return EncodedCommand(spec, self.rule, log, own)
-
-    def _write(self, own: Path | None, log: Path, text: str) -> None:
-        if own is None:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            return
-        if (
-            own.exists()
-        ):  # of a task that was submitted before, by its key: it may run at this moment
-            return
-        around = [str(path) for path in self.inputs if own.resolve().is_relative_to(path.resolve())]
-        if around:  # the copy would be copied into itself
-            raise InputError(
-                f"inputs: {around[0]} has the run's folder in it. Name the files in it instead."
-            )
-        new = own.with_name(f".{own.name}-{uuid.uuid4().hex}")
-        # whatever the umask, no other user may write what the program reads
-        new.parent.mkdir(mode=0o775, parents=True, exist_ok=True)
-        new.mkdir(mode=0o775)
-        try:
-            (new / PARAM_FILE).touch(mode=0o664)
-            (new / PARAM_FILE).write_text(text)
-            for path in self.inputs:
-                copy = shutil.copytree if path.is_dir() else shutil.copy2
-                copy(path, new / path.name)
-        except BaseException:  # an input is gone, or the disk is full
-            shutil.rmtree(new, ignore_errors=True)
-            raise
-        try:
-            new.rename(own)  # whole or not at all: this process may be killed at any moment
-        except OSError:  # another process has submitted it at the same moment
-            if not own.exists():
-                raise
-            shutil.rmtree(new)
+        return EncodedCommand(spec, self.rule, log, own, site.read)
 
 
 def _name_of(key: str) -> str:
     return hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
 
 
-def read_command(folder: RunFolder, spec: bytes) -> tuple[EncodedCommand, dict[str, Any]]:
+def read_command(site: Site, spec: bytes) -> tuple[EncodedCommand, dict[str, Any]]:
     """Return a command that another process has submitted, and its parameters as JSON has them.
 
     Raises
@@ -227,17 +213,18 @@ def read_command(folder: RunFolder, spec: bytes) -> tuple[EncodedCommand, dict[s
         The rule for its value cannot be loaded here.
     """
     found = msgspec.msgpack.decode(spec, type=CommandSpec)
-    own = Path(found.folder) if Path(found.folder).parent == folder.tasks else None
+    own = Path(found.folder) if Path(found.folder).parent == site.folder.tasks else None
     text = found.parameters or "{}"
-    if own is not None and (own / PARAM_FILE).exists():
-        text = (own / PARAM_FILE).read_text()
+    if own is not None:
+        with suppress(FileNotFoundError):  # it was removed
+            text = as_text(site.read(own / PARAM_FILE))
     try:
         rule = _rule_of(found.rule)
     except USER_RAISES as error:  # the border to the user's code: anybody's callable
         raise UnpicklableError(
             f"The rule for a command's value cannot be loaded here ({type(error).__name__}: {error})."
         ) from error
-    return EncodedCommand(spec, rule, Path(found.log), own), json.loads(text)
+    return EncodedCommand(spec, rule, Path(found.log), own, site.read), json.loads(text)
 
 
 def _pickled(rule: Any) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,14 @@ class CommandOutput(msgspec.Struct, frozen=True):
         Its exit status.
     folder : Path, optional
         Its own folder.
+    reads : callable
+        Returns the content of a file where the run is: of a run on another host both paths are there.
     """
 
     log: Path
     code: int
     folder: Path | None = None
+    reads: Callable[[Path], bytes] = Path.read_bytes
 
     def read(self, name: str = "") -> str:
         """Return the text of a file in its folder, or of one by its whole path; without a name, its output."""
@@ -35,11 +40,16 @@ class CommandOutput(msgspec.Struct, frozen=True):
         if name and (self.folder is not None or Path(name).is_absolute()):
             path = (self.folder or Path()) / name
         try:
-            return path.read_text(errors="replace")
+            return as_text(self.reads(path), errors="replace")
         except OSError as error:
             if isinstance(error, FileNotFoundError) and path == self.log:
                 return ""  # it has printed nothing
             raise TaskError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def as_text(data: bytes, errors: str = "strict") -> str:
+    """Return the text of a file, as `Path.read_text` does."""
+    return io.TextIOWrapper(io.BytesIO(data), errors=errors).read()
 
 
 class ValueRule:

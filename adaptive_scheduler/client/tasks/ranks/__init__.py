@@ -1,0 +1,1 @@
+"""Tasks of several ranks: how their launcher is called, and what it starts as each rank."""

@@ -1,0 +1,207 @@
+"""Started by a launcher as each rank of a task: binds itself, runs the program, ends with all of it.
+
+Started as ``python -m adaptive_scheduler.client.tasks.ranks.rank_start PLAN``. It stays until its program has
+ended, as only it can tell how: of a launcher that runs many ranks one learns one status, or none
+before all have ended. Its program writes both outputs into this process's standard output; standard error
+has only what this process itself says (a line of JSON), and what the launcher says.
+
+It ends its program softly or at once as its agent says (see `plan.END_SOFTLY`), or a signal that the launcher
+passes on; at once if the launcher is gone. What the program leaves behind is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from adaptive_scheduler.client.tasks.messages import Slot
+from adaptive_scheduler.client.tasks.node.environment import argv_of, placeholders, slot_environment
+from adaptive_scheduler.client.tasks.node.orphans import has_company
+from adaptive_scheduler.client.tasks.ranks.files import RankFiles
+from adaptive_scheduler.client.tasks.ranks.guard import leave_guard
+from adaptive_scheduler.client.tasks.ranks.plan import (
+    END_SOFTLY,
+    Rank,
+    RankBegun,
+    RankEnded,
+    RankLost,
+    RankPlan,
+    RankReport,
+    hosts_of,
+    name_of,
+    rank_in,
+    slot_of,
+)
+from adaptive_scheduler.core.paths import NODE_VARIABLE
+from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.io.system.child_process import (
+    Child,
+    ProcessEnd,
+    become_subreaper,
+    end_all,
+    patiently,
+    signal_with_parent,
+)
+
+#: What evaluates calls.
+CALL = "adaptive_scheduler.client.tasks.ranks.call_rank"
+#: Comes when the launcher's process on this node has ended: no launcher passes it on.
+PARENT_ENDED = signal.SIGRTMIN + 5
+#: Those that Hydra passes on; under Slurm, what comes is for all processes of the job.
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+#: Seconds that the rest of a process group has after its leader was ended by SIGTERM, as at a walltime.
+_REST = 2.0
+#: Seconds between two looks at it.
+_TICK = 0.05
+
+
+class RankProcess:
+    """Runs one rank of a task.
+
+    Parameters
+    ----------
+    plan : RankPlan
+    rank : Rank
+    file : Path
+        That has the plan.
+    """
+
+    def __init__(self, plan: RankPlan, rank: Rank, file: Path) -> None:
+        self._plan = plan
+        self._rank = rank
+        self._file = file
+        self._node = plan.ranks.nodes[rank.node].name
+        self._is_ending = False
+        self._selector = selectors.DefaultSelector()
+        self._signals = _take_signals()
+        self._selector.register(self._signals, selectors.EVENT_READ, self._hear_signals)
+        if plan.has_input:
+            self._selector.register(0, selectors.EVENT_READ, self._hear_agent)
+
+    def run(self, environ: Mapping[str, str]) -> int:
+        """Run its program to the end; returns the status for the launcher."""
+        slot = slot_of(self._rank, self._plan.ranks, self._plan.threads)
+        if not self._plan.has_input:
+            leave_guard(environ, self._tell_lost)
+        try:
+            self._child = patiently(lambda: self._spawn(slot, environ))
+        except OSError as error:
+            return self._fail(f"{error.filename or 'its program'}: {error.strerror}", error.errno)
+        except ValueError as error:  # a NUL in an argument
+            return self._fail(str(error))
+        self._child.prefer_when_memory_is_short()
+        _say(RankBegun(self._rank.number, self._child.pid))
+        ending = self._wait()
+        end_all()
+        _say(
+            RankEnded(
+                self._rank.number, self._node, ending.status, ending.signal, ending.peak
+            )
+        )  # fmt: skip
+        return ending.status or (128 + ending.signal if ending.signal else 0)
+
+    def _spawn(self, slot: Slot, environ: Mapping[str, str]) -> Child:
+        environment = slot_environment(slot, {**environ, NODE_VARIABLE: self._node})
+        if self._plan.step is None:
+            name = name_of(self._rank.number, self._node, self._plan.ranks)
+            number = str(self._rank.number)
+            argv = [sys.executable, "-P", "-m", CALL, str(self._file), number, name]
+        else:
+            values = placeholders(slot, hosts_of(self._plan.ranks), self._plan.attempt)
+            argv = argv_of(self._plan.step, values)
+        return Child(argv, environment, cwd=self._plan.folder, output=1, cores=slot.cores)
+
+    def _fail(self, fault: str, number: int | None = 0) -> int:
+        end_all()
+        _say(RankEnded(self._rank.number, self._node, fault=fault, error=number or 0))
+        return 127
+
+    def _wait(self) -> ProcessEnd:
+        """Wait until the program and, if it was ended, its group has ended."""
+        self._selector.register(self._child.pidfd, selectors.EVENT_READ, None)
+        while all(key.fd != self._child.pidfd for key in self._turn(None)):
+            pass
+        self._selector.unregister(self._child.pidfd)
+        if self._is_ending or self._child.peek().killed_by == signal.SIGTERM:
+            end = float("inf") if self._is_ending else time.monotonic() + _REST
+            while has_company(self._child.pid) and time.monotonic() < end:
+                self._turn(_TICK)
+        return self._child.reap()
+
+    def _turn(self, timeout: float | None) -> list[selectors.SelectorKey]:
+        keys = [key for key, _ in self._selector.select(timeout)]
+        for key in keys:
+            if key.data is not None:
+                key.data()
+        return keys
+
+    def _hear_signals(self) -> None:
+        for number in os.read(self._signals, 64):
+            if number == PARENT_ENDED:
+                self._child.send(signal.SIGKILL)
+                self._tell_lost()
+            elif not self._plan.has_input:
+                self._end(signal.Signals(number))
+
+    def _tell_lost(self) -> None:
+        RankFiles.around(self._file).write_lost(RankLost(self._rank.number, self._node))
+
+    def _hear_agent(self) -> None:
+        said = os.read(0, 64)
+        if END_SOFTLY in said:
+            self._end(signal.SIGTERM)
+        if not said:
+            self._selector.unregister(0)
+            self._child.send(signal.SIGKILL)
+
+    def _end(self, number: int) -> None:
+        if number != signal.SIGTERM:
+            self._child.send(number)
+        elif not self._is_ending:  # it is said again and again, for ranks that begin only now
+            self._is_ending = True
+            self._child.send(number)
+
+
+def _take_signals() -> int:
+    """Return a file descriptor from which the numbers of signals can be read."""
+    ours, its = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(its, warn_on_full_buffer=False)
+    for number in (*_PASSED_ON, PARENT_ENDED):
+        signal.signal(number, lambda *_: None)  # its default again in the program
+    signal_with_parent(PARENT_ENDED)
+    return ours
+
+
+def _say(report: RankReport) -> None:
+    """Tell the agent; in one piece, so that the launcher does not mix it with what others say."""
+    with suppress(BrokenPipeError):  # the launcher is gone
+        os.write(2, msgspec.json.encode(report) + b"\n")
+
+
+def main(argv: list[str]) -> int:
+    """Run the rank that this process is; returns its exit status."""
+    parent = os.getppid()
+    become_subreaper()
+    file = Path(argv[0])
+    try:
+        plan = RankFiles.around(file).read_plan()
+        rank = rank_in(os.environ, plan.ranks)
+    except (OSError, msgspec.MsgspecError, AdaptiveSchedulerError) as error:
+        print(f"adaptive_scheduler: {error}", file=sys.stderr)
+        return 1
+    process = RankProcess(plan, rank, file)
+    if os.getppid() != parent:
+        return 1
+    return process.run(os.environ)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,328 @@
+"""A task of several ranks that runs: its launcher, what its ranks report, and what is left of them here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from msgspec import structs
+
+from adaptive_scheduler.client.tasks.messages import Call, Ranks, Start, TaskEnd
+from adaptive_scheduler.client.tasks.node.command_log import SpareLog
+from adaptive_scheduler.client.tasks.node.environment import (
+    RANKS_VARIABLE,
+    TASK_VARIABLE,
+    argv_of,
+    marks_of,
+    owner_of,
+    placeholders,
+)
+from adaptive_scheduler.client.tasks.node.ledger import how
+from adaptive_scheduler.client.tasks.node.orphans import end_marked
+from adaptive_scheduler.client.tasks.node.programs import RunningProgram
+from adaptive_scheduler.client.tasks.ranks.files import RankFiles
+from adaptive_scheduler.client.tasks.ranks.launcher import (
+    RankLauncher,
+    find_launcher,
+    own_environment,
+)
+from adaptive_scheduler.client.tasks.ranks.plan import (
+    END_SOFTLY,
+    RankEnded,
+    RankLost,
+    RankPlan,
+    hosts_of,
+    name_of,
+)
+from adaptive_scheduler.client.tasks.ranks.reports import LauncherOutput
+from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
+from adaptive_scheduler.core.wire.tasks import EndKind
+from adaptive_scheduler.io.system.child_process import Child, ProcessEnd, Streams
+from adaptive_scheduler.schedulers.rank_launch import on_its_node
+
+#: What a launcher starts as each rank.
+RANK = "adaptive_scheduler.client.tasks.ranks.rank_start"
+#: Seconds that the other ranks have to end when one has failed.
+GRACE = 2.0
+#: Seconds between two looks for ranks that have lost their launcher.
+LOOK = 1.0
+
+
+class RankedProgram(RunningProgram):
+    """A command, or a call, of several ranks.
+
+    Parameters
+    ----------
+    start : Start
+    environment : mapping of str to str
+        Of its slot.
+    node : str
+        By which processes of this node are known.
+    spare : SpareLog
+    folder : Path
+        Of the run.
+    cwd : str
+        Working directory of calls.
+    """
+
+    def __init__(
+        self,
+        start: Start,
+        environment: Mapping[str, str],
+        node: str,
+        spare: SpareLog,
+        folder: Path,
+        cwd: str,
+    ) -> None:
+        assert start.ranks is not None
+        work = start.work
+        if isinstance(work, Call):
+            work = CommandSpec([CommandStep("", argv=["the call"])], cwd, "", keep_log=False)
+        super().__init__(start, work, {**environment, RANKS_VARIABLE: node}, node, spare)
+        self._ranks: Ranks = start.ranks
+        self._folder = folder
+        self._launch: _Launch | None = None
+
+    @property
+    def _files(self) -> RankFiles:
+        return RankFiles(self._folder / "values", self.start.token)
+
+    @property
+    def _has_log(self) -> bool:
+        return not isinstance(self.start.work, Call)
+
+    # ------------------------------------------------------------------------- its begin
+
+    def _spawn(self) -> Child:
+        output = self.log.open() if self._has_log else None
+        if not self._work.launch_ranks:
+            values = placeholders(self.start.slot, hosts_of(self._ranks), self.start.attempt)
+            environment = own_environment(self._ranks, self._environment, self._folder)
+            child = Child(
+                argv_of(self._step, values), environment, cwd=self._work.folder, output=output,
+                cores=self.start.slot.cores,
+            )  # fmt: skip
+            child.prefer_when_memory_is_short()
+            return child
+        launcher = find_launcher(self._ranks, self._environment, self._folder)
+        work = self.start.work
+        step, call = (None, work) if isinstance(work, Call) else (self._step, None)
+        self._files.write_plan(
+            RankPlan(
+                self._ranks, owner_of(self._environment), self.start.slot.threads, step, call,
+                self._work.folder, self.start.attempt, launcher.has_input,
+            )
+        )  # fmt: skip
+        launch = _Launch(launcher)
+        try:
+            child = launch.begin(self._files.plan, self._work.folder, output, self.start.slot.cores)
+        except BaseException:
+            launch.close()
+            raise
+        self._launch = launch
+        return child
+
+    # ------------------------------------------------------------------------- while it runs
+
+    def send(self, number: int) -> None:
+        """Send a signal to all ranks."""
+        if self._launch is None or number == signal.SIGKILL:
+            self.child.send(number)
+        else:
+            self._launch.end_softly(self.child)
+
+    def look(self, now: float) -> None:
+        """Take in what ranks report; end the others if one has failed: a launcher may wait for them."""
+        launch = self._launch
+        if launch is None:
+            return
+        self._log(launch.hear())
+        if launch.is_told and now >= launch.look_at:
+            launch.look_at = now + LOOK
+            launch.end_softly(self.child)  # a rank that has begun since has not heard it
+        elif launch.failed is None and now >= launch.look_at:
+            launch.look_at = now + LOOK
+            launch.lost = self._files.read_lost()
+        if launch.failed is None and launch.lost is None:
+            return
+        if launch.kill_at is None:
+            launch.kill_at = now + GRACE
+            launch.end_softly(self.child)
+        elif now >= launch.kill_at:
+            self.child.send(signal.SIGKILL)
+
+    def _log(self, lines: bytes) -> None:
+        """Write down what a launcher says."""
+        if lines:
+            os.write(self.log.open() if self._has_log else 2, lines)
+
+    def may_linger(self) -> bool:
+        """Whether its ranks may go on without their launcher: not if one of them has failed."""
+        if self._launch is not None:
+            self._log(self._launch.hear())
+        launch = self._launch
+        return launch is None or (launch.failed is None and launch.lost is None)
+
+    def is_clean(self) -> bool:
+        """Whether nothing is left of its ranks on this node; kills what is."""
+        marks = {TASK_VARIABLE: str(self.start.token)}
+        return not end_marked(marks_of(self._environment, marks))
+
+    # ------------------------------------------------------------------------- its end
+
+    def _reap(self) -> ProcessEnd:
+        ending = self.child.reap()
+        launch = self._launch
+        if launch is None:
+            return ending
+        self._log(launch.hear())
+        launch.close()
+        if launch.failed is None:
+            launch.lost = launch.lost or self._files.read_lost()
+        if launch.failed is not None:
+            return ProcessEnd(launch.failed.status, launch.failed.signal, launch.peak)
+        return replace(ending, peak=launch.peak)
+
+    def _judge(self, ending: ProcessEnd) -> TaskEnd | None:
+        launch, self._launch = self._launch, None
+        if launch is None:
+            return super()._judge(ending)
+        if isinstance(self.start.work, Call):
+            return self._judge_call(launch, ending)
+        kind = EndKind.SIGNAL if ending.signal else EndKind.EXIT
+        return self._failure(launch, ending, kind)
+
+    def _judge_call(self, launch: _Launch, ending: ProcessEnd) -> TaskEnd:
+        failed = launch.failed
+        has_ended = failed is not None or not (ending.signal or ending.status)
+        rank = 0 if failed is None else failed.rank
+        outcome = self._files.read_outcome(rank) if has_ended else None
+        if outcome is not None:
+            ended = self._end(outcome.kind, 0, outcome.text)
+            return structs.replace(ended, value=outcome.value, path=outcome.path)
+        kind = EndKind.SIGNAL if ending.signal else EndKind.DIED
+        ended_badly = self._failure(launch, ending, kind)
+        return ended_badly or self._end(EndKind.DIED, 0, "rank 0 ended without a value")
+
+    def _failure(self, launch: _Launch, ending: ProcessEnd, kind: EndKind) -> TaskEnd | None:
+        """Say why it has failed; None: it has not."""
+        failed = launch.failed
+        code = ending.signal or ending.status
+        if failed is not None:
+            name = f"{self._name}{name_of(failed.rank, failed.node, self._ranks)} "
+            if failed.fault:
+                text = f"{name}could not be started: {failed.fault}"
+                return self._end(EndKind.UNABLE, failed.error, text)
+            return self._end(kind, code, name + how(ending))
+        if launch.lost is not None:
+            name = name_of(launch.lost.rank, launch.lost.node, self._ranks)
+            return self._end(
+                EndKind.DIED, 0, f"{self._name}{name} was killed, or its launcher there"
+            )
+        if not code:
+            return None
+        said = f": {launch.last_line}" if launch.last_line else ""
+        text = f"{launch.name} {how(ending)}{said}"
+        if not launch.has_begun and not ending.killed_by:
+            return self._end(EndKind.UNABLE, code, f"{self._name}could not be started: {text}")
+        return self._end(kind, code, self._name + text)
+
+    def close(self, ended: TaskEnd, *, is_alone: bool) -> None:
+        """Close its log, and remove its files."""
+        super().close(ended, is_alone=is_alone)
+        self._files.remove(len(self._ranks.nodes) * self._ranks.per_node)
+
+
+class _Launch:
+    """One run of a launcher.
+
+    Attributes
+    ----------
+    failed : RankEnded or None
+        The first rank that has.
+    lost : RankLost or None
+        A rank that has lost its launcher.
+    look_at : float
+        When to look for one again.
+    is_told : bool
+        Whether its ranks are to end.
+    has_begun : bool
+        Whether a rank has.
+    peak : int
+        Bytes of the largest rank.
+    kill_at : float or None
+        When what is left of it is killed, as a rank has failed.
+    """
+
+    def __init__(self, launcher: RankLauncher) -> None:
+        self.failed: RankEnded | None = None
+        self.lost: RankLost | None = None
+        self.look_at = 0.0
+        self.is_told = False
+        self.has_begun = False
+        self.peak = 0
+        self.kill_at: float | None = None
+        self._launcher = launcher
+        self._output = LauncherOutput()
+        self._input = -1
+
+    def begin(self, plan: Path, folder: str, output: int | None, cores: tuple[int, ...]) -> Child:
+        """Start it."""
+        rank = on_its_node([sys.executable, "-P", "-m", RANK, str(plan)])
+        its = None
+        if self._launcher.has_input:
+            its, self._input = os.pipe2(os.O_CLOEXEC)
+        try:
+            return Child(
+                [*self._launcher.argv, *rank], self._launcher.environment, cwd=folder,
+                output=Streams(its, output, self._output.its), cores=cores,
+            )  # fmt: skip
+        finally:
+            self._output.close_its()
+            if its is not None:
+                os.close(its)
+
+    @property
+    def name(self) -> str:
+        """Of the launcher."""
+        return self._launcher.name
+
+    @property
+    def last_line(self) -> str:
+        """What the launcher has said last."""
+        return self._output.last_line
+
+    def end_softly(self, child: Child) -> None:
+        """Let all ranks have a SIGTERM."""
+        self.is_told = True
+        if self._launcher.has_input:
+            with suppress(BrokenPipeError):  # it has ended
+                os.write(self._input, END_SOFTLY)
+        else:
+            child.send_alone(signal.SIGTERM)
+
+    def hear(self) -> bytes:
+        """Take in what has been said; returns what is for people."""
+        lines = b""
+        for one in self._output.read():
+            if isinstance(one, bytes):
+                lines += one
+                continue
+            self.has_begun = True
+            if isinstance(one, RankEnded):
+                self.peak = max(self.peak, one.peak)
+                if one.is_bad and self.failed is None:
+                    self.failed = one
+        return lines
+
+    def close(self) -> None:
+        """Close what is open of it."""
+        self._output.close()
+        if self._input >= 0:
+            os.close(self._input)
+            self._input = -1

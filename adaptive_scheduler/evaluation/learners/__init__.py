@@ -1,0 +1,1 @@
+"""Runs one learner, from load to last save."""

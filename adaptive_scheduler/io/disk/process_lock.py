@@ -1,0 +1,52 @@
+"""A lock that ends with its process: for what one process does at a time."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from adaptive_scheduler.errors import RunError
+from adaptive_scheduler.io.disk import files
+
+#: What file systems without locks say: there, a second process is not noticed.
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+@contextmanager
+def locked(path: Path, what: str, remedy: str) -> Iterator[None]:
+    """Hold a lock, which ends with this process.
+
+    Parameters
+    ----------
+    path : Path
+        Its file; folders that are missing are made.
+    what, remedy : str
+        For the error: what is done already, and what to do about that.
+
+    Raises
+    ------
+    RunError
+        Another process has it.
+    """
+    with files.naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            who = os.pread(fd, 200, 0).decode(errors="replace").strip()
+            raise RunError(f"{path.parent}: {what} already ({who}). {remedy}") from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)

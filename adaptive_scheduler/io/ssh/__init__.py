@@ -1,0 +1,1 @@
+"""Another host, by the user's own ``ssh``."""

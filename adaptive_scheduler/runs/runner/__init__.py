@@ -1,0 +1,1 @@
+"""`Runner`: one learner whose points are tasks of a run."""

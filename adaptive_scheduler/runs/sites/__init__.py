@@ -1,0 +1,1 @@
+"""Where a run lies, and what its driver does there: on this machine, or on another one."""

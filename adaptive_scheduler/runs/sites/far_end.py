@@ -1,0 +1,214 @@
+"""The program that ssh starts there: it does with a run what the driver here asks for.
+
+``python -m adaptive_scheduler.runs.sites.far_end`` reads requests from its input and writes answers
+to its output, one after the other, until its input ends.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from adaptive_scheduler.core.config import Timing
+from adaptive_scheduler.core.paths import PACKAGE, RunFolder
+from adaptive_scheduler.core.wire.messages import VERSION
+from adaptive_scheduler.errors import ManagerUnreachableError
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.pickling import by_value
+from adaptive_scheduler.io.ssh.far_link import failure_of
+from adaptive_scheduler.io.ssh.far_manager import Seen
+from adaptive_scheduler.io.ssh.far_session import FarAnswer, FarRequest, pack
+from adaptive_scheduler.io.transport.addresses import Address, split_url
+from adaptive_scheduler.runs.run_manager import run_folder
+from adaptive_scheduler.runs.sites.local import (
+    LocalSite,
+    new_folder,
+    put_in_place,
+    write_parameters,
+)
+from adaptive_scheduler.runs.sites.site import Site
+
+#: Python 3.11.4 and later warn without a filter; the files come from the user's own driver.
+_AS_THEY_ARE: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+
+_decode = msgspec.msgpack.Decoder(FarRequest).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class FarHello(msgspec.Struct, frozen=True):
+    """What there is.
+
+    Attributes
+    ----------
+    version : str
+        Of this package, and of its messages.
+    python : str
+        Minor version, ``"3.11"``.
+    executable : str
+    run : str
+        The run's private folder.
+    """
+
+    version: str
+    python: str
+    executable: str
+    run: str
+
+
+def own_version() -> str:
+    """Return the version of this package and of its messages."""
+    return f"{sys.modules[PACKAGE].__version__} (messages {VERSION})"
+
+
+def own_python() -> str:
+    """Return Python's minor version: pickled code of another one cannot be run."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+class FarEnd:
+    """What can be asked for; values are plain, so that they can travel."""
+
+    def __init__(self) -> None:
+        self._folder = RunFolder(os.devnull)
+        self._site: Site | None = None
+        self._archives: dict[str, IO[bytes]] = {}
+        self.answers: dict[str, Callable[..., Any]] = {
+            "enter": self.enter, "look": self.look, "start": self.start, "read": self.read,
+            "missing_programs": self.missing_programs, "callables": self.callables,
+            "put": self.put, "make_task_folder": self.make_task_folder,
+        }  # fmt: skip
+
+    def enter(self, path: str, begins: bool) -> FarHello:
+        """Take up a run, or a folder for one."""
+        is_private = not begins and path.endswith(".run")
+        self._folder = RunFolder(path) if is_private else run_folder(path, "")
+        site = self._site = LocalSite(self._folder)
+        for name in ("exists", "lives", "is_closed", "count_unfinished", "rows", "results",
+                     "table", "spec"):  # fmt: skip
+            self.answers[name] = getattr(site, name)
+        self.answers["make_folder"] = lambda path: site.make_folder(Path(path))
+        return FarHello(own_version(), own_python(), sys.executable, os.fspath(self._folder))
+
+    def start(self, name: str, scheduler: bytes, timing: Any) -> None:
+        """Start the manager."""
+        made = by_value.loads(scheduler) if scheduler else None
+        self.site.start(name, made, msgspec.convert(timing, Timing | None))
+
+    @property
+    def site(self) -> Site:
+        """The run that was taken up."""
+        assert self._site is not None, "enter comes first"
+        return self._site
+
+    def look(self, known: list[Any] | None) -> Seen | None:
+        """Return where the manager is, unless that is known already."""
+        where = self.site.whereabouts()
+        identity = where.identity()
+        if identity is None or list(identity) == known:  # type: ignore[call-overload]
+            return None
+        try:
+            address = where.read_address()
+        except ManagerUnreachableError:  # being written, or removed
+            return None
+        pair = where.client_keys()
+        keys = pair.public.decode(), pair.secret.decode()
+        return Seen(list(identity), address, keys, ways_to(address))  # type: ignore[call-overload]
+
+    def missing_programs(self, scheduler: bytes) -> None:
+        """Raise CommandMissingError if a program of the batch system is not installed."""
+        self.site.refuse_missing_programs(by_value.loads(scheduler))
+
+    def callables(self) -> bytes:
+        """Return the file with the run's scheduler."""
+        return files.read_private(self._folder.callables)
+
+    def read(self, path: str, offset: int, size: int) -> bytes:
+        """Return a part of a file."""
+        with open(path, "rb") as file:  # noqa: PTH123  a text that stays one
+            file.seek(offset)
+            return file.read(size)
+
+    # ------------------------------------------------------------------- folders of commands
+
+    def put(self, name: str, offset: int, data: bytes) -> bool:
+        """Take a part of an archive of files; False if those before are not here any more."""
+        if offset == 0:
+            self._archives[name] = tempfile.TemporaryFile()  # noqa: SIM115  closed when it is unpacked
+        if name not in self._archives:
+            return False
+        self._archives[name].seek(offset)
+        self._archives[name].write(data)
+        return True
+
+    def make_task_folder(self, path: str, parameters: str, archive: str) -> bool:
+        """Make a command's folder; False if its files are to be put first."""
+        place = Path(path)
+        if place.exists():
+            return True
+        if archive and archive not in self._archives:
+            return False
+        new = new_folder(place)
+        try:
+            write_parameters(new, parameters)
+            if archive:
+                with self._archives.pop(archive) as file:
+                    file.seek(0)
+                    with tarfile.open(fileobj=file) as inputs:
+                        inputs.extractall(new, **_AS_THEY_ARE)  # noqa: S202  our driver's
+        except BaseException:  # the disk is full, for example
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        put_in_place(new, place)
+        return True
+
+
+def ways_to(address: Address) -> list[tuple[str, int]]:
+    """Return where a manager may be reached from here: of this host, each of its addresses will do."""
+    places = [split_url(url) for url in address.urls]
+    return places[:1] if address.host == socket.gethostname() else places
+
+
+def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer one request after the other, until there are no more."""
+    end = FarEnd()
+    while len(head := requests.read(4)) == 4:
+        length = int.from_bytes(head, "big")
+        body = requests.read(length)
+        if len(body) < length:
+            return
+        answers.write(pack(answer_to(end, _decode(body))))
+        answers.flush()
+
+
+def answer_to(end: FarEnd, request: FarRequest) -> FarAnswer:
+    """Return what comes of a request: a value, or an error that the driver is to have."""
+    try:
+        value = end.answers[request.what](*request.values)
+    except Exception as error:  # noqa: BLE001  the top of this process: its driver is told
+        return FarAnswer(request.number, msgspec.Raw(_encode(None)), failure_of(error))
+    return FarAnswer(request.number, msgspec.Raw(_encode(value)))
+
+
+def main(_: Sequence[str] = ()) -> None:
+    """Serve who has started it; what is printed goes to where errors go."""
+    with os.fdopen(os.dup(1), "wb") as answers, os.fdopen(os.dup(0), "rb") as requests:
+        os.dup2(2, 1)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        with suppress(BrokenPipeError):
+            serve(requests, answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What the runs of earlier sweeps in one output folder know of commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.row import OVER, Phase
+from adaptive_scheduler.errors import FileError
+from adaptive_scheduler.runs.driver.task_table import read_rows
+from adaptive_scheduler.runs.sweep.decisions import Past, split_key
+from adaptive_scheduler.runs.sweep.folders import SweepFolder
+
+
+class FormerRows:
+    """Rows of the runs of all titles, read once.
+
+    Parameters
+    ----------
+    folder : SweepFolder
+
+    Attributes
+    ----------
+    unfinished : set of str
+        Keys of the rows of this title that have not ended.
+    unreadable : list of str
+        Why runs of other titles cannot be read: one may just be made.
+    """
+
+    def __init__(self, folder: SweepFolder) -> None:
+        self._own: dict[str, tuple[int, Phase]] = {}
+        self._done_elsewhere: set[str] = set()
+        self.unfinished: set[str] = set()
+        self.unreadable: list[str] = []
+        for run in folder.all_runs():
+            if run.database == folder.run.database:
+                self._read_own(run)
+            else:
+                self._read_other(run)
+
+    def _read_own(self, run: RunFolder) -> None:
+        for row in read_rows(run):
+            key, generation = split_key(row.key)
+            latest = self._own.get(key, (-1, row.phase))
+            self._own[key] = max(latest, (generation, row.phase))
+            if row.phase not in OVER:
+                self.unfinished.add(row.key)
+
+    def _read_other(self, run: RunFolder) -> None:
+        try:
+            rows = read_rows(run)
+        except FileError as error:
+            self.unreadable.append(f"{error}. What it has done is not known here.")
+            return
+        self._done_elsewhere |= {split_key(row.key)[0] for row in rows if row.phase is Phase.DONE}
+
+    def past(self, key: str, entry: Mapping[str, Any] | None) -> Past:
+        """Return what is known of a command, with its entry in ``stat.json``."""
+        generation, phase = self._own.get(key, (-1, None))
+        return Past(entry, generation, phase, key in self._done_elsewhere)

@@ -1,0 +1,90 @@
+"""`adaptive-scheduler sweep` in jobs: of the local batch system, and of a real Slurm."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.clusters.slurm import PrivateSlurm
+from tests.integration.sweeps import TEST, TRAIN, SweepWorld, wait_until
+
+COMMANDS = f"template: {{train: '{TRAIN}', test: '{TEST}'}}\n"
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SweepWorld:
+    monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCALBATCH", str(tmp_path / "batch"))
+    return SweepWorld(tmp_path)
+
+
+def test_a_driver_that_is_killed_is_followed_by_the_next_and_jobs_go_on(world: SweepWorld) -> None:
+    world.write(
+        f"{COMMANDS}resource: {{cores_per_task: 1, cores_per_node: 2}}\n"
+        "job: {scheduler: local, max_cores: 2, max_jobs: 1, walltime: 1h}\n"
+        f"---\nx: {list(range(6))}\ns: [1]"
+    )
+    with world.begun() as process:
+        wait_until(lambda: len(world.ledger) > 2)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    printed = world.run()
+    assert "12 commands to run" not in printed
+    assert set(world.codes()) == {0}
+    lines = Counter(world.ledger)
+    assert set(lines.values()) == {1}, "no command has begun twice"
+    assert len(lines) == 24
+
+    # the same sweep on this machine submits no jobs
+    assert "12 commands succeeded" in world.run("-f", "--resource", "0", "1", "-y", here(world))
+    jobs = list((world.output / ".adaptive-scheduler/all/db.tinydb.run/scripts").iterdir())
+    assert len(jobs) == 1
+
+
+def here(world: SweepWorld) -> str:
+    """The file without what it says of jobs."""
+    lines = (world.home / "params.yaml").read_text().splitlines()
+    kept = [line for line in lines if not line.startswith(("job:", "resource:"))]
+    (world.home / "here.yaml").write_text("\n".join(kept).replace("s: [1]", "s: [0]"))
+    return "here.yaml"
+
+
+@pytest.mark.slurm
+def test_on_slurm_a_killed_head_and_manager_cost_no_command(
+    world: SweepWorld, slurm: PrivateSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in slurm.env.items():
+        monkeypatch.setenv(name, value)
+    world.write(f"{COMMANDS}resource: [0, 1]\n---\nx: {list(range(10))}\ns: [0.5]")
+    words = ("--scheduler", "slurm", "--walltime", "10m", "--max-jobs", "2", "-r", "", "")
+    with world.begun(*words) as process:
+        wait_until(lambda: len(world.ledger) > 3)
+        for victim in ("adaptive_scheduler.manager", "adaptive_scheduler.client"):
+            killed = world.processes(victim)
+            assert killed
+            killed[0].kill()
+        assert process.wait(90) == 0, world.printed
+    assert set(world.codes()) == {0}
+    lines = Counter(world.ledger)
+    assert sum(lines[f"begin train {x}"] + lines[f"begin test {x}"] for x in range(10)) <= 24
+
+
+@pytest.mark.slurm
+@pytest.mark.full
+@pytest.mark.timeout(400)
+def test_on_slurm_a_walltime_that_cuts_commands_loses_none(
+    world: SweepWorld, slurm: PrivateSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in slurm.env.items():
+        monkeypatch.setenv(name, value)
+    world.write(f"{COMMANDS}---\nx: {list(range(8))}\ns: [25]")
+    with world.begun(
+        "--scheduler", "slurm", "--walltime", "1m", "--cores", "2", "--max-jobs", "2"
+    ) as process:
+        wait_until(lambda: world.ledger)
+        assert process.wait(350) == 0, world.printed
+    assert set(world.codes()) == {0}
+    lines = Counter(world.ledger)
+    assert all(lines[f"end train {x}"] == 1 for x in range(8))

@@ -1,0 +1,64 @@
+"""Options of a sweep that take several words, and what its file says of jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adaptive_scheduler.commandline.input.sweep_jobs import job_settings
+from adaptive_scheduler.commandline.input.word_lists import with_repeated_options
+from adaptive_scheduler.core.sweeps.slots import read_resource
+from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.runs.sweep.places import job_shape
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("-c train test -d", "-c train -c test -d"),
+        ("-r 0 1,2 --dry-run -c a", "-r 0 -r 1,2 --dry-run -c a"),
+        ("-c a -c b", "-c a -c b"),
+        ("-r", "-r"),
+        ("-c -d", "-c -d"),
+        ("-o out -t one --command=a", "-o out -t one --command=a"),
+        ("--metric a=b c=d out", "--metric a=b --metric c=d out"),
+        ("out --metric a=b", "out --metric a=b"),
+    ],
+)
+def test_a_list_of_words_is_an_option_several_times(typed: str, read: str) -> None:
+    assert with_repeated_options(typed.split()) == read.split()
+
+
+KNOWN = ("scheduler", "cores", "gpus", "max_jobs", "extra_env_vars", "memory")
+
+
+def test_what_is_typed_comes_before_what_the_file_says() -> None:
+    written = {"scheduler": "slurm", "max-jobs": 8, "extra_env_vars": {"A": 1}}
+    assert job_settings(written, {"max_jobs": 2}, KNOWN) == {
+        "scheduler": "slurm", "max_jobs": 2, "extra_env_vars": ["A=1"]
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ({"core": 1}, "there is no core. Did you mean cores"),
+        ({"cores": 1}, "without a scheduler"),
+        ({"scheduler": "local", "cores": "2"}, "whole number"),
+        ({"scheduler": "local", "max_jobs": 0}, "at least 1"),
+    ],
+)
+def test_wrong_jobs_are_refused(written: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        job_settings(written, {}, KNOWN)
+
+
+def test_the_shape_of_jobs() -> None:
+    resource = read_resource({"gpus_per_node": 4, "gpus_per_task": 1, "cores_per_task": 8})
+    shape = job_shape(resource, {})
+    assert (shape.cores, shape.gpus_per_node, shape.task.threads_per_rank) == (32, 4, 8)
+    assert job_shape(resource, {"cores": 64}).cores == 64
+    for job in ({"cores": 4}, {"memory": "1GB"}):
+        with pytest.raises(InputError, match="none could ever begin"):
+            job_shape(read_resource({"cores_per_task": 8, "memory_per_task": "2GB"}), job)

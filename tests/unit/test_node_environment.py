@@ -12,6 +12,7 @@ from adaptive_scheduler.client.tasks.node.environment import (
     slot_environment,
 )
 from adaptive_scheduler.client.tasks.node.ledger import how
+from adaptive_scheduler.client.tasks.node.variables import with_devices
 from adaptive_scheduler.core.tasks.command_spec import LATER, CommandStep, later
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.system.child_process import ProcessEnd
@@ -28,7 +29,7 @@ def test_threads_of_all_libraries() -> None:
 
 
 def test_gpus_of_all_makers() -> None:
-    told = slot_environment(SLOT, {"CUDA_VISIBLE_DEVICES": "0,1,2,3"}, is_amd=False)
+    told = with_devices({"CUDA_VISIBLE_DEVICES": "0,1,2,3"}, "2,3", 2, is_amd=False)
     names = (
         "CUDA_VISIBLE_DEVICES",
         "HIP_VISIBLE_DEVICES",
@@ -39,7 +40,7 @@ def test_gpus_of_all_makers() -> None:
 
 
 def test_amds_runtime_counts_those_that_are_left_anew_so_one_variable_says_it() -> None:
-    told = slot_environment(SLOT, {"CUDA_VISIBLE_DEVICES": "0,1,2,3"}, is_amd=True)
+    told = with_devices({"CUDA_VISIBLE_DEVICES": "0,1,2,3"}, "2,3", 2, is_amd=True)
     assert told["ROCR_VISIBLE_DEVICES"] == "2,3"
     assert not told.keys() & {"CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"}
 

@@ -47,8 +47,16 @@ def state_folder(environ: Mapping[str, str]) -> Path:
 
 
 def refuse_url(path: str | os.PathLike[str]) -> None:
-    """Raise InputError if a path is a url of ssh, which would become a folder ``ssh:`` here."""
-    if os.fspath(path).startswith("ssh:/"):
+    """Raise InputError if a path is a url, which would become a folder ``ssh:`` here."""
+    scheme, colon, rest = os.fspath(path).partition(":/")
+    if not (colon and scheme.isalpha()):
+        return
+    if scheme != "ssh" and rest.startswith("/"):
+        raise InputError(
+            f"{os.fspath(path)}: a folder is a path of this machine, or of another host: "
+            "'ssh://host/path', in small letters."
+        )
+    if scheme == "ssh":
         raise InputError(
             f"{os.fspath(path)}: only Executor and the command line take a folder on another host, as a "
             "text: 'ssh://host/path'. A run of learners is started on the host itself."

@@ -167,6 +167,7 @@ class Engine:
         try:
             while not self._stopping.is_set() and not self._dispatcher.is_over():
                 self._step()
+            self._lock.check()  # the folder may be that of another run by now
             self._dispatcher.persistence.checkpoint(wait=True)
         finally:
             self._end()

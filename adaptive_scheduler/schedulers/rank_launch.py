@@ -17,11 +17,17 @@ OF_JOB = (
 )  # fmt: skip
 #: Of this package: by them, processes of a job and of a task are known.
 _OURS = ("ADAPTIVE_SCHEDULER_", "LOCALBATCH_")
+#: What lets `srun` change or redirect what ranks write, or take their program for a list of programs.
+_FORMATS = (
+    "SLURM_LABELIO", "SLURM_MULTI_PROG", "SLURM_STDINMODE", "SLURM_STDOUTMODE", "SLURM_STDERRMODE",
+)  # fmt: skip
 #: A line of ``scontrol show config``, and what stands there for nothing.
 _SETTING = re.compile(r"^(\w+)\s*= (.*?)\s*$", re.MULTILINE)
 _NONE = ("", "none", "(null)", "task/none")
 #: By what `srun` takes these options from its environment.
 _VARIABLES = {"cpu-bind": "SLURM_CPU_BIND", "mpi": "SLURM_MPI_TYPE"}
+#: For Intel MPI's Hydra: in a job it places ranks as the batch system's list of nodes says, not as ``-ppn``.
+HYDRA_PLACES = {"I_MPI_JOB_RESPECT_PROCESS_PLACEMENT": "0"}
 #: For Hydra, in place of `ssh`: the way to another node that PBS has. As it is given the command as
 #: one text, a shell has to take it apart. Tried on a real OpenPBS.
 TMRSH = '#!/bin/sh\nhost=$1\nshift\nexec pbs_tmrsh "$host" /bin/sh -c "$*"\n'
@@ -44,6 +50,11 @@ def launch_environment(environ: Mapping[str, str]) -> dict[str, str]:
         name: value for name, value in environ.items() if name in OF_JOB or name.startswith(_OURS)
     }
     return {**clean_environment(environ), **kept}
+
+
+def without_formats(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which `srun` hands on what ranks write as it is, to whoever calls it."""
+    return {name: value for name, value in environ.items() if name not in _FORMATS}
 
 
 def srun_line(

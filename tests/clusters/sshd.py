@@ -218,13 +218,14 @@ def watch(folder: Path, user: str) -> subprocess.Popen[bytes]:
 
 
 def remains(folder: Path, user: str) -> list[psutil.Process]:
-    """The server, and what its user runs if it is one of its own."""
+    """The server, and what its user runs if it is one of its own; not what is dead already."""
     config = str(folder / "sshd_config")
-    found = psutil.process_iter(["cmdline", "username"])
+    found = psutil.process_iter(["cmdline", "username", "status"])
     return [
         one
         for one in found
-        if config in (one.info["cmdline"] or ()) or (IS_ROOT and one.info["username"] == user)
+        if one.info["status"] != psutil.STATUS_ZOMBIE
+        and (config in (one.info["cmdline"] or ()) or (IS_ROOT and one.info["username"] == user))
     ]
 
 

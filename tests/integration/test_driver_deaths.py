@@ -21,6 +21,7 @@ import pytest
 from adaptive_scheduler import Executor, RunManager
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import InputError, RequestRefusedError, RunError
+from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.runs.driver import closing, pools, start_run
 from adaptive_scheduler.runs.driver.start_run import is_closed
@@ -155,6 +156,34 @@ def test_a_run_whose_folder_is_removed_ends_its_futures(home: Path) -> None:
     with pytest.raises(RunError, match="is gone"):
         waits.result(PATIENCE)
     executor.shutdown()  # does not hang
+
+
+def test_a_folder_is_free_once_its_executor_has_ended(home: Path) -> None:
+    """The manager's last checkpoint is there; nobody writes it into the folder's next run."""
+    for n in range(3):
+        with Executor(Here(slots=1), folder=home / "run") as executor:
+            assert executor.submit(pow, 2, n).result(PATIENCE) == 2**n
+        assert holder(executor.folder.lock) is None
+        shutil.rmtree(executor.folder.home)
+
+
+def test_a_manager_writes_nothing_into_the_next_run_of_its_folder(home: Path) -> None:
+    """One with jobs ends after its executor, when they have ended; its folder may be another's by then."""
+    jobs = LocalScheduler(cores=1, max_cores=2, state=home / "batch")
+    with Executor(jobs, folder=home / "run") as executor:
+        assert executor.submit(pow, 2, 3).result(PATIENCE) == 8
+        former = psutil.Process(read_address(executor.folder).pid)
+    former.suspend()
+    shutil.rmtree(executor.folder.home)
+    with Executor(Here(slots=1), folder=home / "run") as executor:
+        assert executor.submit(pow, 2, 4).result(PATIENCE) == 16
+        former.resume()
+        former.wait(PATIENCE)
+        assert executor.submit(pow, 2, 5).result(PATIENCE) == 32
+    assert not list(executor.folder.home.glob("*.edited*"))
+    again = Executor.attach(executor.folder.home)
+    assert [future.result(PATIENCE) for future in again.futures] == [16, 32]
+    again.shutdown()
 
 
 def test_a_manager_that_cannot_be_started_again_is_told_with_a_remedy(

@@ -90,6 +90,13 @@ class Head:
         place = [NodePlace(node, [0])]
         self.nodes.begin(Given(token, token, 0, place, spec=msgspec.msgpack.encode(spec)), place)
 
+    def begin_over(self, token: int, nodes: list[int], text: str) -> None:
+        """Begin a program over several nodes, which starts its ranks itself."""
+        log = str(self.folder / f"log-{token}")
+        spec = CommandSpec([CommandStep("", text=text)], "/", log, launch_ranks=False)
+        place = [NodePlace(node, [0]) for node in nodes]
+        self.nodes.begin(Given(token, token, 0, place, spec=msgspec.msgpack.encode(spec)), place)
+
     def run(self, token: int, node: int, text: str = "true") -> TaskEnd:
         self.begin(token, node, text)
         self.wait(lambda: token in self.ended)
@@ -117,6 +124,10 @@ def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Head]:
     monkeypatch.setenv(RUN_VARIABLE, str(tmp_path))  # another session has nodes of these names, too
     monkeypatch.setenv(NODE_VARIABLE, "first")
     monkeypatch.setattr(launch_plan, "PAUSE", 0.3)
+    (tmp_path / "bin").mkdir()
+    for name in ("pbs_tmrsh",):  # that tasks of several nodes could use
+        (tmp_path / "bin" / name).symlink_to("/bin/false")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setattr(conversation, "SILENCE", 3.0)  # of the head; a proxy has ten seconds
     one = Head(tmp_path, ["second", "third"])
     try:
@@ -152,6 +163,24 @@ def test_tasks_on_another_node_are_stopped_and_come_back(head: Head) -> None:
     head.nodes.stop(1)
     head.wait(lambda: 1 in head.ended)
     assert head.ended[1][0].kind is EndKind.CANCELLED
+
+
+@pytest.mark.parametrize("nodes", [[0, 1], [1, 2]])
+def test_a_task_of_several_nodes_may_save_when_its_job_ends(
+    head: Head, nodes: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other nodes have nothing to do then, but are needed until its end."""
+    head.begin_over(
+        1, nodes, "trap 'sleep 1; echo saved; exit 0' TERM; echo begun; while :; do sleep 0.1; done"
+    )
+    head.begin(2, 2, "exec sleep 600")
+    log = tmp_path / "log-1"
+    head.wait(lambda: log.exists() and "begun" in log.read_text() and 2 in head.begun)
+    head.nodes.quit(10.0)
+    head.wait(lambda: 1 in head.ended and 2 in head.ended, 9.0)
+    assert "saved" in log.read_text()
+    assert [[one.kind for one in head.ended[token]] for token in (1, 2)] == [[EndKind.CUT]] * 2
+    assert not {node for node, _ in head.lost} & set(nodes)
 
 
 def test_an_agent_of_another_node_dies(head: Head, tmp_path: Path) -> None:

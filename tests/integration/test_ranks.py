@@ -19,7 +19,7 @@ import pytest
 from adaptive_scheduler import Command, Executor, TaskResources
 from adaptive_scheduler.client.tasks.messages import EndRanks, NodeRanks, Ranks, Slot
 from adaptive_scheduler.client.tasks.node.variables import TASK_VARIABLE
-from adaptive_scheduler.core.paths import NODE_VARIABLE
+from adaptive_scheduler.core.paths import NODE_VARIABLE, RUN_VARIABLE
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep, later
 from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.errors import TaskError
@@ -396,6 +396,7 @@ def test_over_two_nodes_of_pbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         scheduler = PBS(nodes=2, cores=4, walltime="10m")
         with Executor(scheduler, tmp_path / "run", idle=20, interval=1) as executor:
             over_two_nodes(executor, tmp_path)
+            all_ranks_may_save_when_their_job_ends(executor, tmp_path)
 
 
 def over_two_nodes(executor: Executor, folder: Path) -> None:
@@ -456,6 +457,31 @@ def all_ranks_may_save(executor: Executor, folder: Path) -> None:
     while len(list(folder.glob("saved-*"))) < 4:
         assert time.monotonic() < end, "not all have saved"
         time.sleep(0.05)
+
+
+def all_ranks_may_save_when_their_job_ends(executor: Executor, folder: Path) -> None:
+    """The other node has nothing to end, but must not leave before them: they would be killed with it."""
+    file = folder / "at-end"
+    text = (
+        "trap 'sleep 1; echo 1 >> {file}-saved; exit 0' TERM; echo $$ >> {file}; "
+        "while :; do sleep 0.1; done"
+    )
+    future = executor.submit(Command(text, resources=FOUR), file=str(file))
+    try:
+        await_lines(file, 4)
+        (head,) = (one for one in psutil.process_iter() if is_head_of(one, folder))
+        head.terminate()
+        await_lines(Path(f"{file}-saved"), 4)
+    finally:
+        future.cancel()
+
+
+def is_head_of(process: psutil.Process, folder: Path) -> bool:
+    try:
+        is_its = process.environ().get(RUN_VARIABLE, "").startswith(str(folder / "run"))
+        return is_its and "adaptive_scheduler.client" in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 #: Writes the pids of its ranks into {file}, and ends when there is {file}-go.

@@ -11,13 +11,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import adaptive
 import psutil
 import pytest
 
-from adaptive_scheduler import Command, Executor, json_value
+from adaptive_scheduler import Command, Executor, Runner, json_value
 from adaptive_scheduler.core.wire.messages import Status
 from adaptive_scheduler.errors import (
     CommandMissingError,
@@ -27,17 +29,21 @@ from adaptive_scheduler.errors import (
     TaskError,
     UnpicklableError,
 )
+from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.sites.find_site import closed_if_refused, site_for
 from adaptive_scheduler.scheduler import PBS, SLURM, Here, LocalScheduler
 from tests.clusters.slurm import PrivateSlurm
 from tests.clusters.sshd import HOST, IS_ROOT, PrivateSshd, free_port
 from tests.effort import FULL
+from tests.integration.noted import noted, noted_in
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 #: Seconds without a connection: longer than ssh takes to find out.
-AWAY = 30.0 if FULL else 8.0
+AWAY = 30.0 if FULL else 5.0
+#: Of the run that most tests share: whatever a path may have.
+SHARED = "a run $HOME 'x' `id` %é#?"
 
 
 def double(x: Any) -> Any:
@@ -65,6 +71,28 @@ def jobs(cores: int = 2) -> LocalScheduler:
     return LocalScheduler(cores=cores, max_cores=16)
 
 
+def shared(sshd: PrivateSshd, home: Path | str | None = None) -> str:
+    """The url of the run that most tests share."""
+    path = f"{sshd.home if home is None else home}/{SHARED}"
+    return sshd.url(path.replace("%", "%25").replace(" ", "%20"))
+
+
+def ledger_there(sshd: PrivateSshd, name: str) -> str:
+    """A file there, in which points of a learner write that they were computed."""
+    path = sshd.home / f"ledger of {name}"
+    path.touch()
+    path.chmod(0o666)
+    return os.fspath(path)
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether a process runs: one that has ended may wait for long until somebody takes note of it."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def own_ssh() -> list[psutil.Process]:
     """The ssh processes that this process has started."""
     return [one for one in psutil.Process().children() if one.name() == "ssh"]
@@ -74,7 +102,7 @@ def own_ssh() -> list[psutil.Process]:
 def executor(session_sshd: PrivateSshd) -> Iterator[Executor]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ADAPTIVE_SCHEDULER_SSH", session_sshd.ssh)
-        url = session_sshd.url(session_sshd.home / "shared")
+        url = shared(session_sshd)
         with Executor(jobs(), folder=url, python=str(session_sshd.python)) as made:
             assert made.submit(double, 1).result(PATIENCE) == 2
             yield made
@@ -86,7 +114,7 @@ def executor(session_sshd: PrivateSshd) -> Iterator[Executor]:
 
 def test_calls_run_there_in_the_folder_of_the_run(executor: Executor, sshd: PrivateSshd) -> None:
     user, folder = executor.submit(whose, 1).result(PATIENCE)
-    assert folder == str(sshd.home / "shared")
+    assert folder == str(sshd.home / SHARED)
     assert user == sshd.home.stat().st_uid
     assert (user != os.getuid()) == IS_ROOT
 
@@ -161,26 +189,21 @@ def test_large_inputs_survive_a_connection_that_breaks(
     assert future.read().split()[0] == hashlib.sha256(data).hexdigest()
 
 
-def test_the_table_and_the_futures_are_those_of_the_run(
-    executor: Executor, sshd: PrivateSshd
-) -> None:
+def test_who_attaches_has_table_futures_and_files(executor: Executor, sshd: PrivateSshd) -> None:
+    """By the name of the home folder there, and with the Python of the run."""
     future = executor.options(tag="seen").submit(double, 21)
     assert future.result(PATIENCE) == 42
     (row,) = executor.tasks(tag="seen")
     assert (row["state"], row["task"]) == ("done", future.task)
-    other = Executor.attach(sshd.url(sshd.home / "shared"))  # with the Python of the run
+    other = Executor.attach(shared(sshd, "/~"))
+    assert other.folder.home == sshd.home / SHARED
     (same,) = [one for one in other.futures if one.task == future.task]
     assert (same.result(PATIENCE), same.args) == (42, (21,))
     assert "tasks have not ended" in repr(other)
+    late = other.submit(Command("echo {x}"), x="late")
+    assert late.result(PATIENCE) == 0
     other.shutdown()
-
-
-def test_files_are_read_after_the_end_too(executor: Executor, sshd: PrivateSshd) -> None:
-    other = Executor.attach(sshd.url(sshd.home / "shared"))
-    future = other.submit(Command("echo {x}"), x="late")
-    assert future.result(PATIENCE) == 0
-    other.shutdown()
-    assert future.read() == "late\n"
+    assert late.read() == "late\n"
 
 
 def test_a_second_pool_is_of_the_same_kind(executor: Executor) -> None:
@@ -202,6 +225,22 @@ def test_functions_do_not_go_to_another_python(
     with pytest.raises(UnpicklableError, match=r"here is 3\.99"):
         executor.submit(lambda: 1).result(PATIENCE)
     assert executor.submit(Command("true")).result(PATIENCE) == 0
+
+
+def test_a_learners_points_are_computed_there_and_saved_here(
+    executor: Executor, sshd: PrivateSshd, tmp_path: Path
+) -> None:
+    ledger, fname = ledger_there(sshd, "there"), os.fspath(tmp_path / "data.pickle")
+    learner = adaptive.Learner1D(partial(noted, 0.05, ledger), (-1, 1))
+    runner = Runner(learner, executor, 20, fname=fname, refit_every=4, name="there").start()
+    until(lambda: runner.status()["slots"] == 2)
+    outcome = runner.wait(PATIENCE)
+    assert (outcome.reason, outcome.saved) == ("goal", True)
+    begun = noted_in(ledger, "begin")
+    assert len(begun) == len(set(begun)) >= learner.npoints >= 20
+    loaded = adaptive.Learner1D(abs, (-1, 1))
+    LearnerStore(loaded, fname).load()
+    assert loaded.data == learner.data
 
 
 @pytest.mark.slurm
@@ -242,9 +281,10 @@ def test_a_connection_that_is_away_for_long_is_taken_up_again(
     executor: Executor, sshd: PrivateSshd, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Tasks go on meanwhile, more are submitted, and none is lost or run twice."""
-    seen = sshd.home / "seen"
+    seen, ledger = sshd.home / "seen", ledger_there(sshd, "away")
     seen.mkdir(mode=0o777)
     seen.chmod(0o777)
+    learner = adaptive.Learner1D(partial(noted, 0.1, ledger), (-1, 1))
 
     def note(x: int) -> int:
         time.sleep(2 * AWAY / 1000)
@@ -253,7 +293,9 @@ def test_a_connection_that_is_away_for_long_is_taken_up_again(
         return x
 
     futures = executor.submit_many(note, range(1000))
+    runner = Runner(learner, executor, 40, ahead=6, name="away").start()
     futures[0].result(PATIENCE)
+    until(lambda: len(noted_in(ledger, "end")) >= 5)
     sshd.stop()
     for one in own_ssh():
         one.kill()
@@ -268,6 +310,9 @@ def test_a_connection_that_is_away_for_long_is_taken_up_again(
     assert values == [n for n in range(1010) if n != 900]
     assert during - before > 100
     assert time.monotonic() - begun > AWAY
+    assert runner.wait(PATIENCE).npoints >= 40
+    points = noted_in(ledger, "begin")
+    assert len(points) == len(set(points))
     assert {path.read_text() for path in seen.iterdir()} == {"x"}
     until(lambda: len(own_ssh()) == 2)
     said = capsys.readouterr().err
@@ -276,79 +321,78 @@ def test_a_connection_that_is_away_for_long_is_taken_up_again(
     assert "Traceback" not in said
 
 
-def test_an_end_without_a_connection_is_no_hang(sshd: PrivateSshd) -> None:
-    """What was submitted stays there, and is attached to later."""
-    url = sshd.url(sshd.home / "end")
-    executor = Executor(jobs(1), folder=url, python=str(sshd.python))
-    assert executor.submit(double, 1).result(PATIENCE) == 2
+def test_an_end_without_a_connection_is_no_hang(executor: Executor, sshd: PrivateSshd) -> None:
+    """What was submitted stays there, and others have it."""
+    other = Executor(jobs(), folder=shared(sshd), python=str(sshd.python))
+    future = other.submit(double, 1)
+    assert future.result(PATIENCE) == 2
     sshd.stop()
     for one in own_ssh():
         one.kill()
     begun = time.monotonic()
     try:
-        executor._closing.leave()
+        other._closing.leave()
     finally:
         sshd.start()
     assert time.monotonic() - begun < 25
     with pytest.raises(RuntimeError, match="after shutdown"):
-        executor.submit(double, 1)
-    again = Executor(jobs(1), folder=url)
-    assert [one.result(PATIENCE) for one in again.futures] == [2]
-    again.shutdown()
+        other.submit(double, 1)
+    (same,) = [one for one in executor.futures if one.task == future.task]
+    assert same.result(PATIENCE) == 2
 
 
 def test_a_driver_that_is_killed_has_its_results_when_it_is_run_again(
     sshd: PrivateSshd, tmp_path: Path
 ) -> None:
-    marks = sshd.home / "marks"
+    marks, ledger = sshd.home / "marks", ledger_there(sshd, "killed")
     marks.mkdir(mode=0o777)
     marks.chmod(0o777)
+    home = sshd.home / "killed"
     argv = [sys.executable, str(ROOT / "tests/integration/remote_driver.py"),
-            sshd.url(sshd.home / "killed"), str(sshd.python), str(marks)]  # fmt: skip
+            sshd.url(home), str(sshd.python), str(marks), ledger]  # fmt: skip
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     first = subprocess.Popen(argv, env=environ, stdout=subprocess.DEVNULL)
     try:
-        until(lambda: len(list(marks.iterdir())) > 20)
+        until(lambda: len(list(marks.iterdir())) > 20 and len(noted_in(ledger, "end")) > 8)
         children = psutil.Process(first.pid).children()
     finally:
         first.kill()
         first.wait()
     assert children
-    psutil.wait_procs(children, timeout=20)
-    assert not any(child.is_running() for child in children), "an ssh is left"
+    until(lambda: not any(map(lives, children)), 20)
     again = subprocess.run(
         argv, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert again.returncode == 0, again.stderr
-    assert again.stdout.split() == [str(sum(range(200)))]
+    total, npoints = map(int, again.stdout.split())
+    assert total == sum(range(200))
     assert {path.read_text() for path in marks.iterdir()} == {"x"}
+    points = noted_in(ledger, "begin")
+    assert len(points) == len(set(points)) >= npoints >= 25
+    _attach_at_once(sshd.url(home), home, 200 + len(points))
+
+
+def _attach_at_once(url: str, home: Path, tasks: int) -> None:
+    """The manager is about to end, as its driver has done."""
+    begun = time.monotonic()
+    other = Executor.attach(url)
+    assert len(other.futures) >= tasks  # some were withdrawn before they began
+    other.shutdown()
+    assert time.monotonic() - begun < 15, "whether anybody answers at its port is known at once"
+    log = (home / "db.tinydb.run" / "manager.log").read_text()
+    assert "connections_refused" not in log, "we count as an attacker"
 
 
 # ------------------------------------------------------------------- paths
 
 
-def test_a_path_may_have_blanks_and_dollars(sshd: PrivateSshd) -> None:
-    folder = sshd.home / "a run $HOME 'x' `id` %é#?"
-    url = sshd.url(str(folder).replace("%", "%25").replace(" ", "%20"))
-    with Executor(jobs(1), folder=url, python=str(sshd.python)) as executor:
-        assert executor.submit(whose, 1).result(PATIENCE)[1] == str(folder)
-        command = Command("echo {x} > {_output}/out; cat {_output}/out", inputs=[__file__])
-        future = executor.submit(command, x="$y")
-        assert future.result(PATIENCE) == 0
-        assert future.read() == "$y\n"
-    begun = time.monotonic()
-    other = Executor.attach(url)  # the first manager is about to end
-    assert len(other.futures) == 2
-    other.shutdown()
-    assert time.monotonic() - begun < 15, "whether anybody answers at its port is known at once"
-    log = (folder / "db.tinydb.run" / "manager.log").read_text()
-    assert "connections_refused" not in log, "we count as an attacker"
-
-
-def test_the_home_folder_there_has_a_name(executor: Executor, sshd: PrivateSshd) -> None:
-    other = Executor.attach(f"ssh://{HOST}/~/shared", python=str(sshd.python))
-    assert other.folder.home == sshd.home / "shared"
-    other.shutdown()
+def test_a_path_may_have_blanks_and_dollars(executor: Executor, sshd: PrivateSshd) -> None:
+    """As that of the run that most tests share."""
+    assert executor.submit(whose, 1).result(PATIENCE)[1] == str(sshd.home / SHARED)
+    command = Command("echo {x} > {_output}/out; cat {_output}/out", inputs=[__file__])
+    future = executor.submit(command, x="$y")
+    assert future.result(PATIENCE) == 0
+    assert future.read() == "$y\n"
 
 
 # ------------------------------------------------------------------- errors: a sentence each
@@ -420,12 +464,12 @@ def test_a_port_where_nobody_answers(sshd: PrivateSshd, other_config: Callable[.
 
 
 def test_ports_that_are_not_let_through(
-    sshd: PrivateSshd, other_config: Callable[..., None]
+    executor: Executor, sshd: PrivateSshd, other_config: Callable[..., None]
 ) -> None:
     other_config(IdentityFile=str(sshd.folder / "poor_key"))
-    site = site_for(sshd.url(sshd.home / "closed"), "closed", jobs(1), str(sshd.python))
+    site = site_for(shared(sshd), "closed", jobs(1), str(sshd.python))
     with closed_if_refused(site), ManagerClient(site.folder, where=site.whereabouts()) as client:
-        site.start("closed")
+        site.start("closed")  # it runs
         with pytest.raises(ManagerUnreachableError, match="does not answer"):
             client.ask(Status("none"))  # it is tried now
         with pytest.raises(ManagerUnreachableError, match=r"lets no port .* another login node"):
@@ -447,7 +491,7 @@ def test_connections_of_the_users_own_are_used(
     try:
         until((sshd.folder / "own").exists)
         monkeypatch.setenv("ADAPTIVE_SCHEDULER_SSH", f"ssh -F '{tmp_path / 'poor'}'")
-        other = Executor.attach(sshd.url(sshd.home / "shared"))
+        other = Executor.attach(shared(sshd))
         assert other.submit(double, 1).result(PATIENCE) == 2
         other.shutdown()
     finally:
@@ -530,7 +574,7 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_line_goes_there(executor: Executor, sshd: PrivateSshd) -> None:
-    url = sshd.url(sshd.home / "shared")
+    url = shared(sshd)
     slow = executor.options(name="slow one").submit(slowly, 1, 300)
     until(lambda: slow.state == "running")
     try:

@@ -130,6 +130,20 @@ def test_fault_39_a_killed_command_is_run_again_and_what_it_left_is_gone(world: 
     assert not any(one.is_running() for one in left)
 
 
+def test_a_killed_sweep_goes_on_with_other_slots_and_another_timeout(world: SweepWorld) -> None:
+    text = "template: {{a: 'echo $CUDA_VISIBLE_DEVICES >> ledger; test -e again || sleep 123'}}\n{}\n---\nx: [1, 2]"
+    world.write(text.format("resource: [0]"))
+    with world.begun() as process:
+        wait_until(lambda: world.processes("sleep 123"))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    (world.home / "again").touch()
+    world.write(text.format("resource: {cores_per_task: 1}\ntimeout: 1h"))
+    assert "X_1: a is run again: its resources or its timeout have changed" in world.run()
+    assert world.ledger == ["0", "", ""]
+    assert set(world.codes()) == {0}
+
+
 def test_ctrl_c_ends_programs_keeps_what_is_done_and_goes_on(world: SweepWorld) -> None:
     world.write(f"template: {{train: '{TRAIN}', test: '{TEST}'}}\nresource: [0, 1]\n---\nx: [1, 2, 3]\ns: 0.1\n"
                 "---\nx: [4, 5]\ns: 2.01")  # fmt: skip

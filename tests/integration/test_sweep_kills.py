@@ -38,6 +38,7 @@ def test_a_sweep_killed_at_any_instant_goes_on_and_repeats_only_what_ran(world: 
             process.send_signal(signal.SIGKILL)
             process.wait()
         world.run()
+        wait_until(lambda: not world.processes("adaptive_scheduler.manager"))
         assert set(world.codes()) == {0}
         assert len(world.codes()) == 2 * len(tasks)
         lines = Counter(world.ledger[begin:])

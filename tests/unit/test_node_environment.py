@@ -12,7 +12,8 @@ from adaptive_scheduler.client.tasks.node.environment import (
     slot_environment,
 )
 from adaptive_scheduler.client.tasks.node.ledger import how
-from adaptive_scheduler.client.tasks.node.variables import with_devices
+from adaptive_scheduler.client.tasks.node.variables import TASK_VARIABLE, with_devices
+from adaptive_scheduler.core.paths import JOB_VARIABLE, RUN_VARIABLE
 from adaptive_scheduler.core.tasks.command_spec import LATER, CommandStep, later
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.system.child_process import ProcessEnd
@@ -90,10 +91,7 @@ def test_how_a_process_ended(ending: ProcessEnd, text: str) -> None:
     assert how(ending).startswith(text)
 
 
-def test_ranks_of_another_run_are_nobody_of_ours() -> None:
-    """Jobs of two clusters on one machine can have one number, and tasks one token."""
-    mine = {"ADAPTIVE_SCHEDULER_JOB": "1", "ADAPTIVE_SCHEDULER_RUN": "/a/run", "HOME": "/root"}
-    other = {**mine, "ADAPTIVE_SCHEDULER_RUN": "/b/run"}
-    task = {"ADAPTIVE_SCHEDULER_TASK": "7"}
-    assert marks_of(mine, task).items() <= (mine | task).items()
-    assert not marks_of(mine, task).items() <= (other | task).items()
+def test_what_is_killed_as_a_tasks_is_of_the_same_run_and_job() -> None:
+    """Two clusters may both have a job 7 on one machine, and both a task 3."""
+    job = {RUN_VARIABLE: "/a/run", JOB_VARIABLE: "7"}
+    assert marks_of({**job, "A": "b"}, {TASK_VARIABLE: "3"}) == {**job, TASK_VARIABLE: "3"}

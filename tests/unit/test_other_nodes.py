@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,21 @@ def test_a_node_is_started_again_after_a_pause_and_given_up_after_some_vain_star
     assert plan.due(now + 1000) == []
 
 
+def test_the_late_end_of_an_earlier_launcher_is_no_failure_of_the_one_at_work() -> None:
+    """Where `srun` is slow, a second process would come, and end the first with all that it runs."""
+    plan = LaunchPlan(["a", "b"])
+    plan.note_started(["a", "b"], 0.0)
+    for node in ("a", "b"):
+        plan.note_there(node)
+        plan.note_good(node)
+        plan.note_lost(node, 1.0)
+    plan.note_started(["a"], 5.0)
+    plan.note_failed(["a", "b"], 6.0, 0.0)
+    assert plan.due(6.0 + PAUSE) == ["b"]
+    plan.note_failed(["a"], 20.0, 5.0)
+    assert plan.due(20.0 + PAUSE) == ["a", "b"]
+
+
 def test_after_a_vain_start_each_node_has_a_launcher_of_its_own() -> None:
     plan = LaunchPlan(["a", "b", "c"])
     assert plan.in_groups(["a", "b", "c"]) == [["a", "b", "c"]]
@@ -225,7 +241,7 @@ def test_what_was_under_way_when_an_agent_died_was_given_to_none() -> None:
     assert [type(one) for one in proxy.take(parcel, 0.0)] == [Accepted, Start]
     taken = proxy.taken
     node.start(start(2))
-    node.stop(2)
+    node.stop(StopTask(2))
     node.start(start(3))
     node.note_ended(3)
     assert node.lose_agent(AgentLost([1], taken)) == {1, 2}
@@ -276,6 +292,10 @@ def test_tasks_on_another_node_have_the_heads_environment_and_what_is_of_their_n
     assert b"CUDA_VISIBLE_DEVICES" not in environ  # what the batch system says of this node counts
     assert environ[b"ROCR_VISIBLE_DEVICES"] == b"3"
     assert environ[b"TMPDIR"] == b"/scratch"
+    heads = msgspec.structs.replace(invitation(), environ={b"HOSTNAME": b"n1"})
+    assert heads.environment_of("n2", {b"HOSTNAME": b"n1"})[b"HOSTNAME"] == os.fsencode(
+        socket.gethostname()
+    )
 
 
 def test_who_cannot_be_a_proxy_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

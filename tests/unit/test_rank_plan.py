@@ -13,9 +13,13 @@ import pytest
 
 from adaptive_scheduler.client.tasks.messages import NodeRanks, Ranks, Slot
 from adaptive_scheduler.client.tasks.node.environment import gpus_of
+from adaptive_scheduler.client.tasks.ranks import rank_start
+from adaptive_scheduler.client.tasks.ranks.files import RankFiles
+from adaptive_scheduler.client.tasks.ranks.launcher import find_launcher
 from adaptive_scheduler.client.tasks.ranks.plan import (
     RankBegun,
     RankEnded,
+    RankPlan,
     hosts_of,
     orders_of,
     ranks_of,
@@ -28,7 +32,7 @@ from adaptive_scheduler.client.tasks.ranks.which_rank import Rank, name_of, rank
 from adaptive_scheduler.core.paths import NODE_VARIABLE
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
 from adaptive_scheduler.core.tasks.resources import TaskResources
-from adaptive_scheduler.errors import EnvironmentMismatchError
+from adaptive_scheduler.errors import EnvironmentMismatchError, TaskError
 from adaptive_scheduler.schedulers.rank_launch import (
     is_in_slurm,
     launch_environment,
@@ -101,7 +105,12 @@ def test_a_rank_of_srun_is_where_slurm_says() -> None:
 
 
 def test_a_rank_of_hydra_is_counted() -> None:
-    assert rank_in({"PMI_RANK": "2", "PMI_SIZE": "4"}, NAMES, 2) == Rank(2, 1, 0)
+    told = {"PMI_RANK": "2", "PMI_SIZE": "4"}
+    assert (
+        rank_in(told, NAMES, 2)
+        == rank_in({**told, "MPI_LOCALRANKID": "0"}, NAMES, 2)
+        == Rank(2, 1, 0)
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,6 +120,8 @@ def test_a_rank_of_hydra_is_counted() -> None:
         {"OMPI_COMM_WORLD_RANK": "1"},
         {"PMI_RANK": "x", "PMI_SIZE": "4"},
         {"PMI_RANK": "1", "PMI_SIZE": "2"},
+        {"PMI_RANK": "7", "PMI_SIZE": "8"},
+        {"PMI_RANK": "1", "PMI_SIZE": "4", "MPI_LOCALRANKID": "0"},  # one on each node in turn
         {"SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURMD_NODENAME": "n9", "SLURM_NTASKS": "4"},
         {"SLURM_PROCID": "1", "SLURM_LOCALID": "2", "SLURMD_NODENAME": "n2", "SLURM_NTASKS": "4"},
     ],
@@ -118,6 +129,25 @@ def test_a_rank_of_hydra_is_counted() -> None:
 def test_a_rank_of_another_world_is_refused(told: dict[str, str]) -> None:
     with pytest.raises(EnvironmentMismatchError, match=r"(?i)rank"):
         rank_in(told, NAMES, 2)
+
+
+def test_a_rank_that_refuses_reports_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its launcher would wait for the others, and they for it."""
+    files = RankFiles(tmp_path, 7)
+    files.write_plan(RankPlan("owner", {}, NAMES, 2, [], False, [], "/", False, ""))
+    monkeypatch.setattr(rank_start, "become_subreaper", lambda: None)
+    monkeypatch.delenv("SLURM_PROCID", raising=False)
+    for name, value in {"PMI_RANK": "1", "PMI_SIZE": "4", "MPI_LOCALRANKID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PMI_HOSTNAME", "n2")
+    assert rank_start.main([str(files.plan)]) == 1
+    told = msgspec.json.decode(capfd.readouterr().err, type=RankEnded)
+    assert (told.rank, told.node, told.is_bad) == (1, "n2", True)
+    assert told.fault.startswith("Rank 1 of 4 is number 0 on its node")
+    assert rank_start.main([str(tmp_path / "8.ranks")]) == 1
+    assert "No such file" in capfd.readouterr().err
 
 
 def test_names_of_ranks_and_hosts() -> None:
@@ -176,6 +206,23 @@ def test_settings_of_the_cluster_count(
     shown: str, environ: dict[str, str], settings: dict[str, str]
 ) -> None:
     assert srun_settings(shown, environ) == settings
+
+
+def test_ranks_are_not_started_while_slurm_does_not_say_how_they_find_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would be a world of its own, which computes something else, without a word."""
+    for name, text in {"srun": "", "scontrol": "echo Unable to contact >&2; exit 1"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    environ = {"SLURM_JOB_ID": "7", "SLURMD_NODENAME": "n1", "SLURM_CONF": str(tmp_path)}
+    environ |= {"PATH": os.environ["PATH"], "SLURM_LABELIO": "1"}
+    with pytest.raises(TaskError, match=r"find each other: .*Unable to contact\. Retry .*MPI_TYPE"):
+        find_launcher(RANKS, environ, tmp_path)
+    found = find_launcher(RANKS, {**environ, "SLURM_MPI_TYPE": "pmix"}, tmp_path)
+    assert found.environment["SLURM_MPI_TYPE"] == "pmix"
+    assert "SLURM_LABELIO" not in found.environment  # it would number the lines of reports
 
 
 def test_mpiexec_stays_on_one_node_or_goes_by_pbs() -> None:

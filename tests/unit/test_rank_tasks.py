@@ -51,3 +51,15 @@ def test_a_failure_while_a_node_is_lost_is_not_the_programs_own() -> None:
     tasks.end(TaskEnd(6, EndKind.CUT), by_head=True)
     tasks.lose(1)
     assert [one.kind for one in tasks.ready()] == [EndKind.VALUE]
+
+
+def test_nodes_are_needed_until_the_end_of_their_tasks() -> None:
+    tasks = RankTasks()
+    tasks.begin(5, [0, 1])
+    tasks.begin(6, [1, 2])
+    assert tasks.nodes == {0, 1, 2}
+    tasks.forget({6, 7})
+    assert tasks.nodes == {0, 1}
+    tasks.end(TaskEnd(5, EndKind.BACK, begun=False))
+    assert tasks.ready()
+    assert tasks.nodes == set()

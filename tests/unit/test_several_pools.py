@@ -14,7 +14,12 @@ from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.head_view import HeadView
 from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.tasks.pools import Pool
-from adaptive_scheduler.core.tasks.resources import SizeLimits, TaskResources, rounded_up
+from adaptive_scheduler.core.tasks.resources import (
+    SizeLimits,
+    TaskResources,
+    is_kept_as,
+    rounded_up,
+)
 from adaptive_scheduler.core.tasks.task_submits import MOST_EXACT, TaskSubmits
 from adaptive_scheduler.core.wire.tasks import (
     Collect,
@@ -190,6 +195,10 @@ def test_sizes_are_rounded_up_in_steps(size: int, step: int) -> None:
     task = rounded_up(TaskResources(memory=size, walltime=float(size)), SizeLimits())
     assert (task.memory, task.walltime) == (step, float(step))
     assert rounded_up(task, SizeLimits()) == task
+    assert is_kept_as(TaskResources(memory=size, walltime=float(size)), task)
+    assert not is_kept_as(TaskResources(memory=size + 2 * step, walltime=float(size)), task)
+    assert not is_kept_as(TaskResources(threads_per_rank=2), TaskResources())
+    assert not is_kept_as(TaskResources(), task)
     limits = SizeLimits(frozenset({size - 1, size, 2 * size}), frozenset({float(size)}))
     exact = TaskResources(memory=size, walltime=float(size))
     assert rounded_up(exact, limits) == exact

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import shlex
 import subprocess
 import threading
@@ -20,9 +22,10 @@ from adaptive_scheduler.io.ssh import far_link
 from adaptive_scheduler.io.ssh.commands import MARK, module_there, ssh_argv
 from adaptive_scheduler.io.ssh.far_link import failure_of, value_of
 from adaptive_scheduler.io.ssh.far_place import FarPlace, is_far, read_url
-from adaptive_scheduler.io.ssh.far_session import FarAnswer, LostConnectionError
+from adaptive_scheduler.io.ssh.far_session import FarAnswer, FarRequest, LostConnectionError, pack
 from adaptive_scheduler.io.ssh.faults import ssh_fault
 from adaptive_scheduler.runs.run_manager import RunManager, run_folder
+from adaptive_scheduler.runs.sites import far_end
 from adaptive_scheduler.runs.sites.find_site import site_for, site_of
 
 PLACE = FarPlace("ssh://me@far:2222/run", "me@far", 2222, "/run")
@@ -194,6 +197,54 @@ def test_a_connection_that_comes_after_the_end_is_ended(monkeypatch: pytest.Monk
         link.ask("x")
 
 
+def test_an_error_there_does_not_end_the_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of disks that are away: a connection that is lost later would never be taken up again."""
+    monkeypatch.setattr(far_link, "LOOK", 0.01)
+    monkeypatch.setattr(far_link, "FIRST_PAUSE", 0.01)
+    sessions = [FakeSession(), FakeSession()]
+    stale = OSError(116, "Stale file handle", "/run/manager.json")
+    problems: list[Exception] = [stale, FileError(Path("/run/keys"), "is gone")]
+    tries: list[Exception] = [stale, InputError("no folder")]
+
+    def connect() -> Any:
+        if len(sessions) == 1 and tries:
+            raise tries.pop()
+        return sessions.pop()
+
+    def look() -> None:
+        if problems:
+            raise problems.pop()
+
+    said: list[str] = []
+    link = far_link.FarLink(PLACE, connect, look, said.append)
+    link.open()
+    while problems:
+        time.sleep(0.01)
+    with pytest.raises(LostConnectionError):
+        link.try_ask("x")
+    while sessions:
+        time.sleep(0.01)
+    link.wait()
+    link.close()
+    assert [text for text in said if "tried again" in text] == [
+        "/run/keys: is gone. It is tried again.",
+        f"{stale}. It is tried again.",
+        "no folder. It is tried again.",
+        f"{stale}. It is tried again.",
+    ]
+
+
+def test_the_program_there_ends_when_its_driver_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection may have ended without a word: a network that was switched off."""
+    monkeypatch.setattr(far_end, "SILENCE", 0.05)
+    there, here = os.pipe()
+    answers = io.BytesIO()
+    with os.fdopen(there, "rb") as requests, os.fdopen(here, "wb", buffering=0) as driver:
+        driver.write(pack(FarRequest(7, "enter", ["/nowhere/run", True])))
+        far_end.serve(requests, answers)
+    assert b"/nowhere/run" in answers.getvalue()
+
+
 def test_a_run_of_learners_is_not_started_from_afar(tmp_path: Path) -> None:
     for folder in ("ssh://far/a", Path("ssh://far/a")):
         with pytest.raises(InputError, match="only Executor and the command line"):
@@ -202,6 +253,10 @@ def test_a_run_of_learners_is_not_started_from_afar(tmp_path: Path) -> None:
         site_of(Path("ssh://far/a"), None)
     with pytest.raises(InputError, match="as a text"):
         site_for(Path("ssh://far/a"), "", None, None)
+    for folder in ("SSH://far/a", "sftp://far/a", "file:///a"):
+        with pytest.raises(InputError, match="in small letters"):
+            site_for(folder, "", None, None)
+    assert run_folder("a:/b", "").home.name == "b"
     with pytest.raises(InputError, match="started on the host itself"):
         RunManager.attach("ssh://far/a")
 

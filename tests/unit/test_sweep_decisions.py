@@ -42,6 +42,8 @@ def entry(code: int, key: str = "k", generation: int = 3, title: str = "all") ->
         (Past(entry(-1), 3, Phase.RUNNING), Action.FOLLOW),
         (Past(entry(-1), 3, Phase.QUEUED), Action.FOLLOW),
         (Past(None, 3, Phase.WAITING), Action.FOLLOW),
+        (Past(entry(-1), 3, Phase.QUEUED, is_as_wanted=False), Action.RUN),
+        (Past(entry(0), 3, Phase.DONE, is_as_wanted=False), Action.SKIP),
     ],
 )
 def test_what_is_done_about_a_command(past: Past, action: Action) -> None:

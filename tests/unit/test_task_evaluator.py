@@ -422,6 +422,20 @@ def test_points_of_a_former_driver_are_told_awaited_or_tried_again(tasks: FakeTa
     assert [result.task.x for result in evaluator.returned()] == [1]
 
 
+@pytest.mark.parametrize("what", ["the executor has ended", "a Ctrl-C has come"])
+def test_who_ends_does_not_wait_for_values_of_a_former_driver(tasks: FakeTasks, what: str) -> None:
+    """Of a manager that is away, for example."""
+    learner = adaptive.Learner1D(square, (-1, 1))
+    here, away = tasks.make(-1), tasks.make(1)
+    here.set_result(1.0)
+    tasks.before = [("p:square:-1#0", Phase.DONE, here), ("p:square:1#0", Phase.DONE, away)]
+    evaluator = evaluator_of(tasks)
+    tasks.is_closed = what == "the executor has ended"
+    evaluator.is_leaving = not tasks.is_closed
+    take_over(learner, tasks, PointKeys("p"), evaluator)
+    assert learner.data == {-1: 1.0}
+
+
 def test_points_that_a_shorter_sequence_does_not_have_are_left_out(tasks: FakeTasks) -> None:
     learner = adaptive.SequenceLearner(square, [1, 2])
     keys = PointKeys("p")

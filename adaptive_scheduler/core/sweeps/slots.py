@@ -97,6 +97,10 @@ def _shape(found: dict[Any, Any]) -> NodeShape:
         raise InputError(
             f"resource: nodes: {shape.nodes}: the jobs of a sweep have one node; see max_jobs."
         )
+    if shape.gpus_per_node and not shape.task.gpus_per_rank:
+        raise InputError(
+            f"resource: gpus_per_node: {shape.gpus_per_node}: no command would get a GPU. Give gpus_per_task, too."
+        )
     if shape.task.gpus_per_rank > shape.gpus_per_node or shape.cores_per_task > shape.cores:
         raise InputError(
             f"resource: a task needs {shape.task}, but a node has {shape.cores} cores and "

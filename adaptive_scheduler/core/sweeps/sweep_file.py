@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,6 +17,8 @@ from adaptive_scheduler.errors import InputError
 KEYS = ("template", "resource", "default", "alias", "pack", "raw", "timeout", "job")
 #: Of the others, besides parameters.
 TITLE, COMMANDS = "_title", "_cmd"
+#: Bytes of a command's name, which is part of the names of logs.
+LONGEST_COMMAND = 50
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -128,6 +130,11 @@ def _checked(documents: list[Any]) -> SweepFile:
         raise InputError("there is no document of parameters: add one behind a line ---.")
     in_use = {one.name for template in templates for one in template.placeholders}
     aliases, packs = _stand_ins(first, "alias"), _stand_ins(first, "pack")
+    known = in_use | _targets([*aliases.values(), *packs.values()])
+    raw = _names(first.get("raw") or [], "raw")
+    for name in raw:
+        if name not in known:
+            raise InputError(f"raw: no template has {name}.{did_you_mean(name, known)}")
     if both := aliases.keys() & packs.keys():
         raise InputError(f"{min(both)} is in alias and in pack. Leave one of them.")
     if used := packs.keys() & in_use:
@@ -137,12 +144,22 @@ def _checked(documents: list[Any]) -> SweepFile:
     # an alias that no template has stands for its parameters everywhere, as a pack does
     replaced = {name: one for name, one in aliases.items() if name not in in_use}
     return SweepFile(
-        templates, [_document(one, names) for one in documents[1:]],
+        templates, [_document(one, names, known | {*aliases, *packs}) for one in documents[1:]],
         _parameters(_mapping(first, "default"), "default"),
         {name: one for name, one in aliases.items() if name in in_use}, {**packs, **replaced},
-        frozenset(_names(first.get("raw") or [], "raw")), first.get("resource"),
+        frozenset(raw), first.get("resource"),
         _mapping(first, "job"), _timeouts(first.get("timeout"), names),
     )  # fmt: skip
+
+
+def _targets(stand_ins: Iterable[Any]) -> set[str]:
+    """The parameters for which aliases and packs stand."""
+    found: set[str] = set()
+    for one in stand_ins:
+        found.update(
+            one if isinstance(one, list) else (name for its in one.values() for name in its)
+        )
+    return found
 
 
 def _refuse_unknown(first: Mapping[Any, Any]) -> None:
@@ -173,9 +190,11 @@ def _templates(found: Any) -> list[Template]:
 
 def _template(name: Any, text: Any) -> Template:
     check_name(name, "template")
-    if "/" in name or not name.isprintable() or name.startswith("_"):
+    is_long = len(name.encode(errors="replace")) > LONGEST_COMMAND
+    if "/" in name or not name.isprintable() or name.startswith("_") or is_long:
         raise InputError(
-            f"template {name!r}: the name is part of a file's name; use letters and digits."
+            f"template {name!r:.80}: the name is part of a file's name; use letters and digits, at most "
+            f"{LONGEST_COMMAND}."
         )
     if not isinstance(text, str):
         raise InputError(
@@ -215,7 +234,7 @@ def _parameters(found: Any, what: str) -> dict[str, Any]:
 
 
 def _refuse_reserved(name: str, what: str) -> None:
-    if name in RESERVED or name in (TITLE, COMMANDS):
+    if name in RESERVED or name in (TITLE, COMMANDS, "_commands"):  # the last is in param.json
         raise InputError(f"{what}: {name} is a reserved name. Choose another one.")
 
 
@@ -224,8 +243,9 @@ def _names(found: Any, what: str) -> list[str]:
     return [check_name(one, what) for one in listed]
 
 
-def _document(found: dict[Any, Any], commands: list[str]) -> Document:
-    what = f"document {found[TITLE]}" if TITLE in found else "a document"
+def _document(found: dict[Any, Any], commands: list[str], known: Collection[str]) -> Document:
+    title = found.get(TITLE)
+    what = "a document" if title is None else f"document {title}"
     chosen = _names(found.get(COMMANDS) or [], f"{what}: {COMMANDS}")
     check_commands(chosen, commands, f"{what}: {COMMANDS}")
     choices: dict[str, list[Any]] = {}
@@ -233,12 +253,17 @@ def _document(found: dict[Any, Any], commands: list[str]) -> Document:
         if name in (TITLE, COMMANDS):
             continue
         _refuse_reserved(check_name(name, what), what)
+        if name.startswith("_") and name not in known:  # _titel, which would select nothing
+            raise InputError(
+                f"{what}: there is no {name}, and no template has it."
+                f"{did_you_mean(name, (TITLE, COMMANDS))} A document may have {TITLE}, {COMMANDS} and parameters."
+            )
         choices[name] = values if isinstance(values, list) else [values]
         if not choices[name]:
             raise InputError(f"{what}: {name} is an empty list, so that there would be no task.")
         for value in choices[name]:
             check_value(value, f"{what}: {name}")
-    return Document(str(found.get(TITLE, "")), chosen, choices)
+    return Document("" if title is None else str(title), chosen, choices)
 
 
 def check_commands(chosen: Iterable[str], commands: list[str], what: str) -> None:
@@ -256,5 +281,5 @@ def _timeouts(found: Any, commands: list[str]) -> dict[str, float]:
         return {}
     if not isinstance(found, dict):
         return dict.fromkeys(commands, seconds(found, "timeout"))
-    check_commands(found, commands, "timeout")
+    check_commands((check_name(one, "timeout") for one in found), commands, "timeout")
     return {name: seconds(one, f"timeout of {name}") for name, one in found.items()}

@@ -136,6 +136,23 @@ def rounded_up(task: TaskResources, limits: SizeLimits) -> TaskResources:
     return msgspec.structs.replace(task, memory=memory, walltime=walltime)
 
 
+def is_kept_as(task: TaskResources, kept: TaskResources) -> bool:
+    """Whether `rounded_up` may have made the one of the other."""
+    most = rounded_up(task, SizeLimits())
+    same = msgspec.structs.replace(task, memory=kept.memory, walltime=kept.walltime) == kept
+    return (
+        same
+        and _is_between(task.memory, kept.memory, most.memory)
+        and _is_between(task.walltime, kept.walltime, most.walltime)
+    )
+
+
+def _is_between(least: float | None, value: float | None, most: float | None) -> bool:
+    if least is None or value is None or most is None:
+        return least is value
+    return least <= value <= most
+
+
 def _step_above(value: float) -> float:
     """Return the next step from a number on: 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, ..."""
     step = max(2.0 ** math.frexp(value)[1] / 2 / STEPS, 1.0)

@@ -130,12 +130,7 @@ class Lock:
         if time.monotonic() < self._next:
             return self._problem
         self._next = time.monotonic() + RENEW_SECONDS
-        now = holder(self._path)
-        if now is None or now.secret != self._me.secret:
-            raise RunError(
-                f"{self._path}: another manager has taken over this run (this one was silent for "
-                "too long); this one ends, jobs go on."
-            )
+        self.check()
         self._me = msgspec.structs.replace(self._me, counter=self._me.counter + 1)
         try:
             files.write_atomically(self._path, msgspec.json.encode(self._me), mode=0o600)
@@ -144,6 +139,20 @@ class Lock:
         else:
             self._problem = ""
         return self._problem
+
+    def check(self) -> None:
+        """Raise RunError if this process does not hold the lock any more."""
+        now = holder(self._path)
+        if now is None:
+            raise RunError(
+                f"{self._path} was removed, perhaps with the run's folder; this manager writes "
+                "nothing more there and ends, jobs go on."
+            )
+        if now.secret != self._me.secret:
+            raise RunError(
+                f"{self._path}: another manager has taken over this run (this one was silent for "
+                "too long); this one ends, jobs go on."
+            )
 
     def release(self) -> None:
         """Release the lock, if this process still holds it."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from adaptive_scheduler import errors
-from adaptive_scheduler.errors import FarHostError
+from adaptive_scheduler.errors import AdaptiveSchedulerError, FarHostError
 from adaptive_scheduler.io.ssh.far_place import FarPlace
 from adaptive_scheduler.io.ssh.far_session import (
     FarAnswer,
@@ -145,9 +145,10 @@ class FarLink:
                 complaint = ""
             except LostConnectionError:
                 continue
-            except FarHostError as error:  # as of a port that is not let through
+            except (AdaptiveSchedulerError, OSError) as error:
+                # as of a port that is not let through, or of disks that are away there
                 if str(error) != complaint and not self._closing.is_set():
-                    self._report(f"{error} It is tried again.")
+                    self._report(_tried_again(error))
                 complaint = str(error)
 
     def _take_up_again(self) -> None:
@@ -160,9 +161,9 @@ class FarLink:
             try:
                 session = self._connect()
                 break
-            except FarHostError as error:
+            except (AdaptiveSchedulerError, OSError) as error:
                 if str(error) != self._reason:
-                    self._report(f"{error} It is tried again.")
+                    self._report(_tried_again(error))
                 self._reason = str(error)
             if self._closing.wait(min(FIRST_PAUSE * 2**n, LONGEST_PAUSE)):
                 return
@@ -188,6 +189,10 @@ class FarLink:
                 self._session = None
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(LAST_WAIT)
+
+
+def _tried_again(error: Exception) -> str:
+    return f"{str(error).rstrip('.')}. It is tried again."
 
 
 def value_of(answer: FarAnswer) -> msgspec.Raw:

@@ -313,9 +313,8 @@ def serve_run(run: RunFolder, where: Here) -> int:
         while True:
             with suppress(subprocess.TimeoutExpired):
                 return head.wait(LOOK)
-            if not has_manager(run) and is_closed(
-                run
-            ):  # it was over before the head had said hello
+            # it was over before the head had said hello
+            if not has_manager(run) and is_closed(run):
                 end_process(head, HEAD_GRACE)
                 return 0
     except KeyboardInterrupt:

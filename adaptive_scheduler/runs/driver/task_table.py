@@ -12,6 +12,7 @@ import msgspec
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import OVER, RUNNING, Phase, TaskItem
 from adaptive_scheduler.core.rows.task_results import task_result
+from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.tasks import LastTry, TaskResult, TaskView
 from adaptive_scheduler.errors import DatabaseError, InputError
 from adaptive_scheduler.io.storage import row_codec
@@ -28,6 +29,14 @@ _NOWHERE: dict[str, Any] = {
 def read_rows(folder: RunFolder) -> list[TaskItem]:
     """Return the rows of all tasks, in the order of their ids."""
     return _tasks_of(row_codec.read_items(read_tables(folder), folder))
+
+
+def read_rows_with_resources(folder: RunFolder) -> list[tuple[TaskItem, TaskResources]]:
+    """Return the rows of all tasks with what each occupies, in the order of their ids."""
+    tables = read_tables(folder)
+    resources = row_codec.read_resources(tables)
+    rows = _tasks_of(row_codec.read_items(tables, folder))
+    return [(row, resources[row.shape]) for row in rows]
 
 
 def read_results(folder: RunFolder) -> list[TaskResult]:

@@ -13,6 +13,9 @@ from adaptive_scheduler.runs.runner.point_keys import PointKeys
 from adaptive_scheduler.runs.runner.run_tasks import AnyFuture, Tasks
 from adaptive_scheduler.runs.runner.task_evaluator import TaskEvaluator
 
+#: Seconds between two looks whether this program is to end.
+LOOK = 0.2
+
 
 def take_over(
     learner: Any, tasks: Tasks, keys: PointKeys, evaluator: TaskEvaluator
@@ -39,7 +42,7 @@ def take_over(
             ended.append((adaptive_private.compact(learner, task.x), future))
         else:
             in_flight.append((task, key, future))
-    wait([future for _, future in ended])
+    _wait([future for _, future in ended], tasks, evaluator)
     memo = _tell(learner, ended)
     for task, key, future in in_flight:
         # one that the learner cannot take now it asks for by itself, and has it by its key
@@ -49,6 +52,12 @@ def take_over(
             adaptive_private.innermost(learner).tell_pending(task.x)
             evaluator.adopt(task, key, future)
     return memo
+
+
+def _wait(futures: list[AnyFuture], tasks: Tasks, evaluator: TaskEvaluator) -> None:
+    """Wait for values that are on their way, unless this program is to end before they are here."""
+    while wait(futures, LOOK).not_done and not (tasks.is_closed or evaluator.is_leaving):
+        continue
 
 
 def _point(learner: Any, keys: PointKeys, key: str) -> PointTask | None:
@@ -64,5 +73,6 @@ def _point(learner: Any, keys: PointKeys, key: str) -> PointTask | None:
 
 def _tell(learner: Any, ended: list[tuple[Any, AnyFuture]]) -> dict[Any, Any]:
     """Tell values; those that cannot be loaded here are asked for again, and say why."""
-    values = [(short, future.result()) for short, future in ended if future.exception() is None]
+    here = [(short, future) for short, future in ended if future.done()]
+    values = [(short, future.result()) for short, future in here if future.exception() is None]
     return tell_journalled(learner, values).memo

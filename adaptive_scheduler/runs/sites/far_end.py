@@ -7,6 +7,7 @@ to its output, one after the other, until its input ends.
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import socket
 import sys
@@ -40,6 +41,10 @@ from adaptive_scheduler.runs.sites.site import Site
 
 #: Python 3.11.4 and later warn without a filter; the files come from the user's own driver.
 _AS_THEY_ARE: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+
+#: Seconds after which a driver that asks nothing is gone: one that is there looks twice a second. Its
+#: connection may have ended without a word, and sshd waits for hours then.
+SILENCE = 600.0
 
 _decode = msgspec.msgpack.Decoder(FarRequest).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -181,7 +186,8 @@ def ways_to(address: Address) -> list[tuple[str, int]]:
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer one request after the other, until there are no more."""
     end = FarEnd()
-    while len(head := requests.read(4)) == 4:
+    # the next one comes after the answer to the last one: nothing is read ahead
+    while select.select([requests], [], [], SILENCE)[0] and len(head := requests.read(4)) == 4:
         length = int.from_bytes(head, "big")
         body = requests.read(length)
         if len(body) < length:

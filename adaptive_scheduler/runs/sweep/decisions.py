@@ -38,12 +38,15 @@ class Past(msgspec.Struct, frozen=True):
         Of that row.
     is_done_elsewhere : bool
         Whether another title's run has a row of it that is done.
+    is_as_wanted : bool
+        Whether its row has the resources and the timeout that are wanted now.
     """
 
     entry: Mapping[str, Any] | None = None
     generation: int = -1
     phase: Phase | None = None
     is_done_elsewhere: bool = False
+    is_as_wanted: bool = True
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -80,6 +83,8 @@ def decide(key: str, title: str, past: Past, *, is_forced: bool) -> Decision:
     """
     new = past.generation + 1
     if past.phase is not None and past.phase not in OVER:
+        if not past.is_as_wanted:  # nothing may be there any more that could hold it
+            return Decision(Action.RUN, new, "its resources or its timeout have changed")
         return Decision(Action.FOLLOW, past.generation, "it was not ended")
     entry = past.entry
     if is_forced or entry is None:

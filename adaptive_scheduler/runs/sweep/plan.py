@@ -21,7 +21,7 @@ from adaptive_scheduler.runs.sweep.decisions import (
     what_changed,
 )
 from adaptive_scheduler.runs.sweep.folders import SweepFolder
-from adaptive_scheduler.runs.sweep.former_rows import FormerRows
+from adaptive_scheduler.runs.sweep.former_rows import FormerRows, RowSettings
 from adaptive_scheduler.runs.sweep.task_files import TaskFiles
 
 
@@ -80,6 +80,8 @@ class Wanted(msgspec.Struct, frozen=True):
         ``{_datetime}``.
     resources : TaskResources
         Of each command.
+    timeouts : mapping of str to float
+        Command to seconds.
     """
 
     tasks: list[SweepTask]
@@ -87,6 +89,11 @@ class Wanted(msgspec.Struct, frozen=True):
     is_forced: bool
     when: str
     resources: TaskResources
+    timeouts: Mapping[str, float]
+
+    def settings(self, command: str) -> RowSettings:
+        """Return what the row of a command is submitted with."""
+        return RowSettings(self.resources, self.timeouts.get(command))
 
 
 def make_plan(folder: SweepFolder, files: TaskFiles, rows: FormerRows, wanted: Wanted) -> Plan:
@@ -98,7 +105,9 @@ def make_plan(folder: SweepFolder, files: TaskFiles, rows: FormerRows, wanted: W
         stat = files.stat(task.name)
         decisions = in_order({
             command: decide(
-                key, folder.run_name, rows.past(key, stat.get(command)), is_forced=wanted.is_forced
+                key, folder.run_name,
+                rows.past(key, stat.get(command), wanted.settings(command)),
+                is_forced=wanted.is_forced,
             )
             for command, key in task.keys.items()
         })  # fmt: skip

@@ -20,6 +20,7 @@ from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.disk import files as disk
 from adaptive_scheduler.io.disk.process_lock import locked
 from adaptive_scheduler.runs.driver.executor import Executor
+from adaptive_scheduler.runs.driver.start_run import has_manager
 from adaptive_scheduler.runs.sweep.decisions import Action
 from adaptive_scheduler.runs.sweep.driver import SweepDriver, note_successes
 from adaptive_scheduler.runs.sweep.folders import SweepFolder
@@ -101,7 +102,9 @@ class Sweep:
     def plan(self, place: Place) -> Plan:
         """Return what is to be done; changes nothing."""
         is_forced = self.options.is_forced or self.options.is_debug
-        wanted = Wanted(self.tasks, self.file.commands, is_forced, self.when, place.resources)
+        wanted = Wanted(
+            self.tasks, self.file.commands, is_forced, self.when, place.resources, self.file.timeouts
+        )  # fmt: skip
         return make_plan(self.folder, self._files, FormerRows(self.folder), wanted)
 
     def run(
@@ -130,7 +133,8 @@ class Sweep:
                 path = self.folder.path(one.task.name)
                 with disk.naming(path):
                     path.mkdir(exist_ok=True)
-            if not plan.count(Action.RUN, Action.FOLLOW):
+            # a manager that a killed sweep has left would wait for more tasks: the run is closed then
+            if not plan.count(Action.RUN, Action.FOLLOW) and not has_manager(self.folder.run):
                 return self._noted(plan)
             return self._run(plan, place, show)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from adaptive_scheduler.core.texts import counted, sanitize
@@ -18,8 +19,10 @@ LAST = 5
 
 def overview(progress: Progress) -> Group:
     """A bar, counts, and the last failures."""
+    bar = Table.grid()  # a line of its own: a bar alone does not end its line
+    bar.add_row(ProgressBar(total=max(1, progress.total), completed=progress.ended, width=60))
     parts: list[RenderableType] = [
-        ProgressBar(total=max(1, progress.total), completed=progress.ended, width=60),
+        bar,
         Text(line(progress)),
         *(Text(note, "yellow") for note in progress.notes),
         *(Text(failure_line(one), "red") for one in progress.failures[-LAST:]),

@@ -108,12 +108,12 @@ class AgentLink:
         else:
             self._frames.send(start)
 
-    def stop(self, token: int) -> None:
+    def stop(self, order: StopTask) -> None:
         """End a task."""
-        if self._waiting.pop(token, None) is not None:
-            self._listener.task_ended(TaskEnd(token, EndKind.CANCELLED, begun=False))
+        if self._waiting.pop(order.token, None) is not None:
+            self._listener.task_ended(TaskEnd(order.token, order.kind, begun=False))
         elif self._frames is not None:
-            self._frames.send(StopTask(token))
+            self._frames.send(order)
 
     def recall(self, token: int) -> None:
         """Let a task come back, if it has not begun."""

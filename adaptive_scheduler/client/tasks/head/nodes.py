@@ -15,6 +15,7 @@ from adaptive_scheduler.client.tasks.messages import (
     EndRanks,
     Slot,
     Start,
+    StopTask,
     TaskEnd,
 )
 from adaptive_scheduler.client.tasks.other_nodes.launchers import Commands, commands_of_job
@@ -24,7 +25,7 @@ from adaptive_scheduler.client.tasks.ranks.plan import ranks_of
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace, Placement
-from adaptive_scheduler.core.wire.tasks import Given
+from adaptive_scheduler.core.wire.tasks import EndKind, Given
 
 #: The head's own node is the first one.
 OWN = 0
@@ -154,7 +155,7 @@ class Nodes:
     def stop(self, token: int) -> None:
         """End a task."""
         if token in self._where:
-            self._node(self._where[token]).stop(token)
+            self._node(self._where[token]).stop(StopTask(token))
 
     def recall(self, token: int) -> None:
         """Let a task come back, if it has not begun."""
@@ -168,9 +169,17 @@ class Nodes:
         self._settle()
 
     def quit(self, grace: float) -> None:
-        """End all tasks, and the agents: by SIGTERM, and after `grace` seconds by SIGKILL."""
+        """End all tasks, and the agents: by SIGTERM, and after `grace` seconds by SIGKILL.
+
+        Other nodes on which tasks have ranks stay until `close`: they are not lost while these save, and
+        are asked for what is left of them.
+        """
         if self._others is not None:
-            self._others.quit(grace)
+            staying = self._ranks.nodes
+            for token, node in self._where.items():
+                if node != OWN and node in staying:
+                    self._others[node].stop(StopTask(token, EndKind.CUT, grace))
+            self._others.quit(grace, staying)
         self._own.quit(grace)
 
     @property
@@ -220,6 +229,7 @@ class Nodes:
     def agent_lost(self, node: int, unsent: frozenset[int]) -> None:
         """What the agent of a node ran has died with it."""
         self._forget(node)
+        self._ranks.forget(unsent)
         self._listener.agent_lost(node, unsent)
 
     def node_came(self, node: int, inventory: NodeInventory) -> None:

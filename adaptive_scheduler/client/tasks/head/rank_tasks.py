@@ -7,6 +7,8 @@ lost with their nodes, nobody else is given a core of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import structs
 
 from adaptive_scheduler.client.tasks.messages import TaskEnd
@@ -24,6 +26,11 @@ class RankTasks:
 
     def __contains__(self, token: int) -> bool:
         return token in self._nodes
+
+    @property
+    def nodes(self) -> set[int]:
+        """Those on which any of them has ranks."""
+        return {node for nodes in self._nodes.values() for node in nodes}
 
     def begin(self, token: int, nodes: list[int]) -> None:
         """A task begins on these nodes, started by the first of them."""
@@ -47,6 +54,11 @@ class RankTasks:
         asked = self._nodes[ended.token][not by_head :] if ended.begun else []
         self._unclean[ended.token] = set(asked)
         self._asks += [(node, ended.token) for node in asked]
+
+    def forget(self, tokens: Iterable[int]) -> None:
+        """No agent was given these: they come back."""
+        for token in tokens:
+            self._nodes.pop(token, None)
 
     def answered(self, node: int, token: int) -> None:
         """Nothing is left of a task on a node."""

@@ -44,11 +44,10 @@ def owner_of(environment: Mapping[str, str]) -> str:
 def marks_of(environment: Mapping[str, str], marks: Mapping[str, str]) -> dict[str, str]:
     """Return the variables by which processes of this job are known, with others: see `end_marked`.
 
-    The job's number alone is not enough: one user can have jobs of two clusters, or of two private
-    ones, on one machine.
+    Two clusters may both have a job of its number on this machine.
     """
-    names = (paths.JOB_VARIABLE, paths.RUN_VARIABLE)
-    return {**marks, **{name: environment[name] for name in names if environment.get(name)}}
+    of_job = (paths.RUN_VARIABLE, paths.JOB_VARIABLE)
+    return {**marks, **{name: environment[name] for name in of_job if environment.get(name)}}
 
 
 def placeholders(slot: Slot, hosts: str, attempt: int) -> dict[str, str]:

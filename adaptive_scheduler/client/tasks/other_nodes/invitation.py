@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -64,6 +65,10 @@ class Invitation(msgspec.Struct, frozen=True):
         environ = {name: value for name, value in self.environ.items() if name not in replaced}
         names = [*replaced, *(name.encode() for name in OF_NODE)]
         environ |= {name: own[name] for name in names if name in own}
+        # as exported by a login profile; launchers pass on the head's
+        environ |= (
+            {b"HOSTNAME": os.fsencode(socket.gethostname())} if b"HOSTNAME" in environ else {}
+        )
         environ[NODE_VARIABLE.encode()] = os.fsencode(node)
         environ[JOB_VARIABLE.encode()] = os.fsencode(self.job)
         return environ

@@ -66,11 +66,16 @@ class LaunchPlan:
             self._awaited[node].start_at = float("inf")
             self._awaited[node].until = now + ARRIVAL
 
-    def note_failed(self, nodes: Iterable[str], now: float) -> None:
-        """Their launcher has ended: those that are not there are started anew after a pause."""
+    def note_failed(self, nodes: Iterable[str], now: float, begun: float = float("inf")) -> None:
+        """Their launcher has ended: those that are not there are started anew after a pause.
+
+        Not those for which another one is at work, that was started after `begun`.
+        """
         for node in nodes:
             awaited = self._awaited.get(node)
-            if awaited is not None and awaited.until < float("inf"):
+            if awaited is None or awaited.until == float("inf"):
+                continue
+            if awaited.until <= begun + ARRIVAL:
                 awaited.until, awaited.start_at = float("inf"), now + PAUSE
 
     def note_there(self, node: str) -> None:

@@ -68,7 +68,7 @@ class Launchers:
             if one.process.poll() is not None:
                 self._running.remove(one)
                 self._ended.append(one.process.pid)
-                self._plan.note_failed(one.nodes, now)
+                self._plan.note_failed(one.nodes, now, one.begin)
         self._ended = [group for group in self._ended if not reap_group(group)]
         due = self._plan.due(now)
         for node in self._plan.give_up(now):

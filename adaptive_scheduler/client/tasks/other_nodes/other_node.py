@@ -102,9 +102,9 @@ class OtherNode:
         if self._talk is not None:
             self._talk.put(message)
 
-    def stop(self, token: int) -> None:
+    def stop(self, order: StopTask) -> None:
         """End a task."""
-        self.say(StopTask(token))
+        self.say(order)
 
     def recall(self, token: int) -> None:
         """Let a task come back, if it has not begun."""

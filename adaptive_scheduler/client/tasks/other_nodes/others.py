@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,10 +105,11 @@ class OtherNodes:
         """Whether there is something that `tick` would take: to be asked before waiting."""
         return self._server.has_heard
 
-    def quit(self, grace: float) -> None:
-        """End all tasks, and the proxies; none is started any more."""
+    def quit(self, grace: float, staying: Collection[int] = ()) -> None:
+        """End all tasks, and the proxies, but for those of nodes that are to stay; none is started any more."""
         for node in self._nodes:
-            node.say(Quit(grace=grace))
+            if node.number not in staying:
+                node.say(Quit(grace=grace))
         self._is_leaving = True
         self._plan.end()
         self._send(time.monotonic())

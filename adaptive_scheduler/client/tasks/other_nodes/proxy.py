@@ -148,8 +148,8 @@ class NodeProxy:
                     self._agent.start(message)
             case StopTask(token, EndKind.BACK):
                 self._agent.recall(token)
-            case StopTask(token):
-                self._agent.stop(token)
+            case StopTask():
+                self._agent.stop(message)
             case EndRanks(token):
                 self._agent.end_ranks(token)
             case LossNoted():

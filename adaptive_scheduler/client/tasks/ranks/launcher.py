@@ -17,6 +17,7 @@ from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.schedulers.base import default_mpiexec
 from adaptive_scheduler.schedulers.rank_launch import (
+    HYDRA_PLACES,
     TMRSH,
     is_in_slurm,
     launch_environment,
@@ -24,10 +25,11 @@ from adaptive_scheduler.schedulers.rank_launch import (
     own_launcher,
     srun_line,
     srun_settings,
+    without_formats,
 )
 
-#: Seconds that Slurm may take to say how it is set.
-PATIENCE = 5.0
+#: Seconds that Slurm may take to say how it is set: the agent waits for it, once.
+PATIENCE = 30.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def find_launcher(ranks: Ranks, environ: Mapping[str, str], folder: Path) -> Ran
         There is none.
     """
     nodes = [node.name for node in ranks.nodes]
-    environment = launch_environment(environ)
+    environment = without_formats(launch_environment(environ))
     if is_in_slurm(environ):
         srun = _found("srun", environ)
         if srun is None:
@@ -90,9 +92,8 @@ def find_launcher(ranks: Ranks, environ: Mapping[str, str], folder: Path) -> Ran
             "a task. Load MPICH or Intel MPI in setup= of the scheduler, or `pip install mpich`."
         )
     tmrsh = _tmrsh(ranks, environ, folder)
-    return RankLauncher(
-        mpiexec_line(path, nodes, ranks.per_node, tmrsh), environment, has_input=False
-    )
+    line = mpiexec_line(path, nodes, ranks.per_node, tmrsh)
+    return RankLauncher(line, {**environment, **HYDRA_PLACES}, has_input=False)
 
 
 def own_environment(ranks: Ranks, environ: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -124,8 +125,14 @@ def _tmrsh(ranks: Ranks, environ: Mapping[str, str], folder: Path) -> str:
 def _settings(environ: Mapping[str, str]) -> dict[str, str]:
     try:
         return srun_settings(_cluster(environ.get("SLURM_CONF", "")), environ)
-    except SchedulerError:  # Slurm does not answer; it is asked again for the next task
-        return {}
+    except SchedulerError as error:  # it is asked again for the next task
+        if "SLURM_MPI_TYPE" in environ:
+            return {}
+        # without --mpi, each rank might be a world of its own, and compute something else
+        raise TaskError(
+            f"Slurm does not say how ranks find each other: {str(error).rstrip('.')}. Retry the task when it "
+            "answers, or name the way by SLURM_MPI_TYPE (see `srun --mpi=list`) in setup= of the scheduler."
+        ) from error
 
 
 @cache
@@ -135,5 +142,5 @@ def _cluster(_conf: str) -> str:
         ["scontrol", "show", "config"], PATIENCE, env=clean_environment(os.environ)
     )
     if shown.rc:
-        raise SchedulerError(f"scontrol show config: {shown.stderr}")
+        raise SchedulerError(f"scontrol show config: {' '.join(shown.stderr.split())}")
     return shown.stdout

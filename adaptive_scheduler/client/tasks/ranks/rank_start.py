@@ -18,7 +18,6 @@ import json
 import os
 import selectors
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,7 +26,14 @@ from typing import Any
 from adaptive_scheduler.client.tasks.node.orphans import has_company
 from adaptive_scheduler.client.tasks.node.variables import with_devices
 from adaptive_scheduler.client.tasks.ranks.guard import leave_guard
-from adaptive_scheduler.client.tasks.ranks.which_rank import END_SOFTLY, Rank, name_of, rank_in
+from adaptive_scheduler.client.tasks.ranks.which_rank import (
+    END_SOFTLY,
+    Rank,
+    host_in,
+    name_of,
+    number_in,
+    rank_in,
+)
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.io.system.child_process import (
     Child,
@@ -185,7 +191,8 @@ def main(argv: list[str]) -> int:
             plan = json.load(stream)
         rank = rank_in(os.environ, plan["nodes"], plan["per_node"])
     except (OSError, ValueError, AdaptiveSchedulerError) as error:
-        print(f"adaptive_scheduler: {error}", file=sys.stderr)
+        # Hydra would wait for the others, which may wait for this one
+        _say("RankEnded", rank=number_in(os.environ), node=host_in(os.environ), fault=str(error))
         return 1
     process = RankProcess(plan, rank, file)
     if os.getppid() != parent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -45,20 +46,34 @@ def rank_in(environ: Mapping[str, str], nodes: Sequence[str], per_node: int) -> 
             number, local = int(environ["SLURM_PROCID"]), int(environ["SLURM_LOCALID"])
             node = nodes.index(environ["SLURMD_NODENAME"])
             told = int(environ["SLURM_NTASKS"])
+            is_elsewhere = local >= per_node
         else:
             number, told = int(environ["PMI_RANK"]), int(environ["PMI_SIZE"])
-            node, local = divmod(number, per_node)
+            node, counted = divmod(number, per_node)
+            local = int(environ.get("MPI_LOCALRANKID", counted))
+            is_elsewhere = local != counted
     except (KeyError, ValueError) as error:
         raise EnvironmentMismatchError(
             f"A rank cannot tell which one it is ({error}). Ranks are started by Slurm's srun or by "
             "the mpiexec of MPICH or Intel MPI; put one of these first on PATH."
         ) from error
-    if told != size or local >= per_node:
+    if told != size or is_elsewhere:
         raise EnvironmentMismatchError(
-            f"Rank {number} is the {local + 1}th on {nodes[node]} and one of {told}; asked for were "
-            f"{per_node} on each of {len(nodes)}."
+            f"Rank {number} of {told} is number {local} on its node, from 0; asked for were "
+            f"{per_node} on each of {len(nodes)} nodes, one node after the other."
         )
     return Rank(number, node, local)
+
+
+def number_in(environ: Mapping[str, str]) -> int:
+    """Return which rank a process seems to be, for one that cannot be it."""
+    told = environ.get("SLURM_PROCID") or environ.get("PMI_RANK", "")
+    return int(told) if told.isdecimal() else 0
+
+
+def host_in(environ: Mapping[str, str]) -> str:
+    """Return where a process seems to be, for one that cannot be there."""
+    return environ.get("SLURMD_NODENAME") or environ.get("PMI_HOSTNAME") or os.uname().nodename
 
 
 def name_of(rank: int, node: str, size: int) -> str:

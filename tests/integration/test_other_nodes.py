@@ -16,7 +16,7 @@ import pytest
 
 from adaptive_scheduler.client.tasks.head.nodes import JobNodes, Nodes
 from adaptive_scheduler.client.tasks.messages import Begun, TaskEnd
-from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE
+from adaptive_scheduler.client.tasks.node.variables import TASK_VARIABLE
 from adaptive_scheduler.client.tasks.other_nodes import conversation, launch_plan
 from adaptive_scheduler.client.tasks.other_nodes.earlier_life import wait_for_earlier
 from adaptive_scheduler.client.tasks.other_nodes.launchers import Commands

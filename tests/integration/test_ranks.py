@@ -18,7 +18,7 @@ import pytest
 
 from adaptive_scheduler import Command, Executor, TaskResources
 from adaptive_scheduler.client.tasks.messages import EndRanks, NodeRanks, Ranks, Slot
-from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE
+from adaptive_scheduler.client.tasks.node.variables import TASK_VARIABLE
 from adaptive_scheduler.core.paths import NODE_VARIABLE, RUN_VARIABLE
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep, later
 from adaptive_scheduler.core.wire.tasks import EndKind

@@ -6,13 +6,13 @@ import pytest
 
 from adaptive_scheduler.client.tasks.messages import Slot
 from adaptive_scheduler.client.tasks.node.environment import (
-    TASK_VARIABLE,
     argv_of,
     marks_of,
     placeholders,
     slot_environment,
 )
 from adaptive_scheduler.client.tasks.node.ledger import how
+from adaptive_scheduler.client.tasks.node.variables import TASK_VARIABLE, with_devices
 from adaptive_scheduler.core.paths import JOB_VARIABLE, RUN_VARIABLE
 from adaptive_scheduler.core.tasks.command_spec import LATER, CommandStep, later
 from adaptive_scheduler.errors import InputError
@@ -30,7 +30,7 @@ def test_threads_of_all_libraries() -> None:
 
 
 def test_gpus_of_all_makers() -> None:
-    told = slot_environment(SLOT, {"CUDA_VISIBLE_DEVICES": "0,1,2,3"}, is_amd=False)
+    told = with_devices({"CUDA_VISIBLE_DEVICES": "0,1,2,3"}, "2,3", 2, is_amd=False)
     names = (
         "CUDA_VISIBLE_DEVICES",
         "HIP_VISIBLE_DEVICES",
@@ -41,7 +41,7 @@ def test_gpus_of_all_makers() -> None:
 
 
 def test_amds_runtime_counts_those_that_are_left_anew_so_one_variable_says_it() -> None:
-    told = slot_environment(SLOT, {"CUDA_VISIBLE_DEVICES": "0,1,2,3"}, is_amd=True)
+    told = with_devices({"CUDA_VISIBLE_DEVICES": "0,1,2,3"}, "2,3", 2, is_amd=True)
     assert told["ROCR_VISIBLE_DEVICES"] == "2,3"
     assert not told.keys() & {"CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"}
 

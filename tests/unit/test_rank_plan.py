@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +12,23 @@ import msgspec
 import pytest
 
 from adaptive_scheduler.client.tasks.messages import NodeRanks, Ranks, Slot
+from adaptive_scheduler.client.tasks.node.environment import gpus_of
 from adaptive_scheduler.client.tasks.ranks import rank_start
 from adaptive_scheduler.client.tasks.ranks.files import RankFiles
 from adaptive_scheduler.client.tasks.ranks.launcher import find_launcher
 from adaptive_scheduler.client.tasks.ranks.plan import (
-    Rank,
     RankBegun,
     RankEnded,
     RankPlan,
     hosts_of,
-    name_of,
-    rank_in,
+    orders_of,
     ranks_of,
-    slot_of,
+    size_of,
+    slots_of,
 )
+from adaptive_scheduler.client.tasks.ranks.ranked_program import ENTER
 from adaptive_scheduler.client.tasks.ranks.reports import LauncherOutput
+from adaptive_scheduler.client.tasks.ranks.which_rank import Rank, name_of, rank_in
 from adaptive_scheduler.core.paths import NODE_VARIABLE
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
 from adaptive_scheduler.core.tasks.resources import TaskResources
@@ -38,6 +42,7 @@ from adaptive_scheduler.schedulers.rank_launch import (
     srun_settings,
 )
 
+ROOT = Path(__file__).parents[2]
 NODES = [
     NodeInventory("n1", [0, 1, 2, 3], ["a", "b"]),
     NodeInventory("n2", [4, 5, 6, 7], ["c", "d"]),
@@ -60,35 +65,52 @@ def test_each_rank_has_its_cores_and_gpus() -> None:
     assert ranks == Ranks(
         [NodeRanks("n1", (0, 1, 2, 3), ("a", "b")), NodeRanks("n2", (4, 5, 6, 7), ("c", "d"))], 2
     )
-    assert slot_of(Rank(0, 0, 0), ranks, 2) == Slot((0, 1), ("a",), 2)
-    assert slot_of(Rank(3, 1, 1), ranks, 2) == Slot((6, 7), ("d",), 2)
+    assert slots_of(ranks.nodes[0], 2, 2)[0] == Slot((0, 1), ("a",), 2)
+    assert slots_of(ranks.nodes[1], 2, 2)[1] == Slot((6, 7), ("d",), 2)
 
 
 def test_ranks_share_a_gpu_or_have_several() -> None:
     shared = placed(ranks_per_node=2, gpus_per_rank=0.5)
     assert shared is not None
-    assert [slot_of(Rank(n, 0, n), shared, 1).gpus for n in (0, 1)] == [("a",), ("a",)]
+    assert [slot.gpus for slot in slots_of(shared.nodes[0], 2, 1)] == [("a",), ("a",)]
     several = placed(nodes=2, gpus_per_rank=2)
     assert several is not None
-    assert slot_of(Rank(1, 1, 0), several, 1).gpus == ("c", "d")
+    assert slots_of(several.nodes[1], 1, 1)[0].gpus == ("c", "d")
 
 
 def test_a_node_of_whose_gpus_nobody_has_told_hides_none() -> None:
-    ranks = Ranks([NodeRanks("n1", (0, 1), None)], 2)
-    assert slot_of(Rank(1, 0, 1), ranks, 1) == Slot((1,), None, 1)
+    assert slots_of(NodeRanks("n1", (0, 1), None), 2, 1)[1] == Slot((1,), None, 1)
 
 
-RANKS = Ranks([NodeRanks("n1", (0, 1)), NodeRanks("n2", (0, 1))], 2)
+def test_ranks_that_run_the_same_are_told_it_once() -> None:
+    """A plan has the text of a program for each of its GPUs, not for each of its ranks."""
+    ranks = Ranks([NodeRanks(name, (0, 1, 2, 3), ("a", "a", "b", "b")) for name in ("n1", "n2")], 4)
+    programs, orders = orders_of(ranks, 1, lambda slot: ["run", gpus_of(slot) or ""])
+    assert programs == [["run", "a"], ["run", "b"]]
+    assert [order.program for order in orders[1]] == [0, 0, 1, 1]
+    assert [(order.cores, order.gpus) for order in orders[0]][2] == ((2,), "b")
+    assert [node[0].environment for node in orders] == [
+        {NODE_VARIABLE: "n1"},
+        {NODE_VARIABLE: "n2"},
+    ]
+
+
+NAMES = ["n1", "n2"]
+RANKS = Ranks([NodeRanks(name, (0, 1)) for name in NAMES], 2)
 
 
 def test_a_rank_of_srun_is_where_slurm_says() -> None:
     told = {"SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURMD_NODENAME": "n2", "SLURM_NTASKS": "4"}
-    assert rank_in(told, RANKS) == Rank(1, 1, 1)  # Slurm sorts nodes by itself
+    assert rank_in(told, NAMES, 2) == Rank(1, 1, 1)  # Slurm sorts nodes by itself
 
 
 def test_a_rank_of_hydra_is_counted() -> None:
     told = {"PMI_RANK": "2", "PMI_SIZE": "4"}
-    assert rank_in(told, RANKS) == rank_in({**told, "MPI_LOCALRANKID": "0"}, RANKS) == Rank(2, 1, 0)
+    assert (
+        rank_in(told, NAMES, 2)
+        == rank_in({**told, "MPI_LOCALRANKID": "0"}, NAMES, 2)
+        == Rank(2, 1, 0)
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,7 +128,7 @@ def test_a_rank_of_hydra_is_counted() -> None:
 )
 def test_a_rank_of_another_world_is_refused(told: dict[str, str]) -> None:
     with pytest.raises(EnvironmentMismatchError, match=r"(?i)rank"):
-        rank_in(told, RANKS)
+        rank_in(told, NAMES, 2)
 
 
 def test_a_rank_that_refuses_reports_it(
@@ -114,12 +136,12 @@ def test_a_rank_that_refuses_reports_it(
 ) -> None:
     """Its launcher would wait for the others, and they for it."""
     files = RankFiles(tmp_path, 7)
-    files.write_plan(RankPlan(RANKS, "owner", 1, None, None, "/", 1, has_input=False))
+    files.write_plan(RankPlan("owner", {}, NAMES, 2, [], False, [], "/", False, ""))
     monkeypatch.setattr(rank_start, "become_subreaper", lambda: None)
     monkeypatch.delenv("SLURM_PROCID", raising=False)
     for name, value in {"PMI_RANK": "1", "PMI_SIZE": "4", "MPI_LOCALRANKID": "0"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv(NODE_VARIABLE, "n2")
+    monkeypatch.setenv("PMI_HOSTNAME", "n2")
     assert rank_start.main([str(files.plan)]) == 1
     told = msgspec.json.decode(capfd.readouterr().err, type=RankEnded)
     assert (told.rank, told.node, told.is_bad) == (1, "n2", True)
@@ -130,7 +152,35 @@ def test_a_rank_that_refuses_reports_it(
 
 def test_names_of_ranks_and_hosts() -> None:
     assert hosts_of(RANKS) == "n1,n2"
-    assert name_of(3, "n2", RANKS) == "rank 3 of 4 on n2"
+    assert name_of(3, "n2", size_of(RANKS)) == "rank 3 of 4 on n2"
+
+
+def test_a_rank_imports_next_to_nothing() -> None:
+    """All ranks of a node start at once: what each imports is most of the time that a short program takes."""
+    code = f"{ENTER.replace('sys.exit(main(sys.argv[1:]))', 'print(*sys.modules)')}"
+    told = subprocess.run(
+        [sys.executable, "-S", "-P", "-c", code, str(ROOT)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = set(told.stdout.split())
+    ours = {
+        name.removeprefix("adaptive_scheduler.") for name in found if name.startswith("adaptive")
+    }
+    assert "client.tasks.ranks.rank_start" in ours
+    slow = {
+        "msgspec",
+        "psutil",
+        "pathlib",
+        "inspect",
+        "dataclasses",
+        "socket",
+        "subprocess",
+        "logging",
+    }
+    assert found & slow == set()
+    assert len(found) < 100, sorted(found)
 
 
 # ------------------------------------------------------------------------------- launchers

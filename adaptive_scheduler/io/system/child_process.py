@@ -4,6 +4,8 @@ By `posix_spawn`: it takes half of the time of `subprocess.Popen`, and agents st
 programs. What it lacks is done by this process, which therefore has one thread only: it goes into
 the child's folder for a moment, and binds itself to the child's cores until it binds itself to
 others, or calls `unbind`: changing the cores is what takes longest.
+
+Each rank of a task imports this: not `dataclasses`, which takes as long as all the rest.
 """
 
 from __future__ import annotations
@@ -15,8 +17,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from adaptive_scheduler.executors import signals
 
@@ -40,8 +41,7 @@ _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-@dataclass(frozen=True)
-class ProcessEnd:
+class ProcessEnd(NamedTuple):
     """How a process ended: exit status, or signal, and the most memory it had (bytes).
 
     The memory is that of its largest process: itself, or one that it has waited for. What the
@@ -62,8 +62,7 @@ class ProcessEnd:
 _SHELL_KILLED = range(129, 129 + signal.SIGRTMAX)
 
 
-@dataclass(frozen=True)
-class Streams:
+class Streams(NamedTuple):
     """File descriptors of a child's standard input, output and error.
 
     Without an input, that is empty; without one of the others, it is that of this process.

@@ -26,7 +26,7 @@ from adaptive_scheduler.client.tasks.messages import (
     StopTask,
     TaskEnd,
 )
-from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, WORKER_VARIABLE
+from adaptive_scheduler.client.tasks.node.variables import TASK_VARIABLE, WORKER_VARIABLE
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.errors import RunError

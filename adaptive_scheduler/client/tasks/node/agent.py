@@ -35,17 +35,15 @@ from adaptive_scheduler.client.tasks.messages import (
     TaskEnd,
     ToAgent,
 )
-from adaptive_scheduler.client.tasks.node.environment import (
-    RANKS_VARIABLE,
-    TASK_VARIABLE,
-    WORKER_VARIABLE,
-    marks_of,
-    node_name,
-    owner_of,
-)
+from adaptive_scheduler.client.tasks.node.environment import marks_of, node_name, owner_of
 from adaptive_scheduler.client.tasks.node.ledger import Stopping, TaskLedger
 from adaptive_scheduler.client.tasks.node.orphans import Origin, end_marked, end_orphans
 from adaptive_scheduler.client.tasks.node.slot_queue import Node, SlotQueue
+from adaptive_scheduler.client.tasks.node.variables import (
+    RANKS_VARIABLE,
+    TASK_VARIABLE,
+    WORKER_VARIABLE,
+)
 from adaptive_scheduler.client.tasks.ranks.files import remove_left
 from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.io.system.child_process import (

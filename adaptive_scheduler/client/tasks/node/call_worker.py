@@ -14,7 +14,7 @@ import msgspec
 
 from adaptive_scheduler.client.tasks.frames import Frames
 from adaptive_scheduler.client.tasks.messages import Call, Do, Done, Slot, Start
-from adaptive_scheduler.client.tasks.node.environment import WORKER_VARIABLE
+from adaptive_scheduler.client.tasks.node.variables import WORKER_VARIABLE
 from adaptive_scheduler.client.tasks.node.worker import NOW, RECALL
 from adaptive_scheduler.io.system.child_process import Child
 

@@ -5,34 +5,15 @@ from __future__ import annotations
 import shlex
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 
 from adaptive_scheduler.client.tasks.messages import Slot
+from adaptive_scheduler.client.tasks.node.variables import with_devices
 from adaptive_scheduler.core import paths
 from adaptive_scheduler.core.sweeps.gpu_slots import visible_devices
 from adaptive_scheduler.core.tasks.command_spec import CommandStep, fill_later
 
-#: Names the task in the environment of its programs, and of whatever they leave behind.
-TASK_VARIABLE = "ADAPTIVE_SCHEDULER_TASK"
-#: Names the worker in the environment of what its calls leave behind.
-WORKER_VARIABLE = "ADAPTIVE_SCHEDULER_WORKER"
-#: Names the node whose agent has started the ranks of a task, in the environment of these.
-RANKS_VARIABLE = "ADAPTIVE_SCHEDULER_RANKS"
-#: The device of AMD's driver, see "GPU isolation techniques" in the documentation of ROCm.
-_AMD = Path("/dev/kfd")
-#: AMD's runtime hides GPUs by the first of these, and counts those that are left anew for the others:
-#: with the same number in two of them, a task on the second GPU would have none.
-_ROCM = "ROCR_VISIBLE_DEVICES"
-_ABOVE_ROCM = ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
-_THREADS = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS", "NUMBA_NUM_THREADS", "JULIA_NUM_THREADS",
-)  # fmt: skip
 
-
-def slot_environment(
-    slot: Slot, environment: Mapping[str, str], *, is_amd: bool | None = None
-) -> dict[str, str]:
+def slot_environment(slot: Slot, environment: Mapping[str, str]) -> dict[str, str]:
     """Return an environment with the GPUs and threads of a slot.
 
     Parameters
@@ -41,18 +22,13 @@ def slot_environment(
         Without GPUs it has none to use; with `gpus` None nothing is known of any, and nothing said.
     environment : mapping of str to str
         Of the job.
-    is_amd : bool, optional
-        Whether the GPUs are AMD's; default: look.
     """
-    new = {**environment, **dict.fromkeys(_THREADS, str(slot.threads))}
-    if slot.gpus is None:
-        return new
-    gpus = visible_devices(slot.gpus)
-    above = dict.fromkeys(_ABOVE_ROCM, gpus)
-    if _AMD.exists() if is_amd is None else is_amd:
-        new = {name: value for name, value in new.items() if name not in above}
-        return {**new, _ROCM: gpus}
-    return {**new, **above, _ROCM: gpus, "ZE_AFFINITY_MASK": gpus}
+    return with_devices(environment, gpus_of(slot), slot.threads)
+
+
+def gpus_of(slot: Slot) -> str | None:
+    """Return what programs are told of their GPUs; None: nothing is known of any."""
+    return None if slot.gpus is None else visible_devices(slot.gpus)
 
 
 def node_name(environment: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
-from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, WORKER_VARIABLE
+from adaptive_scheduler.client.tasks.node.variables import TASK_VARIABLE, WORKER_VARIABLE
 from adaptive_scheduler.io.system import child_process
 
 #: Seconds by which the kernel's time of a process's start is less exact than ours.

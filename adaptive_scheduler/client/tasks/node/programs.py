@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from adaptive_scheduler.client.tasks.messages import Start, TaskEnd
 from adaptive_scheduler.client.tasks.node.command_log import CommandLog, SpareLog
-from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, argv_of, placeholders
+from adaptive_scheduler.client.tasks.node.environment import argv_of, placeholders
 from adaptive_scheduler.client.tasks.node.ledger import how
+from adaptive_scheduler.client.tasks.node.variables import TASK_VARIABLE
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
 from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.errors import AdaptiveSchedulerError

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import psutil
 
-from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, WORKER_VARIABLE
+from adaptive_scheduler.client.tasks.node.variables import TASK_VARIABLE, WORKER_VARIABLE
 from adaptive_scheduler.core import paths
 
 #: Seconds that its agent may take to end its tasks.

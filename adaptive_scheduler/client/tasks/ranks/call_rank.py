@@ -23,8 +23,7 @@ def main(argv: list[str]) -> int:
     plan, rank = Path(argv[0]), int(argv[1])
     print_stack_at_crash()
     files = RankFiles.around(plan)
-    call = files.read_plan().call
-    assert call is not None
+    call = files.read_call()
     evaluator = CallEvaluator(plan.parent.parent / "functions", plan.parent)
     end = evaluator.call(files.token, call.function, call.spec, keeps_value=rank == 0)
     outcome = RankOutcome(*end)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from adaptive_scheduler.client.tasks.messages import Call
 from adaptive_scheduler.client.tasks.ranks.plan import RankLost, RankOutcome, RankPlan
 from adaptive_scheduler.io.disk import files
 
@@ -36,15 +37,23 @@ class RankFiles:
 
     def write_plan(self, plan: RankPlan) -> None:
         """Write what the ranks are to do. FileError if the disk does not take it."""
-        _write(self.plan, plan)
+        _write(self.plan, msgspec.json.encode(plan))
 
     def read_plan(self) -> RankPlan:
         """Return what the ranks are to do."""
-        return msgspec.msgpack.decode(self.plan.read_bytes(), type=RankPlan)
+        return msgspec.json.decode(self.plan.read_bytes(), type=RankPlan)
+
+    def write_call(self, call: Call) -> None:
+        """Write what is to be evaluated. FileError if the disk does not take it."""
+        _write(self._call, msgspec.msgpack.encode(call))
+
+    def read_call(self) -> Call:
+        """Return what is to be evaluated."""
+        return msgspec.msgpack.decode(self._call.read_bytes(), type=Call)
 
     def write_outcome(self, rank: int, outcome: RankOutcome) -> None:
         """Write how a call has ended in a rank. FileError if the disk does not take it."""
-        _write(self._outcome(rank), outcome)
+        _write(self._outcome(rank), msgspec.msgpack.encode(outcome))
 
     def read_outcome(self, rank: int) -> RankOutcome | None:
         """Return how a call has ended in a rank; None: its process has ended without a word."""
@@ -52,34 +61,34 @@ class RankFiles:
             return msgspec.msgpack.decode(self._outcome(rank).read_bytes(), type=RankOutcome)
         return None
 
-    def write_lost(self, lost: RankLost) -> None:
-        """Write that a rank has lost its launcher, unless nobody asks any more."""
-        if self.plan.exists():
-            _write(self._lost, lost)
-
     def read_lost(self) -> RankLost | None:
         """Return a rank that has lost its launcher."""
         with suppress(FileNotFoundError, msgspec.DecodeError):
-            return msgspec.msgpack.decode(self._lost.read_bytes(), type=RankLost)
+            return msgspec.json.decode(self.lost.read_bytes(), type=RankLost)
         return None
 
     @property
-    def _lost(self) -> Path:
+    def lost(self) -> Path:
+        """Where a rank says so: see `rank_start`."""
         return self.folder / f"{self.token}.rank-lost"
+
+    @property
+    def _call(self) -> Path:
+        return self.folder / f"{self.token}.rank-call"
 
     def _outcome(self, rank: int) -> Path:
         return self.folder / f"{self.token}.rank-{rank}"
 
     def remove(self, n_ranks: int) -> None:
         """Remove them."""
-        for path in (self.plan, self._lost, *map(self._outcome, range(n_ranks))):
+        for path in (self.plan, self._call, self.lost, *map(self._outcome, range(n_ranks))):
             path.unlink(missing_ok=True)
 
 
-def _write(path: Path, what: RankPlan | RankOutcome | RankLost) -> None:
+def _write(path: Path, data: bytes) -> None:
     with files.naming(path):
         path.touch(mode=0o600)
-        path.write_bytes(msgspec.msgpack.encode(what))
+        path.write_bytes(data)
 
 
 def remove_left(folder: Path, owner: str) -> None:
@@ -89,4 +98,4 @@ def remove_left(folder: Path, owner: str) -> None:
         with suppress(FileNotFoundError, msgspec.MsgspecError):  # of another job, or half written
             plan = files_left.read_plan()
             if plan.owner == owner:
-                files_left.remove(len(plan.ranks.nodes) * plan.ranks.per_node)
+                files_left.remove(len(plan.nodes) * plan.per_node)

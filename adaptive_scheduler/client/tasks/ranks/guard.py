@@ -11,7 +11,6 @@ import select
 import time
 from collections.abc import Callable, Mapping
 
-from adaptive_scheduler.client.tasks.node.environment import TASK_VARIABLE, marks_of
 from adaptive_scheduler.client.tasks.node.orphans import end_marked
 
 #: Seconds for a launcher that has killed the rank: it ends then, and what is left is killed, this too.
@@ -20,15 +19,15 @@ PAUSE = 1.0
 _TICK = 0.02
 
 
-def leave_guard(environ: Mapping[str, str], tell: Callable[[], None]) -> None:
+def leave_guard(marks: Mapping[str, str], tell: Callable[[], None]) -> None:
     """Start a process that waits for the end of this one, and is to be killed before it in good order.
 
     By a fork: what it needs is loaded.
 
     Parameters
     ----------
-    environ : mapping
-        Of this process.
+    marks : mapping of str to str
+        Variables by which all processes of the task are known.
     tell : callable
         Called before all processes of the task are killed.
     """
@@ -43,8 +42,10 @@ def leave_guard(environ: Mapping[str, str], tell: Callable[[], None]) -> None:
         os.closerange(rank + 1, os.sysconf("SC_OPEN_MAX"))
         select.select([rank], [], [])
         time.sleep(PAUSE)
-        tell()
-        while end_marked(marks_of(environ, {TASK_VARIABLE: environ[TASK_VARIABLE]})):
-            time.sleep(_TICK)
+        try:
+            tell()
+        finally:
+            while end_marked(marks):
+                time.sleep(_TICK)
     finally:
         os._exit(0)

@@ -2,56 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from adaptive_scheduler.client.tasks.messages import Call, NodeRanks, Ranks, Slot
-from adaptive_scheduler.core.tasks.command_spec import CommandStep
+from adaptive_scheduler.client.tasks.messages import NodeRanks, Ranks, Slot
+from adaptive_scheduler.client.tasks.node.environment import gpus_of
+from adaptive_scheduler.core.paths import NODE_VARIABLE
 from adaptive_scheduler.core.tasks.place import NodeInventory, Placement
 from adaptive_scheduler.core.wire.tasks import EndKind
-from adaptive_scheduler.errors import EnvironmentMismatchError
-
-#: A byte that each rank gets by its standard input: end softly. At the end of the input: at once.
-END_SOFTLY = b"e"
 
 
-class RankPlan(msgspec.Struct, frozen=True):
-    """What the ranks of a task run; a file of the run has it while they do.
+class RankOrder(msgspec.Struct, frozen=True):
+    """What one rank is to do.
 
     Attributes
     ----------
-    ranks : Ranks
-    owner : str
-        Job and node of the agent that has started them: see `owner_of`.
+    program : int
+        Number of its argument list.
+    environment : dict of str to str
+        In addition to that of its launcher.
+    cores : tuple of int
+    gpus : str or None
+        See `variables.with_devices`.
     threads : int
-        Of each.
-    step : CommandStep or None
-    call : Call or None
-        One of both.
-    folder : str
-        Working directory.
-    attempt : int
-    has_input : bool
-        Whether the launcher passes its standard input on to all ranks: then its end is theirs.
     """
 
-    ranks: Ranks
-    owner: str
+    program: int
+    environment: dict[str, str]
+    cores: tuple[int, ...]
+    gpus: str | None
     threads: int
-    step: CommandStep | None
-    call: Call | None
+
+
+class RankPlan(msgspec.Struct, frozen=True):
+    """What the ranks of a task run; a file of the run has it while they do, as JSON.
+
+    All that can be decided for them is: so they need no module that takes long to import.
+
+    Attributes
+    ----------
+    owner : str
+        Job and node of the agent that has started them: see `owner_of`.
+    marks : dict of str to str
+        Variables by which processes of this task are known.
+    nodes : list of str
+        Their names.
+    per_node : int
+        Ranks on each.
+    programs : list of list of str
+    is_call : bool
+        Whether the program gets the rank's number and name as its last arguments.
+    orders : list of list of RankOrder
+        For each node.
+    folder : str
+        Working directory.
+    has_input : bool
+        Whether the launcher passes its standard input on to all ranks: then its end is theirs.
+    lost : str
+        File for a `RankLost`.
+    """
+
+    owner: str
+    marks: dict[str, str]
+    nodes: list[str]
+    per_node: int
+    programs: list[list[str]]
+    is_call: bool
+    orders: list[list[RankOrder]]
     folder: str
-    attempt: int
     has_input: bool
-
-
-class Rank(msgspec.Struct, frozen=True):
-    """One rank: its number among all, its node, and its number there."""
-
-    number: int
-    node: int
-    local: int
+    lost: str
 
 
 class RankBegun(msgspec.Struct, frozen=True, tag=True):
@@ -140,51 +161,43 @@ def ranks_of(place: Placement, threads: int, nodes: Sequence[NodeInventory]) -> 
     )
 
 
-def rank_in(environ: Mapping[str, str], ranks: Ranks) -> Rank:
-    """Find out which rank a process is, by what its launcher has set.
+def orders_of(
+    ranks: Ranks, threads: int, argv_for: Callable[[Slot], list[str]]
+) -> tuple[list[list[str]], list[list[RankOrder]]]:
+    """Return the programs of ranks, each once, and what each rank is to do, by node.
 
-    Slurm sorts nodes as it likes, so its name of the node counts (srun(1), OUTPUT ENVIRONMENT
-    VARIABLES); Hydra fills the hosts that it is given one after the other.
-
-    Raises
-    ------
-    EnvironmentMismatchError
-        It was started by another launcher, or elsewhere.
+    Parameters
+    ----------
+    ranks : Ranks
+    threads : int
+        Of each rank.
+    argv_for : callable
+        Returns the argument list of a rank with these cores and GPUs.
     """
-    names = [node.name for node in ranks.nodes]
-    size = len(names) * ranks.per_node
-    try:
-        if "SLURM_PROCID" in environ:
-            number, local = int(environ["SLURM_PROCID"]), int(environ["SLURM_LOCALID"])
-            node = names.index(environ["SLURMD_NODENAME"])
-            told = int(environ["SLURM_NTASKS"])
-            is_elsewhere = local >= ranks.per_node
-        else:
-            number, told = int(environ["PMI_RANK"]), int(environ["PMI_SIZE"])
-            node, counted = divmod(number, ranks.per_node)
-            local = int(environ.get("MPI_LOCALRANKID", counted))
-            is_elsewhere = local != counted
-    except (KeyError, ValueError) as error:
-        raise EnvironmentMismatchError(
-            f"A rank cannot tell which one it is ({error}). Ranks are started by Slurm's srun or by "
-            "the mpiexec of MPICH or Intel MPI; put one of these first on PATH."
-        ) from error
-    if told != size or is_elsewhere:
-        raise EnvironmentMismatchError(
-            f"Rank {number} of {told} is number {local} on its node, from 0; asked for were "
-            f"{ranks.per_node} on each of {len(names)} nodes, one node after the other."
-        )
-    return Rank(number, node, local)
+    programs: dict[tuple[str, ...], int] = {}
+    orders = [
+        [
+            RankOrder(
+                programs.setdefault(tuple(argv_for(slot)), len(programs)),
+                {NODE_VARIABLE: node.name},
+                slot.cores,
+                gpus_of(slot),
+                threads,
+            )
+            for slot in slots_of(node, ranks.per_node, threads)
+        ]
+        for node in ranks.nodes
+    ]
+    return [list(argv) for argv in programs], orders
 
 
-def slot_of(rank: Rank, ranks: Ranks, threads: int) -> Slot:
-    """Return the cores and GPUs of a rank."""
-    node = ranks.nodes[rank.node]
-    cores = node.cores[rank.local * threads : (rank.local + 1) * threads]
+def slots_of(node: NodeRanks, n: int, threads: int) -> list[Slot]:
+    """Return the cores and GPUs of each of the `n` ranks on a node."""
+    cores = [node.cores[k * threads : (k + 1) * threads] for k in range(n)]
     if node.gpus is None:
-        return Slot(cores, None, threads)
-    n = len(node.gpus) // ranks.per_node
-    return Slot(cores, node.gpus[rank.local * n : (rank.local + 1) * n], threads)
+        return [Slot(own, None, threads) for own in cores]
+    each = len(node.gpus) // n
+    return [Slot(own, node.gpus[k * each : (k + 1) * each], threads) for k, own in enumerate(cores)]
 
 
 def hosts_of(ranks: Ranks) -> str:
@@ -192,6 +205,6 @@ def hosts_of(ranks: Ranks) -> str:
     return ",".join(node.name for node in ranks.nodes)
 
 
-def name_of(rank: int, node: str, ranks: Ranks) -> str:
-    """Return what a rank is called, for people."""
-    return f"rank {rank} of {len(ranks.nodes) * ranks.per_node} on {node}"
+def size_of(ranks: Ranks) -> int:
+    """Return how many there are."""
+    return len(ranks.nodes) * ranks.per_node

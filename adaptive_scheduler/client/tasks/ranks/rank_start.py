@@ -1,51 +1,39 @@
 """Started by a launcher as each rank of a task: binds itself, runs the program, ends with all of it.
 
-Started as ``python -m adaptive_scheduler.client.tasks.ranks.rank_start PLAN``. It stays until its program has
+Started by `ranked_program` as ``python -S -P -c ENTER ROOT PLAN``. It stays until its program has
 ended, as only it can tell how: of a launcher that runs many ranks one learns one status, or none
 before all have ended. Its program writes both outputs into this process's standard output; standard error
 has only what this process itself says (a line of JSON), and what the launcher says.
 
-It ends its program softly or at once as its agent says (see `plan.END_SOFTLY`), or a signal that the launcher
+It ends its program softly or at once as its agent says (see `END_SOFTLY`), or a signal that the launcher
 passes on; at once if the launcher is gone. What the program leaves behind is killed.
+
+All ranks of a node start at once, so what this imports decides how long a short task takes: the
+standard library alone, and little of it. A test counts.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import selectors
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
+from typing import Any
 
-import msgspec
-
-from adaptive_scheduler.client.tasks.messages import Slot
-from adaptive_scheduler.client.tasks.node.environment import (
-    argv_of,
-    node_name,
-    placeholders,
-    slot_environment,
-)
 from adaptive_scheduler.client.tasks.node.orphans import has_company
-from adaptive_scheduler.client.tasks.ranks.files import RankFiles
+from adaptive_scheduler.client.tasks.node.variables import with_devices
 from adaptive_scheduler.client.tasks.ranks.guard import leave_guard
-from adaptive_scheduler.client.tasks.ranks.plan import (
+from adaptive_scheduler.client.tasks.ranks.which_rank import (
     END_SOFTLY,
     Rank,
-    RankBegun,
-    RankEnded,
-    RankLost,
-    RankPlan,
-    RankReport,
-    hosts_of,
+    host_in,
     name_of,
+    number_in,
     rank_in,
-    slot_of,
 )
-from adaptive_scheduler.core.paths import NODE_VARIABLE
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.io.system.child_process import (
     Child,
@@ -56,8 +44,6 @@ from adaptive_scheduler.io.system.child_process import (
     signal_with_parent,
 )
 
-#: What evaluates calls.
-CALL = "adaptive_scheduler.client.tasks.ranks.call_rank"
 #: Comes when the launcher's process on this node has ended: no launcher passes it on.
 PARENT_ENDED = signal.SIGRTMIN + 5
 #: Those that Hydra passes on; under Slurm, what comes is for all processes of the job.
@@ -73,61 +59,61 @@ class RankProcess:
 
     Parameters
     ----------
-    plan : RankPlan
+    plan : dict
+        A `RankPlan`.
     rank : Rank
-    file : Path
+    file : str
         That has the plan.
     """
 
-    def __init__(self, plan: RankPlan, rank: Rank, file: Path) -> None:
+    def __init__(self, plan: dict[str, Any], rank: Rank, file: str) -> None:
         self._plan = plan
         self._rank = rank
         self._file = file
-        self._node = plan.ranks.nodes[rank.node].name
+        self._node: str = plan["nodes"][rank.node]
         self._is_ending = False
         self._selector = selectors.DefaultSelector()
         self._signals = _take_signals()
         self._selector.register(self._signals, selectors.EVENT_READ, self._hear_signals)
-        if plan.has_input:
+        if plan["has_input"]:
             self._selector.register(0, selectors.EVENT_READ, self._hear_agent)
 
     def run(self, environ: Mapping[str, str]) -> int:
         """Run its program to the end; returns the status for the launcher."""
-        slot = slot_of(self._rank, self._plan.ranks, self._plan.threads)
-        if not self._plan.has_input:
-            leave_guard(environ, self._tell_lost)
+        if not self._plan["has_input"]:
+            leave_guard(self._plan["marks"], self._tell_lost)
         try:
-            self._child = patiently(lambda: self._spawn(slot, environ))
+            self._child = patiently(lambda: self._spawn(environ))
         except OSError as error:
             return self._fail(f"{error.filename or 'its program'}: {error.strerror}", error.errno)
         except ValueError as error:  # a NUL in an argument
             return self._fail(str(error))
         self._child.prefer_when_memory_is_short()
-        _say(RankBegun(self._rank.number, self._child.pid))
+        _say("RankBegun", rank=self._rank.number, pid=self._child.pid)
         ending = self._wait()
         end_all()
-        _say(
-            RankEnded(
-                self._rank.number, self._node, ending.status, ending.signal, ending.peak
-            )
-        )  # fmt: skip
+        self._say_ended(status=ending.status, signal=ending.signal, peak=ending.peak)
         return ending.status or (128 + ending.signal if ending.signal else 0)
 
-    def _spawn(self, slot: Slot, environ: Mapping[str, str]) -> Child:
-        environment = slot_environment(slot, {**environ, NODE_VARIABLE: self._node})
-        if self._plan.step is None:
-            name = name_of(self._rank.number, self._node, self._plan.ranks)
-            number = str(self._rank.number)
-            argv = [sys.executable, "-P", "-m", CALL, str(self._file), number, name]
-        else:
-            values = placeholders(slot, hosts_of(self._plan.ranks), self._plan.attempt)
-            argv = argv_of(self._plan.step, values)
-        return Child(argv, environment, cwd=self._plan.folder, output=1, cores=slot.cores)
+    def _spawn(self, environ: Mapping[str, str]) -> Child:
+        order = self._plan["orders"][self._rank.node][self._rank.local]
+        environment = with_devices(
+            {**environ, **order["environment"]}, order["gpus"], order["threads"]
+        )
+        argv = list(self._plan["programs"][order["program"]])
+        if self._plan["is_call"]:
+            size = len(self._plan["nodes"]) * self._plan["per_node"]
+            argv += [str(self._rank.number), name_of(self._rank.number, self._node, size)]
+        folder = self._plan["folder"]
+        return Child(argv, environment, cwd=folder, output=1, cores=order["cores"])
 
     def _fail(self, fault: str, number: int | None = 0) -> int:
         end_all()
-        _say(RankEnded(self._rank.number, self._node, fault=fault, error=number or 0))
+        self._say_ended(fault=fault, error=number or 0)
         return 127
+
+    def _say_ended(self, **how: Any) -> None:
+        _say("RankEnded", rank=self._rank.number, node=self._node, **how)
 
     def _wait(self) -> ProcessEnd:
         """Wait until the program and, if it was ended, its group has ended."""
@@ -153,11 +139,15 @@ class RankProcess:
             if number == PARENT_ENDED:
                 self._child.send(signal.SIGKILL)
                 self._tell_lost()
-            elif not self._plan.has_input:
+            elif not self._plan["has_input"]:
                 self._end(signal.Signals(number))
 
     def _tell_lost(self) -> None:
-        RankFiles.around(self._file).write_lost(RankLost(self._rank.number, self._node))
+        """Write that it has lost its launcher (`RankLost`), unless nobody asks any more."""
+        if os.path.exists(self._file):  # noqa: PTH110  pathlib takes long
+            fd = os.open(self._plan["lost"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+            os.write(fd, json.dumps({"rank": self._rank.number, "node": self._node}).encode())
+            os.close(fd)
 
     def _hear_agent(self) -> None:
         said = os.read(0, 64)
@@ -185,35 +175,26 @@ def _take_signals() -> int:
     return ours
 
 
-def _say(report: RankReport) -> None:
-    """Tell the agent; in one piece, so that the launcher does not mix it with what others say."""
+def _say(report: str, **fields: Any) -> None:
+    """Tell the agent (a `RankReport`); in one piece, so that the launcher does not mix it with others."""
     with suppress(BrokenPipeError):  # the launcher is gone
-        os.write(2, msgspec.json.encode(report) + b"\n")
-
-
-def _number_in(environ: Mapping[str, str]) -> int:
-    """Return which rank this seems to be, for one that cannot be it."""
-    told = environ.get("SLURM_PROCID") or environ.get("PMI_RANK", "")
-    return int(told) if told.isdecimal() else 0
+        os.write(2, json.dumps({"type": report, **fields}).encode() + b"\n")
 
 
 def main(argv: list[str]) -> int:
     """Run the rank that this process is; returns its exit status."""
     parent = os.getppid()
     become_subreaper()
-    file = Path(argv[0])
+    file = argv[0]
     try:
-        plan = RankFiles.around(file).read_plan()
-        rank = rank_in(os.environ, plan.ranks)
-    except (OSError, msgspec.MsgspecError, AdaptiveSchedulerError) as error:
+        with open(file, encoding="utf-8") as stream:  # noqa: PTH123  pathlib takes long
+            plan = json.load(stream)
+        rank = rank_in(os.environ, plan["nodes"], plan["per_node"])
+    except (OSError, ValueError, AdaptiveSchedulerError) as error:
         # Hydra would wait for the others, which may wait for this one
-        _say(RankEnded(_number_in(os.environ), node_name(os.environ), fault=str(error)))
+        _say("RankEnded", rank=number_in(os.environ), node=host_in(os.environ), fault=str(error))
         return 1
     process = RankProcess(plan, rank, file)
     if os.getppid() != parent:
         return 1
     return process.run(os.environ)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

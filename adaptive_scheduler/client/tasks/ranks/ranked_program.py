@@ -7,16 +7,13 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from msgspec import structs
 
-from adaptive_scheduler.client.tasks.messages import Call, Ranks, Start, TaskEnd
+from adaptive_scheduler.client.tasks.messages import Call, Ranks, Slot, Start, TaskEnd
 from adaptive_scheduler.client.tasks.node.command_log import SpareLog
 from adaptive_scheduler.client.tasks.node.environment import (
-    RANKS_VARIABLE,
-    TASK_VARIABLE,
     argv_of,
     marks_of,
     owner_of,
@@ -25,6 +22,7 @@ from adaptive_scheduler.client.tasks.node.environment import (
 from adaptive_scheduler.client.tasks.node.ledger import how
 from adaptive_scheduler.client.tasks.node.orphans import end_marked
 from adaptive_scheduler.client.tasks.node.programs import RunningProgram
+from adaptive_scheduler.client.tasks.node.variables import RANKS_VARIABLE, TASK_VARIABLE
 from adaptive_scheduler.client.tasks.ranks.files import RankFiles
 from adaptive_scheduler.client.tasks.ranks.launcher import (
     RankLauncher,
@@ -32,21 +30,29 @@ from adaptive_scheduler.client.tasks.ranks.launcher import (
     own_environment,
 )
 from adaptive_scheduler.client.tasks.ranks.plan import (
-    END_SOFTLY,
     RankEnded,
     RankLost,
     RankPlan,
     hosts_of,
-    name_of,
+    orders_of,
+    size_of,
 )
 from adaptive_scheduler.client.tasks.ranks.reports import LauncherOutput
+from adaptive_scheduler.client.tasks.ranks.which_rank import END_SOFTLY, name_of
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
 from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.io.system.child_process import Child, ProcessEnd, Streams
 from adaptive_scheduler.schedulers.rank_launch import on_its_node
 
-#: What a launcher starts as each rank.
-RANK = "adaptive_scheduler.client.tasks.ranks.rank_start"
+#: What a launcher starts as each rank. Without ``site``: that takes as long as all that `rank_start` needs.
+ENTER = (
+    "import sys; sys.path.append(sys.argv.pop(1)); "
+    "from adaptive_scheduler.client.tasks.ranks.rank_start import main; sys.exit(main(sys.argv[1:]))"
+)
+#: What evaluates calls in each rank.
+CALL = "adaptive_scheduler.client.tasks.ranks.call_rank"
+#: Where this package is.
+_ROOT = os.fspath(Path(__file__).parents[4])
 #: Seconds that the other ranks have to end when one has failed.
 GRACE = 2.0
 #: Seconds between two looks for ranks that have lost their launcher.
@@ -110,14 +116,7 @@ class RankedProgram(RunningProgram):
             child.prefer_when_memory_is_short()
             return child
         launcher = find_launcher(self._ranks, self._environment, self._folder)
-        work = self.start.work
-        step, call = (None, work) if isinstance(work, Call) else (self._step, None)
-        self._files.write_plan(
-            RankPlan(
-                self._ranks, owner_of(self._environment), self.start.slot.threads, step, call,
-                self._work.folder, self.start.attempt, launcher.has_input,
-            )
-        )  # fmt: skip
+        self._write_files(launcher)
         launch = _Launch(launcher)
         try:
             child = launch.begin(self._files.plan, self._work.folder, output, self.start.slot.cores)
@@ -126,6 +125,30 @@ class RankedProgram(RunningProgram):
             raise
         self._launch = launch
         return child
+
+    def _write_files(self, launcher: RankLauncher) -> None:
+        """Write down what its ranks are to do."""
+        files, call, start = self._files, self.start.work, self.start
+        if isinstance(call, Call):
+            files.write_call(call)
+        programs, orders = orders_of(self._ranks, start.slot.threads, self._argv_for)
+        files.write_plan(
+            RankPlan(
+                owner_of(self._environment), self._marks, [node.name for node in self._ranks.nodes],
+                self._ranks.per_node, programs, isinstance(call, Call), orders, self._work.folder,
+                launcher.has_input, os.fspath(files.lost),
+            )
+        )  # fmt: skip
+
+    def _argv_for(self, slot: Slot) -> list[str]:
+        """The program of a rank."""
+        if isinstance(self.start.work, Call):
+            return [sys.executable, "-P", "-m", CALL, os.fspath(self._files.plan)]
+        return argv_of(self._step, placeholders(slot, hosts_of(self._ranks), self.start.attempt))
+
+    @property
+    def _marks(self) -> dict[str, str]:
+        return marks_of(self._environment, {TASK_VARIABLE: str(self.start.token)})
 
     # ------------------------------------------------------------------------- while it runs
 
@@ -170,8 +193,7 @@ class RankedProgram(RunningProgram):
 
     def is_clean(self) -> bool:
         """Whether nothing is left of its ranks on this node; kills what is."""
-        marks = {TASK_VARIABLE: str(self.start.token)}
-        return not end_marked(marks_of(self._environment, marks))
+        return not end_marked(self._marks)
 
     # ------------------------------------------------------------------------- its end
 
@@ -186,7 +208,7 @@ class RankedProgram(RunningProgram):
             launch.lost = launch.lost or self._files.read_lost()
         if launch.failed is not None:
             return ProcessEnd(launch.failed.status, launch.failed.signal, launch.peak)
-        return replace(ending, peak=launch.peak)
+        return ending._replace(peak=launch.peak)
 
     def _judge(self, ending: ProcessEnd) -> TaskEnd | None:
         launch, self._launch = self._launch, None
@@ -214,13 +236,13 @@ class RankedProgram(RunningProgram):
         failed = launch.failed
         code = ending.signal or ending.status
         if failed is not None:
-            name = f"{self._name}{name_of(failed.rank, failed.node, self._ranks)} "
+            name = f"{self._name}{name_of(failed.rank, failed.node, size_of(self._ranks))} "
             if failed.fault:
                 text = f"{name}could not be started: {failed.fault}"
                 return self._end(EndKind.UNABLE, failed.error, text)
             return self._end(kind, code, name + how(ending))
         if launch.lost is not None:
-            name = name_of(launch.lost.rank, launch.lost.node, self._ranks)
+            name = name_of(launch.lost.rank, launch.lost.node, size_of(self._ranks))
             return self._end(
                 EndKind.DIED, 0, f"{self._name}{name} was killed, or its launcher there"
             )
@@ -235,7 +257,7 @@ class RankedProgram(RunningProgram):
     def close(self, ended: TaskEnd, *, is_alone: bool) -> None:
         """Close its log, and remove its files."""
         super().close(ended, is_alone=is_alone)
-        self._files.remove(len(self._ranks.nodes) * self._ranks.per_node)
+        self._files.remove(size_of(self._ranks))
 
 
 class _Launch:
@@ -273,7 +295,7 @@ class _Launch:
 
     def begin(self, plan: Path, folder: str, output: int | None, cores: tuple[int, ...]) -> Child:
         """Start it."""
-        rank = on_its_node([sys.executable, "-P", "-m", RANK, str(plan)])
+        rank = on_its_node([sys.executable, "-S", "-P", "-c", ENTER, _ROOT, os.fspath(plan)])
         its = None
         if self._launcher.has_input:
             its, self._input = os.pipe2(os.O_CLOEXEC)

@@ -8,9 +8,9 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -52,6 +52,7 @@ from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.io.transport.whereabouts import Whereabouts
 from adaptive_scheduler.runs.views.status import RunSnapshot
 
+T = TypeVar("T")
 Rows = Literal["all", "active", "none"]
 
 
@@ -162,6 +163,25 @@ class ManagerClient:
         """Whether a manager of this run is alive, as far as its lock shows."""
         found = holder(self.folder.lock)
         return found is not None and not found.prepares and is_alive(self.folder.lock, found)
+
+    def change(self, ask: Callable[[], T], change_on_disk: Callable[[], T]) -> T:
+        """Have something changed by the manager, or on disk if none runs.
+
+        One that ends just now does not answer, and is gone a moment later: then the same is done
+        without it. It may have done it already; done twice, it changes nothing more.
+
+        Raises
+        ------
+        ManagerUnreachableError
+            There is one, and it does not answer.
+        """
+        if self.lives():
+            try:
+                return ask()
+            except ManagerUnreachableError:
+                if self.lives():
+                    raise
+        return change_on_disk()
 
     def snapshot(self, rows: Rows = "active") -> RunSnapshot:
         """Return how the run stands: from the manager, or from the database if none runs.

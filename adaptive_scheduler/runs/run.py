@@ -155,19 +155,21 @@ class Run:
             How many learners were cancelled; those that had ended before are left out.
         """
         self._must_have_started()
-        if not self._viewer.lives():
-            n = offline.cancel(self.folder)
-            if n is not None:
-                return n
-            start_and_wait(self.folder, self._viewer)  # a manager must cancel the jobs
+        return self._viewer.change(self._viewer.cancel, self._cancel_on_disk)
+
+    def _cancel_on_disk(self) -> int:
+        n = offline.cancel(self.folder)
+        if n is not None:
+            return n
+        start_and_wait(self.folder, self._viewer)  # a manager must cancel the jobs
         return self._viewer.cancel()
 
     def cancel_items(self, places: Sequence[int]) -> int:
         """End these learners alone, and return how many had not ended before."""
         rows = [self.row_of(place) for place in places]
-        if self._viewer.lives():
-            return self._viewer.cancel_items(rows)
-        return offline.cancel_items(self.folder, rows)
+        return self._viewer.change(
+            lambda: self._viewer.cancel_items(rows), lambda: offline.cancel_items(self.folder, rows)
+        )
 
     def resume(self) -> int:
         """Go on: after the run was held, after `cancel`, or after the manager died.
@@ -178,8 +180,11 @@ class Run:
             How many cancelled learners are queued again.
         """
         self._must_have_started()
-        if not self._viewer.lives():
-            return self._start_if_needed(offline.resume(self.folder))
+        return self._viewer.change(
+            self._let_resume, lambda: self._start_if_needed(offline.resume(self.folder))
+        )
+
+    def _let_resume(self) -> int:
         cancelled = [row.id for row in self.snapshot("all").items if row.phase == "cancelled"]
         n = self._viewer.retry(cancelled) if cancelled else 0
         self._viewer.resume()
@@ -216,11 +221,15 @@ class Run:
             None if learners is None else retrying.places(learners, self._learners, self.fnames)
         )
         rows = retrying.rows_to_retry(self.folder, self._plan, self._rows(), places)
-        if self._viewer.lives():
-            n = self._viewer.retry(rows, reopen=True)
-            self._viewer.resume()
-            return n
-        return self._start_if_needed(offline.retry(self.folder, rows))
+        return self._viewer.change(
+            lambda: self._let_retry(rows),
+            lambda: self._start_if_needed(offline.retry(self.folder, rows)),
+        )
+
+    def _let_retry(self, rows: Sequence[int]) -> int:
+        n = self._viewer.retry(rows, reopen=True)
+        self._viewer.resume()
+        return n
 
     def _rows(self) -> list[int]:
         if not self._row_of:

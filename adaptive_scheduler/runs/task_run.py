@@ -109,14 +109,19 @@ class TaskRun:
 
     def cancel(self, items: Sequence[int]) -> int:
         """Cancel tasks; returns how many had not ended before."""
-        if not self.lives():
-            return offline.cancel_items(self.folder, items)
-        return sum(self._viewer.cancel_items(part) for part in _parts(items))
+        return self._viewer.change(
+            lambda: sum(self._viewer.cancel_items(part) for part in _parts(items)),
+            lambda: offline.cancel_items(self.folder, items),
+        )
 
     def retry(self, items: Sequence[int]) -> int:
         """Queue tasks that have ended again, failures counted from zero; returns how many."""
-        if self.lives():
-            return sum(self._viewer.retry(part, reopen=True) for part in _parts(items))
+        return self._viewer.change(
+            lambda: sum(self._viewer.retry(part, reopen=True) for part in _parts(items)),
+            lambda: self._retry_on_disk(items),
+        )
+
+    def _retry_on_disk(self, items: Sequence[int]) -> int:
         n = offline.retry(self.folder, frozenset(items))
         if n:
             start_and_wait(self.folder, self._viewer)
@@ -127,11 +132,15 @@ class TaskRun:
 
         Returns how many tasks are queued again: those that were cancelled with the run.
         """
-        if not self.lives():
-            n = offline.resume_tasks(self.folder)
-            if n or not self._viewer.snapshot("none").over:
-                start_and_wait(self.folder, self._viewer)
-            return n
+        return self._viewer.change(self._let_resume, self._resume_on_disk)
+
+    def _resume_on_disk(self) -> int:
+        n = offline.resume_tasks(self.folder)
+        if n or not self._viewer.snapshot("none").over:
+            start_and_wait(self.folder, self._viewer)
+        return n
+
+    def _let_resume(self) -> int:
         tables = read_tables(self.folder)
         rows = row_codec.read_items(tables, self.folder)
         was_cancelled = row_codec.read_run(tables).cancelled
@@ -142,8 +151,12 @@ class TaskRun:
 
     def prioritise(self, items: Sequence[int], priority: float) -> int:
         """Give tasks a new priority; returns how many have not ended."""
-        if not self.lives():
-            return offline.prioritise(self.folder, items, priority)
+        return self._viewer.change(
+            lambda: self._let_prioritise(items, priority),
+            lambda: offline.prioritise(self.folder, items, priority),
+        )
+
+    def _let_prioritise(self, items: Sequence[int], priority: float) -> int:
         rows = self.rows()
         waiting = [item for item in items if rows[item].phase not in OVER]
         for part in _parts(waiting):

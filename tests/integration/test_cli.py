@@ -181,6 +181,20 @@ def test_fault_27_failures_are_told_and_retried_with_mended_functions(terminal: 
     assert terminal.status()["points"] >= 180  # type: ignore[operator]
 
 
+def test_what_is_asked_of_a_manager_that_ends_just_then_is_done_without_it(
+    terminal: Terminal,
+) -> None:
+    terminal.run("run", terminal.learners_file(), *LOCAL, "--goal", "1h", "--detach")
+    lock = terminal.folder / "study" / "db.tinydb.run" / "manager.lock"
+    manager = json.loads(lock.read_text())["pid"]
+    os.kill(manager, signal.SIGSTOP)  # as it takes its last moments
+    asking = terminal.start("retry", "study", "0")
+    time.sleep(2)
+    os.kill(manager, signal.SIGKILL)
+    assert asking.wait(60) == 0
+    terminal.run("cancel", "study")
+
+
 def test_a_detached_run_whose_manager_is_killed_is_resumed_and_cancelled(
     terminal: Terminal,
 ) -> None:

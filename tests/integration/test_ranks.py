@@ -529,3 +529,4 @@ def the_agent_of_another_node_dies(executor: Executor, folder: Path, node: str) 
     assert all(map(is_alive, pids))
     (folder / "go").touch()
     assert future.result(PATIENCE) == 0
+    assert future.attempts == 1

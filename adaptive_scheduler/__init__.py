@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adaptive_scheduler import client_support, errors, scheduler, server_support, sweeps
     from adaptive_scheduler.core.options.run_options import Limits, Network, Saving
+    from adaptive_scheduler.core.searches.space import Choices, Range
     from adaptive_scheduler.core.tasks.resources import TaskResources
+    from adaptive_scheduler.optimizers.learner import OptimizerLearner
     from adaptive_scheduler.runs.driver.commands.command import Command
     from adaptive_scheduler.runs.driver.commands.value_rules import (
         exit_code,
@@ -23,15 +25,20 @@ if TYPE_CHECKING:
     from adaptive_scheduler.runs.driver.executor import Executor
     from adaptive_scheduler.runs.run_manager import RunManager
     from adaptive_scheduler.runs.runner.runner import Runner
+    from adaptive_scheduler.runs.search.search import Search
 
 __all__ = [
+    "Choices",
     "Command",
     "Executor",
     "Limits",
     "Network",
+    "OptimizerLearner",
+    "Range",
     "RunManager",
     "Runner",
     "Saving",
+    "Search",
     "TaskResources",
     "__version__",
     "client_support",
@@ -48,13 +55,17 @@ __version__ = "0.2.0"
 
 _MODULES = ("client_support", "errors", "scheduler", "server_support", "sweeps")
 _NAMES = {
+    "Choices": "core.searches.space",
     "Command": "runs.driver.commands.command",
     "Executor": "runs.driver.executor",
     "Limits": "core.options.run_options",
     "Network": "core.options.run_options",
+    "OptimizerLearner": "optimizers.learner",
+    "Range": "core.searches.space",
     "RunManager": "runs.run_manager",
     "Runner": "runs.runner.runner",
     "Saving": "core.options.run_options",
+    "Search": "runs.search.search",
     "TaskResources": "core.tasks.resources",
     "exit_code": "runs.driver.commands.value_rules",
     "float_file": "runs.driver.commands.value_rules",

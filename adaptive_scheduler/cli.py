@@ -27,6 +27,7 @@ from adaptive_scheduler.commandline.status import status
 from adaptive_scheduler.commandline.sweep import sweep
 from adaptive_scheduler.commandline.tasks.pool import pool
 from adaptive_scheduler.commandline.tasks.prioritise import CommandWithNegatives, prioritise
+from adaptive_scheduler.commandline.tasks.search import search
 from adaptive_scheduler.commandline.tasks.task import task
 from adaptive_scheduler.commandline.tasks.tasks import tasks
 
@@ -43,6 +44,7 @@ for command in (run, status, logs, cancel, resume, retry, check, manager):
 for command in (tasks, task):
     app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(command)
 app.command(cls=CommandWithNegatives, rich_help_panel="Tasks")(prioritise)
+app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(search)
 app.command(cls=CommandWithLists, rich_help_panel="Tasks")(sweep)
 app.command(cls=CommandWithLists, rich_help_panel="Tasks")(results)
 app.add_typer(pool, name="pool", rich_help_panel="Tasks")
@@ -78,8 +80,8 @@ def options(
     is done stays done: `run` and `resume` on the same folder carry on.
 
     A run of *tasks*, single calls and shell commands, is started from Python, by an `Executor`, or by
-    `sweep`; `tasks`, `task`, `prioritise` and `pool` are for such runs, `results` for sweeps, the others
-    for both kinds.
+    `sweep` or `search`; `tasks`, `task`, `prioritise` and `pool` are for such runs, `results` for sweeps, the
+    others for both kinds.
     """
 
 

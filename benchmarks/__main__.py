@@ -44,6 +44,7 @@ ROWS = {
     "calls-latency": "tasks.calls:measure_latency",
     "calls-submit": "tasks.submit",
     "commands": "tasks.commands",
+    "ask-tell": "tasks.ask_tell",
     "programs": "tasks.programs",
     "cost": "tasks.cost",
     "place": "tasks.place",

@@ -58,6 +58,8 @@ WORDS = {
     43: "Names collide, and the tasks share a folder; with one folder for all they share one status file",
     44: "An exception in a worker thread ends that worker; the queue is waited for, for ever",
     45: "A numeric value of an option is dropped silently; an unseeded sample differs at every run",
+    46: "The optimiser is not told of points in flight: a third of the new ones are near copies of pending ones",
+    47: "Asking and telling block the loop: the slots idle at every completion",
     48: "The driver's death loses what it knew; a result can be collected once only",
     49: "Retries after a time-out have no limit",
     50: "One launcher hoards tasks that others could run",

@@ -33,6 +33,7 @@ MANY_PARAMETERS = {
     "runs/driver/executor.py:Executor.add_pool",
     "runs/driver/executor.py:Executor.options",
     "runs/run_manager.py:RunManager.__init__",
+    "runs/search/search.py:Search.__init__",
     "runs/runner/runner.py:Runner.__init__",
     "server_support.py:manage_jobs",
     "client_support.py:run",
@@ -43,6 +44,7 @@ MANY_PARAMETERS = {
 
 #: Classes with more attributes, and why: threads, sockets or the user's learner meet in them.
 MANY_ATTRIBUTES = {
+    "Asker": "a thread and its conversation",
     "Client": "the process in a job: it owns what the others are given",
     "ClaimLoop": "shared by two threads: the item that runs, and each reason to end",
     "ControlApi": "what `status` shows and nothing else keeps",
@@ -86,6 +88,7 @@ CATCH_ALL = {
     "runs/sites/far_end.py": 1,
     "runs/driver/encoding.py": 2,
     "runs/driver/task_book.py": 1,
+    "runs/search/asker.py": 1,
     "runs/start/changes.py": 1,
     "runs/start/goal_check.py": 1,
     "manager/in_process.py": 1,

@@ -220,7 +220,7 @@ class Engine:
         """
         with suppress(FileError, OSError):
             url_registry.remove_stale(host_addresses())
-            if self._dispatcher.is_over():
+            if self._dispatcher.is_over() and self._lock.is_held():
                 url_registry.withdraw(self.folder)
                 keys.remove_external(self.folder.keys)
 

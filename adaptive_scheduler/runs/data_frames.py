@@ -107,10 +107,10 @@ def _column(values: Sequence[Any], pandas: Any) -> Any:
 
 
 def _table(learner: Any, names: Mapping[str, Any]) -> _Table | None:
-    """Make the table of one of adaptive's learners; None if its class has its own to_dataframe."""
+    """Make the table of a learner that is known; None if its class has its own to_dataframe."""
     from adaptive import BalancingLearner, DataSaver
 
-    if not type(learner).to_dataframe.__module__.startswith("adaptive."):
+    if not type(learner).to_dataframe.__module__.startswith(("adaptive.", "adaptive_scheduler.")):
         return None
     if isinstance(learner, BalancingLearner):
         return _of_several(learner.learners, names)
@@ -153,13 +153,20 @@ def _of_one(learner: Any, names: Mapping[str, Any]) -> _Table | None:
     inputs, output = found
     pairs = _in_order(learner, list(known_points(learner)))
     table = _Table([x for x, _ in pairs])
-    rows = [x if len(inputs) > 1 or _is_nd(learner) else (x,) for x in table.points]
+    rows = [_parts(learner, x, len(inputs)) for x in table.points]
     for place, name in enumerate(inputs):
         table.add(name, [row[place] for row in rows])
     table.add(output, [y for _, y in pairs])
     for name, value in _defaults(learner).items():
         table.add(names["function_prefix"] + name, [value] * len(pairs))
     return table
+
+
+def _parts(learner: Any, x: Any, n: int) -> Sequence[Any]:
+    """Return what each column has of a point."""
+    if _is_search(learner):
+        return (x[0], *x[1])
+    return x if n > 1 or _is_nd(learner) else (x,)
 
 
 def _in_order(learner: Any, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
@@ -171,6 +178,12 @@ def _in_order(learner: Any, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any
     if isinstance(learner, SequenceLearner) or _is_nd(learner):
         return pairs
     return sorted(pairs, key=lambda pair: pair[0])
+
+
+def _is_search(learner: Any) -> bool:
+    from adaptive_scheduler.optimizers.learner import OptimizerLearner
+
+    return isinstance(learner, OptimizerLearner)
 
 
 def _is_nd(learner: Any) -> bool:
@@ -186,6 +199,9 @@ def _inputs(learner: Any, names: Mapping[str, Any]) -> tuple[Sequence[str], str]
     if _is_nd(learner):
         return _point_names(learner.ndim, names["point_names"]), names["value_name"]
     x, y, seed = names["x_name"], names["y_name"], names["seed_name"]
+    if _is_search(learner):
+        columns: tuple[Sequence[str], str] = learner.columns(y_name=y)
+        return columns
     kinds: dict[type, tuple[Sequence[str], str]] = {  # a subclass comes before its base
         adaptive.AverageLearner1D: ((seed, x), y),
         adaptive.AverageLearner: ((seed,), y),

@@ -15,6 +15,7 @@ BARS: dict[str, Bar] = {
     "calls-submit": at_most(0.6),
     "calls-submit-answer": at_most(50),
     "commands": at_least(0.7, "ratio"),
+    "ask-tell": at_least(5_000),
     "place-empty": at_most(70),
     "place-half": at_most(70),
     "place-full": at_most(70),

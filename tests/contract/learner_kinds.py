@@ -1,10 +1,12 @@
-"""Every learner of adaptive 1.5, small: how to make it, and when it is done."""
+"""Every learner of adaptive 1.5 and our own, small: how to make it, and when it is done."""
 
 from __future__ import annotations
 
 from functools import partial
 
 import adaptive
+
+from adaptive_scheduler import OptimizerLearner
 
 
 def _scalar(x):
@@ -89,6 +91,16 @@ def kinds(wrap=lambda function: function):
         "DataSaver": (
             lambda: adaptive.DataSaver(adaptive.Learner1D(wide, (-1, 1)), _picked),
             partial(npoints, 40),
+        ),
+        "OptimizerLearner": (
+            lambda: OptimizerLearner(f, {"x": (-1.0, 1.0)}),
+            partial(npoints, 40),
+        ),
+        "BalancingOptimizers": (
+            lambda: adaptive.BalancingLearner(
+                [OptimizerLearner(f, {"x": (-1.0, b)}, seed=b) for b in (1, 2, 3)]
+            ),
+            partial(npoints, 60),
         ),
     }
 

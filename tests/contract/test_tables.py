@@ -30,6 +30,8 @@ COLUMNS = {
     "BalancingLearner": ["learner_index", "x", "y"],
     "BalancingSequences": ["learner_index", "i", "x", "y"],
     "DataSaver": ["x", "y", "extra_data"],
+    "OptimizerLearner": ["number", "x", "y"],
+    "BalancingOptimizers": ["learner_index", "number", "x", "y"],
 }
 
 

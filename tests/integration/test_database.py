@@ -22,6 +22,7 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.disk.lock import Holder
 from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.database import Database, create
 from adaptive_scheduler.io.storage.read_only import read_tables
@@ -266,6 +267,22 @@ def test_a_killed_checkpoint_loses_nothing_and_is_repeated(folder: RunFolder) ->
     with tinydb.TinyDB(folder.database) as db:
         assert sorted(row["n"] for row in db) == [0, 1, 2]
     assert rows(folder) == {"0": 1, "1": 2, "2": 0}
+
+
+def test_a_checkpoint_gives_up_when_another_manager_has_the_lock(folder: RunFolder) -> None:
+    """Of the folder's next run, for example."""
+    store = Database(folder)
+    store.put(database.ITEMS, "0", {"id": 0, "n": 5})
+    before = folder.database.read_bytes()
+    other = Holder("here", 1, "", 0.0, "secret")
+    folder.lock.write_bytes(msgspec.json.encode(other))
+    store.checkpoint()
+    assert folder.database.read_bytes() == before
+    folder.lock.write_bytes(msgspec.json.encode(msgspec.structs.replace(other, pid=os.getpid())))
+    store.checkpoint()
+    assert folder.database.read_bytes() != before
+    store.close()
+    assert rows(folder)["0"] == 5
 
 
 def test_a_checkpoint_gives_up_when_its_manager_has_died(folder: RunFolder) -> None:

@@ -21,7 +21,6 @@ import pytest
 from adaptive_scheduler import Executor, RunManager
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import InputError, RequestRefusedError, RunError
-from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.runs.driver import closing, pools, start_run
 from adaptive_scheduler.runs.driver.start_run import is_closed
@@ -156,15 +155,6 @@ def test_a_run_whose_folder_is_removed_ends_its_futures(home: Path) -> None:
     with pytest.raises(RunError, match="is gone"):
         waits.result(PATIENCE)
     executor.shutdown()  # does not hang
-
-
-def test_a_folder_is_free_once_its_executor_has_ended(home: Path) -> None:
-    """The manager's last checkpoint is there; nobody writes it into the folder's next run."""
-    for n in range(3):
-        with Executor(Here(slots=1), folder=home / "run") as executor:
-            assert executor.submit(pow, 2, n).result(PATIENCE) == 2**n
-        assert holder(executor.folder.lock) is None
-        shutil.rmtree(executor.folder.home)
 
 
 def test_a_manager_writes_nothing_into_the_next_run_of_its_folder(home: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -42,8 +45,10 @@ from adaptive_scheduler.core.wire.messages import (
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import ManagerUnreachableError, RunError
 from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.disk.lock import Lock
 from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.transport import url_registry
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.manager import persistence
 from adaptive_scheduler.manager.engine import Engine
@@ -59,6 +64,7 @@ Engine(folder, read_config(folder)).run()
 
 
 def make_run(path: Path, n: int) -> tuple[RunFolder, RunConfig]:
+    path.mkdir(exist_ok=True)
     folder = RunFolder(path / "x.tinydb")
     items = [Item(row, f"data/{row}", Phase.QUEUED) for row in range(n)]
     database.create(folder.database, row_codec.new_tables(items, None))
@@ -224,6 +230,48 @@ def test_an_edited_database_does_not_change_the_run(
     with tinydb.TinyDB(engine.folder.database) as db:
         assert [row["phase"] for row in db] == ["done"] + ["queued"] * 4
     assert Path(f"{engine.folder.database}.edited").read_text() == "{}"
+
+
+@pytest.mark.parametrize(("is_served", "says"), [(True, "another manager"), (False, "was removed")])
+def test_nothing_is_written_into_the_next_run_of_the_folder(
+    tmp_path: Path, is_served: bool, says: str
+) -> None:
+    """Somebody has removed the folder, and begun another run there, before the manager ends."""
+    home = tmp_path / "run"
+    folder, config = make_run(home, 5)
+    engine = Engine(folder, config)
+    with ThreadPoolExecutor(1) as threads:
+        ended = threads.submit(engine.run)
+        talker = Talker(folder, "me")
+        assert isinstance(talker.ask(Hello("here", 1, 1)), Welcome)
+        talker.close()
+        shutil.rmtree(home)
+        make_run(home, 3)
+        if is_served:
+            Lock(folder).acquire()
+        written = folder.database.read_bytes()
+        engine.stop()
+        with pytest.raises(RunError, match=says):
+            ended.result(30)
+    assert folder.database.read_bytes() == written
+    assert not list(home.glob("*.edited*"))
+    assert folder.lock.exists() == is_served
+
+
+def test_what_clients_of_the_next_run_need_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is over removes its entries in the user's state folder, found by its folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", os.fspath(tmp_path / "state"))
+    home = tmp_path / "run"
+    engine = Engine(*make_run(home, 0))
+    shutil.rmtree(home)
+    folder, _ = make_run(home, 3)
+    Lock(folder).acquire()
+    url_registry.publish("tcp://192.0.2.9:1", folder)
+    with pytest.raises(RunError, match="another manager"):
+        engine.run()
+    assert os.fspath(folder) in [known for _, known in url_registry._entries()]
 
 
 def test_folds_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

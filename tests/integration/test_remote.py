@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import shutil
 import signal
 import subprocess
@@ -250,10 +251,8 @@ def test_pools_are_submitted_to_the_slurm_of_there(
     """By the manager there; here nobody knows this Slurm. It is that of the user who runs the tests."""
     other_config(User=pwd.getpwuid(os.getuid()).pw_name)
     python = tmp_path / "python"
-    python.write_text(
-        f"#!/bin/sh\nexport SLURM_CONF={slurm.env['SLURM_CONF']} HOME={slurm.env['HOME']}\n"
-        f'exec {sys.executable} "$@"\n'
-    )
+    settings = shlex.join(f"{name}={slurm.env[name]}" for name in ("SLURM_CONF", "HOME"))
+    python.write_text(f'#!/bin/sh\nexec env {settings} {shlex.quote(sys.executable)} "$@"\n')
     python.chmod(0o755)
     home = tmp_path / "run"
     scheduler = SLURM(cores=2, walltime="5m")
@@ -598,6 +597,7 @@ def test_the_command_line_says_what_is_wrong(sshd: PrivateSshd) -> None:
         (("pool", "join", nowhere), "uses files of the machine on which it runs", 2),
         (("run", "learners.py", "--folder", nowhere), "uses files of the machine", 2),
         (("status", "ssh://far"), "names no folder", 2),
+        (("status", nowhere), "/nowhere", 2),
     ):
         done = command(*words)
         assert (done.returncode, text in done.stderr) == (code, True), done.stderr

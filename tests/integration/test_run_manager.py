@@ -16,7 +16,7 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler import server_support
+from adaptive_scheduler import OptimizerLearner, server_support
 from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, RunError
 from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.io.storage.read_only import read_tables
@@ -132,6 +132,27 @@ def test_a_second_start_attaches_to_the_run(make: Callable[..., RunManager]) -> 
     again = make(slow, goal=60)
     again.start()  # all is done: nothing to do
     assert again.wait(30).submitted == first.snapshot().submitted
+
+
+def square(x: float, kind: str) -> float:
+    return x * x + (kind == "b")
+
+
+def test_a_search_is_a_learner_like_any_other(
+    make: Callable[..., RunManager], tmp_path: Path
+) -> None:
+    learners = [
+        OptimizerLearner(square, {"x": (-1.0, 1.0), "kind": ["a", "b"]}, seed=n) for n in (1, 2)
+    ]
+    run = make(learners, goal=30)
+    run.start()
+    assert run.wait(60)
+    run.load_learners()
+    assert [learner.npoints >= 30 for learner in learners] == [True, True]
+    assert sorted(number for number, _ in learners[0].data)[:30] == list(range(30))
+    assert learners[0].best[1] == min(learners[0].data.values()) < 0.5
+    frame = run.to_dataframe()
+    assert list(frame.columns)[:4] == ["number", "x", "kind", "y"]
 
 
 async def _awaited(run: RunManager) -> Any:

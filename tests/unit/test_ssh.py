@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from adaptive_scheduler.commandline.far_command import names_far_run
 from adaptive_scheduler.errors import FarHostError, FileError, InputError, RequestRefusedError
 from adaptive_scheduler.executors.worker import describe
-from adaptive_scheduler.io.ssh import far_link
+from adaptive_scheduler.io.ssh import far_link, run_there
 from adaptive_scheduler.io.ssh.commands import MARK, module_there, ssh_argv
 from adaptive_scheduler.io.ssh.far_link import failure_of, value_of
 from adaptive_scheduler.io.ssh.far_place import FarPlace, is_far, read_url
@@ -128,6 +128,18 @@ def test_the_python_of_the_run_is_taken(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_ssh_says_becomes_a_sentence(status: int, said: str, sentence: str) -> None:
     assert ssh_fault(PLACE, status, said) == sentence
+
+
+@pytest.mark.parametrize("status", [1, 127])
+def test_a_command_line_cannot_name_a_python(status: int) -> None:
+    said = "no-python /venv/bin/python" if status == 127 else "No module named adaptive_scheduler"
+    sentence = run_there._by_path(ssh_fault(PLACE, status, said), PLACE)
+    assert "python=" not in sentence
+    assert sentence.endswith(
+        ". Check the path: it is the Python that the run in /run names, or python3 if no run is there."
+    )
+    other = ssh_fault(PLACE, 255, "Permission denied")
+    assert run_there._by_path(other, PLACE) == other
 
 
 @pytest.mark.parametrize(

@@ -39,14 +39,14 @@ def find_run(typed: str | os.PathLike[str] | None, below: Path | None = None) ->
     folder = RunFolder(typed)
     if _is_run(folder):
         return folder
-    inside = runs_below(Path(typed)) if os.path.isdir(typed) else Search([])  # noqa: PTH112 raises nothing
+    inside = runs_below(Path(typed)) if os.path.isdir(typed) else FoundRuns([])  # noqa: PTH112 raises nothing
     if len(inside.runs) == 1:
         _warn(inside)
         return inside.runs[0]
     raise RunError(_no_run(os.fspath(typed), folder, inside))
 
 
-def _no_run(typed: str, folder: RunFolder, inside: Search) -> str:
+def _no_run(typed: str, folder: RunFolder, inside: FoundRuns) -> str:
     """What to print when a name that was typed is no run."""
     if inside.runs:
         return f"There are {len(inside.runs)} runs in {typed}. {_listed(inside)}"
@@ -68,7 +68,7 @@ def _runs_beside(typed: str) -> list[str]:
         return []
 
 
-def _listed(found: Search) -> str:
+def _listed(found: FoundRuns) -> str:
     runs = "".join(f"\n  {run.home}" for run in found.runs)
     return f"Name one of them:{runs}{found.passed_over}"
 
@@ -126,7 +126,7 @@ def _only_one(below: Path) -> RunFolder:
 
 
 @dataclass
-class Search:
+class FoundRuns:
     """What was found below a folder.
 
     Attributes
@@ -157,15 +157,15 @@ class Search:
         return f"\nPassed over: {', '.join(what)}." if what else ""
 
 
-def _warn(found: Search) -> None:
+def _warn(found: FoundRuns) -> None:
     """Print what was passed over to stderr, where it disturbs no program that reads the output."""
     if found.passed_over:
         sys.stderr.write(found.passed_over.lstrip("\n") + "\n")
 
 
-def runs_below(folder: Path) -> Search:
+def runs_below(folder: Path) -> FoundRuns:
     """All runs in a folder and in those inside it, in the order of their names."""
-    found = Search([])
+    found = FoundRuns([])
 
     def unreadable(error: OSError) -> None:
         found.hidden.append(Path(error.filename))
@@ -188,7 +188,7 @@ def _is_searched(name: str) -> bool:
     return not is_hidden and not name.endswith(".run")
 
 
-def _add(folder: Path, found: Search) -> None:
+def _add(folder: Path, found: FoundRuns) -> None:
     try:
         if folder.stat().st_uid != os.getuid():
             found.foreign.append(folder)

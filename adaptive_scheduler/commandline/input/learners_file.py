@@ -74,7 +74,7 @@ def _import(path: Path) -> ModuleType:
         raise InputError(f"{path} cannot be imported: its name must end in .py.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
-    with _as_user_code(str(path)):
+    with as_user_code(str(path)):
         spec.loader.exec_module(module)
     return module
 
@@ -98,7 +98,7 @@ def goal_of(file: LearnersFile | None, text: str | None) -> Any:
 def _function(module: ModuleType | None, name: str) -> Callable[[Any], bool]:
     where, colon, attribute = name.rpartition(":")
     if colon:
-        with _as_user_code(f"module {where}"):
+        with as_user_code(f"module {where}"):
             module = importlib.import_module(where)
     if module is None:
         raise InputError(
@@ -116,7 +116,7 @@ def _function(module: ModuleType | None, name: str) -> Callable[[Any], bool]:
     return function  # type: ignore[no-any-return]
 
 
-class _as_user_code:  # noqa: N801  reads as a verb in a with statement
+class as_user_code:  # noqa: N801  reads as a verb in a with statement
     """The border to the user's code: what it raises becomes a `UserCodeError`."""
 
     def __init__(self, where: str) -> None:

@@ -154,10 +154,14 @@ class Lock:
                 "too long); this one ends, jobs go on."
             )
 
+    def is_held(self) -> bool:
+        """Whether this process still holds it, as its file shows."""
+        now = holder(self._path)
+        return now is not None and now.secret == self._me.secret
+
     def release(self) -> None:
         """Release the lock, if this process still holds it."""
-        now = holder(self._path)
-        if now is not None and now.secret == self._me.secret:
+        if self.is_held():
             self._path.unlink()
 
 

@@ -33,6 +33,7 @@ from adaptive.learner.base_learner import BaseLearner
 from adaptive.learner.learner1D import _get_neighbors_from_array, loss_manager
 
 from adaptive_scheduler.errors import USER_RAISES
+from adaptive_scheduler.optimizers.learner import OptimizerLearner
 
 Learner = Any
 Point = Any
@@ -322,6 +323,7 @@ _PAIRS: dict[type, Callable[[Learner, Any], Any]] = {
     LearnerND: lambda _, data: data["data"].items(),
     AverageLearner: lambda _, data: data[0].items(),
     IntegratorLearner: lambda _, data: data[1].items(),
+    OptimizerLearner: lambda _, data: data.items(),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -57,8 +58,19 @@ def run_there(place: FarPlace, module: str, words: Sequence[str]) -> int:
         status in (SSH_FAILED, NOT_FOUND, NOT_EXECUTABLE)
         or f"No module named '{module[:18]}" in text
     ):
-        raise FarHostError(ssh_fault(place, status, text))
+        raise FarHostError(_by_path(ssh_fault(place, status, text), place))
     return status
+
+
+def _by_path(fault: str, place: FarPlace) -> str:
+    """Name the remedy of who cannot give ``python=``: a command line names a run, which names its Python."""
+    reason, *python = re.split(r",? (?:or give|Give) python=", fault)
+    if not python:
+        return fault
+    return (
+        f"{reason.rstrip('.')}. Check the path: it is the Python that the run in {place.path} names, or "
+        "python3 if no run is there."
+    )
 
 
 def _print_what_is_marked(file: IO[bytes]) -> None:

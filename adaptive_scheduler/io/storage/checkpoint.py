@@ -8,14 +8,15 @@ import sys
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.io.storage import fact_files, journal, tinydb_file
 
 
 def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bool) -> None:
     """Write all segments of the journal up to `last` into the TinyDB file, then delete them.
 
-    Writes nothing if the manager, process `parent`, has died: the next manager may be writing a
-    checkpoint already.
+    Writes nothing if the manager, process `parent`, has died, or if another process has its lock: the
+    next manager may be writing a checkpoint already, or the folder is that of another run by now.
 
     Parameters
     ----------
@@ -38,7 +39,8 @@ def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bo
             journal.replay(path, tables, lines.append, undecoded=True)
             fact_files.copy(folder.facts, number, lines)
     tables[tinydb_file.META] = {"1": tinydb_file.meta(last)}
-    if os.getppid() != parent:
+    now = holder(folder.lock)
+    if os.getppid() != parent or (now is not None and now.pid != parent):
         return
     file.write(tables)
     _remove(folder, old)

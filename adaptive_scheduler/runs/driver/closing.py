@@ -82,8 +82,6 @@ class Closing:
             for head in self.heads:
                 head.end(HEAD_GRACE if self._book.fault is None else FAULT_GRACE)
             is_over = self.waits and closes_run  # then the manager ends by itself
-            if is_over and self.heads:  # at once; of jobs it takes as long as they do
-                self._book.keeper.wait_for_end()
             if self._stops and not is_over and self._book.keeper.lives():
                 self._book.keeper.stop_if_alone({head.name for head in self.heads})
             self._book.site.close()

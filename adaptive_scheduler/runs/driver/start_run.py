@@ -48,8 +48,6 @@ PATIENCE, PAUSE = 20.0, 0.05
 MOST_FAILURES = 3
 #: Seconds that a manager may take to end.
 STOP_PATIENCE = 60.0
-#: Seconds that the manager of a run which is over is waited for.
-LAST_PATIENCE = 3.0
 #: Seconds between two looks whether the manager lives.
 WATCH = 1.0
 #: Every so many looks it is asked whether it submits jobs.
@@ -204,12 +202,6 @@ class ManagerKeeper:
     def lives(self) -> bool:
         """Whether the manager is there."""
         return self._site.lives()
-
-    def wait_for_end(self) -> None:
-        """Wait, but not for long, until the manager has written the last of a run that is over."""
-        end = time.monotonic() + LAST_PATIENCE
-        while self._site.lives() and time.monotonic() < end:
-            time.sleep(0.02)
 
     def close(self) -> None:
         """Watch no more, and close the connection."""

@@ -33,6 +33,8 @@ from adaptive_scheduler.runs.sites.site import Site
 _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|(?<!\$)\{([A-Za-z_]\w*)\}")
 #: Need a folder of the task's own.
 _IN_FOLDER = frozenset({"_param_file", "_output"})
+#: Placeholders that each command has.
+ALWAYS_THERE = _IN_FOLDER | LATER | {"_name", "_index", "_nodes", "_ranks", "_json"}
 #: In place of the pickle of a rule that cannot be pickled.
 _NOT_PICKLED = b"?"
 
@@ -115,7 +117,7 @@ class Command:
         missing = [str(path) for path in self.inputs if not path.exists()]
         if missing:
             raise InputError(f"inputs: {missing[0]} does not exist.")
-        names = {name for step in self.steps for name in _names(step)}
+        names = self.placeholders
         reads_file = value is not None and (
             value.needs_folder if isinstance(value, ValueRule) else True
         )
@@ -129,7 +131,7 @@ class Command:
             )
         self.keep_log = keep_log
         self.launch_ranks = launch_ranks
-        self._pickled_rule = _pickled(value)
+        self._pickle_rule()
         self.has_folder = bool(self.inputs) or reads_file or bool(names & _IN_FOLDER)
 
     def __call__(self, *_args: Any, **_parameters: Any) -> Any:
@@ -139,6 +141,14 @@ class Command:
     def __repr__(self) -> str:
         first = self.steps[0]
         return f"Command({first.text or shlex.join(first.argv)!r})"
+
+    @property
+    def placeholders(self) -> set[str]:
+        """The names of the placeholders in its text."""
+        return {name for step in self.steps for name in _names(step)}
+
+    def _pickle_rule(self) -> None:
+        self._pickled_rule = _pickled(self.rule)
 
     def encode(
         self,

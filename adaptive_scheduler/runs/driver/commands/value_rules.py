@@ -35,8 +35,10 @@ class CommandOutput(msgspec.Struct, frozen=True):
     reads: Callable[[Path], bytes] = Path.read_bytes
 
     def read(self, name: str = "") -> str:
-        """Return the text of a file in its folder; without a name, its output."""
-        path = self.log if not name or self.folder is None else self.folder / name
+        """Return the text of a file in its folder, or of one by its whole path; without a name, its output."""
+        path = self.log
+        if name and (self.folder is not None or Path(name).is_absolute()):
+            path = (self.folder or Path()) / name
         try:
             return as_text(self.reads(path), errors="replace")
         except OSError as error:

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,11 @@ class Server:
             with connection:
                 connection.settimeout(10)
                 text = b"".join(iter(lambda: connection.recv(1 << 16), b""))  # noqa: B023
-                answer = self.answer(json.loads(text))
-                connection.sendall(json.dumps(answer).encode())
+                # who asks may be killed before it has said all, or before it has heard the answer
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    if text.endswith(b"\n"):
+                        answer = self.answer(json.loads(text))
+                        connection.sendall(json.dumps(answer).encode())
             self.tick()
         self.mom.stop()
 

@@ -20,6 +20,7 @@ BARS: dict[str, Bar] = {
     "place-half": at_most(70),
     "place-full": at_most(70),
     "place-hand-out": at_most(200),
+    "programs": at_least(0.5, "ratio"),
     "sweep": at_least(0.5, "ratio"),
     "sweep-mlrunner": at_least(2, "ratio"),
     "prioritise": at_most(0.5),

@@ -21,6 +21,7 @@ from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.schedulers.base import default_mpiexec
 from benchmarks.cluster import cluster, wait_until_idle
 from benchmarks.figures import Figure
+from benchmarks.tasks.bars import BARS
 from benchmarks.tasks.pool import PATIENCE
 from tests.clusters.slurm import PrivateSlurm
 
@@ -43,7 +44,8 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
                 wait_until_idle(slurm)
                 bare[name].append(bare_rate(slurm, words))
     what = f"programs of {NODES} x {RANKS} ranks one by one in a job, durable; simulated nodes"
-    yield Figure("programs", what, "1/s", ours, bare["srun"], None, "bare srun in a loop", NOTE)
+    bar = BARS["programs"]
+    yield Figure("programs", what, "1/s", ours, bare["srun"], bar, "bare srun in a loop", NOTE)
     yield Figure(
         "programs-mpiexec", "the same beside mpiexec", "1/s", ours, bare["mpiexec"],
         None, "bare mpiexec in a loop", NOTE,

@@ -32,6 +32,7 @@ from adaptive_scheduler.client.tasks.messages import (
     StopTask,
     TaskEnd,
 )
+from adaptive_scheduler.core.paths import RUN_VARIABLE
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
 from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.executors import worker
@@ -64,7 +65,7 @@ class AgentNode:
             self.supervisor = subprocess.Popen(
                 [sys.executable, "-m", "adaptive_scheduler.client.tasks.node.supervisor",
                  str(folder / "head"), str(folder)],
-                env={**os.environ, MARK: str(folder)}, stdout=output,
+                env={**os.environ, MARK: str(folder), RUN_VARIABLE: str(folder)}, stdout=output,
             )  # fmt: skip
         begin(self.supervisor.pid)
         self.token = 0

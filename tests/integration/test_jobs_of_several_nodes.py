@@ -92,6 +92,18 @@ class Run:
         for process in found:
             process.kill()
 
+    def kill_launchers(self) -> None:
+        """Kill each pbs_tmrsh that has started a node."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                line = " ".join(process.cmdline())
+                if "pbs_tmrsh pbs" in line and str(self.folder) in line:
+                    found.append(process)
+        assert len(found) == 2, found
+        for process in found:
+            process.kill()
+
     def close(self) -> None:
         """Each task has ended once, no core was used twice, and nothing is left."""
         for future in self.futures:
@@ -170,7 +182,7 @@ def test_each_process_of_a_job_of_three_nodes_dies_alone_on_slurm(
 def test_a_launcher_and_an_agent_of_a_job_of_pbs_die(
     pbs: PrivatePBS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This PBS is a fake: its `pbs_tmrsh` becomes the program that it is to start."""
+    """What a `pbs_tmrsh` has started goes on without it: its node is not lost."""
     for name, value in pbs.env.items():
         monkeypatch.setenv(name, value)
     hosts = {f"pbs{n}": 4 for n in (1, 2, 3)}
@@ -179,6 +191,10 @@ def test_a_launcher_and_an_agent_of_a_job_of_pbs_die(
     run.await_nodes(set(hosts))
     log = (pbs.folder / "tmrsh.log").read_text().split()
     assert {"pbs2", "pbs3"} <= set(log)
+    proxies = {process.pid for process in run.processes(OTHER + "proxy")}
+    run.kill_launchers()
+    run.await_nodes(set(hosts))
+    assert {process.pid for process in run.processes(OTHER + "proxy")} == proxies
     run.kill(NODE + "agent", "pbs2")
     run.kill(OTHER + "proxy", "pbs3")
     run.await_nodes({"pbs1", "pbs2"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import time
@@ -435,3 +436,12 @@ def test_the_wrapper_is_nobody_elses_and_goes_with_the_job(
     assert Path(wrapper).parent == Path(where)
     assert "7.vm" not in wrapper
     assert not Path(wrapper).exists()
+
+
+def test_who_is_killed_while_it_asks_does_not_end_the_server(pbs: PrivatePBS) -> None:
+    """As a task's `pbs_tmrsh` is, where the task is ended as it begins."""
+    for said in 20 * [b'{"program": "control"}\n', b'{"program', b""]:
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(str(pbs.folder / "server.sock"))
+            asking.sendall(said)
+    assert pbs.jobs() == {}

@@ -219,11 +219,16 @@ def test_nothing_is_left_of_a_launcher_that_dies(node: AgentNode, victim: str) -
 
 def test_what_another_agent_has_started_is_ended(node: AgentNode) -> None:
     """As slurmstepd starts it: it is no child of the agent."""
-    environment = {**os.environ, TASK_VARIABLE: "77"}
+    run = {RUN_VARIABLE: str(node.folder)}  # of another run's task of this number, nothing is
+    environment = {**os.environ, **run, TASK_VARIABLE: "77"}
+    other = psutil.Popen(["sleep", "600"], env={**os.environ, TASK_VARIABLE: "77"})
     stranger = psutil.Popen(["sleep", "600"], env=environment, start_new_session=True)
     node.frames.send(EndRanks(77))
     node.wait(lambda: 77 in node.ranks_ended)
     assert stranger.wait(1) == -signal.SIGKILL
+    assert other.poll() is None
+    other.kill()
+    other.wait()
     node.frames.send(EndRanks(78))
     node.wait(lambda: 78 in node.ranks_ended)
 
@@ -529,3 +534,4 @@ def the_agent_of_another_node_dies(executor: Executor, folder: Path, node: str) 
     assert all(map(is_alive, pids))
     (folder / "go").touch()
     assert future.result(PATIENCE) == 0
+    assert future.attempts == 1

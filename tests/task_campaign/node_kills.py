@@ -28,11 +28,8 @@ OVER_NODES = ("proxy", "launcher", "rank", "rank launcher", "call of a rank")
 
 
 def kinds_over_nodes(world: World) -> list[str]:
-    """Those that there are here; the fake pbs_tmrsh becomes what it starts."""
-    if world.plan.nodes < 2:
-        return []
-    is_pbs = isinstance(world.cluster, PrivatePBS)
-    return [kind for kind in OVER_NODES if not (is_pbs and kind == "launcher")]
+    """Those that there are here."""
+    return list(OVER_NODES) if world.plan.nodes > 1 else []
 
 
 class NodeKills:

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from adaptive_scheduler.client.tasks.ranks.ranked_program import ENTER
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobState, ListedJob
 from adaptive_scheduler.core.paths import (
     JOB_VARIABLE,
@@ -40,8 +41,8 @@ MODULES = {
     "worker": "adaptive_scheduler.client.tasks.node.worker", "program": work.__file__,
     "proxy": "adaptive_scheduler.client.tasks.other_nodes.proxy",
     "launcher": "adaptive_scheduler.client.tasks.other_nodes.enter",
-    "rank": "adaptive_scheduler.client.tasks.ranks.rank_start",
-    "rank launcher": "adaptive_scheduler.client.tasks.ranks.rank_start",
+    "rank": ENTER,
+    "rank launcher": ENTER,
     "call of a rank": "adaptive_scheduler.client.tasks.ranks.call_rank",
 }  # fmt: skip
 
@@ -67,7 +68,9 @@ def node_of(process: psutil.Process) -> str:
 
 def is_a(kind: str, words: list[str]) -> bool:
     """Whether a command line is of a kind: what starts something elsewhere has its words, too."""
-    return MODULES[kind] in words and kind.endswith("launcher") != words[0].endswith("python")
+    if not words or kind.endswith("launcher") == words[0].endswith("python"):
+        return False
+    return MODULES[kind] in (*words, *words[-1].split())  # pbs_tmrsh has a text for a shell
 
 
 class World:

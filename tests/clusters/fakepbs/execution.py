@@ -26,8 +26,7 @@ class Mom:
         self.folder = folder
         for name in ("home", "jobs", "aux", "spool", "tmp", "undelivered"):
             (folder / name).mkdir(exist_ok=True)
-        # what a job starts on another host is not bound to the cores of what started it
-        (folder / "cores").write_text(" ".join(map(str, os.sched_getaffinity(0))))
+        self._tasks: dict[int, subprocess.Popen[bytes]] = {}  # of `pbs_tmrsh`, by pid
         # a home of its own, as a profile killed half-way may leave locks; PBS's programs
         # are last on PATH, as /etc/profile.d/pbs.sh puts them
         here = shlex.quote(str(HERE))
@@ -42,7 +41,9 @@ class Mom:
         self._nodefile(job).write_text("".join(lines))
         (self.folder / "tmp" / f"pbs.{job.id}").mkdir(mode=0o700, exist_ok=True)
         environ = self._environ(job)
-        with self.spool(job, "OU").open("wb") as output, self.spool(job, "ER").open("wb") as error:
+        for kind in ("OU", "ER"):
+            self.spool(job, kind).write_bytes(b"")
+        with self.spool(job, "OU").open("ab") as output, self.spool(job, "ER").open("ab") as error:
             job.process = subprocess.Popen(
                 ["-bash", "-c", f"exec {shlex.quote(str(script))}"],
                 executable="/bin/bash",
@@ -54,6 +55,39 @@ class Mom:
                 start_new_session=True,
                 umask=0o077,
             )
+
+    def spawn(self, job: Job, host: str, argv: list[str], cookie: str) -> int:
+        """Start a program on a host of a running job, in its environment; returns its pid. OSError if it cannot.
+
+        All hosts are this one, so this is the MOM of each: the program is nobody's child in the job.
+        """
+        with (self.folder / "tmrsh.log").open("a") as log:
+            log.write(f"{job.id} {host}\n")
+        environ = self._environ(job)
+        hosts = list(dict.fromkeys(name for name, _ in job.placed))
+        environ |= {"PBS_JOBCOOKIE": cookie, "PBS_NODENUM": str(hosts.index(host))}
+        environ["PBS_TASKNUM"] = str(len(self._tasks) + 2)
+        joined = job.request.joined
+        with (
+            self.spool(job, "OU").open("ab") as output,
+            self.spool(job, "OU" if joined else "ER").open("ab") as error,
+        ):
+            task = subprocess.Popen(
+                argv, cwd=environ["HOME"], env=environ, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=error, start_new_session=True,
+            )  # fmt: skip
+        self._tasks[task.pid] = task
+        return task.pid
+
+    def obit(self, pid: int) -> int:
+        """Exit status of such a program, which has ended."""
+        code = self._tasks[pid].wait()
+        return 256 - code if code < 0 else code
+
+    def reap(self) -> None:
+        """Notice which of them have ended: perhaps nobody asks."""
+        for task in self._tasks.values():
+            task.poll()
 
     def signal(self, job: Job, number: int) -> None:
         """To every process of the job at once, also those that left its session."""

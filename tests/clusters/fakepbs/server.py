@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,11 @@ class Server:
             with connection:
                 connection.settimeout(10)
                 text = b"".join(iter(lambda: connection.recv(1 << 16), b""))  # noqa: B023
-                answer = self.answer(json.loads(text))
-                connection.sendall(json.dumps(answer).encode())
+                # who asks may be killed before it has said all, or before it has heard the answer
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    if text.endswith(b"\n"):
+                        answer = self.answer(json.loads(text))
+                        connection.sendall(json.dumps(answer).encode())
             self.tick()
         self.mom.stop()
 
@@ -66,6 +70,8 @@ class Server:
         try:
             if program == "control":
                 rc, stdout, stderr = self.control(request)
+            elif program.startswith("tm_"):  # asks the MOM
+                rc, stdout, stderr = getattr(self, program)(request)
             elif self.settings["down"]:
                 rc, stderr = NO_SERVER[program]
                 is_json = "json" in request["argv"]
@@ -86,6 +92,20 @@ class Server:
             self._suspend(self.find(name))
         pids = [pid for name in request.get("pids", []) for pid in self._pids(name)]
         return 0, json.dumps(pids), ""
+
+    def tm_spawn(self, request: dict[str, Any]) -> tuple[int, str, str]:
+        environ, argv = request["environ"], request["argv"]
+        job = self.find(environ["PBS_JOBID"])
+        if job is None or job.state != "R":
+            return 1, "", "the job is over"
+        try:
+            pid = self.mom.spawn(job, request["host"], argv, environ["PBS_JOBCOOKIE"])
+        except OSError as error:
+            return 1, "", f"{argv[0]}: {error.strerror}"
+        return 0, str(pid), ""
+
+    def tm_obit(self, request: dict[str, Any]) -> tuple[int, str, str]:
+        return 0, str(self.mom.obit(request["pid"])), ""
 
     def qsub(self, request: dict[str, Any]) -> tuple[int, str, str]:
         asked, options = submit.read(
@@ -166,6 +186,7 @@ class Server:
     def tick(self) -> None:
         """Move every job on by what has happened since the last tick."""
         now = time.time()
+        self.mom.reap()
         for job in self._alive():
             if job.subjobs is not None:
                 self._array(job)

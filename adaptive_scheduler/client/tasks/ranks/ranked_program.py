@@ -44,10 +44,11 @@ from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.io.system.child_process import Child, ProcessEnd, Streams
 from adaptive_scheduler.schedulers.rank_launch import on_its_node
 
-#: What a launcher starts as each rank. Without ``site``: that takes as long as all that `rank_start` needs.
+#: What a launcher starts as each rank. Without ``site``: that takes as long as all that `rank_start`
+#: needs; and nothing is left to be done at its exit.
 ENTER = (
-    "import sys; sys.path.append(sys.argv.pop(1)); "
-    "from adaptive_scheduler.client.tasks.ranks.rank_start import main; sys.exit(main(sys.argv[1:]))"
+    "import os, sys; sys.path.append(sys.argv.pop(1)); "
+    "from adaptive_scheduler.client.tasks.ranks.rank_start import main; os._exit(main(sys.argv[1:]))"
 )
 #: What evaluates calls in each rank.
 CALL = "adaptive_scheduler.client.tasks.ranks.call_rank"

@@ -86,7 +86,7 @@ def result_table(
         logs = one.newest
         read += len(logs)
         rows[one.name] |= _metrics(logs, patterns)
-    for name, pattern in patterns.items():
+    for name in patterns:
         if not any(name in row for row in rows.values()):
             raise InputError(
                 f"--metric {name}: {metrics[name]} is found in none of the {read} newest logs in "

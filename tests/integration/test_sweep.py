@@ -253,6 +253,17 @@ def test_another_machine_joins_with_slots_of_its_own(world: SweepWorld) -> None:
     assert len(world.ledger) == 12
 
 
+def test_who_joins_has_the_slots_that_the_sweep_was_started_with(world: SweepWorld) -> None:
+    """Without ``-r`` it had no GPU, said that commands run there, and got none."""
+    waits = "until test $(wc -l < ledger) -ge 4; do sleep 0.1; done"  # for the slots of both
+    world.write(f"template: {{a: 'echo {{x}} >> ledger; {waits}'}}\n---\nx: {list(range(8))}")
+    with world.begun("-r", "0", "1") as first:
+        wait_until(lambda: world.ledger)
+        assert "run here too, in 2 slots" in world.run("--join", "output")
+        assert first.wait(60) == 0
+    assert len(world.ledger) == 8
+
+
 def test_a_machine_that_comes_too_late_leaves_again(
     world: SweepWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,8 @@ class SweepOptions(msgspec.Struct, frozen=True):
     is_forced : bool
     has_folders : bool
         Whether each task has a folder.
+    resource : list of str
+        In place of the file's; empty: that.
     """
 
     yaml: str = "params.yaml"
@@ -58,6 +60,7 @@ class SweepOptions(msgspec.Struct, frozen=True):
     is_debug: bool = False
     is_forced: bool = False
     has_folders: bool = True
+    resource: list[str] = []
 
 
 class Sweep:
@@ -95,9 +98,10 @@ class Sweep:
         self.when = time.strftime(WHEN)
         self._files = TaskFiles(self.folder, self.when)
 
-    def resource(self, typed: list[str]) -> list[str] | NodeShape | None:
-        """Return the slots that were typed, else those of the file."""
-        return read_resource(typed or self.file.resource)
+    @property
+    def resource(self) -> list[str] | NodeShape | None:
+        """The slots that were typed, else those of the file."""
+        return read_resource(self.options.resource or self.file.resource)
 
     def plan(self, place: Place) -> Plan:
         """Return what is to be done; changes nothing."""
@@ -186,7 +190,7 @@ class Sweep:
         record: dict[str, Any] = {
             "yaml": str(copy), "datetime": self.when, "title": self.options.selection.title,
             "sample": self.options.selection.sample, "seed": self.options.selection.seed,
-            "cores_per_slot": place.resources.threads_per_rank,
+            "resource": self.options.resource, "cores_per_slot": place.resources.threads_per_rank,
         }  # fmt: skip
         disk.write_atomically(self.folder.record, json.dumps(record, indent=1).encode())
 

@@ -194,12 +194,29 @@ def test_two_titles_run_at_once_and_one_title_once(world: SweepWorld) -> None:
         wait_until(lambda: {"begin 1", "begin 3"} <= set(world.ledger))
         refused = world.run("-t", "one", code=2)
         assert f"runs already (process {first.pid} on" in refused
+        refused = world.run(code=2)
+        assert f"a sweep of the title one runs there (process {first.pid} on" in refused
+        assert "another folder: -o" in refused
         (world.home / "go").touch()
         assert (first.wait(60), second.wait(60)) == (0, 0), world.printed
     assert "0 commands to run, 4 have succeeded before" in world.run()
     assert sorted(path.name for path in world.output.glob("params.yaml*")) == [
         "params.yaml", "params.yaml.one", "params.yaml.two"
     ]  # fmt: skip
+
+
+def test_a_title_is_refused_while_all_titles_run(world: SweepWorld) -> None:
+    """Its tasks ran twice at a time, in the same folders."""
+    world.write("template: {a: 'echo {x} >> ledger && until test -e go; do sleep 0.05; done'}\n---\n"
+                "_title: one\nx: 1")  # fmt: skip
+    with world.begun() as first:
+        wait_until(lambda: world.ledger)
+        refused = world.run("-t", "one", code=2)
+        assert f"a sweep without a title runs there (process {first.pid} on" in refused
+        (world.home / "go").touch()
+        assert first.wait(60) == 0, world.printed
+    assert world.ledger == ["1"]
+    assert "0 commands to run, 1 have succeeded before" in world.run("-t", "one")
 
 
 def test_debug_shows_the_first_task_and_chosen_commands_warn(world: SweepWorld) -> None:

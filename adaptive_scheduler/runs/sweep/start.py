@@ -12,18 +12,21 @@ from typing import Any
 
 import msgspec
 
+from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.sweeps.slots import NodeShape, read_resource
 from adaptive_scheduler.core.sweeps.sweep_file import SweepFile, check_commands, check_file
 from adaptive_scheduler.core.sweeps.tasks import Selection, SweepTask, tasks_of
 from adaptive_scheduler.core.sweeps.yaml_text import read_documents
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.disk import files as disk
-from adaptive_scheduler.io.disk.process_lock import locked
+from adaptive_scheduler.io.disk.process_lock import holder, locked
 from adaptive_scheduler.runs.driver.executor import Executor
 from adaptive_scheduler.runs.driver.start_run import has_manager
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.sweep.decisions import Action
 from adaptive_scheduler.runs.sweep.driver import SweepDriver, note_successes
-from adaptive_scheduler.runs.sweep.folders import SweepFolder
+from adaptive_scheduler.runs.sweep.folders import ALL, LOCK_NAME, SweepFolder
 from adaptive_scheduler.runs.sweep.former_rows import FormerRows
 from adaptive_scheduler.runs.sweep.places import Place
 from adaptive_scheduler.runs.sweep.plan import Plan, Wanted, make_plan
@@ -127,9 +130,10 @@ class Sweep:
         Raises
         ------
         RunError
-            A sweep of this title runs already.
+            A sweep of this title runs already, or one that has the same tasks.
         """
         with locked(self.folder.lock, "a sweep of this title runs", _JOIN):
+            _refuse_rivals(self.folder)
             plan = self.plan(place)
             tell(plan)
             self._write(place)
@@ -193,6 +197,30 @@ class Sweep:
             "resource": self.options.resource, "cores_per_slot": place.resources.threads_per_rank,
         }  # fmt: skip
         disk.write_atomically(self.folder.record, json.dumps(record, indent=1).encode())
+
+
+def _refuse_rivals(folder: SweepFolder) -> None:
+    """Raise RunError if a sweep runs that may have tasks of this one: both would write the same files."""
+    for run in folder.rivals():
+        who = holder(run.home / LOCK_NAME) or _jobs_of(run)
+        if who:
+            name = run.home.name
+            title = "without a title" if name == ALL else f"of the title {name}"
+            raise RunError(
+                f"{folder.output}: a sweep {title} runs there ({who}), and its tasks may be those of this "
+                "one. Wait for its end, or give this one another folder: -o."
+            )
+
+
+def _jobs_of(run: RunFolder) -> str:
+    """The jobs that go on for a sweep that was killed; "" if there are none."""
+    if not run.config.exists():
+        return ""
+    with ManagerClient(run) as client:
+        if not client.lives():
+            return ""
+        snapshot = client.snapshot("none")
+    return counted(len(snapshot.jobs), "job") if snapshot.jobs and snapshot.unfinished else ""
 
 
 def read_file(name: str) -> SweepFile:

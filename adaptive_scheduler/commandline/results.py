@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -49,13 +50,21 @@ def results(
     table = result_table(output, parse_pairs(metric or [], "--metric"), all_columns=all_columns)
     if as_json:
         for name, row in table.rows.items():
-            print_json({"task": name, **{one: row.get(one) for one in table.columns}})
+            print_json(_json_row(name, table.columns, row))
     elif tsv:
         writer = csv.writer(sys.stdout, delimiter="\t", lineterminator="\n")
         writer.writerow(["task", *table.columns])
         writer.writerows(_cells(table))
     else:
         _print_table(table)
+
+
+def _json_row(task: str, columns: Sequence[str], row: Mapping[str, Any]) -> dict[str, Any]:
+    """A parameter called ``task`` is ``param.task``: the key is that of the task's name."""
+    other = "task"
+    while other in columns:
+        other = f"param.{other}"
+    return {"task": task, **{other if one == "task" else one: row.get(one) for one in columns}}
 
 
 def _cells(table: ResultTable) -> list[list[str]]:

@@ -94,8 +94,10 @@ def sweep(
         exit_with(_join(join, title, resource or []))
         return
     selection = Selection(title, command or [], sample, seed)
-    made = Sweep(SweepOptions(yaml, output, selection, debug, force, not no_param_dir))
-    place = _place(made, resource or [], job)
+    made = Sweep(
+        SweepOptions(yaml, output, selection, debug, force, not no_param_dir, resource or [])
+    )
+    place = _place(made, job)
     if dry_run:
         plan = made.plan(place)
         _print_plan(made, plan)
@@ -104,12 +106,12 @@ def sweep(
     exit_with(_run(made, place))
 
 
-def _place(made: Sweep, typed: list[str], options: dict[str, Any]) -> Place:
+def _place(made: Sweep, options: dict[str, Any]) -> Place:
     from adaptive_scheduler.commandline.input.scheduler import make_scheduler
     from adaptive_scheduler.commandline.input.sweep_jobs import job_settings
     from adaptive_scheduler.runs.sweep import places
 
-    resource = made.resource(typed)
+    resource = made.resource
     job = job_settings(made.file.job, options, [one.name for one in JOB_OPTIONS])
     if "scheduler" not in job:
         return places.on_this_machine(resource)

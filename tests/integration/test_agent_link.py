@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from adaptive_scheduler.client.tasks.head.agent_link import AgentLink
+from adaptive_scheduler.client.tasks.head.agent_link import PATIENCE, AgentLink
 from adaptive_scheduler.client.tasks.messages import Begun, Slot, Start, TaskEnd
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
 from adaptive_scheduler.core.wire.tasks import EndKind
-from tests.integration.agent_node import MARK, kill_all
+from tests.integration.agent_node import MARK, kill_all, of_test
 
 #: It ends when it is refused.
 CONNECTS = "import sys; from adaptive_scheduler.client.tasks.frames import connect; connect(sys.argv[1]).recv(1)"
@@ -84,6 +84,23 @@ def supervisor(head: Head) -> psutil.Process:
         and "adaptive_scheduler.client.tasks.node.supervisor" in one.cmdline()
     ]  # fmt: skip
     return found
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.2, 0.5, 1.0, 3.0])
+def test_a_head_that_ends_while_its_agent_begins_does_not_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pause: float
+) -> None:
+    """It waited for ten seconds, as after a Ctrl-C in the first second of a run."""
+    monkeypatch.setenv(MARK, str(tmp_path))
+    one = Head(tmp_path)
+    time.sleep(pause)
+    begin = time.monotonic()
+    try:
+        one.link.close()
+        assert time.monotonic() - begin < PATIENCE / 2
+        assert not of_test(tmp_path)
+    finally:
+        kill_all(tmp_path)
 
 
 def test_a_process_that_is_no_agent_of_this_head_takes_no_ones_place(head: Head) -> None:

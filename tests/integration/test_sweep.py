@@ -194,12 +194,29 @@ def test_two_titles_run_at_once_and_one_title_once(world: SweepWorld) -> None:
         wait_until(lambda: {"begin 1", "begin 3"} <= set(world.ledger))
         refused = world.run("-t", "one", code=2)
         assert f"runs already (process {first.pid} on" in refused
+        refused = world.run(code=2)
+        assert f"a sweep of the title one runs there (process {first.pid} on" in refused
+        assert "another folder: -o" in refused
         (world.home / "go").touch()
         assert (first.wait(60), second.wait(60)) == (0, 0), world.printed
     assert "0 commands to run, 4 have succeeded before" in world.run()
     assert sorted(path.name for path in world.output.glob("params.yaml*")) == [
         "params.yaml", "params.yaml.one", "params.yaml.two"
     ]  # fmt: skip
+
+
+def test_a_title_is_refused_while_all_titles_run(world: SweepWorld) -> None:
+    """Its tasks ran twice at a time, in the same folders."""
+    world.write("template: {a: 'echo {x} >> ledger && until test -e go; do sleep 0.05; done'}\n---\n"
+                "_title: one\nx: 1")  # fmt: skip
+    with world.begun() as first:
+        wait_until(lambda: world.ledger)
+        refused = world.run("-t", "one", code=2)
+        assert f"a sweep without a title runs there (process {first.pid} on" in refused
+        (world.home / "go").touch()
+        assert first.wait(60) == 0, world.printed
+    assert world.ledger == ["1"]
+    assert "0 commands to run, 1 have succeeded before" in world.run("-t", "one")
 
 
 def test_debug_shows_the_first_task_and_chosen_commands_warn(world: SweepWorld) -> None:
@@ -251,6 +268,17 @@ def test_another_machine_joins_with_slots_of_its_own(world: SweepWorld) -> None:
         assert first.wait(60) == 0
     assert set(world.ledger) == {"0", "8", "9"}
     assert len(world.ledger) == 12
+
+
+def test_who_joins_has_the_slots_that_the_sweep_was_started_with(world: SweepWorld) -> None:
+    """Without ``-r`` it had no GPU, said that commands run there, and got none."""
+    waits = "until test $(wc -l < ledger) -ge 4; do sleep 0.1; done"  # for the slots of both
+    world.write(f"template: {{a: 'echo {{x}} >> ledger; {waits}'}}\n---\nx: {list(range(8))}")
+    with world.begun("-r", "0", "1") as first:
+        wait_until(lambda: world.ledger)
+        assert "run here too, in 2 slots" in world.run("--join", "output")
+        assert first.wait(60) == 0
+    assert len(world.ledger) == 8
 
 
 def test_a_machine_that_comes_too_late_leaves_again(

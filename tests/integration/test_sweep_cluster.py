@@ -24,12 +24,14 @@ def test_a_driver_that_is_killed_is_followed_by_the_next_and_jobs_go_on(world: S
     world.write(
         f"{COMMANDS}resource: {{cores_per_task: 1, cores_per_node: 2}}\n"
         "job: {scheduler: local, max_cores: 2, max_jobs: 1, walltime: 1h}\n"
-        f"---\nx: {list(range(6))}\ns: [1]"
+        f"---\n_title: one\nx: {list(range(6))}\ns: [1]"
     )
     with world.begun() as process:
         wait_until(lambda: len(world.ledger) > 2)
         process.send_signal(signal.SIGKILL)
         process.wait()
+    refused = world.run("-t", "one", code=2)
+    assert "a sweep without a title runs there (1 job), and its tasks may be those" in refused
     printed = world.run()
     assert "12 commands to run" not in printed
     assert set(world.codes()) == {0}

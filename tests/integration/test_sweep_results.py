@@ -69,10 +69,20 @@ def test_without_folders_each_task_reads_its_own_logs(tmp_path: Path) -> None:
     assert frame.to_dict() == {"x": {"X_1": 1, "X_11": 11}, "v": {"X_1": 1, "X_11": 11}}
 
 
+def test_a_parameter_called_task_does_not_hide_the_task(tmp_path: Path) -> None:
+    """Its value stood in the place of the task's name, which was nowhere."""
+    (tmp_path / "Task_1").mkdir()
+    (tmp_path / "Task_1/param.json").write_text(
+        json.dumps({"task": 1, "param.task": 2, "_name": "Task_1"})
+    )
+    (line,) = CliRunner().invoke(app, ["results", str(tmp_path), "--json"]).output.splitlines()
+    assert json.loads(line) == {"task": "Task_1", "param.param.task": 1, "param.task": 2}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--metric", "a=nothing"], "'nothing' is found in none of the 12 newest logs"),
+        (["--metric", r"a=no\d+"], r"--metric a: no\d+ is found in none of the 12 newest logs"),
         (["--metric", "a=("], "is no regular expression"),
         (["--metric", "a"], "not of the form KEY=VALUE"),
         (["--metric", "lr=loss"], "a parameter has this name"),

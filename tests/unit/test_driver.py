@@ -429,6 +429,28 @@ def test_many_cancels_are_one_request(book: TaskBook, manager: FakeManager) -> N
     assert len(withdrawn) <= 2
 
 
+def test_what_is_cancelled_on_its_way_at_the_end_is_withdrawn(
+    manager: FakeManager, tmp_path: Path
+) -> None:
+    """A Ctrl-C while thousands were submitted left some QUEUED, and the jobs of a pool would have run them."""
+    book = TaskBook(LocalSite(RunFolder(tmp_path / "run")), "name", [])
+    book.start()
+    manager.gate.clear()
+    (future,) = submitted(book, 1)
+    while "Submit" not in manager.kinds():
+        threading.Event().wait(0.01)
+    assert future.cancel()
+    closes = threading.Thread(target=book.close, kwargs={"closes_run": False})
+    book.keeper.lives = lambda: True  # type: ignore[method-assign]  so that the sender has time
+    closes.start()
+    while not book._driver.outbox._is_closed:
+        threading.Event().wait(0.01)
+    manager.gate.set()
+    manager.stopped.set()
+    closes.join(20)
+    assert [one.items for one in manager.asked if isinstance(one, Withdraw)] == [[0]]
+
+
 def test_a_function_that_is_refused_harms_no_other(book: TaskBook, manager: FakeManager) -> None:
     """The sender ended, and the future of its task never did."""
     (good,) = submitted(book, 1)

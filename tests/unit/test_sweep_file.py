@@ -252,6 +252,30 @@ def test_bad_files_are_refused_by_name(text: str, words: str | None) -> None:
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ("y: 1", "{x} has no value"),
+        ("x: true", "{x} is true"),
+        ("x: 1\nz: b", 'z has no value "b"'),
+        (f"x: {list(range(1001))}\ny: {list(range(1000))}", "1,001,000 combinations"),
+        ("x: []", "x is an empty list"),
+        ('x: "\\0"', "has a NUL"),
+    ],
+)
+@pytest.mark.parametrize("title", ["", "m"])
+def test_what_is_wrong_with_a_task_is_said_with_its_file_and_document(
+    parameters: str, words: str, title: str
+) -> None:
+    text = FIRST + f"pack: {{z: {{a: {{w: 1}}}}}}\n---\nx: 1\n---\n_title: {title}\n{parameters}"
+    with pytest.raises(InputError) as caught:
+        tasks(text)
+    message = str(caught.value)
+    assert message.startswith("params.yaml")
+    assert f"document 3{title and f' ({title})'}: " in message
+    assert words in message
+
+
 def test_a_title_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(
         InputError,

@@ -10,7 +10,8 @@ from adaptive_scheduler.commandline.input.sweep_jobs import job_settings
 from adaptive_scheduler.commandline.input.word_lists import with_repeated_options
 from adaptive_scheduler.core.sweeps.slots import read_resource
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.runs.sweep.places import job_shape
+from adaptive_scheduler.runs.sweep.places import in_jobs, job_shape
+from adaptive_scheduler.scheduler import SLURM
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,25 @@ def test_the_shape_of_jobs() -> None:
     for job in ({"cores": 4}, {"memory": "1GB"}):
         with pytest.raises(InputError, match="none could ever begin"):
             job_shape(read_resource({"cores_per_task": 8, "memory_per_task": "2GB"}), job)
+
+
+@pytest.mark.parametrize(
+    ("resource", "job", "cores", "slots"),
+    [
+        ([0, 1], {"cores": 16}, 8, 2),
+        ([0, 1], {}, 1, 2),
+        ([0, 1, 0, 1], {"cores": 16}, 4, 4),
+        (["0,1", "2,3"], {"cores": 16}, 8, 2),
+        (["", ""], {"cores": 16}, 8, 2),
+        ([0, 1], {"cores": 16, "gpus": 4}, 4, 4),
+        ([0, 1], {"cores": 1}, 1, 1),
+        (None, {"cores": 16}, 1, 16),
+    ],
+)
+def test_slots_share_the_cores_of_a_job(
+    resource: Any, job: dict[str, Any], cores: int, slots: int
+) -> None:
+    """Each had one core of 16, and the others were for nobody."""
+    shape = job_shape(read_resource(resource), job)
+    assert shape.task.threads_per_rank == cores
+    assert in_jobs(SLURM(cores=shape.cores), shape, 1).slots == slots

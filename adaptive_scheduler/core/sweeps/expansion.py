@@ -35,7 +35,7 @@ def combinations(
     total = math.prod(map(len, choices.values()))
     if sample is None and total > MOST:
         raise InputError(
-            f"a document has {total:,} combinations; at most {MOST:,} can be run. Draw some of them: "
+            f"there are {total:,} combinations; at most {MOST:,} can be run. Draw some of them: "
             "--sample 1000."
         )
     numbers: Iterable[int] = range(total)

@@ -26,6 +26,8 @@ class Document(msgspec.Struct, frozen=True):
 
     Attributes
     ----------
+    name : str
+        For errors: its number in the file, and its title.
     title : str
         "" if it has none.
     commands : list of str
@@ -34,6 +36,7 @@ class Document(msgspec.Struct, frozen=True):
         Parameter to its list of values.
     """
 
+    name: str
     title: str
     commands: list[str]
     choices: dict[str, list[Any]]
@@ -44,6 +47,8 @@ class SweepFile(msgspec.Struct, frozen=True):
 
     Attributes
     ----------
+    name : str
+        For errors.
     templates : list of Template
     documents : list of Document
     defaults : dict
@@ -57,6 +62,7 @@ class SweepFile(msgspec.Struct, frozen=True):
         Command to seconds.
     """
 
+    name: str
     templates: list[Template]
     documents: list[Document]
     defaults: dict[str, Any]
@@ -111,12 +117,12 @@ def check_file(documents: list[Any], name: str) -> SweepFile:
         Names what is wrong and what to write.
     """
     try:
-        return _checked(documents)
+        return _checked(documents, name)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
 
 
-def _checked(documents: list[Any]) -> SweepFile:
+def _checked(documents: list[Any], name: str) -> SweepFile:
     if not documents or not all(isinstance(one, dict) for one in documents):
         raise InputError(
             "each document must be a mapping, such as `template: {train: python train.py [lr]}` in the "
@@ -132,9 +138,9 @@ def _checked(documents: list[Any]) -> SweepFile:
     aliases, packs = _stand_ins(first, "alias"), _stand_ins(first, "pack")
     known = in_use | _targets([*aliases.values(), *packs.values()])
     raw = _names(first.get("raw") or [], "raw")
-    for name in raw:
-        if name not in known:
-            raise InputError(f"raw: no template has {name}.{did_you_mean(name, known)}")
+    for one in raw:
+        if one not in known:
+            raise InputError(f"raw: no template has {one}.{did_you_mean(one, known)}")
     if both := aliases.keys() & packs.keys():
         raise InputError(f"{min(both)} is in alias and in pack. Leave one of them.")
     if used := packs.keys() & in_use:
@@ -142,11 +148,13 @@ def _checked(documents: list[Any]) -> SweepFile:
             f"pack {min(used)}: a template has it, but should have the parameters for which it stands."
         )
     # an alias that no template has stands for its parameters everywhere, as a pack does
-    replaced = {name: one for name, one in aliases.items() if name not in in_use}
+    replaced = {key: one for key, one in aliases.items() if key not in in_use}
+    known |= {*aliases, *packs}
     return SweepFile(
-        templates, [_document(one, names, known | {*aliases, *packs}) for one in documents[1:]],
+        name, templates,
+        [_document(number, one, names, known) for number, one in enumerate(documents[1:], 2)],
         _parameters(_mapping(first, "default"), "default"),
-        {name: one for name, one in aliases.items() if name in in_use}, {**packs, **replaced},
+        {key: one for key, one in aliases.items() if key in in_use}, {**packs, **replaced},
         frozenset(raw), first.get("resource"),
         _mapping(first, "job"), _timeouts(first.get("timeout"), names),
     )  # fmt: skip
@@ -243,9 +251,11 @@ def _names(found: Any, what: str) -> list[str]:
     return [check_name(one, what) for one in listed]
 
 
-def _document(found: dict[Any, Any], commands: list[str], known: Collection[str]) -> Document:
+def _document(
+    number: int, found: dict[Any, Any], commands: list[str], known: Collection[str]
+) -> Document:
     title = found.get(TITLE)
-    what = "a document" if title is None else f"document {title}"
+    what = f"document {number}{'' if title is None else f' ({title})'}"
     chosen = _names(found.get(COMMANDS) or [], f"{what}: {COMMANDS}")
     check_commands(chosen, commands, f"{what}: {COMMANDS}")
     choices: dict[str, list[Any]] = {}
@@ -263,7 +273,7 @@ def _document(found: dict[Any, Any], commands: list[str], known: Collection[str]
             raise InputError(f"{what}: {name} is an empty list, so that there would be no task.")
         for value in choices[name]:
             check_value(value, f"{what}: {name}")
-    return Document("" if title is None else str(title), chosen, choices)
+    return Document(what, "" if title is None else str(title), chosen, choices)
 
 
 def check_commands(chosen: Iterable[str], commands: list[str], what: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -103,8 +104,17 @@ def tasks_of(file: SweepFile, wanted: Selection, exists: Callable[[str], bool]) 
     return [
         SweepTask(index, name, one.given, one.resolved, commands, _keys(one, commands))
         for index, (name, one) in enumerate(chosen)
-        if (commands := _commands(file, one.resolved, one.commands, wanted.commands))
+        if (commands := _commands(file, one, min(one.documents & numbers), wanted.commands))
     ]
+
+
+@contextmanager
+def _naming(file: SweepFile, number: int) -> Iterator[None]:
+    """Let an error begin with the file and the document."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{file.name}, {file.documents[number].name}: {error}") from error
 
 
 def _keys(one: _Set, commands: Mapping[str, str]) -> dict[str, str]:
@@ -120,11 +130,12 @@ def _sets(file: SweepFile, wanted: Selection) -> list[_Set]:
     for number, document in enumerate(file.documents):
         commands = set(document.commands or file.commands)
         seed = f"{wanted.seed} {number}"
-        for given in combinations(document.choices, wanted.sample, seed):
-            resolved = resolve(given, file)
-            one = found.setdefault(as_text(resolved), _Set(given, resolved, set(), set()))
-            one.commands |= commands
-            one.documents.add(number)
+        with _naming(file, number):
+            for given in combinations(document.choices, wanted.sample, seed):
+                resolved = resolve(given, file)
+                one = found.setdefault(as_text(resolved), _Set(given, resolved, set(), set()))
+                one.commands |= commands
+                one.documents.add(number)
         if len(found) > MOST:
             raise InputError(
                 f"there are more than {MOST:,} tasks. Draw some of them: --sample 1000."
@@ -146,16 +157,15 @@ def _unpacked(given: Mapping[str, Any], packs: Mapping[str, Any]) -> dict[str, A
     return own
 
 
-def _commands(
-    file: SweepFile, parameters: Mapping[str, Any], own: Collection[str], typed: Sequence[str]
-) -> dict[str, str]:
-    filled = {
-        one.name: fill(one, parameters, file.fillings)
-        for one in file.templates
-        if one.name in own and one.name in (typed or own)
-    }
-    for name, text in filled.items():
-        check_argument(shown(text), f"command {name}: text")
+def _commands(file: SweepFile, one: _Set, document: int, typed: Collection[str]) -> dict[str, str]:
+    wanted = [
+        template for template in file.templates
+        if template.name in one.commands and template.name in (typed or one.commands)
+    ]  # fmt: skip
+    with _naming(file, document):
+        filled = {its.name: fill(its, one.resolved, file.fillings) for its in wanted}
+        for name, text in filled.items():
+            check_argument(shown(text), f"command {name}: text")
     return filled
 
 

@@ -37,16 +37,38 @@ def locked(path: Path, what: str, remedy: str) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            who = os.pread(fd, 200, 0).decode(errors="replace").strip()
-            raise RunError(f"{path.parent}: {what} already ({who}). {remedy}") from None
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
+        if not _is_taken(fd, fcntl.LOCK_EX):
+            raise RunError(f"{path.parent}: {what} already ({_who(fd)}). {remedy}")
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
     finally:
         os.close(fd)
+
+
+def holder(path: Path) -> str:
+    """Return which process has a lock; "" if none has, or there is no such lock."""
+    try:
+        with files.naming(path):
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    try:
+        return "" if _is_taken(fd, fcntl.LOCK_SH) else _who(fd)
+    finally:
+        os.close(fd)
+
+
+def _is_taken(fd: int, kind: int) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True
+
+
+def _who(fd: int) -> str:
+    return os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"

@@ -54,11 +54,14 @@ class Outbox:
         self._sender = threading.get_ident()
 
     def put(self, entry: Outgoing | Requests) -> bool:
-        """Add something; wait while too much is here. False: it is closed."""
+        """Add something; wait while too much is here. False: it is closed.
+
+        Not for the sender: what it was sending then may need one request more.
+        """
         with self._changed:
             while self._is_full() and not self._is_closed:
                 self._changed.wait()
-            if self._is_closed:
+            if self._is_closed and threading.get_ident() != self._sender:
                 return False
             self._entries.append(entry)
             self._bytes += _size(entry)

@@ -11,6 +11,8 @@ from adaptive_scheduler.core.sweeps.values import digest
 
 #: The run of a sweep without a title.
 ALL = "all"
+#: In the folder of each run.
+LOCK_NAME = "sweep.lock"
 
 
 class SweepFolder:
@@ -49,7 +51,15 @@ class SweepFolder:
     @property
     def lock(self) -> Path:
         """One sweep of a title at a time."""
-        return self.run.home / "sweep.lock"
+        return self.run.home / LOCK_NAME
+
+    def rivals(self) -> list[RunFolder]:
+        """Runs that may have tasks of this one: a sweep without a title has those of all."""
+        found = [path.parent for path in sorted(self.runs.glob(f"*/{LOCK_NAME}"))]
+        names = [one.name for one in found if one.name != self.run_name]
+        if self.run_name != ALL:
+            names = [name for name in names if name == ALL]
+        return [RunFolder(self.runs / name / DATABASE_NAME) for name in names]
 
     def of(self, task: str) -> str:
         """``{_output}`` of a task."""

@@ -63,10 +63,10 @@ def place_of_joiner(folder: SweepFolder, typed: list[str]) -> Place:
     ----------
     folder : SweepFolder
     typed : list of str
-        Its own GPUs; empty: those that the sweep's file says.
+        Its own GPUs; empty: those that were typed where the sweep was started, or its file says.
     """
     record = _record(folder.record)
-    resource: list[str] | NodeShape | None = read_resource(typed or None)
+    resource: list[str] | NodeShape | None = read_resource(typed or record.get("resource") or None)
     if resource is None and os.path.exists(record["yaml"]):  # noqa: PTH110
         resource = read_resource(read_file(record["yaml"]).resource)
     return on_this_machine(resource, record["cores_per_slot"])

@@ -118,6 +118,9 @@ def job_shape(resource: list[str] | NodeShape | None, job: Mapping[str, Any]) ->
         shape = as_shape(resource)
     cores, gpus = job.get("cores", shape.cores), job.get("gpus", shape.gpus_per_node)
     shape = msgspec.structs.replace(shape, cores_per_node=cores, gpus_per_node=gpus)
+    if isinstance(resource, list):  # as on this machine, each slot has its share of the cores
+        slots = int(gpus / shape.gpus_per_task) if shape.gpus_per_task else len(resource)
+        shape = msgspec.structs.replace(shape, cores_per_task=share(cores, max(1, slots)))
     if shape.cores_per_task > cores or shape.gpus_per_task > gpus:
         raise InputError(
             f"resource: a command needs {shape.task}, but a job has {cores} cores and {gpus} GPUs, so "

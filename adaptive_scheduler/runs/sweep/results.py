@@ -86,10 +86,10 @@ def result_table(
         logs = one.newest
         read += len(logs)
         rows[one.name] |= _metrics(logs, patterns)
-    for name, pattern in patterns.items():
+    for name in patterns:
         if not any(name in row for row in rows.values()):
             raise InputError(
-                f"--metric {name}: {pattern.pattern.decode()!r} is found in none of the {read} newest logs in "
+                f"--metric {name}: {metrics[name]} is found in none of the {read} newest logs in "
                 f"{output}."
             )
     return ResultTable([*shown, *patterns], rows)
@@ -99,7 +99,7 @@ def _pattern(name: str, text: str) -> re.Pattern[bytes]:
     try:
         return re.compile(text.encode(), re.MULTILINE)
     except re.error as error:
-        raise InputError(f"--metric {name}: {text!r} is no regular expression: {error}.") from error
+        raise InputError(f"--metric {name}: {text} is no regular expression: {error}.") from error
 
 
 def _tasks(output: Path) -> list[_Task]:

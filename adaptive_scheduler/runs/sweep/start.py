@@ -12,18 +12,21 @@ from typing import Any
 
 import msgspec
 
+from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.sweeps.slots import NodeShape, read_resource
 from adaptive_scheduler.core.sweeps.sweep_file import SweepFile, check_commands, check_file
 from adaptive_scheduler.core.sweeps.tasks import Selection, SweepTask, tasks_of
 from adaptive_scheduler.core.sweeps.yaml_text import read_documents
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.disk import files as disk
-from adaptive_scheduler.io.disk.process_lock import locked
+from adaptive_scheduler.io.disk.process_lock import holder, locked
 from adaptive_scheduler.runs.driver.executor import Executor
 from adaptive_scheduler.runs.driver.start_run import has_manager
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.sweep.decisions import Action
 from adaptive_scheduler.runs.sweep.driver import SweepDriver, note_successes
-from adaptive_scheduler.runs.sweep.folders import SweepFolder
+from adaptive_scheduler.runs.sweep.folders import ALL, LOCK_NAME, SweepFolder
 from adaptive_scheduler.runs.sweep.former_rows import FormerRows
 from adaptive_scheduler.runs.sweep.places import Place
 from adaptive_scheduler.runs.sweep.plan import Plan, Wanted, make_plan
@@ -50,6 +53,8 @@ class SweepOptions(msgspec.Struct, frozen=True):
     is_forced : bool
     has_folders : bool
         Whether each task has a folder.
+    resource : list of str
+        In place of the file's; empty: that.
     """
 
     yaml: str = "params.yaml"
@@ -58,6 +63,7 @@ class SweepOptions(msgspec.Struct, frozen=True):
     is_debug: bool = False
     is_forced: bool = False
     has_folders: bool = True
+    resource: list[str] = []
 
 
 class Sweep:
@@ -95,9 +101,10 @@ class Sweep:
         self.when = time.strftime(WHEN)
         self._files = TaskFiles(self.folder, self.when)
 
-    def resource(self, typed: list[str]) -> list[str] | NodeShape | None:
-        """Return the slots that were typed, else those of the file."""
-        return read_resource(typed or self.file.resource)
+    @property
+    def resource(self) -> list[str] | NodeShape | None:
+        """The slots that were typed, else those of the file."""
+        return read_resource(self.options.resource or self.file.resource)
 
     def plan(self, place: Place) -> Plan:
         """Return what is to be done; changes nothing."""
@@ -123,9 +130,10 @@ class Sweep:
         Raises
         ------
         RunError
-            A sweep of this title runs already.
+            A sweep of this title runs already, or one that has the same tasks.
         """
         with locked(self.folder.lock, "a sweep of this title runs", _JOIN):
+            _refuse_rivals(self.folder)
             plan = self.plan(place)
             tell(plan)
             self._write(place)
@@ -186,9 +194,33 @@ class Sweep:
         record: dict[str, Any] = {
             "yaml": str(copy), "datetime": self.when, "title": self.options.selection.title,
             "sample": self.options.selection.sample, "seed": self.options.selection.seed,
-            "cores_per_slot": place.resources.threads_per_rank,
+            "resource": self.options.resource, "cores_per_slot": place.resources.threads_per_rank,
         }  # fmt: skip
         disk.write_atomically(self.folder.record, json.dumps(record, indent=1).encode())
+
+
+def _refuse_rivals(folder: SweepFolder) -> None:
+    """Raise RunError if a sweep runs that may have tasks of this one: both would write the same files."""
+    for run in folder.rivals():
+        who = holder(run.home / LOCK_NAME) or _jobs_of(run)
+        if who:
+            name = run.home.name
+            title = "without a title" if name == ALL else f"of the title {name}"
+            raise RunError(
+                f"{folder.output}: a sweep {title} runs there ({who}), and its tasks may be those of this "
+                "one. Wait for its end, or give this one another folder: -o."
+            )
+
+
+def _jobs_of(run: RunFolder) -> str:
+    """The jobs that go on for a sweep that was killed; "" if there are none."""
+    if not run.config.exists():
+        return ""
+    with ManagerClient(run) as client:
+        if not client.lives():
+            return ""
+        snapshot = client.snapshot("none")
+    return counted(len(snapshot.jobs), "job") if snapshot.jobs and snapshot.unfinished else ""
 
 
 def read_file(name: str) -> SweepFile:

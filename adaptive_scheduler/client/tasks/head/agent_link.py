@@ -158,7 +158,8 @@ class AgentLink:
         self.quit(grace)
         if self._frames is not None:
             self._frames.flush()
-        self._life.end(grace + PATIENCE)
+        # an agent that has not come runs nothing, and nobody takes its call to tell it to end
+        self._life.end(0.0 if self._frames is None else grace + PATIENCE)
         end = time.monotonic() + PATIENCE
         while self._life.end_left() and time.monotonic() < end:
             time.sleep(0.01)

@@ -10,9 +10,9 @@ from adaptive_scheduler.io.learner_data import adaptive_private
 from adaptive_scheduler.io.learner_data.point_journal import read_journals
 from tests.chaos.fault import Fault
 from tests.chaos.ownership import check_owners
-from tests.chaos.watch import Seen, argument
+from tests.chaos.watch import Seen
 from tests.chaos.world import MAX_JOBS, POINTS_INTERVAL, ChaosRun
-from tests.integration.ledger import IN_FLIGHT, Entry, audit, held
+from tests.integration.ledger import IN_FLIGHT, Entry, audit, held, written
 
 #: Seconds before the death of its world in which a point may have returned and not been written:
 #: the journal's interval, five times because the machine is shared.
@@ -141,7 +141,7 @@ def _kept_in_journals(run: ChaosRun, place: int) -> set[str]:
     learner = run.mix.learners[place]
     main = adaptive_private.files_of(learner, run.mix.fnames[place])[0][1]
     return {
-        argument(learner, adaptive_private.expand(learner, short))
+        written(learner, adaptive_private.expand(learner, short))
         for journal in read_journals(main)
         for short, _ in journal.points
     }

@@ -14,7 +14,7 @@ from adaptive_scheduler.io.learner_data import adaptive_private, point_journal
 from adaptive_scheduler.runs.views import status
 from tests.chaos.world import MAX_JOBS, ChaosRun, World
 from tests.clusters import remains
-from tests.integration.ledger import plain
+from tests.integration.ledger import written
 
 #: A dead manager is found after up to so many seconds.
 WATCHDOG = 4.0
@@ -122,7 +122,7 @@ class Watch:
         learner = run.mix.learners[place]
         known = self.seen.journalled.setdefault((run.name, place), set())
         for short, _ in point_journal.decode(content)[0]:
-            known.add(argument(learner, adaptive_private.expand(learner, short)))
+            known.add(written(learner, adaptive_private.expand(learner, short)))
 
     def _look_at_managers(self) -> None:
         for run in self.world.runs:
@@ -135,11 +135,6 @@ class Watch:
                     f"{run.name} submits nothing any more: {run.attached.status().text}"
                 )
                 run.resume()
-
-
-def argument(learner: object, x: object) -> str:
-    """What the user's function is called with for a point, as a ledger writes it."""
-    return repr(plain(adaptive_private.target(learner.function, x)[1]))  # type: ignore[attr-defined]
 
 
 def is_over(run: ChaosRun, with_jobs: bool = False) -> bool:

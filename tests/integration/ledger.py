@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adaptive_scheduler.io.learner_data import adaptive_private
+from adaptive_scheduler.optimizers.by_name import ByName
 
 
 class Ledger:
@@ -81,8 +82,15 @@ def plain(x):
 def held(learner):
     """How often the learner's data hold each argument (children of one learner may share some)."""
     points = adaptive_private.points_of(learner, learner._get_data())
-    arguments = (adaptive_private.target(learner.function, x)[1] for x, _ in points)
-    return Counter(repr(plain(x)) for x in arguments)
+    return Counter(written(learner, x) for x, _ in points)
+
+
+def written(learner, x):
+    """What a ledger writes of a point: of an optimiser's, the value of its only parameter."""
+    function, x = adaptive_private.target(learner.function, x)
+    if isinstance(function, ByName):
+        _, (x,) = x
+    return repr(plain(x))
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from adaptive_scheduler.manager.clients import Moment
 from tests.effort import FULL
 from tests.integration import zombie_client
 from tests.integration.client_runs import ClientRun, finish, wait_for
-from tests.integration.ledger import TimedLedger, plain
+from tests.integration.ledger import TimedLedger, written
 
 ROOT = Path(__file__).parents[2]
 LEASE = 1.5
@@ -151,9 +151,7 @@ class Scene:
         report = data.load()
         assert report.kept_aside == []
         known = dict(adaptive_private.points_of(learner, learner._get_data())) | report.memo
-        arguments = Counter(
-            repr(plain(adaptive_private.target(learner.function, x)[1])) for x in known
-        )
+        arguments = Counter(written(learner, x) for x in known)
         return [entry.x for entry in self.ledger.entries() if entry.x not in arguments]
 
 

@@ -39,7 +39,8 @@ def test_a_driver_that_is_killed_is_followed_by_the_next_and_jobs_go_on(world: S
     assert set(lines.values()) == {1}, "no command has begun twice"
     assert len(lines) == 24
 
-    # the same sweep on this machine submits no jobs
+    # the same sweep on this machine submits no jobs; the manager of the last one is still there, and
+    # sent its head away: then all commands failed, as no pool could hold them
     assert "12 commands succeeded" in world.run("-f", "--resource", "0", "1", "-y", here(world))
     jobs = list((world.output / ".adaptive-scheduler/all/db.tinydb.run/scripts").iterdir())
     assert len(jobs) == 1

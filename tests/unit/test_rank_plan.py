@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from adaptive_scheduler.client.tasks.messages import NodeRanks, Ranks, Slot
+from adaptive_scheduler.client.tasks.messages import Call, NodeRanks, Ranks, Slot, Start
 from adaptive_scheduler.client.tasks.node.environment import gpus_of
 from adaptive_scheduler.client.tasks.ranks import rank_start
 from adaptive_scheduler.client.tasks.ranks.files import RankFiles
-from adaptive_scheduler.client.tasks.ranks.launcher import find_launcher
+from adaptive_scheduler.client.tasks.ranks.launcher import RankLauncher, find_launcher
 from adaptive_scheduler.client.tasks.ranks.plan import (
     RankBegun,
     RankEnded,
@@ -26,13 +26,16 @@ from adaptive_scheduler.client.tasks.ranks.plan import (
     size_of,
     slots_of,
 )
-from adaptive_scheduler.client.tasks.ranks.ranked_program import ENTER
+from adaptive_scheduler.client.tasks.ranks.ranked_program import ENTER, RankedProgram, _Launch
 from adaptive_scheduler.client.tasks.ranks.reports import LauncherOutput
 from adaptive_scheduler.client.tasks.ranks.which_rank import Rank, name_of, rank_in
 from adaptive_scheduler.core.paths import NODE_VARIABLE
+from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.errors import EnvironmentMismatchError, TaskError
+from adaptive_scheduler.io.system.child_process import ProcessEnd
 from adaptive_scheduler.schedulers.rank_launch import (
     is_in_slurm,
     launch_environment,
@@ -270,3 +273,23 @@ def test_reports_are_told_from_what_launchers_say() -> None:
     assert output.last_line == "srun: error: no"
     assert ended.is_bad
     assert not RankEnded(0, "n1").is_bad
+
+
+@pytest.mark.parametrize("work", [Call("f", b""), CommandSpec([], "/", "/log")])
+@pytest.mark.parametrize("ended", [{0: True}, {0: True, 1: False}])
+def test_a_task_has_succeeded_only_when_all_its_ranks_have_said_so(
+    work: Call | CommandSpec, ended: dict[int, bool]
+) -> None:
+    """srun ends with status 0 when a node has died and the ranks that are left have ended well."""
+    ranks = Ranks([NodeRanks("n1", (0,)), NodeRanks("n2", (0,))], 1)
+    program = object.__new__(RankedProgram)
+    program._folder = Path("/none")
+    program.start = Start(7, work, Slot((0,)), ranks=ranks)
+    program.since, program._peak, program._step, program._ranks = 0.0, 0, CommandStep(""), ranks
+    program._launch = launch = _Launch(RankLauncher(["srun"], {}, has_input=True))
+    launch.ended = ended
+    found = program._judge(ProcessEnd(0, 0, 0))
+    assert found is not None
+    assert (found.kind, found.text) == (
+        EndKind.DIED, "1 of its 2 ranks were lost before they had ended",
+    )  # fmt: skip

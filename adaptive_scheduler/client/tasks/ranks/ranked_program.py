@@ -222,7 +222,8 @@ class RankedProgram(RunningProgram):
 
     def _judge_call(self, launch: _Launch, ending: ProcessEnd) -> TaskEnd:
         failed = launch.failed
-        has_ended = failed is not None or not (ending.signal or ending.status)
+        is_whole = launch.n_ended >= size_of(self._ranks)
+        has_ended = failed is not None or (is_whole and not (ending.signal or ending.status))
         rank = 0 if failed is None else failed.rank
         outcome = self._files.read_outcome(rank) if has_ended else None
         if outcome is not None:
@@ -247,13 +248,22 @@ class RankedProgram(RunningProgram):
             return self._end(
                 EndKind.DIED, 0, f"{self._name}{name} was killed, or its launcher there"
             )
-        if not code:
-            return None
         said = f": {launch.last_line}" if launch.last_line else ""
+        if not code:
+            return self._missing(launch, said)
         text = f"{launch.name} {how(ending)}{said}"
         if not launch.has_begun and not ending.killed_by:
             return self._end(EndKind.UNABLE, code, f"{self._name}could not be started: {text}")
         return self._end(kind, code, self._name + text)
+
+    def _missing(self, launch: _Launch, said: str) -> TaskEnd | None:
+        """Say that not all ranks have ended: srun succeeds when those that are left have, as a node dies."""
+        size = size_of(self._ranks)
+        if launch.n_ended >= size:
+            return None
+        missing = size - launch.n_ended
+        text = f"{missing} of its {size} ranks were lost before they had ended{said}"
+        return self._end(EndKind.DIED, 0, self._name + text)
 
     def close(self, ended: TaskEnd, *, is_alone: bool) -> None:
         """Close its log, and remove its files."""
@@ -274,8 +284,8 @@ class _Launch:
         When to look for one again.
     is_told : bool
         Whether its ranks are to end.
-    has_begun : bool
-        Whether a rank has.
+    ended : dict of int to bool
+        Whether it has ended, by rank; of those that have begun.
     peak : int
         Bytes of the largest rank.
     kill_at : float or None
@@ -287,7 +297,7 @@ class _Launch:
         self.lost: RankLost | None = None
         self.look_at = 0.0
         self.is_told = False
-        self.has_begun = False
+        self.ended: dict[int, bool] = {}
         self.peak = 0
         self.kill_at: float | None = None
         self._launcher = launcher
@@ -309,6 +319,16 @@ class _Launch:
             self._output.close_its()
             if its is not None:
                 os.close(its)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a rank has."""
+        return bool(self.ended)
+
+    @property
+    def n_ended(self) -> int:
+        """How many ranks have told their end."""
+        return sum(self.ended.values())
 
     @property
     def name(self) -> str:
@@ -336,7 +356,7 @@ class _Launch:
             if isinstance(one, bytes):
                 lines += one
                 continue
-            self.has_begun = True
+            self.ended[one.rank] = isinstance(one, RankEnded)
             if isinstance(one, RankEnded):
                 self.peak = max(self.peak, one.peak)
                 if one.is_bad and self.failed is None:

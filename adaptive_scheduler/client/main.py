@@ -168,7 +168,7 @@ class Client:
     ) -> None:
         """Say goodbye, to this manager or else to the next; there is no other try in this job."""
         self._job.mark_end()
-        link.say_goodbye(Goodbye(why, broken), gave_up=gave_up)
+        link.say_goodbye(Goodbye(why, broken, self._job.submit), gave_up=gave_up)
 
     def _give_up(self, link: ManagerLink, error: BaseException) -> None:
         """Report why it cannot go on, unless the manager itself has refused it.
@@ -190,7 +190,7 @@ class Client:
         if is_early and isinstance(error, _FOR_GOOD):
             self._leave(link, why, broken=True)
         else:
-            link.say_goodbye(Goodbye(why, broken=is_early))
+            link.say_goodbye(Goodbye(why, is_early, self._job.submit))
 
     def _end_pool(self, status: int) -> None:
         """End the workers: Python would wait for those that still evaluate, for hours perhaps."""
@@ -247,4 +247,4 @@ class Client:
             self._loop.end(why)
         elif self._link is not None:
             # the main thread may hang in MPI's start until it is killed
-            self._link.send(Goodbye(why))
+            self._link.send(Goodbye(why, submit=self._job.submit))

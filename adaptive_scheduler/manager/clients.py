@@ -72,7 +72,7 @@ class DatabaseManager:
         last = self._replies.get(owner.uuid)
         if last is not None and number <= last[0]:
             return last[1] if number == last[0] else Refused("old_request", "answered before.")
-        if type(request) is Hello:
+        if isinstance(request, (Hello, Goodbye)) and request.submit >= 0:
             self._submits[owner.job] = request.submit
         record = self.renew_lease(owner, request, now)
         if type(record) is Refused:

@@ -237,7 +237,7 @@ class HeadLife:
         if self._ending:
             return
         if self.fails:  # its node is not good for anything
-            self._ask(Goodbye("it cannot work here", broken=True))
+            self._ask(Goodbye("it cannot work here", broken=True, submit=self.job.submit))
             self._after(FAREWELL, self._leave)
             return
         self._is_greeted = False
@@ -526,5 +526,5 @@ class HeadLife:
         """Whatever is not confirmed by now."""
         if not isinstance(self._body, Goodbye) and not self.dead:
             self._give_up(EndKind.CUT)
-            self._ask(Goodbye(self._ending))
+            self._ask(Goodbye(self._ending, submit=self.job.submit))
             self._after(FAREWELL, self._leave)

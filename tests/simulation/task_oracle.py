@@ -50,6 +50,7 @@ from adaptive_scheduler.io.storage import tinydb_file
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.dispatch import Dispatcher
+from adaptive_scheduler.manager.tasks.jobs_wanted import is_in_the_way
 from tests.simulation.manager import FOLDER
 from tests.simulation.oracle import Oracle, demand
 from tests.simulation.slurm import Job
@@ -414,6 +415,8 @@ class TaskOracle(Oracle):
             job = head.owner.job
             pool = state.pools.by_shape.get(state.jobs.records[job].shape)
             if head.leaves or job in state.stops.being_cancelled or pool is None or pool.is_removed:
+                continue
+            if is_in_the_way(state, head, self.history.manager.monotonic()):
                 continue
             left = head.ends_at - self.history.manager.monotonic()
             for of in queued:

@@ -91,6 +91,13 @@ def test_a_client_from_hello_to_goodbye() -> None:
     assert desk.state.jobs.records["1"].goodbye == "over"
 
 
+def test_a_client_whose_first_word_is_goodbye_tells_of_which_submit_its_job_is() -> None:
+    """It was counted for no pool, whose jobs were one more than allowed (simulator, seed 3691)."""
+    desk = Desk()
+    assert desk.ask(ANNA, Goodbye("it cannot work here", broken=True, submit=3)) == Ok()
+    assert desk.state.jobs.records["1"].submit == 3
+
+
 def test_a_repeated_request_gets_the_same_reply_and_changes_nothing() -> None:
     desk = Desk()
     got = desk.claim(ANNA)

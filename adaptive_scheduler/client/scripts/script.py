@@ -91,7 +91,7 @@ class Script:
                 "with 'mpiexec -n N python -m mpi4py.futures'. Use the mpiexec of mpi4py's MPI."
             )
             self._job.mark_end()
-            self._link.say_goodbye(Goodbye(text, broken=True))
+            self._link.say_goodbye(Goodbye(text, broken=True, submit=self._job.submit))
             raise EnvironmentMismatchError(text)
 
     def claim(self) -> Assigned:
@@ -171,7 +171,7 @@ class Script:
 
     def _at_exit(self) -> None:
         self._give_up("the script ended without is_done(url, fname)", "")
-        goodbye = Goodbye("the script ended")
+        goodbye = Goodbye("the script ended", submit=self._job.submit)
         self._link.say_goodbye(goodbye, gave_up=self._gave_up)
         self._link.close()
 

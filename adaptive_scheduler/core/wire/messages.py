@@ -120,10 +120,14 @@ class Release(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Goodbye(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The client ends. `reason` is for people; `broken`: it could not even begin on its node."""
+    """The client ends. `reason` is for people; `broken`: it could not even begin on its node.
+
+    `submit` is the number of the submit that made its job: this may be the first that is heard of it.
+    """
 
     reason: str = ""
     broken: bool = False
+    submit: int = -1
 
 
 class Status(msgspec.Struct, frozen=True, gc=False, tag=True):

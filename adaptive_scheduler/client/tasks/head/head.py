@@ -139,6 +139,7 @@ class HeadProcess:
         deadline: Deadline,
     ) -> None:  # fmt: skip
         self._timing = config.timing
+        self._submit = submit
         self._session = HeadSession()
         self._session.expect(range(1, len(nodes.names)))
         self._ending = HeadEnd(deadline)
@@ -187,7 +188,8 @@ class HeadProcess:
         if self._link.fault is None:
             is_early = broken and not self._session.has_worked
             patience = LONELY if self._link.away_for() else FAREWELL
-            self._link.close(Goodbye(reason, is_early), patience, gave_up=self._ending.gave_up)
+            goodbye = Goodbye(reason, is_early, self._submit)
+            self._link.close(goodbye, patience, gave_up=self._ending.gave_up)
 
     def _is_done(self) -> bool:
         if not self._ending.reason:

@@ -107,7 +107,10 @@ def test_only_these_modules_receive() -> None:
         "io/transport/authenticator.py",
         "io/transport/connection_limit.py",
     }  # both hear frames that it makes
-    within_a_job = {"client/tasks/frames.py"}  # head and agent, of one user, in a private folder
+    within_a_job = {
+        "client/tasks/frames.py",  # head and agent, of one user, by an address that only they know
+        "io/transport/node_link.py",  # head and other nodes: CURVE, with keys that live as long as the head
+    }
     of_the_wire = {"io/transport/server.py", "io/transport/connection.py"}
     assert found == of_the_wire | asked_by_libzmq | within_a_job
 

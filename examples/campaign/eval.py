@@ -57,7 +57,9 @@ def train(parameters, rank):
 def step(data, weights, lr):
     errors = [(x, error(x, y, weights)) for x, y in data]
     slopes = [mean(2 * e * x**power for x, e in errors) for power in range(len(weights))]
-    return [min(max(w - lr * slope, -1e100), 1e100) for w, slope in zip(weights, slopes)]
+    return [
+        min(max(w - lr * slope, -1e100), 1e100) for w, slope in zip(weights, slopes, strict=True)
+    ]
 
 
 def error(x, y, weights):

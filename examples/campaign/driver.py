@@ -156,7 +156,7 @@ def run(options):
     OptimizerLearner(
         print, SPACE, options.method
     )  # what is wrong with it is said before anything starts
-    TaskResources(walltime=options.task_walltime)
+    Command("true", resources=TaskResources(walltime=options.task_walltime))
     jobs = jobs_of(options)
     most = {} if options.scheduler == "here" else {"max_jobs": options.max_jobs, "interval": 2}
     with Executor(jobs, folder=options.folder, **most) as executor:
@@ -168,7 +168,7 @@ def run(options):
 def main():
     try:
         campaign = run(typed())
-    except errors.InputError as error:
+    except (errors.InputError, errors.RequestRefusedError) as error:
         print(f"driver.py: {error}", file=sys.stderr)
         sys.exit(2)
     best = campaign.optimizer.best

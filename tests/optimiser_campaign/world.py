@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "campaign"
 #: Of each job, which has whole nodes.
 NODES, CORES, GPUS = 2, 2, 1
-#: Seconds for one life of the driver, beside those that were asked for; until all is over.
-START, PATIENCE = 20.0, 180.0
+#: Seconds in which a driver should have told something on a busy machine; until all is over.
+START, PATIENCE = 30.0, 180.0
 #: What a job says that ends with its walltime.
 _WALLTIME = "its walltime ends"
 
@@ -90,6 +90,15 @@ class CampaignWorld:
             with contextlib.suppress(json.JSONDecodeError):
                 found.append(json.loads(line))
         return found
+
+    def wait_until_driver_tells(self, seconds: float) -> None:
+        """Wait until this life has told the optimiser something, or so long."""
+        assert self.driver is not None
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.driver.poll() is None:
+            if any(one["life"] == self.driver.pid for one in self.told()[-1:]):
+                return
+            time.sleep(0.05)
 
     def walltimes(self) -> int:
         """How many jobs have ended with their walltime."""

@@ -35,9 +35,9 @@ class Campaign:
     def __init__(self, executor, options):
         self.executor, self.options = executor, options
         program = [sys.executable, str(HERE / "eval.py"), "{_param_file}"]
-        self.scale = Command([*program, "--scale"], inputs=[HERE / "base.dat"])
+        self.scale = Command([*program, "--scale"], links=[HERE / "base.dat"])
         self.evaluate = Command(
-            program, inputs=[HERE / "base.dat"], value=json_value("result.dat", "loss")
+            program, links=[HERE / "base.dat"], value=json_value("result.dat", "loss")
         )
         self.optimizer = OptimizerLearner(self.evaluate, SPACE, options.method, seed=options.seed)
         self.issued = 0

@@ -23,7 +23,7 @@ AT_START = 0.25
 #: More evaluations than there is time for.
 MANY = 1_000_000
 #: Evaluations that are told before the last driver is to end.
-LEAST = 8
+LEAST = 5
 #: What must have come, whatever was asked for.
 KINDS = ("driver killed", "head killed", "manager killed", "told as failed", "told with a value")
 

@@ -446,6 +446,10 @@ class TaskViews(msgspec.Struct, frozen=True, gc=False, tag=True):
     tasks: list[TaskView]
 
 
+class OpenRun(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """More tasks may come: a driver is there, also if the run was over a moment ago."""
+
+
 class CloseRun(msgspec.Struct, frozen=True, gc=False, tag=True):
     """No more tasks will come: the run is over when all have ended."""
 

@@ -19,6 +19,7 @@ from adaptive_scheduler.core.jobs.commands import (
     SubmitJobs,
 )
 from adaptive_scheduler.core.jobs.commands import Submitted as JobsSubmitted
+from adaptive_scheduler.core.jobs.nodes import TASK_FAILURES
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import DONE, FAILED, QUEUED, RUNNING
 from adaptive_scheduler.core.tasks.demand import PoolJobs, footprint, jobs_beside
@@ -1156,6 +1157,31 @@ def test_a_node_of_several_that_alone_fails_tasks_is_avoided_and_its_job_goes_on
     assert begun_on_bad < 20, "it would have failed half of them"
     assert not work.leave
     assert run.manager.items.phases[DONE] >= 50
+
+
+@pytest.mark.parametrize(("part", "blamed"), [(1, {"m"}), (0, {"n"}), (-1, set()), (7, set())])
+def test_a_task_over_nodes_blames_the_node_on_which_it_has_failed(
+    part: int, blamed: set[str]
+) -> None:
+    """The first one of its nodes was blamed; and another one was never good."""
+    run = Run()
+    run.add(pool(resources=Resources(cores=4, nodes=2), max_jobs=1))
+    run.submit(200, TaskResources(nodes=2))
+    run.turn()
+    head = HeadOfTwo(run, run.jobs()[0])
+    head.trade(nodes=[NodeChange(1, 1, NodeInventory("m", [0, 1]))])
+    health = run.manager.state.stops.nodes
+    health.add(["k", "l"])  # not more than half are avoided
+    for _ in range(30):
+        head.end(head.tokens[0], seconds=1.0)
+        head.end(head.tokens[0], EndKind.EXIT, seconds=1.0, part=part)
+    assert not health.failing_tasks(run.clock.monotonic)
+    for n in range(20):
+        health.on_task_end("k", n, 1.0, run.clock.monotonic, good=True)
+    for _ in range(TASK_FAILURES):
+        head.end(head.tokens[0], EndKind.EXIT, seconds=1.0, part=part)
+    assert set(health.failing_tasks(run.clock.monotonic)) == blamed
+    assert run.manager.state.jobs.live
 
 
 # --------------------------------------------------------------------------- jobs that lack nodes

@@ -110,6 +110,8 @@ class End(msgspec.Struct, frozen=True, gc=False, array_like=True):
         Bytes of memory.
     text : str
         For people: why.
+    part : int
+        Which of its nodes it failed on, counted from the first one of its place; -1: nobody knows.
     """
 
     number: int
@@ -124,6 +126,7 @@ class End(msgspec.Struct, frozen=True, gc=False, array_like=True):
     ago: float = 0.0
     peak: int = 0
     text: str = ""
+    part: int = 0
 
 
 class Held(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -220,8 +223,7 @@ class Work(msgspec.Struct, frozen=True, gc=False, tag=True):
 class PutFunction(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A part of the pickle of a function, which is kept under the digest of the whole.
 
-    Sent before the first task that needs it; `part` counts from 0. What the manager has whole
-    already it does not need again.
+    Sent before the first task that needs it; `part` counts from 0. What is whole is not needed again.
     """
 
     key: str

@@ -419,6 +419,10 @@ class HeadSession:
         first, *others = self.running[token]
         return first.node == node or (is_node and any(part.node == node for part in others))
 
+    def part_on(self, node: int, token: int) -> int:
+        """Which part of a task that runs is on a node, counted from its first node."""
+        return [part.node for part in self.running[token]].index(node)
+
     def _end_dead(self, kinds: dict[int, EndKind], text: str) -> dict[int, EndKind]:
         later = {}
         for token, kind in kinds.items():

@@ -25,6 +25,7 @@ class EndKind(enum.IntEnum):
     DIED = 7  # the process that ran it is gone, and nobody knows more
     BACK = 8  # it has not begun
     UNABLE = 9  # it could not be started there
+    LOST = 11  # its node was lost while nothing else ran there
     PASSED = 10  # no end: the place that was meant for it went to `next`, for it stands in line for another
 
 

@@ -27,7 +27,9 @@ _TELLING = frozenset(
     (EndKind.VALUE, EndKind.ERROR, EndKind.EXIT, EndKind.SIGNAL, EndKind.DIED, EndKind.UNABLE)
 )
 #: Ends that show that a job is good for something.
-_OWN_ENDS = frozenset(EndKind) - {EndKind.CUT, EndKind.BACK, EndKind.CANCELLED, EndKind.UNABLE}
+_OWN_ENDS = frozenset(EndKind) - {
+    EndKind.CUT, EndKind.BACK, EndKind.CANCELLED, EndKind.UNABLE, EndKind.LOST,
+}  # fmt: skip
 
 
 class HeadManager:

@@ -384,7 +384,7 @@ class HeadSession:
             Of the agent.
         is_node : bool
             The whole node is lost: then all have died that had a part there, and only those are blamed
-            that died before.
+            that died before. But one that ran there alone is LOST: perhaps it kills its node.
 
         Returns
         -------
@@ -396,10 +396,10 @@ class HeadSession:
         dead = {token for token in self.running if self._has_part_on(node, token, is_node=is_node)}
         suspects = {token for token in dead if self._tasks[token].crashes}
         blamed = set() if is_ending else suspects or (set() if is_node else dead)
+        is_alone = is_node and not is_ending and len(dead) == 1
+        other = EndKind.LOST if is_alone else EndKind.CUT
         kinds = {
-            one: EndKind.DIED if one in blamed else EndKind.CUT
-            for one in self.running
-            if one in dead
+            one: EndKind.DIED if one in blamed else other for one in self.running if one in dead
         }
         return self._end_dead(kinds, text)
 

@@ -23,6 +23,7 @@ from adaptive_scheduler.core.wire.tasks import (
     DescribeTasks,
     Fetch,
     Fetched,
+    OpenRun,
     PoolList,
     Pools,
     Prioritise,
@@ -170,7 +171,8 @@ class Stop(msgspec.Struct, frozen=True, gc=False, tag=True):
 Request = (
     Hello | Claim | Beat | Finish | Fail | Release | Goodbye  # of clients
     | Trade  # of heads of pools
-    | PutFunction | Submit | Collect | Fetch | Prioritise | Withdraw | CloseRun  # of drivers
+    | PutFunction | Submit | Collect | Fetch | Prioritise | Withdraw  # of drivers
+    | OpenRun | CloseRun  # of drivers
     | DescribeTasks  # of drivers and people
     | AddPool | RemovePool | Pools | Slots  # of drivers and people
     | Status | Cancel | CancelItems | Resume | Retry | Stop  # of people

@@ -25,6 +25,7 @@ class EndKind(enum.IntEnum):
     DIED = 7  # the process that ran it is gone, and nobody knows more
     BACK = 8  # it has not begun
     UNABLE = 9  # it could not be started there
+    LOST = 11  # its node was lost while nothing else ran there
     PASSED = 10  # no end: the place that was meant for it went to `next`, for it stands in line for another
 
 
@@ -110,6 +111,8 @@ class End(msgspec.Struct, frozen=True, gc=False, array_like=True):
         Bytes of memory.
     text : str
         For people: why.
+    part : int
+        Which of its nodes it failed on, counted from the first one of its place; -1: nobody knows.
     """
 
     number: int
@@ -124,6 +127,7 @@ class End(msgspec.Struct, frozen=True, gc=False, array_like=True):
     ago: float = 0.0
     peak: int = 0
     text: str = ""
+    part: int = 0
 
 
 class Held(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -220,8 +224,7 @@ class Work(msgspec.Struct, frozen=True, gc=False, tag=True):
 class PutFunction(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A part of the pickle of a function, which is kept under the digest of the whole.
 
-    Sent before the first task that needs it; `part` counts from 0. What the manager has whole
-    already it does not need again.
+    Sent before the first task that needs it; `part` counts from 0. What is whole is not needed again.
     """
 
     key: str
@@ -444,6 +447,10 @@ class TaskViews(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The answer to DescribeTasks, in the same order; tasks that do not exist are left out."""
 
     tasks: list[TaskView]
+
+
+class OpenRun(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """More tasks may come: a driver is there, also if the run was over a moment ago."""
 
 
 class CloseRun(msgspec.Struct, frozen=True, gc=False, tag=True):

@@ -170,11 +170,12 @@ class Executor(BaseExecutor):
                 raise InputError(
                     f"folder={site.name}: there is no run. Executor(folder=...) begins one."
                 )
-            starts = not site.lives()
-            was_closed = starts and site.is_closed()
+            starts, was_closed = not site.lives(), site.is_closed()
             site.start("tasks")
             book = TaskBook(site, "tasks", [])
-        self._open(book, Closing(book, closes_run=was_closed, waits=False, stops=starts))
+        self._open(
+            book, Closing(book, closes_run=was_closed, waits=False, stops=starts or was_closed)
+        )
         book.keeper.tell_if_stuck(at_once=True)
         return self
 

@@ -22,6 +22,7 @@ ENDS = {
     "unable": "could not be started",
     "died": "process died",
     "cut": "cut by the end of a job",
+    "lost": "lost with its node",
     "cancelled": "cancelled",
 }
 

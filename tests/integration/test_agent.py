@@ -141,7 +141,7 @@ def test_a_call_that_takes_too_long_is_ended(node: AgentNode) -> None:
     token, good = node.call(time.sleep, 60, timeout=0.3), node.call(os.getpid)
     ended = node.end_of(token)
     assert ended.kind is EndKind.TIMEOUT
-    assert 0.2 < ended.seconds < 5
+    assert 0.2 < ended.seconds < 30
     assert node.value_of(good)
 
 
@@ -329,7 +329,7 @@ def test_a_killed_supervisor_leaves_nothing(node: AgentNode) -> None:
 def test_a_head_that_ends_leaves_nothing(node: AgentNode) -> None:
     _, _, pids = begin_two(node)
     node.frames.sock.close()
-    node.supervisor.wait(10)
+    node.supervisor.wait(60)
     assert not any(map(is_alive, [*pids, node.ready.pid]))
     assert of_test(node.folder) == []
 
@@ -341,7 +341,7 @@ def test_at_the_end_of_the_job_what_runs_is_cut(node: AgentNode) -> None:
     assert node.end_of(call).kind is EndKind.CUT
     assert node.ended[call].seconds >= 0.05
     assert (node.end_of(waiting).kind, node.ended[waiting].begun) == (EndKind.CUT, False)
-    assert node.supervisor.wait(10) == 0
+    assert node.supervisor.wait(60) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -102,7 +102,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     yield terminal
     if (terminal.folder / "study" / "db.tinydb.run" / "run.json").exists():
         terminal.run("cancel", "study", code=None)
-    end = time.monotonic() + 15  # a job that was cancelled completes for a moment
+    end = time.monotonic() + 60  # a job that was cancelled completes for a moment
     while left := terminal.queue():
         assert time.monotonic() < end, left
         time.sleep(0.1)
@@ -218,7 +218,7 @@ def test_ctrl_c_while_watching_leaves_the_run_alone(terminal: Terminal) -> None:
     watching = terminal.start("status", "study", "--watch")
     terminal.until(lambda status: status["phases"].get("running", 0) == 2)  # type: ignore[attr-defined]
     watching.send_signal(signal.SIGINT)
-    assert watching.wait(30) == 130
+    assert watching.wait(60) == 130
     assert terminal.status()["alive"] is True
     assert "its manager runs on" in terminal.run("resume", "study")
     assert "they have not ended yet" in terminal.run("retry", "study", "0", "1", "2")
@@ -262,7 +262,7 @@ def test_the_manager_as_a_job_of_its_own(terminal: Terminal) -> None:
     names = [json.loads(row)["name"] for row in terminal.queue()]
     assert sorted(names) == ["study", "study-manager"]
     terminal.run("cancel", "study")
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while terminal.queue():
         assert time.monotonic() < end
         time.sleep(0.2)

@@ -768,9 +768,11 @@ def test_a_program_that_cannot_be_watched_does_not_go_on(
 
 def test_a_signal_for_a_call_that_has_just_ended_harms_not_the_next_one(node: AgentNode) -> None:
     """The next call was said to have been killed, and its task failed."""
+    is_blocked = node.folder / "blocked"
 
     def ends_before_the_signal() -> str:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        is_blocked.touch()
         while signal.SIGTERM not in signal.sigpending():
             time.sleep(0.001)
         return "ended"
@@ -783,7 +785,7 @@ def test_a_signal_for_a_call_that_has_just_ended_harms_not_the_next_one(node: Ag
         os.kill(os.getpid(), signal.SIGTERM)
 
     first, following, last = map(node.call, (ends_before_the_signal, is_hit, kills_itself))
-    node.await_begin(first)
+    node.wait(is_blocked.exists)
     node.stop(first)
     assert node.value_of(first) == "ended"
     assert node.value_of(following) == "ran"

@@ -272,7 +272,7 @@ def test_a_look_at_a_closed_run_leaves_it_closed_and_no_process(home: Path) -> N
     again = Executor.attach(home / "run")
     assert [future.result(PATIENCE) for future in again.futures] == [32]
     again.shutdown()
-    wait_for(lambda: not processes_of(home), 10)
+    wait_for(lambda: not processes_of(home))
     assert is_closed(RunFolder(home / "run"))
 
 

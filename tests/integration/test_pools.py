@@ -75,7 +75,7 @@ class PoolRun:
         self.ask(CloseRun())
         self._connection.close()
         wait_for(lambda: not self.folder.manager.exists())
-        wait_for(lambda: not of_run(os.fspath(self.folder)), 15.0)
+        wait_for(lambda: not of_run(os.fspath(self.folder)))
 
 
 def words(process: psutil.Process) -> list[str]:

@@ -25,8 +25,8 @@ help:
 demo: .venv/installed-demo
 	@$(BIN)/python examples/demo.py
 
-# Two at a time, file by file: most tests wait for a clock, a signal or a batch system.
-PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
+# Three at a time (on two cores, too), file by file: most tests wait for a clock, a signal or a batch system.
+PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 

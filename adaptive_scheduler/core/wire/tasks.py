@@ -313,6 +313,8 @@ class LastTry(msgspec.Struct, frozen=True, gc=False, array_like=True):
         Seconds since 1970.
     seconds : float
         That it ran.
+    earlier : list of LastTry
+        Those before it, the last ones.
     """
 
     job: str
@@ -323,6 +325,7 @@ class LastTry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     handed_out: float
     ended: float
     seconds: float
+    earlier: list[LastTry] = []
 
     @property
     def begun(self) -> float:

@@ -406,7 +406,7 @@ class Executor(BaseExecutor):
         """Return a table of the tasks, in the order of their ids; times are seconds since 1970.
 
         Each row has task, state, tag, name, key, priority, attempts, job, node, pid, created,
-        handed_out, begun, ended, collected (by this process), seconds and reason.
+        handed_out, begun, ended, collected (by a driver, for the first time), seconds and reason.
 
         Parameters
         ----------
@@ -419,7 +419,6 @@ class Executor(BaseExecutor):
         running = [row["task"] for row in table if row["state"] == "running"]
         views = self._book.describe(running) if running else {}
         for row in table:
-            row["collected"] = self._book.history.collected(row["task"])
             view = views.get(row["task"])
             if view is not None and view.phase == "running":
                 row |= {"job": view.job, "node": view.node, "pid": view.pid}

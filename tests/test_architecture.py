@@ -28,6 +28,7 @@ ATTRIBUTES, RECORD_FIELDS = 10, 24
 
 #: Public functions whose keywords the field's users expect, or that are a command line.
 MANY_PARAMETERS = {
+    "optimizers/ranking/learner.py:RankingLearner.__init__",
     "commandline/sweep.py:sweep",
     "runs/driver/commands/command.py:Command.__init__",
     "runs/driver/executor.py:Executor.__init__",
@@ -74,7 +75,8 @@ CATCH_ALL = {
     "client/tasks/node/worker.py": 1,
     "evaluation/learners/data_file.py": 1,
     "evaluation/point_goals.py": 1,
-    "evaluation/runner.py": 4,
+    "evaluation/refits.py": 1,
+    "evaluation/runner.py": 5,
     "evaluation/learners/progress.py": 1,
     "client/claim_loop.py": 1,
     "evaluation/messages.py": 2,

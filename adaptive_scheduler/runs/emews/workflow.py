@@ -13,9 +13,11 @@ from urllib.parse import quote
 from adaptive_scheduler.core.emews.pools import EmewsPool
 from adaptive_scheduler.core.emews.workflow_file import REFIT, EmewsFile, EmewsQueue, check_file
 from adaptive_scheduler.core.sweeps.yaml_text import read_documents
+from adaptive_scheduler.core.tasks.pools import IDLE
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.ssh.commands import SSH_VARIABLE
 from adaptive_scheduler.runs.driver.executor import Executor
+from adaptive_scheduler.runs.driver.pools import pool_where
 from adaptive_scheduler.runs.emews.places import places_of
 from adaptive_scheduler.schedulers.here import Here
 
@@ -43,6 +45,10 @@ class Workflow:
         self.tag = file.types[0]
         try:
             self._places = places_of(file.pools)
+            for (
+                pool
+            ) in file.pools:  # what is wrong with the last is said before the first is started
+                pool_where(pool.name, self._places[pool.name], *self._checked(pool))
         except InputError as error:
             raise InputError(f"{file.name}: {error}") from error
         self._waiting: list[EmewsPool] = []
@@ -70,7 +76,7 @@ class Workflow:
         folder = _folder(self.file.queue, experiment_id)
         first, *self._waiting = self.file.pools
         executor = Executor(
-            self._places[first.name], folder, python=self.file.queue.python,
+            self._places[first.name], folder, python=self.file.queue.python, pool=first.name,
             **self._settings(first), **options,
         )  # fmt: skip
         endpoint = self.file.reprioritize_endpoint
@@ -99,6 +105,13 @@ class Workflow:
 
     def _add(self, executor: Executor, pool: EmewsPool) -> None:
         executor.add_pool(self._places[pool.name], name=pool.name, **self._settings(pool))
+
+    def _checked(
+        self, pool: EmewsPool
+    ) -> tuple[tuple[int, int], list[str], tuple[int | None, int], float]:
+        its = self._settings(pool)
+        batch = its.get("batch_size"), its.get("threshold", 1)
+        return (0, 1), its.get("accepts", []), batch, IDLE
 
     def _settings(self, pool: EmewsPool) -> dict[str, Any]:
         if isinstance(self._places[pool.name], Here):

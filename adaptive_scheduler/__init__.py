@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from adaptive_scheduler.core.searches.space import Choices, Range
     from adaptive_scheduler.core.tasks.resources import TaskResources
     from adaptive_scheduler.optimizers.learner import OptimizerLearner
+    from adaptive_scheduler.optimizers.ranking.learner import RankingLearner
+    from adaptive_scheduler.optimizers.ranking.model import RankingModel, expected_improvement
     from adaptive_scheduler.runs.driver.commands.command import Command
     from adaptive_scheduler.runs.driver.commands.value_rules import (
         exit_code,
@@ -35,6 +37,8 @@ __all__ = [
     "Network",
     "OptimizerLearner",
     "Range",
+    "RankingLearner",
+    "RankingModel",
     "RunManager",
     "Runner",
     "Saving",
@@ -45,6 +49,7 @@ __all__ = [
     "emews",
     "errors",
     "exit_code",
+    "expected_improvement",
     "float_file",
     "json_value",
     "regex_value",
@@ -63,12 +68,15 @@ _NAMES = {
     "Network": "core.options.run_options",
     "OptimizerLearner": "optimizers.learner",
     "Range": "core.searches.space",
+    "RankingLearner": "optimizers.ranking.learner",
+    "RankingModel": "optimizers.ranking.model",
     "RunManager": "runs.run_manager",
     "Runner": "runs.runner.runner",
     "Saving": "core.options.run_options",
     "Search": "runs.search.search",
     "TaskResources": "core.tasks.resources",
     "exit_code": "runs.driver.commands.value_rules",
+    "expected_improvement": "optimizers.ranking.model",
     "float_file": "runs.driver.commands.value_rules",
     "json_value": "runs.driver.commands.value_rules",
     "regex_value": "runs.driver.commands.value_rules",

@@ -28,6 +28,7 @@ ATTRIBUTES, RECORD_FIELDS = 10, 24
 
 #: Public functions whose keywords the field's users expect, or that are a command line.
 MANY_PARAMETERS = {
+    "optimizers/ranking/learner.py:RankingLearner.__init__",
     "commandline/sweep.py:sweep",
     "runs/driver/executor.py:Executor.__init__",
     "runs/driver/executor.py:Executor.add_pool",

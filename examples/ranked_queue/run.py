@@ -10,11 +10,11 @@ import zlib
 import numpy as np
 from ackley import ackley
 
-from adaptive_scheduler import emews, expected_improvement
+from adaptive_scheduler import RankingModel, emews
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError
 
-#: So many refits must have been made before the second pool comes, and the third.
-POOL_AFTER = (2, 4)
+#: After so many times `retrain_after` results the second pool comes, and the third.
+POOLS_AFTER = (2, 4)
 
 
 def sample(experiment_id, size, dimensions):
@@ -36,35 +36,33 @@ def value_of(future):
 def run(experiment_id, workflow):
     numbers = workflow.file
     points = sample(experiment_id, numbers.search_space_size, numbers.sample_dimensions)
+    model = RankingModel(points)  # by a Gaussian process and expected improvement
     with workflow.executor(experiment_id, interval=2) as executor:
-        futures = [
-            executor.options(tag=workflow.tag, key=f"{n}: {point}").submit(
-                ackley, point, numbers.runtime, numbers.runtime_var
-            )
-            for n, point in enumerate(points)
-        ]
+        number_of = {}
+        for n, point in enumerate(points):
+            one = executor.options(tag=workflow.tag, key=f"{n}: {point}")
+            number_of[one.submit(ackley, point, numbers.runtime, numbers.runtime_var)] = n
+        futures, values, pools_after = list(number_of), {}, list(POOLS_AFTER)
         print(f"NUM GUESSES: {numbers.num_guesses}")
         print(f"RETRAIN AFTER: {numbers.retrain_after}")
         print(f"FTS: {len(futures)}", flush=True)
-        xs, ys, refits = [], [], 0
-        while len(ys) < numbers.num_guesses and futures:
-            n = min(numbers.retrain_after, numbers.num_guesses - len(ys))
-            for future in executor.as_completed(futures, n=n, pop=True):
+        while futures and len(values) < numbers.num_guesses:
+            wanted = min(numbers.retrain_after, numbers.num_guesses - len(values))
+            there = sum(one.done() for one in futures)  # many, if this was killed and runs again
+            for future in executor.as_completed(futures, n=max(wanted, there), pop=True):
                 if (value := value_of(future)) is not None:
-                    xs.append(future.args[0])
-                    ys.append(value)
-            print(f"tasks completed: {len(ys)}", flush=True)
-            if not futures or not ys or len(ys) >= numbers.num_guesses:
-                continue
-            left = [future.args[0] for future in futures]
-            scores = workflow.refit(executor, expected_improvement, xs, ys, left)
-            executor.update_priorities(futures, scores)
-            refits += 1
-            if refits in POOL_AFTER and (name := workflow.add_pool(executor)):
-                print(f"pool added: {name}", flush=True)
+                    values[number_of[future]] = value
+            print(f"tasks completed: {len(values)}", flush=True)
+            if futures and 0 < len(values) < numbers.num_guesses:
+                scores = workflow.refit(executor, model, list(values), list(values.values()))
+                executor.update_priorities(futures, [scores[number_of[one]] for one in futures])
+            while pools_after and len(values) >= pools_after[0] * numbers.retrain_after:
+                pools_after.pop(0)
+                if name := workflow.add_pool(executor):
+                    print(f"pool added: {name}", flush=True)
         executor.shutdown(cancel_futures=True)  # what nobody has asked for any more
-    best = min(range(len(ys)), key=ys.__getitem__)
-    print(f"best: {ys[best]:.6g} at {xs[best]}")
+    for best in sorted(values, key=values.get)[:1]:
+        print(f"best: {values[best]:.6g} at {points[best]}")
 
 
 if __name__ == "__main__":

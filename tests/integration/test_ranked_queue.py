@@ -84,7 +84,7 @@ def test_on_slurm_driver_manager_head_and_job_die_and_nothing_is_lost(
     computed(3 * step)
     wait_for(lambda: head(home), 60).kill()
     computed(4 * step)
-    running = slurm.run("squeue", "--noheader", "--states=RUNNING", "--format=%A").split()
+    running = slurm.run("squeue", "--noheader", "--states=RUNNING", "--format=%A").stdout.split()
     for job in running[:1]:
         slurm.run("scancel", job)
     printed = made.end(driver)

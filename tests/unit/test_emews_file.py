@@ -174,7 +174,7 @@ def test_here_has_the_slots_of_the_pool() -> None:
     workflow = Workflow(file)
     made = workflow._places["one"]
     assert isinstance(made, Here)
-    assert (made.slots, workflow._settings(file.pools[0])) == (4, {})
+    assert (made.slots, workflow._settings(file.pools[0])["batch_size"]) == (4, None)
     assert "not used with scheduler: here" in file.notes[0]
 
 

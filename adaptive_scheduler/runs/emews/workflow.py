@@ -23,6 +23,8 @@ from adaptive_scheduler.schedulers.here import Here
 
 #: A name of a folder, here and there.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+#: Of a refit: no expected improvement is as large.
+BEFORE_ALL = 1e300
 
 
 class Workflow:
@@ -45,10 +47,11 @@ class Workflow:
         self.tag = file.types[0]
         try:
             self._places = places_of(file.pools)
-            for (
-                pool
-            ) in file.pools:  # what is wrong with the last is said before the first is started
-                pool_where(pool.name, self._places[pool.name], *self._checked(pool))
+            # what is wrong with the last pool is said before the first is started
+            for pool in file.pools:
+                its = self._settings(pool)
+                batch = its["batch_size"], its["threshold"]
+                pool_where(pool.name, self._places[pool.name], (0, 1), its["accepts"], batch, IDLE)
         except InputError as error:
             raise InputError(f"{file.name}: {error}") from error
         self._waiting: list[EmewsPool] = []
@@ -100,22 +103,14 @@ class Workflow:
         """
         if self.file.reprioritize_endpoint is None:
             return function(*args)
-        before_all = float(self.file.search_space_size + 1)
-        return executor.options(tag=REFIT, priority=before_all).submit(function, *args).result()
+        return executor.options(tag=REFIT, priority=BEFORE_ALL).submit(function, *args).result()
 
     def _add(self, executor: Executor, pool: EmewsPool) -> None:
         executor.add_pool(self._places[pool.name], name=pool.name, **self._settings(pool))
 
-    def _checked(
-        self, pool: EmewsPool
-    ) -> tuple[tuple[int, int], list[str], tuple[int | None, int], float]:
-        its = self._settings(pool)
-        batch = its.get("batch_size"), its.get("threshold", 1)
-        return (0, 1), its.get("accepts", []), batch, IDLE
-
     def _settings(self, pool: EmewsPool) -> dict[str, Any]:
-        if isinstance(self._places[pool.name], Here):
-            return {}  # it takes all tasks, as many as it can run
+        if isinstance(self._places[pool.name], Here):  # it takes all tasks, as many as it can run
+            return {"accepts": [], "batch_size": None, "threshold": 1}
         return {
             "accepts": self.file.accepts[pool.name], "batch_size": pool.batch_size,
             "threshold": pool.threshold,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.ranked_queue import RankedQueue
+from tests.integration.emews_queue import RankedQueue
 from tests.integration.test_driver_deaths import processes_of, wait_for
 
 POOL = {"type": "local", "CFG_NODES": 1, "CFG_PPN": 2, "CFG_PROCS": "$(( CFG_NODES * CFG_PPN ))"}

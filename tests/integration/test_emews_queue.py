@@ -21,7 +21,7 @@ from adaptive_scheduler.io.transport.addresses import read_address
 from tests.clusters.slurm import PrivateSlurm
 from tests.clusters.sshd import HOST, PrivateSshd
 from tests.effort import FULL, times
-from tests.integration.ranked_queue import RankedQueue
+from tests.integration.emews_queue import RankedQueue
 from tests.integration.test_driver_deaths import processes_of, wait_for
 
 #: Slots of each pool of the cluster, on two nodes of one job.

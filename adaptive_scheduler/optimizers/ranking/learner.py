@@ -8,6 +8,8 @@ from itertools import islice
 from random import Random
 from typing import Any
 
+import cloudpickle
+
 from adaptive_scheduler.core.options.checks import count, flag
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.optimizers.by_name import ByName, ByNumber, ByVector, OfPoint
@@ -102,8 +104,9 @@ class RankingLearner(NumberedLearner):
         """Return a new learner with the same function, candidates and settings."""
         return RankingLearner(self.function.function, self.candidates, **self._given)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "is_refitted_beside": False}
+    def __getstate__(self) -> bytes:
+        state: bytes = cloudpickle.dumps({**self.__dict__, "is_refitted_beside": False})
+        return state  # as `BaseLearner` reads it
 
     # ------------------------------------------------------------------- points out
 

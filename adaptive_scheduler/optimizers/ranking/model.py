@@ -17,6 +17,8 @@ Array = np.ndarray[Any, Any]
 
 #: Candidates that are predicted together: a Gaussian process needs a number for each and each value.
 AT_ONCE = 2000
+#: Values of a larger size are left out: what models compute of them is infinite.
+LARGEST = 1e100
 
 
 class RankingModel:
@@ -62,14 +64,14 @@ class RankingModel:
         numbers : sequence of int
             Of the candidates that have a value.
         values : sequence of float
-            Those that are not finite are left out.
+            Those that are not finite, or larger than `LARGEST`, are left out.
         """
         xs = self._x[np.asarray(numbers, dtype=int)]
         return self.promise_of(self._x, xs, np.asarray(values, dtype=float))
 
     def promise_of(self, candidates: Array, xs: Array, ys: Array) -> Array:
-        """Return a number for each of these rows, by the values of others; zeros if none is finite."""
-        is_known = np.isfinite(ys)
+        """Return a number for each of these rows, by the values of others; zeros if none can be used."""
+        is_known = np.abs(ys) <= LARGEST  # not of NaN
         if not is_known.any():
             return np.zeros(len(candidates))
         ys = self._sign * ys[is_known]
@@ -107,7 +109,7 @@ def expected_improvement(
     xs : array, DataFrame, or list of vectors, dicts or numbers
         What has a value.
     ys : sequence of float
-        The values; those that are not finite are left out.
+        The values; those that are not finite, or larger than 1e100, are left out.
     candidates : as `xs`
         What has none; there may be none left.
     surrogate, maximize, seed

@@ -6,6 +6,7 @@ import copy
 import importlib.util
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,9 +16,11 @@ from adaptive_scheduler.errors import InputError
 
 Array = np.ndarray[Any, Any]
 
-#: Values by which the shape of a Gaussian process is chosen; it takes all of them for what it predicts. The time
-#: of the choice grows as the cube: 0.7 s for 750 values of 4 dimensions.
-SHAPED_BY = 500
+#: Values by which the shape of a Gaussian process is chosen, as the time of that grows as their cube; it takes
+#: all values for what it predicts.
+SHAPED_BY = 300
+#: Up to so many values one thread computes: more gain little, and beside other work they took ten times as long.
+ONE_THREAD = 1000
 TREES = 100
 
 
@@ -58,19 +61,28 @@ class GaussianProcess:
         random = np.random.default_rng(self._seed)
         some = random.permutation(len(y))[:SHAPED_BY]
         shape = GaussianProcessRegressor(kernel, normalize_y=True)
-        with warnings.catch_warnings():
+        with _few_threads(len(some)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a length at its bound: the dimension does not matter
             shape.fit(unit[some], y[some])
         self._model = GaussianProcessRegressor(shape.kernel_, normalize_y=True, optimizer=None)
-        self._model.fit(unit, y)
+        with _few_threads(len(y)):
+            self._model.fit(unit, y)
         return self
 
     def predict(self, x: Array, *, return_std: bool = True) -> Any:
         """Return the mean and the standard deviation for each row."""
-        return self._model.predict(self._unit(x), return_std=return_std)
+        with _few_threads(len(self._model.X_train_)):
+            return self._model.predict(self._unit(x), return_std=return_std)
 
     def _unit(self, x: Array) -> Array:
         return np.asarray((x - self._low) / self._width)
+
+
+def _few_threads(n: int) -> AbstractContextManager[Any]:
+    """Let one thread compute with so few values, in this block."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1 if n <= ONE_THREAD else None)  # type: ignore[no-any-return]
 
 
 class Forest:

@@ -33,15 +33,29 @@ def value_of(future):
     return future.result()
 
 
+def submit(executor, workflow, points):
+    """Each point as a task; returns the futures, with the numbers of their points."""
+    numbers, number_of = workflow.file, {}
+    for n, point in enumerate(points):
+        tasks = executor.options(tag=workflow.tag, key=f"{n}: {point}")
+        number_of[tasks.submit(ackley, point, numbers.runtime, numbers.runtime_var)] = n
+    return number_of
+
+
+def add_pools(executor, workflow, completed, pools_after):
+    """Add the pools that are due by now."""
+    while pools_after and completed >= pools_after[0] * workflow.file.retrain_after:
+        pools_after.pop(0)
+        if name := workflow.add_pool(executor):
+            print(f"pool added: {name}", flush=True)
+
+
 def run(experiment_id, workflow):
     numbers = workflow.file
     points = sample(experiment_id, numbers.search_space_size, numbers.sample_dimensions)
     model = RankingModel(points)  # by a Gaussian process and expected improvement
     with workflow.executor(experiment_id, interval=2) as executor:
-        number_of = {}
-        for n, point in enumerate(points):
-            one = executor.options(tag=workflow.tag, key=f"{n}: {point}")
-            number_of[one.submit(ackley, point, numbers.runtime, numbers.runtime_var)] = n
+        number_of = submit(executor, workflow, points)
         futures, values, pools_after = list(number_of), {}, list(POOLS_AFTER)
         print(f"NUM GUESSES: {numbers.num_guesses}")
         print(f"RETRAIN AFTER: {numbers.retrain_after}")
@@ -56,17 +70,14 @@ def run(experiment_id, workflow):
             if futures and 0 < len(values) < numbers.num_guesses:
                 scores = workflow.refit(executor, model, list(values), list(values.values()))
                 executor.update_priorities(futures, [scores[number_of[one]] for one in futures])
-            while pools_after and len(values) >= pools_after[0] * numbers.retrain_after:
-                pools_after.pop(0)
-                if name := workflow.add_pool(executor):
-                    print(f"pool added: {name}", flush=True)
+            add_pools(executor, workflow, len(values), pools_after)
         executor.shutdown(cancel_futures=True)  # what nobody has asked for any more
     for best in sorted(values, key=values.get)[:1]:
         print(f"best: {values[best]:.6g} at {points[best]}")
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def main(run, description):
+    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
     parser.add_argument("experiment_id", help="names the run's folder")
     parser.add_argument("config_file", help="YAML, as docs/ranked.md describes it")
     args = parser.parse_args()
@@ -79,3 +90,7 @@ if __name__ == "__main__":
         parser.error(str(error))  # exit code 2
     except AdaptiveSchedulerError as error:
         parser.exit(1, f"{error}\n")
+
+
+if __name__ == "__main__":
+    main(run, __doc__)

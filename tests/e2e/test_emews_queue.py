@@ -54,6 +54,16 @@ def test_the_example_on_this_machine_refits_on_a_pool(home: Path) -> None:
     assert "pool added" not in printed
 
 
+def test_the_example_with_a_learner_goes_on_after_a_kill(home: Path) -> None:
+    made = queue(home, {"p1": POOL, "p2": POOL}, **SMALL)
+    driver = made.start("learner.py")
+    wait_for(lambda: made.computed.total() >= 10)
+    made.kill(driver)
+    printed = made.run(program="learner.py")
+    assert re.findall(r"^pool added: (\S+)$", printed, re.MULTILINE) == ["p2"]
+    made.assert_complete(printed)
+
+
 @pytest.mark.parametrize(
     ("pools", "changes", "words"),
     [

@@ -61,6 +61,11 @@ class Workflow:
         """What its user should know: settings that are not needed, or mean less than in EMEWS."""
         return self.file.notes
 
+    @property
+    def refit_tag(self) -> str | None:
+        """The tag of tasks that fit the model; None: they are none, and the program does it."""
+        return None if self.file.reprioritize_endpoint is None else REFIT
+
     def executor(self, experiment_id: str, **options: Any) -> Executor:
         """Return an executor with the first pool; one that was begun before is carried on.
 
@@ -101,9 +106,13 @@ class Workflow:
 
         Workers go on meanwhile with what waits.
         """
-        if self.file.reprioritize_endpoint is None:
+        if self.refit_tag is None:
             return function(*args)
-        return executor.options(tag=REFIT, priority=BEFORE_ALL).submit(function, *args).result()
+        return (
+            executor.options(tag=self.refit_tag, priority=BEFORE_ALL)
+            .submit(function, *args)
+            .result()
+        )
 
     def _add(self, executor: Executor, pool: EmewsPool) -> None:
         executor.add_pool(self._places[pool.name], name=pool.name, **self._settings(pool))

@@ -309,7 +309,7 @@ def test_every_module_says_one_thing() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["", ".scheduler", ".server_support", ".client_support", ".sweeps"]
+    "module", ["", ".scheduler", ".server_support", ".client_support", ".sweeps", ".emews"]
 )
 def test_public_names_exist_and_are_described(module: str) -> None:
     public = importlib.import_module(f"adaptive_scheduler{module}")

@@ -13,7 +13,7 @@ import pytest
 
 import adaptive_scheduler
 
-MODULES = ("", ".scheduler", ".server_support", ".client_support", ".errors", ".sweeps")
+MODULES = ("", ".scheduler", ".server_support", ".client_support", ".errors", ".sweeps", ".utils")
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -18,7 +18,8 @@ from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.wire.messages import Ok, Owner, Request
-from adaptive_scheduler.core.wire.tasks import AddPool, CloseRun, PoolList, Pools, PoolState
+from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, PoolState
+from adaptive_scheduler.core.wire.tasks import CloseRun
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.runs.driver.start_run import start_run

@@ -14,22 +14,19 @@ from typing import Any, Literal, final
 import msgspec
 
 from adaptive_scheduler.core.tasks.place import NodeInventory
+from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, RemovePool
 from adaptive_scheduler.core.wire.progress import Report as Report  # noqa: PLC0414  part of the messages
 from adaptive_scheduler.core.wire.reasons import Reasons, WhyWaits
 from adaptive_scheduler.core.wire.slots import SlotCount, Slots
 from adaptive_scheduler.core.wire.tasks import (
-    AddPool,
     CloseRun,
     Collect,
     DescribeTasks,
     Fetch,
     Fetched,
     OpenRun,
-    PoolList,
-    Pools,
     Prioritise,
     PutFunction,
-    RemovePool,
     Results,
     Submit,
     TasksSubmitted,

@@ -18,18 +18,9 @@ from adaptive_scheduler.core.rows.row import (
     TaskItem,
 )
 from adaptive_scheduler.core.tasks.pools import Pool
+from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, PoolState, RemovePool
 from adaptive_scheduler.core.wire.reasons import Reasons, WhyWaits
-from adaptive_scheduler.core.wire.tasks import (
-    AddPool,
-    DescribeTasks,
-    PoolList,
-    Pools,
-    PoolState,
-    Prioritise,
-    RemovePool,
-    TaskView,
-    TaskViews,
-)
+from adaptive_scheduler.core.wire.tasks import DescribeTasks, Prioritise, TaskView, TaskViews
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.fact_line import TABLES

@@ -252,7 +252,7 @@ def test_a_run_is_watched_joined_and_changed(live: Executor, tmp_path: Path) -> 
     watching = start("status", home, "--watch")
     until(lambda: watching.stdout is not None and "done" in watching.stdout.readline())
     watching.send_signal(signal.SIGINT)
-    text, _ = watching.communicate(timeout=30)
+    text, _ = watching.communicate(timeout=PATIENCE)
     assert watching.returncode == 130
     assert "The run goes on" in text
 
@@ -263,7 +263,7 @@ def test_a_run_is_watched_joined_and_changed(live: Executor, tmp_path: Path) -> 
         assert [row["state"] for row in live.tasks(tag="wait")] == ["running"]
     finally:
         joined.send_signal(signal.SIGINT)
-        text, _ = joined.communicate(timeout=30)
+        text, _ = joined.communicate(timeout=PATIENCE)
     assert joined.returncode == 130, text
     assert "Traceback" not in text
 

@@ -366,7 +366,7 @@ def test_a_driver_that_is_killed_has_its_results_when_it_is_run_again(
         first.kill()
         first.wait()
     assert children
-    until(lambda: not any(map(lives, children)), 20)
+    until(lambda: not any(map(lives, children)))
     again = subprocess.run(
         argv, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False
     )

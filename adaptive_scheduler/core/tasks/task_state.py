@@ -117,9 +117,9 @@ class Head:
         """The name of its first node."""
         return self.inventory.nodes[0].name if self.inventory.nodes else ""
 
-    def node_of(self, token: int) -> str:
-        """Return the name of the node on which a task runs, or begins; its own if nobody knows."""
-        return self.view.mirror.node_of(token) or self.node
+    def node_of(self, token: int, part: int = 0) -> str:
+        """Return the name of a node on which a task runs, the first one if none is named, as far as is known."""
+        return self.view.mirror.node_of(token, part) or self.node
 
     @property
     def inventory(self) -> Inventory:
@@ -221,8 +221,8 @@ class TaskState:
             return
         pid = head.view.mirror.pids.get(end.token, 0) if head else 0
         last = LastTry(
-            row.job or "", head.node_of(end.token) if head else "", pid, end.kind, end.peak, row.changed,
-            now - end.ago, end.seconds, self._earlier(row),
+            row.job or "", head.node_of(end.token, end.part) if head else "", pid, end.kind, end.peak,
+            row.changed, now - end.ago, end.seconds, self._earlier(row),
         )  # fmt: skip
         self.facts.put_fact("times", row.id, msgspec.msgpack.encode(last))
 

@@ -31,6 +31,7 @@ from adaptive_scheduler.core.wire.tasks import (
     Fetch,
     Fetched,
     NewTask,
+    OpenRun,
     Prioritise,
     PutFunction,
     RefusedTask,
@@ -51,7 +52,7 @@ from adaptive_scheduler.manager.tasks.request_order import RequestOrder
 _KEY = re.compile("[0-9a-f]{32}")
 #: What drivers send.
 DRIVER_REQUESTS = frozenset(
-    (PutFunction, Submit, Collect, Fetch, Prioritise, Withdraw, DescribeTasks, CloseRun)
+    (PutFunction, Submit, Collect, Fetch, Prioritise, Withdraw, DescribeTasks, OpenRun, CloseRun)
 )
 #: Ends and bytes of values that one answer brings.
 MOST_ENDS, MOST_BYTES = 1000, 2**20
@@ -103,18 +104,18 @@ class DriverManager:
                 return self._withdraw(request, now)
             case DescribeTasks():
                 return self._describe(request)
-        self._close()
+        self._set_open(type(request) is OpenRun)
         return Ok()
 
-    def _close(self) -> None:
-        self._state.tasks.is_open = False
+    def _set_open(self, is_open: bool) -> None:
+        self._state.tasks.is_open = is_open
         self._state.dirty = self._state.tasks.changed = True
 
     def close_if_gone(self, now: Moment) -> None:
         """No more tasks will come, if all have ended and no driver was heard for too long."""
         is_waiting = self._state.tasks.is_open and not self._state.items.unfinished
         if is_waiting and self._is_gone(now):
-            self._close()
+            self._set_open(False)
 
     def _is_gone(self, now: Moment) -> bool:
         return now.monotonic - self._heard > self._state.config.timing.driver_patience

@@ -9,9 +9,9 @@ from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.pools import Pool, check_pool
 from adaptive_scheduler.core.tasks.resources import as_checked
 from adaptive_scheduler.core.wire.messages import Ok, Owner, Refused, Reply
+from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, PoolState, RemovePool
 from adaptive_scheduler.core.wire.reasons import Reasons, WhyWaits
 from adaptive_scheduler.core.wire.slots import Slots
-from adaptive_scheduler.core.wire.tasks import AddPool, PoolList, Pools, PoolState, RemovePool
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.tasks.request_order import RequestOrder

@@ -68,7 +68,7 @@ class LocalSite:
         return InFolder(self.folder)
 
     def is_closed(self) -> bool:
-        """Read it from disk."""
+        """Ask the manager, or read the disk."""
         return start_run.is_closed(self.folder)
 
     def count_unfinished(self) -> int:

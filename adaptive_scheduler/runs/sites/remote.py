@@ -138,7 +138,7 @@ class RemoteSite:
         return self._manager
 
     def is_closed(self) -> bool:
-        """Read it there."""
+        """Ask there."""
         return self._ask(bool, "is_closed")
 
     def count_unfinished(self) -> int:

@@ -70,7 +70,7 @@ class Site(Protocol):
         """Return how connections find the manager."""
 
     def is_closed(self) -> bool:
-        """Whether its driver has closed it, as its disk has it."""
+        """Whether its driver has closed it: its manager says so, or its disk."""
 
     def count_unfinished(self) -> int:
         """How many tasks have not ended, whoever submitted them."""

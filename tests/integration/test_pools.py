@@ -18,7 +18,8 @@ from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.wire.messages import Ok, Owner, Request
-from adaptive_scheduler.core.wire.tasks import AddPool, CloseRun, PoolList, Pools, PoolState
+from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, PoolState
+from adaptive_scheduler.core.wire.tasks import CloseRun
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.runs.driver.start_run import start_run
@@ -75,7 +76,7 @@ class PoolRun:
         self.ask(CloseRun())
         self._connection.close()
         wait_for(lambda: not self.folder.manager.exists())
-        wait_for(lambda: not of_run(os.fspath(self.folder)), 15.0)
+        wait_for(lambda: not of_run(os.fspath(self.folder)))
 
 
 def words(process: psutil.Process) -> list[str]:
@@ -243,7 +244,7 @@ def test_nothing_is_left_of_a_head_that_ends(tmp_path: Path, number: signal.Sign
     children = psutil.Process(head.pid).children(recursive=True)
     assert len(children) >= 4
     head.send_signal(number)
-    assert head.wait(20) == (0 if number == signal.SIGTERM else -number)
+    assert head.wait(PATIENCE) == (0 if number == signal.SIGTERM else -number)
     _, alive = psutil.wait_procs(children, 15)
     assert alive == []
     if number == signal.SIGTERM:  # it has said what became of them

@@ -39,9 +39,9 @@ from adaptive_scheduler.core.wire.messages import (
     decode_reply,
     encode_request,
 )
+from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, RemovePool
 from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot
 from adaptive_scheduler.core.wire.tasks import (
-    AddPool,
     CloseRun,
     Collect,
     End,
@@ -50,9 +50,6 @@ from adaptive_scheduler.core.wire.tasks import (
     NewTask,
     NodeChange,
     OpenRun,
-    PoolList,
-    Pools,
-    RemovePool,
     Submit,
     TasksSubmitted,
     Trade,

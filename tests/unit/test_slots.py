@@ -12,8 +12,9 @@ from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, capaci
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.task_submits import MOST_EXACT
 from adaptive_scheduler.core.wire.messages import Refused
+from adaptive_scheduler.core.wire.pools import RemovePool
 from adaptive_scheduler.core.wire.slots import SlotCount, Slots
-from adaptive_scheduler.core.wire.tasks import RemovePool, Withdraw
+from adaptive_scheduler.core.wire.tasks import Withdraw
 from tests.unit.test_place import GB, NODES, RESOURCES
 from tests.unit.test_pools import Head, Run, pool
 

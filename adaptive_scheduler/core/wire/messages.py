@@ -14,21 +14,19 @@ from typing import Any, Literal, final
 import msgspec
 
 from adaptive_scheduler.core.tasks.place import NodeInventory
+from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, RemovePool
 from adaptive_scheduler.core.wire.progress import Report as Report  # noqa: PLC0414  part of the messages
+from adaptive_scheduler.core.wire.reasons import Reasons, WhyWaits
 from adaptive_scheduler.core.wire.slots import SlotCount, Slots
 from adaptive_scheduler.core.wire.tasks import (
-    AddPool,
     CloseRun,
     Collect,
     DescribeTasks,
     Fetch,
     Fetched,
     OpenRun,
-    PoolList,
-    Pools,
     Prioritise,
     PutFunction,
-    RemovePool,
     Results,
     Submit,
     TasksSubmitted,
@@ -173,7 +171,7 @@ Request = (
     | Trade  # of heads of pools
     | PutFunction | Submit | Collect | Fetch | Prioritise | Withdraw  # of drivers
     | OpenRun | CloseRun  # of drivers
-    | DescribeTasks  # of drivers and people
+    | DescribeTasks | WhyWaits  # of drivers and people
     | AddPool | RemovePool | Pools | Slots  # of drivers and people
     | Status | Cancel | CancelItems | Resume | Retry | Stop  # of people
 )  # fmt: skip
@@ -260,7 +258,7 @@ class Picture(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 Reply = (
     Welcome | Assigned | Idle | Ok | Refused | Picture  # to clients and people
-    | Work | TasksSubmitted | Results | Fetched | TaskViews | PoolList | SlotCount  # about tasks
+    | Work | TasksSubmitted | Results | Fetched | TaskViews | PoolList | SlotCount | Reasons  # about tasks
 )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ import enum
 import msgspec
 
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
-from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.retry_policy import NO_RETRIES, RetryPolicy
 
@@ -310,6 +309,8 @@ class LastTry(msgspec.Struct, frozen=True, gc=False, array_like=True):
         Seconds since 1970.
     seconds : float
         That it ran.
+    earlier : list of LastTry
+        Those before it, the last ones.
     """
 
     job: str
@@ -320,6 +321,7 @@ class LastTry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     handed_out: float
     ended: float
     seconds: float
+    earlier: list[LastTry] = []
 
     @property
     def begun(self) -> float:
@@ -452,47 +454,3 @@ class OpenRun(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 class CloseRun(msgspec.Struct, frozen=True, gc=False, tag=True):
     """No more tasks will come: the run is over when all have ended."""
-
-
-class AddPool(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Add a pool, or change the settings of the one of this name: its resources stay."""
-
-    pool: Pool
-
-
-class RemovePool(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Let a pool end: it is given nothing more, and its jobs end with what runs in them."""
-
-    name: str
-
-
-class Pools(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Asks for all pools."""
-
-
-class PoolState(msgspec.Struct, frozen=True, gc=False):
-    """A pool as it is at this moment.
-
-    Attributes
-    ----------
-    pool : Pool
-    waiting, running : int
-        Jobs that have not started, and that have.
-    cores, used : int
-        Of its heads, and those of them that tasks occupy.
-    tasks : int
-        That its heads hold.
-    """
-
-    pool: Pool
-    waiting: int
-    running: int
-    cores: int
-    used: int
-    tasks: int
-
-
-class PoolList(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The answer to Pools; removed ones are there too."""
-
-    pools: list[PoolState]

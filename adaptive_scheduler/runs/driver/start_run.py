@@ -17,8 +17,9 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.wire.messages import Picture, Reply, Request, Status, Stop
+from adaptive_scheduler.core.wire.pools import PoolList, Pools
 from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.core.wire.tasks import OpenRun, PoolList, Pools
+from adaptive_scheduler.core.wire.tasks import OpenRun
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     FileError,

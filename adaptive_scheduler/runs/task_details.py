@@ -69,7 +69,7 @@ def _of_row(row: TaskItem) -> dict[str, Any]:
     return {
         "task": row.id, "state": row.phase.value, "tag": row.tag, "name": row.name, "key": row.key,
         "priority": row.priority, "attempts": row.attempts, "fails": row.fails,
-        "crashes": row.crashes, "cuts": row.cuts, "retries": row.policy.retries,
+        "crashes": row.crashes, "cuts": row.cuts, "losses": row.losses, "retries": row.policy.retries,
         "max_crashes": row.policy.crashes_allowed, "delay": row.policy.delay, "timeout": row.timeout,
         "after": list(row.depends_on), "reason": row.reason, "code": row.code,
         "worked": row.worked, "created": row.created or None,

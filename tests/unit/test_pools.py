@@ -47,6 +47,7 @@ from adaptive_scheduler.core.wire.tasks import (
     End,
     EndKind,
     Held,
+    LastTry,
     NewTask,
     NodeChange,
     OpenRun,
@@ -1179,6 +1180,29 @@ def test_a_task_over_nodes_blames_the_node_on_which_it_has_failed(
         head.end(head.tokens[0], EndKind.EXIT, seconds=1.0, part=part)
     assert set(health.failing_tasks(run.clock.monotonic)) == blamed
     assert run.manager.state.jobs.live
+
+
+@pytest.mark.parametrize("kind", [EndKind.VALUE, EndKind.EXIT])
+def test_a_task_of_which_nobody_knows_where_it_has_failed_was_on_its_own_node(
+    kind: EndKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job's first node was named, where it had nothing; and its own was not blamed."""
+    run = Run()
+    run.add(pool(resources=Resources(cores=4, nodes=2), max_jobs=1))
+    run.submit(2, TaskResources(ranks_per_node=2))
+    run.turn()
+    head = HeadOfTwo(run, run.jobs()[0])
+    head.trade(nodes=[NodeChange(1, 1, NodeInventory("m", [0, 1]))])
+    told: list[tuple[str, bool]] = []
+    monkeypatch.setattr(
+        run.manager.state.stops.nodes, "on_task_end",
+        lambda node, *_, good: told.append((node, good)),
+    )  # fmt: skip
+    for token in list(head.tokens):
+        head.end(token, kind, seconds=1.0, part=-1)
+    times = [run.manager.state.tasks.facts.fact("times", item) or b"" for item in (0, 1)]
+    assert {msgspec.msgpack.decode(one, type=LastTry).node for one in times} == {"n", "m"}
+    assert sorted(told) == [(node, kind is EndKind.VALUE) for node in ("m", "n")]
 
 
 # --------------------------------------------------------------------------- jobs that lack nodes

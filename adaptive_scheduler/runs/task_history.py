@@ -44,10 +44,10 @@ def history(row: TaskItem, facts: Mapping[str, bytes]) -> list[dict[str, Any]]:
         found = msgspec.msgpack.decode(last, type=LastTry)
         for one in (*found.earlier, found):
             events += _try(one)
-    if row.phase is RUNNING:
-        events.append({"what": "handed out", "at": row.changed, "job": row.job})
     if (at := told(facts.get("told"), row)) is not None:
         events.append({"what": "told to a driver", "at": at})
+    if row.phase is RUNNING:
+        events.append({"what": "handed out", "at": row.changed, "job": row.job})
     return events
 
 

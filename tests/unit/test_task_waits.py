@@ -11,7 +11,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.reasons.task_waits import in_line
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import DONE, QUEUED, WAITING, TaskItem
-from adaptive_scheduler.core.rows.task_results import told
+from adaptive_scheduler.core.rows.task_results import collected, told
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.retry_policy import RetryPolicy
 from adaptive_scheduler.core.tasks.task_state import MOST_EARLIER
@@ -254,6 +254,8 @@ def test_the_first_driver_that_is_told_counts_and_a_new_end_is_told_anew() -> No
     assert at() == first
     world.driver.ask(Retry([0], reopen=True))
     head.trade()
+    assert _events(world)[-2:] == ["told to a driver", "handed out"]
+    assert collected(world.manager.state.tasks.facts.fact("told", 0), world.row(0)) is None
     head.end(head.tokens[0])
     head.trade()
     assert at() is None

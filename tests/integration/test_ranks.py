@@ -416,6 +416,7 @@ def over_two_nodes(executor: Executor, folder: Path) -> None:
     with pytest.raises(ValueError, match="no") as told:
         failing.result(PATIENCE)
     assert f"In rank 3 of 4 on {nodes[3]}" in str(told.value.__cause__)
+    assert (value.node, failing.node) == (nodes[0], nodes[3])
     mpiexec = shlex.quote(str(Path(sys.executable).parent / "mpiexec"))
     ranks_start_themselves(executor, f"{mpiexec} -hosts {{_hosts}} -ppn 2 -n {{_ranks}} {SUM}")
     what_is_left_on_all_nodes_is_gone(executor, folder)

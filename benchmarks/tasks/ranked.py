@@ -26,7 +26,7 @@ BEST = 7
 #: Each has its own candidates; medians of five say enough, however many rounds are asked for.
 SEEDS = range(5)
 #: Seconds of a call while workers start.
-WARM_SECONDS = 0.2
+WARM_SECONDS = 1.0
 
 
 def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
@@ -64,11 +64,13 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
 
 def warm(executor: Executor) -> None:
     """Wait until all workers have evaluated something."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + 3 * PATIENCE
     seen: set[int] = set()
     while len(seen) < POOLS * WORKERS:
         if time.monotonic() > deadline:
-            raise RuntimeError(f"{len(seen)} of {POOLS * WORKERS} workers after {PATIENCE:.0f} s")
+            raise RuntimeError(
+                f"{len(seen)} of {POOLS * WORKERS} workers after {3 * PATIENCE:.0f} s"
+            )
         calls = executor.submit_many(sleep, [WARM_SECONDS] * POOLS * WORKERS)
         for call in calls:
             call.result(PATIENCE)

@@ -40,7 +40,7 @@ CALL, SLOW_FIT = 0.02, 2.0
 
 def ranking(home: Path, n: int = N, **options: Any) -> RankingLearner:
     given = {"surrogate": Nearest(), "acquisition": "lcb", "refit_every": 15, **options}
-    gate = given.pop("gate", n)
+    gate = given.pop("gate", 10**9)
     return RankingLearner(partial(sphere, os.fspath(home), CALL, gate), candidates(n), **given)
 
 

@@ -54,7 +54,7 @@ def run(experiment_id, workflow):
     numbers = workflow.file
     points = sample(experiment_id, numbers.search_space_size, numbers.sample_dimensions)
     model = RankingModel(points)  # by a Gaussian process and expected improvement
-    with workflow.executor(experiment_id, interval=2) as executor:
+    with workflow.executor(experiment_id) as executor:
         number_of = submit(executor, workflow, points)
         futures, values, pools_after = list(number_of), {}, list(POOLS_AFTER)
         print(f"NUM GUESSES: {numbers.num_guesses}")

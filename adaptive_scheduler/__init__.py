@@ -10,7 +10,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adaptive_scheduler import client_support, emews, errors, scheduler, server_support, sweeps
+    from adaptive_scheduler import (
+        client_support,
+        emews,
+        errors,
+        scheduler,
+        server_support,
+        sweeps,
+        utils,
+    )
     from adaptive_scheduler.core.options.run_options import Limits, Network, Saving
     from adaptive_scheduler.core.searches.space import Choices, Range
     from adaptive_scheduler.core.tasks.resources import TaskResources
@@ -56,10 +64,11 @@ __all__ = [
     "scheduler",
     "server_support",
     "sweeps",
+    "utils",
 ]
 __version__ = "0.2.0"
 
-_MODULES = ("client_support", "emews", "errors", "scheduler", "server_support", "sweeps")
+_MODULES = ("client_support", "emews", "errors", "scheduler", "server_support", "sweeps", "utils")
 _NAMES = {
     "Choices": "core.searches.space",
     "Command": "runs.driver.commands.command",

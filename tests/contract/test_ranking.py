@@ -375,7 +375,7 @@ def test_a_package_that_is_not_installed_is_named_with_its_extra(monkeypatch):
 
 @pytest.mark.parametrize("mean", [np.ones(3), np.full(100, np.nan)])
 def test_a_model_that_gives_nonsense_is_an_error(mean):
-    with pytest.raises(ValueError, match="a number for each candidate|broadcast"):
+    with pytest.raises(ValueError, match=r"a number for each candidate|broadcast"):
         RankingModel(SQUARE, Broken(mean))([0, 1], [1.0, 2.0])
 
 

@@ -171,11 +171,12 @@ class Executor(BaseExecutor):
                 raise InputError(
                     f"folder={site.name}: there is no run. Executor(folder=...) begins one."
                 )
-            starts = not site.lives()
-            was_closed = starts and site.is_closed()
+            starts, was_closed = not site.lives(), site.is_closed()
             site.start("tasks")
             book = TaskBook(site, "tasks", [])
-        self._open(book, Closing(book, closes_run=was_closed, waits=False, stops=starts))
+        self._open(
+            book, Closing(book, closes_run=was_closed, waits=False, stops=starts or was_closed)
+        )
         book.keeper.tell_if_stuck(at_once=True)
         return self
 
@@ -406,7 +407,7 @@ class Executor(BaseExecutor):
         """Return a table of the tasks, in the order of their ids; times are seconds since 1970.
 
         Each row has task, state, tag, name, key, priority, attempts, job, node, pid, created,
-        handed_out, begun, ended, collected (by this process), seconds and reason.
+        handed_out, begun, ended, collected (by a driver, for the first time), seconds and reason.
 
         Parameters
         ----------
@@ -419,7 +420,6 @@ class Executor(BaseExecutor):
         running = [row["task"] for row in table if row["state"] == "running"]
         views = self._book.describe(running) if running else {}
         for row in table:
-            row["collected"] = self._book.history.collected(row["task"])
             view = views.get(row["task"])
             if view is not None and view.phase == "running":
                 row |= {"job": view.job, "node": view.node, "pid": view.pid}

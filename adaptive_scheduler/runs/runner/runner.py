@@ -119,7 +119,7 @@ class Runner:
             len(innermost(learner).candidates.rows) if queues_all else optional(count())(ahead, "ahead"),
             is_blind=adaptive_private.is_blind(learner),
         )  # fmt: skip
-        self._fits = None if refit_on is None else RefitTasks(executor, refit_on)
+        self._fits = _fits_as_tasks(learner, executor, refit_on)
         options = {
             "retries": count()(retries, "retries"),
             "retry_within": SLOW_FAILURE,
@@ -312,6 +312,16 @@ def _check_learner(learner: Any, executor: Any) -> None:
             f"executor={executor!r}: give an adaptive_scheduler.Executor. (Others work with "
             "adaptive.Runner.)"
         )
+
+
+def _fits_as_tasks(learner: Any, executor: Executor, refit_on: Any) -> RefitTasks | None:
+    if refit_on is None:
+        return None
+    if not is_ranking(learner):
+        raise InputError(
+            f"refit_on={refit_on!r}: only the model of a RankingLearner is fitted there."
+        )
+    return RefitTasks(executor, refit_on)
 
 
 def _own_name(name: str, executor: Executor, learner: Any) -> str:

@@ -9,9 +9,8 @@ from concurrent.futures import Executor as Pool
 from contextlib import suppress
 from typing import Any, ClassVar
 
-from adaptive_scheduler.errors import EnvironmentMismatchError
 from adaptive_scheduler.executors import worker_process
-from adaptive_scheduler.executors.base import Launcher
+from adaptive_scheduler.executors.base import Launcher, missing
 from adaptive_scheduler.executors.process_pools import clean_start
 
 
@@ -35,10 +34,7 @@ class Dask(Launcher):
             import cryptography  # noqa: F401  dask says that it is missing only later
             from distributed import Client, LocalCluster
         except ModuleNotFoundError as error:
-            raise EnvironmentMismatchError(
-                f"executor_type='dask' needs the package {error.name} on the node: "
-                "pip install 'adaptive-scheduler-mpi[dask]'"
-            ) from error
+            raise missing(self.name, error) from error
         with clean_start():
             cluster = LocalCluster(
                 n_workers=self.workers(cores),

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from concurrent.futures import Executor as Pool
 from typing import Any, ClassVar
 
-from adaptive_scheduler.errors import EnvironmentMismatchError
 from adaptive_scheduler.executors import worker_process
-from adaptive_scheduler.executors.base import Launcher
+from adaptive_scheduler.executors.base import Launcher, missing
 
 #: Seconds in which engines must have come: each imports IPython, from a shared disk perhaps.
 _PATIENCE = 300
@@ -41,10 +40,7 @@ class IPyParallel(Launcher):
         try:
             from ipyparallel import Cluster
         except ModuleNotFoundError as error:
-            raise EnvironmentMismatchError(
-                f"executor_type='ipyparallel' needs the package {error.name} on the node: "
-                "pip install 'adaptive-scheduler-mpi[ipyparallel]'"
-            ) from error
+            raise missing(self.name, error) from error
         import psutil
 
         n = self.workers(cores)

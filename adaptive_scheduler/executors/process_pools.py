@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-from adaptive_scheduler.errors import EnvironmentMismatchError, UserCodeError
+from adaptive_scheduler.errors import UserCodeError
 from adaptive_scheduler.executors import worker, worker_process
-from adaptive_scheduler.executors.base import Launcher
+from adaptive_scheduler.executors.base import Launcher, missing
 
 _starting = threading.Lock()
 
@@ -145,10 +145,7 @@ class Loky(Launcher):
         try:
             from loky import ProcessPoolExecutor as LokyPool
         except ModuleNotFoundError as error:
-            raise EnvironmentMismatchError(
-                "executor_type='loky' needs the package loky on the node: "
-                "pip install 'adaptive-scheduler-mpi[loky]'"
-            ) from error
+            raise missing(self.name, error) from error
         pool: Pool = LokyPool(
             self.workers(cores),
             initializer=worker_process.start_pool_worker,

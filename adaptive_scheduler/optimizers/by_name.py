@@ -1,4 +1,4 @@
-"""A function of named parameters as one of a learner's points; workers need no more to run it."""
+"""A function as one of a learner's points calls it; workers need no more to run it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,28 @@ from collections.abc import Callable
 from typing import Any
 
 
-class ByName:
-    """Calls ``function(**parameters)`` for a point ``(number, values)``.
+class OfPoint:
+    """Calls a function for a point ``(number, values)``.
+
+    Parameters
+    ----------
+    function : callable
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def argument(self, point: tuple[int, tuple[Any, ...]]) -> Any:
+        """Return what the function is given for a point."""
+        raise NotImplementedError
+
+    def __call__(self, point: tuple[int, tuple[Any, ...]]) -> Any:
+        """Return the value of a point."""
+        return self.function(self.argument(point))
+
+
+class ByName(OfPoint):
+    """Calls ``function(**parameters)``.
 
     Parameters
     ----------
@@ -17,8 +37,37 @@ class ByName:
     """
 
     def __init__(self, function: Callable[..., Any], names: tuple[str, ...]) -> None:
-        self.function, self.names = function, names
+        super().__init__(function)
+        self.names = names
+
+    def argument(self, point: tuple[int, tuple[Any, ...]]) -> dict[str, Any]:
+        """Return the parameters by name."""
+        return dict(zip(self.names, point[1], strict=True))
 
     def __call__(self, point: tuple[int, tuple[Any, ...]]) -> Any:
         """Return the value of a point."""
-        return self.function(**dict(zip(self.names, point[1], strict=True)))
+        return self.function(**self.argument(point))
+
+
+class ByVector(OfPoint):
+    """Calls ``function([1.0, 2.0])``, or with an array."""
+
+    def __init__(self, function: Callable[..., Any], is_array: bool) -> None:
+        super().__init__(function)
+        self._is_array = is_array
+
+    def argument(self, point: tuple[int, tuple[Any, ...]]) -> Any:
+        """Return the vector."""
+        if not self._is_array:
+            return list(point[1])
+        import numpy as np
+
+        return np.array(point[1])
+
+
+class ByNumber(OfPoint):
+    """Calls ``function(1.0)``."""
+
+    def argument(self, point: tuple[int, tuple[Any, ...]]) -> Any:
+        """Return the number."""
+        return point[1][0]

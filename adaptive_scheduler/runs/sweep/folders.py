@@ -29,7 +29,8 @@ class SweepFolder:
 
     def __init__(self, output: str, title: str | None = None, *, has_folders: bool = True) -> None:
         self.output, self.title, self.has_folders = output, title, has_folders
-        self.home = Path(os.path.abspath(os.path.expanduser(output)))  # noqa: PTH100 keep symlinks
+        self._home = os.path.abspath(os.path.expanduser(output))  # noqa: PTH100 keep symlinks
+        self.home = Path(self._home)
         self.run_name = safe_name(ALL if title is None else title)
         self.run = RunFolder(self.runs / self.run_name / DATABASE_NAME)
 
@@ -71,24 +72,27 @@ class SweepFolder:
 
     def log(self, task: str, command: str, when: str) -> Path:
         """The output of a command that begins now: a file that is not there."""
-        end = "" if self.has_folders else f".{task}"
-        start = f"{self.path(task)}/log.{command}.{when}"
+        folder, end = (f"{self._home}/{task}", "") if self.has_folders else (self._home, f".{task}")
+        start = f"{folder}/log.{command}.{when}"
         path, number = f"{start}{end}", 1
         while os.path.exists(path):  # noqa: PTH110  of a sweep in the same second; asked very often
             number += 1
             path = f"{start}-{number}{end}"
         return Path(path)
 
-    def param(self, task: str) -> Path:
+    def param(self, task: str) -> str:
         """The parameters of a task."""
         return self._file(task, "param")
 
-    def stat(self, task: str) -> Path:
+    def stat(self, task: str) -> str:
         """How the commands of a task have ended."""
         return self._file(task, "stat")
 
-    def _file(self, task: str, what: str) -> Path:
-        return self.path(task) / f"{what}{'' if self.has_folders else f'.{task}'}.json"
+    def _file(self, task: str, what: str) -> str:
+        """A text: to make a `Path` takes as long as to write the file."""
+        if self.has_folders:
+            return f"{self._home}/{task}/{what}.json"
+        return f"{self._home}/{what}.{task}.json"
 
 
 def safe_name(title: str) -> str:

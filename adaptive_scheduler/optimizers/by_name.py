@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+Named = Callable[..., Any]
 
 
 class ByName:
@@ -22,3 +26,22 @@ class ByName:
     def __call__(self, point: tuple[int, tuple[Any, ...]]) -> Any:
         """Return the value of a point."""
         return self.function(**dict(zip(self.names, point[1], strict=True)))
+
+
+async def await_by_name(
+    function: Named, names: tuple[str, ...], point: tuple[int, tuple[Any, ...]]
+) -> Any:
+    """Return the value of a point, if the function is an ``async def``."""
+    return await function(**dict(zip(names, point[1], strict=True)))
+
+
+def by_name(function: Named, names: tuple[str, ...]) -> Callable[[Any], Any]:
+    """Return a function of points; of an ``async def`` one that runners recognise as such."""
+    return (partial(await_by_name, function, names) if is_async(function)
+            else ByName(function, names))  # fmt: skip
+
+
+def is_async(function: Named) -> bool:
+    """Whether a function is an ``async def``, or an object that is called by one."""
+    own = getattr(function, "__call__", None)  # noqa: B004  the method itself
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(own)

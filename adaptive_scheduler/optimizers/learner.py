@@ -13,7 +13,7 @@ from adaptive_scheduler.core.options.checks import count, flag, optional
 from adaptive_scheduler.core.searches.nearby import Nearby, are_near
 from adaptive_scheduler.core.searches.space import Values, parse_space
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.optimizers.by_name import ByName
+from adaptive_scheduler.optimizers.by_name import by_name
 from adaptive_scheduler.optimizers.choose import choose_method
 from adaptive_scheduler.optimizers.method import Method, seed_of
 from adaptive_scheduler.optimizers.numbers import Numbers
@@ -83,7 +83,7 @@ class OptimizerLearner(BaseLearner):  # type: ignore[misc]
             "maximize": flag(maximize, "maximize"),
         }  # fmt: skip
         self.task = function
-        self.function = ByName(function, self.space.names)
+        self.function = by_name(function, self.space.names)
         self.data: dict[Point, Any] = {}
         self.pending_points: set[Point] = set()
         self._method: Method = choose_method(method, self.space, seed, options)

@@ -293,6 +293,15 @@ def test_what_makes_no_search_is_refused(executor):
             Search(**{"learner": made, "executor": executor, "max_tasks": 3, **change})
 
 
+async def late(**_parameters):
+    return 1.0
+
+
+def test_an_async_function_is_refused(executor):
+    with pytest.raises(InputError, match="async def, which cannot run as a task"):
+        Search(OptimizerLearner(late, LINE), executor, max_tasks=3)
+
+
 # ------------------------------------------------------------------- kills
 
 

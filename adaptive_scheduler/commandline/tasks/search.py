@@ -100,14 +100,14 @@ def _run(file: SearchFile, path: Path, folder: Path | None, job: dict[str, Any])
     from adaptive_scheduler.runs.driver.executor import Executor
     from adaptive_scheduler.runs.driver.settings import Settings
     from adaptive_scheduler.runs.search.search import Search, flow_of
-    from adaptive_scheduler.runs.search.tasks import names_of, refuse_unknown_placeholders
+    from adaptive_scheduler.runs.search.tasks import names_of, refuse_wrong_task
 
     learner = _learner(file, path)
     flow = flow_of(
         file.max_tasks, (file.initial, _concurrency(file)), file.on_failure, file.penalty
     )
     names = names_of(file.name or re.sub(r"[^\w.-]", "_", path.stem), file.output, file.log)
-    refuse_unknown_placeholders(learner)
+    refuse_wrong_task(learner)
     resources = resources_of(file, path)
     settings = {"resources": resources, "retries": file.retries, "timeout": file.timeout}
     Settings().with_options({key: one for key, one in settings.items() if one is not None})

@@ -68,6 +68,8 @@ class SweepDriver:
     Attributes
     ----------
     progress : Progress
+    launches_ranks : bool
+        Whether a command is started once for each of its ranks.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class SweepDriver:
         self._begin = time.monotonic()
         self._sent: dict[TaskFuture[Any], SentCommand] = {}
         self.progress = Progress(0)
+        self.launches_ranks = True
 
     # ------------------------------------------------------------------- what is sent
 
@@ -135,7 +138,7 @@ class SweepDriver:
             after=None if before is None else [before],
         )  # fmt: skip
         self.progress.logs.append(log)
-        return settings.submit(SweepCommand(planned.texts[name], log))
+        return settings.submit(SweepCommand(planned.texts[name], log, self.launches_ranks))
 
     def _has_ended(self, future: Any) -> None:
         """Note an end; called by the executor's thread."""

@@ -11,8 +11,8 @@ from adaptive_scheduler.core.sweeps.values import digest
 
 #: The run of a sweep without a title.
 ALL = "all"
-#: In the folder of each run.
-LOCK_NAME = "sweep.lock"
+#: In the folder of each run: its lock, and the names of the tasks that it runs.
+LOCK_NAME, TASKS_NAME = "sweep.lock", "tasks.json"
 
 
 class SweepFolder:
@@ -54,13 +54,10 @@ class SweepFolder:
         """One sweep of a title at a time."""
         return self.run.home / LOCK_NAME
 
-    def rivals(self) -> list[RunFolder]:
-        """Runs that may have tasks of this one: a sweep without a title has those of all."""
+    def others(self) -> list[RunFolder]:
+        """Runs of other titles, also those that are just made."""
         found = [path.parent for path in sorted(self.runs.glob(f"*/{LOCK_NAME}"))]
-        names = [one.name for one in found if one.name != self.run_name]
-        if self.run_name != ALL:
-            names = [name for name in names if name == ALL]
-        return [RunFolder(self.runs / name / DATABASE_NAME) for name in names]
+        return [RunFolder(one / DATABASE_NAME) for one in found if one.name != self.run_name]
 
     def of(self, task: str) -> str:
         """``{_output}`` of a task."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from adaptive_scheduler.client.tasks.ranks.launcher import RankLauncher, find_la
 from adaptive_scheduler.client.tasks.ranks.plan import (
     RankBegun,
     RankEnded,
+    RankLost,
+    RankOrder,
     RankPlan,
     hosts_of,
     orders_of,
@@ -151,6 +155,47 @@ def test_a_rank_that_refuses_reports_it(
     assert told.fault.startswith("Rank 1 of 4 is number 0 on its node")
     assert rank_start.main([str(tmp_path / "8.ranks")]) == 1
     assert "No such file" in capfd.readouterr().err
+
+
+#: Starts one rank as slurmstepd does, and ends as it is told.
+STEPD = """
+import os, signal, subprocess, sys, time
+how, *argv = sys.argv[1:]
+rank = subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+assert b"RankBegun" in rank.stderr.readline()
+if how == "cannot hear":
+    rank.stderr.close()
+    rank.stdin.write(b"e")
+    rank.stdin.flush()
+    rank.wait()
+elif how == "input first":
+    rank.stdin.close()
+    time.sleep(0.3)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("how", ["at once", "input first", "cannot hear"])
+def test_a_rank_whose_launcher_is_killed_says_so(tmp_path: Path, how: str) -> None:
+    """Whatever it learns first: a process that is killed closes its files before its children are told.
+
+    Neither Slurm nor srun notices: without a word of the rank its task would never end.
+    """
+    files = RankFiles(tmp_path, 7)
+    sleep = [["sleep", "600"]]
+    order = RankOrder(0, {}, (), None, 1)
+    plan = RankPlan("owner", {}, ["n1"], 1, sleep, False, [[order]], "/", True, str(files.lost))
+    files.write_plan(plan)
+    rank = [sys.executable, "-S", "-P", "-c", ENTER, str(ROOT), str(files.plan)]
+    told = {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURMD_NODENAME": "n1", "SLURM_NTASKS": "1"}
+    stepd = [sys.executable, "-S", "-c", STEPD, how, *rank]
+    with subprocess.Popen(stepd, env={**os.environ, **told}) as process:
+        assert process.wait(30) == -signal.SIGKILL
+    end = time.monotonic() + 30
+    while files.read_lost() is None:
+        assert time.monotonic() < end, "the rank has said nothing"
+        time.sleep(0.02)
+    assert files.read_lost() == RankLost(0, "n1")
 
 
 def test_names_of_ranks_and_hosts() -> None:

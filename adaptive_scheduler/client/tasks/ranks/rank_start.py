@@ -20,7 +20,6 @@ import selectors
 import signal
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from adaptive_scheduler.client.tasks.node.orphans import has_company
@@ -50,6 +49,9 @@ PARENT_ENDED = signal.SIGRTMIN + 5
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 #: Seconds that the rest of a process group has after its leader was ended by SIGTERM, as at a walltime.
 _REST = 2.0
+#: Seconds for the launcher's process on this node to end, once the input that it passes on has: a process that
+#: is killed closes its files first, and its children learn of its end a moment later.
+_MOMENT = 1.0
 #: Seconds between two looks at it.
 _TICK = 0.05
 
@@ -72,10 +74,12 @@ class RankProcess:
         self._file = file
         self._node: str = plan["nodes"][rank.node]
         self._is_ending = False
+        self._has_input = plan["has_input"]
+        self._is_lost = False
         self._selector = selectors.DefaultSelector()
         self._signals = _take_signals()
         self._selector.register(self._signals, selectors.EVENT_READ, self._hear_signals)
-        if plan["has_input"]:
+        if self._has_input:
             self._selector.register(0, selectors.EVENT_READ, self._hear_agent)
 
     def run(self, environ: Mapping[str, str]) -> int:
@@ -113,7 +117,8 @@ class RankProcess:
         return 127
 
     def _say_ended(self, **how: Any) -> None:
-        _say("RankEnded", rank=self._rank.number, node=self._node, **how)
+        if not _say("RankEnded", rank=self._rank.number, node=self._node, **how):
+            self._tell_lost()
 
     def _wait(self) -> ProcessEnd:
         """Wait until the program and, if it was ended, its group has ended."""
@@ -125,7 +130,15 @@ class RankProcess:
             end = float("inf") if self._is_ending else time.monotonic() + _REST
             while has_company(self._child.pid) and time.monotonic() < end:
                 self._turn(_TICK)
+        self._look_for_parent()
         return self._child.reap()
+
+    def _look_for_parent(self) -> None:
+        """Wait a moment for the end of the launcher's process here, if its input has ended."""
+        end = time.monotonic() + _MOMENT
+        is_cut = self._plan["has_input"] and not self._has_input
+        while is_cut and not self._is_lost and time.monotonic() < end:
+            self._turn(_TICK)
 
     def _turn(self, timeout: float | None) -> list[selectors.SelectorKey]:
         keys = [key for key, _ in self._selector.select(timeout)]
@@ -144,6 +157,7 @@ class RankProcess:
 
     def _tell_lost(self) -> None:
         """Write that it has lost its launcher (`RankLost`), unless nobody asks any more."""
+        self._is_lost = True
         if os.path.exists(self._file):  # noqa: PTH110  pathlib takes long
             fd = os.open(self._plan["lost"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
             os.write(fd, json.dumps({"rank": self._rank.number, "node": self._node}).encode())
@@ -154,6 +168,7 @@ class RankProcess:
         if END_SOFTLY in said:
             self._end(signal.SIGTERM)
         if not said:
+            self._has_input = False
             self._selector.unregister(0)
             self._child.send(signal.SIGKILL)
 
@@ -175,10 +190,16 @@ def _take_signals() -> int:
     return ours
 
 
-def _say(report: str, **fields: Any) -> None:
-    """Tell the agent (a `RankReport`); in one piece, so that the launcher does not mix it with others."""
-    with suppress(BrokenPipeError):  # the launcher is gone
+def _say(report: str, **fields: Any) -> bool:
+    """Tell the agent (a `RankReport`); in one piece, so that the launcher does not mix it with others.
+
+    Returns whether the launcher is there to pass it on.
+    """
+    try:
         os.write(2, json.dumps({"type": report, **fields}).encode() + b"\n")
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def main(argv: list[str]) -> int:

@@ -25,8 +25,8 @@ help:
 demo: .venv/installed-demo
 	@$(BIN)/python examples/demo.py
 
-# Two at a time, file by file: most tests wait for a clock, a signal or a batch system.
-PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
+# Three at a time (on two cores, too), file by file: most tests wait for a clock, a signal or a batch system.
+PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -41,6 +41,7 @@ test-all: .venv/installed-dev
 	$(BIN)/python -m tests.simulate 5000
 	$(BIN)/python -m tests.task_campaign slurm --nodes $(NODES) --minutes 2
 	$(BIN)/python -m tests.task_campaign pbs --nodes $(NODES) --minutes 2
+	$(BIN)/python -m tests.optimiser_campaign --kills 20 --walltimes 3
 	$(BIN)/python -m pytest tests/install
 	$(BIN)/python -m pytest -n 2 --dist load tests/cpython
 
@@ -104,7 +105,7 @@ test-newest: .venv/installed-dev
 
 test-oldest: .venv/installed-dev .venv-lock/installed
 	$(PYTHON) -m venv --clear .venv-oldest
-	$(UV) --resolution lowest-direct --extra mpi --extra notebook --extra dataframe --extra loky --extra plot --extra skopt --extra optuna pyproject.toml --output-file .venv-oldest/oldest.txt
+	$(UV) --resolution lowest-direct --extra mpi --extra notebook --extra dataframe --extra loky --extra dask --extra ipyparallel --extra plot --extra skopt --extra optuna --extra rank pyproject.toml --output-file .venv-oldest/oldest.txt
 	$(BIN)/python -m tests.requirements tools > .venv-oldest/tools.txt
 	.venv-oldest/bin/python $(PIP_INSTALL) --requirement .venv-oldest/oldest.txt --requirement .venv-oldest/tools.txt
 	.venv-oldest/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .

@@ -10,11 +10,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adaptive_scheduler import client_support, errors, scheduler, server_support, sweeps
+    from adaptive_scheduler import (
+        client_support,
+        emews,
+        errors,
+        scheduler,
+        server_support,
+        sweeps,
+        utils,
+    )
     from adaptive_scheduler.core.options.run_options import Limits, Network, Saving
     from adaptive_scheduler.core.searches.space import Choices, Range
     from adaptive_scheduler.core.tasks.resources import TaskResources
     from adaptive_scheduler.optimizers.learner import OptimizerLearner
+    from adaptive_scheduler.optimizers.ranking.learner import RankingLearner
+    from adaptive_scheduler.optimizers.ranking.model import RankingModel, expected_improvement
     from adaptive_scheduler.runs.driver.commands.command import Command
     from adaptive_scheduler.runs.driver.commands.value_rules import (
         exit_code,
@@ -35,6 +45,8 @@ __all__ = [
     "Network",
     "OptimizerLearner",
     "Range",
+    "RankingLearner",
+    "RankingModel",
     "RunManager",
     "Runner",
     "Saving",
@@ -42,18 +54,21 @@ __all__ = [
     "TaskResources",
     "__version__",
     "client_support",
+    "emews",
     "errors",
     "exit_code",
+    "expected_improvement",
     "float_file",
     "json_value",
     "regex_value",
     "scheduler",
     "server_support",
     "sweeps",
+    "utils",
 ]
 __version__ = "0.2.0"
 
-_MODULES = ("client_support", "errors", "scheduler", "server_support", "sweeps")
+_MODULES = ("client_support", "emews", "errors", "scheduler", "server_support", "sweeps", "utils")
 _NAMES = {
     "Choices": "core.searches.space",
     "Command": "runs.driver.commands.command",
@@ -62,12 +77,15 @@ _NAMES = {
     "Network": "core.options.run_options",
     "OptimizerLearner": "optimizers.learner",
     "Range": "core.searches.space",
+    "RankingLearner": "optimizers.ranking.learner",
+    "RankingModel": "optimizers.ranking.model",
     "RunManager": "runs.run_manager",
     "Runner": "runs.runner.runner",
     "Saving": "core.options.run_options",
     "Search": "runs.search.search",
     "TaskResources": "core.tasks.resources",
     "exit_code": "runs.driver.commands.value_rules",
+    "expected_improvement": "optimizers.ranking.model",
     "float_file": "runs.driver.commands.value_rules",
     "json_value": "runs.driver.commands.value_rules",
     "regex_value": "runs.driver.commands.value_rules",

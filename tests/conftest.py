@@ -20,7 +20,7 @@ _home = tempfile.TemporaryDirectory(prefix="as-home-", ignore_cleanup_errors=Tru
 os.environ["HOME"] = _home.name
 os.environ.pop("XDG_STATE_HOME", None)
 
-# How long one example takes tells of the machine, which runs two tests at a time, not of the code.
+# How long one example takes tells of the machine, which runs three tests at a time, not of the code.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 
@@ -65,6 +65,8 @@ def _mpiexec() -> str | None:
 
 #: Seconds that one test may take when it tries in full.
 FULL_TIMEOUT = 3600
+#: Whose tests take minutes each: they come first, so that no process is left alone with them at the end.
+LONGEST = ("tests/task_campaign", "tests/chaos", "tests/e2e/test_notebook.py")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -75,6 +77,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("full") is not None]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
     for item in items:
         if item.get_closest_marker("effort") is None and (
             item.get_closest_marker("full") is not None or "tests.effort" in _source(item.path)

@@ -28,7 +28,9 @@ ATTRIBUTES, RECORD_FIELDS = 10, 24
 
 #: Public functions whose keywords the field's users expect, or that are a command line.
 MANY_PARAMETERS = {
+    "optimizers/ranking/learner.py:RankingLearner.__init__",
     "commandline/sweep.py:sweep",
+    "runs/driver/commands/command.py:Command.__init__",
     "runs/driver/executor.py:Executor.__init__",
     "runs/driver/executor.py:Executor.add_pool",
     "runs/driver/executor.py:Executor.options",
@@ -73,7 +75,8 @@ CATCH_ALL = {
     "client/tasks/node/worker.py": 1,
     "evaluation/learners/data_file.py": 1,
     "evaluation/point_goals.py": 1,
-    "evaluation/runner.py": 4,
+    "evaluation/refits.py": 1,
+    "evaluation/runner.py": 5,
     "evaluation/learners/progress.py": 1,
     "client/claim_loop.py": 1,
     "evaluation/messages.py": 2,
@@ -92,6 +95,7 @@ CATCH_ALL = {
     "runs/start/changes.py": 1,
     "runs/start/goal_check.py": 1,
     "manager/in_process.py": 1,
+    "runs/compat/frame_files.py": 1,
     "runs/load_data.py": 2,
     "runs/runner/runner.py": 1,
     "runs/task_details.py": 3,
@@ -294,7 +298,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_every_module_has_a_name_that_says_something() -> None:
     parts = {part for path in MODULES for part in path.relative_to(PACKAGE).with_suffix("").parts}
-    assert parts & FORBIDDEN_NAMES == set()
+    assert parts & FORBIDDEN_NAMES == {"utils"}  # the name of adaptive-scheduler 2
 
 
 def test_every_module_says_one_thing() -> None:
@@ -306,7 +310,8 @@ def test_every_module_says_one_thing() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["", ".scheduler", ".server_support", ".client_support", ".sweeps"]
+    "module",
+    ["", ".scheduler", ".server_support", ".client_support", ".sweeps", ".emews", ".utils"],
 )
 def test_public_names_exist_and_are_described(module: str) -> None:
     public = importlib.import_module(f"adaptive_scheduler{module}")

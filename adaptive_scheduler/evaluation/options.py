@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adaptive_scheduler.core.times import optional_seconds
+from adaptive_scheduler.evaluation.refits import Fit
 
 #: Seconds, and multiples of p95, that points in flight are waited for when no more are asked for.
 GRACE, GRACE_FACTOR = 10.0, 3.0
@@ -43,6 +44,11 @@ class RunnerOptions:
     refit_every : int
         Values that are told together. If it is more than one, the learner then chooses anew the
         points that wait; see `choose_anew`.
+    fit : callable, optional
+        Fits the model of a `RankingLearner`; default: a thread does. See `refits`.
+    queues_all : bool
+        Whether points are submitted that the goal may not need, as many as there is room for: their
+        order, which is not certain yet, says which of them are evaluated.
     """
 
     retries: int = 0
@@ -55,6 +61,8 @@ class RunnerOptions:
     log: bool = False
     point_timeout: float | None = None
     refit_every: int = 1
+    fit: Fit | None = None
+    queues_all: bool = False
 
     def __post_init__(self) -> None:
         self.grace = optional_seconds(self.grace, "grace", zero=True)

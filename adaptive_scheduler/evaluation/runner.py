@@ -20,10 +20,12 @@ from adaptive_scheduler.evaluation.messages import (
     MakeEvaluator,
     PointResult,
     PointTask,
+    as_ours,
     user_error,
 )
 from adaptive_scheduler.evaluation.options import RunnerOptions
 from adaptive_scheduler.evaluation.point_goals import asks_all, points_asked
+from adaptive_scheduler.evaluation.refits import Refits
 from adaptive_scheduler.evaluation.timeouts import TimeoutWatch
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.learner_data import adaptive_load, adaptive_private
@@ -92,7 +94,7 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         self._failures: dict[int, tuple[PointTask, str]] = {}
         self._given_up: list[PointTask] = []
         self._held: list[PointResult] = []
-        self._asks_all = asks_all(goal)
+        self._asks_all = asks_all(goal) or self.options.queues_all
         self._n_asked = points_asked(goal)
         self._counts_each = adaptive_private.counts_each(learner)
         self._is_held_back = False
@@ -106,6 +108,7 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
             retries=self.options.retries,
             raise_if_retries_exceeded=self.options.raise_if_retries_exceeded,
         )
+        self._refits = Refits(learner, self.options.fit, self._wake)
         self.evaluator = make_evaluator(self.ioloop, self._wake)
 
     # -------------------------------------------------------------- from outside
@@ -151,6 +154,7 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         timer = self._wake_at(self.options.deadline)
         watch = TimeoutWatch(self.evaluator, self.options.point_timeout, self._end_by)
         watch.start()
+        self._refit()
         try:
             while not self._should_end():
                 self._refill()
@@ -165,6 +169,7 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         finally:
             timer.cancel()
             watch.stop()
+            self._refits.close()
             self.evaluator.forget()
             adaptive_load.tidy(self.learner)
             self._cleanup()
@@ -205,9 +210,18 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
             self._on_result(result)
         if len(self._held) >= self.options.refit_every:
             self._tell_held()
+        if not self.reason:
+            self._refit()
         if len(results) >= AT_A_TIME:  # there may be more: first ask for new points
             self._event.set()
             await asyncio.sleep(0)  # other tasks wait for the event loop too: saving, progress
+
+    def _refit(self) -> None:
+        """Let what waits be sorted by a model that has been fitted, or have one fitted; see `Refits`."""
+        try:
+            self._refits.step(self.evaluator)
+        except BaseException as error:  # noqa: BLE001  the border to the user's code: anybody's model
+            self.error = self.error or as_ours("surrogate", error)
 
     def _should_end(self) -> bool:
         if self.evaluator.failure is not None and self.error is None:

@@ -61,6 +61,11 @@ class _SpawnContext(multiprocessing.context.SpawnContext):
     Process = _SpawnProcess
 
 
+def spawn_context() -> multiprocessing.context.SpawnContext:
+    """Return a context whose processes neither import ``__main__`` nor die of the client's signals."""
+    return _SpawnContext()
+
+
 class _ForkServerContext(multiprocessing.context.ForkServerContext):
     Process = _ForkServerProcess
 
@@ -101,7 +106,7 @@ class ProcessPool(Launcher):
 
     def open(self, cores: int) -> Pool:
         """Open the pool; processes are started as points come."""
-        context = _SpawnContext() if self.start_method == "spawn" else _ForkServerContext()
+        context = spawn_context() if self.start_method == "spawn" else _ForkServerContext()
         return _ProcessPool(self.workers(cores), context)
 
     def close(self, pool: Pool, patience: float) -> bool:

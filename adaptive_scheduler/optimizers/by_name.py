@@ -1,4 +1,4 @@
-"""A function of named parameters as one of a learner's points; workers need no more to run it."""
+"""A function as one of a learner's points calls it; workers need no more to run it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,29 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-Named = Callable[..., Any]
+
+class OfPoint:
+    """Calls a function for a point ``(number, values)``.
+
+    Parameters
+    ----------
+    function : callable
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def argument(self, point: tuple[int, tuple[Any, ...]]) -> Any:
+        """Return what the function is given for a point."""
+        raise NotImplementedError
+
+    def __call__(self, point: tuple[int, tuple[Any, ...]]) -> Any:
+        """Return the value of a point."""
+        return self.function(self.argument(point))
 
 
-class ByName:
-    """Calls ``function(**parameters)`` for a point ``(number, values)``.
+class ByName(OfPoint):
+    """Calls ``function(**parameters)``.
 
     Parameters
     ----------
@@ -21,27 +39,53 @@ class ByName:
     """
 
     def __init__(self, function: Callable[..., Any], names: tuple[str, ...]) -> None:
-        self.function, self.names = function, names
+        super().__init__(function)
+        self.names = names
+
+    def argument(self, point: tuple[int, tuple[Any, ...]]) -> dict[str, Any]:
+        """Return the parameters by name."""
+        return dict(zip(self.names, point[1], strict=True))
 
     def __call__(self, point: tuple[int, tuple[Any, ...]]) -> Any:
         """Return the value of a point."""
-        return self.function(**dict(zip(self.names, point[1], strict=True)))
+        return self.function(**self.argument(point))
 
 
-async def await_by_name(
-    function: Named, names: tuple[str, ...], point: tuple[int, tuple[Any, ...]]
-) -> Any:
+class ByVector(OfPoint):
+    """Calls ``function([1.0, 2.0])``, or with an array."""
+
+    def __init__(self, function: Callable[..., Any], is_array: bool) -> None:
+        super().__init__(function)
+        self._is_array = is_array
+
+    def argument(self, point: tuple[int, tuple[Any, ...]]) -> Any:
+        """Return the vector."""
+        if not self._is_array:
+            return list(point[1])
+        import numpy as np
+
+        return np.array(point[1])
+
+
+class ByNumber(OfPoint):
+    """Calls ``function(1.0)``."""
+
+    def argument(self, point: tuple[int, tuple[Any, ...]]) -> Any:
+        """Return the number."""
+        return point[1][0]
+
+
+async def await_value(call: OfPoint, point: tuple[int, tuple[Any, ...]]) -> Any:
     """Return the value of a point, if the function is an ``async def``."""
-    return await function(**dict(zip(names, point[1], strict=True)))
+    return await call(point)
 
 
-def by_name(function: Named, names: tuple[str, ...]) -> Callable[[Any], Any]:
-    """Return a function of points; of an ``async def`` one that runners recognise as such."""
-    return (partial(await_by_name, function, names) if is_async(function)
-            else ByName(function, names))  # fmt: skip
+def recognised(call: OfPoint) -> Callable[[Any], Any]:
+    """Return the same; of an ``async def`` a function that runners know as one."""
+    return partial(await_value, call) if is_async(call.function) else call
 
 
-def is_async(function: Named) -> bool:
+def is_async(function: Callable[..., Any]) -> bool:
     """Whether a function is an ``async def``, or an object that is called by one."""
     own = getattr(function, "__call__", None)  # noqa: B004  the method itself
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(own)

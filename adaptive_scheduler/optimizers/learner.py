@@ -5,29 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Any
-
-from adaptive.learner.base_learner import BaseLearner
+from typing import Any
 
 from adaptive_scheduler.core.options.checks import count, flag, optional
 from adaptive_scheduler.core.searches.nearby import Nearby, are_near
 from adaptive_scheduler.core.searches.space import Values, parse_space
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.optimizers.by_name import by_name
+from adaptive_scheduler.optimizers.by_name import ByName, recognised
 from adaptive_scheduler.optimizers.choose import choose_method
 from adaptive_scheduler.optimizers.method import Method, seed_of
+from adaptive_scheduler.optimizers.numbered import NumberedLearner, Point, number_of
 from adaptive_scheduler.optimizers.numbers import Numbers
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-Point = tuple[int, Values]
 
 #: How often a point is drawn if the optimiser gives near copies only.
 DRAWS = 100
 
 
-class OptimizerLearner(BaseLearner):  # type: ignore[misc]
+class OptimizerLearner(NumberedLearner):
     """Looks for the parameters for which a function, or a command, is smallest.
 
     Its points are ``(number, values)``: each has a number from 0, so that the same
@@ -77,15 +71,13 @@ class OptimizerLearner(BaseLearner):  # type: ignore[misc]
         if not callable(function):
             raise InputError(f"function={function!r} must be a callable or a Command.")
         self.space = parse_space(space)
+        super().__init__(self.space.names, flag(maximize, "maximize"))
         self.initial = optional(count(least=1))(initial, "initial")
         self._given = {
-            "method": method, "seed": count()(seed, "seed"), "options": options,
-            "maximize": flag(maximize, "maximize"),
+            "method": method, "seed": count()(seed, "seed"), "options": options, "maximize": maximize,
         }  # fmt: skip
         self.task = function
-        self.function = by_name(function, self.space.names)
-        self.data: dict[Point, Any] = {}
-        self.pending_points: set[Point] = set()
+        self.function = recognised(ByName(function, self.space.names))
         self._method: Method = choose_method(method, self.space, seed, options)
         self._numbers = Numbers(self._method.initial())
         self._nearby = Nearby(self.space)
@@ -177,22 +169,12 @@ class OptimizerLearner(BaseLearner):  # type: ignore[misc]
     def tell(self, x: Point, y: Any) -> None:
         """Take the value of a point; one that is no finite number is kept, and the optimiser is not told."""
         number, values = self._point(x)
-        value = self._number(x, y)
+        value = number_of(x, y)
         is_known = (number, values) in self.data
         self._end(number, values)
         self.data[number, values] = y
         if math.isfinite(value) and not is_known:
             self._tell_method(values, value)
-
-    @staticmethod
-    def _number(x: Point, y: Any) -> float:
-        try:
-            return float(y)
-        except (TypeError, ValueError):
-            raise InputError(
-                f"{y!r:.200} is the value of point {x}, but an optimiser needs a number. If your function returns "
-                "more, use adaptive.DataSaver(learner, itemgetter('loss'))."
-            ) from None
 
     def give_up(self, x: Point, penalty: float | None = None) -> None:
         """Take note that a point has no value and is not to be asked for again.
@@ -233,80 +215,3 @@ class OptimizerLearner(BaseLearner):  # type: ignore[misc]
             return count()(number, "number"), self.space.native(values)
         except (TypeError, ValueError) as error:
             raise InputError(f"{x!r} is no point of {self.space!r}: {error}") from error
-
-    # ------------------------------------------------------------------- what is known
-
-    @property
-    def _sign(self) -> float:
-        """What makes a value one that is to be small."""
-        return -1.0 if self._given["maximize"] else 1.0
-
-    @property
-    def npoints(self) -> int:
-        """How many points have a value."""
-        return len(self.data)
-
-    @property
-    def best(self) -> tuple[dict[str, Any], float] | None:
-        """The parameters of the best point, and its value; None if there is none yet."""
-        finite = [(float(y), x) for x, y in self.data.items() if math.isfinite(float(y))]
-        if not finite:
-            return None
-        value, (_, values) = min(finite, key=lambda one: (self._sign * one[0], one[1][0]))
-        return self.space.named(values), value
-
-    def loss(self, real: bool = True) -> float:  # noqa: ARG002  nothing is known of what is pending
-        """Return the best value; with `maximize`, its negative. Infinite if there is none."""
-        best = self.best
-        return math.inf if best is None else self._sign * best[1]
-
-    def _get_data(self) -> dict[Point, Any]:
-        return self.data
-
-    def _set_data(self, data: dict[Point, Any]) -> None:
-        for x in sorted(data, key=lambda point: point[0]):
-            self.tell(x, data[x])
-
-    def columns(self, number_name: str = "number", y_name: str = "y") -> tuple[list[str], str]:
-        """Return the names of a table's columns: of a point, and of its value.
-
-        Raises
-        ------
-        InputError
-            A parameter has one of these names.
-        """
-        names = [number_name, *self.space.names, y_name]
-        if len(set(names)) < len(names):
-            raise InputError(
-                f"A parameter is called {number_name!r} or {y_name!r}, as another column of the table. Give "
-                "y_name='loss', or number_name=."
-            )
-        return names[:-1], y_name
-
-    def to_dataframe(
-        self,
-        with_default_function_args: bool = True,  # noqa: ARG002  its space has all arguments
-        function_prefix: str = "function.",  # noqa: ARG002
-        number_name: str = "number",
-        y_name: str = "y",
-    ) -> pd.DataFrame:
-        """Return a row for each point: its number, its parameters, its value."""
-        import pandas as pd
-
-        inputs, output = self.columns(number_name, y_name)
-        in_order = sorted(self.data.items(), key=lambda pair: pair[0][0])
-        rows = [(number, *values, y) for (number, values), y in in_order]
-        return pd.DataFrame(rows, columns=[*inputs, output])
-
-    def load_dataframe(
-        self,
-        df: pd.DataFrame,
-        with_default_function_args: bool = True,  # noqa: ARG002  its space has all arguments
-        function_prefix: str = "function.",  # noqa: ARG002
-        number_name: str = "number",
-        y_name: str = "y",
-    ) -> None:
-        """Take the points of a table that `to_dataframe` has made."""
-        inputs, output = self.columns(number_name, y_name)
-        for number, *values, y in df[[*inputs, output]].itertuples(index=False, name=None):
-            self.tell((int(number), tuple(values)), y)

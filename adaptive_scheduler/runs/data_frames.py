@@ -181,9 +181,9 @@ def _in_order(learner: Any, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any
 
 
 def _is_search(learner: Any) -> bool:
-    from adaptive_scheduler.optimizers.learner import OptimizerLearner
+    from adaptive_scheduler.optimizers.numbered import NumberedLearner
 
-    return isinstance(learner, OptimizerLearner)
+    return isinstance(learner, NumberedLearner)
 
 
 def _is_nd(learner: Any) -> bool:

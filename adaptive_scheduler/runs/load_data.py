@@ -34,7 +34,10 @@ THREADS = 8
 
 
 def load_learners(
-    learners: Sequence[Any], fnames: Sequence[str | list[str]], progress: bool = True
+    learners: Sequence[Any],
+    fnames: Sequence[str | list[str]],
+    progress: bool = True,
+    threads: int = THREADS,
 ) -> int:
     """Load into each learner its saved data, and the points in its point journals since then.
 
@@ -46,6 +49,8 @@ def load_learners(
         Of equal length. A learner without data is left unchanged.
     progress : bool
         Show a progress bar.
+    threads : int
+        Files that are read at a time.
 
     Returns
     -------
@@ -58,10 +63,10 @@ def load_learners(
         Some data cannot be loaded; those of the other learners are.
     """
     folders = dict.fromkeys(_folder_of(fname) for fname in fnames)
-    with ThreadPoolExecutor(THREADS, "load") as threads:
-        listed = dict(zip(folders, threads.map(_list, folders), strict=True))
+    with ThreadPoolExecutor(threads, "load") as pool:
+        listed = dict(zip(folders, pool.map(_list, folders), strict=True))
         beside = [listed[_folder_of(fname)] for fname in fnames]
-        results: Iterable[DataFileError | bool] = threads.map(_load, learners, fnames, beside)
+        results: Iterable[DataFileError | bool] = pool.map(_load, learners, fnames, beside)
         if progress:
             results = track(results, "loading learners", total=len(learners), transient=True)
         found = list(results)

@@ -33,6 +33,7 @@ from adaptive_scheduler.core.wire.messages import (
     Status,
     Stop,
 )
+from adaptive_scheduler.core.wire.pools import PoolState
 from adaptive_scheduler.core.wire.snapshot import (
     ItemView,
     JobRow,
@@ -40,7 +41,6 @@ from adaptive_scheduler.core.wire.snapshot import (
     failed_task_views,
     item_views,
 )
-from adaptive_scheduler.core.wire.tasks import PoolState
 from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.io.disk.lock import holder, is_alive
 from adaptive_scheduler.io.storage import database, row_codec

@@ -12,7 +12,7 @@ import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import DONE, FAILED, RUNNING, TaskItem
-from adaptive_scheduler.core.rows.task_results import may_have_raised
+from adaptive_scheduler.core.rows.task_results import may_have_raised, told
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec
 from adaptive_scheduler.core.wire.tasks import LastTry, TaskView
 from adaptive_scheduler.errors import USER_RAISES
@@ -20,6 +20,7 @@ from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.read_logs import tail
 from adaptive_scheduler.runs.driver.commands.command import read_command
 from adaptive_scheduler.runs.sites.local import LocalSite
+from adaptive_scheduler.runs.task_history import history, own_files
 
 #: Letters of a value's, or an argument's, repr that are shown.
 LONGEST_REPR = 2000
@@ -43,10 +44,13 @@ def details(
         Of its output, from the end.
     """
     found = {**_of_row(row), **_last_try(row, facts, view)}
+    found["collected"] = told(facts.get("told"), row)
     spec = facts.get("spec", b"")
     command = None if row.function else msgspec.msgpack.decode(spec, type=CommandSpec)
     found["what"] = _call(folder, row.function, spec) if command is None else _steps(command)
     found["folder"] = "" if command is None else command.folder
+    found["files"] = own_files(folder, found["folder"])
+    found["history"] = history(row, facts)
     found["log"] = _log(folder, found["job"], command)
     found["value"], found["traceback"] = "", ""
     if row.phase is DONE and command is None:

@@ -7,19 +7,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.row import CANCELLED, OVER, RUNNING, TASK, TaskItem
-from adaptive_scheduler.core.tasks.pools import Pool
-from adaptive_scheduler.core.wire.tasks import (
-    AddPool,
-    DescribeTasks,
-    PoolList,
-    Pools,
-    PoolState,
-    Prioritise,
-    RemovePool,
-    TaskView,
-    TaskViews,
+from adaptive_scheduler.core.reasons.task_waits import in_line
+from adaptive_scheduler.core.rows.row import (
+    CANCELLED,
+    OVER,
+    QUEUED,
+    RUNNING,
+    TASK,
+    WAITING,
+    TaskItem,
 )
+from adaptive_scheduler.core.tasks.pools import Pool
+from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, PoolState, RemovePool
+from adaptive_scheduler.core.wire.reasons import Reasons, WhyWaits
+from adaptive_scheduler.core.wire.tasks import DescribeTasks, Prioritise, TaskView, TaskViews
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.fact_line import TABLES
@@ -86,7 +87,8 @@ class TaskRun:
         """Return all that is known of one task, with the last `lines` of its output."""
         tables, facts = read_with_facts(self.folder)
         try:
-            row = row_codec.read_items(tables, self.folder)[item]
+            rows = row_codec.read_items(tables, self.folder)
+            row = rows[item]
             assert isinstance(row, TaskItem)
             known = {name: data for name in TABLES if (data := facts.get(name, item)) is not None}
         finally:
@@ -94,7 +96,20 @@ class TaskRun:
         view = self._describe([item]).get(item) if row.phase is RUNNING else None
         resources = row_codec.read_resources(tables)[row.shape]
         found = details(self.folder, row, known, view, lines)
-        return {"resources": str(resources), **found}
+        waits = [*in_line(row, rows), *self._why_waits(row)]
+        if found.get("waits_in_job"):
+            waits = [f"job {row.job} has it already: it begins there as soon as another task ends"]
+        return {"resources": str(resources), "waits": waits, **found}
+
+    def _why_waits(self, row: TaskItem) -> list[str]:
+        """Ask the manager what keeps a task from being begun."""
+        if row.phase not in (QUEUED, WAITING):
+            return []
+        if not self.lives():
+            return ["this run has no manager: `adaptive-scheduler resume` starts one"]
+        reply = self._viewer.ask(WhyWaits(row.id))
+        assert isinstance(reply, Reasons), reply
+        return reply.texts
 
     def _describe(self, items: Sequence[int]) -> dict[int, TaskView]:
         """Ask the manager about tasks that run; those that have ended meanwhile are left out."""

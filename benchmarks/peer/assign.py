@@ -12,9 +12,9 @@ from pathlib import Path
 
 import zmq
 from adaptive_scheduler._server_support.database_manager import DatabaseManager
-from adaptive_scheduler.utils import _deserialize, _serialize
 
 from adaptive_scheduler.server_support import get_allowed_url
+from adaptive_scheduler.utils import _deserialize, _serialize
 
 LEARNERS = int(sys.argv[1])
 SECONDS = 8.0

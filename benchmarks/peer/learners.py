@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import adaptive
+
 from adaptive_scheduler.utils import cloudpickle_learners
 
 

@@ -169,14 +169,14 @@ class PrivatePBS:
         """Suspend a running job, as ``qsig -s suspend`` does."""
         self._control(suspend=[job])
 
-    def wait(self, condition: Callable[[], object], what: str, seconds: float = 20) -> None:
+    def wait(self, condition: Callable[[], object], what: str, seconds: float = 60) -> None:
         """Return when the condition holds; AssertionError that names it after some seconds."""
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
             time.sleep(0.03)
 
-    def wait_until_over(self, *jobs: str, seconds: float = 30) -> None:
+    def wait_until_over(self, *jobs: str, seconds: float = 60) -> None:
         """Return when these jobs, or all, are in the history."""
 
         def over() -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 #: Seconds that processes may take to be gone after SIGKILL.
-PATIENCE = 20
+PATIENCE = 60
 #: Where mpich keeps the memory that the ranks of one node share.
 SHARED = Path("/dev/shm")
 ROOT = Path(__file__).parents[2]

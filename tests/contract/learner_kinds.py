@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 import adaptive
+import numpy as np
 
-from adaptive_scheduler import OptimizerLearner
+from adaptive_scheduler import OptimizerLearner, RankingLearner
 
 
 def _scalar(x):
@@ -36,6 +37,17 @@ def _picked(result):
 
 def _cusp(x):
     return abs(x - 0.3) ** 0.5
+
+
+class Nearest:
+    """A model that expects of each the value of the nearest one."""
+
+    def fit(self, x, y):
+        self._x, self._y = x, y
+
+    def predict(self, x, return_std):
+        away = np.linalg.norm(x[:, None] - self._x[None], axis=2)
+        return self._y[away.argmin(axis=1)], away.min(axis=1)
 
 
 def npoints(n, learner):
@@ -94,6 +106,19 @@ def kinds(wrap=lambda function: function):
         ),
         "OptimizerLearner": (
             lambda: OptimizerLearner(f, {"x": (-1.0, 1.0)}),
+            partial(npoints, 40),
+        ),
+        "RankingLearner": (
+            lambda: RankingLearner(f, np.linspace(-1, 1, 80), Nearest(), refit_every=10),
+            partial(npoints, 40),
+        ),
+        "RankingVectors": (
+            lambda: RankingLearner(
+                plane,
+                [[a / 9, b / 9] for a in range(9) for b in range(9)],
+                Nearest(),
+                refit_every=7,
+            ),
             partial(npoints, 40),
         ),
         "BalancingOptimizers": (

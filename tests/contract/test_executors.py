@@ -120,7 +120,7 @@ def test_fault_31_workers_end_when_the_client_is_killed(method, tmp_path):
     workers = [psutil.Process(int(pid)) for pid in line.split()]
     client.kill()
     client.wait()
-    _, alive = psutil.wait_procs(workers, timeout=10)
+    _, alive = psutil.wait_procs(workers, timeout=60)
     assert alive == []
 
 
@@ -131,7 +131,7 @@ def test_close_kills_workers_that_do_not_return():
     pool.submit(time.sleep, 100)
     begin = time.monotonic()
     assert executor.close(pool, 0.2)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 60
     assert not psutil.pid_exists(pid)
 
 

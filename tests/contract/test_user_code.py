@@ -259,7 +259,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.
 def ended_popen(number):
     process = subprocess.Popen(["sleep", "100"])
     process.send_signal(number)
-    return process.wait(20) == -number
+    return process.wait(60) == -number
 
 
 def ended_child(number, pause):
@@ -299,7 +299,7 @@ def test_processes_that_a_function_starts_end_when_terminated(opened, tmp_path):
     outcome = run(learner, opened, tmp_path)
     assert outcome.error is None
     assert learner.result() == [True] * (len(numbers) + 1)
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < 60
 
 
 def test_a_signal_shortens_neither_a_sleep_nor_a_system_call(opened, tmp_path):
@@ -510,7 +510,7 @@ def test_a_signal_to_all_ranks_ends_no_mpi_world(tmp_path):
         "        os.kill(os.getpid(), number)\n"
         "        child = subprocess.Popen(['sleep', '100'])\n"
         "        child.send_signal(number)\n"
-        "        assert child.wait(20) == -number\n"
+        "        assert child.wait(60) == -number\n"
         "    return x\n"
         "if __name__ == '__main__':\n"
         "    pool = MPI4Py().open(3)\n"

@@ -60,7 +60,7 @@ class AgentNode:
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(str(folder / "head"))
         self._server.listen()
-        self._server.settimeout(20)
+        self._server.settimeout(60)
         with (folder / "output").open("w") as output:
             self.supervisor = subprocess.Popen(
                 [sys.executable, "-m", "adaptive_scheduler.client.tasks.node.supervisor",
@@ -84,7 +84,7 @@ class AgentNode:
         self.wait(lambda: bool(self._readies))
         return self._readies[0]
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 20) -> None:
+    def wait(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, f"not within {seconds:g} s"
@@ -125,7 +125,7 @@ class AgentNode:
     def stop(self, token: int, kind: EndKind = EndKind.CANCELLED, grace: float = 10) -> None:
         self.frames.send(StopTask(token, kind, grace))
 
-    def end_of(self, token: int, seconds: float = 20) -> TaskEnd:
+    def end_of(self, token: int, seconds: float = 60) -> TaskEnd:
         self.wait(lambda: token in self.ended, seconds)
         return self.ended[token]
 
@@ -156,7 +156,7 @@ class AgentNode:
         self.wait(lambda: path.exists() and path.read_text().strip() != "")
         return int(path.read_text())
 
-    def await_gone(self, pids: Iterable[int], seconds: float = 10) -> None:
+    def await_gone(self, pids: Iterable[int], seconds: float = 60) -> None:
         self.wait(lambda: not any(map(is_alive, pids)), seconds)
 
     def close(self) -> None:
@@ -166,7 +166,7 @@ class AgentNode:
                 self.frames.send(Quit(grace=0))
                 self.frames.flush()
                 with suppress(subprocess.TimeoutExpired):
-                    self.supervisor.wait(20)
+                    self.supervisor.wait(60)
             left = of_test(self.folder)
         finally:
             kill_all(self.folder)

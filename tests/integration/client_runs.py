@@ -62,7 +62,7 @@ class ClientRun:
             yield engine
         finally:
             engine.stop()
-            thread.join(10)
+            thread.join(60)
 
     def environment(self, job: str, **more: str) -> dict[str, str]:
         return {
@@ -99,7 +99,7 @@ class ClientRun:
         return (self.folder.ends / job).exists()
 
 
-def wait_for(condition: Callable[[], Any], timeout: float = 30.0) -> Any:
+def wait_for(condition: Callable[[], Any], timeout: float = 60.0) -> Any:
     end = time.monotonic() + timeout
     while not (found := condition()):
         assert time.monotonic() < end, "the condition did not come true in time"

@@ -98,7 +98,7 @@ class End:
     def interrupted(self) -> float:
         """Ctrl-C to a script that waits: the run goes on."""
         os.killpg(self.processes[0].pid, signal.SIGINT)
-        self.processes[0].wait(20)
+        self.processes[0].wait(60)
         return self._go_on()
 
     def watch(self) -> float:
@@ -106,7 +106,7 @@ class End:
         watching = self._command("status", "--watch", str(self.folder / "run"))
         time.sleep(2.0)
         os.killpg(watching.pid, signal.SIGINT)
-        watching.wait(20)
+        watching.wait(60)
         return self._go_on()
 
     def notebook(self) -> float:
@@ -139,7 +139,7 @@ class End:
 
     def _until_patience_is_over(self) -> float:
         """A wave of jobs starts when the first have left: it waits, too, but briefly."""
-        until(lambda: self._manager() is None, 20)
+        until(lambda: self._manager() is None, 60)
         return time.monotonic() + self.options["patience"] + NOTICED
 
     # ------------------------------------------------------------------- inside

@@ -49,10 +49,11 @@ def test_nothing_is_lost_by_kills_of_manager_client_and_job_script(accidents: Ac
     assert "reached no manager" not in run.status().text
     for learner, ledger in zip(run.load_learners(progress=False), ledgers, strict=True):
         evaluated = {float(line.removeprefix("np.float64(").rstrip(")")) for line in ledger.lines()}
-        # a kill loses what was finished in the last second; nearly all of it is asked for again
-        assert len(evaluated - set(learner.data)) <= 10
+        # a kill loses what was finished in the last second, which lasts where other tests run, too;
+        # nearly all of it is asked for again
+        assert len(evaluated - set(learner.data)) <= 30
         assert set(learner.data) <= evaluated
-    until(lambda: not accidents.processes("adaptive_scheduler.client"), 10)
+    until(lambda: not accidents.processes("adaptive_scheduler.client"))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_a_run_whose_jobs_cannot_start_is_held_with_what_they_printed(
     run = accidents.make([adaptive.Learner1D(square, (-1, 1))], options)
     run.start()
     with pytest.raises(RunError, match=f"(?s)held: all of the first 1 jobs died.*{told}"):
-        run.wait(40)
+        run.wait(90)
     assert run.status().text.count(told) == 1
 
 
@@ -79,9 +80,9 @@ def test_fault_23_a_cancel_in_mid_run_ends_all_soon_and_keeps_the_points(
     until(lambda: any(item.npoints for item in run.snapshot("all").items))
     run.cancel()
     begin = time.monotonic()
-    until(lambda: not accidents.processes("adaptive_scheduler.client"), 10)
-    assert run.wait(20).phases == {"cancelled": 1}
-    assert time.monotonic() - begin < 20
+    until(lambda: not accidents.processes("adaptive_scheduler.client"))
+    assert run.wait(60).phases == {"cancelled": 1}
+    assert time.monotonic() - begin < 40
     assert run.snapshot("all").items[0].npoints > 0
     assert run.load_learners(progress=False)[0].npoints == len(ledger.lines())
 

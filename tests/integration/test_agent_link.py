@@ -50,7 +50,7 @@ class Head:
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_: None
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 20) -> None:
+    def wait(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, f"not within {seconds:g} s"
@@ -97,7 +97,7 @@ def test_a_head_that_ends_while_its_agent_begins_does_not_wait_for_it(
     begin = time.monotonic()
     try:
         one.link.close()
-        assert time.monotonic() - begin < PATIENCE / 2
+        assert time.monotonic() - begin < PATIENCE
         assert not of_test(tmp_path)
     finally:
         kill_all(tmp_path)

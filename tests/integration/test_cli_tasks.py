@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -140,7 +141,10 @@ def test_all_of_one_task_is_shown(ended: RunFolder) -> None:
     assert "-1 has no root" in text
     assert "Traceback (most recent call last)" in text
     assert "To run it again: adaptive-scheduler retry" in text
-    assert "value 2.5" in typed("task", ended.home, "15")
+    assert re.search(r"submitted \S+, handed out \S+, begun \S+, ended \S+, told to a driver", text)
+    text = typed("task", ended.home, "15")
+    assert "value 2.5" in text
+    assert "files f, params.json" in text
     assert "why it ran for longer than its timeout of 0.2 s" in typed("task", ended.home, "14")
     text = typed("logs", ended.home, "x=3")  # by its key
     assert "exit code 3" in text
@@ -184,6 +188,9 @@ def test_a_run_that_is_over(ended: RunFolder) -> None:
      (("cancel", "9-5"), "from a smaller id to a larger one"),
      (("cancel", "3", "--tag", "shell"), "not both"),
      (("prioritise", "3"), "tasks and the priority"),
+     (("prioritise",), "Give tasks and the priority"),
+     (("prioritise", "--priority", "3"), "or --tag and the priority"),
+     (("prioritise", "3", "--priority", "high"), "high is no priority"),
      (("prioritise", "3", "high"), "high is no priority"),
      (("prioritise", "3", "nan"), "nan is no priority"),
      (("retry", "--goal", "5"), "this is a run of tasks"),
@@ -234,13 +241,18 @@ def test_a_run_is_watched_joined_and_changed(live: Executor, tmp_path: Path) -> 
         "prioritise", home, "--tag", "later", "-2.5"
     )
     assert [row["priority"] for row in read("tasks", home)][5] == -2.5
+    assert "1 task has priority -3." in typed("prioritise", home, "5", "--priority", "-3")
+    assert "8 tasks have priority 2" in typed("prioritise", home, "--tag", "later", "--priority=2")
+    text = typed("task", home, "5")
+    assert "Why it waits: 2 tasks go first: they are older" in text
+    assert "is in use: 1 core more must become free" in text
     assert "2 tasks queued again." in typed("retry", home, "3-4")
     assert "it has not ended yet" in typed("retry", home, "0")
 
     watching = start("status", home, "--watch")
     until(lambda: watching.stdout is not None and "done" in watching.stdout.readline())
     watching.send_signal(signal.SIGINT)
-    text, _ = watching.communicate(timeout=30)
+    text, _ = watching.communicate(timeout=PATIENCE)
     assert watching.returncode == 130
     assert "The run goes on" in text
 
@@ -251,7 +263,7 @@ def test_a_run_is_watched_joined_and_changed(live: Executor, tmp_path: Path) -> 
         assert [row["state"] for row in live.tasks(tag="wait")] == ["running"]
     finally:
         joined.send_signal(signal.SIGINT)
-        text, _ = joined.communicate(timeout=30)
+        text, _ = joined.communicate(timeout=PATIENCE)
     assert joined.returncode == 130, text
     assert "Traceback" not in text
 

@@ -245,7 +245,7 @@ def test_fault_07_a_manager_that_comes_back_elsewhere_is_found(tmp_path: Path) -
         assert engine.url != first
         begin = time.monotonic()
         wait_for(lambda: engine.state.reports)
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 25
         code, output = finish(client)
         assert phases(engine) == [Phase.DONE] * 2
         assert {item.attempts for item in engine.state.items.rows} == {1}

@@ -78,7 +78,7 @@ def test_nothing_is_left_of_a_driver_that_is_killed(home: Path) -> None:
     wait_for((home / "begun").exists)
     driver.kill()
     driver.communicate(timeout=PATIENCE)
-    wait_for(lambda: not processes_of(home), 20)
+    wait_for(lambda: not processes_of(home))
 
 
 def test_a_head_ends_whose_parent_died_before_it_looked(home: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_head_ends_whose_parent_died_before_it_looked(home: Path) -> None:
         head = subprocess.run(
             [sys.executable, "-m", "adaptive_scheduler.client.tasks.head.head",
              os.fspath(executor.folder), "--slots", "1", "--parent", str(dead.pid)],
-            timeout=20,
+            timeout=PATIENCE,
         )  # fmt: skip
         assert head.returncode == 0
 
@@ -123,13 +123,13 @@ def test_ctrl_c_ends_a_driver_and_leaves_its_tasks_in_the_run(home: Path) -> Non
     for one, driver in zip(homes, drivers, strict=True):
         task = int(wait_for(lambda one=one: read(one / "begun")))
         driver.send_signal(signal.SIGINT)
-        out, _ = driver.communicate(timeout=25)
+        out, _ = driver.communicate(timeout=PATIENCE)
         assert "KeyboardInterrupt" in out
         assert f"Tasks are left in {one}" in out
         assert f"else Executor.attach('{one}/run')" in out
         assert f"adaptive-scheduler retry {one}/run" in out
         assert not psutil.pid_exists(task)
-    wait_for(lambda: not processes_of(home), 20)
+    wait_for(lambda: not processes_of(home))
 
 
 def read(path: Path) -> str:
@@ -268,11 +268,11 @@ def test_a_task_returns_the_ids_of_tasks_that_it_submits(home: Path) -> None:
 def test_a_look_at_a_closed_run_leaves_it_closed_and_no_process(home: Path) -> None:
     with Executor(Here(slots=1), folder=home / "run") as executor:
         assert executor.submit(pow, 2, 5).result(PATIENCE) == 32
-    wait_for(lambda: not processes_of(home), 20)
+    wait_for(lambda: not processes_of(home))
     again = Executor.attach(home / "run")
     assert [future.result(PATIENCE) for future in again.futures] == [32]
     again.shutdown()
-    wait_for(lambda: not processes_of(home), 10)
+    wait_for(lambda: not processes_of(home))
     assert is_closed(RunFolder(home / "run"))
 
 
@@ -305,7 +305,7 @@ def test_a_manager_that_dies_while_it_is_told_of_the_end_is_not_waited_for(home:
     end.join(0.5)
     assert end.is_alive()
     os.kill(manager, signal.SIGKILL)
-    end.join(5)
+    end.join(PATIENCE / 2)  # a shutdown waits twice as long for a manager that lives
     assert not end.is_alive()
 
 

@@ -269,6 +269,22 @@ def test_inputs_are_copied_into_a_folder_with_a_blank_in_its_name(
         Command("true", inputs=[tmp_path / "missing"])
 
 
+def test_large_files_are_linked(executor: Executor, tmp_path: Path) -> None:
+    large = tmp_path / "large file"
+    large.write_text("5")
+    command = Command("cat 'large file' > r", value=float_file("r"), links=[large])
+    future = executor.submit(command)
+    assert future.result(PATIENCE) == 5
+    assert future.folder is not None
+    assert (future.folder / "large file").readlink() == large
+    with pytest.raises(InputError, match="two are called 'large file'"):
+        Command("true", inputs=[large], links=[large])
+    with pytest.raises(InputError, match="must be a list of files: links="):
+        Command("true", links=str(large))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="missing does not exist"):
+        executor.submit(Command("true", links=[tmp_path / "missing"]))
+
+
 def test_errors_of_commands_name_what_is_known(executor: Executor) -> None:
     with pytest.raises(TaskError, match="no-such-program: No such file"):
         executor.submit(Command(["no-such-program", "1"])).result(PATIENCE)

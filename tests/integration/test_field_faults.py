@@ -263,7 +263,7 @@ def test_fault_23_nothing_is_left_of_a_run_whose_kernel_died(tmp_path: Path) -> 
     viewer = ManagerClient(RunFolder(tmp_path / "run"))
     until(lambda: viewer.snapshot("none").over, 60)
     assert viewer.snapshot("none").phases == {"done": 4}
-    until(lambda: not viewer.lives(), 20)
+    until(lambda: not viewer.lives(), 60)
     argv = [sys.executable, "-m", "adaptive_scheduler.localbatch", "queue"]
     argv.append(f"--state={tmp_path / 'batch'}")
     queue = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout

@@ -23,7 +23,7 @@ PATIENCE = 90.0
 NODE = "adaptive_scheduler.client.tasks.node."
 OTHER = "adaptive_scheduler.client.tasks.other_nodes."
 #: Seconds after which nothing is left on any node.
-GONE = 10.0
+GONE = 30.0
 
 
 def note(folder: str, n: int) -> tuple[str, int]:
@@ -64,7 +64,7 @@ class Run:
         """Run tasks; return where they have run."""
         return {future.result(PATIENCE)[0] for future in self.submit(n)}
 
-    def await_nodes(self, nodes: set[str], seconds: float = 40) -> None:
+    def await_nodes(self, nodes: set[str], seconds: float = PATIENCE) -> None:
         """Run tasks until all these nodes run some, and no other does."""
         end = time.monotonic() + seconds
         while (found := self.nodes()) != nodes:

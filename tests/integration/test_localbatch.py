@@ -30,7 +30,7 @@ from adaptive_scheduler.localbatch.folder import Folder, try_lock
 from adaptive_scheduler.localbatch.store import Store
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
@@ -250,7 +250,7 @@ def test_a_job_that_can_never_start_is_refused(cluster: Cluster) -> None:
 def test_two_hundred_jobs(cluster: Cluster) -> None:
     begun = time.monotonic()
     jobs = cluster.submit("true", 200)
-    wait_for(lambda: not cluster.queue(), "200 jobs of true", 30)
+    wait_for(lambda: not cluster.queue(), "200 jobs of true")
     print(f"200 jobs: {time.monotonic() - begun:.1f} s")
     assert set(cluster.causes(*jobs)) == {"completed"}
 
@@ -406,16 +406,16 @@ def test_an_end_without_a_server_is_found_later(cluster: Cluster) -> None:
 
 
 def test_the_walltime_of_an_adopted_job_began_at_its_start(cluster: Cluster) -> None:
-    (job,) = cluster.submit("date +%s.%N; sleep 60", walltime=3)
+    (job,) = cluster.submit("date +%s.%N; sleep 60", walltime=5)
     cluster.says(job, "\n")
     cluster.kill_server()
     begun = time.time()
-    wait_for(lambda: time.time() - begun > 1.5, "half of the walltime")
+    wait_for(lambda: time.time() - begun > 4, "most of the walltime")
     cluster.queue()
     wait_for(lambda: not cluster.members(), "the end by walltime")
     took = time.time() - float(cluster.output(job).split()[0])
     assert cluster.causes(job) == ["timeout"]
-    assert 2.5 < took < 4.4  # a walltime that began anew would end it after 4.5 s or more
+    assert 4.5 < took < 8.5  # a walltime that began anew would end it after 9 s or more
 
 
 def test_every_job_runs_once_though_the_server_is_killed(cluster: Cluster) -> None:

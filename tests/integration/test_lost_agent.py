@@ -16,7 +16,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
 from adaptive_scheduler.core.wire.tasks import EndKind
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Listener:

@@ -21,7 +21,7 @@ from adaptive_scheduler.errors import ProtocolError
 from adaptive_scheduler.io.transport.keys import KeyPair
 from adaptive_scheduler.io.transport.node_link import NodeClient, NodeServer
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from adaptive_scheduler.core.wire.tasks import EndKind, Given
 from adaptive_scheduler.schedulers.node_launch import NodeLauncher
 from tests.integration.agent_node import MARK, kill_all, of_test
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 JOB = "job.1"
 PROXY = "adaptive_scheduler.client.tasks.other_nodes.proxy"
 NODE = "adaptive_scheduler.client.tasks.node."
@@ -335,7 +335,7 @@ def test_only_what_an_earlier_life_of_this_job_left_on_this_node_is_killed(
     tasks = [subprocess.Popen(["sleep", "60"], env={**os.environ, **one}) for one in environs]
     try:
         wait_for_earlier(JOB, "second", 0.0)
-        tasks[0].wait(5)
+        tasks[0].wait(PATIENCE)
         assert [task.poll() for task in tasks[1:]] == [None, None, None]
     finally:
         for task in tasks:

@@ -74,7 +74,7 @@ def test_the_run_of_a_learner_ends_with_the_points_it_has(tmp_path: Path, worker
     assert outcome.is_pool_stuck
     assert 7 <= outcome.npoints < 30
     assert 7 not in learner.data
-    assert seconds < 15
+    assert seconds < 60
 
 
 def test_slow_starts_and_initializers_are_not_timed_as_points(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_pool_of_the_users_own_that_hangs_says_so() -> None:
     pool = custom.open(1)
     future = pool.submit(time.sleep, 3600)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not future.running():
             assert time.monotonic() < deadline
             time.sleep(0.05)

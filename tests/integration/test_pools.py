@@ -18,7 +18,8 @@ from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.wire.messages import Ok, Owner, Request
-from adaptive_scheduler.core.wire.tasks import AddPool, CloseRun, PoolList, Pools, PoolState
+from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, PoolState
+from adaptive_scheduler.core.wire.tasks import CloseRun
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.io.transport.connection import Connection
 from adaptive_scheduler.runs.driver.start_run import start_run
@@ -75,7 +76,7 @@ class PoolRun:
         self.ask(CloseRun())
         self._connection.close()
         wait_for(lambda: not self.folder.manager.exists())
-        wait_for(lambda: not of_run(os.fspath(self.folder)), 15.0)
+        wait_for(lambda: not of_run(os.fspath(self.folder)))
 
 
 def words(process: psutil.Process) -> list[str]:
@@ -243,7 +244,7 @@ def test_nothing_is_left_of_a_head_that_ends(tmp_path: Path, number: signal.Sign
     children = psutil.Process(head.pid).children(recursive=True)
     assert len(children) >= 4
     head.send_signal(number)
-    assert head.wait(20) == (0 if number == signal.SIGTERM else -number)
+    assert head.wait(PATIENCE) == (0 if number == signal.SIGTERM else -number)
     _, alive = psutil.wait_procs(children, 15)
     assert alive == []
     if number == signal.SIGTERM:  # it has said what became of them
@@ -267,3 +268,23 @@ def test_a_supervisor_that_is_killed_is_started_anew(tmp_path: Path) -> None:
         assert executor.submit(affinity).result(PATIENCE)
         _, alive = psutil.wait_procs(children, 15)
         assert alive == []
+
+
+def test_a_driver_that_begins_as_the_last_one_has_ended_keeps_its_manager(tmp_path: Path) -> None:
+    """It sent each head away, and failed all tasks, since the pools of the last driver are removed."""
+    folder = run_folder(tmp_path / "run", "tasks")
+    scheduler = LocalScheduler(cores=1, max_cores=4, kill_wait=5, state=tmp_path / "batch")
+    with Executor(scheduler, folder=tmp_path / "run", idle=0.1, interval=1.0) as executor:
+        assert executor.submit(abs, -1).result(PATIENCE) == 1
+    pid = read_address(folder).pid
+    with Executor(Here(slots=1), folder=tmp_path / "run") as executor:
+        executor.remove_pool("pool")
+        assert executor._closing.heads[0].process.poll() is None
+        assert [one.result(PATIENCE) for one in executor.submit_many(abs, [-2, -3])] == [2, 3]
+        assert read_address(folder).pid == pid
+    last = Executor.attach(tmp_path / "run")
+    last.add_pool(Here(slots=1))
+    assert last.submit(abs, -4).result(PATIENCE) == 4
+    assert read_address(folder).pid == pid
+    last.shutdown()
+    wait_for(lambda: not folder.manager.exists(), 15.0)  # it is closed again

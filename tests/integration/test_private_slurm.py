@@ -43,4 +43,4 @@ def test_a_private_slurm_ends_with_its_owner_even_by_sigkill() -> None:
     finally:
         owner.kill()
         owner.communicate()
-    until(lambda: not remains.processes(folder) and not folder.exists(), 40)
+    until(lambda: not remains.processes(folder) and not folder.exists(), 60)

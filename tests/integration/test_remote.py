@@ -170,6 +170,14 @@ def test_a_command_has_its_inputs_its_value_and_its_log(executor: Executor, tmp_
     assert short.read() == "1\n"
 
 
+def test_a_command_has_links_to_files_that_are_there(executor: Executor) -> None:
+    future = executor.submit(Command("head -n 1 passwd", links=["/etc/passwd"]))
+    assert future.result(PATIENCE) == 0
+    assert future.read().startswith("root:")
+    with pytest.raises(InputError, match="missing does not exist"):
+        executor.submit(Command("true", links=["/etc/missing"]))
+
+
 def test_large_inputs_survive_a_connection_that_breaks(
     executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,7 +366,7 @@ def test_a_driver_that_is_killed_has_its_results_when_it_is_run_again(
         first.kill()
         first.wait()
     assert children
-    until(lambda: not any(map(lives, children)), 20)
+    until(lambda: not any(map(lives, children)))
     again = subprocess.run(
         argv, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False
     )

@@ -121,7 +121,7 @@ def test_a_goal_that_is_a_number_of_points_is_met_exactly(function, n, pool, tmp
 
 
 def third_is_slow(x):
-    time.sleep(4 if x == 2 else 0.01)
+    time.sleep(100 if x == 2 else 0.01)
     return x
 
 
@@ -135,7 +135,7 @@ def test_a_point_that_takes_far_longer_does_not_hold_up_a_goal_of_points(tmp_pat
     begin = time.monotonic()
     outcome = run_learner(work)
     assert (outcome.reason, outcome.npoints) == ("goal", 20)
-    assert time.monotonic() - begin < 3.9
+    assert time.monotonic() - begin < 60
     assert 2 not in work.learner.data
     executor.close(pool, 0)
 
@@ -167,13 +167,13 @@ def test_no_point_starts_that_cannot_end_before_the_deadline(pool, tmp_path):
     )
     outcome = run_learner(work)
     assert outcome.reason == "deadline"
-    assert time.monotonic() < deadline + 1
+    assert time.monotonic() < deadline + 10
     assert len(ledger.lines()) == outcome.npoints > 0
     assert outcome.saved
 
 
 def late_ones_are_slow(x):
-    time.sleep(3 if x >= 10 else 0.01)
+    time.sleep(100 if x >= 10 else 0.01)
     return x
 
 
@@ -197,13 +197,16 @@ def test_points_that_do_not_return_leave_time_for_the_last_save(tmp_path):
     assert list(read_journals(fname)) == []
 
 
-def test_a_stop_from_another_thread_waits_no_longer_than_its_patience(pool, tmp_path):
-    run = LearnerRun(LearnerWork(sequence(slow(2)), str(tmp_path / "d.pickle"), None, pool, 2))
+def test_a_stop_from_another_thread_waits_no_longer_than_its_patience(tmp_path):
+    executor = ProcessPool()
+    pool = executor.open(2)  # its own: its workers sleep when this is over
+    run = LearnerRun(LearnerWork(sequence(slow(100)), str(tmp_path / "d.pickle"), None, pool, 2))
     threading.Timer(0.3, run.stop, ("signal", 0.2)).start()
     begin = time.monotonic()
     outcome = run.run()
+    assert time.monotonic() - begin < 60
+    executor.close(pool, 0)
     assert outcome.reason == "signal"
-    assert time.monotonic() - begin < 1.5
 
 
 def test_a_lost_lease_leaves_the_file_alone_and_the_points_in_the_journal(pool, tmp_path):
@@ -327,7 +330,7 @@ def start_client(tmp_path, kind, cores, n):
     return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
 
 
-def wait_for(condition, seconds=20.0):
+def wait_for(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -343,8 +346,8 @@ def kill_client(process, kind):
         [p for p in family if "client.py" in " ".join(p.cmdline())] if kind == "mpi4py" else []
     )
     os.kill(victims[0].pid if victims else process.pid, signal.SIGKILL)
-    process.wait(20)
-    _, alive = psutil.wait_procs(family, timeout=10)
+    process.wait(60)
+    _, alive = psutil.wait_procs(family, timeout=60)
     return alive
 
 
@@ -366,7 +369,7 @@ def test_kill_9_loses_only_points_in_flight_or_younger_than_the_interval(kind, t
 @pytest.mark.parametrize("kind", ["process-pool", pytest.param("mpi4py", marks=pytest.mark.mpi)])
 def test_functions_of_main_run_to_the_end(kind, tmp_path):
     process = start_client(tmp_path, kind, 3 if kind == "mpi4py" else 2, 40)
-    out, _ = process.communicate(timeout=40)
+    out, _ = process.communicate(timeout=100)
     assert out.split() == ["goal", "40"]
     assert process.returncode == 0
     assert len(Ledger(tmp_path / "ledger", None).lines()) == 40
@@ -380,7 +383,7 @@ def test_an_mpi_world_of_the_wrong_size_is_an_error_that_names_both_sizes(tmp_pa
         "if __name__ == '__main__':\n    launcher_for('mpi4py').open(4)\n"
     )
     argv = [sys.executable, "-m", "mpi4py.futures", str(script)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=40)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=100)
     assert done.returncode != 0
     assert "EnvironmentMismatchError: This job was given 4 MPI ranks" in done.stderr
     assert "so there are 4 clients" in done.stderr

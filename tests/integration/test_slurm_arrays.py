@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.mpi, pytest.mark.timeout(240)]
 
 #: Seconds: a few times what it takes on an idle host (4 and 8 s), and far less than the minute
 #: for which tasks that Slurm lists no more once counted as living.
-SOON = 25.0
+SOON = 50.0
 
 
 def until(is_so: Callable[[], bool], seconds: float = 60.0) -> float:

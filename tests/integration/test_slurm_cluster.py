@@ -30,7 +30,7 @@ from adaptive_scheduler.schedulers.slurm import SLURM
 from tests.clusters.slurm import PrivateSlurm
 from tests.unit.test_times import SLURM_TIMES
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slurm]
 
 T = TypeVar("T")
 LAUNCHERS = {"mpiexec": default_mpiexec(sys.executable), "srun": ["srun", "--mpi=pmi2"]}
@@ -78,7 +78,7 @@ class User:
 
         return self.until(found)
 
-    def until(self, look: Callable[[], T | None], seconds: float = 40) -> T:
+    def until(self, look: Callable[[], T | None], seconds: float = 90) -> T:
         """Wait for a truth; at the deadline tell what the cluster was doing."""
         deadline = time.monotonic() + seconds
         while not (seen := look()):

@@ -20,14 +20,13 @@ from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.retry_policy import RetryPolicy
 from adaptive_scheduler.core.wire.messages import Refused
+from adaptive_scheduler.core.wire.pools import AddPool, RemovePool
 from adaptive_scheduler.core.wire.tasks import (
-    AddPool,
     CloseRun,
     EndKind,
     Given,
     NewTask,
     Prioritise,
-    RemovePool,
     Submit,
     Withdraw,
 )

@@ -195,7 +195,6 @@ def test_a_known_key_is_asked_for_its_end(book: TaskBook, manager: FakeManager) 
     manager.ended[0] = TaskResult(0, "done", b"\x80\x04K\x07.")
     (future,) = submitted(book, 1, key="k")
     assert future.result(10) == 7
-    assert book.history.collected(0)
 
 
 def test_the_cancel_of_one_of_two_futures_of_a_key_leaves_the_other(

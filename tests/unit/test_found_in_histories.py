@@ -15,6 +15,7 @@ from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.messages import Goodbye, Ok, Refused
+from adaptive_scheduler.core.wire.pools import RemovePool
 from adaptive_scheduler.core.wire.tasks import (
     CloseRun,
     EndKind,
@@ -22,7 +23,6 @@ from adaptive_scheduler.core.wire.tasks import (
     Held,
     Order,
     Prioritise,
-    RemovePool,
     Trade,
     Work,
 )

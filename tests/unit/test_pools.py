@@ -19,6 +19,7 @@ from adaptive_scheduler.core.jobs.commands import (
     SubmitJobs,
 )
 from adaptive_scheduler.core.jobs.commands import Submitted as JobsSubmitted
+from adaptive_scheduler.core.jobs.nodes import TASK_FAILURES
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import DONE, FAILED, QUEUED, RUNNING
 from adaptive_scheduler.core.tasks.demand import PoolJobs, footprint, jobs_beside
@@ -38,9 +39,9 @@ from adaptive_scheduler.core.wire.messages import (
     decode_reply,
     encode_request,
 )
+from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, RemovePool
 from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot
 from adaptive_scheduler.core.wire.tasks import (
-    AddPool,
     CloseRun,
     Collect,
     End,
@@ -48,9 +49,7 @@ from adaptive_scheduler.core.wire.tasks import (
     Held,
     NewTask,
     NodeChange,
-    PoolList,
-    Pools,
-    RemovePool,
+    OpenRun,
     Submit,
     TasksSubmitted,
     Trade,
@@ -387,13 +386,14 @@ class Head:
     """The head of a job, played by the test."""
 
     def __init__(
-        self, run: Run, job: str, cores: int = 4, node: str = "n", left: float | None = None
-    ) -> None:
+        self, run: Run, job: str, cores: int = 4, node: str = "n", left: float | None = None,
+        memory: int | None = None,
+    ) -> None:  # fmt: skip
         self.run, self.owner = run, Owner(job, 0, 0, f"head of {job}")
         run.queue[job] = JobState.RUNNING
         self.seen = self.ended = self.told = 0
         self.tokens: list[int] = []
-        inventory = [NodeInventory(node, list(range(cores)))]
+        inventory = [NodeInventory(node, list(range(cores)), [], memory)]
         run.ask(Hello(node, 1, cores, inventory=inventory), self.owner)
         self.trade(holds=[], seconds_left=left)
 
@@ -1011,6 +1011,54 @@ def test_a_head_that_waits_is_told_at_once_that_the_run_is_over(end: Any) -> Non
     assert work.leave
 
 
+def test_a_run_that_was_over_a_moment_ago_is_opened_by_its_next_driver() -> None:
+    """Its heads are not sent away, and its tasks are not refused because its pools are removed."""
+    run = Run()
+    run.add()
+    assert run.ask(CloseRun()) == Ok()
+    run.manager.dispatcher.is_over()
+    assert run.ask(OpenRun()) == Ok()
+    assert not is_over(run)
+    head = Head(run, "here:host:1")
+    run.ask(RemovePool("p"))
+    assert not head.trade().leave
+    assert run.submit(1).items == [0]
+    assert head.trade().tasks
+    assert run.ask(CloseRun()) == Ok()
+    head.end_all()
+    assert head.trade().leave
+
+
+def test_nothing_is_refused_while_a_head_that_was_joined_is_away_for_a_moment() -> None:
+    """As one that is started anew after a Ctrl-C: the pools of an earlier driver are removed."""
+    run = Run()
+    run.add()
+    head = Head(run, "here:host:1")
+    run.ask(RemovePool("p"))
+    run.ask(Goodbye("signal"), head.owner)
+    large = TaskResources(threads_per_rank=5)
+    assert run.submit(1, large).items == [0]
+    run.turn(31)
+    assert run.manager.items.rows[0].phase is QUEUED
+    Head(run, "here:host:2")  # with four cores
+    assert run.manager.items.rows[0].phase is FAILED
+
+
+def test_nothing_is_refused_until_heads_that_were_joined_have_met_a_new_manager() -> None:
+    run = Run()
+    run.add()
+    head = Head(run, "here:host:1", cores=8)
+    large = TaskResources(threads_per_rank=5)
+    assert run.submit(1, large).items == [0]
+    run.manager.restart()
+    assert run.submit(1, large, batch="c").items == [1]
+    run.turn(1)
+    assert not run.manager.items.phases[FAILED]
+    run.turn(60)  # it is gone
+    assert run.submit(1, large, batch="d").items == [-1]
+    assert head.owner.job not in run.manager.state.jobs.live
+
+
 def test_a_run_whose_driver_is_gone_for_long_is_over() -> None:
     run = Run(driver_patience=100.0)
     run.submit(1)
@@ -1106,6 +1154,31 @@ def test_a_node_of_several_that_alone_fails_tasks_is_avoided_and_its_job_goes_on
     assert begun_on_bad < 20, "it would have failed half of them"
     assert not work.leave
     assert run.manager.items.phases[DONE] >= 50
+
+
+@pytest.mark.parametrize(("part", "blamed"), [(1, {"m"}), (0, {"n"}), (-1, set()), (7, set())])
+def test_a_task_over_nodes_blames_the_node_on_which_it_has_failed(
+    part: int, blamed: set[str]
+) -> None:
+    """The first one of its nodes was blamed; and another one was never good."""
+    run = Run()
+    run.add(pool(resources=Resources(cores=4, nodes=2), max_jobs=1))
+    run.submit(200, TaskResources(nodes=2))
+    run.turn()
+    head = HeadOfTwo(run, run.jobs()[0])
+    head.trade(nodes=[NodeChange(1, 1, NodeInventory("m", [0, 1]))])
+    health = run.manager.state.stops.nodes
+    health.add(["k", "l"])  # not more than half are avoided
+    for _ in range(30):
+        head.end(head.tokens[0], seconds=1.0)
+        head.end(head.tokens[0], EndKind.EXIT, seconds=1.0, part=part)
+    assert not health.failing_tasks(run.clock.monotonic)
+    for n in range(20):
+        health.on_task_end("k", n, 1.0, run.clock.monotonic, good=True)
+    for _ in range(TASK_FAILURES):
+        head.end(head.tokens[0], EndKind.EXIT, seconds=1.0, part=part)
+    assert set(health.failing_tasks(run.clock.monotonic)) == blamed
+    assert run.manager.state.jobs.live
 
 
 # --------------------------------------------------------------------------- jobs that lack nodes

@@ -13,7 +13,16 @@ import pytest
 
 import adaptive_scheduler
 
-MODULES = ("", ".scheduler", ".server_support", ".client_support", ".errors", ".sweeps")
+MODULES = (
+    "",
+    ".scheduler",
+    ".server_support",
+    ".client_support",
+    ".errors",
+    ".sweeps",
+    ".emews",
+    ".utils",
+)
 
 
 @pytest.mark.parametrize("module", MODULES)

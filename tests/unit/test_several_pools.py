@@ -21,12 +21,12 @@ from adaptive_scheduler.core.tasks.resources import (
     rounded_up,
 )
 from adaptive_scheduler.core.tasks.task_submits import MOST_EXACT, TaskSubmits
+from adaptive_scheduler.core.wire.pools import RemovePool
 from adaptive_scheduler.core.wire.tasks import (
     Collect,
     End,
     EndKind,
     NewTask,
-    RemovePool,
     Results,
     Submit,
     TasksSubmitted,

@@ -6,12 +6,15 @@ from typing import Any
 
 from hypothesis import given
 
-from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.tasks.demand import at_a_time
+from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, capacity
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.tasks.task_submits import MOST_EXACT
 from adaptive_scheduler.core.wire.messages import Refused
+from adaptive_scheduler.core.wire.pools import RemovePool
 from adaptive_scheduler.core.wire.slots import SlotCount, Slots
-from adaptive_scheduler.core.wire.tasks import RemovePool
-from adaptive_scheduler.manager.tasks.slots import capacity
+from adaptive_scheduler.core.wire.tasks import Withdraw
 from tests.unit.test_place import GB, NODES, RESOURCES
 from tests.unit.test_pools import Head, Run, pool
 
@@ -56,3 +59,32 @@ def test_a_driver_is_told_how_many_of_its_tasks_have_room() -> None:
     assert slots() == SlotCount(0, ending=5)  # they run in jobs that are given nothing more
     assert slots(threads_per_rank=3) == SlotCount(0)
     assert isinstance(slots(ranks_per_node=0), Refused)
+
+
+@given(RESOURCES)
+def test_as_many_tasks_need_one_job_as_have_room_in_one(resources: TaskResources) -> None:
+    """Jobs are asked for by the same count as slots are."""
+    whole = pool(resources=Resources(cores=16, nodes=2, gpus=3, memory=64 * 1024)).inventory
+    room = capacity(whole.nodes, resources)
+    if whole.could_ever_hold(resources):
+        assert min(at_a_time(resources, whole)) >= room
+        if resources.nodes == 1:
+            assert min(at_a_time(resources, whole)) == room
+
+
+def test_kinds_that_are_rounded_up_are_counted_as_they_are_kept() -> None:
+    """Beyond 64 kinds a task is given a little more than it asked for."""
+    run = Run()
+    run.add(pool(resources=Resources(cores=4, memory=1000), max_jobs=1))
+    for n in range(MOST_EXACT):
+        run.submit(1, TaskResources(memory=n + 1), batch=f"b{n}")
+    odd = TaskResources(memory=330 * 2**20 + 1)  # three of them would fit
+    assert run.submit(2, odd, batch="odd").items == [MOST_EXACT, MOST_EXACT + 1]
+    kept = run.manager.state.tasks.resources[-1]
+    assert kept.memory == 384 * 2**20
+    run.ask(Withdraw(list(range(MOST_EXACT))))
+    run.turn()
+    Head(run, run.jobs()[0], memory=1000 * 2**20)
+    assert run.ask(Slots(odd)) == SlotCount(2)
+    run.ask(RemovePool("p"))
+    assert run.ask(Slots(odd)) == SlotCount(0, ending=2)

@@ -639,6 +639,17 @@ def test_the_death_of_a_node_is_nobodys_fault() -> None:
     assert ends == {1: EndKind.CUT, 2: EndKind.DIED}
 
 
+@pytest.mark.parametrize("is_ending", [False, True])
+def test_a_task_that_ran_alone_on_a_lost_node_is_told_apart(is_ending: bool) -> None:
+    """Perhaps it kills all that its user has there."""
+    session = HeadSession()
+    session.take(Work(tasks=[Given(1, 1, 0, on(1)), Given(2, 2, 1, on(0, 2, core=1))]))
+    kind = EndKind.CUT if is_ending else EndKind.LOST
+    assert session.lose("lost", is_ending=is_ending, node=2, is_node=True) == {2: kind}
+    assert session.lose("lost", is_ending=is_ending, node=1, is_node=True) == {}
+    assert [end.kind for end in session.trade(0.0).ended] == [kind]
+
+
 def test_a_task_with_a_place_on_a_lost_node_comes_back_and_none_takes_its_place_over() -> None:
     session = HeadSession()
     session.take(Work(tasks=[Given(1, 1, 0, on(0)), Given(2, 2, 0, None), Given(3, 3, 0, None)]))

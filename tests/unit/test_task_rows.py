@@ -13,6 +13,7 @@ from adaptive_scheduler.core.rows import item_table, ready_queue
 from adaptive_scheduler.core.rows.events import Cancelled, TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import MAX_CUTS, rank_of
+from adaptive_scheduler.core.rows.retry_decision import MAX_LOSSES
 from adaptive_scheduler.core.rows.row import (
     CANCELLED,
     DONE,
@@ -104,6 +105,26 @@ def test_the_end_of_a_job_delays_nothing(kind: EndKind) -> None:
     table = ItemTable([task(0, policy=RetryPolicy(5, delay=30.0))])
     assert run(table, 0, kind).phase is QUEUED
     assert free_of(table) == [0]
+
+
+@pytest.mark.parametrize(("max_crashes", "tries"), [(0, 3), (None, 4), (2, 5)])
+def test_a_task_with_which_node_after_node_is_lost_is_given_up(
+    max_crashes: int | None, tries: int
+) -> None:
+    """Nothing else ran there; for ever, it was tried again uncounted."""
+    table = ItemTable([task(0, policy=RetryPolicy(0, max_crashes, delay=30.0))])
+    for n in range(1, tries + 1):
+        after = run(table, 0, EndKind.LOST, reason="lost")
+        assert after.phase is (FAILED if n == tries else QUEUED)
+        assert bool(free_of(table)) == (n <= MAX_LOSSES)  # a crash is delayed
+        table.wake_delayed(100.0 * n)
+        table.wake_delayed(100.0 * n + 30)
+    assert after.reason == (
+        f"lost; {tries} times a node was lost on which nothing else ran: perhaps it kills what runs there"
+    )
+    assert table.retry([0], 0.0)
+    assert run(table, 0, EndKind.LOST).phase is QUEUED
+    assert (table.task(0).losses, table.task(0).crashes) == (1, 0)
 
 
 def test_a_delayed_task_can_be_cancelled_and_retried() -> None:

@@ -10,13 +10,13 @@ from rich.console import Console
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import Item, Phase, TaskItem
 from adaptive_scheduler.core.tasks.pools import Pool
+from adaptive_scheduler.core.wire.pools import PoolState
 from adaptive_scheduler.core.wire.snapshot import (
     FAILED_TASKS,
     ItemView,
     JobRow,
     failed_task_views,
 )
-from adaptive_scheduler.core.wire.tasks import PoolState
 from adaptive_scheduler.runs.views import render, tasks
 from adaptive_scheduler.runs.views.status import RunSnapshot, status_of
 

@@ -153,6 +153,8 @@ class TaskEnd(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
         For people: why.
     begun : bool
         Whether its function or program was begun.
+    part : int
+        See `core.wire.tasks.End`.
     """
 
     token: int
@@ -164,6 +166,7 @@ class TaskEnd(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     peak: int = 0
     text: str = ""
     begun: bool = True
+    part: int = 0
 
 
 class Do(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):

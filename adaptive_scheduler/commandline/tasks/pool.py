@@ -26,7 +26,7 @@ from adaptive_scheduler.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from adaptive_scheduler.core.paths import RunFolder
-    from adaptive_scheduler.core.wire.tasks import PoolState
+    from adaptive_scheduler.core.wire.pools import PoolState
     from adaptive_scheduler.runs.task_run import TaskRun
 
 #: What a pool may have of its own; the rest is the run's.

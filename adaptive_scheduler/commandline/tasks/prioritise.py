@@ -26,9 +26,10 @@ class CommandWithNegatives(CommandWithAliases):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Move them to the end, behind ``--``."""
         if "--" not in args:
-            negative = [one for one in args if _NEGATIVE.fullmatch(one)]
-            others = [one for one in args if not _NEGATIVE.fullmatch(one)]
-            args = [*others, "--", *negative] if negative else args
+            negative = [n for n, one in enumerate(args) if _NEGATIVE.fullmatch(one)
+                        and args[n - 1 : n] != ["--priority"]]  # fmt: skip
+            others = [one for n, one in enumerate(args) if n not in negative]
+            args = [*others, "--", *(args[n] for n in negative)] if negative else args
         return super().parse_args(ctx, args)
 
 
@@ -36,14 +37,17 @@ class CommandWithNegatives(CommandWithAliases):
 def prioritise(
     run: NamedRun,
     words: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            help="Tasks (ids, ranges such as 20-29, names), unless --tag is given; then the new "
-            "priority: a number, the highest goes first.",
-            metavar="[TASK...] PRIORITY",
+            help="Tasks (ids, ranges such as 20-29, names), unless --tag is given; then, unless "
+            "--priority is given, the new priority: a number, the highest goes first.",
+            metavar="[TASK...] [PRIORITY]",
         ),
-    ],
+    ] = None,
     tag: Tag = None,
+    priority: Annotated[
+        str | None, typer.Option(help="The new priority, if it is not the last word.")
+    ] = None,
 ) -> None:
     """Give tasks that have not ended a new priority: the highest goes first.
 
@@ -53,14 +57,23 @@ def prioritise(
     """
     from adaptive_scheduler.runs.task_run import TaskRun
 
-    *names, last = words
-    priority = _number(last, has_more=bool(names) or tag is not None)
+    names, typed = _split(words or [], priority)
+    number = _number(typed, has_more=bool(names) or tag is not None)
     found = TaskRun(find_run(run))
     items = chosen_tasks(found, names, tag)
-    n = found.prioritise(items, priority)
+    n = found.prioritise(items, number)
     ended = len(items) - n
     rest = f"; {ended:,} had ended before" if ended else ""
-    print_line(f"{counted(n, 'task')} {'has' if n == 1 else 'have'} priority {priority:g}{rest}.")
+    print_line(f"{counted(n, 'task')} {'has' if n == 1 else 'have'} priority {number:g}{rest}.")
+
+
+def _split(words: list[str], priority: str | None) -> tuple[list[str], str]:
+    """Return the tasks and the priority, which is the last word or an option."""
+    if priority is not None:
+        return words, priority
+    if not words:
+        raise InputError("Give tasks and the priority, such as 3 20-29 5, or 3 20-29 --priority 5.")
+    return words[:-1], words[-1]
 
 
 def _number(text: str, *, has_more: bool) -> float:
@@ -73,5 +86,5 @@ def _number(text: str, *, has_more: bool) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise InputError(f"{text} is no priority: the last word must be a number, such as 5 or -1.")
+        raise InputError(f"{text} is no priority: give a number, such as 5 or -1.")
     return number

@@ -322,6 +322,13 @@ class ItemTable:
                 self._push(item)
         return bool(due)
 
+    def delay_left(self, item_id: int, monotonic: float) -> float | None:
+        """Seconds for which an item is still held back; None: it is not."""
+        if item_id not in self._delayed.until:
+            return None
+        until = self._delayed.until[item_id]
+        return self._delayed.left_of(item_id) if until is None else max(0.0, until - monotonic)
+
     # -------------------------------------------------------------------- claims
 
     def claim(

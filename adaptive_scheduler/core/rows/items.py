@@ -71,6 +71,7 @@ from adaptive_scheduler.core.rows.events import (
     Unplaceable,
 )
 from adaptive_scheduler.core.rows.retry_decision import (
+    MAX_LOSSES,
     Budget,
     RetryDecision,
     decide_after_failure,
@@ -196,7 +197,7 @@ def _postpone(item: Item, _event: Postponed, _: Budget) -> Item:
 def _retry(item: Item, event: Retried, _: Budget) -> Item:
     phase = WAITING if event.waiting else QUEUED
     if type(item) is TaskItem:
-        item = replace(item, cuts=0, code=0)
+        item = replace(item, cuts=0, losses=0, code=0)
     return replace(
         item,
         phase=phase,
@@ -223,38 +224,51 @@ def _grant(item: Item, event: Granted, _: Budget) -> Item:
 
 #: Whole walltimes in which a task may not be done.
 MAX_CUTS = 2
+#: Ends that count as crashes; that with its node only if it comes again and again.
+_CRASHES = frozenset((EndKind.SIGNAL, EndKind.DIED, EndKind.LOST))
 
 
 def _end_task(item: TaskItem, event: TaskEnded, _: Budget) -> TaskItem:
     """How often a task may fail, die or be cut; what has not begun comes back uncounted."""
     kind, reason = event.kind, event.reason
-    fails, crashes, cuts = item.fails, item.crashes, item.cuts
+    fails, crashes, cuts, losses = item.fails, item.crashes, item.cuts, item.losses
+    phase = QUEUED
     if kind is EndKind.VALUE:
         phase = DONE
     elif kind is EndKind.CANCELLED:
         phase, reason = CANCELLED, reason or "cancelled"
-    elif kind is EndKind.BACK:
-        phase = QUEUED
     elif kind is EndKind.CUT:
         cuts += event.is_full_cut
-        phase = FAILED if cuts >= MAX_CUTS else QUEUED
-        if phase is FAILED:
+        if cuts >= MAX_CUTS:
+            phase = FAILED
             reason = f"not done in {cuts} whole walltimes: ask for a longer one, or for more cores"
-    elif kind in (EndKind.SIGNAL, EndKind.DIED):
-        crashes += 1
-        phase = FAILED if crashes > item.policy.crashes_allowed else QUEUED
-    else:
+    elif kind in _CRASHES:
+        crashes, losses = _crashes_after(item, kind)
+        phase = FAILED if crashes > max(item.crashes, item.policy.crashes_allowed) else QUEUED
+        reason += _how_often(losses)
+    elif kind is not EndKind.BACK:  # UNABLE, too: there, not everywhere
         fails += 1
-        phase = (
-            FAILED if fails > item.policy.retries else QUEUED
-        )  # UNABLE, too: there, not everywhere
+        phase = FAILED if fails > item.policy.retries else QUEUED
     if item.policy.delay and phase is QUEUED and (fails, crashes) != (item.fails, item.crashes):
         reason = f"{reason}{'; ' if reason else ''}tried again {item.policy.delay:g} s after that"
     return replace(
         item, phase=phase, job=None, attempts=item.attempts + event.begun, fails=fails,
-        crashes=crashes, cuts=cuts, reason=reason, worked=item.worked + _seconds(event.seconds),
-        code=event.code,
+        crashes=crashes, cuts=cuts, losses=losses, reason=reason,
+        worked=item.worked + _seconds(event.seconds), code=event.code,
     )  # fmt: skip
+
+
+def _crashes_after(item: TaskItem, kind: EndKind) -> tuple[int, int]:
+    """How many crashes and losses of nodes a task has after one more."""
+    losses = item.losses + (kind is EndKind.LOST)
+    return item.crashes + (kind is not EndKind.LOST or losses > MAX_LOSSES), losses
+
+
+def _how_often(losses: int) -> str:
+    """Say why a lost node is a task's fault; "" where none is."""
+    if losses <= MAX_LOSSES:
+        return ""
+    return f"; {losses} times a node was lost on which nothing else ran: perhaps it kills what runs there"
 
 
 def _prioritise(item: Item, event: Prioritised, _: Budget) -> Item:

@@ -162,6 +162,10 @@ class DelayedItems:
         self._delays[item_id] = seconds
         self.until[item_id] = None
 
+    def left_of(self, item_id: int) -> float:
+        """Return the seconds of a delay that has not begun."""
+        return self._delays[item_id]
+
     def drop(self, item_id: int) -> None:
         """Hold it back no longer."""
         del self.until[item_id]

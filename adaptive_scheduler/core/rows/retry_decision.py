@@ -16,6 +16,9 @@ MAX_VAIN = 20
 #: Seconds until an item whose function raised is tried again: doubled at each failure.
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
+#: Nodes that may be lost while a task runs there alone, before it counts as its fault: a node that dies
+#: is none, but a task may kill all that its user has on its node.
+MAX_LOSSES = 2
 #: Ends of tries after which a task is queued again at once: nothing speaks against it.
 _UNCOUNTED = frozenset({EndKind.CUT, EndKind.BACK})
 
@@ -88,9 +91,15 @@ def retry_delay(item: Item, event: Event) -> float:
     if item.phase is not QUEUED:
         return 0.0
     if type(item) is TaskItem:
-        is_counted = type(event) is TaskEnded and event.kind not in _UNCOUNTED
-        return item.policy.delay if is_counted else 0.0
+        return item.policy.delay if type(event) is TaskEnded and _is_counted(item, event) else 0.0
     if type(event) is not Raised:
         return 0.0
     doublings = min(item.fails + item.crashes - 1, 60)  # beyond it, floats overflow
     return min(LONGEST_DELAY, FIRST_DELAY * 2.0**doublings)
+
+
+def _is_counted(item: TaskItem, event: TaskEnded) -> bool:
+    """Whether the end of a try speaks against a task."""
+    if event.kind is EndKind.LOST:
+        return item.losses > MAX_LOSSES
+    return event.kind not in _UNCOUNTED

@@ -119,6 +119,8 @@ class TaskItem(Item, frozen=True, gc=False, omit_defaults=True, tag_field="kind"
         Seconds that it may run.
     cuts : int
         Whole walltimes in which it was not done.
+    losses : int
+        Nodes that were lost while it ran there alone.
     code : int
         Exit status, or number of the signal, of its last try.
     ended : int
@@ -136,6 +138,7 @@ class TaskItem(Item, frozen=True, gc=False, omit_defaults=True, tag_field="kind"
     policy: RetryPolicy = NO_RETRIES
     timeout: float | None = None
     cuts: int = 0
+    losses: int = 0
     code: int = 0
     ended: int = 0
     created: float = 0.0

@@ -111,21 +111,32 @@ class RunState:
         return SizeLimits(frozenset(memory), frozenset(one for one in times if one))
 
     def why_unplaceable(self, task: TaskResources, tag: str) -> str:
-        """Return, with the numbers, why nothing can ever run such a task; "" if something may.
-
-        Where no pool can come, it is those heads that are there and stay; before the first one is
-        there, and after the last one, nobody knows.
-        """
+        """Return, with the numbers, why nothing can ever run such a task; "" if something may."""
         lone = [
             head for job, head in self.tasks.heads.items()
             if self.pool_of(job) is None and head.view.seconds_left > 0
         ]  # fmt: skip
-        is_all_known = bool(self.pools.by_shape) or (lone and not self.pools.takes_more)
-        if not is_all_known or self.pools.could_hold(task, tag):
+        if not self._knows_what_comes(bool(lone)) or self.pools.could_hold(task, tag):
             return ""
         if any(head.view.could_hold(task) or not head.inventory.is_complete for head in lone):
             return ""
         return no_room(task, tag, [*self.pools.describe(), *map(str, lone)])
+
+    def _knows_what_comes(self, has_lone: bool) -> bool:
+        """Whether all that will ever run tasks is there: pools, else heads that were joined by hand.
+
+        Before the first one of these is there, and after the last one, nobody knows; nor does a new
+        manager, until those that a former one has met have told it what they have.
+        """
+        for name, job in self.jobs.live.items():
+            if job.record.external and not job.record.goodbye and name not in self.tasks.heads:
+                return False
+        if self.pools.active:
+            return True
+        if has_lone:
+            return bool(self.pools.by_shape) or not self.pools.takes_more
+        was_joined = any(record.external for record in self.jobs.records.values())
+        return bool(self.pools.by_shape) and not was_joined
 
     def fail_unplaceable(self, now: float) -> None:
         """Fail free tasks that nothing can ever run: the last pool that could is gone, or smaller."""

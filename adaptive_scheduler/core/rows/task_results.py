@@ -10,6 +10,15 @@ from adaptive_scheduler.core.rows.row import Phase, TaskItem
 from adaptive_scheduler.core.wire.tasks import EndKind, LastTry, TaskResult
 from adaptive_scheduler.errors import DatabaseError
 
+
+class Told(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """When a driver was first told an end: `end` is its number, `at` seconds since 1970."""
+
+    end: int
+    at: float
+
+
+_decode_told = msgspec.msgpack.Decoder(Told).decode
 _decode_try = msgspec.msgpack.Decoder(LastTry).decode
 
 
@@ -46,6 +55,19 @@ def _task_result(row: TaskItem, fact: Callable[[str, int], bytes | None]) -> Tas
         row.id, row.phase.value, value, path.decode(), error, row.reason, row.code,
         row.attempts, last_try,
     )  # fmt: skip
+
+
+def told(data: bytes | None, row: TaskItem) -> float | None:
+    """Return when a driver was first told how a task has ended; None: it was not, of this end.
+
+    Parameters
+    ----------
+    data : bytes, optional
+        The fact.
+    row : TaskItem
+    """
+    found = None if data is None else _decode_told(data)
+    return found.at if found is not None and row.ended and found.end == row.ended else None
 
 
 def kept(data: bytes | None, what: str) -> bytes:

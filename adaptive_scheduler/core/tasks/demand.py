@@ -17,12 +17,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from adaptive_scheduler.core.tasks.place import Inventory
+from adaptive_scheduler.core.tasks.place import Inventory, parts_on
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.resources import GPU_SHARES, TaskResources
 
-#: Of what a task does not need, there is enough for so many.
-_ANY = 10**12
 #: Task resources and tag -> how many tasks.
 Tasks = Mapping[tuple[TaskResources, str], int]
 
@@ -58,15 +56,7 @@ def footprint(task: TaskResources, whole: Inventory) -> tuple[float, float, floa
 
 def at_a_time(task: TaskResources, whole: Inventory) -> tuple[int, int, int]:
     """Return how many such tasks the cores, GPUs and memory of a job are enough for, one at least."""
-    node, shares, ranks = whole.nodes[0], task.gpu_shares, task.ranks_per_node
-    gpus = memory = _ANY
-    if 0 < shares < GPU_SHARES:
-        gpus = len(node.gpus) * (GPU_SHARES // shares) // ranks
-    elif shares:
-        gpus = len(node.gpus) * GPU_SHARES // (shares * ranks)
-    if task.memory and node.memory:
-        memory = node.memory // task.memory
-    on_a_node = len(node.cores) // task.cores_per_node, gpus, memory
+    on_a_node = parts_on(whole.nodes[0], task)
     cores, gpus, memory = (max(1, n * len(whole.nodes) // task.nodes) for n in on_a_node)
     return cores, gpus, memory
 

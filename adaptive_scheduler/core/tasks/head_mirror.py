@@ -87,13 +87,13 @@ class PlacedTasks:
     Attributes
     ----------
     by_token : dict of int to Placement
-    ended : dict of int to int
-        First node of those whose end is being taken in.
+    ended : dict of int to Placement
+        Of those whose end is being taken in.
     """
 
     def __init__(self) -> None:
         self.by_token: dict[int, Placement] = {}
-        self.ended: dict[int, int] = {}
+        self.ended: dict[int, Placement] = {}
         self._n: dict[int, int] = {}  # how many there are, by fits
 
     def put(self, given: Given, place: Placement) -> None:
@@ -112,10 +112,10 @@ class PlacedTasks:
         """How many of these resources there are."""
         return self._n.get(fits, 0)
 
-    def node(self, token: int) -> int | None:
-        """Return the first node of a task; None: it has no place."""
-        place = self.by_token.get(token)
-        return place[0].node if place else self.ended.get(token)
+    def nodes(self, token: int) -> list[int]:
+        """Return the numbers of the nodes of a task; none: it has no place."""
+        place = self.by_token.get(token) or self.ended.get(token) or []
+        return [part.node for part in place]
 
 
 class HeadMirror:
@@ -186,10 +186,10 @@ class HeadMirror:
                 if end.kind is EndKind.PASSED:
                     self._pass_on(end)
                     continue
-                node = self._placed.node(end.token)
+                place = self._placed.by_token.get(end.token, [])
                 given = self._end(end)
                 if given is not None:
-                    self._placed.ended = {} if node is None else {end.token: node}
+                    self._placed.ended = {end.token: place}
                     yield given, end
                 self.pids.pop(end.token, None)
 
@@ -290,10 +290,20 @@ class HeadMirror:
         """Whether a task has a place: it does not wait in the head."""
         return token in self._placed.by_token
 
-    def node_of(self, token: int) -> str:
-        """Return the name of a task's first node, also while its end is being taken in; "": it has none."""
-        number = self._placed.node(token)
-        return "" if number is None else self.inventory.nodes[number].name
+    def node_of(self, token: int, part: int = 0) -> str:
+        """Return the name of a node of a task, also while its end is being taken in; "": it has none."""
+        numbers = self._placed.nodes(token)
+        return self.inventory.nodes[numbers[part]].name if 0 <= part < len(numbers) else ""
+
+    def nodes_of(self, end: End) -> list[int]:
+        """Return the numbers of the nodes of which the end of a task that was just taken in tells something.
+
+        If it was good, these are all of its nodes; else it is the one on which it failed.
+        """
+        numbers = self._placed.nodes(end.token)
+        if end.kind is EndKind.VALUE:
+            return numbers
+        return numbers[end.part : end.part + 1] if end.part >= 0 else []
 
     def placed(self, fits: int) -> int:
         """How many of its tasks of these resources have a place."""

@@ -15,6 +15,9 @@ import msgspec
 from adaptive_scheduler.core.tasks.resources import GPU_SHARES, TaskResources
 from adaptive_scheduler.core.texts import counted
 
+#: Of what a task does not need, there is enough for so many.
+ANY = 10**12
+
 
 class NodeInventory(msgspec.Struct, frozen=True, array_like=True):
     """What a job has on one node.
@@ -316,6 +319,28 @@ def _holds(node: NodeInventory, resources: TaskResources) -> bool:
         and (node.memory is None or node.memory >= (resources.memory or 0))
         and (not shares or _has_gpus(gpus, shares, resources.ranks_per_node))
     )
+
+
+def parts_on(node: NodeInventory, resources: TaskResources) -> tuple[int, int, int]:
+    """Return for how many tasks the cores, GPUs and memory of an empty node are enough."""
+    cores = len(node.cores) // resources.cores_per_node
+    gpus = memory = ANY
+    if resources.memory and node.memory is not None:
+        memory = node.memory // resources.memory
+    if shares := resources.gpu_shares:
+        n, is_shared = len(set(node.gpus)), shares < GPU_SHARES
+        for_ranks = n * (GPU_SHARES // shares) if is_shared else n // (shares // GPU_SHARES)
+        gpus = for_ranks // resources.ranks_per_node
+    return cores, gpus, memory
+
+
+def capacity(nodes: Iterable[NodeInventory], resources: TaskResources) -> int:
+    """Return how many such tasks fit at a time on these nodes, while nothing else runs."""
+    parts = [min(parts_on(node, resources)) for node in nodes]
+    tasks = sum(parts) // resources.nodes
+    while sum(min(one, tasks) for one in parts) < tasks * resources.nodes:
+        tasks -= 1  # the parts of one task are on different nodes
+    return tasks
 
 
 def _has_gpus(free: Collection[int], shares: int, ranks: int) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 from adaptive_scheduler.core.rows.events import TaskEnded
 from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.row import TaskItem
-from adaptive_scheduler.core.rows.task_results import kept
+from adaptive_scheduler.core.rows.task_results import Told, kept, told
 from adaptive_scheduler.core.tasks.hand_out import HandOut
 from adaptive_scheduler.core.tasks.head_mirror import HeadMirror
 from adaptive_scheduler.core.tasks.head_view import HeadView
@@ -26,6 +26,8 @@ from adaptive_scheduler.errors import DatabaseError
 #: Ends of jobs that say nothing about the tasks in them.
 CUTS = frozenset({"timeout", "preempted", "node_fail", "cancelled", "goodbye"})
 
+#: Tries before the last one that are kept, for people.
+MOST_EARLIER = 20
 #: Part of a walltime: a task that had so much of it, and was cut, had a whole one. Some of it is
 #: needed to start, and to end in good order.
 FULL_WALLTIME = 0.8
@@ -115,9 +117,9 @@ class Head:
         """The name of its first node."""
         return self.inventory.nodes[0].name if self.inventory.nodes else ""
 
-    def node_of(self, token: int) -> str:
-        """Return the name of the node on which a task runs, or begins; its own if nobody knows."""
-        return self.view.mirror.node_of(token) or self.node
+    def node_of(self, token: int, part: int = 0) -> str:
+        """Return the name of a node on which a task runs, the first one if none is named, as far as is known."""
+        return self.view.mirror.node_of(token, part) or self.node
 
     @property
     def inventory(self) -> Inventory:
@@ -219,10 +221,32 @@ class TaskState:
             return
         pid = head.view.mirror.pids.get(end.token, 0) if head else 0
         last = LastTry(
-            row.job or "", head.node_of(end.token) if head else "", pid, end.kind, end.peak, row.changed,
-            now - end.ago, end.seconds,
+            row.job or "", head.node_of(end.token, end.part) if head else "", pid, end.kind, end.peak,
+            row.changed, now - end.ago, end.seconds, self._earlier(row),
         )  # fmt: skip
         self.facts.put_fact("times", row.id, msgspec.msgpack.encode(last))
+
+    def _earlier(self, row: TaskItem) -> list[LastTry]:
+        """Return the tries before the one that has ended now."""
+        if not row.attempts:  # by far the most frequent case
+            return []
+        try:
+            known = self.facts.fact("times", row.id)
+        except DatabaseError:
+            return []  # they cannot be read, and are for people alone
+        if not known:
+            return []
+        last = msgspec.msgpack.decode(known, type=LastTry)
+        return [*last.earlier, msgspec.structs.replace(last, earlier=[])][-MOST_EARLIER:]
+
+    def note_told(self, row: TaskItem, now: float) -> None:
+        """A driver is told how a task has ended; only the first time counts."""
+        try:
+            before = self.facts.fact("told", row.id)
+        except DatabaseError:
+            return  # it cannot be read, and is for people alone
+        if told(before, row) is None:
+            self.facts.put_fact("told", row.id, msgspec.msgpack.encode(Told(row.ended, now)))
 
     def meet_head(self, owner: Owner, nodes: Iterable[NodeInventory]) -> None:
         """A head says what it has. Each is asked what it holds: it may have been believed dead."""

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from adaptive_scheduler.core.tasks.resources import SizeLimits, TaskResources, rounded_up
+from adaptive_scheduler.core.tasks.resources import (
+    SizeLimits,
+    TaskResources,
+    is_kept_as,
+    rounded_up,
+)
 
 #: So many different task resources are kept as they are; from then on memory and walltime are rounded
 #: up: each kind is looked at whenever something is free, and there might be one for each task.
@@ -51,15 +56,32 @@ class TaskSubmits:
         limits : callable
             Returns what nodes and jobs have: what fits one of them is not made too large for it.
         """
+        resources = self.as_kept(resources, limits)
         number = self._numbers.get(resources)
-        if number is None and len(self.resources) >= MOST_EXACT:
-            resources = rounded_up(resources, limits())
-            number = self._numbers.get(resources)
         if number is None:
             number = self._numbers[resources] = len(self.resources)
             self.resources.append(resources)
             self.changed_resources[number] = resources
         return number
+
+    def as_kept(
+        self, resources: TaskResources, limits: Callable[[], SizeLimits] = SizeLimits
+    ) -> TaskResources:
+        """Return what a new task with these resources is given: beyond `MOST_EXACT` kinds perhaps more."""
+        if resources in self._numbers or len(self.resources) < MOST_EXACT:
+            return resources
+        return rounded_up(resources, limits())
+
+    def numbers_of(self, resources: TaskResources) -> set[int]:
+        """Return the numbers by which tasks that were submitted with these resources are known.
+
+        There may be several: what `limits` says changes as jobs come.
+        """
+        exact = self._numbers.get(resources)
+        if exact is not None:
+            return {exact}
+        rounded = range(MOST_EXACT, len(self.resources))
+        return {n for n in rounded if is_kept_as(resources, self.resources[n])}
 
     def note_batch(self, batch: str, items: list[int]) -> None:
         """Remember which tasks a Submit made; -1: one that was refused."""

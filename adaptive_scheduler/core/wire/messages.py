@@ -14,20 +14,19 @@ from typing import Any, Literal, final
 import msgspec
 
 from adaptive_scheduler.core.tasks.place import NodeInventory
+from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, RemovePool
 from adaptive_scheduler.core.wire.progress import Report as Report  # noqa: PLC0414  part of the messages
+from adaptive_scheduler.core.wire.reasons import Reasons, WhyWaits
 from adaptive_scheduler.core.wire.slots import SlotCount, Slots
 from adaptive_scheduler.core.wire.tasks import (
-    AddPool,
     CloseRun,
     Collect,
     DescribeTasks,
     Fetch,
     Fetched,
-    PoolList,
-    Pools,
+    OpenRun,
     Prioritise,
     PutFunction,
-    RemovePool,
     Results,
     Submit,
     TasksSubmitted,
@@ -170,8 +169,9 @@ class Stop(msgspec.Struct, frozen=True, gc=False, tag=True):
 Request = (
     Hello | Claim | Beat | Finish | Fail | Release | Goodbye  # of clients
     | Trade  # of heads of pools
-    | PutFunction | Submit | Collect | Fetch | Prioritise | Withdraw | CloseRun  # of drivers
-    | DescribeTasks  # of drivers and people
+    | PutFunction | Submit | Collect | Fetch | Prioritise | Withdraw  # of drivers
+    | OpenRun | CloseRun  # of drivers
+    | DescribeTasks | WhyWaits  # of drivers and people
     | AddPool | RemovePool | Pools | Slots  # of drivers and people
     | Status | Cancel | CancelItems | Resume | Retry | Stop  # of people
 )  # fmt: skip
@@ -258,7 +258,7 @@ class Picture(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 Reply = (
     Welcome | Assigned | Idle | Ok | Refused | Picture  # to clients and people
-    | Work | TasksSubmitted | Results | Fetched | TaskViews | PoolList | SlotCount  # about tasks
+    | Work | TasksSubmitted | Results | Fetched | TaskViews | PoolList | SlotCount | Reasons  # about tasks
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from adaptive_scheduler.core.jobs.batch_jobs import JobState, ListedJob
 from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.rows.row import FAILED, LEARNER, Item, Phase, TaskItem
 from adaptive_scheduler.core.wire.messages import Report
-from adaptive_scheduler.core.wire.tasks import PoolState
+from adaptive_scheduler.core.wire.pools import PoolState
 
 #: A learner makes no progress if its last point is older than this many seconds, and older than
 #: this many times the duration of its slow points (the 95th percentile).

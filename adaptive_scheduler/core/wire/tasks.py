@@ -7,7 +7,6 @@ import enum
 import msgspec
 
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
-from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.retry_policy import NO_RETRIES, RetryPolicy
 
@@ -25,6 +24,7 @@ class EndKind(enum.IntEnum):
     DIED = 7  # the process that ran it is gone, and nobody knows more
     BACK = 8  # it has not begun
     UNABLE = 9  # it could not be started there
+    LOST = 11  # its node was lost while nothing else ran there
     PASSED = 10  # no end: the place that was meant for it went to `next`, for it stands in line for another
 
 
@@ -110,6 +110,8 @@ class End(msgspec.Struct, frozen=True, gc=False, array_like=True):
         Bytes of memory.
     text : str
         For people: why.
+    part : int
+        Which of its nodes it failed on, counted from the first one of its place; -1: nobody knows.
     """
 
     number: int
@@ -124,6 +126,7 @@ class End(msgspec.Struct, frozen=True, gc=False, array_like=True):
     ago: float = 0.0
     peak: int = 0
     text: str = ""
+    part: int = 0
 
 
 class Held(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -220,8 +223,7 @@ class Work(msgspec.Struct, frozen=True, gc=False, tag=True):
 class PutFunction(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A part of the pickle of a function, which is kept under the digest of the whole.
 
-    Sent before the first task that needs it; `part` counts from 0. What the manager has whole
-    already it does not need again.
+    Sent before the first task that needs it; `part` counts from 0. What is whole is not needed again.
     """
 
     key: str
@@ -310,6 +312,8 @@ class LastTry(msgspec.Struct, frozen=True, gc=False, array_like=True):
         Seconds since 1970.
     seconds : float
         That it ran.
+    earlier : list of LastTry
+        Those before it, the last ones.
     """
 
     job: str
@@ -320,6 +324,7 @@ class LastTry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     handed_out: float
     ended: float
     seconds: float
+    earlier: list[LastTry] = []
 
     @property
     def begun(self) -> float:
@@ -446,49 +451,9 @@ class TaskViews(msgspec.Struct, frozen=True, gc=False, tag=True):
     tasks: list[TaskView]
 
 
+class OpenRun(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """More tasks may come: a driver is there, also if the run was over a moment ago."""
+
+
 class CloseRun(msgspec.Struct, frozen=True, gc=False, tag=True):
     """No more tasks will come: the run is over when all have ended."""
-
-
-class AddPool(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Add a pool, or change the settings of the one of this name: its resources stay."""
-
-    pool: Pool
-
-
-class RemovePool(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Let a pool end: it is given nothing more, and its jobs end with what runs in them."""
-
-    name: str
-
-
-class Pools(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Asks for all pools."""
-
-
-class PoolState(msgspec.Struct, frozen=True, gc=False):
-    """A pool as it is at this moment.
-
-    Attributes
-    ----------
-    pool : Pool
-    waiting, running : int
-        Jobs that have not started, and that have.
-    cores, used : int
-        Of its heads, and those of them that tasks occupy.
-    tasks : int
-        That its heads hold.
-    """
-
-    pool: Pool
-    waiting: int
-    running: int
-    cores: int
-    used: int
-    tasks: int
-
-
-class PoolList(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The answer to Pools; removed ones are there too."""
-
-    pools: list[PoolState]

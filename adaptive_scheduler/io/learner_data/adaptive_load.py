@@ -33,7 +33,8 @@ from adaptive.learner.base_learner import BaseLearner
 from adaptive.learner.learner1D import _get_neighbors_from_array, loss_manager
 
 from adaptive_scheduler.errors import USER_RAISES
-from adaptive_scheduler.optimizers.learner import OptimizerLearner
+from adaptive_scheduler.optimizers.numbered import NumberedLearner
+from adaptive_scheduler.optimizers.ranking.learner import RankingLearner
 
 Learner = Any
 Point = Any
@@ -177,10 +178,12 @@ def tell_loaded(learner: Learner, x: Point, y: Any) -> None:
 
 
 def compact(learner: Learner, x: Point) -> Point:
-    """A point as the journal keeps it: of a sequence only the index."""
+    """A point as the journal keeps it: of a sequence only the index, of a candidate a digest, too."""
     learner = innermost(learner)
     if isinstance(learner, BalancingLearner):
         return (x[0], compact(learner.learners[x[0]], x[1]))
+    if isinstance(learner, RankingLearner):
+        return learner.short(x)
     return x[0] if isinstance(learner, SequenceLearner) else x
 
 
@@ -189,6 +192,8 @@ def expand(learner: Learner, x: Point) -> Point:
     learner = innermost(learner)
     if isinstance(learner, BalancingLearner):
         return (x[0], expand(learner.learners[x[0]], x[1]))
+    if isinstance(learner, RankingLearner):
+        return learner.long(x)
     return (x, learner.sequence[x]) if isinstance(learner, SequenceLearner) else x
 
 
@@ -323,7 +328,7 @@ _PAIRS: dict[type, Callable[[Learner, Any], Any]] = {
     LearnerND: lambda _, data: data["data"].items(),
     AverageLearner: lambda _, data: data[0].items(),
     IntegratorLearner: lambda _, data: data[1].items(),
-    OptimizerLearner: lambda _, data: data.items(),
+    NumberedLearner: lambda _, data: data.items(),
 }
 
 

@@ -43,7 +43,7 @@ from adaptive_scheduler.io.learner_data.adaptive_load import (
     tell_loaded,
     tidy,
 )
-from adaptive_scheduler.optimizers.learner import OptimizerLearner
+from adaptive_scheduler.optimizers.numbered import NumberedLearner
 
 __all__ = [
     "ask",
@@ -243,7 +243,7 @@ def compress(blob: bytes) -> bytes:
 #: Learners of which every new value is one more point; an AverageLearner1D counts places.
 _COUNT_EACH = (
     Learner1D, Learner2D, LearnerND, SequenceLearner, AverageLearner, IntegratorLearner,
-    OptimizerLearner,
+    NumberedLearner,
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import base64
 import re
 
 #: Kinds of facts; their places in this list are stored.
-TABLES = ("spec", "value", "error", "path", "times")
+TABLES = ("spec", "value", "error", "path", "times", "told")
 NUMBERS = {name: number for number, name in enumerate(TABLES)}
 #: What begins the line of a fact, and of nothing else, in the journal.
 PREFIX = b'["f:'

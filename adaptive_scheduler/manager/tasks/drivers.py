@@ -31,6 +31,7 @@ from adaptive_scheduler.core.wire.tasks import (
     Fetch,
     Fetched,
     NewTask,
+    OpenRun,
     Prioritise,
     PutFunction,
     RefusedTask,
@@ -51,7 +52,7 @@ from adaptive_scheduler.manager.tasks.request_order import RequestOrder
 _KEY = re.compile("[0-9a-f]{32}")
 #: What drivers send.
 DRIVER_REQUESTS = frozenset(
-    (PutFunction, Submit, Collect, Fetch, Prioritise, Withdraw, DescribeTasks, CloseRun)
+    (PutFunction, Submit, Collect, Fetch, Prioritise, Withdraw, DescribeTasks, OpenRun, CloseRun)
 )
 #: Ends and bytes of values that one answer brings.
 MOST_ENDS, MOST_BYTES = 1000, 2**20
@@ -90,11 +91,11 @@ class DriverManager:
             case Submit():
                 return self._submit(request, now)
             case Collect():
-                results = self._results(request.seen)
+                results = self._results(request.seen, now)
                 is_news = bool(results.ended or results.more) or request.wait <= 0
                 return results if is_news else Parked(now.monotonic + request.wait)
             case Fetch():
-                return self._fetch(request)
+                return self._fetch(request, now)
             case PutFunction():
                 return self._put_function(request)
             case Prioritise():
@@ -103,18 +104,18 @@ class DriverManager:
                 return self._withdraw(request, now)
             case DescribeTasks():
                 return self._describe(request)
-        self._close()
+        self._set_open(type(request) is OpenRun)
         return Ok()
 
-    def _close(self) -> None:
-        self._state.tasks.is_open = False
+    def _set_open(self, is_open: bool) -> None:
+        self._state.tasks.is_open = is_open
         self._state.dirty = self._state.tasks.changed = True
 
     def close_if_gone(self, now: Moment) -> None:
         """No more tasks will come, if all have ended and no driver was heard for too long."""
         is_waiting = self._state.tasks.is_open and not self._state.items.unfinished
         if is_waiting and self._is_gone(now):
-            self._close()
+            self._set_open(False)
 
     def _is_gone(self, now: Moment) -> bool:
         return now.monotonic - self._heard > self._state.config.timing.driver_patience
@@ -126,9 +127,9 @@ class DriverManager:
         is_of_tasks = state.config.kind == TASK and not state.is_over
         return is_of_tasks and not has_jobs and self._is_gone(now)
 
-    def wake(self, _owner: Owner, request: Collect, _now: Moment) -> Reply | None:
+    def wake(self, _owner: Owner, request: Collect, now: Moment) -> Reply | None:
         """Answer a Collect that waits, if something has ended."""
-        results = self._results(request.seen)
+        results = self._results(request.seen, now)
         return results if results.ended or results.more else None
 
     def expire(self, _owner: Owner, request: Collect, _now: Moment) -> Reply:
@@ -263,7 +264,7 @@ class DriverManager:
 
     # ------------------------------------------------------------------- results out
 
-    def _results(self, seen: int) -> Results:
+    def _results(self, seen: int, now: Moment) -> Results:
         items = self._state.items
         ended: list[TaskResult] = []
         size, upto = 0, seen
@@ -275,12 +276,12 @@ class DriverManager:
             row = items.task(item) if item >= 0 else None
             if row is None or row.ended != upto or row.phase not in OVER:
                 continue  # it was tried again since
-            end = task_result(row, self._state.tasks.facts.fact)
+            end = self._told(row, now)
             size += _size(end)
             ended.append(end)
         return Results(upto, ended)
 
-    def _fetch(self, request: Fetch) -> Reply:
+    def _fetch(self, request: Fetch, now: Moment) -> Reply:
         if len(request.items) > MOST_CALLS:
             return _too_many(len(request.items))
         items = self._state.items
@@ -292,9 +293,14 @@ class DriverManager:
             looked_at += 1
             row = items.rows[item] if 0 <= item < len(items) else None
             if type(row) is TaskItem and row.phase in OVER:
-                ended.append(end := task_result(row, self._state.tasks.facts.fact))
+                ended.append(end := self._told(row, now))
                 size += _size(end)
         return Fetched(len(items.tasks.ends), looked_at, ended)
+
+    def _told(self, row: TaskItem, now: Moment) -> TaskResult:
+        """Return how a task has ended, and remember that a driver was told."""
+        self._state.tasks.note_told(row, now.wall)
+        return task_result(row, self._state.tasks.facts.fact)
 
     def _describe(self, request: DescribeTasks) -> Reply:
         if len(request.items) > MOST_CALLS:

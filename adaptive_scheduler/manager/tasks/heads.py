@@ -27,7 +27,9 @@ _TELLING = frozenset(
     (EndKind.VALUE, EndKind.ERROR, EndKind.EXIT, EndKind.SIGNAL, EndKind.DIED, EndKind.UNABLE)
 )
 #: Ends that show that a job is good for something.
-_OWN_ENDS = frozenset(EndKind) - {EndKind.CUT, EndKind.BACK, EndKind.CANCELLED, EndKind.UNABLE}
+_OWN_ENDS = frozenset(EndKind) - {
+    EndKind.CUT, EndKind.BACK, EndKind.CANCELLED, EndKind.UNABLE, EndKind.LOST,
+}  # fmt: skip
 
 
 class HeadManager:
@@ -136,12 +138,12 @@ class HeadManager:
 
     def _names_of(self, head: Head) -> list[str]:
         """Return its nodes, as the batch system calls them."""
-        return [self._node_of(head), *(node.name for node in head.inventory.nodes[1:])]
+        return [self._node_of(head, n) for n in range(len(head.inventory.nodes))]
 
-    def _node_of(self, head: Head, token: int = 0) -> str:
-        """Return its first node, or that of one of its tasks, as the batch system calls it."""
-        node, job = head.node_of(token), self._state.jobs.live.get(head.view.job)
-        return (node == head.node and job and job.node_name) or node
+    def _node_of(self, head: Head, number: int = 0) -> str:
+        """Return one of its nodes, the first one if none is named, as the batch system calls it."""
+        job = self._state.jobs.live.get(head.view.job)
+        return (number == 0 and job and job.node_name) or head.inventory.nodes[number].name
 
     def wake(self, owner: Owner, _request: Trade, now: Moment) -> Reply | None:
         """Answer a report that waits, if there is something to do."""
@@ -251,10 +253,10 @@ class HeadManager:
         )  # fmt: skip
         self._state.tasks.ended_by[end.kind] += 1
         if end.kind in _TELLING:
-            is_good = end.kind is EndKind.VALUE
-            self._state.stops.nodes.on_task_end(
-                self._node_of(head, end.token), given.item, end.seconds, now.monotonic, good=is_good
-            )
+            is_good, health = end.kind is EndKind.VALUE, self._state.stops.nodes
+            for node in head.view.mirror.nodes_of(end):
+                name = self._node_of(head, node)
+                health.on_task_end(name, given.item, end.seconds, now.monotonic, good=is_good)
         after = self._state.items.end_task(given.item, event, now.wall)
         assert type(after) is not Refused, after
         self._state.tasks.note_last_try(row, head, end, now.wall)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from adaptive_scheduler.core.rows.run_state import RunState
-from adaptive_scheduler.core.tasks.place import NodeInventory
-from adaptive_scheduler.core.tasks.resources import GPU_SHARES, TaskResources
+from adaptive_scheduler.core.tasks.place import capacity
+from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.task_state import Head
 from adaptive_scheduler.core.wire.slots import SlotCount, Slots
 
@@ -18,49 +16,28 @@ def count_slots(state: RunState, kind: Slots) -> SlotCount:
     such a task, or whose pool was removed.
     """
     slots = ending = 0
+    needs = state.tasks.submitted.as_kept(kind.resources, state.size_limits)
+    numbers = state.tasks.submitted.numbers_of(kind.resources)
     for head in state.tasks.heads.values():
-        if _takes(state, head, kind):
+        if _takes(state, head, needs, kind.tag):
             there = head.inventory
             nodes = [node for n, node in enumerate(there.nodes) if n not in there.lost]
-            slots += capacity(nodes, kind.resources)
+            slots += capacity(nodes, needs)
         else:
-            ending += _held(state, head, kind)
+            ending += _held(state, head, numbers, kind.tag)
     return SlotCount(slots, ending)
 
 
-def _takes(state: RunState, head: Head, kind: Slots) -> bool:
+def _takes(state: RunState, head: Head, needs: TaskResources, tag: str) -> bool:
     pool = state.pool_of(head.view.job)
-    if pool is not None and (pool.is_removed or (pool.accepts and kind.tag not in pool.accepts)):
+    if pool is not None and (pool.is_removed or (pool.accepts and tag not in pool.accepts)):
         return False
     is_going = bool(head.leaves) or head.view.job in state.stops.being_cancelled
-    return not is_going and head.view.has_time_for(kind.resources)
+    return not is_going and head.view.has_time_for(needs)
 
 
-def _held(state: RunState, head: Head, kind: Slots) -> int:
-    shapes = {n for n, one in enumerate(state.tasks.resources) if one == kind.resources}
+def _held(state: RunState, head: Head, numbers: set[int], tag: str) -> int:
     return sum(
-        given.fits in shapes and given.item >= 0 and state.items.task(given.item).tag == kind.tag
+        given.fits in numbers and given.item >= 0 and state.items.task(given.item).tag == tag
         for given in head.view.mirror.given.values()
     )
-
-
-def capacity(nodes: Iterable[NodeInventory], resources: TaskResources) -> int:
-    """Return how many such tasks fit at a time on these nodes, while nothing else runs."""
-    parts = [_parts_on(node, resources) for node in nodes]
-    tasks = sum(parts) // resources.nodes
-    while sum(min(one, tasks) for one in parts) < tasks * resources.nodes:
-        tasks -= 1  # the parts of one task are on different nodes
-    return tasks
-
-
-def _parts_on(node: NodeInventory, resources: TaskResources) -> int:
-    """How many tasks can have their part on one node at a time."""
-    parts = len(node.cores) // resources.cores_per_node
-    if resources.memory and node.memory is not None:
-        parts = min(parts, node.memory // resources.memory)
-    if shares := resources.gpu_shares:
-        gpus = len(set(node.gpus))
-        is_shared = shares < GPU_SHARES
-        for_ranks = gpus * (GPU_SHARES // shares) if is_shared else gpus // (shares // GPU_SHARES)
-        parts = min(parts, for_ranks // resources.ranks_per_node)
-    return parts

@@ -37,7 +37,7 @@ from adaptive_scheduler.runs.sites.find_site import (
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.here import Here
 
-#: The pool of an executor's own scheduler.
+#: The pool of an executor's own scheduler, unless it is named.
 FIRST_POOL = "pool"
 
 
@@ -58,6 +58,8 @@ class Executor(BaseExecutor):
         that with which the run was begun, else ``python3``.
     name : str
         Of the run, its jobs, and the default folder.
+    pool : str
+        Name of the pool of `scheduler`, by which it can be changed and removed.
     max_jobs, min_jobs : int
         Jobs at most, waiting ones included; jobs that stay although there is nothing to do.
     idle : float, str or timedelta
@@ -96,6 +98,7 @@ class Executor(BaseExecutor):
         *,
         python: str | None = None,
         name: str = "tasks",
+        pool: str = FIRST_POOL,
         max_jobs: int = 1,
         min_jobs: int = 0,
         idle: TimeLike = IDLE,
@@ -116,9 +119,7 @@ class Executor(BaseExecutor):
             driver_patience=duration(driver_patience, "driver_patience"),
             kill_wait=where.kill_wait if isinstance(where, Scheduler) else Timing().kill_wait,
         )
-        pool = pool_where(
-            FIRST_POOL, where, (min_jobs, max_jobs), accepts, (batch_size, threshold), idle
-        )
+        made = pool_where(pool, where, (min_jobs, max_jobs), accepts, (batch_size, threshold), idle)
         initializers = [partial(initializer, *initargs)] if initializer is not None else []
         site = site_for(folder, name, where, python)
         with closed_if_refused(site):
@@ -126,7 +127,7 @@ class Executor(BaseExecutor):
             book = TaskBook(site, name, initializers)
         self._open(book, Closing(book, closes_run=True, waits=True, stops=True))
         try:
-            self._add(pool, where)
+            self._add(made, where)
         except BaseException:
             self._closing.leave()
             raise
@@ -170,11 +171,12 @@ class Executor(BaseExecutor):
                 raise InputError(
                     f"folder={site.name}: there is no run. Executor(folder=...) begins one."
                 )
-            starts = not site.lives()
-            was_closed = starts and site.is_closed()
+            starts, was_closed = not site.lives(), site.is_closed()
             site.start("tasks")
             book = TaskBook(site, "tasks", [])
-        self._open(book, Closing(book, closes_run=was_closed, waits=False, stops=starts))
+        self._open(
+            book, Closing(book, closes_run=was_closed, waits=False, stops=starts or was_closed)
+        )
         book.keeper.tell_if_stuck(at_once=True)
         return self
 
@@ -405,7 +407,7 @@ class Executor(BaseExecutor):
         """Return a table of the tasks, in the order of their ids; times are seconds since 1970.
 
         Each row has task, state, tag, name, key, priority, attempts, job, node, pid, created,
-        handed_out, begun, ended, collected (by this process), seconds and reason.
+        handed_out, begun, ended, collected (by a driver, for the first time), seconds and reason.
 
         Parameters
         ----------
@@ -418,7 +420,6 @@ class Executor(BaseExecutor):
         running = [row["task"] for row in table if row["state"] == "running"]
         views = self._book.describe(running) if running else {}
         for row in table:
-            row["collected"] = self._book.history.collected(row["task"])
             view = views.get(row["task"])
             if view is not None and view.phase == "running":
                 row |= {"job": view.job, "node": view.node, "pid": view.pid}

@@ -19,8 +19,8 @@ from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.tasks.pools import IDLE, Pool, check_pool
 from adaptive_scheduler.core.times import TimeLike, seconds
 from adaptive_scheduler.core.wire.messages import Picture, Status
+from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, RemovePool
 from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.core.wire.tasks import AddPool, PoolList, Pools, RemovePool
 from adaptive_scheduler.errors import InputError, RequestRefusedError, RunError
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.processes import end_process, new_head, start_head

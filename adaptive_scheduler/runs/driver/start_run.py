@@ -17,8 +17,9 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.wire.messages import Picture, Reply, Request, Status, Stop
+from adaptive_scheduler.core.wire.pools import PoolList, Pools
 from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.core.wire.tasks import PoolList, Pools
+from adaptive_scheduler.core.wire.tasks import OpenRun
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     FileError,
@@ -234,7 +235,7 @@ def start_run(
     fnames.refuse_unwritable_folder(str(folder.home), "folder")
     _refuse_learners(folder)
     with ManagerClient(folder) as viewer:
-        if viewer.lives():
+        if _opens(viewer):
             return
         try:
             with removed_if_refused(folder):
@@ -243,10 +244,33 @@ def start_run(
                 with held(folder):
                     _write(folder, name, scheduler, timing or Timing())
         except RunError:
-            if not viewer.lives():
+            if not _opens(viewer):
                 raise
             return  # another process has just started it
         start_and_wait(folder, viewer, has_driver=True)
+
+
+def _opens(viewer: ManagerClient) -> bool:
+    """Tell a manager that lives that more tasks may come; False if there is none.
+
+    That of a run that was over a moment ago stays then, and sends nobody away who comes to run them.
+
+    Raises
+    ------
+    ManagerUnreachableError
+        It lives, and does not answer.
+    """
+    end = time.monotonic() + PATIENCE
+    while viewer.lives():
+        try:
+            viewer.ask(OpenRun())
+        except ManagerUnreachableError:  # it ends just now, or has just been started
+            if time.monotonic() > end:
+                raise
+            time.sleep(PAUSE)
+        else:
+            return True
+    return False
 
 
 def _why_stuck(snapshot: Snapshot, remedy: str) -> str:
@@ -279,7 +303,10 @@ def count_unfinished(folder: RunFolder) -> int:
 
 
 def is_closed(folder: RunFolder) -> bool:
-    """Whether the driver of a run has closed it, as its disk has it."""
+    """Whether the driver of a run has closed it: its manager says so, or its disk."""
+    with ManagerClient(folder) as viewer:
+        if viewer.lives():
+            return not viewer.snapshot("none").is_open
     return not row_codec.read_run(read_tables(folder, undecoded=True)).is_open
 
 

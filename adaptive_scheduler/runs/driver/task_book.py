@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, InvalidStateError
 from contextlib import AbstractContextManager
@@ -37,7 +36,6 @@ from adaptive_scheduler.runs.driver.encoding import (
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.driver.settings import Settings, checked_priority
 from adaptive_scheduler.runs.driver.start_run import ManagerKeeper
-from adaptive_scheduler.runs.driver.task_table import TaskHistory
 from adaptive_scheduler.runs.sites.site import Site
 
 #: Entries of one message.
@@ -90,7 +88,6 @@ class TaskBook:
     ----------
     keeper : ManagerKeeper
         Asks the manager what the sender does not, and starts it again.
-    history : TaskHistory
     fault : Exception or None
         Why no more tasks can be submitted, and none will end.
     """
@@ -98,7 +95,6 @@ class TaskBook:
     def __init__(self, site: Site, name: str, initializers: list[Any]) -> None:
         self.site = site
         self.keeper = ManagerKeeper(site, name, lambda: self.has_work)
-        self.history = TaskHistory()
         self.fault: Exception | None = None
         self._lock = threading.Lock()
         self._futures: dict[int, AnyFuture] = {}
@@ -373,7 +369,6 @@ class TaskBook:
                     mine.append((future, one))
                 elif self._sending is not None:
                     self._sending.early[one.item] = one
-        self.history.note_collected([one.item for _, one in mine], time.time())
         self._open.add(-sum(_finish(future, one, self.site.read) for future, one in mine))
 
     def failed(self, futures: Sequence[AnyFuture], error: Exception) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import OVER, RUNNING, Phase, TaskItem
-from adaptive_scheduler.core.rows.task_results import task_result
+from adaptive_scheduler.core.rows.task_results import task_result, told
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.tasks import LastTry, TaskResult, TaskView
 from adaptive_scheduler.errors import DatabaseError, InputError
@@ -97,8 +96,9 @@ def described(row: TaskItem, facts: Facts, view: TaskView | None) -> dict[str, A
     reason = row.reason
     try:
         last = facts.get("times", row.id)
+        collected = told(facts.get("told", row.id), row)
     except DatabaseError as lost:  # of one task: all others are to be seen
-        last, reason = None, f"{reason} ({lost})".strip()
+        last, collected, reason = None, None, f"{reason} ({lost})".strip()
     if row.phase is RUNNING:
         where = {**_NOWHERE, "job": row.job or "", "handed_out": row.changed}
         if view is not None and view.phase == RUNNING:
@@ -107,7 +107,7 @@ def described(row: TaskItem, facts: Facts, view: TaskView | None) -> dict[str, A
         where = where_and_when(_decode_try(last))
     else:
         where = _NOWHERE
-    return {**found, **where, "collected": None, "reason": reason}
+    return {**found, **where, "collected": collected, "reason": reason}
 
 
 def where_and_when(last: LastTry) -> dict[str, Any]:
@@ -116,27 +116,6 @@ def where_and_when(last: LastTry) -> dict[str, Any]:
         "job": last.job, "node": last.node, "pid": last.pid, "handed_out": last.handed_out,
         "begun": last.begun, "ended": last.ended, "seconds": last.seconds,
     }  # fmt: skip
-
-
-class TaskHistory:
-    """When this process collected the results of tasks."""
-
-    def __init__(self) -> None:
-        self._collected = array("d")  # by task, 8 bytes each; 0: not yet
-        self._lock = threading.Lock()
-
-    def note_collected(self, tasks: Sequence[int], now: float) -> None:
-        """Results of tasks have come."""
-        with self._lock:
-            most = max(tasks, default=-1) + 1
-            self._collected.extend([0.0] * (most - len(self._collected)))
-            for task in tasks:
-                self._collected[task] = now
-
-    def collected(self, task: int) -> float | None:
-        """When a result came, in seconds since 1970 of this host's clock; None: it has not."""
-        with self._lock:
-            return self._collected[task] or None if task < len(self._collected) else None
 
 
 class Specs:

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from adaptive_scheduler.optimizers.by_name import OfPoint
+
 #: Letters of a key; a point of more has none.
 LONGEST = 5000
 
@@ -58,8 +60,8 @@ class PointKeys:
 
 
 def _name(function: Callable[..., Any]) -> str:
-    while isinstance(function, functools.partial):
-        function = function.func
+    while isinstance(function, functools.partial | OfPoint):
+        function = function.func if isinstance(function, functools.partial) else function.function
     name: str = getattr(function, "__qualname__", type(function).__qualname__)
     return name
 

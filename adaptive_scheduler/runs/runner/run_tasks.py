@@ -17,6 +17,7 @@ from adaptive_scheduler.errors import (
     ManagerUnreachableError,
     RunError,
 )
+from adaptive_scheduler.optimizers.by_name import ByName
 from adaptive_scheduler.runs.driver.commands.command import Command
 from adaptive_scheduler.runs.driver.executor import Executor, future_of
 from adaptive_scheduler.runs.driver.future import TaskFuture
@@ -100,6 +101,9 @@ class RunTasks:
         """
         self._executor._check_open(function)  # noqa: SLF001
         settings = dataclasses.replace(self._settings, priority=self._priority(gain), key=key)
+        if isinstance(function, ByName) and isinstance(function.function, Command):
+            argument = function.argument(argument)
+            function = function.function
         if isinstance(function, Command):
             if not isinstance(argument, Mapping):
                 raise InputError(f"{argument!r}: points of {function!r} are dicts of parameters.")

@@ -21,10 +21,13 @@ from adaptive_scheduler.evaluation.learners.run import LearnerRun
 from adaptive_scheduler.evaluation.learners.work import LearnerWork, Outcome
 from adaptive_scheduler.evaluation.messages import Evaluator
 from adaptive_scheduler.evaluation.options import SLOW_FAILURE
+from adaptive_scheduler.evaluation.refits import is_ranking
 from adaptive_scheduler.io.learner_data import adaptive_private
+from adaptive_scheduler.io.learner_data.adaptive_load import innermost
 from adaptive_scheduler.runs.driver.executor import Executor
 from adaptive_scheduler.runs.runner.point_keys import PointKeys
 from adaptive_scheduler.runs.runner.points_wanted import PointsWanted, SlotWatch
+from adaptive_scheduler.runs.runner.refit_tasks import RefitTasks
 from adaptive_scheduler.runs.runner.run_tasks import RunTasks
 from adaptive_scheduler.runs.runner.take_over import take_over
 from adaptive_scheduler.runs.runner.task_evaluator import TaskEvaluator
@@ -62,6 +65,9 @@ class Runner:
     refit_every : int
         Values that the learner is told together, and between which it is asked as if they were not
         there. Then it chooses anew the points that wait.
+    refit_on : str or Executor, optional
+        Where the model of a `RankingLearner` is fitted: the tag of a task, which a pool accepts, or
+        ``executor.options(tag=..., resources=...)``. Default: in a thread of this program.
     name : str
         Tells the points of this learner from those of others in the same run.
     fname : str or list of str, optional
@@ -80,6 +86,9 @@ class Runner:
     chosen anew only of a Learner1D, Learner2D, LearnerND, or a learner of your own that has
     ``tell_pending`` and ``remove_unfinished``, also in a DataSaver.
 
+    Of a `RankingLearner` all candidates are submitted at once, unless `ntasks` or `ahead` is given. While its model is fitted
+    they go on in the order that they have. Those that the goal did not need are withdrawn.
+
     Examples
     --------
     >>> with Executor(scheduler.SLURM(cores=32), folder="ring", max_jobs=4) as executor:
@@ -96,6 +105,7 @@ class Runner:
         ntasks: int | None = None,
         ahead: int | None = None,
         refit_every: int = 1,
+        refit_on: str | Executor | None = None,
         name: str = "learner",
         fname: Any = None,
         retries: int = 2,
@@ -103,10 +113,13 @@ class Runner:
         save_interval: TimeLike = 300.0,
     ) -> None:
         _check_learner(learner, executor)
+        queues_all = ntasks is None and ahead is None and is_ranking(learner)
         self._wanted = PointsWanted(
-            optional(count(1))(ntasks, "ntasks"), optional(count())(ahead, "ahead"),
+            optional(count(1))(ntasks, "ntasks"),
+            len(innermost(learner).candidates.rows) if queues_all else optional(count())(ahead, "ahead"),
             is_blind=adaptive_private.is_blind(learner),
         )  # fmt: skip
+        self._fits = _fits_as_tasks(learner, executor, refit_on)
         options = {
             "retries": count()(retries, "retries"),
             "retry_within": SLOW_FAILURE,
@@ -114,6 +127,8 @@ class Runner:
                 raise_if_retries_exceeded, "raise_if_retries_exceeded"
             ),
             "refit_every": count(1)(refit_every, "refit_every"),
+            "fit": self._fits,
+            "queues_all": queues_all,
         }
         self._work = LearnerWork(
             learner, fname, _predicate(goal), None, 0, token=time.time_ns(),
@@ -243,6 +258,8 @@ class Runner:
         finally:
             if self._watch is not None:
                 self._watch.close()
+            if self._fits is not None:
+                self._fits.close()
 
     def _note(self, figures: dict[str, Any]) -> None:
         self._figures = figures
@@ -295,6 +312,16 @@ def _check_learner(learner: Any, executor: Any) -> None:
             f"executor={executor!r}: give an adaptive_scheduler.Executor. (Others work with "
             "adaptive.Runner.)"
         )
+
+
+def _fits_as_tasks(learner: Any, executor: Executor, refit_on: Any) -> RefitTasks | None:
+    if refit_on is None:
+        return None
+    if not is_ranking(learner):
+        raise InputError(
+            f"refit_on={refit_on!r}: only the model of a RankingLearner is fitted there."
+        )
+    return RefitTasks(executor, refit_on)
 
 
 def _own_name(name: str, executor: Executor, learner: Any) -> str:

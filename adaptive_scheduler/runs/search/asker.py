@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from adaptive_scheduler.optimizers.learner import OptimizerLearner, Point
+from adaptive_scheduler.optimizers.learner import OptimizerLearner
+from adaptive_scheduler.optimizers.numbered import Point
 
 
 class Asker:

@@ -13,7 +13,8 @@ from adaptive_scheduler.core.options.checks import count, optional
 from adaptive_scheduler.core.searches.flow import ABORT, CONTINUE, DRAIN, Flow
 from adaptive_scheduler.core.searches.space import is_number
 from adaptive_scheduler.errors import USER_RAISES, InputError, RequestRefusedError, TaskError
-from adaptive_scheduler.optimizers.learner import OptimizerLearner, Point
+from adaptive_scheduler.optimizers.learner import OptimizerLearner
+from adaptive_scheduler.optimizers.numbered import Point
 from adaptive_scheduler.runs.driver.executor import Executor
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.search.asker import Asker

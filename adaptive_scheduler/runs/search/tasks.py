@@ -13,7 +13,8 @@ from typing import Any
 from adaptive_scheduler.core.searches.space import Space, Values
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.optimizers.by_name import is_async
-from adaptive_scheduler.optimizers.learner import OptimizerLearner, Point
+from adaptive_scheduler.optimizers.learner import OptimizerLearner
+from adaptive_scheduler.optimizers.numbered import Point
 from adaptive_scheduler.runs.driver.commands.command import ALWAYS_THERE, Command
 from adaptive_scheduler.runs.driver.executor import Executor
 from adaptive_scheduler.runs.driver.future import TaskFuture

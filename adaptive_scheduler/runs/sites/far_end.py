@@ -35,6 +35,7 @@ from adaptive_scheduler.runs.sites.local import (
     LocalSite,
     new_folder,
     put_in_place,
+    put_links,
     write_parameters,
 )
 from adaptive_scheduler.runs.sites.site import Site
@@ -155,7 +156,9 @@ class FarEnd:
         self._archives[name].write(data)
         return True
 
-    def make_task_folder(self, path: str, parameters: str, archive: str) -> bool:
+    def make_task_folder(
+        self, path: str, parameters: str, archive: str, links: Sequence[str]
+    ) -> bool:
         """Make a command's folder; False if its files are to be put first."""
         place = Path(path)
         if place.exists():
@@ -165,6 +168,7 @@ class FarEnd:
         new = new_folder(place)
         try:
             write_parameters(new, parameters)
+            put_links(new, [Path(one) for one in links])
             if archive:
                 with self._archives.pop(archive) as file:
                     file.seek(0)

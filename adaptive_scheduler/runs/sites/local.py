@@ -68,7 +68,7 @@ class LocalSite:
         return InFolder(self.folder)
 
     def is_closed(self) -> bool:
-        """Read it from disk."""
+        """Ask the manager, or read the disk."""
         return start_run.is_closed(self.folder)
 
     def count_unfinished(self) -> int:
@@ -124,7 +124,9 @@ class LocalSite:
         """Make it."""
         path.mkdir(parents=True, exist_ok=True)
 
-    def make_task_folder(self, path: Path, parameters: str, inputs: Sequence[Path]) -> None:
+    def make_task_folder(
+        self, path: Path, parameters: str, inputs: Sequence[Path], links: Sequence[Path] = ()
+    ) -> None:
         """Make it beside its place, and move it there."""
         if path.exists():  # of a task that was submitted before, by its key: it may run now
             return
@@ -139,6 +141,7 @@ class LocalSite:
             for one in inputs:
                 copy = shutil.copytree if one.is_dir() else shutil.copy2
                 copy(one, new / one.name)
+            put_links(new, links)
         except BaseException:  # an input is gone, or the disk is full
             shutil.rmtree(new, ignore_errors=True)
             raise
@@ -158,6 +161,14 @@ def write_parameters(new: Path, parameters: str) -> None:
     """Write a command's parameters into its folder."""
     (new / PARAM_FILE).touch(mode=0o664)
     (new / PARAM_FILE).write_text(parameters)
+
+
+def put_links(new: Path, links: Sequence[Path]) -> None:
+    """Link to files and folders; InputError if one does not exist."""
+    for one in links:
+        if not one.exists():
+            raise InputError(f"links: {one} does not exist.")
+        (new / one.name).symlink_to(one)
 
 
 def put_in_place(new: Path, path: Path) -> None:

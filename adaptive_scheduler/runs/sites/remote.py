@@ -138,7 +138,7 @@ class RemoteSite:
         return self._manager
 
     def is_closed(self) -> bool:
-        """Read it there."""
+        """Ask there."""
         return self._ask(bool, "is_closed")
 
     def count_unfinished(self) -> int:
@@ -218,10 +218,13 @@ class RemoteSite:
             self._ask(type(None), "make_folder", str(path))
             self._made_folders.add(path)
 
-    def make_task_folder(self, path: Path, parameters: str, inputs: Sequence[Path]) -> None:
+    def make_task_folder(
+        self, path: Path, parameters: str, inputs: Sequence[Path], links: Sequence[Path] = ()
+    ) -> None:
         """Send its files as an archive, unless it is there."""
         archive = uuid.uuid4().hex if inputs else ""
-        made = self._ask(bool, "make_task_folder", str(path), parameters, archive)
+        make = "make_task_folder", str(path), parameters, archive, [str(one) for one in links]
+        made = self._ask(bool, *make)
         if made:
             return
         with tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
@@ -230,7 +233,7 @@ class RemoteSite:
                     packed.add(one, one.name)
             while not made:  # a connection that was lost has taken the archive with it
                 if self._put(archive, file):
-                    made = self._ask(bool, "make_task_folder", str(path), parameters, archive)
+                    made = self._ask(bool, *make)
 
     def _put(self, archive: str, file: IO[bytes]) -> bool:
         file.seek(0)

@@ -70,7 +70,7 @@ class Site(Protocol):
         """Return how connections find the manager."""
 
     def is_closed(self) -> bool:
-        """Whether its driver has closed it, as its disk has it."""
+        """Whether its driver has closed it: its manager says so, or its disk."""
 
     def count_unfinished(self) -> int:
         """How many tasks have not ended, whoever submitted them."""
@@ -117,7 +117,9 @@ class Site(Protocol):
     def make_folder(self, path: Path) -> None:
         """Make a folder, with those that it lies in, if it is not there."""
 
-    def make_task_folder(self, path: Path, parameters: str, inputs: Sequence[Path]) -> None:
+    def make_task_folder(
+        self, path: Path, parameters: str, inputs: Sequence[Path], links: Sequence[Path] = ()
+    ) -> None:
         """Make a command's folder, whole or not at all, unless it is there.
 
         Parameters
@@ -127,6 +129,8 @@ class Site(Protocol):
             What its file of parameters holds.
         inputs : sequence of Path
             Files and folders of this machine that are copied into it.
+        links : sequence of Path
+            Files and folders of the run's machine to which it has links.
 
         Raises
         ------

@@ -22,7 +22,7 @@ from adaptive_scheduler.errors import InputError, ManagerUnreachableError, RunEr
 from adaptive_scheduler.io.disk import files as disk
 from adaptive_scheduler.io.disk.process_lock import holder, locked
 from adaptive_scheduler.runs.driver.executor import Executor
-from adaptive_scheduler.runs.driver.start_run import has_manager, is_closed
+from adaptive_scheduler.runs.driver.start_run import has_manager
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.sweep.decisions import Action
 from adaptive_scheduler.runs.sweep.driver import SweepDriver, note_successes
@@ -37,9 +37,6 @@ from adaptive_scheduler.schedulers.here import Here
 
 #: Of the file names of logs, as mlrunner has it.
 WHEN = "%Y%m%d.%H%M%S"
-
-#: Seconds that the manager of a sweep that is over may take to end.
-FORMER_PATIENCE = 5.0
 
 _WAIT = "Wait for its end, or give this one another folder: -o."
 _JOIN = "To add this machine to it: adaptive-scheduler sweep --join OUTPUT."
@@ -149,7 +146,6 @@ class Sweep:
             # a manager that a killed sweep has left would wait for more tasks: the run is closed then
             if not plan.count(Action.RUN, Action.FOLLOW) and not has_manager(self.folder.run):
                 return self._noted(plan)
-            _wait_for_former(self.folder.run)
             return self._run(plan, place, show)
 
     def _noted(self, plan: Plan) -> Progress:
@@ -246,19 +242,6 @@ def _tasks_of(run: RunFolder) -> list[str]:
 def _who_runs(run: RunFolder) -> str:
     """The process that runs a sweep, or the jobs that go on for one that was killed; "" if there is none."""
     return holder(run.home / LOCK_NAME) or _jobs_of(run)
-
-
-def _wait_for_former(run: RunFolder) -> None:
-    """Wait until the manager of a sweep that has just ended is gone, which takes a second.
-
-    It sends each head away that comes; and if the pools of that sweep are removed, it fails all tasks
-    that no head is there for.
-    """
-    if not has_manager(run) or not is_closed(run):
-        return
-    end = time.monotonic() + FORMER_PATIENCE
-    while has_manager(run) and time.monotonic() < end:
-        time.sleep(0.05)
 
 
 def _jobs_of(run: RunFolder) -> str:

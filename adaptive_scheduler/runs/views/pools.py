@@ -8,8 +8,8 @@ from rich.text import Text
 
 from adaptive_scheduler.core.jobs.records import is_external
 from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.core.wire.pools import PoolState
 from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot
-from adaptive_scheduler.core.wire.tasks import PoolState
 from adaptive_scheduler.runs.views.tables import cut, heartbeat, table
 
 #: How tries end, in the order in which they are shown, and what that is called.
@@ -22,6 +22,7 @@ ENDS = {
     "unable": "could not be started",
     "died": "process died",
     "cut": "cut by the end of a job",
+    "lost": "lost with its node",
     "cancelled": "cancelled",
 }
 

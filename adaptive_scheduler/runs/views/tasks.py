@@ -66,6 +66,7 @@ def task_lines(task: Facts) -> list[Text]:
         "exit code": str(task["code"]) if task["code"] else "",
         "memory": f"{task['peak'] / 2**20:,.0f} MiB at most" if task.get("peak") else "",
         "folder": task["folder"],
+        "files": ", ".join(one["name"] for one in task["files"]),
         "output": task["log"],
         "value": task["value"],
     }
@@ -73,7 +74,23 @@ def task_lines(task: Facts) -> list[Text]:
     lines = [
         Text.assemble((f"{name:<{width}}  ", "dim"), text) for name, text in shown.items() if text
     ]
-    return [title, *lines]
+    return [title, *lines, *_listed("Why it waits", task["waits"]), *_history(task)]
+
+
+def _listed(title: str, texts: Sequence[str]) -> list[Text]:
+    """A title and a line for each text; nothing if there is none."""
+    return [Text(f"{title}:", "bold"), *(Text(f"  {text}") for text in texts)] if texts else []
+
+
+def _history(task: Facts) -> list[Text]:
+    """What happened to it, a line each; of one that was tried once `times` says it all."""
+    if len(task["history"]) <= 5:
+        return []
+    lines = [
+        f"{_clock(one['at'])}  {one['what']}" + (f" (job {one['job']})" if one.get("job") else "")
+        for one in task["history"]
+    ]
+    return _listed("History", lines)
 
 
 def _tries(task: Facts) -> str:
@@ -95,7 +112,7 @@ def _tries(task: Facts) -> str:
 
 def _times(task: Facts) -> str:
     names = (("created", "submitted"), ("handed_out", "handed out"), ("begun", "begun"),
-             ("ended", "ended"))  # fmt: skip
+             ("ended", "ended"), ("collected", "told to a driver"))  # fmt: skip
     parts = [f"{text} {_clock(task[name])}" for name, text in names if task.get(name)]
     if task["seconds"]:
         parts.append(f"ran {_seconds(task['seconds'])}")

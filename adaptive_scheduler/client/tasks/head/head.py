@@ -293,6 +293,7 @@ class HeadProcess:
         begins = self._session.end(
             ended.token, EndKind(ended.kind), begun=ended.begun, code=ended.code, value=ended.value,
             path=ended.path, seconds=ended.seconds, peak=ended.peak, text=ended.text,
+            part=ended.part,
         )  # fmt: skip
         for begin in begins:
             self._carry_out(begin)
@@ -321,7 +322,8 @@ class HeadProcess:
             text, is_ending=bool(self._ending.reason), unsent=unsent, node=node, is_node=is_node
         )
         for token, kind in later.items():
-            self._nodes.end_dead(TaskEnd(token, kind, text=text))
+            part = self._session.part_on(node, token)
+            self._nodes.end_dead(TaskEnd(token, kind, text=text, part=part))
         self._soon(0.0)
 
     def _change_node(self, node: int, inventory: NodeInventory | None) -> None:

@@ -384,7 +384,7 @@ class HeadSession:
             Of the agent.
         is_node : bool
             The whole node is lost: then all have died that had a part there, and only those are blamed
-            that died before.
+            that died before. But one that ran there alone is LOST: perhaps it kills its node.
 
         Returns
         -------
@@ -396,10 +396,10 @@ class HeadSession:
         dead = {token for token in self.running if self._has_part_on(node, token, is_node=is_node)}
         suspects = {token for token in dead if self._tasks[token].crashes}
         blamed = set() if is_ending else suspects or (set() if is_node else dead)
+        is_alone = is_node and not is_ending and len(dead) == 1
+        other = EndKind.LOST if is_alone else EndKind.CUT
         kinds = {
-            one: EndKind.DIED if one in blamed else EndKind.CUT
-            for one in self.running
-            if one in dead
+            one: EndKind.DIED if one in blamed else other for one in self.running if one in dead
         }
         return self._end_dead(kinds, text)
 
@@ -418,6 +418,10 @@ class HeadSession:
         """Whether a task was begun by the agent of a node; or, `is_node`, has a part there."""
         first, *others = self.running[token]
         return first.node == node or (is_node and any(part.node == node for part in others))
+
+    def part_on(self, node: int, token: int) -> int:
+        """Which part of a task that runs is on a node, counted from its first node."""
+        return [part.node for part in self.running[token]].index(node)
 
     def _end_dead(self, kinds: dict[int, EndKind], text: str) -> dict[int, EndKind]:
         later = {}

@@ -216,9 +216,19 @@ class RankedProgram(RunningProgram):
         if launch is None:
             return super()._judge(ending)
         if isinstance(self.start.work, Call):
-            return self._judge_call(launch, ending)
-        kind = EndKind.SIGNAL if ending.signal else EndKind.EXIT
-        return self._failure(launch, ending, kind)
+            ended: TaskEnd | None = self._judge_call(launch, ending)
+        else:
+            kind = EndKind.SIGNAL if ending.signal else EndKind.EXIT
+            ended = self._failure(launch, ending, kind)
+        return None if ended is None else structs.replace(ended, part=self._part_at_fault(launch))
+
+    def _part_at_fault(self, launch: _Launch) -> int:
+        """Which of its nodes has the rank that failed; the first one, on which the launcher is, if none began."""
+        at_fault = launch.failed or launch.lost
+        if at_fault is None:
+            return -1 if launch.has_begun else 0
+        names = [node.name for node in self._ranks.nodes]
+        return names.index(at_fault.node) if at_fault.node in names else -1
 
     def _judge_call(self, launch: _Launch, ending: ProcessEnd) -> TaskEnd:
         failed = launch.failed

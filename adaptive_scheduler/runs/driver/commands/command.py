@@ -84,6 +84,9 @@ class Command:
         callable that takes a `CommandOutput`. Default: its exit status, which is 0.
     inputs : sequence of path, optional
         Files and folders that are copied into the task's folder.
+    links : sequence of path, optional
+        Files and folders to which the task's folder has links: not copied, however large they are. No task
+        may change them. Of a run on another host: paths there.
     resources : TaskResources, optional
         What it occupies, unless ``options(resources=...)`` says otherwise.
     keep_log : bool
@@ -100,6 +103,7 @@ class Command:
         *,
         value: Callable[[CommandOutput], Any] | None = None,
         inputs: Sequence[str | os.PathLike[str]] = (),
+        links: Sequence[str | os.PathLike[str]] = (),
         resources: TaskResources | None = None,
         keep_log: bool = True,
         launch_ranks: bool = True,
@@ -108,15 +112,11 @@ class Command:
             raise InputError(
                 f"value={value!r} must be a callable, such as float_file('result.txt')."
             )
-        if isinstance(inputs, str | os.PathLike):
-            raise InputError(f"inputs={os.fspath(inputs)!r} must be a list of files: inputs=[...].")
         self.steps = _steps(program)
         self.rule = value
-        self.inputs = [Path(one).absolute() for one in inputs]
+        self.inputs, self.links = _paths("inputs", inputs), _paths("links", links)
         self.resources = None if resources is None else as_checked(resources)
-        missing = [str(path) for path in self.inputs if not path.exists()]
-        if missing:
-            raise InputError(f"inputs: {missing[0]} does not exist.")
+        self._check_files()
         names = self.placeholders
         reads_file = value is not None and (
             value.needs_folder if isinstance(value, ValueRule) else True
@@ -132,7 +132,16 @@ class Command:
         self.keep_log = keep_log
         self.launch_ranks = launch_ranks
         self._pickle_rule()
-        self.has_folder = bool(self.inputs) or reads_file or bool(names & _IN_FOLDER)
+        self.has_folder = bool(self.inputs or self.links) or reads_file or bool(names & _IN_FOLDER)
+
+    def _check_files(self) -> None:
+        missing = [str(path) for path in self.inputs if not path.exists()]
+        if missing:
+            raise InputError(f"inputs: {missing[0]} does not exist.")
+        names = [path.name for path in (*self.inputs, *self.links)]
+        if self.links and len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"inputs and links: two are called {twice!r}, in one folder.")
 
     def __call__(self, *_args: Any, **_parameters: Any) -> Any:
         """Say that it is run by an `Executor`."""
@@ -185,7 +194,7 @@ class Command:
             site.make_folder(log.parent)
         else:
             log = own / "log"
-            site.make_task_folder(own, text, self.inputs)
+            site.make_task_folder(own, text, self.inputs, self.links)
         program = CommandSpec(
             steps, site.call_place().folder if own is None else str(own), str(log), rule=self._pickled_rule,
             keep_log=self.keep_log, parameters=text if own is None else "",
@@ -198,6 +207,12 @@ class Command:
                 f"{self!r}: a text of it or of its parameters is no Unicode: {error.object!r:.200}"
             ) from error
         return EncodedCommand(spec, self.rule, log, own, site.read)
+
+
+def _paths(name: str, given: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    if isinstance(given, str | os.PathLike):
+        raise InputError(f"{name}={os.fspath(given)!r} must be a list of files: {name}=[...].")
+    return [Path(one).absolute() for one in given]
 
 
 def _name_of(key: str) -> str:

@@ -1,0 +1,1 @@
+"""An EMEWS workflow as a run of tasks."""

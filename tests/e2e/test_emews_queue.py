@@ -1,0 +1,86 @@
+"""examples/ranked_queue, as a user runs it: on this machine and in jobs of it, killed, with bad input."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.emews_queue import RankedQueue
+from tests.integration.test_driver_deaths import processes_of, wait_for
+
+POOL = {"type": "local", "CFG_NODES": 1, "CFG_PPN": 2, "CFG_PROCS": "$(( CFG_NODES * CFG_PPN ))"}
+HERE = {"type": "local", "scheduler": "here", "CFG_PROCS": 2}
+SMALL = {"search_space_size": 40, "num_guesses": 30, "retrain_after": 6}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    yield tmp_path
+    for process in processes_of(tmp_path):
+        process.kill()
+
+
+def queue(home: Path, pools: dict[str, Any], **changes: Any) -> RankedQueue:
+    return RankedQueue(home / "a folder", home / "ledger", pools, **changes)
+
+
+def test_the_example_in_jobs_adds_pools_is_killed_and_goes_on(home: Path) -> None:
+    made = queue(home, {"p1": POOL, "p2": POOL, "p3": {**POOL, "CFG_BATCH_SIZE": 2}})
+    driver = made.start()
+    wait_for(lambda: made.computed.total() >= 30)
+    made.kill(driver)
+    printed = made.run()
+    assert printed.splitlines()[:3] == ["NUM GUESSES: 100", "RETRAIN AFTER: 20", "FTS: 120"]
+    assert re.findall(r"^pool added: (\S+)$", printed, re.MULTILINE) == ["p2", "p3"]
+    made.assert_complete(printed)
+    # and when all is done there is nothing to do, but what was in flight at the end counts now, too
+    computed = made.computed
+    again = made.run()
+    made.assert_complete(again)
+    assert made.computed == computed
+
+
+def test_the_example_on_this_machine_refits_on_a_pool(home: Path) -> None:
+    made = queue(home, {"one": HERE}, reprioritize_endpoint="one", **SMALL)
+    printed = made.run()
+    completed = [int(n) for n in re.findall(r"^tasks completed: (\d+)$", printed, re.MULTILINE)]
+    assert completed[0] == 6
+    made.assert_complete(printed)
+    assert "pool added" not in printed
+
+
+def test_the_example_with_a_learner_goes_on_after_a_kill(home: Path) -> None:
+    made = queue(home, {"p1": POOL, "p2": POOL}, **SMALL)
+    driver = made.start("learner.py")
+    wait_for(lambda: made.computed.total() >= 10)
+    made.kill(driver)
+    printed = made.run(program="learner.py")
+    assert re.findall(r"^pool added: (\S+)$", printed, re.MULTILINE) == ["p2"]
+    made.assert_complete(printed)
+
+
+@pytest.mark.parametrize(
+    ("pools", "changes", "words"),
+    [
+        ({"p1": {**POOL, "CFG_PROCS": "$(( $(touch x) ))"}}, {}, "is more than arithmetic"),
+        ({"p1": POOL}, {"retrain_aftr": 5}, "no key 'retrain_aftr'. Did you mean retrain_after?"),
+    ],
+)  # fmt: skip
+def test_bad_input_ends_it_with_code_2_and_nothing_is_started(
+    home: Path, pools: dict[str, Any], changes: dict[str, Any], words: str
+) -> None:
+    made = queue(home, pools, **changes)
+    before = sorted(made.home.iterdir())
+    assert words in " ".join(made.run(code=2, PYTHONDONTWRITEBYTECODE="1").split())
+    assert sorted(made.home.iterdir()) == before
+    assert processes_of(home) == []
+
+
+def test_an_experiment_that_names_no_folder_is_refused(home: Path) -> None:
+    made = queue(home, {"p1": POOL})
+    assert "EXPERIMENT_ID '../x' names a folder" in made.run(code=2, experiment="../x")

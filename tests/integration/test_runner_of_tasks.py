@@ -258,7 +258,7 @@ def interrupt_after(program: subprocess.Popen[str], ledger: str, points: int) ->
     program.send_signal(signal.SIGINT)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_ctrl_c_leaves_the_points_in_the_run(tmp_path: Path) -> None:
     """In `wait`; and in a loop of the user's own, in a program that goes on then."""
     ledger = f"{tmp_path}/ledger"

@@ -321,9 +321,7 @@ def test_submit_sh_runs_the_example_inside_an_allocation(home: Path, slurm: Priv
 def test_submit_sh_runs_the_example_on_pbs(home: Path) -> None:
     with PrivatePBS(home / "pbs") as pbs:
         # both batch systems may be installed: the one of sbatch would be taken
-        path = ":".join(
-            one for one in pbs.env["PATH"].split(":") if not Path(one, "sbatch").exists()
-        )
+        path = ":".join(one for one in pbs.env["PATH"].split(":") if not Path(one, "sbatch").exists())
         printed = run(["./submit.sh", "1", "1"], home, **{**pbs.env, "PATH": path}, POINTS_MAX="3")
         assert re.fullmatch(r"\d+\.\w+", printed.strip())
 

@@ -181,7 +181,7 @@ def test_what_is_wrong_is_named_and_nothing_is_started(tmp_path: Path) -> None:
         assert executor.tasks() == []
 
 
-def test_few_at_a_time_if_that_is_wanted(tmp_path: Path) -> None:
+def test_few_at_a_time_if_that_is_wanted(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     learner = ranking(tmp_path, 60)
     with Executor(Here(slots=2), tmp_path / "run") as executor:
         runner = Runner(learner, executor, ahead=3).start()
@@ -191,6 +191,7 @@ def test_few_at_a_time_if_that_is_wanted(tmp_path: Path) -> None:
             time.sleep(0.05)
         assert runner.wait().npoints == 60
     assert 0 < most <= 5
+    assert not [one for one in recwarn if "continue forever" in str(one.message)]
 
 
 # ------------------------------------------------------------------- a driver that is killed

@@ -41,7 +41,9 @@ def test_the_example_in_jobs_adds_pools_is_killed_and_goes_on(home: Path) -> Non
 
 
 def test_the_example_on_this_machine_refits_on_a_pool(home: Path) -> None:
-    made = queue(home, {"one": HERE}, reprioritize_endpoint="one", **SMALL)
+    # so many that most wait still when enough have a value
+    many = {**SMALL, "search_space_size": 800}
+    made = queue(home, {"one": HERE}, reprioritize_endpoint="one", **many)
     printed = made.run()
     completed = [int(n) for n in re.findall(r"^tasks completed: (\d+)$", printed, re.MULTILINE)]
     assert completed[0] == 6
@@ -49,7 +51,7 @@ def test_the_example_on_this_machine_refits_on_a_pool(home: Path) -> None:
     assert "pool added" not in printed
     # when all is done there is nothing to do; for more of them, those that were cancelled are told
     computed = made.computed
-    made.config["num_guesses"] = 40
+    made.config["num_guesses"] = 800
     made.write()
     printed = made.run()
     assert "were cancelled: adaptive-scheduler retry e1" in printed

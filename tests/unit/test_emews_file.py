@@ -414,6 +414,10 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path, text: str, words: str) 
     assert "cfg.yaml" in str(caught.value)
 
 
+def test_a_file_may_end_with_the_line_of_another_document() -> None:
+    assert len(read(f"---\n{yaml.safe_dump(FILE)}---\n# nothing\n").pools) == 1
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.yaml cannot be read: No such file"):
         emews.read_config(tmp_path / "none.yaml")

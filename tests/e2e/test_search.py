@@ -318,6 +318,22 @@ def test_submit_sh_runs_the_example_inside_an_allocation(home: Path, slurm: Priv
     assert len(asked(home)) == 3
 
 
+def test_submit_sh_runs_the_example_on_pbs(home: Path) -> None:
+    with PrivatePBS(home / "pbs") as pbs:
+        # both batch systems may be installed: the one of sbatch would be taken
+        path = ":".join(one for one in pbs.env["PATH"].split(":") if not Path(one, "sbatch").exists())
+        printed = run(["./submit.sh", "1", "1"], home, **{**pbs.env, "PATH": path}, POINTS_MAX="3")
+        assert re.fullmatch(r"\d+\.\w+", printed.strip())
+
+        def output() -> str:
+            found = (home / "output").glob("search.o*")
+            return "".join(path.read_text() for path in found)
+
+        wait_for(lambda: "search complete: 3 tasks done" in output(), 120)
+        assert "1 at once, then 1;" in output()
+    assert len(asked(home)) == len(losses(home)) == 3
+
+
 @pytest.mark.slurm
 @pytest.mark.timeout(400)
 def test_a_search_in_jobs_of_slurm_outlives_its_driver_a_head_and_its_manager(

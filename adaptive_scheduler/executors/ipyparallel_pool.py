@@ -57,9 +57,20 @@ class IPyParallel(Launcher):
         cluster.shutdown_atexit = False  # `close` ends it
         now = {one.pid for one in psutil.Process().children(recursive=True)}
         self._processes = sorted(now - before)
-        self._client[:].apply_sync(start_engine, os.getpid(), self._processes, self._folder)
+        self._set_up()
         pool: Pool = self._client.load_balanced_view().executor
         return pool
+
+    def _set_up(self) -> None:
+        """Set up all engines; end them if one does not answer, as they could outlive the job."""
+        begun = self._client[:].apply_async(
+            start_engine, os.getpid(), self._processes, self._folder
+        )
+        try:
+            begun.get(timeout=_PATIENCE)
+        except BaseException:
+            kill(self._processes, self._folder)
+            raise
 
     def close(self, pool: Pool, patience: float) -> bool:
         """Cancel waiting points; kill all after `patience` seconds, for engines may still evaluate."""

@@ -127,11 +127,11 @@ def _address_of(manager: _Manager) -> Address:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether the text of a value is that of no other: it is made of numbers, texts, lists and dicts."""
+    """Whether the text of a value is that of no other: it is made of numbers and texts."""
     if type(value) in (list, tuple):
         return all(map(_is_plain, value))
-    if type(value) is dict:
-        return all(map(_is_plain, (*value, *value.values())))
+    if type(value) is dict:  # of several keys, another order is no other value
+        return len(value) < 2 and all(map(_is_plain, (*value, *value.values())))
     return type(value) in (int, float, complex, str, bool, type(None))
 
 
@@ -188,7 +188,7 @@ class LRUCachedCallable:
         bound = inspect.signature(self.function).bind(*args, **kwargs)
         bound.apply_defaults()
         arguments = dict(bound.arguments)
-        if _is_plain(arguments):
+        if all(map(_is_plain, arguments.values())):
             return str(arguments)
         try:
             return hash_anything(arguments)

@@ -191,7 +191,7 @@ class JobManager:
     def reconcile(self, now: Moment) -> list[Command]:
         """Decide and act until nothing more follows."""
         commands: list[Command] = []
-        self._state.fail_unplaceable(now.wall)
+        self._state.fail_unplaceable(now.wall, now.monotonic)
         limits = self._limits()
         for _ in range(len(self._jobs.records) + 2):  # each further round marks a job as dead
             actions = reconcile(self._counts(now), self._observe(now), limits, self._config.timing)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,8 @@ def processes_of(home: Path) -> list[psutil.Process]:
 def home(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     for process in processes_of(tmp_path):
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # it has ended by itself since
+            process.kill()
 
 
 def start_driver(home: Path, what: str, patience: float = 600.0) -> subprocess.Popen[str]:

@@ -46,7 +46,8 @@ from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import ManagerUnreachableError, RunError
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.disk.lock import Lock
-from adaptive_scheduler.io.storage import database, row_codec
+from adaptive_scheduler.io.storage import checkpoint, database, row_codec
+from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.transport import url_registry
 from adaptive_scheduler.io.transport.connection import Connection
@@ -256,6 +257,37 @@ def test_nothing_is_written_into_the_next_run_of_the_folder(
     assert folder.database.read_bytes() == written
     assert not list(home.glob("*.edited*"))
     assert folder.lock.exists() == is_served
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+def test_a_checkpoint_that_has_begun_writes_nothing_into_the_next_run_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_early: bool
+) -> None:
+    """Its process takes a moment to start and to read; the manager of the next run is still to come."""
+    home = tmp_path / "run"
+    folder, _ = make_run(home, 5)
+    store = Database(folder)
+    store.put("run", "x", {"a": 1})
+    store.commit()
+    known = store._journal.segment
+    written: list[bytes] = []
+
+    def begin_another() -> None:
+        shutil.rmtree(home)
+        make_run(home, 3)
+        folder.journals.mkdir(mode=0o700)
+        written.append(folder.database.read_bytes())
+
+    def holder_after_that(path: Path) -> None:
+        begin_another()
+        assert not path.exists()
+
+    if is_early:
+        begin_another()
+    else:
+        monkeypatch.setattr(checkpoint, "holder", holder_after_that)
+    checkpoint.write_checkpoint(folder, known, os.getppid(), False)
+    assert [folder.database.read_bytes()] == written
 
 
 def test_what_clients_of_the_next_run_need_stays(

@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from adaptive_scheduler import Executor
+from adaptive_scheduler import Executor, TaskResources
 from adaptive_scheduler.core.paths import JOB_VARIABLE, NODE_VARIABLE, RUN_VARIABLE
+from adaptive_scheduler.errors import TaskError
 from adaptive_scheduler.scheduler import PBS, SLURM
 from adaptive_scheduler.schedulers.base import Scheduler
 from tests.clusters.pbs import PrivatePBS
@@ -110,6 +111,10 @@ class Run:
             future.result(PATIENCE)
         done = Counter(row["state"] for row in self.executor.tasks())
         assert done == {"done": len(self.futures)}
+        self.end()
+
+    def end(self) -> None:
+        """Nothing is left on any node."""
         self.executor.shutdown()
         assert list(self.locks.glob("overlap-*")) == []
         end = time.monotonic() + GONE
@@ -177,6 +182,43 @@ def test_each_process_of_a_job_of_three_nodes_dies_alone_on_slurm(
         run.close()
     finally:
         slurm.start_node(second)
+
+
+def kill_what_runs_here(mark: str) -> None:
+    """As `kill -9 -1` does on a real node: agent, supervisor and proxy, none of which can tell how it died."""
+    with Path(mark).open("a") as file:
+        file.write(f"{os.environ[NODE_VARIABLE]}\n")
+    for process in reversed(psutil.Process().parents()):
+        with suppress(psutil.Error):
+            if "adaptive_scheduler.client.tasks." in " ".join(process.cmdline()):
+                process.kill()
+    time.sleep(600)
+
+
+@pytest.mark.slurm
+@pytest.mark.timeout(300)
+def test_a_task_that_kills_all_on_its_node_is_given_up(on_slurm: Run, tmp_path: Path) -> None:
+    """It was tried again for ever: as far as is known, its node was lost each time."""
+    run, mark, go = on_slurm, tmp_path / "mark", tmp_path / "go"
+
+    def wait() -> str:
+        while not go.exists():
+            time.sleep(0.05)
+        return os.environ[NODE_VARIABLE]
+
+    whole = run.executor.options(resources=TaskResources(threads_per_rank=2), max_crashes=0)
+    others = whole.submit_many(lambda _: wait(), range(2))  # one on the head's node
+    wait_until = time.monotonic() + PATIENCE
+    while [one.state for one in others] != ["running", "running"]:
+        assert time.monotonic() < wait_until
+        time.sleep(0.1)
+    killer = whole.submit(kill_what_runs_here, str(mark))
+    with pytest.raises(TaskError, match="3 times a node was lost on which nothing else ran"):
+        killer.result(PATIENCE)
+    assert (len(mark.read_text().split()), killer.attempts) == (3, 3)
+    go.touch()
+    assert len({one.result(PATIENCE) for one in others}) == 2
+    run.end()
 
 
 def test_a_launcher_and_an_agent_of_a_job_of_pbs_die(

@@ -29,7 +29,7 @@ from adaptive_scheduler import (
 from adaptive_scheduler.errors import InputError, UserCodeError
 from adaptive_scheduler.scheduler import Here, LocalScheduler
 from tests.integration.noted import noted_in
-from tests.integration.ranked_driver import N, Nearest, candidates, sphere
+from tests.integration.ranked_driver import GATE, N, Nearest, candidates, sphere
 from tests.integration.test_driver_deaths import wait_for
 
 PATIENCE = 60.0
@@ -40,7 +40,14 @@ CALL, SLOW_FIT = 0.02, 2.0
 
 def ranking(home: Path, n: int = N, **options: Any) -> RankingLearner:
     given = {"surrogate": Nearest(), "acquisition": "lcb", "refit_every": 15, **options}
-    return RankingLearner(partial(sphere, CALL, os.fspath(home / "ledger")), candidates(n), **given)
+    gate = given.pop("gate", 10**9)
+    return RankingLearner(partial(sphere, os.fspath(home), CALL, gate), candidates(n), **given)
+
+
+def open_gate(home: Path, learner: RankingLearner, runner: Runner) -> None:
+    """Let calls go on when what waits has been sorted."""
+    wait_for(lambda: learner.refits >= 1 or runner.done)
+    (home / "go").touch()
 
 
 def best(n: int, of: int = N) -> set[int]:

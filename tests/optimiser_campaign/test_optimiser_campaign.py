@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -104,6 +105,20 @@ def test_bad_input_is_said_and_nothing_is_started(
     assert ended.value.code == 2
     assert told in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_what_the_page_and_the_driver_show_can_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "campaign.md").read_text()
+    driver = _driver()
+    lines = re.findall(r"python driver\.py *([^#\n]*)", page + driver.__doc__)
+    assert len(lines) == 5
+    for line in lines:
+        words = line.split("  ")[0].split() if line.startswith("-") else []
+        monkeypatch.setattr(sys, "argv", ["driver.py", *words])
+        options = driver.typed()
+        jobs = driver.jobs_of(options)
+        assert options.tasks > 0
+        assert (options.scheduler == "slurm") == (type(jobs).__name__ == "SLURM")
 
 
 def _driver() -> Any:

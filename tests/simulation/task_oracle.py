@@ -50,7 +50,7 @@ from adaptive_scheduler.io.storage import tinydb_file
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.dispatch import Dispatcher
-from adaptive_scheduler.manager.tasks.jobs_wanted import is_in_the_way
+from tests.simulation.jobs_that_lack_nodes import Lacking, WayOut
 from tests.simulation.manager import FOLDER
 from tests.simulation.oracle import Oracle, demand
 from tests.simulation.slurm import Job
@@ -95,6 +95,7 @@ class TaskOracle(Oracle):
         self._begun: Counter[bytes] = Counter()
         self._passed: dict[TaskClass, float] = {}
         self._had_nodes: set[TaskClass] = set()
+        self._without = Lacking()
         self._shapes: dict[int, int] = {}  # by the submit's number
         #: Of each head the last change of each of its nodes that was told.
         self._nodes: defaultdict[str, dict[int, NodeChange]] = defaultdict(dict)
@@ -105,6 +106,7 @@ class TaskOracle(Oracle):
         self._tasks = turns.state.tasks
         self._tasks.hand_out.starvation.after = STARVE_AFTER
         self._passed.clear()
+        self._without = Lacking()
         self._granted = self._last_token
         super().manager_started(turns)
         self._real_renew = turns.clients.renew_lease
@@ -153,6 +155,7 @@ class TaskOracle(Oracle):
             a is not b for a, b in zip(rows, self._rows, strict=True)
         ):
             self._check_rows()
+        self._without.note(self._tasks.heads, self.history.manager.monotonic())
         self._check_parked()
         for life in self.history.lives.values():
             head = self._tasks.heads.get(life.job.id)
@@ -411,12 +414,13 @@ class TaskOracle(Oracle):
         if not queued:
             return
         state = self._turns.state
+        way = WayOut(state, self._without.for_long(self.history.manager.monotonic()))
         for head in self._heads_that_wait():
             job = head.owner.job
             pool = state.pools.by_shape.get(state.jobs.records[job].shape)
             if head.leaves or job in state.stops.being_cancelled or pool is None or pool.is_removed:
                 continue
-            if is_in_the_way(state, head, self.history.manager.monotonic()):
+            if way.makes_way(job, pool):
                 continue
             left = head.ends_at - self.history.manager.monotonic()
             for of in queued:

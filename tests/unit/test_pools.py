@@ -26,7 +26,7 @@ from adaptive_scheduler.core.tasks.demand import PoolJobs, footprint, jobs_besid
 from adaptive_scheduler.core.tasks.place import Inventory, NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.pools import Pool, PoolTable, check_pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
-from adaptive_scheduler.core.tasks.task_state import NODE_PATIENCE
+from adaptive_scheduler.core.tasks.task_state import NODE_PATIENCE, NODES_GIVEN_UP
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
     Goodbye,
@@ -106,7 +106,7 @@ def test_a_refusal_has_the_numbers() -> None:
     run = Run()
     run.add()
     run.add(pool(name="q", resources=Resources(cores=8), accepts=["a"]))
-    why = run.manager.state.why_unplaceable(TaskResources(threads_per_rank=9), "b")
+    why = run.manager.state.why_unplaceable(TaskResources(threads_per_rank=9), "b", 0.0)
     assert "9 cores" in why
     assert "'b'" in why
     assert "p (4 cores)" in why
@@ -1216,6 +1216,30 @@ def test_a_job_that_lacks_a_node_for_long_is_no_room_for_a_task_that_needs_it() 
     run.turn(31)
     assert len(run.jobs()) == 2
     assert not head.trade().leave
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_task_fails_when_a_node_of_what_was_joined_does_not_come_any_more(is_lost: bool) -> None:
+    """It waited for ever for a node that had been given up."""
+    run = Run(lease=10_000.0)
+    run.manager.state.pools.takes_more = False
+    assert run.submit(1, TWO_OF_ONE).items == [0]
+    head = HeadOfTwo(run, "here:host:1")
+    if is_lost:
+        head.trade(nodes=[NodeChange(1, 1, NodeInventory("m", [0, 1]))])
+        head.end_all()
+        head.trade(nodes=[NodeChange(2, 1, None)])
+        assert run.submit(1, TWO_OF_ONE, batch="c").items == [1]
+    run.turn(NODES_GIVEN_UP - 5)
+    row = run.manager.items.rows[-1]
+    assert row.phase is QUEUED
+    assert run.submit(1, TWO_OF_ONE, batch="d").items == [row.id + 1], "it may still come"
+    run.turn(10)
+    assert {one.phase for one in run.manager.items.rows[row.id :]} == {FAILED}
+    assert "joined by hand (2 nodes with 2 cores each, 1 of them away)" in (
+        run.manager.items.rows[-1].reason
+    )
+    assert run.submit(1, TWO_OF_ONE, batch="e").items == [-1]
 
 
 def test_a_job_that_comes_whole_in_time_is_room() -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import shlex
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ from adaptive_scheduler.io.ssh.far_link import failure_of, value_of
 from adaptive_scheduler.io.ssh.far_place import FarPlace, is_far, read_url
 from adaptive_scheduler.io.ssh.far_session import FarAnswer, FarRequest, LostConnectionError, pack
 from adaptive_scheduler.io.ssh.faults import ssh_fault
+from adaptive_scheduler.io.ssh.tunnel import socket_folder
 from adaptive_scheduler.runs.run_manager import RunManager, run_folder
 from adaptive_scheduler.runs.sites import far_end
 from adaptive_scheduler.runs.sites.find_site import site_for, site_of
@@ -276,3 +278,22 @@ def test_a_run_of_learners_is_not_started_from_afar(tmp_path: Path) -> None:
 def test_which_command_lines_go_there() -> None:
     assert names_far_run(["status", "ssh://far/a"])
     assert not names_far_run(["status", "ssh/far"])
+
+
+def test_folders_of_killed_drivers_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those of others, nor one with something in it, nor a new one."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left, new, full = (tmp_path / f"as-ssh-{dead.pid}-{name}" for name in "abc")
+    mine, other = tmp_path / f"as-ssh-{os.getpid()}-a", tmp_path / "as-sshd-1-a"
+    for path in (left, new, full, mine, other):
+        path.mkdir()
+    (full / "socket.0").touch()
+    for path in (left, full, mine, other):
+        os.utime(path, (0, 0))
+    with socket_folder() as name:
+        assert Path(name).parent == tmp_path
+        assert sorted(tmp_path.iterdir()) == sorted([new, full, mine, other, Path(name)])

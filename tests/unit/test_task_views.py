@@ -94,7 +94,8 @@ def test_all_of_a_task_is_shown_and_nothing_that_is_empty() -> None:
         "attempts": 2, "fails": 1, "crashes": 1, "cuts": 0, "retries": 3, "created": 1e9,
         "handed_out": 1e9 + 1, "begun": None, "ended": None, "seconds": None, "worked": 7.25,
         "job": "17", "node": "n1", "pid": 0, "code": 0, "peak": None, "folder": "", "log": "",
-        "value": "", "waits_in_job": True,
+        "value": "", "waits_in_job": True, "files": [], "waits": ["job 17 has it already"],
+        "history": [{"what": "handed out", "at": 1e9 + n, "job": "17"} for n in range(6)],
     }  # fmt: skip
     text = "\n".join(line.plain for line in tasks.task_lines(known))
     assert text.startswith("task 7  handed out  a [b] $x")
@@ -103,6 +104,8 @@ def test_all_of_a_task_is_shown_and_nothing_that_is_empty() -> None:
     assert "tries      2 (1 failed, 1 died, 3 more allowed)" in text
     assert "7.25 s with earlier tries" in text
     assert "where      job 17, node n1" in text
+    assert "\nWhy it waits:\n  job 17 has it already\nHistory:\n" in text
+    assert text.count("  handed out (job 17)") == 6
     for empty in ("why", "key", "value", "output", "process", "begun"):
         assert f"\n{empty}" not in text
     table = {**known, "reason": "ValueError: " + "x" * 200}

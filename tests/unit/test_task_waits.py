@@ -7,10 +7,11 @@ import msgspec
 from adaptive_scheduler.core.reasons.task_waits import in_line
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import QUEUED, WAITING, TaskItem
+from adaptive_scheduler.core.rows.task_results import told
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.retry_policy import RetryPolicy
 from adaptive_scheduler.core.tasks.task_state import MOST_EARLIER
-from adaptive_scheduler.core.wire.messages import Refused
+from adaptive_scheduler.core.wire.messages import Refused, Retry
 from adaptive_scheduler.core.wire.reasons import Reasons, WhyWaits
 from adaptive_scheduler.core.wire.tasks import Collect, EndKind, Fetch
 from adaptive_scheduler.io.storage.fact_line import TABLES
@@ -55,6 +56,21 @@ def test_other_tasks_go_first() -> None:
     assert in_line(rows[2], [rows[0], rows[2]]) == [
         "1 task goes first: they are older, or have failed less often"
     ]
+
+
+def test_a_new_task_that_waits_says_nothing_of_what_is_done_again() -> None:
+    """It said "what it depends on is done again", which nothing was."""
+    world = test_task_manager.World()
+    world.submit(1)
+    world.submit(1, "child", after=[0])
+    assert (world.row(1).phase, world.row(1).reason) == (WAITING, "")
+    head = test_task_manager.Head(world)
+    head.trade()
+    head.end(head.tokens[0])
+    head.trade()
+    world.driver.ask(Retry([0], reopen=True))
+    world.manager.restart()
+    assert world.row(1).phase is not WAITING or "done again" in world.row(1).reason
 
 
 # ------------------------------------------------------------------- what the manager knows
@@ -215,8 +231,6 @@ def test_no_more_tries_are_kept_than_a_person_reads() -> None:
 
 
 def test_the_first_driver_that_is_told_counts_and_a_new_end_is_told_anew() -> None:
-    from adaptive_scheduler.core.rows.task_results import told
-    from adaptive_scheduler.core.wire.messages import Retry
 
     world = test_task_manager.World()
     world.submit()

@@ -79,6 +79,8 @@ class Unplaceable(msgspec.Struct, frozen=True, gc=False):
 class Postponed(msgspec.Struct, frozen=True, gc=False):
     """An item that it depends on is to be done again."""
 
+    reason: str = "what it depends on is done again"
+
 
 class Cancelled(msgspec.Struct, frozen=True, gc=False):
     """A person cancelled it. `last` is what its client had reported."""

@@ -180,16 +180,16 @@ class ItemTable:
             self.changed[item.id] = item
             self._dependencies.add(item, self.rows)
             if item.depends_on:
-                self._settle_one(item.id, now)
+                self._settle_one(item.id, now, Postponed(reason=""))
 
     def _settle(self) -> None:
         """Make the phases agree with the dependencies: a manager may have died between two rows."""
         for item_id in self._dependencies:
-            self._settle_one(item_id, self.rows[item_id].changed)
+            self._settle_one(item_id, self.rows[item_id].changed, Postponed())
 
-    def _settle_one(self, item_id: int, now: float) -> None:
+    def _settle_one(self, item_id: int, now: float, postponed: Postponed) -> None:
         if self.rows[item_id].phase is QUEUED and self._dependencies.undone(item_id):
-            self.apply(item_id, Postponed(), now)
+            self.apply(item_id, postponed, now)
         self._settle_waiting(item_id, now)
 
     def _settle_waiting(self, item_id: int, now: float) -> None:

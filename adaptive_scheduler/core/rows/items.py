@@ -190,8 +190,8 @@ def _unblock(item: Item, _event: Unblocked, _: Budget) -> Item:
     return replace(item, phase=QUEUED, reason="")
 
 
-def _postpone(item: Item, _event: Postponed, _: Budget) -> Item:
-    return replace(item, phase=WAITING, reason="what it depends on is done again")
+def _postpone(item: Item, event: Postponed, _: Budget) -> Item:
+    return replace(item, phase=WAITING, reason=event.reason)
 
 
 def _retry(item: Item, event: Retried, _: Budget) -> Item:

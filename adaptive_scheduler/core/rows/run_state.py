@@ -98,7 +98,7 @@ class RunState:
         if self.pool_of(job) is not None:
             self.pools.note_found(self.jobs.records[job].shape, head.inventory)
         self.tasks.changed = True
-        self.fail_unplaceable(wall)
+        self.fail_unplaceable(wall, monotonic)
 
     def size_limits(self) -> SizeLimits:
         """Return how much memory nodes have, and walltime jobs: as promised, and as found."""
@@ -110,15 +110,23 @@ class RunState:
         times = [pool.resources.walltime for pool in self.pools.active.values()]
         return SizeLimits(frozenset(memory), frozenset(one for one in times if one))
 
-    def why_unplaceable(self, task: TaskResources, tag: str) -> str:
-        """Return, with the numbers, why nothing can ever run such a task; "" if something may."""
+    def why_unplaceable(self, task: TaskResources, tag: str, now: float) -> str:
+        """Return, with the numbers, why nothing can ever run such a task; "" if something may.
+
+        Parameters
+        ----------
+        task : TaskResources
+        tag : str
+        now : float
+            Monotonic seconds.
+        """
         lone = [
             head for job, head in self.tasks.heads.items()
             if self.pool_of(job) is None and head.view.seconds_left > 0
         ]  # fmt: skip
         if not self._knows_what_comes(bool(lone)) or self.pools.could_hold(task, tag):
             return ""
-        if any(head.view.could_hold(task) or not head.inventory.is_complete for head in lone):
+        if any(head.may_hold(task, now) for head in lone):
             return ""
         return no_room(task, tag, [*self.pools.describe(), *map(str, lone)])
 
@@ -138,11 +146,11 @@ class RunState:
         was_joined = any(record.external for record in self.jobs.records.values())
         return bool(self.pools.by_shape) and not was_joined
 
-    def fail_unplaceable(self, now: float) -> None:
+    def fail_unplaceable(self, wall: float, monotonic: float) -> None:
         """Fail free tasks that nothing can ever run: the last pool that could is gone, or smaller."""
         for of in [of for of, n in self.items.tasks.queued.items() if n]:
-            if why := self.why_unplaceable(self.tasks.resources[of[0]], of[1]):
-                self.items.fail_class(of, why, now)
+            if why := self.why_unplaceable(self.tasks.resources[of[0]], of[1], monotonic):
+                self.items.fail_class(of, why, wall)
 
     def count_barren_run(self, report: Report | None, *, is_over: bool) -> None:
         """Count a run of an item that brought no new point; one new point resets the count.

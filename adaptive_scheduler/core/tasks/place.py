@@ -140,6 +140,11 @@ class Inventory:
             raise ValueError(f"there is no node {number}")
 
     @property
+    def n_away(self) -> int:
+        """How many nodes have not come, or are lost."""
+        return len(self.nodes) - sum(bool(self.nodes[number].cores) for number, _ in self._there)
+
+    @property
     def is_complete(self) -> bool:
         """Whether all nodes have come, so that it is known what the job has."""
         return all(node.cores for node in self.nodes)

@@ -36,6 +36,9 @@ NEARLY_OVER = 0.1
 #: Seconds for which a job may lack some of its nodes before it counts as one that cannot run all that
 #: its pool promises: they come one by one, and a lost one may be there again.
 NODE_PATIENCE = 60.0
+#: Seconds after which nodes that are away will not come any more: by then a head has started them as often as
+#: it does (`client.tasks.other_nodes.launch_plan`: five times 63 s).
+NODES_GIVEN_UP = 400.0
 
 
 class FactStore(Protocol):
@@ -110,7 +113,9 @@ class Head:
         self.view.walltime = pool.resources.walltime or 0.0
 
     def __str__(self) -> str:
-        return f"{self.node or self.owner.job}, which was joined by hand ({self.inventory})"
+        away = self.inventory.n_away
+        but = f", {away} of them away" if away else ""
+        return f"{self.node or self.owner.job}, which was joined by hand ({self.inventory}{but})"
 
     @property
     def node(self) -> str:
@@ -151,6 +156,15 @@ class Head:
     def lacks_nodes(self, now: float) -> bool:
         """Whether some of its nodes have been away for too long."""
         return self.lacks_since is not None and now - self.lacks_since >= NODE_PATIENCE
+
+    def may_hold(self, task: TaskResources, now: float) -> bool:
+        """Whether such a task may run there some day, while nothing else does, as far as is known."""
+        if not self.view.has_time_for(task):
+            return False
+        is_final = self.lacks_since is None or now - self.lacks_since >= NODES_GIVEN_UP
+        if is_final:
+            return self.inventory.could_hold(task)
+        return not self.inventory.is_complete or self.inventory.could_ever_hold(task)
 
     def is_no_room(self, walltime: float | None, now: float) -> bool:
         """Whether it does not count as a place for tasks that wait."""

@@ -68,7 +68,7 @@ class Given(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Order(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What a head is to do about a task that it holds.
+    """What a head is to do about a task.
 
     With `priority`: sort it in anew; with `place`: begin it there, unless it has begun; with
     `is_recall`: give it back, unless it has begun; with none of these: drop it, or end it if it runs.
@@ -215,9 +215,6 @@ class Work(msgspec.Struct, frozen=True, gc=False, tag=True):
     tell: bool = False
     leave: bool = False
     nodes: int = 0
-
-
-# --------------------------------------------------------------------------- of drivers
 
 
 class PutFunction(msgspec.Struct, frozen=True, gc=False, tag=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,11 @@ from adaptive_scheduler.io.system.processes import end_process
 PATIENCE = 60.0
 #: A path of a Unix socket has at most 107 bytes (unix(7)).
 _LONGEST_FOLDER = 80
+#: What folders for sockets are called, before the number of their process.
+_PREFIX = "as-ssh-"
+#: Seconds after which such a folder that nothing has changed in may be one of a killed process: one that
+#: lives may be that of a container, which has numbers of its own.
+_OLD = 3600.0
 #: What ssh says then (ssh(1), channels.c; RFC 4254, 5.1).
 _FORBIDDEN = "open failed: administratively prohibited"
 #: `cat` ends with this process, however that ends, and ssh with it.
@@ -29,9 +35,21 @@ _THERE = "echo ready; exec cat"
 def socket_folder() -> tempfile.TemporaryDirectory[str]:
     """Return a new folder for sockets, which only this user can enter."""
     short = len(tempfile.gettempdir()) < _LONGEST_FOLDER
+    around = tempfile.gettempdir() if short else "/tmp"  # noqa: S108
+    _remove_left(Path(around))
     return tempfile.TemporaryDirectory(
-        prefix="as-ssh-", dir=None if short else "/tmp", ignore_cleanup_errors=True  # noqa: S108
-    )  # fmt: skip
+        prefix=f"{_PREFIX}{os.getpid()}-", dir=around, ignore_cleanup_errors=True
+    )
+
+
+def _remove_left(around: Path) -> None:
+    """Remove empty folders of processes that were killed; ssh has removed its sockets."""
+    for path in around.glob(f"{_PREFIX}*-*"):
+        pid = path.name.removeprefix(_PREFIX).partition("-")[0]
+        with suppress(OSError):  # another user's; or it is not empty, or gone by now
+            is_old = time.time() - path.stat().st_mtime > _OLD
+            if is_old and not (pid.isdecimal() and Path(f"/proc/{pid}").exists()):
+                path.rmdir()
 
 
 class Tunnel:

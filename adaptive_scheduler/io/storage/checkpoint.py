@@ -16,7 +16,8 @@ def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bo
     """Write all segments of the journal up to `last` into the TinyDB file, then delete them.
 
     Writes nothing if the manager, process `parent`, has died, or if another process has its lock: the
-    next manager may be writing a checkpoint already, or the folder is that of another run by now.
+    next manager may be writing a checkpoint already, or the folder is that of another run by now. That
+    also shows by the last segment, which is gone then: the manager of that run may be still to come.
 
     Parameters
     ----------
@@ -40,7 +41,8 @@ def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bo
             fact_files.copy(folder.facts, number, lines)
     tables[tinydb_file.META] = {"1": tinydb_file.meta(last)}
     now = holder(folder.lock)
-    if os.getppid() != parent or (now is not None and now.pid != parent):
+    is_of_another = now is not None and now.pid != parent
+    if os.getppid() != parent or is_of_another or last not in journal.segments(folder):
         return
     file.write(tables)
     _remove(folder, old)

@@ -161,10 +161,10 @@ class DriverManager:
         tasks, items = self._state.tasks, self._state.items
         known = tasks.submitted.batches.get(request.batch)
         if known is not None:
-            return TasksSubmitted(known, self._refused_before(request, known))
+            return TasksSubmitted(known, self._refused_before(request, known, now))
         if refusal := self._check(request):
             return refusal
-        refused = self._refused(request)
+        refused = self._refused(request, now)
         if len(refused) == len(request.calls):
             return TasksSubmitted([-1] * len(refused), list(refused.values()))
         limits = self._state.size_limits
@@ -211,7 +211,7 @@ class DriverManager:
             return Refused("cancelled", "the run was cancelled: resume it first.")
         return None
 
-    def _refused(self, request: Submit) -> dict[int, RefusedTask]:
+    def _refused(self, request: Submit, now: Moment) -> dict[int, RefusedTask]:
         """Return those that cannot be taken, by their places: the others are unharmed."""
         refused: dict[int, RefusedTask] = {}
         unplaceable: dict[tuple[int, str], str] = {}
@@ -222,16 +222,16 @@ class DriverManager:
                 of = call.resources, call.tag
                 if of not in unplaceable:
                     needs = request.resources[call.resources]
-                    unplaceable[of] = self._state.why_unplaceable(needs, call.tag)
+                    unplaceable[of] = self._state.why_unplaceable(needs, call.tag, now.monotonic)
                 fault = ("unplaceable", unplaceable[of]) if unplaceable[of] else None
             if fault is not None:
                 refused[place] = RefusedTask(place, *fault)
         return refused
 
-    def _refused_before(self, request: Submit, known: list[int]) -> list[RefusedTask]:
+    def _refused_before(self, request: Submit, known: list[int], now: Moment) -> list[RefusedTask]:
         """Return what was refused of a batch whose answer was lost: the reason may have gone since."""
         again = RefusedTask(0, "refused_before", "it was refused before: send it again.")
-        refused = self._refused(request)
+        refused = self._refused(request, now)
         return [
             refused.get(place, msgspec.structs.replace(again, place=place))
             for place, item in enumerate(known)

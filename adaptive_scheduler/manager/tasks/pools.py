@@ -91,7 +91,7 @@ class PoolManager:
                 return Ok()
             return Refused("no_such_pool", f"there is no pool {name}.")
         self._state.dirty = self._state.tasks.changed = True
-        self._state.fail_unplaceable(now.wall)
+        self._state.fail_unplaceable(now.wall, now.monotonic)
         return Ok()
 
 

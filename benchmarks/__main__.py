@@ -49,6 +49,7 @@ ROWS = {
     "cost": "tasks.cost",
     "place": "tasks.place",
     "sweep": "tasks.sweep",
+    "ranked": "tasks.ranked",
     "prioritise": "tasks.prioritise",
     "million": "tasks.million",
 }

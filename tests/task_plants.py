@@ -27,7 +27,6 @@ TASK_PLANTS: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("the end of ranks told while some are left", (Change("RankTasks.ready", "test nodes", "True"),)),
     ("a job that lacks nodes keeps its place for ever", (Change("Head.lacks_nodes", "return lacks_since", "return False"),)),
     ("a job whose node comes a little later given nothing", (Change("Head.lacks_nodes", "return lacks_since", "return self.lacks_since is not None"),)),
-    ("a job that lacks nodes given nothing though another one has them", (Change("is_in_the_way", "return any", "return True"),)),
     # more
     ("a head that lives on believed to be empty", (Change("Head.__init__", "statement is_known", "self.is_known = True"),)),
     ("a new manager counts ends from the beginning", (Change("HeadMirror.restore", "statement heard", "self.heard = 0"),)),

@@ -117,7 +117,9 @@ def _place(made: Sweep, options: dict[str, Any]) -> Place:
         return places.on_this_machine(resource)
     shape = places.job_shape(resource, job)
     max_jobs = job.pop("max_jobs", 1)
-    job["cores"] = shape.cores
+    job["cores"] = shape.cores * shape.nodes
+    if shape.nodes > 1:
+        job["nodes"] = shape.nodes
     if shape.gpus_per_node:
         job["gpus"] = shape.gpus_per_node
     return places.in_jobs(make_scheduler(job), shape, max_jobs)

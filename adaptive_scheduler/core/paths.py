@@ -30,6 +30,9 @@ LOGS_VARIABLE = "ADAPTIVE_SCHEDULER_LOGS"
 #: Name of the batch system, for `manage_jobs(scheduler=None)`.
 SYSTEM_VARIABLE = "ADAPTIVE_SCHEDULER_SYSTEM"
 
+#: The ``ssh://`` url by which somebody on another host has named the run, for commands that run here for them.
+URL_VARIABLE = "ADAPTIVE_SCHEDULER_URL"
+
 #: The database's name in a folder that belongs to a `RunManager`.
 DATABASE_NAME = "db.tinydb"
 #: The file that names the Python of a run's last manager.

@@ -14,9 +14,13 @@ from adaptive_scheduler.core.texts import check_argument
 from adaptive_scheduler.errors import InputError
 
 #: Executor types whose workers are child processes of the client, on one node.
-SINGLE_PROCESS_EXECUTORS = frozenset({"process-pool", "loky", "sequential"})
+SINGLE_PROCESS_EXECUTORS = frozenset({"process-pool", "loky", "sequential", "dask", "ipyparallel"})
 #: Executor types by name; a user's own is ``callable:INDEX``.
-EXECUTOR_TYPES = ("mpi4py", "process-pool", "loky", "sequential")
+EXECUTOR_TYPES = ("mpi4py", "process-pool", "loky", "sequential", "dask", "ipyparallel")
+#: Names that adaptive-scheduler 2 has, and what there is in their place.
+FORMER_TYPES = {
+    "dask-mpi": "'dask', which uses the cores of one node; or 'mpi4py', which uses those of several",
+}
 
 
 class Resources(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -80,12 +84,19 @@ def parse_executor_type(value: object, name: str = "executor_type") -> str:
     if not isinstance(value, str) or (
         value not in EXECUTOR_TYPES and re.fullmatch(r"callable:\d+", value) is None
     ):
-        known = ", ".join(map(repr, EXECUTOR_TYPES))
-        raise InputError(
-            f"{name}={value!r} is not known. Use one of {known}, or a callable that takes the "
-            "number of workers and returns a concurrent.futures.Executor."
-        )
+        raise unknown_executor_type(value, name)
     return value
+
+
+def unknown_executor_type(value: object, name: str = "executor_type") -> InputError:
+    """Return the error that says what there is instead."""
+    if isinstance(value, str) and value in FORMER_TYPES:
+        return InputError(f"{name}={value!r} is not there: use {FORMER_TYPES[value]}.")
+    known = ", ".join(map(repr, EXECUTOR_TYPES))
+    return InputError(
+        f"{name}={value!r} is not known. Use one of {known}, or a callable that takes the "
+        "number of workers and returns a concurrent.futures.Executor."
+    )
 
 
 def parse_walltime(value: times.TimeLike | None, name: str = "walltime") -> int | None:

@@ -22,6 +22,11 @@ def is_ranking(learner: Any) -> bool:
     return isinstance(innermost(learner), RankingLearner)
 
 
+def has_all(learner: Any) -> bool:
+    """Whether all candidates have a value: the goal of a ranking learner that is given none."""
+    return bool(innermost(learner).done())
+
+
 class Refits:
     """Fits of the model of one learner, one at a time; nothing of any other kind of learner.
 

@@ -25,7 +25,7 @@ from adaptive_scheduler.evaluation.messages import (
 )
 from adaptive_scheduler.evaluation.options import RunnerOptions
 from adaptive_scheduler.evaluation.point_goals import asks_all, points_asked
-from adaptive_scheduler.evaluation.refits import Refits
+from adaptive_scheduler.evaluation.refits import Refits, has_all, is_ranking
 from adaptive_scheduler.evaluation.timeouts import TimeoutWatch
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.learner_data import adaptive_load, adaptive_private
@@ -102,7 +102,7 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         self._n_known = adaptive_private.npoints(learner)  # and those that came since are n_new
         super().__init__(
             learner,
-            goal,
+            has_all if goal is None and is_ranking(learner) else goal,
             executor=_NoPool(),
             log=self.options.log,
             retries=self.options.retries,

@@ -7,6 +7,16 @@ from collections.abc import Sequence
 from concurrent.futures import Executor as Pool
 from typing import ClassVar
 
+from adaptive_scheduler.errors import EnvironmentMismatchError
+
+
+def missing(executor_type: str, error: ModuleNotFoundError) -> EnvironmentMismatchError:
+    """Return the error that names the package which an executor type needs, and the extra that has it."""
+    return EnvironmentMismatchError(
+        f"executor_type={executor_type!r} needs the package {error.name} on the node: "
+        f"pip install 'adaptive-scheduler-mpi[{executor_type}]'"
+    )
+
 
 class Launcher(abc.ABC):
     """One way to use the cores of a job, independent of the batch system."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import multiprocessing
 import multiprocessing.context
 import os
@@ -16,15 +17,15 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-from adaptive_scheduler.errors import EnvironmentMismatchError, UserCodeError
+from adaptive_scheduler.errors import UserCodeError
 from adaptive_scheduler.executors import worker, worker_process
-from adaptive_scheduler.executors.base import Launcher
+from adaptive_scheduler.executors.base import Launcher, missing
 
 _starting = threading.Lock()
 
 
 @contextmanager
-def _clean_start() -> Iterator[None]:
+def clean_start() -> Iterator[None]:
     """Start a child that does not import ``__main__``, with the client's signals blocked.
 
     multiprocessing lets a child import the parent's ``__main__``, which is the client here, whose
@@ -47,13 +48,13 @@ def _clean_start() -> Iterator[None]:
 
 class _SpawnProcess(multiprocessing.context.SpawnProcess):
     def start(self) -> None:
-        with _clean_start():
+        with clean_start():
             super().start()
 
 
 class _ForkServerProcess(multiprocessing.context.ForkServerProcess):
     def start(self) -> None:
-        with _clean_start():
+        with clean_start():
             super().start()
 
 
@@ -144,9 +145,7 @@ class Loky(Launcher):
         try:
             from loky import ProcessPoolExecutor as LokyPool
         except ModuleNotFoundError as error:
-            raise EnvironmentMismatchError(
-                "executor_type='loky' needs the package loky on the node: pip install loky"
-            ) from error
+            raise missing(self.name, error) from error
         pool: Pool = LokyPool(
             self.workers(cores),
             initializer=worker_process.start_pool_worker,
@@ -160,6 +159,14 @@ class Loky(Launcher):
         return True
 
 
+def _shut_down(pool: Pool) -> None:
+    parameters = inspect.signature(pool.shutdown).parameters
+    if "cancel_futures" in parameters:
+        pool.shutdown(wait=True, cancel_futures=True)
+    else:  # older than Python 3.9, as dask's and ipyparallel's
+        pool.shutdown(wait=True)
+
+
 class Custom(Launcher):
     """A user's callable that takes the number of workers and returns a pool."""
 
@@ -170,7 +177,7 @@ class Custom(Launcher):
 
     def close(self, pool: Pool, patience: float) -> bool:
         """Cancel waiting points; False if workers still evaluate after `patience` seconds."""
-        end = partial(pool.shutdown, wait=True, cancel_futures=True)
+        end = partial(_shut_down, pool)
         waiting = threading.Thread(target=end, name="pool's end", daemon=True)
         waiting.start()
         waiting.join(patience)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Pool
 
-from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.core.resources import unknown_executor_type
 from adaptive_scheduler.executors.base import Launcher
+from adaptive_scheduler.executors.dask_pool import Dask
+from adaptive_scheduler.executors.ipyparallel_pool import IPyParallel
 from adaptive_scheduler.executors.mpi import MPI4Py
 from adaptive_scheduler.executors.process_pools import Custom, Loky, ProcessPool, Sequential
 
 LAUNCHERS: dict[str, Callable[[], Launcher]] = {
-    executor.name: executor for executor in (MPI4Py, ProcessPool, Loky, Sequential)
+    executor.name: executor
+    for executor in (MPI4Py, ProcessPool, Loky, Sequential, Dask, IPyParallel)
 }
 
 
@@ -39,9 +42,5 @@ def launcher_for(
     if name == Custom.name and colon and index.isdecimal() and int(index) < len(callables):
         return Custom(callables[int(index)])
     if executor_type not in LAUNCHERS:
-        known = ", ".join(map(repr, LAUNCHERS))
-        raise InputError(
-            f"executor_type={executor_type!r} is not known. Use one of {known}, or a callable that "
-            "takes the number of workers and returns a concurrent.futures.Executor."
-        )
+        raise unknown_executor_type(executor_type)
     return LAUNCHERS[executor_type]()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 
@@ -71,3 +73,19 @@ class ByNumber(OfPoint):
     def argument(self, point: tuple[int, tuple[Any, ...]]) -> Any:
         """Return the number."""
         return point[1][0]
+
+
+async def await_value(call: OfPoint, point: tuple[int, tuple[Any, ...]]) -> Any:
+    """Return the value of a point, if the function is an ``async def``."""
+    return await call(point)
+
+
+def recognised(call: OfPoint) -> Callable[[Any], Any]:
+    """Return the same; of an ``async def`` a function that runners know as one."""
+    return partial(await_value, call) if is_async(call.function) else call
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether a function is an ``async def``, or an object that is called by one."""
+    own = getattr(function, "__call__", None)  # noqa: B004  the method itself
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(own)

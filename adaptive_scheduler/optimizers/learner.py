@@ -11,7 +11,7 @@ from adaptive_scheduler.core.options.checks import count, flag, optional
 from adaptive_scheduler.core.searches.nearby import Nearby, are_near
 from adaptive_scheduler.core.searches.space import Values, parse_space
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.optimizers.by_name import ByName
+from adaptive_scheduler.optimizers.by_name import ByName, recognised
 from adaptive_scheduler.optimizers.choose import choose_method
 from adaptive_scheduler.optimizers.method import Method, seed_of
 from adaptive_scheduler.optimizers.numbered import NumberedLearner, Point, number_of
@@ -77,7 +77,7 @@ class OptimizerLearner(NumberedLearner):
             "method": method, "seed": count()(seed, "seed"), "options": options, "maximize": maximize,
         }  # fmt: skip
         self.task = function
-        self.function = ByName(function, self.space.names)
+        self.function = recognised(ByName(function, self.space.names))
         self._method: Method = choose_method(method, self.space, seed, options)
         self._numbers = Numbers(self._method.initial())
         self._nearby = Nearby(self.space)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -37,16 +36,16 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
 
 def rate() -> float:
     """Points per second of a search that draws at random."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        with Executor(Here(slots=SLOTS), Path(folder, "run")) as executor:
-            executor.submit(nothing, 0.0, 0.0, "a").result(60)  # the workers are there
-            learner = OptimizerLearner(nothing, SPACE)
-            begin = time.perf_counter()
-            Search(learner, executor, POINTS, initial=AT_ONCE).run()
-            seconds = time.perf_counter() - begin
-            assert learner.npoints == POINTS
-        os.chdir("/")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Executor(Here(slots=SLOTS), Path(folder, "run")) as executor,
+    ):
+        executor.submit(nothing, 0.0, 0.0, "a").result(60)  # the workers are there
+        learner = OptimizerLearner(nothing, SPACE)
+        begin = time.perf_counter()
+        Search(learner, executor, POINTS, initial=AT_ONCE, output=folder).run()
+        seconds = time.perf_counter() - begin
+        assert learner.npoints == POINTS
     return POINTS / seconds
 
 

@@ -23,6 +23,8 @@ BARS: dict[str, Bar] = {
     "programs": at_least(0.5, "ratio"),
     "sweep": at_least(0.5, "ratio"),
     "sweep-mlrunner": at_least(2, "ratio"),
+    "ranked": at_least(0.9),
+    "ranked-evaluations": at_most(0.5, "ratio"),
     "prioritise": at_most(0.5),
     "million": at_most(1.2),
     "million-hand-out": at_most(1.3, "ratio"),

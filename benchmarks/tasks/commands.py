@@ -50,12 +50,12 @@ def rate(executor: Executor, n: int) -> float:
     return n / seconds
 
 
-def xargs(n: int) -> float:
+def xargs(n: int, shell: str = "/bin/sh") -> float:
     """Commands per second of xargs, which starts the same shell for each."""
     lines = "\n".join(map(str, range(n)))
     begin = time.perf_counter()
     subprocess.run(
-        ["xargs", f"-P{SLOTS}", "-I{}", "/bin/sh", "-c", "true"],
+        ["xargs", f"-P{SLOTS}", "-I{}", shell, "-c", "true"],
         input=lines, text=True, check=True, timeout=PATIENCE,
     )  # fmt: skip
     return n / (time.perf_counter() - begin)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from adaptive_scheduler.runs.sweep.command import BASH
 from benchmarks.figures import Figure
 from benchmarks.tasks.bars import BARS
 from benchmarks.tasks.commands import PEER_COMMANDS, xargs
@@ -27,14 +28,14 @@ def measure(rounds: int, with_peer: bool) -> Iterator[Figure]:
         for number in range(rounds):
             folder = Path(home, str(number))
             folder.mkdir()
-            bare.append(xargs(COMMANDS))
+            bare.append(xargs(COMMANDS, BASH))
             ours.append(rate(folder, COMMANDS))
             if with_peer:
                 peer.append(
                     peer_value("commands.py", "mlrunner", PEER_COMMANDS["mlrunner"], folder=folder)
                 )
     what = "a sweep of 2,000 commands `true`, two at a time, durable"
-    yield Figure("sweep", what, "1/s", ours, bare, BARS["sweep"], "xargs -P2")
+    yield Figure("sweep", what, "1/s", ours, bare, BARS["sweep"], "xargs -P2, with bash, too")
     yield Figure(
         "sweep-mlrunner", "the same beside mlrunner", "1/s", ours, peer, BARS["sweep-mlrunner"],
         peer_name="mlrunner",

@@ -12,13 +12,15 @@ concurrency=$((NODES / PARALLELISM))
 walltime=${WALLTIME:-01:00:00}
 mkdir -p "$OUTPUT"
 here=$(printf %q "$PWD")
-command="cd $here && exec adaptive-scheduler search search.yaml --initial $concurrency --max-tasks ${POINTS_MAX:-40}"
+# by its path: a job's login shell may set PATH anew
+program=$(printf %q "$(command -v adaptive-scheduler)")
+command="cd $here && exec $program search search.yaml --initial $concurrency --max-tasks ${POINTS_MAX:-40}"
 if command -v sbatch > /dev/null; then
     sbatch --job-name search --nodes "$NODES" --time "$walltime" ${QUEUE:+--partition "$QUEUE"} \
         --output "$OUTPUT/search-%j.out" --export ALL --wrap "$command"
 elif command -v qsub > /dev/null; then
     qsub -N search -l "select=$NODES" -l "walltime=$walltime" ${QUEUE:+-q "$QUEUE"} \
-        -j oe -o "$OUTPUT/" -V -- /bin/bash -c "$command"
+        -j oe -o "$OUTPUT/" -V -S /bin/bash <<< "$command"
 else
     echo "neither sbatch nor qsub is here: use main.sh" >&2
     exit 1

@@ -17,7 +17,7 @@ def run(experiment_id, workflow):
     points = sample(experiment_id, numbers.search_space_size, numbers.sample_dimensions)
     function = partial(ackley, runtime=numbers.runtime, runtime_var=numbers.runtime_var)
     learner = RankingLearner(function, points, refit_every=numbers.retrain_after)
-    with workflow.executor(experiment_id, interval=2) as executor:
+    with workflow.executor(experiment_id) as executor:
         tasks = executor.options(tag=workflow.tag)
         runner = Runner(
             learner, tasks, goal=numbers.num_guesses, refit_on=workflow.refit_tag

@@ -54,7 +54,7 @@ def run(experiment_id, workflow):
     numbers = workflow.file
     points = sample(experiment_id, numbers.search_space_size, numbers.sample_dimensions)
     model = RankingModel(points)  # by a Gaussian process and expected improvement
-    with workflow.executor(experiment_id, interval=2) as executor:
+    with workflow.executor(experiment_id) as executor:
         number_of = submit(executor, workflow, points)
         futures, values, pools_after = list(number_of), {}, list(POOLS_AFTER)
         print(f"NUM GUESSES: {numbers.num_guesses}")
@@ -72,6 +72,10 @@ def run(experiment_id, workflow):
                 executor.update_priorities(futures, [scores[number_of[one]] for one in futures])
             add_pools(executor, workflow, len(values), pools_after)
         executor.shutdown(cancel_futures=True)  # what nobody has asked for any more
+    if len(values) < numbers.num_guesses:
+        print(
+            f"the others have failed, or were cancelled: adaptive-scheduler retry {experiment_id}"
+        )
     for best in sorted(values, key=values.get)[:1]:
         print(f"best: {values[best]:.6g} at {points[best]}")
 

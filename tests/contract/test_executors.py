@@ -15,10 +15,12 @@ import adaptive
 import psutil
 import pytest
 
+from adaptive_scheduler.core.resources import EXECUTOR_TYPES, parse_executor_type
 from adaptive_scheduler.errors import InputError, UserCodeError
 from adaptive_scheduler.evaluation.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.executors.process_pools import Custom, ProcessPool
 from adaptive_scheduler.executors.registry import LAUNCHERS, launcher_for
+from tests.contract.two_workers import on_two_workers
 
 ROOT = Path(__file__).parents[2]
 MAKERS = {
@@ -142,14 +144,49 @@ def test_commands_and_workers():
     assert pool.command(launcher, "py", target) == ["py", *target]
     assert [one.workers(4) for one in (mpi, pool, sequential)] == [3, 4, 1]
     assert [one.workers(1) for one in (mpi, pool, sequential)] == [1, 1, 1]
-    assert list(LAUNCHERS) == ["mpi4py", "process-pool", "loky", "sequential"]
+    assert list(LAUNCHERS) == list(EXECUTOR_TYPES)
 
 
 def test_an_executor_type_that_cannot_be_used_is_refused():
-    with pytest.raises(InputError, match="'dask' is not known"):
-        launcher_for("dask")
+    with pytest.raises(InputError, match="'threads' is not known"):
+        launcher_for("threads")
+    for use in (launcher_for, parse_executor_type):
+        with pytest.raises(InputError, match="'dask-mpi' is not there: use 'dask', which"):
+            use("dask-mpi")
     assert isinstance(launcher_for("callable:0", [ProcessPoolExecutor]), Custom)
     with pytest.raises(InputError):
         launcher_for("callable:1", [ProcessPoolExecutor])
     with pytest.raises(UserCodeError, match=r"no concurrent\.futures\.Executor"):
         launcher_for(lambda n: n).open(2)
+
+
+def test_a_pool_that_cannot_cancel_is_shut_down(tmp_path):
+    class Older(ProcessPoolExecutor):
+        def shutdown(self, wait=True):
+            (tmp_path / "shut down").touch()
+            super().shutdown(wait=wait)
+
+    executor = Custom(Older)
+    assert executor.close(executor.open(1), 5)
+    assert (tmp_path / "shut down").exists()
+
+
+@pytest.mark.parametrize("name", ["loky", "dask", "ipyparallel"])
+def test_a_package_that_is_missing_is_named_with_its_extra(name):
+    package = {"dask": "distributed"}.get(name, name)
+    code = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        f"from adaptive_scheduler.executors.registry import launcher_for\n"
+        f"launcher_for({name!r}).open(2)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (
+        f"EnvironmentMismatchError: executor_type={name!r} needs the package"
+        in done.stderr.replace("adaptive_scheduler.errors.", "")
+    )
+    assert f"adaptive-scheduler-mpi[{name}]" in done.stderr
+
+
+@pytest.mark.mpi
+def test_two_ranks_evaluate(tmp_path):
+    assert on_two_workers("mpi4py", tmp_path, "closed").split() == ["well"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 import warnings
@@ -15,6 +16,7 @@ import pytest
 from adaptive_scheduler import Command, OptimizerLearner, Range
 from adaptive_scheduler.core.searches.nearby import Nearby
 from adaptive_scheduler.errors import InputError, UserCodeError
+from adaptive_scheduler.io.learner_data import adaptive_private
 from tests.effort import FULL, times
 
 SPACE = {"drop": (0, 0.9), "batch_size": [16, 32, 64, 128, 256, 512]}
@@ -291,6 +293,22 @@ def test_adaptives_own_runner_runs_it(method):
     learner = made(bowl, SPACE, method)
     adaptive.runner.simple(learner, npoints_goal=7)
     assert learner.npoints == 7
+
+
+async def late_bowl(drop, batch_size):
+    return bowl(drop, batch_size)
+
+
+def test_an_async_function_is_known_as_one():
+    """It was called, and its coroutine taken for the value."""
+    learner = cloudpickle.loads(cloudpickle.dumps(made(late_bowl, SPACE, "random")))
+    assert adaptive_private.is_async(learner)
+
+    async def run():
+        await adaptive.AsyncRunner(learner, npoints_goal=3).task
+
+    asyncio.run(run())
+    assert all(isinstance(value, float) for value in learner.data.values())
 
 
 def test_a_balancing_learner_divides_its_points_among_searches():

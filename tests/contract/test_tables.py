@@ -31,6 +31,8 @@ COLUMNS = {
     "BalancingSequences": ["learner_index", "i", "x", "y"],
     "DataSaver": ["x", "y", "extra_data"],
     "OptimizerLearner": ["number", "x", "y"],
+    "RankingLearner": ["number", "x", "y"],
+    "RankingVectors": ["number", "x0", "x1", "y"],
     "BalancingOptimizers": ["learner_index", "number", "x", "y"],
 }
 

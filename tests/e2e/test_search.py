@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.clusters.pbs import PrivatePBS
 from tests.clusters.slurm import PrivateSlurm
 from tests.contract.test_optimizers import theirs
 from tests.integration.test_driver_deaths import processes_of, wait_for
@@ -316,6 +317,32 @@ def test_submit_sh_runs_the_example_inside_an_allocation(home: Path, slurm: Priv
     wait_for(lambda: "search complete: 3 tasks done" in output(), 60)
     assert "1 at once, then 1;" in output()
     assert len(asked(home)) == 3
+
+
+def without_slurm(path: str, folder: Path) -> str:
+    """A PATH in which there is no sbatch, which `submit.sh` would take; other programs are links."""
+    folder.mkdir()
+    folders = [Path(one) for one in path.split(":")]
+    for one in [one for one in folders if (one / "sbatch").exists()]:
+        for program in one.iterdir():
+            if program.name != "sbatch" and not (folder / program.name).is_symlink():
+                (folder / program.name).symlink_to(program)
+    return ":".join([*(str(one) for one in folders if not (one / "sbatch").exists()), str(folder)])
+
+
+def test_submit_sh_runs_the_example_on_pbs(home: Path) -> None:
+    with PrivatePBS(home / "pbs") as pbs:
+        path = f"{BIN}:{without_slurm(pbs.env['PATH'], home.parent / 'bin')}"
+        printed = run(["./submit.sh", "1", "1"], home, **{**pbs.env, "PATH": path}, POINTS_MAX="3")
+        assert re.fullmatch(r"\d+\.\w+", printed.strip())
+
+        def output() -> str:
+            found = (home / "output").glob("*.OU")
+            return "".join(path.read_text() for path in found)
+
+        wait_for(lambda: "search complete: 3 tasks done" in output(), 120)
+        assert "1 at once, then 1;" in output()
+    assert len(asked(home)) == len(losses(home)) == 3
 
 
 @pytest.mark.slurm

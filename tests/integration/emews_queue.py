@@ -56,7 +56,11 @@ class RankedQueue:
         self.config |= {"pools": pools, "tasks": [{"type": 0, "pools": list(pools)}]}
         self.config |= {"runtime": 0.05, "runtime_var": 0.02, "search_space_size": 120,
                         "num_guesses": 100, "retrain_after": 20, **changes}  # fmt: skip
-        (home / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
+        self.write()
+
+    def write(self) -> None:
+        """Write the configuration, as `config` is now."""
+        (self.home / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
 
     def start(
         self, program: str = "run.py", experiment: str = "e1", **environment: str

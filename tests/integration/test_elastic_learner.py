@@ -111,7 +111,7 @@ def start_driver(home: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_driver_that_is_killed_computes_nothing_twice(tmp_path: Path) -> None:
     ledger = os.fspath(tmp_path / "ledger")
     driver = start_driver(tmp_path)

@@ -123,10 +123,10 @@ def test_by_ssh_the_run_is_there_and_a_driver_that_is_killed_goes_on(
     ledger.chmod(0o666)
     made = RankedQueue(
         home / "queue", ledger, {"p1": {"type": "local", "CFG_PROCS": 2}, "p2": {"CFG_PROCS": 2}},
-        task_queues={"sim": queue}, search_space_size=60, num_guesses=50, retrain_after=10,
+        task_queues={"sim": queue}, search_space_size=40, num_guesses=30, retrain_after=8,
     )  # fmt: skip
     driver = made.start()
-    wait_for(lambda: made.computed.total() >= 15, 100)
+    wait_for(lambda: made.computed.total() >= 10, 100)
     made.kill(driver)
     printed = made.run()
     assert "note: task_queues: sim: host, port: not needed" in printed

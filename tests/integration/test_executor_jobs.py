@@ -77,7 +77,7 @@ def run_on(scheduler: Scheduler, folder: Path) -> None:
 
 
 @pytest.mark.slurm
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_on_slurm(tmp_path: Path, slurm: PrivateSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in slurm.env.items():
         monkeypatch.setenv(name, value)

@@ -26,7 +26,7 @@ from adaptive_scheduler.runs.run_manager import RunManager
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from tests.integration.accidents import until
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 def f(seconds: float, x: float) -> float:

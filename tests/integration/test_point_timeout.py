@@ -81,8 +81,8 @@ def test_slow_starts_and_initializers_are_not_timed_as_points(tmp_path: Path) ->
     executor = ProcessPool()
     pool = executor.open(2)
     work = LearnerWork(
-        sequence(HangsAt(-1)), str(tmp_path / "x"), None, pool, 2, point_timeout=0.5,
-        initializers=(lambda: time.sleep(1.5),),
+        sequence(HangsAt(-1)), str(tmp_path / "x"), None, pool, 2, point_timeout=1.0,
+        initializers=(lambda: time.sleep(2.0),),
     )  # fmt: skip
     outcome = run_learner(work)
     executor.close(pool, 5)

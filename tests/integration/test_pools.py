@@ -187,7 +187,7 @@ def test_a_command_runs_in_a_job(local: PoolRun) -> None:
 
 
 @pytest.mark.slurm
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_calls_on_slurm(
     tmp_path: Path, slurm: PrivateSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:

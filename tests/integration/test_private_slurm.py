@@ -28,7 +28,7 @@ time.sleep(300)
 
 
 @pytest.mark.slurm
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_private_slurm_ends_with_its_owner_even_by_sigkill() -> None:
     root = Path(__file__).parents[2]
     owner = subprocess.Popen(

@@ -29,7 +29,7 @@ from adaptive_scheduler import (
 from adaptive_scheduler.errors import InputError, UserCodeError
 from adaptive_scheduler.scheduler import Here, LocalScheduler
 from tests.integration.noted import noted_in
-from tests.integration.ranked_driver import N, Nearest, candidates, sphere
+from tests.integration.ranked_driver import GATE, N, Nearest, candidates, sphere
 from tests.integration.test_driver_deaths import wait_for
 
 PATIENCE = 60.0
@@ -40,7 +40,14 @@ CALL, SLOW_FIT = 0.02, 2.0
 
 def ranking(home: Path, n: int = N, **options: Any) -> RankingLearner:
     given = {"surrogate": Nearest(), "acquisition": "lcb", "refit_every": 15, **options}
-    return RankingLearner(partial(sphere, CALL, os.fspath(home / "ledger")), candidates(n), **given)
+    gate = given.pop("gate", 10**9)
+    return RankingLearner(partial(sphere, os.fspath(home), CALL, gate), candidates(n), **given)
+
+
+def open_gate(home: Path, learner: RankingLearner, runner: Runner) -> None:
+    """Let calls go on when what waits has been sorted."""
+    wait_for(lambda: learner.refits >= 1 or runner.done)
+    (home / "go").touch()
 
 
 def best(n: int, of: int = N) -> set[int]:
@@ -174,7 +181,7 @@ def test_what_is_wrong_is_named_and_nothing_is_started(tmp_path: Path) -> None:
         assert executor.tasks() == []
 
 
-def test_few_at_a_time_if_that_is_wanted(tmp_path: Path) -> None:
+def test_few_at_a_time_if_that_is_wanted(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     learner = ranking(tmp_path, 60)
     with Executor(Here(slots=2), tmp_path / "run") as executor:
         runner = Runner(learner, executor, ahead=3).start()
@@ -184,6 +191,7 @@ def test_few_at_a_time_if_that_is_wanted(tmp_path: Path) -> None:
             time.sleep(0.05)
         assert runner.wait().npoints == 60
     assert 0 < most <= 5
+    assert not [one for one in recwarn if "continue forever" in str(one.message)]
 
 
 # ------------------------------------------------------------------- a driver that is killed

@@ -28,7 +28,7 @@ from tests.clusters.pbs import PrivatePBS
 from tests.clusters.slurm import PrivateSlurm
 from tests.integration.agent_node import AgentNode, is_alive
 
-pytestmark = [pytest.mark.mpi, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.mpi
 
 PATIENCE = 60.0
 #: Two ranks on this machine, with a core and a GPU each.

@@ -595,6 +595,7 @@ def _look_at(slow: Any, url: str) -> None:
     assert (shown.returncode, "slowly(1, 300)" in shown.stdout) == (0, True), shown.stderr
     assert command("prioritise", url, "slow one", "-3").stdout == "1 task has priority -3.\n"
     assert "manager" in command("logs", url, "-n", "5", "--json").stdout
+    assert f"adaptive-scheduler logs {shlex.quote(url)} TASK" in command("logs", url).stdout
     assert command("cancel", url, "slow one").stdout == "1 task cancelled.\n"
     until(slow.cancelled)
 

@@ -115,7 +115,7 @@ def test_goals_of_all_kinds(executor: Executor) -> None:
     assert by_loss.loss() <= 0.1
     begin = time.monotonic()
     Runner(line(slow), executor, "1s", name="time").run()
-    assert 1 <= time.monotonic() - begin < 10
+    assert 1 <= time.monotonic() - begin < 40
     by_function = line()
     Runner(by_function, executor, lambda learner: 0.25 in learner.data, name="function").run()
     assert 0.25 in by_function.data
@@ -258,7 +258,7 @@ def interrupt_after(program: subprocess.Popen[str], ledger: str, points: int) ->
     program.send_signal(signal.SIGINT)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_ctrl_c_leaves_the_points_in_the_run(tmp_path: Path) -> None:
     """In `wait`; and in a loop of the user's own, in a program that goes on then."""
     ledger = f"{tmp_path}/ledger"
@@ -267,7 +267,7 @@ def test_a_ctrl_c_leaves_the_points_in_the_run(tmp_path: Path) -> None:
     begin = time.monotonic()
     output, _ = program.communicate(timeout=PATIENCE)
     assert "KeyboardInterrupt" in output
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 40
     again = run_program(tmp_path)
     interrupt_after(again, ledger, 5)
     output, _ = again.communicate(timeout=PATIENCE)

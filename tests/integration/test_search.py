@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from adaptive_scheduler import Command, Executor, OptimizerLearner, Search, float_file, regex_value
+from adaptive_scheduler.cli import app
 from adaptive_scheduler.errors import InputError, RequestRefusedError, RunError, TaskError
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.runs.run_manager import run_folder
@@ -291,6 +293,64 @@ def test_what_makes_no_search_is_refused(executor):
     ):  # fmt: skip
         with pytest.raises(InputError):
             Search(**{"learner": made, "executor": executor, "max_tasks": 3, **change})
+
+
+async def late(**_parameters):
+    return 1.0
+
+
+def test_an_async_function_is_refused(executor):
+    with pytest.raises(InputError, match="async def, which cannot run as a task"):
+        Search(OptimizerLearner(late, LINE), executor, max_tasks=3)
+
+
+# ------------------------------------------------------------------- several nodes
+
+OVER_NODES = """
+space: {x: [1, 2, 3]}
+value: {regex_value: 'value (\\S+)'}
+points_init: 1
+points_max: 2
+job: {scheduler: slurm, cores: 4, walltime: 10m}
+nodes: 2
+"""
+#: By the engine, once for each of its ranks; and once, whose program has two nodes for itself.
+BY_ENGINE = """
+task: "echo {_index} ${SLURM_PROCID:-$PMI_RANK} {_ranks} >> ledger; echo value {x}"
+resources: {nodes: 2, ranks_per_node: 2}
+concurrency: 1
+"""
+BY_ITSELF = """
+task: "echo {_index} >> ledger; srun -N {_nodes} --ntasks-per-node=1 -w {_hosts} echo value {x}"
+parallelism: 2
+name: other
+"""
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize(("how", "lines"), [(BY_ENGINE, 8), (BY_ITSELF, 2)])
+def test_on_slurm_tasks_have_nodes_of_a_job(home, slurm, monkeypatch, how, lines):
+    """`--nodes` and `--parallelism` were for nothing in jobs of its own, which had one node."""
+    for name, value in slurm.env.items():
+        monkeypatch.setenv(name, value)
+    (home / "search.yaml").write_text(OVER_NODES + how)
+    done = subprocess.run(
+        [sys.executable, "-m", "adaptive_scheduler.cli", "search", "search.yaml"],
+        cwd=home, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 tasks done, 0 failed" in done.stdout
+    assert len(ledger(home)) == len(set(map(tuple, ledger(home)))) == lines
+
+
+def test_a_folder_on_another_host_is_refused_before_anything_is_made(home):
+    """It was taken for a path, and a folder ``ssh:`` made here."""
+    (home / "search.yaml").write_text(
+        "space: {x: [1, 2]}\ntask: 'echo value {x}'\nvalue: exit_code\npoints_max: 2"
+    )
+    done = CliRunner().invoke(app, ["search", "search.yaml", "--folder", "ssh://host/run"])
+    assert (done.exit_code, "a search runs where its run is" in done.output) == (2, True)
+    assert [path.name for path in home.iterdir()] == ["search.yaml"]
 
 
 # ------------------------------------------------------------------- kills

@@ -130,6 +130,19 @@ def test_fault_23_the_process_with_the_values_ends_with_its_client(calls):
     assert alive == []
 
 
+def test_plain_arguments_can_be_read_in_the_copy_of_what_is_kept():
+    @shared_memory_cache(cache_size=5)
+    def square(x, *more, **named):
+        return x**2
+
+    assert [square(2), square(2.0), square(2, 1, a=[None])] == [4, 4, 4]
+    assert square.cache_dict == {
+        "{'x': 2, 'more': (), 'named': {}}": 4,
+        "{'x': 2.0, 'more': (), 'named': {}}": 4,
+        "{'x': 2, 'more': (1,), 'named': {'a': [None]}}": 4,
+    }
+
+
 def test_values_are_lost_with_their_process_but_no_call_is():
     cached = LRUCachedCallable(abs)
     assert cached(-1) == 1

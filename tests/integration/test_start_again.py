@@ -255,7 +255,7 @@ fnames = ["NAME"]
 """
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_started_again_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

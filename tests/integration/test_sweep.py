@@ -205,6 +205,22 @@ def test_two_titles_run_at_once_and_one_title_once(world: SweepWorld) -> None:
     ]  # fmt: skip
 
 
+def test_a_title_is_refused_while_one_runs_that_has_a_task_of_it(world: SweepWorld) -> None:
+    """Both ran it, at the same time and in the same folder."""
+    world.write("template: {a: 'echo {x} >> ledger && until test -e go; do sleep 0.05; done'}\n---\n"
+                "_title: one\nx: [1, 2]\n---\n_title: two\nx: [2, 3]\n---\n_title: three\nx: 4")  # fmt: skip
+    with world.begun("-t", "one") as first:
+        wait_until(lambda: world.ledger)
+        refused = world.run("-t", "two", code=2)
+        assert f"a sweep of the title one runs there (process {first.pid} on" in refused
+        assert "has 1 task of this one, such as X_2. Wait for its end" in refused
+        (world.home / "go").touch()
+        assert "1 command succeeded" in world.run("-t", "three")
+        assert first.wait(60) == 0, world.printed
+    assert "1 command to run, 1 have succeeded before" in world.run("-t", "two")
+    assert sorted(world.ledger) == ["1", "2", "3", "4"]
+
+
 def test_a_title_is_refused_while_all_titles_run(world: SweepWorld) -> None:
     """Its tasks ran twice at a time, in the same folders."""
     world.write("template: {a: 'echo {x} >> ledger && until test -e go; do sleep 0.05; done'}\n---\n"

@@ -74,6 +74,32 @@ def test_on_slurm_a_killed_head_and_manager_cost_no_command(
     assert sum(lines[f"begin train {x}"] + lines[f"begin test {x}"] for x in range(10)) <= 24
 
 
+#: What each of its processes writes: task, rank, and how many there are.
+RANK = "echo {x} ${SLURM_PROCID:-$PMI_RANK} {_ranks} {_nodes} >> ledger"
+
+
+@pytest.mark.slurm
+def test_on_slurm_commands_over_two_nodes(
+    world: SweepWorld, slurm: PrivateSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without ranks a command is started once, and starts what else it wants on its nodes."""
+    for name, value in slurm.env.items():
+        monkeypatch.setenv(name, value)
+    job = "job: {scheduler: slurm, walltime: 10m}\n"
+    world.write(f"template: {{a: '{RANK}'}}\nresource: {{nodes: 2, nodes_per_task: 2, ranks_per_node: 2, "
+                f"cores_per_task: 2}}\n{job}---\nx: [1, 2]")  # fmt: skip
+    world.run()
+    ranks = [f"{x} {rank} 4 2" for x in (1, 2) for rank in range(4)]
+    assert sorted(world.ledger) == ranks
+    (world.home / "ledger").unlink()
+    world.write("template: {a: 'echo {x} >> ledger; srun -w {_hosts} -n 2 bash -c \"echo {x} of {_hosts} >> "
+                f"ledger\"'}}\nresource: {{nodes: 2, nodes_per_task: 2}}\n{job}---\nx: 3")  # fmt: skip
+    world.run()
+    first, *others = world.ledger
+    assert (first, len(set(others)), len(others)) == ("3", 1, 2)
+    assert "," in others[0]
+
+
 @pytest.mark.slurm
 @pytest.mark.full
 @pytest.mark.timeout(400)

@@ -27,7 +27,7 @@ SIZES = {"local": (12, 0.06), "pbs": (12, 0.06), "slurm": (60, 0.12)}
 #: Walltime and mean seconds where jobs have whole nodes, which take a while to come.
 OVER_NODES = (40, 0.2)
 #: Seconds in which all must be over, beside the minutes that were asked for.
-LIMIT, LIMIT_OVER_NODES = 240.0, 480.0
+LIMIT = 480.0
 CHANGES = ("priorities changed", "pool added", "pool removed")
 
 
@@ -102,7 +102,7 @@ def campaign(plan: Plan, minutes: float) -> list[str]:
 def go_through(world: World, kills: Kills, dice: random.Random, until: float) -> list[str]:
     """Break things until each kind was broken and the time is over, then let the run end."""
     is_over_nodes = world.plan.nodes > 1
-    limit = until + (LIMIT_OVER_NODES if is_over_nodes else LIMIT)
+    limit = until + LIMIT
     may_end = world.plan.path / "may-end"
     begin = time.monotonic()
     between, at_most = BETWEEN, AT_MOST

@@ -1,4 +1,4 @@
-"""The kill campaign on each batch system; longer ones by `make soak`, or ``python -m tests.task_campaign``."""
+"""The kill campaign: `make test-all` has it on each batch system, `make soak` for longer, too."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ MORE = 60.0
 @pytest.mark.slow
 @pytest.mark.timeout(LIMIT + MORE + 40)
 @pytest.mark.parametrize(
-    "batch_system", ["local", pytest.param("slurm", marks=pytest.mark.slurm), "pbs"]
+    "batch_system",
+    [
+        "local",
+        pytest.param("slurm", marks=[pytest.mark.slurm, pytest.mark.full]),
+        pytest.param("pbs", marks=pytest.mark.full),
+    ],
 )
 def test_every_task_ends_once_whatever_is_killed(batch_system: str) -> None:
     """With a new seed each time, which is printed."""

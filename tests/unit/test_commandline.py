@@ -194,10 +194,10 @@ def test_a_wrong_value_is_reported_with_its_option(option: TypedOption) -> None:
 
 def test_what_only_python_takes_is_left_out_of_the_errors_of_the_command_line() -> None:
     with pytest.raises(InputError) as caught:
-        SLURM(1, executor_type="dask")
+        SLURM(1, executor_type="threads")
     assert in_option_names(str(caught.value)) == (
-        "--executor-type 'dask' is not known. Use one of 'mpi4py', 'process-pool', 'loky', "
-        "'sequential'."
+        "--executor-type 'threads' is not known. Use one of 'mpi4py', 'process-pool', 'loky', "
+        "'sequential', 'dask', 'ipyparallel'."
     )
     with pytest.raises(InputError) as caught:
         seconds("soon", "--timeout")

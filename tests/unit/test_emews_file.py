@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,17 @@ from hypothesis import strategies as st
 
 from adaptive_scheduler import emews
 from adaptive_scheduler.core.emews.arithmetic import LARGEST, LONGEST, compute
+from adaptive_scheduler.core.emews.pools import KEYS as POOL_KEYS
 from adaptive_scheduler.core.emews.pools import read_pool
-from adaptive_scheduler.core.emews.workflow_file import EmewsFile, check_file
+from adaptive_scheduler.core.emews.settings import REFUSED
+from adaptive_scheduler.core.emews.workflow_file import (
+    KEYS,
+    QUEUE_KEYS,
+    TASK_KEYS,
+    TUNNEL_KEYS,
+    EmewsFile,
+    check_file,
+)
 from adaptive_scheduler.core.sweeps.yaml_text import read_documents
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.ssh.commands import SSH_VARIABLE
@@ -198,6 +208,14 @@ def test_the_example_is_as_documented() -> None:
     assert workflow.notes == []
 
 
+def test_the_page_has_each_key_and_its_file_is_read() -> None:
+    page = (ROOT / "docs" / "ranked.md").read_text()
+    for key in [*KEYS, *POOL_KEYS, *TASK_KEYS, *QUEUE_KEYS, *TUNNEL_KEYS, *REFUSED]:
+        assert f"`{key}`" in page or key.startswith("CFG_") or key == "port", key
+    (text,) = re.findall(r"```yaml\n(task_queues:.*?)```", page, re.DOTALL)
+    assert [pool.slots for pool in read(text).pools] == [36] * 3
+
+
 # ------------------------------------------------------------------- arithmetic
 
 #: Of whole numbers, as bash writes them.
@@ -277,7 +295,7 @@ BAD = {
     "fx_endpoint": (with_pool(fx_endpoint="b"), "one: fx_endpoint: there is no funcX"),
     "refused": (
         changed(fx_endpoints={}, proxystore={}, funcx=1),
-        "fx_endpoints, proxystore, funcx: functions, their arguments and models travel with the tasks",
+        "fx_endpoints, funcx: there is no funcX here: ",
     ),
     "funcx queue": (changed(task_queues={"s": {"type": "funcx"}}), "s: type: funcx: there is no funcX"),
     "no scheduler": (
@@ -394,6 +412,10 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path, text: str, words: str) 
         emews.read_config(tmp_path / "cfg.yaml")
     assert words in str(caught.value)
     assert "cfg.yaml" in str(caught.value)
+
+
+def test_a_file_may_end_with_the_line_of_another_document() -> None:
+    assert len(read(f"---\n{yaml.safe_dump(FILE)}---\n# nothing\n").pools) == 1
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

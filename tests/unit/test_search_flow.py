@@ -160,7 +160,7 @@ def test_who_has_points_ready_does_not_wait_for_the_model(asked):
         time.sleep(0.05)
     begun = time.monotonic()
     assert [len(asker.take(1)) for _ in range(4)] == [1] * 4
-    assert time.monotonic() - begun < 0.25
+    assert time.monotonic() - begun < 0.45  # one of the model takes 0.5 s
 
 
 def test_no_more_points_are_chosen_than_may_be_issued(asked):

@@ -17,6 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaptive_scheduler.commandline.far_command import names_far_run
+from adaptive_scheduler.commandline.output.terminal import quoted
+from adaptive_scheduler.core.paths import URL_VARIABLE
 from adaptive_scheduler.errors import FarHostError, FileError, InputError, RequestRefusedError
 from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.io.ssh import far_link, run_there
@@ -278,6 +280,19 @@ def test_a_run_of_learners_is_not_started_from_afar(tmp_path: Path) -> None:
 def test_which_command_lines_go_there() -> None:
     assert names_far_run(["status", "ssh://far/a"])
     assert not names_far_run(["status", "ssh/far"])
+
+
+def test_hints_of_a_command_that_runs_there_name_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They named the path there, of which this machine knows nothing."""
+    line = module_there(PLACE, None, "module", "word", is_for_people=True)
+    assert f"export {URL_VARIABLE}={PLACE.url};" in shlex.split(line)[2]
+    monkeypatch.setenv(URL_VARIABLE, PLACE.url)
+    assert quoted("/run") == PLACE.url
+    assert quoted("/other") == "/other"
+    monkeypatch.setenv(URL_VARIABLE, "ssh://far/~/a run")
+    assert quoted(Path("~/a run").expanduser()) == "'ssh://far/~/a run'"
+    monkeypatch.delenv(URL_VARIABLE)
+    assert quoted("/a run") == "'/a run'"
 
 
 def test_folders_of_killed_drivers_are_removed(

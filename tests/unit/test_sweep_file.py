@@ -314,7 +314,7 @@ def test_resources_are_slots(resource: Any, expected: list[str]) -> None:
         ({"gpus_per_node": "x"}, "resource"),
         ({"gpus_per_node": 1, "gpus_per_task": 2}, "none could ever begin"),
         ({"cores_per_task": 8, "cores_per_node": 4}, "none could ever begin"),
-        ({"nodes": 2}, "have one node"),
+        ({"nodes_per_task": 2}, "but a job only 1"),
         ({"gpus_per_node": 2}, "no command would get a GPU. Give gpus_per_task"),
         ({"cores_per_task": 0}, "at least 1"),
     ],
@@ -339,3 +339,10 @@ def test_slots_become_the_shape_of_a_job() -> None:
     assert (shared.gpus_per_node, shared.gpus_per_task, shared.cores) == (2, 0.5, 4)
     with pytest.raises(InputError, match="different kinds"):
         as_shape(["0", "1,2"])
+
+
+def test_an_empty_document_counts() -> None:
+    """As the lines of the file do: "document 3" was the fourth one."""
+    with pytest.raises(InputError, match=r"params.yaml: document 4: x is an empty list"):
+        read("template: {a: 'b {x}'}\n---\n---\nx: 1\n---\nx: []\n")
+    assert len(tasks("---\n---\ntemplate: {a: 'b {x}'}\n---\nx: 1\n---\n")) == 1

@@ -10,7 +10,7 @@ from adaptive_scheduler.commandline.input.sweep_jobs import job_settings
 from adaptive_scheduler.commandline.input.word_lists import with_repeated_options
 from adaptive_scheduler.core.sweeps.slots import read_resource
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.runs.sweep.places import in_jobs, job_shape
+from adaptive_scheduler.runs.sweep.places import beside_jobs, in_jobs, job_shape, on_this_machine
 from adaptive_scheduler.scheduler import SLURM
 
 
@@ -85,3 +85,52 @@ def test_slots_share_the_cores_of_a_job(
     shape = job_shape(read_resource(resource), job)
     assert shape.task.threads_per_rank == cores
     assert in_jobs(SLURM(cores=shape.cores), shape, 1).slots == slots
+
+
+def test_jobs_and_commands_of_several_nodes() -> None:
+    resource = read_resource({
+        "nodes": 4, "nodes_per_task": 2, "ranks_per_node": 2, "cores_per_task": 8, "gpus_per_node": 4,
+        "gpus_per_task": 2, "memory_per_task": "2GB",
+    })  # fmt: skip
+    shape = job_shape(resource, {})
+    assert (shape.cores, shape.task.nodes, shape.task.cores_per_node) == (16, 2, 8)
+    assert (shape.task.ranks_per_node, shape.task.gpus_per_rank) == (2, 1)
+    place = in_jobs(SLURM(nodes=4, cores=64), shape, 1)
+    assert (place.slots, place.cores, place.launches_ranks) == (4, 16, True)
+    assert job_shape(resource, {"cores": 64}).cores == 16, "those of a job are on all of its nodes"
+    alone = job_shape(read_resource({"nodes": 2, "nodes_per_task": 2}), {})
+    assert not in_jobs(SLURM(nodes=2, cores=2), alone, 1).launches_ranks
+
+
+@pytest.mark.parametrize(
+    ("resource", "job", "words"),
+    [
+        ({"nodes": 2, "nodes_per_task": 3}, {}, "a task has 3 nodes"),
+        ({"nodes_per_task": 2}, {}, "give nodes: 2"),
+        ({"cores_per_task": 3, "ranks_per_node": 2}, {}, "give cores_per_task: 2"),
+        ({"nodes": 2}, {"cores": 3}, "give a multiple of 2"),
+        ({"nodes": 2, "cores_per_task": 4}, {"cores": 4}, "2 cores and 0 GPUs on each node"),
+        ({"nodes": 0}, {}, "at least 1"),
+    ],
+)
+def test_nodes_that_do_not_fit(resource: Any, job: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        job_shape(read_resource(resource), job)
+
+
+def test_this_machine_is_one_node() -> None:
+    with pytest.raises(InputError, match="this machine is one node"):
+        on_this_machine(read_resource({"nodes": 2}))
+
+
+@pytest.mark.parametrize(
+    ("devices", "gpus", "each"),
+    [(["0,1", "2,3"], "0 1 2 3", 2), (["0", "1", "0", "1"], "0 1", 0.5), (["", ""], "", 0)],
+)
+def test_who_joins_a_sweep_in_jobs_has_the_gpus_that_its_tasks_ask_for(
+    devices: list[str], gpus: str, each: float
+) -> None:
+    """They were sets of GPUs, each one GPU for a task that asks for two: only one such task ran."""
+    place = beside_jobs(devices, 3)
+    assert " ".join(place.where.gpus) == gpus
+    assert (place.resources.gpus_per_rank, place.slots, place.where.slots) == (each, len(devices), 3 * len(devices))  # fmt: skip

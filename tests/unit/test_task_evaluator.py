@@ -19,6 +19,8 @@ from adaptive_scheduler.evaluation.messages import PointTask
 from adaptive_scheduler.evaluation.options import RunnerOptions
 from adaptive_scheduler.evaluation.runner import PointRunner
 from adaptive_scheduler.io.learner_data import adaptive_private
+from adaptive_scheduler.optimizers.by_name import ByName
+from adaptive_scheduler.optimizers.ranking.learner import RankingLearner
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.driver.settings import Settings
 from adaptive_scheduler.runs.runner.point_keys import PointKeys
@@ -398,6 +400,20 @@ def test_values_are_told_together(tasks: FakeTasks, refit_every: int) -> None:
 
 
 # --------------------------------------------------------------------------- a driver that goes on
+
+
+def test_the_key_of_a_named_point_has_the_function_that_the_user_gave() -> None:
+    """It had that of its wrapper: another function was given the values of the former."""
+    keys = PointKeys("p")
+    learner = RankingLearner(square, [[1.0, 2.0]], object_model)
+    (point,), _ = learner.ask(1)
+    short = learner.short(point)
+    assert keys.stem(ByName(square, ("x",)), (0, (1.0,))) == "p:square:[0,[1.0]]"
+    assert keys.stem(learner.function, short) == f'p:square:[0,"{short[1]}"]'
+
+
+def object_model() -> None:
+    """Stands for what makes a model; it is not called."""
 
 
 def test_points_of_a_former_driver_are_told_awaited_or_tried_again(tasks: FakeTasks) -> None:

@@ -96,7 +96,7 @@ SCHEDULER_OPTIONS = (
     TypedOption("queue", str, "SLURM's partition, PBS's queue."),
     TypedOption("gpus", int, "On each node.", least=1),
     TypedOption("exclusive", bool, "Whole nodes, shared with nobody.", False),
-    TypedOption("executor_type", str, "mpi4py (default), process-pool, loky or sequential."),
+    TypedOption("executor_type", str, "mpi4py (default), process-pool, loky, sequential, dask or ipyparallel."),
     TypedOption("num_threads", int, "Threads of each worker.", least=1),
     TypedOption("setup", list[str], "A line at the top of each job script, e.g. 'module load mpi'. "
                 "May be given several times."),

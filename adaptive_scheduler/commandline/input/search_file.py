@@ -130,8 +130,8 @@ def space_of(file: SearchFile, path: Path) -> Any:
     return _plug_in(file.problem, "problem", path)
 
 
-def task_of(file: SearchFile, path: Path) -> Callable[..., Any]:
-    """Return the function or command that is run."""
+def task_of(file: SearchFile, path: Path, *, launch_ranks: bool = True) -> Callable[..., Any]:
+    """Return the function or command that is run; `launch_ranks` as `Command` takes it."""
     from adaptive_scheduler.runs.driver.commands.command import Command
 
     if isinstance(file.task, str) and _PLUG_IN.fullmatch(file.task.strip()):
@@ -148,7 +148,7 @@ def task_of(file: SearchFile, path: Path) -> Callable[..., Any]:
             f"{path} has no value: where is the result of the command? For example value: {{float_file: "
             "'loss-{_index:04d}.txt'}."
         )
-    return Command(file.task, value=_rule(file.value, path))
+    return Command(file.task, value=_rule(file.value, path), launch_ranks=launch_ranks)
 
 
 def _rule(given: Any, path: Path) -> Any:
@@ -199,8 +199,15 @@ def _plug_in(text: str, key: str, path: Path) -> Any:
     return getattr(module, attribute)
 
 
-def resources_of(file: SearchFile, path: Path) -> TaskResources:
-    """Return what each task occupies."""
+def starts_own_ranks(file: SearchFile, job: Mapping[str, Any]) -> bool:
+    """Whether each task has nodes of a job for what it starts itself there: `parallelism` of them."""
+    given = file.resources if isinstance(file.resources, Mapping) else {}
+    of_engine = {"nodes", "ranks_per_node"} & set(given)
+    return "scheduler" in job and (file.parallelism or 1) > 1 and not of_engine
+
+
+def resources_of(file: SearchFile, path: Path, nodes: int = 1) -> TaskResources:
+    """Return what each task occupies; `nodes`, unless the file says how many."""
     given = file.resources or {}
     known = TaskResources.__struct_fields__
     if not isinstance(given, Mapping):
@@ -211,4 +218,4 @@ def resources_of(file: SearchFile, path: Path) -> TaskResources:
             raise InputError(
                 f"{path}: resources has no {key!r}.{near} There are: {', '.join(known)}."
             )
-    return check_resources(**given)
+    return check_resources(**{"nodes": nodes, **given})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from os import PathLike
+from pathlib import Path
 
 import typer
 from rich.console import Console
 
-from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.paths import URL_VARIABLE, RunFolder
+from adaptive_scheduler.io.ssh.far_place import read_url
 
 console = Console()
 
@@ -19,8 +22,11 @@ def print_line(text: str, style: str = "") -> None:
 
 
 def quoted(folder: RunFolder | str | PathLike[str]) -> str:
-    """A run's path as a shell takes it."""
-    return shlex.quote(str(folder.home if isinstance(folder, RunFolder) else folder))
+    """A run's path as a shell takes it; its url, if somebody on another host has named it by that."""
+    path = folder.home if isinstance(folder, RunFolder) else folder
+    url = os.environ.get(URL_VARIABLE, "")
+    is_it = url and Path(read_url(url, URL_VARIABLE).path).expanduser() == Path(path).expanduser()
+    return shlex.quote(url if is_it else str(path))
 
 
 def exit_with(code: int) -> None:

@@ -61,7 +61,7 @@ def search(
         Path, typer.Argument(help="The file of the search.", metavar="SEARCH_YAML")
     ],
     folder: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="The run's folder. Default: .adaptive-scheduler/NAME in the output."),
     ] = None,
     *,
@@ -93,26 +93,38 @@ def _of_environment(environment: Mapping[str, str]) -> dict[str, int]:
     return found
 
 
-def _run(file: SearchFile, path: Path, folder: Path | None, job: dict[str, Any]) -> int:
+def _refuse_far(folder: str | None) -> None:
+    from adaptive_scheduler.io.ssh.far_place import is_far
+
+    if is_far(folder):
+        raise InputError(
+            f"--folder {folder}: a search runs where its run is. Start it there: log in by ssh, and give a "
+            "path. From here `adaptive-scheduler tasks` and `status` take such a url."
+        )
+
+
+def _run(file: SearchFile, path: Path, folder: str | None, job: dict[str, Any]) -> int:
     """Check all that can be checked, and only then begin."""
-    from adaptive_scheduler.commandline.input.search_file import resources_of
+    from adaptive_scheduler.commandline.input.search_file import resources_of, starts_own_ranks
     from adaptive_scheduler.commandline.output.searching import SearchLines
     from adaptive_scheduler.runs.driver.executor import Executor
     from adaptive_scheduler.runs.driver.settings import Settings
     from adaptive_scheduler.runs.search.search import Search, flow_of
-    from adaptive_scheduler.runs.search.tasks import names_of, refuse_unknown_placeholders
+    from adaptive_scheduler.runs.search.tasks import names_of, refuse_wrong_task
 
-    learner = _learner(file, path)
+    _refuse_far(folder)
+    has_own_ranks = starts_own_ranks(file, job)
+    learner = _learner(file, path, launch_ranks=not has_own_ranks)
     flow = flow_of(
         file.max_tasks, (file.initial, _concurrency(file)), file.on_failure, file.penalty
     )
     names = names_of(file.name or re.sub(r"[^\w.-]", "_", path.stem), file.output, file.log)
-    refuse_unknown_placeholders(learner)
-    resources = resources_of(file, path)
+    refuse_wrong_task(learner)
+    resources = resources_of(file, path, (file.parallelism or 1) if has_own_ranks else 1)
     settings = {"resources": resources, "retries": file.retries, "timeout": file.timeout}
     Settings().with_options({key: one for key, one in settings.items() if one is not None})
     where, most = _place(file, job, flow.concurrency * resources.cores_per_node)
-    home = folder or names.output / ".adaptive-scheduler" / names.search
+    home = Path(folder) if folder else names.output / ".adaptive-scheduler" / names.search
     print_line(
         f"search start: {flow.max_tasks} tasks by {file.method}, {flow.initial} at once, then {flow.concurrency}; "
         f"output in {names.output}, run in {home}"
@@ -131,7 +143,7 @@ def _run(file: SearchFile, path: Path, folder: Path | None, job: dict[str, Any])
     return 0
 
 
-def _learner(file: SearchFile, path: Path) -> OptimizerLearner:
+def _learner(file: SearchFile, path: Path, *, launch_ranks: bool) -> OptimizerLearner:
     from adaptive_scheduler.commandline.input.search_file import space_of, task_of
     from adaptive_scheduler.optimizers.learner import OptimizerLearner
 
@@ -148,7 +160,7 @@ def _learner(file: SearchFile, path: Path) -> OptimizerLearner:
             f"{path}: {ours.pop()} is a key of its own, and no option of the optimiser."
         )
     return OptimizerLearner(
-        task_of(file, path), space_of(file, path), file.method, seed=file.seed,
+        task_of(file, path, launch_ranks=launch_ranks), space_of(file, path), file.method, seed=file.seed,
         initial=file.initial, maximize=file.maximize, **options,
     )  # fmt: skip
 
@@ -176,7 +188,7 @@ def _place(file: SearchFile, job: dict[str, Any], cores: int) -> tuple[Any, dict
     from adaptive_scheduler.commandline.input.scheduler import make_scheduler
     from adaptive_scheduler.schedulers.here import Here
 
-    known = [option.name for option in JOB_OPTIONS]
+    known = [*(option.name for option in JOB_OPTIONS), "nodes"]
     for key in job:
         if key not in known:
             near = did_you_mean(str(key), known)
@@ -186,6 +198,8 @@ def _place(file: SearchFile, job: dict[str, Any], cores: int) -> tuple[Any, dict
             raise InputError(f"{next(iter(job))}: this is for jobs: give scheduler, too.")
         gpus = [file.gpus] if isinstance(file.gpus, str) else file.gpus
         return Here(slots=file.slots or cores, gpus=gpus), {}
+    if (nodes := _positive(job.get("nodes", file.nodes), "nodes")) is not None:
+        job["nodes"] = nodes
     most = {"max_jobs": count(least=1)(job.pop("max_jobs", 1), "max_jobs")}
     return make_scheduler(job), most
 

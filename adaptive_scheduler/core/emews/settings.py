@@ -38,10 +38,14 @@ def mapping(found: Any, what: str, example: str) -> dict[Any, Any]:
 def refuse_unknown(found: Mapping[Any, Any], known: Collection[str], what: str) -> None:
     """Raise InputError that names what has no meaning here, all of it at once, or is not known."""
     refused = [key for key in found if key in REFUSED]
-    reasons = {REFUSED[key] for key in refused}
     if refused:
+        reasons = list(dict.fromkeys(REFUSED[key] for key in refused))
+        told = [
+            f"{', '.join(key for key in refused if REFUSED[key] == reason)}: {reason}"
+            for reason in reasons
+        ]
         raise InputError(
-            f"{what}{', '.join(refused)}: {'; '.join(sorted(reasons))}. Leave {_it(refused)} out."
+            f"{what}{'; '.join(told)}. Leave {'it' if len(refused) == 1 else 'them'} out."
         )
     for key in found:
         if key not in known:
@@ -51,14 +55,12 @@ def refuse_unknown(found: Mapping[Any, Any], known: Collection[str], what: str) 
             )
 
 
-def _it(names: Collection[str]) -> str:
-    return "it" if len(names) == 1 else "them"
-
-
 def kind(found: Any, known: Collection[str], what: str) -> str:
     """Return the ``type`` of a pool or a queue."""
     if found == "funcx":
-        raise InputError(f"{what}: {found}: {REFUSED['funcx']}.")
+        raise InputError(
+            f"{what}: {found}: {REFUSED['funcx']}. Write another type, and leave fx_endpoint out."
+        )
     if found not in known:
         raise InputError(
             f"{what}: {found!r:.80} is not known.{did_you_mean(str(found), known)} Give "

@@ -114,6 +114,7 @@ def check_file(documents: list[Any], name: str) -> EmewsFile:
 
 
 def _checked(documents: list[Any], name: str) -> EmewsFile:
+    documents = [one for one in documents if one is not None]  # a file may end with ---
     if len(documents) != 1 or not isinstance(documents[0], dict):
         raise InputError(
             f"it has {counted(len(documents), 'document')}, and must have one, which is a mapping with the keys "

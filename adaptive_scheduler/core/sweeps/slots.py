@@ -19,7 +19,21 @@ _FORMS = (
 
 
 class NodeShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Resources of jobs, and of the tasks in them."""
+    """Resources of jobs, and of the tasks in them.
+
+    Attributes
+    ----------
+    nodes : int
+        Of each job.
+    cores_per_node : int, optional
+    gpus_per_node : int
+    gpus_per_task, cores_per_task, memory_per_task
+        What a task has on each of its nodes.
+    nodes_per_task : int
+    ranks_per_node : int, optional
+        Processes of a task on each of its nodes: its command is started so often. None: once, on
+        the first one.
+    """
 
     nodes: int = 1
     cores_per_node: int | None = None
@@ -27,12 +41,17 @@ class NodeShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gpus_per_task: float = 0
     cores_per_task: int = 1
     memory_per_task: str | None = None
+    nodes_per_task: int = 1
+    ranks_per_node: int | None = None
 
     @property
     def task(self) -> TaskResources:
         """What one command occupies."""
+        ranks = self.ranks_per_node or 1
         return check_resources(
-            threads_per_rank=self.cores_per_task, gpus_per_rank=self.gpus_per_task,
+            nodes=self.nodes_per_task, ranks_per_node=ranks,
+            threads_per_rank=self.cores_per_task // ranks,
+            gpus_per_rank=self.gpus_per_task / ranks if ranks > 1 else self.gpus_per_task,
             memory=self.memory_per_task,
         )  # fmt: skip
 
@@ -85,28 +104,36 @@ def _shape(found: dict[Any, Any]) -> NodeShape:
         shape = msgspec.convert(found, NodeShape)
     except msgspec.ValidationError as error:
         raise InputError(f"resource: {error}.") from error
-    numbers = (
-        shape.nodes,
-        shape.cores_per_task,
-        shape.gpus_per_node + 1,
-        shape.cores_per_node or 1,
-    )
-    if min(numbers) < 1:
+    numbers = [shape.nodes, shape.nodes_per_task, shape.cores_per_task, shape.gpus_per_node + 1]
+    given = [one for one in (shape.cores_per_node, shape.ranks_per_node) if one is not None]
+    if min(numbers + given) < 1:
         raise InputError(f"resource: {found} must have numbers of at least 1.")
-    if shape.nodes > 1:
-        raise InputError(
-            f"resource: nodes: {shape.nodes}: the jobs of a sweep have one node; see max_jobs."
-        )
+    _check_nodes(shape)
     if shape.gpus_per_node and not shape.task.gpus_per_rank:
         raise InputError(
             f"resource: gpus_per_node: {shape.gpus_per_node}: no command would get a GPU. Give gpus_per_task, too."
         )
-    if shape.task.gpus_per_rank > shape.gpus_per_node or shape.cores_per_task > shape.cores:
+    if shape.gpus_per_task > shape.gpus_per_node or shape.cores_per_task > shape.cores:
         raise InputError(
             f"resource: a task needs {shape.task}, but a node has {shape.cores} cores and "
             f"{shape.gpus_per_node} GPUs, so that none could ever begin."
         )
     return shape
+
+
+def _check_nodes(shape: NodeShape) -> None:
+    """Raise InputError if a task has more nodes than a job, or its ranks have no equal shares."""
+    if shape.nodes_per_task > shape.nodes:
+        raise InputError(
+            f"resource: a task has {shape.nodes_per_task} nodes (nodes_per_task), but a job only "
+            f"{shape.nodes} (nodes): give nodes: {shape.nodes_per_task}, or a multiple of it."
+        )
+    ranks = shape.ranks_per_node or 1
+    if shape.cores_per_task % ranks:
+        raise InputError(
+            f"resource: {shape.cores_per_task} cores (cores_per_task) cannot be shared by {ranks} ranks "
+            f"(ranks_per_node): give cores_per_task: {ranks}, or a multiple of it."
+        )
 
 
 def missing_gpus(devices: Sequence[str], present: Collection[str]) -> list[str]:

@@ -107,7 +107,7 @@ def check_file(documents: list[Any], name: str) -> SweepFile:
     Parameters
     ----------
     documents : list
-        As YAML has them.
+        As YAML has them; those that are None are empty.
     name : str
         Of the file, for errors.
 
@@ -123,16 +123,17 @@ def check_file(documents: list[Any], name: str) -> SweepFile:
 
 
 def _checked(documents: list[Any], name: str) -> SweepFile:
-    if not documents or not all(isinstance(one, dict) for one in documents):
+    numbered = [(number, one) for number, one in enumerate(documents, 1) if one is not None]
+    if not numbered or not all(isinstance(one, dict) for _, one in numbered):
         raise InputError(
             "each document must be a mapping, such as `template: {train: python train.py [lr]}` in the "
             "first one and `lr: [0.1, 0.01]` in the next, with a line --- between them."
         )
-    first = documents[0]
+    first = numbered[0][1]
     _refuse_unknown(first)
     templates = _templates(first.get("template"))
     names = [one.name for one in templates]
-    if len(documents) < 2:
+    if len(numbered) < 2:
         raise InputError("there is no document of parameters: add one behind a line ---.")
     in_use = {one.name for template in templates for one in template.placeholders}
     aliases, packs = _stand_ins(first, "alias"), _stand_ins(first, "pack")
@@ -152,7 +153,7 @@ def _checked(documents: list[Any], name: str) -> SweepFile:
     known |= {*aliases, *packs}
     return SweepFile(
         name, templates,
-        [_document(number, one, names, known) for number, one in enumerate(documents[1:], 2)],
+        [_document(number, one, names, known) for number, one in numbered[1:]],
         _parameters(_mapping(first, "default"), "default"),
         {key: one for key, one in aliases.items() if key in in_use}, {**packs, **replaced},
         frozenset(raw), first.get("resource"),

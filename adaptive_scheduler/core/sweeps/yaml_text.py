@@ -40,7 +40,7 @@ class SweepLoader(yaml.SafeLoader):
 
 
 def read_documents(text: str, name: str) -> list[Any]:
-    """Return the documents of a YAML text, without empty ones.
+    """Return the documents of a YAML text; an empty one is None.
 
     Parameters
     ----------
@@ -54,11 +54,10 @@ def read_documents(text: str, name: str) -> list[Any]:
         It is no YAML.
     """
     try:
-        found = list(yaml.load_all(text, Loader=SweepLoader))
+        return list(yaml.load_all(text, Loader=SweepLoader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
         raise InputError(f"{name}{where} is no YAML: {error.problem}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{name} is no YAML: {' '.join(str(error).split()):.300}") from error
-    return [one for one in found if one is not None]

@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 
-from adaptive_scheduler.core.paths import DATABASE_NAME, PYTHON_NAME
+from adaptive_scheduler.core.paths import DATABASE_NAME, PYTHON_NAME, URL_VARIABLE
 from adaptive_scheduler.io.ssh.far_place import FarPlace
 
 #: The ssh to use instead, with its options, as git's ``GIT_SSH_COMMAND``.
@@ -61,8 +61,9 @@ def ssh_argv(
 
 
 def module_there(
-    place: FarPlace, python: str | None, module: str, *words: str, is_marked: bool = True
-) -> str:
+    place: FarPlace, python: str | None, module: str, *words: str, is_marked: bool = True,
+    is_for_people: bool = False,
+) -> str:  # fmt: skip
     """Return what the shell there is to run: a module, with these arguments.
 
     Parameters
@@ -74,9 +75,22 @@ def module_there(
     words : str
     is_marked : bool
         What the module prints comes behind a line that is `MARK`.
+    is_for_people : bool
+        The module prints hints, which name the run by its url: who reads them is here.
     """
     mark = MARK if is_marked else ""
-    inner = ["bash", "-lc", _SCRIPT, "far", place.path, python or "", mark, module, *words]
+    url = f"export {URL_VARIABLE}={shlex.quote(place.url)}; " if is_for_people else ""
+    inner = [
+        "bash",
+        "-lc",
+        f"{url}{_SCRIPT}",
+        "far",
+        place.path,
+        python or "",
+        mark,
+        module,
+        *words,
+    ]
     return in_shell(inner)
 
 

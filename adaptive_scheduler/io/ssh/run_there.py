@@ -38,7 +38,7 @@ def run_there(place: FarPlace, module: str, words: Sequence[str]) -> int:
     argv = ssh_argv(place, os.environ, terminal=is_terminal)
     try:
         process = subprocess.Popen(
-            [*argv, module_there(place, None, module, *words, is_marked=not is_terminal)],
+            [*argv, _line(place, module, words, is_marked=not is_terminal)],
             stdin=None if is_terminal else subprocess.DEVNULL,
             stdout=None if is_terminal else subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -60,6 +60,10 @@ def run_there(place: FarPlace, module: str, words: Sequence[str]) -> int:
     ):
         raise FarHostError(_by_path(ssh_fault(place, status, text), place))
     return status
+
+
+def _line(place: FarPlace, module: str, words: Sequence[str], *, is_marked: bool) -> str:
+    return module_there(place, None, module, *words, is_marked=is_marked, is_for_people=True)
 
 
 def _by_path(fault: str, place: FarPlace) -> str:

@@ -126,6 +126,15 @@ def _address_of(manager: _Manager) -> Address:
     return manager.address, bytes(manager._authkey)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether the text of a value is that of no other: it is made of numbers and texts."""
+    if type(value) in (list, tuple):
+        return all(map(_is_plain, value))
+    if type(value) is dict:  # of several keys, another order is no other value
+        return len(value) < 2 and all(map(_is_plain, (*value, *value.values())))
+    return type(value) in (int, float, complex, str, bool, type(None))
+
+
 class LRUCachedCallable:
     """A function that keeps its newest return values, for all processes that it is sent to.
 
@@ -168,18 +177,21 @@ class LRUCachedCallable:
 
     @property
     def cache_dict(self) -> dict[str, Any]:
-        """A copy of what is kept: values by the hashes of their arguments."""
+        """A copy of what is kept: values by their arguments as text, or by a hash of these."""
         kept = self._open().ask("all") if self.max_size else {}
         return {key: cloudpickle.loads(value) for key, value in kept.items()}
 
     def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """Return the hash of the arguments; "" if nothing is to be kept."""
+        """Return the arguments as text if that says all of them, else a hash; "" if nothing is kept."""
         if not self.max_size:
             return ""
         bound = inspect.signature(self.function).bind(*args, **kwargs)
         bound.apply_defaults()
+        arguments = dict(bound.arguments)
+        if all(map(_is_plain, arguments.values())):
+            return str(arguments)
         try:
-            return hash_anything(dict(bound.arguments))
+            return hash_anything(arguments)
         except (TypeError, AttributeError, pickle.PicklingError):
             return ""
 

@@ -87,10 +87,11 @@ class Workflow:
             self._places[first.name], folder, python=self.file.queue.python, pool=first.name,
             **self._settings(first), **options,
         )  # fmt: skip
-        endpoint = self.file.reprioritize_endpoint
-        for pool in [one for one in self._waiting if one.name == endpoint]:
-            self._waiting.remove(pool)
-            self._add(executor, pool)
+        try:
+            self._add_endpoint(executor)
+        except BaseException:
+            executor.shutdown(wait=False)
+            raise
         return executor
 
     def add_pool(self, executor: Executor) -> str | None:
@@ -113,6 +114,14 @@ class Workflow:
             .submit(function, *args)
             .result()
         )
+
+    def _add_endpoint(self, executor: Executor) -> None:
+        """Add the pool of refits, which is needed from the beginning."""
+        for pool in self._waiting:
+            if pool.name == self.file.reprioritize_endpoint:
+                self._waiting.remove(pool)
+                self._add(executor, pool)
+                return
 
     def _add(self, executor: Executor, pool: EmewsPool) -> None:
         executor.add_pool(self._places[pool.name], name=pool.name, **self._settings(pool))

@@ -20,7 +20,7 @@ from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.search.asker import Asker
 from adaptive_scheduler.runs.search.ends import SearchFailure, has_ended_by_itself, value_of
 from adaptive_scheduler.runs.search.guard import alone
-from adaptive_scheduler.runs.search.tasks import SearchTasks, names_of, refuse_unknown_placeholders
+from adaptive_scheduler.runs.search.tasks import SearchTasks, names_of, refuse_wrong_task
 
 #: Points that are chosen before somebody waits for them, at most.
 MOST_AHEAD = 8
@@ -158,7 +158,7 @@ class Search:
         )
         ahead = optional(count())(ahead, "ahead")
         names = names_of(name, output, log)
-        refuse_unknown_placeholders(learner)
+        refuse_wrong_task(learner)
         self.learner, self._executor = learner, executor
         self._penalty, self._on_event = penalty, on_event
         self._names = names

@@ -12,6 +12,7 @@ from typing import Any
 
 from adaptive_scheduler.core.searches.space import Space, Values
 from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.optimizers.by_name import is_async
 from adaptive_scheduler.optimizers.learner import OptimizerLearner
 from adaptive_scheduler.optimizers.numbered import Point
 from adaptive_scheduler.runs.driver.commands.command import ALWAYS_THERE, Command
@@ -81,8 +82,13 @@ def names_of(search: str, output: str | os.PathLike[str] | None, log: str) -> Na
     return names
 
 
-def refuse_unknown_placeholders(learner: OptimizerLearner) -> None:
-    """Refuse a command with a placeholder that is no parameter, before anything is started."""
+def refuse_wrong_task(learner: OptimizerLearner) -> None:
+    """Refuse what cannot be a task, and a command with a placeholder that is no parameter; InputError."""
+    if is_async(learner.task):
+        raise InputError(
+            f"{learner.task!r} is an async def, which cannot run as a task. Give a plain function, such as "
+            "one that calls asyncio.run(...)."
+        )
     if not isinstance(learner.task, Command):
         return
     rule_name = getattr(learner.task.rule, "name", "")

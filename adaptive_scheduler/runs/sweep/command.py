@@ -24,10 +24,12 @@ class SweepCommand(Command):
     ----------
     text : str
     log : Path
+    launch_ranks : bool
+        Whether it is started once for each rank of its task.
     """
 
-    def __init__(self, text: str, log: Path) -> None:
-        super().__init__("filled in already")
+    def __init__(self, text: str, log: Path, launch_ranks: bool = True) -> None:
+        super().__init__("filled in already", launch_ranks=launch_ranks)
         self.steps = [CommandStep("", text=text, shell=BASH)]
         self._log = log
 
@@ -40,6 +42,7 @@ class SweepCommand(Command):
     ) -> EncodedCommand:
         """Return what is sent; its folder is that of the sweep."""
         spec = CommandSpec(
-            self.steps, os.getcwd(), str(self._log), keep_empty_log=True, signal_is_exit=True
-        )
+            self.steps, os.getcwd(), str(self._log), launch_ranks=self.launch_ranks,
+            keep_empty_log=True, signal_is_exit=True,
+        )  # fmt: skip
         return EncodedCommand(msgspec.msgpack.encode(spec), None, self._log, None, site.read)

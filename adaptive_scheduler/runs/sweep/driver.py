@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError
@@ -20,6 +20,9 @@ from adaptive_scheduler.runs.sweep.task_files import TaskFiles
 
 #: Seconds between two views of the progress.
 REFRESH = 0.5
+#: Tasks whose files are written before the first of them is submitted. One at a time, each would
+#: travel alone, and the manager would sync its journal for each.
+SMALLEST_PORTION, LARGEST_PORTION = 16, 512
 
 
 class SentCommand(NamedTuple):
@@ -65,6 +68,8 @@ class SweepDriver:
     Attributes
     ----------
     progress : Progress
+    launches_ranks : bool
+        Whether a command is started once for each of its ranks.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class SweepDriver:
         self._begin = time.monotonic()
         self._sent: dict[TaskFuture[Any], SentCommand] = {}
         self.progress = Progress(0)
+        self.launches_ranks = True
 
     # ------------------------------------------------------------------- what is sent
 
@@ -87,8 +93,11 @@ class SweepDriver:
                 future.cancel()
         followed = self._followed(plan)
         self.progress.total = plan.count(Action.RUN, Action.FOLLOW)
-        for planned in plan.tasks:
-            self._submit_task(planned, followed)
+        for portion in _portions(plan.tasks):
+            for planned in portion:
+                self._write_files(planned)
+            for planned in portion:
+                self._submit_task(planned, followed)
 
     def _followed(self, plan: Plan) -> dict[str, TaskFuture[Any]]:
         keys = {
@@ -98,14 +107,18 @@ class SweepDriver:
         }
         return self._executor.futures_of(keys) if keys else {}
 
-    def _submit_task(self, planned: PlannedTask, followed: dict[str, TaskFuture[Any]]) -> None:
+    def _write_files(self, planned: PlannedTask) -> None:
+        """Say what is run, and that it has not ended."""
         active = planned.with_action(Action.RUN, Action.FOLLOW)
         if active:
             self._files.write_param(planned.task, {name: planned.texts[name] for name in active})
         note_successes(planned, self._folder, self._files)
-        self._write_begin(planned)
+        changes = {name: entry_of(planned, name, self._folder, NOT_ENDED) for name in active}
+        self._files.update_stat(planned.task.name, changes)
+
+    def _submit_task(self, planned: PlannedTask, followed: dict[str, TaskFuture[Any]]) -> None:
         before: TaskFuture[Any] | None = None
-        for name in active:
+        for name in planned.with_action(Action.RUN, Action.FOLLOW):
             decision = planned.decisions[name]
             key = row_key(planned.task.keys[name], decision.generation)
             if decision.action is Action.FOLLOW:
@@ -116,13 +129,6 @@ class SweepDriver:
             future.add_done_callback(self._has_ended)
             before = future
 
-    def _write_begin(self, planned: PlannedTask) -> None:
-        changes = {
-            name: entry_of(planned, name, self._folder, NOT_ENDED)
-            for name in planned.with_action(Action.RUN, Action.FOLLOW)
-        }
-        self._files.update_stat(planned.task.name, changes)
-
     def _submit_command(
         self, planned: PlannedTask, name: str, key: str, before: TaskFuture[Any] | None
     ) -> TaskFuture[Any]:
@@ -132,7 +138,7 @@ class SweepDriver:
             after=None if before is None else [before],
         )  # fmt: skip
         self.progress.logs.append(log)
-        return settings.submit(SweepCommand(planned.texts[name], log))
+        return settings.submit(SweepCommand(planned.texts[name], log, self.launches_ranks))
 
     def _has_ended(self, future: Any) -> None:
         """Note an end; called by the executor's thread."""
@@ -202,6 +208,14 @@ class SweepDriver:
         self.progress.is_interrupted = True
         for future in self._sent:
             future.cancel()
+
+
+def _portions(tasks: Sequence[PlannedTask]) -> Iterator[Sequence[PlannedTask]]:
+    """Yield tasks in portions that grow: the first ones begin at once, and later messages have many."""
+    first, size = 0, SMALLEST_PORTION
+    while first < len(tasks):
+        yield tasks[first : first + size]
+        first, size = first + size, min(2 * size, LARGEST_PORTION)
 
 
 def note_successes(planned: PlannedTask, folder: SweepFolder, files: TaskFiles) -> None:

@@ -11,8 +11,8 @@ from adaptive_scheduler.core.sweeps.values import digest
 
 #: The run of a sweep without a title.
 ALL = "all"
-#: In the folder of each run.
-LOCK_NAME = "sweep.lock"
+#: In the folder of each run: its lock, and the names of the tasks that it runs.
+LOCK_NAME, TASKS_NAME = "sweep.lock", "tasks.json"
 
 
 class SweepFolder:
@@ -29,7 +29,8 @@ class SweepFolder:
 
     def __init__(self, output: str, title: str | None = None, *, has_folders: bool = True) -> None:
         self.output, self.title, self.has_folders = output, title, has_folders
-        self.home = Path(os.path.abspath(os.path.expanduser(output)))  # noqa: PTH100 keep symlinks
+        self._home = os.path.abspath(os.path.expanduser(output))  # noqa: PTH100 keep symlinks
+        self.home = Path(self._home)
         self.run_name = safe_name(ALL if title is None else title)
         self.run = RunFolder(self.runs / self.run_name / DATABASE_NAME)
 
@@ -53,13 +54,10 @@ class SweepFolder:
         """One sweep of a title at a time."""
         return self.run.home / LOCK_NAME
 
-    def rivals(self) -> list[RunFolder]:
-        """Runs that may have tasks of this one: a sweep without a title has those of all."""
+    def others(self) -> list[RunFolder]:
+        """Runs of other titles, also those that are just made."""
         found = [path.parent for path in sorted(self.runs.glob(f"*/{LOCK_NAME}"))]
-        names = [one.name for one in found if one.name != self.run_name]
-        if self.run_name != ALL:
-            names = [name for name in names if name == ALL]
-        return [RunFolder(self.runs / name / DATABASE_NAME) for name in names]
+        return [RunFolder(one / DATABASE_NAME) for one in found if one.name != self.run_name]
 
     def of(self, task: str) -> str:
         """``{_output}`` of a task."""
@@ -71,24 +69,27 @@ class SweepFolder:
 
     def log(self, task: str, command: str, when: str) -> Path:
         """The output of a command that begins now: a file that is not there."""
-        end = "" if self.has_folders else f".{task}"
-        start = f"{self.path(task)}/log.{command}.{when}"
+        folder, end = (f"{self._home}/{task}", "") if self.has_folders else (self._home, f".{task}")
+        start = f"{folder}/log.{command}.{when}"
         path, number = f"{start}{end}", 1
         while os.path.exists(path):  # noqa: PTH110  of a sweep in the same second; asked very often
             number += 1
             path = f"{start}-{number}{end}"
         return Path(path)
 
-    def param(self, task: str) -> Path:
+    def param(self, task: str) -> str:
         """The parameters of a task."""
         return self._file(task, "param")
 
-    def stat(self, task: str) -> Path:
+    def stat(self, task: str) -> str:
         """How the commands of a task have ended."""
         return self._file(task, "stat")
 
-    def _file(self, task: str, what: str) -> Path:
-        return self.path(task) / f"{what}{'' if self.has_folders else f'.{task}'}.json"
+    def _file(self, task: str, what: str) -> str:
+        """A text: to make a `Path` takes as long as to write the file."""
+        if self.has_folders:
+            return f"{self._home}/{task}/{what}.json"
+        return f"{self._home}/{what}.{task}.json"
 
 
 def safe_name(title: str) -> str:

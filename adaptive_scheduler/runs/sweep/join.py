@@ -13,7 +13,7 @@ from adaptive_scheduler.core.sweeps.slots import NodeShape, read_resource
 from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.runs.driver.start_run import has_manager
 from adaptive_scheduler.runs.sweep.folders import SweepFolder
-from adaptive_scheduler.runs.sweep.places import Place, on_this_machine
+from adaptive_scheduler.runs.sweep.places import Place, beside_jobs, on_this_machine
 from adaptive_scheduler.runs.sweep.start import read_file
 
 
@@ -69,6 +69,8 @@ def place_of_joiner(folder: SweepFolder, typed: list[str]) -> Place:
     resource: list[str] | NodeShape | None = read_resource(typed or record.get("resource") or None)
     if resource is None and os.path.exists(record["yaml"]):  # noqa: PTH110
         resource = read_resource(read_file(record["yaml"]).resource)
+    if record.get("in_jobs") and isinstance(resource, list):
+        return beside_jobs(resource, record["cores_per_slot"])
     return on_this_machine(resource, record["cores_per_slot"])
 
 

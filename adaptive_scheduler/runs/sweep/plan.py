@@ -125,7 +125,7 @@ def make_plan(folder: SweepFolder, files: TaskFiles, rows: FormerRows, wanted: W
 def _texts(folder: SweepFolder, task: SweepTask, wanted: Wanted) -> dict[str, str]:
     known = {
         "_name": task.name, "_output": folder.of(task.name), "_index": task.index,
-        "_json": task.json, "_param_file": str(folder.param(task.name)), "_datetime": wanted.when,
+        "_json": task.json, "_param_file": folder.param(task.name), "_datetime": wanted.when,
         "_time": wanted.when, "_nodes": wanted.resources.nodes,
         "_ranks": wanted.resources.nodes * wanted.resources.ranks_per_node,
     }  # fmt: skip

@@ -18,15 +18,15 @@ from adaptive_scheduler.core.sweeps.sweep_file import SweepFile, check_commands,
 from adaptive_scheduler.core.sweeps.tasks import Selection, SweepTask, tasks_of
 from adaptive_scheduler.core.sweeps.yaml_text import read_documents
 from adaptive_scheduler.core.texts import counted
-from adaptive_scheduler.errors import InputError, RunError
+from adaptive_scheduler.errors import InputError, ManagerUnreachableError, RunError
 from adaptive_scheduler.io.disk import files as disk
 from adaptive_scheduler.io.disk.process_lock import holder, locked
 from adaptive_scheduler.runs.driver.executor import Executor
-from adaptive_scheduler.runs.driver.start_run import has_manager, is_closed
+from adaptive_scheduler.runs.driver.start_run import has_manager
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.sweep.decisions import Action
 from adaptive_scheduler.runs.sweep.driver import SweepDriver, note_successes
-from adaptive_scheduler.runs.sweep.folders import ALL, LOCK_NAME, SweepFolder
+from adaptive_scheduler.runs.sweep.folders import ALL, LOCK_NAME, TASKS_NAME, SweepFolder
 from adaptive_scheduler.runs.sweep.former_rows import FormerRows
 from adaptive_scheduler.runs.sweep.places import Place
 from adaptive_scheduler.runs.sweep.plan import Plan, Wanted, make_plan
@@ -38,9 +38,7 @@ from adaptive_scheduler.schedulers.here import Here
 #: Of the file names of logs, as mlrunner has it.
 WHEN = "%Y%m%d.%H%M%S"
 
-#: Seconds that the manager of a sweep that is over may take to end.
-FORMER_PATIENCE = 5.0
-
+_WAIT = "Wait for its end, or give this one another folder: -o."
 _JOIN = "To add this machine to it: adaptive-scheduler sweep --join OUTPUT."
 
 
@@ -138,6 +136,7 @@ class Sweep:
         with locked(self.folder.lock, "a sweep of this title runs", _JOIN):
             _refuse_rivals(self.folder)
             plan = self.plan(place)
+            _claim(self.folder, plan)
             tell(plan)
             self._write(place)
             for one in plan.tasks:
@@ -147,7 +146,6 @@ class Sweep:
             # a manager that a killed sweep has left would wait for more tasks: the run is closed then
             if not plan.count(Action.RUN, Action.FOLLOW) and not has_manager(self.folder.run):
                 return self._noted(plan)
-            _wait_for_former(self.folder.run)
             return self._run(plan, place, show)
 
     def _noted(self, plan: Plan) -> Progress:
@@ -166,11 +164,12 @@ class Sweep:
             )  # fmt: skip
             if isinstance(place.where, Here):
                 self._remove_pools(executor)
+            driver.launches_ranks = place.launches_ranks
             driver.progress.slots = place.slots
             driver.progress.skipped = plan.count(Action.SKIP, Action.NOTE)
             try:
                 driver.submit(plan)
-                driver.follow(show, place.resources.threads_per_rank)
+                driver.follow(show, place.cores)
             except KeyboardInterrupt:
                 driver.interrupt()
             except BrokenExecutor as error:
@@ -198,35 +197,51 @@ class Sweep:
         record: dict[str, Any] = {
             "yaml": str(copy), "datetime": self.when, "title": self.options.selection.title,
             "sample": self.options.selection.sample, "seed": self.options.selection.seed,
-            "resource": self.options.resource, "cores_per_slot": place.resources.threads_per_rank,
+            "resource": self.options.resource, "cores_per_slot": place.resources.cores_per_node,
+            "in_jobs": not isinstance(place.where, Here),
         }  # fmt: skip
         disk.write_atomically(self.folder.record, json.dumps(record, indent=1).encode())
 
 
 def _refuse_rivals(folder: SweepFolder) -> None:
-    """Raise RunError if a sweep runs that may have tasks of this one: both would write the same files."""
-    for run in folder.rivals():
-        who = holder(run.home / LOCK_NAME) or _jobs_of(run)
-        if who:
-            name = run.home.name
+    """Raise RunError if a sweep without a title runs, or this is one: it has the tasks of all titles."""
+    for run in folder.others():
+        name = run.home.name
+        if ALL in (name, folder.run_name) and (who := _who_runs(run)):
             title = "without a title" if name == ALL else f"of the title {name}"
             raise RunError(
                 f"{folder.output}: a sweep {title} runs there ({who}), and its tasks may be those of this "
-                "one. Wait for its end, or give this one another folder: -o."
+                f"one. {_WAIT}"
             )
 
 
-def _wait_for_former(run: RunFolder) -> None:
-    """Wait until the manager of a sweep that has just ended is gone, which takes a second.
+def _claim(folder: SweepFolder, plan: Plan) -> None:
+    """Say which tasks this sweep runs; RunError if one of another title runs some of them.
 
-    It sends each head away that comes; and if the pools of that sweep are removed, it fails all tasks
-    that no head is there for.
+    Each says so before it looks, so that of two that begin at once at least one sees the other.
     """
-    if not has_manager(run) or not is_closed(run):
-        return
-    end = time.monotonic() + FORMER_PATIENCE
-    while has_manager(run) and time.monotonic() < end:
-        time.sleep(0.05)
+    mine = [one.task.name for one in plan.tasks if one.with_action(Action.RUN, Action.FOLLOW)]
+    disk.write_atomically(folder.run.home / TASKS_NAME, json.dumps(mine).encode())
+    for run in folder.others():
+        common = set(mine).intersection(_tasks_of(run))
+        if common and (who := _who_runs(run)):
+            raise RunError(
+                f"{folder.output}: a sweep of the title {run.home.name} runs there ({who}), and has "
+                f"{counted(len(common), 'task')} of this one, such as {min(common)}. {_WAIT}"
+            )
+
+
+def _tasks_of(run: RunFolder) -> list[str]:
+    try:
+        found: list[str] = json.loads((run.home / TASKS_NAME).read_bytes())
+    except FileNotFoundError:  # it has not come so far: then it will look
+        return []
+    return found
+
+
+def _who_runs(run: RunFolder) -> str:
+    """The process that runs a sweep, or the jobs that go on for one that was killed; "" if there is none."""
+    return holder(run.home / LOCK_NAME) or _jobs_of(run)
 
 
 def _jobs_of(run: RunFolder) -> str:
@@ -236,7 +251,10 @@ def _jobs_of(run: RunFolder) -> str:
     with ManagerClient(run) as client:
         if not client.lives():
             return ""
-        snapshot = client.snapshot("none")
+        try:
+            snapshot = client.snapshot("none")
+        except ManagerUnreachableError:
+            return ""  # it has just ended
     return counted(len(snapshot.jobs), "job") if snapshot.jobs and snapshot.unfinished else ""
 
 

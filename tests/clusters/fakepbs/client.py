@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getopt
 import json
 import os
 import socket
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 SOCKET = "server.sock"
+QSUB_OPTIONS = "a:A:c:C:e:fhIj:J:k:l:m:M:N:o:p:P:q:r:R:S:u:v:VW:Xz"
 
 
 def ask(folder: str | os.PathLike[str], request: dict[str, object]) -> dict[str, object] | None:
@@ -28,15 +30,23 @@ def ask(folder: str | os.PathLike[str], request: dict[str, object]) -> dict[str,
     return json.loads(answer) if answer else None
 
 
+def _has_no_script(argv: list[str]) -> bool:
+    """Whether qsub reads its script from its standard input."""
+    try:
+        return not getopt.getopt(argv, QSUB_OPTIONS)[1]
+    except getopt.GetoptError:  # the server says what is wrong
+        return False
+
+
 def main(program: str) -> int:
     """Run one command as the real program would."""
-    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    reads = program == "qsub" and _has_no_script(sys.argv[1:]) and not sys.stdin.isatty()
     request = {
         "program": program,
         "argv": sys.argv[1:],
         "cwd": str(Path.cwd()),
         "environ": dict(os.environ),
-        "stdin": "" if words or program != "qsub" or sys.stdin.isatty() else sys.stdin.read(),
+        "stdin": sys.stdin.read() if reads else "",
     }
     answer = ask(os.environ["FAKEPBS"], request) or {"stdout": "", "stderr": "", "rc": 255}
     sys.stdout.buffer.write(str(answer["stdout"]).encode(errors="surrogateescape"))

@@ -8,6 +8,7 @@ import re
 import shlex
 from pathlib import Path
 
+from client import QSUB_OPTIONS
 from model import SERVER, Refused, Request
 
 USAGE = (
@@ -19,7 +20,6 @@ USAGE = (
     "\t[-v variable_list] [-V ] [-z] [script | -- command [arg1 ...]]\n"
     "       qsub --version\n"
 )
-OPTIONS = "a:A:c:C:e:fhIj:J:k:l:m:M:N:o:p:P:q:r:R:S:u:v:VW:Xz"
 CHUNK_RESOURCES = {"ncpus", "mpiprocs", "ompthreads", "mem", "vmem", "host", "vnode", "arch"}
 MAX_NAME = 230
 BAD_VALUE, UNKNOWN_RESOURCE, UNKNOWN_QUEUE, OVER_MAX, QUEUE_OFF = 166, 187, 170, 188, 173
@@ -32,7 +32,7 @@ Options = dict[str, str]
 def read(argv: list[str], cwd: str, environ: dict[str, str], stdin: str) -> tuple[Request, Options]:
     """One request and the options that the server needs besides (``-J``, ``-h``)."""
     try:
-        pairs, rest = getopt.getopt(argv, OPTIONS)
+        pairs, rest = getopt.getopt(argv, QSUB_OPTIONS)
     except getopt.GetoptError as error:
         raise Refused(2, f"qsub: invalid option -- '{error.opt}'\n{USAGE}") from error
     script, name = _script(rest, cwd, stdin)
@@ -98,7 +98,7 @@ def _directives(script: str) -> list[tuple[str, str]]:
             break
         if line.startswith("#PBS"):
             try:
-                pairs, rest = getopt.getopt(shlex.split(line[4:], posix=True), OPTIONS)
+                pairs, rest = getopt.getopt(shlex.split(line[4:], posix=True), QSUB_OPTIONS)
             except (getopt.GetoptError, ValueError) as error:
                 raise Refused(1, f"qsub: directive error: {line[5:]} \n") from error
             if rest:

@@ -1,0 +1,143 @@
+"""Write the table of all public names of adaptive-scheduler 2.17, with what ours are: ``python -m docs.compat``.
+
+Theirs are in ``compat.json``. ``python -m docs.compat --fetch`` makes that anew, with their package in a
+temporary environment: it has the name of ours, so it is never installed beside it.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+from typing import Any
+
+from adaptive_scheduler.core.options.aliases import ALIASES
+from docs import public_api
+
+THEIRS = "adaptive-scheduler==2.17.*"
+BEGIN, END = "<!-- names -->", "<!-- end of names -->"
+DOCUMENT = Path(__file__).with_name("migrating.md")
+STORED = Path(__file__).with_name("compat.json")
+
+SAME, DIFFERENT, MISSING, REFUSED = "same", "different", "missing", "refused"
+
+#: Names that are not there on purpose, and what to use instead.
+INSTEAD: dict[str, str] = {
+    "scheduler.LocalMockScheduler": "`LocalScheduler`, which runs jobs on this machine",
+    "server_support.DatabaseManager": "`RunManager`; `create_empty_db` and `manage_database` by hand",
+    "server_support.JobManager": "`RunManager`; `manage_jobs` by hand",
+}
+#: Names whose parameters are the same, and which do something else: said above the table.
+BEHAVES: frozenset[str] = frozenset(
+    f"utils.{name}"
+    for name in (
+        "LRUCachedCallable", "combo2fname", "combo_to_fname", "combine_sequence_learners",
+        "copy_from_sequence_learner", "atomic_write", "expand_dict_columns", "hash_anything",
+        "load_dataframes", "load_parallel", "round_sigfigs", "save_dataframe", "save_parallel",
+        "shared_memory_cache", "sleep_unless_task_is_done", "smart_goal", "split",
+        "split_sequence_in_sequence_learners", "split_sequence_learner",
+        "track_file_creation_progress",
+    )
+)  # fmt: skip
+
+
+def verdict(name: str, theirs: Any, ours: dict[str, Any]) -> tuple[str, str]:
+    """What ours is compared with theirs, and how it differs."""
+    if name in INSTEAD:
+        return REFUSED, f"use {INSTEAD[name]}"
+    if name not in ours:
+        return MISSING, ""
+    if public_api.VALUE in (theirs, ours[name]):
+        return SAME, ""
+    faults = differences(theirs, ours[name])
+    if name in BEHAVES:
+        faults.append("see above")
+    return (DIFFERENT, "; ".join(faults)) if faults else (SAME, "")
+
+
+def differences(theirs: dict[str, str], ours: dict[str, str]) -> list[str]:
+    """What a call that theirs takes may meet: parameters that are not there, other defaults."""
+    given = {one: default for one, default in theirs.items() if not default.startswith("*")}
+    absent = [one for one in given if one not in ours and ALIASES.get(one) not in ours]
+    if "**" in ours.values():
+        absent = []
+    changed = [
+        f"`{one}={ours[one]}`, there {default}"
+        for one, default in given.items()
+        if one in ours and default != "-" and value(ours[one]) != value(default)
+    ]
+    asked = [one for one, default in ours.items() if default == "-" and one not in theirs]
+    return [
+        *([f"without {quoted(absent)}"] if absent else []),
+        *([f"needs {quoted(asked)}"] if asked else []),
+        *changed,
+    ]
+
+
+def value(default: str) -> Any:
+    """The default itself, if a text can say it: 300 is 300.0."""
+    try:
+        return ast.literal_eval(default)
+    except (ValueError, SyntaxError):
+        return default
+
+
+def quoted(names: list[str]) -> str:
+    """Names as Markdown."""
+    return ", ".join(f"`{one}`" for one in names)
+
+
+def resolved(names: dict[str, Any]) -> dict[str, Any]:
+    """The same with parameters in the place of earlier names."""
+    return {
+        name: names[thing[2:]] if isinstance(thing, str) and thing.startswith("= ") else thing
+        for name, thing in names.items()
+    }
+
+
+def rows(theirs: dict[str, Any], ours: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """One row for each name; members of a class that is not there are in its row."""
+    found: dict[str, tuple[str, str]] = {}
+    for name, thing in theirs.items():
+        owner = name.rpartition(".")[0]
+        if found.get(owner, ("", ""))[0] not in (MISSING, REFUSED):
+            found[name] = verdict(name, thing, ours)
+    return [(name, *what) for name, what in found.items()]
+
+
+def table() -> str:
+    """The table as Markdown."""
+    theirs = json.loads(STORED.read_text())
+    lines = ["| name | here | how |", "|---|---|---|"]
+    for name, what, how in rows(resolved(theirs), resolved(public_api.describe())):
+        lines.append(f"| `{name}` | {what} | {how} |".replace("|  |", "| |"))
+    return "\n".join(lines)
+
+
+def inserted(text: str) -> str:
+    """The document with the table of today between its marks."""
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}\n\n{table()}\n\n{END}{tail}"
+
+
+def fetch() -> None:
+    """Store the names of their package, which is installed into a temporary environment."""
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder, with_pip=True)
+        python = Path(folder, "bin", "python")
+        subprocess.run([python, "-m", "pip", "install", "--quiet", THEIRS], check=True)
+        command = [python, public_api.__file__]
+        done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    STORED.write_text(done.stdout)
+
+
+if __name__ == "__main__":
+    if "--fetch" in sys.argv[1:]:
+        fetch()
+    DOCUMENT.write_text(inserted(DOCUMENT.read_text()))
+    sys.stdout.write(f"{DOCUMENT} is up to date.\n")

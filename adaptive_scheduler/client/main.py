@@ -10,8 +10,11 @@ import threading
 import traceback
 from collections.abc import Mapping
 from concurrent.futures import Executor as Pool
+from dataclasses import replace
 from functools import partial
 from typing import Any
+
+from msgspec import structs
 
 from adaptive_scheduler.client import job_environment
 from adaptive_scheduler.client.claim_loop import ClaimLoop
@@ -61,6 +64,7 @@ def main() -> int:
         config = read_config(folder)
         if config.kind == TASK:
             return run_in_job(job, folder, config, log)
+        job = replace(job, owner=structs.replace(job.owner, run=config.run))
         payloads = {"learner": LearnerPayload(Recipes(folder, config), config)}
         return Client(job, folder, config, payloads, log).run()
     except AdaptiveSchedulerError as error:

@@ -28,7 +28,9 @@ from adaptive_scheduler.core.tasks.pools import Pool, PoolTable, check_pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.task_state import NODE_PATIENCE, NODES_GIVEN_UP
 from adaptive_scheduler.core.wire.messages import (
+    Beat,
     Cancel,
+    Claim,
     Goodbye,
     Hello,
     Ok,
@@ -36,6 +38,7 @@ from adaptive_scheduler.core.wire.messages import (
     Picture,
     Refused,
     Status,
+    Welcome,
     decode_reply,
     encode_request,
 )
@@ -1028,6 +1031,25 @@ def test_a_run_that_was_over_a_moment_ago_is_opened_by_its_next_driver() -> None
     assert run.ask(CloseRun()) == Ok()
     head.end_all()
     assert head.trade().leave
+
+
+def test_a_job_of_a_former_run_of_the_folder_is_sent_away_and_leaves_nothing_behind() -> None:
+    """It was welcomed, was given a task, and its job stood in the new run."""
+    run = Run()
+    run.add()
+    run.submit(1)
+    former = Owner("1", 0, 0, "head of 1", "former")
+    hello = Hello("n", 1, 4, inventory=[NodeInventory("n", [0])])
+    for request in (Trade(holds=[]), hello, Claim(), Beat(3), Goodbye("signal")):
+        reply = run.ask(request, former)
+        assert isinstance(reply, Refused)
+        assert reply.code == "other_run"
+        assert "job 1 works for run former, and this is run run" in reply.reason
+    assert not run.manager.state.jobs.records
+    assert not run.manager.state.tasks.heads
+    for known in ("run", ""):
+        owner = Owner(f"here:{known}", 0, 0, f"head {known}", known)
+        assert isinstance(run.ask(hello, owner), Welcome)
 
 
 def test_nothing_is_refused_while_a_head_that_was_joined_is_away_for_a_moment() -> None:

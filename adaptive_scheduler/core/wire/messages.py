@@ -45,13 +45,15 @@ class Owner(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The sender of a request: one process that is, or was, the client of a job.
 
     A requeued job comes back with a higher `restart`, a restarted MPI world with a higher `attempt`;
-    `uuid` tells two processes with the same numbers apart.
+    `uuid` tells two processes with the same numbers apart. `run` is the id of the run that it works for; "" of
+    drivers and people, who speak to whatever run there is.
     """
 
     job: str
     restart: int
     attempt: int
     uuid: str
+    run: str = ""
 
     @property
     def life(self) -> tuple[int, int]:

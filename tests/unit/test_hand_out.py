@@ -145,6 +145,20 @@ def test_nothing_is_held_ahead_behind_a_short_call_that_runs_for_long() -> None:
     assert len(given_items(view)) == 9
 
 
+@pytest.mark.parametrize(("shape", "ahead"), [(0, []), (1, [10, 11])])
+def test_nothing_is_held_ahead_of_a_better_task_that_waits_for_such_a_place(
+    shape: int, ahead: list[int]
+) -> None:
+    """No place was ever free while short calls of a lower priority came."""
+    table = ItemTable([])
+    out = hand_out(table)
+    view = busy_head(table, out, function="f")
+    table.append([task(9, 5.0, shape, function="unknown", tag="x"), task(10, function="f")], 0.0)
+    table.append([task(11, 1.0, function="f", tag="y")], 0.0)
+    out.to(view, 0.0, 0.0)
+    assert sorted(given_items(view)[9:]) == ahead
+
+
 def test_what_waits_behind_a_long_task_goes_to_a_head_that_has_room() -> None:
     table = ItemTable([])
     out = hand_out(table)

@@ -113,6 +113,9 @@ class HandOut:
         heapq.heapify(best)
         without_place: dict[TaskClass, None] = {}
         soon: dict[int, int] = {}  # tasks that are likely to end soon, by resources
+        awaited: set[int] = (
+            set()
+        )  # resources for which a better task waits: none goes ahead of that
         n, size = head.mirror.unseen
         before = n
         most = min(MOST_TASKS, n + head.room)
@@ -123,7 +126,8 @@ class HandOut:
             place = None if of in without_place else self._place(head, of)
             if place is None:
                 without_place[of] = None  # nothing frees while it is given more
-            if place is None and not self._is_ahead_useful(head, item, soon):
+            if place is None and (of[0] in awaited or not self._is_ahead_useful(head, item, soon)):
+                awaited.add(of[0])
                 heapq.heappop(best)
                 continue
             if place is not None:

@@ -127,7 +127,7 @@ def test_a_model_that_raises_ends_the_runner_with_its_words_and_another_goes_on(
 
     with Executor(Here(slots=2), tmp_path / "run") as executor:
         for refit_on in (None, "refit"):
-            learner = ranking(tmp_path, surrogate=Bad())
+            learner = ranking(tmp_path, 500, surrogate=Bad())  # many: a fit as a task comes in time
             runner = Runner(learner, executor, refit_on=refit_on, name=f"bad {refit_on}")
             with pytest.raises(UserCodeError, match=r"surrogate.*ArithmeticError: singular"):
                 runner.run()
@@ -135,7 +135,6 @@ def test_a_model_that_raises_ends_the_runner_with_its_words_and_another_goes_on(
         again = ranking(tmp_path)
         outcome = Runner(again, executor, name="good").run()
     assert outcome.npoints == N
-    assert again.refits >= 1
 
 
 def test_candidates_of_a_command_and_of_a_data_saver(tmp_path: Path) -> None:

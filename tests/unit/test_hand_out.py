@@ -117,6 +117,30 @@ def test_an_unknown_function_is_not_handed_out_ahead_beside_a_short_one() -> Non
     assert given_items(view) == [0], "the next one, a long one, is in front of all others"
 
 
+@pytest.mark.parametrize("seconds", [None, 5.0])
+def test_short_calls_that_are_held_ahead_do_not_pass_what_goes_before_them(
+    seconds: float | None,
+) -> None:
+    """A fit of a ranked queue began when the last of 500 short calls had ended: each had taken over a place."""
+    table = ItemTable([task(n, function="short", tag="call") for n in range(40)])
+    out = hand_out(table)
+    out.durations.note("short", 0.02)
+    if seconds is not None:
+        out.durations.note("fit", seconds)
+    view = head(2)
+    out.to(view, 0.0, 0.0)
+    table.append([task(40, 2.0, function="fit", tag="fit")], 0.0)
+    n, other = 0, 0
+    while 40 not in given_items(view):
+        first = next(token for token in view.mirror.given if view.mirror.has_place(token))
+        ends = [End(n := n + 1, first, EndKind.VALUE)]
+        for one, _ in view.mirror.take(Trade(seen=99, ended=ends)):
+            table.end_task(one.item, TaskEnded(first, EndKind.VALUE), 0.0)
+        other += 1
+        out.to(view, 0.0, 0.0)
+        assert other <= AHEAD / 0.02 * 2 + 2, "it waits for all"
+
+
 def busy_head(table: ItemTable, out: HandOut, *, function: str) -> HeadView:
     """One core, in which a task runs; short ones are free."""
     view = head(1)
@@ -143,20 +167,6 @@ def test_nothing_is_held_ahead_behind_a_short_call_that_runs_for_long() -> None:
     list(view.mirror.take(Trade(seen=9, begun=[(1, 0, 77)])))
     out.to(view, 0.0, 0.0)
     assert len(given_items(view)) == 9
-
-
-@pytest.mark.parametrize(("shape", "ahead"), [(0, []), (1, [10, 11])])
-def test_nothing_is_held_ahead_of_a_better_task_that_waits_for_such_a_place(
-    shape: int, ahead: list[int]
-) -> None:
-    """No place was ever free while short calls of a lower priority came."""
-    table = ItemTable([])
-    out = hand_out(table)
-    view = busy_head(table, out, function="f")
-    table.append([task(9, 5.0, shape, function="unknown", tag="x"), task(10, function="f")], 0.0)
-    table.append([task(11, 1.0, function="f", tag="y")], 0.0)
-    out.to(view, 0.0, 0.0)
-    assert sorted(given_items(view)[9:]) == ahead
 
 
 def test_what_waits_behind_a_long_task_goes_to_a_head_that_has_room() -> None:

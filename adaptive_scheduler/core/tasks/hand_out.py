@@ -112,10 +112,8 @@ class HandOut:
         best = [(rank_of(item), of) for of in classes if (item := self._items.best_task(of))]
         heapq.heapify(best)
         without_place: dict[TaskClass, None] = {}
+        in_turn: set[int] = set()  # resources for which a task waits that goes first where one ends
         soon: dict[int, int] = {}  # tasks that are likely to end soon, by resources
-        awaited: set[int] = (
-            set()
-        )  # resources for which a better task waits: none goes ahead of that
         n, size = head.mirror.unseen
         before = n
         most = min(MOST_TASKS, n + head.room)
@@ -126,8 +124,8 @@ class HandOut:
             place = None if of in without_place else self._place(head, of)
             if place is None:
                 without_place[of] = None  # nothing frees while it is given more
-            if place is None and (of[0] in awaited or not self._is_ahead_useful(head, item, soon)):
-                awaited.add(of[0])
+            if place is None and (of[0] in in_turn or not self._is_ahead_useful(head, item, soon)):
+                in_turn.add(of[0])  # whatever is held ahead would take over the place before it
                 heapq.heappop(best)
                 continue
             if place is not None:

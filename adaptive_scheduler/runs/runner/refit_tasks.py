@@ -14,8 +14,6 @@ from adaptive_scheduler.runs.driver.settings import Settings
 
 #: How much a fit goes before a candidate, whose priority is that of the executor's settings and 1 at most.
 BEFORE_ALL = 2.0
-#: Times that a fit is tried again: nobody's candidates are to stay unsorted for one lost job.
-RETRIES = 2
 
 
 class RefitTasks:
@@ -58,5 +56,5 @@ def _settings(executor: Executor, refit_on: Any) -> Settings:
             f"refit_on={refit_on!r}: give a tag that a pool accepts (add_pool(..., accepts=['refit'])), or "
             "executor.options(tag=..., resources=...)."
         )
-    options = {"tag": refit_on, "name": "refit", "priority": base, "retries": RETRIES}
+    options = {"tag": refit_on, "name": "refit", "priority": base}
     return Settings(resources=TaskResources()).with_options(options)

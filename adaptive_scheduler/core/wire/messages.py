@@ -66,7 +66,7 @@ class Hello(msgspec.Struct, frozen=True, gc=False, tag=True):
 
     `submit` is the number of the submit that made its job; `inventory` is what the head of a
     pool's job has, and empty for others. A node that has not come yet has no cores there (see
-    `tasks.NodeChange`). `run` is the run that has welcomed it before, if one has.
+    `tasks.NodeChange`).
     """
 
     host: str
@@ -74,7 +74,6 @@ class Hello(msgspec.Struct, frozen=True, gc=False, tag=True):
     ranks: int
     submit: int = -1
     inventory: list[NodeInventory] = []
-    run: str = ""
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False, tag=True):

@@ -184,12 +184,16 @@ def test_a_manager_writes_nothing_into_the_next_run_of_its_folder(home: Path) ->
 def test_a_head_of_a_former_run_of_the_folder_is_sent_away(home: Path) -> None:
     """It found the manager of the next one by its path, was welcomed, and took a task for ever."""
     words = [sys.executable, "-m", "adaptive_scheduler.client.tasks.head.head", home / "run"]
-    with Executor(Here(slots=1), folder=home / "run") as executor:
-        former = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-        agents = {executor.submit(os.getppid).result(PATIENCE)}
-        wait_for(lambda: agents.update(executor.map(parent_of, [0.05] * 4)) or len(agents) == 2)
-        psutil.Process(former.pid).suspend()
-    shutil.rmtree(executor.folder.home)
+    folder = RunFolder(home / "run")
+    start_run.start_run(folder, "former")
+    former = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    with ManagerClient(folder) as viewer:
+        wait_for(lambda: viewer.snapshot().jobs)
+    psutil.Process(former.pid).suspend()
+    manager = psutil.Process(read_address(folder).pid)
+    manager.kill()
+    manager.wait(PATIENCE)
+    shutil.rmtree(folder.home)
     with Executor(Here(slots=1), folder=home / "run") as executor:
         assert executor.submit(pow, 2, 4).result(PATIENCE) == 16
         psutil.Process(former.pid).resume()

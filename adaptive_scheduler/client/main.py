@@ -10,11 +10,8 @@ import threading
 import traceback
 from collections.abc import Mapping
 from concurrent.futures import Executor as Pool
-from dataclasses import replace
 from functools import partial
 from typing import Any
-
-from msgspec import structs
 
 from adaptive_scheduler.client import job_environment
 from adaptive_scheduler.client.claim_loop import ClaimLoop
@@ -64,7 +61,6 @@ def main() -> int:
         config = read_config(folder)
         if config.kind == TASK:
             return run_in_job(job, folder, config, log)
-        job = replace(job, owner=structs.replace(job.owner, run=config.run))
         payloads = {"learner": LearnerPayload(Recipes(folder, config), config)}
         return Client(job, folder, config, payloads, log).run()
     except AdaptiveSchedulerError as error:
@@ -98,7 +94,7 @@ class Client:
         payloads: Mapping[str, Payload],
         log: Any,
     ) -> None:
-        self._job = job
+        self._job = job.of_run(config.run)
         self._folder = folder
         self._config = config
         self._payloads = payloads

@@ -177,7 +177,9 @@ class Client:
         another try would meet again ends the job. An item that is still held counts a crash.
         """
         if isinstance(error, RequestRefusedError) and error.code != "many_clients":
-            if error.code == "other_run":  # another client would read what that has, and work for it
+            if (
+                error.code == "other_run"
+            ):  # another client would read what that has, and work for it
                 self._job.mark_end()
             return
         if isinstance(error, ProtocolError):  # a manager of another version: nothing can be said

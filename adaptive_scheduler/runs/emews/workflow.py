@@ -66,6 +66,10 @@ class Workflow:
         """The tag of tasks that fit the model; None: they are none, and the program does it."""
         return None if self.file.reprioritize_endpoint is None else REFIT
 
+    def folder(self, experiment_id: str) -> str:
+        """Return the run's folder, as commands take it: a path, or a url of ssh."""
+        return _folder(self.file.queue, experiment_id)
+
     def executor(self, experiment_id: str, **options: Any) -> Executor:
         """Return an executor with the first pool; one that was begun before is carried on.
 
@@ -81,10 +85,9 @@ class Workflow:
         InputError, FarHostError
             Nothing was started.
         """
-        folder = _folder(self.file.queue, experiment_id)
         first, *self._waiting = self.file.pools
         executor = Executor(
-            self._places[first.name], folder, python=self.file.queue.python, pool=first.name,
+            self._places[first.name], self.folder(experiment_id), python=self.file.queue.python, pool=first.name,
             **self._settings(first), **options,
         )  # fmt: skip
         try:

@@ -111,6 +111,8 @@ def main(run, description):
         run(args.experiment_id, workflow)
     except InputError as error:
         parser.error(str(error))  # exit code 2
+    except KeyboardInterrupt:
+        parser.exit(130)  # the executor has said how to go on
     except AdaptiveSchedulerError as error:
         parser.exit(1, f"{error}\n")
 

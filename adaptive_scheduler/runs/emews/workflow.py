@@ -59,7 +59,13 @@ class Workflow:
     @property
     def notes(self) -> list[str]:
         """What its user should know: settings that are not needed, or mean less than in EMEWS."""
-        return self.file.notes
+        given = self.file.queue.ssh_config
+        if given is None or os.environ.get(SSH_VARIABLE, _ssh(given)) == _ssh(given):
+            return self.file.notes
+        return [
+            *self.file.notes,
+            f"ssh_config: {given} is not used: {SSH_VARIABLE} says which ssh is. Unset it, or leave ssh_config out.",
+        ]
 
     @property
     def refit_tag(self) -> str | None:
@@ -169,6 +175,11 @@ def _folder(queue: EmewsQueue, experiment_id: str) -> str:
     if queue.host is None:
         return os.fspath(Path(queue.folder or "").expanduser() / experiment_id)
     if queue.ssh_config is not None and SSH_VARIABLE not in os.environ:
-        os.environ[SSH_VARIABLE] = shlex.join(["ssh", "-F", os.path.expanduser(queue.ssh_config)])
+        os.environ[SSH_VARIABLE] = _ssh(queue.ssh_config)
     folder = queue.folder or "~"
     return f"ssh://{queue.host}/{quote(folder.lstrip('/'), safe='/~')}/{experiment_id}"
+
+
+def _ssh(config: str) -> str:
+    """Return ssh's command line with this configuration."""
+    return shlex.join(["ssh", "-F", os.path.expanduser(config)])

@@ -49,7 +49,7 @@ ASKED = (
     Plant("token not compared", Change("step", "test is_fenced token", "False")),
     Plant(
         "token not renewed on re-claim",
-        Change("_claim", "keyword token", "item.token or event.token"),
+        Change("rows.items:_claim", "keyword token", "item.token or event.token"),
     ),
     Plant(
         "reply before commit",

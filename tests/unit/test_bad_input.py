@@ -23,7 +23,7 @@ def plan(learners: list[Any] | None = None, **settings: Any) -> None:
     make_plan(LocalScheduler(cores=1), learners, names, RunOptions(**{"goal": 3, **settings}))
 
 
-@pytest.mark.parametrize("name", ["mpi", "ipyparallel", "callable", "callable:x"])
+@pytest.mark.parametrize("name", ["mpi", "ipython", "callable", "callable:x"])
 def test_an_unknown_executor_is_refused_where_it_is_written(name: str) -> None:
     with pytest.raises(
         InputError, match=f"executor_type='{name}' is not known. Use one of 'mpi4py'"

@@ -65,7 +65,7 @@ class SkoptMethod:
             )  # fmt: skip
         except (TypeError, ValueError, AttributeError) as error:
             raise InputError(
-                f"method='skopt:{self._estimator}' with {self._options}: {error}. Estimators are GP, "
+                f"method='skopt:{self._estimator}' with {self._options}: {str(error).rstrip('.')}. Estimators are GP, "
                 "RF, ET, GBRT and dummy."
             ) from error
 

@@ -6,6 +6,10 @@ if [ $# != 2 ]; then
     echo "usage: $0 NODES PARALLELISM" >&2
     exit 2
 fi
+if ! [[ $1 =~ ^[1-9][0-9]*$ && $2 =~ ^[1-9][0-9]*$ ]] || [ "$2" -gt "$1" ]; then
+    echo "$0 $1 $2: each task has PARALLELISM of the NODES: give two numbers from 1, the first not below the second" >&2
+    exit 2
+fi
 cd "$(dirname "$0")"
 export NODES=$1 PARALLELISM=$2 OUTPUT=${OUTPUT:-$PWD/output}
 concurrency=$((NODES / PARALLELISM))

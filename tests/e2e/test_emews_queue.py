@@ -45,7 +45,7 @@ def test_the_example_in_jobs_adds_pools_is_killed_and_goes_on(home: Path) -> Non
 
 def test_the_example_on_this_machine_refits_on_a_pool(home: Path) -> None:
     # so many that most wait still when enough have a value
-    many = {**SMALL, "search_space_size": 800}
+    many = {**SMALL, "search_space_size": 800, "runtime": 0.3, "runtime_var": 0.01}
     made = queue(home, {"one": HERE}, reprioritize_endpoint="one", **many)
     printed = made.run()
     completed = [int(n) for n in re.findall(r"^tasks completed: (\d+)$", printed, re.MULTILINE)]

@@ -101,6 +101,12 @@ def test_the_example_runs_to_its_end_and_says_what_such_a_workflow_says(home: Pa
     assert "usage" in run(["./main.sh", "1"], home, code=2)
 
 
+@pytest.mark.parametrize("typed", [("1", "2"), ("2", "0"), ("x", "1"), ("", "1")])
+def test_submit_sh_refuses_numbers_that_leave_no_task(home: Path, typed: tuple[str, str]) -> None:
+    assert "give two numbers" in run(["./submit.sh", *typed], home, code=2)
+    assert not (home / "output").exists()
+
+
 def test_the_example_that_is_killed_goes_on(home: Path) -> None:
     file = {**yaml.safe_load((home / "search.yaml").read_text()), "method": "random"}
     del file["options"]
@@ -247,9 +253,17 @@ def test_failures_end_it_with_status_1_unless_it_is_told_to_go_on(home: Path) ->
         ({"resources": {"threads_per_rank": 0}}, "threads_per_rank"),
         ({"timeout": "x"}, "timeout"),
         ({"job": {"cores": 3}}, "give --scheduler"),
-        ({"job": {"scheduler": "local", "coers": 3}}, "Did you mean cores"),
+        ({"job": {"scheduler": "local", "coers": 3}}, "Did you mean `cores`"),
         ({"job": {"scheduler": "lokal"}}, "Did you mean local"),
         ({"gpus": "x,y"}, "gpus"),
+        ({"resources": {"nodes": 2}}, "2 nodes, 1 core on each, but here one node has"),
+        ({"resources": {"threads_per_rank": 4}, "slots": 3}, "Ask for less, give more `slots`"),
+        ({"resources": {"gpus_per_rank": 2}, "gpus": 1}, "none could ever begin"),
+        ({"resources": {"memory": "900TB"}}, "none could ever begin"),
+        ({"output": "new.yaml/out"}, "new.yaml is no folder. Give another one"),
+        ({"job": {"scheduler": "local", "log_foldr": 3}}, "Did you mean `log_folder`"),
+        ({"space": {}}, "space has no parameters. Give it some"),
+        ({"value": {"regex": "x"}}, "{regex_value: PATTERN}, exit_code"),
     ],
 )  # fmt: skip
 def test_bad_input_is_an_error_of_one_sentence_and_nothing_is_started(

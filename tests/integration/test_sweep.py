@@ -331,6 +331,10 @@ def test_a_machine_that_comes_too_late_leaves_again(
             "template: {a: b}\nresource: {memory_per_task: 9TB}\n---\nx: 1",
             (), "this machine has",
         ),
+        ("template: {a: b}\n---\nx: 1", ("-o", "params.yaml/out"), "is no folder. Give another one"),
+        ("template: {a: b}\n---\nx: 1", ("-r", "0", "1,"), "has an empty number"),
+        ("template: {a: b}\njob: {log_foldr: x}\n---\nx: 1", (), "Did you mean `log_folder`?"),
+        ("template: {a: b}\nresource: {gpu: 1}\n---\nx: 1", (), "`cores_per_node`, `gpus_per_node`"),
         ("template: {a: 'b {x}'}\n---\nx: " + "a" * 200_000, (), "Linux starts no program"),
     ],
 )  # fmt: skip

@@ -44,7 +44,7 @@ def test_what_is_typed_comes_before_what_the_file_says() -> None:
 @pytest.mark.parametrize(
     ("written", "words"),
     [
-        ({"core": 1}, "there is no core. Did you mean cores"),
+        ({"core": 1}, "there is no core. Did you mean `cores"),
         ({"cores": 1}, "without a scheduler"),
         ({"scheduler": "local", "cores": "2"}, "whole number"),
         ({"scheduler": "local", "max_jobs": 0}, "at least 1"),

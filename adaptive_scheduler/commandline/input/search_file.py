@@ -173,7 +173,7 @@ def _rule(given: Any, path: Path) -> Any:
             return rules[name](*arguments)
     raise InputError(
         f"{path}: value={given!r} must be {{float_file: NAME}}, {{json_value: [NAME, KEY]}}, {{regex_value: "
-        "PATTERN}}, exit_code, or module:function."
+        "PATTERN}, exit_code, or module:function."
     )
 
 
@@ -189,7 +189,8 @@ def _plug_in(text: str, key: str, path: Path) -> Any:
         found = None
     if found is None:
         raise InputError(
-            f"{path}: {key} {text}: there is no module {where} in {folder} or installed."
+            f"{path}: {key} {text}: there is no module {where} in {folder} or installed. "
+            f"Write {where}.py there, or correct the name."
         )
     with as_user_code(f"module {where}"):
         module = importlib.import_module(where)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adaptive_scheduler.core.suggestions import did_you_mean
+from adaptive_scheduler.core.suggestions import keys_instead
 from adaptive_scheduler.errors import InputError
 
 
@@ -30,9 +30,7 @@ def job_settings(
     for key, value in written.items():
         name = str(key).replace("-", "_")
         if name not in known:
-            raise InputError(
-                f"job: there is no {key}.{did_you_mean(name, known)} It may have {', '.join(known)}."
-            )
+            raise InputError(f"job: there is no {key}.{keys_instead(name, known)}")
         if name in ("cores", "gpus", "max_jobs", "max_cores") and (
             type(value) is not int or value < 1
         ):

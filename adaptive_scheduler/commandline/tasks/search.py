@@ -16,16 +16,18 @@ from adaptive_scheduler.commandline.input.options import (
     TypedOption,
     takes_options,
 )
-from adaptive_scheduler.commandline.input.suggestions import did_you_mean
 from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.terminal import exit_with, print_line, quoted
 from adaptive_scheduler.core.options.checks import count, optional
+from adaptive_scheduler.core.suggestions import keys_instead
 from adaptive_scheduler.errors import InputError
 
 if TYPE_CHECKING:
     from adaptive_scheduler.commandline.input.search_file import SearchFile
+    from adaptive_scheduler.core.tasks.resources import TaskResources
     from adaptive_scheduler.optimizers.learner import OptimizerLearner
     from adaptive_scheduler.runs.driver.executor import Executor
+    from adaptive_scheduler.schedulers.here import Here
 
 #: What jobs of a search may be told.
 _OF_JOBS = ("cores", "memory", "walltime", "queue", "gpus", "exclusive", "setup", "extra_scheduler",
@@ -111,6 +113,7 @@ def _run(file: SearchFile, path: Path, folder: str | None, job: dict[str, Any]) 
     from adaptive_scheduler.runs.driver.settings import Settings
     from adaptive_scheduler.runs.search.search import Search, flow_of
     from adaptive_scheduler.runs.search.tasks import names_of, refuse_wrong_task
+    from adaptive_scheduler.schedulers.here import Here
 
     _refuse_far(folder)
     has_own_ranks = starts_own_ranks(file, job)
@@ -124,6 +127,8 @@ def _run(file: SearchFile, path: Path, folder: str | None, job: dict[str, Any]) 
     settings = {"resources": resources, "retries": file.retries, "timeout": file.timeout}
     Settings().with_options({key: one for key, one in settings.items() if one is not None})
     where, most = _place(file, job, flow.concurrency * resources.cores_per_node)
+    if isinstance(where, Here):
+        _refuse_too_large(where, resources)
     home = Path(folder) if folder else names.output / ".adaptive-scheduler" / names.search
     print_line(
         f"search start: {flow.max_tasks} tasks by {file.method}, {flow.initial} at once, then {flow.concurrency}; "
@@ -191,8 +196,7 @@ def _place(file: SearchFile, job: dict[str, Any], cores: int) -> tuple[Any, dict
     known = [*(option.name for option in JOB_OPTIONS), "nodes"]
     for key in job:
         if key not in known:
-            near = did_you_mean(str(key), known)
-            raise InputError(f"job has no {key!r}.{near} There are: {', '.join(known)}.")
+            raise InputError(f"job has no {key!r}.{keys_instead(str(key), known)}")
     if "scheduler" not in job:
         if job:
             raise InputError(f"{next(iter(job))}: this is for jobs: give scheduler, too.")
@@ -202,6 +206,19 @@ def _place(file: SearchFile, job: dict[str, Any], cores: int) -> tuple[Any, dict
         job["nodes"] = nodes
     most = {"max_jobs": count(least=1)(job.pop("max_jobs", 1), "max_jobs")}
     return make_scheduler(job), most
+
+
+def _refuse_too_large(where: Here, resources: TaskResources) -> None:
+    """Refuse tasks that this machine could never hold; submitted, they would have failed for ever."""
+    from adaptive_scheduler.client.tasks.head.allocation import of_allocation
+    from adaptive_scheduler.core.tasks.place import Inventory
+
+    there = Inventory([of_allocation(os.environ, where.slots, list(where.gpus))])
+    if not there.could_ever_hold(resources):
+        raise InputError(
+            f"resources: a task needs {resources}, but here one node has {there} for tasks, so that none could "
+            "ever begin. Ask for less, give more `slots` or `gpus`, or jobs: --scheduler."
+        )
 
 
 def _print_end(outcome: Any, executor: Executor) -> None:

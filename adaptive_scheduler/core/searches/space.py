@@ -204,7 +204,9 @@ def parse_space(given: Any) -> Space:
     if not isinstance(dimensions, Mapping):
         dimensions = _by_name(dimensions)
     if not dimensions:
-        raise InputError("space has no parameters: {'x': (0, 1), 'kind': ['a', 'b']}.")
+        raise InputError(
+            "space has no parameters. Give it some, such as {'x': (0, 1), 'kind': ['a', 'b']}."
+        )
     return Space({name: _axis(name, one) for name, one in dimensions.items()})
 
 

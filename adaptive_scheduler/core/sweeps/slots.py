@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from adaptive_scheduler.core.suggestions import did_you_mean
+from adaptive_scheduler.core.suggestions import keys_instead
 from adaptive_scheduler.core.tasks.resources import TaskResources, check_resources
 from adaptive_scheduler.errors import InputError
 
@@ -82,24 +82,25 @@ def read_resource(found: Any) -> list[str] | NodeShape | None:
 
 def _devices(one: Any) -> str:
     if isinstance(one, list) and one:
-        return ",".join(map(_devices, one))
+        return _devices(",".join(map(_devices, one)))
     if (
         isinstance(one, bool)
         or not isinstance(one, int | str)
         or (isinstance(one, int) and one < 0)
     ):
         raise InputError(f"resource: {one!r} is no GPU. Write {_FORMS}.")
-    return str(one).strip()
+    text = str(one).strip()
+    parts = [part.strip() for part in text.split(",")]
+    if text and (not all(parts) or len(set(parts)) < len(parts)):
+        raise InputError(f"resource: {text!r} has an empty number, or one twice. Write {_FORMS}.")
+    return text
 
 
 def _shape(found: dict[Any, Any]) -> NodeShape:
     known = NodeShape.__struct_fields__
     for key in found:
         if key not in known:
-            raise InputError(
-                f"resource: there is no {key}.{did_you_mean(str(key), known)} It may have "
-                f"{', '.join(known)}."
-            )
+            raise InputError(f"resource: there is no {key}.{keys_instead(str(key), known)}")
     try:
         shape = msgspec.convert(found, NodeShape)
     except msgspec.ValidationError as error:

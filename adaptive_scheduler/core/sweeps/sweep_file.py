@@ -271,7 +271,9 @@ def _document(
             )
         choices[name] = values if isinstance(values, list) else [values]
         if not choices[name]:
-            raise InputError(f"{what}: {name} is an empty list, so that there would be no task.")
+            raise InputError(
+                f"{what}: {name} is an empty list, so that there would be no task. Give it values, or leave it out."
+            )
         for value in choices[name]:
             check_value(value, f"{what}: {name}")
     return Document(what, "" if title is None else str(title), chosen, choices)

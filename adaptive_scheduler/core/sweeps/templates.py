@@ -80,7 +80,10 @@ def parse_template(name: str, text: str) -> Template:
     """
     line = re.sub(r"\s*\n\s*", " ", text).strip()
     if not line or "\0" in line:
-        raise InputError(f"template {name}: there is nothing to run.")
+        raise InputError(
+            f"template {name}: there is nothing to run. Write a command, such as `{name}: python train.py [lr]`, "
+            "or leave it out."
+        )
     pieces: list[str | Placeholder] = []
     end = 0
     for match in _PLACEHOLDER.finditer(line):

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from adaptive_scheduler.errors import FileError, PermissionsError
+from adaptive_scheduler.errors import FileError, InputError, PermissionsError
 from adaptive_scheduler.io.disk.syscalls import Name as Name  # noqa: PLC0414  also known as files.Name
 from adaptive_scheduler.io.disk.syscalls import Operations as Operations  # noqa: PLC0414
 
@@ -49,6 +49,27 @@ def naming(path: Name, kind: type[FileError] = FileError) -> Iterator[None]:
         yield
     except OSError as error:
         raise kind(path, f"{error.strerror or error} ({type(error).__name__})") from error
+
+
+def check_output(path: Path, given: str) -> None:
+    """Refuse a folder of output that cannot be made or written to; changes nothing.
+
+    Parameters
+    ----------
+    path : Path
+    given : str
+        How it was given, for the error.
+
+    Raises
+    ------
+    InputError
+        It is a file, or below one, or nobody may write there.
+    """
+    there = next(one for one in (path, *path.parents) if os.path.lexists(one))
+    if not there.is_dir():
+        raise InputError(f"{given}: {there} is no folder. Give another one.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{given}: you may not write to {there}. Give another one.")
 
 
 def is_disk_error(error: BaseException) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import shlex
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
@@ -285,6 +286,6 @@ class Search:
         return (
             f"{len(failures)} of {self._flow.ended} tasks of the search failed, and it was stopped "
             f"(on_failure={self._flow.on_failure!r}):\n{first}{more}\nMend that, let those that failed be tried again "
-            f"(adaptive-scheduler retry {self._executor.folder.home}), and run the search again: it goes on. Or go on "
+            f"(adaptive-scheduler retry {shlex.quote(str(self._executor.folder.home))}), and run the search again: it goes on. Or go on "
             "without them: on_failure='continue'."
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from adaptive_scheduler.core.searches.space import Space, Values
 from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.optimizers.by_name import is_async
 from adaptive_scheduler.optimizers.learner import OptimizerLearner
 from adaptive_scheduler.optimizers.numbered import Point
@@ -79,6 +80,7 @@ def names_of(search: str, output: str | os.PathLike[str] | None, log: str) -> Na
     """Return checked names; the output is also that of ``$OUTPUT``, else the working directory."""
     names = Names(search, Path(output or os.environ.get("OUTPUT") or ".").absolute(), log)
     names.check()
+    files.check_output(names.output, f"output={names.output}")
     return names
 
 

@@ -99,6 +99,7 @@ class Sweep:
         tasks = tasks_of(self.file, chosen, os.path.exists)
         self.tasks: list[SweepTask] = tasks[:1] if options.is_debug else tasks
         self.folder = SweepFolder(options.output, chosen.title, has_folders=options.has_folders)
+        disk.check_output(self.folder.home, f"--output {options.output}")
         self.when = time.strftime(WHEN)
         self._files = TaskFiles(self.folder, self.when)
 

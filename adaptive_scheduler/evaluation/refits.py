@@ -55,14 +55,21 @@ class Refits:
             return
         if self._fitting is not None and self._fitting.done():
             ended, self._fitting = self._fitting, None
-            self._learner.sort_by(ended.result())
-            waiting = evaluator.waiting()
-            for task in waiting:
-                task.gain = self._learner.gain(task.x)
-            evaluator.exchange(waiting, [])
+            if (
+                not ended.cancelled()
+            ):  # as somebody may do with a task: the order stays until the next one
+                self._sort(ended.result(), evaluator)
         if self._fitting is None and self._learner.is_refit_due:
             self._fitting = self._fit(self._learner.model, *self._learner.refit_with())
             self._fitting.add_done_callback(lambda _: self._wake())
+
+    def _sort(self, promise: Any, evaluator: Evaluator) -> None:
+        assert self._learner is not None
+        self._learner.sort_by(promise)
+        waiting = evaluator.waiting()
+        for task in waiting:
+            task.gain = self._learner.gain(task.x)
+        evaluator.exchange(waiting, [])
 
     def close(self) -> None:
         """Wait for no fit; the learner has its model fitted by itself again."""

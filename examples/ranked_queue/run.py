@@ -93,10 +93,11 @@ def run(experiment_id, workflow):
                 executor.update_priorities(futures, [scores[number_of[one]] for one in futures])
             add_pools(executor, workflow, len(values), pools_after)
         executor.shutdown(cancel_futures=True)  # what nobody has asked for any more
-    if len(values) < numbers.num_guesses:
-        print(f"the others have failed, or were cancelled: {retry(workflow, experiment_id)}")
     for best in sorted(values, key=values.get)[:1]:
         print(f"best: {values[best]:.6g} at {points[best]}")
+    if len(values) < numbers.num_guesses:
+        print(f"the others have failed, or were cancelled: {retry(workflow, experiment_id)}")
+        raise SystemExit(1)
 
 
 def main(run, description):

@@ -6,6 +6,7 @@ import pickle
 import sys
 import threading
 import time
+from concurrent.futures import Future
 from itertools import islice
 
 import adaptive
@@ -16,6 +17,7 @@ from scipy.stats import norm
 
 from adaptive_scheduler import Command, RankingLearner, RankingModel, expected_improvement
 from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.evaluation.refits import Refits
 from adaptive_scheduler.optimizers.ranking import acquisitions
 from adaptive_scheduler.optimizers.ranking.order import RankedOrder
 from tests.contract.learner_kinds import Nearest
@@ -230,6 +232,39 @@ def test_a_command_is_run_by_an_executor_only():
 
 
 # ------------------------------------------------------------------- kept and restored
+
+
+def test_a_fit_that_somebody_cancels_leaves_the_order_and_the_next_one_comes():
+    class Evaluator:
+        def waiting(self):
+            return []
+
+        def exchange(self, kept, gone):
+            pass
+
+    fits, woken = [], []
+
+    def fit(model, numbers, values):
+        fits.append((Future(), model(numbers, values)))
+        return fits[-1][0]
+
+    learner = RankingLearner(bowl, SQUARE, Nearest(), refit_every=5)
+    refits = Refits(learner, fit, lambda: woken.append(1))
+
+    def tell(n):
+        for point in learner.ask(n)[0]:
+            learner.tell(point, bowl(point[1]))
+        refits.step(Evaluator())
+
+    tell(5)
+    assert fits[0][0].cancel()
+    fits[0][0].set_running_or_notify_cancel()
+    tell(4)
+    assert (learner.refits, len(fits), len(woken)) == (0, 1, 1)
+    tell(1)
+    fits[1][0].set_result(fits[1][1])
+    refits.step(Evaluator())
+    assert (learner.refits, len(fits), len(woken)) == (1, 2, 2)
 
 
 def test_a_pickled_learner_goes_on_as_the_first():

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from adaptive_scheduler import Command
+from adaptive_scheduler import Command, Executor
 from adaptive_scheduler.client.tasks.frames import LONGEST, Frames, accept, connect, listen
 from adaptive_scheduler.client.tasks.messages import FromAgent, Ready, ToAgent
 from adaptive_scheduler.core.paths import RunFolder
@@ -33,6 +33,7 @@ from adaptive_scheduler.core.wire.tasks import Collect, NewTask, Submit, Trade
 from adaptive_scheduler.errors import InputError, ProtocolError
 from adaptive_scheduler.io.transport import keys
 from adaptive_scheduler.runs.sites.local import LocalSite
+from adaptive_scheduler.scheduler import Here, LocalScheduler
 from tests.integration.attacker import NOBODY
 from tests.integration.test_security_files import Trap, _modes
 from tests.integration.test_security_quoting import very_odd_strings
@@ -141,11 +142,15 @@ def test_odd_words_are_one_argument_in_lists_and_texts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["$(id)", "`id`", "a b", "a;b", "a\nb", "'", '"', "../x", "-x", ""]
+    "name", [3, None, "$(id)", "`id`", "a b", "a;b", "a\nb", "'", '"', "../x", "-x", ""]
 )
-def test_the_name_of_a_pool_is_a_plain_word(name: str) -> None:
+def test_the_name_of_a_pool_is_a_plain_word(name: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="of a pool"):
         check_pool(Pool(name=name, resources=Resources(cores=1)))
+    for where in (Here(slots=1), LocalScheduler(cores=1, max_cores=1)):
+        with pytest.raises(InputError, match="of a pool"):
+            Executor(where, tmp_path / "run", pool=name)
+    assert list(tmp_path.iterdir()) == []
 
 
 # ------------------------------------------------------------------ the head's socket

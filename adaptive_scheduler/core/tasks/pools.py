@@ -112,6 +112,12 @@ def _with_nodes(pool: Pool) -> Resources:
     )  # fmt: skip
 
 
+def check_name(name: object) -> None:
+    """Raise InputError for what is no name of a pool."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InputError(f"name={name!r} of a pool: give 1 to 64 letters, digits, '.', '_' or '-'.")
+
+
 def check_pool(pool: Pool) -> Pool:
     """Return a checked pool, whose jobs have one process on each node.
 
@@ -120,10 +126,7 @@ def check_pool(pool: Pool) -> Pool:
     InputError
         Names the argument, what is wrong and what to give.
     """
-    if not _NAME.fullmatch(pool.name):
-        raise InputError(
-            f"name={pool.name!r} of a pool: give 1 to 64 letters, digits, '.', '_' or '-'."
-        )
+    check_name(pool.name)
     if pool.max_jobs < 1 or not 0 <= pool.min_jobs <= pool.max_jobs:
         raise InputError(
             f"pool {pool.name}: min_jobs={pool.min_jobs}, max_jobs={pool.max_jobs}: give "

@@ -59,7 +59,7 @@ class Executor(BaseExecutor):
     name : str
         Of the run, its jobs, and the default folder.
     pool : str
-        Name of the pool of `scheduler`, by which it can be changed and removed.
+        Name of the pool of `scheduler`, by which it can be changed and removed; `Here` cannot be.
     max_jobs, min_jobs : int
         Jobs at most, waiting ones included; jobs that stay although there is nothing to do.
     idle : float, str or timedelta

@@ -16,7 +16,7 @@ import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import TASK
-from adaptive_scheduler.core.tasks.pools import IDLE, Pool, check_pool
+from adaptive_scheduler.core.tasks.pools import IDLE, Pool, check_name, check_pool
 from adaptive_scheduler.core.times import TimeLike, seconds
 from adaptive_scheduler.core.wire.messages import Picture, Status
 from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, RemovePool
@@ -215,6 +215,7 @@ def pool_where(
     batch: tuple[int | None, int], idle: TimeLike,
 ) -> Pool | None:  # fmt: skip
     """Return the pool of a scheduler, checked before anything is started; None of this machine."""
+    check_name(name)
     if isinstance(where_to_run(where), Scheduler):
         return pool_of(name, where, jobs, accepts, batch, idle)
     if jobs != (0, 1) or accepts or batch != (None, 1):

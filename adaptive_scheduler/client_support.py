@@ -67,7 +67,8 @@ def get_learner(
             "Use client_support.run(url, learners, fnames, goal=...) to run many."
         )
     folder = _folder(url)
-    _script = Script(folder, _config(folder).timing)
+    config = _config(folder)
+    _script = Script(folder, config.timing, config.run)
     assigned = _script.claim()
     learner = find_learner(assigned, learners, fnames_or_combos)
     _script.watch(learner)

@@ -8,8 +8,10 @@ import socket
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import structs
 
 from adaptive_scheduler.core import paths
 from adaptive_scheduler.core.config import Environment
@@ -70,6 +72,10 @@ class JobEnvironment:
             end=Path(end) if end else None,
             logs=Path(logs) if logs else None,
         )
+
+    def of_run(self, run: str) -> JobEnvironment:
+        """Return it as that of a client that works for a run."""
+        return replace(self, owner=structs.replace(self.owner, run=run))
 
     def mark_end(self) -> None:
         """Tell the job script not to start another client."""

@@ -94,7 +94,7 @@ class Client:
         payloads: Mapping[str, Payload],
         log: Any,
     ) -> None:
-        self._job = job
+        self._job = job.of_run(config.run)
         self._folder = folder
         self._config = config
         self._payloads = payloads
@@ -177,6 +177,10 @@ class Client:
         another try would meet again ends the job. An item that is still held counts a crash.
         """
         if isinstance(error, RequestRefusedError) and error.code != "many_clients":
+            if (
+                error.code == "other_run"
+            ):  # another client would read what that has, and work for it
+                self._job.mark_end()
             return
         if isinstance(error, ProtocolError):  # a manager of another version: nothing can be said
             self._job.mark_end()

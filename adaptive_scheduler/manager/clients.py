@@ -72,10 +72,6 @@ class DatabaseManager:
         last = self._replies.get(owner.uuid)
         if last is not None and number <= last[0]:
             return last[1] if number == last[0] else Refused("old_request", "answered before.")
-        if isinstance(request, Hello) and request.run not in ("", self._state.config.run):
-            return Refused(
-                "other_run", f"job {owner.job} is of a run that was in this folder before."
-            )
         if isinstance(request, (Hello, Goodbye)) and request.submit >= 0:
             self._submits[owner.job] = request.submit
         record = self.renew_lease(owner, request, now)

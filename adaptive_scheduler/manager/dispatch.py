@@ -262,6 +262,12 @@ class Dispatcher:
                 f"the manager does not know such a request ({error}): it is of another version of "
                 "adaptive_scheduler. Use one environment for both.",
             )
+        if owner.run not in ("", self.state.config.run):
+            return number, Refused(
+                "other_run",
+                f"job {owner.job} works for run {owner.run}, and this is run {self.state.config.run}: the "
+                "folder of that one was removed, and used again.",
+            )
         waiting = self._parked.get(owner.uuid)
         if waiting is not None and waiting[1] > number:
             return number, None  # late: its sender waits for the answer to a newer one

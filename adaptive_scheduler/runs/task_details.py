@@ -12,7 +12,7 @@ import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import DONE, FAILED, RUNNING, TaskItem
-from adaptive_scheduler.core.rows.task_results import may_have_raised, told
+from adaptive_scheduler.core.rows.task_results import collected, may_have_raised
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec
 from adaptive_scheduler.core.wire.tasks import LastTry, TaskView
 from adaptive_scheduler.errors import USER_RAISES
@@ -44,7 +44,7 @@ def details(
         Of its output, from the end.
     """
     found = {**_of_row(row), **_last_try(row, facts, view)}
-    found["collected"] = told(facts.get("told"), row)
+    found["collected"] = collected(facts.get("told"), row)
     spec = facts.get("spec", b"")
     command = None if row.function else msgspec.msgpack.decode(spec, type=CommandSpec)
     found["what"] = _call(folder, row.function, spec) if command is None else _steps(command)
@@ -69,7 +69,7 @@ def _of_row(row: TaskItem) -> dict[str, Any]:
     return {
         "task": row.id, "state": row.phase.value, "tag": row.tag, "name": row.name, "key": row.key,
         "priority": row.priority, "attempts": row.attempts, "fails": row.fails,
-        "crashes": row.crashes, "cuts": row.cuts, "retries": row.policy.retries,
+        "crashes": row.crashes, "cuts": row.cuts, "losses": row.losses, "retries": row.policy.retries,
         "max_crashes": row.policy.crashes_allowed, "delay": row.policy.delay, "timeout": row.timeout,
         "after": list(row.depends_on), "reason": row.reason, "code": row.code,
         "worked": row.worked, "created": row.created or None,

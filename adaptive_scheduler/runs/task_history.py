@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from adaptive_scheduler.core.wire.tasks import EndKind, LastTry
 _HOW = {
     EndKind.VALUE: "done", EndKind.ERROR: "raised", EndKind.EXIT: "failed", EndKind.SIGNAL: "was killed",
     EndKind.TIMEOUT: "timed out", EndKind.CANCELLED: "cancelled", EndKind.CUT: "cut by the end of its job",
-    EndKind.DIED: "died", EndKind.UNABLE: "could not be started",
+    EndKind.DIED: "died", EndKind.UNABLE: "could not be started", EndKind.LOST: "lost with its node",
 }  # fmt: skip
 #: Files of a task that are named.
 MOST_FILES = 100
@@ -42,10 +44,10 @@ def history(row: TaskItem, facts: Mapping[str, bytes]) -> list[dict[str, Any]]:
         found = msgspec.msgpack.decode(last, type=LastTry)
         for one in (*found.earlier, found):
             events += _try(one)
-    if row.phase is RUNNING:
-        events.append({"what": "handed out", "at": row.changed, "job": row.job})
     if (at := told(facts.get("told"), row)) is not None:
         events.append({"what": "told to a driver", "at": at})
+    if row.phase is RUNNING:
+        events.append({"what": "handed out", "at": row.changed, "job": row.job})
     return events
 
 
@@ -54,12 +56,12 @@ def _try(one: LastTry) -> list[dict[str, Any]]:
     return [
         {"what": "handed out", "at": one.handed_out, **where},
         {"what": "begun", "at": one.begun, **where},
-        {"what": _HOW.get(one.kind, "ended"), "at": one.ended, **where},
+        {"what": _HOW[one.kind], "at": one.ended, **where},
     ]
 
 
 def own_files(folder: RunFolder, its: str) -> list[dict[str, Any]]:
-    """Return name and bytes of each file in the folder of a command that has one of its own.
+    """Return name and bytes of the files in the folder of a command that has one of its own, `MOST_FILES` at most.
 
     Parameters
     ----------
@@ -70,5 +72,12 @@ def own_files(folder: RunFolder, its: str) -> list[dict[str, Any]]:
     path = Path(its)
     if not its or path.parent != folder.tasks or not path.is_dir():
         return []
-    found = sorted(one for one in path.rglob("*") if one.is_file())[:MOST_FILES]
-    return [{"name": str(one.relative_to(path)), "bytes": one.stat().st_size} for one in found]
+    return sorted(_files_in(path), key=lambda one: str(one["name"]))[:MOST_FILES]
+
+
+def _files_in(path: Path) -> Iterator[dict[str, Any]]:
+    for folder, _, names in os.walk(path):
+        for one in (Path(folder, name) for name in names):
+            with suppress(OSError):  # its task may run, and has replaced or removed it since
+                if one.is_file():
+                    yield {"name": str(one.relative_to(path)), "bytes": one.stat().st_size}

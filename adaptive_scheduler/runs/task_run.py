@@ -18,10 +18,11 @@ from adaptive_scheduler.core.rows.row import (
     TaskItem,
 )
 from adaptive_scheduler.core.tasks.pools import Pool
+from adaptive_scheduler.core.wire.messages import Reply, Request
 from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, PoolState, RemovePool
 from adaptive_scheduler.core.wire.reasons import Reasons, WhyWaits
 from adaptive_scheduler.core.wire.tasks import DescribeTasks, Prioritise, TaskView, TaskViews
-from adaptive_scheduler.errors import InputError, RunError
+from adaptive_scheduler.errors import InputError, ManagerUnreachableError, RunError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.fact_line import TABLES
 from adaptive_scheduler.io.storage.facts import Facts
@@ -105,17 +106,26 @@ class TaskRun:
         """Ask the manager what keeps a task from being begun."""
         if row.phase not in (QUEUED, WAITING):
             return []
-        if not self.lives():
+        try:
+            reply = self._ask(WhyWaits(row.id))
+        except ManagerUnreachableError as error:
+            return [f"its manager does not say: {error}"]
+        if reply is None:
             return ["this run has no manager: `adaptive-scheduler resume` starts one"]
-        reply = self._viewer.ask(WhyWaits(row.id))
         assert isinstance(reply, Reasons), reply
         return reply.texts
+
+    def _ask(self, question: Request) -> Reply | None:
+        """Ask the manager, unless there is none, or it ends just now."""
+        return self._viewer.change(lambda: self._viewer.ask(question), lambda: None)
 
     def _describe(self, items: Sequence[int]) -> dict[int, TaskView]:
         """Ask the manager about tasks that run; those that have ended meanwhile are left out."""
         found: dict[int, TaskView] = {}
-        for part in _parts(items) if items and self.lives() else []:
-            reply = self._viewer.ask(DescribeTasks(list(part)))
+        for part in _parts(items):
+            reply = self._ask(DescribeTasks(list(part)))
+            if reply is None:
+                return found
             assert isinstance(reply, TaskViews), reply
             found |= {view.item: view for view in reply.tasks if view.phase == RUNNING}
         return found

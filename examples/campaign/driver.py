@@ -4,7 +4,7 @@
     python driver.py --scheduler slurm --nodes 2 --cores 16 --ranks 4 --walltime 1h --tasks 500
 
 Kill it at any moment and run it again: it knows all evaluations of the run, and repeats none. `told.jsonl` has
-what the optimiser was told, a line for each evaluation. docs/campaign.md tells it step by step.
+what each life of it has told its optimiser, a line for each evaluation. docs/campaign.md tells it step by step.
 """
 
 import argparse
@@ -110,9 +110,11 @@ def jobs_of(options):
     """The allocations, each as large as the largest task at least; new ones replace those that end."""
     cores, gpus = options.cores * options.nodes, options.gpus * options.ranks
     if options.scheduler == "slurm":
+        account = [f"--account={options.account}"] if options.account else None
         return scheduler.SLURM(
-            nodes=options.nodes, cores=cores, gpus=gpus or None, walltime=options.walltime
-        )
+            nodes=options.nodes, cores=cores, gpus=gpus or None, walltime=options.walltime,
+            partition=options.partition, extra_scheduler=account,
+        )  # fmt: skip
     if options.scheduler == "local":
         most = cores * options.max_jobs
         return scheduler.LocalScheduler(cores=cores, max_cores=most, walltime=options.walltime)
@@ -134,6 +136,8 @@ def typed():
     parser.add_argument("--gpus", type=int, default=0, help="of each rank")
     parser.add_argument("--cores", type=int, default=2, help="of each node")
     parser.add_argument("--walltime", default="10m", help="of each job")
+    parser.add_argument("--partition", help="of Slurm")
+    parser.add_argument("--account", help="of Slurm, that pays for the jobs")
     parser.add_argument("--task-walltime", help="what an evaluation needs at most, such as 5m")
     parser.add_argument("--max-jobs", type=int, default=2)
     parser.add_argument("--method", default="random", help="or skopt:RF, optuna:tpe, ...")

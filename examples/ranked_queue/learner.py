@@ -7,7 +7,7 @@ import time
 from functools import partial
 
 from ackley import ackley
-from run import POOLS_AFTER, add_pools, main, sample
+from run import POOLS_AFTER, add_pools, main, opened, sample
 
 from adaptive_scheduler import RankingLearner, Runner
 
@@ -17,7 +17,7 @@ def run(experiment_id, workflow):
     points = sample(experiment_id, numbers.search_space_size, numbers.sample_dimensions)
     function = partial(ackley, runtime=numbers.runtime, runtime_var=numbers.runtime_var)
     learner = RankingLearner(function, points, refit_every=numbers.retrain_after)
-    with workflow.executor(experiment_id) as executor:
+    with opened(workflow, experiment_id) as executor:
         tasks = executor.options(tag=workflow.tag)
         runner = Runner(
             learner, tasks, goal=numbers.num_guesses, refit_on=workflow.refit_tag

@@ -5,7 +5,9 @@ puts in front what it expects to be best. Kill it and run it again: it goes on, 
 """
 
 import argparse
+import shlex
 import zlib
+from contextlib import contextmanager
 
 import numpy as np
 from ackley import ackley
@@ -21,6 +23,25 @@ def sample(experiment_id, size, dimensions):
     """The points of an experiment: the same ones, when it is run again."""
     rng = np.random.default_rng(zlib.crc32(experiment_id.encode()))
     return rng.uniform(-32.768, 32.768, (size, dimensions)).tolist()
+
+
+@contextmanager
+def opened(workflow, experiment_id):
+    """The executor. After an error nothing more begins: else it would be told only when all points are done."""
+    with workflow.executor(experiment_id) as executor:
+        try:
+            yield executor
+        except Exception as error:
+            print(f"{type(error).__name__}: what waits is cancelled; what runs is waited for.")
+            print(f"Then go on by: {retry(workflow, experiment_id)}", flush=True)
+            executor.shutdown(cancel_futures=True)
+            raise
+
+
+def retry(workflow, experiment_id):
+    """How tasks that have failed, or were cancelled, are brought back."""
+    folder = shlex.quote(workflow.folder(experiment_id))
+    return f"adaptive-scheduler retry {folder}, and this program again"
 
 
 def value_of(future):
@@ -54,7 +75,7 @@ def run(experiment_id, workflow):
     numbers = workflow.file
     points = sample(experiment_id, numbers.search_space_size, numbers.sample_dimensions)
     model = RankingModel(points)  # by a Gaussian process and expected improvement
-    with workflow.executor(experiment_id) as executor:
+    with opened(workflow, experiment_id) as executor:
         number_of = submit(executor, workflow, points)
         futures, values, pools_after = list(number_of), {}, list(POOLS_AFTER)
         print(f"NUM GUESSES: {numbers.num_guesses}")
@@ -73,9 +94,7 @@ def run(experiment_id, workflow):
             add_pools(executor, workflow, len(values), pools_after)
         executor.shutdown(cancel_futures=True)  # what nobody has asked for any more
     if len(values) < numbers.num_guesses:
-        print(
-            f"the others have failed, or were cancelled: adaptive-scheduler retry {experiment_id}"
-        )
+        print(f"the others have failed, or were cancelled: {retry(workflow, experiment_id)}")
     for best in sorted(values, key=values.get)[:1]:
         print(f"best: {values[best]:.6g} at {points[best]}")
 
@@ -92,6 +111,8 @@ def main(run, description):
         run(args.experiment_id, workflow)
     except InputError as error:
         parser.error(str(error))  # exit code 2
+    except KeyboardInterrupt:
+        parser.exit(130)  # the executor has said how to go on
     except AdaptiveSchedulerError as error:
         parser.exit(1, f"{error}\n")
 

@@ -6,6 +6,7 @@ import pickle
 import sys
 import threading
 import time
+from itertools import islice
 
 import adaptive
 import numpy as np
@@ -16,6 +17,7 @@ from scipy.stats import norm
 from adaptive_scheduler import Command, RankingLearner, RankingModel, expected_improvement
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.optimizers.ranking import acquisitions
+from adaptive_scheduler.optimizers.ranking.order import RankedOrder
 from tests.contract.learner_kinds import Nearest
 
 SQUARE = np.array([[a / 10, b / 10] for a in range(10) for b in range(10)])
@@ -141,6 +143,17 @@ def test_gains_fall_from_one_and_are_those_of_the_order():
     assert len(set(gains)) == 100
 
 
+def test_of_many_candidates_the_next_ones_are_found_at_once():
+    many = RankedOrder(10**6)
+    begin = time.process_time()
+    for number in range(1000):
+        assert next(many.left()) == number
+        many.take(number)
+    assert time.process_time() - begin < 1  # it was 30 s
+    many.give_back([3, 700_000])
+    assert list(islice(many.left(), 3)) == [3, 1000, 1001]
+
+
 def test_equal_candidates_are_two():
     learner = RankingLearner(bowl, [[1.0, 2.0], [1.0, 2.0]])
     assert run(learner, lambda learner: learner.done()) == 2
@@ -189,6 +202,8 @@ def test_a_dimension_that_never_changes_is_no_fault():
         ([1, 2], int),
         (range(2), int),
         ([np.float32(1), np.int64(3)], float),
+        (pd.Series([1.0, 2.0], index=[7, 8]), float),
+        ([np.array(1.0), np.array(2.0)], float),
     ],
 )
 def test_a_function_gets_a_candidate_as_it_was_given(candidates, expected):
@@ -337,6 +352,11 @@ class Broken:
         ({"candidates": np.zeros((3, 1, 2))}, r"shape \(3, 1, 2\)"),
         ({"candidates": np.array(["a"])}, "array of shape"),
         ({"candidates": [[1, 2], [3]]}, r"candidates\[1\] has 1 parts, but the first one 2"),
+        ({"candidates": [np.zeros(2), np.zeros(3)]}, r"candidates\[1\] has 3 parts"),
+        ({"candidates": [np.zeros(2), np.array(3.0)]}, r"candidates\[1\] has 1 parts"),
+        ({"candidates": pd.Series([], dtype=float)}, "candidates is empty"),
+        ({"candidates": pd.DataFrame({"a": [1, None]})}, "a=nan is no finite number"),
+        ({"candidates": [10**400]}, "no finite number"),
         ({"candidates": [[1, 2], 3]}, r"candidates\[1\] has 1 parts"),
         ({"candidates": [1, [2]]}, r"candidates\[1\]: x=\[2\] is no finite number"),
         ({"candidates": [[1, float("nan")]]}, "x1=nan is no finite number"),
@@ -391,6 +411,11 @@ def test_no_candidate_is_refused_by_what_is_wrong():
 def test_by_hand_what_is_wrong_is_named():
     with pytest.raises(InputError, match="3 xs, but 2 ys"):
         expected_improvement([1, 2, 3], [1, 2], [4])
+    with pytest.raises(InputError, match="2 numbers, but 1 values"):
+        RankingModel(SQUARE)([0, 1], [1.0])
+    for numbers in ([-1], [len(SQUARE)]):
+        with pytest.raises(InputError, match="those of the candidates from 0 to 99"):
+            RankingModel(SQUARE)(numbers, [1.0])
     with pytest.raises(InputError, match="must be alike"):
         expected_improvement([[1, 2]], [1], [4])
     with pytest.raises(InputError, match="xs is empty"):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,7 +45,7 @@ def test_the_example_in_jobs_adds_pools_is_killed_and_goes_on(home: Path) -> Non
 
 def test_the_example_on_this_machine_refits_on_a_pool(home: Path) -> None:
     # so many that most wait still when enough have a value
-    many = {**SMALL, "search_space_size": 800}
+    many = {**SMALL, "search_space_size": 800, "runtime": 0.3, "runtime_var": 0.01}
     made = queue(home, {"one": HERE}, reprioritize_endpoint="one", **many)
     printed = made.run()
     completed = [int(n) for n in re.findall(r"^tasks completed: (\d+)$", printed, re.MULTILINE)]
@@ -67,6 +70,27 @@ def test_the_example_with_a_learner_goes_on_after_a_kill(home: Path) -> None:
     printed = made.run(program="learner.py")
     assert re.findall(r"^pool added: (\S+)$", printed, re.MULTILINE) == ["p2"]
     made.assert_complete(printed)
+
+
+def test_a_model_that_raises_is_told_at_once_and_what_waited_is_brought_back(home: Path) -> None:
+    # longer than a driver is waited for
+    made = queue(home, {"one": HERE}, **{**SMALL, "search_space_size": 5000, "runtime": 0.2})
+    program = made.home / "run.py"
+    good = program.read_text()
+    assert "RankingModel(points)" in good
+    program.write_text(good.replace("RankingModel(points)", "(lambda numbers, values: 1 / 0)"))
+    driver = made.start()
+    printed, _ = driver.communicate(timeout=250)
+    assert driver.returncode == 1
+    assert printed.splitlines()[-1].startswith("ZeroDivisionError")
+    assert "what waits is cancelled" in printed
+    (hint,) = re.findall(r"go on by: adaptive-scheduler (retry .*), and this program", printed)
+    program.write_text(good)
+    command = [Path(sys.executable).with_name("adaptive-scheduler"), *shlex.split(hint)]
+    subprocess.run(command, cwd=made.home, check=True, timeout=120)
+    before = made.computed.total()
+    made.assert_complete(made.run())
+    assert made.computed.total() > before
 
 
 @pytest.mark.parametrize(

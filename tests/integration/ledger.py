@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adaptive_scheduler.io.learner_data import adaptive_private
-from adaptive_scheduler.optimizers.by_name import ByName
+from adaptive_scheduler.optimizers.by_name import OfPoint
 
 
 class Ledger:
@@ -86,10 +86,12 @@ def held(learner):
 
 
 def written(learner, x):
-    """What a ledger writes of a point: of an optimiser's, the value of its only parameter."""
+    """What a ledger writes of a point: what its function is called with; of a name, its value alone."""
     function, x = adaptive_private.target(learner.function, x)
-    if isinstance(function, ByName):
-        _, (x,) = x
+    if isinstance(function, OfPoint):
+        x = function.argument(x)
+        if isinstance(x, dict):
+            (x,) = x.values()
     return repr(plain(x))
 
 

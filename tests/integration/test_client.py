@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import adaptive
+import msgspec
 import psutil
 import pytest
 
@@ -72,6 +73,20 @@ def test_fault_22_one_job_runs_many_learners(tmp_path: Path) -> None:
     assert events.count("item_finished") == 4
     assert events[0] == "client_started"
     assert events[-1] == "client_ended"
+
+
+def test_a_client_of_a_former_run_of_the_folder_is_given_nothing(tmp_path: Path) -> None:
+    """It evaluated the next run's learners with its own functions."""
+    run = ClientRun(tmp_path, 20)
+    run.fill(learners_of(1), [str(tmp_path / "data")])
+    run.config = msgspec.structs.replace(run.config, run="next")  # that of the manager alone
+    with run.manage() as engine:
+        code, output = finish(run.client("1_1"))
+        assert phases(engine) == [Phase.QUEUED]
+        assert not engine.state.jobs.records
+    assert code == 1
+    assert "job 1_1 works for run test, and this is run next" in output
+    assert run.has_ended("1_1"), "the job script starts no other client"
 
 
 def watch(monkeypatch: pytest.MonkeyPatch, before: Callable[[Request], Request]) -> list[Request]:

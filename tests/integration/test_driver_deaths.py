@@ -181,6 +181,28 @@ def test_a_manager_writes_nothing_into_the_next_run_of_its_folder(home: Path) ->
     again.shutdown()
 
 
+def test_a_head_of_a_former_run_of_the_folder_is_sent_away(home: Path) -> None:
+    """It found the manager of the next one by its path, was welcomed, and took a task for ever."""
+    words = [sys.executable, "-m", "adaptive_scheduler.client.tasks.head.head", home / "run"]
+    folder = RunFolder(home / "run")
+    start_run.start_run(folder, "former")
+    former = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    with ManagerClient(folder) as viewer:
+        wait_for(lambda: viewer.snapshot().jobs)
+    psutil.Process(former.pid).suspend()
+    manager = psutil.Process(read_address(folder).pid)
+    manager.kill()
+    manager.wait(PATIENCE)
+    shutil.rmtree(folder.home)
+    with Executor(Here(slots=1), folder=home / "run") as executor:
+        assert executor.submit(pow, 2, 4).result(PATIENCE) == 16
+        psutil.Process(former.pid).resume()
+        _, said = former.communicate(timeout=PATIENCE)
+        assert "the folder of that one was removed, and used again" in said
+        assert executor.submit(pow, 2, 5).result(PATIENCE) == 32
+    assert former.returncode == 1
+
+
 def test_a_manager_that_cannot_be_started_again_is_told_with_a_remedy(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,7 +112,7 @@ def test_fault_05_time_in_the_queue_does_not_count_for_a_duration(tmp_path: Path
     assert time.monotonic() - began > 1.5
     learner.load(str(name))
     print(f"{learner.npoints} points in a goal of 1.5 s, {item.worked:.1f} s of work")
-    assert learner.npoints > 15
+    assert learner.npoints > 3  # none, if the time in the queue counted
     assert item.worked >= 1.5
 
 

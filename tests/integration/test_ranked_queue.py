@@ -182,6 +182,26 @@ def test_what_is_wrong_is_named_and_nothing_is_started(tmp_path: Path) -> None:
         assert executor.tasks() == []
 
 
+def test_fits_that_no_pool_takes_are_refused_before_the_first_candidate(tmp_path: Path) -> None:
+    batch = LocalScheduler(cores=2, max_cores=2, kill_wait=5, state=tmp_path / "batch")
+    learner = ranking(tmp_path)
+    with Executor(batch, tmp_path / "run", accepts=["work"], interval=1) as executor:
+        executor.add_pool(batch, accepts=["fit"], name="fits")
+        wide = executor.options(tag="fit", resources=TaskResources(threads_per_rank=8))
+        for refit_on, words in (("fti", r"refit_on='fti': no pool.*tag 'fti'.*accepts=\['fti'\]"),
+                                (wide, r"needs 1 node, 8 cores")):  # fmt: skip
+            runner = Runner(learner, executor.options(tag="work"), refit_on=refit_on)
+            with pytest.raises(InputError, match=words):
+                runner.run()
+            assert runner.status()["state"] == "not started"
+            assert executor.tasks() == []
+        known = Runner(learner, executor.options(tag="work"), refit_on="fit")
+        known._fits.refuse_unplaceable()
+        executor.remove_pool("fits")
+        with pytest.raises(InputError, match="no pool can ever hold it"):
+            known.start()
+
+
 def test_few_at_a_time_if_that_is_wanted(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     learner = ranking(tmp_path, 60)
     with Executor(Here(slots=2), tmp_path / "run") as executor:

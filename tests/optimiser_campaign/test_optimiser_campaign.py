@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from adaptive_scheduler import Executor
 from adaptive_scheduler.cli import app
 from tests.integration.test_driver_deaths import wait_for
+from tests.optimiser_campaign.__main__ import MANY
 from tests.optimiser_campaign.verdict import CampaignVerdict
 from tests.optimiser_campaign.world import EXAMPLE, ROOT, CampaignWorld
 
@@ -43,7 +44,7 @@ def typed(*words: object) -> str:
 
 @pytest.mark.timeout(120)
 def test_a_campaign_is_killed_and_goes_on_where_it_was(world: CampaignWorld) -> None:
-    world.start_driver(TASKS)
+    world.start_driver(MANY)
     wait_for(lambda: len(world.told()) >= 2, 60)
     world.kill_driver()
     world.start_driver(TASKS)
@@ -51,7 +52,7 @@ def test_a_campaign_is_killed_and_goes_on_where_it_was(world: CampaignWorld) -> 
     verdict = CampaignVerdict(world)
     assert not verdict.wrong
     values, failed = verdict.figures["told with a value"], verdict.figures["told as failed"]
-    assert values + failed == TASKS
+    assert values + failed >= TASKS  # more, if it was killed late
     assert failed, "a large lr diverges"
 
     home = world.run.home

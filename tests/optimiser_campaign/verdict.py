@@ -11,6 +11,9 @@ from typing import Any
 from adaptive_scheduler.runs.task_run import TaskRun
 from tests.optimiser_campaign.world import CampaignWorld
 
+#: Ends of tries after which an evaluation is begun again.
+UNCOUNTED = ("cut by the end of its job", "died", "lost with its node")
+
 
 class CampaignVerdict:
     """Compares what the optimiser was told with what the run has.
@@ -50,7 +53,7 @@ class CampaignVerdict:
 
     def _check_tries(self, row: dict[str, Any]) -> None:
         happened = [one["what"] for one in self._run.details(row["task"], 1)["history"]]
-        ends = [what for what in happened if what in ("cut by the end of its job", "died")]
+        ends = [what for what in happened if what in UNCOUNTED]
         self.figures.update(ends)
         if row["attempts"] != len(ends) + 1:
             self.wrong.append(f"{row['name']} was begun {row['attempts']} times: {happened}")

@@ -91,14 +91,6 @@ def test_a_client_from_hello_to_goodbye() -> None:
     assert desk.state.jobs.records["1"].goodbye == "over"
 
 
-def test_a_client_of_the_run_that_was_in_this_folder_before_is_refused() -> None:
-    """Its job had the number of none of ours, was given a task, and that stayed running for ever."""
-    desk = Desk()
-    assert code(desk.ask(ANNA, Hello("n1", 1, 4, run="former"))) == "other_run"
-    assert "1" not in desk.state.jobs.records
-    assert isinstance(desk.ask(BOB, Hello("n1", 1, 4, run="run")), Welcome)
-
-
 def test_a_client_whose_first_word_is_goodbye_tells_of_which_submit_its_job_is() -> None:
     """It was counted for no pool, whose jobs were one more than allowed (simulator, seed 3691)."""
     desk = Desk()

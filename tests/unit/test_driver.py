@@ -324,6 +324,29 @@ def test_what_is_wrong_with_a_command_is_said(
         Command(program, **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [({"links": ["params.json"]}, "has a file 'params.json' of its own"),
+     ({"inputs": ["params.json"]}, "has a file 'params.json' of its own"),
+     ({"links": ["log"]}, "has a file 'log' of its own"),
+     ({"inputs": ["a/x", "b/x"]}, "two are called 'x', in one folder"),
+     ({"inputs": ["a/x"], "links": ["a/x"]}, "two are called 'x', in one folder"),
+     ({"links": [""]}, "links: '' has no name"), ({"inputs": ["/"]}, "inputs: '/' has no name"),
+     ({"links": ["a/.."]}, "links: 'a/..' has no name")],
+)  # fmt: skip
+def test_files_that_cannot_be_in_a_task_s_folder_are_refused(
+    options: dict[str, Any], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of two was lost in silence, or took the place of the parameters."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/x", "b/x", "params.json", "log"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    Command("true", inputs=["a/x", "a/x"], links=["b"])
+    with pytest.raises(InputError, match=text):
+        Command("true", **options)
+
+
 def test_an_input_that_has_the_run_in_it_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

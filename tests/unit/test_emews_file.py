@@ -147,6 +147,7 @@ def test_the_file_of_a_cluster_says_what_each_job_is(monkeypatch: pytest.MonkeyP
     }  # fmt: skip
     workflow = Workflow(file)
     assert workflow.tag == "0"
+    assert "ssh_config" not in "".join(workflow.notes)
     made = workflow._places["bebop2"]
     assert isinstance(made, SLURM)
     ((shape,), _) = made.shapes(1)
@@ -159,7 +160,16 @@ def test_the_file_of_a_cluster_says_what_each_job_is(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(SSH_VARIABLE, "my ssh")
     _folder(file.queue, "e1")
     assert os.environ[SSH_VARIABLE] == "my ssh"
-    assert ["host, port" in note for note in file.notes].count(True) == 1
+    notes = "\n".join(workflow.notes)
+    assert notes.count("host, port: not needed") == 1
+    assert "sim: tunnel: port: not needed" in notes
+    assert f"~/.ssh/other is not used: {SSH_VARIABLE} says" in notes
+
+
+def test_processes_that_are_not_those_of_all_nodes_are_told() -> None:
+    file = check_file([with_pool(CFG_NODES=2, CFG_PPN=3, scheduler="slurm")], "f")
+    assert "CFG_PROCS is 4, but CFG_NODES times CFG_PPN would be 6" in file.notes[0]
+    assert check_file([with_pool(CFG_NODES=2, CFG_PPN=2)], "f").notes == []
 
 
 def test_an_account_of_pbs_is_a_line_of_its_own() -> None:
@@ -252,7 +262,7 @@ def test_arithmetic_is_that_of_a_shell(text: str) -> None:
         "2 ** 99999999", "9 << 9", "len('a')", "__import__('os').system('x')", "CFG_NODES.real", "1.5", "'a' * 3",
         "CFG_NODES if 1 else 2", "[1]", "f'{1}'", "1; rm -rf x", "$(id)", "`id`", "lambda: 1", "x := 1",
         "True", "1, 2", "", "1 )) ; echo $(( 1", "(" * 150, "\0", "CFG_NODES and 1", "~1", "1 == 1", "-" * 150 + "1)",
-        "010", "0x10 @ 2", "1j", "...", "$CFG_NODES", "\n\n",
+        "010", "0x10 @ 2", "0x10", "0b11", "0o7", "1_0", "9 # 2", "9 // 2", "a" * 150 + "!", "1j", "...", "$CFG_NODES", "\n\n",
     ],
 )  # fmt: skip
 def test_more_than_arithmetic_is_refused(inner: str) -> None:

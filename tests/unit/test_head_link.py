@@ -16,13 +16,11 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import (
     Hello,
     Owner,
-    Refused,
     Welcome,
     decode_request,
     encode_reply,
 )
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Trade, Work
-from adaptive_scheduler.errors import RequestRefusedError
 from adaptive_scheduler.io.transport import connection, whereabouts
 
 #: Seconds that the manager takes, as on a slow disk, and seconds between two ends of tasks.
@@ -101,30 +99,3 @@ def test_what_a_report_that_was_never_sent_would_have_told_is_told(
         assert time.monotonic() < end, told
         time.sleep(0.01)
         told = {token for trade in slow_manager for token, *_ in trade.begun}
-
-
-def test_a_head_says_to_the_next_manager_of_which_run_it_is(
-    slow_manager: list[Trade], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A manager of another run, in a folder that was removed and used again, must not give it a task."""
-    hellos: list[Hello] = []
-    replies: list[Any] = [
-        Welcome("run", 5.0, 60.0, 60.0), Refused("unknown_head", "a new manager"),
-        Refused("other_run", "of another run"),
-    ]  # fmt: skip
-
-    def ask(self: Any, owner: Owner, number: int, body: Any, timeout: float) -> Any:
-        hellos.extend([body] if isinstance(body, Hello) else [])
-        return replies.pop(0)
-
-    monkeypatch.setattr(connection.Connection, "ask", ask)
-    monkeypatch.setattr(connection.Connection, "ask_unless", lambda self, *_: replies.pop(0))
-    link = HeadLink(RunFolder(tmp_path / "run"), Owner("1", 0, 0, "a"), Hello("host", 1, 1))
-    link.introduce([])
-    link.post(Trade())
-    end = time.monotonic() + 20
-    while link.fault is None:
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    assert isinstance(link.fault, RequestRefusedError)
-    assert [hello.run for hello in hellos] == ["", "run"]

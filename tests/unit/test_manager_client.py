@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from adaptive_scheduler.core.rows.row import QUEUED, TaskItem
 from adaptive_scheduler.errors import ManagerUnreachableError
 from adaptive_scheduler.runs.manager_client import ManagerClient
+from adaptive_scheduler.runs.task_run import TaskRun
 
 
 def never_answers() -> int:
@@ -39,3 +41,20 @@ def test_beside_a_manager_that_hangs_nothing_is_changed(
 def test_without_a_manager_nobody_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = client_of(tmp_path, monkeypatch, False)
     assert client.change(lambda: pytest.fail("there is nobody"), lambda: 3) == 3
+
+
+@pytest.mark.parametrize(
+    ("lives", "told"),
+    [((False,), "this run has no manager"), ((True, False), "this run has no manager"),
+     ((True, True), "its manager does not say: it does not answer.")],
+)  # fmt: skip
+def test_a_task_is_shown_also_while_its_manager_ends_or_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: tuple[bool, ...], told: str
+) -> None:
+    """What its manager says of it is the smaller part."""
+    client = client_of(tmp_path, monkeypatch, *lives)
+    monkeypatch.setattr(client, "ask", lambda _question: never_answers())
+    run = TaskRun.__new__(TaskRun)
+    run._viewer = client
+    (text,) = run._why_waits(TaskItem(0, "", QUEUED))
+    assert text.startswith(told)

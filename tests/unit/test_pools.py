@@ -28,7 +28,9 @@ from adaptive_scheduler.core.tasks.pools import Pool, PoolTable, check_pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.task_state import NODE_PATIENCE, NODES_GIVEN_UP
 from adaptive_scheduler.core.wire.messages import (
+    Beat,
     Cancel,
+    Claim,
     Goodbye,
     Hello,
     Ok,
@@ -36,6 +38,7 @@ from adaptive_scheduler.core.wire.messages import (
     Picture,
     Refused,
     Status,
+    Welcome,
     decode_reply,
     encode_request,
 )
@@ -47,6 +50,7 @@ from adaptive_scheduler.core.wire.tasks import (
     End,
     EndKind,
     Held,
+    LastTry,
     NewTask,
     NodeChange,
     OpenRun,
@@ -1029,6 +1033,25 @@ def test_a_run_that_was_over_a_moment_ago_is_opened_by_its_next_driver() -> None
     assert head.trade().leave
 
 
+def test_a_job_of_a_former_run_of_the_folder_is_sent_away_and_leaves_nothing_behind() -> None:
+    """It was welcomed, was given a task, and its job stood in the new run."""
+    run = Run()
+    run.add()
+    run.submit(1)
+    former = Owner("1", 0, 0, "head of 1", "former")
+    hello = Hello("n", 1, 4, inventory=[NodeInventory("n", [0])])
+    for request in (Trade(holds=[]), hello, Claim(), Beat(3), Goodbye("signal")):
+        reply = run.ask(request, former)
+        assert isinstance(reply, Refused)
+        assert reply.code == "other_run"
+        assert "job 1 works for run former, and this is run run" in reply.reason
+    assert not run.manager.state.jobs.records
+    assert not run.manager.state.tasks.heads
+    for known in ("run", ""):
+        owner = Owner(f"here:{known}", 0, 0, f"head {known}", known)
+        assert isinstance(run.ask(hello, owner), Welcome)
+
+
 def test_nothing_is_refused_while_a_head_that_was_joined_is_away_for_a_moment() -> None:
     """As one that is started anew after a Ctrl-C: the pools of an earlier driver are removed."""
     run = Run()
@@ -1179,6 +1202,29 @@ def test_a_task_over_nodes_blames_the_node_on_which_it_has_failed(
         head.end(head.tokens[0], EndKind.EXIT, seconds=1.0, part=part)
     assert set(health.failing_tasks(run.clock.monotonic)) == blamed
     assert run.manager.state.jobs.live
+
+
+@pytest.mark.parametrize("kind", [EndKind.VALUE, EndKind.EXIT])
+def test_a_task_of_which_nobody_knows_where_it_has_failed_was_on_its_own_node(
+    kind: EndKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job's first node was named, where it had nothing; and its own was not blamed."""
+    run = Run()
+    run.add(pool(resources=Resources(cores=4, nodes=2), max_jobs=1))
+    run.submit(2, TaskResources(ranks_per_node=2))
+    run.turn()
+    head = HeadOfTwo(run, run.jobs()[0])
+    head.trade(nodes=[NodeChange(1, 1, NodeInventory("m", [0, 1]))])
+    told: list[tuple[str, bool]] = []
+    monkeypatch.setattr(
+        run.manager.state.stops.nodes, "on_task_end",
+        lambda node, *_, good: told.append((node, good)),
+    )  # fmt: skip
+    for token in list(head.tokens):
+        head.end(token, kind, seconds=1.0, part=-1)
+    times = [run.manager.state.tasks.facts.fact("times", item) or b"" for item in (0, 1)]
+    assert {msgspec.msgpack.decode(one, type=LastTry).node for one in times} == {"n", "m"}
+    assert sorted(told) == [(node, kind is EndKind.VALUE) for node in ("m", "n")]
 
 
 # --------------------------------------------------------------------------- jobs that lack nodes

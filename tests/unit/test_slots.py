@@ -54,10 +54,14 @@ def test_a_driver_is_told_how_many_of_its_tasks_have_room() -> None:
     assert slots() == slots("b") == SlotCount(4 * in_p)
     assert slots("a") == SlotCount(4 * len(heads))  # whatever runs there now
     assert slots(threads_per_rank=3) == SlotCount(in_p)
-    assert slots(threads_per_rank=5) == SlotCount(0)
+    assert slots(threads_per_rank=5).slots == 0
+    assert "needs 1 node, 5 cores" in slots(threads_per_rank=5).never
     run.ask(RemovePool("p"))
-    assert slots() == SlotCount(0, ending=5)  # they run in jobs that are given nothing more
-    assert slots(threads_per_rank=3) == SlotCount(0)
+    left = slots()
+    assert (left.slots, left.ending) == (0, 5)  # they run in jobs that are given nothing more
+    assert "has the tag 'b'; the pools: q" in slots("b").never
+    assert slots("a").never == ""
+    assert slots(threads_per_rank=3).slots == 0
     assert isinstance(slots(ranks_per_node=0), Refused)
 
 
@@ -87,4 +91,5 @@ def test_kinds_that_are_rounded_up_are_counted_as_they_are_kept() -> None:
     Head(run, run.jobs()[0], memory=1000 * 2**20)
     assert run.ask(Slots(odd)) == SlotCount(2)
     run.ask(RemovePool("p"))
-    assert run.ask(Slots(odd)) == SlotCount(0, ending=2)
+    left = run.ask(Slots(odd))
+    assert (left.slots, left.ending) == (0, 2)

@@ -121,6 +121,7 @@ def test_a_task_with_which_node_after_node_is_lost_is_given_up(
         table.wake_delayed(100.0 * n + 30)
     assert after.reason == (
         f"lost; {tries} times a node was lost on which nothing else ran: perhaps it kills what runs there"
+        " (else: max_crashes=)"
     )
     assert table.retry([0], 0.0)
     assert run(table, 0, EndKind.LOST).phase is QUEUED

@@ -91,7 +91,7 @@ def test_all_of_a_task_is_shown_and_nothing_that_is_empty() -> None:
     known: dict[str, Any] = {
         "task": 7, "state": "running", "name": "a [b] $x", "reason": "", "what": "f('[red]')",
         "resources": "1 node", "tag": "t", "key": "", "priority": -2.5, "after": [3, 4],
-        "attempts": 2, "fails": 1, "crashes": 1, "cuts": 0, "retries": 3, "created": 1e9,
+        "attempts": 2, "fails": 1, "crashes": 1, "cuts": 0, "losses": 2, "retries": 3, "created": 1e9,
         "handed_out": 1e9 + 1, "begun": None, "ended": None, "seconds": None, "worked": 7.25,
         "job": "17", "node": "n1", "pid": 0, "code": 0, "peak": None, "folder": "", "log": "",
         "value": "", "waits_in_job": True, "files": [], "waits": ["job 17 has it already"],
@@ -101,7 +101,7 @@ def test_all_of_a_task_is_shown_and_nothing_that_is_empty() -> None:
     assert text.startswith("task 7  handed out  a [b] $x")
     assert "what       f('[red]')" in text
     assert "waits for  task 3, task 4" in text
-    assert "tries      2 (1 failed, 1 died, 3 more allowed)" in text
+    assert "tries      2 (1 failed, 1 died, 2 lost with its node, 3 more allowed)" in text
     assert "7.25 s with earlier tries" in text
     assert "where      job 17, node n1" in text
     assert "\nWhy it waits:\n  job 17 has it already\nHistory:\n" in text

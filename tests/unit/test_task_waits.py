@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import msgspec
+from pathlib import Path
 
+import msgspec
+import pytest
+
+from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.reasons.task_waits import in_line
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.row import QUEUED, WAITING, TaskItem
-from adaptive_scheduler.core.rows.task_results import told
+from adaptive_scheduler.core.rows.row import DONE, QUEUED, WAITING, TaskItem
+from adaptive_scheduler.core.rows.task_results import collected, told
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.retry_policy import RetryPolicy
 from adaptive_scheduler.core.tasks.task_state import MOST_EARLIER
 from adaptive_scheduler.core.wire.messages import Refused, Retry
 from adaptive_scheduler.core.wire.reasons import Reasons, WhyWaits
-from adaptive_scheduler.core.wire.tasks import Collect, EndKind, Fetch
+from adaptive_scheduler.core.wire.tasks import Collect, EndKind, Fetch, LastTry
 from adaptive_scheduler.io.storage.fact_line import TABLES
-from adaptive_scheduler.runs.task_history import history
+from adaptive_scheduler.runs.task_history import history, own_files
 from tests.unit import test_task_manager
 from tests.unit.test_pools import Head, Run, pool
 
@@ -53,6 +57,8 @@ def test_other_tasks_go_first() -> None:
     (text,) = in_line(rows[0], rows)
     assert text == "1 task goes first: the highest has priority 1, it has 0"
     assert in_line(rows[1], rows) == []
+    (text,) = in_line(rows[2], [rows[0], TaskItem(1, "", QUEUED, tag="x", priority=1.0)])
+    assert text == "2 tasks go first, 1 with the same tag: the highest has priority 1, it has 0"
     assert in_line(rows[2], [rows[0], rows[2]]) == [
         "1 task goes first: they are older, or have failed less often"
     ]
@@ -250,9 +256,35 @@ def test_the_first_driver_that_is_told_counts_and_a_new_end_is_told_anew() -> No
     assert at() == first
     world.driver.ask(Retry([0], reopen=True))
     head.trade()
+    assert _events(world)[-2:] == ["told to a driver", "handed out"]
+    assert collected(world.manager.state.tasks.facts.fact("told", 0), world.row(0)) is None
     head.end(head.tokens[0])
     head.trade()
     assert at() is None
     world.driver.ask(Collect(1))
     assert at() == first + 10
     assert msgspec.msgpack.decode(world.manager.state.tasks.facts.fact("told", 0) or b"")[0] == 2
+
+
+@pytest.mark.parametrize("kind", sorted(set(EndKind) - {EndKind.BACK, EndKind.PASSED}))
+def test_each_end_of_a_try_has_a_name(kind: EndKind) -> None:
+    last = LastTry("17", "n1", 0, kind, 0, handed_out=1.0, ended=3.0, seconds=1.0)
+    what = [
+        one["what"]
+        for one in history(TaskItem(0, "", DONE), {"times": msgspec.msgpack.encode(last)})
+    ]
+    assert what[:2] == ["handed out", "begun"]
+    assert what[2] not in ("", "ended")
+
+
+def test_a_file_that_its_task_has_just_replaced_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was there a moment ago."""
+    folder = RunFolder(tmp_path)
+    own = folder.tasks / "x"
+    (own / "sub").mkdir(parents=True)
+    (own / "sub" / "b").write_text("12")
+    (own / "a.new").symlink_to("gone")
+    monkeypatch.setattr(Path, "is_file", lambda _path: True)
+    assert own_files(folder, str(own)) == [{"name": "sub/b", "bytes": 2}]

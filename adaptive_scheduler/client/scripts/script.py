@@ -56,6 +56,8 @@ class Script:
     ----------
     folder : RunFolder
     timing : Timing
+    run : str
+        Its id; "": not known.
 
     Raises
     ------
@@ -64,8 +66,8 @@ class Script:
     ManagerUnreachableError, RequestRefusedError
     """
 
-    def __init__(self, folder: RunFolder, timing: Timing) -> None:
-        self._job = JobEnvironment.of(os.environ)
+    def __init__(self, folder: RunFolder, timing: Timing, run: str = "") -> None:
+        self._job = JobEnvironment.of(os.environ).of_run(run)
         self._link = ManagerLink(folder, self._job.owner, timing)
         self._folder = folder
         self._timing = timing

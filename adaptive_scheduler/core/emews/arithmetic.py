@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable
 
 from adaptive_scheduler.errors import InputError
@@ -11,6 +12,8 @@ from adaptive_scheduler.errors import InputError
 #: What is read at most, and the largest number on the way: a pool has fewer cores than that.
 LONGEST, LARGEST = 200, 10**9
 _OPEN, _CLOSE = "$((", "))"
+#: What may stand in it: of numbers, those that Python and a shell read alike.
+_WORDS = re.compile(r"(?:[\s*/%()+-]|(?:0|[1-9][0-9]*)(?!\w)|[A-Za-z_]\w*(?!\w))*", re.ASCII)
 
 
 def is_arithmetic(value: object) -> bool:
@@ -36,8 +39,11 @@ def compute(text: str, number_of: Callable[[str], int]) -> int:
     inner = text.strip()
     if len(inner) > LONGEST or not (inner.startswith(_OPEN) and inner.endswith(_CLOSE)):
         raise _refusal(text)
+    inner = inner[len(_OPEN) : -len(_CLOSE)].strip()
+    if not _WORDS.fullmatch(inner):
+        raise _refusal(text)
     try:
-        tree = ast.parse(inner[len(_OPEN) : -len(_CLOSE)].strip(), mode="eval")
+        tree = ast.parse(inner, mode="eval")
         return _value(tree.body, text, number_of)
     except ZeroDivisionError as error:
         raise InputError(f"{text}: it divides by zero.") from error
@@ -90,6 +96,5 @@ _OPERATIONS: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: _quotient,
-    ast.FloorDiv: _quotient,
     ast.Mod: _remainder,
 }

@@ -97,7 +97,7 @@ def read_pool(name: str, found: Any) -> EmewsPool:
         batch_size=batch_size, threshold=threshold,
         walltime=None if walltime is None else seconds(walltime, f"{what}: CFG_WALLTIME"),
         queue=_word(given, "CFG_QUEUE", what), project=_project(given, what),
-        notes=_notes(given, what, scheduler, (batch_size, slots)),
+        notes=_notes(given, what, scheduler, (batch_size, slots)) + _unlike(numbers, slots, what),
     )  # fmt: skip
 
 
@@ -249,3 +249,13 @@ def _notes(
             "many as CFG_PROCS."
         )
     return notes
+
+
+def _unlike(numbers: PoolNumbers, slots: int, what: str) -> list[str]:
+    """Say that CFG_PROCS is another number than nodes and processes make; nothing if it is not."""
+    per_node, nodes = numbers.get("CFG_PPN"), numbers.get("CFG_NODES") or 1
+    if per_node is None or per_node * nodes == slots:
+        return []
+    return [
+        f"{what}: CFG_PPN is not used: CFG_PROCS is {slots}, but CFG_NODES times CFG_PPN would be {per_node * nodes}."
+    ]

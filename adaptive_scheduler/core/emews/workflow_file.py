@@ -219,7 +219,9 @@ def _queue(found: Mapping[str, Any]) -> tuple[EmewsQueue, list[str]]:
     refuse_unknown(given, QUEUE_KEYS, f"{what}: ")
     chosen = kind(given.get("type", "local"), ("local", "emews_service"), f"{what}: type")
     if chosen == "emews_service":
-        return _far_queue(given, what), _unused(given, ("host", "port"), what)
+        queue = _far_queue(given, what)
+        told = _unused(given["tunnel"], ("port",), f"{what}: tunnel")
+        return queue, [*_unused(given, ("host", "port"), what), *told]
     for key in ("tunnel", "python"):
         if key in given:
             raise InputError(

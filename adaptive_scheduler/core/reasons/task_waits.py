@@ -39,7 +39,10 @@ def in_line(row: TaskItem, rows: Sequence[Item]) -> list[str]:
         if best > row.priority
         else "they are older, or have failed less often"
     )
-    return [f"{counted(len(first), 'task goes', 'tasks go')} first: {why}"]
+    same = sum(one.tag == row.tag for one in first if type(one) is TaskItem)
+    # others may have jobs of their own
+    tags = f", {same:,} with the same tag" if same < len(first) else ""
+    return [f"{counted(len(first), 'task goes', 'tasks go')} first{tags}: {why}"]
 
 
 def why_not_begun(state: RunState, item: int, now: float) -> list[str]:

@@ -268,7 +268,7 @@ def _how_often(losses: int) -> str:
     """Say why a lost node is a task's fault; "" where none is."""
     if losses <= MAX_LOSSES:
         return ""
-    return f"; {losses} times a node was lost on which nothing else ran: perhaps it kills what runs there"
+    return f"; {losses} times a node was lost on which nothing else ran: perhaps it kills what runs there (else: max_crashes=)"
 
 
 def _prioritise(item: Item, event: Prioritised, _: Budget) -> Item:

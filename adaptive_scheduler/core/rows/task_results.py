@@ -70,6 +70,11 @@ def told(data: bytes | None, row: TaskItem) -> float | None:
     return found.at if found is not None and row.ended and found.end == row.ended else None
 
 
+def collected(data: bytes | None, row: TaskItem) -> float | None:
+    """Return `told`; None of a task that runs again: that was about another try."""
+    return None if row.phase is Phase.RUNNING else told(data, row)
+
+
 def kept(data: bytes | None, what: str) -> bytes:
     """Return a fact that every such task has; DatabaseError if it is gone."""
     if data is None:

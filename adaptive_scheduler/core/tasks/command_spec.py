@@ -9,6 +9,8 @@ import msgspec
 
 #: A command's parameters, in its folder.
 PARAM_FILE = "params.json"
+#: Its output, if it has a folder.
+LOG_FILE = "log"
 #: Placeholders whose values are known only where the task runs.
 LATER = frozenset({"_gpus", "_hosts", "_attempt"})
 #: Such a placeholder on its way: no argument of a program can have a NUL, so no parameter looks so.

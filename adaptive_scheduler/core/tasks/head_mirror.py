@@ -291,17 +291,22 @@ class HeadMirror:
         return token in self._placed.by_token
 
     def node_of(self, token: int, part: int = 0) -> str:
-        """Return the name of a node of a task, also while its end is being taken in; "": it has none."""
+        """Return the name of a node of a task, also while its end is being taken in; "": it has none.
+
+        The first one, if it has no such part: nobody knows on which of them it failed.
+        """
         numbers = self._placed.nodes(token)
-        return self.inventory.nodes[numbers[part]].name if 0 <= part < len(numbers) else ""
+        if not numbers:
+            return ""
+        return self.inventory.nodes[numbers[part if 0 <= part < len(numbers) else 0]].name
 
     def nodes_of(self, end: End) -> list[int]:
         """Return the numbers of the nodes of which the end of a task that was just taken in tells something.
 
-        If it was good, these are all of its nodes; else it is the one on which it failed.
+        If it was good, these are all of its nodes; else it is the one on which it failed, or that it had alone.
         """
         numbers = self._placed.nodes(end.token)
-        if end.kind is EndKind.VALUE:
+        if end.kind is EndKind.VALUE or len(numbers) == 1:
             return numbers
         return numbers[end.part : end.part + 1] if end.part >= 0 else []
 

@@ -45,13 +45,15 @@ class Owner(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The sender of a request: one process that is, or was, the client of a job.
 
     A requeued job comes back with a higher `restart`, a restarted MPI world with a higher `attempt`;
-    `uuid` tells two processes with the same numbers apart.
+    `uuid` tells two processes with the same numbers apart. `run` is the id of the run that it works for; "" of
+    drivers and people, who speak to whatever run there is.
     """
 
     job: str
     restart: int
     attempt: int
     uuid: str
+    run: str = ""
 
     @property
     def life(self) -> tuple[int, int]:
@@ -64,7 +66,7 @@ class Hello(msgspec.Struct, frozen=True, gc=False, tag=True):
 
     `submit` is the number of the submit that made its job; `inventory` is what the head of a
     pool's job has, and empty for others. A node that has not come yet has no cores there (see
-    `tasks.NodeChange`). `run` is the run that has welcomed it before, if one has.
+    `tasks.NodeChange`).
     """
 
     host: str
@@ -72,7 +74,6 @@ class Hello(msgspec.Struct, frozen=True, gc=False, tag=True):
     ranks: int
     submit: int = -1
     inventory: list[NodeInventory] = []
-    run: str = ""
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False, tag=True):

@@ -23,7 +23,10 @@ class SlotCount(msgspec.Struct, frozen=True, gc=False, tag=True):
         Other tasks may occupy some of them.
     ending : int
         Such tasks in jobs that take no more: they are on their way, but occupy none of the slots.
+    never : str
+        Why no such task would be taken, with the numbers; "" if something may run it.
     """
 
     slots: int
     ending: int = 0
+    never: str = ""

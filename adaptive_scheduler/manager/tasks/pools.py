@@ -47,16 +47,16 @@ class PoolManager:
             case Pools():
                 return PoolList(pool_states(self._state))
             case Slots():
-                return self._count(request)
+                return self._count(request, now)
             case WhyWaits():
                 return self._explain(request.item, now)
 
-    def _count(self, request: Slots) -> Reply:
+    def _count(self, request: Slots, now: Moment) -> Reply:
         try:
             resources = as_checked(request.resources)
         except InputError as error:
             return Refused("bad_request", f"no task can need that: {error}")
-        return count_slots(self._state, Slots(resources, request.tag))
+        return count_slots(self._state, Slots(resources, request.tag), now.monotonic)
 
     def _explain(self, item: int, now: Moment) -> Reply:
         rows = self._state.items.rows

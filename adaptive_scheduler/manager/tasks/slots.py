@@ -9,11 +9,11 @@ from adaptive_scheduler.core.tasks.task_state import Head
 from adaptive_scheduler.core.wire.slots import SlotCount, Slots
 
 
-def count_slots(state: RunState, kind: Slots) -> SlotCount:
+def count_slots(state: RunState, kind: Slots, now: float) -> SlotCount:
     """Return how many such tasks could run now if nothing else did.
 
     Jobs that are given nothing more have no slots: those that are to leave, that end too soon for
-    such a task, or whose pool was removed.
+    such a task, or whose pool was removed. `now` is in monotonic seconds.
     """
     slots = ending = 0
     needs = state.tasks.submitted.as_kept(kind.resources, state.size_limits)
@@ -25,7 +25,7 @@ def count_slots(state: RunState, kind: Slots) -> SlotCount:
             slots += capacity(nodes, needs)
         else:
             ending += _held(state, head, numbers, kind.tag)
-    return SlotCount(slots, ending)
+    return SlotCount(slots, ending, state.why_unplaceable(kind.resources, kind.tag, now))
 
 
 def _takes(state: RunState, head: Head, needs: TaskResources, tag: str) -> bool:

@@ -59,7 +59,7 @@ def parse_candidates(given: Any, what: str = "candidates") -> Candidates:
     InputError
         There is none, they differ in length, or something in one is no finite number.
     """
-    if hasattr(given, "to_dict"):  # a DataFrame
+    if hasattr(given, "to_dict") and hasattr(given, "columns"):  # a DataFrame, and no Series
         given = given.to_dict("records")
     form = _form(given, what)
     items = given.tolist() if isinstance(given, np.ndarray) else list(given)
@@ -94,10 +94,8 @@ def _form(given: Any, what: str) -> str:
 def _form_of(first: Any, what: str) -> str:
     if isinstance(first, Mapping):
         return NAMED
-    if isinstance(first, np.ndarray):
-        return ARRAY
-    if isinstance(first, Sequence) and not isinstance(first, str | bytes):
-        return LIST
+    if _is_vector(first):
+        return ARRAY if isinstance(first, np.ndarray) else LIST
     if is_number(_plain(first)):
         return NUMBER
     raise InputError(f"{what}[0]={first!r:.200} is no vector, dict or number.")
@@ -119,20 +117,34 @@ def _row(form: str, names: tuple[str, ...], given: Any, where: str) -> Values:
     elif form == NUMBER:
         parts = [given]
     else:
-        parts = list(given) if hasattr(given, "__len__") and not isinstance(given, str) else [given]
+        parts = list(given) if _is_vector(given) else [given]
     if len(parts) != len(names):
         raise InputError(f"{where} has {len(parts)} parts, but the first one {len(names)}.")
     return tuple(_number(part, where, name) for name, part in zip(names, parts, strict=True))
 
 
+def _is_vector(given: Any) -> bool:
+    if isinstance(given, np.ndarray):
+        return given.ndim > 0
+    return isinstance(given, Sequence) and not isinstance(given, str | bytes)
+
+
 def _plain(value: Any) -> Any:
-    """Return a number of NumPy's as one of Python's."""
-    return value.item() if isinstance(value, np.generic) else value
+    """Return a number of NumPy's as one of Python's; arrays without dimensions are some, too."""
+    is_one = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and not value.ndim)
+    return value.item() if is_one else value
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int that no float can be
+        return False
 
 
 def _number(value: Any, where: str, name: str) -> Any:
     value = _plain(value)
-    if not is_number(value) or not math.isfinite(value):
+    if not is_number(value) or not _is_finite(value):
         raise InputError(
             f"{where}: {name}={value!r:.200} is no finite number, and a model needs numbers. Encode what you choose "
             "from as numbers, and leave out what is not known."

@@ -66,7 +66,16 @@ class RankingModel:
         values : sequence of float
             Those that are not finite, or larger than `LARGEST`, are left out.
         """
-        xs = self._x[np.asarray(numbers, dtype=int)]
+        if len(numbers) != len(values):
+            raise InputError(
+                f"There are {len(numbers)} numbers, but {len(values)} values: give a value for each."
+            )
+        rows = np.asarray(numbers, dtype=int)
+        if rows.size and not 0 <= rows.min() <= rows.max() < len(self._x):
+            raise InputError(
+                f"numbers are from {rows.min()} to {rows.max()}, but those of the candidates from 0 to {len(self._x) - 1}."
+            )
+        xs = self._x[rows]
         return self.promise_of(self._x, xs, np.asarray(values, dtype=float))
 
     def promise_of(self, candidates: Array, xs: Array, ys: Array) -> Array:

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+#: Numbers that are looked at together: mostly few are wanted, of perhaps a million.
+AT_ONCE = 1000
+
 
 class RankedOrder:
     """Numbers of candidates, the best first.
@@ -38,9 +41,10 @@ class RankedOrder:
         """Yield the numbers that nobody has taken, the best first."""
         while self._begin < len(self) and self._order[self._begin] in self._taken:
             self._begin += 1
-        for number in self._order[self._begin :].tolist():
-            if number not in self._taken:
-                yield number
+        for begin in range(self._begin, len(self), AT_ONCE):
+            for number in self._order[begin : begin + AT_ONCE].tolist():
+                if number not in self._taken:
+                    yield number
 
     def take(self, number: int) -> None:
         """Let a number be left no more."""

@@ -10,7 +10,7 @@ import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import OVER, RUNNING, Phase, TaskItem
-from adaptive_scheduler.core.rows.task_results import task_result, told
+from adaptive_scheduler.core.rows.task_results import collected, task_result
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.wire.tasks import LastTry, TaskResult, TaskView
 from adaptive_scheduler.errors import DatabaseError, InputError
@@ -96,9 +96,9 @@ def described(row: TaskItem, facts: Facts, view: TaskView | None) -> dict[str, A
     reason = row.reason
     try:
         last = facts.get("times", row.id)
-        collected = told(facts.get("told", row.id), row)
+        when = collected(facts.get("told", row.id), row)
     except DatabaseError as lost:  # of one task: all others are to be seen
-        last, collected, reason = None, None, f"{reason} ({lost})".strip()
+        last, when, reason = None, None, f"{reason} ({lost})".strip()
     if row.phase is RUNNING:
         where = {**_NOWHERE, "job": row.job or "", "handed_out": row.changed}
         if view is not None and view.phase == RUNNING:
@@ -107,7 +107,7 @@ def described(row: TaskItem, facts: Facts, view: TaskView | None) -> dict[str, A
         where = where_and_when(_decode_try(last))
     else:
         where = _NOWHERE
-    return {**found, **where, "collected": collected, "reason": reason}
+    return {**found, **where, "collected": when, "reason": reason}
 
 
 def where_and_when(last: LastTry) -> dict[str, Any]:

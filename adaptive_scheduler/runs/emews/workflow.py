@@ -59,12 +59,22 @@ class Workflow:
     @property
     def notes(self) -> list[str]:
         """What its user should know: settings that are not needed, or mean less than in EMEWS."""
-        return self.file.notes
+        given = self.file.queue.ssh_config
+        if given is None or os.environ.get(SSH_VARIABLE, _ssh(given)) == _ssh(given):
+            return self.file.notes
+        return [
+            *self.file.notes,
+            f"ssh_config: {given} is not used: {SSH_VARIABLE} says which ssh is. Unset it, or leave ssh_config out.",
+        ]
 
     @property
     def refit_tag(self) -> str | None:
         """The tag of tasks that fit the model; None: they are none, and the program does it."""
         return None if self.file.reprioritize_endpoint is None else REFIT
+
+    def folder(self, experiment_id: str) -> str:
+        """Return the run's folder, as commands take it: a path, or a url of ssh."""
+        return _folder(self.file.queue, experiment_id)
 
     def executor(self, experiment_id: str, **options: Any) -> Executor:
         """Return an executor with the first pool; one that was begun before is carried on.
@@ -81,10 +91,9 @@ class Workflow:
         InputError, FarHostError
             Nothing was started.
         """
-        folder = _folder(self.file.queue, experiment_id)
         first, *self._waiting = self.file.pools
         executor = Executor(
-            self._places[first.name], folder, python=self.file.queue.python, pool=first.name,
+            self._places[first.name], self.folder(experiment_id), python=self.file.queue.python, pool=first.name,
             **self._settings(first), **options,
         )  # fmt: skip
         try:
@@ -166,6 +175,11 @@ def _folder(queue: EmewsQueue, experiment_id: str) -> str:
     if queue.host is None:
         return os.fspath(Path(queue.folder or "").expanduser() / experiment_id)
     if queue.ssh_config is not None and SSH_VARIABLE not in os.environ:
-        os.environ[SSH_VARIABLE] = shlex.join(["ssh", "-F", os.path.expanduser(queue.ssh_config)])
+        os.environ[SSH_VARIABLE] = _ssh(queue.ssh_config)
     folder = queue.folder or "~"
     return f"ssh://{queue.host}/{quote(folder.lstrip('/'), safe='/~')}/{experiment_id}"
+
+
+def _ssh(config: str) -> str:
+    """Return ssh's command line with this configuration."""
+    return shlex.join(["ssh", "-F", os.path.expanduser(config)])

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from adaptive_scheduler.core.tasks.resources import TaskResources
+from adaptive_scheduler.core.wire.slots import SlotCount, Slots
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.optimizers.ranking.model import RankingModel
 from adaptive_scheduler.runs.driver.executor import Executor
@@ -28,9 +29,21 @@ class RefitTasks:
 
     def __init__(self, executor: Executor, refit_on: str | Executor) -> None:
         self._book = executor._book  # noqa: SLF001  a part of the driver
-        self._settings = _settings(executor, refit_on)
+        self._given, self._settings = refit_on, _settings(executor, refit_on)
         self._pins = ExitStack()
         self._pinned: RankingModel | None = None
+
+    def refuse_unplaceable(self) -> None:
+        """Raise InputError if nothing can ever run a fit: else that is told after hours, when one is due."""
+        needs = self._settings.resources or TaskResources()
+        reply = self._book.keeper.ask(Slots(needs, self._settings.tag))
+        assert isinstance(reply, SlotCount), reply
+        if reply.never:
+            accepts = f", accepts=[{self._settings.tag!r}]" if self._settings.tag else ""
+            raise InputError(
+                f"refit_on={self._given!r}: {reply.never} Fits need one before the runner starts: "
+                f"executor.add_pool(...{accepts})."
+            )
 
     def __call__(self, model: RankingModel, numbers: list[int], values: list[float]) -> Future[Any]:
         """Submit a fit."""

@@ -150,9 +150,11 @@ class Runner:
         return self.start().wait()
 
     def start(self) -> Runner:
-        """Begin, in a thread, and return at once."""
+        """Begin, in a thread, and return at once; InputError if no pool takes what `refit_on` says."""
         if self._ended is not None:
             raise InputError("this Runner was started before: make another one, also to go on.")
+        if self._fits is not None:
+            self._fits.refuse_unplaceable()
         self._ended = Future()
         threading.Thread(target=self._run_to_end, args=(self._ended,), name="runner").start()
         return self

@@ -10,10 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from adaptive_scheduler.core.rows.row import Phase
+from adaptive_scheduler.runs.task_history import MOST_FILES
 from adaptive_scheduler.runs.views.render import STYLES
 from adaptive_scheduler.runs.views.tables import duration, table
 
 _ENDED = ("done", "failed", "cancelled")
+#: Ends of tries that count, and what they are called.
+_COUNTS = (
+    ("fails", "failed"), ("crashes", "died"), ("cuts", "cut by a walltime"), ("losses", "lost with its node"),
+)  # fmt: skip
 #: What is known of one task, by name.
 Facts = Mapping[str, Any]
 
@@ -66,7 +71,7 @@ def task_lines(task: Facts) -> list[Text]:
         "exit code": str(task["code"]) if task["code"] else "",
         "memory": f"{task['peak'] / 2**20:,.0f} MiB at most" if task.get("peak") else "",
         "folder": task["folder"],
-        "files": ", ".join(one["name"] for one in task["files"]),
+        "files": _files(task),
         "output": task["log"],
         "value": task["value"],
     }
@@ -75,6 +80,11 @@ def task_lines(task: Facts) -> list[Text]:
         Text.assemble((f"{name:<{width}}  ", "dim"), text) for name, text in shown.items() if text
     ]
     return [title, *lines, *_listed("Why it waits", task["waits"]), *_history(task)]
+
+
+def _files(task: Facts) -> str:
+    names = [one["name"] for one in task["files"]]
+    return ", ".join([*names, *(["..."] if len(names) >= MOST_FILES else [])])
 
 
 def _listed(title: str, texts: Sequence[str]) -> list[Text]:
@@ -97,11 +107,7 @@ def _tries(task: Facts) -> str:
     """How often it was begun; a try that is under way is counted when it ends."""
     if not task["attempts"]:
         return ""
-    counts = [
-        f"{task[name]} {text}"
-        for name, text in (("fails", "failed"), ("crashes", "died"), ("cuts", "cut by a walltime"))
-        if task[name]
-    ]
+    counts = [f"{task[name]} {text}" for name, text in _COUNTS if task[name]]
     n = str(task["attempts"])
     allowed = (
         f"{task['retries']} more allowed" if task["retries"] and task["state"] not in _ENDED else ""

@@ -149,7 +149,8 @@ class HeadProcess:
         self._selector = selectors.DefaultSelector()
         for path in (folder.values, folder.functions):
             path.mkdir(mode=0o700, exist_ok=True)
-        self._link = HeadLink(folder, owner, hello_of(nodes.at_first(), submit))
+        me = msgspec.structs.replace(owner, run=config.run)
+        self._link = HeadLink(folder, me, hello_of(nodes.at_first(), submit))
         self._nodes = Nodes(folder, self._selector, self, nodes)
         self._selector.register(self._link.answered, selectors.EVENT_READ, self._take_answers)
         self._selector.register(self._signals.fd, selectors.EVENT_READ, self._take_signals)

@@ -71,11 +71,9 @@ class HeadLink:
 
     def introduce(self, nodes: list[NodeInventory]) -> None:
         """Tell managers that come later that there is this."""
+        folder, owner, hello = self._to
         cores = sum(len(node.cores) for node in nodes)
-        with self._lock:
-            folder, owner, hello = self._to
-            hello = msgspec.structs.replace(hello, ranks=cores, inventory=list(nodes))
-            self._to = folder, owner, hello
+        self._to = folder, owner, msgspec.structs.replace(hello, ranks=cores, inventory=list(nodes))
 
     def away_for(self) -> float:
         """Seconds since the manager was first not reached; 0 while it answers."""
@@ -170,6 +168,3 @@ class HeadLink:
         if isinstance(reply, Refused):
             raise RequestRefusedError(reply.code, reply.reason)
         assert isinstance(reply, Welcome), reply
-        with self._lock:
-            folder, owner, hello = self._to
-            self._to = folder, owner, msgspec.structs.replace(hello, run=reply.run)

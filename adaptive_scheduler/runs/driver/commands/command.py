@@ -18,6 +18,7 @@ import msgspec
 
 from adaptive_scheduler.core.tasks.command_spec import (
     LATER,
+    LOG_FILE,
     PARAM_FILE,
     CommandSpec,
     CommandStep,
@@ -138,10 +139,14 @@ class Command:
         missing = [str(path) for path in self.inputs if not path.exists()]
         if missing:
             raise InputError(f"inputs: {missing[0]} does not exist.")
-        names = [path.name for path in (*self.inputs, *self.links)]
-        if self.links and len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise InputError(f"inputs and links: two are called {twice!r}, in one folder.")
+        names = [path.name for path in (*dict.fromkeys(self.inputs), *self.links)]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"inputs and links: two are called {name!r}, in one folder.")
+            if name in (PARAM_FILE, LOG_FILE):
+                raise InputError(
+                    f"inputs and links: the task's folder has a file {name!r} of its own. Give it another name."
+                )
 
     def __call__(self, *_args: Any, **_parameters: Any) -> Any:
         """Say that it is run by an `Executor`."""
@@ -193,7 +198,7 @@ class Command:
             log = site.folder.logs / f"task-{name}.log"
             site.make_folder(log.parent)
         else:
-            log = own / "log"
+            log = own / LOG_FILE
             site.make_task_folder(own, text, self.inputs, self.links)
         program = CommandSpec(
             steps, site.call_place().folder if own is None else str(own), str(log), rule=self._pickled_rule,
@@ -212,7 +217,11 @@ class Command:
 def _paths(name: str, given: Sequence[str | os.PathLike[str]]) -> list[Path]:
     if isinstance(given, str | os.PathLike):
         raise InputError(f"{name}={os.fspath(given)!r} must be a list of files: {name}=[...].")
-    return [Path(one).absolute() for one in given]
+    texts = [os.fspath(one) for one in given]
+    for text in texts:
+        if not text or Path(text).absolute().name in ("", ".."):
+            raise InputError(f"{name}: {text!r} has no name. Give the path of a file or folder.")
+    return [Path(text).absolute() for text in texts]
 
 
 def _name_of(key: str) -> str:

@@ -114,6 +114,8 @@ def test_an_output_has_the_values_of_one_search(executor, home, program, value):
     claim = next((home / "out" / ".adaptive-scheduler").glob("*.values"))
     claim.write_text(claim.read_text().replace(str(executor.folder.home), str(home / "gone")))
     assert command_search(program, executor, 2, value=value, output="out", name="other").run().done
+    with pytest.raises(InputError, match="are those of the search 'other'"):
+        command_search(program, executor, 2, value=value, output="out").run()
 
 
 def test_a_search_of_another_space_says_what_to_do(executor, home):

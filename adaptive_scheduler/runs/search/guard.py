@@ -45,7 +45,7 @@ def alone(folder: RunFolder, name: str) -> Iterator[None]:
 def claim_values(output: Path, file: str, folder: RunFolder, name: str) -> None:
     """Say that the values in an output are those of a search.
 
-    Each says so before it looks, so that of two that begin at once at least one sees the other.
+    Each says so, and then looks once more, so that of two that begin at once at least one sees the other.
 
     Parameters
     ----------
@@ -65,18 +65,33 @@ def claim_values(output: Path, file: str, folder: RunFolder, name: str) -> None:
     text = json.dumps(mine)
     claims = output / SWEEPS_NAME
     path = claims / f"{name}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}{_CLAIM}"
+    if path.exists():
+        return
+    _refuse_others(output, claims, mine)
     with files.naming(path):
         claims.mkdir(exist_ok=True)
     files.write_atomically(path, text.encode())
-    for other in claims.glob(f"*{_CLAIM}"):
+    try:
+        _refuse_others(output, claims, mine)
+    except InputError:
+        path.unlink()
+        raise
+
+
+def _refuse_others(output: Path, claims: Path, mine: dict[str, str]) -> None:
+    """Raise InputError if another search has the same files; removes what those have left whose run is gone."""
+    for path in claims.glob(f"*{_CLAIM}"):
         try:
-            its = json.loads(other.read_bytes())
+            its = json.loads(path.read_bytes())
         except FileNotFoundError:  # refused at this moment
             continue
-        if its["file"] == file and its != mine and Path(its["run"]).is_dir():
-            path.unlink()
-            raise InputError(
-                f"output={output}: its files {file} are those of the search {its['search']!r} (its run: "
-                f"{its['run']}), which would take the values of this one for its own. Give another output, or "
-                "remove that run."
-            )
+        if its["file"] != mine["file"] or its == mine:
+            continue
+        if not Path(its["run"]).is_dir():
+            path.unlink(missing_ok=True)
+            continue
+        raise InputError(
+            f"output={output}: its files {its['file']} are those of the search {its['search']!r} (its run: "
+            f"{its['run']}), which would take the values of this one for its own. Give another output, or "
+            "remove that run."
+        )

@@ -30,6 +30,8 @@ class ObjectMethod:
     attempts = 0
 
     def __init__(self, space: Space, optimizer: Any) -> None:
+        if isinstance(optimizer, type):
+            raise InputError(f"method={optimizer!r} is a class: give an object of it.")
         self._space, self._optimizer = space, optimizer
         self._is_gest = callable(getattr(optimizer, "suggest", None))
         self._is_told_dicts = self._is_gest

@@ -452,6 +452,7 @@ def test_an_object_that_gives_too_few_points_is_an_error():
         ({"method": "skopt:XX"}, "GP, RF, ET"),
         ({"method": "optuna:xx"}, "tpe, random"),
         ({"method": object()}, "ask and tell"),
+        ({"method": dict}, "is a class: give an object of it"),
         ({"method": "skopt:RF", "acq_fun": "LCB"}, "acq_fun='LCB' is no option"),
         ({"method": "skopt:RF", "acq_func": "XX"}, "acq_func"),
         ({"method": "skopt:RF", "acq_func": "EIps"}, "time that each point took"),

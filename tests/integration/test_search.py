@@ -96,7 +96,35 @@ def test_the_output_is_that_of_the_environment(executor, home, monkeypatch):
         "echo {x} > $OUTPUT/v.{_index}", executor, 2, value=float_file("v.{_index}")
     ).run()
     assert outcome.done == 2
-    assert sorted(path.name for path in (home / "there").iterdir()) == ["v.0", "v.1"]
+    assert sorted(path.name for path in (home / "there").glob("v*")) == ["v.0", "v.1"]
+
+
+@pytest.mark.parametrize(
+    ("program", "value"),
+    [("echo {x} > $OUTPUT/v.{_index}", float_file("v.{_index}")), ("echo value {x}", regex_value(r"value (\S+)"))],
+)  # fmt: skip
+def test_an_output_has_the_values_of_one_search(executor, home, program, value):
+    """Those of a second one took their places, and the first one read them when it was run again."""
+    first = command_search(program, executor, 2, value=value, output="out").run()
+    with pytest.raises(InputError, match=r"are those of the search 'search'.*Give another output"):
+        command_search(program, executor, 2, value=value, output="out", name="other").run()
+    assert [row["name"] for row in executor.tasks()] == ["search-0000", "search-0001"]
+    again = command_search(program, executor, 2, value=value, output="out").run()
+    assert (again.best, again.done) == (first.best, 2)
+    claim = next((home / "out" / ".adaptive-scheduler").glob("*.values"))
+    claim.write_text(claim.read_text().replace(str(executor.folder.home), str(home / "gone")))
+    assert command_search(program, executor, 2, value=value, output="out", name="other").run().done
+    with pytest.raises(InputError, match="are those of the search 'other'"):
+        command_search(program, executor, 2, value=value, output="out").run()
+
+
+def test_a_search_of_another_space_says_what_to_do(executor, home):
+    command_search("echo value {x}", executor, 1).run()
+    made = OptimizerLearner(Command("echo {y}", value=regex_value("(.*)")), {"y": (0, 1.0)})
+    with pytest.raises(
+        InputError, match=r"task 0 of the run .* is of another space.*Give the space"
+    ):
+        Search(made, executor, 2).run()
 
 
 def test_a_function_is_called_by_name_and_what_it_prints_is_in_its_log(executor, home):

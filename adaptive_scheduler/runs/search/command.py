@@ -97,6 +97,22 @@ class SearchCommand(Command):
             path.unlink(missing_ok=True)
 
 
+def file_of_value(command: Command, log: str) -> str:
+    """Return the name of the files in the output from which values are read; "" if there are none.
+
+    Parameters
+    ----------
+    command : Command
+    log : str
+        Name of the logs, in which a rule without a file looks.
+    """
+    name = getattr(command.rule, "name", "")
+    if not name:
+        return log if getattr(command.rule, "needs_log", False) else ""
+    has_own = bool(command.inputs) or _names_param_file(command.steps)
+    return "" if has_own or _IN_NAME.search(name) is None else name
+
+
 def placeholders_of_name(name: str) -> list[str]:
     """Return the names of placeholders in the name of a file."""
     return [match[1] for match in _IN_NAME.finditer(name)]

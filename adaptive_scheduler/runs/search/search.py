@@ -16,11 +16,13 @@ from adaptive_scheduler.core.searches.space import is_number
 from adaptive_scheduler.errors import USER_RAISES, InputError, RequestRefusedError, TaskError
 from adaptive_scheduler.optimizers.learner import OptimizerLearner
 from adaptive_scheduler.optimizers.numbered import Point
+from adaptive_scheduler.runs.driver.commands.command import Command
 from adaptive_scheduler.runs.driver.executor import Executor
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.search.asker import Asker
+from adaptive_scheduler.runs.search.command import file_of_value
 from adaptive_scheduler.runs.search.ends import SearchFailure, has_ended_by_itself, value_of
-from adaptive_scheduler.runs.search.guard import alone
+from adaptive_scheduler.runs.search.guard import alone, claim_values
 from adaptive_scheduler.runs.search.tasks import SearchTasks, names_of, refuse_wrong_task
 
 #: Points that are chosen before somebody waits for them, at most.
@@ -189,6 +191,7 @@ class Search:
             )
         with alone(self._executor.folder, self._names.search):
             self._names.output.mkdir(parents=True, exist_ok=True)
+            self._claim_values()
             out = self._take_known()
             self._asker.start()
             try:
@@ -199,6 +202,11 @@ class Search:
         if self._flow.is_stopped:
             raise TaskError(self._why_it_stopped())
         return self._outcome
+
+    def _claim_values(self) -> None:
+        task = self.learner.task
+        if isinstance(task, Command) and (file := file_of_value(task, self._names.log)):
+            claim_values(self._names.output, file, self._executor.folder, self._names.search)
 
     def _take_known(self) -> dict[Point, TaskFuture[Any]]:
         """Tell the learner what the run has; returns what is out."""

@@ -155,7 +155,16 @@ class SearchTasks:
             if (number := self._names.number(future.settings.key)) is not None
         ]
         for number, future in sorted(found, key=lambda one: one[0]):
-            yield (number, self._space.native(future.kwargs)), future
+            yield (number, self._native(number, future.kwargs)), future
+
+    def _native(self, number: int, parameters: dict[str, Any]) -> Values:
+        try:
+            return self._space.native(parameters)
+        except InputError as error:
+            raise InputError(
+                f"task {number} of the run {self._executor.folder.home} is of another space: {error} "
+                "Give the space that it was begun with, or another output and folder."
+            ) from error
 
     def log(self, point: Point) -> Path:
         """Return where a task writes."""

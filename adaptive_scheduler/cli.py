@@ -94,7 +94,10 @@ def main() -> None:
         except typer.Exit as end:
             sys.exit(end.exit_code)
         return
-    app(prog_name="adaptive-scheduler")
+    try:
+        app(prog_name="adaptive-scheduler")
+    except KeyboardInterrupt:  # before a command had begun: each has its own way to end
+        sys.exit(exit_codes.INTERRUPTED)
 
 
 if __name__ == "__main__":

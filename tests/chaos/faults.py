@@ -309,7 +309,9 @@ class Faults:
         """From now to the end each job dies on one node at once, also those that run there."""
         rows = self.world.queue(5) or []
         nodes = [node for _, state, node, _ in rows if state == "RUNNING"]
-        if self.broken_node or not nodes:
+        # a run whose first job of all dies at once is held, as it should be
+        has_worked = all(run.has_evaluated() for run in self.world.runs)
+        if self.broken_node or not nodes or not has_worked:
             raise NothingToBreakError
         self.broken_node = self.dice.choice(nodes)
         (self.world.folder / f"broken-{self.broken_node}").touch()

@@ -92,6 +92,10 @@ class ChaosRun:
     def folder(self) -> Path:
         return self.run.folder.home
 
+    def has_evaluated(self) -> bool:
+        """Whether a point of any of its learners has been evaluated."""
+        return any(one.lines() for ledgers in self.mix.ledgers for one in ledgers)
+
     @staticmethod
     def wall(monotonic: float) -> float:
         """Seconds since 1970 of a moment on this host's monotonic clock."""

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -66,8 +67,8 @@ class Terminal:
         assert code is None or done.returncode == code, done.stdout
         return done.stdout
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self.argv(*words), cwd=self.folder, env=self.environ)
+    def start(self, *words: str, output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self.argv(*words), cwd=self.folder, env=self.environ, stdout=output)
 
     def learners_file(self, bad: set[int] = frozenset()) -> str:  # type: ignore[assignment]
         (self.folder / "study.py").write_text(LEARNERS.format(bad=set(bad) or "set()"))
@@ -219,8 +220,12 @@ def test_a_detached_run_whose_manager_is_killed_is_resumed_and_cancelled(
 
 def test_ctrl_c_while_watching_leaves_the_run_alone(terminal: Terminal) -> None:
     terminal.run("run", terminal.learners_file(), *LOCAL, "--goal", "1h", "--detach")
-    watching = terminal.start("status", "study", "--watch")
-    terminal.until(lambda snapshot: snapshot.phases.get("running", 0) == 2)
+    shown = terminal.folder / "shown"
+    with shown.open("wb") as output:
+        watching = terminal.start("status", "study", "--watch", output=output)
+    terminal.until(
+        lambda snapshot: snapshot.phases.get("running", 0) == 2 and shown.stat().st_size > 0
+    )
     watching.send_signal(signal.SIGINT)
     assert watching.wait(60) == 130
     assert terminal.status()["alive"] is True

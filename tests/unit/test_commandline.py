@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from adaptive_scheduler import cli
 from adaptive_scheduler.cli import app
 from adaptive_scheduler.commandline.input.find_learner import find_learner
 from adaptive_scheduler.commandline.input.find_run import find_run, runs_below
@@ -374,3 +376,16 @@ def test_json_leaves_no_field_out() -> None:
 def test_of_several_results_for_one_thing_the_failed_one_counts() -> None:
     good, bad = CheckResult("MPI", True), CheckResult("MPI", False, "worlds of 1", "use --mpi=pmi2")
     assert merge([good, bad, good]) == [bad]
+
+
+def test_a_ctrl_c_before_a_command_has_begun_ends_it_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(prog_name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    monkeypatch.setattr(sys, "argv", ["adaptive-scheduler", "status"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130

@@ -28,6 +28,9 @@ _NONE = ("", "none", "(null)", "task/none")
 _VARIABLES = {"cpu-bind": "SLURM_CPU_BIND", "mpi": "SLURM_MPI_TYPE"}
 #: For Intel MPI's Hydra: in a job it places ranks as the batch system's list of nodes says, not as ``-ppn``.
 HYDRA_PLACES = {"I_MPI_JOB_RESPECT_PROCESS_PLACEMENT": "0"}
+#: For Hydra on one node of a job of several: else it takes the hosts of the batch system's list in turn, and each rank
+#: has a node of its own for it, although all of them are here.
+ONE_NODE = {"HYDRA_LAUNCHER": "fork", "HYDRA_RMK": "user"}
 #: For Hydra, in place of `ssh`: the way to another node that PBS has. As it is given the command as
 #: one text, a shell has to take it apart. Tried on a real OpenPBS.
 TMRSH = '#!/bin/sh\nhost=$1\nshift\nexec pbs_tmrsh "$host" /bin/sh -c "$*"\n'
@@ -115,7 +118,7 @@ def mpiexec_line(program: str, nodes: Sequence[str], per_node: int, tmrsh: str =
     per_node : int
         Ranks.
     tmrsh : str
-        File with `TMRSH`; "": all is on this machine.
+        File with `TMRSH`; "": all is on this machine, see `ONE_NODE`.
     """
     n = ["-n", str(len(nodes) * per_node)]
     if not tmrsh:
@@ -146,7 +149,7 @@ def own_launcher(
         found = {"SLURM_OVERLAP": "1", "SLURM_MEM_PER_NODE": "0"}
         found |= {_VARIABLES[name]: value for name, value in settings.items()}
     if n_nodes == 1:
-        return {**found, "HYDRA_LAUNCHER": "fork"}
+        return {**found, **ONE_NODE}
     if settings is not None:
         return {**found, "HYDRA_LAUNCHER": "slurm"}
     return {"HYDRA_LAUNCHER": "rsh", "HYDRA_LAUNCHER_EXEC": tmrsh} if tmrsh else {}

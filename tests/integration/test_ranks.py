@@ -398,6 +398,7 @@ def test_over_two_nodes_of_pbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             monkeypatch.setenv(name, value)
         scheduler = PBS(nodes=2, cores=4, walltime="10m")
         with Executor(scheduler, tmp_path / "run", idle=20, interval=1) as executor:
+            ranks_share_one_node_of_several(executor)
             over_two_nodes(executor, tmp_path)
             all_ranks_may_save_when_their_job_ends(executor, tmp_path)
 
@@ -422,6 +423,20 @@ def over_two_nodes(executor: Executor, folder: Path) -> None:
     what_is_left_on_all_nodes_is_gone(executor, folder)
     all_ranks_may_save(executor, folder)
     the_agent_of_another_node_dies(executor, folder, nodes[3])
+
+
+def ranks_share_one_node_of_several(executor: Executor) -> None:
+    """PBS's list has each host once: Hydra gave each rank a node of its own, and the ranks refused."""
+    local = 'echo "local ${SLURM_LOCALID:-$MPI_LOCALRANKID}"'
+    two = executor.options(resources=TaskResources(ranks_per_node=2))
+    launched = two.submit(Command(local))
+    mpiexec = shlex.quote(str(Path(sys.executable).parent / "mpiexec"))
+    own = two.submit(
+        Command(f"{mpiexec} -n 2 sh -c 'echo local $MPI_LOCALRANKID'", launch_ranks=False)
+    )
+    for future in (launched, own):
+        assert future.result(PATIENCE) == 0
+        assert [one for one in log_lines(future.log) if "local" in one] == ["local 0", "local 1"]
 
 
 def log_lines(log: Any) -> list[str]:

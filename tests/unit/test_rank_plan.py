@@ -295,7 +295,7 @@ def test_an_salloc_elsewhere_is_no_node() -> None:
 
 
 def test_a_programs_own_launcher_finds_the_way() -> None:
-    assert own_launcher(1, None) == {"HYDRA_LAUNCHER": "fork"}
+    assert own_launcher(1, None) == {"HYDRA_LAUNCHER": "fork", "HYDRA_RMK": "user"}
     assert own_launcher(2, None, "/tmrsh")["HYDRA_LAUNCHER_EXEC"] == "/tmrsh"
     assert own_launcher(2, {"mpi": "pmi2"}) == {
         "SLURM_OVERLAP": "1", "SLURM_MEM_PER_NODE": "0", "SLURM_MPI_TYPE": "pmi2",

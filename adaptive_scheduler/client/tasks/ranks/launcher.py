@@ -18,6 +18,7 @@ from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.schedulers.base import default_mpiexec
 from adaptive_scheduler.schedulers.rank_launch import (
     HYDRA_PLACES,
+    ONE_NODE,
     TMRSH,
     is_in_slurm,
     launch_environment,
@@ -93,7 +94,8 @@ def find_launcher(ranks: Ranks, environ: Mapping[str, str], folder: Path) -> Ran
         )
     tmrsh = _tmrsh(ranks, environ, folder)
     line = mpiexec_line(path, nodes, ranks.per_node, tmrsh)
-    return RankLauncher(line, {**environment, **HYDRA_PLACES}, has_input=False)
+    places = HYDRA_PLACES if tmrsh else {**HYDRA_PLACES, **ONE_NODE}
+    return RankLauncher(line, {**environment, **places}, has_input=False)
 
 
 def own_environment(ranks: Ranks, environ: Mapping[str, str], folder: Path) -> dict[str, str]:

@@ -259,3 +259,8 @@ def _check_ledger(nodes: list[NodeInventory], held: list[tuple[TaskResources, Pl
     assert len(cores) == len(set(cores))
     assert all(share <= GPU_SHARES for share in shares.values())
     assert all(memory[number] <= (node.memory or 0) for number, node in enumerate(nodes))
+
+
+def test_what_a_task_needs_can_be_printed_as_it_was_typed() -> None:
+    typed = TaskResources(memory="2GB", walltime="20m")  # type: ignore[arg-type]
+    assert str(typed) == str(TaskResources(memory=2 * 2**30, walltime=1200.0))

@@ -61,9 +61,9 @@ class TaskResources(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
         if self.gpus_per_rank:
             parts.append(f"{self.ranks_per_node} x {self.gpus_per_rank:g} GPUs on each")
         if self.memory is not None:
-            parts.append(f"{self.memory / 2**30:.3g} GiB on each")
+            parts.append(f"{size(self.memory, 'memory') / 2**30:.3g} GiB on each")
         if self.walltime is not None:
-            parts.append(f"walltime {length_text(self.walltime)}")
+            parts.append(f"walltime {length_text(seconds(self.walltime, 'walltime'))}")
         return ", ".join(parts)
 
 

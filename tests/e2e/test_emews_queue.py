@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.emews_queue import RankedQueue
-from tests.integration.test_driver_deaths import processes_of, wait_for
+from tests.integration.test_driver_deaths import kill_all, processes_of, wait_for
 
 POOL = {"type": "local", "CFG_NODES": 1, "CFG_PPN": 2, "CFG_PROCS": "$(( CFG_NODES * CFG_PPN ))"}
 HERE = {"type": "local", "scheduler": "here", "CFG_PROCS": 2}
@@ -24,8 +24,7 @@ SMALL = {"search_space_size": 40, "num_guesses": 30, "retrain_after": 6}
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     yield tmp_path
-    for process in processes_of(tmp_path):
-        process.kill()
+    kill_all(tmp_path)
 
 
 def queue(home: Path, pools: dict[str, Any], **changes: Any) -> RankedQueue:

@@ -10,16 +10,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
 from tests.clusters.pbs import PrivatePBS
 from tests.clusters.slurm import PrivateSlurm
 from tests.contract.test_optimizers import theirs
-from tests.integration.test_driver_deaths import processes_of, wait_for
+from tests.integration.test_driver_deaths import kill_all, processes_of, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "search.md").read_text()
@@ -36,8 +38,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "a folder" / "async_search"
     shutil.copytree(ROOT / "examples" / "async_search", folder)
     yield folder
-    for process in processes_of(tmp_path):
-        process.kill()
+    kill_all(tmp_path)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -391,12 +392,13 @@ def kill(kind: str, driver: subprocess.Popen[str], home: Path) -> None:
     if kind == "driver":
         driver.kill()
         return
-    found = [
-        process for process in processes_of(home)
-        if words[kind] in " ".join(process.cmdline()) and "node" not in " ".join(process.cmdline())
-    ]  # fmt: skip
-    assert found, kind
-    found[0].kill()
+    for process in processes_of(home):
+        with suppress(psutil.NoSuchProcess):  # it has just ended by itself
+            line = " ".join(process.cmdline())
+            if words[kind] in line and "node" not in line:
+                process.kill()
+                return
+    raise AssertionError(kind)
 
 
 @pytest.mark.slurm

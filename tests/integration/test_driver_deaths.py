@@ -51,19 +51,24 @@ def processes_of(home: Path) -> list[psutil.Process]:
             words = " ".join(process.cmdline()) + process.environ().get(
                 "ADAPTIVE_SCHEDULER_RUN", ""
             )
+            if os.fspath(home) in words and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
         except psutil.Error:
             continue
-        if os.fspath(home) in words and process.status() != psutil.STATUS_ZOMBIE:
-            found.append(process)
     return found
+
+
+def kill_all(home: Path) -> None:
+    """Kill everything that belongs to a run, but for what has just ended by itself."""
+    for process in processes_of(home):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
-    for process in processes_of(tmp_path):
-        with suppress(psutil.NoSuchProcess):  # it has ended by itself since
-            process.kill()
+    kill_all(tmp_path)
 
 
 def start_driver(home: Path, what: str, patience: float = 600.0) -> subprocess.Popen[str]:
@@ -168,7 +173,8 @@ def test_a_manager_writes_nothing_into_the_next_run_of_its_folder(home: Path) ->
     former.suspend()
     for process in processes_of(home):  # its job has ended, and it has not seen that
         if process.pid != former.pid:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
     shutil.rmtree(executor.folder.home)
     with Executor(Here(slots=1), folder=home / "run") as executor:
         assert executor.submit(pow, 2, 4).result(PATIENCE) == 16

@@ -22,7 +22,7 @@ from tests.clusters.slurm import PrivateSlurm
 from tests.clusters.sshd import HOST, PrivateSshd
 from tests.effort import FULL, times
 from tests.integration.emews_queue import RankedQueue
-from tests.integration.test_driver_deaths import processes_of, wait_for
+from tests.integration.test_driver_deaths import kill_all, processes_of, wait_for
 
 #: Slots of each pool of the cluster, on two nodes of one job.
 SLOTS = 8
@@ -36,8 +36,7 @@ SIZE = {
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
-    for process in processes_of(tmp_path):
-        process.kill()
+    kill_all(tmp_path)
 
 
 def pool(**settings: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from adaptive_scheduler.scheduler import Here
 from tests.contract.test_optimizers import theirs
 from tests.effort import times
 from tests.integration.search_driver import SPACE, N, learner
-from tests.integration.test_driver_deaths import processes_of, wait_for
+from tests.integration.test_driver_deaths import kill_all, wait_for
 
 LINE = {"x": (0.0, 1.0)}
 
@@ -35,8 +35,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OUTPUT", raising=False)
     yield tmp_path
-    for process in processes_of(tmp_path):
-        process.kill()
+    kill_all(tmp_path)
 
 
 @pytest.fixture

@@ -198,3 +198,17 @@ def test_each_interval_is_computed_and_looked_for_once():
         learner = Learner1D(scalar, (-1, 1), loss)
         adaptive_load.load(learner, {x: scalar(x) for x in np.linspace(-1, 1, n).tolist()})
         assert len(calls) == n - 1
+
+
+def test_what_was_in_flight_as_a_learner_nd_was_saved_can_be_asked_for_again():
+    """Its file had an empty queue: a learner that was killed then failed at each try (CI, LearnerND)."""
+    learner = adaptive.LearnerND(sum, [(-1, 1), (-1, 1)])
+    for point in learner.ask(4)[0]:
+        learner.tell(point, sum(point))
+    learner.ask(2)
+    assert not learner._simplex_queue or learner.pending_points
+    learner._simplex_queue.clear()
+    again = adaptive.LearnerND(sum, [(-1, 1), (-1, 1)])
+    adaptive_load.load(again, learner._get_data())
+    assert len(again._simplex_queue) == len(again.tri.simplices)
+    assert len(set(again.ask(6)[0])) == 6

@@ -65,6 +65,18 @@ def load(learner: Any, data: Any) -> None:
     else:
         learner._set_data(data)  # noqa: SLF001
         learner.remove_unfinished()
+        if type(learner) is LearnerND:
+            _queue_all(learner)
+
+
+def _queue_all(learner: LearnerND) -> None:
+    """Put back the simplices that points in flight had taken out of its queue as it was saved.
+
+    They would never be divided; without any, `ask` raises.
+    """
+    queue = learner._simplex_queue  # noqa: SLF001
+    simplices = ((loss, simplex, None) for simplex, loss in learner._losses.items())  # noqa: SLF001
+    learner._simplex_queue = type(queue)(simplices, key=queue.key)  # noqa: SLF001
 
 
 def tidy(learner: Any) -> None:

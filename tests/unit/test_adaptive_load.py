@@ -206,8 +206,7 @@ def test_what_was_in_flight_as_a_learner_nd_was_saved_can_be_asked_for_again():
     for point in learner.ask(4)[0]:
         learner.tell(point, sum(point))
     learner.ask(2)
-    assert not learner._simplex_queue or learner.pending_points
-    learner._simplex_queue.clear()
+    learner._simplex_queue.clear()  # as the file of the killed one had it
     again = adaptive.LearnerND(sum, [(-1, 1), (-1, 1)])
     adaptive_load.load(again, learner._get_data())
     assert len(again._simplex_queue) == len(again.tri.simplices)

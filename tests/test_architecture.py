@@ -99,6 +99,7 @@ CATCH_ALL = {
     "runs/load_data.py": 2,
     "runs/runner/runner.py": 1,
     "runs/task_details.py": 3,
+    "runs/views/page/details.py": 1,
 }
 
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc"}

@@ -101,6 +101,7 @@ CATCH_ALL = {
     "runs/web/browser_talk.py": 1,
     "runs/web/in_thread.py": 1,
     "runs/task_details.py": 3,
+    "runs/views/page/details.py": 1,
 }
 
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc"}

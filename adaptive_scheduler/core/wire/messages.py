@@ -164,6 +164,12 @@ class Retry(msgspec.Struct, frozen=True, gc=False, tag=True):
     reopen: bool = False
 
 
+class ChangeMaxJobs(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """Sets how many jobs a run of learners has at most at a time; jobs that run go on."""
+
+    max_jobs: int
+
+
 class Stop(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Ends the manager's process; jobs go on and wait for the next one."""
 
@@ -175,7 +181,7 @@ Request = (
     | OpenRun | CloseRun  # of drivers
     | DescribeTasks | WhyWaits  # of drivers and people
     | AddPool | RemovePool | Pools | Slots  # of drivers and people
-    | Status | Cancel | CancelItems | Resume | Retry | Stop  # of people
+    | Status | Cancel | CancelItems | Resume | Retry | ChangeMaxJobs | Stop  # of people
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 from rich.theme import Theme
 
-from adaptive_scheduler.core.rows.row import TASK, Phase
+from adaptive_scheduler.core.rows.row import TASK, Item, Phase
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
 from adaptive_scheduler.runs.views import pools
@@ -282,7 +282,7 @@ def failures(snapshot: Snapshot) -> list[Text]:
 # ------------------------------------------------------------------------- texts
 
 
-def common_folder(items: Sequence[ItemView]) -> str:
+def common_folder(items: Sequence[ItemView] | Sequence[Item]) -> str:
     """The folder that holds all data, to be shown once; "" if there is none."""
     names = [name for item in items for name in _names(item.fname)]
     folders = {os.path.dirname(name) for name in names}  # noqa: PTH120  keeps its type str

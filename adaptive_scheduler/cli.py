@@ -13,6 +13,7 @@ import typer
 
 from adaptive_scheduler.commandline.cancel import cancel
 from adaptive_scheduler.commandline.check import check
+from adaptive_scheduler.commandline.diagnosis.explain import explain
 from adaptive_scheduler.commandline.far_command import names_far_run, run_command_there
 from adaptive_scheduler.commandline.input.options import CommandWithAliases
 from adaptive_scheduler.commandline.input.word_lists import CommandWithLists
@@ -39,7 +40,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     epilog=exit_codes.TEXT,
 )
-for command in (run, status, logs, cancel, resume, retry, check, manager):
+for command in (run, status, explain, logs, cancel, resume, retry, check, manager):
     app.command(cls=CommandWithAliases)(command)
 for command in (tasks, task):
     app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(command)

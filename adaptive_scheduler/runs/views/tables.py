@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from adaptive_scheduler.core.times import duration_text
 from adaptive_scheduler.core.wire.snapshot import JobRow
 
 #: Columns that may be wrapped.
 _LONG = frozenset({"fname", "name", "reason", "host", "each job"})
 _LEFT = _LONG | {"phase", "state", "job", "id", "pool", "tag"}
+
+#: ``7 s``, ``12 min``, ``3 h 05 min``.
+duration = duration_text
 
 
 def table(title: str, names: Sequence[str], lines: Sequence[Sequence[Text]]) -> Table:
@@ -34,19 +38,6 @@ def cut(table: Table, n: int, rows: int | None, how: str = "--all shows them") -
         table.caption = f"and {n - rows} more ({how})"
         table.caption_justify = "left"
     return table
-
-
-def duration(seconds: float) -> str:
-    """``7 s``, ``12 min``, ``3 h 05 min``, ``2 d 04 h``."""
-    whole = max(0, round(seconds))
-    if whole < 120:
-        return f"{whole} s"
-    minutes, hours = whole // 60, whole // 3600
-    if minutes < 120:
-        return f"{minutes} min"
-    if hours < 48:
-        return f"{hours} h {minutes % 60:02d} min"
-    return f"{hours // 24} d {hours % 24:02d} h"
 
 
 def heartbeat(job: JobRow) -> Text:

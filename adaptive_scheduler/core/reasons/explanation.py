@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 
 import msgspec
@@ -73,6 +72,8 @@ class Explanation(msgspec.Struct, frozen=True):
         return self.text
 
     def _repr_html_(self) -> str:
+        import html
+
         return f"<p>{html.escape(self.text)}</p>"
 
 

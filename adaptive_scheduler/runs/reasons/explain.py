@@ -18,7 +18,6 @@ from adaptive_scheduler.core.reasons.table import (
 )
 from adaptive_scheduler.core.rows.row import Item, TaskItem
 from adaptive_scheduler.core.rows.run_state import RunState
-from adaptive_scheduler.core.suggestions import did_you_mean
 from adaptive_scheduler.core.wire.reasons import Explain, Reason, Reasons
 from adaptive_scheduler.errors import InputError, ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.io.storage import database, row_codec
@@ -73,6 +72,8 @@ def jobs_of(folder: RunFolder) -> list[str]:
 
 def no_such_job(job: str, folder: RunFolder) -> str:
     """Say that there is no such job, with ids that are near, or the last ones."""
+    from adaptive_scheduler.core.suggestions import did_you_mean
+
     known = jobs_of(folder)
     if not known:
         return f"There is no job {job} in {folder.home}: it has had none yet."

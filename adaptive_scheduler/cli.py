@@ -14,6 +14,7 @@ import typer
 from adaptive_scheduler.commandline.about.help import help_on
 from adaptive_scheduler.commandline.cancel import cancel
 from adaptive_scheduler.commandline.check import check
+from adaptive_scheduler.commandline.diagnosis.explain import explain
 from adaptive_scheduler.commandline.faces.web import web
 from adaptive_scheduler.commandline.far_command import names_far_run, run_command_there
 from adaptive_scheduler.commandline.input.options import CommandWithAliases
@@ -41,7 +42,18 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     epilog=exit_codes.TEXT,
 )
-for command in (run, status, web, logs, cancel, resume, retry, check, manager):
+for command in (
+    run,
+    status,
+    explain,
+    web,
+    logs,
+    cancel,
+    resume,
+    retry,
+    check,
+    manager,
+):
     app.command(cls=CommandWithAliases)(command)
 app.command("help")(help_on)
 for command in (tasks, task):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args, overload
 
 from adaptive_scheduler.core.options.checks import path
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.reasons.explanation import Explanation
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.times import TimeLike, optional_seconds, seconds
 from adaptive_scheduler.errors import AdaptiveSchedulerError, DataFileError, InputError, RunError
@@ -25,6 +26,7 @@ from adaptive_scheduler.io.system.submit import run_command
 from adaptive_scheduler.runs import load_data
 from adaptive_scheduler.runs import retry as retrying
 from adaptive_scheduler.runs.manager_client import ManagerClient, Rows
+from adaptive_scheduler.runs.reasons.explain import explain_item, explain_job
 from adaptive_scheduler.runs.run_item import RunItem, place_of
 from adaptive_scheduler.runs.start import change_run
 from adaptive_scheduler.runs.start.fnames import Fname
@@ -274,6 +276,26 @@ class Run:
             except InputError as error:
                 return RunStatus(status.NOT_STARTED, str(error))
         return None
+
+    def explain_row(self, row: int) -> Explanation:
+        """Say why the learner of a row does not run or is not done; see `RunItem.explain`."""
+        return explain_item(self._viewer, row)
+
+    def explain_job(self, job: str) -> Explanation:
+        """Say why a job does not run, or how it ended.
+
+        Parameters
+        ----------
+        job : str
+            The batch system's id, as `snapshot` and the batch system show it.
+
+        Raises
+        ------
+        InputError
+            The run has no such job; ids that are near are named.
+        """
+        self._must_have_started()
+        return explain_job(self._viewer, job)
 
     def info(self, interval: TimeLike = 2.0) -> None:
         """Show the run: in a terminal as tables; in a notebook as a view that updates itself.

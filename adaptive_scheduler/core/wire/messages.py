@@ -16,7 +16,7 @@ import msgspec
 from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, RemovePool
 from adaptive_scheduler.core.wire.progress import Report as Report  # noqa: PLC0414  part of the messages
-from adaptive_scheduler.core.wire.reasons import Reasons, WhyWaits
+from adaptive_scheduler.core.wire.reasons import Explain, Reasons
 from adaptive_scheduler.core.wire.slots import SlotCount, Slots
 from adaptive_scheduler.core.wire.tasks import (
     CloseRun,
@@ -179,7 +179,7 @@ Request = (
     | Trade  # of heads of pools
     | PutFunction | Submit | Collect | Fetch | Prioritise | Withdraw  # of drivers
     | OpenRun | CloseRun  # of drivers
-    | DescribeTasks | WhyWaits  # of drivers and people
+    | DescribeTasks | Explain  # of drivers and people
     | AddPool | RemovePool | Pools | Slots  # of drivers and people
     | Status | Cancel | CancelItems | Resume | Retry | ChangeMaxJobs | Stop  # of people
 )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from adaptive_scheduler.commandline.cancel import cancel
-from adaptive_scheduler.commandline.check import check
+from adaptive_scheduler.commandline.doctor import doctor
 from adaptive_scheduler.commandline.far_command import names_far_run, run_command_there
 from adaptive_scheduler.commandline.input.options import CommandWithAliases
 from adaptive_scheduler.commandline.input.word_lists import CommandWithLists
@@ -39,8 +39,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     epilog=exit_codes.TEXT,
 )
-for command in (run, status, logs, cancel, resume, retry, check, manager):
+for command in (run, status, logs, cancel, resume, retry, doctor, manager):
     app.command(cls=CommandWithAliases)(command)
+app.command("check", cls=CommandWithAliases, short_help="The other name of `doctor`.")(doctor)
 for command in (tasks, task):
     app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(command)
 app.command(cls=CommandWithNegatives, rich_help_panel="Tasks")(prioritise)
@@ -72,7 +73,7 @@ def options(
     A *learners file* is a Python file that defines `learners`, `fnames` (where the data of each
     go) and perhaps `goal`. For example:
 
-        adaptive-scheduler check --scheduler slurm --cores 4
+        adaptive-scheduler doctor --scheduler slurm --cores 4
         adaptive-scheduler run learners_file.py --scheduler slurm --cores 32 --goal 200 --detach
         adaptive-scheduler status --watch
 

@@ -13,8 +13,8 @@ import typer
 
 from adaptive_scheduler.commandline.about.help import help_on
 from adaptive_scheduler.commandline.cancel import cancel
-from adaptive_scheduler.commandline.check import check
 from adaptive_scheduler.commandline.diagnosis.explain import explain
+from adaptive_scheduler.commandline.doctor import doctor
 from adaptive_scheduler.commandline.faces.web import web
 from adaptive_scheduler.commandline.far_command import names_far_run, run_command_there
 from adaptive_scheduler.commandline.input.options import CommandWithAliases
@@ -51,10 +51,11 @@ for command in (
     cancel,
     resume,
     retry,
-    check,
+    doctor,
     manager,
 ):
     app.command(cls=CommandWithAliases)(command)
+app.command("check", cls=CommandWithAliases, short_help="The other name of `doctor`.")(doctor)
 app.command("help")(help_on)
 for command in (tasks, task):
     app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(command)
@@ -87,7 +88,7 @@ def options(
     A *learners file* is a Python file that defines `learners`, `fnames` (where the data of each
     go) and perhaps `goal`. For example:
 
-        adaptive-scheduler check --scheduler slurm --cores 4
+        adaptive-scheduler doctor --scheduler slurm --cores 4
         adaptive-scheduler run learners_file.py --scheduler slurm --cores 32 --goal 200 --detach
         adaptive-scheduler status --watch
 

@@ -66,7 +66,8 @@ class Hello(msgspec.Struct, frozen=True, gc=False, tag=True):
 
     `submit` is the number of the submit that made its job; `inventory` is what the head of a
     pool's job has, and empty for others. A node that has not come yet has no cores there (see
-    `tasks.NodeChange`).
+    `tasks.NodeChange`). `age` is for how many seconds the job has run, by its own clock; 0.0 if it
+    does not know.
     """
 
     host: str
@@ -74,6 +75,7 @@ class Hello(msgspec.Struct, frozen=True, gc=False, tag=True):
     ranks: int
     submit: int = -1
     inventory: list[NodeInventory] = []
+    age: float = 0.0
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False, tag=True):

@@ -29,6 +29,7 @@ ATTRIBUTES, RECORD_FIELDS = 10, 24
 #: Public functions whose keywords the field's users expect, or that are a command line.
 MANY_PARAMETERS = {
     "optimizers/ranking/learner.py:RankingLearner.__init__",
+    "commandline/run.py:run",
     "commandline/sweep.py:sweep",
     "runs/driver/commands/command.py:Command.__init__",
     "runs/driver/executor.py:Executor.__init__",

@@ -260,7 +260,7 @@ def waiting(snapshot: Snapshot) -> list[str]:
     """Why jobs wait, in the batch system's words, if none has started yet."""
     if snapshot.phases.get(Phase.RUNNING) or any(job.silent for job in snapshot.jobs):
         return []
-    reasons = Counter(job.reason for job in snapshot.jobs if job.reason)
+    reasons = Counter(job.reason for job in snapshot.jobs if job.reason and not job.remedy)
     return [
         f"{counted(n, 'job')} {'waits' if n == 1 else 'wait'} in the queue: {reason}"
         for reason, n in reasons.items()

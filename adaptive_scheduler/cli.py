@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from adaptive_scheduler.commandline.about.help import help_on
 from adaptive_scheduler.commandline.cancel import cancel
 from adaptive_scheduler.commandline.check import check
 from adaptive_scheduler.commandline.far_command import names_far_run, run_command_there
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 for command in (run, status, logs, cancel, resume, retry, check, manager):
     app.command(cls=CommandWithAliases)(command)
+app.command("help")(help_on)
 for command in (tasks, task):
     app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(command)
 app.command(cls=CommandWithNegatives, rich_help_panel="Tasks")(prioritise)

@@ -103,10 +103,11 @@ class Scheduler(abc.ABC):
         gpus : int or tuple, optional
             GPUs on each node; `LocalScheduler` has none.
         exclusive : bool or tuple
-            Ask for whole nodes.
+            Ask for whole nodes, shared with nobody.
         executor_type : str, callable or tuple
-            ``"mpi4py"``, ``"process-pool"``, ``"loky"``, ``"sequential"`` or a callable
-            that takes the number of workers and returns a ``concurrent.futures.Executor``.
+            ``"mpi4py"``, ``"process-pool"``, ``"loky"``, ``"sequential"``, ``"dask"``,
+            ``"ipyparallel"`` or a callable that takes the number of workers and returns a
+            ``concurrent.futures.Executor``.
         num_threads : int or tuple
             Threads of each worker.
         extra_scheduler : list of str or tuple of lists, optional

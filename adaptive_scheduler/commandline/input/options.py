@@ -93,7 +93,7 @@ SCHEDULER_OPTIONS = (
     TypedOption("scheduler", str, "slurm, pbs, local, or one that a package adds. Default: that of "
                 "the run if it was started before, else the one that is installed here."),
     TypedOption("cores", int, "MPI ranks, or worker processes.", least=1),
-    TypedOption("nodes", int, "Nodes.", least=1),
+    TypedOption("nodes", int, "Nodes of each job, over which its cores are spread.", least=1),
     TypedOption("cores_per_node", int, "With --nodes, in place of --cores.", least=1),
     TypedOption("memory", str, "On each node, e.g. 4GB."),
     TypedOption("walltime", str, "30m, 12h, 1h30m, 12:00:00, or 2-12:00 (days-hours:minutes)."),

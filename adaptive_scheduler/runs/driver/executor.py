@@ -78,6 +78,7 @@ class Executor(BaseExecutor):
     initializer : callable, optional
         Each worker calls ``initializer(*initargs)`` before its first task.
     initargs : tuple
+        What `initializer` is called with.
 
     Notes
     -----
@@ -344,6 +345,7 @@ class Executor(BaseExecutor):
         tag, name : str
             For pools that accept only some, and for people.
         resources : TaskResources
+            What it occupies: nodes, ranks, cores, GPUs, memory. Default: one core.
         retries : int
             Times that it is tried again after it failed; 0 unless given.
         max_crashes : int
@@ -352,6 +354,7 @@ class Executor(BaseExecutor):
         delay : float, str or timedelta
             Time until it is tried again after either.
         timeout : float, str or timedelta
+            How long it may run; then it has failed. Default: no limit.
         key : str
             A second task of the same key is the first one: it is not run again.
         after : sequence of TaskFuture

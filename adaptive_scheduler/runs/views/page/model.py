@@ -1,0 +1,196 @@
+"""What is said of a run: a `Summary`, made from a snapshot and from what was seen before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adaptive_scheduler.core.rows.row import TASK, Phase
+from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot
+from adaptive_scheduler.runs.views import render, status
+from adaptive_scheduler.runs.views.page.messages import (
+    ActionLine,
+    FailureGroup,
+    JobLine,
+    PhaseCount,
+    SeriesData,
+    Summary,
+)
+from adaptive_scheduler.runs.views.tables import duration
+
+#: What is shown of long lists.
+MOST_JOBS, MOST_GROUPS, MOST_OF_A_GROUP = 100, 20, 100
+#: A snapshot of a run that goes on is old after so many seconds.
+OLD = 20.0
+#: The phases in the order in which they are shown.
+PHASES = tuple(render.STYLES)
+
+
+def summary(
+    snapshot: Snapshot,
+    series: SeriesData | None = None,
+    actions: Sequence[ActionLine] = (),
+    now: float = 0.0,
+) -> Summary:
+    """Return what is shown of a run.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+        With its active and failed items.
+    series : SeriesData, optional
+    actions : sequence of ActionLine
+    now : float
+        Seconds since 1970, by the clock of who looks.
+    """
+    age = age_text(snapshot, now)
+    return Summary(
+        name=str(snapshot.database).removesuffix("/db.tinydb"),
+        kind=snapshot.kind,
+        sentence=sentence(snapshot),
+        state=status.word_of(snapshot),
+        time=snapshot.time,
+        age_text=age,
+        is_old=bool(age),
+        phases=phase_counts(snapshot),
+        done=snapshot.phases.get(Phase.DONE, 0),
+        total=snapshot.total,
+        rate=_rate(snapshot),
+        rate_unit="tasks/s" if snapshot.kind == TASK else "points/s",
+        remaining=_remaining(snapshot),
+        jobs=[job_line(job, snapshot.kind) for job in _by_attention(snapshot.jobs)[:MOST_JOBS]],
+        jobs_text=jobs_text(snapshot),
+        notes=list(snapshot.notes),
+        failures=failure_groups(snapshot),
+        series=series,
+        actions=list(actions),
+    )
+
+
+def sentence(snapshot: Snapshot) -> str:
+    """State of the run in one sentence."""
+    word = status.word_of(snapshot)
+    done = snapshot.phases.get(Phase.DONE, 0)
+    total = counted(snapshot.total, snapshot.kind)
+    progress = f"{done:,} of {total} done"
+    failed = snapshot.phases.get(Phase.FAILED, 0)
+    if word == status.FINISHED:
+        return (
+            f"Finished: {total} done." if snapshot.total else "Finished: there was nothing to do."
+        )
+    if word == status.FAILED:
+        return f"Ended: {progress}, {failed:,} failed."
+    if word == status.CANCELLED:
+        n = snapshot.phases.get(Phase.CANCELLED, 0)
+        return f"Ended: {progress}, {n:,} cancelled{f', {failed:,} failed' if failed else ''}."
+    if word == status.DEAD:
+        return f"No manager runs: {progress}. Running jobs go on; Resume starts another manager."
+    if word == status.HELD:
+        return f"Held: {progress}. No jobs are submitted until it is resumed."
+    return f"Running: {', '.join(filter(None, [progress, _failed(failed), jobs_text(snapshot)]))}."
+
+
+def _failed(n: int) -> str:
+    return f"{n:,} failed" if n else ""
+
+
+def jobs_text(snapshot: Snapshot) -> str:
+    """How many jobs run and wait."""
+    n = len(snapshot.jobs)
+    if not n:
+        return "no jobs"
+    if not snapshot.alive:
+        return f"{counted(n, 'job')} not known to have ended"
+    waiting = sum(job.waiting for job in snapshot.jobs)
+    if not waiting:
+        return f"{counted(n, 'job')} running"
+    if waiting == n:
+        return f"{counted(n, 'job')} waiting in the queue"
+    return f"{n - waiting} of {counted(n, 'job')} running, {waiting} waiting"
+
+
+def phase_counts(snapshot: Snapshot) -> list[PhaseCount]:
+    """How many items are in each phase, those that have none left out."""
+    return [
+        PhaseCount(phase.value, phase.value, n)
+        for phase in PHASES
+        if (n := snapshot.phases.get(phase, 0))
+    ]
+
+
+def _rate(snapshot: Snapshot) -> float | None:
+    if not snapshot.alive or snapshot.over:
+        return None
+    return snapshot.ended_per_second if snapshot.kind == TASK else snapshot.points_per_second
+
+
+def _remaining(snapshot: Snapshot) -> str:
+    left = None if snapshot.over else snapshot.remaining
+    return "" if left is None else f"about {duration(left)} left"
+
+
+def age_text(snapshot: Snapshot, now: float) -> str:
+    """Say that what is shown is old, and why; "" if it is not, or will not change any more."""
+    if snapshot.over and not snapshot.jobs:
+        return ""
+    age = now - snapshot.time
+    if age > OLD:
+        return f"This is {duration(age)} old: nothing newer could be read since."
+    if not snapshot.alive:
+        return "No manager runs: this is what the database has; running jobs may be further."
+    return ""
+
+
+# ------------------------------------------------------------------------- jobs
+
+
+def _by_attention(jobs: Sequence[JobRow]) -> list[JobRow]:
+    return sorted(jobs, key=lambda job: (not job.suspect, not job.remedy, job.waiting, job.id))
+
+
+def job_line(job: JobRow, kind: str) -> JobLine:
+    """One job, with what it runs."""
+    host = f"{job.host} +{job.nodes - 1}" if job.nodes > 1 else job.host
+    return JobLine(
+        job.id, job.name, "silent" if job.suspect else job.state, host, _what(job, kind),
+        _why(job), job.remedy,
+    )  # fmt: skip
+
+
+def _what(job: JobRow, kind: str) -> str:
+    if kind == TASK:
+        return (
+            f"{counted(job.tasks, 'task')} on {job.used} of {job.cores} cores" if job.cores else ""
+        )
+    return "" if job.item is None else f"learner {job.item}"
+
+
+def _why(job: JobRow) -> str:
+    parts = [job.reason] if job.reason else []
+    if job.suspect:
+        parts.append(f"nothing was heard of it for {duration(job.silent)}")
+    if job.missing:
+        parts.append(f"{counted(job.missing, 'node')} not there yet")
+    if job.lost:
+        parts.append(f"lost: {', '.join(job.lost)}")
+    return "; ".join(parts)
+
+
+# --------------------------------------------------------------------- failures
+
+
+def failure_groups(snapshot: Snapshot) -> list[FailureGroup]:
+    """Failed items by the first line of their reason, the most frequent first."""
+    found: dict[str, list[int]] = {}
+    for item in snapshot.items:
+        if item.phase is Phase.FAILED:
+            found.setdefault(first_line(item.reason) or "it failed", []).append(item.id)
+    groups = [
+        FailureGroup(reason, len(items), items[:MOST_OF_A_GROUP]) for reason, items in found.items()
+    ]
+    return sorted(groups, key=lambda group: -group.count)[:MOST_GROUPS]
+
+
+def first_line(text: str) -> str:
+    """The first line of a text; "" of an empty one."""
+    return text.strip().partition("\n")[0]

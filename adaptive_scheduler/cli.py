@@ -18,6 +18,7 @@ from adaptive_scheduler.commandline.doctor import doctor
 from adaptive_scheduler.commandline.faces.web import web
 from adaptive_scheduler.commandline.far_command import names_far_run, run_command_there
 from adaptive_scheduler.commandline.input.options import CommandWithAliases
+from adaptive_scheduler.commandline.input.parsing.plain_help import HELP_NAMES, GroupWithPlainHelp
 from adaptive_scheduler.commandline.input.word_lists import CommandWithLists
 from adaptive_scheduler.commandline.logs import logs
 from adaptive_scheduler.commandline.manager import manager
@@ -36,8 +37,9 @@ from adaptive_scheduler.commandline.tasks.tasks import tasks
 
 app = typer.Typer(
     name="adaptive-scheduler",
+    cls=GroupWithPlainHelp,
+    context_settings=HELP_NAMES,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     epilog=exit_codes.TEXT,
@@ -89,7 +91,7 @@ def options(
     go) and perhaps `goal`. For example:
 
         adaptive-scheduler doctor --scheduler slurm --cores 4
-        adaptive-scheduler run learners_file.py --scheduler slurm --cores 32 --goal 200 --detach
+        adaptive-scheduler run learners_file.py --cores 32 --goal 200 --detach
         adaptive-scheduler status --watch
 
     The data go to `fnames`; database, logs and job scripts go to the run's folder. A learner that

@@ -30,6 +30,7 @@ ATTRIBUTES, RECORD_FIELDS = 10, 24
 MANY_PARAMETERS = {
     "optimizers/ranking/learner.py:RankingLearner.__init__",
     "commandline/doctor.py:doctor",
+    "commandline/run.py:run",
     "commandline/sweep.py:sweep",
     "runs/driver/commands/command.py:Command.__init__",
     "runs/driver/executor.py:Executor.__init__",

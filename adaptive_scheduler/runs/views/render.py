@@ -261,7 +261,9 @@ def waiting(snapshot: Snapshot) -> list[str]:
     """Why jobs wait, in the batch system's words, if none has started yet."""
     if snapshot.phases.get(Phase.RUNNING) or any(job.silent for job in snapshot.jobs):
         return []
-    reasons = Counter((job.cause, job.reason) for job in snapshot.jobs if job.reason)
+    reasons = Counter(
+        (job.cause, job.reason) for job in snapshot.jobs if job.reason and not job.remedy
+    )
     return [jobs_text(n, cause, reason) for (cause, reason), n in reasons.items()]
 
 

@@ -20,6 +20,7 @@ from adaptive_scheduler.commandline.input.word_lists import CommandWithLists
 from adaptive_scheduler.commandline.logs import logs
 from adaptive_scheduler.commandline.manager import manager
 from adaptive_scheduler.commandline.output import exit_codes
+from adaptive_scheduler.commandline.faces.report import report
 from adaptive_scheduler.commandline.results import results
 from adaptive_scheduler.commandline.resume import resume
 from adaptive_scheduler.commandline.retry import retry
@@ -40,7 +41,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     epilog=exit_codes.TEXT,
 )
-for command in (run, status, logs, cancel, resume, retry, check, manager):
+for command in (run, status, logs, report, cancel, resume, retry, check, manager):
     app.command(cls=CommandWithAliases)(command)
 app.command("help")(help_on)
 for command in (tasks, task):

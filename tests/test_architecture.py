@@ -29,6 +29,8 @@ ATTRIBUTES, RECORD_FIELDS = 10, 24
 #: Public functions whose keywords the field's users expect, or that are a command line.
 MANY_PARAMETERS = {
     "optimizers/ranking/learner.py:RankingLearner.__init__",
+    "commandline/doctor.py:doctor",
+    "commandline/run.py:run",
     "commandline/sweep.py:sweep",
     "runs/driver/commands/command.py:Command.__init__",
     "runs/driver/executor.py:Executor.__init__",
@@ -99,7 +101,10 @@ CATCH_ALL = {
     "runs/load_data.py": 2,
     "runs/report/collect.py": 1,
     "runs/runner/runner.py": 1,
+    "runs/web/browser_talk.py": 1,
+    "runs/web/in_thread.py": 1,
     "runs/task_details.py": 3,
+    "runs/views/page/details.py": 1,
 }
 
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc"}

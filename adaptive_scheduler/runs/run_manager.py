@@ -19,12 +19,15 @@ from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import kind_of
+from adaptive_scheduler.io.system.hosts import Hosts
+from adaptive_scheduler.io.system.submit import run_command
+from adaptive_scheduler.io.system.trial_submit import TrialSubmit, trial_submits
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run import Run
 from adaptive_scheduler.runs.start.launch import start_and_wait, try_cluster
 from adaptive_scheduler.runs.start.own_folder import folder_of, moved, removed_if_refused
 from adaptive_scheduler.runs.start.plan import CheckedRun, make_plan
-from adaptive_scheduler.runs.start.prepare import prepare
+from adaptive_scheduler.runs.start.prepare import make_config, prepare
 from adaptive_scheduler.runs.start.previous_run import match_rows
 from adaptive_scheduler.schedulers.base import Scheduler
 
@@ -244,6 +247,25 @@ class RunManager(Run):
         start_and_wait(self.folder, self._viewer)
         for remark in prepared.remarks:
             print(remark)
+
+    def trial_submit(self) -> list[TrialSubmit]:
+        """Ask the batch system whether it would take the jobs; nothing is submitted or written.
+
+        SLURM says when the first job would start; PBS and localbatch cannot be asked.
+
+        Returns
+        -------
+        list of TrialSubmit
+            For each kind of job that the learners need.
+        """
+        from adaptive_scheduler.schedulers.job_script import first_submits  # with all executors
+
+        config = make_config(self._plan, self.folder, None)
+        scheduler = self._plan.scheduler
+        hosts = Hosts(scheduler, run_command)
+        return trial_submits(
+            scheduler, [*first_submits(scheduler, config.shapes, config, self.folder, hosts.of)]
+        )
 
     def _ends(self) -> bool:
         """Return whether the manager has nothing left to do, and ends within `EXIT_GRACE`."""

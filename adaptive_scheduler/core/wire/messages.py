@@ -16,7 +16,7 @@ import msgspec
 from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, RemovePool
 from adaptive_scheduler.core.wire.progress import Report as Report  # noqa: PLC0414  part of the messages
-from adaptive_scheduler.core.wire.reasons import Reasons, WhyWaits
+from adaptive_scheduler.core.wire.reasons import Explain, Reasons
 from adaptive_scheduler.core.wire.slots import SlotCount, Slots
 from adaptive_scheduler.core.wire.tasks import (
     CloseRun,
@@ -166,6 +166,12 @@ class Retry(msgspec.Struct, frozen=True, gc=False, tag=True):
     reopen: bool = False
 
 
+class ChangeMaxJobs(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """Sets how many jobs a run of learners has at most at a time; jobs that run go on."""
+
+    max_jobs: int
+
+
 class Stop(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Ends the manager's process; jobs go on and wait for the next one."""
 
@@ -175,9 +181,9 @@ Request = (
     | Trade  # of heads of pools
     | PutFunction | Submit | Collect | Fetch | Prioritise | Withdraw  # of drivers
     | OpenRun | CloseRun  # of drivers
-    | DescribeTasks | WhyWaits  # of drivers and people
+    | DescribeTasks | Explain  # of drivers and people
     | AddPool | RemovePool | Pools | Slots  # of drivers and people
-    | Status | Cancel | CancelItems | Resume | Retry | Stop  # of people
+    | Status | Cancel | CancelItems | Resume | Retry | ChangeMaxJobs | Stop  # of people
 )  # fmt: skip
 
 

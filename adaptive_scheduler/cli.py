@@ -23,6 +23,7 @@ from adaptive_scheduler.commandline.input.word_lists import CommandWithLists
 from adaptive_scheduler.commandline.logs import logs
 from adaptive_scheduler.commandline.manager import manager
 from adaptive_scheduler.commandline.output import exit_codes
+from adaptive_scheduler.commandline.faces.report import report
 from adaptive_scheduler.commandline.results import results
 from adaptive_scheduler.commandline.resume import resume
 from adaptive_scheduler.commandline.retry import retry
@@ -50,6 +51,7 @@ for command in (
     explain,
     web,
     logs,
+    report,
     cancel,
     resume,
     retry,

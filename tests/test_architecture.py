@@ -99,6 +99,7 @@ CATCH_ALL = {
     "manager/in_process.py": 1,
     "runs/compat/frame_files.py": 1,
     "runs/load_data.py": 2,
+    "runs/report/collect.py": 1,
     "runs/runner/runner.py": 1,
     "runs/web/browser_talk.py": 1,
     "runs/web/in_thread.py": 1,

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, overload
 
 from adaptive_scheduler.core.options.checks import path
@@ -372,6 +373,33 @@ class Run:
         """
         load_data.load_learners(self.learners, self.fnames, progress)
         return self.learners
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write a report of the run so far: one HTML file that opens anywhere, also offline.
+
+        It shows which jobs ran what and when, what became of the cores, waiting times, the slowest
+        learners, failures with their tracebacks, and the settings. A path that ends in ``.json``
+        or ``.md`` gives the same numbers for programs, or as Markdown.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, which is replaced; its folder must exist.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        InputError
+            It cannot be written there.
+        """
+        from adaptive_scheduler.runs.report.write import write_report  # with what it draws
+
+        self._must_have_started()
+        return write_report(self.folder, path)
 
     def to_dataframe(self, **names: Any) -> pd.DataFrame:
         """Load the learners and join their data, with the columns ``learner`` and ``fname``.

@@ -69,7 +69,7 @@ class HistoryFold:
         self.history = history
         self._cores: Cores = history.cores
         self._jobs = {job.id: place for place, job in enumerate(history.jobs)}
-        self._reasons = {text: place for place, text in enumerate(history.reasons)}
+        self._reasons = {_masked(text): place for place, text in enumerate(history.reasons)}
         self._clock = 0.0
 
     # ------------------------------------------------------------------- jobs
@@ -174,17 +174,18 @@ class HistoryFold:
         bins.add("ended", one.ended, one.ended, one.how == How.DONE)
 
     def _reason(self, text: str) -> int:
-        """Place of a reason; those that differ in their numbers alone are one."""
-        text = re.sub(r"\d+", "#", text[:REASON_LENGTH]) if text else ""
-        if not text:
-            return -1
-        place = self._reasons.get(text)
-        if place is None:
-            if len(self._reasons) >= MOST_REASONS:
-                return -1
-            place = self._reasons[text] = len(self.history.reasons)
-            self.history.reasons.append(text)
+        """Place of a reason; -1 of none, and of one that is too many."""
+        key = _masked(text[:REASON_LENGTH])
+        place = self._reasons.get(key, -1)
+        if place < 0 and key and len(self._reasons) < MOST_REASONS:
+            place = self._reasons[key] = len(self.history.reasons)
+            self.history.reasons.append(text[:REASON_LENGTH])
         return place
+
+
+def _masked(reason: str) -> str:
+    """Reasons that differ in their numbers alone are one."""
+    return re.sub(r"\d+", "#", reason)
 
 
 def how_it_ended(row: RowChange, began: OpenStretch) -> How | None:

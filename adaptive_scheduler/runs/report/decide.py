@@ -42,7 +42,7 @@ ENDS = {
 CAUSES = {"goodbye": "in good order", "": "unknown"}
 
 
-class Known(msgspec.Struct):
+class ReportFacts(msgspec.Struct):
     """What a report is made of.
 
     Attributes
@@ -67,7 +67,7 @@ class Known(msgspec.Struct):
     traceback_of: Callable[[Any], str]
 
 
-def report_of(known: Known) -> RunReport:
+def report_of(known: ReportFacts) -> RunReport:
     """Return all figures."""
     history, now = known.history, known.run.ended or known.now
     use = core_use(history, now)

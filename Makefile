@@ -3,7 +3,7 @@
 # make lock    update the versions that tests, demo and CI install (requirements.lock)
 # make test-newest   all tests with the newest of everything; make test-oldest: with the oldest that is allowed
 # make quick   for your own loop: lint, unit and contract tests, a short simulation (under 90 s)
-# make test-all   what needs longer than make test, which comes first: 5,000 histories of learners and of tasks, planted bugs, campaigns, a wheel, CPython's tests of futures (25 minutes)
+# make test-all   what needs longer than make test, which comes first: 5,000 histories of learners and of tasks, planted bugs, campaigns, a wheel, a browser, CPython's tests of futures (30 minutes)
 # make soak    try to break it for MINUTES=30, on two private Slurms
 # make chaos   break a real Slurm and all that runs on it for MINUTES=10 (SEED=7: the same faults again)
 # make simulate   live through SEEDS=1000 histories of whole runs in virtual time (5-900: these; 77-77 TRACE=1: one, shown); of learners, and as many of tasks
@@ -45,6 +45,7 @@ test-all: .venv/installed-dev
 	$(BIN)/python -m tests.task_campaign pbs --nodes $(NODES) --minutes 2
 	$(BIN)/python -m tests.optimiser_campaign --kills 20 --walltimes 3
 	$(BIN)/python -m pytest tests/install
+	$(BIN)/python -m pytest tests/faces
 	$(BIN)/python -m pytest -n 2 --dist load tests/cpython
 
 MINUTES ?= 30
@@ -134,6 +135,8 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 .venv/installed-%: pyproject.toml requirements.lock $(MOVED)
 	@echo "Installing into .venv (once; takes a minute)"
 	@$(BIN)/python $(PIP_INSTALL) --constraint requirements.lock setuptools
+	@$(BIN)/python -m pip uninstall --quiet --disable-pip-version-check --yes adaptive-scheduler-mpi 2> /dev/null
+	@rm -rf adaptive_scheduler_mpi.egg-info
 	@$(BIN)/python $(PIP_INSTALL) --constraint requirements.lock --no-build-isolation --editable '.[$*]'
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib adaptive_scheduler || true
 	@touch $@

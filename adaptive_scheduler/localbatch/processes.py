@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from adaptive_scheduler.io.system.child_process import environment_of
 from adaptive_scheduler.localbatch.folder import FOLDER_VARIABLE, Folder, try_lock
 from adaptive_scheduler.localbatch.rules import BatchJob, Spec, interpreter, output_path
 
@@ -150,7 +151,7 @@ def _read_process(pid: int, folder: Folder) -> Process | None:
     try:
         # the name, in parentheses, may hold anything; after it come state, parent, group, session
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        environ = environment_of(pid)
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     if fields[0] in (b"Z", b"X"):

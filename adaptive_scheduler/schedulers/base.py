@@ -103,10 +103,11 @@ class Scheduler(abc.ABC):
         gpus : int or tuple, optional
             GPUs on each node; `LocalScheduler` has none.
         exclusive : bool or tuple
-            Ask for whole nodes.
+            Ask for whole nodes, shared with nobody.
         executor_type : str, callable or tuple
-            ``"mpi4py"``, ``"process-pool"``, ``"loky"``, ``"sequential"`` or a callable
-            that takes the number of workers and returns a ``concurrent.futures.Executor``.
+            ``"mpi4py"``, ``"process-pool"``, ``"loky"``, ``"sequential"``, ``"dask"``,
+            ``"ipyparallel"`` or a callable that takes the number of workers and returns a
+            ``concurrent.futures.Executor``.
         num_threads : int or tuple
             Threads of each worker.
         extra_scheduler : list of str or tuple of lists, optional
@@ -319,6 +320,10 @@ class Scheduler(abc.ABC):
         """Shell lines that set ``ADAPTIVE_SCHEDULER_JOB`` and ``ADAPTIVE_SCHEDULER_RESTART``,
         the same values as `own_id` gives.
         """
+
+    def trial_command(self, job: JobRequest, script: Path) -> list[str] | None:  # noqa: ARG002
+        """Ask whether a job would be accepted, without submitting it; None if that cannot be asked."""
+        return None
 
     def hosts_command(self, resources: Resources) -> list[str] | None:  # noqa: ARG002
         """Ask for the cluster's hosts, if a request depends on their size; else None."""

@@ -1,1 +1,1 @@
-"""What people see, in a real browser: `pytest tests/faces` (make test-all)."""
+"""The faces of a run, as a person meets them: a browser, JupyterLab, a terminal; in `make test-all`."""

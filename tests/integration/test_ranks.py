@@ -127,6 +127,14 @@ def test_mpi_abort_has_its_status(node: AgentNode) -> None:
     assert (ended.kind, ended.code) == (EndKind.EXIT, 7), ended
 
 
+def test_mpi_abort_is_no_loss_of_a_rank(node: AgentNode) -> None:
+    """Hydra may end before a rank that it has not killed yet, and that takes this for the death of its launcher."""
+    lost = f'echo \'{{"rank": 1, "node": "one"}}\' > {shlex.quote(str(node.folder))}/values/1.rank-lost'
+    text = f"{lost}; exec {PYTHON} -c 'from mpi4py import MPI; MPI.COMM_WORLD.Abort(7)'"
+    ended = node.end_of(node.command(text, slot=BOTH, ranks=TWO))
+    assert (ended.kind, ended.code) == (EndKind.EXIT, 7), ended
+
+
 def test_a_task_that_starts_its_ranks_itself_runs_once(node: AgentNode) -> None:
     mpiexec = shlex.quote(str(Path(sys.executable).parent / "mpiexec"))
     text = f"echo once on {later('_hosts')}; {mpiexec} -n 2 {SUM}"

@@ -24,6 +24,7 @@ class Range:
     Parameters
     ----------
     low, high : int or float
+        Its ends, which belong to it.
     log : bool
         Whether each order of magnitude has the same share.
     """

@@ -37,6 +37,11 @@ _SHORTAGES = frozenset(
 )
 #: Seconds between tries while there is a shortage.
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
+#: Seconds that a program may take to be executed, and between two looks at it.
+_EXECUTION, _INSTANT = 1.0, 0.0005
+#: Fields behind the name in /proc/PID/stat, see proc(5); flags: see PF_EXITING, PF_KTHREAD in Linux's sched.h.
+_STATE, _FLAGS, _START_CODE, _ENV_END = 0, 6, 23, 48
+_ENDING, _KERNELS = 0x4, 0x200000
 #: Ticks of the times in /proc/PID/stat in a second, see proc(5).
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -292,7 +297,7 @@ def children_of_thread() -> set[int]:
 def variable_of(pid: int, name: str) -> str | None:
     """The value that a variable had when a process was started; None if it had none, or has ended."""
     prefix = f"{name}=".encode()
-    for entry in _read(f"/proc/{pid}/environ").split(b"\0"):
+    for entry in environment_of(pid):
         if entry.startswith(prefix):
             return os.fsdecode(entry[len(prefix) :])
     return None
@@ -300,8 +305,39 @@ def variable_of(pid: int, name: str) -> str | None:
 
 def has_variables(pid: int, marks: Mapping[str, str]) -> bool:
     """Whether a process was started with all of these variables; False if it has ended."""
-    entries = _read(f"/proc/{pid}/environ").split(b"\0")
+    entries = environment_of(pid)
     return all(os.fsencode(f"{name}={value}") in entries for name, value in marks.items())
+
+
+def environment_of(pid: int) -> list[bytes]:
+    """The variables with which a process was started, as ``NAME=value``; none if it has ended.
+
+    The kernel shows none either while a program is just being executed: `execve` has returned to the one who
+    started it, and what it was given is not in place yet. Then it is looked at again.
+    """
+    path = f"/proc/{pid}/environ"
+    data = _read(path)
+    end = time.monotonic() + _EXECUTION
+    while not data and os.access(path, os.R_OK):  # not the kernel's own, nor another user's
+        is_early = _is_being_executed(pid)
+        data = _read(path)  # also if it no longer is: it may have been a moment ago
+        if not is_early or time.monotonic() > end:
+            break
+        time.sleep(_INSTANT)
+    return data.split(b"\0")
+
+
+def _is_being_executed(pid: int) -> bool:
+    """Whether a process has no environment yet, as its ``env_end`` says (proc(5)).
+
+    None is ever shown of a process that this one must not look into; the kernel's own have none, and one that
+    ends has none any more.
+    """
+    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    if len(fields) <= _ENV_END or fields[_STATE] in (b"Z", b"X") or int(fields[_ENV_END]):
+        return False
+    is_hidden = fields[_START_CODE] == b"1"
+    return not is_hidden and not int(fields[_FLAGS]) & (_ENDING | _KERNELS)
 
 
 def begin_of(pid: int) -> float:

@@ -38,6 +38,7 @@ class RankingLearner(NumberedLearner):
     function : callable or Command
         Called with a candidate as it was given: an array (a row), a list, a number; a dict by name.
     candidates : array, DataFrame, or list of vectors, dicts or numbers
+        A row or an entry for each; numbers only, and finite.
     surrogate : str, object or callable
         ``gpr`` (a Gaussian process), ``random-forest``, an object with ``fit(X, y)`` and ``predict(X,
         return_std=True)``, of which a copy is fitted each time, or what makes one.
@@ -49,6 +50,7 @@ class RankingLearner(NumberedLearner):
     maximize : bool
         Whether the largest value is looked for.
     seed : int
+        Of the model: with the same one, the same values give the same order.
     shuffle : bool
         Whether the first order is a random one.
 

@@ -30,6 +30,7 @@ class RankingModel:
     Parameters
     ----------
     candidates : array, DataFrame, or list of vectors, dicts or numbers
+        A row or an entry for each; numbers only, and finite.
     surrogate : str, object or callable
         ``gpr``, ``random-forest``, an object with ``fit(X, y)`` and ``predict(X, return_std=True)``, of which a copy is
         fitted each time, or what makes one.
@@ -39,6 +40,7 @@ class RankingModel:
     maximize : bool
         Whether large values are looked for.
     seed : int
+        Of the model: with the same one, the same values give the same order.
     """
 
     def __init__(

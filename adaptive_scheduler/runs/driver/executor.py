@@ -77,6 +77,7 @@ class Executor(BaseExecutor):
     initializer : callable, optional
         Each worker calls ``initializer(*initargs)`` before its first task.
     initargs : tuple
+        What `initializer` is called with.
 
     Notes
     -----
@@ -357,6 +358,7 @@ class Executor(BaseExecutor):
         tag, name : str
             For pools that accept only some, and for people.
         resources : TaskResources
+            What it occupies: nodes, ranks, cores, GPUs, memory. Default: one core.
         retries : int
             Times that it is tried again after it failed; 0 unless given.
         max_crashes : int
@@ -365,6 +367,7 @@ class Executor(BaseExecutor):
         delay : float, str or timedelta
             Time until it is tried again after either.
         timeout : float, str or timedelta
+            How long it may run; then it has failed. Default: no limit.
         key : str
             A second task of the same key is the first one: it is not run again.
         after : sequence of TaskFuture

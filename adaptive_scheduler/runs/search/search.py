@@ -104,7 +104,9 @@ class Search:
     Parameters
     ----------
     learner : OptimizerLearner
+        Chooses the points; one that was used before goes on with what it knows.
     executor : Executor
+        Where they run; or a view of it, ``executor.options(resources=..., timeout=..., retries=...)``.
     max_tasks : int
         Tasks in all.
     initial : int, optional

@@ -6,13 +6,12 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.runs.task_history import MOST_FILES
 from adaptive_scheduler.runs.views.render import STYLES
-from adaptive_scheduler.runs.views.tables import duration, table
+from adaptive_scheduler.runs.views.tables import FittedTable, duration, table
 
 _ENDED = ("done", "failed", "cancelled")
 #: Ends of tries that count, and what they are called.
@@ -23,7 +22,7 @@ _COUNTS = (
 Facts = Mapping[str, Any]
 
 
-def tasks_table(tasks: Sequence[Facts]) -> Table:
+def tasks_table(tasks: Sequence[Facts]) -> FittedTable:
     """One line for each task."""
     names = ("id", "state", "tag", "name", "priority", "tries", "seconds", "job", "reason")
     return table("", names, [_cells(task) for task in tasks])

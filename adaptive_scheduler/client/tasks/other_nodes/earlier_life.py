@@ -10,6 +10,7 @@ import psutil
 
 from adaptive_scheduler.client.tasks.node.variables import TASK_VARIABLE, WORKER_VARIABLE
 from adaptive_scheduler.core import paths
+from adaptive_scheduler.io.system.child_process import variable_of
 
 #: Seconds that its agent may take to end its tasks.
 PATIENCE = 15.0
@@ -52,13 +53,15 @@ def _left(job: str, node: str) -> list[psutil.Process]:
     run = os.environ.get(paths.RUN_VARIABLE)
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            environ = process.environ() if process.pid != os.getpid() else {}
             # other clusters, as those of tests, may have a job of the same number
             is_its = (
-                environ.get(paths.JOB_VARIABLE) == job and environ.get(paths.RUN_VARIABLE) == run
+                process.pid != os.getpid()
+                and variable_of(process.pid, paths.JOB_VARIABLE) == job
+                and variable_of(process.pid, paths.RUN_VARIABLE) == run
             )
-            is_here = environ.get(paths.NODE_VARIABLE, node) == node
-            if is_its and is_here and process.status() != psutil.STATUS_ZOMBIE:
+            if not is_its or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if (variable_of(process.pid, paths.NODE_VARIABLE) or node) == node:
                 found.append(process)
     return found
 
@@ -66,8 +69,10 @@ def _left(job: str, node: str) -> list[psutil.Process]:
 def _is_agents(process: psutil.Process) -> bool:
     """Whether it is a task's, or what starts tasks."""
     with suppress(psutil.Error):
-        is_task = not process.environ().keys().isdisjoint((TASK_VARIABLE, WORKER_VARIABLE))
-        return is_task or not _modules(process).isdisjoint(_NODE)
+        is_task = variable_of(process.pid, TASK_VARIABLE) or variable_of(
+            process.pid, WORKER_VARIABLE
+        )
+        return bool(is_task) or not _modules(process).isdisjoint(_NODE)
     return False
 
 

@@ -31,6 +31,8 @@ from adaptive_scheduler.schedulers.rank_launch import (
 
 #: Seconds that Slurm may take to say how it is set: the agent waits for it, once.
 PATIENCE = 30.0
+#: With which MPICH's mpiexec 5.0 ends when the connection to one of its proxies is cut.
+_HYDRAS = 255
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,15 @@ class RankLauncher:
     has_input : bool
         Whether it passes its standard input on to all ranks. It then ends at a SIGTERM at once, and
         all ranks with it; else it passes that on.
+    own_trouble : int
+        The status by which it says that it has failed itself, as one of its processes has died; any other
+        that it ends with is its ranks'. 0: its status tells nothing of that.
     """
 
     argv: list[str]
     environment: dict[str, str]
     has_input: bool
+    own_trouble: int = 0
 
     @property
     def name(self) -> str:
@@ -95,7 +101,7 @@ def find_launcher(ranks: Ranks, environ: Mapping[str, str], folder: Path) -> Ran
     tmrsh = _tmrsh(ranks, environ, folder)
     line = mpiexec_line(path, nodes, ranks.per_node, tmrsh)
     places = HYDRA_PLACES if tmrsh else {**HYDRA_PLACES, **ONE_NODE}
-    return RankLauncher(line, {**environment, **places}, has_input=False)
+    return RankLauncher(line, {**environment, **places}, has_input=False, own_trouble=_HYDRAS)
 
 
 def own_environment(ranks: Ranks, environ: Mapping[str, str], folder: Path) -> dict[str, str]:

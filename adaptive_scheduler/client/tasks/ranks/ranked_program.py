@@ -207,6 +207,8 @@ class RankedProgram(RunningProgram):
         launch.close()
         if launch.failed is None:
             launch.lost = launch.lost or self._files.read_lost()
+        if launch.tells_ranks_end(ending):
+            launch.lost = None
         if launch.failed is not None:
             return ProcessEnd(launch.failed.status, launch.failed.signal, launch.peak)
         return ending._replace(peak=launch.peak)
@@ -344,6 +346,14 @@ class _Launch:
     def name(self) -> str:
         """Of the launcher."""
         return self._launcher.name
+
+    def tells_ranks_end(self, ending: ProcessEnd) -> bool:
+        """Whether the end of the launcher is how a rank wanted it, as by ``MPI_Abort``.
+
+        Hydra ends a moment earlier than the other ranks then; each of them sees its launcher die.
+        """
+        trouble = self._launcher.own_trouble
+        return bool(trouble and ending.status) and ending.status != trouble
 
     @property
     def last_line(self) -> str:

@@ -72,13 +72,16 @@ def wait_until(is_so: Callable[[], object], seconds: float = PATIENCE / 1000) ->
 
 
 @pytest.fixture
-def page() -> Iterator[Any]:
+def page(pictures: Path) -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(PATIENCE)
-        yield page
-        browser.close()
+        try:
+            yield page
+        finally:
+            page.screenshot(path=pictures / "jupyterlab-at-the-end.png")
+            browser.close()
 
 
 @pytest.fixture

@@ -39,7 +39,10 @@ def test_a_line_is_drawn_in_the_order_of_x() -> None:
 
 @pytest.mark.parametrize(
     ("value", "labels"),
-    [(lambda x: np.array([x, 2 * x]), ["y 0", "y 1"]), (lambda x: complex(x, 1), ["real", "imaginary"])],
+    [
+        (lambda x: np.array([x, 2 * x]), ["y 0", "y 1"]),
+        (lambda x: complex(x, 1), ["real", "imaginary"]),
+    ],
 )
 def test_vectors_and_complex_values_are_several_lines(value: Any, labels: list[str]) -> None:
     learner = adaptive.Learner1D(None, (-1, 1))
@@ -101,7 +104,9 @@ def test_values_that_are_no_numbers_are_told_as_text() -> None:
 
 
 def test_children_of_a_balancing_learner_are_lines_of_one_plot() -> None:
-    children = [told(adaptive.Learner1D(None, (-1, 1)), xs, abs) for xs in ((-1, 0, 1), (-1, 0.5, 1))]
+    children = [
+        told(adaptive.Learner1D(None, (-1, 1)), xs, abs) for xs in ((-1, 0, 1), (-1, 0.5, 1))
+    ]
     plot = drawn(adaptive.BalancingLearner(children))
     assert plot["x"] == [-1.0, 0.0, 0.5, 1.0]
     assert [line["values"] for line in plot["ys"]] == [[1.0, 0.0, None, 1.0], [1.0, None, 0.5, 1.0]]

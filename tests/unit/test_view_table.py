@@ -79,7 +79,15 @@ def test_what_runs_is_shown_as_the_manager_knows_it(table: RowTable) -> None:
 
 
 def test_tasks_have_columns_of_their_own() -> None:
-    task = TaskItem(id=0, fname="", phase=Phase.FAILED, name="relax", tag="big", attempts=3, reason="raised\nmore")
+    task = TaskItem(
+        id=0,
+        fname="",
+        phase=Phase.FAILED,
+        name="relax",
+        tag="big",
+        attempts=3,
+        reason="raised\nmore",
+    )
     page = table_of([task], {}, "task").page(ShowRows(1))
     assert [column.key for column in page.columns][3:5] == ["tag", "tries"]
     assert page.rows == [[0, "relax", "failed", "big", "3", "", "", "raised"]]

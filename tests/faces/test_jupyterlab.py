@@ -160,6 +160,11 @@ def test_a_run_is_watched_cancelled_and_found_again(lab: str, page: Any, picture
     playwright.expect(view.locator(".as-result")).to_contain_text("cancelled", timeout=PATIENCE)
     playwright.expect(view.locator(".as-sentence")).to_contain_text("5 cancelled", timeout=PATIENCE)
 
+    other = view_below(page, "run_manager.start()")  # the run as the last line of a cell
+    playwright.expect(other.locator(".as-sentence")).to_contain_text(
+        "5 cancelled", timeout=PATIENCE
+    )
+
     command(page, "notebook:restart-kernel")
     page.locator(".jp-Dialog .jp-mod-accept").click()
     command(page, "notebook:insert-cell-below")

@@ -12,8 +12,8 @@ from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import TASK, Item
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
-from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
@@ -106,9 +106,15 @@ class RunSource:
         for path in (self._folder.database, self._folder.config):
             status = os.stat(path)  # noqa: PTH116  of many calls
             found.append((status.st_mtime_ns, status.st_size))
-        with os.scandir(self._folder.journals) as entries:
-            names = max(((one.name, one.stat().st_size) for one in entries), default=("", 0))
-        return (*found, names, holder(self._folder.lock) is not None)
+        return (*found, self._last_journal(), holder(self._folder.lock) is not None)
+
+    def _last_journal(self) -> tuple[str, int]:
+        """Name and size of the journal's last segment; there is none before the first manager."""
+        try:
+            with os.scandir(self._folder.journals) as entries:
+                return max(((one.name, one.stat().st_size) for one in entries), default=("", 0))
+        except FileNotFoundError:
+            return ("", 0)
 
     # ---------------------------------------------------------------------- table
 

@@ -8,10 +8,12 @@ import time
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, overload
 
 from adaptive_scheduler.core.options.checks import path
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.reasons.explanation import Explanation
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.times import TimeLike, optional_seconds, seconds
 from adaptive_scheduler.errors import AdaptiveSchedulerError, DataFileError, InputError, RunError
@@ -25,6 +27,7 @@ from adaptive_scheduler.io.system.submit import run_command
 from adaptive_scheduler.runs import load_data
 from adaptive_scheduler.runs import retry as retrying
 from adaptive_scheduler.runs.manager_client import ManagerClient, Rows
+from adaptive_scheduler.runs.reasons.explain import explain_item, explain_job
 from adaptive_scheduler.runs.run_item import RunItem, place_of
 from adaptive_scheduler.runs.start import change_run
 from adaptive_scheduler.runs.start.fnames import Fname
@@ -275,6 +278,26 @@ class Run:
                 return RunStatus(status.NOT_STARTED, str(error))
         return None
 
+    def explain_row(self, row: int) -> Explanation:
+        """Say why the learner of a row does not run or is not done; see `RunItem.explain`."""
+        return explain_item(self._viewer, row)
+
+    def explain_job(self, job: str) -> Explanation:
+        """Say why a job does not run, or how it ended.
+
+        Parameters
+        ----------
+        job : str
+            The batch system's id, as `snapshot` and the batch system show it.
+
+        Raises
+        ------
+        InputError
+            The run has no such job; ids that are near are named.
+        """
+        self._must_have_started()
+        return explain_job(self._viewer, job)
+
     def info(self, interval: TimeLike = 2.0) -> None:
         """Show the run: in a terminal as tables; in a notebook as a view that updates itself.
 
@@ -350,6 +373,33 @@ class Run:
         """
         load_data.load_learners(self.learners, self.fnames, progress)
         return self.learners
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write a report of the run so far: one HTML file that opens anywhere, also offline.
+
+        It shows which jobs ran what and when, what became of the cores, waiting times, the slowest
+        learners, failures with their tracebacks, and the settings. A path that ends in ``.json``
+        or ``.md`` gives the same numbers for programs, or as Markdown.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, which is replaced; its folder must exist.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        InputError
+            It cannot be written there.
+        """
+        from adaptive_scheduler.runs.report.write import write_report  # with what it draws
+
+        self._must_have_started()
+        return write_report(self.folder, path)
 
     def to_dataframe(self, **names: Any) -> pd.DataFrame:
         """Load the learners and join their data, with the columns ``learner`` and ``fname``.

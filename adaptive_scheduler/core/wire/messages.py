@@ -16,7 +16,7 @@ import msgspec
 from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, RemovePool
 from adaptive_scheduler.core.wire.progress import Report as Report  # noqa: PLC0414  part of the messages
-from adaptive_scheduler.core.wire.reasons import Reasons, WhyWaits
+from adaptive_scheduler.core.wire.reasons import Explain, Reasons
 from adaptive_scheduler.core.wire.slots import SlotCount, Slots
 from adaptive_scheduler.core.wire.tasks import (
     CloseRun,
@@ -66,7 +66,8 @@ class Hello(msgspec.Struct, frozen=True, gc=False, tag=True):
 
     `submit` is the number of the submit that made its job; `inventory` is what the head of a
     pool's job has, and empty for others. A node that has not come yet has no cores there (see
-    `tasks.NodeChange`).
+    `tasks.NodeChange`). `age` is for how many seconds the job has run, by its own clock; 0.0 if it
+    does not know.
     """
 
     host: str
@@ -74,6 +75,7 @@ class Hello(msgspec.Struct, frozen=True, gc=False, tag=True):
     ranks: int
     submit: int = -1
     inventory: list[NodeInventory] = []
+    age: float = 0.0
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -179,7 +181,7 @@ Request = (
     | Trade  # of heads of pools
     | PutFunction | Submit | Collect | Fetch | Prioritise | Withdraw  # of drivers
     | OpenRun | CloseRun  # of drivers
-    | DescribeTasks | WhyWaits  # of drivers and people
+    | DescribeTasks | Explain  # of drivers and people
     | AddPool | RemovePool | Pools | Slots  # of drivers and people
     | Status | Cancel | CancelItems | Resume | Retry | ChangeMaxJobs | Stop  # of people
 )  # fmt: skip

@@ -26,6 +26,11 @@ def styles() -> str:
     return "\n".join(_text(name) for name in STYLES)
 
 
+def file_text(name: str) -> str:
+    """Return one of the files."""
+    return _text(name)
+
+
 def _inner(name: str) -> str:
     text = _EXPORT.sub("", _IMPORT.sub("", _text(name)))
     if name == "uplot.js":  # it has many short names of its own

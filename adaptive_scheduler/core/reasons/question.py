@@ -46,7 +46,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Source:
+class JobSource:
     """Jobs of one shape: those of a pool, or those for learners.
 
     Attributes
@@ -108,7 +108,7 @@ class Question:
         job = self.row.job if self.row is not None else None
         return None if job is None else self.state.jobs.live.get(job)
 
-    def waiting_jobs(self, sources: Iterable[Source]) -> list[TrackedJob]:
+    def waiting_jobs(self, sources: Iterable[JobSource]) -> list[TrackedJob]:
         """Jobs that wait in the queue for some of that: the one asked about, or those for an item."""
         if self.record is not None:
             jobs = [self.job] if self.job is not None else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adaptive_scheduler.core.reasons.question import Question, Source
+from adaptive_scheduler.core.reasons.question import JobSource, Question
 from adaptive_scheduler.core.rows.row import QUEUED, TaskItem
 from adaptive_scheduler.core.rows.run_state import RunState
 
@@ -15,7 +15,7 @@ def is_free(question: Question) -> bool:
     return known.state.items.delay_left(row.id, known.monotonic) is None
 
 
-def sources_of(question: Question) -> list[Source]:
+def sources_of(question: Question) -> list[JobSource]:
     """Return them; none where no jobs are submitted, or of what is no free item."""
     row, state = question.row, question.state
     if row is None or not is_free(question):
@@ -30,13 +30,13 @@ def sources_of(question: Question) -> list[Source]:
     return [_source(state, row.shape)] if question.known.submits else []
 
 
-def _source(state: RunState, shape: int) -> Source:
+def _source(state: RunState, shape: int) -> JobSource:
     jobs = [job for job in state.jobs.live.values() if not job.record.external]
     own = [job for job in jobs if job.record.shape == shape]
     submits = state.jobs.pending_submits.values()
     coming = sum(one.missing for one in submits if one.record.shape == shape)
     pool = state.pools.active.get(shape)
     if pool is not None:
-        return Source(own, coming, len(own) + coming, pool.max_jobs, pool)
+        return JobSource(own, coming, len(own) + coming, pool.max_jobs, pool)
     used = len(jobs) + sum(one.missing for one in submits)
-    return Source(own, coming, used, state.config.limits.max_jobs)
+    return JobSource(own, coming, used, state.config.limits.max_jobs)

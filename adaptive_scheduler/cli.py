@@ -15,6 +15,7 @@ from adaptive_scheduler.commandline.about.help import help_on
 from adaptive_scheduler.commandline.cancel import cancel
 from adaptive_scheduler.commandline.diagnosis.explain import explain
 from adaptive_scheduler.commandline.doctor import doctor
+from adaptive_scheduler.commandline.faces.report import report
 from adaptive_scheduler.commandline.faces.web import web
 from adaptive_scheduler.commandline.far_command import names_far_run, run_command_there
 from adaptive_scheduler.commandline.input.options import CommandWithAliases
@@ -23,7 +24,6 @@ from adaptive_scheduler.commandline.input.word_lists import CommandWithLists
 from adaptive_scheduler.commandline.logs import logs
 from adaptive_scheduler.commandline.manager import manager
 from adaptive_scheduler.commandline.output import exit_codes
-from adaptive_scheduler.commandline.faces.report import report
 from adaptive_scheduler.commandline.results import results
 from adaptive_scheduler.commandline.resume import resume
 from adaptive_scheduler.commandline.retry import retry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adaptive_scheduler.core.reasons.question import Question, JobSource
+from adaptive_scheduler.core.reasons.question import JobSource, Question
 from adaptive_scheduler.core.rows.row import QUEUED, TaskItem
 from adaptive_scheduler.core.rows.run_state import RunState
 

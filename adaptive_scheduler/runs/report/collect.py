@@ -23,7 +23,7 @@ from adaptive_scheduler.io.storage.history_file import read_history
 from adaptive_scheduler.io.storage.read_only import read_tables, read_with_facts
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.manager_client import ManagerClient
-from adaptive_scheduler.runs.report.decide import Known, begun_and_ended, report_of
+from adaptive_scheduler.runs.report.decide import ReportInput, begun_and_ended, report_of
 from adaptive_scheduler.runs.report.figures import RunFacts, RunReport
 from adaptive_scheduler.runs.views import status
 from adaptive_scheduler.runs.views.page.messages import Summary
@@ -103,7 +103,9 @@ def _collected(
         begun, ended, snapshot.over, len(rows), phases, sum(row.npoints for row in rows),
         list(snapshot.notes),
     )  # fmt: skip
-    known = Known(facts, rows, history, now, _parameters(config), _versions(config), traceback_of)
+    known = ReportInput(
+        facts, rows, history, now, _parameters(config), _versions(config), traceback_of
+    )
     return Collected(report_of(known), rows, shown)
 
 

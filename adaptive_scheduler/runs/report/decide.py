@@ -42,7 +42,7 @@ ENDS = {
 CAUSES = {"goodbye": "in good order", "": "unknown"}
 
 
-class Known(msgspec.Struct):
+class ReportInput(msgspec.Struct):
     """What a report is made of.
 
     Attributes
@@ -67,7 +67,7 @@ class Known(msgspec.Struct):
     traceback_of: Callable[[Any], str]
 
 
-def report_of(known: Known) -> RunReport:
+def report_of(known: ReportInput) -> RunReport:
     """Return all figures."""
     history, now = known.history, known.run.ended or known.now
     use = core_use(history, now)
@@ -215,11 +215,15 @@ def table_rows(rows: Sequence[Item]) -> list[list[Any]]:
     return [
         [
             row.id, name_of_item(row), row.phase.value, row.attempts, row.crashes,
-            max(row.fails, row.fails_in_all), round(row.worked, 3), row.npoints, row.loss,
+            max(row.fails, row.fails_in_all), round(row.worked, 3), row.npoints, _short(row.loss),
             "" if row.phase is DONE else row.reason[:200],
         ]
         for row in rows
     ]  # fmt: skip
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")
 
 
 #: Key, label and kind of each column of the table.

@@ -1,4 +1,5 @@
-import { el, mount } from "./view.js";
+import { el } from "./dom.js";
+import { mount } from "./view.js";
 
 { // a block: in the page all modules are one text, and their names must not meet
 // The report of a run: the view as it stood at the end, from data in this page, and the figures.

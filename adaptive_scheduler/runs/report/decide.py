@@ -33,6 +33,8 @@ from adaptive_scheduler.runs.report.figures import (
 #: Of long lists.
 MOST_SLOW, MOST_GROUPS, MOST_OF_A_GROUP, MOST_REASONS = 20, 30, 20, 10
 _NUMBER = re.compile(r"\d+(\.\d+)?([eE][+-]?\d+)?")
+#: Where a function was evaluated, in the reason: ``at x=0.5 (offset=3): ``.
+_AT = re.compile(r" at x=.*?(\): |: )")
 #: Ends of tries, in words.
 ENDS = {
     How.DONE: "done", How.GIVEN_BACK: "given back", How.FAILED: "failed", How.CRASHED: "crashed",
@@ -181,11 +183,7 @@ def failures(rows: Sequence[Item], traceback_of: Callable[[Any], str]) -> list[F
 def _cause(row: Item) -> str:
     """The reason without the point at which it happened."""
     line = row.reason.strip().partition("\n")[0]
-    head, at, rest = line.partition(" at x=")
-    if not at:
-        return line or "it failed"
-    _, colon, message = rest.partition("): ")
-    return f"{head}: {message}" if colon else head
+    return _AT.sub(": ", line, count=1) or "it failed"
 
 
 def retry_facts(history: RunHistory) -> RetryFacts:

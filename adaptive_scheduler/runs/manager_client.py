@@ -206,9 +206,15 @@ class ManagerClient:
 
 def snapshot_on_disk(folder: RunFolder, rows: Rows = "active") -> RunSnapshot:
     """Return how a run stands from its database alone; nothing is changed."""
-    config = read_config(folder)
     tables = read_tables(folder)
-    items = row_codec.read_items(tables, folder)
+    return snapshot_of(folder, tables, row_codec.read_items(tables, folder), rows)
+
+
+def snapshot_of(
+    folder: RunFolder, tables: Tables, items: Sequence[Item], rows: Rows = "active"
+) -> RunSnapshot:
+    """Return how a run stands by what was read of its database."""
+    config = read_config(folder)
     phases: dict[str, int] = {}
     for item in items:
         phases[item.phase.value] = phases.get(item.phase.value, 0) + 1

@@ -257,7 +257,6 @@ FAULTS: Mapping[str, Fault] = {
         "Look at the job's output. With several nodes the launcher may not reach the others: see "
         "docs/troubleshooting.md; try --nodes 1, or executor_type=process-pool.",
     ),
-    "node-unknown": Fault("node", "{words}", "See docs/placement.md."),
     "manager-unreachable": Fault(
         "way-back", "{node} reaches none of the manager's addresses: {attempts}",
         "There is no way from the nodes to these addresses: give interface= a network that the nodes share (ib0, "

@@ -136,10 +136,10 @@ def test_run_options_reach_the_command_only_if_they_are_typed() -> None:
     def command(learners_file: str, *, options: dict[str, object]) -> None:
         seen.update(options)
 
-    given = {option.name: option.default for option in RUN_OPTIONS}
+    given = {option.name: option.parameter("panel").default for option in RUN_OPTIONS}
     command(learners_file="f", **given)
     assert seen == {}
-    command(learners_file="f", **{**given, "check_goal_on_start": False, "save_interval": "90"})
+    command(learners_file="f", **{**given, "check_goal_on_start": True, "save_interval": "90"})
     assert seen == {"check_goal_on_start": False, "save_interval": 90.0}
 
 
@@ -149,7 +149,7 @@ def test_other_names_of_options_are_accepted_and_not_shown() -> None:
     assert params["executor_type"] == "loky"
     assert params["overwrite"] is True
     assert params["max_jobs"] == 3
-    assert params["check_goal_on_start"] is False
+    assert params["check_goal_on_start"] is True  # the flag is --no-check-goal-on-start
     assert list(params["extra_env_vars"]) == ["A=1", "B=2"]  # type: ignore[call-overload]
     assert params["queue"] == "gpu"
     shown = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"}).output
@@ -172,7 +172,7 @@ def test_other_names_of_options_are_accepted_and_not_shown() -> None:
      ("give fewer cores= or less memory=, or another queue=",
       "give fewer --cores or less --memory, or another --queue"),
      ("goal=None means: until the end", "No --goal means: until the end"),
-     ("or goal=lambda learner: False.", "or `goal = lambda learner: False` in the learners file."),
+     ("or goal=lambda learner: False.", "or `def goal(learner): return False` in the learners file."),
      ("give url='tcp://h:1' to RunManager; or", "give --url 'tcp://h:1'; or"),
      ("max_simultaneous_jobs=0 must be a whole number", "--max-jobs 0 must be a whole number"),
      ("/data/cores=4/x: 'goal=3' and x_cores=4 are no options",

@@ -30,8 +30,6 @@ MODULES = (
     "adaptive_scheduler", "scheduler", "server_support", "client_support", "sweeps", "emews",
     "utils", "errors",
 )  # fmt: skip
-#: What is shown besides: the base that describes what schedulers have in common.
-BESIDES = {"scheduler": ["adaptive_scheduler.schedulers.base.Scheduler"]}
 _LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)]*)?\))")
 _FENCE = {".py": "python", ".sh": "bash", ".yaml": "yaml", ".md": "markdown"}
 
@@ -109,7 +107,7 @@ def reference(name: str) -> str:
     full = _module(name).__name__
     blocks = [f"# {full}", (_module(name).__doc__ or "").split("\n\n")[0].strip()]
     earlier = {where: one for one in MODULES[: MODULES.index(name)] for where in public_names(one)}
-    for where in [*public_names(name), *BESIDES.get(name, [])]:
+    for where in public_names(name):
         bare = where.rpartition(".")[2]
         if where in earlier:
             blocks.append(f"`{bare}` is [that of {earlier[where]}]({earlier[where]}.md#{where}).")
@@ -121,11 +119,12 @@ def reference(name: str) -> str:
 def public_names(name: str) -> list[str]:
     """Where the public names of a module are defined, in their order; modules are left out."""
     things = {public: getattr(_module(name), public) for public in _module(name).__all__}
-    return [
-        f"{_home(thing)}.{public}"
+    found = [
+        f"{_home(thing)}.{getattr(thing, '__qualname__', public)}"
         for public, thing in things.items()
         if not inspect.ismodule(thing)
     ]
+    return list(dict.fromkeys(found))
 
 
 def _module(name: str) -> ModuleType:

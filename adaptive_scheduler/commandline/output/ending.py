@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.commandline.output import exit_codes
-from adaptive_scheduler.commandline.output.terminal import console, print_line, quoted
+from adaptive_scheduler.commandline.output.terminal import console, print_line, print_view, quoted
 from adaptive_scheduler.commandline.output.watching import NothingLeft, watch
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import TASK
@@ -34,13 +34,9 @@ def watch_to_end(client: ManagerClient) -> int:
 
 def print_end(last: Snapshot, folder: RunFolder) -> int:
     """Print how a watched run ended; returns the exit code."""
-    for text in [
-        render.headline(last),
-        render.line(last),
-        *render.notes(last),
-        *render.failures(last),
-    ]:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    failed = map(render.on_one_line, render.failures(last))
+    for view in [render.headline(last), render.line(last), *render.notes(last), *failed]:
+        print_view(view)
     code = exit_codes.of_snapshot(last)
     advice = {
         exit_codes.FAILED: f"To see why: {_to_see_why(last, folder)}\n"

@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from os import PathLike
 from pathlib import Path
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from adaptive_scheduler.core.paths import URL_VARIABLE, RunFolder
 from adaptive_scheduler.io.ssh.far_place import read_url
 
-console = Console()
+#: Characters in a line of a pipe or a file, where nothing needs to be shortened.
+_PIPE = 200
+
+
+def _width() -> int | None:
+    """The width of a pipe; None: rich asks the terminal, or $COLUMNS."""
+    return None if sys.stdout.isatty() or os.environ.get("COLUMNS") else _PIPE
+
+
+console = Console(width=_width())
+
+
+def print_view(view: RenderableType) -> None:
+    """Print a view: in a terminal wrapped between words, elsewhere each text on one line."""
+    if console.is_terminal:
+        console.print(view, markup=False, highlight=False)
+    else:
+        text = getattr(view, "plain", view)
+        console.print(text, markup=False, highlight=False, soft_wrap=isinstance(text, str))
 
 
 def print_line(text: str, style: str = "") -> None:

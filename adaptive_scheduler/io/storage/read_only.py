@@ -9,7 +9,7 @@ from pathlib import Path
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.disk import files
-from adaptive_scheduler.io.storage import journal, tinydb_file
+from adaptive_scheduler.io.storage import history_file, journal, tinydb_file
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.facts import Facts
 from adaptive_scheduler.io.storage.tinydb_file import Tables
@@ -89,6 +89,7 @@ def put_aside(folder: RunFolder) -> Path:
     with files.naming(folder.database):
         kept = files.unused_name(folder.database.with_name(folder.database.name + ".old"))
         folder.database.rename(kept)
+        history_file.put_aside(folder)
         if folder.journals.is_dir() and any(folder.journals.iterdir()):
             folder.journals.rename(files.unused_name(folder.journals.with_name("journal.old")))
     return kept

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from adaptive_scheduler.core.jobs.records import is_external
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.pools import PoolState
 from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot
-from adaptive_scheduler.runs.views.tables import cut, heartbeat, table
+from adaptive_scheduler.runs.views.tables import FittedTable, cut, heartbeat, table
 
 #: How tries end, in the order in which they are shown, and what that is called.
 ENDS = {
@@ -102,7 +101,7 @@ def _first_line(text: str) -> str:
     return lines[0] if lines else ""
 
 
-def jobs_table(snapshot: Snapshot, rows: int | None) -> Table:
+def jobs_table(snapshot: Snapshot, rows: int | None) -> FittedTable:
     """One line per job of a pool; those without heartbeats come first."""
     chosen = sorted(snapshot.jobs, key=lambda job: (not job.suspect, not job.tasks, job.id))
     names = ("id", "state", "host", "tasks", "cores", "in use", "heartbeat", "reason")

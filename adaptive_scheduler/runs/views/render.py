@@ -6,18 +6,22 @@ import datetime as dt
 import io
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.terminal_theme import TerminalTheme
 from rich.text import Text
+from rich.theme import Theme
 
-from adaptive_scheduler.core.rows.row import TASK, Phase
+from adaptive_scheduler.core.reasons.queue_words import jobs_text
+from adaptive_scheduler.core.rows.row import TASK, Item, Phase
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
 from adaptive_scheduler.runs.views import pools
-from adaptive_scheduler.runs.views.tables import cut, duration, heartbeat, table
+from adaptive_scheduler.runs.views.fitting import one_line, shorten
+from adaptive_scheduler.runs.views.tables import FittedTable, cut, duration, heartbeat, table
 
 #: Colours of the phases, in the order in which they are shown.
 STYLES = {
@@ -28,58 +32,105 @@ STYLES = {
     Phase.FAILED: "bold red",
     Phase.CANCELLED: "magenta",
 }
+#: A path that is shortened keeps so many letters.
+_PATH = 16
 #: Learners that may need attention come first.
 _ORDER = (Phase.FAILED, Phase.RUNNING, Phase.QUEUED, Phase.WAITING, Phase.CANCELLED, Phase.DONE)
 
 
 def overview(snapshot: Snapshot, rows: int | None = 20) -> Group:
-    """Everything about a run, with at most `rows` lines per table (None: all)."""
+    """Everything about a run, with at most `rows` lines per table (None: all).
+
+    What people look for comes first: how far it is, then learners or tasks, then jobs.
+    """
     parts: list[RenderableType] = [headline(snapshot), progress(snapshot), *notes(snapshot)]
     if snapshot.kind == TASK:
         return Group(*parts, *_about_tasks(snapshot, rows))
+    if snapshot.items:
+        parts.append(items_table(snapshot, rows))
     if snapshot.jobs:
         parts.append(jobs_table(snapshot, rows))
-    if snapshot.items:
-        parts += [items_table(snapshot, rows), *reasons(snapshot, rows)]
     return Group(*parts)
 
 
 def _about_tasks(snapshot: Snapshot, rows: int | None) -> list[RenderableType]:
-    parts = pools.pools_table(snapshot)
+    parts: list[RenderableType] = [on_one_line(text) for text in pools.failed_tasks(snapshot)]
+    parts += pools.pools_table(snapshot)
     if snapshot.jobs:
         parts.append(pools.jobs_table(snapshot, rows))
-    return [*parts, *pools.failed_tasks(snapshot)]
+    return parts
 
 
-def headline(snapshot: Snapshot) -> Text:
-    """The run and its manager."""
-    text = Text.assemble((snapshot.database, "bold"), f"  run {snapshot.run}")
-    if snapshot.scheduler:
-        text.append(f"  {snapshot.scheduler}")
-    if snapshot.alive:
-        text.append(f"  manager {snapshot.manager}", "dim")
-    elif not snapshot.over:
-        text.append("  no manager runs: adaptive-scheduler resume", "bold red")
+def on_one_line(text: Text) -> Text:
+    """The same text, cut where the line ends."""
+    text.no_wrap, text.overflow = True, "ellipsis"
     return text
 
 
+def headline(snapshot: Snapshot) -> RenderableType:
+    """The run and its manager, on one line."""
+    about = Text(f"  run {snapshot.run}")
+    if snapshot.scheduler:
+        about.append(f"  {snapshot.scheduler}")
+    if snapshot.alive:
+        about.append(f"  manager {snapshot.manager}", "dim")
+    elif not snapshot.over:
+        about.append("  no manager runs: adaptive-scheduler resume", "bold red")
+    return Headline(snapshot.database, about)
+
+
+class Headline:
+    """A path, shortened in the middle so that what follows it is on the same line.
+
+    Parameters
+    ----------
+    path : str
+    about : Text
+    """
+
+    def __init__(self, path: str, about: Text) -> None:
+        self.path, self.about = path, about
+
+    @property
+    def plain(self) -> str:
+        """All of it, as text."""
+        return f"{one_line(self.path)}{self.about.plain}"
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        room = max(_PATH, options.max_width - self.about.cell_len)
+        text = Text.assemble((shorten(self.path, room), "bold"), self.about)
+        text.truncate(options.max_width, overflow="ellipsis")
+        yield text
+
+
 def progress(snapshot: Snapshot) -> RenderableType:
-    """A bar with the phases, the rate and the remaining time."""
+    """A bar, the phases, the rate and the remaining time."""
     done = snapshot.phases.get(Phase.DONE, 0)
     grid = Table.grid(padding=(0, 1))
     grid.add_row(
         ProgressBar(total=max(snapshot.total, 1), completed=done, width=30),
-        Text(f"{done}/{snapshot.total}"),
-        phases(snapshot),
+        Text(f"{done:,}/{snapshot.total:,} done"),
+        Text(remaining(snapshot), "bold"),
     )
     lines = [figures(snapshot), *filter(None, [pools.ends(snapshot)])]
-    return Group(grid, *(Text(line, "dim") for line in lines))
+    return Group(grid, *_phase_lines(snapshot), *(Text(line, "dim") for line in lines))
+
+
+def _phase_lines(snapshot: Snapshot) -> list[Text]:
+    return [text] if (text := phases(snapshot)) else []
+
+
+def remaining(snapshot: Snapshot) -> str:
+    """``about 6 min left``; "" if that is not known."""
+    if snapshot.remaining is None or snapshot.over:
+        return ""
+    return f"about {duration(snapshot.remaining)} left"
 
 
 def phases(snapshot: Snapshot) -> Text:
     """How many items are in each phase."""
     parts = [
-        (f"{snapshot.phases[phase]} {phase.value}  ", style)
+        (f"{snapshot.phases[phase]:,} {phase.value}  ", style)
         for phase, style in STYLES.items()
         if snapshot.phases.get(phase)
     ]
@@ -87,19 +138,19 @@ def phases(snapshot: Snapshot) -> Text:
 
 
 def figures(snapshot: Snapshot) -> str:
-    """Points, rate, jobs and remaining time on one line."""
-    if snapshot.kind == TASK:
-        parts = pools.figures(snapshot)
-    else:
-        parts = [f"{snapshot.points:,} points", f"{snapshot.points_per_second:.1f} points/s"]
-    parts.append(jobs(snapshot))
+    """Jobs, points, rate and how long the manager is up, on one line."""
+    of_jobs = [jobs(snapshot)]
     if snapshot.submitted or snapshot.kind != TASK:
-        parts.append(f"{snapshot.submitted} submitted")
-    if snapshot.started:
-        parts.append(f"{duration(snapshot.time - snapshot.started)} since the manager started")
-    if snapshot.remaining is not None and not snapshot.over:
-        parts.append(f"about {duration(snapshot.remaining)} left")
-    return ", ".join(parts)
+        of_jobs.append(f"{snapshot.submitted:,} submitted")
+    if snapshot.kind == TASK:
+        of_items = pools.figures(snapshot)
+    else:
+        of_items = [
+            f"{snapshot.points:,} {'point' if snapshot.points == 1 else 'points'}",
+            f"{snapshot.points_per_second:.1f} points/s",
+        ]
+    up = f"manager up {duration(snapshot.time - snapshot.started)}" if snapshot.started else ""
+    return "; ".join(filter(None, [", ".join(of_jobs), ", ".join(of_items), up]))
 
 
 def jobs(snapshot: Snapshot) -> str:
@@ -110,14 +161,18 @@ def jobs(snapshot: Snapshot) -> str:
     if not snapshot.alive:
         return f"{counted(n, 'job')} not known to have ended"
     waiting = sum(job.waiting for job in snapshot.jobs)
-    parts = [f"{k} {what}" for k, what in ((n - waiting, "running"), (waiting, "waiting")) if k]
-    return f"jobs: {' and '.join(parts)}"
+    if not waiting:
+        return f"{counted(n, 'job')} running"
+    if waiting == n:
+        return f"{counted(n, 'job')} waiting"
+    return f"{n - waiting} of {n} jobs running, {waiting} waiting"
 
 
 def line(snapshot: Snapshot) -> str:
     """The run on one line without colours, for logs and pipes."""
     done = snapshot.phases.get(Phase.DONE, 0)
-    return f"{done}/{snapshot.total} done  {phases(snapshot).plain.strip()}  {figures(snapshot)}"
+    parts = [f"{done}/{snapshot.total} done", phases(snapshot).plain.strip(), figures(snapshot)]
+    return "  ".join(filter(None, [*parts, remaining(snapshot)]))
 
 
 def notes(snapshot: Snapshot) -> list[Text]:
@@ -128,27 +183,15 @@ def notes(snapshot: Snapshot) -> list[Text]:
 # ------------------------------------------------------------------------- tables
 
 
-def items_table(snapshot: Snapshot, rows: int | None = None) -> Table:
+def items_table(snapshot: Snapshot, rows: int | None = None) -> FittedTable:
     """One line per learner; those that may need attention come first."""
     chosen = _by_attention(snapshot)
     folder = common_folder(snapshot.items)
     names = ("", "fname", "phase", "job", "points", "loss", "points/s", "overhead", "CPU", "MiB",
-             "worked", "no point for")  # fmt: skip
-    lines = [_item_cells(item, folder) for item in chosen[:rows]]
+             "worked", "no point for", "why")  # fmt: skip
+    lines = [[*_item_cells(item, folder), Text(why(item, snapshot.time))] for item in chosen[:rows]]
     title = f"learners in {folder}" if folder else "learners"
     return cut(table(title, names, lines), len(chosen), rows)
-
-
-def reasons(snapshot: Snapshot, rows: int | None = None) -> list[Text]:
-    """Why learners failed or wait; not in the table, where a column would be too narrow."""
-    folder = common_folder(snapshot.items)
-    return [
-        Text.assemble(
-            (f"{item.id} ", STYLES[item.phase]), f"{fname_text(item.fname, folder)}: {reason}"
-        )
-        for item in _by_attention(snapshot)[:rows]
-        if (reason := why(item, snapshot.time))
-    ]
 
 
 def _by_attention(snapshot: Snapshot) -> list[ItemView]:
@@ -194,10 +237,10 @@ def stalled(item: ItemView, now: float) -> str:
     return f"without progress since {since:{form}} ({duration(item.idle_since)})"
 
 
-def jobs_table(snapshot: Snapshot, rows: int | None = None) -> Table:
+def jobs_table(snapshot: Snapshot, rows: int | None = None) -> FittedTable:
     """One line per job in the queue; those without heartbeats come first."""
     chosen = sorted(snapshot.jobs, key=lambda job: (not job.suspect, job.item is None, job.id))
-    names = ("id", "name", "state", "host", "learner", "heartbeat", "reason")
+    names = ("id", "job name", "state", "host", "learner", "heartbeat", "reason")
     lines = [_job_cells(job) for job in chosen[:rows]]
     return cut(table("jobs", names, lines), len(chosen), rows)
 
@@ -218,11 +261,10 @@ def waiting(snapshot: Snapshot) -> list[str]:
     """Why jobs wait, in the batch system's words, if none has started yet."""
     if snapshot.phases.get(Phase.RUNNING) or any(job.silent for job in snapshot.jobs):
         return []
-    reasons = Counter(job.reason for job in snapshot.jobs if job.reason)
-    return [
-        f"{counted(n, 'job')} {'waits' if n == 1 else 'wait'} in the queue: {reason}"
-        for reason, n in reasons.items()
-    ]
+    reasons = Counter(
+        (job.cause, job.reason) for job in snapshot.jobs if job.reason and not job.remedy
+    )
+    return [jobs_text(n, cause, reason) for (cause, reason), n in reasons.items()]
 
 
 def failures(snapshot: Snapshot) -> list[Text]:
@@ -240,7 +282,7 @@ def failures(snapshot: Snapshot) -> list[Text]:
 # ------------------------------------------------------------------------- texts
 
 
-def common_folder(items: Sequence[ItemView]) -> str:
+def common_folder(items: Sequence[ItemView] | Sequence[Item]) -> str:
     """The folder that holds all data, to be shown once; "" if there is none."""
     names = [name for item in items for name in _names(item.fname)]
     folders = {os.path.dirname(name) for name in names}  # noqa: PTH120  keeps its type str
@@ -260,11 +302,27 @@ def _names(fname: str | list[str]) -> list[str]:
     return [fname] if isinstance(fname, str) else fname
 
 
-def as_html(view: RenderableType, width: int = 120) -> str:
-    """A view as HTML for a notebook: one ``pre`` with inline styles and no scripts."""
+#: Colours that can be read on white and on nearly black: a contrast of 4 with both (a test holds it).
+_COLOURS = [
+    (118, 118, 118), (216, 59, 59), (36, 138, 61), (150, 115, 0),
+    (60, 115, 220), (176, 80, 190), (0, 133, 145), (118, 118, 118),
+]  # fmt: skip
+#: "Dim" is half way from the text to the paper: both are this grey, since the paper is not known.
+THEME = TerminalTheme((118, 118, 118), (118, 118, 118), _COLOURS, _COLOURS)
+_BARS = Theme({"bar.back": "bright_black", "bar.complete": "green", "bar.finished": "green"})
+#: Characters in a line of a notebook.
+NOTEBOOK_WIDTH = 110
+
+
+def as_html(view: RenderableType, width: int = NOTEBOOK_WIDTH) -> str:
+    """A view as HTML for a notebook: one ``pre`` with inline styles and no scripts.
+
+    Text without a colour has that of the notebook.
+    """
     console = Console(
-        record=True, file=io.StringIO(), width=width, force_terminal=True, force_jupyter=False
-    )
+        record=True, file=io.StringIO(), width=width, force_terminal=True, force_jupyter=False,
+        color_system="standard", theme=_BARS,
+    )  # fmt: skip
     console.print(view)
     form = '<pre style="line-height:normal;font-family:monospace;overflow-x:auto">{code}</pre>'
-    return console.export_html(inline_styles=True, code_format=form)
+    return console.export_html(theme=THEME, inline_styles=True, code_format=form)

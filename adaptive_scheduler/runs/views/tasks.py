@@ -6,13 +6,12 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.runs.task_history import MOST_FILES
 from adaptive_scheduler.runs.views.render import STYLES
-from adaptive_scheduler.runs.views.tables import duration, table
+from adaptive_scheduler.runs.views.tables import FittedTable, duration, table
 
 _ENDED = ("done", "failed", "cancelled")
 #: Ends of tries that count, and what they are called.
@@ -23,7 +22,7 @@ _COUNTS = (
 Facts = Mapping[str, Any]
 
 
-def tasks_table(tasks: Sequence[Facts]) -> Table:
+def tasks_table(tasks: Sequence[Facts]) -> FittedTable:
     """One line for each task."""
     names = ("id", "state", "tag", "name", "priority", "tries", "seconds", "job", "reason")
     return table("", names, [_cells(task) for task in tasks])
@@ -53,11 +52,21 @@ def _short(text: str, length: int = 100) -> str:
 
 def task_lines(task: Facts) -> list[Text]:
     """All that is known of one task, a line each; what is empty is left out."""
-    state = str(task["state"])
     title = Text.assemble((f"task {task['task']}", "bold"), "  ", _state(task))
     if task["name"]:
         title.append(f"  {task['name']}")
-    shown = {
+    shown = task_facts(task)
+    width = max(len(name) for name in shown)
+    lines = [
+        Text.assemble((f"{name:<{width}}  ", "dim"), text) for name, text in shown.items() if text
+    ]
+    return [title, *lines, *_listed("Why it waits", task["waits"]), *_history(task)]
+
+
+def task_facts(task: Facts) -> dict[str, str]:
+    """What is known of one task, by name; "" where nothing is."""
+    state = str(task["state"])
+    return {
         "why": task["reason"] if task["reason"] != state else "",
         "what": task["what"],
         "needs": task["resources"],
@@ -75,11 +84,6 @@ def task_lines(task: Facts) -> list[Text]:
         "output": task["log"],
         "value": task["value"],
     }
-    width = max(len(name) for name in shown)
-    lines = [
-        Text.assemble((f"{name:<{width}}  ", "dim"), text) for name, text in shown.items() if text
-    ]
-    return [title, *lines, *_listed("Why it waits", task["waits"]), *_history(task)]
 
 
 def _files(task: Facts) -> str:

@@ -46,6 +46,7 @@ from adaptive_scheduler.schedulers.slurm.states import (
     STATES,
     expand_nodes,
     never_starts,
+    queue_cause,
 )
 
 # Rows and fields are separated by control characters: job names and comments may contain
@@ -109,6 +110,11 @@ class SLURM(Scheduler):
             *_arguments(job),
             str(script),
         ]
+
+    def trial_command(self, job: JobRequest, script: Path) -> list[str] | None:
+        """Ask with ``--test-only``, which also says when the job would start."""
+        program, *arguments = self.submit_command(job, script, 1)
+        return [program, "--test-only", *arguments]
 
     def parse_submit(self, result: CommandResult, n: int) -> list[JobId]:
         message = f"sbatch (exit status {result.rc}): {_message(result)}"
@@ -306,6 +312,7 @@ def _listed(row: str) -> ListedJob:
         nodes=expand_nodes(nodes),
         reason="" if reason == "None" else reason,
         remedy=never_starts(reason) if state == "PENDING" else "",
+        cause=queue_cause(reason),
         array_prefix="" if is_task else f"{job}_",
     )
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from adaptive_scheduler.commandline.about.help import help_on
+from adaptive_scheduler.commandline.about.list_runs import list_runs
 from adaptive_scheduler.commandline.cancel import cancel
 from adaptive_scheduler.commandline.check import check
 from adaptive_scheduler.commandline.far_command import names_far_run, run_command_there
@@ -42,9 +43,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     epilog=exit_codes.TEXT,
 )
-for command in (run, status, logs, cancel, resume, retry, check, manager):
+for command in (run, status):
     app.command(cls=CommandWithAliases)(command)
-app.command("help")(help_on)
+app.command("list", cls=CommandWithAliases)(list_runs)
+for command in (logs, cancel, resume, retry, check, manager):
+    app.command(cls=CommandWithAliases)(command)
+app.command("help", cls=CommandWithAliases)(help_on)
 for command in (tasks, task):
     app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(command)
 app.command(cls=CommandWithNegatives, rich_help_panel="Tasks")(prioritise)

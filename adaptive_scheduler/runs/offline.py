@@ -9,7 +9,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.events import Cancelled
 from adaptive_scheduler.core.rows.row import OVER, Phase
 from adaptive_scheduler.core.wire.messages import Refused
-from adaptive_scheduler.io.storage import row_codec
+from adaptive_scheduler.io.storage import row_codec, run_row
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.start.prepare import held
@@ -51,9 +51,9 @@ def cancel(folder: RunFolder) -> int | None:
         run.items.cancel(time.time())
         row_codec.note_changes(store, run)
         store.put(
-            row_codec.RUN_TABLE,
-            row_codec.RUN_ROW,
-            row_codec.RunRow(cancelled=True, pardoned=run.jobs.ignored_deaths),
+            run_row.RUN_TABLE,
+            run_row.RUN_ROW,
+            run_row.RunRow(cancelled=True, pardoned=run.jobs.ignored_deaths),
         )
         store.commit()
     return n

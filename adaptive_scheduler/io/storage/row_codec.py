@@ -25,31 +25,10 @@ from adaptive_scheduler.core.tasks.task_submits import TaskSubmits
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.database import Tables
+from adaptive_scheduler.io.storage.run_row import RUN_ROW, RUN_TABLE, RunRow
 
-#: The table with one row for what belongs to the run as a whole.
-RUN_TABLE = "run"
-RUN_ROW = "1"
 #: Tables of a run with tasks.
 RESOURCES, BATCHES, POOLS = "task_resources", "batches", "pools"
-
-
-class RunRow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a manager stores for the next one.
-
-    Attributes
-    ----------
-    held : str
-        Why no jobs are submitted; "" if they are.
-    cancelled : bool
-        The run was cancelled.
-    pardoned : int
-        Early deaths of jobs that no longer count, because a person resumed the run.
-    """
-
-    held: str = ""
-    cancelled: bool = False
-    pardoned: int = 0
-    is_open: bool = False
 
 
 def read_items(tables: Tables, folder: RunFolder) -> list[Item]:

@@ -29,7 +29,7 @@ from adaptive_scheduler.errors import (
 )
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.pickling.callables_file import read_callable, write_callables
-from adaptive_scheduler.io.storage import database, row_codec
+from adaptive_scheduler.io.storage import database, row_codec, run_row
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import kind_of, write_config
 from adaptive_scheduler.runs.manager_client import ManagerClient
@@ -322,7 +322,7 @@ def _write(folder: RunFolder, name: str, scheduler: Scheduler | None, timing: Ti
         write_config(folder, config)
         write_callables(folder.callables, {"scheduler": scheduler})
         tables = row_codec.new_tables([], None)
-        row = {row_codec.RUN_ROW: {"is_open": True}}
-        database.create(folder.database, {**tables, row_codec.RUN_TABLE: row})
+        row = {run_row.RUN_ROW: {"is_open": True}}
+        database.create(folder.database, {**tables, run_row.RUN_TABLE: row})
     elif scheduler is not None and read_callable(folder.callables, "scheduler") is None:
         write_callables(folder.callables, {"scheduler": scheduler})

@@ -15,7 +15,7 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import DatabaseError, InputError
-from adaptive_scheduler.io.storage import database, row_codec
+from adaptive_scheduler.io.storage import database, row_codec, run_row
 from adaptive_scheduler.io.storage.database import Database, Tables
 from adaptive_scheduler.io.storage.read_only import put_aside, read_tables
 from adaptive_scheduler.runs.start import fnames
@@ -168,9 +168,7 @@ def requeue(
     n = run.items.retry(ended, time.time())
     run.jobs.reset_early_deaths()
     row_codec.note_changes(store, run)
-    store.put(
-        row_codec.RUN_TABLE, row_codec.RUN_ROW, row_codec.RunRow(pardoned=run.jobs.ignored_deaths)
-    )
+    store.put(run_row.RUN_TABLE, run_row.RUN_ROW, run_row.RunRow(pardoned=run.jobs.ignored_deaths))
     store.commit()
     return n
 

@@ -66,7 +66,7 @@ class Conversation(threading.Thread):
                 pass
         except Closed:
             return
-        except Exception as error:  # noqa: BLE001  top of the thread: a fault of ours must be seen
+        except Exception as error:
             log.exception("view_failed")
             self._last_word(f"the page has failed ({error!r}): load it again")
 

@@ -135,6 +135,8 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 .venv/installed-%: pyproject.toml requirements.lock $(MOVED)
 	@echo "Installing into .venv (once; takes a minute)"
 	@$(BIN)/python $(PIP_INSTALL) --constraint requirements.lock setuptools
+	@$(BIN)/python -m pip uninstall --quiet --disable-pip-version-check --yes adaptive-scheduler-mpi 2> /dev/null
+	@rm -rf adaptive_scheduler_mpi.egg-info
 	@$(BIN)/python $(PIP_INSTALL) --constraint requirements.lock --no-build-isolation --editable '.[$*]'
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib adaptive_scheduler || true
 	@touch $@

@@ -14,7 +14,10 @@ import typer
 from adaptive_scheduler.commandline.about.help import help_on
 from adaptive_scheduler.commandline.about.list_runs import list_runs
 from adaptive_scheduler.commandline.cancel import cancel
-from adaptive_scheduler.commandline.check import check
+from adaptive_scheduler.commandline.diagnosis.explain import explain
+from adaptive_scheduler.commandline.doctor import doctor
+from adaptive_scheduler.commandline.faces.report import report
+from adaptive_scheduler.commandline.faces.web import web
 from adaptive_scheduler.commandline.far_command import names_far_run, run_command_there
 from adaptive_scheduler.commandline.input.options import CommandWithAliases
 from adaptive_scheduler.commandline.input.parsing.plain_help import HELP_NAMES, GroupWithPlainHelp
@@ -46,8 +49,9 @@ app = typer.Typer(
 for command in (run, status):
     app.command(cls=CommandWithAliases)(command)
 app.command("list", cls=CommandWithAliases)(list_runs)
-for command in (logs, cancel, resume, retry, check, manager):
+for command in (explain, web, logs, report, cancel, resume, retry, doctor, manager):
     app.command(cls=CommandWithAliases)(command)
+app.command("check", cls=CommandWithAliases, short_help="The other name of `doctor`.")(doctor)
 app.command("help", cls=CommandWithAliases)(help_on)
 for command in (tasks, task):
     app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(command)
@@ -80,7 +84,7 @@ def options(
     A *learners file* is a Python file that defines `learners`, `fnames` (where the data of each
     go) and perhaps `goal`. For example:
 
-        adaptive-scheduler check --scheduler slurm --cores 4
+        adaptive-scheduler doctor --scheduler slurm --cores 4
         adaptive-scheduler run learners_file.py --cores 32 --goal 200 --detach
         adaptive-scheduler status --watch
 

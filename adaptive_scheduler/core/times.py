@@ -80,6 +80,19 @@ def length_text(length: float) -> str:
     return f"{length:g}s"
 
 
+def duration_text(length: float) -> str:
+    """Return a length of time for people: ``7 s``, ``12 min``, ``3 h 05 min``, ``2 d 04 h``."""
+    whole = max(0, round(length))
+    if whole < 120:
+        return f"{whole} s"
+    minutes, hours = whole // 60, whole // 3600
+    if minutes < 120:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{hours} h {minutes % 60:02d} min"
+    return f"{hours // 24} d {hours % 24:02d} h"
+
+
 def parse_text(text: str) -> float | None:
     """Return the seconds that one of the `FORMS` means; None for any other text."""
     text = text.strip()

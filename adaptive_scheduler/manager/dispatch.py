@@ -13,7 +13,7 @@ the next one would know nothing of the promise, and give the item to somebody el
 for commands: a submit that no manager remembers makes jobs that nobody counts. So replies and commands
 are collected, and leave only if the commit has succeeded. If the disk is full, nobody is
 answered; clients repeat their requests and go on computing, and the state in memory is written by
-the next commit that succeeds. Only `Status` is answered even then: it promises nothing, and a person
+the next commit that succeeds. Only `Status` and `Explain` are answered even then: they promise nothing, and a person
 must be able to read why the run stands still.
 
 **One commit for all.** A sync takes as long as hundreds of requests. Whatever has come in while one
@@ -54,10 +54,12 @@ from adaptive_scheduler.core.wire.messages import (
     encode_reply,
     number_of,
 )
+from adaptive_scheduler.core.wire.reasons import Explain, Reasons
 from adaptive_scheduler.errors import ProtocolError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.manager.clients import CLIENT_REQUESTS, DatabaseManager, Moment
 from adaptive_scheduler.manager.control import CONTROL_REQUESTS, ControlApi, ManagerProcess
+from adaptive_scheduler.manager.explain import Explainer
 from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.manager.persistence import Persistence, RowStore
 from adaptive_scheduler.manager.tasks.drivers import DRIVER_REQUESTS, DriverManager
@@ -160,6 +162,7 @@ class Dispatcher:
             **dict.fromkeys(POOL_REQUESTS, pools),
             **dict.fromkeys(CLIENT_REQUESTS, self.clients),
             **dict.fromkeys(CONTROL_REQUESTS, self.control),
+            Explain: Explainer(self.state, self.jobs, self.persistence),
         }
         #: By the sender's uuid: a later request of one takes the place of the one that waits.
         self._parked: dict[str, tuple[bytes, int, Owner, Request, Any, float]] = {}
@@ -229,9 +232,9 @@ class Dispatcher:
             replies.append((connection, number, reply))
         self._commands += self.decide(results, now)
         replies += self._wake(now)
-        is_durable = self.persistence.commit()
+        is_durable = self.persistence.commit(now.wall)
         for connection, number, reply in replies:
-            if reply is not None and (is_durable or isinstance(reply, Picture)):
+            if reply is not None and (is_durable or isinstance(reply, (Picture, Reasons))):
                 outside.send(connection, encode_reply(number, reply))
         if is_durable:  # the next manager must know of each submit that was sent
             while self.jobs.submits and self._commands:

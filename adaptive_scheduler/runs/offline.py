@@ -6,10 +6,11 @@ import time
 from collections.abc import Container, Sequence
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows import run_row
 from adaptive_scheduler.core.rows.events import Cancelled
 from adaptive_scheduler.core.rows.row import OVER, Phase
 from adaptive_scheduler.core.wire.messages import Refused
-from adaptive_scheduler.io.storage import row_codec, run_row
+from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.start.prepare import held

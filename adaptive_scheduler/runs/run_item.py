@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.core.options.checks import count
+from adaptive_scheduler.core.reasons.explanation import Explanation
 from adaptive_scheduler.core.wire.snapshot import ItemView
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.storage.run_config import read_config
@@ -87,6 +88,13 @@ class RunItem:
         job = self._view(self._run.snapshot("all").items).job
         output = (read_logs.job_output_tail(folder, job, lines) or "") if job else ""
         return f"{text}\n\nThe end of {folder / f'{job}.out'}:\n{output}" if output else text
+
+    def explain(self) -> Explanation:
+        """Say why it does not run, or is not done, and what to do; printed, it is a paragraph.
+
+        Its ``cause`` is one of those in docs/explain.md, its ``reasons`` are all that hold.
+        """
+        return self._run.explain_row(self._run.row_of(self.place))
 
     def retry(self) -> int:
         """Run it again, as `Run.retry` does; returns how many learners are queued again.

@@ -7,22 +7,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.reasons.task_waits import in_line
+from adaptive_scheduler.core.reasons.explanation import Explanation
 from adaptive_scheduler.core.rows.row import (
     CANCELLED,
     OVER,
-    QUEUED,
     RUNNING,
     TASK,
-    WAITING,
     TaskItem,
 )
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.wire.messages import Reply, Request
 from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, PoolState, RemovePool
-from adaptive_scheduler.core.wire.reasons import Reasons, WhyWaits
 from adaptive_scheduler.core.wire.tasks import DescribeTasks, Prioritise, TaskView, TaskViews
-from adaptive_scheduler.errors import InputError, ManagerUnreachableError, RunError
+from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.fact_line import TABLES
 from adaptive_scheduler.io.storage.facts import Facts
@@ -31,6 +28,7 @@ from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs import offline
 from adaptive_scheduler.runs.driver.task_table import described, read_rows
 from adaptive_scheduler.runs.manager_client import ManagerClient
+from adaptive_scheduler.runs.reasons.explain import explain_item, explain_job
 from adaptive_scheduler.runs.start.launch import start_and_wait
 from adaptive_scheduler.runs.task_details import details
 
@@ -97,23 +95,22 @@ class TaskRun:
         view = self._describe([item]).get(item) if row.phase is RUNNING else None
         resources = row_codec.read_resources(tables)[row.shape]
         found = details(self.folder, row, known, view, lines)
-        waits = [*in_line(row, rows), *self._why_waits(row)]
-        if found.get("waits_in_job"):
-            waits = [f"job {row.job} has it already: it begins there as soon as another task ends"]
-        return {"resources": str(resources), "waits": waits, **found}
+        why = self.explain(item)
+        waits = why.state in ("queued", "waiting") or found.get("waits_in_job")
+        return {
+            "resources": str(resources),
+            "waits": [one.text for one in why.reasons] if waits else [],
+            "explanation": why.to_dict(),
+            **found,
+        }
 
-    def _why_waits(self, row: TaskItem) -> list[str]:
-        """Ask the manager what keeps a task from being begun."""
-        if row.phase not in (QUEUED, WAITING):
-            return []
-        try:
-            reply = self._ask(WhyWaits(row.id))
-        except ManagerUnreachableError as error:
-            return [f"its manager does not say: {error}"]
-        if reply is None:
-            return ["this run has no manager: `adaptive-scheduler resume` starts one"]
-        assert isinstance(reply, Reasons), reply
-        return reply.texts
+    def explain(self, item: int) -> Explanation:
+        """Say why a task does not run, or is not done, and what to do."""
+        return explain_item(self._viewer, item)
+
+    def explain_job(self, job: str) -> Explanation:
+        """Say why a job does not run, or how it ended; InputError if there is none of this id."""
+        return explain_job(self._viewer, job)
 
     def _ask(self, question: Request) -> Reply | None:
         """Ask the manager, unless there is none, or it ends just now."""

@@ -20,6 +20,7 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
     JobRequest,
     JobState,
     ListedJob,
+    QueueCause,
     Refusal,
 )
 from adaptive_scheduler.core.options.checks import count, optional, path
@@ -186,6 +187,7 @@ class LocalScheduler(Scheduler):
                 comment=row["comment"],
                 nodes=tuple(row["nodes"]),
                 reason=row["reason"],
+                cause=QueueCause.RESOURCES,
             )
             for row in _rows(result)
         ]

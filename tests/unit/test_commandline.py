@@ -31,7 +31,6 @@ from adaptive_scheduler.commandline.output.option_names import in_option_names
 from adaptive_scheduler.commandline.resume import why_not
 from adaptive_scheduler.commandline.retry import queued_again
 from adaptive_scheduler.core import times
-from adaptive_scheduler.core.check_results import CheckResult, merge
 from adaptive_scheduler.core.goals import parse_goal, unparse_goal
 from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.paths import RunFolder
@@ -371,11 +370,6 @@ def test_fault_30_logs_bear_any_bytes_and_torn_lines(tmp_path: Path) -> None:
 def test_json_leaves_no_field_out() -> None:
     plain = plain_data(Snapshot(run="r", database="d", time=0.0))
     assert set(plain) == set(Snapshot.__struct_fields__)
-
-
-def test_of_several_results_for_one_thing_the_failed_one_counts() -> None:
-    good, bad = CheckResult("MPI", True), CheckResult("MPI", False, "worlds of 1", "use --mpi=pmi2")
-    assert merge([good, bad, good]) == [bad]
 
 
 def test_a_ctrl_c_before_a_command_has_begun_ends_it_without_a_traceback(

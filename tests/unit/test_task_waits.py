@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.reasons.task_waits import in_line
+from adaptive_scheduler.core.reasons.item_causes import goes_first
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import DONE, QUEUED, WAITING, TaskItem
 from adaptive_scheduler.core.rows.task_results import collected, told
@@ -16,7 +17,7 @@ from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.retry_policy import RetryPolicy
 from adaptive_scheduler.core.tasks.task_state import MOST_EARLIER
 from adaptive_scheduler.core.wire.messages import Refused, Retry
-from adaptive_scheduler.core.wire.reasons import Reasons, WhyWaits
+from adaptive_scheduler.core.wire.reasons import Explain, Reasons
 from adaptive_scheduler.core.wire.tasks import Collect, EndKind, Fetch, LastTry
 from adaptive_scheduler.io.storage.fact_line import TABLES
 from adaptive_scheduler.runs.task_history import history, own_files
@@ -26,10 +27,10 @@ from tests.unit.test_pools import Head, Run, pool
 TWO, FOUR = TaskResources(threads_per_rank=2), TaskResources(threads_per_rank=4)
 
 
-def why(run: Run, item: int) -> list[str]:
-    reply = run.ask(WhyWaits(item))
+def why(run: Any, item: int) -> list[str]:
+    reply = run.ask(Explain(item))
     assert isinstance(reply, Reasons), reply
-    return reply.texts
+    return [one.text for one in reply.reasons]
 
 
 def full(run: Run, cores: int = 4, **more: object) -> Head:
@@ -43,11 +44,16 @@ def full(run: Run, cores: int = 4, **more: object) -> Head:
 # ------------------------------------------------------------------- what its row says
 
 
+def in_line(row: TaskItem, rows: list[TaskItem]) -> list[str]:
+    return [one.text for one in goes_first(row, rows)]
+
+
 def test_a_task_waits_for_others() -> None:
-    rows = [TaskItem(0, "", QUEUED), TaskItem(1, "", QUEUED)]
-    rows.append(TaskItem(2, "", WAITING, depends_on=(0, 1)))
-    (text,) = in_line(rows[2], rows)
-    assert text == "it waits for task 0, which is queued; task 1, which is queued"
+    world = test_task_manager.World()
+    world.submit(2)
+    world.submit(1, "child", after=[0, 1])
+    text = "it waits for task 0, which is queued; task 1, which is queued"
+    assert why(world.driver, 2) == [text]
 
 
 def test_other_tasks_go_first() -> None:
@@ -99,8 +105,7 @@ def test_a_job_is_to_come_and_waits_in_the_queue() -> None:
     ]
     run.turn()
     run.turn()
-    (text,) = why(run, 0)
-    assert text.startswith("pool p has 1 job, and may have 2; 1 of these waits in the queue")
+    assert why(run, 0) == ["1 job of pool p in the queue waits"]
 
 
 def test_its_jobs_are_in_use_and_max_jobs_is_reached() -> None:
@@ -108,10 +113,11 @@ def test_its_jobs_are_in_use_and_max_jobs_is_reached() -> None:
     head = full(run)
     run.submit(1, TWO)
     assert why(run, 1) == [
-        f"job {head.owner.job} is in use: 1 core more must become free",
         "pool p has 1 job, and may have 1: max_jobs is reached",
+        f"job {head.owner.job} is in use: 1 core more must become free",
     ]
-    assert why(run, 0) == [], "it runs"
+    (text,) = why(run, 0)
+    assert text.startswith(f"it runs in job {head.owner.job}")
 
 
 def test_no_gpu_is_free() -> None:
@@ -179,7 +185,7 @@ def test_the_run_is_held() -> None:
 def test_there_is_no_such_task() -> None:
     run = Run()
     for item in (-1, 0, 2**40):
-        reply = run.ask(WhyWaits(item))
+        reply = run.ask(Explain(item))
         assert isinstance(reply, Refused)
         assert reply.code == "no_such_item"
 
@@ -191,9 +197,9 @@ def test_it_is_tried_again_later() -> None:
     head.trade()
     head.end(head.tokens[0], EndKind.ERROR, value=b"raised")
     head.trade()
-    assert world.driver.ask(WhyWaits(0)).texts == ["it is tried again in 60 s: its delay is 60 s"]
+    assert why(world.driver, 0)[0] == "it is tried again in 60 s: its delay is 60 s"
     world.clock.advance(20)
-    assert world.driver.ask(WhyWaits(0)).texts == ["it is tried again in 40 s: its delay is 60 s"]
+    assert why(world.driver, 0)[0] == "it is tried again in 40 s: its delay is 60 s"
 
 
 # ------------------------------------------------------------------- what happened to it

@@ -165,8 +165,8 @@ def test_a_learner_without_progress_is_shown_in_each_view() -> None:
 def test_the_reason_for_which_all_jobs_wait_is_shown() -> None:
     jobs = [JobRow(f"1_{n}", "run", "PENDING", reason="(PartitionConfig)") for n in range(2)]
     none_runs = snapshot(jobs=jobs, items=[], phases={"queued": 3})
-    assert "2 jobs wait in the queue: (PartitionConfig)" in status_of(none_runs).text
-    assert "wait in the queue" not in status_of(snapshot()).text
+    assert "2 jobs in the queue wait (PartitionConfig)" in status_of(none_runs).text
+    assert "in the queue wait" not in status_of(snapshot()).text
 
 
 def test_jobs_that_run_are_counted_apart_from_those_that_wait() -> None:

@@ -39,6 +39,15 @@ def chosen_tasks(run: TaskRun, typed: Sequence[str], tag: str | None) -> list[in
     return list(found)
 
 
+def one_task(run: TaskRun, typed: str) -> int:
+    """Find the one task that was named; InputError if there is none, or more than one."""
+    items = chosen_tasks(run, [typed], None)
+    if len(items) > 1:
+        first = ", ".join(map(str, items[:5])) + (", ..." if len(items) > 5 else "")
+        raise InputError(f"{typed} stands for {len(items)} tasks ({first}): give one id.")
+    return items[0]
+
+
 def with_tag(rows: Sequence[TaskItem], tag: str) -> list[int]:
     """Find the tasks of a tag; InputError, with near tags, if there is none."""
     found = [row.id for row in rows if row.tag == tag]

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from adaptive_scheduler.commandline.input.arguments import AsJson
 from adaptive_scheduler.commandline.input.find_run import find_run
-from adaptive_scheduler.commandline.input.find_tasks import chosen_tasks
+from adaptive_scheduler.commandline.input.find_tasks import one_task
 from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.json_lines import print_json
 from adaptive_scheduler.commandline.output.terminal import console, print_line, quoted
@@ -55,11 +55,7 @@ def show(folder: RunFolder, typed: str, lines: int, *, as_json: bool) -> str:
     from adaptive_scheduler.runs.views.tasks import task_lines
 
     run = TaskRun(folder)
-    items = chosen_tasks(run, [typed], None)
-    if len(items) > 1:
-        first = ", ".join(map(str, items[:5])) + (", ..." if len(items) > 5 else "")
-        raise InputError(f"{typed} stands for {len(items)} tasks ({first}): give one id.")
-    found = run.details(items[0], lines)
+    found = run.details(one_task(run, typed), lines)
     if as_json:
         print_json(found)
         return ""

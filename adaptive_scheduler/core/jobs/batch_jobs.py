@@ -38,6 +38,20 @@ PENDING, RUNNING = JobState.PENDING, JobState.RUNNING
 ALIVE, ENDED = JobState.ALIVE, JobState.ENDED
 
 
+class QueueCause(enum.StrEnum):
+    """Why a job waits in the queue, in the words of no batch system: the names of causes."""
+
+    NEVER = "job never starts"  # its request is never granted
+    HELD = "job held"  # by a person
+    LIMIT = "queue limit"  # of the jobs or the resources of a user, an account or a QOS
+    NODES = "nodes unavailable"  # those that it needs are drained, down or reserved
+    DEPENDENCY = "job dependency"  # another job comes first
+    LATER = "job begins later"  # it has a time to begin at
+    RESOURCES = "job resources"  # others use what it needs
+    PRIORITY = "job priority"  # others are before it
+    OTHER = "queue"  # the batch system gives another reason, or none yet
+
+
 class ListedJob(msgspec.Struct, frozen=True, gc=False):
     """One row of the batch system's queue."""
 
@@ -49,7 +63,14 @@ class ListedJob(msgspec.Struct, frozen=True, gc=False):
     nodes: tuple[str, ...] = ()
     reason: str = ""  # why it is pending, as the batch system says
     remedy: str = ""  # what to do, if it will never start for that reason
+    cause: QueueCause = QueueCause.OTHER  # that reason, as people know it
     array_prefix: str = ""  # see `expand_array_rows`
+
+    @property
+    def why(self) -> QueueCause:
+        """Why it waits, also of a scheduler that names only a remedy."""
+        is_never = bool(self.remedy) and self.cause is QueueCause.OTHER
+        return QueueCause.NEVER if is_never else self.cause
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):

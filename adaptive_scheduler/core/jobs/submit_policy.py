@@ -74,6 +74,11 @@ class SubmitPolicy:
         """Return why nothing may be submitted now; "" if something may."""
         return "a submit is under way" if self.under_way else self.backoff.reason_at(now)
 
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether the batch system takes no more jobs of this user until one ends."""
+        return self._waits_for_room
+
     def most(self, n: int) -> int:
         """Return how many of `n` jobs to ask for now."""
         return n if self._limit is None else min(n, self._limit)

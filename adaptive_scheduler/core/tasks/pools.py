@@ -19,6 +19,8 @@ from adaptive_scheduler.errors import InputError
 IDLE = 60.0
 #: As clients of one process, heads are started without an MPI launcher.
 EXECUTOR = "process-pool"
+#: How the reason of a task begins that nothing can ever run.
+NO_ROOM = "no pool can ever hold it"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MIB = 2**20
 
@@ -236,4 +238,4 @@ def no_room(needs: TaskResources, tag: str, has: Iterable[str]) -> str:
     """Say, with the numbers, that nothing can ever run such a task."""
     needed = f"it needs {needs}" + (f" and has the tag {tag!r}" if tag else "")
     there = "; ".join(has) or "none"
-    return f"no pool can ever hold it: {needed}; the pools: {there}. Ask for less, or add a pool."
+    return f"{NO_ROOM}: {needed}; the pools: {there}. Ask for less, or add a pool."

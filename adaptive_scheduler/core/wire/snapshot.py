@@ -8,8 +8,9 @@ from typing import Protocol
 
 import msgspec
 
-from adaptive_scheduler.core.jobs.batch_jobs import JobState, ListedJob
+from adaptive_scheduler.core.jobs.batch_jobs import JobState, ListedJob, QueueCause
 from adaptive_scheduler.core.jobs.records import JobRecord
+from adaptive_scheduler.core.reasons.queue_words import jobs_text
 from adaptive_scheduler.core.rows.row import FAILED, LEARNER, Item, Phase, TaskItem
 from adaptive_scheduler.core.wire.messages import Report
 from adaptive_scheduler.core.wire.pools import PoolState
@@ -56,7 +57,7 @@ class JobRow(msgspec.Struct, omit_defaults=True):
     """One job.
 
     `silent`: seconds since its last heartbeat; `suspect`: for too long; `waiting`: it has not
-    started; `remedy`: what to do about one that will never start. Of a job that runs tasks:
+    started; `cause` and `remedy`: why, and what to do about one that will never start. Of a job that runs tasks:
     how many it holds, its cores on nodes that are there, and how many of these are in use; how many
     nodes it has, how many of these have not come yet, and which are lost.
     """
@@ -66,6 +67,7 @@ class JobRow(msgspec.Struct, omit_defaults=True):
     state: str = ""
     reason: str = ""
     remedy: str = ""
+    cause: QueueCause = QueueCause.OTHER
     host: str = ""
     item: int | None = None
     silent: float = 0.0
@@ -243,11 +245,12 @@ def damage(rows: Iterable[KeptRow], reports: Mapping[int, Report]) -> str:
 
 
 def never_start(jobs: Iterable[JobRow]) -> list[str]:
-    """Why jobs in the queue will not start, and what to do; one line per reason."""
-    causes = Counter((job.reason, job.remedy) for job in jobs if job.remedy)
+    """Why jobs in the queue will not start by themselves, and what to do; one line per reason."""
+    causes = Counter((job.cause, job.reason, job.remedy) for job in jobs if job.remedy)
+    again = {QueueCause.NEVER: "; then cancel, and start again"}
     return [
-        f"{n} job{'s' * (n != 1)} in the queue will not start ({reason}): {remedy}; then cancel, and start again"
-        for (reason, remedy), n in causes.items()
+        f"{jobs_text(n, cause, reason)}: {remedy}{again.get(cause, '')}"
+        for (cause, reason, remedy), n in causes.items()
     ]
 
 
@@ -260,6 +263,7 @@ def job_row(
         state=listed.native_state if listed else ("by hand" if record.external else "not listed"),
         reason=listed.reason if listed else record.goodbye,
         remedy=listed.remedy if listed else "",
+        cause=listed.why if listed else QueueCause.OTHER,
         host=record.host or (listed.nodes[0] if listed and listed.nodes else ""),
         item=item, silent=silent if record.owner else 0.0,
         suspect=bool(record.owner) and silent > lease,

@@ -18,9 +18,9 @@ import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import FAILED, RUNNING, TASK, Item, TaskItem
+from adaptive_scheduler.core.rows.run_row import RUN_ROW, RUN_TABLE, RunRow
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.io.storage.run_row import RUN_ROW, RUN_TABLE, RunRow
 from adaptive_scheduler.io.storage.tinydb_file import ITEMS, Tables
 
 #: The table of groups of tasks that were submitted at once; see `row_codec`.

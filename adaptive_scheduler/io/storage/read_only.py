@@ -81,6 +81,7 @@ def put_aside(folder: RunFolder) -> Path:
 
     A damaged one is renamed as it is, with its journal. Returns its new path.
     """
+    from adaptive_scheduler.io.storage import history_file
     from adaptive_scheduler.io.storage.database import Database
 
     try:
@@ -95,6 +96,7 @@ def put_aside(folder: RunFolder) -> Path:
     with files.naming(folder.database):
         kept = files.unused_name(folder.database.with_name(folder.database.name + ".old"))
         folder.database.rename(kept)
+        history_file.put_aside(folder)
         if folder.journals.is_dir() and any(folder.journals.iterdir()):
             folder.journals.rename(files.unused_name(folder.journals.with_name("journal.old")))
     return kept

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from adaptive_scheduler.core.jobs.job_tracking import TrackedJob
-from adaptive_scheduler.core.reasons.task_waits import why_not_begun
-from adaptive_scheduler.core.rows.row import TaskItem
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.pools import Pool, check_pool
 from adaptive_scheduler.core.tasks.resources import as_checked
 from adaptive_scheduler.core.wire.messages import Ok, Owner, Refused, Reply
 from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, PoolState, RemovePool
-from adaptive_scheduler.core.wire.reasons import Reasons, WhyWaits
 from adaptive_scheduler.core.wire.slots import Slots
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.tasks.request_order import RequestOrder
 from adaptive_scheduler.manager.tasks.slots import count_slots
 
-#: What drivers and people send about pools, and about what tasks get there.
-POOL_REQUESTS = frozenset((AddPool, RemovePool, Pools, Slots, WhyWaits))
-PoolRequest = AddPool | RemovePool | Pools | Slots | WhyWaits
+#: What drivers and people send about pools.
+POOL_REQUESTS = frozenset((AddPool, RemovePool, Pools, Slots))
+PoolRequest = AddPool | RemovePool | Pools | Slots
 
 
 class PoolManager:
@@ -48,8 +45,6 @@ class PoolManager:
                 return PoolList(pool_states(self._state))
             case Slots():
                 return self._count(request, now)
-            case WhyWaits():
-                return self._explain(request.item, now)
 
     def _count(self, request: Slots, now: Moment) -> Reply:
         try:
@@ -57,12 +52,6 @@ class PoolManager:
         except InputError as error:
             return Refused("bad_request", f"no task can need that: {error}")
         return count_slots(self._state, Slots(resources, request.tag), now.monotonic)
-
-    def _explain(self, item: int, now: Moment) -> Reply:
-        rows = self._state.items.rows
-        if not 0 <= item < len(rows) or type(rows[item]) is not TaskItem:
-            return Refused("no_such_item", f"there is no task {item}.")
-        return Reasons(why_not_begun(self._state, item, now.monotonic))
 
     def _add(self, pool: Pool) -> Reply:
         if not self._state.pools.takes_more:

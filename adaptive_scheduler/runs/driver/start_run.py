@@ -15,6 +15,7 @@ import msgspec
 from adaptive_scheduler.core.config import JobLimits, RunConfig, Timing
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows import run_row
 from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.wire.messages import Picture, Reply, Request, Status, Stop
 from adaptive_scheduler.core.wire.pools import PoolList, Pools
@@ -29,7 +30,7 @@ from adaptive_scheduler.errors import (
 )
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.pickling.callables_file import read_callable, write_callables
-from adaptive_scheduler.io.storage import database, row_codec, run_row
+from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import kind_of, write_config
 from adaptive_scheduler.runs.manager_client import ManagerClient

@@ -12,10 +12,11 @@ import msgspec
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows import run_row
 from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import DatabaseError, InputError
-from adaptive_scheduler.io.storage import database, row_codec, run_row
+from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.database import Database, Tables
 from adaptive_scheduler.io.storage.read_only import put_aside, read_tables
 from adaptive_scheduler.runs.start import fnames

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.core.times import duration_text
 from adaptive_scheduler.core.wire.snapshot import JobRow
 from adaptive_scheduler.runs.views.fitting import (
     GAP,
@@ -25,6 +26,9 @@ _LEFT = frozenset(
     {"fname", "name", "reason", "why", "host", "each job", "phase", "state", "job", "id", "pool",
      "tag", "folder", "progress", "manager", "task"}
 )  # fmt: skip
+
+#: ``7 s``, ``12 min``, ``3 h 05 min``.
+duration = duration_text
 
 
 class FittedTable:
@@ -103,19 +107,6 @@ def cut(table: FittedTable, n: int, rows: int | None, how: str = "--all shows th
     if rows is not None and n > rows:
         table.caption = f"and {n - rows:,} more ({how})"
     return table
-
-
-def duration(seconds: float) -> str:
-    """``7 s``, ``12 min``, ``3 h 05 min``, ``2 d 04 h``."""
-    whole = max(0, round(seconds))
-    if whole < 120:
-        return f"{whole} s"
-    minutes, hours = whole // 60, whole // 3600
-    if minutes < 120:
-        return f"{minutes} min"
-    if hours < 48:
-        return f"{hours} h {minutes % 60:02d} min"
-    return f"{hours // 24} d {hours % 24:02d} h"
 
 
 def heartbeat(job: JobRow) -> Text:

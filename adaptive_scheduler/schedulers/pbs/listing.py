@@ -23,6 +23,7 @@ from adaptive_scheduler.core.jobs.batch_jobs import (
     JobId,
     JobState,
     ListedJob,
+    QueueCause,
 )
 from adaptive_scheduler.errors import NoObservation
 
@@ -214,6 +215,33 @@ def _remedy(letter: str, reason: str) -> str:
     return _NEVER_REMEDY if reason.startswith(_NEVER_STARTS) else ""
 
 
+#: The comments of PBS's scheduler, "Not Running: ..." (Administrator's Guide, "Why jobs do not run"); the
+#: first that matches counts.
+_QUEUE_CAUSES = tuple(
+    (re.compile(words, re.IGNORECASE), cause)
+    for words, cause in {
+        r"limit|quota|too many": QueueCause.LIMIT,
+        r"conflict with reservation or top job|draining system|higher priority|strict ordering|fair ?share":
+            QueueCause.PRIORITY,
+        r"queue (is )?not (started|enabled)|offline|nodes are (down|unavailable)": QueueCause.NODES,
+        r"insufficient amount|not enough|exclusive|free nodes|resource": QueueCause.RESOURCES,
+    }.items()
+)  # fmt: skip
+
+
+def _cause(letter: str, job: Attributes, reason: str) -> QueueCause:
+    """Return why a job waits."""
+    if letter == "H":
+        waits_for_others = "s" in str(job.get("Hold_Types", "")) and "depend" in job
+        return QueueCause.DEPENDENCY if waits_for_others else QueueCause.HELD
+    if letter == "W":
+        return QueueCause.LATER
+    if reason.startswith(_NEVER_STARTS):
+        return QueueCause.NEVER
+    found = (cause for words, cause in _QUEUE_CAUSES if words.search(reason))
+    return next(found, QueueCause.OTHER)
+
+
 def listed_job(name: str, job: Attributes, is_array_held: bool = False) -> ListedJob:
     """Return the `ListedJob` of a job; `name` is not an array's parent.
 
@@ -234,6 +262,7 @@ def listed_job(name: str, job: Attributes, is_array_held: bool = False) -> Liste
         nodes=_hosts(job),
         reason=reason,
         remedy=_remedy(letter, reason) if waits else "",
+        cause=_cause(letter, job, reason),
     )
 
 

@@ -46,6 +46,7 @@ from adaptive_scheduler.schedulers.slurm.states import (
     STATES,
     expand_nodes,
     never_starts,
+    queue_cause,
 )
 
 # Rows and fields are separated by control characters: job names and comments may contain
@@ -311,6 +312,7 @@ def _listed(row: str) -> ListedJob:
         nodes=expand_nodes(nodes),
         reason="" if reason == "None" else reason,
         remedy=never_starts(reason) if state == "PENDING" else "",
+        cause=queue_cause(reason),
         array_prefix="" if is_task else f"{job}_",
     )
 

@@ -6,7 +6,7 @@ import functools
 import itertools
 import re
 
-from adaptive_scheduler.core.jobs.batch_jobs import JobState, Refusal
+from adaptive_scheduler.core.jobs.batch_jobs import JobState, QueueCause, Refusal
 
 #: squeue(1), JOB STATE CODES. All others (COMPLETING, CONFIGURING, REQUEUED,
 #: REQUEUE_HOLD, RESIZING, REVOKED, SIGNALING, SPECIAL_EXIT, STAGE_OUT, STOPPED,
@@ -70,7 +70,7 @@ NEVER_STARTS = tuple(
     for words, remedy in {
         r"PartitionTimeLimit|(Assoc|QOS)Max(Wall|\w*Min)\w*PerJob":
             "its walltime is longer than the limit: give a shorter walltime=",
-        r"PartitionNodeLimit":
+        r"PartitionNodeLimit|PartitionConfig":
             "it asks for more nodes than the partition gives, or its nodes are down: give fewer "
             "nodes= or cores=, or another partition=",
         r"PartitionConfig|NodeConfig":
@@ -101,6 +101,33 @@ NEVER_STARTS = tuple(
 def never_starts(reason: str) -> str:
     """Return what to do about a job that waits for this reason; "" if it may start by itself."""
     return next((remedy for words, remedy in NEVER_STARTS if words.match(reason)), "")
+
+
+#: Reasons for which a job waits; the first pattern that matches counts. Sources: as above.
+QUEUE_CAUSES = tuple(
+    (re.compile(words), cause)
+    for words, cause in {
+        r"JobHeld|JobHoldMaxRequeue|launch.failed.requeued.held|requeued_held": QueueCause.HELD,
+        r"DependencyNeverSatisfied": QueueCause.NEVER,
+        r"Dependency": QueueCause.DEPENDENCY,
+        r"BeginTime": QueueCause.LATER,
+        r"ReqNodeNotAvail|Nodes.required|Node(Down|Fail)|Reservation$": QueueCause.NODES,
+        r"Priority": QueueCause.PRIORITY,
+        r"Resources|Licenses|Cleaning|BurstBuffer\w*|Power\w*": QueueCause.RESOURCES,
+    }.items()
+)
+_LIMITS = re.compile(r"(Assoc|QOS|MaxJobsPer|JobArrayTaskLimit)\w*")
+
+
+@functools.lru_cache(maxsize=1000)
+def queue_cause(reason: str) -> QueueCause:
+    """Return why a job waits that has this reason."""
+    for words, cause in QUEUE_CAUSES:
+        if words.match(reason):
+            return cause
+    if never_starts(reason):
+        return QueueCause.NEVER
+    return QueueCause.LIMIT if _LIMITS.match(reason) else QueueCause.OTHER
 
 
 _NODE_GROUP = re.compile(r"\[([^\]]*)\]")

@@ -1,0 +1,1 @@
+"""Commands that say why something does not go on."""

@@ -1,0 +1,1 @@
+"""Why something in a run is as it is, asked from outside."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 CHROMIUM = shutil.which("chromium")
 #: Milliseconds that anything may take: the machine may be busy.
 PATIENCE = 90_000
+RUNNING = re.compile(r"^Running: \d of 4 learners done")
 STUDY = """
 import time
 from functools import partial
@@ -34,8 +36,6 @@ import adaptive
 
 def h(x, offset):
     time.sleep(0.2)
-    if offset == 0:
-        raise ValueError("no such offset")
     return x * x + offset
 
 learners = [adaptive.Learner1D(partial(h, offset=n), bounds=(-1, 1)) for n in range(4)]
@@ -163,7 +163,7 @@ def test_a_run_is_watched_and_a_read_only_page_changes_nothing(
     page = chromium.page()
     try:
         page.goto(server.url)  # the only run: it is opened
-        expect(page.locator(".as-sentence")).to_contain_text("Running")
+        expect(page.locator(".as-sentence")).to_have_text(RUNNING)
         running = page.locator(".as-spacer .as-tr").filter(has_text="running").first
         points = running.locator(".as-td").nth(3)
         expect(points).not_to_have_text("0")
@@ -175,7 +175,6 @@ def test_a_run_is_watched_and_a_read_only_page_changes_nothing(
         caption = detail.locator(".as-caption")
         expect(caption).not_to_have_text(caption.inner_text())  # the plot grows with the data
         expect(page.locator("#mode")).to_have_text("read-only")
-        expect(page.locator(".as-failures")).to_contain_text("no such offset")
         assert page.locator("[data-action=cancel_run]").count() == 0
         answers = page.evaluate(ASK_FOR_CHANGES)
         assert [one["type"] for one in answers] == ["error"] * len(answers)
@@ -215,15 +214,15 @@ def test_a_page_that_may_change_cancels_and_outlives_manager_and_run(
     sentence = page.locator(".as-sentence")
     try:
         page.goto(server.url)
-        expect(sentence).to_contain_text("Running")
+        expect(sentence).to_have_text(RUNNING)
         study.kill_manager()
         expect(sentence).to_contain_text("No manager runs")
         do(page, "resume")
-        expect(sentence).to_contain_text("Running")
+        expect(sentence).to_have_text(RUNNING)
         study.kill_manager()
         expect(sentence).to_contain_text("No manager runs")
         study.command("resume", str(study.run.home))  # somebody else does it
-        expect(sentence).to_contain_text("Running")
+        expect(sentence).to_have_text(RUNNING)
         do(page, "cancel_run")
         expect(page.locator(".as-result")).to_contain_text("cancelled")
         expect(sentence).to_contain_text("Ended")

@@ -72,13 +72,16 @@ def wait_until(is_so: Callable[[], object], seconds: float = PATIENCE / 1000) ->
 
 
 @pytest.fixture
-def page() -> Iterator[Any]:
+def page(pictures: Path) -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(PATIENCE)
-        yield page
-        browser.close()
+        try:
+            yield page
+        finally:
+            page.screenshot(path=pictures / "jupyterlab-at-the-end.png")
+            browser.close()
 
 
 @pytest.fixture
@@ -91,15 +94,22 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+#: Runs the first cells, one after the other, once the kernel is there: keys would be lost before.
+_RUN = """async (cells) => {
+  const notebook = jupyterapp.shell.currentWidget;
+  await notebook.context.ready;
+  await notebook.sessionContext.ready;
+  await notebook.sessionContext.session.kernel.info;
+  notebook.content.activeCellIndex = 0;
+  for (let n = 0; n < cells; n += 1) await jupyterapp.commands.execute("notebook:run-cell-and-select-next");
+}"""
+
+
 def run_first_cells(page: Any, url: str, cells: int) -> None:
     page.goto(f"{url}lab/tree/example.ipynb?token=secret")
     page.locator(".jp-Notebook .jp-Cell").first.wait_for()
-    page.wait_for_function(
-        "document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'"
-    )
-    page.locator(".jp-Notebook .jp-Cell").first.click()
-    for _ in range(cells):
-        page.keyboard.press("Shift+Enter")
+    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext")
+    page.evaluate(_RUN, cells)
 
 
 def command(page: Any, name: str, arguments: str = "{}") -> None:

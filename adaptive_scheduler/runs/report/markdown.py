@@ -90,7 +90,7 @@ def _waits(report: RunReport) -> str:
         )
         if value is not None
     ]  # fmt: skip
-    lines.append(("jobs that have started", f"{waits.jobs:,}"))
+    lines.append(("jobs that have left the queue", f"{waits.jobs:,}"))
     lines.append(("jobs that wait now", f"{waits.waiting_now:,}"))
     return "## Waiting in the queue\n\n" + table(("what", "value"), lines)
 

@@ -1,11 +1,12 @@
-"""Makes one check within its time: a disk or a command that hangs must not hold up the others."""
+"""Makes checks, each within its time: a disk or a command that hangs must not hold up the others."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 
-from adaptive_scheduler.core.doctor.findings import Finding, Level
+from adaptive_scheduler.core.doctor.findings import Finding, unknown
 from adaptive_scheduler.core.doctor.table import CHECKS
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 
@@ -13,35 +14,49 @@ from adaptive_scheduler.errors import AdaptiveSchedulerError
 Found = Finding | list[Finding]
 
 
-def make_check(
-    name: str, attempt: Callable[[], Found], seconds: float | None = None
+class _Attempt(threading.Thread):
+    """One check in a thread of its own, which is left behind if it takes too long."""
+
+    def __init__(self, check: str, attempt: Callable[[], Found]) -> None:
+        super().__init__(name=check, daemon=True)
+        self._check, self._attempt = check, attempt
+        self._found: list[Finding] | None = None
+
+    def run(self) -> None:
+        self._found = _findings(self._check, self._attempt)
+
+    def result(self, end: float) -> list[Finding]:
+        """Wait until `end`, on the monotonic clock; say so if there is no result then."""
+        self.join(max(end - time.monotonic(), 0))
+        if self._found is not None:
+            return self._found
+        remedy = "Something hangs there: a file system that is away, or a program. Try again later."
+        return [unknown(self._check, "not found out: it does not end", remedy)]
+
+
+def make_checks(
+    attempts: Mapping[str, Callable[[], Found]], seconds: float | None = None
 ) -> list[Finding]:
-    """Make one check in a thread of its own, which is left behind if it takes too long.
+    """Make several checks at once.
 
     Parameters
     ----------
-    name : str
-        In `CHECKS`.
-    attempt : callable
+    attempts : mapping
+        Of names in `CHECKS`.
     seconds : float, optional
-        Default: those of the table.
+        For each of them; default: those of the table.
 
     Returns
     -------
     list of Finding
-        One that says so if the check cannot be made.
+        In the order of `attempts`; one that says so if a check cannot be made.
     """
-    limit = CHECKS[name].seconds if seconds is None else seconds
-    results: list[list[Finding]] = []
-    thread = threading.Thread(
-        target=lambda: results.append(_findings(name, attempt)), name=name, daemon=True
-    )
-    thread.start()
-    thread.join(limit)
-    if results:
-        return results[0]
-    remedy = "Something hangs there: a file system that is away, or a program. Try again later."
-    return [unknown(name, f"not found out: no answer within {limit:.0f} s", remedy)]
+    begun = time.monotonic()
+    threads = {name: _Attempt(name, attempt) for name, attempt in attempts.items()}
+    for thread in threads.values():
+        thread.start()
+    limits = {name: CHECKS[name].seconds if seconds is None else seconds for name in threads}
+    return [one for name, thread in threads.items() for one in thread.result(begun + limits[name])]
 
 
 def _findings(name: str, attempt: Callable[[], Found]) -> list[Finding]:
@@ -50,8 +65,3 @@ def _findings(name: str, attempt: Callable[[], Found]) -> list[Finding]:
     except (AdaptiveSchedulerError, OSError) as error:
         return [unknown(name, f"not found out: {error}")]
     return found if isinstance(found, list) else [found]
-
-
-def unknown(name: str, found: str, remedy: str = "") -> Finding:
-    """Return the finding that a check could not be made."""
-    return Finding(name, Level.UNKNOWN, found, "", remedy)

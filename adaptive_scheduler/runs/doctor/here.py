@@ -24,29 +24,32 @@ from adaptive_scheduler.executors.registry import launcher_for
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.doctor.folders import try_folder
 from adaptive_scheduler.io.doctor.machine import see_host, see_launcher, try_profile
+from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.io.system.submit import run_command
 from adaptive_scheduler.io.transport.addresses import free_url, host_addresses
 from adaptive_scheduler.runs.doctor.cluster_check import ClusterCheck
-from adaptive_scheduler.runs.doctor.guard import Found, make_check
+from adaptive_scheduler.runs.doctor.guard import Found, make_checks
+
+#: Seconds that a list of one's jobs may take: a controller that takes longer is no good for a run.
+_LISTING = 20.0
 
 
 def look_here(trial: ClusterCheck) -> list[Finding]:
     """Make all checks that need no job."""
+    programs = _programs(trial)
     checks: Mapping[str, Callable[[], Found]] = {
-        "programs": lambda: _programs(trial),
         "profile": lambda: judge_profile(try_profile()),
         "host": lambda: judge_host(see_host()),
         "address": lambda: _address(trial),
         **({"launcher": lambda: _launcher(trial)} if _uses_mpi(trial) else {}),
         "folder": lambda: _folders(trial),
+        **({"batch-system": lambda: _queue(trial)} if programs.ok else {}),
     }
-    found = [finding for name, attempt in checks.items() for finding in make_check(name, attempt)]
-    if any(one.check == "programs" and not one.ok for one in found):
-        return found
-    asked = make_check("batch-system", lambda: _queue(trial))
-    if all(one.ok for one in asked) and trial.scheduler.name == "slurm":
-        asked += make_check("request", lambda: _request(trial))
-    return found + asked
+    found = [programs, *make_checks(checks)]
+    answers = programs.ok and all(one.ok for one in found if one.check == "batch-system")
+    if answers and trial.scheduler.name == "slurm":
+        found += make_checks({"request": lambda: _request(trial)})
+    return found
 
 
 def _programs(trial: ClusterCheck) -> Finding:
@@ -96,7 +99,7 @@ def _folders(trial: ClusterCheck) -> list[Finding]:
 
 
 def _queue(trial: ClusterCheck) -> Finding:
-    result = run_command(trial.scheduler.queue_command())
+    result = commands.run(trial.scheduler.queue_command(), _LISTING)
     try:
         jobs = trial.scheduler.parse_queue(result)
     except SchedulerError as error:

@@ -13,7 +13,7 @@ from contextlib import suppress
 import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.doctor.findings import Finding, fine, wrong
+from adaptive_scheduler.core.doctor.findings import Finding, fine, unknown, wrong
 from adaptive_scheduler.core.doctor.jobs import judge_death, judge_reports
 from adaptive_scheduler.core.doctor.observations import Exchange, NodeReport
 from adaptive_scheduler.core.doctor.refusals import judge_refusal, judge_wait
@@ -40,7 +40,6 @@ from adaptive_scheduler.io.system.submit import TIMEOUT, run_command, submit, wr
 from adaptive_scheduler.io.transport.addresses import Address, write_address
 from adaptive_scheduler.io.transport.server import Server
 from adaptive_scheduler.runs.doctor.cluster_check import ClusterCheck
-from adaptive_scheduler.runs.doctor.guard import unknown
 from adaptive_scheduler.runs.start.environment import record_environment
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.job_script import job_script

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.doctor.findings import Finding, fine, wrong
 from adaptive_scheduler.core.doctor.folders import judge_folders
-from adaptive_scheduler.core.doctor.observations import UrlTried
+from adaptive_scheduler.core.doctor.observations import LockSeen, UrlTried
 from adaptive_scheduler.core.doctor.runs import (
     judge_files,
     judge_lock,
@@ -20,13 +21,12 @@ from adaptive_scheduler.core.doctor.runs import (
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import Status
 from adaptive_scheduler.errors import AdaptiveSchedulerError, ManagerUnreachableError
-from adaptive_scheduler.io.disk.lock import holder, is_alive
 from adaptive_scheduler.io.doctor.folders import try_folder
 from adaptive_scheduler.io.doctor.network import try_url
 from adaptive_scheduler.io.doctor.run_files import see_lock, see_private_files
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.transport.addresses import read_address
-from adaptive_scheduler.runs.doctor.guard import make_check
+from adaptive_scheduler.runs.doctor.guard import make_checks
 from adaptive_scheduler.runs.manager_client import ManagerClient, snapshot_on_disk
 from adaptive_scheduler.runs.start.environment import versions
 
@@ -36,18 +36,21 @@ _PATIENCE = 5.0
 
 def look_at_run(folder: RunFolder) -> list[Finding]:
     """Make all checks of a run's folder; nothing is changed but for files that are tried and removed."""
-    found = [
-        *make_check("run", lambda: _settings(folder)),
-        *make_check("keys", lambda: judge_files(see_private_files(folder), os.getuid())),
-    ]
+    found = make_checks(
+        {
+            "run": lambda: _settings(folder),
+            "keys": lambda: judge_files(see_private_files(folder), os.getuid()),
+        }
+    )
     if any(one.check == "run" and not one.ok for one in found):
         return found
-    return [
-        *found,
-        *make_check("lock", lambda: _lock(folder)),
-        *make_check("manager", lambda: _manager(folder)),
-        *make_check("run-folder", lambda: _folders(folder)),
-    ]
+    locks: list[LockSeen] = []
+    found += make_checks(
+        {"lock": lambda: _lock(folder, locks), "run-folder": lambda: _folders(folder)}
+    )
+    if locks and locks[0].alive:
+        found += make_checks({"manager": lambda: _manager(folder, locks[0])})
+    return found
 
 
 def _settings(folder: RunFolder) -> list[Finding]:
@@ -70,24 +73,21 @@ def _python(folder: RunFolder) -> str:
         return "that of the start"
 
 
-def _lock(folder: RunFolder) -> Finding:
-    seen = see_lock(folder, over=snapshot_on_disk(folder, "none").over)
-    return judge_lock(seen, shlex.quote(str(folder.home)))
+def _lock(folder: RunFolder, seen: list[LockSeen]) -> Finding:
+    """Judge the lock, and append what was seen of it."""
+    seen.append(see_lock(folder, over=snapshot_on_disk(folder, "none").over))
+    return judge_lock(seen[-1], shlex.quote(str(folder.home)))
 
 
-def _manager(folder: RunFolder) -> list[Finding]:
-    """Ask the manager at each of its addresses; nothing if none lives."""
-    found = holder(folder.lock)
-    if found is None or not is_alive(folder.lock, found):
-        return []
-    try:
-        address = read_address(folder)
-    except ManagerUnreachableError:
-        return [judge_manager([], found.host, found.pid, shlex.quote(str(folder.home)))]
-    tried = [try_url(url) for url in address.urls]
-    if any(one.outcome == "mute" for one in tried):
-        tried = [*tried, _ask(folder)]
-    return [judge_manager(tried, found.host, found.pid, shlex.quote(str(folder.home)))]
+def _manager(folder: RunFolder, lock: LockSeen) -> Finding:
+    """Ask the manager that holds the lock at each of its addresses."""
+    assert lock.holder is not None
+    tried: list[UrlTried] = []
+    with suppress(ManagerUnreachableError):  # it has not said yet where it listens
+        tried = [try_url(url) for url in read_address(folder).urls]
+        if any(one.outcome == "mute" for one in tried):
+            tried.append(_ask(folder))
+    return judge_manager(tried, *lock.holder, shlex.quote(str(folder.home)))
 
 
 def _ask(folder: RunFolder) -> UrlTried:

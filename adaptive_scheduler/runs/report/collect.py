@@ -23,7 +23,7 @@ from adaptive_scheduler.io.storage.history_file import read_history
 from adaptive_scheduler.io.storage.read_only import read_tables, read_with_facts
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.storage.tinydb_file import Tables
-from adaptive_scheduler.runs.manager_client import ManagerClient, snapshot_of
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.report.decide import ReportInput, begun_and_ended, report_of
 from adaptive_scheduler.runs.report.figures import RunFacts, RunReport
 from adaptive_scheduler.runs.views import status
@@ -84,18 +84,16 @@ def collect(folder: RunFolder) -> Collected:
         facts.close()
 
 
-def _snapshot(folder: RunFolder, tables: Tables, rows: list[Item]) -> RunSnapshot:
+def _snapshot(folder: RunFolder) -> RunSnapshot:
     with ManagerClient(folder) as client:
-        if client.lives():
-            return client.snapshot("active")
-    return snapshot_of(folder, tables, rows)
+        return client.snapshot("active")
 
 
 def _collected(
     folder: RunFolder, config: RunConfig, tables: Tables, traceback_of: Callable[[Any], str]
 ) -> Collected:
     rows = row_codec.read_items(tables, folder)
-    snapshot = _snapshot(folder, tables, rows)
+    snapshot = _snapshot(folder)
     history, now = read_history(folder), time.time()
     shown = summary(snapshot, now=now)
     begun, ended = begun_and_ended(rows, history, is_over=snapshot.over and not snapshot.jobs)

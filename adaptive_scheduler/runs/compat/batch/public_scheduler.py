@@ -34,7 +34,10 @@ PAUSE = 0.5
 
 
 class PublicScheduler(Scheduler):
-    """A scheduler that also lists and cancels jobs; see `public_class`."""
+    """A scheduler that also lists and cancels jobs; see `public_class`.
+
+    Its static method ``queue(me_only=True)`` returns the jobs that wait or run: job id to ``job_name``, ``state`` and more.
+    """
 
     def __init__(self, *args: Any, **given: Any) -> None:
         _refuse_ignored(given)

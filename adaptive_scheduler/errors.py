@@ -227,7 +227,7 @@ class EnvironmentMismatchError(AdaptiveSchedulerError):
     named. `adaptive-scheduler doctor --scheduler slurm` tries it with one small job.
 
     Example: executor_type='loky' needs the package loky on the node: pip install
-    'adaptive-scheduler-mpi[loky]'
+    'adaptive-scheduler[loky]'
     """
 
 

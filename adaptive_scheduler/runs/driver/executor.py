@@ -286,7 +286,7 @@ class Executor(BaseExecutor):
             self._closing.heads.append(head)
             self._pools.wait_for(head)
         elif pool is not None:
-            self._pools.add(pool, where)
+            self._pools.add(pool, where, self._closing.heads)
 
     # ------------------------------------------------------------------- tasks in
 

@@ -101,9 +101,10 @@ class ViewSession:
                 shown.rows = self._source.table().page(asked)
                 return [shown.rows]
             case OpenItem():
-                shown.item, shown.detail = asked.item, None
+                shown.item, shown.detail = None, self._source.detail(asked.item, False)
+                shown.item = asked.item  # there is one
                 self._plots.hurry()
-                return self._news_of_item(with_plot=False)
+                return [shown.detail]
             case CloseItem():
                 shown.item = shown.detail = None
                 return []
@@ -157,6 +158,8 @@ class ViewSession:
             if self._snapshot is None:
                 raise
             return str(error)
+        if self._snapshot is None:
+            self._series = SeenSeries(self._source.past())
         if snapshot is not self._snapshot and snapshot.alive and not snapshot.over:
             self._has_grown |= self._series.note(sample(snapshot, config.shapes))
         self._snapshot, self._max_jobs = snapshot, config.limits.max_jobs
@@ -176,14 +179,18 @@ class ViewSession:
         shown.rows = found
         return [found]
 
-    def _news_of_item(self, *, with_plot: bool = True) -> list[ToFront]:
+    def _news_of_item(self) -> list[ToFront]:
         """All about the item that is open, if it has changed."""
         shown = self._shown
         if shown.item is None:
             return []
         begun = time.monotonic()
-        is_due = with_plot and self._plots.is_due(begun)
-        found = self._source.detail(shown.item, is_due)
+        is_due = self._plots.is_due(begun)
+        try:
+            found = self._source.detail(shown.item, is_due)
+        except _UNREADABLE as error:  # such as a run that was begun anew with fewer learners
+            shown.item = None
+            return [RequestFailed(0, str(error))]
         if is_due:
             self._plots.did(begun, time.monotonic())
         elif shown.detail is not None:

@@ -1,4 +1,5 @@
-import { el, mount } from "./view.js";
+import { el } from "./dom.js";
+import { mount } from "./view.js";
 
 { // a block: in the page all modules are one text, and their names must not meet
 // The report of a run: the view as it stood at the end, from data in this page, and the figures.
@@ -298,7 +299,7 @@ function draw(root) {
   const tip = el("div", { class: "as-tip", role: "presentation" });
   const report = el("article", { class: "as-report" }, el("h1", {}, data.title), facts(data.head),
     ...data.remarks.map((text) => el("p", { class: "as-note" }, text)), view, use(), jobs(tip),
-    el("div", { class: "as-columns" }, section("Waiting in the queue", facts(data.waits)),
+    el("div", { class: "as-columns as-wide-last" }, section("Waiting in the queue", facts(data.waits)),
       data.slowest.length ? section(`Slowest ${data.kind}s`, plain(["no.", "name", "phase", "worked for", "tries"], data.slowest, [0, 3, 4])) : null),
     failures(), retries(),
     el("div", { class: "as-columns" }, section("Settings", facts(data.parameters)), section("Versions", facts(data.versions))), tip);

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from adaptive_scheduler.commandline.about.help import help_on
+from adaptive_scheduler.commandline.about.list_runs import list_runs
 from adaptive_scheduler.commandline.cancel import cancel
 from adaptive_scheduler.commandline.diagnosis.explain import explain
 from adaptive_scheduler.commandline.doctor import doctor
@@ -45,22 +46,13 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     epilog=exit_codes.TEXT,
 )
-for command in (
-    run,
-    status,
-    explain,
-    web,
-    logs,
-    report,
-    cancel,
-    resume,
-    retry,
-    doctor,
-    manager,
-):
+for command in (run, status):
+    app.command(cls=CommandWithAliases)(command)
+app.command("list", cls=CommandWithAliases)(list_runs)
+for command in (explain, web, logs, report, cancel, resume, retry, doctor, manager):
     app.command(cls=CommandWithAliases)(command)
 app.command("check", cls=CommandWithAliases, short_help="The other name of `doctor`.")(doctor)
-app.command("help")(help_on)
+app.command("help", cls=CommandWithAliases)(help_on)
 for command in (tasks, task):
     app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(command)
 app.command(cls=CommandWithNegatives, rich_help_panel="Tasks")(prioritise)

@@ -33,6 +33,7 @@ ROWS = {
     "learners": "learners",
     "import": "import_cost",
     "manager": "manager",
+    "report": "run_history",
     "storm": "storm",
     "submit": "submit",
     "campaign": "makespan",

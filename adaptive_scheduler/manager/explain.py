@@ -55,7 +55,7 @@ class Explainer:
             now.wall,
             now.monotonic,
             submits=self._jobs.submits,
-            is_full=policy.waits_for_room,
+            is_full=policy.is_at_limit and bool(policy.backoff.reason),
             submit_error=policy.backoff.reason,
             listing_error=self._jobs.notes.listing_error,
             write_error=self._persistence.write_error,

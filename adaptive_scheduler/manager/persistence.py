@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows import run_row
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io.storage import row_codec
@@ -119,7 +120,7 @@ class Persistence:
         row = row_codec.run_row(self._state)
         if row != self._run_row:
             self._run_row = row
-            self._store.put(row_codec.RUN_TABLE, row_codec.RUN_ROW, row)
+            self._store.put(run_row.RUN_TABLE, run_row.RUN_ROW, row)
         row_codec.note_changes(self._store, self._state, now)
 
     def commit(self, now: float | None = None) -> bool:
@@ -176,7 +177,7 @@ class Persistence:
         edited = self._store.keep_edited_file()
         if edited:
             row_codec.note_everything(self._store, self._state)
-            self._store.put(row_codec.RUN_TABLE, row_codec.RUN_ROW, self._run_row)
+            self._store.put(run_row.RUN_TABLE, run_row.RUN_ROW, self._run_row)
         if wait:
             self._store.checkpoint(edited)
         elif edited or self._store.lines:

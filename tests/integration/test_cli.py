@@ -181,25 +181,6 @@ def test_a_dry_run_shows_what_would_be_submitted_and_writes_nothing(terminal: Te
     assert terminal.queue() == []
 
 
-def test_without_its_name_the_only_run_is_meant_and_a_dry_run_changes_nothing(
-    terminal: Terminal,
-) -> None:
-    terminal.run("run", terminal.learners_file(), *LOCAL, "--goal", "1h", "--detach")
-    terminal.until(lambda snapshot: snapshot.phases.get("running", 0) == 2)
-    dry = "Nothing is changed. Without --dry-run: "
-    assert f"{dry}1 learner cancelled." in terminal.run("cancel", "2", "--dry-run")
-    assert f"{dry}3 learners cancelled, " in terminal.run("cancel", "--dry-run")
-    assert terminal.status()["phases"] == {"running": 2, "queued": 1}
-    assert "1 learner cancelled." in terminal.run("cancel", "data/2")
-    assert f"{dry}1 learner queued again." in terminal.run("retry", "--dry-run")
-    assert f"{dry}1 learner queued again." in terminal.run("retry", "2", "1", "--dry-run")
-    assert terminal.status()["phases"] == {"running": 2, "cancelled": 1}
-    assert "learner_started" in terminal.run("logs", "0") or "learner" in terminal.run("logs", "0")
-    assert "2 learners cancelled" in terminal.run("cancel")
-    assert f"{dry}the run goes on, with 3 learners to do." in terminal.run("resume", "--dry-run")
-    assert terminal.status()["phases"] == {"cancelled": 3}
-
-
 @pytest.mark.slurm
 @pytest.mark.timeout(300)
 def test_a_dry_run_asks_slurm_and_tells_what_it_would_never_run(

@@ -8,14 +8,14 @@ argument with dashes (`input.options`), so one rule translates all of them.
 from __future__ import annotations
 
 import re
-from typing import TypeVar
-
-import msgspec
+from typing import TYPE_CHECKING, TypeVar
 
 from adaptive_scheduler.commandline.input.options import ALIASES, OPTION_NAMES
-from adaptive_scheduler.core.wire.snapshot import Snapshot
 
-SnapshotLike = TypeVar("SnapshotLike", bound=Snapshot)
+if TYPE_CHECKING:
+    from adaptive_scheduler.core.wire.snapshot import Snapshot
+
+SnapshotLike = TypeVar("SnapshotLike", bound="Snapshot")
 
 #: What Python calls, and what is typed instead.
 _CALLS = (
@@ -65,6 +65,8 @@ def in_option_names(text: str) -> str:
 
 def for_command_line(snapshot: SnapshotLike) -> SnapshotLike:
     """Return a snapshot whose notes name options, as a person at a command line types them."""
+    import msgspec
+
     return msgspec.structs.replace(
         snapshot, notes=[in_option_names(note) for note in snapshot.notes]
     )

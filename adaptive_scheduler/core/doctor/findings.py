@@ -90,6 +90,11 @@ def wrong(fault: str, check: str = "", **facts: object) -> Finding:
     )
 
 
+def unknown(name: str, found: str, remedy: str = "") -> Finding:
+    """Return the finding that a check could not be made."""
+    return Finding(name, Level.UNKNOWN, found, "", remedy)
+
+
 def worst(findings: Sequence[Finding], check: str, found: str) -> list[Finding]:
     """Return what is wrong; or, if nothing is, that `check` found this."""
     return list(findings) or [fine(check, found)]

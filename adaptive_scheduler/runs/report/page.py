@@ -121,7 +121,7 @@ def _waits(report: RunReport) -> list[tuple[str, str]]:
     )  # fmt: skip
     found = [(name, lasting(value)) for name, value in named if value is not None]
     return [
-        *found, ("jobs that have started", f"{waits.jobs:,}"),
+        *found, ("jobs that have left the queue", f"{waits.jobs:,}"),
         ("jobs that wait now", f"{waits.waiting_now:,}"),
     ]  # fmt: skip
 

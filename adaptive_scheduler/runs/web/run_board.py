@@ -113,11 +113,12 @@ class RunBoard:
             return [entry.folder for entry in self._entries.values()]
 
     def lines(self) -> list[RunLine]:
-        """Return what is known of all runs at once, and ask those of which that is old."""
+        """Return what is known of all runs, the newest first, without waiting; and ask those of which that is old."""
         self.runs()
         entries = list(self._entries.items())
         for _, entry in entries:
             self._refresh(entry)
+        entries.sort(key=lambda pair: -_begun(pair[1].folder))
         return [self._line(key, entry) for key, entry in entries]
 
     def _refresh(self, entry: _Entry) -> None:
@@ -143,9 +144,9 @@ class RunBoard:
             self._places.release()
 
     def _line(self, key: str, entry: _Entry) -> RunLine:
-        line = RunLine(
-            key, _relative(entry.folder.home, self._base), started=_started(entry.folder)
-        )
+        line = RunLine(key, _relative(entry.folder.home, self._base))
+        if begun := _begun(entry.folder):
+            line.started = f"{duration(time.time() - begun)} ago"
         if (found := entry.snapshot) is not None:
             line.state, line.kind = status.word_of(found), found.kind
             line.done, line.total = found.phases.get(Phase.DONE, 0), found.total
@@ -172,9 +173,10 @@ def _state_on_disk(folder: RunFolder) -> object:
     ]
 
 
-def _started(folder: RunFolder) -> str:
+def _begun(folder: RunFolder) -> float:
+    """When it was begun, in seconds since 1970; 0 if it is gone."""
     found = _stat(folder.config)
-    return "" if found is None else f"{duration(time.time() - found.st_mtime)} ago"
+    return 0.0 if found is None else found.st_mtime
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 
 from adaptive_scheduler.core.config import RunConfig
@@ -114,10 +113,15 @@ class RunSource:
         for path in (self._folder.database, self._folder.config):
             status = os.stat(path)  # noqa: PTH116  of many calls
             found.append((status.st_mtime_ns, status.st_size))
-        last = ("", 0)
-        with suppress(FileNotFoundError), os.scandir(self._folder.journals) as entries:
-            last = max(((one.name, one.stat().st_size) for one in entries), default=last)
-        return (*found, last, holder(self._folder.lock) is not None)
+        return (*found, self._last_journal(), holder(self._folder.lock) is not None)
+
+    def _last_journal(self) -> tuple[str, int]:
+        """Name and size of the journal's last segment; there is none before the first manager."""
+        try:
+            with os.scandir(self._folder.journals) as entries:
+                return max(((one.name, one.stat().st_size) for one in entries), default=("", 0))
+        except FileNotFoundError:
+            return ("", 0)
 
     # -------------------------------------------------------------------- history
 
@@ -158,7 +162,7 @@ class RunSource:
             self._seen["rows"] = files
             self._seen["folder"] = render.common_folder(self._items)
             self._seen["active"] = snapshot
-            return table_of(self._items, active, snapshot.kind, self._seen["folder"])
+            return table_of(self._items, active, snapshot.kind)
         if snapshot.kind == TASK or self._seen.get("active") is snapshot:
             return self._table
         self._seen["active"] = snapshot

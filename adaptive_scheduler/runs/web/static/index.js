@@ -34,7 +34,7 @@ function line(run) {
   if (run.note) name.append(element("p", run.note, "note"));
   const state = element("td");
   state.append(element("span", run.state || "…", `state ${run.state.replaceAll(" ", "-")}`));
-  row.append(name, state, progress(run), element("td", run.jobs ? String(run.jobs) : "", "number"), element("td", run.started));
+  row.append(name, state, progress(run), element("td", run.jobs ? String(run.jobs) : "", "number"), element("td", run.started, "started"));
   return row;
 }
 

@@ -21,7 +21,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium")
 #: Milliseconds that anything may take: the machine may be busy.
-PATIENCE = int(os.environ.get("PATIENCE_A", "90000"))
+PATIENCE = 90_000
 ATTACH = 'import adaptive_scheduler\nadaptive_scheduler.RunManager.attach("notebook run").info()'
 
 pytestmark = [

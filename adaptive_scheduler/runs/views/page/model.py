@@ -79,6 +79,13 @@ def sentence(snapshot: Snapshot) -> str:
         return f"No manager runs: {progress}. Running jobs go on; Resume starts another manager."
     if word == status.HELD:
         return f"Held: {progress}. No jobs are submitted until it is resumed."
+    if snapshot.is_open and not snapshot.unfinished:
+        ended = (
+            f"{progress}{f', {failed:,} failed' if failed else ''}"
+            if snapshot.total
+            else "no task yet"
+        )
+        return f"Open: {ended}; more tasks may come."
     return f"Running: {', '.join(filter(None, [progress, _failed(failed), jobs_text(snapshot)]))}."
 
 

@@ -53,6 +53,7 @@ ROWS = {
     "ranked": "tasks.ranked",
     "prioritise": "tasks.prioritise",
     "million": "tasks.million",
+    "view": "view",
 }
 
 #: What a row may raise; the others are measured nevertheless.

@@ -30,6 +30,12 @@ MODULES = (
     "adaptive_scheduler", "scheduler", "server_support", "client_support", "sweeps", "emews",
     "utils", "errors",
 )  # fmt: skip
+#: What is shown besides, as public names inherit from it.
+BESIDES = {
+    "scheduler": {
+        "PublicScheduler": "adaptive_scheduler.runs.compat.batch.public_scheduler.PublicScheduler"
+    }
+}
 _LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)]*)?\))")
 _FENCE = {".py": "python", ".sh": "bash", ".yaml": "yaml", ".md": "markdown"}
 
@@ -106,25 +112,28 @@ def reference(name: str) -> str:
     """The page of a module: what it says of itself, and each public name."""
     full = _module(name).__name__
     blocks = [f"# {full}", (_module(name).__doc__ or "").split("\n\n")[0].strip()]
-    earlier = {where: one for one in MODULES[: MODULES.index(name)] for where in public_names(one)}
-    for where in public_names(name):
-        bare = where.rpartition(".")[2]
-        if where in earlier:
-            blocks.append(f"`{bare}` is [that of {earlier[where]}]({earlier[where]}.md#{where}).")
-        else:
+    shown = {
+        where: one for one in MODULES[: MODULES.index(name)] for where in public_names(one).values()
+    }
+    for public, where in [*public_names(name).items(), *BESIDES.get(name, {}).items()]:
+        own = where.rpartition(".")[2]
+        if where in shown or own != public:
+            page = shown.get(where, name)
+            blocks += [f"## {public} {{ #{public} }}", f"It is [`{own}`]({page}.md#{where})."]
+        if where not in shown:
             blocks.append(f"::: {where}")
+        shown.setdefault(where, name)
     return "\n\n".join(blocks)
 
 
-def public_names(name: str) -> list[str]:
-    """Where the public names of a module are defined, in their order; modules are left out."""
+def public_names(name: str) -> dict[str, str]:
+    """Public names of a module, but those of modules, and where each is defined."""
     things = {public: getattr(_module(name), public) for public in _module(name).__all__}
-    found = [
-        f"{_home(thing)}.{getattr(thing, '__qualname__', public)}"
+    return {
+        public: f"{_home(thing)}.{getattr(thing, '__qualname__', public)}"
         for public, thing in things.items()
         if not inspect.ismodule(thing)
-    ]
-    return list(dict.fromkeys(found))
+    }
 
 
 def _module(name: str) -> ModuleType:

@@ -175,7 +175,12 @@ def failures(rows: Sequence[Item], traceback_of: Callable[[Any], str]) -> list[F
     rest = [row for _, its in largest[MOST_GROUPS:] for row in its]
     if rest:
         found.append(
-            FailureFacts("for other reasons", len(rest), [row.id for row in rest[:20]], [])
+            FailureFacts(
+                "for other reasons",
+                len(rest),
+                [row.id for row in rest[:20]],
+                [name_of_item(row) for row in rest[:20]],
+            )
         )
     return found
 

@@ -113,11 +113,11 @@ def _failures(report: RunReport) -> str:
     parts = ["## Failures"]
     for one in report.failures:
         parts.append(f"### {_times(one.count)}{escape(one.reason)}")
-        names = ", ".join(map(str, one.items[:10]))
-        more = " and others" if one.count > len(one.items[:10]) else ""
-        parts.append(
-            f"{report.run.kind}s {names}{more}" if one.count > 1 else f"{report.run.kind} {names}"
-        )
+        named = [
+            f"{item} ({escape(name)})" for item, name in zip(one.items, one.names, strict=False)
+        ]
+        more = " and others" if one.count > len(named[:10]) else ""
+        parts.append(f"{report.run.kind}{'s' * (one.count > 1)} {', '.join(named[:10])}{more}")
         if one.traceback:
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", one.traceback)), default=0))
             parts.append(f"{fence}text\n{one.traceback.rstrip()}\n{fence}")

@@ -34,7 +34,10 @@ PAUSE = 0.5
 
 
 class PublicScheduler(Scheduler):
-    """A scheduler that also lists and cancels jobs; see `public_class`."""
+    """A scheduler that also lists and cancels jobs; see `public_class`.
+
+    Its static method ``queue(me_only=True)`` returns the jobs that wait or run: job id to ``job_name``, ``state`` and more.
+    """
 
     def __init__(self, *args: Any, **given: Any) -> None:
         _refuse_ignored(given)
@@ -67,19 +70,17 @@ class PublicScheduler(Scheduler):
         """Return the same with a value in the place of each callable, which is called."""
         made = copy.copy(self)
         vars(made)["_options"] = {
-            key: tuple(one() if _is_deferred(key, one) else one for one in value)
-            if isinstance(value, tuple)
-            else value
+            key: tuple(_of_place(key, one) for one in value) if isinstance(value, tuple) else value
             for key, value in self._options.items()
         }
         PublicScheduler._check(made)
         return made
 
     def of_learner(self, index: int) -> PublicScheduler:
-        """Return the same for one learner alone."""
+        """Return the same for one learner alone, with the values that callables give now."""
         made = copy.copy(self)
         vars(made)["_options"] = {
-            key: value[index] if isinstance(value, tuple) else value
+            key: _of_place(key, value[index]) if isinstance(value, tuple) else value
             for key, value in self._options.items()
         }
         return made
@@ -292,6 +293,10 @@ def _is_deferred(option: str, value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+def _of_place(option: str, value: Any) -> Any:
+    return value() if _is_deferred(option, value) else value
 
 
 def _refuse_ignored(given: dict[str, Any]) -> None:

@@ -12,11 +12,15 @@ from typing import Annotated
 import typer
 
 from adaptive_scheduler.commandline.about.help import help_on
+from adaptive_scheduler.commandline.about.list_runs import list_runs
 from adaptive_scheduler.commandline.cancel import cancel
-from adaptive_scheduler.commandline.check import check
 from adaptive_scheduler.commandline.diagnosis.explain import explain
+from adaptive_scheduler.commandline.doctor import doctor
+from adaptive_scheduler.commandline.faces.report import report
+from adaptive_scheduler.commandline.faces.web import web
 from adaptive_scheduler.commandline.far_command import names_far_run, run_command_there
 from adaptive_scheduler.commandline.input.options import CommandWithAliases
+from adaptive_scheduler.commandline.input.parsing.plain_help import HELP_NAMES, GroupWithPlainHelp
 from adaptive_scheduler.commandline.input.word_lists import CommandWithLists
 from adaptive_scheduler.commandline.logs import logs
 from adaptive_scheduler.commandline.manager import manager
@@ -35,15 +39,20 @@ from adaptive_scheduler.commandline.tasks.tasks import tasks
 
 app = typer.Typer(
     name="adaptive-scheduler",
+    cls=GroupWithPlainHelp,
+    context_settings=HELP_NAMES,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     epilog=exit_codes.TEXT,
 )
-for command in (run, status, explain, logs, cancel, resume, retry, check, manager):
+for command in (run, status):
     app.command(cls=CommandWithAliases)(command)
-app.command("help")(help_on)
+app.command("list", cls=CommandWithAliases)(list_runs)
+for command in (explain, web, logs, report, cancel, resume, retry, doctor, manager):
+    app.command(cls=CommandWithAliases)(command)
+app.command("check", cls=CommandWithAliases, short_help="The other name of `doctor`.")(doctor)
+app.command("help", cls=CommandWithAliases)(help_on)
 for command in (tasks, task):
     app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(command)
 app.command(cls=CommandWithNegatives, rich_help_panel="Tasks")(prioritise)
@@ -75,8 +84,8 @@ def options(
     A *learners file* is a Python file that defines `learners`, `fnames` (where the data of each
     go) and perhaps `goal`. For example:
 
-        adaptive-scheduler check --scheduler slurm --cores 4
-        adaptive-scheduler run learners_file.py --scheduler slurm --cores 32 --goal 200 --detach
+        adaptive-scheduler doctor --scheduler slurm --cores 4
+        adaptive-scheduler run learners_file.py --cores 32 --goal 200 --detach
         adaptive-scheduler status --watch
 
     The data go to `fnames`; database, logs and job scripts go to the run's folder. A learner that

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.core.options.keywords import accept_aliases
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from adaptive_scheduler.core.config import RunConfig
     from adaptive_scheduler.core.paths import RunFolder
     from adaptive_scheduler.core.times import TimeLike
+    from adaptive_scheduler.core.wire.messages import Assigned
 
 __all__ = ["get_learner", "is_done", "run", "tell_done"]
 
@@ -28,13 +31,22 @@ def __dir__() -> list[str]:
 
 
 def get_learner(
-    url: str | None, learners: Sequence[Any], fnames_or_combos: Sequence[Any]
-) -> tuple[Any, Any]:
+    url: str | None,
+    learners: Any = None,
+    fnames_or_combos: Any = None,
+    job_name: str | None = None,  # noqa: ARG001  of adaptive-scheduler 2
+    *,
+    log_fname: str | None = None,  # noqa: ARG001
+    job_id: str | None = None,  # noqa: ARG001
+) -> Any:
     """Get a learner from the database manager, and send heartbeats for it from now on.
 
     If the script ends without `is_done`, that is a failure of its learner, with the traceback
     if it raised. One learner per process. If no learner is left, the script ends here, with
     exit code 0.
+
+    Scripts for adaptive-scheduler 2 call ``get_learner(url, log_fname, job_id, job_name)``: they give no
+    learners, and get that of the run's own pickles.
 
     Parameters
     ----------
@@ -44,11 +56,14 @@ def get_learner(
         All learners.
     fnames_or_combos : sequence
         Their fnames, or their combos if the database was made with them.
+    job_name, log_fname, job_id : str, optional
+        Of adaptive-scheduler 2. They have no effect: a job knows its name, id and log.
 
     Returns
     -------
     learner, fname
         The learner without its data, and its fname; a `BalancingLearner` may have a list of them.
+        Without `learners` a third: the run's initializer for this learner, to be called; or None.
 
     Raises
     ------
@@ -66,13 +81,36 @@ def get_learner(
             "get_learner was called twice: such a script runs one learner. "
             "Use client_support.run(url, learners, fnames, goal=...) to run many."
         )
+    has_own = learners is not None and not isinstance(learners, (str, os.PathLike))
     folder = _folder(url)
     config = _config(folder)
     _script = Script(folder, config.timing, config.run)
     assigned = _script.claim()
-    learner = find_learner(assigned, learners, fnames_or_combos)
+    if has_own:
+        learner = find_learner(assigned, learners, fnames_or_combos)
+        _script.watch(learner)
+        return learner, assigned.fname
+    learner, initializer = _of_run(folder, assigned)
     _script.watch(learner)
-    return learner, assigned.fname
+    return learner, assigned.fname, initializer
+
+
+def _of_run(folder: RunFolder, assigned: Assigned) -> tuple[Any, Any]:
+    """Return the learner of an item, and one function that calls its initializers, from the run's folder."""
+    from adaptive_scheduler.core.initializers import call_all, of_learner
+    from adaptive_scheduler.errors import InputError
+    from adaptive_scheduler.io.pickling.callables_file import read_callable
+    from adaptive_scheduler.io.pickling.learner_file import LearnerFile
+
+    if not folder.learners.exists():
+        raise InputError(
+            "get_learner was given no learners, and this run's folder has none: its database was made by "
+            "create_empty_db. Give get_learner(url, learners, fnames)."
+        )
+    with closing(LearnerFile(folder.learners)) as file:
+        learner = file.read(assigned.item)
+    functions = of_learner(read_callable(folder.callables, "initializers"), assigned.item)
+    return learner, partial(call_all, functions) if functions else None
 
 
 def is_done(url: str | None, fname: Any) -> None:  # noqa: ARG001  the process knows its run

@@ -1,6 +1,7 @@
 """The schedulers that users name: `SLURM`, `PBS`, `LocalScheduler`, and `Here`.
 
-Where they are, and where a new one is added: `adaptive_scheduler.schedulers.registry`.
+Where they are, and where a new one is added: `adaptive_scheduler.schedulers.registry`. `SLURM` and
+`PBS` here also list and cancel jobs (`adaptive_scheduler.runs.compat.batch.public_scheduler`).
 """
 
 from __future__ import annotations
@@ -9,23 +10,42 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adaptive_scheduler.runs.compat.batch.partitions import slurm_partitions
+    from adaptive_scheduler.schedulers.base import Scheduler as BaseScheduler
     from adaptive_scheduler.schedulers.here import Here
     from adaptive_scheduler.schedulers.local import LocalScheduler
     from adaptive_scheduler.schedulers.pbs import PBS
     from adaptive_scheduler.schedulers.slurm import SLURM
 
-__all__ = ["PBS", "SLURM", "Here", "LocalScheduler"]
+    DefaultScheduler = SLURM
+
+__all__ = [
+    "PBS",
+    "SLURM",
+    "BaseScheduler",
+    "DefaultScheduler",
+    "Here",
+    "LocalScheduler",
+    "slurm_partitions",
+]
+
+#: Where each name has its home, and what it is called there.
+_HOMES = {
+    "BaseScheduler": ("schedulers.base", "Scheduler"),
+    "Here": ("schedulers.here", "Here"),
+    "LocalScheduler": ("schedulers.local", "LocalScheduler"),
+    "slurm_partitions": ("runs.compat.batch.partitions", "slurm_partitions"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    from adaptive_scheduler.schedulers.registry import BUILT_IN
+    if name in ("SLURM", "PBS", "DefaultScheduler"):
+        from adaptive_scheduler.runs.compat.batch.public_scheduler import detected, public_class
 
-    if name == "Here":  # no batch system: jobs cannot be submitted to it
-        return importlib.import_module("adaptive_scheduler.schedulers.here").Here
-
-    for module, class_name in BUILT_IN.values():
-        if class_name == name:
-            return getattr(importlib.import_module(module), name)
+        return detected() if name == "DefaultScheduler" else public_class(name.lower())
+    if name in _HOMES:
+        module, own = _HOMES[name]
+        return getattr(importlib.import_module(f"adaptive_scheduler.{module}"), own)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
     from adaptive_scheduler.core.options.run_options import Limits, Network, Saving
     from adaptive_scheduler.core.paths import RunFolder
     from adaptive_scheduler.core.times import TimeLike
+    from adaptive_scheduler.runs.compat.learners.one_by_one import start_one_by_one
+    from adaptive_scheduler.runs.compat.learners.several_runs import MultiRunManager
+    from adaptive_scheduler.runs.compat.learners.slurm_run import slurm_run
     from adaptive_scheduler.runs.run_manager import RunManager
     from adaptive_scheduler.schedulers.base import Scheduler
 
 __all__ = [
     "Limits",
+    "MultiRunManager",
     "Network",
     "RunManager",
     "Saving",
@@ -31,20 +36,27 @@ __all__ = [
     "manage_database",
     "manage_jobs",
     "parse_log_files",
+    "slurm_run",
+    "start_one_by_one",
 ]
+
+#: Where each name that is made elsewhere has its home.
+_HOMES = {
+    "Limits": "core.options.run_options",
+    "MultiRunManager": "runs.compat.learners.several_runs",
+    "Network": "core.options.run_options",
+    "RunManager": "runs.run_manager",
+    "Saving": "core.options.run_options",
+    "slurm_run": "runs.compat.learners.slurm_run",
+    "start_one_by_one": "runs.compat.learners.one_by_one",
+}
 
 DbName = str | os.PathLike[str]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "RunManager":
-        from adaptive_scheduler.runs.run_manager import RunManager
-
-        return RunManager
-    if name in ("Limits", "Network", "Saving"):
-        from adaptive_scheduler.core.options import run_options
-
-        return getattr(run_options, name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"adaptive_scheduler.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

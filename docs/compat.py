@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler.core.options.aliases import ALIASES
+from adaptive_scheduler.runs.compat.learners.accepted import USUAL
 from docs import public_api
 
 THEIRS = "adaptive-scheduler==2.17.*"
@@ -31,8 +32,22 @@ INSTEAD: dict[str, str] = {
     "server_support.DatabaseManager": "`RunManager`; `create_empty_db` and `manage_database` by hand",
     "server_support.JobManager": "`RunManager`; `manage_jobs` by hand",
 }
+#: Keywords that are accepted without effect, of those whose signature does not have them.
+IGNORED: dict[str, frozenset[str]] = {
+    "RunManager": frozenset(USUAL),
+    "SLURM": frozenset(["batch_folder"]),
+    "PBS": frozenset(["batch_folder"]),
+    "DefaultScheduler": frozenset(["batch_folder"]),
+}
 #: Names whose parameters are the same, and which do something else: said above the table.
 BEHAVES: frozenset[str] = frozenset(
+    [
+        "SlurmExecutor", "SlurmExecutor.finalize", "SlurmExecutor.map", "SlurmExecutor.shutdown",
+        "SlurmExecutor.submit", "SlurmTask.result", "scheduler.slurm_partitions",
+        "server_support.RunManager.cleanup", "server_support.RunManager.load_dataframes",
+        "server_support.slurm_run", "slurm_run", "client_support.get_learner",
+    ]
+) | frozenset(
     f"utils.{name}"
     for name in (
         "LRUCachedCallable", "combo2fname", "combo_to_fname", "combine_sequence_learners",
@@ -53,15 +68,22 @@ def verdict(name: str, theirs: Any, ours: dict[str, Any]) -> tuple[str, str]:
         return MISSING, ""
     if public_api.VALUE in (theirs, ours[name]):
         return SAME, ""
-    faults = differences(theirs, ours[name])
+    accepted = IGNORED.get(name.rpartition(".")[2], frozenset())
+    faults = differences(theirs, ours[name], accepted)
     if name in BEHAVES:
         faults.append("see above")
     return (DIFFERENT, "; ".join(faults)) if faults else (SAME, "")
 
 
-def differences(theirs: dict[str, str], ours: dict[str, str]) -> list[str]:
+def differences(
+    theirs: dict[str, str], ours: dict[str, str], accepted: frozenset[str] = frozenset()
+) -> list[str]:
     """What a call that theirs takes may meet: parameters that are not there, other defaults."""
-    given = {one: default for one, default in theirs.items() if not default.startswith("*")}
+    given = {
+        one: default
+        for one, default in theirs.items()
+        if not default.startswith("*") and not one.startswith("_")
+    }
     absent = [one for one in given if one not in ours and ALIASES.get(one) not in ours]
     if "**" in ours.values():
         absent = []
@@ -71,7 +93,10 @@ def differences(theirs: dict[str, str], ours: dict[str, str]) -> list[str]:
         if one in ours and default != "-" and value(ours[one]) != value(default)
     ]
     asked = [one for one, default in ours.items() if default == "-" and one not in theirs]
+    ignored = [one for one in absent if one in accepted]
+    absent = [one for one in absent if one not in accepted]
     return [
+        *([f"{quoted(ignored)} without effect"] if ignored else []),
         *([f"without {quoted(absent)}"] if absent else []),
         *([f"needs {quoted(asked)}"] if asked else []),
         *changed,

@@ -29,12 +29,15 @@ ATTRIBUTES, RECORD_FIELDS = 10, 24
 #: Public functions whose keywords the field's users expect, or that are a command line.
 MANY_PARAMETERS = {
     "optimizers/ranking/learner.py:RankingLearner.__init__",
+    "commandline/doctor.py:doctor",
+    "commandline/run.py:run",
     "commandline/sweep.py:sweep",
     "runs/driver/commands/command.py:Command.__init__",
     "runs/driver/executor.py:Executor.__init__",
     "runs/driver/executor.py:Executor.add_pool",
     "runs/driver/executor.py:Executor.options",
     "runs/run_manager.py:RunManager.__init__",
+    "runs/compat/learners/slurm_run.py:slurm_run",
     "runs/search/search.py:Search.__init__",
     "runs/runner/runner.py:Runner.__init__",
     "server_support.py:manage_jobs",
@@ -96,9 +99,21 @@ CATCH_ALL = {
     "runs/start/goal_check.py": 1,
     "manager/in_process.py": 1,
     "runs/compat/frame_files.py": 1,
+    "runs/compat/learners/frames.py": 1,
+    "runs/compat/learners/one_by_one.py": 1,
     "runs/load_data.py": 2,
+    "runs/report/collect.py": 1,
     "runs/runner/runner.py": 1,
+    "runs/web/browser_talk.py": 1,
+    "runs/web/in_thread.py": 1,
     "runs/task_details.py": 3,
+    "runs/views/page/details.py": 1,
+    "runs/views/widget.py": 1,
+}
+
+#: Records with more fields, and why.
+MANY_FIELDS = {
+    "SlurmExecutor": "those of adaptive-scheduler 2, which subclasses of it have as well"
 }
 
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc"}
@@ -194,7 +209,7 @@ def test_classes_have_few_attributes() -> None:
 
 def test_records_have_few_fields() -> None:
     found = {node.name: len(fields(node)) for node in classes()}
-    assert {name: n for name, n in found.items() if n > RECORD_FIELDS} == {}
+    assert {name for name, n in found.items() if n > RECORD_FIELDS} == MANY_FIELDS.keys()
 
 
 def test_everything_is_caught_only_at_borders() -> None:

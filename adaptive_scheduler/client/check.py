@@ -1,20 +1,25 @@
-"""The job of ``adaptive-scheduler check``: tries, on a node, what a client needs."""
+"""The job of ``adaptive-scheduler doctor``: observes, on a node, what a client needs."""
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
 from adaptive_scheduler.client import job_environment
 from adaptive_scheduler.client.job_environment import JobEnvironment
 from adaptive_scheduler.client.tasks.head.allocation import are_bound, of_job
-from adaptive_scheduler.core.check_results import CheckResult
 from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.doctor.observations import Attempt, Exchange, NodeReport, UrlTried
+from adaptive_scheduler.core.doctor.table import CHECKS
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.texts import counted
@@ -22,9 +27,10 @@ from adaptive_scheduler.core.wire.messages import Hello
 from adaptive_scheduler.errors import AdaptiveSchedulerError, RunError
 from adaptive_scheduler.executors.registry import launcher_for
 from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.doctor.folders import try_folder
+from adaptive_scheduler.io.doctor.network import try_url
 from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.storage.run_config import read_config
-from adaptive_scheduler.io.system.probe import try_folder
 from adaptive_scheduler.io.transport.addresses import read_address
 from adaptive_scheduler.io.transport.connection import Connection
 
@@ -35,31 +41,60 @@ _POOL_PATIENCE = 60.0
 
 
 def main() -> None:
-    """Try everything; write the results to the run folder, one file for each process."""
+    """Try everything; write what was seen to the run folder, one file for each process."""
     job = JobEnvironment.of(os.environ)
     folder = job_environment.run_folder(os.environ)
     if folder is None:
         raise RunError("$ADAPTIVE_SCHEDULER_RUN is not set: a job script starts this.")
     config = read_config(folder)
-    findings = [
-        _try("Python and packages", lambda: _packages(config)),
-        _try("MPI and workers", lambda: _workers(job, folder))
-        if config.kind != TASK
-        else _try("cores, GPUs and memory for tasks", lambda: _node(job)),
-        *_addresses_of_manager(job, folder),
-        *(_writing(path) for path in dict.fromkeys([folder.folder, Path.cwd()])),
-    ]
-    path = folder.folder / f"found-{socket.gethostname()}-{os.getpid()}.json"
-    files.write_atomically(path, msgspec.json.encode(findings))
+    report = _observe(job, folder, config)
+    late = f"no result within {CHECKS['workers'].seconds:.0f} s"
+    with _given_up(job, folder, structs.replace(report, work=Attempt("", "TimeoutError", late))):
+        # in the main thread: pools handle signals
+        work = _try(lambda: _node(job) if config.kind == TASK else _workers(job, folder))
+    _write(folder, structs.replace(report, work=work))
     job.mark_end()
 
 
-def _try(what: str, attempt: Callable[[], str]) -> CheckResult:
-    """The result of an attempt: what it returned, or the remedy in the error that it raised."""
+@contextmanager
+def _given_up(job: JobEnvironment, folder: RunFolder, report: NodeReport) -> Iterator[None]:
+    """Within it, after the time of the check, write `report` and end this process: workers may hang."""
+
+    def give_up() -> None:
+        _write(folder, report)
+        job.mark_end()
+        os._exit(0)
+
+    timer = threading.Timer(CHECKS["workers"].seconds, give_up)
+    timer.daemon = True
+    timer.start()
     try:
-        return CheckResult(what, True, attempt())
+        yield
+    finally:
+        timer.cancel()
+
+
+def _write(folder: RunFolder, report: NodeReport) -> None:
+    path = folder.folder / f"found-{socket.gethostname()}-{os.getpid()}.json"
+    files.write_atomically(path, msgspec.json.encode(report))
+
+
+def _observe(job: JobEnvironment, folder: RunFolder, config: RunConfig) -> NodeReport:
+    """All but the workers."""
+    python = _try(lambda: _packages(config))
+    urls, clock = _addresses_of_manager(job, folder)
+    return NodeReport(
+        socket.gethostname(), job.owner.uuid, config.kind, python, Attempt(), urls,
+        [try_folder(path) for path in dict.fromkeys([folder.folder, Path.cwd()])], clock,
+    )  # fmt: skip
+
+
+def _try(attempt: Callable[[], str]) -> Attempt:
+    """What an attempt gives, or its error."""
+    try:
+        return Attempt(attempt())
     except (AdaptiveSchedulerError, OSError, ImportError, RuntimeError, TimeoutError) as error:
-        return CheckResult(what, False, type(error).__name__, str(error))
+        return Attempt(kind=type(error).__name__, words=str(error))
 
 
 def _packages(config: RunConfig) -> str:
@@ -80,7 +115,8 @@ def _workers(job: JobEnvironment, folder: RunFolder) -> str:
         for future in [pool.submit(socket.gethostname) for _ in range(4 * n)]
     }
     executor.close(pool, _PATIENCE)
-    return f"{job.executor}: {job.cores} cores, {n} workers answer from {', '.join(sorted(hosts))}"
+    have = f"{job.executor}: {counted(job.cores, 'core')}, {counted(n, 'worker')}"
+    return f"{have} {'answers' if n == 1 else 'answer'} from {', '.join(sorted(hosts))}"
 
 
 def _node(job: JobEnvironment) -> str:
@@ -95,50 +131,27 @@ def _node(job: JobEnvironment) -> str:
     return f"{node.name}: {cores}; {gpus}; {memory}"
 
 
-def _addresses_of_manager(job: JobEnvironment, folder: RunFolder) -> list[CheckResult]:
-    """One address that answers is enough; the others are listed too."""
+def _addresses_of_manager(
+    job: JobEnvironment, folder: RunFolder
+) -> tuple[list[UrlTried], Exchange | None]:
+    """Ask at each address; the times are those of the first one that answered."""
     connection = Connection(folder)
-    urls = read_address(folder).urls
     hello = Hello(socket.gethostname(), os.getpid(), job.cores)
-    answered: list[str] = []
-    for number, url in enumerate(urls, start=1):
-        try:
-            connection.ask(job.owner, number, hello, _PATIENCE, only=url)
-            answered.append(url)
-        except AdaptiveSchedulerError:
-            continue
+    tried: list[UrlTried] = []
+    clock: Exchange | None = None
+    for number, url in enumerate(read_address(folder).urls, start=1):
+        found = try_url(url)
+        if found.outcome == "mute":
+            asked = time.time()
+            try:
+                connection.ask(job.owner, number, hello, _PATIENCE, only=url)
+                found = UrlTried(url, "answered")
+                clock = clock or Exchange(asked, time.time())
+            except AdaptiveSchedulerError as error:
+                found = UrlTried(url, "mute", str(error))
+        tried.append(found)
     connection.close()
-    silent = ", ".join(url for url in urls if url not in answered)
-    if answered:
-        found = f"answered: {', '.join(answered)}" + f"; silent: {silent}" * bool(silent)
-        return [CheckResult("way back to the manager", True, found)]
-    return [
-        CheckResult(
-            "way back to the manager", False, f"silent: {silent}",
-            f"{socket.gethostname()} reaches none of these addresses: a firewall is between. Ask "
-            "which ports and which network are open between the nodes and this host, and give "
-            'url="tcp://HOST:PORT" to RunManager; or run the manager as a job '
-            "(adaptive-scheduler manager RUN --as-job).",
-        )
-    ]  # fmt: skip
-
-
-def _writing(folder: Path) -> CheckResult:
-    what = "writing and locking in " + (
-        "the run folder" if folder.suffix == ".run" else "the data folder"
-    )
-    finding = _try(what, lambda: _write(folder))
-    if finding.ok:
-        return finding
-    return CheckResult(
-        what, False, finding.found,
-        f"{finding.remedy} Choose a folder on a file system that the nodes share and may write to.",
-    )  # fmt: skip
-
-
-def _write(folder: Path) -> str:
-    try_folder(folder)
-    return f"{folder} on {socket.gethostname()}"
+    return tried, clock
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import socket
 import sys
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -73,6 +74,11 @@ class JobEnvironment:
             logs=Path(logs) if logs else None,
         )
 
+    @property
+    def age(self) -> float:
+        """Seconds since the job began; 0.0 if it does not know."""
+        return _age(self.started)
+
     def of_run(self, run: str) -> JobEnvironment:
         """Return it as that of a client that works for a run."""
         return replace(self, owner=structs.replace(self.owner, run=run))
@@ -102,6 +108,15 @@ class JobEnvironment:
             OSError
         ) as error:  # a full disk: without the file one more client is started, no harm
             print(f"adaptive_scheduler: {mark}: {error.strerror}", file=sys.stderr)
+
+
+def age_of(environ: Mapping[str, str]) -> float:
+    """Seconds since the job of this process began; 0.0 if it does not know."""
+    return _age(float(environ.get(paths.STARTED_VARIABLE) or 0) or None)
+
+
+def _age(started: float | None) -> float:
+    return 0.0 if started is None else max(0.0, time.time() - started)
 
 
 def run_folder(environ: Mapping[str, str]) -> RunFolder | None:

@@ -113,8 +113,9 @@ class Client:
         on_manager = partial(self._log.info, "manager_met")
         with ManagerLink(self._folder, self._job.owner, self._config.timing, on_manager) as link:
             self._link = link
+            job = self._job
             hello = link.send(
-                Hello(socket.gethostname(), os.getpid(), self._job.cores, self._job.submit)
+                Hello(socket.gethostname(), os.getpid(), job.cores, job.submit, age=job.age)
             )
             try:
                 return self._greet_and_work(link, hello)

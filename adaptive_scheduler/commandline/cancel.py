@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from adaptive_scheduler.commandline.input.arguments import NamedRun, Tag
-from adaptive_scheduler.commandline.input.find_run import find_run
+from adaptive_scheduler.commandline.input.arguments import DryRun, RunAndItems, Tag
+from adaptive_scheduler.commandline.input.find_run import split_run
 from adaptive_scheduler.commandline.input.find_tasks import chosen_tasks, refuse_tag
 from adaptive_scheduler.commandline.output import exit_codes
+from adaptive_scheduler.commandline.output.dry_run import UNFINISHED, count_in, would
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
 from adaptive_scheduler.commandline.output.terminal import exit_with, print_line, quoted
 from adaptive_scheduler.core.paths import RunFolder
@@ -18,16 +15,9 @@ from adaptive_scheduler.core.texts import counted
 
 @reports_errors
 def cancel(
-    run: NamedRun,
-    items: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Only these learners (numbers, fnames or their ends) or tasks (ids, ranges such "
-            "as 20-29, names); the run goes on. Default: the whole run.",
-            metavar="LEARNER|TASK",
-        ),
-    ] = None,
+    words: RunAndItems = None,
     tag: Tag = None,
+    dry_run: DryRun = False,
 ) -> None:
     """End a run, or some of its learners or tasks.
 
@@ -36,13 +26,14 @@ def cancel(
 
     Example: `adaptive-scheduler cancel RUN`
     """
+    folder, items = split_run(words or [])
     if items or tag is not None:
-        _cancel_some(find_run(run), items or [], tag)
+        _cancel_some(folder, items, tag, dry_run)
     else:
-        _cancel_all(find_run(run))
+        _cancel_all(folder, dry_run)
 
 
-def _cancel_some(folder: RunFolder, typed: list[str], tag: str | None) -> None:
+def _cancel_some(folder: RunFolder, typed: list[str], tag: str | None, dry_run: bool) -> None:
     from adaptive_scheduler.commandline.input.find_learner import find_learner
     from adaptive_scheduler.runs.run import Run
     from adaptive_scheduler.runs.task_run import TaskRun, is_of_tasks
@@ -50,18 +41,22 @@ def _cancel_some(folder: RunFolder, typed: list[str], tag: str | None) -> None:
     if is_of_tasks(folder):
         tasks = TaskRun(folder)
         chosen = chosen_tasks(tasks, typed, tag)
-        what, n = "task", tasks.cancel(chosen)
+        what = "task"
     else:
         refuse_tag(tag)
         learners = Run.attach(folder)
         chosen = [find_learner(name, learners.fnames) for name in typed]
-        what, n = "learner", learners.cancel_items(chosen)
+        what = "learner"
+    if dry_run:
+        n = count_in(folder, chosen, UNFINISHED)
+    else:
+        n = tasks.cancel(chosen) if what == "task" else learners.cancel_items(chosen)
     ended = len(chosen) - n
     rest = f"; {ended:,} had ended before" if ended else ""
-    print_line(f"{counted(n, what)} cancelled{rest}.")
+    print_line(f"{would(dry_run)}{counted(n, what)} cancelled{rest}.")
 
 
-def _cancel_all(folder: RunFolder) -> None:
+def _cancel_all(folder: RunFolder, dry_run: bool) -> None:
     from adaptive_scheduler.commandline.output.ending import how_it_ended, leaving, wait_for_jobs
     from adaptive_scheduler.runs.manager_client import ManagerClient
     from adaptive_scheduler.runs.run import Run
@@ -70,6 +65,10 @@ def _cancel_all(folder: RunFolder) -> None:
         before = client.snapshot("none")
     if before.over and not before.jobs:
         print_line(f"Nothing to cancel: {how_it_ended(before)}.")
+        return
+    if dry_run:
+        jobs = f", {counted(len(before.jobs), 'job')} told to end" if before.jobs else ""
+        print_line(f"{would(dry_run)}{counted(before.unfinished, before.kind)} cancelled{jobs}.")
         return
     found = Run.attach(folder)
     with prints_option_names():

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from adaptive_scheduler.commandline.input.arguments import AsJson, NamedRun
+from adaptive_scheduler.commandline.input.arguments import AsJson, RunAndItems
 from adaptive_scheduler.commandline.input.find_learner import find_learner
-from adaptive_scheduler.commandline.input.find_run import find_run
+from adaptive_scheduler.commandline.input.find_run import split_run
 from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.json_lines import plain, print_json
 from adaptive_scheduler.commandline.output.terminal import console, print_line, quoted
 from adaptive_scheduler.commandline.tasks.task import show
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import InputError
 
 if TYPE_CHECKING:
     from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
@@ -29,15 +30,7 @@ _OUTPUT_LINES = 20
 
 @reports_errors
 def logs(
-    run: NamedRun,
-    learner: Annotated[
-        str | None,
-        typer.Argument(
-            help="A learner: its number, its fname, or the end of its fname. Or a task: its id or "
-            "its name.",
-            metavar="LEARNER|TASK",
-        ),
-    ] = None,
+    words: RunAndItems = None,
     lines: Annotated[
         int, typer.Option("--lines", "-n", help="Most lines of the log that are shown.", min=1)
     ] = 100,
@@ -54,7 +47,10 @@ def logs(
     from adaptive_scheduler.runs.task_run import is_of_tasks
     from adaptive_scheduler.runs.views import log_entries
 
-    folder = find_run(run)
+    folder, items = split_run(words or [])
+    if len(items) > 1:
+        raise InputError(f"{' '.join(items)}: give one learner or task.")
+    learner = items[0] if items else None
     if learner is not None and is_of_tasks(folder):
         show(folder, learner, lines, as_json=as_json)
         return

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from adaptive_scheduler.commandline.input.arguments import OptionalRun
+from adaptive_scheduler.commandline.input.arguments import DryRun, OptionalRun
 from adaptive_scheduler.commandline.input.find_run import find_run
+from adaptive_scheduler.commandline.output.dry_run import would
 from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.terminal import exit_with, print_line, quoted
 from adaptive_scheduler.core.paths import RunFolder
@@ -23,6 +24,7 @@ def manager(
     walltime: Annotated[
         str | None, typer.Option(help="Of that job, e.g. 7d; only with --as-job.")
     ] = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Be the manager of a run, in the foreground.
 
@@ -37,7 +39,10 @@ def manager(
     if as_job:
         from adaptive_scheduler.commandline.manager_job import submit
 
-        submit(folder, walltime)
+        exit_with(submit(folder, walltime, dry_run=dry_run))
+        return
+    if dry_run:
+        print_line(f"{would(dry_run)}this is the manager of {folder.database}.")
         return
     from adaptive_scheduler.manager.__main__ import main
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 
+from adaptive_scheduler.commandline.output import exit_codes
+from adaptive_scheduler.commandline.output.dry_run import print_trials
 from adaptive_scheduler.commandline.output.terminal import print_line, quoted
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
@@ -15,17 +17,22 @@ from adaptive_scheduler.errors import NoObservation, SubmitRefusedError
 from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system import submit as batch
+from adaptive_scheduler.io.system.trial_submit import trial_submit
 from adaptive_scheduler.schedulers.base import Scheduler
 
 
-def submit(folder: RunFolder, walltime: str | None) -> None:
-    """Submit a manager as a job of the run's own batch system."""
+def submit(folder: RunFolder, walltime: str | None, *, dry_run: bool) -> int:
+    """Submit a manager as a job of the run's own batch system, or show its script."""
     config = read_config(folder)
     scheduler: Scheduler = read_callable(folder.callables, "scheduler")
     seconds = parse_walltime(walltime, "--walltime")
     request = manager_request(config, seconds)
+    text = manager_script(scheduler, request, folder)
+    if dry_run:
+        print_line(text)
+        return print_trials([trial_submit(scheduler, request, text)])
     script = folder.folder / "manager.sh"
-    batch.write_script(request, script, manager_script(scheduler, request, folder))
+    batch.write_script(request, script, text)
     result = batch.submit(scheduler, request, script)
     if isinstance(result, SubmitUnknown):
         raise NoObservation(
@@ -38,6 +45,7 @@ def submit(folder: RunFolder, walltime: str | None) -> None:
         f"The manager is job {result.jobs[0]}. Once that has started, it is shown by: "
         f"adaptive-scheduler status {quoted(folder)}"
     )
+    return exit_codes.DONE
 
 
 def manager_request(config: RunConfig, walltime: int | None) -> JobRequest:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adaptive_scheduler.commandline.input.arguments import OptionalRun, Watch
+from adaptive_scheduler.commandline.input.arguments import DryRun, OptionalRun, Watch
 from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.output import exit_codes
+from adaptive_scheduler.commandline.output.dry_run import would
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
 from adaptive_scheduler.commandline.output.terminal import exit_with, print_line, quoted
 from adaptive_scheduler.core.paths import RunFolder
@@ -29,6 +30,7 @@ def resume(
         ),
     ] = False,
     watch: Watch = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Go on with a run that was cancelled, is held, or has lost its manager.
 
@@ -49,11 +51,14 @@ def resume(
                     f"To run the failed {before.kind}s again: adaptive-scheduler retry "
                     f"{quoted(client.folder)}"
                 )
+        elif dry_run:
+            print_line(f"{would(dry_run)}the run goes on, with {_to_do(before)}.")
+            return
         else:
             with prints_option_names():
                 n = _resumed(client.folder)
             print_line(_going_on(before, n, client.folder))
-        exit_with(watch_to_end(client) if watch else exit_codes.DONE)
+        exit_with(watch_to_end(client) if watch and not dry_run else exit_codes.DONE)
 
 
 def _resumed(folder: RunFolder) -> int:
@@ -80,6 +85,11 @@ def why_not(run: Snapshot, if_dead: bool) -> str:
     if run.alive and (if_dead or not (cancelled or run.is_held)):
         return f"its manager runs on {run.manager}"
     return ""
+
+
+def _to_do(before: Snapshot) -> str:
+    """What a resume would run: a run that was cancelled has its items queued again."""
+    return f"{counted(before.unfinished + before.phases.get('cancelled', 0), before.kind)} to do"
 
 
 def _going_on(before: Snapshot, again: int, folder: RunFolder) -> str:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adaptive_scheduler.commandline.input.arguments import NamedRun, Tag
+from adaptive_scheduler.commandline.input.arguments import DryRun, RunAndItems, Tag
 from adaptive_scheduler.commandline.input.find_learner import find_learner
-from adaptive_scheduler.commandline.input.find_run import find_run
+from adaptive_scheduler.commandline.input.find_run import split_run
 from adaptive_scheduler.commandline.input.find_tasks import chosen_tasks, refuse_tag
+from adaptive_scheduler.commandline.output.dry_run import ENDED, count_in, phases_of, would
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
 from adaptive_scheduler.commandline.output.terminal import print_line, quoted
 from adaptive_scheduler.core.paths import RunFolder
@@ -26,16 +27,7 @@ if TYPE_CHECKING:
 
 @reports_errors
 def retry(
-    run: NamedRun,
-    learners: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Learners (numbers, fnames or their ends) or tasks (ids, ranges such as 20-29, "
-            "names). Default: those that failed or were cancelled; with --goal or --learners-file "
-            "also those done that do not meet the goal, or whose data are gone.",
-            metavar="LEARNER|TASK",
-        ),
-    ] = None,
+    words: RunAndItems = None,
     learners_file: Annotated[
         Path | None,
         typer.Option(help="Use the functions and the goal of this file from now on."),
@@ -45,27 +37,33 @@ def retry(
         typer.Option(help="A new goal, as in `run`; done learners that do not meet it go on, too."),
     ] = None,
     tag: Tag = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Run learners or tasks again, by default those that failed or were cancelled.
 
+    With --goal or --learners-file also those done that do not meet the goal, or whose data are gone.
     The data of learners are kept; earlier failures do not count any more.
 
-    Example: `adaptive-scheduler retry RUN 3 17 --learners-file learners_file.py`
+    Example: `adaptive-scheduler retry RUN 3 17 --learners-file new.py`
     """
     from adaptive_scheduler.runs.run import Run
     from adaptive_scheduler.runs.task_run import is_of_tasks
 
-    folder = find_run(run)
+    folder, learners = split_run(words or [])
     if is_of_tasks(folder):
         if learners_file is not None or goal is not None:
             raise InputError("--learners-file and --goal are for learners; this is a run of tasks.")
-        _retry_tasks(folder, learners or [], tag)
+        _retry_tasks(folder, learners, tag, dry_run)
         return
     refuse_tag(tag)
     found = Run.attach(folder)
+    rows = [find_learner(name, found.fnames) for name in learners]
+    if dry_run:
+        _print_retry(folder, rows, learners_file is not None or goal is not None)
+        return
     if learners_file is not None or goal is not None:
         found = _redefined(found, NewDefinition(learners_file, goal))
-    rows = [find_learner(name, found.fnames) for name in learners or []]
+        rows = [find_learner(name, found.fnames) for name in learners]
     with prints_option_names():
         n = found.retry(rows or None)
     is_goal_checked = learners_file is not None or goal is not None
@@ -74,7 +72,15 @@ def retry(
         print_line(f"Watch it with: adaptive-scheduler status --watch {quoted(folder)}")
 
 
-def _retry_tasks(folder: RunFolder, typed: list[str], tag: str | None) -> None:
+def _print_retry(folder: RunFolder, rows: Sequence[int], is_redefined: bool) -> None:
+    """Print what a retry of learners would do."""
+    wanted = rows or range(len(phases_of(folder)))
+    n = count_in(folder, wanted, ENDED if rows else ("failed", "cancelled"))
+    also = "; and those done that do not meet the new goal" if is_redefined and not rows else ""
+    print_line(f"{would(True)}{counted(n, 'learner')} queued again{also}.")
+
+
+def _retry_tasks(folder: RunFolder, typed: list[str], tag: str | None, dry_run: bool) -> None:
     from adaptive_scheduler.core.rows.row import CANCELLED, FAILED
     from adaptive_scheduler.runs.task_run import TaskRun
 
@@ -84,6 +90,10 @@ def _retry_tasks(folder: RunFolder, typed: list[str], tag: str | None) -> None:
         items = chosen_tasks(run, typed, tag)
     else:
         items = [row.id for row in run.rows() if row.phase in (FAILED, CANCELLED)]
+    if dry_run:
+        n = count_in(folder, items, ENDED)
+        print_line(f"{would(dry_run)}{counted(n, 'task')} queued again.")
+        return
     n = run.retry(items)
     print_line(queued_again(n, len(items) if is_named else 0, is_goal_checked=False, what="task"))
     if n and not run.is_served():

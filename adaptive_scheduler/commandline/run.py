@@ -17,6 +17,7 @@ from adaptive_scheduler.commandline.output import exit_codes
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
 from adaptive_scheduler.commandline.output.option_names import in_option_names
 from adaptive_scheduler.commandline.output.terminal import console, exit_with, print_line, quoted
+from adaptive_scheduler.core.texts import counted
 
 if TYPE_CHECKING:
     from adaptive_scheduler.commandline.input.learners_file import LearnersFile
@@ -52,6 +53,13 @@ def run(
     detach: Annotated[
         bool, typer.Option("--detach", help="Start the run and return; it goes on by itself.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print the job script, ask the batch system whether it would take it, and start nothing.",
+        ),
+    ] = False,
     *,
     options: dict[str, Any],
     scheduler: dict[str, Any],
@@ -61,7 +69,7 @@ def run(
     Shows the progress until the end; Ctrl-C **cancels** the run. With `--detach` it goes on by
     itself: `status` shows it, `cancel` ends it. Run again, it carries on: what is done stays done.
 
-    Example: `adaptive-scheduler run learners_file.py --scheduler slurm --cores 32 --goal 200`
+    Example: `adaptive-scheduler run learners_file.py --cores 32 --goal 200`
     """
     from adaptive_scheduler.commandline.input.learners_file import goal_of, load_learners_file
     from adaptive_scheduler.commandline.input.scheduler import scheduler_of_run
@@ -83,7 +91,19 @@ def run(
     manager = RunManager(
         made, file.learners, file.fnames, goal=chosen, folder=where.home, **options
     )
-    exit_with(start_and_watch(manager, detach))
+    exit_with(_print_plan(manager) if dry_run else start_and_watch(manager, detach))
+
+
+def _print_plan(manager: RunManager) -> int:
+    """Print what would be submitted, and whether the batch system would take it."""
+    from adaptive_scheduler.commandline.output.dry_run import print_trials
+
+    print_line(manager.job_script())
+    print_line(
+        f"Nothing is submitted. Without --dry-run: {counted(len(manager.fnames), 'learner')}, "
+        f"in {manager.folder.home}"
+    )
+    return print_trials(manager.trial_submit())
 
 
 def _refuse_passed(goal: Any) -> None:

@@ -47,6 +47,12 @@ def of_learner(given: Sequence[Any] | None, place: int) -> tuple[Initializer, ..
     return _flat(given[place])
 
 
+def call_all(functions: Sequence[Initializer]) -> None:
+    """Call each, in this order."""
+    for function in functions:
+        function()
+
+
 def in_order(given: Sequence[Any] | None, order: Sequence[int]) -> list[Any] | None:
     """Return initializers for the same learners in another order; None if there are none."""
     if not given or not is_per_learner(given):

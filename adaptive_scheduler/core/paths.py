@@ -106,6 +106,11 @@ class RunFolder:
         return self.folder / "journal"
 
     @property
+    def history(self) -> Path:
+        """What has happened in the run, up to the last checkpoint (`core.history`)."""
+        return self.folder / "history.msgpack"
+
+    @property
     def keys(self) -> Path:
         """CURVE keys of this run."""
         return self.folder / "keys"

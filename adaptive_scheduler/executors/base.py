@@ -14,7 +14,7 @@ def missing(executor_type: str, error: ModuleNotFoundError) -> EnvironmentMismat
     """Return the error that names the package which an executor type needs, and the extra that has it."""
     return EnvironmentMismatchError(
         f"executor_type={executor_type!r} needs the package {error.name} on the node: "
-        f"pip install 'adaptive-scheduler-mpi[{executor_type}]'"
+        f"pip install 'adaptive-scheduler[{executor_type}]'"
     )
 
 

@@ -107,7 +107,8 @@ class DatabaseManager:
             self._state.dirty = True
 
     def _welcome(self, owner: Owner, _record: JobRecord, request: Hello, now: Moment) -> Reply:
-        self._state.jobs.on_hello(owner.job, request.host)
+        started = now.wall - request.age if 0.0 < request.age < now.wall else now.wall
+        self._state.jobs.on_hello(owner.job, request.host, started, request.ranks)
         if request.inventory:
             self._state.tasks.meet_head(owner, request.inventory)
             self._state.note_nodes(owner.job, now.wall, now.monotonic)

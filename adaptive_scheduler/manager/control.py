@@ -14,6 +14,7 @@ from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
     CancelItems,
+    ChangeMaxJobs,
     Ok,
     Owner,
     Picture,
@@ -41,7 +42,7 @@ from adaptive_scheduler.manager.persistence import Persistence
 from adaptive_scheduler.manager.tasks.pools import pool_states
 
 #: What people send.
-CONTROL_REQUESTS = frozenset((Status, Cancel, CancelItems, Resume, Retry, Stop))
+CONTROL_REQUESTS = frozenset((Status, Cancel, CancelItems, Resume, Retry, ChangeMaxJobs, Stop))
 #: Complaints of clients that reached no manager of which `status` shows the first.
 _COMPLAINTS = 5
 #: Seconds between two samples of the number of points, from which the rate is computed.
@@ -138,6 +139,8 @@ class ControlApi:
                 self._resume()
             case Retry():
                 return self._retry(request, now)
+            case ChangeMaxJobs():
+                return self._change_max_jobs(request.max_jobs)
             case Stop():
                 self._process.stop()
         self._jobs.notes.record("asked", request=type(request).__name__, by=owner.job)
@@ -191,6 +194,19 @@ class ControlApi:
         self._resume()
         self._jobs.notes.record("retried", items=n)
         return Ok(n)
+
+    def _change_max_jobs(self, n: int) -> Reply:
+        if n < 1 or self._is_of_tasks:
+            reason = (
+                "its pools say how many jobs it has" if n > 0 else f"max_jobs={n} is less than 1"
+            )
+            return Refused("bad_limit", f"{reason}.")
+        config = self._state.config
+        limits = msgspec.structs.replace(config.limits, max_jobs=n)
+        self._state.config = msgspec.structs.replace(config, limits=limits)
+        self._state.dirty = True
+        self._jobs.notes.record("max_jobs_changed", before=config.limits.max_jobs, max_jobs=n)
+        return Ok()
 
     # ------------------------------------------------------------------- drawing
 

@@ -233,7 +233,7 @@ class Dispatcher:
             replies.append((connection, number, reply))
         self._commands += self.decide(results, now)
         replies += self._wake(now)
-        is_durable = self.persistence.commit()
+        is_durable = self.persistence.commit(now.wall)
         for connection, number, reply in replies:
             if reply is not None and (is_durable or isinstance(reply, (Picture, Reasons))):
                 outside.send(connection, encode_reply(number, reply))

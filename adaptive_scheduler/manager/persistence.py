@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows import run_row
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io.storage import row_codec
@@ -108,17 +109,29 @@ class Persistence:
         self._next_checkpoint: float | None = None
         self._log_remarks()
 
-    def note_changes(self) -> None:
-        """Put what has changed into the store's buffer, which `commit` makes durable."""
+    def note_changes(self, now: float | None = None) -> None:
+        """Put what has changed into the store's buffer, which `commit` makes durable.
+
+        Parameters
+        ----------
+        now : float, optional
+            Seconds since 1970, for the run's history.
+        """
         row = row_codec.run_row(self._state)
         if row != self._run_row:
             self._run_row = row
-            self._store.put(row_codec.RUN_TABLE, row_codec.RUN_ROW, row)
-        row_codec.note_changes(self._store, self._state)
+            self._store.put(run_row.RUN_TABLE, run_row.RUN_ROW, row)
+        row_codec.note_changes(self._store, self._state, now)
 
-    def commit(self) -> bool:
-        """Make everything durable that has changed; False if it could not be written."""
-        self.note_changes()
+    def commit(self, now: float | None = None) -> bool:
+        """Make everything durable that has changed; False if it could not be written.
+
+        Parameters
+        ----------
+        now : float, optional
+            Seconds since 1970, for the run's history.
+        """
+        self.note_changes(now)
         try:
             self._store.commit()
         except FileError as error:
@@ -164,7 +177,7 @@ class Persistence:
         edited = self._store.keep_edited_file()
         if edited:
             row_codec.note_everything(self._store, self._state)
-            self._store.put(row_codec.RUN_TABLE, row_codec.RUN_ROW, self._run_row)
+            self._store.put(run_row.RUN_TABLE, run_row.RUN_ROW, self._run_row)
         if wait:
             self._store.checkpoint(edited)
         elif edited or self._store.lines:

@@ -49,7 +49,7 @@ def choose_method(method: Any, space: Space, seed: int, options: dict[str, Any])
     if importlib.util.find_spec(family) is None:
         raise InputError(
             f"method={method!r} needs {package}, which is not installed here: pip install "
-            f"'adaptive-scheduler-mpi[{family}]'"
+            f"'adaptive-scheduler[{family}]'"
         )
     return _maker(family)(space, kind or default, seed, options)
 

@@ -247,6 +247,6 @@ def import_pandas() -> Any:
         import pandas as pd
     except ImportError as error:
         raise EnvironmentMismatchError(
-            "pandas is not installed: pip install 'adaptive-scheduler-mpi[dataframe]'"
+            "pandas is not installed: pip install 'adaptive-scheduler[dataframe]'"
         ) from error
     return pd

@@ -5,20 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.jobs.records import JobRecord, SubmitRecord
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.row import OVER, TASK, Item, Phase
-from adaptive_scheduler.core.rows.task_index import TaskIndex
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
     CancelItems,
@@ -33,27 +27,18 @@ from adaptive_scheduler.core.wire.messages import (
     Status,
     Stop,
 )
-from adaptive_scheduler.core.wire.pools import PoolState
-from adaptive_scheduler.core.wire.snapshot import (
-    ItemView,
-    JobRow,
-    damage,
-    failed_task_views,
-    item_views,
-)
 from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.io.disk.lock import holder, is_alive
-from adaptive_scheduler.io.storage import database, row_codec
-from adaptive_scheduler.io.storage.database import Tables
-from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.io.storage.run_config import read_config
-from adaptive_scheduler.io.system.read_logs import tail
-from adaptive_scheduler.io.transport.connection import Connection
-from adaptive_scheduler.io.transport.whereabouts import Whereabouts
+from adaptive_scheduler.runs.reading.on_disk import Rows, snapshot_on_disk
 from adaptive_scheduler.runs.views.status import RunSnapshot
 
+if TYPE_CHECKING:
+    from adaptive_scheduler.io.transport.connection import Connection
+    from adaptive_scheduler.io.transport.whereabouts import Whereabouts
+
+__all__ = ["ManagerClient", "Rows", "snapshot_on_disk"]
+
 T = TypeVar("T")
-Rows = Literal["all", "active", "none"]
 
 
 class ManagerClient:
@@ -115,6 +100,8 @@ class ManagerClient:
         RequestRefusedError
             It refuses the request.
         """
+        from adaptive_scheduler.io.transport.connection import Connection  # ZeroMQ takes time
+
         with self._lock:
             if self._connection is None:
                 self._connection = Connection(self._where)
@@ -202,70 +189,3 @@ class ManagerClient:
             return on_disk
         assert isinstance(reply, Picture), reply
         return msgspec.msgpack.decode(reply.snapshot, type=RunSnapshot)
-
-
-def snapshot_on_disk(folder: RunFolder, rows: Rows = "active") -> RunSnapshot:
-    """Return how a run stands from its database alone; nothing is changed."""
-    config = read_config(folder)
-    tables = read_tables(folder)
-    items = row_codec.read_items(tables, folder)
-    phases: dict[str, int] = {}
-    for item in items:
-        phases[item.phase.value] = phases.get(item.phase.value, 0) + 1
-    submits = [
-        msgspec.convert(row, SubmitRecord) for row in tables.get(database.SUBMITS, {}).values()
-    ]
-    run = row_codec.read_run(tables)
-    return RunSnapshot(
-        run=config.run,
-        database=str(folder.database),
-        time=time.time(),
-        alive=False,
-        phases=phases,
-        items=_views(config, items, rows),
-        jobs=_job_rows(tables),
-        submitted=sum(len(submit.jobs or ()) for submit in submits),
-        points=sum(item.npoints for item in items),
-        notes=_notes(folder, tables, config, items),
-        kind=config.kind,
-        is_open=run.is_open and not run.cancelled,
-        pools=[PoolState(pool, 0, 0, 0, 0, 0) for pool in row_codec.read_pools(tables).values()],
-    )
-
-
-def _views(config: RunConfig, items: Sequence[Item], rows: Rows) -> list[ItemView]:
-    if config.kind != TASK:
-        return item_views(items, {}, rows)
-    index = TaskIndex()
-    index.read_ends(items)
-    return [] if rows == "none" else failed_task_views(items, index.ends)
-
-
-def _job_rows(tables: Tables) -> list[JobRow]:
-    """Return the jobs that are not known to have ended; of a run that is over none by hand."""
-    rows = tables.get(database.ITEMS, {}).values()
-    unfinished = any(row["phase"] not in OVER for row in rows)
-    running = [row for row in rows if row["phase"] == Phase.RUNNING]
-    holders = {row["job"]: row["id"] for row in running if row.get("kind") != TASK}
-    tasks = Counter(row["job"] for row in running if row.get("kind") == TASK)
-    records = (msgspec.convert(row, JobRecord) for row in tables.get(database.JOBS, {}).values())
-    return [
-        JobRow(
-            id=record.id, name=record.name, state="unknown", host=record.host,
-            item=holders.get(record.id), tasks=tasks[record.id],
-        )
-        for record in records
-        if not record.ended and (not record.external or unfinished)
-    ]  # fmt: skip
-
-
-def _notes(
-    folder: RunFolder, tables: Tables, config: RunConfig, items: Sequence[Item]
-) -> list[str]:
-    row = row_codec.read_run(tables)
-    notes = [f"held: {row.held}. Mend it, then resume."] if row.held else []
-    if kept := damage(items, {}):
-        notes.append(f"damaged data were kept aside: {kept}")
-    if printed := tail(folder.manager_output):
-        notes.append(f"the last manager of run {config.run} printed: {printed}")
-    return notes

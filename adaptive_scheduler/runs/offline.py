@@ -6,6 +6,7 @@ import time
 from collections.abc import Container, Sequence
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows import run_row
 from adaptive_scheduler.core.rows.events import Cancelled
 from adaptive_scheduler.core.rows.row import OVER, Phase
 from adaptive_scheduler.core.wire.messages import Refused
@@ -51,9 +52,9 @@ def cancel(folder: RunFolder) -> int | None:
         run.items.cancel(time.time())
         row_codec.note_changes(store, run)
         store.put(
-            row_codec.RUN_TABLE,
-            row_codec.RUN_ROW,
-            row_codec.RunRow(cancelled=True, pardoned=run.jobs.ignored_deaths),
+            run_row.RUN_TABLE,
+            run_row.RUN_ROW,
+            run_row.RunRow(cancelled=True, pardoned=run.jobs.ignored_deaths),
         )
         store.commit()
     return n

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, overload
 
 from adaptive_scheduler.core.options.checks import path
@@ -23,13 +24,13 @@ from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.hosts import Hosts
 from adaptive_scheduler.io.system.submit import run_command
-from adaptive_scheduler.runs import load_data, offline
+from adaptive_scheduler.runs import load_data
 from adaptive_scheduler.runs import retry as retrying
 from adaptive_scheduler.runs.manager_client import ManagerClient, Rows
 from adaptive_scheduler.runs.reasons.explain import explain_item, explain_job
 from adaptive_scheduler.runs.run_item import RunItem, place_of
+from adaptive_scheduler.runs.start import change_run
 from adaptive_scheduler.runs.start.fnames import Fname
-from adaptive_scheduler.runs.start.launch import start_and_wait
 from adaptive_scheduler.runs.start.plan import CheckedRun
 from adaptive_scheduler.runs.start.prepare import make_config
 from adaptive_scheduler.runs.start.previous_run import match_rows
@@ -106,6 +107,10 @@ class Run:
         except AdaptiveSchedulerError as error:
             return render.as_html(f"{self!r}: {error}")
 
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any] | None:
+        """In a notebook: the same as `info`."""
+        return notebook.widget_bundle(self.folder)
+
     # ----------------------------------------------------------------- single learners
 
     def __len__(self) -> int:
@@ -157,21 +162,11 @@ class Run:
             How many learners were cancelled; those that had ended before are left out.
         """
         self._must_have_started()
-        return self._viewer.change(self._viewer.cancel, self._cancel_on_disk)
-
-    def _cancel_on_disk(self) -> int:
-        n = offline.cancel(self.folder)
-        if n is not None:
-            return n
-        start_and_wait(self.folder, self._viewer)  # a manager must cancel the jobs
-        return self._viewer.cancel()
+        return change_run.cancel(self._viewer)
 
     def cancel_items(self, places: Sequence[int]) -> int:
         """End these learners alone, and return how many had not ended before."""
-        rows = [self.row_of(place) for place in places]
-        return self._viewer.change(
-            lambda: self._viewer.cancel_items(rows), lambda: offline.cancel_items(self.folder, rows)
-        )
+        return change_run.cancel_items(self._viewer, [self.row_of(place) for place in places])
 
     def resume(self) -> int:
         """Go on: after the run was held, after `cancel`, or after the manager died.
@@ -182,21 +177,7 @@ class Run:
             How many cancelled learners are queued again.
         """
         self._must_have_started()
-        return self._viewer.change(
-            self._let_resume, lambda: self._start_if_needed(offline.resume(self.folder))
-        )
-
-    def _let_resume(self) -> int:
-        cancelled = [row.id for row in self.snapshot("all").items if row.phase == "cancelled"]
-        n = self._viewer.retry(cancelled) if cancelled else 0
-        self._viewer.resume()
-        return n
-
-    def _start_if_needed(self, n: int) -> int:
-        """Start a manager unless all learners have ended; return `n`."""
-        if n or not self.snapshot("none").over:
-            start_and_wait(self.folder, self._viewer)
-        return n
+        return change_run.resume(self._viewer)
 
     def retry(self, learners: Any = None) -> int:
         """Run learners again with the functions and the goal of this object.
@@ -223,15 +204,7 @@ class Run:
             None if learners is None else retrying.places(learners, self._learners, self.fnames)
         )
         rows = retrying.rows_to_retry(self.folder, self._plan, self._rows(), places)
-        return self._viewer.change(
-            lambda: self._let_retry(rows),
-            lambda: self._start_if_needed(offline.retry(self.folder, rows)),
-        )
-
-    def _let_retry(self, rows: Sequence[int]) -> int:
-        n = self._viewer.retry(rows, reopen=True)
-        self._viewer.resume()
-        return n
+        return change_run.retry(self._viewer, rows)
 
     def _rows(self) -> list[int]:
         if not self._row_of:
@@ -326,7 +299,10 @@ class Run:
         return explain_job(self._viewer, job)
 
     def info(self, interval: TimeLike = 2.0) -> None:
-        """Show the run: as tables in a terminal; in a notebook as tables that update themselves.
+        """Show the run: in a terminal as tables; in a notebook as a view that updates itself.
+
+        The view has the progress, the jobs, a table of all learners, the data of each, and buttons
+        to cancel, retry and resume. Without anywidget a notebook shows tables, too.
 
         Parameters
         ----------
@@ -334,7 +310,7 @@ class Run:
             Time between two updates.
         """
         self._must_have_started()
-        notebook.show(self.snapshot, seconds(interval, "interval"))
+        notebook.show(self.folder, self.snapshot, seconds(interval, "interval"))
 
     def wait(self, timeout: TimeLike | None = None) -> RunSnapshot:
         """Wait until every learner has ended and no job is left.
@@ -397,6 +373,33 @@ class Run:
         """
         load_data.load_learners(self.learners, self.fnames, progress)
         return self.learners
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write a report of the run so far: one HTML file that opens anywhere, also offline.
+
+        It shows which jobs ran what and when, what became of the cores, waiting times, the slowest
+        learners, failures with their tracebacks, and the settings. A path that ends in ``.json``
+        or ``.md`` gives the same numbers for programs, or as Markdown.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, which is replaced; its folder must exist.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        InputError
+            It cannot be written there.
+        """
+        from adaptive_scheduler.runs.report.write import write_report  # with what it draws
+
+        self._must_have_started()
+        return write_report(self.folder, path)
 
     def to_dataframe(self, **names: Any) -> pd.DataFrame:
         """Load the learners and join their data, with the columns ``learner`` and ``fname``.

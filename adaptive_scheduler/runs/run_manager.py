@@ -6,10 +6,11 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adaptive_scheduler.core.options.checks import path
+from adaptive_scheduler.core.options.checks import flag, path
 from adaptive_scheduler.core.options.keywords import accept_aliases
 from adaptive_scheduler.core.options.run_options import Limits, Network, Saving, from_arguments
 from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder, refuse_url
@@ -19,14 +20,23 @@ from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import kind_of
+from adaptive_scheduler.io.system.hosts import Hosts
+from adaptive_scheduler.io.system.submit import run_command
+from adaptive_scheduler.io.system.trial_submit import TrialSubmit, trial_submits
+from adaptive_scheduler.runs.compat.batch.public_scheduler import is_stranger, stand_in
+from adaptive_scheduler.runs.compat.frame_files import Format
+from adaptive_scheduler.runs.compat.learners.accepted import accepts_former
+from adaptive_scheduler.runs.compat.learners.frames import frame_saver
+from adaptive_scheduler.runs.compat.learners.members import FormerMembers
+from adaptive_scheduler.runs.compat.learners.one_by_one import start_one_by_one
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run import Run
 from adaptive_scheduler.runs.start.launch import start_and_wait, try_cluster
 from adaptive_scheduler.runs.start.own_folder import folder_of, moved, removed_if_refused
-from adaptive_scheduler.runs.start.plan import CheckedRun, make_plan
-from adaptive_scheduler.runs.start.prepare import prepare
+from adaptive_scheduler.runs.start.plan import CheckedRun, make_plan, resolved
+from adaptive_scheduler.runs.start.prepare import make_config, prepare
 from adaptive_scheduler.runs.start.previous_run import match_rows
-from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.base import Scheduler, check_scheduler
 
 #: Default parent of run folders, in the working directory.
 DEFAULT_HOME = "adaptive-scheduler-runs"
@@ -34,7 +44,7 @@ DEFAULT_HOME = "adaptive-scheduler-runs"
 EXIT_GRACE = 30.0
 
 
-class RunManager(Run):
+class RunManager(FormerMembers):
     """Runs many learners to their goal, in jobs of a batch system.
 
     Parameters
@@ -120,6 +130,11 @@ class RunManager(Run):
         Listen on one of these, ``"50000-50100"``, if a firewall blocks others.
     network : Network, optional
         The three before this one together: ``network=Network(ports="50000-50100")``.
+    save_dataframe : bool
+        When a job saves a learner, it also saves its table beside the data (see
+        `adaptive_scheduler.utils.fname_to_dataframe`), for `load_dataframes`.
+    dataframe_format : str
+        ``"pickle"``, ``"parquet"``, ``"csv"``, ``"hdf"``, ``"feather"``, ``"excel"`` or ``"json"``.
 
     Raises
     ------
@@ -143,6 +158,7 @@ class RunManager(Run):
 
     _plan: CheckedRun
 
+    @accepts_former
     @accept_aliases(limits=Limits, saving=Saving, network=Network)
     def __init__(
         self,
@@ -176,9 +192,16 @@ class RunManager(Run):
         interface: str | None = None,
         ports: str | None = None,
         network: Network | None = None,
+        save_dataframe: bool = False,
+        dataframe_format: Format = "pickle",
     ) -> None:
         options = from_arguments(locals())  # what a group holds is in its fields by now
-        plan = make_plan(scheduler, learners, fnames, options)
+        self._stranger = scheduler if is_stranger(scheduler) else None
+        known = stand_in() if self._stranger is not None else scheduler
+        plan = make_plan(known, learners, fnames, options)
+        if flag(save_dataframe, "save_dataframe"):
+            plan = replace(plan, after_save=frame_saver(dataframe_format))
+        self.save_dataframe, self.dataframe_format = save_dataframe, dataframe_format
         default = run_folder(options.folder, options.name)
         self._has_default_folder = folder is None and not options.overwrite
         chosen = folder_of(default, plan.fnames) if self._has_default_folder else default
@@ -208,15 +231,22 @@ class RunManager(Run):
 
     # ----------------------------------------------------------------- start and end
 
-    def start(self, check: bool | None = None) -> None:
+    def start(self, wait_for: RunManager | None = None, *, check: bool | None = None) -> RunManager:
         """Start the run, or carry it on, with a manager in its own process, which outlives this one.
 
         If the run has a manager already, attach to it.
 
         Parameters
         ----------
+        wait_for : RunManager, optional
+            Start when that run has ended: then this returns at once, and a task of this process waits.
         check : bool, optional
             First check the cluster with one small job; default: as given to `RunManager`.
+
+        Returns
+        -------
+        RunManager
+            This one.
 
         Raises
         ------
@@ -224,14 +254,25 @@ class RunManager(Run):
             Something is wrong with an argument, a folder or the batch system; nothing
             was submitted.
         """
+        if isinstance(wait_for, bool):  # `start(True)` of version 0.2.0 checks
+            wait_for, check = None, wait_for
+        if wait_for is not None:
+            start_one_by_one(wait_for, self)
+            return self
         if self._has_default_folder and not self._row_of:
             self.choose_folder()
         if self._viewer.lives() and not self._ends():
             self._attach_to_living()
-            return
+        else:
+            self._start(self.check if check is None else check)
+        return self
+
+    def _start(self, check: bool) -> None:
+        check_scheduler(self.scheduler)
+        self._plan = resolved(self._plan)
         try:
             with removed_if_refused(self.folder):
-                if self.check if check is None else check:
+                if check:
                     try_cluster(self._plan, self.folder)
                 prepared = prepare(self._plan, self.folder, self.overwrite)
         except RunError:
@@ -244,6 +285,25 @@ class RunManager(Run):
         start_and_wait(self.folder, self._viewer)
         for remark in prepared.remarks:
             print(remark)
+
+    def trial_submit(self) -> list[TrialSubmit]:
+        """Ask the batch system whether it would take the jobs; nothing is submitted or written.
+
+        SLURM says when the first job would start; PBS and localbatch cannot be asked.
+
+        Returns
+        -------
+        list of TrialSubmit
+            For each kind of job that the learners need.
+        """
+        from adaptive_scheduler.schedulers.job_script import first_submits  # with all executors
+
+        config = make_config(self._plan, self.folder, None)
+        scheduler = self._plan.scheduler
+        hosts = Hosts(scheduler, run_command)
+        return trial_submits(
+            scheduler, [*first_submits(scheduler, config.shapes, config, self.folder, hosts.of)]
+        )
 
     def _ends(self) -> bool:
         """Return whether the manager has nothing left to do, and ends within `EXIT_GRACE`."""

@@ -321,6 +321,10 @@ class Scheduler(abc.ABC):
         the same values as `own_id` gives.
         """
 
+    def trial_command(self, job: JobRequest, script: Path) -> list[str] | None:  # noqa: ARG002
+        """Ask whether a job would be accepted, without submitting it; None if that cannot be asked."""
+        return None
+
     def hosts_command(self, resources: Resources) -> list[str] | None:  # noqa: ARG002
         """Ask for the cluster's hosts, if a request depends on their size; else None."""
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.core.config import Environment, RunConfig
@@ -194,18 +194,29 @@ def preview(
     """
     where = folder or RunFolder("/RUN_FOLDER")
     texts = []
-    for number, shape in enumerate(shapes, 1):
-        name = config.job_names[0]
-        job = JobRequest(
-            name, tag(config.run, number), shape, config.log_folder, hosts=hosts_for(shape)
-        )
-        text = job_script(scheduler, job, config, where, number)
+    for number, (_, text) in enumerate(first_submits(scheduler, shapes, config, where, hosts_for)):
         if len(shapes) > 1:
-            learners = [str(place) for place, one in enumerate(shape_of) if one == number - 1]
+            learners = [str(place) for place, one in enumerate(shape_of) if one == number]
             more = ", …" if len(learners) > 10 else ""
             text = f"##### learners {', '.join(learners[:10])}{more}:\n{text}"
         texts.append(text)
     return "\n".join(texts)
+
+
+def first_submits(
+    scheduler: Scheduler,
+    shapes: Sequence[Resources],
+    config: RunConfig,
+    folder: RunFolder,
+    hosts_for: Callable[[Resources], tuple[Host, ...]],
+) -> Iterator[tuple[JobRequest, str]]:
+    """What is submitted first of each shape, and its script."""
+    for number, shape in enumerate(shapes, 1):
+        job = JobRequest(
+            config.job_names[0], tag(config.run, number), shape, config.log_folder,
+            hosts=hosts_for(shape),
+        )  # fmt: skip
+        yield job, job_script(scheduler, job, config, folder, number)
 
 
 def exports(scheduler: Scheduler, job: JobRequest, folder: RunFolder, number: int) -> list[str]:

@@ -184,7 +184,7 @@ def test_a_package_that_is_missing_is_named_with_its_extra(name):
         f"EnvironmentMismatchError: executor_type={name!r} needs the package"
         in done.stderr.replace("adaptive_scheduler.errors.", "")
     )
-    assert f"adaptive-scheduler-mpi[{name}]" in done.stderr
+    assert f"adaptive-scheduler[{name}]" in done.stderr
 
 
 @pytest.mark.mpi

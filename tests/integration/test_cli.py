@@ -19,6 +19,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.manager_client import ManagerClient
+from tests.clusters.slurm import PrivateSlurm
 
 LEARNERS = """
 import time
@@ -115,7 +116,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 def test_help_lists_commands_and_exit_codes_and_is_fast(terminal: Terminal) -> None:
     text = terminal.run("--help")
-    for command in ("run", "status", "logs", "cancel", "resume", "retry", "check", "manager",
+    for command in ("run", "status", "logs", "cancel", "resume", "retry", "doctor", "check", "manager",
                     "tasks", "task", "prioritise", "pool"):  # fmt: skip
         assert f" {command} " in text
     assert "Exit codes" in text
@@ -166,6 +167,34 @@ def test_a_goal_in_the_past_makes_no_failed_learner_done(terminal: Terminal) -> 
     text = terminal.run("run", "study.py", *LOCAL, "--goal", "2020-01-01", code=2)
     assert "has passed" in text
     assert terminal.status()["phases"] == {"done": 2, "failed": 1}
+
+
+def test_a_dry_run_shows_what_would_be_submitted_and_writes_nothing(terminal: Terminal) -> None:
+    words = ("run", terminal.learners_file(), *LOCAL, "--goal", "10", "--dry-run")
+    text = terminal.run(*words)
+    assert "#!/bin/bash -l" in text
+    assert "Nothing is submitted. Without --dry-run: 3 learners" in text
+    assert "local cannot be asked without submitting a job" in text
+    assert sorted(path.name for path in terminal.folder.iterdir() if path.suffix != ".pyc") in (
+        ["study.py"], ["__pycache__", "study.py"]
+    )  # fmt: skip
+    assert terminal.queue() == []
+
+
+@pytest.mark.slurm
+@pytest.mark.timeout(300)
+def test_a_dry_run_asks_slurm_and_tells_what_it_would_never_run(
+    terminal: Terminal, slurm: PrivateSlurm
+) -> None:
+    terminal.environ.update(slurm.env)
+    words = ("run", terminal.learners_file(), "--scheduler", "slurm", "--goal", "10", "--dry-run",
+             "--executor", "process-pool")  # fmt: skip
+    text = terminal.run(*words, "--cores", "1")
+    assert "The batch system would take jobs of 1 core" in text
+    assert "to start at" in text
+    refused = terminal.run(*words, "--cores", "64", code=4)
+    assert "The batch system refuses jobs of 64 cores" in refused
+    assert slurm.run("squeue", "--noheader").stdout.strip() == ""
 
 
 def test_the_version_is_printed(terminal: Terminal) -> None:
@@ -280,8 +309,8 @@ def test_the_manager_as_a_job_of_its_own(terminal: Terminal) -> None:
 def test_check_prints_what_works(terminal: Terminal) -> None:
     text = terminal.run("check", *LOCAL, "--timeout", "60s")
     for told in ("Python and packages", "MPI and workers", "way back", "run folder", "data folder"):
-        assert f"ok     {told}" in text or told in text
-    assert "FAILED" not in text
+        assert told in text
+    assert "Nothing is wrong" in text
     assert list(terminal.folder.glob("adaptive-scheduler-check*")) == []
 
 
@@ -291,12 +320,12 @@ def test_check_of_a_pool_prints_what_tasks_would_have(terminal: Terminal) -> Non
     assert "cores, GPUs and memory for tasks" in text
     assert "2 cores, not bound: the batch system binds no jobs; no GPU" in text
     assert "MPI" not in text
-    assert "FAILED" not in text
+    assert "Nothing is wrong" in text
 
 
 def test_check_prints_a_remedy_for_what_fails(terminal: Terminal) -> None:
     text = terminal.run("check", *LOCAL, "--python", "/no/such/python", "--timeout", "30s", code=1)
-    assert "FAILED" in text
+    assert "fault   running the job" in text
     assert "/no/such/python" in text
 
 

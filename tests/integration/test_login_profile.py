@@ -56,16 +56,14 @@ def test_jobs_that_a_login_profile_ends_say_so(
     run.wait(60)
 
 
-def test_check_names_the_login_profile(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(check, "_VISIBLE", 2.0)  # what a shared file system may take
+def test_check_names_the_login_profile(home: Path, tmp_path: Path) -> None:
     (home / ".bash_profile").write_text("exec sh\n")
     scheduler = adaptive_scheduler.scheduler.LocalScheduler(cores=1)
     (resources,), _ = scheduler.shapes(1)
     trial = check.ClusterCheck(
-        scheduler, resources, tmp_path / "run", tmp_path / "data", timeout=60.0
+        scheduler, resources, tmp_path / "run", tmp_path / "data", timeout=60.0, visible=2.0
     )
-    (failed,) = [finding for finding in check.check(trial) if not finding.ok]
+    here, failed = [finding for finding in check.check(trial) if not finding.ok]
+    assert (here.fault, failed.fault) == ("profile-ends", "profile-ends-job")
     told = f"{failed.what} {failed.found} {failed.remedy}"
     assert "its output file is empty, and it ended with 0: look at the login profile" in told

@@ -339,5 +339,5 @@ def test_a_missing_pandas_is_an_error_that_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(EnvironmentMismatchError, match=r"pip install 'adaptive-scheduler-mpi\["):
+    with pytest.raises(EnvironmentMismatchError, match=r"pip install 'adaptive-scheduler\["):
         load_data.to_dataframe([], [])

@@ -31,7 +31,6 @@ from adaptive_scheduler.commandline.output.option_names import in_option_names
 from adaptive_scheduler.commandline.resume import why_not
 from adaptive_scheduler.commandline.retry import queued_again
 from adaptive_scheduler.core import times
-from adaptive_scheduler.core.check_results import CheckResult, merge
 from adaptive_scheduler.core.goals import parse_goal, unparse_goal
 from adaptive_scheduler.core.options.run_options import RunOptions
 from adaptive_scheduler.core.paths import RunFolder
@@ -137,10 +136,10 @@ def test_run_options_reach_the_command_only_if_they_are_typed() -> None:
     def command(learners_file: str, *, options: dict[str, object]) -> None:
         seen.update(options)
 
-    given = {option.name: option.default for option in RUN_OPTIONS}
+    given = {option.name: option.parameter("panel").default for option in RUN_OPTIONS}
     command(learners_file="f", **given)
     assert seen == {}
-    command(learners_file="f", **{**given, "check_goal_on_start": False, "save_interval": "90"})
+    command(learners_file="f", **{**given, "check_goal_on_start": True, "save_interval": "90"})
     assert seen == {"check_goal_on_start": False, "save_interval": 90.0}
 
 
@@ -150,7 +149,7 @@ def test_other_names_of_options_are_accepted_and_not_shown() -> None:
     assert params["executor_type"] == "loky"
     assert params["overwrite"] is True
     assert params["max_jobs"] == 3
-    assert params["check_goal_on_start"] is False
+    assert params["check_goal_on_start"] is True  # the flag is --no-check-goal-on-start
     assert list(params["extra_env_vars"]) == ["A=1", "B=2"]  # type: ignore[call-overload]
     assert params["queue"] == "gpu"
     shown = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"}).output
@@ -173,7 +172,7 @@ def test_other_names_of_options_are_accepted_and_not_shown() -> None:
      ("give fewer cores= or less memory=, or another queue=",
       "give fewer --cores or less --memory, or another --queue"),
      ("goal=None means: until the end", "No --goal means: until the end"),
-     ("or goal=lambda learner: False.", "or `goal = lambda learner: False` in the learners file."),
+     ("or goal=lambda learner: False.", "or `def goal(learner): return False` in the learners file."),
      ("give url='tcp://h:1' to RunManager; or", "give --url 'tcp://h:1'; or"),
      ("max_simultaneous_jobs=0 must be a whole number", "--max-jobs 0 must be a whole number"),
      ("/data/cores=4/x: 'goal=3' and x_cores=4 are no options",
@@ -371,11 +370,6 @@ def test_fault_30_logs_bear_any_bytes_and_torn_lines(tmp_path: Path) -> None:
 def test_json_leaves_no_field_out() -> None:
     plain = plain_data(Snapshot(run="r", database="d", time=0.0))
     assert set(plain) == set(Snapshot.__struct_fields__)
-
-
-def test_of_several_results_for_one_thing_the_failed_one_counts() -> None:
-    good, bad = CheckResult("MPI", True), CheckResult("MPI", False, "worlds of 1", "use --mpi=pmi2")
-    assert merge([good, bad, good]) == [bad]
 
 
 def test_a_ctrl_c_before_a_command_has_begun_ends_it_without_a_traceback(

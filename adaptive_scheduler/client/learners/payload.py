@@ -79,6 +79,7 @@ class LearnerPayload:
             on_progress=lambda figures: context.report(report_of(figures), figures),
             runner_kwargs=dict(recipe.runner_kwargs),
             initializers=recipe.initializers(assigned),
+            after_save=recipe.after_save,
         )
 
 

@@ -38,7 +38,7 @@ class Recipe:
         See `core.goals`.
     initializers : callable
         Gives those of the learner of an `Assigned`.
-    runner_kwargs, point_timeout, point_retries
+    runner_kwargs, point_timeout, point_retries, after_save
         See `evaluation.learners.work.LearnerWork`.
     """
 
@@ -49,6 +49,7 @@ class Recipe:
     runner_kwargs: dict[str, Any] = field(default_factory=dict)
     point_timeout: float | None = None
     point_retries: int = 0
+    after_save: Callable[[Any, Any], None] | None = None
 
 
 class Recipes:
@@ -101,6 +102,7 @@ class Recipes:
             runner_kwargs=dict(self._stored("runner_kwargs") or {}),
             point_timeout=self._config.point_timeout,
             point_retries=self._config.point_retries,
+            after_save=self._stored("after_save"),
         )
 
     def _stored(self, name: str) -> Any:

@@ -84,7 +84,8 @@ class Script:
 
     def _hello(self) -> None:
         size = world_size()
-        hello = Hello(socket.gethostname(), os.getpid(), size, self._job.submit)
+        job = self._job
+        hello = Hello(socket.gethostname(), os.getpid(), size, job.submit, age=job.age)
         self._ask(hello, first_patience(self._folder, self._timing))
         if self._job.is_batch and self._job.executor == "mpi4py" and size != self._job.cores:
             text = (

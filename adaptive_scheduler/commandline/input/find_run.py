@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +45,39 @@ def find_run(typed: str | os.PathLike[str] | None, below: Path | None = None) ->
         _warn(inside)
         return inside.runs[0]
     raise RunError(_no_run(os.fspath(typed), folder, inside))
+
+
+def split_run(words: Sequence[str], below: Path | None = None) -> tuple[RunFolder, list[str]]:
+    """Find the run that the first word names, and return it with the other words.
+
+    If that is no run, and there is only one below the current folder, all words are of that one.
+
+    Raises
+    ------
+    InputError, RunError
+        As `find_run`.
+    """
+    if words and (_names_run(words[0]) or not _could_be_item(words[0])):
+        return find_run(words[0]), list(words[1:])
+    try:
+        return _only_one(below or _here()), list(words)
+    except InputError:
+        if not words or _is_number(words[0]):
+            raise
+    return find_run(words[0]), list(words[1:])  # says what is wrong with it
+
+
+def _names_run(word: str) -> bool:
+    return _is_run(RunFolder(word)) or (os.path.isdir(word) and bool(runs_below(Path(word)).runs))  # noqa: PTH112
+
+
+def _could_be_item(word: str) -> bool:
+    """Whether a word that is no run may be a learner or a task: a path that is there, or a name."""
+    return not (word.endswith((".run", ".tinydb")) or (os.sep in word and os.path.isdir(word)))  # noqa: PTH112
+
+
+def _is_number(word: str) -> bool:
+    return word.replace("-", "").isdecimal()
 
 
 def _no_run(typed: str, folder: RunFolder, inside: FoundRuns) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
+from adaptive_scheduler.commandline.input.parsing.plain_help import CommandWithPlainHelp
 from adaptive_scheduler.core.options import aliases
 from adaptive_scheduler.core.options.run_options import Limits, Network, RunOptions, Saving
 from adaptive_scheduler.core.times import length_text, number_or_text
@@ -71,17 +71,21 @@ class TypedOption:
             return None
         return "TIME" if self.read is number_or_text else "N" if self.kind is int else "TEXT"
 
+    def value(self, typed: Any) -> Any:
+        """What was typed; a flag that is on by default is typed as ``--no-...``."""
+        return not typed if self.default is True else typed
+
     def parameter(self, panel: str) -> inspect.Parameter:
         """As a parameter of a function that typer reads."""
         shown = "--" + self.name.replace("_", "-")
         option = typer.Option(
-            f" /--no{shown[1:]}" if self.default is True else shown, show_default=self.kind is not bool,
+            f"--no{shown[1:]}" if self.default is True else shown, show_default=self.kind is not bool,
             help=self.help, min=self.least, rich_help_panel=panel, metavar=self.metavar,
         )  # fmt: skip
         kind = self.kind | None if self.default is None else self.kind
         return inspect.Parameter(
             self.name, inspect.Parameter.KEYWORD_ONLY,
-            default=self.default, annotation=Annotated[kind, option],
+            default=self.default is not True and self.default, annotation=Annotated[kind, option],
         )  # fmt: skip
 
 
@@ -178,7 +182,7 @@ def takes_options(
 
         @functools.wraps(command)
         def full(**given: Any) -> Any:
-            typed = {option.name: given.pop(option.name) for option in options}
+            typed = {option.name: option.value(given.pop(option.name)) for option in options}
             chosen = {
                 option.name: option.read(typed[option.name])
                 for option in options
@@ -195,7 +199,7 @@ def takes_options(
     return with_options
 
 
-class CommandWithAliases(TyperCommand):
+class CommandWithAliases(CommandWithPlainHelp):
     """A command that accepts the `ALIASES` of its options, which its help does not show."""
 
     def make_parser(self, ctx: Any) -> Any:

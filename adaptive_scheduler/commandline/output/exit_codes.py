@@ -25,7 +25,7 @@ Exit codes:
 
 - 0: done, or the run goes on as it should
 
-- 1: learners or tasks have failed or were cancelled, or something of `check` failed
+- 1: learners or tasks have failed or were cancelled, or `doctor` found a fault
 
 - 2: something that was typed is wrong
 

@@ -8,8 +8,14 @@ argument with dashes (`input.options`), so one rule translates all of them.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, TypeVar
 
 from adaptive_scheduler.commandline.input.options import ALIASES, OPTION_NAMES
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.core.wire.snapshot import Snapshot
+
+SnapshotLike = TypeVar("SnapshotLike", bound="Snapshot")
 
 #: What Python calls, and what is typed instead.
 _CALLS = (
@@ -22,7 +28,8 @@ _CALLS = (
 )
 #: What only Python can be given.
 _ONLY_PYTHON = (
-    (r"goal=(lambda [^.]*)", r"`goal = \1` in the learners file"),
+    (r"goal=lambda (\w+): \.\.\.", r"`def goal(\1): ...` in the learners file"),
+    (r"goal=lambda (\w+): (\w+)", r"`def goal(\1): return \2` in the learners file"),
     (r", a timedelta, or a", " or a"),
     (r", or a timedelta of work", ", or a length of time"),
     (r", or a callable that takes the number of workers and returns a [\w.]*Executor", ""),
@@ -35,8 +42,8 @@ _BEFORE = r"(?<![\w/'\"=.`-])"
 def in_option_names(text: str) -> str:
     """Return an error's text with options in place of Python's arguments.
 
-    Quoted texts, and what belongs to a path, stay as they are. So does ``goal=lambda ...``,
-    which is what a learners file may say.
+    Quoted texts, and what belongs to a path, stay as they are. ``goal=lambda ...`` becomes what a
+    learners file may say.
     """
     for pattern, typed in _CALLS:
         text = re.sub(pattern, typed, text)
@@ -54,6 +61,15 @@ def in_option_names(text: str) -> str:
     for pattern, typed in _ONLY_PYTHON:
         text = re.sub(pattern, typed, text)
     return text[:1].upper() + text[1:] if text.startswith("no --") else text
+
+
+def for_command_line(snapshot: SnapshotLike) -> SnapshotLike:
+    """Return a snapshot whose notes name options, as a person at a command line types them."""
+    import msgspec
+
+    return msgspec.structs.replace(
+        snapshot, notes=[in_option_names(note) for note in snapshot.notes]
+    )
 
 
 def flag(name: str) -> str:

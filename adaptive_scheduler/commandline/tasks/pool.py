@@ -6,9 +6,8 @@ import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from adaptive_scheduler.commandline.input.arguments import AsJson, NamedRun, OptionalRun
+from adaptive_scheduler.commandline.input.arguments import AsJson, DryRun, OptionalRun, RunAndName
 from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.input.options import (
     SCHEDULER_OPTIONS,
@@ -16,8 +15,10 @@ from adaptive_scheduler.commandline.input.options import (
     TypedOption,
     takes_options,
 )
+from adaptive_scheduler.commandline.input.parsing.plain_help import GroupWithPlainHelp
 from adaptive_scheduler.commandline.input.suggestions import close_names, did_you_mean
 from adaptive_scheduler.commandline.input.values import seconds
+from adaptive_scheduler.commandline.output.dry_run import would
 from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.json_lines import plain, print_json
 from adaptive_scheduler.commandline.output.terminal import console, exit_with, print_line, quoted
@@ -44,10 +45,8 @@ SETTINGS = (
     TypedOption("idle", str, "How long a job without tasks stays, e.g. 10m. Default: 1m."),
 )  # fmt: skip
 
-Name = Annotated[str, typer.Argument(help="The pool's name.", metavar="NAME")]
 
-
-class PoolCommands(TyperGroup):
+class PoolCommands(GroupWithPlainHelp):
     """The commands ``pool ...``; what is none of them is a run, whose pools are listed."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -98,25 +97,41 @@ def list_pools(run: OptionalRun = None, as_json: AsJson = False) -> None:
 @reports_errors
 @takes_options("scheduler", POOL_OPTIONS, "What each job asks for")
 @takes_options("settings", SETTINGS, "How many jobs, and for what")
-def add(run: NamedRun, name: Name, *, settings: dict[str, Any], scheduler: dict[str, Any]) -> None:
+def add(
+    words: RunAndName,
+    dry_run: DryRun = False,
+    *,
+    settings: dict[str, Any],
+    scheduler: dict[str, Any],
+) -> None:
     """Add a pool: jobs are submitted when there are tasks for them.
 
     If there is a pool of this name, its other settings are changed; what its jobs ask for cannot be.
 
-    Example: `adaptive-scheduler pool add RUN big --cores 64 --walltime 12h --max-jobs 4`
+    Example: `adaptive-scheduler pool add RUN big --cores 64 --max-jobs 4`
     """
     from adaptive_scheduler.core.tasks.pools import Pool
     from adaptive_scheduler.runs.task_run import TaskRun
 
-    folder = find_run(run)
+    folder, name = _run_and_name(words)
     found = TaskRun(folder)
     if "idle" in settings:
         settings["idle"] = seconds(settings["idle"], "--idle")
     made = Pool(name=name, resources=_resources(folder, scheduler), **settings)
     is_new = name not in _names(found.pools())
-    found.add_pool(made)
+    if not dry_run:
+        found.add_pool(made)
     verb = "added" if is_new else "changed"
-    print_line(f"Pool {made} {verb}: at most {counted(made.max_jobs, 'job')} at a time.")
+    print_line(
+        f"{would(dry_run)}Pool {made} {verb}: at most {counted(made.max_jobs, 'job')} at a time."
+    )
+
+
+def _run_and_name(words: list[str]) -> tuple[RunFolder, str]:
+    """The run, or the only one, and the pool's name."""
+    if len(words) > 2:
+        raise InputError(f"{' '.join(words)}: give one run and one name.")
+    return find_run(words[0] if len(words) == 2 else None), words[-1]
 
 
 def _resources(folder: RunFolder, typed: dict[str, Any]) -> Any:
@@ -136,7 +151,7 @@ def _resources(folder: RunFolder, typed: dict[str, Any]) -> Any:
 
 @pool.command("remove", cls=CommandWithAliases)
 @reports_errors
-def remove(run: NamedRun, name: Name) -> None:
+def remove(words: RunAndName, dry_run: DryRun = False) -> None:
     """Let a pool end: its jobs get nothing more, and leave when what runs in them has ended.
 
     Tasks that no other pool can hold fail, with the numbers.
@@ -145,15 +160,17 @@ def remove(run: NamedRun, name: Name) -> None:
     """
     from adaptive_scheduler.runs.task_run import TaskRun
 
-    found = TaskRun(find_run(run))
+    folder, name = _run_and_name(words)
+    found = TaskRun(folder)
     pools = found.pools()
     names = _names(pools)
     if name not in names:
         raise InputError(_no_pool(name, names, found))
-    found.remove_pool(name)
+    if not dry_run:
+        found.remove_pool(name)
     left = sum(one.running + one.waiting for one in pools if one.pool.name == name)
     rest = f"; its {counted(left, 'job')} end when what runs in them has ended" if left else ""
-    print_line(f"Pool {name} removed{rest}.")
+    print_line(f"{would(dry_run)}Pool {name} removed{rest}.")
 
 
 def _no_pool(name: str, names: list[str], run: TaskRun) -> str:

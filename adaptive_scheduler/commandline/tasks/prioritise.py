@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from adaptive_scheduler.commandline.input.arguments import NamedRun, Tag
-from adaptive_scheduler.commandline.input.find_run import find_run
+from adaptive_scheduler.commandline.input.arguments import DryRun, Tag
+from adaptive_scheduler.commandline.input.find_run import split_run
 from adaptive_scheduler.commandline.input.find_tasks import chosen_tasks
 from adaptive_scheduler.commandline.input.options import CommandWithAliases
+from adaptive_scheduler.commandline.output.dry_run import UNFINISHED, count_in, would
 from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.terminal import print_line
 from adaptive_scheduler.core.texts import counted
@@ -35,19 +36,20 @@ class CommandWithNegatives(CommandWithAliases):
 
 @reports_errors
 def prioritise(
-    run: NamedRun,
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Tasks (ids, ranges such as 20-29, names), unless --tag is given; then, unless "
+            help="The run, which may be left out if there is only one below the current folder; "
+            "tasks (ids, ranges such as 20-29, names), unless --tag is given; and, unless "
             "--priority is given, the new priority: a number, the highest goes first.",
-            metavar="[TASK...] [PRIORITY]",
+            metavar="[RUN] [TASK ...] [PRIORITY]",
         ),
     ] = None,
     tag: Tag = None,
     priority: Annotated[
         str | None, typer.Option(help="The new priority, if it is not the last word.")
     ] = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Give tasks that have not ended a new priority: the highest goes first.
 
@@ -57,14 +59,16 @@ def prioritise(
     """
     from adaptive_scheduler.runs.task_run import TaskRun
 
-    names, typed = _split(words or [], priority)
+    folder, words = split_run(words or [])
+    names, typed = _split(words, priority)
     number = _number(typed, has_more=bool(names) or tag is not None)
-    found = TaskRun(find_run(run))
+    found = TaskRun(folder)
     items = chosen_tasks(found, names, tag)
-    n = found.prioritise(items, number)
+    n = count_in(folder, items, UNFINISHED) if dry_run else found.prioritise(items, number)
     ended = len(items) - n
     rest = f"; {ended:,} had ended before" if ended else ""
-    print_line(f"{counted(n, 'task')} {'has' if n == 1 else 'have'} priority {number:g}{rest}.")
+    have = "has" if n == 1 else "have"
+    print_line(f"{would(dry_run)}{counted(n, 'task')} {have} priority {number:g}{rest}.")
 
 
 def _split(words: list[str], priority: str | None) -> tuple[list[str], str]:

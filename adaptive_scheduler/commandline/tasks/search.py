@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adaptive_scheduler.commandline.input.arguments import DryRun
 from adaptive_scheduler.commandline.input.options import (
     SCHEDULER_OPTIONS,
     TypedOption,
     takes_options,
 )
+from adaptive_scheduler.commandline.output.dry_run import would
 from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.terminal import exit_with, print_line, quoted
 from adaptive_scheduler.core.options.checks import count, optional
@@ -66,6 +68,7 @@ def search(
         str | None,
         typer.Option(help="The run's folder. Default: .adaptive-scheduler/NAME in the output."),
     ] = None,
+    dry_run: DryRun = False,
     *,
     typed: dict[str, Any],
     job: dict[str, Any],
@@ -81,7 +84,8 @@ def search(
 
     file, jobs_of_file = read_search_file(search_file)
     file = replace(file, **{**_of_environment(os.environ), **typed})
-    exit_with(_run(file, search_file, folder, {**jobs_of_file, **job}))
+    _refuse_far(folder)
+    exit_with(_run(file, search_file, folder, {**jobs_of_file, **job}, dry_run=dry_run))
 
 
 def _of_environment(environment: Mapping[str, str]) -> dict[str, int]:
@@ -105,7 +109,9 @@ def _refuse_far(folder: str | None) -> None:
         )
 
 
-def _run(file: SearchFile, path: Path, folder: str | None, job: dict[str, Any]) -> int:
+def _run(
+    file: SearchFile, path: Path, folder: str | None, job: dict[str, Any], *, dry_run: bool
+) -> int:
     """Check all that can be checked, and only then begin."""
     from adaptive_scheduler.commandline.input.search_file import resources_of, starts_own_ranks
     from adaptive_scheduler.commandline.output.searching import SearchLines
@@ -115,7 +121,6 @@ def _run(file: SearchFile, path: Path, folder: str | None, job: dict[str, Any]) 
     from adaptive_scheduler.runs.search.tasks import names_of, refuse_wrong_task
     from adaptive_scheduler.schedulers.here import Here
 
-    _refuse_far(folder)
     has_own_ranks = starts_own_ranks(file, job)
     learner = _learner(file, path, launch_ranks=not has_own_ranks)
     flow = flow_of(
@@ -131,9 +136,11 @@ def _run(file: SearchFile, path: Path, folder: str | None, job: dict[str, Any]) 
         _refuse_too_large(where, resources)
     home = Path(folder) if folder else names.output / ".adaptive-scheduler" / names.search
     print_line(
-        f"search start: {flow.max_tasks} tasks by {file.method}, {flow.initial} at once, then {flow.concurrency}; "
-        f"output in {names.output}, run in {home}"
+        f"{would(dry_run)}search start: {flow.max_tasks} tasks by {file.method}, {flow.initial} at once, "
+        f"then {flow.concurrency}; output in {names.output}, run in {home}"
     )
+    if dry_run:
+        return 0
     with (
         Executor(where, folder=home, name=names.search, **most) as executor,
         SearchLines() as lines,

@@ -33,8 +33,10 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         Where that client ran.
     ended : str
         Why the job is believed dead; "" for a live one.
-    submitted : float
-        Seconds since 1970.
+    submitted, started : float
+        Seconds since 1970; when its script began, as its client has told.
+    cores : int
+        Its MPI ranks, or cores for tasks, as its client has told; 0: it has not.
     """
 
     id: str
@@ -48,6 +50,8 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     host: str = ""
     ended: str = ""
     submitted: float = 0.0
+    started: float = 0.0
+    cores: int = 0
 
     @property
     def external(self) -> bool:

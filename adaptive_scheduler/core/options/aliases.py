@@ -27,7 +27,6 @@ REPLACED: Mapping[str, str] = {
     "account": "give extra_scheduler=['--account=NAME'] (SLURM) or ['-A NAME'] (PBS)",
     "cleanup_first": "leave it out, a run keeps its files in a folder of its own",
     "db_fname": "give folder=..., which holds the database",
-    "dataframe_format": "call to_dataframe() and save that",
     "job_manager_kwargs": "give what is in it as arguments, such as max_jobs=100",
     "kill_interval": "leave it out, jobs that are broken or hang are replaced anyway",
     "kill_manager_kwargs": "leave it out, jobs that are broken or hang are replaced anyway",
@@ -35,5 +34,4 @@ REPLACED: Mapping[str, str] = {
     "loky_start_method": "leave it out, workers are started the safe way",
     "max_log_lines": "leave it out, run[17].logs() has the last lines",
     "move_old_logs_to": "leave it out, a run keeps its files in a folder of its own",
-    "save_dataframe": "call to_dataframe() and save that",
 }

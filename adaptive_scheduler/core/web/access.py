@@ -29,7 +29,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 class Gate(enum.Enum):
     """What becomes of a request."""
 
-    PASS = "answered"
+    OPEN = "answered"
     ENTER = "its token becomes a cookie"
     REFUSE = "refused"
 
@@ -86,7 +86,7 @@ class Verdict:
     cookie: str = ""
 
 
-PASSED = Verdict(Gate.PASS)
+PASSED = Verdict(Gate.OPEN)
 
 
 class Access:
@@ -173,6 +173,6 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_one_of(secret: str, known: list[str]) -> bool:
-    """Compare with all of them, in a time that does not tell how much fits."""
+    """Compare with each in a time that does not tell how much of it fits."""
     given = secret.encode(errors="replace")
-    return any([hmac.compare_digest(given, one.encode()) for one in known])
+    return any(hmac.compare_digest(given, one.encode()) for one in known)

@@ -53,17 +53,12 @@ def gateway_of(environ: Mapping[str, str]) -> str:
     return next((environ[name] for name in SUBMIT_HOSTS if environ.get(name)), "")
 
 
-def how_to_open(where: Listening, url: str, environ: Mapping[str, str]) -> list[str]:
-    """Return what is printed when the server listens."""
-    lines = [f"Open this link once: {url}"]
-    if where.socket:
-        lines = [f"Listens at {where.socket}, which only you can use.", *lines]
+def ways_to_open(where: Listening, environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return ssh lines for a browser on another machine, each with when it is needed."""
     node = gateway_of(environ)
     if node and node.split(".")[0] != where.host.split(".")[0]:
-        gateway = f"{where.user}@{node}"
-        return [*lines, f"In a terminal on your own machine: {ssh_line(where, gateway)}"]
+        return [("From your own machine, by ssh:", ssh_line(where, f"{where.user}@{node}"))]
     return [
-        *lines,
-        f"If your browser is on another machine, first in a terminal there: {ssh_line(where)}",
-        f"... and if that must pass a gateway: {ssh_line(where, 'GATEWAY')}",
+        ("If your browser is on another machine, type there first:", ssh_line(where)),
+        ("... and if this host is behind a gateway:", ssh_line(where, "GATEWAY")),
     ]

@@ -66,7 +66,8 @@ class Hello(msgspec.Struct, frozen=True, gc=False, tag=True):
 
     `submit` is the number of the submit that made its job; `inventory` is what the head of a
     pool's job has, and empty for others. A node that has not come yet has no cores there (see
-    `tasks.NodeChange`).
+    `tasks.NodeChange`). `age` is for how many seconds the job has run, by its own clock; 0.0 if it
+    does not know.
     """
 
     host: str
@@ -74,6 +75,7 @@ class Hello(msgspec.Struct, frozen=True, gc=False, tag=True):
     ranks: int
     submit: int = -1
     inventory: list[NodeInventory] = []
+    age: float = 0.0
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -164,6 +166,12 @@ class Retry(msgspec.Struct, frozen=True, gc=False, tag=True):
     reopen: bool = False
 
 
+class ChangeMaxJobs(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """Sets how many jobs a run of learners has at most at a time; jobs that run go on."""
+
+    max_jobs: int
+
+
 class Stop(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Ends the manager's process; jobs go on and wait for the next one."""
 
@@ -175,7 +183,7 @@ Request = (
     | OpenRun | CloseRun  # of drivers
     | DescribeTasks | Explain  # of drivers and people
     | AddPool | RemovePool | Pools | Slots  # of drivers and people
-    | Status | Cancel | CancelItems | Resume | Retry | Stop  # of people
+    | Status | Cancel | CancelItems | Resume | Retry | ChangeMaxJobs | Stop  # of people
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -220,7 +221,19 @@ def failed_task_views(rows: Sequence[Item], ends: Sequence[int]) -> list[ItemVie
     return list(found.values())
 
 
-def damage(rows: Iterable[Item], reports: Mapping[int, Report]) -> str:
+class KeptRow(Protocol):
+    """A row of which damaged data may have been kept."""
+
+    @property
+    def id(self) -> int:
+        """Its number."""
+
+    @property
+    def kept_aside(self) -> str:
+        """The names of what was kept."""
+
+
+def damage(rows: Iterable[KeptRow], reports: Mapping[int, Report]) -> str:
     """Name learners whose data files were damaged, and where these are kept; "" if none was."""
     found = [
         f"learner {row.id}: {kept}"

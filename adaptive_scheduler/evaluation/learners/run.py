@@ -189,9 +189,14 @@ class LearnerRun:
             await asyncio.sleep(max(self.work.save_interval, self.store.save_seconds / SAVE_SHARE))
             try:
                 await self.store.save_beside(threads)
+                self._after_save()
             except AdaptiveSchedulerError as error:
                 if not files.is_disk_error(error):  # else the next save tries again
                     raise
+
+    def _after_save(self) -> None:
+        if self.work.after_save is not None:
+            self.work.after_save(self.work.learner, self.work.fname)
 
     async def _report_progress(self) -> None:
         while True:
@@ -209,6 +214,8 @@ class LearnerRun:
         assert self.runner is not None
         reason: Reason = "goal" if ended in ("goal", "exhausted") else ended  # type: ignore[assignment]
         saved = self.store.finish(self.stops, self._report)
+        if saved.is_saved and not self.stops.have("deadline", "signal", "lost"):
+            self._after_save()
         npoints, failure = npoints_of(self.work.learner)
         error = self._error or self.runner.error or saved.error or failure
         if self.stops.have("lost"):

@@ -57,6 +57,8 @@ class LearnerWork:
         Run once in each worker before its first point.
     make_evaluator : callable, optional
         See `PointRunner`; points are evaluated elsewhere than in the pool of a job.
+    after_save : callable, optional
+        Called with learner and fname when the data are on disk; must not raise.
     """
 
     learner: Any
@@ -77,6 +79,7 @@ class LearnerWork:
     initializers: tuple[Callable[[], object], ...] = ()
     programs: Path | None = None
     make_evaluator: MakeEvaluator | None = None
+    after_save: Callable[[Any, Any], None] | None = None
 
 
 @dataclass(frozen=True)

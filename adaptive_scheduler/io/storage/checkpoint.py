@@ -6,10 +6,10 @@ import os
 import sys
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.errors import DatabaseError
+from adaptive_scheduler.errors import DatabaseError, FileError
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.disk.lock import holder
-from adaptive_scheduler.io.storage import fact_files, journal, tinydb_file
+from adaptive_scheduler.io.storage import fact_files, history_file, journal, tinydb_file
 
 
 def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bool) -> None:
@@ -31,6 +31,7 @@ def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bo
     """
     file = tinydb_file.AtomicStorage(folder.database)
     tables = {} if discard_file else file.read(undecoded=True) or {}
+    history = history_file.open_history(folder, tables)
     known = tinydb_file.last_segment(tables)
     old = [number for number in journal.segments(folder) if number <= last]
     for number in old:
@@ -44,6 +45,10 @@ def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bo
     is_of_another = now is not None and now.pid != parent
     if os.getppid() != parent or is_of_another or last not in journal.segments(folder):
         return
+    try:
+        history_file.extend(folder, history, old)
+    except FileError as error:
+        print(f"adaptive_scheduler: the history is not kept for now: {error}", file=sys.stderr)
     file.write(tables)
     _remove(folder, old)
     try:

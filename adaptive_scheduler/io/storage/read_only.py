@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.storage import journal, tinydb_file
-from adaptive_scheduler.io.storage.database import Database
-from adaptive_scheduler.io.storage.facts import Facts
 from adaptive_scheduler.io.storage.tinydb_file import Tables
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.io.storage.facts import Facts
 
 #: How often to try while checkpoints change the file; one repetition is nearly always enough.
 _TRIES = 20
@@ -44,6 +46,8 @@ def read_tables(folder: RunFolder, *, undecoded: bool = False) -> Tables:
 
 def read_with_facts(folder: RunFolder) -> tuple[Tables, Facts]:
     """Read all rows, and open the facts of tasks, which the caller closes; see `read_tables`."""
+    from adaptive_scheduler.io.storage.facts import Facts
+
     file = tinydb_file.AtomicStorage(folder.database)
     for _ in range(_TRIES):
         before = file.identity()
@@ -77,6 +81,9 @@ def put_aside(folder: RunFolder) -> Path:
 
     A damaged one is renamed as it is, with its journal. Returns its new path.
     """
+    from adaptive_scheduler.io.storage import history_file
+    from adaptive_scheduler.io.storage.database import Database
+
     try:
         store = Database(folder)
     except DatabaseError:
@@ -89,6 +96,7 @@ def put_aside(folder: RunFolder) -> Path:
     with files.naming(folder.database):
         kept = files.unused_name(folder.database.with_name(folder.database.name + ".old"))
         folder.database.rename(kept)
+        history_file.put_aside(folder)
         if folder.journals.is_dir() and any(folder.journals.iterdir()):
             folder.journals.rename(files.unused_name(folder.journals.with_name("journal.old")))
     return kept

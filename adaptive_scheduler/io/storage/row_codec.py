@@ -17,6 +17,7 @@ from adaptive_scheduler.core.rows.item_table import ItemTable
 from adaptive_scheduler.core.rows.items import step
 from adaptive_scheduler.core.rows.retry_decision import Budget
 from adaptive_scheduler.core.rows.row import LEARNER, RUNNING, TASK, Item, TaskItem
+from adaptive_scheduler.core.rows.run_row import RUN_ROW, RUN_TABLE, RunRow
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.pools import Pool, PoolTable
 from adaptive_scheduler.core.tasks.resources import TaskResources
@@ -26,30 +27,16 @@ from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.database import Tables
 
-#: The table with one row for what belongs to the run as a whole.
-RUN_TABLE = "run"
-RUN_ROW = "1"
+#: The table with one row, put before the rows of jobs that have changed: when they did.
+CLOCK_TABLE, CLOCK_ROW = "clock", "1"
 #: Tables of a run with tasks.
 RESOURCES, BATCHES, POOLS = "task_resources", "batches", "pools"
 
 
-class RunRow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a manager stores for the next one.
+class ClockRow(msgspec.Struct, frozen=True):
+    """When jobs have changed last, in seconds since 1970; their own rows do not tell."""
 
-    Attributes
-    ----------
-    held : str
-        Why no jobs are submitted; "" if they are.
-    cancelled : bool
-        The run was cancelled.
-    pardoned : int
-        Early deaths of jobs that no longer count, because a person resumed the run.
-    """
-
-    held: str = ""
-    cancelled: bool = False
-    pardoned: int = 0
-    is_open: bool = False
+    time: float
 
 
 def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
@@ -207,11 +194,21 @@ class Journal(Protocol):
         """Add a change of one row."""
 
 
-def note_changes(store: Journal, state: RunState) -> None:
-    """Put everything that changed since the last call into the journal's buffer."""
+def note_changes(store: Journal, state: RunState, now: float | None = None) -> None:
+    """Put everything that changed since the last call into the journal's buffer.
+
+    Parameters
+    ----------
+    store : Journal
+    state : RunState
+    now : float, optional
+        Seconds since 1970, for the run's history; None: it does not learn when jobs have changed.
+    """
     items, jobs = state.items, state.jobs
     for item in items.changed.values():
         store.put(database.ITEMS, item.id, item)
+    if jobs.changed_jobs and now is not None:
+        store.put(CLOCK_TABLE, CLOCK_ROW, ClockRow(now))
     for record in jobs.changed_jobs.values():
         store.put(database.JOBS, record.id, record)
     for number, submit in jobs.changed_submits.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,15 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
                 yield msgspec.json.decode(text, type=dict[str, Any])
             except msgspec.MsgspecError as error:  # such as the torn last line of a killed job
                 yield {"event": "unreadable", "line": number, "text": text, "reason": str(error)}
+
+
+def last_events(path: Path, lines: int) -> list[dict[str, Any]]:
+    """Return the events in the last lines of a log, those that can be read; none if it is missing."""
+    found = []
+    for line in (tail(path, lines) or "").splitlines():
+        with suppress(msgspec.MsgspecError):  # the first may be cut, the last be torn
+            found.append(msgspec.json.decode(line, type=dict[str, Any]))
+    return found
 
 
 def tail(path: Path, lines: int = 15) -> str | None:

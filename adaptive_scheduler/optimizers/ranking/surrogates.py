@@ -135,7 +135,7 @@ def choose_surrogate(given: Any, seed: int) -> Callable[[], Surrogate]:
         if importlib.util.find_spec("sklearn") is None:
             raise InputError(
                 f"surrogate={given!r} needs scikit-learn, which is not installed here: pip install "
-                "'adaptive-scheduler-mpi[rank]'"
+                "'adaptive-scheduler[rank]'"
             )
         return _Made(_NAMED[given], (seed,))
     has_all = all(callable(getattr(given, name, None)) for name in ("fit", "predict"))

@@ -81,7 +81,7 @@ def save_dataframe(
     InputError
         The format is not known.
     """
-    _check_format(format)
+    check_format(format)
     path = fname_to_dataframe(fname, format)
     options = {**_WRITE.get(format, {}), **(save_kwargs or {})}
 
@@ -130,7 +130,7 @@ def load_dataframes(
     PermissionsError
         A pickle belongs to another user, or others may change it: it is not loaded.
     """
-    _check_format(format)
+    check_format(format)
     pandas = import_pandas()
     options = {**_READ.get(format, {}), **(read_kwargs or {})}
     frames = []
@@ -194,7 +194,8 @@ def _frame(learner: Any, options: Mapping[str, Any]) -> pd.DataFrame:
     return frame.drop(columns=[one for one in frame.columns if str(one).startswith(prefix)])
 
 
-def _check_format(given: str) -> None:
+def check_format(given: str) -> None:
+    """Raise InputError if a format is not known."""
     if given not in get_args(Format):
         known = ", ".join(map(repr, get_args(Format)))
         raise InputError(f"format={given!r} is not known. Use one of {known}.")

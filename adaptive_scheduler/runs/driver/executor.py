@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import uuid
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor as BaseExecutor
-from concurrent.futures import as_completed
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -20,11 +18,11 @@ from adaptive_scheduler.core.options.keywords import accept_aliases
 from adaptive_scheduler.core.rows.row import TaskItem
 from adaptive_scheduler.core.tasks.pools import IDLE, Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
-from adaptive_scheduler.core.times import TimeLike
+from adaptive_scheduler.core.times import TimeLike, seconds
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError
 from adaptive_scheduler.runs.driver.closing import Closing
 from adaptive_scheduler.runs.driver.commands.command import Command
-from adaptive_scheduler.runs.driver.future import TaskFuture
+from adaptive_scheduler.runs.driver.future import TaskFuture, completed
 from adaptive_scheduler.runs.driver.pools import LocalHead, RunPools, pool_where, where_to_run
 from adaptive_scheduler.runs.driver.settings import Settings
 from adaptive_scheduler.runs.driver.task_book import TaskBook
@@ -34,6 +32,7 @@ from adaptive_scheduler.runs.sites.find_site import (
     site_for,
     site_of,
 )
+from adaptive_scheduler.runs.views import notebook
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.here import Here
 
@@ -256,6 +255,20 @@ class Executor(BaseExecutor):
             f"{', and it takes no more' if self._closing.is_shut else ''}>"
         )
 
+    def info(self, interval: TimeLike = 2.0) -> None:
+        """Show the run of these tasks: in a notebook as a view that updates itself, else as text.
+
+        Parameters
+        ----------
+        interval : float, str or timedelta
+            Time between two updates.
+        """
+        notebook.show_folder(self.folder, seconds(interval, "interval"), repr(self))
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any] | None:
+        """In a notebook: the same as `info`."""
+        return notebook.widget_bundle(self.folder)
+
     def _unfinished(self) -> int:
         """How many tasks have not ended: its own, and after `attach` those of the whole run."""
         if self._closing.waits:
@@ -398,7 +411,7 @@ class Executor(BaseExecutor):
             raise InputError(f"as_completed(..., n={n!r}): n must be a whole number, 0 or more.")
         if pop and not isinstance(futures, list):
             raise InputError("as_completed(..., pop=True) needs a list, from which it can remove.")
-        return _completed(futures, n, pop, timeout)
+        return completed(futures, n, pop, timeout)
 
     def update_priorities(
         self, futures: Sequence[TaskFuture[Any]], priorities: Iterable[float]
@@ -471,21 +484,6 @@ def _folder_of(folder: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
     if found is None:
         raise InputError("Executor.attach(): give the folder of a run; this is no task of one.")
     return found
-
-
-def _completed(
-    futures: Iterable[TaskFuture[Any]], n: int | None, pop: bool, timeout: float | None
-) -> Iterator[TaskFuture[Any]]:
-    taken: set[TaskFuture[Any]] = set()
-    try:
-        done: Iterator[Any] = as_completed(list(futures), timeout)  # type: ignore[arg-type]
-        for future in itertools.islice(done, n):
-            if pop:
-                taken.add(future)
-            yield future
-    finally:
-        if taken and isinstance(futures, list):
-            futures[:] = [one for one in futures if one not in taken]
 
 
 def future_of(book: TaskBook, row: TaskItem) -> TaskFuture[Any]:

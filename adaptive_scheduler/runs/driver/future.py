@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, InvalidStateError, as_completed
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -312,3 +313,19 @@ class TaskFuture(Future[T]):
         if self._state == FINISHED:
             return self._exception
         return super().exception(timeout)
+
+
+def completed(
+    futures: Iterable[TaskFuture[Any]], n: int | None, pop: bool, timeout: float | None
+) -> Iterator[TaskFuture[Any]]:
+    """Yield futures as they end, as many as `n`; with `pop` they leave the list."""
+    taken: set[TaskFuture[Any]] = set()
+    try:
+        done: Iterator[Any] = as_completed(list(futures), timeout)  # type: ignore[arg-type]
+        for future in itertools.islice(done, n):
+            if pop:
+                taken.add(future)
+            yield future
+    finally:
+        if taken and isinstance(futures, list):
+            futures[:] = [one for one in futures if one not in taken]

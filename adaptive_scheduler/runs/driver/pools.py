@@ -280,7 +280,7 @@ def pool_of(
 
 
 def _refuse_other(name: str, scheduler: Scheduler, known: Scheduler) -> None:
-    if type(scheduler) is not type(known):
+    if scheduler.name != known.name:
         raise InputError(
             f"pool {name}: {scheduler!r}, but the jobs of this run are submitted by {known!r}. Give a "
             f"{type(known).__name__}(...), or begin another run."

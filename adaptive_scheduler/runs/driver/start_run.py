@@ -15,6 +15,7 @@ import msgspec
 from adaptive_scheduler.core.config import JobLimits, RunConfig, Timing
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows import run_row
 from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.wire.messages import Picture, Reply, Request, Status, Stop
 from adaptive_scheduler.core.wire.pools import PoolList, Pools
@@ -322,7 +323,7 @@ def _write(folder: RunFolder, name: str, scheduler: Scheduler | None, timing: Ti
         write_config(folder, config)
         write_callables(folder.callables, {"scheduler": scheduler})
         tables = row_codec.new_tables([], None)
-        row = {row_codec.RUN_ROW: {"is_open": True}}
-        database.create(folder.database, {**tables, row_codec.RUN_TABLE: row})
+        row = {run_row.RUN_ROW: {"is_open": True}}
+        database.create(folder.database, {**tables, run_row.RUN_TABLE: row})
     elif scheduler is not None and read_callable(folder.callables, "scheduler") is None:
         write_callables(folder.callables, {"scheduler": scheduler})

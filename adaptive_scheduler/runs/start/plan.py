@@ -6,8 +6,8 @@ import graphlib
 import inspect
 import operator
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ class CheckedRun:
     shapes, shape_of
         The different resources, and for each learner the index of its own.
     options : RunOptions
+    after_save : callable, optional
+        Jobs call it with learner and fname when data are on disk.
     """
 
     scheduler: Scheduler
@@ -47,6 +49,7 @@ class CheckedRun:
     shapes: list[Resources]
     shape_of: list[int]
     options: RunOptions = field(default_factory=RunOptions)
+    after_save: Callable[[Any, Any], None] | None = None
 
 
 def make_plan(scheduler: Any, learners: Any, fnames: Any, options: RunOptions) -> CheckedRun:
@@ -69,6 +72,12 @@ def make_plan(scheduler: Any, learners: Any, fnames: Any, options: RunOptions) -
     check_machine(options)
     shapes, shape_of = scheduler.shapes(len(checked))
     return CheckedRun(scheduler, checked, absolute, goal, depends_on, shapes, shape_of, options)
+
+
+def resolved(plan: CheckedRun) -> CheckedRun:
+    """Return the same with the resources as its scheduler gives them now."""
+    shapes, shape_of = plan.scheduler.shapes(len(plan.learners))
+    return replace(plan, shapes=shapes, shape_of=shape_of)
 
 
 def check_learners(learners: Any) -> list[Any]:

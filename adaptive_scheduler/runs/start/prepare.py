@@ -232,5 +232,6 @@ def callables(plan: CheckedRun, order: Sequence[int]) -> Mapping[str, Any]:
         "initializers": initializers.in_order(options.initializers, order),
         "runner_kwargs": dict(options.runner_kwargs or {}) or None,
         "executors": plan.scheduler.executor_callables or None,
+        "after_save": plan.after_save,
     }
     return {name: value for name, value in given.items() if value is not None}

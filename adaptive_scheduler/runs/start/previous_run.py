@@ -12,6 +12,7 @@ import msgspec
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows import run_row
 from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import DatabaseError, InputError
@@ -168,9 +169,7 @@ def requeue(
     n = run.items.retry(ended, time.time())
     run.jobs.reset_early_deaths()
     row_codec.note_changes(store, run)
-    store.put(
-        row_codec.RUN_TABLE, row_codec.RUN_ROW, row_codec.RunRow(pardoned=run.jobs.ignored_deaths)
-    )
+    store.put(run_row.RUN_TABLE, run_row.RUN_ROW, run_row.RunRow(pardoned=run.jobs.ignored_deaths))
     store.commit()
     return n
 

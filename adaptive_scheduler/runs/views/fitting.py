@@ -47,7 +47,7 @@ def column_width(name: str, natural: int) -> ColumnWidth:
 _FLEXIBLE = {
     "fname": (24, 12), "name": (18, 10), "reason": (30, 12), "why": (40, 16), "host": (12, 8),
     "each job": (24, 12), "job": (16, 10), "id": (20, 10), "tag": (10, 6), "pool": (12, 8),
-    "folder": (24, 14), "progress": (26, 16), "task": (24, 12), "job name": (14, 8),
+    "folder": (24, 14), "progress": (30, 16), "task": (24, 12), "job name": (14, 8),
 }  # fmt: skip
 #: Columns that never go.
 _KEPT = frozenset({"", "id", "fname", "name", "task", "pool", "phase", "why", "folder", "progress"})
@@ -57,7 +57,7 @@ _RANKS = {
     for rank, name in enumerate(
         ("state", "points", "reason", "jobs", "host", "loss", "learner", "tasks", "heartbeat", "job",
          "no point for", "points/s", "worked", "each job", "tag", "tries", "in use", "cores", "waiting",
-         "most", "seconds", "CPU", "priority", "overhead", "MiB", "job name"),
+         "most", "age", "changed", "seconds", "CPU", "priority", "overhead", "MiB", "job name"),
         1,
     )
 }  # fmt: skip

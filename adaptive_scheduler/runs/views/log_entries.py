@@ -44,10 +44,15 @@ def read_entries(path: Path, source: str) -> Iterator[Entry]:
     from adaptive_scheduler.io.system.read_logs import read_events
 
     for facts in read_events(path):
-        event = str(facts.get("event", "unreadable"))
-        if event != "unreadable":
-            origin = str(facts.get("job") or source)
-            yield Entry(str(facts.get("timestamp", "")), origin, event, facts)
+        entry = entry_of(facts, source)
+        if entry.event != "unreadable":
+            yield entry
+
+
+def entry_of(facts: dict[str, Any], source: str) -> Entry:
+    """Return a line of a log as an entry."""
+    event, origin = str(facts.get("event", "unreadable")), str(facts.get("job") or source)
+    return Entry(str(facts.get("timestamp", "")), origin, event, facts)
 
 
 def entries_of(paths: Iterable[Path], item: int) -> list[Entry]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from rich.console import Console
 
+from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.views import render
 
 #: asyncio keeps only weak references to tasks.
@@ -25,11 +28,12 @@ def in_notebook() -> bool:
     return hasattr(get_ipython(), "kernel")
 
 
-def show(draw: Callable[[], Snapshot], interval: float) -> None:
-    """Show a run.
+def show(folder: RunFolder, draw: Callable[[], Snapshot], interval: float) -> None:
+    """Show a run: in a notebook by a widget, or as tables if anywidget is missing; else as text.
 
     Parameters
     ----------
+    folder : RunFolder
     draw : callable
         Returns a snapshot; called in a thread.
     interval : float
@@ -41,10 +45,38 @@ def show(draw: Callable[[], Snapshot], interval: float) -> None:
         return
     from IPython.display import HTML, display
 
+    bundle = widget_bundle(folder, interval)
+    if bundle is not None:
+        text = render.as_html(render.overview(snapshot))  # for who shows the file without a kernel
+        plain = f"{render.line(snapshot)}"
+        display({**bundle, "text/html": text, "text/plain": plain}, raw=True)
+        return
+
     handle = display(HTML(render.as_html(render.overview(snapshot))), display_id=True)
     task = asyncio.get_running_loop().create_task(_update(handle, draw, interval, snapshot))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
+
+
+def show_folder(folder: RunFolder, interval: float, otherwise: str) -> None:
+    """Show the run in a folder, or say `otherwise` if there is none here: it may be on another host."""
+    if not folder.config.exists():
+        print(otherwise)
+        return
+    with closing(ManagerClient(folder)) as client:
+        show(folder, client.snapshot, interval)
+
+
+def widget_bundle(folder: RunFolder, interval: float = 2.0) -> dict[str, Any] | None:
+    """Return what makes a notebook show the widget of a run; None if it cannot, or there is no run."""
+    if not in_notebook() or not folder.config.exists():
+        return None
+    try:
+        from adaptive_scheduler.runs.views.widget import MIME, RunWidget
+    except ImportError:
+        return None
+    widget = RunWidget(folder, interval)
+    return {MIME: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
 
 
 async def _update(

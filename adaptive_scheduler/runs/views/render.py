@@ -16,7 +16,7 @@ from rich.text import Text
 from rich.theme import Theme
 
 from adaptive_scheduler.core.reasons.queue_words import jobs_text
-from adaptive_scheduler.core.rows.row import TASK, Phase
+from adaptive_scheduler.core.rows.row import TASK, Item, Phase
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
 from adaptive_scheduler.runs.views import pools
@@ -261,7 +261,9 @@ def waiting(snapshot: Snapshot) -> list[str]:
     """Why jobs wait, in the batch system's words, if none has started yet."""
     if snapshot.phases.get(Phase.RUNNING) or any(job.silent for job in snapshot.jobs):
         return []
-    reasons = Counter((job.cause, job.reason) for job in snapshot.jobs if job.reason)
+    reasons = Counter(
+        (job.cause, job.reason) for job in snapshot.jobs if job.reason and not job.remedy
+    )
     return [jobs_text(n, cause, reason) for (cause, reason), n in reasons.items()]
 
 
@@ -280,7 +282,7 @@ def failures(snapshot: Snapshot) -> list[Text]:
 # ------------------------------------------------------------------------- texts
 
 
-def common_folder(items: Sequence[ItemView]) -> str:
+def common_folder(items: Sequence[ItemView] | Sequence[Item]) -> str:
     """The folder that holds all data, to be shown once; "" if there is none."""
     names = [name for item in items for name in _names(item.fname)]
     folders = {os.path.dirname(name) for name in names}  # noqa: PTH120  keeps its type str

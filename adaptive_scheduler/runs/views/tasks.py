@@ -52,11 +52,21 @@ def _short(text: str, length: int = 100) -> str:
 
 def task_lines(task: Facts) -> list[Text]:
     """All that is known of one task, a line each; what is empty is left out."""
-    state = str(task["state"])
     title = Text.assemble((f"task {task['task']}", "bold"), "  ", _state(task))
     if task["name"]:
         title.append(f"  {task['name']}")
-    shown = {
+    shown = task_facts(task)
+    width = max(len(name) for name in shown)
+    lines = [
+        Text.assemble((f"{name:<{width}}  ", "dim"), text) for name, text in shown.items() if text
+    ]
+    return [title, *lines, *_listed("Why it waits", task["waits"]), *_history(task)]
+
+
+def task_facts(task: Facts) -> dict[str, str]:
+    """What is known of one task, by name; "" where nothing is."""
+    state = str(task["state"])
+    return {
         "why": task["reason"] if task["reason"] != state else "",
         "what": task["what"],
         "needs": task["resources"],
@@ -74,11 +84,6 @@ def task_lines(task: Facts) -> list[Text]:
         "output": task["log"],
         "value": task["value"],
     }
-    width = max(len(name) for name in shown)
-    lines = [
-        Text.assemble((f"{name:<{width}}  ", "dim"), text) for name, text in shown.items() if text
-    ]
-    return [title, *lines, *_listed("Why it waits", task["waits"]), *_history(task)]
 
 
 def _files(task: Facts) -> str:

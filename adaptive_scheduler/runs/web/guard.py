@@ -49,7 +49,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         verdict = self._access.judge(_request(scope))
-        if verdict.gate is Gate.PASS:
+        if verdict.gate is Gate.OPEN:
             await self._app(scope, receive, _with_headers(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})  # before it is accepted: 403

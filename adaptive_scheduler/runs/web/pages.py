@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import html
+from dataclasses import dataclass
 from string import Template
+
+from adaptive_scheduler.runs.views.page.bundle import STYLES
 
 _PAGE = Template("""\
 <!doctype html>
@@ -35,14 +38,26 @@ def entered(path: str) -> str:
     return _page("adaptive-scheduler", head, f'<p><a href="{to}">Go on to your runs</a></p>')
 
 
-def run_page(path: str, key: str, name: str, has_index: bool) -> str:
+@dataclass(frozen=True)
+class ShownRun:
+    """The run of a page: what stands for it in addresses, its name, whether it may be changed."""
+
+    key: str
+    name: str
+    may_change: bool
+
+
+def run_page(path: str, run: ShownRun, has_index: bool) -> str:
     """Return the page of one run."""
-    back = f'<nav><a href="{html.escape(path)}runs">All runs</a></nav>\n' if has_index else ""
+    back = f'<a href="{html.escape(path)}runs">All runs</a>' if has_index else ""
+    mode = "" if run.may_change else '<span id="mode">read-only</span>'
+    nav = f"<nav>{back}{mode}</nav>\n" if back or mode else ""
     body = (
-        f'{back}<p id="connection" role="status" hidden></p>\n'
-        f'<main id="view" data-key="{html.escape(key)}"></main>\n{_NO_SCRIPTS}'
+        f'{nav}<p id="connection" role="status" hidden></p>\n'
+        f'<main id="view" data-key="{html.escape(run.key)}" '
+        f'data-may-change="{str(run.may_change).lower()}"></main>\n{_NO_SCRIPTS}'
     )
-    return _page(name, _scripts(path, "web.js"), body)
+    return _page(run.name, _scripts(path, "web.js"), body)
 
 
 def index_page(path: str, folder: str) -> str:
@@ -60,10 +75,8 @@ _NO_SCRIPTS = "<noscript><p>This page needs JavaScript.</p></noscript>"
 
 def _scripts(path: str, script: str) -> str:
     static = html.escape(path) + "static/"
-    return (
-        f'<link rel="stylesheet" href="{static}web.css">\n'
-        f'<script type="module" src="{static}{script}"></script>\n'
-    )
+    styles = [f'<link rel="stylesheet" href="{static}{name}">\n' for name in (*STYLES, "web.css")]
+    return "".join(styles) + f'<script type="module" src="{static}{script}"></script>\n'
 
 
 def _page(title: str, head: str, body: str) -> str:

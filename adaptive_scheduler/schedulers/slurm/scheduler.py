@@ -111,6 +111,11 @@ class SLURM(Scheduler):
             str(script),
         ]
 
+    def trial_command(self, job: JobRequest, script: Path) -> list[str] | None:
+        """Ask with ``--test-only``, which also says when the job would start."""
+        program, *arguments = self.submit_command(job, script, 1)
+        return [program, "--test-only", *arguments]
+
     def parse_submit(self, result: CommandResult, n: int) -> list[JobId]:
         message = f"sbatch (exit status {result.rc}): {_message(result)}"
         if result.rc != 0:

@@ -76,6 +76,9 @@ NEVER_STARTS = tuple(
         r"PartitionNodeLimit":
             "it asks for more nodes than the partition gives, or its nodes are down: give fewer "
             "nodes= or cores=, or another partition=",
+        r"PartitionConfig|NodeConfig":
+            "the partition has no nodes like those that it asks for, or they are down: give fewer "
+            "cores=, nodes= or gpus=, less memory=, or another partition=",
         r"BadConstraints":
             "no node has what it asks for: change extra_scheduler= (--constraint), memory=, "
             "gpus= or cores_per_node=",

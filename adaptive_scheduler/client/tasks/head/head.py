@@ -150,7 +150,9 @@ class HeadProcess:
         for path in (folder.values, folder.functions):
             path.mkdir(mode=0o700, exist_ok=True)
         me = msgspec.structs.replace(owner, run=config.run)
-        self._link = HeadLink(folder, me, hello_of(nodes.at_first(), submit))
+        self._link = HeadLink(
+            folder, me, hello_of(nodes.at_first(), submit, job_environment.age_of(os.environ))
+        )
         self._nodes = Nodes(folder, self._selector, self, nodes)
         self._selector.register(self._link.answered, selectors.EVENT_READ, self._take_answers)
         self._selector.register(self._signals.fd, selectors.EVENT_READ, self._take_signals)
@@ -353,10 +355,10 @@ class _Signals:
         return numbers
 
 
-def hello_of(nodes: list[NodeInventory], submit: int = -1) -> Hello:
+def hello_of(nodes: list[NodeInventory], submit: int = -1, age: float = 0.0) -> Hello:
     """Return how the head of a job introduces itself."""
     cores = sum(len(node.cores) for node in nodes)
-    return Hello(socket.gethostname(), os.getpid(), cores, submit, nodes)
+    return Hello(socket.gethostname(), os.getpid(), cores, submit, nodes, age)
 
 
 def run_in_job(job: JobEnvironment, folder: RunFolder, config: RunConfig, log: Any) -> int:

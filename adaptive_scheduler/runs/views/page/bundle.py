@@ -8,7 +8,7 @@ from pathlib import Path
 #: Where the files are, for a server.
 FOLDER = Path(__file__).with_name("static")
 #: Modules, each before those that import it.
-MODULES = ("uplot.js", "charts.js", "table.js", "view.js")
+MODULES = ("uplot.js", "dom.js", "charts.js", "table.js", "view.js")
 STYLES = ("uplot.css", "view.css")
 _IMPORT = re.compile(r"^import [^;]*;\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=function|const|class)", re.MULTILINE)
@@ -24,6 +24,11 @@ def script(last: str = "widget.js") -> str:
 def styles() -> str:
     """Return all styles as one text."""
     return "\n".join(_text(name) for name in STYLES)
+
+
+def file_text(name: str) -> str:
+    """Return one of the files."""
+    return _text(name)
 
 
 def _inner(name: str) -> str:

@@ -13,7 +13,6 @@ from adaptive_scheduler.runs.views.page.messages import (
     FailureGroup,
     JobLine,
     PhaseCount,
-    SeriesData,
     Summary,
 )
 from adaptive_scheduler.runs.views.tables import duration
@@ -26,19 +25,13 @@ OLD = 20.0
 PHASES = tuple(render.STYLES)
 
 
-def summary(
-    snapshot: Snapshot,
-    series: SeriesData | None = None,
-    actions: Sequence[ActionLine] = (),
-    now: float = 0.0,
-) -> Summary:
+def summary(snapshot: Snapshot, actions: Sequence[ActionLine] = (), now: float = 0.0) -> Summary:
     """Return what is shown of a run.
 
     Parameters
     ----------
     snapshot : Snapshot
         With its active and failed items.
-    series : SeriesData, optional
     actions : sequence of ActionLine
     now : float
         Seconds since 1970, by the clock of who looks.
@@ -62,7 +55,6 @@ def summary(
         jobs_text=jobs_text(snapshot),
         notes=list(snapshot.notes),
         failures=failure_groups(snapshot),
-        series=series,
         actions=list(actions),
     )
 
@@ -101,12 +93,17 @@ def jobs_text(snapshot: Snapshot) -> str:
         return "no jobs"
     if not snapshot.alive:
         return f"{counted(n, 'job')} not known to have ended"
-    waiting = sum(job.waiting for job in snapshot.jobs)
+    waiting = sum(not has_started(job) for job in snapshot.jobs)
     if not waiting:
         return f"{counted(n, 'job')} running"
     if waiting == n:
         return f"{counted(n, 'job')} waiting in the queue"
     return f"{n - waiting} of {counted(n, 'job')} running, {waiting} waiting"
+
+
+def has_started(job: JobRow) -> bool:
+    """Whether a job runs, as far as is known; one that was submitted just now is not listed yet."""
+    return not job.waiting and (bool(job.host) or job.state != "not listed")
 
 
 def phase_counts(snapshot: Snapshot) -> list[PhaseCount]:

@@ -8,18 +8,45 @@ from typing import Any
 
 import msgspec
 
-from adaptive_scheduler.runs.views.page import model
+from adaptive_scheduler.core.wire.snapshot import Snapshot
+from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.runs.views.page import actions, model
 from adaptive_scheduler.runs.views.page.messages import (
+    ActionDone,
+    CloseItem,
+    Detail,
+    DoAction,
     FromFront,
+    OpenItem,
     RequestFailed,
+    RowsPage,
+    ShowRows,
     ShowRun,
     Summary,
     ToFront,
 )
+from adaptive_scheduler.runs.views.page.pace import Pace
+from adaptive_scheduler.runs.views.page.series import SeenSeries, sample
 from adaptive_scheduler.runs.views.page.source import Source
+from adaptive_scheduler.runs.views.tables import duration
 
 #: A JSON object.
 Message = dict[str, Any]
+#: Something is said at least so often, in seconds: a front end takes a longer silence for an end.
+LIFE_SIGN = 25.0
+#: What reading a run may raise: its folder may be gone, or be replaced just now.
+_UNREADABLE = (AdaptiveSchedulerError, OSError)
+
+
+class Shown(msgspec.Struct):
+    """What a front end was told last, and what it wants to be told."""
+
+    summary: Summary | None = None
+    query: ShowRows | None = None
+    rows: RowsPage | None = None
+    item: int | None = None
+    detail: Detail | None = None
+    last_word: float = 0.0
 
 
 class ViewSession:
@@ -41,7 +68,14 @@ class ViewSession:
         self._source = source
         self._may_change = may_change
         self._clock = clock
-        self._last: Summary | None = None
+        self._series = SeenSeries()
+        self._has_grown = False
+        self._snapshot: Snapshot | None = None
+        self._max_jobs = 0
+        self._shown = Shown()
+        self._plots = Pace(3.0, share=0.05)
+
+    # ------------------------------------------------------------------- messages
 
     def receive(self, message: Mapping[str, Any]) -> list[Message]:
         """Take in what the front end says; returns the answers, of which there may be none."""
@@ -51,18 +85,120 @@ class ViewSession:
             return [
                 _plain(RequestFailed(0, f"this view does not understand its front end: {error}"))
             ]
-        if isinstance(asked, ShowRun):
-            self._last = None
-            return self.tick()
-        return []
+        try:
+            return [_plain(one) for one in self._answer(asked)]
+        except _UNREADABLE as error:
+            return [_plain(RequestFailed(getattr(asked, "request", 0), str(error)))]
+
+    def _answer(self, asked: FromFront) -> list[ToFront]:
+        shown = self._shown
+        match asked:
+            case ShowRun():
+                shown.summary = None
+                return self._news_of_run()
+            case ShowRows():
+                shown.query = asked
+                shown.rows = self._source.table().page(asked)
+                return [shown.rows]
+            case OpenItem():
+                shown.item, shown.detail = None, self._source.detail(asked.item, False)
+                shown.item = asked.item  # there is one
+                self._plots.hurry()
+                return [shown.detail]
+            case CloseItem():
+                shown.item = shown.detail = None
+                return []
+            case DoAction():
+                return self._do(asked)
+
+    def _do(self, asked: DoAction) -> list[ToFront]:
+        if not self._may_change:
+            return [RequestFailed(asked.request, "This view may only look: nothing was changed.")]
+        text = self._source.carry_out(asked)
+        return [ActionDone(asked.request, text), *self._news_of_run()]
+
+    # ----------------------------------------------------------------------- news
 
     def tick(self) -> list[Message]:
         """Look at the run again; returns what has changed since the last time."""
-        found = model.summary(self._source.snapshot(), now=self._clock())
-        if self._last is not None and _same(found, self._last):
+        try:
+            news = [*self._news_of_run(), *self._news_of_rows(), *self._news_of_item()]
+        except _UNREADABLE as error:
+            news = [RequestFailed(0, str(error))]
+        now = self._clock()
+        if news or not self._shown.last_word:
+            self._shown.last_word = now
+        elif now - self._shown.last_word > LIFE_SIGN:
+            self._shown.last_word = now
+            return [{"type": "alive"}]
+        return [_plain(one) for one in news]
+
+    def _news_of_run(self) -> list[ToFront]:
+        """A summary, if it says anything new."""
+        trouble = self._look()
+        snapshot, shown = self._snapshot, self._shown
+        assert snapshot is not None
+        buttons = actions.run_actions(snapshot, self._max_jobs) if self._may_change else []
+        found = model.summary(snapshot, buttons, self._clock())
+        if trouble:
+            age = duration(self._clock() - snapshot.time)
+            text = f"This is {age} old: the run cannot be read. {trouble}"
+            found = msgspec.structs.replace(found, age_text=text, is_old=True)
+        if not self._has_grown and shown.summary is not None and _same(found, shown.summary):
             return []
-        self._last = found
-        return [_plain(found)]
+        has_series = self._has_grown or shown.summary is None
+        shown.summary, self._has_grown = found, False
+        return [msgspec.structs.replace(found, series=self._series.data()) if has_series else found]
+
+    def _look(self) -> str:
+        """Read the run; returns why it cannot be read now although it was before."""
+        try:
+            snapshot, config = self._source.snapshot(), self._source.config()
+        except _UNREADABLE as error:
+            if self._snapshot is None:
+                raise
+            return str(error)
+        if self._snapshot is None:
+            self._series = SeenSeries(self._source.past())
+        if snapshot is not self._snapshot and snapshot.alive and not snapshot.over:
+            self._has_grown |= self._series.note(sample(snapshot, config.shapes))
+        self._snapshot, self._max_jobs = snapshot, config.limits.max_jobs
+        return ""
+
+    def _news_of_rows(self) -> list[ToFront]:
+        """The visible rows, if they have changed."""
+        shown = self._shown
+        if shown.query is None:
+            return []
+        try:
+            found = self._source.table().page(shown.query)
+        except _UNREADABLE:  # the summary says so
+            return []
+        if found == shown.rows:
+            return []
+        shown.rows = found
+        return [found]
+
+    def _news_of_item(self) -> list[ToFront]:
+        """All about the item that is open, if it has changed."""
+        shown = self._shown
+        if shown.item is None:
+            return []
+        begun = time.monotonic()
+        is_due = self._plots.is_due(begun)
+        try:
+            found = self._source.detail(shown.item, is_due)
+        except _UNREADABLE as error:  # such as a run that was begun anew with fewer learners
+            shown.item = None
+            return [RequestFailed(0, str(error))]
+        if is_due:
+            self._plots.did(begun, time.monotonic())
+        elif shown.detail is not None:
+            found = msgspec.structs.replace(found, plot=shown.detail.plot)
+        if found == shown.detail:
+            return []
+        shown.detail = found
+        return [found]
 
 
 def _same(one: Summary, other: Summary) -> bool:

@@ -1,14 +1,205 @@
-"""Where a view has a run from: its manager, or its files."""
+"""Where a view has a run from: its manager, or its files. Several sessions may share one."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import os
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-from adaptive_scheduler.core.wire.snapshot import Snapshot
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.history.records import RunHistory
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.row import TASK, Item
+from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
+from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.io.disk.lock import holder
+from adaptive_scheduler.io.storage import row_codec
+from adaptive_scheduler.io.storage.history_file import read_history
+from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.storage.run_config import read_config
+from adaptive_scheduler.runs.manager_client import ManagerClient, snapshot_on_disk
+from adaptive_scheduler.runs.views import render
+from adaptive_scheduler.runs.views.page.messages import Detail, DoAction
+from adaptive_scheduler.runs.views.page.pace import Pace
+from adaptive_scheduler.runs.views.page.series import Sample, past
+from adaptive_scheduler.runs.views.page.table import RowTable, table_of, with_active
+
+#: Seconds that the manager may take to answer.
+TIMEOUT = 5.0
+#: Seconds between two questions to the manager, and between two readings of the table.
+INTERVAL = 2.0
 
 
 class Source(Protocol):
-    """What a `ViewSession` asks. Each call may take a while; none is made by two threads at a time."""
+    """What a `ViewSession` asks. A call may take a while."""
+
+    def config(self) -> RunConfig:
+        """Return the settings of the run."""
 
     def snapshot(self) -> Snapshot:
-        """Return how the run stands now, with its active and failed items."""
+        """Return how the run stands, with its active and failed items; the same object if it is not new."""
+
+    def past(self) -> list[Sample]:
+        """Return what is known of cores and rate before anybody looked."""
+
+    def table(self) -> RowTable:
+        """Return all learners or tasks; the same object if nothing has changed."""
+
+    def detail(self, item: int, with_plot: bool) -> Detail:
+        """Return all about one item; its plot takes longest."""
+
+    def carry_out(self, asked: DoAction) -> str:
+        """Do what a button asks for, and return what it did."""
+
+
+class RunSource:
+    """A run in a folder that is seen here. Any thread may ask; the manager is asked rarely.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    interval : float
+        Seconds between two questions to the manager.
+    """
+
+    def __init__(self, folder: RunFolder, interval: float = INTERVAL) -> None:
+        self._folder = folder
+        self._client = ManagerClient(folder, timeout=TIMEOUT)
+        self._lock = threading.RLock()
+        self._snapshots = Pace(interval, share=0.02, longest=15.0)
+        self._tables = Pace(interval, share=0.02, longest=30.0)
+        self._histories = Pace(interval, share=0.02, longest=30.0)
+        self._snapshot: Snapshot | None = None
+        self._items: Sequence[Item] = ()
+        self._table: RowTable | None = None
+        self._seen: dict[str, Any] = {}  # what snapshot and table were made of
+
+    def close(self) -> None:
+        """Close the connection to the manager."""
+        self._client.close()
+
+    def config(self) -> RunConfig:
+        """Return the settings of the run."""
+        return read_config(self._folder)
+
+    # ------------------------------------------------------------------- snapshot
+
+    def snapshot(self) -> Snapshot:
+        """Return how the run stands, with its active and failed items."""
+        with self._lock:
+            begun = time.monotonic()
+            if self._snapshot is None or self._snapshots.is_due(begun):
+                self._snapshot = self._look(self._snapshot)
+                self._snapshots.did(begun, time.monotonic())
+            return self._snapshot
+
+    def _look(self, last: Snapshot | None) -> Snapshot:
+        """Ask the manager; if there is none read the files, but only if they have changed."""
+        if self._client.lives():
+            self._seen.pop("files", None)
+            return self._client.snapshot("active")
+        files = self._files()
+        if last is None or self._seen.get("files") != files:
+            self._client.close()  # of a manager that has ended; the next one listens elsewhere
+            last = snapshot_on_disk(self._folder, "active")
+            self._seen["files"] = files
+        return last
+
+    def _files(self) -> tuple[Any, ...]:
+        """Tells whether anything was written: what a manager writes last."""
+        found = []
+        for path in (self._folder.database, self._folder.config):
+            status = os.stat(path)  # noqa: PTH116  of many calls
+            found.append((status.st_mtime_ns, status.st_size))
+        return (*found, self._last_journal(), holder(self._folder.lock) is not None)
+
+    def _last_journal(self) -> tuple[str, int]:
+        """Name and size of the journal's last segment; there is none before the first manager."""
+        try:
+            with os.scandir(self._folder.journals) as entries:
+                return max(((one.name, one.stat().st_size) for one in entries), default=("", 0))
+        except FileNotFoundError:
+            return ("", 0)
+
+    # -------------------------------------------------------------------- history
+
+    def past(self) -> list[Sample]:
+        """Return what is known of cores and rate before anybody looked."""
+        with self._lock:
+            return past(self._read_history(), time.time())
+
+    def _read_history(self) -> RunHistory:
+        """Return what has happened; read anew now and then, and only if something was written."""
+        begun, files = time.monotonic(), self._files()
+        if "history" not in self._seen or (
+            self._seen["told"] != files and self._histories.is_due(begun)
+        ):
+            self._seen["history"], self._seen["told"] = read_history(self._folder), files
+            self._histories.did(begun, time.monotonic())
+        found: RunHistory = self._seen["history"]
+        return found
+
+    # ---------------------------------------------------------------------- table
+
+    def table(self) -> RowTable:
+        """Return all learners or tasks, as the disk has them, and the manager those that run."""
+        with self._lock:
+            snapshot = self.snapshot()
+            begun = time.monotonic()
+            if self._table is None or self._tables.is_due(begun):
+                self._table = self._read_table(snapshot)
+                self._tables.did(begun, time.monotonic())
+            return self._table
+
+    def _read_table(self, snapshot: Snapshot) -> RowTable:
+        active = {view.id: view for view in snapshot.items}
+        files = self._files()
+        if self._table is None or self._seen.get("rows") != files:
+            tables = read_tables(self._folder, undecoded=True)
+            self._items = row_codec.read_items(tables, self._folder)
+            self._seen["rows"] = files
+            self._seen["folder"] = render.common_folder(self._items)
+            self._seen["active"] = snapshot
+            return table_of(self._items, active, snapshot.kind)
+        if snapshot.kind == TASK or self._seen.get("active") is snapshot:
+            return self._table
+        self._seen["active"] = snapshot
+        return with_active(self._table, active, self._seen["folder"])
+
+    # --------------------------------------------------------------------- detail
+
+    def detail(self, item: int, with_plot: bool) -> Detail:
+        """Return all about one item."""
+        from adaptive_scheduler.runs.views.page import details  # with adaptive
+
+        with self._lock:
+            snapshot = self.snapshot()
+            if not self._items or self._table is None:
+                self.table()
+            if not 0 <= item < len(self._items):
+                raise InputError(f"There is no {snapshot.kind} {item} in this run.")
+            view = next((one for one in snapshot.items if one.id == item), None)
+            if snapshot.kind == TASK:
+                return details.of_task(self._folder, item)
+            return details.of_learner(
+                self._folder,
+                self._view(item, view),
+                snapshot,
+                self._read_history(),
+                with_plot=with_plot,
+            )
+
+    def _view(self, item: int, view: ItemView | None) -> Item | ItemView:
+        return view if view is not None else self._items[item]
+
+    def carry_out(self, asked: DoAction) -> str:
+        """Do what a button asks for; what comes of it is read at once."""
+        from adaptive_scheduler.runs.views.page.changes import carry_out
+
+        text = carry_out(self._folder, asked)
+        with self._lock:
+            self._snapshots.hurry()
+            self._tables.hurry()
+        return text

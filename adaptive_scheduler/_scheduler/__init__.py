@@ -1,0 +1,1 @@
+"""Where adaptive-scheduler 2 has its schedulers: tests of other packages look there."""

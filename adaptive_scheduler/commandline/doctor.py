@@ -1,0 +1,210 @@
+"""The command ``doctor``, also called ``check``: what is wrong with this machine, the cluster, a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from adaptive_scheduler.commandline.input.arguments import AsJson
+from adaptive_scheduler.commandline.input.find_run import find_run
+from adaptive_scheduler.commandline.input.options import SCHEDULER_OPTIONS, takes_options
+from adaptive_scheduler.commandline.output import exit_codes
+from adaptive_scheduler.commandline.output.errors import reports_errors
+from adaptive_scheduler.commandline.output.json_lines import print_json
+from adaptive_scheduler.commandline.output.option_names import in_option_names
+from adaptive_scheduler.commandline.output.terminal import console, exit_with, print_line
+from adaptive_scheduler.core.doctor.findings import (
+    Finding,
+    Level,
+    as_json_value,
+    count_by_level,
+    exit_is_good,
+    wrong,
+)
+from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.errors import InputError
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.core.paths import RunFolder
+    from adaptive_scheduler.schedulers.base import Scheduler
+
+#: A job of two ranks shows whether MPI works; a machine of one core has room for one.
+_CORES = min(2, os.cpu_count() or 1)
+_STYLES = {
+    Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "bold red", Level.UNKNOWN: "bold magenta",
+}  # fmt: skip
+_WIDTH = max(len(level) for level in Level)
+
+
+@dataclass(frozen=True)
+class _Network:
+    interface: str | None
+    ports: str | None
+
+
+@reports_errors
+@takes_options("scheduler", SCHEDULER_OPTIONS, "What each job asks for")
+def doctor(
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A run: look at its folder, keys, lock, manager and disk. Default: look at this "
+            "machine and its batch system.",
+            metavar="RUN",
+            readable=False,
+        ),
+    ] = None,
+    folder: Annotated[
+        Path, typer.Option(help="Where the run's folder and its data would be.")
+    ] = Path(),
+    job: Annotated[
+        bool | None,
+        typer.Option(
+            "--job/--no-job",
+            show_default=False,
+            help="Submit one small job, which looks at a node. Default: yes; no if RUN is given.",
+        ),
+    ] = None,
+    timeout: Annotated[
+        str, typer.Option(help="How long to wait for the job.", metavar="TIME")
+    ] = "10m",
+    tasks: Annotated[
+        bool, typer.Option("--tasks", help="What a pool's jobs need, in place of MPI.")
+    ] = False,
+    interface: Annotated[
+        str | None,
+        typer.Option(help="The network interface, or address, where the manager would listen."),
+    ] = None,
+    ports: Annotated[str | None, typer.Option(help="Its ports, e.g. 50000-50100.")] = None,
+    as_json: AsJson = False,
+    *,
+    scheduler: dict[str, Any],
+) -> None:
+    """Look for what is wrong, and say what to do about it.
+
+    Without RUN it looks at this machine and its batch system: login profile, limits, network, MPI launcher,
+    folder, partition, account, walltime. Then one small job looks at a node: Python and its packages, MPI
+    (or, with --tasks, what a pool's jobs have for tasks), the network back to this host, clock, writing and
+    locking. With RUN it looks at that run: settings, keys, lock, manager, disk. `check` is its other name.
+
+    Exit code 1: something is wrong, or could not be found out; warnings do not count.
+
+    Example: `adaptive-scheduler doctor --scheduler slurm --cores 4`
+    """  # fmt: skip
+    from adaptive_scheduler.commandline.input.values import seconds
+
+    found = [] if run is None else _look_at_run(find_run(run))
+    if run is None or job:
+        trial = _Wanted(
+            folder.absolute(), seconds(timeout, "--timeout"), tasks, _Network(interface, ports),
+            job is not False, _ignore if as_json else _print_dim,
+        )  # fmt: skip
+        found += _look_at_cluster(trial, scheduler, None if run is None else find_run(run))
+    if as_json:
+        print_json(as_json_value(found))
+    else:
+        _print_findings(found)
+    exit_with(exit_codes.DONE if exit_is_good(found) else exit_codes.FAILED)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    folder: Path
+    timeout: float
+    tasks: bool
+    network: _Network
+    job: bool
+    report: Callable[[str], None]
+
+
+def _look_at_run(run: RunFolder) -> list[Finding]:
+    from adaptive_scheduler.runs.doctor.run_folder import look_at_run
+
+    return look_at_run(run)
+
+
+def _look_at_cluster(
+    wanted: _Wanted, typed: dict[str, Any], run: RunFolder | None
+) -> list[Finding]:
+    from adaptive_scheduler.core.rows.row import LEARNER, TASK
+    from adaptive_scheduler.runs.check import ClusterCheck, check
+
+    made = _scheduler(typed, run)
+    if isinstance(made, Finding):
+        return [made]
+    folder = wanted.folder if run is None else run.home
+    return check(
+        ClusterCheck(
+            made, made.shapes(1)[0][0], folder, folder, wanted.timeout, wanted.network.interface,
+            wanted.network.ports, wanted.report, TASK if wanted.tasks else LEARNER,
+        ),
+        job=wanted.job,
+    )  # fmt: skip
+
+
+def _scheduler(typed: dict[str, Any], run: RunFolder | None) -> Scheduler | Finding:
+    """The scheduler that was typed, or that of the run; else the one that is installed here."""
+    from adaptive_scheduler.commandline.input.scheduler import make_scheduler, scheduler_of_run
+    from adaptive_scheduler.schedulers.registry import detect
+
+    if run is not None:
+        return scheduler_of_run(run, typed)[0]
+    if "scheduler" not in typed:
+        try:
+            detect(os.environ)
+        except InputError as error:
+            if "Neither" not in str(error):
+                raise
+            return wrong("no-batch-system")
+    has_size = {"cores", "nodes", "cores_per_node"} & set(typed)
+    return make_scheduler(typed if has_size else {"cores": _CORES, **typed})
+
+
+# ------------------------------------------------------------------------ printing
+
+
+def _print_dim(text: str) -> None:
+    print_line(text, "dim")
+
+
+def _ignore(_: str) -> None:
+    return None
+
+
+def _print_findings(found: list[Finding]) -> None:
+    for one in found:
+        mark = Text(one.level.ljust(_WIDTH + 1), _STYLES[one.level])
+        _print_indented(Text.assemble(mark, f"{one.what}: {in_option_names(one.found)}"))
+        if one.remedy:
+            _print_indented(Text(f"{' ' * (_WIDTH + 1)}-> {in_option_names(one.remedy)}", "yellow"))
+    print_line(_summary(found))
+
+
+def _print_indented(text: Text) -> None:
+    """Print a line; a terminal shows what does not fit below its beginning, a file has it on one line."""
+    if not console.is_terminal:
+        console.print(text, soft_wrap=True)
+        return
+    indent = _WIDTH + 1
+    first, *more = text.wrap(console, max(console.width - indent, 20))
+    console.print(first)
+    for line in more:
+        console.print(Text(" " * indent) + line)
+
+
+def _summary(found: list[Finding]) -> str:
+    counts = count_by_level(found)
+    bad = [
+        counted(counts[level], word)
+        for level, word in ((Level.FAULT, "fault"), (Level.WARNING, "warning"))
+        if level in counts
+    ]
+    if n := counts.get(Level.UNKNOWN):
+        bad.append(f"{counted(n, 'check')} could not be made")
+    return f"{', '.join(bad)}." if bad else f"Nothing is wrong: {counted(len(found), 'check')}."

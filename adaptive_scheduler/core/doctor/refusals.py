@@ -1,0 +1,54 @@
+"""Verdicts on what a batch system answers: its own words, sorted by what is to be done."""
+
+from __future__ import annotations
+
+import re
+
+from adaptive_scheduler.core.doctor.findings import Finding, wrong
+
+#: The first pattern that matches counts. Slurm: slurm_strerror() in src/common/slurm_errno.c, and the
+#: reasons of squeue(1); PBS: pbs_errno texts of src/lib/Libifl/pbsV1mod and "qsub: ..." messages.
+_WORDS = tuple(
+    (re.compile(words, re.IGNORECASE), fault)
+    for words, fault in {
+        r"munge": "munge-down",
+        r"invalid account|AccountNotAllowed|InvalidAccount|account not known|account.*not permitted":
+            "wrong-account",
+        r"invalid qos|QOSNotAllowed|InvalidQOS": "wrong-qos",
+        r"requested time limit is invalid|PartitionTimeLimit|Max(Wall|\w*Min)\w*PerJob|walltime":
+            "walltime-too-long",
+        r"invalid partition|no partition specified|not permitted to use this partition|unknown queue"
+        r"|queue .*(not enabled|access)|unauthorized request.*queue": "wrong-partition",
+    }.items()
+)  # fmt: skip
+_FAULT_WORDS = r"^(\w+: )?(error: )?(allocation failure: )?"
+
+
+def fault_of(words: str) -> str:
+    """Return the fault that a batch system's words mean; "" if they are not known."""
+    return next((fault for pattern, fault in _WORDS if pattern.search(words)), "")
+
+
+def judge_refusal(words: str, check: str) -> Finding:
+    """Judge why a job was refused."""
+    return wrong(fault_of(words) or "request-refused", check, why=plain(words))
+
+
+def judge_silence(words: str) -> Finding:
+    """Judge why the queue could not be listed."""
+    fault = "munge-down" if fault_of(words) == "munge-down" else "scheduler-silent"
+    return wrong(fault, "batch-system", why=plain(words))
+
+
+def judge_wait(state: str, reason: str, remedy: str) -> Finding:
+    """Judge a job that will never start."""
+    fault = fault_of(reason)
+    if fault and fault != "munge-down":
+        return wrong(fault, "job", why=state)
+    return wrong("job-never-starts", state=state, remedy=remedy)
+
+
+def plain(words: str) -> str:
+    """Return an error's lines as one, each once and without the names of programs before it."""
+    lines = [re.sub(_FAULT_WORDS, "", line.strip()) for line in words.splitlines()]
+    return "; ".join(dict.fromkeys(line for line in lines if line))[:400]

@@ -1,0 +1,1 @@
+"""Observes what a run needs of a machine, a node and a folder; decides nothing."""

@@ -1,0 +1,127 @@
+"""Reads how a run stands from its database, without making an item of each row.
+
+There is no second file that could be out of date: the rows themselves are read, but of most only
+their phase and their points. 100,000 rows take 0.1 s.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.row import FAILED, RUNNING, TASK, Item, TaskItem
+from adaptive_scheduler.core.rows.run_row import RUN_ROW, RUN_TABLE, RunRow
+from adaptive_scheduler.errors import DatabaseError
+from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.storage.tinydb_file import ITEMS, Tables
+
+#: The table of groups of tasks that were submitted at once; see `row_codec`.
+_BATCHES = "batches"
+
+
+class RowGlance(msgspec.Struct, gc=False):
+    """What is counted of a row; the names are those of `Item` and `TaskItem`."""
+
+    id: int
+    phase: str
+    npoints: int = 0
+    kept_aside: str = ""
+    ended: int = 0
+    job: str | None = None
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A run at a glance.
+
+    Attributes
+    ----------
+    rows : list of RowGlance
+        All of them.
+    tables : dict
+        The other tables, and the texts of the rows.
+    run : RunRow
+    kind : str
+        ``learner`` or ``task``.
+    """
+
+    rows: list[RowGlance]
+    tables: Tables
+    run: RunRow
+    kind: str
+
+    @property
+    def phases(self) -> dict[str, int]:
+        """How many rows are in each phase."""
+        return dict(Counter(map(attrgetter("phase"), self.rows)))
+
+    @property
+    def points(self) -> int:
+        """Of all rows."""
+        return sum(map(attrgetter("npoints"), self.rows))
+
+    @property
+    def damaged(self) -> list[RowGlance]:
+        """Rows of which damaged data were kept."""
+        return list(filter(attrgetter("kept_aside"), self.rows))
+
+    def active(self) -> list[Item]:
+        """The running and failed learners in their order; or the failed tasks, the last one last."""
+        if self.kind == TASK:
+            chosen = [row for row in self.rows if row.phase == FAILED]
+            chosen.sort(key=lambda row: row.ended)
+        else:
+            chosen = [row for row in self.rows if row.phase in (RUNNING, FAILED)]
+            chosen.sort(key=lambda row: row.id)
+        kind = TaskItem if self.kind == TASK else Item
+        decode = msgspec.json.Decoder(kind).decode
+        texts = self.tables[ITEMS]
+        return [decode(texts[str(row.id)]) for row in chosen]
+
+
+def glance(folder: RunFolder, kind: str) -> Glance:
+    """Read a run's database; changes nothing, and works while a manager writes.
+
+    Raises
+    ------
+    DatabaseError
+        There is no database, or it cannot be read.
+    """
+    with _without_collections():
+        tables = read_tables(folder, undecoded=True)
+        try:
+            rows = list(map(msgspec.json.Decoder(RowGlance).decode, tables.get(ITEMS, {}).values()))
+            run = msgspec.convert(tables.get(RUN_TABLE, {}).get(RUN_ROW, {}), RunRow)
+        except msgspec.MsgspecError as error:
+            raise DatabaseError(
+                folder.database, f"holds a row that is no item of this version ({error})."
+            ) from error
+    if kind == TASK:
+        rows = _confirmed(rows, tables.get(_BATCHES, {}))
+    return Glance(rows, tables, run, kind)
+
+
+def _confirmed(rows: list[RowGlance], batches: dict[str, Any]) -> list[RowGlance]:
+    """Leave out tasks of a submit that was written in part: see `row_codec.read_items`."""
+    n = 1 + max((max(row["items"]) for row in batches.values() if row["items"]), default=-1)
+    return rows if len(rows) == n else [row for row in rows if row.id < n]
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Keep the garbage collector from looking through 100,000 new objects again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

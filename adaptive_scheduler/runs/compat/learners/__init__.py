@@ -1,0 +1,1 @@
+"""Runs of learners as adaptive-scheduler 2 has them."""

@@ -1,0 +1,144 @@
+"""`MultiRunManager`: several runs by their names."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from adaptive_scheduler.core.options.checks import count
+from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.runs.run_manager import RunManager
+
+
+class MultiRunManager:
+    """Several runs, which are shown, started and cancelled together.
+
+    Parameters
+    ----------
+    run_managers : list of RunManager, optional
+    max_jobs : int, optional
+        Most jobs of all of them together: each is started with an equal part. Default: each run has its own limit.
+
+    Attributes
+    ----------
+    run_managers : dict
+        By their names.
+    """
+
+    def __init__(
+        self, run_managers: Iterable[RunManager] | None = None, *, max_jobs: int | None = None
+    ) -> None:
+        self.run_managers: dict[str, Any] = {}
+        self.max_jobs = None if max_jobs is None else count(1)(max_jobs, "max_jobs")
+        for one in run_managers or ():
+            self.add_run_manager(one)
+
+    def add_run_manager(
+        self, run_manager: Any, *, start: bool = False, wait_for: str | None = None
+    ) -> None:
+        """Add a run.
+
+        Parameters
+        ----------
+        run_manager : RunManager
+        start : bool
+            Start it now.
+        wait_for : str, optional
+            With `start`: when the run of this name has ended.
+
+        Raises
+        ------
+        ValueError
+            There is a run of its name, or `wait_for` is given without `start`.
+        KeyError
+            There is no run `wait_for`.
+        """
+        name = run_manager.job_name
+        if name in self.run_managers:
+            raise ValueError(f"There is a run called {name!r} already. Give another name=...")
+        if wait_for is not None and not start:
+            raise ValueError("wait_for= needs start=True.")
+        before = self._named(wait_for) if wait_for is not None else None
+        self.run_managers[name] = run_manager
+        if start and before is not None:
+            run_manager.start(wait_for=before)
+        elif start:
+            run_manager.start()
+
+    def remove_run_manager(self, name: str) -> None:
+        """Cancel a run, and forget it.
+
+        Raises
+        ------
+        KeyError
+            There is none of this name.
+        """
+        found = self._named(name)
+        del self.run_managers[name]
+        if found.is_started:
+            found.cancel()
+
+    def _named(self, name: str) -> Any:
+        if name not in self.run_managers:
+            known = ", ".join(map(repr, self.run_managers)) or "none"
+            raise KeyError(f"There is no run called {name!r}. There are: {known}.")
+        return self.run_managers[name]
+
+    def start_all(self) -> None:
+        """Start those that were not started yet."""
+        waiting = [one for one in self.run_managers.values() if not one.is_started]
+        if self.max_jobs is not None and len(self.run_managers) > self.max_jobs:
+            raise InputError(
+                f"max_jobs={self.max_jobs} for {len(self.run_managers)} runs: each needs one job at least."
+            )
+        for one in waiting:
+            if self.max_jobs is not None:
+                one.limit_jobs(self.max_jobs // len(self.run_managers))
+            one.start()
+
+    def cancel_all(self) -> None:
+        """Cancel all that were started; the error of one does not keep the others from it."""
+        faults = []
+        for name, one in self.run_managers.items():
+            try:
+                if one.is_started:
+                    one.cancel()
+            except AdaptiveSchedulerError as error:
+                faults.append(f"{name}: {error}")
+        if faults:
+            raise AdaptiveSchedulerError("; ".join(faults))
+
+    def __repr__(self) -> str:
+        return "\n".join(self._lines()) or "MultiRunManager without runs"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(repr(self))}</pre>"
+
+    def _lines(self) -> list[str]:
+        return [f"{name}: {one.status()!r}" for name, one in self.run_managers.items()]
+
+    def info(self) -> Any:
+        """Return a widget that shows all runs as they stand, with a button that looks again.
+
+        Without ipywidgets it is a text.
+        """
+        try:
+            import ipywidgets
+        except ImportError:
+            return repr(self)
+        shown = ipywidgets.HTML(self._repr_html_())
+        button = ipywidgets.Button(description="update all", icon="refresh")
+        button.on_click(lambda _: setattr(shown, "value", self._repr_html_()))
+        return ipywidgets.VBox([button, shown])
+
+    def display(self) -> None:
+        """Show `info` in a notebook; in a terminal print it."""
+        try:
+            from IPython.display import display
+        except ImportError:
+            print(self)
+        else:
+            display(self.info())

@@ -1,0 +1,1 @@
+"""`SlurmExecutor`: the executor of adaptive-scheduler 2, on `Executor`."""

@@ -1,0 +1,1 @@
+"""How runs stand, read from disk: one, or all below a folder."""

@@ -1,0 +1,80 @@
+"""Writes a report into a file, or returns it as a text."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.runs.report.collect import collect
+from adaptive_scheduler.runs.report.markdown import as_markdown
+from adaptive_scheduler.runs.report.page import as_page
+
+Form = Literal["html", "json", "markdown"]
+#: By the ends of files' names; others are HTML.
+FORMS: dict[str, Form] = {".json": "json", ".md": "markdown"}
+
+
+def report_text(folder: RunFolder, form: Form = "html") -> str:
+    """Return the report of a run.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    form : str
+        ``"html"``, ``"json"`` or ``"markdown"``.
+
+    Raises
+    ------
+    RunError, DatabaseError
+        There is no run, or it cannot be read.
+    """
+    found = collect(folder)
+    if form == "json":
+        return msgspec.json.encode(found.report).decode() + "\n"
+    return as_markdown(found.report) if form == "markdown" else as_page(found)
+
+
+def form_of(path: str | os.PathLike[str]) -> Form:
+    """What the name of a file asks for."""
+    return FORMS.get(Path(path).suffix.lower(), "html")
+
+
+def write_report(folder: RunFolder, path: str | os.PathLike[str], form: Form | None = None) -> Path:
+    """Write the report of a run into a file, which is replaced as a whole; returns its path.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    path : path-like
+        Its folder must exist.
+    form : str, optional
+        Default: what the name's ending says.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written there.
+    RunError, DatabaseError
+        There is no run, or it cannot be read.
+    """
+    target = Path(path).expanduser()
+    check_target(target)
+    files.write_atomically(target, report_text(folder, form or form_of(target)).encode())
+    return target
+
+
+def check_target(path: Path) -> None:
+    """Refuse a path where no file can be written, before anything is read."""
+    parent = path.absolute().parent
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name the file that the report goes to.")
+    if not parent.is_dir():
+        raise InputError(f"{path}: there is no folder {parent}. Make it, or name another file.")
+    if not os.access(parent, os.W_OK):
+        raise InputError(f"{path}: you may not write into {parent}. Name another file.")

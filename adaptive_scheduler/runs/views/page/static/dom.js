@@ -1,0 +1,49 @@
+// Makes elements. No inline styles as text: a strict Content-Security-Policy refuses these.
+export function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "class") node.className = value;
+    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : String(value));
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
+  return node;
+}
+
+// Replaces the children only if what they show has changed: focus and text selections stay.
+export function fill(node, key, make) {
+  const text = JSON.stringify(key);
+  if (node.shownKey === text) return;
+  node.shownKey = text;
+  node.replaceChildren(...[make()].flat().filter(Boolean));
+}
+
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+// "light" or "dark": as JupyterLab says, else as the system does; calls `changed` when it changes.
+export function watchTheme(changed) {
+  const system = window.matchMedia("(prefers-color-scheme: dark)");
+  const theme = () => {
+    const jupyter = document.body.dataset.jpThemeLight;
+    if (jupyter !== undefined) return jupyter === "false" ? "dark" : "light";
+    const code = document.body.dataset.vscodeThemeKind || "";
+    if (code) return code.includes("dark") || code === "vscode-high-contrast" ? "dark" : "light";
+    return system.matches ? "dark" : "light";
+  };
+  const tell = () => changed(theme());
+  const observer = new MutationObserver(tell);
+  observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-vscode-theme-kind"] });
+  system.addEventListener("change", tell);
+  tell();
+  return () => {
+    observer.disconnect();
+    system.removeEventListener("change", tell);
+  };
+}
+
+export function cssColor(node, name) {
+  return getComputedStyle(node).getPropertyValue(name).trim();
+}

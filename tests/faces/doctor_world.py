@@ -1,0 +1,213 @@
+"""A machine with something wrong with it, and what `adaptive-scheduler doctor` says there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CLI = (sys.executable, "-m", "adaptive_scheduler.cli")
+#: A job of one process on this machine.
+LOCAL = ("--scheduler", "local", "--cores", "1", "--max-cores", "1", "--executor-type", "sequential")  # fmt: skip
+
+
+def need_root() -> None:
+    """Skip a test by name that needs root (for mounts and networks of its own); fail it in CI."""
+    reason = ""
+    if os.geteuid() != 0:
+        reason = "needs root, for mounts and networks of its own"
+    elif subprocess.run(
+        ["unshare", "--mount", "--net", "true"], capture_output=True, check=False
+    ).returncode:
+        reason = "unshare(1) may make no namespaces here"
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    if reason:
+        pytest.skip(reason)
+
+
+@dataclass
+class Said:
+    """What the command has found."""
+
+    code: int
+    checks: list[dict[str, Any]]
+
+    def all(self, name: str) -> list[dict[str, Any]]:
+        """All findings of one fault."""
+        return [one for one in self.checks if one["fault"] == name]
+
+    def fault(self, name: str) -> dict[str, Any]:
+        """The finding of one fault, which has a remedy; fails if it was not found."""
+        found = self.all(name)
+        bad = [one for one in self.checks if one["fault"] or one["level"] == "unknown"]
+        assert len(found) == 1, f"{name} is not found once, but: {json.dumps(bad, indent=1)}"
+        assert found[0]["remedy"]
+        assert self.code == (0 if all(one["ok"] for one in self.checks) else 1)
+        return found[0]
+
+    @property
+    def faults(self) -> set[str]:
+        """Names of all that is wrong."""
+        return {one["fault"] or one["check"] for one in self.checks if one["level"] != "ok"}
+
+
+@dataclass
+class Machine:
+    """Where the command runs.
+
+    Attributes
+    ----------
+    folder : Path
+        The current one; also the home and the state of the local batch system are in it.
+    environ : dict
+        What is added to the environment.
+    within : sequence of str
+        A command that starts others where something is wrong.
+    """
+
+    folder: Path
+    environ: dict[str, str] = field(default_factory=dict)
+    within: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        self.home.mkdir(exist_ok=True)
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    def doctor(self, *words: str, shell: str = "", timeout: float = 120) -> Said:
+        """Run the command; `shell` is run before it, in the same process."""
+        argv = [*self.within, *CLI, "doctor", *words, "--json"]
+        if shell:
+            argv = [
+                *self.within,
+                "bash",
+                "-c",
+                f'{shell}\nexec "$@"',
+                "bash",
+                *argv[len(self.within) :],
+            ]
+        done = subprocess.run(
+            argv, cwd=self.folder, env=self.environment(), capture_output=True, text=True,
+            timeout=timeout, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode in (0, 1), done.stdout + done.stderr
+        answer = json.loads(done.stdout)
+        assert (answer["schema"], answer["version"]) == ("adaptive-scheduler doctor", 1)
+        return Said(done.returncode, answer["checks"])
+
+    def environment(self) -> Mapping[str, str]:
+        batch = {
+            "ADAPTIVE_SCHEDULER_LOCALBATCH": str(self.folder / "batch"),
+            "ADAPTIVE_SCHEDULER_LOCALBATCH_IDLE": "2",
+        }
+        return {**os.environ, "HOME": str(self.home), **batch, **self.environ}
+
+    def program(self, name: str, text: str) -> Path:
+        """Make a program that is found before others of its name."""
+        folder = self.folder / "bin"
+        folder.mkdir(exist_ok=True)
+        path = folder / name
+        path.write_text(text)
+        path.chmod(0o755)
+        if not self.environ.get("PATH", "").startswith(str(folder)):
+            self.environ["PATH"] = f"{folder}:{os.environ['PATH']}"
+        return path
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """This machine, with a home and a batch system of its own."""
+    return Machine(tmp_path)
+
+
+# --------------------------------------------------------------------------- networks
+
+
+class Networks:
+    """Two hosts: the manager's, with two networks, and a node, which has one of them.
+
+    They are network namespaces. The manager's host is 10.77.0.1 on ``shared`` and 10.88.0.1 on
+    ``other``; the node is 10.77.0.2.
+    """
+
+    def __init__(self) -> None:
+        self._sleepers = [
+            subprocess.Popen(["unshare", "--net", "sleep", "600"]) for _ in ("manager", "node")
+        ]
+        for one in self._sleepers:
+            _wait_for_namespace(one.pid)
+        here, there = (f"/proc/{one.pid}/ns/net" for one in self._sleepers)
+        self.manager, self.node = (["nsenter", f"--net={path}"] for path in (here, there))
+        self._make(self._sleepers[1].pid)
+
+    def _make(self, node: int) -> None:
+        for line in (
+            f"link add shared type veth peer name shared netns {node}",
+            "addr add 10.77.0.1/24 dev shared",
+            "link add other type veth peer name other2",
+            "addr add 10.88.0.1/24 dev other",
+            *(f"link set {name} up" for name in ("lo", "shared", "other", "other2")),
+        ):
+            self.ip(self.manager, line)
+        for line in ("addr add 10.77.0.2/24 dev shared", "link set lo up", "link set shared up"):
+            self.ip(self.node, line)
+
+    def ip(self, where: Sequence[str], line: str) -> None:
+        subprocess.run([*where, "ip", *line.split()], check=True)
+
+    def drop(self, ports: str) -> None:
+        """Let packets of the node to these ports of the manager's host vanish, as a firewall does."""
+        for line in (
+            "link add hole type veth peer name hole2",
+            "link set hole up",
+            "link set hole2 up",
+            "neigh add 10.77.0.1 lladdr 02:00:00:00:00:01 dev hole",
+            "route add 10.77.0.1/32 dev hole src 10.77.0.2 table 100",
+            f"rule add ipproto tcp dport {ports} table 100",
+        ):
+            self.ip(self.node, line)
+
+    def close(self) -> None:
+        for one in self._sleepers:
+            one.kill()
+            one.wait()
+
+
+def _wait_for_namespace(pid: int) -> None:
+    mine = Path("/proc/self/ns/net").readlink()
+    for _ in range(1000):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/ns/net").readlink() != mine:
+                return
+        subprocess.run(["sleep", "0.01"], check=True)
+    raise RuntimeError("unshare(1) has made no network")
+
+
+@contextlib.contextmanager
+def networks() -> Iterator[Networks]:
+    """Two hosts, until the end."""
+    need_root()
+    made = Networks()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def python_on(
+    machine: Machine, before: Sequence[str] = (), environ: Mapping[str, str] | None = None
+) -> Path:
+    """A Python that runs elsewhere, as that of a node does: behind a command, with an environment."""
+    words = " ".join([*before, "env", *(f"{k}={v}" for k, v in (environ or {}).items())])
+    return machine.program("node-python", f'#!/bin/sh\nexec {words} {sys.executable} "$@"\n')

@@ -1,0 +1,177 @@
+"""Faults that a job finds on its node; node and manager's host are networks of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adaptive_scheduler.runs.check import ClusterCheck, check
+from adaptive_scheduler.schedulers.local import LocalScheduler
+from tests.faces.doctor_world import LOCAL, Machine, Networks, machine, networks, python_on
+
+_ = machine
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[Networks]:
+    with networks() as made:
+        yield made
+
+
+@pytest.fixture
+def cluster(machine: Machine, hosts: Networks) -> Machine:
+    """The manager's host; jobs run on the node, because their Python enters it."""
+    machine.within = hosts.manager
+    python_on(machine, hosts.node)
+    return machine
+
+
+def job_on_node(cluster: Machine, *words: str) -> tuple[str, ...]:
+    return (*LOCAL, "--python", str(cluster.folder / "bin/node-python"), "--timeout", "60s", *words)
+
+
+# ------------------------------------------------------------------ the way back
+
+
+def test_one_of_two_interfaces_is_the_right_one(cluster: Machine) -> None:
+    said = cluster.doctor(*job_on_node(cluster))
+    found = said.fault("wrong-interface")
+    assert (said.code, found["level"]) == (0, "warning")
+    assert "interface=10.77.0.1" in found["remedy"]
+    mended = cluster.doctor(*job_on_node(cluster, "--interface", "10.77.0.1"))
+    assert (mended.code, mended.faults) == (0, set())
+
+
+def test_the_wrong_interface(cluster: Machine) -> None:
+    said = cluster.doctor(*job_on_node(cluster, "--interface", "other"))
+    found = said.fault("manager-unreachable")
+    assert "10.88.0.1" in found["found"]
+    assert "unreachable" in found["found"]
+    assert "interface=" in found["remedy"]
+    assert "--as-job" in found["remedy"]
+    assert said.faults == {"manager-unreachable"}, "the rest of the node is looked at, too"
+
+
+def test_ports_that_a_firewall_drops_and_those_that_are_open(
+    cluster: Machine, hosts: Networks
+) -> None:
+    hosts.drop("40000-49999")
+    shut = cluster.doctor(*job_on_node(cluster, "--interface", "shared", "--ports", "40000-40100"))
+    found = shut.fault("firewall")
+    assert "10.77.0.1:40" in found["found"]
+    assert "--as-job" in found["remedy"]
+    mended = cluster.doctor(
+        *job_on_node(cluster, "--interface", "shared", "--ports", "30000-30100")
+    )
+    assert (mended.code, mended.faults) == (0, set())
+
+
+def test_an_address_that_is_another_hosts_too(cluster: Machine, hosts: Networks) -> None:
+    hosts.ip(hosts.manager, "addr add 10.99.0.1/32 dev lo")
+    hosts.ip(hosts.node, "addr add 10.99.0.1/32 dev lo")
+    said = cluster.doctor(*job_on_node(cluster, "--interface", "10.99.0.1"))
+    assert "connection refused" in said.fault("port-refused")["found"]
+
+
+# ------------------------------------------------------------------ its clock and its Python
+
+
+def sitecustomize(machine: Machine, text: str) -> tuple[str, ...]:
+    """A Python that runs this before anything else."""
+    folder = machine.folder / "site"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(text)
+    python = python_on(machine, environ={"PYTHONPATH": str(folder)})
+    return (*LOCAL, "--python", str(python), "--timeout", "60s")
+
+
+def test_a_clock_that_is_ahead(machine: Machine) -> None:
+    words = sitecustomize(
+        machine, "import time\nreal = time.time\ntime.time = lambda: real() + 3600\n"
+    )
+    said = machine.doctor(*words)
+    found = said.fault("clock-skew")
+    assert (said.code, found["level"]) == (0, "warning")
+    assert "ahead of this host's" in found["found"]
+    seconds = int(found["found"].partition(" s ")[0].rpartition(" ")[2])
+    assert 3500 < seconds <= 3600
+    assert "NTP" in found["remedy"]
+
+
+def test_another_python(machine: Machine) -> None:
+    """It says that it is 3.99: what a job compares is this number."""
+    words = sitecustomize(
+        machine,
+        "import sys\n"
+        "class Version(tuple):\n"
+        "    major, minor, micro, releaselevel, serial = 3, 99, 0, 'final', 0\n"
+        "sys.version_info = Version(sys.version_info)\n",
+    )
+    found = machine.doctor(*words).fault("other-python")
+    assert "Python 3.99" in found["found"]
+    assert "python_executable=" in found["remedy"]
+
+
+def test_another_version_of_a_package(machine: Machine) -> None:
+    info = machine.folder / "site/adaptive-99.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: adaptive\nVersion: 99.0\n")
+    python = python_on(machine, environ={"PYTHONPATH": str(info.parent)})
+    said = machine.doctor(*LOCAL, "--python", str(python), "--timeout", "60s")
+    assert "adaptive 99.0" in said.fault("other-python")["found"]
+
+
+def test_an_environment_that_the_node_does_not_have(machine: Machine) -> None:
+    said = machine.doctor(*LOCAL, "--python", "/no/such/env/bin/python", "--timeout", "60s")
+    found = said.fault("python-missing")
+    assert "/no/such/env/bin/python" in found["found"]
+    assert "shared file system" in found["remedy"]
+
+
+def test_a_python_that_lacks_this_package(machine: Machine, tmp_path: Path) -> None:
+    """As the system's own Python on a node where the environment is not activated."""
+    bare = machine.program("bare", f'#!/bin/sh\nexec {python_on(machine)} -I -S "$@"\n')
+    said = machine.doctor(*LOCAL, "--python", str(bare), "--timeout", "60s")
+    found = said.fault("package-missing")
+    assert "No module named 'adaptive_scheduler'" in found["found"]
+    assert "setup=" in found["remedy"]
+
+
+def test_a_launcher_that_the_node_does_not_have(machine: Machine) -> None:
+    two = ("--scheduler", "local", "--cores", "2", "--max-cores", "2", "--timeout", "60s")
+    said = machine.doctor(*two, "--mpiexec", "/no/such/mpiexec")
+    assert "/no/such/mpiexec" in said.fault("launcher-missing-there")["found"]
+    assert "launcher-missing" in said.faults, "it was not here either"
+
+
+def test_a_job_that_dies_of_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCALBATCH", str(tmp_path / "batch"))
+    monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCALBATCH_IDLE", "2")
+    scheduler = LocalScheduler(
+        cores=1, executor_type="sequential", setup="echo the licence has run out; exit 7"
+    )
+    (resources,), _ = scheduler.shapes(1)
+    trial = ClusterCheck(scheduler, resources, tmp_path, tmp_path, timeout=60.0, visible=2.0)
+    (found,) = [one for one in check(trial) if not one.ok]
+    assert found.fault == "job-died"
+    assert "the licence has run out" in found.remedy
+
+
+def test_workers_that_die(machine: Machine) -> None:
+    """Each process that is a worker of a pool ends before it has answered."""
+    folder = machine.folder / "site"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import os, sys\nif 'multiprocessing' in ' '.join(sys.orig_argv):\n    os._exit(3)\n"
+    )
+    python = python_on(machine, environ={"PYTHONPATH": str(folder)})
+    pool = ("--scheduler", "local", "--cores", "1", "--max-cores", "1", "--executor-type", "process-pool")  # fmt: skip
+    said = machine.doctor(*pool, "--python", str(python), "--timeout", "90s")
+    assert "output" in said.fault("workers-silent")["remedy"]
+
+
+def test_a_job_that_does_not_start_in_time(machine: Machine) -> None:
+    said = machine.doctor(*LOCAL, "--setup", "sleep 1000", "--timeout", "3s")
+    assert "timeout=1h" in said.fault("job-waits")["remedy"]

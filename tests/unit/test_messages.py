@@ -14,6 +14,7 @@ from adaptive_scheduler.core.wire.messages import (
     VERSION,
     Assigned,
     Beat,
+    ChangeMaxJobs,
     Claim,
     Fail,
     Finish,

@@ -106,6 +106,12 @@ def test_an_interface_that_is_not_here_and_ports_that_are_taken(machine: Machine
     assert str(port) in found["found"]
 
 
+def test_what_is_typed_wrong_is_no_fault_of_the_machine() -> None:
+    done = CliRunner().invoke(app, ["doctor", *HERE, "--ports", "many"])
+    assert done.exit_code == 2
+    assert "50000-50100" in done.output
+
+
 def test_a_host_without_a_network(machine: Machine) -> None:
     need_root()
     machine.within = ["unshare", "--net"]

@@ -24,7 +24,8 @@ HERE = (*LOCAL, "--no-job")
 
 
 def test_a_machine_with_nothing_wrong(machine: Machine) -> None:
-    said = machine.doctor(*HERE)
+    said = machine.doctor(*HERE, "--folder", "new/study")
+    assert not (machine.folder / "new").exists(), "it leaves nothing"
     assert (said.code, said.faults) == (0, set())
     assert [one["check"] for one in said.checks][:2] == ["programs", "profile"]
 

@@ -33,6 +33,7 @@ ROWS = {
     "learners": "learners",
     "import": "import_cost",
     "manager": "manager",
+    "report": "run_history",
     "storm": "storm",
     "submit": "submit",
     "campaign": "makespan",
@@ -52,6 +53,7 @@ ROWS = {
     "ranked": "tasks.ranked",
     "prioritise": "tasks.prioritise",
     "million": "tasks.million",
+    "view": "view",
 }
 
 #: What a row may raise; the others are measured nevertheless.

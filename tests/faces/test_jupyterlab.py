@@ -117,6 +117,12 @@ def command(page: Any, name: str, arguments: str = "{}") -> None:
     page.evaluate(f"() => {{ jupyterapp.commands.execute('{name}', {arguments}); }}")
 
 
+def view_below(page: Any, code: str) -> Any:
+    """The view below the first cell of code that has this text."""
+    cell = page.locator(".jp-CodeCell").filter(has=page.locator(".cm-content", has_text=code)).first
+    return cell.locator(".adaptive-scheduler")
+
+
 def do(page: Any, view: Any, action: str) -> None:
     """Press a button of the view, and answer yes."""
     view.locator(f"[data-action={action}]").first.click()
@@ -127,7 +133,7 @@ def test_a_run_is_watched_cancelled_and_found_again(lab: str, page: Any, picture
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     run_first_cells(page, lab, 9)
-    view = page.locator(".adaptive-scheduler").first
+    view = view_below(page, "run_manager.info()")
     playwright.expect(view.locator(".as-sentence")).to_contain_text("Running", timeout=PATIENCE)
 
     rows = view.locator(".as-spacer .as-tr")
@@ -154,14 +160,18 @@ def test_a_run_is_watched_cancelled_and_found_again(lab: str, page: Any, picture
     playwright.expect(view.locator(".as-result")).to_contain_text("cancelled", timeout=PATIENCE)
     playwright.expect(view.locator(".as-sentence")).to_contain_text("5 cancelled", timeout=PATIENCE)
 
+    other = view_below(page, "run_manager.start()")  # the run as the last line of a cell
+    playwright.expect(other.locator(".as-sentence")).to_contain_text(
+        "5 cancelled", timeout=PATIENCE
+    )
+
     command(page, "notebook:restart-kernel")
     page.locator(".jp-Dialog .jp-mod-accept").click()
     command(page, "notebook:insert-cell-below")
     page.keyboard.press("Enter")
     page.keyboard.insert_text(ATTACH)
     page.keyboard.press("Shift+Enter")
-    again = page.locator(".adaptive-scheduler").last
-    playwright.expect(page.locator(".adaptive-scheduler")).not_to_have_count(1, timeout=PATIENCE)
+    again = view_below(page, "attach(")
     playwright.expect(again.locator(".as-sentence")).to_contain_text(
         "5 cancelled", timeout=PATIENCE
     )

@@ -29,7 +29,7 @@ def ids(table: RowTable, **asked: object) -> list[int]:
 
 @pytest.fixture
 def table() -> RowTable:
-    return table_of(learners(12), {}, "learner")
+    return table_of(learners(12), {}, "learner", "/data/")
 
 
 def test_a_page_has_the_rows_that_are_visible(table: RowTable) -> None:

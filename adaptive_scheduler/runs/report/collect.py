@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import platform
+import sys
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.paths import PACKAGE, RunFolder
 from adaptive_scheduler.core.rows.row import TASK, Item, TaskItem
 from adaptive_scheduler.core.rows.task_results import may_have_raised
 from adaptive_scheduler.errors import USER_RAISES
@@ -33,8 +34,6 @@ from adaptive_scheduler.runs.views.status import RunSnapshot
 
 #: Packages whose versions a reader may ask for.
 _PACKAGES = ("adaptive", "numpy", "cloudpickle", "mpi4py")
-#: The distribution's own name.
-_OWN = "adaptive-scheduler-mpi"
 #: Settings that say nothing of the run as such.
 _NO_PARAMETERS = ("run", "environment", "kind", "url", "interface", "ports")
 #: Settings that mean something for learners alone.
@@ -142,7 +141,7 @@ def _parameters(config: RunConfig, tables: Tables) -> dict[str, Any]:
 
 def _versions(config: RunConfig) -> dict[str, str]:
     """Versions as the run was started with; what it does not tell is as it is here."""
-    found = {"adaptive_scheduler": _version(_OWN), "python": platform.python_version()}
+    found = {PACKAGE: sys.modules[PACKAGE].__version__, "python": platform.python_version()}
     found.update({name: version for name in _PACKAGES if (version := _version(name))})
     if config.environment is not None:
         found.update(config.environment.versions)

@@ -70,9 +70,7 @@ class PublicScheduler(Scheduler):
         """Return the same with a value in the place of each callable, which is called."""
         made = copy.copy(self)
         vars(made)["_options"] = {
-            key: tuple(_of_place(key, one) for one in value)
-            if isinstance(value, tuple)
-            else value
+            key: tuple(_of_place(key, one) for one in value) if isinstance(value, tuple) else value
             for key, value in self._options.items()
         }
         PublicScheduler._check(made)

@@ -85,8 +85,8 @@ function facts(pairs) {
   return el("dl", { class: "as-facts" }, ...pairs.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))]));
 }
 
-function plain(names, lines, numbers = []) {
-  const cell = (tag, value, place) => el(tag, numbers.includes(place) ? { class: "as-number" } : {}, value instanceof Node ? value : String(value));
+function plain(names, lines, numbers = [], words = []) {
+  const cell = (tag, value, place) => el(tag, { class: numbers.includes(place) ? "as-number" : words.includes(place) ? "as-word" : null }, value instanceof Node ? value : String(value));
   return el("table", { class: "as-plain" },
     el("thead", {}, el("tr", {}, ...names.map((name, place) => cell("th", name, place)))),
     el("tbody", {}, ...lines.map((line) => el("tr", {}, ...line.map((value, place) => cell("td", value, place))))));
@@ -300,7 +300,7 @@ function draw(root) {
   const report = el("article", { class: "as-report" }, el("h1", {}, data.title), facts(data.head),
     ...data.remarks.map((text) => el("p", { class: "as-note" }, text)), view, use(), jobs(tip),
     el("div", { class: "as-columns as-wide-last" }, section("Waiting in the queue", facts(data.waits)),
-      data.slowest.length ? section(`Slowest ${data.kind}s`, plain(["no.", "name", "phase", "worked for", "tries"], data.slowest, [0, 3, 4])) : null),
+      data.slowest.length ? section(`Slowest ${data.kind}s`, plain(["no.", "name", "phase", "worked for", "tries"], data.slowest, [0, 3, 4], [2])) : null),
     failures(), retries(),
     el("div", { class: "as-columns" }, section("Settings", facts(data.parameters)), section("Versions", facts(data.versions))), tip);
   root.append(report);

@@ -21,6 +21,8 @@ THERE = (
     "task",
     "prioritise",
     "pool",
+    "doctor",
+    "check",
 )
 CLI = "adaptive_scheduler.cli"
 

@@ -20,13 +20,14 @@ VERSION = "0.93.2"
 PACKAGES = (f"pipefunc=={VERSION}", "networkx==3.6.1", "pytest-asyncio==1.5.0")
 #: Its tests that use adaptive_scheduler.
 FILES = ("map/test_adaptive_slurm_executor.py", "map/test_adaptive_scheduler.py", "test_helpers.py")
-#: The same pipeline again in other ways of pipefunc: each takes ten seconds on a real Slurm.
+#: The same pipeline in other ways of pipefunc: ten jobs each, which take ten seconds on two free cores.
 LEFT_OUT = (
     "test_adaptive_slurm_executor[generation-True-False]",
     "test_adaptive_slurm_executor[generation-False-False]",
     "test_adaptive_slurm_executor[eager-False-False]",
     "test_pipeline_no_resources[False-False]",
     "test_with_nested_pipefunc[False-map]",
+    "test_with_nested_pipefunc[False-element]",
 )
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(290)]

@@ -40,6 +40,16 @@ _LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)]*)?\))")
 _FENCE = {".py": "python", ".sh": "bash", ".yaml": "yaml", ".md": "markdown"}
 
 
+def on_config(config: Any) -> Any:
+    """Put pages that mkdocs.yml does not name at the end of the how-tos."""
+    named = set(re.findall(r"[\w/-]+\.md", str(config.nav)))
+    folder = Path(config.docs_dir)
+    written = {path.relative_to(folder).as_posix() for path in folder.rglob("*.md")}
+    (guides,) = (section["How to"] for section in config.nav if "How to" in section)
+    guides += sorted(name for name in written - named if not name.startswith("option_examples/"))
+    return config
+
+
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages."""
     texts = {page: (ROOT / name).read_text() for name, page in PAGES.items()}

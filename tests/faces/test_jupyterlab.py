@@ -182,6 +182,10 @@ def test_a_run_is_watched_cancelled_and_found_again(lab: str, page: Any, picture
     assert errors == []
 
 
+#: Ends when what has changed is drawn.
+_DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
 def photograph(page: Any, view: Any, pictures: Path, name: str) -> None:
     """Keep pictures in both themes and two widths; nothing is cut, nothing overlaps."""
     for theme in ("Light", "Dark"):
@@ -189,7 +193,7 @@ def photograph(page: Any, view: Any, pictures: Path, name: str) -> None:
         playwright.expect(view).to_have_attribute("data-theme", theme.lower(), timeout=PATIENCE)
         for width in (1280, 1920):
             page.set_viewport_size({"width": width, "height": 2400})
-            page.wait_for_timeout(500)  # a picture may be early, and is only looked at
+            page.evaluate(_DRAWN)
             view.screenshot(path=pictures / f"jupyterlab-{name}-{theme.lower()}-{width}.png")
             assert faults(view) == []
     page.set_viewport_size({"width": 1280, "height": 900})

@@ -14,7 +14,7 @@ from adaptive_scheduler.core.history.core_use import PARTS, core_use, waits
 from adaptive_scheduler.core.history.records import How, RunHistory, Tally
 from adaptive_scheduler.core.history.series import series
 from adaptive_scheduler.core.history.thin import add_tally
-from adaptive_scheduler.core.rows.row import DONE, FAILED, OVER, Item, TaskItem
+from adaptive_scheduler.core.rows.row import DONE, FAILED, OVER, TASK, Item, TaskItem
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.runs.report.chart import chart
 from adaptive_scheduler.runs.report.figures import (
@@ -236,6 +236,11 @@ COLUMNS = (
     ("seconds", "seconds", "number"), ("points", "points", "number"), ("loss", "loss", "number"),
     ("reason", "reason", "text"),
 )  # fmt: skip
+
+
+def without_unused(row: Sequence[Any], kind: str) -> list[Any]:
+    """Leave out the columns that tasks do not have; of a row, or of `COLUMNS`."""
+    return list(row) if kind != TASK else [*row[:7], *row[9:]]
 
 
 def begun_and_ended(

@@ -114,7 +114,8 @@ def _failures(report: RunReport) -> str:
     for one in report.failures:
         parts.append(f"### {_times(one.count)}{escape(one.reason)}")
         named = [
-            f"{item} ({escape(name)})" for item, name in zip(one.items, one.names, strict=False)
+            str(item) if name == f"{report.run.kind} {item}" else f"{item} ({escape(name)})"
+            for item, name in zip(one.items, one.names, strict=False)
         ]
         more = " and others" if one.count > len(named[:10]) else ""
         parts.append(f"{report.run.kind}{'s' * (one.count > 1)} {', '.join(named[:10])}{more}")

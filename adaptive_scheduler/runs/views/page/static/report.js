@@ -280,7 +280,7 @@ function jobs(tip) {
 function failures() {
   if (!data.failures.length) return section("Failures", el("p", { class: "as-note" }, "None."));
   return section("Failures", ...data.failures.map((one) => {
-    const names = one.items.map((item, place) => `${item}${one.names[place] ? ` (${one.names[place]})` : ""}`).slice(0, 10).join(", ");
+    const names = one.items.map((item, place) => `${item}${one.names[place] && one.names[place] !== `${data.kind} ${item}` ? ` (${one.names[place]})` : ""}`).slice(0, 10).join(", ");
     const more = one.count > Math.min(10, one.items.length) ? ` and ${(one.count - Math.min(10, one.items.length)).toLocaleString("en")} more` : "";
     return el("div", {}, el("h3", {}, one.count > 1 ? `${one.count.toLocaleString("en")} times: ${one.reason}` : one.reason),
       el("p", { class: "as-note" }, `${data.kind}${one.count === 1 ? "" : "s"} ${names}${more}`),

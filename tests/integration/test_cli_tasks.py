@@ -32,6 +32,7 @@ from adaptive_scheduler.runs.driver.start_run import start_run
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run_manager import run_folder
 from adaptive_scheduler.scheduler import Here, LocalScheduler
+from tests.unit.test_json import check
 
 PATIENCE = 60.0
 #: As a person may call a folder and a task.
@@ -152,6 +153,14 @@ def test_all_of_one_task_is_shown(ended: RunFolder) -> None:
     (found,) = read("task", ended.home, "13")
     assert (found["state"], found["code"], found["output_tail"]) == ("failed", 3, "hello 3")
     assert Path(found["log"]).read_text() == "hello 3\n"
+
+
+def test_json_of_real_tasks_is_as_its_schema_says(ended: RunFolder) -> None:
+    for number in (0, 1, 12):
+        check("task", read("task", ended.home, number)[0])
+    for line in read("tasks", ended.home):
+        check("tasks", line)
+    check("status", read("status", ended.home, code=1)[0])
 
 
 def test_a_run_that_is_over(ended: RunFolder) -> None:

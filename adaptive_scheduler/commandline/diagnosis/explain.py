@@ -11,6 +11,7 @@ from adaptive_scheduler.commandline.input.arguments import AsJson
 from adaptive_scheduler.commandline.input.find_learner import find_learner
 from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.input.find_tasks import one_task
+from adaptive_scheduler.commandline.input.parsing.completion import complete_run_and_items
 from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.json_lines import print_json
 from adaptive_scheduler.commandline.output.option_names import in_option_names
@@ -32,6 +33,7 @@ def explain(
             "and a learner (its number, its fname or the end of it), a task (its id, name or key) "
             "or a job (the batch system's id).",
             metavar="[RUN] ITEM|JOB",
+            autocompletion=complete_run_and_items,
         ),
     ],
     is_job: Annotated[

@@ -7,6 +7,11 @@ from typing import Annotated
 
 import typer
 
+from adaptive_scheduler.commandline.input.parsing.completion import (
+    complete_run,
+    complete_run_and_items,
+)
+
 #: A run; the only one below the current folder if it is left out.
 OptionalRun = Annotated[
     Path | None,
@@ -14,6 +19,7 @@ OptionalRun = Annotated[
         help="The run: its folder, its database or its .run folder. Default: the only run below "
         "the current folder.",
         metavar="RUN",
+        autocompletion=complete_run,
         readable=False,  # find_run says whose it is
     ),
 ]
@@ -24,6 +30,7 @@ RunAndItems = Annotated[
         help="The run, which may be left out if there is only one below the current folder; and "
         "learners (numbers, fnames or their ends) or tasks (ids, ranges such as 20-29, names).",
         metavar="[RUN] [LEARNER|TASK ...]",
+        autocompletion=complete_run_and_items,
         show_default=False,
     ),
 ]
@@ -34,6 +41,7 @@ RunAndName = Annotated[
         help="The run, which may be left out if there is only one below the current folder; and "
         "the pool's name.",
         metavar="[RUN] NAME",
+        autocompletion=complete_run,
     ),
 ]
 Watch = Annotated[

@@ -12,6 +12,7 @@ from adaptive_scheduler.commandline.input.arguments import DryRun, Tag
 from adaptive_scheduler.commandline.input.find_run import split_run
 from adaptive_scheduler.commandline.input.find_tasks import chosen_tasks
 from adaptive_scheduler.commandline.input.options import CommandWithAliases
+from adaptive_scheduler.commandline.input.parsing.completion import complete_run_and_items
 from adaptive_scheduler.commandline.output.dry_run import UNFINISHED, count_in, would
 from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.terminal import print_line
@@ -43,6 +44,7 @@ def prioritise(
             "tasks (ids, ranges such as 20-29, names), unless --tag is given; and, unless "
             "--priority is given, the new priority: a number, the highest goes first.",
             metavar="[RUN] [TASK ...] [PRIORITY]",
+            autocompletion=complete_run_and_items,
         ),
     ] = None,
     tag: Tag = None,

@@ -11,6 +11,7 @@ from rich.text import Text
 from adaptive_scheduler.commandline.input.arguments import AsJson
 from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.input.find_tasks import one_task
+from adaptive_scheduler.commandline.input.parsing.completion import complete_run_and_items
 from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.json_lines import print_json
 from adaptive_scheduler.commandline.output.terminal import console, print_line, quoted
@@ -26,6 +27,7 @@ def task(
             help="The run, which may be left out if there is only one below the current folder, "
             "and a task: its id, its name or its key.",
             metavar="[RUN] TASK",
+            autocompletion=complete_run_and_items,
         ),
     ],
     lines: Annotated[

@@ -17,7 +17,7 @@ from tests.install.test_wheel import ROOT, run
 
 VERSION = "0.93.2"
 #: With it what it needs; everything else is that of this environment.
-PACKAGES = (f"pipefunc=={VERSION}", "networkx==3.6.1", "pytest-asyncio==1.5.0")
+PACKAGES = (f"pipefunc=={VERSION}", "networkx==3.6.1", "pytest-asyncio==1.5.0", "xarray==2026.9.0")
 #: Its tests that use adaptive_scheduler.
 FILES = ("map/test_adaptive_slurm_executor.py", "map/test_adaptive_scheduler.py", "test_helpers.py")
 #: The same pipeline in other ways of pipefunc: ten jobs each, which take ten seconds on two free cores.

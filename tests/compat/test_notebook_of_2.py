@@ -12,7 +12,7 @@ from jupyter_client.manager import start_new_kernel
 
 from tests.compat.cells import CELLS
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 
 
 def run_cell(client: Any, code: str, seconds: float) -> str:
@@ -35,7 +35,7 @@ def test_its_cells_run_in_order(in_slurm: Path) -> None:
     manager, client = start_new_kernel(kernel_name="python3", startup_timeout=120)
     try:
         begin = time.monotonic()
-        printed = [run_cell(client, code, 120) for code in CELLS]
+        printed = [run_cell(client, code, 300) for code in CELLS]
         took = time.monotonic() - begin
     finally:
         client.stop_channels()

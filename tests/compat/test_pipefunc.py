@@ -17,7 +17,7 @@ from tests.install.test_wheel import ROOT, run
 
 VERSION = "0.93.2"
 #: With it what it needs; everything else is that of this environment.
-PACKAGES = (f"pipefunc=={VERSION}", "networkx==3.6.1", "pytest-asyncio==1.5.0")
+PACKAGES = (f"pipefunc=={VERSION}", "networkx==3.6.1", "pytest-asyncio==1.5.0", "xarray==2026.9.0")
 #: Its tests that use adaptive_scheduler.
 FILES = ("map/test_adaptive_slurm_executor.py", "map/test_adaptive_scheduler.py", "test_helpers.py")
 #: The same pipeline in other ways of pipefunc: ten jobs each, which take ten seconds on two free cores.
@@ -30,7 +30,7 @@ LEFT_OUT = (
     "test_with_nested_pipefunc[False-element]",
 )
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(290)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1500)]
 
 
 def link(source: str, target: str) -> None:
@@ -47,12 +47,12 @@ def link(source: str, target: str) -> None:
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python in an environment of its own: what is installed here, and pipefunc."""
     folder = tmp_path_factory.mktemp("with pipefunc")
-    run([sys.executable, "-m", "venv", folder], folder, 120)
+    run([sys.executable, "-m", "venv", folder], folder, 300)
     found = folder / "bin" / "python"
     pip = [found, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     (site,) = folder.glob("lib/python*/site-packages")
     shutil.copytree(sysconfig.get_path("purelib"), site, copy_function=link, dirs_exist_ok=True)
-    run([*pip, "install", "--no-deps", *PACKAGES], folder, 120)
+    run([*pip, "install", "--no-deps", *PACKAGES], folder, 300)
     return found
 
 
@@ -62,7 +62,7 @@ def its_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sources")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     only = ["--no-deps", "--no-binary", "pipefunc", "-d", folder]
-    run([*pip, "download", *only, f"pipefunc=={VERSION}"], folder, 120)
+    run([*pip, "download", *only, f"pipefunc=={VERSION}"], folder, 300)
     with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
         archive.extractall(folder, filter="data")
     shutil.move(next(folder.glob("*/tests")), folder / "tests")
@@ -84,7 +84,7 @@ def results(python: Path, folder: Path, *words: str, seconds: float) -> dict[str
 
 
 def test_a_pipeline_runs_in_jobs(python: Path, in_slurm: Path) -> None:
-    printed = run([python, ROOT / "tests/compat/pipefunc_pipeline.py"], in_slurm, 150)
+    printed = run([python, ROOT / "tests/compat/pipefunc_pipeline.py"], in_slurm, 400)
     assert printed.splitlines()[-1] == "total 16"
 
 
@@ -92,13 +92,13 @@ def test_its_tests_of_slurm_pass(python: Path, its_tests: Path, in_slurm: Path) 
     del in_slurm
     first = f"tests/{FILES[0]}::"
     chosen = [f"--deselect={first}{name}" for name in LEFT_OUT]
-    found = results(python, its_tests, *(f"tests/{name}" for name in FILES), *chosen, seconds=250)
+    found = results(python, its_tests, *(f"tests/{name}" for name in FILES), *chosen, seconds=900)
     assert found["passed"] >= 60
     assert "failed" not in found
 
 
 def test_its_map_tests_pass_beside_ours(python: Path, its_tests: Path) -> None:
     others = [f"--ignore=tests/{name}" for name in FILES]
-    found = results(python, its_tests, "tests/map", *others, "-n", "2", seconds=280)
+    found = results(python, its_tests, "tests/map", *others, "-n", "2", seconds=900)
     assert found["passed"] >= 300
     assert "failed" not in found

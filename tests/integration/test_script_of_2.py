@@ -25,7 +25,7 @@ SCRIPT = """
 """
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_its_script_runs_the_learners_of_the_run(tmp_path: Path) -> None:
     called = tmp_path / "called"
     script = tmp_path / "my script.py"
@@ -38,7 +38,7 @@ def test_its_script_runs_the_learners_of_the_run(tmp_path: Path) -> None:
         run_script=script, folder=tmp_path / "run", interval=1, initializers=[lambda: called.touch()],
     )  # fmt: skip
     assert run_manager.start() is run_manager
-    assert run_manager.wait(90).over
+    assert run_manager.wait(200).over
     assert str(run_manager.status()) == "finished"
     assert called.exists()
     assert run_manager.load_learners()[0].data == {0: 2, 1: 4, 2: 6}

@@ -3,7 +3,7 @@
 # make lock    update the versions that tests, demo and CI install (requirements.lock)
 # make test-newest   all tests with the newest of everything; make test-oldest: with the oldest that is allowed
 # make quick   for your own loop: lint, unit and contract tests, a short simulation (under 90 s)
-# make test-all   what needs longer than make test, which comes first: 5,000 histories of learners and of tasks, planted bugs, campaigns, a wheel, a browser, CPython's tests of futures (30 minutes)
+# make test-all   what needs longer than make test, which comes first: 5,000 histories of learners and of tasks, planted bugs, campaigns, wheels, a browser, what was written for adaptive-scheduler 2, CPython's tests of futures (35 minutes)
 # make soak    try to break it for MINUTES=30, on two private Slurms
 # make chaos   break a real Slurm and all that runs on it for MINUTES=10 (SEED=7: the same faults again)
 # make simulate   live through SEEDS=1000 histories of whole runs in virtual time (5-900: these; 77-77 TRACE=1: one, shown); of learners, and as many of tasks
@@ -47,6 +47,7 @@ test-all: .venv/installed-dev
 	$(BIN)/python -m tests.optimiser_campaign --kills 20 --walltimes 3
 	$(BIN)/python -m pytest tests/install
 	$(BIN)/python -m pytest tests/faces
+	$(BIN)/python -m pytest tests/compat
 	$(BIN)/python -m pytest -n 2 --dist load tests/cpython
 
 MINUTES ?= 30

@@ -12,6 +12,7 @@ from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.output import exit_codes
 from adaptive_scheduler.commandline.output.errors import reports_errors
 from adaptive_scheduler.commandline.output.json_lines import plain, print_json
+from adaptive_scheduler.commandline.output.option_names import for_command_line
 from adaptive_scheduler.commandline.output.terminal import console, exit_with
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def status(
         elif watch:
             code = watch_to_end(client)
         else:
-            snapshot = client.snapshot("all" if everything else "active")
+            snapshot = for_command_line(client.snapshot("all" if everything else "active"))
             console.print(render.overview(snapshot, None if everything else _ROWS))
             code = exit_codes.of_snapshot(snapshot)
     exit_with(code)

@@ -11,6 +11,9 @@ from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.manager.persistence import Persistence
 
+#: What people ask.
+EXPLAIN_REQUESTS = frozenset((Explain,))
+
 
 class Explainer:
     """Tells people what keeps an item or a job; changes nothing.

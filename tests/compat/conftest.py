@@ -12,10 +12,10 @@ from tests.clusters.slurm import PrivateSlurm, missing_programs
 
 @pytest.fixture(scope="session")
 def large_slurm() -> Iterator[PrivateSlurm]:
-    """Two nodes of 24 cores: pipefunc's tests ask for 20 on one."""
+    """Two nodes that claim 120 cores: the tests of pipefunc ask for a hundred at a time."""
     if missing_programs():
         pytest.skip(f"not installed: {', '.join(missing_programs())}")
-    cluster = PrivateSlurm(nodes=2, cores_per_node=24)
+    cluster = PrivateSlurm(nodes=2, cores_per_node=120)
     try:
         yield cluster.start()
     finally:

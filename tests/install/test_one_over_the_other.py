@@ -13,7 +13,6 @@ import pytest
 from tests.install.test_wheel import ROOT, run
 
 UPSTREAM = "adaptive-scheduler==2.17.2"
-FORMER = "adaptive_scheduler_mpi"
 
 
 @pytest.fixture(scope="module")

@@ -323,7 +323,7 @@ def test_fault_30_what_a_job_printed_is_shown_whatever_its_bytes(accidents: Acci
     run = accidents.make([adaptive.Learner1D(square, (-1, 1))], {"setup": setup})
     run.start()
     with pytest.raises(RunError, match=r"(?s)held: all of the first 2 jobs died.*vu"):
-        run.wait(40)
+        run.wait(120)
     assert "vu" in run.status().text
     run.info()
     assert RunManager.attach(run.folder.home).status() == "held"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -295,3 +297,14 @@ def test_an_executor_before_its_start(tmp_path: Path) -> None:
         executor.submit(abs, 1)
     with pytest.raises(InputError, match="size_per_learner=0 must be"):
         SlurmExecutor(size_per_learner=0)
+
+
+def test_a_scheduler_that_slurm_run_made_can_be_pickled_where_nothing_else_was_imported() -> None:
+    code = (
+        "import cloudpickle\n"
+        "from adaptive_scheduler.runs.compat.batch.slurm_scheduler import slurm_scheduler\n"
+        "made = slurm_scheduler({'partition': 'p', 'nodes': 1, 'cores_per_node': 2}, None)\n"
+        "print(len(cloudpickle.dumps(made)) < 2000)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "True"

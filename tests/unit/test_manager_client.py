@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler.core.wire.reasons import Explain
+from adaptive_scheduler.core.rows.row import QUEUED, Item
 from adaptive_scheduler.errors import ManagerUnreachableError
 from adaptive_scheduler.runs.manager_client import ManagerClient
-from adaptive_scheduler.runs.reasons import explain
+from adaptive_scheduler.runs.reasons.explain import explain_item
+from tests.unit.test_explain import stored
 
 
 def never_answers() -> int:
@@ -45,13 +46,15 @@ def test_without_a_manager_nobody_is_asked(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     ("lives", "told"),
-    [((False,), None), ((True, False), None), ((True, True), "it does not answer.")],
-)
-def test_a_task_is_explained_also_while_its_manager_ends_or_hangs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: tuple[bool, ...], told: str | None
+    [((False,), "this run has no manager"), ((True, False), "this run has no manager"),
+     ((True, True), "its manager does not say: it does not answer.")],
+)  # fmt: skip
+def test_an_item_is_explained_also_while_its_manager_ends_or_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: tuple[bool, ...], told: str
 ) -> None:
-    """From the database, and with the reason why the manager that there is does not say more."""
+    """What its manager says of it is the smaller part."""
     client = client_of(tmp_path, monkeypatch, *lives)
     monkeypatch.setattr(client, "ask", lambda _question: never_answers())
-    monkeypatch.setattr(explain, "_from_disk", lambda _folder, _question, silence="": silence)
-    assert explain._ask(client, Explain(0)) == told
+    client.folder = stored(tmp_path, [Item(0, "/a", QUEUED)])
+    (reason,) = explain_item(client, 0).reasons
+    assert reason.text.startswith(told)

@@ -80,8 +80,11 @@ def test_detect_refuses_an_unknown_system() -> None:
 def test_the_public_module_has_its_names() -> None:
     public = adaptive_scheduler.scheduler
     assert public.LocalScheduler is LocalScheduler
-    assert set(dir(public)) >= {"Here", "LocalScheduler", "PBS", "SLURM"}
-    assert [name for name in public.__all__ if not hasattr(public, name)] == []
-    assert (public.SLURM.__name__, public.PBS.__name__) == ("SLURM", "PBS")
+    classes = ["Here", "LocalScheduler", "PBS", "SLURM"]
+    assert {*classes, "BaseScheduler", "DefaultScheduler"} <= set(dir(public))
+    for name in classes:
+        assert getattr(public, name).__name__ == name
+    for name in ("slurm", "pbs"):
+        assert issubclass(getattr(public, name.upper()), registry.scheduler_class(name))
     with pytest.raises(AttributeError, match="LSF"):
         _ = public.LSF

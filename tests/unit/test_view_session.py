@@ -109,7 +109,10 @@ def test_nothing_is_told_while_nothing_changes(source: FakeSource) -> None:
     assert [session.tick() for _ in range(20)] == [[]] * 20
     source.now += LIFE_SIGN + 1
     source.last.time = source.now
-    assert session.tick() == [{"type": "alive"}]
+    assert kinds(session.tick()) == [
+        "summary",
+        "rows",
+    ]  # a sign of life, and what was lost on its way
     assert session.tick() == []
 
 
@@ -200,6 +203,9 @@ def test_a_run_that_could_never_be_read_says_why(source: FakeSource) -> None:
     session = session_of(source)
     assert kinds(session.receive({"type": "hello"})) == ["error"]
     assert kinds(session.tick()) == ["error"]
+    assert session.tick() == []  # once
+    source.error = None
+    assert kinds(session.tick()) == ["summary"]
 
 
 @pytest.mark.parametrize(

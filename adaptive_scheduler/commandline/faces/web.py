@@ -73,7 +73,7 @@ def _check_installed() -> None:
     except ImportError as error:
         raise InputError(
             f"`adaptive-scheduler web` needs {error.name}, which is not installed here: "
-            "pip install 'adaptive-scheduler-mpi[web]'"
+            "pip install 'adaptive-scheduler[web]'"
         ) from error
     del starlette, uvicorn, websockets
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.commandline.output import exit_codes
+from adaptive_scheduler.commandline.output.option_names import for_command_line
 from adaptive_scheduler.commandline.output.terminal import console, print_line, print_view, quoted
 from adaptive_scheduler.commandline.output.watching import NothingLeft, watch
 from adaptive_scheduler.core.paths import RunFolder
@@ -24,19 +26,32 @@ _LEAVING = 90.0
 def watch_to_end(client: ManagerClient) -> int:
     """Show a run until it ends, and how; returns the exit code. Ctrl-C ends the watching only."""
     folder = client.folder
+    if console.is_terminal and sys.stdin.isatty():
+        return _watch_on_screen(client)
     try:
-        last = watch(lambda: client.snapshot("active"), console, NothingLeft())
+        last = watch(lambda: for_command_line(client.snapshot("active")), console, NothingLeft())
     except KeyboardInterrupt:
         print_line(f"\nThe run goes on. To end it: adaptive-scheduler cancel {quoted(folder)}")
         return exit_codes.INTERRUPTED
     return print_end(last, folder)
 
 
+def _watch_on_screen(client: ManagerClient) -> int:
+    from adaptive_scheduler.commandline.screen.app import show_run
+
+    code, last = show_run(client)
+    if last is not None and not last.over:
+        print_line(f"The run goes on. To end it: adaptive-scheduler cancel {quoted(client.folder)}")
+        return code
+    return code if last is None else print_end(last, client.folder)
+
+
 def print_end(last: Snapshot, folder: RunFolder) -> int:
     """Print how a watched run ended; returns the exit code."""
-    failed = map(render.on_one_line, render.failures(last))
-    for view in [render.headline(last), render.line(last), *render.notes(last), *failed]:
-        print_view(view)
+    print_view(render.headline(last))
+    print_view(render.line(last))
+    for text in [*render.notes(last), *map(render.on_one_line, render.failures(last))]:
+        print_view(text)
     code = exit_codes.of_snapshot(last)
     advice = {
         exit_codes.FAILED: f"To see why: {_to_see_why(last, folder)}\n"

@@ -49,7 +49,8 @@ def read_history(folder: RunFolder) -> RunHistory:
         before = files.identity(folder.history)
         with suppress(FileNotFoundError):  # a checkpoint deleted a segment meanwhile
             history = _read_file(folder) or _begin(folder, _tables(folder))
-            _take_segments(folder, history, journal.segments(folder))
+            if files.status(folder.journals) is not None:  # made by the first manager
+                _take_segments(folder, history, journal.segments(folder))
             if files.identity(folder.history) == before:
                 return history
     return history

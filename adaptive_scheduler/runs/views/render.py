@@ -67,38 +67,46 @@ def on_one_line(text: Text) -> Text:
     return text
 
 
-def headline(snapshot: Snapshot) -> RenderableType:
+def headline(snapshot: Snapshot) -> Headline:
     """The run and its manager, on one line."""
     about = Text(f"  run {snapshot.run}")
     if snapshot.scheduler:
         about.append(f"  {snapshot.scheduler}")
+    state = Text()
     if snapshot.alive:
-        about.append(f"  manager {snapshot.manager}", "dim")
+        state.append(f"  manager {snapshot.manager}", "dim")
     elif not snapshot.over:
-        about.append("  no manager runs: adaptive-scheduler resume", "bold red")
-    return Headline(snapshot.database, about)
+        state.append("  no manager runs: adaptive-scheduler resume", "bold red")
+    return Headline(snapshot.database, about, state)
 
 
 class Headline:
-    """A path, shortened in the middle so that what follows it is on the same line.
+    """A path and what is to be said about it, on one line.
+
+    The path is shortened in the middle; where that is not enough, what matters less is left out.
 
     Parameters
     ----------
     path : str
     about : Text
+        What matters less.
+    state : Text
+        What must be there.
     """
 
-    def __init__(self, path: str, about: Text) -> None:
-        self.path, self.about = path, about
+    def __init__(self, path: str, about: Text, state: Text) -> None:
+        self.path, self.about, self.state = path, about, state
 
     @property
     def plain(self) -> str:
         """All of it, as text."""
-        return f"{one_line(self.path)}{self.about.plain}"
+        return f"{one_line(self.path)}{self.about.plain}{self.state.plain}"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        room = max(_PATH, options.max_width - self.about.cell_len)
-        text = Text.assemble((shorten(self.path, room), "bold"), self.about)
+        room = options.max_width - self.state.cell_len
+        about = self.about if room - self.about.cell_len >= _PATH else Text()
+        room = max(4, room - about.cell_len)
+        text = Text.assemble((shorten(self.path, room), "bold"), about, self.state)
         text.truncate(options.max_width, overflow="ellipsis")
         yield text
 
@@ -185,7 +193,7 @@ def notes(snapshot: Snapshot) -> list[Text]:
 
 def items_table(snapshot: Snapshot, rows: int | None = None) -> FittedTable:
     """One line per learner; those that may need attention come first."""
-    chosen = _by_attention(snapshot)
+    chosen = by_attention(snapshot)
     folder = common_folder(snapshot.items)
     names = ("", "fname", "phase", "job", "points", "loss", "points/s", "overhead", "CPU", "MiB",
              "worked", "no point for", "why")  # fmt: skip
@@ -194,7 +202,8 @@ def items_table(snapshot: Snapshot, rows: int | None = None) -> FittedTable:
     return cut(table(title, names, lines), len(chosen), rows)
 
 
-def _by_attention(snapshot: Snapshot) -> list[ItemView]:
+def by_attention(snapshot: Snapshot) -> list[ItemView]:
+    """Its items, those that may need attention first."""
     return sorted(snapshot.items, key=lambda item: (_ORDER.index(item.phase), item.id))
 
 

@@ -47,7 +47,7 @@ class RunWidget(anywidget.AnyWidget):
 
         def send(view: str, message: Message) -> None:
             widget = itself()
-            if widget is not None and widget.comm is not None:
+            if widget is not None and widget.comm is not None:  # else it was closed
                 widget.send({"view": view, "message": message})
 
         self._watcher = Watcher(folder, interval, send, may_change=may_change)

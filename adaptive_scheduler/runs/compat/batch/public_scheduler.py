@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from adaptive_scheduler.runs.compat.batch.queue_table import Queue
 
-#: Where the public classes live, for pickles.
-HOME = "adaptive_scheduler.scheduler"
 #: Seconds between two looks whether cancelled jobs have gone.
 PAUSE = 0.5
 
@@ -216,13 +214,20 @@ def public_class(name: str) -> type[PublicScheduler]:
         PublicScheduler.__init__(self, *args, **given)
 
     body = {
-        "__init__": init, "__module__": HOME, "__doc__": translator.__doc__,
+        "__init__": init, "__module__": __name__, "__doc__": translator.__doc__,
         "__qualname__": translator.__name__, "queue": staticmethod(_queue_of(name)),
         **_EXTRA[name],
     }  # fmt: skip
     return cast(
         "type[PublicScheduler]", type(translator.__name__, (PublicScheduler, translator), body)
     )
+
+
+def __getattr__(name: str) -> Any:
+    """The public classes by their names: pickles have them from here."""
+    if name in ("SLURM", "PBS"):
+        return public_class(name.lower())
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def is_stranger(given: Any) -> bool:

@@ -32,7 +32,7 @@ from adaptive_scheduler.runs.views.tables import duration
 
 #: A JSON object.
 Message = dict[str, Any]
-#: Something is said at least so often, in seconds: a front end takes a longer silence for an end.
+#: After so many seconds of silence all is said again: a front end takes a longer one for an end.
 LIFE_SIGN = 25.0
 #: What reading a run may raise: its folder may be gone, or be replaced just now.
 _UNREADABLE = (AdaptiveSchedulerError, OSError)
@@ -47,6 +47,7 @@ class Shown(msgspec.Struct):
     item: int | None = None
     detail: Detail | None = None
     last_word: float = 0.0
+    trouble: str = ""
 
 
 class ViewSession:
@@ -121,16 +122,17 @@ class ViewSession:
 
     def tick(self) -> list[Message]:
         """Look at the run again; returns what has changed since the last time."""
+        now, shown = self._clock(), self._shown
+        if shown.last_word and now - shown.last_word > LIFE_SIGN:
+            shown.summary = shown.rows = None  # all of it again: a message may have been lost
         try:
             news = [*self._news_of_run(), *self._news_of_rows(), *self._news_of_item()]
+            shown.trouble = ""
         except _UNREADABLE as error:
-            news = [RequestFailed(0, str(error))]
-        now = self._clock()
-        if news or not self._shown.last_word:
-            self._shown.last_word = now
-        elif now - self._shown.last_word > LIFE_SIGN:
-            self._shown.last_word = now
-            return [{"type": "alive"}]
+            news = [RequestFailed(0, str(error))] if str(error) != shown.trouble else []
+            shown.trouble = str(error)
+        if news or not shown.last_word:
+            shown.last_word = now
         return [_plain(one) for one in news]
 
     def _news_of_run(self) -> list[ToFront]:

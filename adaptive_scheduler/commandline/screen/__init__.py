@@ -1,0 +1,1 @@
+"""The full-screen view of a run: ``status --watch`` in a terminal."""

@@ -153,4 +153,6 @@ def _module(name: str) -> ModuleType:
 def _home(thing: Any) -> str:
     """The module in which a public name is defined; a value is beside its class."""
     found: str = getattr(thing, "__module__", type(thing).__module__)
+    if inspect.isclass(thing) and thing.__qualname__ not in vars(importlib.import_module(found)):
+        return "adaptive_scheduler.scheduler"  # made when it is asked for: SLURM and PBS
     return MODULES[0] if found == "builtins" else found

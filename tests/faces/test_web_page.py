@@ -169,6 +169,8 @@ def test_a_run_is_watched_and_a_read_only_page_changes_nothing(
         expect(points).not_to_have_text("0")
         before = points.inner_text()
         expect(points).not_to_have_text(before)  # progress moves
+        names = page.locator(".as-spacer .as-tr .as-td:nth-child(2)")
+        assert names.all_inner_texts() == ["0", "1", "2", "3"]  # their folder is not in each row
         running.click()
         detail = page.locator(".as-detail")
         expect(detail.locator(".as-data canvas").first).to_be_visible()

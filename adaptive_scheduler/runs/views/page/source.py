@@ -162,7 +162,7 @@ class RunSource:
             self._seen["rows"] = files
             self._seen["folder"] = render.common_folder(self._items)
             self._seen["active"] = snapshot
-            return table_of(self._items, active, snapshot.kind)
+            return table_of(self._items, active, snapshot.kind, self._seen["folder"])
         if snapshot.kind == TASK or self._seen.get("active") is snapshot:
             return self._table
         self._seen["active"] = snapshot

@@ -24,10 +24,10 @@ def folder(tmp_path: Path) -> RunFolder:
     run = RunFolder(tmp_path / "my $run")
     files.private_folder(run.folder)
     items = [
-        Item(0, "data/x=0", Phase.DONE, npoints=7),
-        Item(1, "data/x=1", Phase.FAILED, reason="your function raised ValueError: no solution", traceback="Traceback …"),
-        Item(2, "data/x=2", Phase.FAILED, reason="your function raised ValueError: no solution"),
-        Item(3, "data/x=3", Phase.QUEUED),
+        Item(0, "/data/x=0", Phase.DONE, npoints=7),
+        Item(1, "/data/x=1", Phase.FAILED, reason="your function raised ValueError: no solution", traceback="Traceback …"),
+        Item(2, "/data/x=2", Phase.FAILED, reason="your function raised ValueError: no solution"),
+        Item(3, "/data/x=3", Phase.QUEUED),
     ]  # fmt: skip
     database.create(run.database, row_codec.new_tables(items, None))
     files.private_folder(run.journals)
@@ -64,10 +64,15 @@ def test_the_files_are_read_again_only_when_they_have_changed(
 
 def test_an_item_has_its_facts_and_its_traceback(source: RunSource) -> None:
     detail = source.detail(1, with_plot=False)
-    assert detail.title == "learner 1: data/x=1"
+    assert detail.title == "learner 1: x=1"
     assert ("why", "your function raised ValueError: no solution") in detail.facts
     assert detail.traceback == "Traceback …"
     assert [action.name for action in detail.actions] == ["retry"]
+
+
+def test_the_folder_that_all_share_is_not_in_each_row(source: RunSource) -> None:
+    rows = source.table().page(ShowRows(1)).rows
+    assert [row[1] for row in rows] == ["x=0", "x=1", "x=2", "x=3"]
 
 
 def test_data_that_cannot_be_shown_say_why(source: RunSource) -> None:

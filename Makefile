@@ -3,11 +3,12 @@
 # make lock    update the versions that tests, demo and CI install (requirements.lock)
 # make test-newest   all tests with the newest of everything; make test-oldest: with the oldest that is allowed
 # make quick   for your own loop: lint, unit and contract tests, a short simulation (under 90 s)
-# make test-all   what needs longer than make test, which comes first: 5,000 histories of learners and of tasks, planted bugs, campaigns, a wheel, a browser, CPython's tests of futures (30 minutes)
+# make test-all   what needs longer than make test, which comes first: 5,000 histories of learners and of tasks, planted bugs, campaigns, wheels, a browser, what was written for adaptive-scheduler 2, CPython's tests of futures (35 minutes)
 # make soak    try to break it for MINUTES=30, on two private Slurms
 # make chaos   break a real Slurm and all that runs on it for MINUTES=10 (SEED=7: the same faults again)
 # make simulate   live through SEEDS=1000 histories of whole runs in virtual time (5-900: these; 77-77 TRACE=1: one, shown); of learners, and as many of tasks
 # make plants  plant the bugs that the simulator must find, one at a time; MORE=1 all of them
+# make docs    the site of the documentation: open site/index.html
 # make bench   measure ours beside the peers (installed into .venv-peer); ROWS="assign storm" some of it
 # make reliability   the full figures of docs/reliability.md: each test that tries often, in full
 # Nothing is needed but python3 (3.11 or later), python3-venv and make.
@@ -17,7 +18,7 @@ BIN := .venv/bin
 # A virtual environment holds absolute paths: one that was moved is made anew.
 MOVED := $(shell test "$$(cat .venv/made-in 2>/dev/null)" = "$$(pwd -P)" || echo .venv-anew)
 
-.PHONY: help demo quick test test-all test-newest test-oldest lock bench soak chaos reliability simulate plants lint clean .venv-anew
+.PHONY: help demo quick test test-all test-newest test-oldest lock bench soak chaos docs reliability simulate plants lint clean .venv-anew
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -46,6 +47,7 @@ test-all: .venv/installed-dev
 	$(BIN)/python -m tests.optimiser_campaign --kills 20 --walltimes 3
 	$(BIN)/python -m pytest tests/install
 	$(BIN)/python -m pytest tests/faces
+	$(BIN)/python -m pytest tests/compat
 	$(BIN)/python -m pytest -n 2 --dist load tests/cpython
 
 MINUTES ?= 30
@@ -114,6 +116,11 @@ test-oldest: .venv/installed-dev .venv-lock/installed
 	.venv-oldest/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	.venv-oldest/bin/python -m pytest $(PYTEST_ARGS) --ignore tests/test_architecture.py
 
+# Nothing is fetched, here or when the pages are read.
+docs: .venv/installed-dev
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "The documentation: file://$(CURDIR)/site/index.html"
+
 lint: .venv/installed-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
@@ -121,7 +128,7 @@ lint: .venv/installed-dev
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv .venv-* $(PEER) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* $(PEER) demo build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv-anew:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 ...")'

@@ -224,10 +224,10 @@ class EnvironmentMismatchError(AdaptiveSchedulerError):
 
     Remedy: jobs need your environment: activate it in `setup=[...]` of the scheduler, load
     the module of the MPI that `mpi4py` was built with, or `pip install` the extra that is
-    named. `adaptive-scheduler check --scheduler slurm` tries it with one small job.
+    named. `adaptive-scheduler doctor --scheduler slurm` tries it with one small job.
 
     Example: executor_type='loky' needs the package loky on the node: pip install
-    'adaptive-scheduler-mpi[loky]'
+    'adaptive-scheduler[loky]'
     """
 
 

@@ -34,6 +34,7 @@ ROWS = {
     "import": "import_cost",
     "status": "status_cost",
     "manager": "manager",
+    "report": "run_history",
     "storm": "storm",
     "submit": "submit",
     "campaign": "makespan",
@@ -53,6 +54,7 @@ ROWS = {
     "ranked": "tasks.ranked",
     "prioritise": "tasks.prioritise",
     "million": "tasks.million",
+    "view": "view",
 }
 
 #: What a row may raise; the others are measured nevertheless.

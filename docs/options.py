@@ -156,7 +156,7 @@ def commands() -> Iterator[tuple[str, Any]]:
             full = f"{prefix}{name}"
             if hasattr(command, "commands"):
                 yield from walk(f"{full} ", command)
-            elif not command.hidden:
+            elif not (command.hidden or (command.short_help or "").startswith("The other name")):
                 yield full, command
 
     return walk("", get_command(app))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,9 +29,11 @@ from adaptive_scheduler.core.doctor.findings import (
 )
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.io.transport.addresses import port_range
 
 if TYPE_CHECKING:
     from adaptive_scheduler.core.paths import RunFolder
+    from adaptive_scheduler.core.resources import Resources
     from adaptive_scheduler.schedulers.base import Scheduler
 
 #: A job of two ranks shows whether MPI works; a machine of one core has room for one.
@@ -99,13 +101,17 @@ def doctor(
     """  # fmt: skip
     from adaptive_scheduler.commandline.input.values import seconds
 
-    found = [] if run is None else _look_at_run(find_run(run))
-    if run is None or job:
-        trial = _Wanted(
+    port_range(ports)  # what is typed wrong is no fault of the machine
+    chosen = None if run is None else find_run(run)
+    found = [] if chosen is None else _look_at_run(chosen)
+    if chosen is None or job:
+        wanted = _Wanted(
             folder.absolute(), seconds(timeout, "--timeout"), tasks, _Network(interface, ports),
             job is not False, _ignore if as_json else _print_dim,
         )  # fmt: skip
-        found += _look_at_cluster(trial, scheduler, None if run is None else find_run(run))
+        found += _look_at_cluster(
+            wanted if chosen is None else _as_of_run(wanted, chosen), scheduler, chosen
+        )
     if as_json:
         print_json(as_json_value(found))
     else:
@@ -121,12 +127,28 @@ class _Wanted:
     network: _Network
     job: bool
     report: Callable[[str], None]
+    resources: Resources | None = None
 
 
 def _look_at_run(run: RunFolder) -> list[Finding]:
     from adaptive_scheduler.runs.doctor.run_folder import look_at_run
 
     return look_at_run(run)
+
+
+def _as_of_run(wanted: _Wanted, run: RunFolder) -> _Wanted:
+    """The same in a run's folder, for its kind of jobs and on its network unless another was typed."""
+    from adaptive_scheduler.core.rows.row import TASK
+    from adaptive_scheduler.io.storage.run_config import read_config
+
+    config = read_config(run)
+    network = _Network(
+        wanted.network.interface or config.interface, wanted.network.ports or config.ports
+    )
+    return replace(
+        wanted, folder=run.home, tasks=wanted.tasks or config.kind == TASK, network=network,
+        resources=config.shapes[0] if config.shapes else None,
+    )  # fmt: skip
 
 
 def _look_at_cluster(
@@ -138,11 +160,12 @@ def _look_at_cluster(
     made = _scheduler(typed, run)
     if isinstance(made, Finding):
         return [made]
-    folder = wanted.folder if run is None else run.home
+    resources = wanted.resources if wanted.resources and not typed else made.shapes(1)[0][0]
     return check(
         ClusterCheck(
-            made, made.shapes(1)[0][0], folder, folder, wanted.timeout, wanted.network.interface,
-            wanted.network.ports, wanted.report, TASK if wanted.tasks else LEARNER,
+            made, resources, wanted.folder, wanted.folder, wanted.timeout,
+            wanted.network.interface, wanted.network.ports, wanted.report,
+            TASK if wanted.tasks else LEARNER,
         ),
         job=wanted.job,
     )  # fmt: skip

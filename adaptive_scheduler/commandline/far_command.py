@@ -10,7 +10,20 @@ from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.ssh.far_place import SCHEME, read_url
 
 #: What needs no file of this machine.
-THERE = ("status", "logs", "cancel", "resume", "retry", "tasks", "task", "prioritise", "pool")
+THERE = (
+    "status",
+    "explain",
+    "logs",
+    "cancel",
+    "resume",
+    "retry",
+    "tasks",
+    "task",
+    "prioritise",
+    "pool",
+    "doctor",
+    "check",
+)
 CLI = "adaptive_scheduler.cli"
 
 

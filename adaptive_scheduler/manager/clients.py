@@ -108,7 +108,7 @@ class DatabaseManager:
 
     def _welcome(self, owner: Owner, _record: JobRecord, request: Hello, now: Moment) -> Reply:
         started = now.wall - request.age if 0.0 < request.age < now.wall else now.wall
-        self._state.jobs.on_hello(owner.job, request.host, started)
+        self._state.jobs.on_hello(owner.job, request.host, started, request.ranks)
         if request.inventory:
             self._state.tasks.meet_head(owner, request.inventory)
             self._state.note_nodes(owner.job, now.wall, now.monotonic)

@@ -54,12 +54,12 @@ from adaptive_scheduler.core.wire.messages import (
     encode_reply,
     number_of,
 )
-from adaptive_scheduler.core.wire.reasons import Explain, Reasons
+from adaptive_scheduler.core.wire.reasons import Reasons
 from adaptive_scheduler.errors import ProtocolError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.manager.clients import CLIENT_REQUESTS, DatabaseManager, Moment
 from adaptive_scheduler.manager.control import CONTROL_REQUESTS, ControlApi, ManagerProcess
-from adaptive_scheduler.manager.explain import Explainer
+from adaptive_scheduler.manager.explain import EXPLAIN_REQUESTS, Explainer
 from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.manager.persistence import Persistence, RowStore
 from adaptive_scheduler.manager.tasks.drivers import DRIVER_REQUESTS, DriverManager
@@ -155,6 +155,7 @@ class Dispatcher:
         self._drivers = DriverManager(self.state, now)
         self._heads = HeadManager(self.state, self.clients)
         pools = PoolManager(self.state)
+        explainer = Explainer(self.state, self.jobs, self.persistence)
         #: Request -> who answers it.
         self._handlers: dict[type, RequestHandler] = {
             **dict.fromkeys(HEAD_REQUESTS, self._heads),
@@ -162,7 +163,7 @@ class Dispatcher:
             **dict.fromkeys(POOL_REQUESTS, pools),
             **dict.fromkeys(CLIENT_REQUESTS, self.clients),
             **dict.fromkeys(CONTROL_REQUESTS, self.control),
-            Explain: Explainer(self.state, self.jobs, self.persistence),
+            **dict.fromkeys(EXPLAIN_REQUESTS, explainer),
         }
         #: By the sender's uuid: a later request of one takes the place of the one that waits.
         self._parked: dict[str, tuple[bytes, int, Owner, Request, Any, float]] = {}

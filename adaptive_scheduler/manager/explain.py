@@ -11,6 +11,9 @@ from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.manager.persistence import Persistence
 
+#: What people ask.
+EXPLAIN_REQUESTS = frozenset((Explain,))
+
 
 class Explainer:
     """Tells people what keeps an item or a job; changes nothing.
@@ -55,7 +58,7 @@ class Explainer:
             now.wall,
             now.monotonic,
             submits=self._jobs.submits,
-            is_full=policy.waits_for_room,
+            is_full=policy.is_at_limit and bool(policy.backoff.reason),
             submit_error=policy.backoff.reason,
             listing_error=self._jobs.notes.listing_error,
             write_error=self._persistence.write_error,

@@ -154,7 +154,10 @@ class JobManager:
                     self._state.dirty = True  # other submits may do
             case SubmitUnknown():
                 self._jobs.doubt_submit(result.number, now.monotonic)
-                self._apply(self.policy.on_unanswered(result.reason, now.monotonic))
+                entry = self.policy.on_unanswered(
+                    result.reason, now.monotonic, is_limit=result.is_limit
+                )
+                self._apply(entry)
         return []
 
     def _on_listing(self, listing: QueueListing, now: Moment) -> list[Command]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from pathlib import Path
+
 from adaptive_scheduler.core.doctor.findings import Finding
 from adaptive_scheduler.runs.doctor.cluster_check import ClusterCheck as ClusterCheck  # noqa: PLC0414
 from adaptive_scheduler.runs.doctor.here import look_here
@@ -27,6 +31,19 @@ def check(trial: ClusterCheck, *, job: bool = True) -> list[Finding]:
     list of Finding
         One for each thing, with what to do about those that are wrong.
     """
-    found = look_here(trial)
-    hopeless = any(one.fault in _FATAL or (one.check in _NEEDED and not one.ok) for one in found)
-    return found if hopeless or not job else [*found, *look_with_job(trial)]
+    new = _missing(trial.folder) | _missing(trial.data_folder)
+    try:
+        found = look_here(trial)
+        hopeless = any(
+            one.fault in _FATAL or (one.check in _NEEDED and not one.ok) for one in found
+        )
+        return found if hopeless or not job else [*found, *look_with_job(trial)]
+    finally:
+        for folder in sorted(new, key=lambda path: -len(path.parts)):
+            with suppress(OSError):  # something is in it, or it could not be made
+                folder.rmdir()
+
+
+def _missing(folder: Path) -> set[Path]:
+    """The folders that a check has to make."""
+    return {one for one in (folder, *folder.parents) if not os.path.lexists(one)}

@@ -17,7 +17,7 @@ from adaptive_scheduler.io.system import read_logs
 from adaptive_scheduler.runs.load_data import load_learners
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.views import log_entries, status
-from adaptive_scheduler.runs.views.status import RunStatus
+from adaptive_scheduler.runs.views.status import NOT_STARTED, RunStatus
 
 if TYPE_CHECKING:
     from adaptive_scheduler.runs.run import Run
@@ -48,7 +48,10 @@ class RunItem:
         return f"<learner {self.place} ({self.fname}) of the run in {self._run.folder.home}>"
 
     def _repr_html_(self) -> str:
-        return self.status._repr_html_()
+        status = self.status
+        if status == NOT_STARTED:
+            return status._repr_html_()
+        return status._repr_html_() + self.explain()._repr_html_()
 
     @property
     def status(self) -> RunStatus:

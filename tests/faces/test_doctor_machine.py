@@ -24,7 +24,8 @@ HERE = (*LOCAL, "--no-job")
 
 
 def test_a_machine_with_nothing_wrong(machine: Machine) -> None:
-    said = machine.doctor(*HERE)
+    said = machine.doctor(*HERE, "--folder", "new/study")
+    assert not (machine.folder / "new").exists(), "it leaves nothing"
     assert (said.code, said.faults) == (0, set())
     assert [one["check"] for one in said.checks][:2] == ["programs", "profile"]
 
@@ -104,6 +105,12 @@ def test_an_interface_that_is_not_here_and_ports_that_are_taken(machine: Machine
         port = other.getsockname()[1]
         found = machine.doctor(*HERE, "--ports", f"{port}-{port}").fault("ports-taken")
     assert str(port) in found["found"]
+
+
+def test_what_is_typed_wrong_is_no_fault_of_the_machine() -> None:
+    done = CliRunner().invoke(app, ["doctor", *HERE, "--ports", "many"])
+    assert done.exit_code == 2
+    assert "50000-50100" in done.output
 
 
 def test_a_host_without_a_network(machine: Machine) -> None:

@@ -159,6 +159,19 @@ def test_a_job_that_dies_of_something_else(tmp_path: Path, monkeypatch: pytest.M
     assert "the licence has run out" in found.remedy
 
 
+def test_workers_that_die(machine: Machine) -> None:
+    """Each process that is a worker of a pool ends before it has answered."""
+    folder = machine.folder / "site"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import os, sys\nif 'multiprocessing' in ' '.join(sys.orig_argv):\n    os._exit(3)\n"
+    )
+    python = python_on(machine, environ={"PYTHONPATH": str(folder)})
+    pool = ("--scheduler", "local", "--cores", "1", "--max-cores", "1", "--executor-type", "process-pool")  # fmt: skip
+    said = machine.doctor(*pool, "--python", str(python), "--timeout", "90s")
+    assert "output" in said.fault("workers-silent")["remedy"]
+
+
 def test_a_job_that_does_not_start_in_time(machine: Machine) -> None:
     said = machine.doctor(*LOCAL, "--setup", "sleep 1000", "--timeout", "3s")
     assert "timeout=1h" in said.fault("job-waits")["remedy"]

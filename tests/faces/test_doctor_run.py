@@ -151,6 +151,7 @@ def test_a_run_whose_environment_and_folder_have_changed(study: Study) -> None:
     former = msgspec.structs.replace(config.environment, python="3.9", cwd=str(gone))
     write_config(study.folder, msgspec.structs.replace(config, environment=former))
     said = study.machine.doctor(str(study.folder.home))
+    assert said.faults == {"python-changed", "cwd-missing", "no-manager"}
     assert "Python 3.9" in said.fault("python-changed")["found"]
     assert str(gone) in said.fault("cwd-missing")["found"]
 

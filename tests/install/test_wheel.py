@@ -68,6 +68,10 @@ def test_the_wheel_holds_the_package_and_nothing_else(environment: Path) -> None
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == {"adaptive_scheduler"}
     assert "adaptive_scheduler/py.typed" in names
+    static = "adaptive_scheduler/runs/views/page/static"
+    assert {
+        f"{static}/{name}" for name in ("view.js", "view.css", "uplot.js", "uplot.LICENSE")
+    } <= set(names)
     ours = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("adaptive_scheduler/**/*.py")}
     assert {name for name in names if name.endswith(".py")} == ours
 

@@ -66,8 +66,8 @@ def test_a_run_whose_jobs_cannot_start_is_held_with_what_they_printed(
 ) -> None:
     run = accidents.make([adaptive.Learner1D(square, (-1, 1))], options)
     run.start()
-    with pytest.raises(RunError, match=f"(?s)held: all of the first 1 jobs died.*{told}"):
-        run.wait(90)
+    with pytest.raises(RunError, match=f"(?s)held: all of the first 2 jobs died.*{told}"):
+        run.wait(120)
     assert run.status().text.count(told) == 1
 
 

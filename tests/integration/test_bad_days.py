@@ -271,6 +271,7 @@ def test_a_disk_that_is_full_for_a_while(
         if where == "run":
             enough.touch()  # learners end, others are claimed: the database has to say so
         here.until(lambda: words in run.status().text, 60)
+        here.until(lambda: any(one.explain().cause == "disk full" for one in run), 60)
         begin = time.monotonic()
         while time.monotonic() - begin < FULL:
             time.sleep(0.5)

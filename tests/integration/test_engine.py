@@ -25,6 +25,7 @@ from adaptive_scheduler.core.wire.messages import (
     Beat,
     Cancel,
     CancelItems,
+    ChangeMaxJobs,
     Claim,
     Fail,
     Finish,
@@ -174,6 +175,15 @@ def test_one_item_is_cancelled_and_the_run_goes_on(running: tuple[Engine, Talker
     )
     assert me.status().phases == {"cancelled": 2, "queued": 3}
     assert isinstance(me.ask(Claim()), Assigned), "the same client takes the next one"
+
+
+def test_the_most_jobs_can_be_changed_while_it_runs(running: tuple[Engine, Talker]) -> None:
+    engine, me = running
+    assert me.ask(ChangeMaxJobs(3)) == Ok()
+    assert engine.state.config.limits.max_jobs == 3
+    refused = me.ask(ChangeMaxJobs(0))
+    assert refused == Refused("bad_limit", "max_jobs=0 is less than 1.")
+    assert engine.state.config.limits.max_jobs == 3
 
 
 def test_a_failed_one_comes_again_later_and_keeps_its_traceback(

@@ -69,6 +69,13 @@ def test_a_run_on_this_machine_gets_jobs_later(tmp_path: Path) -> None:
         assert not wide.submit(job_of).result(PATIENCE).startswith("here:")
 
 
+def test_a_pool_that_comes_before_the_head_of_this_machine_has_reported(tmp_path: Path) -> None:
+    """What only this machine takes was refused: the pool seemed to be all that there would be."""
+    with Executor(Here(slots=1), tmp_path / "run", interval=1) as executor:
+        executor.add_pool(local(tmp_path, 1), accepts=["other"], idle=0.5)
+        assert executor.submit(job_of).result(PATIENCE).startswith("here:")
+
+
 def run_on(scheduler: Scheduler, folder: Path) -> None:
     with Executor(scheduler, folder, idle=0.5, interval=1) as executor:
         jobs = {future.result(PATIENCE) for future in executor.submit_many(job_of, range(20))}

@@ -64,6 +64,6 @@ def test_check_names_the_login_profile(home: Path, tmp_path: Path) -> None:
         scheduler, resources, tmp_path / "run", tmp_path / "data", timeout=60.0, visible=2.0
     )
     here, failed = [finding for finding in check.check(trial) if not finding.ok]
-    assert here.fault == "profile-ends"
+    assert (here.fault, failed.fault) == ("profile-ends", "profile-ends-job")
     told = f"{failed.what} {failed.found} {failed.remedy}"
     assert "its output file is empty, and it ended with 0: look at the login profile" in told

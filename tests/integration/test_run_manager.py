@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -114,6 +115,34 @@ def test_learners_reach_their_goals(
     events = server_support.parse_log_files(run.folder.logs)
     assert len(set(events["job"])) == end.submitted
     assert events["timestamp"].is_monotonic_increasing
+
+
+def test_a_report_knows_what_ran_before_the_manager_was_killed(
+    make: Callable[..., RunManager], tmp_path: Path
+) -> None:
+    run = make([line(k, seconds=0.02) for k in range(4)], goal=15, max_jobs=1)
+    run.start()
+    until(lambda: run.snapshot("none").phases.get("done", 0) >= 1)
+    kill_manager(run)
+    found = json.loads(run.report(tmp_path / "dead.json").read_text())
+    assert found["run"]["state"] == "manager dead"
+    assert found["use"]["computing"] > 0
+    assert found["chart"]["lines"][0]["bars"]
+    run.resume()
+    run.wait(timeout=60)
+    until(lambda: not ManagerClient(run.folder).lives())
+    found = json.loads(run.report(tmp_path / "over.json").read_text())
+    assert found["is_complete"]
+    assert found["run"]["phases"] == {"done": 4}
+    ends = {one["how"]: one["tries"] for one in found["retries"]["by_end"]}
+    assert ends["done"] == 4
+    parts = [value for name, value in found["use"].items() if name != "held"]
+    assert sum(parts) == pytest.approx(found["use"]["held"], abs=0.1)
+    held = sum(
+        line["cores"] * (line["ended"] - line["started"]) for line in found["chart"]["lines"]
+    )
+    assert held == pytest.approx(found["use"]["held"], abs=0.1)
+    assert found["waits"]["jobs"] >= 1
 
 
 def test_a_second_start_attaches_to_the_run(make: Callable[..., RunManager]) -> None:

@@ -50,13 +50,13 @@ class WebServer:
         All lines so far.
     """
 
-    def __init__(self, *words: str, cwd: Path | None = None) -> None:
+    def __init__(self, *words: str, **environ: str) -> None:
         self.printed: list[str] = []
         self._lines: queue.Queue[str] = queue.Queue()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "adaptive_scheduler.cli", "web", *words],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd,
-            env=os.environ | {"COLUMNS": "200"},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=os.environ | environ,
         )  # fmt: skip
         threading.Thread(target=self._read, daemon=True).start()
         self.next_link()
@@ -66,6 +66,11 @@ class WebServer:
         for line in self.process.stdout:
             self._lines.put(line)
         self._lines.put("")
+
+    @property
+    def url(self) -> str:
+        """The newest link."""
+        return f"http://127.0.0.1:{self.port}{self.path}?token={self.token}"
 
     def next_link(self) -> str:
         """Wait for the next link that is printed; returns its token."""

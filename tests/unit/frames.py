@@ -12,6 +12,7 @@ from adaptive_scheduler.core.wire.messages import (
     Beat,
     Cancel,
     CancelItems,
+    ChangeMaxJobs,
     Claim,
     Fail,
     Finish,
@@ -129,4 +130,7 @@ class Fuzzer:
 
 def _of_people(rng: random.Random) -> tuple[Request, ...]:
     rows = [rng.randrange(99)]
-    return (Cancel(), CancelItems(rows), Resume(), Retry(None), Retry(rows, True))
+    return (
+        Cancel(), CancelItems(rows), Resume(), Retry(None), Retry(rows, True),
+        ChangeMaxJobs(rng.choice((-1, 0, 3, 2**62))),
+    )  # fmt: skip

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from adaptive_scheduler.errors import RunError
 from adaptive_scheduler.runs.web.browser_talk import BrowserTalk, Closed, Messages
 
 #: Seconds in which all answers come, many times what they take.
@@ -17,18 +16,24 @@ PATIENCE = 20
 
 
 class EchoView:
-    """Answers with what it was told; fails while `fault` says why."""
+    """Answers with what it was told, or why it cannot."""
 
     fault = ""
+    is_closed = False
 
     def receive(self, message: dict[str, Any]) -> Messages:
-        self.tick()
+        if self.fault:
+            return [{"type": "error", "request": message["request"], "text": self.fault}]
         return [{"type": "echo", "of": message}]
 
     def tick(self) -> Messages:
-        if self.fault:
-            raise RunError(self.fault)
-        return []
+        return [{"type": "error", "request": 0, "text": self.fault}] if self.fault else []
+
+    def __enter__(self) -> EchoView:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.is_closed = True
 
 
 class Browser:
@@ -81,35 +86,19 @@ def test_a_run_that_hangs_holds_up_nobody_else() -> None:
     assert quick.ends()
 
 
-def test_a_run_that_is_gone_is_reported_once_and_shown_again_when_it_is_back() -> None:
+def test_a_run_that_is_gone_is_reported_once_and_each_request_is_answered() -> None:
     view = EchoView()
-    view.fault = "the folder is gone"
     browser = Browser(lambda: view)
-    failed = browser.ask({"type": "rows", "request": 1})
-    assert (failed["type"], failed["text"]) == ("error", "the folder is gone")
-    browser.talk.put({"type": "rows", "request": 2})
-    refused = browser.ask({"type": "do", "request": 3})
-    assert (refused["request"], refused["text"]) == (3, "the folder is gone")
+    view.fault = "the folder is gone"
+    assert browser.got.get(timeout=PATIENCE)["text"] == "the folder is gone"
+    for request in (1, 2):
+        answer = browser.ask({"type": "do", "request": request})
+        assert (answer["request"], answer["text"]) == (request, "the folder is gone")
     view.fault = ""
-    answer = browser.got.get(timeout=PATIENCE)
-    assert answer["of"] == {"type": "rows", "request": 2}, "only the last one, and no change later"
+    assert browser.ask({"request": 3})["of"] == {"request": 3}
     assert browser.ends()
+    assert view.is_closed
     assert browser.got.empty()
-
-
-def test_what_was_asked_while_a_run_fails_is_answered_later() -> None:
-    free = threading.Event()
-
-    def opened() -> EchoView:
-        if not free.is_set():
-            raise RunError("not yet")
-        return EchoView()
-
-    browser = Browser(opened)
-    assert browser.ask({"n": 4})["text"] == "not yet"
-    free.set()
-    assert browser.got.get(timeout=PATIENCE) == {"type": "echo", "of": {"n": 4}}
-    assert browser.ends()
 
 
 def test_a_fault_of_the_view_is_told_and_ends_the_conversation(

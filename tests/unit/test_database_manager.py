@@ -32,6 +32,7 @@ from adaptive_scheduler.core.wire.messages import (
 )
 from adaptive_scheduler.manager.clients import CLIENT_REQUESTS, DatabaseManager, Moment
 from adaptive_scheduler.manager.control import CONTROL_REQUESTS
+from adaptive_scheduler.manager.explain import EXPLAIN_REQUESTS
 from adaptive_scheduler.manager.tasks.drivers import DRIVER_REQUESTS
 from adaptive_scheduler.manager.tasks.heads import HEAD_REQUESTS
 from adaptive_scheduler.manager.tasks.pools import POOL_REQUESTS
@@ -272,6 +273,7 @@ def test_a_finish_can_claim_an_item_that_depended_on_the_finished_one() -> None:
 
 def test_each_request_has_exactly_one_handler() -> None:
     kinds = [CLIENT_REQUESTS, CONTROL_REQUESTS, HEAD_REQUESTS, DRIVER_REQUESTS, POOL_REQUESTS]
+    kinds.append(EXPLAIN_REQUESTS)
     assert sorted(map(str, get_args(Request))) == sorted(str(one) for kind in kinds for one in kind)
 
 

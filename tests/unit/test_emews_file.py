@@ -31,7 +31,10 @@ from adaptive_scheduler.core.sweeps.yaml_text import read_documents
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.ssh.commands import SSH_VARIABLE
 from adaptive_scheduler.runs.emews.workflow import Workflow, _folder
-from adaptive_scheduler.scheduler import PBS, SLURM, Here, LocalScheduler
+from adaptive_scheduler.schedulers.here import Here
+from adaptive_scheduler.schedulers.local import LocalScheduler
+from adaptive_scheduler.schedulers.pbs import PBS
+from adaptive_scheduler.schedulers.slurm import SLURM
 
 ROOT = Path(__file__).resolve().parents[2]
 #: As the authors of that workflow run it on one machine, with its comments left out.

@@ -402,6 +402,21 @@ def test_the_run_is_held_when_all_first_jobs_die() -> None:
     assert len(cluster.batch.jobs) == n
 
 
+def test_a_run_whose_only_job_dies_tries_one_more_before_it_is_held() -> None:
+    """The first one may have met a bad node."""
+    cluster = world(n=1)
+    cluster.run_for(3)
+    (first,) = jobs(cluster)
+    cluster.kill(first, "failed")
+    cluster.run_for(40)
+    (second,) = jobs(cluster)
+    assert not cluster.manager.state.stops.held
+    cluster.kill(second, "failed")
+    cluster.run_for(60)
+    assert "all of the first 2 jobs died" in cluster.manager.state.stops.held
+    assert len(cluster.batch.jobs) == 2
+
+
 def test_early_deaths_are_reported_while_other_jobs_live() -> None:
     cluster = world(n=20, limit=20)
     cluster.manager.jobs._output = lambda job: "ImportError: no adaptive\n"

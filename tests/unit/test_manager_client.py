@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler.core.rows.row import QUEUED, TaskItem
+from adaptive_scheduler.core.rows.row import QUEUED, Item
 from adaptive_scheduler.errors import ManagerUnreachableError
 from adaptive_scheduler.runs.manager_client import ManagerClient
-from adaptive_scheduler.runs.task_run import TaskRun
+from adaptive_scheduler.runs.reasons.explain import explain_item
+from tests.unit.test_explain import stored
 
 
 def never_answers() -> int:
@@ -48,13 +49,12 @@ def test_without_a_manager_nobody_is_asked(tmp_path: Path, monkeypatch: pytest.M
     [((False,), "this run has no manager"), ((True, False), "this run has no manager"),
      ((True, True), "its manager does not say: it does not answer.")],
 )  # fmt: skip
-def test_a_task_is_shown_also_while_its_manager_ends_or_hangs(
+def test_an_item_is_explained_also_while_its_manager_ends_or_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: tuple[bool, ...], told: str
 ) -> None:
     """What its manager says of it is the smaller part."""
     client = client_of(tmp_path, monkeypatch, *lives)
     monkeypatch.setattr(client, "ask", lambda _question: never_answers())
-    run = TaskRun.__new__(TaskRun)
-    run._viewer = client
-    (text,) = run._why_waits(TaskItem(0, "", QUEUED))
-    assert text.startswith(told)
+    client.folder = stored(tmp_path, [Item(0, "/a", QUEUED)])
+    (reason,) = explain_item(client, 0).reasons
+    assert reason.text.startswith(told)

@@ -14,6 +14,7 @@ from adaptive_scheduler.core.wire.messages import (
     VERSION,
     Assigned,
     Beat,
+    ChangeMaxJobs,
     Claim,
     Fail,
     Finish,
@@ -50,6 +51,7 @@ REQUESTS = st.one_of(
     st.builds(Release, TOKENS, st.text(), REPORTS),
     st.builds(Goodbye, st.text(), st.booleans()),
     st.builds(Status, st.sampled_from(["all", "active", "none"])),
+    st.builds(ChangeMaxJobs, st.integers(0, 10**6)),
     st.builds(Retry, st.lists(st.integers(0, 99)) | st.none(), st.booleans()),
 )
 JSON = st.recursive(

@@ -77,11 +77,14 @@ def test_detect_refuses_an_unknown_system() -> None:
         registry.detect({"ADAPTIVE_SCHEDULER_SYSTEM": "lsf"}, which("sbatch"))
 
 
-def test_the_public_module_gives_the_same_classes() -> None:
+def test_the_public_module_has_its_names() -> None:
     public = adaptive_scheduler.scheduler
     assert public.LocalScheduler is LocalScheduler
-    assert dir(public) == ["Here", "LocalScheduler", "PBS", "SLURM"]
-    for name in public.__all__:
+    classes = ["Here", "LocalScheduler", "PBS", "SLURM"]
+    assert {*classes, "BaseScheduler", "DefaultScheduler"} <= set(dir(public))
+    for name in classes:
         assert getattr(public, name).__name__ == name
+    for name in ("slurm", "pbs"):
+        assert issubclass(getattr(public, name.upper()), registry.scheduler_class(name))
     with pytest.raises(AttributeError, match="LSF"):
         _ = public.LSF

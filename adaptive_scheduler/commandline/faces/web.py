@@ -73,7 +73,7 @@ def _check_installed() -> None:
     except ImportError as error:
         raise InputError(
             f"`adaptive-scheduler web` needs {error.name}, which is not installed here: "
-            "pip install 'adaptive-scheduler-mpi[web]'"
+            "pip install 'adaptive-scheduler[web]'"
         ) from error
     del starlette, uvicorn, websockets
 
@@ -116,11 +116,11 @@ def _serve(
     listener: socket.socket, where: Listening, board: RunBoard, folder: str, may_change: bool
 ) -> None:
     from adaptive_scheduler.runs.web.app import WebSite, make_app
-    from adaptive_scheduler.runs.web.open_view import opener
+    from adaptive_scheduler.runs.web.open_view import Views
     from adaptive_scheduler.runs.web.serve import make_server, new_access, serve
 
     access = new_access()
-    app = make_app(WebSite(access.path, board, folder, opener(may_change), may_change))
+    app = make_app(WebSite(access.path, board, folder, Views(may_change).open, may_change))
     server = make_server(app, access, lambda: _print_next_link(where, access))
     serve(server, listener, lambda: _print_ways(where, access, may_change))
 

@@ -9,8 +9,8 @@ import msgspec
 
 from adaptive_scheduler.core.doctor.table import CHECKS, FAULTS
 
-#: Of the JSON that `as_json_value` makes; it grows when a field is renamed, removed, or changes its meaning.
-SCHEMA_VERSION = 1
+#: Of the form of `as_json_value`: raised when a field changes its meaning or goes.
+SCHEMA = 1
 
 
 class Level(enum.StrEnum):
@@ -90,6 +90,11 @@ def wrong(fault: str, check: str = "", **facts: object) -> Finding:
     )
 
 
+def unknown(name: str, found: str, remedy: str = "") -> Finding:
+    """Return the finding that a check could not be made."""
+    return Finding(name, Level.UNKNOWN, found, "", remedy)
+
+
 def worst(findings: Sequence[Finding], check: str, found: str) -> list[Finding]:
     """Return what is wrong; or, if nothing is, that `check` found this."""
     return list(findings) or [fine(check, found)]
@@ -118,8 +123,7 @@ def count_by_level(findings: Iterable[Finding]) -> dict[Level, int]:
 def as_json_value(findings: Sequence[Finding]) -> dict[str, object]:
     """Return plain data for programs, see docs/doctor.md."""
     return {
-        "schema": "adaptive-scheduler doctor",
-        "version": SCHEMA_VERSION,
+        "schema": SCHEMA,
         "ok": exit_is_good(findings),
         "checks": [
             {

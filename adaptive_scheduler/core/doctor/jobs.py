@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from adaptive_scheduler.core.doctor.findings import Finding, fine, merge, worst, wrong
+from adaptive_scheduler.core.doctor.findings import Finding, fine, merge, unknown, worst, wrong
 from adaptive_scheduler.core.doctor.folders import judge_folders
 from adaptive_scheduler.core.doctor.observations import Exchange, NodeReport, UrlTried
 from adaptive_scheduler.core.jobs.outputs import PROFILE, explain_death
@@ -93,7 +93,7 @@ def _work(report: NodeReport) -> Finding:
         return fine(check, work.found)
     words = work.words or work.kind
     if check == "node":
-        return wrong("node-unknown", words=words)
+        return unknown(check, words)
     return wrong("mpi-world" if "MPI" in words else "workers-silent", words=words)
 
 

@@ -9,7 +9,7 @@ from adaptive_scheduler.core.doctor.findings import Finding, fine, worst, wrong
 from adaptive_scheduler.core.doctor.observations import HostSeen, LauncherSeen, ProfileSeen
 
 #: A manager of a run of days uses an hour of CPU time or two; limits on login nodes are of minutes.
-_MUCH_CPU = 7 * 24 * 3600.0
+_MUCH_CPU = 4 * 3600.0
 #: Open files that a manager has besides its connections, and how many are enough for most runs.
 _OWN_FILES, _ENOUGH_FILES = 100, 1024
 #: What launchers and MPI libraries print of themselves. Intel's MPI, MVAPICH and Cray's speak MPICH's PMI.

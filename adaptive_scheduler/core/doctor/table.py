@@ -219,14 +219,14 @@ FAULTS: Mapping[str, Fault] = {
         "These are its own words: change the options that it names.",
     ),
     # --------------------------------------------------------------- the job
-    "job-never-starts": Fault("job", "it will not start: {state}", "{remedy}"),
+    "job-never-starts": Fault("job", "it will not start: {state}", "It has been cancelled; {remedy}."),
     "job-waits": Fault(
         "job", "it had no results after {seconds:.0f} s: {state}",
         "If it waits in the queue, give more time (timeout=1h); if it ran, its output says more: {output}",
     ),
     "profile-ends-job": Fault(
         "job", "job {job} ended before its script began",
-        "{words}",
+        "A login profile on the nodes has ended it. {words}",
     ),
     "folder-unseen": Fault(
         "job", "job {job} ended without results, and has no output in {folder}",
@@ -244,20 +244,19 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "package-missing": Fault(
         "job", "the Python of job {job} lacks a package: {words}",
-        "Jobs use another environment than this one. Give python_executable= that of yours, or activate it in setup=.",
+        "Give python_executable= that of this environment, or activate it in setup=.",
     ),
-    "job-died": Fault("job", "job {job} ended without results", "{words}"),
+    "job-died": Fault("job", "job {job} ended without results", "See what it printed. {words}"),
     "other-python": Fault(
-        "python", "{words}",
-        "Jobs use another environment than this one. Give python_executable= that of yours, or activate it in setup=.",
+        "python", "jobs run in another environment: {words}",
+        "Give python_executable= that of this environment, or activate it in setup=.",
     ),
-    "mpi-world": Fault("workers", "{words}", _MPIEXEC),
+    "mpi-world": Fault("workers", "the MPI ranks do not see each other: {words}", _MPIEXEC),
     "workers-silent": Fault(
         "workers", "the workers do not answer: {words}",
         "Look at the job's output. With several nodes the launcher may not reach the others: see "
         "docs/troubleshooting.md; try --nodes 1, or executor_type=process-pool.",
     ),
-    "node-unknown": Fault("node", "{words}", "See docs/placement.md."),
     "manager-unreachable": Fault(
         "way-back", "{node} reaches none of the manager's addresses: {attempts}",
         "There is no way from the nodes to these addresses: give interface= a network that the nodes share (ib0, "
@@ -282,10 +281,10 @@ FAULTS: Mapping[str, Fault] = {
         "work: ask an administrator for NTP (chronyc tracking) on {node}.", "warning",
     ),
     # --------------------------------------------------------------- the run
-    "run-unreadable": Fault("run", "{why}", "Runs are private: only the user who started one can use it."),
+    "run-unreadable": Fault("run", "its settings cannot be read: {why}", "Runs are private: only the user who started one can use it."),
     "python-changed": Fault(
         "run", "the run was started with {name} {then}, here it is {now}",
-        "resume and retry would be refused or misread: use the environment of the start ({python}).", "warning",
+        "Jobs of resume and retry would be refused, or misread data: use the environment of the start ({python}).", "warning",
     ),
     "keys-open": Fault(
         "keys", "{path} is open to other users (mode {mode:o})",

@@ -46,7 +46,8 @@ class Bins(msgspec.Struct):
         if not (0.0 < start < math.inf and amount) or end - start > LONGEST:
             return
         end = max(end, start)
-        self._reach(start, end)
+        if not (self.begin <= start and end < self.begin + len(self.held) * self.width):
+            self._reach(start, end)
         sums = getattr(self, name)
         first, last = self._place(start), self._place(end)
         if first == last:

@@ -8,6 +8,7 @@ import msgspec
 
 from adaptive_scheduler.core.history.fold import KEPT
 from adaptive_scheduler.core.history.records import CoreUse, How, JobSpan, RunHistory, Tally
+from adaptive_scheduler.core.jobs.records import is_external
 from adaptive_scheduler.core.rows.row import LEARNER
 
 #: Parts of what was held, in the order in which they are shown.
@@ -95,8 +96,8 @@ def add_use(to: CoreUse, use: CoreUse) -> None:
 
 
 def wait_of(job: JobSpan) -> float | None:
-    """Seconds that a job waited in the queue; None if that is not known, or it still waits."""
-    if not (job.submitted and job.started):
+    """Seconds that a job waited in the queue; None if it still does, or was in none, or who knows."""
+    if not (job.submitted and job.started) or is_external(job.id):
         return None
     return max(0.0, job.started - job.submitted)
 

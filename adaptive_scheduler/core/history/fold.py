@@ -84,7 +84,11 @@ class HistoryFold:
         job = self.history.jobs[self._place_of(record.id)]
         now = self._clock
         job.name, job.host = record.name[:TEXT_LENGTH], record.host[:TEXT_LENGTH] or job.host
-        job.shape, job.cores = record.shape, self._cores.of_jobs.get(record.shape, job.cores)
+        job.shape = record.shape
+        if record.external:  # nobody has asked for its cores
+            job.cores = record.cores or job.cores
+        else:
+            job.cores = self._cores.of_jobs.get(record.shape) or record.cores or job.cores
         job.submitted = record.submitted or job.submitted or now
         job.started = record.started or job.started or (now if record.owner else 0.0)
         if record.has_worked:

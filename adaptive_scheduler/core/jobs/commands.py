@@ -138,10 +138,14 @@ class NotSubmitted(msgspec.Struct, frozen=True):
 
 
 class SubmitUnknown(msgspec.Struct, frozen=True):
-    """Nobody knows whether the jobs exist; listings will show."""
+    """Nobody knows whether the jobs exist; listings will show.
+
+    `is_limit`: the command waited at a limit of the number of jobs, until it was given up.
+    """
 
     reason: str
     number: int = 0
+    is_limit: bool = False
 
 
 class CancelDone(msgspec.Struct, frozen=True):

@@ -182,12 +182,12 @@ class JobTable:
             record = self._store(replace(record, owner=owner, ended="", goodbye="", broken=False))
         return record
 
-    def on_hello(self, job: str, host: str, started: float = 0.0) -> None:
-        """Record where a client runs, and when its job began, in seconds since 1970."""
-        record = self.records[job]
-        started = record.started or started
-        if (record.host, record.started) != (host, started):
-            self._store(replace(record, host=host, started=started))
+    def on_hello(self, job: str, host: str, started: float = 0.0, cores: int = 0) -> None:
+        """Record where a client runs, when its job began (in seconds since 1970), and its cores."""
+        before = self.records[job]
+        after = replace(before, host=host, started=before.started or started, cores=cores)
+        if after != before:
+            self._store(after)
 
     def on_claim(self, job: str, now: float) -> None:
         """Record that the job was given an item."""

@@ -34,8 +34,8 @@ A job that holds an item and is heard is never cancelled.
 **Deaths first.** Each death changes the counts. So deaths are returned alone; the caller carries
 them out, counts again and asks again.
 
-**When to stop.** If the first jobs all die before they ask for work, more of them would too: the
-run is held until the user has looked. When all items have ended, pending jobs are cancelled at
+**When to stop.** If the first jobs, two at least, all die before they ask for work, more of them
+would too: the run is held until the user has looked. When all items have ended, pending jobs are cancelled at
 once, and running ones after `EXIT_GRACE` seconds, in which their clients leave by themselves.
 
 All this is a pure function of what was observed: no clock, no command, no file.
@@ -65,6 +65,9 @@ from adaptive_scheduler.core.jobs.job_tracking import PendingSubmit, TrackedJob
 _NO_CRASH = frozenset({"timeout", "cancelled", "node_fail", "preempted", "goodbye"})
 #: So many jobs that die before their first claim, with none that was given work, hold the run.
 EARLY_DEATHS = 10
+#: As many are enough where none is left, so that others must be submitted to learn more: one alone
+#: may have met a bad node.
+FEW_DEATHS = 2
 #: After the last item has ended, clients have this many seconds to leave by themselves.
 EXIT_GRACE = 4.0
 
@@ -209,10 +212,10 @@ def _is_silent_for_too_long(job: TrackedJob, now: float, timing: Timing) -> bool
 
 def _all_died(observed: ObservedJobs) -> bool:
     """Whether the first jobs, at most `EARLY_DEATHS` of them, all died without work."""
-    if observed.given_work or not observed.early_deaths:
+    if observed.given_work:
         return False
     is_any_left = observed.jobs or observed.at_work or observed.submits
-    return observed.early_deaths >= EARLY_DEATHS or not is_any_left
+    return observed.early_deaths >= (EARLY_DEATHS if is_any_left else FEW_DEATHS)
 
 
 # ---------------------------------------------------------------------- how many jobs

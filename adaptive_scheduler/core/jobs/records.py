@@ -35,6 +35,8 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         Why the job is believed dead; "" for a live one.
     submitted, started : float
         Seconds since 1970; when its script began, as its client has told.
+    cores : int
+        Its MPI ranks, or cores for tasks, as its client has told; 0: it has not.
     """
 
     id: str
@@ -49,6 +51,7 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     ended: str = ""
     submitted: float = 0.0
     started: float = 0.0
+    cores: int = 0
 
     @property
     def external(self) -> bool:

@@ -57,6 +57,8 @@ class SubmitPolicy:
         The wait after refusals.
     under_way : int
         Submits without a result so far.
+    is_at_limit : bool
+        The last submit met a limit of the number of jobs.
     """
 
     def __init__(self, max_array: int, under_way: int = 0) -> None:
@@ -64,6 +66,7 @@ class SubmitPolicy:
         self._max_array = self._array_size = max_array
         self._limit: int | None = None  # jobs at a time; None: no limit is known
         self.under_way = under_way
+        self.is_at_limit = False
         self._is_group_refused = False
         self._waits_for_room = False  # then the end of a job ends the wait
         self._barren_groups: set[float] = set()  # when they were submitted
@@ -73,11 +76,6 @@ class SubmitPolicy:
     def blocked(self, now: float) -> str:
         """Return why nothing may be submitted now; "" if something may."""
         return "a submit is under way" if self.under_way else self.backoff.reason_at(now)
-
-    @property
-    def waits_for_room(self) -> bool:
-        """Whether the batch system takes no more jobs of this user until one ends."""
-        return self._waits_for_room
 
     def most(self, n: int) -> int:
         """Return how many of `n` jobs to ask for now."""
@@ -107,7 +105,7 @@ class SubmitPolicy:
         """End the wait, unless others of the group were refused or jobs make no progress."""
         if not (barren or self._is_group_refused):
             self.backoff.clear()
-            self._waits_for_room = False
+            self._waits_for_room = self.is_at_limit = False
         self._end_one()
 
     def on_refused(self, result: NotSubmitted, n: int, now: float) -> Hold | LogEntry | None:
@@ -116,8 +114,9 @@ class SubmitPolicy:
         self._end_one()
         return outcome
 
-    def on_unanswered(self, reason: str, now: float) -> LogEntry | None:
-        """React to a submit without an answer."""
+    def on_unanswered(self, reason: str, now: float, *, is_limit: bool = False) -> LogEntry | None:
+        """React to a submit without an answer; `is_limit`: its command was waiting at a limit."""
+        self.is_at_limit = is_limit
         entry = self._wait_once(f"a submit did not answer: {reason}", now)
         self._end_one()
         return entry
@@ -142,12 +141,14 @@ class SubmitPolicy:
         """Forget all refusals: the user has resumed the run. What is under way still is."""
         self.backoff.clear()
         self._array_size, self._limit, self._waits_for_room = self._max_array, None, False
+        self.is_at_limit = False
         self._barren_groups.clear()
 
     # ----------------------------------------------------------------------- details
 
     def _react(self, result: NotSubmitted, n: int, now: float) -> Hold | LogEntry | None:
         refusal, reason = result.refusal, result.reason
+        self.is_at_limit = refusal is Refusal.LIMIT
         if refusal is Refusal.LIMIT or n == 1:
             self._limit = max(1, n // 4)  # of single jobs, one is tried next
         if refusal is Refusal.LIMIT and n > 1:

@@ -106,7 +106,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause("job state", "The queue shows the job as suspended, completing, or the like.", "wait", job_causes.odd_state),
     Cause("job missing", "The queue does not show the job, though its client is heard.", "wait", job_causes.not_listed),
     Cause("not connected", "The job has started, and its client has not connected yet.",
-          "wait; if it does not, look at its output, and try: adaptive-scheduler check", job_causes.not_connected),
+          "wait; if it does not, look at its output, and try: adaptive-scheduler doctor", job_causes.not_connected),
     Cause("runs", "It is being worked on.", "", item_causes.runs_well),
     Cause("job runs", "The job has work, or may be given some.", "", job_causes.job_works),
     Cause("was tried", "It was begun before, and came back.", "", item_causes.was_tried),

@@ -19,7 +19,7 @@ from adaptive_scheduler.io.system import commands
 #: Seconds that a login shell may take: slow profiles on busy file systems take some.
 PROFILE_SECONDS = 15.0
 #: Seconds for one question to an MPI launcher, and to mpi4py.
-_QUESTION = 15.0
+_QUESTION = 25.0
 #: Prints the library of mpi4py without becoming part of an MPI world.
 _LIBRARY = (
     "import mpi4py; mpi4py.rc.initialize = False\n"

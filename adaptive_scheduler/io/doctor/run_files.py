@@ -16,13 +16,11 @@ from adaptive_scheduler.io.disk.lock import holder, is_alive
 
 def see_private_files(folder: RunFolder) -> list[FileSeen]:
     """Look at owner and mode of a run's folder, of its keys, and of what is loaded as code."""
-    keys = [folder.keys, folder.keys / "server.key", folder.keys / "client.key"]
-    if (
-        folder.keys / "elsewhere"
-    ).exists():  # where chmod has no effect they are in the user's folder
-        keys = keys[:1]
-    optional = [one for one in (folder.config, folder.callables, folder.learners) if one.exists()]
-    return [_see(path) for path in (folder.folder, *keys, *optional)]
+    keys = [folder.keys / "server.key", folder.keys / "client.key"]
+    if not any(key.exists() for key in keys):
+        keys = []  # no manager has begun, or they lie in the user's own folder
+    others = (folder.keys, folder.config, folder.callables, folder.learners)
+    return [_see(path) for path in (folder.folder, *keys, *(one for one in others if one.exists()))]
 
 
 def _see(path: Path) -> FileSeen:

@@ -31,7 +31,7 @@ def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bo
     """
     file = tinydb_file.AtomicStorage(folder.database)
     tables = {} if discard_file else file.read(undecoded=True) or {}
-    before = {name: dict(rows) for name, rows in tables.items()} if _lacks_history(folder) else {}
+    history = history_file.open_history(folder, tables)
     known = tinydb_file.last_segment(tables)
     old = [number for number in journal.segments(folder) if number <= last]
     for number in old:
@@ -46,7 +46,7 @@ def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bo
     if os.getppid() != parent or is_of_another or last not in journal.segments(folder):
         return
     try:
-        history_file.extend(folder, old, before)
+        history_file.extend(folder, history, old)
     except FileError as error:
         print(f"adaptive_scheduler: the history is not kept for now: {error}", file=sys.stderr)
     file.write(tables)
@@ -55,10 +55,6 @@ def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bo
         fact_files.merge(folder.facts)
     except DatabaseError as error:
         print(f"adaptive_scheduler: facts are not put together for now: {error}", file=sys.stderr)
-
-
-def _lacks_history(folder: RunFolder) -> bool:
-    return not files.is_file(folder.history)
 
 
 def _remove(folder: RunFolder, numbers: list[int]) -> None:

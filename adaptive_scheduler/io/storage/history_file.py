@@ -49,29 +49,33 @@ def read_history(folder: RunFolder) -> RunHistory:
         before = files.identity(folder.history)
         with suppress(FileNotFoundError):  # a checkpoint deleted a segment meanwhile
             history = _read_file(folder) or _begin(folder, _tables(folder))
-            _take_segments(folder, history, journal.segments(folder))
+            if files.status(folder.journals) is not None:  # made by the first manager
+                _take_segments(folder, history, journal.segments(folder))
             if files.identity(folder.history) == before:
                 return history
     return history
 
 
-def extend(folder: RunFolder, numbers: Iterable[int], tables: Tables) -> None:
-    """Add segments of the journal to the file, before the checkpoint deletes them.
+def open_history(folder: RunFolder, tables: Tables) -> RunHistory:
+    """Return the history up to the last checkpoint, or begin one.
 
     Parameters
     ----------
     folder : RunFolder
-    numbers : iterable of int
-        Those of the segments.
     tables : Tables
-        As the database's file has them, without these segments if no history was kept so far.
+        As the last checkpoint has left them in the database's file.
+    """
+    return _read_file(folder) or _begin(folder, tables)
+
+
+def extend(folder: RunFolder, history: RunHistory, numbers: Iterable[int]) -> None:
+    """Add segments of the journal, and write the file, before the checkpoint deletes them.
 
     Raises
     ------
     FileError
         It cannot be written; what is missing in it then stays so.
     """
-    history = _read_file(folder) or _begin(folder, tables)
     _take_segments(folder, history, numbers)
     thin(history)
     files.write_atomically(folder.history, msgspec.msgpack.encode(history), mode=0o600)

@@ -54,7 +54,9 @@ def submit(
     try:
         answer = run(scheduler.submit_command(request, script, n))
         if answer.rc == commands.TIMED_OUT:
-            return SubmitUnknown(_one_line(answer.stderr.strip() or answer.stdout.strip()))
+            is_limit = scheduler.refusal(answer) is Refusal.LIMIT
+            text = _one_line(answer.stderr.strip() or answer.stdout.strip())
+            return SubmitUnknown(text, is_limit=is_limit)
         return Submitted(scheduler.parse_submit(answer, n))
     except SubmitRefusedError as error:
         return NotSubmitted(scheduler.refusal(answer), _one_line(str(error)))

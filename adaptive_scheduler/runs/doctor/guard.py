@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from adaptive_scheduler.core.doctor.findings import Finding, Level
+from adaptive_scheduler.core.doctor.findings import Finding, unknown
 from adaptive_scheduler.core.doctor.table import CHECKS
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 
@@ -65,8 +65,3 @@ def _findings(name: str, attempt: Callable[[], Found]) -> list[Finding]:
     except (AdaptiveSchedulerError, OSError) as error:
         return [unknown(name, f"not found out: {error}")]
     return found if isinstance(found, list) else [found]
-
-
-def unknown(name: str, found: str, remedy: str = "") -> Finding:
-    """Return the finding that a check could not be made."""
-    return Finding(name, Level.UNKNOWN, found, "", remedy)

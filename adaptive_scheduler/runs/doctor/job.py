@@ -13,7 +13,7 @@ from contextlib import suppress
 import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.doctor.findings import Finding, fine, wrong
+from adaptive_scheduler.core.doctor.findings import Finding, fine, unknown, wrong
 from adaptive_scheduler.core.doctor.jobs import judge_death, judge_reports
 from adaptive_scheduler.core.doctor.observations import Exchange, NodeReport
 from adaptive_scheduler.core.doctor.refusals import judge_refusal, judge_wait
@@ -40,15 +40,14 @@ from adaptive_scheduler.io.system.submit import TIMEOUT, run_command, submit, wr
 from adaptive_scheduler.io.transport.addresses import Address, write_address
 from adaptive_scheduler.io.transport.server import Server
 from adaptive_scheduler.runs.doctor.cluster_check import ClusterCheck
-from adaptive_scheduler.runs.doctor.guard import unknown
 from adaptive_scheduler.runs.start.environment import record_environment
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.job_script import job_script
 
 #: The walltime of the job, if more was asked for (seconds).
 WALLTIME = 600
-#: Seconds between two listings of the queue.
-_LOOK = 1.0
+#: Seconds between two looks for reports, and between two listings of the queue.
+_LOOK, _LISTING = 0.2, 1.5
 #: What the job script says when the job's processes have failed: it would try them again.
 _CLIENT_DIED = "[adaptive_scheduler] The client ended with status"
 #: What the job runs; its failures to import are seen in its output.
@@ -175,23 +174,31 @@ def _wait(trial: ClusterCheck, folder: RunFolder, config: RunConfig, job: JobId)
     deadline = time.monotonic() + trial.timeout
     gone_at: float | None = None
     shown = ""
-    while time.monotonic() < deadline:
+    next_look = 0.0
+    while (now := time.monotonic()) < deadline:
         if _reports(folder):
             return None
+        if now < next_look:
+            time.sleep(_LOOK)
+            continue
+        next_look = now + _LISTING
         listed = _listed(trial.scheduler, job)
-        gone_at = None if listed else gone_at or time.monotonic()
-        gone = gone_at is not None and time.monotonic() - gone_at > trial.visible
+        gone_at = None if listed else gone_at or now
+        gone = gone_at is not None and now - gone_at > trial.visible
         if gone or _CLIENT_DIED in (job_output_tail(config.log_folder, job) or ""):
             return _died(trial.scheduler, config, job)
-        if listed is not None and (state := f"{listed.native_state} {listed.reason}") != shown:
+        if listed is not None and (state := _state(listed)) != shown:
             shown = state
-            trial.report(f"Job {job}: {state}".rstrip())
+            trial.report(f"Job {job}: {state}")
         if listed is not None and listed.remedy:
-            return judge_wait(state, listed.reason, listed.remedy)
-        time.sleep(_LOOK)
+            return judge_wait(shown, listed.reason, listed.remedy)
     output = job_output_tail(config.log_folder, job) or "it is empty."
-    state = shown.rstrip() or f"job {job} cannot be seen in the queue"
+    state = shown or f"job {job} cannot be seen in the queue"
     return wrong("job-waits", seconds=trial.timeout, state=state, output=output)
+
+
+def _state(listed: ListedJob) -> str:
+    return f"{listed.native_state} {listed.reason}".rstrip()
 
 
 def _reports(folder: RunFolder) -> list[NodeReport]:

@@ -286,7 +286,7 @@ class Executor(BaseExecutor):
             self._closing.heads.append(head)
             self._pools.wait_for(head)
         elif pool is not None:
-            self._pools.add(pool, where)
+            self._pools.add(pool, where, self._closing.heads)
 
     # ------------------------------------------------------------------- tasks in
 
@@ -387,7 +387,7 @@ class Executor(BaseExecutor):
 
     # ------------------------------------------------------------------- results out
 
-    def ascompleted(
+    def as_completed(
         self,
         futures: Iterable[TaskFuture[Any]],
         n: int | None = None,
@@ -408,9 +408,9 @@ class Executor(BaseExecutor):
             Seconds, for all together.
         """
         if n is not None and (not isinstance(n, int) or n < 0):
-            raise InputError(f"ascompleted(..., n={n!r}): n must be a whole number, 0 or more.")
+            raise InputError(f"as_completed(..., n={n!r}): n must be a whole number, 0 or more.")
         if pop and not isinstance(futures, list):
-            raise InputError("ascompleted(..., pop=True) needs a list, from which it can remove.")
+            raise InputError("as_completed(..., pop=True) needs a list, from which it can remove.")
         return completed(futures, n, pop, timeout)
 
     def update_priorities(

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -143,8 +143,16 @@ class RunPools:
         self._site, self._keeper = site, keeper
         self.added: list[str] = []
 
-    def add(self, pool: Pool, scheduler: Scheduler) -> None:
+    def add(self, pool: Pool, scheduler: Scheduler, heads: Iterable[LocalHead] = ()) -> None:
         """Let the manager have this pool; one of its name whose jobs have other resources ends.
+
+        Parameters
+        ----------
+        pool : Pool
+        scheduler : Scheduler
+        heads : iterable of LocalHead
+            Those of this machine: the manager must know them before it has the pool, or it takes
+            the pool for all that will ever run tasks, and refuses what only they can hold.
 
         Raises
         ------
@@ -157,6 +165,8 @@ class RunPools:
         known = self._site.known_scheduler()
         if known is not None:
             _refuse_other(pool.name, self._site.adapted(scheduler), known)
+        for head in heads:
+            self._wait_until_known(head)
         try:
             self._keeper.ask(AddPool(pool))
         except RequestRefusedError as error:
@@ -174,6 +184,9 @@ class RunPools:
         pools = self._keeper.ask(Pools())
         if not isinstance(pools, PoolList) or all(one.pool.is_removed for one in pools.pools):
             return
+        self._wait_until_known(head)
+
+    def _wait_until_known(self, head: LocalHead) -> None:
         end = time.monotonic() + HELLO_PATIENCE
         while time.monotonic() < end and not head.has_ended:
             picture = self._keeper.ask(Status("none"))

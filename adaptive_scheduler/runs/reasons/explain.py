@@ -21,6 +21,7 @@ from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.wire.reasons import Explain, Reason, Reasons
 from adaptive_scheduler.errors import InputError, ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.io.storage import database, row_codec
+from adaptive_scheduler.io.storage.database import Tables
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.manager_client import ManagerClient
@@ -31,10 +32,11 @@ _NAMED = 5
 
 def explain_item(viewer: ManagerClient, item: int) -> Explanation:
     """Say why a learner or a task, by its row, does not run or is not done."""
-    rows = row_codec.read_items(read_tables(viewer.folder), viewer.folder)
+    tables = read_tables(viewer.folder, undecoded=True)
+    rows = row_codec.read_items(tables, viewer.folder)
     answer = _ask(viewer, Explain(item))
     if answer is None:
-        answer = _from_disk(viewer.folder, Explain(item))
+        answer = _from_tables(viewer.folder, tables, Explain(item))
     row = rows[item]
     line = explain_line(row, rows) if answer.state == row.phase.value else []
     reasons = _filled([*answer.reasons, *line], viewer.folder, str(item))
@@ -96,20 +98,24 @@ def _ask(viewer: ManagerClient, question: Explain) -> Reasons | None:
 
 
 def _from_disk(folder: RunFolder, question: Explain, silence: str = "") -> Reasons:
-    """Answer from the database alone; `silence`: why the manager that there is does not."""
-    now = time.monotonic()
-    state = row_codec.open_state(read_tables(folder), folder, read_config(folder), now)
-    known = Known(state, time.time(), now, is_alive=False)
-    if question.job:
-        found = _of_job(known, state, question.job, folder)
-    else:
-        row = state.items.rows[question.item]
-        found = Reasons(row.phase.value, explain(known, row))
+    """Answer from the database; `silence`: why the manager that there is does not."""
+    found = _from_tables(folder, read_tables(folder, undecoded=True), question)
     if not silence:
         return found
     kept = [one for one in found.reasons if one.cause != MANAGER_DEAD]
     told = Reason(UNREACHABLE.name, f"its manager does not say: {silence}", UNREACHABLE.remedy)
     return Reasons(found.state, in_order([told, *kept]))
+
+
+def _from_tables(folder: RunFolder, tables: Tables, question: Explain) -> Reasons:
+    """Answer from the database alone."""
+    now = time.monotonic()
+    state = row_codec.open_state(tables, folder, read_config(folder), now)
+    known = Known(state, time.time(), now, is_alive=False)
+    if question.job:
+        return _of_job(known, state, question.job, folder)
+    row = state.items.rows[question.item]
+    return Reasons(row.phase.value, explain(known, row))
 
 
 def _of_job(known: Known, state: RunState, job: str, folder: RunFolder) -> Reasons:

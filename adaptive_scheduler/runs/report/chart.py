@@ -51,10 +51,13 @@ def _tries(history: RunHistory, places: set[int], now: float) -> dict[int, list[
 def _line(job: JobSpan, tries: list[Stretch], width: float, kind: str, now: float) -> Line:
     how = (job.goodbye or job.cause) if job.ended else "goes on"
     few = len(tries) <= MOST_BARS and not _overlap(tries)
-    bars = [_bar([one], one.began, one.ended, 1.0, kind) for one in tries]
+    bars = (
+        [_bar([one], one.began, one.ended, 1.0, kind) for one in tries]
+        if few
+        else _together(tries, width, job.cores, kind)
+    )
     return Line(
-        job.id, job.host, job.cores, job.submitted, job.begin, _end(job, now), how,
-        bars if few else _together(tries, width, job.cores, kind),
+        job.id, job.host, job.cores, job.submitted, job.begin, _end(job, now), how, bars
     )  # fmt: skip
 
 

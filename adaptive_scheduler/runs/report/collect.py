@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import platform
+import sys
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -13,8 +14,8 @@ from typing import Any
 import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
-from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.row import Item, TaskItem
+from adaptive_scheduler.core.paths import PACKAGE, RunFolder
+from adaptive_scheduler.core.rows.row import TASK, Item, TaskItem
 from adaptive_scheduler.core.rows.task_results import may_have_raised
 from adaptive_scheduler.errors import USER_RAISES
 from adaptive_scheduler.io.storage import row_codec
@@ -22,8 +23,9 @@ from adaptive_scheduler.io.storage.facts import Facts
 from adaptive_scheduler.io.storage.history_file import read_history
 from adaptive_scheduler.io.storage.read_only import read_tables, read_with_facts
 from adaptive_scheduler.io.storage.run_config import read_config
+from adaptive_scheduler.io.storage.tinydb_file import Tables
 from adaptive_scheduler.runs.manager_client import ManagerClient
-from adaptive_scheduler.runs.report.decide import ReportFacts, begun_and_ended, report_of
+from adaptive_scheduler.runs.report.decide import ReportInput, begun_and_ended, report_of
 from adaptive_scheduler.runs.report.figures import RunFacts, RunReport
 from adaptive_scheduler.runs.views import status
 from adaptive_scheduler.runs.views.page.messages import Summary
@@ -32,10 +34,13 @@ from adaptive_scheduler.runs.views.status import RunSnapshot
 
 #: Packages whose versions a reader may ask for.
 _PACKAGES = ("adaptive", "numpy", "cloudpickle", "mpi4py")
-#: The distribution's own name.
-_OWN = "adaptive-scheduler-mpi"
 #: Settings that say nothing of the run as such.
 _NO_PARAMETERS = ("run", "environment", "kind", "url", "interface", "ports")
+#: Settings that mean something for learners alone.
+_OF_LEARNERS = (
+    "shapes", "job_names", "goal", "save_interval", "points_interval", "log_interval", "point_timeout",
+    "point_retries",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,29 +73,26 @@ def collect(folder: RunFolder) -> Collected:
         There is no run, or it cannot be read.
     """
     config = read_config(folder)
+    if config.kind != TASK:
+        tables = read_tables(folder)
+        return _collected(folder, config, tables, lambda row: str(row.traceback))
+    tables, facts = read_with_facts(folder)
+    try:
+        return _collected(folder, config, tables, _of_facts(facts))
+    finally:
+        facts.close()
+
+
+def _snapshot(folder: RunFolder) -> RunSnapshot:
     with ManagerClient(folder) as client:
-        snapshot = client.snapshot("active")
-    if config.kind == "task":
-        tables, facts = read_with_facts(folder)
-        try:
-            return _collected(folder, config, snapshot, _rows(tables, folder), _of_facts(facts))
-        finally:
-            facts.close()
-    rows = _rows(read_tables(folder, undecoded=True), folder)
-    return _collected(folder, config, snapshot, rows, lambda row: str(row.traceback))
-
-
-def _rows(tables: Any, folder: RunFolder) -> list[Item]:
-    return row_codec.read_items(tables, folder)
+        return client.snapshot("active")
 
 
 def _collected(
-    folder: RunFolder,
-    config: RunConfig,
-    snapshot: RunSnapshot,
-    rows: list[Item],
-    traceback_of: Callable[[Any], str],
+    folder: RunFolder, config: RunConfig, tables: Tables, traceback_of: Callable[[Any], str]
 ) -> Collected:
+    rows = row_codec.read_items(tables, folder)
+    snapshot = _snapshot(folder)
     history, now = read_history(folder), time.time()
     shown = summary(snapshot, now=now)
     begun, ended = begun_and_ended(rows, history, is_over=snapshot.over and not snapshot.jobs)
@@ -103,8 +105,8 @@ def _collected(
         begun, ended, snapshot.over, len(rows), phases, sum(row.npoints for row in rows),
         list(snapshot.notes),
     )  # fmt: skip
-    known = ReportFacts(
-        facts, rows, history, now, _parameters(config), _versions(config), traceback_of
+    known = ReportInput(
+        facts, rows, history, now, _parameters(config, tables), _versions(config), traceback_of
     )
     return Collected(report_of(known), rows, shown)
 
@@ -124,18 +126,22 @@ def _of_facts(facts: Facts) -> Callable[[Any], str]:
     return traceback_of
 
 
-def _parameters(config: RunConfig) -> dict[str, Any]:
+def _parameters(config: RunConfig, tables: Tables) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    if config.kind == TASK:
+        pools = row_codec.read_pools(tables).values()
+        found["pools"] = [msgspec.to_builtins(pool) for pool in pools]
     for name in config.__struct_fields__:
-        value = getattr(config, name)
-        if name not in _NO_PARAMETERS and value not in (None, "", []):
-            found[name] = msgspec.to_builtins(value)
+        value = msgspec.to_builtins(getattr(config, name))
+        is_known = name not in _NO_PARAMETERS and value not in (None, "", [], {})
+        if is_known and not (config.kind == TASK and name in _OF_LEARNERS):
+            found[name] = value
     return found
 
 
 def _versions(config: RunConfig) -> dict[str, str]:
     """Versions as the run was started with; what it does not tell is as it is here."""
-    found = {"adaptive_scheduler": _version(_OWN), "python": platform.python_version()}
+    found = {PACKAGE: sys.modules[PACKAGE].__version__, "python": platform.python_version()}
     found.update({name: version for name in _PACKAGES if (version := _version(name))})
     if config.environment is not None:
         found.update(config.environment.versions)

@@ -14,7 +14,7 @@ from adaptive_scheduler.core.history.core_use import PARTS, core_use, waits
 from adaptive_scheduler.core.history.records import How, RunHistory, Tally
 from adaptive_scheduler.core.history.series import series
 from adaptive_scheduler.core.history.thin import add_tally
-from adaptive_scheduler.core.rows.row import DONE, FAILED, OVER, Item, TaskItem
+from adaptive_scheduler.core.rows.row import DONE, FAILED, OVER, TASK, Item, TaskItem
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.runs.report.chart import chart
 from adaptive_scheduler.runs.report.figures import (
@@ -33,6 +33,8 @@ from adaptive_scheduler.runs.report.figures import (
 #: Of long lists.
 MOST_SLOW, MOST_GROUPS, MOST_OF_A_GROUP, MOST_REASONS = 20, 30, 20, 10
 _NUMBER = re.compile(r"\d+(\.\d+)?([eE][+-]?\d+)?")
+#: Where a function was evaluated, in the reason: ``at x=0.5 (offset=3): ``.
+_AT = re.compile(r" at x=.*?(\): |: )")
 #: Ends of tries, in words.
 ENDS = {
     How.DONE: "done", How.GIVEN_BACK: "given back", How.FAILED: "failed", How.CRASHED: "crashed",
@@ -42,7 +44,7 @@ ENDS = {
 CAUSES = {"goodbye": "in good order", "": "unknown"}
 
 
-class ReportFacts(msgspec.Struct):
+class ReportInput(msgspec.Struct):
     """What a report is made of.
 
     Attributes
@@ -67,7 +69,7 @@ class ReportFacts(msgspec.Struct):
     traceback_of: Callable[[Any], str]
 
 
-def report_of(known: ReportFacts) -> RunReport:
+def report_of(known: ReportInput) -> RunReport:
     """Return all figures."""
     history, now = known.history, known.run.ended or known.now
     use = core_use(history, now)
@@ -173,7 +175,12 @@ def failures(rows: Sequence[Item], traceback_of: Callable[[Any], str]) -> list[F
     rest = [row for _, its in largest[MOST_GROUPS:] for row in its]
     if rest:
         found.append(
-            FailureFacts("for other reasons", len(rest), [row.id for row in rest[:20]], [])
+            FailureFacts(
+                "for other reasons",
+                len(rest),
+                [row.id for row in rest[:20]],
+                [name_of_item(row) for row in rest[:20]],
+            )
         )
     return found
 
@@ -181,11 +188,7 @@ def failures(rows: Sequence[Item], traceback_of: Callable[[Any], str]) -> list[F
 def _cause(row: Item) -> str:
     """The reason without the point at which it happened."""
     line = row.reason.strip().partition("\n")[0]
-    head, at, rest = line.partition(" at x=")
-    if not at:
-        return line or "it failed"
-    _, colon, message = rest.partition("): ")
-    return f"{head}: {message}" if colon else head
+    return _AT.sub(": ", line, count=1) or "it failed"
 
 
 def retry_facts(history: RunHistory) -> RetryFacts:
@@ -215,11 +218,15 @@ def table_rows(rows: Sequence[Item]) -> list[list[Any]]:
     return [
         [
             row.id, name_of_item(row), row.phase.value, row.attempts, row.crashes,
-            max(row.fails, row.fails_in_all), round(row.worked, 3), row.npoints, row.loss,
+            max(row.fails, row.fails_in_all), round(row.worked, 3), row.npoints, _short(row.loss),
             "" if row.phase is DONE else row.reason[:200],
         ]
         for row in rows
     ]  # fmt: skip
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")
 
 
 #: Key, label and kind of each column of the table.
@@ -229,6 +236,11 @@ COLUMNS = (
     ("seconds", "seconds", "number"), ("points", "points", "number"), ("loss", "loss", "number"),
     ("reason", "reason", "text"),
 )  # fmt: skip
+
+
+def without_unused(row: Sequence[Any], kind: str) -> list[Any]:
+    """Leave out the columns that tasks do not have; of a row, or of `COLUMNS`."""
+    return list(row) if kind != TASK else [*row[:7], *row[9:]]
 
 
 def begun_and_ended(

@@ -90,7 +90,7 @@ def _waits(report: RunReport) -> str:
         )
         if value is not None
     ]  # fmt: skip
-    lines.append(("jobs that have started", f"{waits.jobs:,}"))
+    lines.append(("jobs that have left the queue", f"{waits.jobs:,}"))
     lines.append(("jobs that wait now", f"{waits.waiting_now:,}"))
     return "## Waiting in the queue\n\n" + table(("what", "value"), lines)
 
@@ -113,11 +113,12 @@ def _failures(report: RunReport) -> str:
     parts = ["## Failures"]
     for one in report.failures:
         parts.append(f"### {_times(one.count)}{escape(one.reason)}")
-        names = ", ".join(map(str, one.items[:10]))
-        more = " and others" if one.count > len(one.items[:10]) else ""
-        parts.append(
-            f"{report.run.kind}s {names}{more}" if one.count > 1 else f"{report.run.kind} {names}"
-        )
+        named = [
+            str(item) if name == f"{report.run.kind} {item}" else f"{item} ({escape(name)})"
+            for item, name in zip(one.items, one.names, strict=False)
+        ]
+        more = " and others" if one.count > len(named[:10]) else ""
+        parts.append(f"{report.run.kind}{'s' * (one.count > 1)} {', '.join(named[:10])}{more}")
         if one.traceback:
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", one.traceback)), default=0))
             parts.append(f"{fence}text\n{one.traceback.rstrip()}\n{fence}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from adaptive_scheduler.core.history.core_use import PARTS
-from adaptive_scheduler.runs.report.decide import COLUMNS, ENDS, table_rows
+from adaptive_scheduler.runs.report.decide import COLUMNS, ENDS, table_rows, without_unused
 from adaptive_scheduler.runs.report.figures import RunReport
 from adaptive_scheduler.runs.report.markdown import LABELS, core_hours, lasting, when
 from adaptive_scheduler.runs.views.page import bundle
@@ -31,6 +31,7 @@ _NO_SCRIPT = (
 
 def as_page(found: Collected) -> str:
     """Return the whole HTML."""
+    kind = found.report.run.kind
     title = html.escape(f"Report of {found.report.run.name}")
     styles = "\n".join([bundle.styles(), bundle.file_text("report.css")])
     return "\n".join([
@@ -41,7 +42,7 @@ def as_page(found: Collected) -> str:
         '<main id="report"></main>',
         _NO_SCRIPT,
         _embedded("report-data", _as_json(data_of(found))),
-        _embedded("report-rows", _packed(table_rows(found.rows))),
+        _embedded("report-rows", _packed([without_unused(row, kind) for row in table_rows(found.rows)])),
         f'<script type="module">{_in_element(bundle.script("report.js"))}</script>',
         "</body>\n</html>\n",
     ])  # fmt: skip
@@ -52,7 +53,9 @@ def data_of(found: Collected) -> dict[str, Any]:
     report = found.report
     return {
         "summary": msgspec.to_builtins(_at_the_end(found.summary, report)),
-        "columns": [msgspec.to_builtins(Column(*one)) for one in COLUMNS],
+        "columns": [
+            msgspec.to_builtins(Column(*one)) for one in without_unused(COLUMNS, report.run.kind)
+        ],
         "title": f"Report of {report.run.name}",
         "head": _head(report),
         "remarks": report.remarks,
@@ -121,7 +124,7 @@ def _waits(report: RunReport) -> list[tuple[str, str]]:
     )  # fmt: skip
     found = [(name, lasting(value)) for name, value in named if value is not None]
     return [
-        *found, ("jobs that have started", f"{waits.jobs:,}"),
+        *found, ("jobs that have left the queue", f"{waits.jobs:,}"),
         ("jobs that wait now", f"{waits.waiting_now:,}"),
     ]  # fmt: skip
 

@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import anywidget
@@ -46,7 +47,7 @@ class RunWidget(anywidget.AnyWidget):
 
         def send(view: str, message: Message) -> None:
             widget = itself()
-            if widget is not None and widget.comm is not None:
+            if widget is not None and widget.comm is not None:  # else it was closed
                 widget.send({"view": view, "message": message})
 
         self._watcher = Watcher(folder, interval, send, may_change=may_change)
@@ -110,14 +111,22 @@ class Watcher:
                 taken = list(self._incoming)
                 self._incoming.clear()
             for view, message in taken:
-                self._take(view, message)
-            for view, session in self._sessions.items():
-                self._tell(view, session.tick())
+                self._guard(view, partial(self._take, view, message))
+            for view, session in list(self._sessions.items()):
+                self._guard(view, partial(self._look, view, session))
             with self._wake:
                 if self._is_over or not (self._sessions or self._incoming):
                     self._thread = None
                     break
         self._source.close()
+
+    def _guard(self, view: str, what: Callable[[], None]) -> None:
+        """Do something for one view; whatever is wrong with it is told there, and the others go on."""
+        try:  # the top of a thread
+            what()
+        except Exception as error:  # noqa: BLE001
+            text = f"This view met an error of its own: {type(error).__name__}: {error}"
+            self._send(view, {"type": "error", "request": 0, "text": text})
 
     def _take(self, view: str, message: Message) -> None:
         if message.get("type") == _BYE:
@@ -126,6 +135,9 @@ class Watcher:
         if view not in self._sessions:
             self._sessions[view] = ViewSession(self._source, self._may_change)
         self._tell(view, self._sessions[view].receive(message))
+
+    def _look(self, view: str, session: ViewSession) -> None:
+        self._tell(view, session.tick())
 
     def _tell(self, view: str, messages: list[Message]) -> None:
         for message in messages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,14 +42,14 @@ class WebSite:
     folder : str
         Where they were searched, for people; "" if one run was named.
     open_view : callable
-        Makes the view of a run.
+        Opens a view of a run.
     may_change : bool
     """
 
     path: str
     board: RunBoard
     folder: str
-    open_view: Callable[[RunFolder], View]
+    open_view: Callable[[RunFolder], AbstractContextManager[View]]
     may_change: bool
 
 

@@ -1,4 +1,4 @@
-"""How all runs below a folder stand, for the index; asked for only while somebody looks."""
+"""How all runs below a folder stand, for the index; read from disk, and only while somebody looks."""
 
 from __future__ import annotations
 
@@ -12,18 +12,13 @@ from pathlib import Path
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.row import Phase
-from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.runs.manager_client import ManagerClient
-from adaptive_scheduler.runs.views import status
+from adaptive_scheduler.runs.reading.summaries import RunSummary, summaries
+from adaptive_scheduler.runs.views.page.pace import Pace
 from adaptive_scheduler.runs.views.tables import duration
 
-#: Seconds after which a run is asked again, and after which the folder is searched again.
-FRESH, SEARCHED = 2.0, 15.0
-#: Seconds that a manager may take to answer at each of its addresses.
-PATIENCE = 3.0
-#: Runs that are asked at once. One that hangs with its file system keeps its place.
+#: Seconds between two readings of a run, and between two searches of the folder.
+FRESH, SEARCHED = 2.0, 4.0
+#: Runs that are read at once. One that hangs with its file system keeps its place.
 MOST_THREADS = 16
 
 
@@ -37,26 +32,28 @@ class RunLine(msgspec.Struct):
     name : str
         Its folder, as seen from the folder that was searched.
     state : str
-        As `RunStatus`; "" as long as nothing is known.
-    done, total : int
+        As `list` has it; "" as long as nothing is known.
     kind : str
-    failed : int
-    jobs : int
-    started : str
-        How long ago it was begun.
+    done, total, running, failed : int
+    host : str
+        Where its manager runs.
+    started, changed : str
+        How long ago.
     note : str
-        What is wrong with it, or that what is shown is old.
+        Why it cannot be read, or that what is shown is old.
     """
 
     key: str
     name: str
     state: str = ""
+    kind: str = ""
     done: int = 0
     total: int = 0
-    kind: str = ""
+    running: int = 0
     failed: int = 0
-    jobs: int = 0
+    host: str = ""
     started: str = ""
+    changed: str = ""
     note: str = ""
 
 
@@ -66,15 +63,21 @@ def key_of(folder: RunFolder) -> str:
 
 
 class _Entry:
-    """A run, and what was last heard of it."""
+    """A run, and what was last read of it."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        self.snapshot: Snapshot | None = None
-        self.asked = self.answered = -1e9
-        self.is_asked = False
-        self.error = ""
-        self.was_over_at: object = None
+        self.pace = Pace(FRESH, share=0.05)
+        self.found: RunSummary | None = None
+        self.read_at = time.monotonic()
+        self.is_read = False
+
+    def read(self) -> None:
+        """Read it; `summaries` says what is wrong with one that cannot be read."""
+        begun = time.monotonic()
+        (self.found,) = summaries([self.folder])
+        self.read_at = time.monotonic()
+        self.pace.did(begun, self.read_at)
 
 
 class RunBoard:
@@ -94,7 +97,7 @@ class RunBoard:
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(MOST_THREADS)
-        self._searched = -1e9
+        self._search = Pace(SEARCHED, share=0.02)
 
     def folder(self, key: str) -> RunFolder | None:
         """Return the run that a key stands for."""
@@ -104,88 +107,56 @@ class RunBoard:
     def runs(self) -> list[RunFolder]:
         """Return all runs; searches for them if that is long ago."""
         with self._lock:
-            if time.monotonic() - self._searched > SEARCHED:
+            begun = time.monotonic()
+            if self._search.is_due(begun):
                 found = {key_of(run): run for run in self._find()}
                 self._entries = {
                     key: self._entries.get(key) or _Entry(run) for key, run in found.items()
                 }
-                self._searched = time.monotonic()
+                self._search.did(begun, time.monotonic())
             return [entry.folder for entry in self._entries.values()]
 
     def lines(self) -> list[RunLine]:
-        """Return what is known of all runs at once, and ask those of which that is old."""
+        """Return what is known of all runs, what changed last first, and let them be read again.
+
+        It waits for none of them.
+        """
         self.runs()
         entries = list(self._entries.items())
         for _, entry in entries:
             self._refresh(entry)
-        return [self._line(key, entry) for key, entry in entries]
+        entries.sort(key=lambda pair: -pair[1].found.changed if pair[1].found else 0.0)
+        now = time.time()
+        return [self._line(key, entry, now) for key, entry in entries]
 
     def _refresh(self, entry: _Entry) -> None:
-        if entry.is_asked or time.monotonic() - entry.asked < FRESH:
-            return
-        if not self._places.acquire(blocking=False):
-            return
-        entry.is_asked, entry.asked = True, time.monotonic()
-        threading.Thread(target=self._ask, args=(entry,), name="index", daemon=True).start()
+        """Read a run in a thread of its own, unless that is not due."""
+        with self._lock:
+            is_due = not entry.is_read and entry.pace.is_due(time.monotonic())
+            if not is_due or not self._places.acquire(blocking=False):
+                return
+            entry.is_read = True
+        threading.Thread(target=self._read, args=(entry,), name="index", daemon=True).start()
 
-    def _ask(self, entry: _Entry) -> None:
+    def _read(self, entry: _Entry) -> None:
         try:
-            state = _state_on_disk(entry.folder)
-            if entry.was_over_at is None or entry.was_over_at != state:
-                entry.snapshot = _snapshot(entry.folder)
-                is_over = entry.snapshot.over and not entry.snapshot.alive
-                entry.was_over_at = state if is_over else None
-            entry.answered, entry.error = time.monotonic(), ""
-        except (AdaptiveSchedulerError, OSError) as error:
-            entry.error = str(error)
+            entry.read()
         finally:
-            entry.is_asked = False
+            entry.is_read = False
             self._places.release()
 
-    def _line(self, key: str, entry: _Entry) -> RunLine:
-        line = RunLine(
-            key, _relative(entry.folder.home, self._base), started=_started(entry.folder)
-        )
-        if (found := entry.snapshot) is not None:
-            line.state, line.kind = status.word_of(found), found.kind
-            line.done, line.total = found.phases.get(Phase.DONE, 0), found.total
-            line.failed, line.jobs = found.phases.get(Phase.FAILED, 0), len(found.jobs)
-        age = time.monotonic() - entry.answered
-        if entry.error:
-            line.note = entry.error
-        elif found is not None and age > 5 * FRESH:
-            line.note = f"does not answer; this is {duration(age)} old"
+    def _line(self, key: str, entry: _Entry, now: float) -> RunLine:
+        line = RunLine(key, os.path.relpath(entry.folder.home, self._base))
+        if (found := entry.found) is not None:
+            line.state, line.kind, line.host = found.state, found.kind, found.host
+            line.done, line.total = found.done, found.total
+            line.running, line.failed = (found.phases.get(p, 0) for p in ("running", "failed"))
+            line.started, line.changed = _ago(now, found.started), _ago(now, found.changed)
+            line.note = found.problem
+        if entry.is_read and (age := time.monotonic() - entry.read_at) > 10 * FRESH:
+            line.note = f"Its files do not answer; this is {duration(age)} old."
         return line
 
 
-def _snapshot(folder: RunFolder) -> Snapshot:
-    with ManagerClient(folder, PATIENCE) as client:
-        return client.snapshot("none")
-
-
-def _state_on_disk(folder: RunFolder) -> object:
-    """What changes whenever the database does: a run that is over is not read again and again."""
-    return [
-        (found.st_mtime_ns, found.st_size)
-        for path in (folder.database, folder.journals, folder.lock, folder.config)
-        if (found := _stat(path)) is not None
-    ]
-
-
-def _started(folder: RunFolder) -> str:
-    found = _stat(folder.config)
-    return "" if found is None else f"{duration(time.time() - found.st_mtime)} ago"
-
-
-def _stat(path: Path) -> os.stat_result | None:
-    try:
-        return path.stat()
-    except OSError:
-        return None
-
-
-def _relative(path: Path, base: Path) -> str:
-    try:
-        return str(path.relative_to(base))
-    except ValueError:
-        return str(path)
+def _ago(now: float, then: float) -> str:
+    return f"{duration(now - then)} ago" if then else ""

@@ -70,7 +70,10 @@ NEVER_STARTS = tuple(
     for words, remedy in {
         r"PartitionTimeLimit|(Assoc|QOS)Max(Wall|\w*Min)\w*PerJob":
             "its walltime is longer than the limit: give a shorter walltime=",
-        r"PartitionNodeLimit|PartitionConfig":
+        r"PartitionConfig":
+            "the partition does not give what it asks for: give a shorter walltime=, fewer nodes= or "
+            "cores=, or another partition=",
+        r"PartitionNodeLimit":
             "it asks for more nodes than the partition gives, or its nodes are down: give fewer "
             "nodes= or cores=, or another partition=",
         r"PartitionConfig|NodeConfig":

@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 
     from adaptive_scheduler.runs.compat.batch.queue_table import Queue
 
-#: Where the public classes live, for pickles.
-HOME = "adaptive_scheduler.scheduler"
 #: Seconds between two looks whether cancelled jobs have gone.
 PAUSE = 0.5
 
 
 class PublicScheduler(Scheduler):
-    """A scheduler that also lists and cancels jobs; see `public_class`."""
+    """A scheduler that also lists and cancels jobs; see `public_class`.
+
+    Its static method ``queue(me_only=True)`` returns the jobs that wait or run: job id to ``job_name``, ``state`` and more.
+    """
 
     def __init__(self, *args: Any, **given: Any) -> None:
         _refuse_ignored(given)
@@ -67,19 +68,17 @@ class PublicScheduler(Scheduler):
         """Return the same with a value in the place of each callable, which is called."""
         made = copy.copy(self)
         vars(made)["_options"] = {
-            key: tuple(one() if _is_deferred(key, one) else one for one in value)
-            if isinstance(value, tuple)
-            else value
+            key: tuple(_of_place(key, one) for one in value) if isinstance(value, tuple) else value
             for key, value in self._options.items()
         }
         PublicScheduler._check(made)
         return made
 
     def of_learner(self, index: int) -> PublicScheduler:
-        """Return the same for one learner alone."""
+        """Return the same for one learner alone, with the values that callables give now."""
         made = copy.copy(self)
         vars(made)["_options"] = {
-            key: value[index] if isinstance(value, tuple) else value
+            key: _of_place(key, value[index]) if isinstance(value, tuple) else value
             for key, value in self._options.items()
         }
         return made
@@ -215,13 +214,20 @@ def public_class(name: str) -> type[PublicScheduler]:
         PublicScheduler.__init__(self, *args, **given)
 
     body = {
-        "__init__": init, "__module__": HOME, "__doc__": translator.__doc__,
+        "__init__": init, "__module__": __name__, "__doc__": translator.__doc__,
         "__qualname__": translator.__name__, "queue": staticmethod(_queue_of(name)),
         **_EXTRA[name],
     }  # fmt: skip
     return cast(
         "type[PublicScheduler]", type(translator.__name__, (PublicScheduler, translator), body)
     )
+
+
+def __getattr__(name: str) -> Any:
+    """The public classes by their names: pickles have them from here."""
+    if name in ("SLURM", "PBS"):
+        return public_class(name.lower())
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def is_stranger(given: Any) -> bool:
@@ -292,6 +298,10 @@ def _is_deferred(option: str, value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+def _of_place(option: str, value: Any) -> Any:
+    return value() if _is_deferred(option, value) else value
 
 
 def _refuse_ignored(given: dict[str, Any]) -> None:

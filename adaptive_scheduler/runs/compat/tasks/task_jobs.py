@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.texts import counted
-from adaptive_scheduler.errors import InputError, RunError
+from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError, RunError
 from adaptive_scheduler.runs.compat.learners.rows import DatabaseView
 from adaptive_scheduler.runs.compat.learners.run_task import NOT_OVER, RunTask
 from adaptive_scheduler.runs.compat.tasks.groups import TaskGroups
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks of who awaits the run.
 PAUSE = 0.5
+#: Seconds that a job without tasks stays: others may wait for its cores, and few tasks come later.
+IDLE = 3.0
 
 
 @dataclass
@@ -207,13 +209,24 @@ class TaskRunManager:
         return RunTask(self.status, self._wait, self.cancel) if self.is_started else None
 
     def status(self) -> RunStatus:
-        """Return ``not started``, ``running``, ``finished``, ``failed`` or ``cancelled``, with details."""
+        """Return ``not started``, ``running``, ``held``, ``finished``, ``failed`` or ``cancelled``, with details."""
         if not self.is_started:
             return RunStatus("not started", f"{counted(len(self._tasks), 'task')}; call start().")
         found = Counter(_word(task) for task in self._tasks)
         text = ", ".join(f"{n} {word}" for word, n in sorted(found.items())) or "no tasks"
+        if found["running"] and (why := self._why_held()):
+            return RunStatus("held", f"{text}\n{why}")
         order = ("running", "cancelled", "failed")
         return RunStatus(next((word for word in order if found[word]), "finished"), text)
+
+    def _why_held(self) -> str:
+        """Return why nothing is submitted; "" if that is not so, or nobody knows."""
+        assert self._executor is not None
+        try:
+            notes = ManagerClient(self._executor.folder).snapshot("none").notes
+        except AdaptiveSchedulerError:  # its manager has just ended
+            return ""
+        return "\n".join(note for note in notes if note.startswith("held:"))
 
     def elapsed_time(self) -> float:
         """Return the seconds since the start, or from the start to the end."""
@@ -337,7 +350,7 @@ class _Pools:
         return made
 
     def _of_pool(self, shape: int) -> dict[str, Any]:
-        return {"accepts": [_pool(shape)], "batch_size": self._settings.size}
+        return {"accepts": [_pool(shape)], "batch_size": self._settings.size, "idle": IDLE}
 
     def _add(self, executor: Executor, shape: int) -> None:
         executor.add_pool(

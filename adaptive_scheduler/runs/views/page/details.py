@@ -7,8 +7,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from adaptive_scheduler.core.history.records import How, RunHistory
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import Item, Phase
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
 from adaptive_scheduler.errors import USER_RAISES, AdaptiveSchedulerError
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
@@ -27,11 +29,25 @@ LINES = 40
 #: Lines at the end of a job's log that are looked through for one learner.
 LOOKED_THROUGH = 400
 
+#: Tries of a learner that are shown, the last ones.
+MOST_TRIES = 50
+#: How a try ended.
+HOW = {
+    How.DONE: "done", How.GIVEN_BACK: "given back", How.FAILED: "failed", How.CRASHED: "crashed",
+    How.WALLTIME: "given back at the end of its job", How.LOST: "lost with its job",
+    How.CANCELLED: "cancelled",
+}  # fmt: skip
+
 # --------------------------------------------------------------------- learners
 
 
 def of_learner(
-    folder: RunFolder, view: Item | ItemView, snapshot: Snapshot, *, with_plot: bool
+    folder: RunFolder,
+    view: Item | ItemView,
+    snapshot: Snapshot,
+    history: RunHistory,
+    *,
+    with_plot: bool,
 ) -> Detail:
     """Return all about one learner.
 
@@ -42,18 +58,21 @@ def of_learner(
         What is known of it.
     snapshot : Snapshot
         With its job.
+    history : RunHistory
+        Of the run.
     with_plot : bool
         Load its data, which takes longest.
     """
+    job = view.job or last_job(view.id, history)
     shared = render.common_folder([view])  # type: ignore[arg-type]
     return Detail(
         item=view.id,
         title=f"learner {view.id}: {render.fname_text(view.fname, shared)}",
         phase=view.phase.value,
         facts=[(label, text) for label, text in learner_facts(view, snapshot) if text],
-        history=[],
+        history=learner_history(view.id, history),
         traceback=view.traceback,
-        log=learner_log(Path(read_config(folder).log_folder), view),
+        log=learner_log(Path(read_config(folder).log_folder), view.id, job),
         plot=learner_plot(folder, view) if with_plot else None,
         actions=item_actions(view.id, view.phase.value, "learner"),
     )
@@ -92,19 +111,44 @@ def _of_running(view: ItemView) -> list[tuple[str, str]]:
     ]
 
 
-def learner_log(logs: Path, view: Item | ItemView) -> str:
+def last_job(item: int, history: RunHistory) -> str:
+    """The job that had a learner last; "" if none is known."""
+    found = next((one for one in reversed(history.stretches) if one.item == item), None)
+    return "" if found is None else history.jobs[found.job].id
+
+
+def learner_history(item: int, history: RunHistory) -> list[HistoryLine]:
+    """When which job took a learner, and how that ended."""
+    lines = []
+    for one in [one for one in history.stretches if one.item == item][-MOST_TRIES:]:
+        job = history.jobs[one.job]
+        where = f"job {job.id}" + (f" on {job.host}" if job.host else "")
+        lines.append(HistoryLine(clock(one.began), f"taken by {where}"))
+        why = history.reasons[one.reason] if one.reason >= 0 else ""
+        how = HOW[How(one.how)]
+        points = f", {counted(one.points, 'point')}" if one.points else ""
+        detail = f" ({why})" if why and why != how else ""
+        lines.append(HistoryLine(clock(one.ended), f"{how}{points}{detail}"))
+    if (now := history.running.get(item)) is not None:
+        job = history.jobs[now.job]
+        where = f"job {job.id}" + (f" on {job.host}" if job.host else "")
+        lines.append(HistoryLine(clock(now.began), f"taken by {where}"))
+    return lines
+
+
+def learner_log(logs: Path, item: int, job: str) -> str:
     """The last events of a learner in the log of its job, and the last lines that this printed."""
-    if not view.job:
+    if not job:
         return ""
-    path = logs / f"{view.job}.log"
+    path = logs / f"{job}.log"
     events = read_logs.last_events(path, LOOKED_THROUGH)
     lines = [
-        log_entries.entry_line(log_entries.entry_of(one, view.job)).plain.rstrip()
+        log_entries.entry_line(log_entries.entry_of(one, job)).plain.rstrip()
         for one in events
-        if one.get("item") == view.id
+        if one.get("item") == item
     ][-LINES:]
-    printed = read_logs.job_output_tail(logs, view.job, LINES) or ""
-    return "\n".join([*lines, *([f"— {view.job}.out —", printed] if printed else [])])
+    printed = read_logs.job_output_tail(logs, job, LINES) or ""
+    return "\n".join([*lines, *([f"— {job}.out —", printed] if printed else [])])
 
 
 def learner_plot(folder: RunFolder, view: Item | ItemView) -> dict[str, Any] | None:

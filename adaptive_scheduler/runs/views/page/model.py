@@ -79,6 +79,13 @@ def sentence(snapshot: Snapshot) -> str:
         return f"No manager runs: {progress}. Running jobs go on; Resume starts another manager."
     if word == status.HELD:
         return f"Held: {progress}. No jobs are submitted until it is resumed."
+    if snapshot.is_open and not snapshot.unfinished:
+        ended = (
+            f"{progress}{f', {failed:,} failed' if failed else ''}"
+            if snapshot.total
+            else "no task yet"
+        )
+        return f"Open: {ended}; more tasks may come."
     return f"Running: {', '.join(filter(None, [progress, _failed(failed), jobs_text(snapshot)]))}."
 
 
@@ -93,12 +100,17 @@ def jobs_text(snapshot: Snapshot) -> str:
         return "no jobs"
     if not snapshot.alive:
         return f"{counted(n, 'job')} not known to have ended"
-    waiting = sum(job.waiting for job in snapshot.jobs)
+    waiting = sum(not has_started(job) for job in snapshot.jobs)
     if not waiting:
         return f"{counted(n, 'job')} running"
     if waiting == n:
         return f"{counted(n, 'job')} waiting in the queue"
     return f"{n - waiting} of {counted(n, 'job')} running, {waiting} waiting"
+
+
+def has_started(job: JobRow) -> bool:
+    """Whether a job runs, as far as is known; one that was submitted just now is not listed yet."""
+    return not job.waiting and (bool(job.host) or job.state != "not listed")
 
 
 def phase_counts(snapshot: Snapshot) -> list[PhaseCount]:

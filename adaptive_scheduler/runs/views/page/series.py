@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from adaptive_scheduler.core.history.records import RunHistory
+from adaptive_scheduler.core.history.series import series
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.core.rows.row import TASK, Phase
+from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.runs.views.page.messages import SeriesData
+from adaptive_scheduler.runs.views.page.model import has_started
 
 #: Samples that are kept; when there are more, every second one is dropped.
 MOST = 240
@@ -18,11 +21,28 @@ Sample = tuple[float, float | None, float | None, float | None]
 
 
 class SeenSeries:
-    """Samples of a run, at most `MOST`, over all the time that it was looked at."""
+    """Samples of a run, at most `MOST`.
 
-    def __init__(self) -> None:
-        self._samples: list[Sample] = []
+    Parameters
+    ----------
+    past : sequence of Sample
+        What is known of the time before it was looked at.
+    """
+
+    def __init__(self, past: Sequence[Sample] = ()) -> None:
+        self._samples = list(past)
         self._step = FIRST_STEP
+        while len(self._samples) > MOST or self._span > MOST * self._step:
+            self._thin()
+
+    @property
+    def _span(self) -> float:
+        return self._samples[-1][0] - self._samples[0][0] if self._samples else 0.0
+
+    def _thin(self) -> None:
+        if len(self._samples) > MOST:
+            self._samples = self._samples[::2]
+        self._step *= 2
 
     def note(self, sample: Sample) -> bool:
         """Keep a sample, unless the last one is too young; returns whether it was kept."""
@@ -30,8 +50,7 @@ class SeenSeries:
             return False
         self._samples.append(sample)
         if len(self._samples) > MOST:
-            self._samples = self._samples[::2]
-            self._step *= 2
+            self._thin()
         return True
 
     def data(self) -> SeriesData:
@@ -54,7 +73,19 @@ def sample(snapshot: Snapshot, shapes: Sequence[Resources]) -> Sample:
         held = float(sum(job.cores for job in snapshot.jobs))
         used = float(sum(job.used for job in snapshot.jobs))
         return snapshot.time, held, used, round(snapshot.ended_per_second, 4)
-    started = sum(not job.waiting for job in snapshot.jobs)
-    held = float(started * (shapes[0].cores if shapes else 1))
-    used = sum(item.cpu for item in snapshot.items if item.phase is Phase.RUNNING) / 100
-    return snapshot.time, held, round(used, 2), round(snapshot.points_per_second, 4)
+    cores = shapes[0].cores if shapes else 1
+    started = [job for job in snapshot.jobs if has_started(job)]
+    used = sum(job.item is not None for job in started)
+    return (
+        snapshot.time, float(cores * len(started)), float(cores * used),
+        round(snapshot.points_per_second, 4),
+    )  # fmt: skip
+
+
+def past(history: RunHistory, now: float) -> list[Sample]:
+    """Return what the manager has kept of the time before; of learners the points, of tasks the ends."""
+    if not history.bins.begin:
+        return []
+    found = series(history, now, MOST)
+    rates = found.ended if history.kind == TASK else found.points
+    return list(zip(found.time, found.cores_held, found.cores_used, rates, strict=True))

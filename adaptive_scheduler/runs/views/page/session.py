@@ -32,7 +32,7 @@ from adaptive_scheduler.runs.views.tables import duration
 
 #: A JSON object.
 Message = dict[str, Any]
-#: Something is said at least so often, in seconds: a front end takes a longer silence for an end.
+#: After so many seconds of silence all is said again: a front end takes a longer one for an end.
 LIFE_SIGN = 25.0
 #: What reading a run may raise: its folder may be gone, or be replaced just now.
 _UNREADABLE = (AdaptiveSchedulerError, OSError)
@@ -47,6 +47,7 @@ class Shown(msgspec.Struct):
     item: int | None = None
     detail: Detail | None = None
     last_word: float = 0.0
+    trouble: str = ""
 
 
 class ViewSession:
@@ -101,9 +102,10 @@ class ViewSession:
                 shown.rows = self._source.table().page(asked)
                 return [shown.rows]
             case OpenItem():
-                shown.item, shown.detail = asked.item, None
+                shown.item, shown.detail = None, self._source.detail(asked.item, False)
+                shown.item = asked.item  # there is one
                 self._plots.hurry()
-                return self._news_of_item(with_plot=False)
+                return [shown.detail]
             case CloseItem():
                 shown.item = shown.detail = None
                 return []
@@ -120,16 +122,17 @@ class ViewSession:
 
     def tick(self) -> list[Message]:
         """Look at the run again; returns what has changed since the last time."""
+        now, shown = self._clock(), self._shown
+        if shown.last_word and now - shown.last_word > LIFE_SIGN:
+            shown.summary = shown.rows = None  # all of it again: a message may have been lost
         try:
             news = [*self._news_of_run(), *self._news_of_rows(), *self._news_of_item()]
+            shown.trouble = ""
         except _UNREADABLE as error:
-            news = [RequestFailed(0, str(error))]
-        now = self._clock()
-        if news or not self._shown.last_word:
-            self._shown.last_word = now
-        elif now - self._shown.last_word > LIFE_SIGN:
-            self._shown.last_word = now
-            return [{"type": "alive"}]
+            news = [RequestFailed(0, str(error))] if str(error) != shown.trouble else []
+            shown.trouble = str(error)
+        if news or not shown.last_word:
+            shown.last_word = now
         return [_plain(one) for one in news]
 
     def _news_of_run(self) -> list[ToFront]:
@@ -157,6 +160,8 @@ class ViewSession:
             if self._snapshot is None:
                 raise
             return str(error)
+        if self._snapshot is None:
+            self._series = SeenSeries(self._source.past())
         if snapshot is not self._snapshot and snapshot.alive and not snapshot.over:
             self._has_grown |= self._series.note(sample(snapshot, config.shapes))
         self._snapshot, self._max_jobs = snapshot, config.limits.max_jobs
@@ -176,14 +181,18 @@ class ViewSession:
         shown.rows = found
         return [found]
 
-    def _news_of_item(self, *, with_plot: bool = True) -> list[ToFront]:
+    def _news_of_item(self) -> list[ToFront]:
         """All about the item that is open, if it has changed."""
         shown = self._shown
         if shown.item is None:
             return []
         begun = time.monotonic()
-        is_due = with_plot and self._plots.is_due(begun)
-        found = self._source.detail(shown.item, is_due)
+        is_due = self._plots.is_due(begun)
+        try:
+            found = self._source.detail(shown.item, is_due)
+        except _UNREADABLE as error:  # such as a run that was begun anew with fewer learners
+            shown.item = None
+            return [RequestFailed(0, str(error))]
         if is_due:
             self._plots.did(begun, time.monotonic())
         elif shown.detail is not None:

@@ -9,18 +9,21 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.history.records import RunHistory
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import TASK, Item
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.io.storage import row_codec
+from adaptive_scheduler.io.storage.history_file import read_history
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.manager_client import ManagerClient, snapshot_on_disk
 from adaptive_scheduler.runs.views import render
 from adaptive_scheduler.runs.views.page.messages import Detail, DoAction
 from adaptive_scheduler.runs.views.page.pace import Pace
+from adaptive_scheduler.runs.views.page.series import Sample, past
 from adaptive_scheduler.runs.views.page.table import RowTable, table_of, with_active
 
 #: Seconds that the manager may take to answer.
@@ -37,6 +40,9 @@ class Source(Protocol):
 
     def snapshot(self) -> Snapshot:
         """Return how the run stands, with its active and failed items; the same object if it is not new."""
+
+    def past(self) -> list[Sample]:
+        """Return what is known of cores and rate before anybody looked."""
 
     def table(self) -> RowTable:
         """Return all learners or tasks; the same object if nothing has changed."""
@@ -64,6 +70,7 @@ class RunSource:
         self._lock = threading.RLock()
         self._snapshots = Pace(interval, share=0.02, longest=15.0)
         self._tables = Pace(interval, share=0.02, longest=30.0)
+        self._histories = Pace(interval, share=0.02, longest=30.0)
         self._snapshot: Snapshot | None = None
         self._items: Sequence[Item] = ()
         self._table: RowTable | None = None
@@ -106,9 +113,33 @@ class RunSource:
         for path in (self._folder.database, self._folder.config):
             status = os.stat(path)  # noqa: PTH116  of many calls
             found.append((status.st_mtime_ns, status.st_size))
-        with os.scandir(self._folder.journals) as entries:
-            names = max(((one.name, one.stat().st_size) for one in entries), default=("", 0))
-        return (*found, names, holder(self._folder.lock) is not None)
+        return (*found, self._last_journal(), holder(self._folder.lock) is not None)
+
+    def _last_journal(self) -> tuple[str, int]:
+        """Name and size of the journal's last segment; there is none before the first manager."""
+        try:
+            with os.scandir(self._folder.journals) as entries:
+                return max(((one.name, one.stat().st_size) for one in entries), default=("", 0))
+        except FileNotFoundError:
+            return ("", 0)
+
+    # -------------------------------------------------------------------- history
+
+    def past(self) -> list[Sample]:
+        """Return what is known of cores and rate before anybody looked."""
+        with self._lock:
+            return past(self._read_history(), time.time())
+
+    def _read_history(self) -> RunHistory:
+        """Return what has happened; read anew now and then, and only if something was written."""
+        begun, files = time.monotonic(), self._files()
+        if "history" not in self._seen or (
+            self._seen["told"] != files and self._histories.is_due(begun)
+        ):
+            self._seen["history"], self._seen["told"] = read_history(self._folder), files
+            self._histories.did(begun, time.monotonic())
+        found: RunHistory = self._seen["history"]
+        return found
 
     # ---------------------------------------------------------------------- table
 
@@ -153,7 +184,11 @@ class RunSource:
             if snapshot.kind == TASK:
                 return details.of_task(self._folder, item)
             return details.of_learner(
-                self._folder, self._view(item, view), snapshot, with_plot=with_plot
+                self._folder,
+                self._view(item, view),
+                snapshot,
+                self._read_history(),
+                with_plot=with_plot,
             )
 
     def _view(self, item: int, view: ItemView | None) -> Item | ItemView:

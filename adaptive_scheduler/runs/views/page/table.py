@@ -132,7 +132,9 @@ _TEXTS: Mapping[str, Callable[[Any], str]] = {
 # ----------------------------------------------------------------------- records
 
 
-def table_of(items: Sequence[Item], active: Mapping[int, ItemView], kind: str) -> RowTable:
+def table_of(
+    items: Sequence[Item], active: Mapping[int, ItemView], kind: str, folder: str = ""
+) -> RowTable:
     """Return the table of all items.
 
     Parameters
@@ -143,10 +145,11 @@ def table_of(items: Sequence[Item], active: Mapping[int, ItemView], kind: str) -
         What the manager knows of those that run or have failed.
     kind : str
         ``learner`` or ``task``.
+    folder : str
+        That all data of learners are in; it is not shown in each row.
     """
     if kind == TASK:
         return RowTable(TASK_COLUMNS, [task_record(item) for item in items])
-    folder = render.common_folder(items)
     return RowTable(
         LEARNER_COLUMNS,
         [learner_record(active.get(item.id) or item, folder) for item in items],

@@ -14,13 +14,14 @@ function element(tag, text = "", className = "") {
 
 function progress(run) {
   const cell = element("td", "", "progress");
-  if (!run.state) return cell;
+  if (!run.total) return cell;
   const bar = element("progress");
   bar.max = Math.max(run.total, 1);
   bar.value = run.done;
   bar.setAttribute("aria-label", `${run.done} of ${run.total} done`);
   const many = `${run.done.toLocaleString("en")} of ${run.total.toLocaleString("en")} ${run.kind}${run.total === 1 ? "" : "s"}`;
   cell.append(bar, element("span", many));
+  if (run.running) cell.append(element("span", `${run.running.toLocaleString("en")} running`));
   if (run.failed) cell.append(element("span", `${run.failed.toLocaleString("en")} failed`, "failed"));
   return cell;
 }
@@ -34,7 +35,7 @@ function line(run) {
   if (run.note) name.append(element("p", run.note, "note"));
   const state = element("td");
   state.append(element("span", run.state || "…", `state ${run.state.replaceAll(" ", "-")}`));
-  row.append(name, state, progress(run), element("td", run.jobs ? String(run.jobs) : "", "number"), element("td", run.started));
+  row.append(name, state, progress(run), element("td", run.host), element("td", run.started, "age"), element("td", run.changed, "age"));
   return row;
 }
 
@@ -45,8 +46,8 @@ function draw(runs) {
   }
   const drawn = element("table");
   const head = element("tr");
-  for (const [label, kind] of [["Run"], ["State"], ["Done"], ["Jobs", "number"], ["Started"]]) {
-    const cell = element("th", label, kind);
+  for (const label of ["Run", "State", "Done", "Manager", "Started", "Changed"]) {
+    const cell = element("th", label);
     cell.scope = "col";
     head.append(cell);
   }

@@ -9,7 +9,7 @@ const VIRIDIS = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33,
 function axis(root, label) {
   const ink = cssColor(root, "--as-muted");
   const grid = { stroke: cssColor(root, "--as-grid"), width: 1 };
-  return { stroke: ink, grid, ticks: grid, font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif", label: label || undefined, labelSize: 18 };
+  return { stroke: ink, grid, ticks: grid, font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif", label: label || undefined, labelSize: 16, labelGap: 0 };
 }
 
 // Large and small numbers in few letters.
@@ -76,13 +76,13 @@ export function timeChart(element, height) {
     options: {
       cursor: { y: false, points: { size: 6 } },
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.1] } },
-      axes: [axis(root), valueAxis(root)],
+      axes: [{ ...axis(root), space: 80 }, valueAxis(root)],
       series: [{ label: "time", value: "{HH}:{mm}:{ss}" }, ...content.lines.map((line) => ({
         label: line.label,
         stroke: cssColor(root, line.color),
         fill: line.fill ? cssColor(root, `${line.color}-fill`) : undefined,
         width: 2,
-        points: { show: content.time.length < 2 },
+        points: { show: false },
         value: (_, value) => short(value),
       }))],
     },
@@ -96,7 +96,7 @@ function lineChart(element, height) {
     data: [content.x, ...content.ys.map((one) => one.values)],
     options: {
       scales: { x: { time: false } },
-      axes: [{ ...axis(root, content.x_label), values: valueAxis(root).values }, valueAxis(root, content.y_label)],
+      axes: [{ ...axis(root, content.x_label), size: 30, values: valueAxis(root).values }, valueAxis(root, content.y_label)],
       series: [{ label: content.x_label || "x", value: (_, value) => short(value) }, ...content.ys.map((one, place) => {
         const color = cssColor(root, LINE_COLORS[place % LINE_COLORS.length]);
         const isLine = content.kind === "line" && !one.is_points;

@@ -16,7 +16,7 @@ export function fill(node, key, make) {
   const text = JSON.stringify(key);
   if (node.shownKey === text) return;
   node.shownKey = text;
-  node.replaceChildren(...[make()].flat().filter((child) => child !== null && child !== undefined));
+  node.replaceChildren(...[make()].flat().filter(Boolean));
 }
 
 export function setText(node, text) {

@@ -1,4 +1,5 @@
-import { el, mount } from "./view.js";
+import { el } from "./dom.js";
+import { mount } from "./view.js";
 
 { // a block: in the page all modules are one text, and their names must not meet
 // The report of a run: the view as it stood at the end, from data in this page, and the figures.
@@ -84,8 +85,8 @@ function facts(pairs) {
   return el("dl", { class: "as-facts" }, ...pairs.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))]));
 }
 
-function plain(names, lines, numbers = []) {
-  const cell = (tag, value, place) => el(tag, numbers.includes(place) ? { class: "as-number" } : {}, value instanceof Node ? value : String(value));
+function plain(names, lines, numbers = [], words = []) {
+  const cell = (tag, value, place) => el(tag, { class: numbers.includes(place) ? "as-number" : words.includes(place) ? "as-word" : null }, value instanceof Node ? value : String(value));
   return el("table", { class: "as-plain" },
     el("thead", {}, el("tr", {}, ...names.map((name, place) => cell("th", name, place)))),
     el("tbody", {}, ...lines.map((line) => el("tr", {}, ...line.map((value, place) => cell("td", value, place))))));
@@ -279,7 +280,7 @@ function jobs(tip) {
 function failures() {
   if (!data.failures.length) return section("Failures", el("p", { class: "as-note" }, "None."));
   return section("Failures", ...data.failures.map((one) => {
-    const names = one.items.map((item, place) => `${item}${one.names[place] ? ` (${one.names[place]})` : ""}`).slice(0, 10).join(", ");
+    const names = one.items.map((item, place) => `${item}${one.names[place] && one.names[place] !== `${data.kind} ${item}` ? ` (${one.names[place]})` : ""}`).slice(0, 10).join(", ");
     const more = one.count > Math.min(10, one.items.length) ? ` and ${(one.count - Math.min(10, one.items.length)).toLocaleString("en")} more` : "";
     return el("div", {}, el("h3", {}, one.count > 1 ? `${one.count.toLocaleString("en")} times: ${one.reason}` : one.reason),
       el("p", { class: "as-note" }, `${data.kind}${one.count === 1 ? "" : "s"} ${names}${more}`),
@@ -298,8 +299,8 @@ function draw(root) {
   const tip = el("div", { class: "as-tip", role: "presentation" });
   const report = el("article", { class: "as-report" }, el("h1", {}, data.title), facts(data.head),
     ...data.remarks.map((text) => el("p", { class: "as-note" }, text)), view, use(), jobs(tip),
-    el("div", { class: "as-columns" }, section("Waiting in the queue", facts(data.waits)),
-      data.slowest.length ? section(`Slowest ${data.kind}s`, plain(["no.", "name", "phase", "worked for", "tries"], data.slowest, [0, 3, 4])) : null),
+    el("div", { class: "as-columns as-wide-last" }, section("Waiting in the queue", facts(data.waits)),
+      data.slowest.length ? section(`Slowest ${data.kind}s`, plain(["no.", "name", "phase", "worked for", "tries"], data.slowest, [0, 3, 4], [2])) : null),
     failures(), retries(),
     el("div", { class: "as-columns" }, section("Settings", facts(data.parameters)), section("Versions", facts(data.versions))), tip);
   root.append(report);

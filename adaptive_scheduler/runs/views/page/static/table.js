@@ -3,6 +3,10 @@ import { el, setText } from "./dom.js";
 
 const ROW = 30; // pixels; view.css has the same
 const AHEAD = 20; // rows beyond what is visible
+// The least width of a column in pixels, by its kind or key; those that are left out first where there is no room.
+const LEAST = { id: 40, name: 130, phase: 98, number: 62, text: 88 };
+const LEFT_OUT = ["tries", "worked", "rate", "tag", "loss", "job", "points", "reason"];
+const GAP = 8; // pixels
 const TALLEST = 8e6; // pixels: browsers draw no taller elements
 
 export class RowTable {
@@ -23,7 +27,10 @@ export class RowTable {
     this.element = el("div", { class: "as-table" }, this.grid, this.empty);
     this.body.addEventListener("scroll", () => this.onScroll());
     this.body.addEventListener("keydown", (event) => this.onKey(event));
-    this.observer = new ResizeObserver(() => this.onScroll());
+    this.observer = new ResizeObserver(() => {
+      if (this.page) this.drawHeader();
+      this.onScroll();
+    });
     this.observer.observe(this.body);
   }
 
@@ -75,12 +82,8 @@ export class RowTable {
 
   show(page) {
     if (page.request !== this.request) return;
-    const columns = JSON.stringify(page.columns);
-    if (columns !== this.columns) {
-      this.columns = columns;
-      this.drawHeader(page.columns);
-    }
     this.page = page;
+    this.drawHeader();
     this.active = Math.min(this.active, Math.max(0, page.matching - 1));
     this.grid.setAttribute("aria-rowcount", page.matching + 1);
     this.spacer.style.height = `${this.height}px`;
@@ -88,11 +91,32 @@ export class RowTable {
     this.draw();
   }
 
-  drawHeader(columns) {
-    const widths = columns.map((column) => (column.kind === "number" ? "minmax(4.5em, 1fr)" : column.kind === "phase" ? "minmax(7em, 1fr)" : column.key === "name" ? "minmax(9em, 3fr)" : "minmax(6em, 2fr)"));
+  // The places of those columns for which there is room, the most important ones.
+  fitting(columns) {
+    const least = (column) => LEAST[column.key] || LEAST[column.kind];
+    const room = this.body.clientWidth - 20;
+    const chosen = columns.map((_, place) => place);
+    const width = () => chosen.reduce((sum, place) => sum + least(columns[place]) + GAP, 0);
+    for (const key of LEFT_OUT) {
+      const place = chosen.findIndex((one) => columns[one].key === key);
+      if (width() > room && place >= 0) chosen.splice(place, 1);
+    }
+    return chosen;
+  }
+
+  drawHeader() {
+    const { columns } = this.page;
+    const chosen = this.fitting(columns);
+    const key = JSON.stringify([columns, chosen]);
+    if (key === this.headerKey) return;
+    this.headerKey = key;
+    this.chosen = chosen;
+    const grow = { id: 0.3, name: 3, phase: 1, number: 1, text: 2 };
+    const widths = chosen.map((place) => columns[place]).map(({ key: name, kind }) => `minmax(${LEAST[name] || LEAST[kind]}px, ${grow[name] || grow[kind]}fr)`);
     this.grid.style.setProperty("--as-columns", widths.join(" "));
-    this.header.replaceChildren(...columns.map((column) => {
-      const button = el("button", { type: "button", onclick: () => this.orderBy(column.key) }, column.label);
+    this.header.replaceChildren(...chosen.map((place) => {
+      const column = columns[place];
+      const button = el("button", { type: "button", onclick: () => this.orderBy(column.key) }, column.label || "#");
       return el("div", { role: "columnheader", class: `as-td as-${column.kind}`, "data-key": column.key, "aria-sort": "none" }, button);
     }));
     this.drawOrder();
@@ -136,9 +160,10 @@ export class RowTable {
       node.append(el("div", { class: "as-td", role: "gridcell" }, "…"));
       return node;
     }
-    this.page.columns.forEach((column, place) => {
+    this.chosen.forEach((place) => {
+      const column = this.page.columns[place];
       const value = cells[place] === null ? "" : String(cells[place]);
-      const inner = column.kind === "phase" ? el("span", { class: `as-phase as-phase-${value}` }, value) : value;
+      const inner = column.kind === "phase" ? el("span", { class: `as-pill as-phase-${value}` }, value) : value;
       node.append(el("div", { class: `as-td as-${column.kind}`, role: "gridcell", title: value }, inner));
     });
     node.addEventListener("click", () => {

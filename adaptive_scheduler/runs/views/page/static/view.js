@@ -72,9 +72,7 @@ class View {
   start() {
     this.unwatch = watchTheme((theme) => {
       this.root.dataset.theme = theme;
-      this.cores.restyle();
-      this.rate.restyle();
-      this.plot.restyle();
+      requestAnimationFrame(() => [this.cores, this.rate, this.plot].forEach((one) => one.restyle()));
     });
     this.heard = Date.now();
     if (this.host.isLive) this.timer = setInterval(() => this.noteSilence(), 5000);

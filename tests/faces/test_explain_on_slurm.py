@@ -1,0 +1,173 @@
+"""Why jobs wait in a queue: each reason brought about on one private Slurm, and explained.
+
+A limit of a QOS needs Slurm's accounting (slurmdbd), which a private Slurm has not: its row of squeue is in
+``tests/unit/test_explain.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import adaptive
+import pytest
+
+from adaptive_scheduler.core.jobs import submit_policy
+from adaptive_scheduler.core.reasons.explanation import Explanation
+from adaptive_scheduler.io.system import submit
+from adaptive_scheduler.scheduler import SLURM
+from adaptive_scheduler.server_support import RunManager
+from tests.clusters.slurm import PrivateSlurm
+from tests.integration.engine_here import EngineHere
+
+pytestmark = [pytest.mark.slurm]
+
+PATIENCE = 60.0
+#: All jobs that this Slurm takes; ended ones count, until it forgets them.
+MAX_JOBS = 24
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[PrivateSlurm]:
+    """Two nodes of four cores; the second one is drained, the first one is filled by whoever needs that."""
+    settings = {"MaxJobCount": str(MAX_JOBS), "MinJobAge": "2"}
+    slurm = PrivateSlurm(nodes=2, cores_per_node=4, settings=settings)
+    try:
+        yield slurm.start()
+    finally:
+        slurm.stop()
+
+
+@pytest.fixture(autouse=True)
+def to_this_cluster(cluster: PrivateSlurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(submit_policy, "FIRST_WAIT", 1.0)
+    monkeypatch.setattr(submit, "TIMEOUT", 6.0)
+    for name, value in cluster.env.items():
+        monkeypatch.setenv(name, value)
+    yield
+    cluster.run("scancel", f"--user={os.getuid()}", check=False)
+    until(lambda: not cluster.run("squeue", "--noheader").stdout.split())
+
+
+def until(is_so: Callable[[], Any]) -> Any:
+    end = time.monotonic() + PATIENCE
+    while not (found := is_so()):
+        assert time.monotonic() < end, f"not within {PATIENCE:g} s"
+        time.sleep(0.1)
+    return found
+
+
+def square(x: float) -> float:
+    time.sleep(0.2)
+    return x**2
+
+
+def run_of(folder: Path, options: list[dict[str, Any]], **more: Any) -> EngineHere:
+    """A run with a learner for each request."""
+    names = {name: None for one in options for name in one}
+    each = {name: tuple(one.get(name) for one in options) for name in names}
+    if "extra_scheduler" in each:
+        each["extra_scheduler"] = tuple(one or [] for one in each["extra_scheduler"])
+    scheduler = SLURM(cores=(1,) * len(options), executor_type="process-pool", **each)
+    learners = [adaptive.Learner1D(square, (-1, 1)) for _ in options]
+    run = RunManager(
+        scheduler, learners, [folder / "data" / str(n) for n in range(len(options))],
+        folder=folder / "run", goal=10_000, interval=1, **more,
+    )  # fmt: skip
+    return EngineHere(run, beat=0.5, grace=3.0)
+
+
+def blocker(cluster: PrivateSlurm, *options: str, timeout: float = 60) -> str:
+    """A job of somebody else."""
+    job = ["--parsable", "--output=/dev/null", *options, "--wrap=sleep 600"]
+    done = cluster.run("sbatch", *job, timeout=timeout)
+    return done.stdout.strip()
+
+
+def says(run: RunManager, learner: int, cause: str) -> Explanation:
+    """Wait until this is the cause for a learner; its job says the same."""
+    end = time.monotonic() + PATIENCE
+    while (found := run[learner].explain()).cause != cause:
+        assert time.monotonic() < end, f"{cause}: {found}\n{run.status().text}"
+        time.sleep(0.2)
+    print(f"\n{found}")
+    return found
+
+
+def test_why_jobs_wait_in_the_queue_of_slurm(cluster: PrivateSlurm, tmp_path: Path) -> None:
+    """One run, whose learners ask for different things; each job waits for a reason of its own."""
+    cluster.scontrol("update", "NodeName=n2", "State=DRAIN", "Reason=test")
+    try:
+        first = blocker(cluster, "--nodelist=n1", "--ntasks=4")
+        blocker(cluster, "--nodelist=n2", "--ntasks=4")
+        until(lambda: "RUNNING" in cluster.run("squeue", "--format=%T").stdout)
+        here = run_of(tmp_path, [
+            {"extra_scheduler": [f"--dependency=afterok:{first}"]},
+            {"extra_scheduler": ["--begin=now+1hour"]},
+            {"extra_scheduler": ["--hold"]},
+            {"partition": "minute", "walltime": 600},
+            {"extra_scheduler": ["--nodelist=n2"]},
+            {},
+            {"extra_scheduler": ["--nice=100"]},
+        ])  # fmt: skip
+        with here.serving():
+            run = here.run
+            dependent = says(run, 0, "job dependency")
+            assert "1 job in the queue waits for another job, on which it depends (Dependency)" in (
+                dependent.text
+            )
+            later = says(run, 1, "job begins later")
+            assert "(BeginTime)" in later.text
+            held = says(run, 2, "job held")
+            assert "scontrol release" in held.reasons[0].remedy
+            never = says(run, 3, "job never starts")
+            # Slurm calls it PartitionConfig until its scheduler has looked at it again
+            assert re.search(r"\(Partition(TimeLimit|Config)\)", never.text)
+            assert "give a shorter walltime=" in never.reasons[0].remedy
+            drained = says(run, 4, "nodes unavailable")
+            assert "drained, down or reserved (" in drained.text
+            cluster.scontrol("update", "NodeName=n2", "State=RESUME")  # for the other blocker
+            resources = says(run, 5, "job resources")
+            assert "wait" in resources.reasons[0].remedy
+            assert "(Priority)" in says(run, 6, "job priority").text
+
+            # a job says the same of itself, and an administrator may hold it
+            jobs = {job.name: job for job in run.snapshot("none").jobs}
+            assert len(run.snapshot("none").jobs) == 7, jobs
+            by_reason = {job.reason: job.id for job in run.snapshot("none").jobs}
+            assert run.explain_job(by_reason["Priority"]).text.startswith(
+                f"Job {by_reason['Priority']} is PENDING: it waits for jobs of a higher priority"
+            )
+            cluster.scontrol("hold", by_reason["Priority"])
+            by_admin = says(run, 6, "job held")
+            assert "(JobHeldAdmin)" in by_admin.text
+            notes = "\n".join(run.snapshot("none").notes)
+            assert "1 job in the queue waits, held by a person (JobHeldAdmin)" in notes
+            assert "1 job in the queue will not start (Partition" in notes
+    finally:
+        cluster.run("scontrol", "update", "NodeName=n2", "State=RESUME", check=False)
+
+
+def test_no_job_because_slurm_takes_no_more_or_is_away(
+    cluster: PrivateSlurm, tmp_path: Path
+) -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired):  # sbatch tries again by itself
+        for _ in range(MAX_JOBS + 1):
+            blocker(cluster, "--hold", timeout=5)
+    here = run_of(tmp_path, [{}])
+    with here.serving():
+        full = says(here.run, 0, "submit limit")
+        assert "takes no more jobs now" in full.text
+        assert "max_simultaneous_jobs" in full.reasons[0].remedy
+        cluster.stop_controller()
+        try:
+            away = says(here.run, 0, "batch system away")
+            assert "the batch system does not answer: squeue" in away.text
+        finally:
+            cluster.start_controller()

@@ -1,0 +1,199 @@
+"""A run's view in a real JupyterLab in headless Chromium: `example.ipynb`, as a newcomer runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faces.layout import faults
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = shutil.which("chromium")
+#: Milliseconds that anything may take: the machine may be busy.
+PATIENCE = 90_000
+ATTACH = 'import adaptive_scheduler\nadaptive_scheduler.RunManager.attach("notebook run").info()'
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed"),
+    pytest.mark.mpi,
+    pytest.mark.timeout(600),
+]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[str]:
+    """A JupyterLab in a folder with the example; its functions take long enough to be watched."""
+    folder = tmp_path / "a notebook"
+    folder.mkdir()
+    text = (ROOT / "example.ipynb").read_text()
+    slow = text.replace("time.sleep(0.01)", "time.sleep(0.3)").replace("sleep(0.002)", "sleep(0.3)")
+    assert slow.count("sleep(0.3)") == 2
+    (folder / "example.ipynb").write_text(slow)
+    state = tmp_path / "jupyter"
+    environment = {
+        **os.environ,
+        "ADAPTIVE_SCHEDULER_LOCALBATCH": str(tmp_path / "batch system"),
+        "ADAPTIVE_SCHEDULER_LOCALBATCH_IDLE": "1",
+        **{f"JUPYTER_{name}_DIR": str(state / name) for name in ("CONFIG", "RUNTIME")},
+        **{f"JUPYTERLAB_{name}_DIR": str(state / name) for name in ("SETTINGS", "WORKSPACES")},
+    }
+    settings = {"LabApp": {"news_url": None, "expose_app_in_browser": True}}
+    (state / "CONFIG").mkdir(parents=True)
+    (state / "CONFIG" / "jupyter_lab_config.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0",
+               "--IdentityProvider.token=secret"]  # fmt: skip
+    with (tmp_path / "lab.log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    try:
+        found = state / "RUNTIME" / f"jpserver-{server.pid}.json"
+        wait_until(lambda: found.exists() and found.read_text().endswith("}"))
+        yield json.loads(found.read_text())["url"]
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def wait_until(is_so: Callable[[], object], seconds: float = PATIENCE / 1000) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def page(pictures: Path) -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(PATIENCE)
+        try:
+            yield page
+        finally:
+            page.screenshot(path=pictures / "jupyterlab-at-the-end.png")
+            browser.close()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder that stays, to be looked at: its path is printed."""
+    chosen = os.environ.get("ADAPTIVE_SCHEDULER_PICTURES")
+    folder = Path(chosen) if chosen else tmp_path / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"screenshots: {folder}")
+    return folder
+
+
+#: Runs the first cells, one after the other, once the kernel is there: keys would be lost before.
+_RUN = """async (cells) => {
+  const notebook = jupyterapp.shell.currentWidget;
+  await notebook.context.ready;
+  await notebook.sessionContext.ready;
+  await notebook.sessionContext.session.kernel.info;
+  notebook.content.activeCellIndex = 0;
+  for (let n = 0; n < cells; n += 1) await jupyterapp.commands.execute("notebook:run-cell-and-select-next");
+}"""
+
+
+def run_first_cells(page: Any, url: str, cells: int) -> None:
+    page.goto(f"{url}lab/tree/example.ipynb?token=secret")
+    page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext")
+    page.evaluate(_RUN, cells)
+
+
+def command(page: Any, name: str, arguments: str = "{}") -> None:
+    """Start a command of JupyterLab; it is not waited for: some end when a dialog is answered."""
+    page.evaluate(f"() => {{ jupyterapp.commands.execute('{name}', {arguments}); }}")
+
+
+def view_below(page: Any, code: str) -> Any:
+    """The view below the first cell of code that has this text."""
+    cell = page.locator(".jp-CodeCell").filter(has=page.locator(".cm-content", has_text=code)).first
+    return cell.locator(".adaptive-scheduler")
+
+
+def do(page: Any, view: Any, action: str) -> None:
+    """Press a button of the view, and answer yes."""
+    view.locator(f"[data-action={action}]").first.click()
+    view.locator(".as-question .as-yes").click()
+
+
+def test_a_run_is_watched_cancelled_and_found_again(lab: str, page: Any, pictures: Path) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    run_first_cells(page, lab, 9)
+    view = view_below(page, "run_manager.info()")
+    playwright.expect(view.locator(".as-sentence")).to_contain_text("Running", timeout=PATIENCE)
+
+    rows = view.locator(".as-spacer .as-tr")
+    playwright.expect(rows).to_have_count(5, timeout=PATIENCE)
+    running = rows.filter(has_text="running").first
+    points = running.locator(".as-td").nth(3)
+    playwright.expect(points).not_to_have_text("0", timeout=PATIENCE)
+    before = points.inner_text()
+    playwright.expect(points).not_to_have_text(before, timeout=PATIENCE)  # progress moves
+
+    running.focus()
+    page.keyboard.press("Enter")  # by keyboard
+    detail = view.locator(".as-detail")
+    playwright.expect(detail.locator(".as-data canvas").first).to_be_visible(timeout=PATIENCE)
+    caption = detail.locator(".as-caption")
+    first = caption.inner_text()
+    assert "point" in first
+    playwright.expect(caption).not_to_have_text(first, timeout=PATIENCE)  # updated while it runs
+    playwright.expect(detail.locator(".as-log")).to_contain_text("item_claimed", timeout=PATIENCE)
+    photograph(page, view, pictures, "running")
+
+    rows.filter(has_text="ring").click()
+    do(page, view, "cancel_run")
+    playwright.expect(view.locator(".as-result")).to_contain_text("cancelled", timeout=PATIENCE)
+    playwright.expect(view.locator(".as-sentence")).to_contain_text("5 cancelled", timeout=PATIENCE)
+
+    other = view_below(page, "run_manager.start()")  # the run as the last line of a cell
+    playwright.expect(other.locator(".as-sentence")).to_contain_text(
+        "5 cancelled", timeout=PATIENCE
+    )
+
+    command(page, "notebook:restart-kernel")
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+    command(page, "notebook:insert-cell-below")
+    page.keyboard.press("Enter")
+    page.keyboard.insert_text(ATTACH)
+    page.keyboard.press("Shift+Enter")
+    again = view_below(page, "attach(")
+    playwright.expect(again.locator(".as-sentence")).to_contain_text(
+        "5 cancelled", timeout=PATIENCE
+    )
+    do(page, again, "resume")
+    playwright.expect(again.locator(".as-sentence")).to_contain_text("Running", timeout=PATIENCE)
+    do(page, again, "cancel_run")
+    playwright.expect(again.locator(".as-result")).to_contain_text("cancelled", timeout=PATIENCE)
+    assert errors == []
+
+
+#: Ends when what has changed is drawn.
+_DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+def photograph(page: Any, view: Any, pictures: Path, name: str) -> None:
+    """Keep pictures in both themes and two widths; nothing is cut, nothing overlaps."""
+    for theme in ("Light", "Dark"):
+        command(page, "apputils:change-theme", f"{{theme: 'JupyterLab {theme}'}}")
+        playwright.expect(view).to_have_attribute("data-theme", theme.lower(), timeout=PATIENCE)
+        for width in (1280, 1920):
+            page.set_viewport_size({"width": width, "height": 2400})
+            page.evaluate(_DRAWN)
+            view.screenshot(path=pictures / f"jupyterlab-{name}-{theme.lower()}-{width}.png")
+            assert faults(view) == []
+    page.set_viewport_size({"width": 1280, "height": 900})

@@ -1,0 +1,108 @@
+"""A run without a manager, as a view reads and changes it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.core.rows.row import Item, Phase
+from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.storage import database, row_codec
+from adaptive_scheduler.io.storage.run_config import read_config, write_config
+from adaptive_scheduler.runs.views.page.messages import DoAction, ShowRows
+from adaptive_scheduler.runs.views.page.session import ViewSession
+from adaptive_scheduler.runs.views.page.source import RunSource
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    run = RunFolder(tmp_path / "my $run")
+    files.private_folder(run.folder)
+    items = [
+        Item(0, "data/x=0", Phase.DONE, npoints=7),
+        Item(1, "data/x=1", Phase.FAILED, reason="your function raised ValueError: no solution", traceback="Traceback …"),
+        Item(2, "data/x=2", Phase.FAILED, reason="your function raised ValueError: no solution"),
+        Item(3, "data/x=3", Phase.QUEUED),
+    ]  # fmt: skip
+    database.create(run.database, row_codec.new_tables(items, None))
+    files.private_folder(run.journals)
+    write_config(run, RunConfig("bench", [Resources(cores=1)], ["bench"], str(tmp_path / "logs")))
+    return run
+
+
+@pytest.fixture
+def source(folder: RunFolder) -> RunSource:
+    return RunSource(folder, interval=0.0)
+
+
+def test_what_is_on_disk_is_shown_and_said_to_be_that(source: RunSource) -> None:
+    (summary,) = ViewSession(source, True).receive({"type": "hello"})
+    assert summary["sentence"].startswith("No manager runs: 1 of 4 learners done.")
+    assert "this is what the database has" in summary["age_text"]
+    assert summary["failures"] == [
+        {"reason": "your function raised ValueError: no solution", "count": 2, "items": [1, 2]}
+    ]
+    names = [action["name"] for action in summary["actions"]]
+    assert names == ["cancel_run", "retry_all", "resume", "max_jobs"]
+
+
+def test_the_files_are_read_again_only_when_they_have_changed(
+    source: RunSource, folder: RunFolder
+) -> None:
+    first, table = source.snapshot(), source.table()
+    assert source.snapshot() is first
+    assert source.table() is table
+    assert source.carry_out(DoAction(1, "cancel", [3])).startswith("1 learner cancelled")
+    assert source.snapshot().phases == {"done": 1, "failed": 2, "cancelled": 1}
+    assert source.table().page(ShowRows(1, offset=3)).rows[0][2] == "cancelled"
+
+
+def test_an_item_has_its_facts_and_its_traceback(source: RunSource) -> None:
+    detail = source.detail(1, with_plot=False)
+    assert detail.title == "learner 1: data/x=1"
+    assert ("why", "your function raised ValueError: no solution") in detail.facts
+    assert detail.traceback == "Traceback …"
+    assert [action.name for action in detail.actions] == ["retry"]
+
+
+def test_data_that_cannot_be_shown_say_why(source: RunSource) -> None:
+    plot = source.detail(0, with_plot=True).plot  # there are no learners
+    assert plot is not None
+    assert plot["kind"] == "text"
+    assert "learners.pickles" in plot["text"]
+
+
+def test_most_jobs_are_written_for_the_next_manager(source: RunSource, folder: RunFolder) -> None:
+    text = source.carry_out(DoAction(1, "max_jobs", number=250))
+    assert text == "At most 250 jobs at a time from now on; it was 100."
+    assert read_config(folder).limits.max_jobs == 250
+
+
+def test_a_number_that_makes_no_sense_changes_nothing(source: RunSource, folder: RunFolder) -> None:
+    session = ViewSession(source, True)
+    for number in (0, -3, None):
+        message = {"type": "do", "request": 1, "action": "max_jobs", "number": number}
+        (error,) = session.receive(message)
+        assert error["type"] == "error"
+        assert "give a number from 1" in error["text"]
+    assert read_config(folder).limits.max_jobs == 100
+
+
+def test_what_was_cancelled_twice_is_said(source: RunSource) -> None:
+    source.carry_out(DoAction(1, "cancel_run"))
+    assert source.carry_out(DoAction(2, "cancel_run")) == "Nothing to cancel: it had ended before."
+    assert source.snapshot().over
+
+
+def test_a_run_that_is_removed_is_said_to_be_gone(source: RunSource, folder: RunFolder) -> None:
+    session = ViewSession(source, True)
+    session.receive({"type": "hello"})
+    shutil.rmtree(folder.home)
+    (summary,) = session.tick()
+    assert summary["is_old"]
+    assert "the run cannot be read" in summary["age_text"]

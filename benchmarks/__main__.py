@@ -32,6 +32,7 @@ ROWS = {
     "points": "points",
     "learners": "learners",
     "import": "import_cost",
+    "status": "status_cost",
     "manager": "manager",
     "report": "run_history",
     "storm": "storm",

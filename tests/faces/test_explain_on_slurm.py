@@ -137,13 +137,14 @@ def test_why_jobs_wait_in_the_queue_of_slurm(cluster: PrivateSlurm, tmp_path: Pa
             assert "(Priority)" in says(run, 6, "job priority").text
 
             # a job says the same of itself, and an administrator may hold it
-            jobs = {job.name: job for job in run.snapshot("none").jobs}
-            assert len(run.snapshot("none").jobs) == 7, jobs
-            by_reason = {job.reason: job.id for job in run.snapshot("none").jobs}
-            assert run.explain_job(by_reason["Priority"]).text.startswith(
-                f"Job {by_reason['Priority']} is PENDING: it waits for jobs of a higher priority"
+            jobs = run.snapshot("none").jobs
+            assert len(jobs) == 7, jobs
+            nice = cluster.run("squeue", "--noheader", "--format=%y %i").stdout
+            (last,) = re.findall(r"^100 (\d+)$", nice, re.MULTILINE)
+            assert run.explain_job(last).text.startswith(
+                f"Job {last} is PENDING: it waits for jobs of a higher priority"
             )
-            cluster.scontrol("hold", by_reason["Priority"])
+            cluster.scontrol("hold", last)
             by_admin = says(run, 6, "job held")
             assert "(JobHeldAdmin)" in by_admin.text
             notes = "\n".join(run.snapshot("none").notes)

@@ -46,7 +46,7 @@ test-all: .venv/installed-dev
 	$(BIN)/python -m tests.task_campaign pbs --nodes $(NODES) --minutes 2
 	$(BIN)/python -m tests.optimiser_campaign --kills 20 --walltimes 3
 	$(BIN)/python -m pytest tests/install
-	$(BIN)/python -m pytest tests/faces
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faces
 	$(BIN)/python -m pytest tests/compat
 	$(BIN)/python -m pytest -n 2 --dist load tests/cpython
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +87,7 @@ class Machine:
     def home(self) -> Path:
         return self.folder / "home"
 
-    def doctor(self, *words: str, shell: str = "", timeout: float = 120) -> Said:
+    def doctor(self, *words: str, shell: str = "", timeout: float = 400) -> Said:
         """Run the command; `shell` is run before it, in the same process."""
         argv = [*self.within, *CLI, "doctor", *words, "--json"]
         if shell:
@@ -143,7 +145,7 @@ class Networks:
 
     def __init__(self) -> None:
         self._sleepers = [
-            subprocess.Popen(["unshare", "--net", "sleep", "600"]) for _ in ("manager", "node")
+            subprocess.Popen(["unshare", "--net", "sleep", "3600"]) for _ in ("manager", "node")
         ]
         for one in self._sleepers:
             _wait_for_namespace(one.pid)
@@ -186,11 +188,12 @@ class Networks:
 
 def _wait_for_namespace(pid: int) -> None:
     mine = Path("/proc/self/ns/net").readlink()
-    for _ in range(1000):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             if Path(f"/proc/{pid}/ns/net").readlink() != mine:
                 return
-        subprocess.run(["sleep", "0.01"], check=True)
+        time.sleep(0.01)
     raise RuntimeError("unshare(1) has made no network")
 
 
@@ -209,5 +212,6 @@ def python_on(
     machine: Machine, before: Sequence[str] = (), environ: Mapping[str, str] | None = None
 ) -> Path:
     """A Python that runs elsewhere, as that of a node does: behind a command, with an environment."""
-    words = " ".join([*before, "env", *(f"{k}={v}" for k, v in (environ or {}).items())])
-    return machine.program("node-python", f'#!/bin/sh\nexec {words} {sys.executable} "$@"\n')
+    settings = [f"{name}={text}" for name, text in (environ or {}).items()]
+    words = shlex.join([*before, "env", *settings, sys.executable])
+    return machine.program("node-python", f'#!/bin/sh\nexec {words} "$@"\n')

@@ -32,7 +32,7 @@ def bash(tmp_path: Path) -> Iterator[PseudoTerminal]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=120,
     )
     assert "bash completion installed" in done.stdout, done.stdout + done.stderr
     with (home / ".bashrc").open("a") as file:

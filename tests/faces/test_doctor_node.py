@@ -29,7 +29,14 @@ def cluster(machine: Machine, hosts: Networks) -> Machine:
 
 
 def job_on_node(cluster: Machine, *words: str) -> tuple[str, ...]:
-    return (*LOCAL, "--python", str(cluster.folder / "bin/node-python"), "--timeout", "60s", *words)
+    return (
+        *LOCAL,
+        "--python",
+        str(cluster.folder / "bin/node-python"),
+        "--timeout",
+        "240s",
+        *words,
+    )
 
 
 # ------------------------------------------------------------------ the way back
@@ -84,7 +91,7 @@ def sitecustomize(machine: Machine, text: str) -> tuple[str, ...]:
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(text)
     python = python_on(machine, environ={"PYTHONPATH": str(folder)})
-    return (*LOCAL, "--python", str(python), "--timeout", "60s")
+    return (*LOCAL, "--python", str(python), "--timeout", "240s")
 
 
 def test_a_clock_that_is_ahead(machine: Machine) -> None:
@@ -119,12 +126,12 @@ def test_another_version_of_a_package(machine: Machine) -> None:
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: adaptive\nVersion: 99.0\n")
     python = python_on(machine, environ={"PYTHONPATH": str(info.parent)})
-    said = machine.doctor(*LOCAL, "--python", str(python), "--timeout", "60s")
+    said = machine.doctor(*LOCAL, "--python", str(python), "--timeout", "240s")
     assert "adaptive 99.0" in said.fault("other-python")["found"]
 
 
 def test_an_environment_that_the_node_does_not_have(machine: Machine) -> None:
-    said = machine.doctor(*LOCAL, "--python", "/no/such/env/bin/python", "--timeout", "60s")
+    said = machine.doctor(*LOCAL, "--python", "/no/such/env/bin/python", "--timeout", "240s")
     found = said.fault("python-missing")
     assert "/no/such/env/bin/python" in found["found"]
     assert "shared file system" in found["remedy"]
@@ -133,14 +140,14 @@ def test_an_environment_that_the_node_does_not_have(machine: Machine) -> None:
 def test_a_python_that_lacks_this_package(machine: Machine, tmp_path: Path) -> None:
     """As the system's own Python on a node where the environment is not activated."""
     bare = machine.program("bare", f'#!/bin/sh\nexec {python_on(machine)} -I -S "$@"\n')
-    said = machine.doctor(*LOCAL, "--python", str(bare), "--timeout", "60s")
+    said = machine.doctor(*LOCAL, "--python", str(bare), "--timeout", "240s")
     found = said.fault("package-missing")
     assert "No module named 'adaptive_scheduler'" in found["found"]
     assert "setup=" in found["remedy"]
 
 
 def test_a_launcher_that_the_node_does_not_have(machine: Machine) -> None:
-    two = ("--scheduler", "local", "--cores", "2", "--max-cores", "2", "--timeout", "60s")
+    two = ("--scheduler", "local", "--cores", "2", "--max-cores", "2", "--timeout", "240s")
     said = machine.doctor(*two, "--mpiexec", "/no/such/mpiexec")
     assert "/no/such/mpiexec" in said.fault("launcher-missing-there")["found"]
     assert "launcher-missing" in said.faults, "it was not here either"
@@ -153,7 +160,7 @@ def test_a_job_that_dies_of_something_else(tmp_path: Path, monkeypatch: pytest.M
         cores=1, executor_type="sequential", setup="echo the licence has run out; exit 7"
     )
     (resources,), _ = scheduler.shapes(1)
-    trial = ClusterCheck(scheduler, resources, tmp_path, tmp_path, timeout=60.0, visible=2.0)
+    trial = ClusterCheck(scheduler, resources, tmp_path, tmp_path, timeout=240.0, visible=2.0)
     (found,) = [one for one in check(trial) if not one.ok]
     assert found.fault == "job-died"
     assert "the licence has run out" in found.remedy
@@ -168,7 +175,7 @@ def test_workers_that_die(machine: Machine) -> None:
     )
     python = python_on(machine, environ={"PYTHONPATH": str(folder)})
     pool = ("--scheduler", "local", "--cores", "1", "--max-cores", "1", "--executor-type", "process-pool")  # fmt: skip
-    said = machine.doctor(*pool, "--python", str(python), "--timeout", "90s")
+    said = machine.doctor(*pool, "--python", str(python), "--timeout", "240s")
     assert "output" in said.fault("workers-silent")["remedy"]
 
 

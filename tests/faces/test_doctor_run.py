@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -64,7 +65,7 @@ class Study:
             process.wait()
 
 
-def until(is_true: Callable[[], bool], seconds: float = 60) -> None:
+def until(is_true: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline
@@ -81,7 +82,8 @@ def study(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Study]:
     made.close()
     for process in psutil.process_iter(["cmdline"]):  # its job and the batch system's server
         if any(str(machine.folder) in word for word in process.info["cmdline"] or []):
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def test_a_run_with_nothing_wrong_and_then_a_dead_a_stopped_and_a_second_manager(

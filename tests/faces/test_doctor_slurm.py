@@ -28,7 +28,7 @@ end
 function slurm_job_modify(job, record, partitions, uid) return slurm.SUCCESS end
 return slurm.SUCCESS
 """
-ONE = ("--scheduler", "slurm", "--cores", "1", "--timeout", "60s")
+ONE = ("--scheduler", "slurm", "--cores", "1", "--timeout", "240s")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def login(machine: Machine, cluster: PrivateSlurm) -> Machine:
 
 
 def test_a_cluster_with_nothing_wrong(login: Machine) -> None:
-    said = login.doctor("--scheduler", "slurm", "--cores", "2", "--timeout", "60s")
+    said = login.doctor("--scheduler", "slurm", "--cores", "2", "--timeout", "240s")
     assert (said.code, said.faults) == (0, set()), said.checks
     assert {"request", "submit", "job", "workers", "way-back", "clock", "node-folder"} <= {
         one["check"] for one in said.checks
@@ -99,7 +99,7 @@ def test_a_plugin_that_srun_does_not_have(login: Machine) -> None:
 
 
 def test_a_launcher_that_does_not_speak_to_the_mpi_of_mpi4py(login: Machine) -> None:
-    two = ("--scheduler", "slurm", "--cores", "2", "--timeout", "60s")
+    two = ("--scheduler", "slurm", "--cores", "2", "--timeout", "240s")
     said = login.doctor(*two, "--mpiexec", "srun --mpi=none")
     found = said.fault("mpi-world")
     assert "MPI world of 1" in found["found"]
@@ -117,7 +117,7 @@ if __name__ == "__main__":
     scheduler = SLURM(cores=1)
     (resources,), _ = scheduler.shapes(1)
     folder = Path("/mnt/run")
-    trial = ClusterCheck(scheduler, resources, folder, folder, timeout=60.0, visible=2.0)
+    trial = ClusterCheck(scheduler, resources, folder, folder, timeout=240.0, visible=2.0)
     print(json.dumps(as_json_value(check(trial))))
 """
 
@@ -129,7 +129,7 @@ def test_a_folder_that_the_nodes_do_not_see(login: Machine, cluster: PrivateSlur
     mount = 'mount -t tmpfs none /mnt && exec "$@"'
     done = subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount, "sh", sys.executable, str(script)],
-        env=login.environment(), capture_output=True, text=True, check=True, timeout=100,
+        env=login.environment(), capture_output=True, text=True, check=True, timeout=400,
     )  # fmt: skip
     (found,) = [one for one in json.loads(done.stdout)["checks"] if one["fault"] == "folder-unseen"]
     assert "/mnt/run" in found["found"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -14,21 +13,15 @@ from typing import Any
 
 import pytest
 
+from tests.faces.browsers import PATIENCE, launch
 from tests.faces.layout import faults
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium")
-#: Milliseconds that anything may take: the machine may be busy.
-PATIENCE = 90_000
 ATTACH = 'import adaptive_scheduler\nadaptive_scheduler.RunManager.attach("notebook run").info()'
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed"),
-    pytest.mark.mpi,
-    pytest.mark.timeout(600),
-]
+pytestmark = pytest.mark.mpi
 
 
 @pytest.fixture
@@ -61,7 +54,10 @@ def lab(tmp_path: Path) -> Iterator[str]:
         yield json.loads(found.read_text())["url"]
     finally:
         server.terminate()
-        server.wait(60)
+        try:
+            server.wait(60)
+        finally:
+            server.kill()
 
 
 def wait_until(is_so: Callable[[], object], seconds: float = PATIENCE / 1000) -> None:
@@ -74,7 +70,7 @@ def wait_until(is_so: Callable[[], object], seconds: float = PATIENCE / 1000) ->
 @pytest.fixture
 def page(pictures: Path) -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = launch(driver)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(PATIENCE)
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +15,11 @@ import pytest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.runs.report.write import report_text, write_report
 from docs import report_schema
+from tests.faces.browsers import PATIENCE, launch
 from tests.faces.layout import faults
 from tests.run_folders import PastRun, large_run
 
 playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
 #: Learners of the large run.
 MANY = 100_000
 NASTY = ["</script><script>document.title='broken'</script>", "a $HOME <b>&amp;", "c" * 300]
@@ -30,7 +28,7 @@ NASTY = ["</script><script>document.title='broken'</script>", "a $HOME <b>&amp;"
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        found = launch(started)
         yield found
         found.close()
 
@@ -60,6 +58,7 @@ class Opened:
         self._context = browser.new_context(
             offline=True, color_scheme=scheme, viewport={"width": width, "height": 900}
         )
+        self._context.set_default_timeout(PATIENCE)
         self.page = self._context.new_page()
         self.errors: list[str] = []
         self.asked: list[str] = []
@@ -67,8 +66,8 @@ class Opened:
         self.page.on("console", lambda said: said.type == "error" and self.errors.append(said.text))
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(file.as_uri())
-        self.page.wait_for_selector("text=Versions", timeout=60_000)
-        self.page.wait_for_selector('[role="row"] >> nth=1', timeout=60_000)
+        self.page.wait_for_selector("text=Versions")
+        self.page.wait_for_selector('[role="row"] >> nth=1')
 
     def close(self) -> None:
         outside = [url for url in self.asked if not url.startswith(("file:", "data:", "blob:"))]
@@ -127,9 +126,9 @@ def test_the_chart_names_what_is_under_the_pointer(
 
 
 def test_a_hundred_thousand_learners(browser: Any, large: RunFolder, tmp_path: Path) -> None:
-    begin = time.monotonic()
+    begin = time.process_time()  # of a loaded machine only the processor's time counts
     path = write_report(large, tmp_path / "report.html")
-    took = time.monotonic() - begin
+    took = time.process_time() - begin
     assert took < 5 * 5.0, f"{took:.1f} s"
     assert path.stat().st_size < 5_000_000
     found = json.loads(report_text(large, "json"))
@@ -141,8 +140,6 @@ def test_a_hundred_thousand_learners(browser: Any, large: RunFolder, tmp_path: P
     assert f"{MANY:,}" in page.inner_text("body")
     assert page.locator('[role="row"]').count() < 200
     page.fill('input[type="search"]', "offset=77777/")
-    page.wait_for_function(
-        "() => document.querySelectorAll('[role=row]').length === 2", timeout=60_000
-    )
+    page.wait_for_function("() => document.querySelectorAll('[role=row]').length === 2")
     assert "offset=77777/" in page.locator('[role="row"]').nth(1).inner_text()
     opened.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,9 +14,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from docs import public_api, site_pages
+from tests.faces.browsers import PATIENCE, launch
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium")
 #: What a browser fetches by itself, as far as this element and attribute say it.
 FETCHED = {
     ("link", "href"),
@@ -51,7 +50,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("a site") / "of the documentation"
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", folder]
     done = subprocess.run(
-        [str(word) for word in command], cwd=ROOT, timeout=240, check=False, text=True,
+        [str(word) for word in command], cwd=ROOT, timeout=600, check=False, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
     )  # fmt: skip
@@ -114,11 +113,9 @@ def test_each_page_of_the_folder_is_in_the_site(site: Path) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
     """A browser without a window."""
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed (apt-get install chromium)")
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        started = launch(driver)
         yield started
         started.close()
 
@@ -128,6 +125,7 @@ def test_pages_are_read_from_the_disk(
     scheme: str, site: Path, browser: object, tmp_path: Path
 ) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)  # type: ignore[attr-defined]
+    context.set_default_timeout(PATIENCE)
     asked: list[str] = []
     faults: list[str] = []
     page = context.new_page()
@@ -155,6 +153,7 @@ def test_pages_are_read_from_the_disk(
 
 def test_the_search_works_without_a_server(site: Path, browser: object) -> None:
     page = browser.new_page()  # type: ignore[attr-defined]
+    page.set_default_timeout(PATIENCE)
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text))
     page.goto((site / "tutorials" / "sweep.html").as_uri())
@@ -163,7 +162,7 @@ def test_the_search_works_without_a_server(site: Path, browser: object) -> None:
         page.keyboard.type(word)
         page.wait_for_function(
             "word => [...document.querySelectorAll('.md-search-result__item')].some(one => one.innerText.includes(word))",
-            arg=word, timeout=60_000,
+            arg=word,
         )  # fmt: skip
     assert faults == []
     page.close()

@@ -20,14 +20,12 @@ import pytest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.runs.manager_client import ManagerClient
+from tests.faces.browsers import PATIENCE, launch
 from tests.faces.layout import faults
 from tests.integration.web_server import WebServer, make_run
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-CHROMIUM = shutil.which("chromium")
-#: Milliseconds that anything may take: the machine may be busy.
-PATIENCE = 90_000
 RUNNING = re.compile(r"^Running: \d of 4 learners done")
 STUDY = """
 import time
@@ -41,11 +39,6 @@ def h(x, offset):
 learners = [adaptive.Learner1D(partial(h, offset=n), bounds=(-1, 1)) for n in range(4)]
 fnames = [f"data/{n}" for n in range(4)]
 """
-
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed"),
-    pytest.mark.timeout(600),
-]
 
 
 class Study:
@@ -118,7 +111,7 @@ class Chromium:
 @pytest.fixture
 def chromium() -> Iterator[Chromium]:
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = launch(driver)
         yield Chromium(browser)
         browser.close()
 

@@ -22,7 +22,7 @@ from adaptive_scheduler.runs.run_manager import run_folder
 from adaptive_scheduler.scheduler import Here, LocalScheduler
 from adaptive_scheduler.server_support import RunManager
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 NAME = "two $HOME `x` 'y'"
 
 

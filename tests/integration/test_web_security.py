@@ -320,7 +320,7 @@ def test_it_ends_at_once_with_open_browsers(home: Path) -> None:
                 talk = browsers.enter_context(plug(server, key[1], cookie))
                 talk.send('{"type": "hello"}')
                 wait_for_type(talk, "summary")
-            assert server.end() < 10
+            assert server.end() < 40  # it takes a second; for ever, if it waited for them
         assert server.process.returncode == 0
         assert server.printed[-1] == "Ended. Runs go on.\n"
         assert "Traceback" not in "".join(server.printed)

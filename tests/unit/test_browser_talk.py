@@ -12,7 +12,7 @@ import pytest
 from adaptive_scheduler.runs.web.browser_talk import BrowserTalk, Closed, Messages
 
 #: Seconds in which all answers come, many times what they take.
-PATIENCE = 20
+PATIENCE = 60
 
 
 class EchoView:

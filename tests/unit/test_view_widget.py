@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 
 def wait_until(is_so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not is_so():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)

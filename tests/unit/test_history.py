@@ -16,6 +16,7 @@ from adaptive_scheduler.core.history.thin import thin
 from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.rows.row import DONE, FAILED, QUEUED, RUNNING, Phase
 from adaptive_scheduler.core.wire.messages import Owner
+from adaptive_scheduler.runs.views.page.series import past
 
 T = 1_700_000_000.0
 
@@ -82,6 +83,19 @@ def test_a_run_that_goes_on_is_counted_until_now() -> None:
     lines = series(fold.history, T + 60)
     held = sum(one * lines.width for one in lines.cores_held)
     assert held == pytest.approx(200.0, rel=0.05)
+
+
+def test_the_first_tries_are_in_the_series_before_any_has_ended() -> None:
+    fold = new()
+    job(fold, "a", 0, owner=None, started=0.0)
+    job(fold, "a", 12, host="n1")
+    run(fold, 0, 20, npoints=5)
+    found = series(fold.history, T + 40, npoints={0: 105})
+    assert sum(found.points) * found.width == pytest.approx(100)
+    samples = past(fold.history, T + 40, {0: 105})
+    assert len(samples) > 10, "a chart of a view that is opened now has what was before"
+    assert samples[-2][1:] == (4.0, 4.0, 5.0)
+    assert past(RunHistory(), T, {}) == []
 
 
 def test_tasks_of_a_job_run_side_by_side_and_what_failed_is_lost() -> None:

@@ -13,7 +13,11 @@ import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.retry_decision import Budget
+from adaptive_scheduler.core.rows.row import RUNNING
+from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
 from adaptive_scheduler.errors import InputError, RunError
+from adaptive_scheduler.runs.reading.on_disk import snapshot_on_disk
+from adaptive_scheduler.runs.report import collect
 from adaptive_scheduler.runs.report.write import report_text, write_report
 from docs import report_schema
 from tests.run_folders import BEGIN, TRACEBACK, PastRun, large_run
@@ -62,6 +66,29 @@ def test_the_schema_in_the_documentation_is_that_of_the_code() -> None:
     assert report_schema.DOCUMENT.read_text() == report_schema.schema(), (
         "python -m docs.report_schema; if a program could notice, raise SCHEMA_VERSION"
     )
+
+
+def test_points_of_learners_that_run_are_those_that_they_have_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = PastRun(tmp_path / "run", ["a", "b"])
+    run.submit(["7"], 0)
+    run.start("7", 10)
+    run.finish(run.claim("7", 20), 30, 8.0)  # 10 points
+    item = run.claim("7", 30)
+    folder = run.close()
+
+    def of_manager(folder: RunFolder) -> Snapshot:
+        found = snapshot_on_disk(folder, "active")
+        found.items = [
+            ItemView(item.id, item.fname, RUNNING, "7", npoints=33, loss=0.5, worked=4.0)
+        ]
+        return found
+
+    assert as_json(folder)["run"]["points"] == 10  # type: ignore[index]
+    monkeypatch.setattr(collect, "_snapshot", of_manager)
+    assert as_json(folder)["run"]["points"] == 43  # type: ignore[index]
+    assert "| points | 43 |" in report_text(folder, "markdown")
 
 
 def test_its_numbers(folder: RunFolder) -> None:

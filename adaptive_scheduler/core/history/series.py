@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from adaptive_scheduler.core.history.bins import Bins
@@ -22,7 +24,7 @@ class HistorySeries(msgspec.Struct):
     ended : list of float
         Learners or tasks that were done, a second.
     points : list of float
-        Points of learners, a second; those of a try are spread over it, and come when it ends.
+        Points of learners, a second; those of a try are spread over it.
     done : list of float
         Learners or tasks done so far.
     """
@@ -36,9 +38,20 @@ class HistorySeries(msgspec.Struct):
     done: list[float]
 
 
-def series(history: RunHistory, now: float, most: int = 300) -> HistorySeries:
-    """Return at most `most` points, of jobs and tries that go on until `now`."""
-    bins = _with_open(history, now)
+def series(
+    history: RunHistory, now: float, most: int = 300, npoints: Mapping[int, int] | None = None
+) -> HistorySeries:
+    """Return at most `most` spans, of jobs and tries that go on until `now`.
+
+    Parameters
+    ----------
+    history : RunHistory
+    now : float
+    most : int
+    npoints : mapping of int to int, optional
+        Points of learners that run, as far as known: the history has them only when a try ends.
+    """
+    bins = _with_open(history, now, npoints or {})
     n = len(bins.held)
     step = max(1, -(-n // most))
     width = step * bins.width
@@ -67,12 +80,13 @@ def _seconds(bins: Bins, place: int, step: int, now: float) -> float:
     return passed if bins.width / 10 < passed < whole else whole
 
 
-def _with_open(history: RunHistory, now: float) -> Bins:
+def _with_open(history: RunHistory, now: float, npoints: Mapping[int, int]) -> Bins:
     bins = history.bins.copy()
     for job in history.jobs:
         if job.begin and not job.ended:
             bins.add("held", job.begin, job.end(now), job.cores * (job.end(now) - job.begin))
-    for one in history.running.values():
+    for number, one in history.running.items():
         if one.began < now:
             bins.add("used", one.began, now, one.cores * (now - one.began))
+            bins.add("points", one.began, now, max(0, npoints.get(number, 0) - one.points))
     return bins

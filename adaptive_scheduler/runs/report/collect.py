@@ -15,8 +15,9 @@ import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import PACKAGE, RunFolder
-from adaptive_scheduler.core.rows.row import TASK, Item, TaskItem
+from adaptive_scheduler.core.rows.row import RUNNING, TASK, Item, TaskItem
 from adaptive_scheduler.core.rows.task_results import may_have_raised
+from adaptive_scheduler.core.wire.snapshot import ItemView
 from adaptive_scheduler.errors import USER_RAISES
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.facts import Facts
@@ -91,8 +92,8 @@ def _snapshot(folder: RunFolder) -> RunSnapshot:
 def _collected(
     folder: RunFolder, config: RunConfig, tables: Tables, traceback_of: Callable[[Any], str]
 ) -> Collected:
-    rows = row_codec.read_items(tables, folder)
     snapshot = _snapshot(folder)
+    rows = _as_reported(row_codec.read_items(tables, folder), snapshot)
     history, now = read_history(folder), time.time()
     shown = summary(snapshot, now=now)
     begun, ended = begun_and_ended(rows, history, is_over=snapshot.over and not snapshot.jobs)
@@ -109,6 +110,18 @@ def _collected(
         facts, rows, history, now, _parameters(config, tables), _versions(config), traceback_of
     )
     return Collected(report_of(known), rows, shown)
+
+
+def _as_reported(rows: list[Item], snapshot: RunSnapshot) -> list[Item]:
+    """Return the rows with what learners that run have reported: the database has it at the end of a try."""
+    reported = {view.id: view for view in snapshot.items if view.npoints}
+    return [_with(row, reported[row.id]) if row.id in reported else row for row in rows]
+
+
+def _with(row: Item, view: ItemView) -> Item:
+    if row.phase is not RUNNING or view.npoints < row.npoints:
+        return row
+    return msgspec.structs.replace(row, npoints=view.npoints, loss=view.loss, worked=view.worked)
 
 
 def _of_facts(facts: Facts) -> Callable[[Any], str]:

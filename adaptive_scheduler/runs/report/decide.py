@@ -83,7 +83,7 @@ def report_of(known: ReportInput) -> RunReport:
         retries=retry_facts(history),
         slowest=slowest(known.rows),
         failures=failures(known.rows, known.traceback_of),
-        series=series(history, now),
+        series=series(history, now, npoints={row.id: row.npoints for row in known.rows}),
         chart=chart(history, now),
         parameters=dict(known.parameters),
         versions=dict(known.versions),

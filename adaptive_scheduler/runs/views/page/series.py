@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from adaptive_scheduler.core.history.records import RunHistory
 from adaptive_scheduler.core.history.series import series
@@ -82,10 +82,16 @@ def sample(snapshot: Snapshot, shapes: Sequence[Resources]) -> Sample:
     )  # fmt: skip
 
 
-def past(history: RunHistory, now: float) -> list[Sample]:
-    """Return what the manager has kept of the time before; of learners the points, of tasks the ends."""
-    if not history.bins.begin:
-        return []
-    found = series(history, now, MOST)
+def past(history: RunHistory, now: float, npoints: Mapping[int, int]) -> list[Sample]:
+    """Return what the manager has kept of the time before; of learners the points, of tasks the ends.
+
+    Parameters
+    ----------
+    history : RunHistory
+    now : float
+    npoints : mapping of int to int
+        Points of learners that run.
+    """
+    found = series(history, now, MOST, npoints)
     rates = found.ended if history.kind == TASK else found.points
     return list(zip(found.time, found.cores_held, found.cores_used, rates, strict=True))

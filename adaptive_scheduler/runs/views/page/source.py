@@ -128,7 +128,8 @@ class RunSource:
     def past(self) -> list[Sample]:
         """Return what is known of cores and rate before anybody looked."""
         with self._lock:
-            return past(self._read_history(), time.time())
+            npoints = {view.id: view.npoints for view in self.snapshot().items}
+            return past(self._read_history(), time.time(), npoints)
 
     def _read_history(self) -> RunHistory:
         """Return what has happened; read anew now and then, and only if something was written."""

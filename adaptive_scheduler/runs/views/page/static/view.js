@@ -156,7 +156,7 @@ class View {
 
   drawSeries(summary) {
     const { series } = summary;
-    this.charts.hidden = series.time.length === 0;
+    this.charts.hidden = series.time.length < 2; // of one point a chart has an axis of years
     if (this.charts.hidden) return;
     const known = series.cores_used.some((value) => value !== null);
     const lines = [{ label: "held by jobs", values: series.cores_held, color: "--as-gray", fill: true }];

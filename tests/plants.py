@@ -103,7 +103,7 @@ ASKED = (
     Plant(
         "timed-out submit repeated",
         Change(
-            "system.submit:submit", "return SubmitUnknown answer",
+            "system.submit:submit", "return SubmitUnknown is_limit",
             "return NotSubmitted(Refusal.BUSY, '')",
         ),
     ),

@@ -96,6 +96,47 @@ def test_a_file_that_cannot_be_read_is_begun_anew(run: PastRun) -> None:
     assert not read_history(run.folder).is_complete
 
 
+def test_a_file_with_any_byte_changed_stops_nobody(run: PastRun) -> None:
+    run.submit(["7"], 0)
+    run.start("7", 10)
+    run.finish(run.claim("7", 20), 40, 18.0)
+    item = run.claim("7", 40)
+    run.checkpoint()
+    run.fail(item, 50, "no such value")
+    whole = run.folder.history.read_bytes()
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        run.folder.history.write_bytes(damaged)
+        read_history(run.folder)  # the checkpoint reads it in the same way
+    run.folder.history.write_bytes(whole.replace(b"\xa17", b"\xa1\xff"))  # no UTF-8
+    run.checkpoint()
+    assert not read_history(run.folder).is_complete
+
+
+def test_what_a_version_without_a_history_did_meanwhile_leaves_no_job_alive(run: PastRun) -> None:
+    run.submit(["7", "8"], 0)
+    run.start("7", 10)
+    item = run.claim("7", 20)
+    run.checkpoint()
+    former = run.folder.history.read_bytes()
+    run.finish(item, 40, 18.0)
+    run.leave("7", 50)
+    run.start("8", 60)
+    run.claim("8", 70)
+    run.checkpoint()
+    run.folder.history.write_bytes(former)  # that version, or a full disk, had left it so
+    for _ in range(2):
+        history = read_history(run.folder)
+        assert not history.is_complete
+        assert [(one.id, bool(one.ended)) for one in history.jobs] == [("7", True), ("8", False)]
+        assert [(one.item, one.how) for one in history.stretches] == [(0, How.DONE)]
+        assert list(history.running) == [1]
+        use = core_use(history, BEGIN + 100)
+        assert use.held == 4 * (30 + 40)  # until its last try ended, as far as is known; until now
+        run.checkpoint()
+
+
 def test_a_run_of_a_version_that_kept_none_tells_what_it_can(run: PastRun) -> None:
     work(run, checkpoints=True)
     run.checkpoint()

@@ -71,6 +71,17 @@ def test_a_row_that_is_no_item_is_named_with_its_file(tmp_path: Path) -> None:
         glance(folder, "learner")
 
 
+@pytest.mark.parametrize("row", ['"1": {"id": 0', '"0": {"id": 0, "priority": "high"'])
+def test_a_row_that_somebody_has_edited_badly_is_named_with_its_file(
+    tmp_path: Path, row: str
+) -> None:
+    folder = make_run(tmp_path / "run", learners(1))
+    edited = f'{{"_default": {{{row}, "fname": "a", "phase": "failed"}}}}}}'
+    folder.database.write_text(edited)
+    with pytest.raises(DatabaseError, match="no item of this version"):
+        snapshot_on_disk(folder, "active")
+
+
 def test_all_runs_below_a_folder_are_listed_with_their_hosts(tmp_path: Path) -> None:
     make_run(tmp_path / "a study", learners(60))
     with_manager_on(make_run(tmp_path / "deep" / "$er" / "study", learners(6)), "login2.elsewhere")

@@ -215,7 +215,8 @@ class RunHistory(msgspec.Struct):
         What was dropped.
     cores : Cores
     is_complete : bool
-        It goes back to the run's first job; else a version without a history began the run.
+        It goes back to the run's first job, without a gap; else a version without a history had the run,
+        or the file was damaged, or could not be written.
     """
 
     version: int = VERSION

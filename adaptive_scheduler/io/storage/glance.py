@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -51,12 +52,15 @@ class Glance:
     run : RunRow
     kind : str
         ``learner`` or ``task``.
+    database : Path
+        Where all that was read.
     """
 
     rows: list[RowGlance]
     tables: Tables
     run: RunRow
     kind: str
+    database: Path
 
     @property
     def phases(self) -> dict[str, int]:
@@ -83,8 +87,11 @@ class Glance:
             chosen.sort(key=lambda row: row.id)
         kind = TaskItem if self.kind == TASK else Item
         decode = msgspec.json.Decoder(kind).decode
-        texts = self.tables[ITEMS]
-        return [decode(texts[str(row.id)]) for row in chosen]
+        texts = self.tables.get(ITEMS, {})
+        try:
+            return [decode(texts[str(row.id)]) for row in chosen]
+        except (msgspec.MsgspecError, KeyError) as error:  # somebody has edited the file
+            raise _no_item(self.database, error) from error
 
 
 def glance(folder: RunFolder, kind: str) -> Glance:
@@ -101,12 +108,14 @@ def glance(folder: RunFolder, kind: str) -> Glance:
             rows = list(map(msgspec.json.Decoder(RowGlance).decode, tables.get(ITEMS, {}).values()))
             run = msgspec.convert(tables.get(RUN_TABLE, {}).get(RUN_ROW, {}), RunRow)
         except msgspec.MsgspecError as error:
-            raise DatabaseError(
-                folder.database, f"holds a row that is no item of this version ({error})."
-            ) from error
+            raise _no_item(folder.database, error) from error
     if kind == TASK:
         rows = _confirmed(rows, tables.get(_BATCHES, {}))
-    return Glance(rows, tables, run, kind)
+    return Glance(rows, tables, run, kind, folder.database)
+
+
+def _no_item(database: Path, error: Exception) -> DatabaseError:
+    return DatabaseError(database, f"holds a row that is no item of this version ({error}).")
 
 
 def _confirmed(rows: list[RowGlance], batches: dict[str, Any]) -> list[RowGlance]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from adaptive_scheduler.core.history.bins import FIRST_WIDTH, LONGEST
 from adaptive_scheduler.core.history.fold import HistoryFold, RowChange
 from adaptive_scheduler.core.history.records import VERSION, RunHistory
 from adaptive_scheduler.core.history.thin import thin
@@ -15,7 +17,7 @@ from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.core.tasks.resources import TaskResources
-from adaptive_scheduler.errors import FileError, RunError
+from adaptive_scheduler.errors import DatabaseError, FileError, RunError
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.storage import fact_line, journal, row_codec, tinydb_file
 from adaptive_scheduler.io.storage.run_config import read_config
@@ -51,7 +53,7 @@ def read_history(folder: RunFolder) -> RunHistory:
     for _ in range(_TRIES):
         before = files.identity(folder.history)
         with suppress(FileNotFoundError):  # a checkpoint deleted a segment meanwhile
-            history = _read_file(folder) or _begin(folder, _tables(folder))
+            history = _open(folder, lambda: _tables(folder))
             if files.status(folder.journals) is not None:  # made by the first manager
                 _take_segments(folder, history, journal.segments(folder))
             if files.identity(folder.history) == before:
@@ -74,7 +76,17 @@ def open_history(folder: RunFolder, tables: Tables) -> RunHistory:
     tables : Tables
         As the last checkpoint has left them in the database's file.
     """
-    return _read_file(folder) or _begin(folder, tables)
+    return _open(folder, lambda: tables)
+
+
+def _open(folder: RunFolder, tables: Callable[[], Tables]) -> RunHistory:
+    history = _read_file(folder)
+    if history is None:
+        return _begin(folder, tables())
+    with suppress(DatabaseError):  # no manager has made its folder yet
+        if journal.segments(folder)[:1] > [history.segment + 1]:
+            _bridge(history, tables())
+    return history
 
 
 def extend(folder: RunFolder, history: RunHistory, numbers: Iterable[int]) -> None:
@@ -94,11 +106,26 @@ def _read_file(folder: RunFolder) -> RunHistory | None:
     """Return what the file has; None if there is none that this version can read."""
     try:
         history = msgspec.msgpack.decode(files.read(folder.history), type=RunHistory)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError):  # also of text that is not UTF-8
         return None  # it is begun anew, with what the database tells
+    if not _is_sound(history):
+        return None
     numbers = journal.segments(folder)
     is_of_former = bool(numbers) and history.segment > numbers[-1]  # of a run that was removed
     return history if history.version == VERSION and not is_of_former else None
+
+
+def _is_sound(history: RunHistory) -> bool:
+    """Whether what refers to something finds it: else a byte of the file was changed."""
+    jobs, reasons, bins = range(len(history.jobs)), range(-1, len(history.reasons)), history.bins
+    sums = (bins.held, bins.used, bins.ended, bins.points)
+    return (
+        all(one.job in jobs and one.reason in reasons for one in history.stretches)
+        and all(one.job in jobs for one in history.running.values())
+        and len({len(one) for one in sums}) == 1
+        and FIRST_WIDTH <= bins.width <= LONGEST
+        and 0.0 <= bins.begin < math.inf
+    )
 
 
 def _tables(folder: RunFolder) -> Tables:
@@ -113,13 +140,34 @@ def _begin(folder: RunFolder, tables: Tables) -> RunHistory:
         config = read_config(folder)
         history.kind = config.kind
         history.cores.of_jobs = {n: shape.cores for n, shape in enumerate(config.shapes)}
-    fold = HistoryFold(history)
+    _take_tables(HistoryFold(history), tables)
+    return history
+
+
+def _bridge(history: RunHistory, tables: Tables) -> None:
+    """Take in what the database tells of segments that were deleted before the history had them.
+
+    A manager of a version without a history has written checkpoints meanwhile, or the history could not
+    be written. Without this, a job that ended then would hold its cores for ever.
+    """
+    history.is_complete = False
+    fold, items = HistoryFold(history), tables.get(tinydb_file.ITEMS, {})
+    for key in map(str, list(history.running)):  # these have their jobs already, and end them
+        if key in items:
+            _take(fold, tinydb_file.ITEMS, key, _text(items[key]))
+    _take_tables(fold, tables)
+
+
+def _take_tables(fold: HistoryFold, tables: Tables) -> None:
     for table in (row_codec.POOLS, row_codec.RESOURCES, tinydb_file.JOBS, tinydb_file.ITEMS):
         for key, row in tables.get(table, {}).items():
-            text = row if type(row) is msgspec.Raw else msgspec.Raw(msgspec.json.encode(row))
+            text = _text(row)
             if table != tinydb_file.ITEMS or _RUNNING in bytes(text):
                 _take(fold, table, key, text)
-    return history
+
+
+def _text(row: Any) -> msgspec.Raw:
+    return row if type(row) is msgspec.Raw else msgspec.Raw(msgspec.json.encode(row))
 
 
 def _take_segments(folder: RunFolder, history: RunHistory, numbers: Iterable[int]) -> None:
@@ -136,7 +184,7 @@ def _take_segment(data: bytes, fold: HistoryFold) -> None:
     for line in whole.splitlines():
         if line.startswith(fact_line.PREFIX):
             continue
-        with suppress(msgspec.MsgspecError):
+        with suppress(ValueError):
             _take(fold, *_decode_line(line))
 
 
@@ -144,7 +192,7 @@ def _take(fold: HistoryFold, table: str, key: str, text: msgspec.Raw) -> None:
     """Take in one row; one that cannot be read is left out: the database's own reader tells of it."""
     take = _TAKERS.get(table)
     if take is not None and text != _NULL:
-        with suppress(msgspec.MsgspecError):
+        with suppress(ValueError):  # of msgspec, or of a key that is no number
             take(fold, key, text)
 
 

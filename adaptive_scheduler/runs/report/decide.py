@@ -97,8 +97,8 @@ def _remarks(history: RunHistory) -> list[str]:
     found = []
     if not history.is_complete:
         found.append(
-            "This run was begun by a version that kept no history: what its jobs ran before, and what "
-            "became of their time, is not known."
+            "A version that kept no history had this run for a while, or its history was lost: what its "
+            "jobs ran then, and what became of their time, is not known."
         )
     if history.past.stretches:
         found.append(

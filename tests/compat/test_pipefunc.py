@@ -20,8 +20,10 @@ VERSION = "0.93.2"
 PACKAGES = (f"pipefunc=={VERSION}", "networkx==3.6.1", "pytest-asyncio==1.5.0", "xarray==2026.9.0")
 #: Its tests that use adaptive_scheduler.
 FILES = ("map/test_adaptive_slurm_executor.py", "map/test_adaptive_scheduler.py", "test_helpers.py")
-#: The same pipeline in other ways of pipefunc: ten jobs each, which take ten seconds on two free cores.
+#: The same pipeline in other ways of pipefunc: ten jobs each, which take ten seconds on two free cores, and
+#: a minute on busy ones. `test_pipeline_no_resources[True-False]` stays, and runs ten such jobs too.
 LEFT_OUT = (
+    "test_adaptive_slurm_executor[eager-True-False]",
     "test_adaptive_slurm_executor[generation-True-False]",
     "test_adaptive_slurm_executor[generation-False-False]",
     "test_adaptive_slurm_executor[eager-False-False]",

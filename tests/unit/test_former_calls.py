@@ -20,7 +20,9 @@ from adaptive_scheduler import (
     start_one_by_one,
 )
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
+from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import InputError, NoObservation, SchedulerError
+from adaptive_scheduler.runs.compat.batch.node_sizes import parse_largest, too_large
 from adaptive_scheduler.runs.compat.batch.partitions import FIELD, parse_partitions
 from adaptive_scheduler.runs.compat.batch.queue_table import (
     FIELD as IN_QUEUE,
@@ -308,3 +310,27 @@ def test_a_scheduler_that_slurm_run_made_can_be_pickled_where_nothing_else_was_i
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "True"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"cores": 500, "nodes": 1, "cores_per_node": 500}, "120 cores, and a job asks for 500"),
+        ({"cores": 500, "executor_type": "process-pool"}, "120 cores, and a job asks for 500"),
+        ({"cores": 500}, ""),  # on as many nodes as that takes
+        ({"cores": 240, "nodes": 2}, ""),
+        ({"cores": 1, "memory": 2001}, "2000 MiB of memory, and a job asks for 2001"),
+        ({"cores": 1, "memory": 2000}, ""),
+    ],
+)
+def test_a_job_that_fits_on_no_node_is_refused_with_both_numbers(
+    asked: dict[str, Any], said: str
+) -> None:
+    found = too_large(Resources(partition="a b", **asked), 120, 2000)
+    assert (said in found) if said else not found
+    assert too_large(Resources(partition="a b", **asked), 0, 0) == ""  # Slurm did not say
+
+
+def test_the_largest_node_is_that_of_all_rows() -> None:
+    assert parse_largest(answer("8 4000\n 120+ 2000\nodd\n? 9000\n")) == (120, 4000)
+    assert parse_largest(answer("8 4000", rc=1)) == (0, 0)

@@ -184,6 +184,11 @@ class SlurmExecutor(BaseExecutor):
         -------
         TaskRunManager or None
             The run, in the words of a `RunManager`; None if nothing was submitted.
+
+        Raises
+        ------
+        InputError
+            A job would fit on no node of its partition; the tasks have failed with the same.
         """
         if self._run_manager is None:
             if not self._waiting:
@@ -232,6 +237,8 @@ class SlurmExecutor(BaseExecutor):
                 call.task.cancel()
             self._waiting.clear()
         self._is_shut = True
+        if self._run_manager is not None and self._run_manager.is_refused:
+            return  # finalize() has said so
         if isinstance(found := self.finalize(), TaskRunManager):
             found.close(wait, cancel_futures)
 

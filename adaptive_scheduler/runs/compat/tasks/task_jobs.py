@@ -15,6 +15,7 @@ from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError, RunError
+from adaptive_scheduler.runs.compat.batch.node_sizes import refuse_too_large
 from adaptive_scheduler.runs.compat.learners.rows import DatabaseView
 from adaptive_scheduler.runs.compat.learners.run_task import NOT_OVER, RunTask
 from adaptive_scheduler.runs.compat.tasks.groups import TaskGroups
@@ -126,13 +127,29 @@ class TaskRunManager:
             return self
         with self._lock:
             if self._executor is None:
-                self._pools.begin(self._groups.count())
+                self._begin()
                 self._executor = self._pools.executor()
                 self._times.append(time.time())
                 waiting, self._waiting = self._waiting, []
                 for call in waiting:
                     self._send(self._executor, call)
         return self
+
+    def _begin(self) -> None:
+        """Find what jobs are needed; if that is refused, no future waits for them."""
+        try:
+            self._pools.begin(self._groups.count())
+        except InputError as error:
+            refused, self._waiting = self._waiting, []
+            for call in refused:
+                if not call.task.done():
+                    call.task.set_exception(error)
+            raise
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether `start` refused what the tasks ask for."""
+        return self._executor is None and bool(self._tasks) and not self._waiting
 
     def _start_after(self, other: Any) -> None:
         other.wait()
@@ -324,10 +341,11 @@ class _Pools:
         self._jobs: list[int] = []
 
     def begin(self, groups: int) -> None:
-        """Find the requests of so many groups of tasks, by what callables give now."""
+        """Find the requests of so many groups of tasks, by what callables give now; refuse what never starts."""
         n = max(1, groups)
         now = self._scheduler.resolved() if self._scheduler.has_callables else self._scheduler
         self._shapes, self._shape_of = now.shapes(n)
+        refuse_too_large(self._shapes)
         firsts = [self._shape_of.index(shape) for shape in range(len(self._shapes))]
         self._schedulers = [now.of_learner(first) for first in firsts]
         self._jobs = [
